@@ -1,0 +1,37 @@
+# The commands of the house. Each is a line here; how the local stack works is told in deploy/local.
+
+SHELL := /bin/bash
+STACK := deploy/local/stack
+# The stacks of bench and chaos live inside the developer's own folder, beside the developer's stack.
+LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down demo test bench chaos status clean-local
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+up: ## start everything on this machine; again: start what is not running
+	@$(STACK) up
+
+down: ## stop everything that was started here
+	@$(STACK) down
+
+demo: up ## up, then watch accounts go from CREATED to their outcome
+	@$(STACK) exec $(PROGRAMS)/$(if $(filter release,$(KHATA_PROFILE)),release,debug)/khata-demo
+
+test: ## everything CI checks: formatting, lints, tests against real servers, chaos
+	@deploy/local/check
+
+bench: ## measure a release build against pgbench on the same Postgres
+	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with $(PROGRAMS)/release/khata-bench
+
+chaos: ## create accounts while workers and the broker are killed
+	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with $(PROGRAMS)/debug/khata-chaos
+
+status: ## what runs, on which ports, and where it logs
+	@$(STACK) status
+
+clean-local: ## down, and remove the local data
+	@$(STACK) clean

@@ -1,0 +1,287 @@
+//! What *create accounts* is asked (contract, *Create: the request*): every wire detail of it is here.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use khata_shared::domain::account::Fault;
+use khata_shared::domain::routing::Pin;
+use khata_shared::domain::{AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa};
+use serde_json::{Map, Value};
+
+use crate::decode::Fields;
+use crate::error::ApiError;
+
+/// Contract, *Limits*.
+const MAX_ACCOUNTS: usize = 100;
+const BANK: &str = "bank_account_details";
+const UPI: &str = "upi_details";
+const FLAT_BANK: [&str; 3] = ["ifsc", "account_number", "beneficiary_name"];
+const MAX_METADATA: usize = 20;
+const MAX_METADATA_KEY: usize = 40;
+const MAX_METADATA_VALUE: usize = 500;
+const MAX_PURPOSE: usize = 250;
+/// A merchant's clock may be ahead of ours by this much.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// A call that may be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CreateRequest {
+    pub(super) accounts: Vec<RequestedAccount>,
+    /// One account in flat fields: the answer is that account and not a list.
+    pub(super) flat: bool,
+    pub(super) pin: Pin,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) consent: Option<Consent>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RequestedAccount {
+    pub(super) details: Details,
+    pub(super) bank_code: Option<BankCode>,
+}
+
+impl CreateRequest {
+    /// Reads a decoded body. All faults are told at once.
+    pub(super) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
+        match body.get("command") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(command)) if command == "create" => {}
+            Some(_) => return Err(ApiError::InvalidCommand),
+        }
+        let mut faults = Vec::new();
+        let fields = &mut Fields::of(body, &mut faults);
+        let accounts = accounts(fields);
+        let pin = pin(fields);
+        let metadata = metadata(fields);
+        let consent = consent(fields, now);
+        let (accounts, flat) = accounts.unwrap_or_default();
+        if faults.is_empty() { Ok(Self { accounts, flat, pin, metadata, consent }) } else { Err(ApiError::Invalid(faults)) }
+    }
+}
+
+/// The accounts, and whether they were one in flat fields; `None` where the call mixes the encodings or names none.
+fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
+    let lists = fields.has(BANK) || fields.has(UPI);
+    let flat_bank = FLAT_BANK.iter().any(|name| fields.has(name));
+    let flat_upi = fields.has("vpa");
+    match (lists, flat_bank, flat_upi) {
+        (true, false, false) => listed(fields).map(|accounts| (accounts, false)),
+        (true, ..) => {
+            for name in FLAT_BANK.into_iter().chain(["vpa"]) {
+                if fields.has(name) {
+                    fields.fault(name, "cannot stand beside bank_account_details or upi_details");
+                }
+            }
+            None
+        }
+        (false, true, true) => {
+            fields.fault("vpa", "cannot stand beside a bank account; use bank_account_details and upi_details for both");
+            None
+        }
+        (false, true, false) => {
+            let default = fields.optional("bank_code", BankCode::parse);
+            bank(fields, default.as_ref()).map(|account| (vec![account], true))
+        }
+        (false, false, true) => upi(fields).map(|account| (vec![account], true)),
+        (false, false, false) => {
+            fields.fault("bank_account_details", "name at least one account: bank_account_details, upi_details, or the fields of one account");
+            None
+        }
+    }
+}
+
+fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
+    let default = fields.optional("bank_code", BankCode::parse);
+    let mut names = Vec::new();
+    let mut accounts = fields.list(BANK, |item| bank(item, default.as_ref()));
+    names.extend((0..accounts.len()).map(|index| format!("{BANK}[{index}]")));
+    let addresses = fields.list(UPI, upi);
+    names.extend((0..addresses.len()).map(|index| format!("{UPI}[{index}]")));
+    accounts.extend(addresses);
+    if accounts.len() > MAX_ACCOUNTS {
+        let name = if fields.has(BANK) { BANK } else { UPI };
+        fields.fault(name, format!("a call may name at most {MAX_ACCOUNTS} accounts"));
+    }
+    if accounts.is_empty() {
+        let name = if fields.has(BANK) { BANK } else { UPI };
+        fields.fault(name, "must name at least one account");
+        return None;
+    }
+    let mut seen: HashMap<String, usize> = HashMap::with_capacity(accounts.len());
+    for (index, account) in accounts.iter().enumerate() {
+        if let Some(first) = seen.insert(account.details.identity().to_string(), index) {
+            let first = names[first].clone();
+            fields.fault(&names[index], format!("is the same account as {first}"));
+        }
+    }
+    Some(accounts)
+}
+
+fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
+    // All of them are read before any is missed, so that all faults are told.
+    let ifsc = item.required("ifsc", Ifsc::parse);
+    let account_number = item.required("account_number", AccountNumber::parse);
+    let beneficiary_name = item.optional("beneficiary_name", BeneficiaryName::parse);
+    let bank_code = item.optional("bank_code", BankCode::parse).or_else(|| default.cloned());
+    let details = Details::Bank(BankAccount { ifsc: ifsc?, account_number: account_number?, beneficiary_name });
+    Some(RequestedAccount { details, bank_code })
+}
+
+fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
+    let details = Details::Upi(item.required("vpa", Vpa::parse)?);
+    Some(RequestedAccount { details, bank_code: None })
+}
+
+fn pin(fields: &mut Fields<'_>) -> Pin {
+    let gateway_id = fields.number("gateway_id", 1..=i64::from(i16::MAX)).and_then(|id| i16::try_from(id).ok());
+    let reference_id = fields.optional("gateway_reference_id", |text| {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if fits { Ok(text.to_owned()) } else { Err(Fault("must be 1 to 128 visible ASCII characters")) }
+    });
+    if fields.has("gateway_reference_id") && !fields.has("gateway_id") {
+        fields.fault("gateway_reference_id", "needs gateway_id");
+    }
+    Pin { gateway_id, reference_id }
+}
+
+fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
+    let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
+    if given.len() > MAX_METADATA {
+        fields.fault("metadata", format!("may have at most {MAX_METADATA} members"));
+    }
+    let mut metadata = Map::new();
+    for (key, value) in given.into_iter().take(MAX_METADATA) {
+        let name = format!("metadata.{}", key.chars().filter(|c| !c.is_control()).take(MAX_METADATA_KEY).collect::<String>());
+        let Value::String(value) = value else {
+            fields.fault(&name, "must be a string");
+            continue;
+        };
+        let key_length = key.chars().count();
+        if key_length == 0 || key_length > MAX_METADATA_KEY || key.chars().any(char::is_control) {
+            fields.fault(&name, format!("its key must be 1 to {MAX_METADATA_KEY} characters without control characters"));
+        } else if value.chars().count() > MAX_METADATA_VALUE || value.contains('\0') {
+            fields.fault(&name, format!("must be at most {MAX_METADATA_VALUE} characters without NUL"));
+        } else {
+            metadata.insert(key.to_owned(), Value::String(value.clone()));
+        }
+    }
+    metadata
+}
+
+fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
+    let names = ["consent.obtained", "consent.purpose", "consent.timestamp"];
+    if !names.iter().any(|name| fields.has(name)) && fields.starting_with("consent.").next().is_none() {
+        return None;
+    }
+    let obtained = match fields.starting_with("consent.").find(|(name, _)| *name == "obtained").map(|(_, value)| value) {
+        Some(Value::Bool(obtained)) => Some(*obtained),
+        _ => fields.required("consent.obtained", |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Fault("must be true or false")),
+        }),
+    };
+    let purpose = fields.required("consent.purpose", |text| {
+        let length = text.chars().count();
+        let fits = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
+        if fits { Ok(text.to_owned()) } else { Err(Fault("must be 1 to 250 characters without control characters")) }
+    });
+    let timestamp = fields.required("consent.timestamp", |text| {
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| Fault("must be an RFC 3339 time"))?.to_utc();
+        if time > now + CLOCK_SKEW { Err(Fault("must not lie in the future")) } else { Ok(time) }
+    });
+    Some(Consent { obtained: obtained?, purpose: purpose?, timestamp: timestamp? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::decode;
+    use crate::error::FieldFault;
+
+    fn read(body: &str) -> Result<CreateRequest, ApiError> {
+        let content_type = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+        CreateRequest::read(&decode(Some(content_type), body.as_bytes())?, Utc::now())
+    }
+
+    fn faults(body: &str) -> Vec<String> {
+        match read(body) {
+            Err(ApiError::Invalid(faults)) => faults.into_iter().map(|fault: FieldFault| fault.field_name).collect(),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    const BANK_FORM: &str = "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=test&bank_code=12";
+
+    #[test]
+    fn forms_and_json_mean_the_same() {
+        let form = read(BANK_FORM).unwrap();
+        let json = read(r#"{"ifsc":"AABF0008032","account_number":"026291800001191","beneficiary_name":"test","bank_code":"12"}"#).unwrap();
+        assert_eq!(form, json);
+        assert!(form.flat && form.accounts.len() == 1);
+        let form = read("bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291800001191&upi_details=[{\"vpa\":\"9164326296@upi\"}]").unwrap();
+        let json = read(r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"}],"upi_details":[{"vpa":"9164326296@upi"}]}"#).unwrap();
+        assert_eq!(form, json);
+        assert!(!form.flat && form.accounts.len() == 2);
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let body = r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"},{"ifsc":"bad","account_number":12345678},7],
+            "upi_details":[{"vpa":"a@@b"},{}],"gateway_reference_id":"x","metadata":{"a":1}}"#;
+        assert_eq!(
+            faults(body),
+            [
+                "bank_account_details[1].ifsc",
+                "bank_account_details[1].account_number",
+                "bank_account_details[2]",
+                "upi_details[0].vpa",
+                "upi_details[1].vpa",
+                "gateway_reference_id",
+                "metadata.a",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_names_accounts_in_one_way() {
+        assert_eq!(faults(""), ["bank_account_details"]);
+        assert_eq!(faults("bank_code=12"), ["bank_account_details"]);
+        assert_eq!(faults("bank_account_details=[]"), ["bank_account_details"]);
+        assert_eq!(faults("vpa=asha@upi&upi_details=[{\"vpa\":\"b1@upi\"}]"), ["vpa"]);
+        assert_eq!(faults(&format!("{BANK_FORM}&vpa=asha@upi")), ["vpa"]);
+        assert_eq!(faults("upi_details=[{\"vpa\":\"b1@upi\"},{\"vpa\":\"B1@UPI\"}]"), ["upi_details[1]"]);
+    }
+
+    #[test]
+    fn a_hundred_accounts_and_no_more() {
+        let body = |count| {
+            let items: Vec<_> = (0..count).map(|n| serde_json::json!({"vpa": format!("user{n}@upi")})).collect();
+            serde_json::json!({ "upi_details": items }).to_string()
+        };
+        assert_eq!(read(&body(100)).unwrap().accounts.len(), 100);
+        assert_eq!(faults(&body(101)), ["upi_details"]);
+    }
+
+    #[test]
+    fn bank_code_beside_the_lists_is_their_default() {
+        let request = read(r#"{"bank_code":"12","bank_account_details":[{"ifsc":"AABF0008032","account_number":"12345"},{"ifsc":"AABF0008032","account_number":"12346","bank_code":"JP_X"}]}"#).unwrap();
+        let codes: Vec<_> = request.accounts.iter().map(|a| a.bank_code.as_ref().unwrap().as_str()).collect();
+        assert_eq!(codes, ["12", "JP_X"]);
+    }
+
+    #[test]
+    fn consent_is_whole_or_absent() {
+        let consent = "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";
+        assert!(read(&format!("vpa=asha@upi{consent}")).unwrap().consent.unwrap().obtained);
+        assert!(read(r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z"}}"#).unwrap().consent.is_some());
+        assert_eq!(faults("vpa=asha@upi&consent.obtained=true"), ["consent.purpose", "consent.timestamp"]);
+        assert_eq!(faults("vpa=asha@upi&consent.obtained=yes&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z"), ["consent.obtained", "consent.timestamp"]);
+    }
+
+    #[test]
+    fn other_commands_are_invalid() {
+        assert!(matches!(read("command=destroy&vpa=asha@upi"), Err(ApiError::InvalidCommand)));
+        assert!(read("command=create&vpa=asha@upi").is_ok());
+    }
+}

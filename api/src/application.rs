@@ -1,0 +1,92 @@
+//! The API put together: built from settings, run until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use anyhow::Context;
+use khata_shared::batch::Lane;
+use khata_shared::broker::Ringer;
+use khata_shared::config::write_port_file;
+use khata_shared::crypto::Keyring;
+use khata_shared::shutdown::Shutdown;
+use khata_shared::store;
+use tracing::info;
+
+use crate::error::ApiError;
+use crate::lane::Creates;
+use crate::observe::observe;
+use crate::settings::ServeSettings;
+use crate::state::State;
+use crate::{accounts, health};
+
+/// The lane and a few readers.
+const CONNECTIONS: u32 = 6;
+/// How long a create may wait for its commit: with the rest of the call it is answered within 3 s.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(2_500);
+/// How long the last rings may take.
+const LAST_RINGS: Duration = Duration::from_secs(5);
+
+/// An API, bound and ready to run.
+pub struct Application {
+    server: Server,
+    port: u16,
+    lane_thread: std::thread::JoinHandle<()>,
+    ringer_task: tokio::task::JoinHandle<()>,
+}
+
+impl Application {
+    /// Reads the keyring, binds the port and starts the lane. Postgres and RabbitMQ may be away.
+    pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
+        let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
+        let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
+        let (lane, lane_thread) = Lane::start("creates", pool.clone(), Creates, COMMIT_PATIENCE)?;
+        let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
+        let state = web::Data::new(State::new(keyring, lane, ringer, pool, settings.sandbox.sandbox_mode));
+        let mut server = HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .wrap(from_fn(observe))
+                .route("/health/live", web::get().to(health::live))
+                .route("/health/ready", web::get().to(health::ready))
+                .configure(accounts::routes)
+                .default_service(web::to(|| async { Err::<&str, _>(ApiError::NotFound("There is nothing at this path.")) }))
+        })
+        .disable_signals()
+        .backlog(4_096)
+        .client_request_timeout(Duration::from_secs(10))
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(settings.drain_seconds);
+        if let Some(threads) = settings.threads {
+            server = server.workers(threads);
+        }
+        let server = server.bind(&settings.listen).with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
+        write_port_file(settings.port_file.as_ref(), port)?;
+        Ok(Self { server: server.run(), port, lane_thread, ringer_task })
+    }
+
+    /// The bound port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Serves until the signal; then takes no new connection, finishes open requests and returns.
+    pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
+        info!(port = self.port, "khata-api is up");
+        let handle = self.server.handle();
+        tokio::spawn(async move {
+            shutdown.raised().await;
+            info!("stopping: taking no new connection, finishing open requests");
+            handle.stop(true).await;
+        });
+        self.server.await?;
+        // With the server went the last handles on the lane and the bell: both end once they have done what they have.
+        tokio::task::spawn_blocking(move || self.lane_thread.join()).await?.ok();
+        let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
+        info!("stopped");
+        Ok(())
+    }
+}

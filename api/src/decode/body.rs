@@ -1,0 +1,97 @@
+//! The body: read up to its limit, in time, and decoded by its content type.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{BytesMut, Payload};
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+
+use super::form;
+use crate::error::{ApiError, FieldFault};
+
+/// Contract, *Limits*.
+const MAX_BODY: usize = 256 * 1024;
+/// A body of that size takes a slow line a few seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Reads and decodes a request's body into an object.
+pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY) {
+        return Err(ApiError::BodyTooLarge);
+    }
+    let body = tokio::time::timeout(PATIENCE, collect(payload)).await.map_err(|_| ApiError::BodyTimeout)??;
+    decode(content_type, &body)
+}
+
+async fn collect(mut payload: Payload) -> Result<BytesMut, ApiError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(ApiError::BodyTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Decodes a body of this content type; no body at all is an empty form.
+pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let (media_type, parameters) = match content_type {
+        Some(value) => value.split_once(';').unwrap_or((value, "")),
+        None if body.is_empty() => return Ok(Map::new()),
+        None => return Err(ApiError::UnsupportedMediaType),
+    };
+    let charset = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let media_type = media_type.trim();
+    if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        form::decode(body).map_err(ApiError::Invalid)
+    } else if media_type.eq_ignore_ascii_case("application/json") {
+        json(body)
+    } else {
+        Err(ApiError::UnsupportedMediaType)
+    }
+}
+
+fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => {
+            let mut faults = Vec::new();
+            let object = flatten(object, &mut faults);
+            if faults.is_empty() { Ok(object) } else { Err(ApiError::Invalid(faults)) }
+        }
+        Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
+        Err(error) => {
+            let reason = format!("is not JSON: line {}, column {}", error.line(), error.column());
+            Err(ApiError::field("body", &reason))
+        }
+    }
+}
+
+/// `{"metadata":{"a":"b"}}` means what `metadata.a=b` means in a form; `consent` likewise.
+fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<String, Value> {
+    for group in ["metadata", "consent"] {
+        match object.remove(group) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(members)) => {
+                for (name, value) in members {
+                    object.insert(format!("{group}.{name}"), value);
+                }
+            }
+            Some(_) => {
+                faults.push(FieldFault { field_name: group.into(), reason: "must be an object".into() });
+            }
+        }
+    }
+    object
+}

@@ -1,0 +1,184 @@
+//! Forms: flat fields, arrays as JSON text in a field, and the indexed form that PHP, Rails and Node encoders emit.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::error::FieldFault;
+
+/// The fields whose value is a list of objects.
+const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
+/// Highest index that is believed; more accounts than a call may have, fewer than would hurt.
+const MAX_INDEX: usize = 9_999;
+
+fn fault(field_name: &str, reason: &str) -> FieldFault {
+    FieldFault { field_name: field_name.to_owned(), reason: reason.to_owned() }
+}
+
+/// Decodes a form; every fault of its encoding is told.
+pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
+    let (mut object, mut faults) = (Map::new(), Vec::new());
+    let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let split = pair.iter().position(|byte| *byte == b'=');
+        let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| (&pair[..at], &pair[at + 1..]));
+        let (Some(name), Some(value)) = (percent_decode(name), percent_decode(value)) else {
+            let name = percent_decode(name).unwrap_or_else(|| "body".into());
+            faults.push(fault(&shown(&name), "is not UTF-8 in percent-encoding"));
+            continue;
+        };
+        match bracketed(&name) {
+            Bracketed::No => {
+                if object.insert(name.clone(), Value::String(value)).is_some() {
+                    faults.push(fault(&shown(&name), "is given more than once"));
+                }
+            }
+            Bracketed::Bad => faults.push(fault(&shown(&name), "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]")),
+            Bracketed::Item { list, index, field } => {
+                let items = indexed.entry(list).or_default();
+                // `[]` goes on with the last item until a field repeats.
+                let index = index.unwrap_or_else(|| match items.last_key_value() {
+                    Some((last, item)) if !item.contains_key(field) => *last,
+                    Some((last, _)) => last + 1,
+                    None => 0,
+                });
+                if items.entry(index).or_default().insert(field.to_owned(), Value::String(value)).is_some() {
+                    faults.push(fault(&format!("{list}[{index}].{field}"), "is given more than once"));
+                }
+            }
+        }
+    }
+    for list in LISTS {
+        if let Some(Value::String(text)) = object.get(list) {
+            match serde_json::from_str::<Value>(text) {
+                Ok(value) => {
+                    object.insert(list.to_owned(), value);
+                }
+                Err(error) => {
+                    faults.push(fault(list, &format!("is not JSON: line {}, column {}", error.line(), error.column())));
+                    object.remove(list);
+                }
+            }
+        }
+        if let Some(items) = indexed.remove(list) {
+            if object.contains_key(list) {
+                faults.push(fault(list, "is given both as JSON and in the indexed form"));
+            }
+            object.insert(list.to_owned(), items.into_values().map(Value::Object).collect());
+        }
+    }
+    if faults.is_empty() { Ok(object) } else { Err(faults) }
+}
+
+enum Bracketed<'a> {
+    No,
+    Bad,
+    Item { list: &'static str, index: Option<usize>, field: &'a str },
+}
+
+/// Reads `bank_account_details[0][ifsc]`, and `[]` for the index.
+fn bracketed(name: &str) -> Bracketed<'_> {
+    let Some((list, rest)) = LISTS.iter().find_map(|list| {
+        let rest = name.strip_prefix(list)?;
+        rest.starts_with('[').then_some((*list, rest))
+    }) else {
+        return Bracketed::No;
+    };
+    let parts = rest
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .and_then(|(index, rest)| Some((index, rest.strip_prefix('[')?.strip_suffix(']')?)));
+    match parts {
+        Some((index, field)) if !field.is_empty() && !field.contains(['[', ']']) => match (index, index.parse()) {
+            ("", _) => Bracketed::Item { list, index: None, field },
+            (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => {
+                Bracketed::Item { list, index: Some(number), field }
+            }
+            _ => Bracketed::Bad,
+        },
+        _ => Bracketed::Bad,
+    }
+}
+
+/// `application/x-www-form-urlencoded` decoding, strict about UTF-8: what is not text is not guessed at.
+fn percent_decode(bytes: &[u8]) -> Option<String> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'+' => decoded.push(b' '),
+            b'%' => {
+                let (digits, tail) = rest.split_at_checked(2)?;
+                let hex = |digit: u8| char::from(digit).to_digit(16);
+                decoded.push(u8::try_from(hex(digits[0])? * 16 + hex(digits[1])?).ok()?);
+                rest = tail;
+            }
+            other => decoded.push(other),
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// A field's name as it may be echoed: short and printable.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_way_of_writing_a_list_means_the_same() {
+        let expected = json!({"bank_account_details":[{"ifsc":"HDFC0000001","account_number":"00011020001772"}]});
+        for body in [
+            r#"bank_account_details=[{"ifsc":"HDFC0000001","account_number":"00011020001772"}]"#,
+            "bank_account_details%5B0%5D%5Bifsc%5D=HDFC0000001&bank_account_details%5B0%5D%5Baccount_number%5D=00011020001772",
+            "bank_account_details[][ifsc]=HDFC0000001&bank_account_details[][account_number]=00011020001772",
+            "bank_account_details[7][ifsc]=HDFC0000001&bank_account_details[7][account_number]=00011020001772",
+        ] {
+            assert_eq!(Value::Object(decode(body.as_bytes()).unwrap()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn empty_brackets_begin_an_item_when_a_field_repeats() {
+        let object = decode(b"upi_details[][vpa]=a1@upi&upi_details[][vpa]=b1@upi").unwrap();
+        assert_eq!(object["upi_details"], json!([{"vpa":"a1@upi"},{"vpa":"b1@upi"}]));
+    }
+
+    #[test]
+    fn faults_name_the_field() {
+        for (body, field) in [
+            ("ifsc=a&ifsc=b", "ifsc"),
+            ("ifsc=%ff", "ifsc"),
+            ("ifsc=%4", "ifsc"),
+            ("upi_details={", "upi_details"),
+            ("upi_details[0]=x", "upi_details[0]"),
+            ("upi_details[x][vpa]=x", "upi_details[x][vpa]"),
+            ("upi_details[0][vpa]=x&upi_details[0][vpa]=y", "upi_details[0].vpa"),
+            ("upi_details=[]&upi_details[0][vpa]=y", "upi_details"),
+        ] {
+            let faults = decode(body.as_bytes()).unwrap_err();
+            assert_eq!(faults[0].field_name, field, "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode(&body);
+        }
+
+        #[test]
+        fn text_survives(text in "\\PC{0,40}") {
+            let encoded: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
+            let object = decode(format!("beneficiary_name={encoded}").as_bytes()).unwrap();
+            prop_assert_eq!(&object["beneficiary_name"], &Value::String(text));
+        }
+    }
+}

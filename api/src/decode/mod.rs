@@ -1,0 +1,12 @@
+//! Bodies into values. Both encodings become one tree of JSON values here, and nowhere else does it matter which it
+//! was; `fields` then reads the tree and gathers every fault there is.
+
+mod body;
+mod fields;
+mod form;
+
+pub(crate) use body::read_body;
+pub(crate) use fields::Fields;
+
+#[cfg(test)]
+pub(crate) use body::decode;

@@ -1,0 +1,201 @@
+//! What can go wrong for a merchant, and the one envelope it is told in (contract, *Errors*). What the client is told
+//! is here; what ops need is logged where it happens. No answer shows an SQL, a path, a stack or a secret.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use khata_shared::batch::BatchError;
+use serde::Serialize;
+
+/// A field and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldFault {
+    /// As the merchant wrote it: `bank_account_details[1].ifsc`.
+    pub(crate) field_name: String,
+    pub(crate) reason: String,
+}
+
+/// Why a call was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("invalid input")]
+    Invalid(Vec<FieldFault>),
+    #[error("invalid command")]
+    InvalidCommand,
+    #[error("no such gateway")]
+    GatewayNotFound,
+    #[error("unauthorized")]
+    Unauthorized,
+    #[error("not found")]
+    NotFound(&'static str),
+    #[error("method not allowed")]
+    MethodNotAllowed(&'static str),
+    #[error("request body not received in time")]
+    BodyTimeout,
+    #[error("body too large")]
+    BodyTooLarge,
+    #[error("unsupported media type")]
+    UnsupportedMediaType,
+    #[error("unavailable")]
+    Unavailable,
+    #[error("internal")]
+    Internal,
+}
+
+impl ApiError {
+    /// One faulty field.
+    pub(crate) fn field(field_name: &str, reason: &str) -> Self {
+        Self::Invalid(vec![FieldFault { field_name: field_name.to_owned(), reason: reason.to_owned() }])
+    }
+
+    fn told(&self) -> Told {
+        let told = |http, status, error_code, code, category, message| Told {
+            http,
+            status,
+            error_code,
+            code,
+            category,
+            user_message: message,
+            developer_message: message,
+        };
+        match self {
+            Self::Invalid(_) => Told {
+                developer_message: "One or more fields are missing or have a bad value; see error_info.fields.",
+                ..told(400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR", "Invalid input.")
+            },
+            Self::InvalidCommand => Told {
+                developer_message: "command must be create.",
+                ..told(400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR", "Invalid command")
+            },
+            Self::GatewayNotFound => Told {
+                developer_message: "gateway_id, or gateway_reference_id at that gateway, is unknown or not set up for this merchant.",
+                ..told(400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", "CONFIG_ERROR", "Gateway not found.")
+            },
+            Self::Unauthorized => Told {
+                developer_message: "Invalid API Key. Please pass a valid and active api key.",
+                ..told(401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR", "Unauthorized.")
+            },
+            Self::NotFound(what) => told(404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR", what),
+            Self::MethodNotAllowed(_) => told(
+                405,
+                "error",
+                "method_not_allowed",
+                "METHOD_NOT_ALLOWED",
+                "USER_ERROR",
+                "This method is not allowed here; see the Allow header.",
+            ),
+            Self::BodyTimeout => {
+                told(408, "error", "request_timeout", "REQUEST_TIMEOUT", "USER_ERROR", "The body did not arrive in time.")
+            }
+            Self::BodyTooLarge => {
+                told(413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", "USER_ERROR", "The body is larger than 256 KiB.")
+            }
+            Self::UnsupportedMediaType => told(
+                415,
+                "error",
+                "unsupported_media_type",
+                "UNSUPPORTED_MEDIA_TYPE",
+                "USER_ERROR",
+                "Send application/x-www-form-urlencoded or application/json, in UTF-8.",
+            ),
+            Self::Unavailable => Told {
+                developer_message: "The service cannot reach its database; nothing was stored. Try again.",
+                ..told(503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR", "Service unavailable.")
+            },
+            Self::Internal => Told {
+                developer_message: "Something failed on our side; name the request id when you ask about it.",
+                ..told(500, "error", "server_error", "SERVER_ERROR", "API_ERROR", "Internal error.")
+            },
+        }
+    }
+
+    /// The whole answer.
+    pub(crate) fn render(&self, request_id: &str) -> HttpResponse {
+        let told = self.told();
+        let fields: &[FieldFault] = match self {
+            Self::Invalid(faults) => faults,
+            _ => &[],
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        for (name, value) in self.headers() {
+            response.insert_header((name, value));
+        }
+        response.json(Envelope {
+            status: told.status,
+            error_code: told.error_code,
+            error_message: told.user_message,
+            error_info: ErrorInfo {
+                code: told.code,
+                category: told.category,
+                user_message: told.user_message,
+                developer_message: told.developer_message,
+                request_id,
+                fields,
+            },
+        })
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => {
+                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"khata\", charset=\"UTF-8\""))]
+            }
+            Self::MethodNotAllowed(allowed) => vec![(header::ALLOW, HeaderValue::from_static(allowed))],
+            Self::Unavailable => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
+            _ => Vec::new(),
+        }
+    }
+}
+
+struct Told {
+    http: u16,
+    status: &'static str,
+    error_code: &'static str,
+    code: &'static str,
+    category: &'static str,
+    user_message: &'static str,
+    developer_message: &'static str,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    status: &'a str,
+    error_code: &'a str,
+    error_message: &'a str,
+    error_info: ErrorInfo<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorInfo<'a> {
+    code: &'a str,
+    category: &'a str,
+    user_message: &'a str,
+    developer_message: &'a str,
+    request_id: &'a str,
+    fields: &'a [FieldFault],
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.told().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The error travels with the response to `observe`, which knows the request's id and renders it.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+impl From<BatchError> for ApiError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Unavailable => Self::Unavailable,
+            BatchError::Rejected(error) => {
+                tracing::error!(%error, "the database refused a checked request");
+                Self::Internal
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The REST API that merchants call, and the commands that ops people run.
+//!
+//! `accounts` has the routes; `decode` turns bodies of either encoding into values or a list of faults; `error` is
+//! the one error type and its envelope; `observe` is around every request; `lane` commits creates in groups.
+
+pub mod admin;
+mod accounts;
+mod application;
+mod auth;
+mod decode;
+mod error;
+mod health;
+mod lane;
+mod observe;
+mod settings;
+mod state;
+
+pub use application::Application;
+pub use settings::{Cli, Command, ServeSettings};

@@ -1,0 +1,53 @@
+//! `khata-api`: see `khata-api --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use khata_api::{Application, Cli, Command, ServeSettings, admin};
+use khata_shared::{shutdown, store, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(settings) => serve(&settings),
+        Command::Migrate(database) => migrate(&database.database_url),
+        Command::Healthcheck { listen } => admin::healthcheck(&listen),
+        Command::Keyring(command) => command.run(),
+        Command::Merchant(command) => command.run(),
+        Command::Key(command) => command.run(),
+        Command::Gateway(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("khata-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&settings.telemetry, "khata-api")?;
+    let (trigger, shutdown) = shutdown::channel();
+    tokio::spawn(async move {
+        let _ = shutdown::signalled().await;
+        trigger.raise();
+    });
+    let result = Application::build(settings)?.run_until_stopped(shutdown).await;
+    telemetry.shut_down();
+    result
+}
+
+fn migrate(database_url: &str) -> anyhow::Result<()> {
+    let ran = store::migrate(database_url)?;
+    if ran.is_empty() {
+        println!("The schema is up to date.");
+    }
+    for name in ran {
+        println!("Ran {name}.");
+    }
+    Ok(())
+}

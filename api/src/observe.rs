@@ -1,0 +1,112 @@
+//! Around every request: its id, its span, and the rendering of whatever error came out of it.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use khata_shared::domain::ids;
+use khata_shared::telemetry;
+use tracing::{Instrument, Span, field};
+
+use crate::error::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
+const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+const TRACE_PARENT: &str = "traceparent";
+/// Of an id that comes from outside.
+const MAX_ID: usize = 128;
+
+/// What a handler may want to know of its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    /// `x-routing-id`, where given.
+    pub(crate) routing_id: Option<String>,
+    /// W3C trace context of the request's span.
+    pub(crate) trace_parent: Option<String>,
+}
+
+/// The middleware.
+pub(crate) async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let given = visible_header(&request, &REQUEST_ID);
+    let request_id = match given {
+        Ok(Some(id)) => id,
+        _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),
+    };
+    let routing_id = visible_header(&request, &ROUTING_ID);
+    let span = span_of(&request, &request_id, routing_id.as_ref().ok().and_then(Option::as_deref));
+    let trace_parent = telemetry::trace_parent_of(&span);
+    let head = request.request().clone();
+    let response = match routing_id {
+        Err(reason) => ServiceResponse::from_err(ApiError::field(ROUTING_ID.as_str(), reason), head.clone()).map_into_right_body(),
+        Ok(routing_id) => {
+            request.extensions_mut().insert(Observed { routing_id, trace_parent: trace_parent.clone() });
+            next.call(request).instrument(span.clone()).await?.map_into_left_body()
+        }
+    };
+    let failed = response.response().extensions().get::<ApiError>().cloned();
+    let mut response = match failed {
+        Some(error) => ServiceResponse::new(head, error.render(&request_id)).map_into_boxed_body(),
+        None => response.map_into_boxed_body(),
+    };
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR").record("error.type", status.as_u16());
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if let Some(value) = trace_parent.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(TRACE_RESPONSE, value);
+    }
+    Ok(response)
+}
+
+/// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number.
+fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>) -> Span {
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".into());
+    // Health is asked every few seconds by every probe: no trace.
+    if route.starts_with("/health") {
+        return Span::none();
+    }
+    let method = request.method().as_str();
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        error.r#type = field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+        url.scheme = "http",
+        khata.request_id = request_id,
+        khata.routing_id = routing_id,
+        khata.merchant_id = field::Empty,
+        khata.customer_id = field::Empty,
+        khata.account_id = field::Empty,
+        khata.accounts = field::Empty,
+    );
+    if let Some(caller) = request.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok()) {
+        telemetry::link_caller(&span, caller);
+    }
+    span
+}
+
+fn visible_header(request: &ServiceRequest, name: &HeaderName) -> Result<Option<String>, &'static str> {
+    match request.headers().get(name) {
+        None => Ok(None),
+        Some(value) => match value.to_str() {
+            Ok(text) if (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(Some(text.to_owned()))
+            }
+            _ => Err("must be 1 to 128 visible ASCII characters"),
+        },
+    }
+}

@@ -1,0 +1,294 @@
+//! Cashfree Secure ID (gateway 70): bank accounts by penny drop, asynchronously (found again by our `user_id`) or
+//! synchronously; UPI by penny drop where the payee consented, else by the older look-up.
+//!
+//! Facts: Cashfree's public API reference, versions 2023-12-18 and 2024-12-01, as gathered in the gateways contract.
+
+mod codes;
+mod wire;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::validation::PollSchedule;
+use khata_shared::domain::{Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, Vpa};
+use reqwest::header::{HeaderMap, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::connector::{BankFlow, Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
+use crate::http::{Reply, send};
+use wire::{BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse, UserConsent};
+
+const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
+/// `x-api-version` that the UPI penny drop asks for.
+const PENNY_DROP_VERSION: HeaderValue = HeaderValue::from_static("2024-12-01");
+/// `bank_account`: 6–40 alphanumeric characters.
+const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
+/// `name`: at most 100 characters.
+const MAX_NAME: usize = 100;
+/// NPCI, 2025: first status check no sooner than 90 s after the call, at most 3 within 2 h.
+const POLLING: [Duration; 4] =
+    [Duration::from_secs(90), Duration::from_mins(15), Duration::from_mins(100), Duration::from_hours(6)];
+/// What some banks put where the name should be.
+const PLACEHOLDERS: [&str; 5] = ["", "NA", "N/A", "VERIFIED", "NULL"];
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    client_id: Zeroizing<String>,
+    client_secret: Zeroizing<String>,
+}
+
+/// A merchant's account at Cashfree.
+pub(crate) struct Cashfree {
+    http: reqwest::Client,
+    base_url: String,
+    headers: HeaderMap,
+    polling: PollSchedule,
+    call_timeout: Duration,
+    bank_flow: BankFlow,
+}
+
+impl Cashfree {
+    pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigFault> {
+        let settings = CommonSettings::read(config.settings)?;
+        let base_url = config.base_url.unwrap_or(PUBLIC_BASE_URL).trim_end_matches('/');
+        if reqwest::Url::parse(base_url).is_err() {
+            return Err(ConfigFault::Settings("base_url is not a URL".into()));
+        }
+        let credentials = config.credentials.ok_or(ConfigFault::Credentials("none given"))?;
+        let credentials: Credentials = serde_json::from_slice(credentials)
+            .map_err(|_| ConfigFault::Credentials("must be a JSON object with client_id and client_secret"))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-client-id", &credentials.client_id), ("x-client-secret", &credentials.client_secret)]
+        {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| ConfigFault::Credentials("client_id and client_secret must be visible ASCII"))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(Self {
+            http: config.http.clone(),
+            base_url: base_url.to_owned(),
+            headers,
+            polling: settings.polling(&POLLING)?,
+            call_timeout: settings.call_timeout()?,
+            bank_flow: settings.bank_flow,
+        })
+    }
+
+    fn post(&self, route: &'static str, body: &impl serde::Serialize) -> reqwest::RequestBuilder {
+        self.authorised(self.http.post(format!("{}{route}", self.base_url))).json(body)
+    }
+
+    fn get(&self, route: &'static str, query: (&str, &str)) -> reqwest::RequestBuilder {
+        self.authorised(self.http.get(format!("{}{route}", self.base_url))).query(&[query])
+    }
+
+    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        request.headers(self.headers.clone()).timeout(self.call_timeout)
+    }
+
+    async fn verify_bank(&self, call: &Call<'_>, bank: &BankAccount) -> Result<Answer, CallFailure> {
+        let mut body = BankRequest {
+            bank_account: bank.account_number.expose(),
+            ifsc: bank.ifsc.as_str(),
+            name: bank.beneficiary_name.as_ref().and_then(|name| acceptable(name.expose())),
+            user_id: None,
+        };
+        let route = match self.bank_flow {
+            BankFlow::Async => {
+                body.user_id = Some(call.reference);
+                "/bank-account/async"
+            }
+            BankFlow::Sync => "/bank-account/sync",
+        };
+        let reply = send(&self.http, self.post(route, &body), route).await?;
+        if reply.status == 200 { bank_answer(reply.json()?) } else { refused(&reply) }
+    }
+
+    async fn verify_vpa(&self, call: &Call<'_>, vpa: &Vpa) -> Result<Answer, CallFailure> {
+        let (route, request) = match (call.method, call.consent) {
+            (Method::PennyDrop, Some(consent)) => {
+                let body = UpiPennyDropRequest {
+                    verification_id: call.reference,
+                    vpa: vpa.expose(),
+                    user_consent: UserConsent {
+                        obtained: true,
+                        kind: "EXPLICIT",
+                        timestamp: consent.timestamp.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                        purpose: &consent.purpose,
+                    },
+                };
+                let route = "/upi/penny-drop";
+                (route, self.post(route, &body).header("x-api-version", PENNY_DROP_VERSION))
+            }
+            _ => ("/upi", self.post("/upi", &UpiRequest { verification_id: call.reference, vpa: vpa.expose() })),
+        };
+        let reply = send(&self.http, request, route).await?;
+        if reply.status == 200 { upi_answer(reply.json()?) } else { refused(&reply) }
+    }
+}
+
+#[async_trait]
+impl Connector for Cashfree {
+    fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit> {
+        match details {
+            Details::Bank(bank) if ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) => Ok(Method::PennyDrop),
+            Details::Bank(_) => Err(Unfit::Limits),
+            Details::Upi(_) if consent.is_some_and(|consent| consent.obtained) => Ok(Method::PennyDrop),
+            Details::Upi(_) => Ok(Method::VpaLookup),
+        }
+    }
+
+    fn recovery(&self, details: &Details) -> Recovery {
+        match (details, self.bank_flow) {
+            // The synchronous call takes no reference of ours.
+            (Details::Bank(_), BankFlow::Sync) => Recovery::None,
+            _ => Recovery::Lookup,
+        }
+    }
+
+    fn polling(&self) -> &PollSchedule {
+        &self.polling
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure> {
+        match call.details {
+            Details::Bank(bank) => self.verify_bank(call, bank).await,
+            Details::Upi(vpa) => self.verify_vpa(call, vpa).await,
+        }
+    }
+
+    async fn look_up(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure> {
+        let (route, query) = match (call.details, gateway_reference, self.bank_flow) {
+            (Details::Upi(_), _, _) => ("/upi", ("verification_id", call.reference)),
+            (Details::Bank(_), Some(theirs), BankFlow::Sync) => ("/bank-account", ("reference_id", theirs)),
+            (Details::Bank(_), _, _) => ("/bank-account", ("user_id", call.reference)),
+        };
+        let reply = send(&self.http, self.get(route, query), route).await?;
+        match (reply.status, call.details) {
+            (200, Details::Bank(_)) => bank_answer(reply.json()?).map(Some),
+            (200, Details::Upi(_)) => upi_answer(reply.json()?).map(Some),
+            (404, _) => Ok(None),
+            // What is said of the look tells nothing of the call: it stays open.
+            (status, _) => Err(CallFailure::AnswerLost(format!("look-up answered {status}"))),
+        }
+    }
+}
+
+fn bank_answer(response: BankResponse) -> Result<Answer, CallFailure> {
+    let status = response.account_status.unwrap_or_default();
+    let code = response.account_status_code.unwrap_or_default();
+    if status.is_empty() && code.is_empty() {
+        return Err(CallFailure::AnswerLost("an answer without a status".into()));
+    }
+    let (class, failure) = codes::bank(&status, &code);
+    Ok(Answer {
+        failure,
+        name_at_bank: real_name(response.name_at_bank),
+        utr: response.utr.filter(|utr| !utr.is_empty()),
+        gateway_reference: response.reference_id,
+        name_match_score: response.name_match_score.as_deref().and_then(score),
+        ..Answer::of(class, if code.is_empty() { status } else { code })
+    })
+}
+
+fn upi_answer(response: UpiResponse) -> Result<Answer, CallFailure> {
+    let status = response.status.filter(|status| !status.is_empty());
+    let status = status.ok_or_else(|| CallFailure::AnswerLost("an answer without a status".into()))?;
+    let (class, failure) = codes::upi(&status);
+    Ok(Answer {
+        failure,
+        name_at_bank: real_name(response.name_at_bank),
+        utr: response.utr.filter(|utr| !utr.is_empty()),
+        gateway_reference: response.reference_id,
+        name_match_score: response.name_match_score.as_deref().and_then(score),
+        ..Answer::of(class, status)
+    })
+}
+
+/// An error answer to a call that validates.
+fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
+    let code = reply.json::<ErrorResponse>().unwrap_or_default().code;
+    let class = codes::error(reply.status, &code)
+        .ok_or_else(|| CallFailure::AnswerLost(format!("answered {}", reply.status)))?;
+    let code = if code.is_empty() { format!("http_{}", reply.status) } else { code };
+    Ok(Answer {
+        retry_after: (class == Class::Retryable)
+            .then(|| reply.seconds("retry-after").or_else(|| reply.seconds("x-ratelimit-reset")))
+            .flatten(),
+        ..Answer::of(class, code)
+    })
+}
+
+fn real_name(name: Option<String>) -> Option<Zeroizing<String>> {
+    let name = Zeroizing::new(name?);
+    let placeholder = PLACEHOLDERS.iter().any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
+    (!placeholder).then(|| Zeroizing::new(name.trim().to_owned()))
+}
+
+/// "90.00" → 90.
+fn score(text: &str) -> Option<u8> {
+    let score: f64 = text.trim().parse().ok()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    (0.0..=100.0).contains(&score).then(|| score.round() as u8)
+}
+
+/// The name as Cashfree takes it: ASCII letters, digits and a few marks, at most 100 characters. It is optional and
+/// only compared with the name at bank, so a name in another script stays out rather than fail the call.
+fn acceptable(name: &str) -> Option<&str> {
+    let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b" .,'&/()-".contains(&b));
+    fits.then(|| &name[..name.len().min(MAX_NAME)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_and_names_are_read_as_told() {
+        assert_eq!(score("90.00"), Some(90));
+        assert_eq!(score("100"), Some(100));
+        assert_eq!(score("101"), None);
+        assert_eq!(score("-"), None);
+        assert!(real_name(Some(" verified ".into())).is_none());
+        assert_eq!(real_name(Some("ASHA RAO ".into())).unwrap().as_str(), "ASHA RAO");
+    }
+
+    #[test]
+    fn only_names_that_cashfree_takes_are_sent() {
+        assert_eq!(acceptable("Asha O'Neil (Rao)"), Some("Asha O'Neil (Rao)"));
+        assert_eq!(acceptable("आशा राव"), None);
+        assert_eq!(acceptable(&"x".repeat(120)).map(str::len), Some(MAX_NAME));
+    }
+
+    #[test]
+    fn both_types_of_ids_and_scores_are_read() {
+        let response: BankResponse = serde_json::from_str(
+            r#"{"reference_id":34,"name_match_score":"90.00","account_status":"VALID","account_status_code":"ACCOUNT_IS_VALID","name_at_bank":"JOHN DOE"}"#,
+        )
+        .unwrap();
+        let answer = bank_answer(response).unwrap();
+        assert_eq!((answer.class, answer.gateway_reference.as_deref(), answer.name_match_score), (Class::Valid, Some("34"), Some(90)));
+        let response: BankResponse = serde_json::from_str(r#"{"reference_id":"34","name_match_score":null}"#).unwrap();
+        assert!(bank_answer(response).is_err());
+    }
+
+    #[test]
+    fn credentials_and_settings_are_checked() {
+        let http = crate::client().unwrap();
+        let settings = serde_json::json!({});
+        let config = |credentials| ConnectorConfig { base_url: None, credentials, settings: &settings, http: &http, sandbox_mode: false };
+        assert!(Cashfree::new(&config(None)).is_err());
+        assert!(Cashfree::new(&config(Some(b"{}"))).is_err());
+        assert!(Cashfree::new(&config(Some(br#"{"client_id":"a","client_secret":"b"}"#))).is_ok());
+        let settings = serde_json::json!({"call_timeout_ms": 1});
+        let config = ConnectorConfig { settings: &settings, ..config(Some(br#"{"client_id":"a","client_secret":"b"}"#)) };
+        assert!(Cashfree::new(&config).is_err());
+    }
+}

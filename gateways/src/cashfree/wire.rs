@@ -1,0 +1,94 @@
+//! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `POST /bank-account/sync` and `/bank-account/async`.
+#[derive(Serialize)]
+pub(super) struct BankRequest<'a> {
+    pub(super) bank_account: &'a str,
+    pub(super) ifsc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    /// Async only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user_id: Option<&'a str>,
+}
+
+/// `POST /upi`.
+#[derive(Serialize)]
+pub(super) struct UpiRequest<'a> {
+    pub(super) verification_id: &'a str,
+    pub(super) vpa: &'a str,
+}
+
+/// `POST /upi/penny-drop`.
+#[derive(Serialize)]
+pub(super) struct UpiPennyDropRequest<'a> {
+    pub(super) verification_id: &'a str,
+    pub(super) vpa: &'a str,
+    pub(super) user_consent: UserConsent<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct UserConsent<'a> {
+    pub(super) obtained: bool,
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) timestamp: String,
+    pub(super) purpose: &'a str,
+}
+
+/// Answers of all bank calls; what a call does not tell is absent.
+#[derive(Deserialize)]
+pub(super) struct BankResponse {
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) reference_id: Option<String>,
+    #[serde(default)]
+    pub(super) account_status: Option<String>,
+    #[serde(default)]
+    pub(super) account_status_code: Option<String>,
+    #[serde(default)]
+    pub(super) name_at_bank: Option<String>,
+    #[serde(default)]
+    pub(super) utr: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) name_match_score: Option<String>,
+}
+
+/// Answers of the UPI calls.
+#[derive(Deserialize)]
+pub(super) struct UpiResponse {
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) reference_id: Option<String>,
+    #[serde(default)]
+    pub(super) status: Option<String>,
+    #[serde(default)]
+    pub(super) name_at_bank: Option<String>,
+    #[serde(default)]
+    pub(super) utr: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) name_match_score: Option<String>,
+}
+
+/// Every error body.
+#[derive(Default, Deserialize)]
+pub(super) struct ErrorResponse {
+    #[serde(default)]
+    pub(super) code: String,
+}
+
+/// Scores come as strings and ids as numbers, in some answers the other way round.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Whole(i64),
+        Decimal(f64),
+    }
+    Ok(Option::<Either>::deserialize(deserializer)?.map(|either| match either {
+        Either::Text(text) => text,
+        Either::Whole(number) => number.to_string(),
+        Either::Decimal(number) => number.to_string(),
+    }))
+}

@@ -1,0 +1,136 @@
+//! What every gateway can be asked.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::validation::PollSchedule;
+use khata_shared::domain::{Answer, CallFailure, Consent, Details, Method, Recovery};
+
+/// How long a call may take where the gateway account's settings do not say.
+pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// No setting may pass this: a lease outlives two such calls.
+const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a connector is made from.
+#[derive(Clone, Debug)]
+pub struct ConnectorConfig<'a> {
+    /// Overrides the gateway's public address.
+    pub base_url: Option<&'a str>,
+    /// The merchant's credentials there, JSON.
+    pub credentials: Option<&'a [u8]>,
+    /// The connector's settings, JSON.
+    pub settings: &'a serde_json::Value,
+    /// Shared by all connectors of a process.
+    pub http: &'a reqwest::Client,
+    /// Whether gateways that exist only for tests may be used.
+    pub sandbox_mode: bool,
+}
+
+/// Why there is no connector for a gateway account. Never shows a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFault {
+    /// The settings.
+    #[error("settings: {0}")]
+    Settings(String),
+    /// The credentials.
+    #[error("credentials: {0}")]
+    Credentials(&'static str),
+    /// Not outside sandbox mode.
+    #[error("this gateway exists only in sandbox mode")]
+    SandboxOnly,
+}
+
+/// One call to make, or to ask after.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// Ours: the idempotency key or reference id at the gateway; 31 characters `[a-z0-9_]`.
+    pub reference: &'a str,
+    /// What is validated.
+    pub details: &'a Details,
+    /// How.
+    pub method: Method,
+    /// The payee's consent.
+    pub consent: Option<&'a Consent>,
+    /// 1 for the validation's first attempt.
+    pub attempt: i16,
+    /// When the attempt was written down.
+    pub started_at: DateTime<Utc>,
+}
+
+/// A merchant's account at a gateway, ready to be asked.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// How it would validate these details, or why it cannot.
+    fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit>;
+
+    /// What can be done about a lost answer to such a call.
+    fn recovery(&self, details: &Details) -> Recovery;
+
+    /// When to look again for an outcome that is pending.
+    fn polling(&self) -> &PollSchedule;
+
+    /// How long one call may take.
+    fn call_timeout(&self) -> Duration;
+
+    /// Asks the gateway to validate; may move money.
+    async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure>;
+
+    /// Asks what became of a call; moves nothing. `None`: the gateway has never seen it.
+    async fn look_up(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure>;
+}
+
+/// Settings that connectors share.
+#[derive(Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CommonSettings {
+    /// Waits between looks in milliseconds, the last one repeated.
+    poll_ms: Option<Vec<u64>>,
+    /// Longest call in milliseconds.
+    call_timeout_ms: Option<u64>,
+    /// How bank accounts are asked for: `async` (by our reference, safe to recover) or `sync`.
+    pub(crate) bank_flow: BankFlow,
+}
+
+/// The two ways some gateways have of validating a bank account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BankFlow {
+    /// Accepted now, told later, found by our reference.
+    #[default]
+    Async,
+    /// Told in the answer; a lost answer cannot be found again.
+    Sync,
+}
+
+impl Default for CommonSettings {
+    fn default() -> Self {
+        Self { poll_ms: None, call_timeout_ms: None, bank_flow: BankFlow::default() }
+    }
+}
+
+impl CommonSettings {
+    pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
+        serde::Deserialize::deserialize(settings).map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+    }
+
+    pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigFault> {
+        let waits = match &self.poll_ms {
+            Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
+            None => default.to_vec(),
+        };
+        PollSchedule::new(waits).ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
+    }
+
+    pub(crate) fn call_timeout(&self) -> Result<Duration, ConfigFault> {
+        let timeout = self.call_timeout_ms.map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
+        if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
+            return Err(ConfigFault::Settings(format!(
+                "call_timeout_ms must be between 100 and {}",
+                MAX_CALL_TIMEOUT.as_millis()
+            )));
+        }
+        Ok(timeout)
+    }
+}

@@ -1,0 +1,205 @@
+//! DUMMY (gateway 100): no gateway at all, but every outcome on demand, so that merchants can test their side.
+//!
+//! | account number ends in | VPA user part | outcome |
+//! |---|---|---|
+//! | 91 | `invalid` | Invalid |
+//! | 92 | `pending` | Pending, then Valid after 2 s |
+//! | 93 | | Pending, then Invalid after 2 s |
+//! | 94 | `retry` | Retryable twice, then Valid |
+//! | 95 | `never` | Pending for ever |
+//! | 96 | | Inconclusive |
+//! | anything else | anything else | Valid |
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
+use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::validation::{FailureCode, PollSchedule};
+use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method, Recovery};
+use zeroize::Zeroizing;
+
+use crate::connector::{Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
+
+/// How long a pending outcome is pending.
+const PENDING: TimeDelta = TimeDelta::seconds(2);
+/// A first look just after it, then at leisure.
+const POLLING: [Duration; 3] = [Duration::from_millis(2_100), Duration::from_secs(5), Duration::from_mins(1)];
+/// Attempts that `94` refuses to answer.
+const REFUSALS: i16 = 2;
+
+/// The built-in gateway.
+pub(crate) struct Dummy {
+    polling: PollSchedule,
+    call_timeout: Duration,
+}
+
+impl Dummy {
+    pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigFault> {
+        if !config.sandbox_mode {
+            return Err(ConfigFault::SandboxOnly);
+        }
+        let settings = CommonSettings::read(config.settings)?;
+        Ok(Self { polling: settings.polling(&POLLING)?, call_timeout: settings.call_timeout()? })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Script {
+    Valid,
+    Invalid,
+    PendingThenValid,
+    PendingThenInvalid,
+    RetryTwice,
+    Never,
+    Inconclusive,
+}
+
+fn script(details: &Details) -> Script {
+    match details {
+        Details::Bank(bank) => {
+            let number = bank.account_number.expose();
+            match &number[number.len() - 2..] {
+                "91" => Script::Invalid,
+                "92" => Script::PendingThenValid,
+                "93" => Script::PendingThenInvalid,
+                "94" => Script::RetryTwice,
+                "95" => Script::Never,
+                "96" => Script::Inconclusive,
+                _ => Script::Valid,
+            }
+        }
+        Details::Upi(vpa) => match vpa.user() {
+            "invalid" => Script::Invalid,
+            "pending" => Script::PendingThenValid,
+            "retry" => Script::RetryTwice,
+            "never" => Script::Never,
+            _ => Script::Valid,
+        },
+    }
+}
+
+fn valid(details: &Details) -> Answer {
+    let name_at_bank = match details {
+        Details::Bank(bank) => bank.beneficiary_name.as_ref().map(|name| Zeroizing::new(name.expose().to_uppercase())),
+        Details::Upi(_) => None,
+    };
+    Answer { name_at_bank, ..Answer::of(Class::Valid, "DUMMY_VALID") }
+}
+
+fn invalid(details: &Details) -> Answer {
+    let failure = match details {
+        Details::Bank(_) => FailureCode::InvalidAccount,
+        Details::Upi(_) => FailureCode::InvalidVpa,
+    };
+    Answer { failure: Some(failure), ..Answer::of(Class::Invalid, "DUMMY_INVALID") }
+}
+
+fn outcome(call: &Call<'_>) -> Answer {
+    let pending = Answer::of(Class::Pending, "DUMMY_PENDING");
+    let waited = Utc::now() - call.started_at >= PENDING;
+    match script(call.details) {
+        Script::Valid => valid(call.details),
+        Script::Invalid => invalid(call.details),
+        Script::PendingThenValid if waited => valid(call.details),
+        Script::PendingThenInvalid if waited => invalid(call.details),
+        Script::PendingThenValid | Script::PendingThenInvalid | Script::Never => pending,
+        Script::RetryTwice if call.attempt > REFUSALS => valid(call.details),
+        Script::RetryTwice => Answer::of(Class::Retryable, "DUMMY_RETRY"),
+        Script::Inconclusive => Answer::of(Class::Inconclusive, "DUMMY_INCONCLUSIVE"),
+    }
+}
+
+#[async_trait]
+impl Connector for Dummy {
+    fn fit(&self, details: &Details, _consent: Option<&Consent>) -> Result<Method, Unfit> {
+        Ok(match details {
+            Details::Bank(_) => Method::PennyDrop,
+            Details::Upi(_) => Method::VpaLookup,
+        })
+    }
+
+    fn recovery(&self, _details: &Details) -> Recovery {
+        Recovery::Resubmit
+    }
+
+    fn polling(&self) -> &PollSchedule {
+        &self.polling
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure> {
+        Ok(outcome(call))
+    }
+
+    async fn look_up(&self, call: &Call<'_>, _gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure> {
+        Ok(Some(outcome(call)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_shared::domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc, Vpa};
+
+    use super::*;
+
+    fn bank(number: &str) -> Details {
+        Details::Bank(BankAccount {
+            ifsc: Ifsc::parse("AABF0008032").unwrap(),
+            account_number: AccountNumber::parse(number).unwrap(),
+            beneficiary_name: Some(BeneficiaryName::parse("Asha Rao").unwrap()),
+        })
+    }
+
+    fn class(details: &Details, attempt: i16, age: i64) -> Class {
+        let call = Call {
+            reference: "r",
+            details,
+            method: Method::PennyDrop,
+            consent: None,
+            attempt,
+            started_at: Utc::now() - TimeDelta::seconds(age),
+        };
+        outcome(&call).class
+    }
+
+    #[test]
+    fn every_outcome_is_on_demand() {
+        for (ending, attempt, age, expected) in [
+            ("00", 1, 0, Class::Valid),
+            ("91", 1, 0, Class::Invalid),
+            ("92", 1, 0, Class::Pending),
+            ("92", 1, 2, Class::Valid),
+            ("93", 1, 0, Class::Pending),
+            ("93", 1, 2, Class::Invalid),
+            ("94", 1, 0, Class::Retryable),
+            ("94", 2, 0, Class::Retryable),
+            ("94", 3, 0, Class::Valid),
+            ("95", 1, 9_999, Class::Pending),
+            ("96", 1, 0, Class::Inconclusive),
+        ] {
+            assert_eq!(class(&bank(&format!("0001234{ending}")), attempt, age), expected, "{ending} {attempt} {age}");
+        }
+        for (user, expected) in
+            [("asha", Class::Valid), ("invalid", Class::Invalid), ("pending", Class::Pending), ("retry", Class::Retryable), ("never", Class::Pending)]
+        {
+            let vpa = Details::Upi(Vpa::parse(&format!("{user}@upi")).unwrap());
+            assert_eq!(class(&vpa, 1, 0), expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn the_name_at_bank_is_the_beneficiarys() {
+        assert_eq!(valid(&bank("0001234")).name_at_bank.unwrap().as_str(), "ASHA RAO");
+    }
+
+    #[test]
+    fn it_does_not_exist_with_real_money() {
+        let (http, settings) = (crate::client().unwrap(), serde_json::json!({}));
+        let config = ConnectorConfig { base_url: None, credentials: None, settings: &settings, http: &http, sandbox_mode: false };
+        assert!(Dummy::new(&config).is_err());
+    }
+}

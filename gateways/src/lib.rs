@@ -1,0 +1,22 @@
+//! The gateways: one folder each, its wire types apart from its logic, all behind [`Connector`].
+//!
+//! A connector speaks to one merchant's account at one gateway. It knows no database and no queue; it says what it
+//! can take, makes the call it is told to make, and maps what comes back onto the outcome classes.
+
+mod cashfree;
+mod connector;
+mod dummy;
+mod http;
+
+pub use connector::{Call, ConfigFault, Connector, ConnectorConfig, DEFAULT_CALL_TIMEOUT};
+pub use http::client;
+
+use khata_shared::domain::Gateway;
+
+/// The connector for a gateway account; an error where its settings or credentials make none.
+pub fn connect(gateway: Gateway, config: &ConnectorConfig<'_>) -> Result<Box<dyn Connector>, ConfigFault> {
+    match gateway {
+        Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
+        Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
+    }
+}

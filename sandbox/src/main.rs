@@ -1,0 +1,32 @@
+//! The binary: reads the settings, serves until it is told to stop, leaves the ledger flushed.
+
+use anyhow::Context;
+use clap::Parser;
+use khata_sandbox::{Application, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    actix_web::rt::System::new().block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    // Handlers first: a stop that comes while the port file is being written is still a clean one.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+
+    let application = Application::build(&settings)?;
+    let port = application.port();
+    eprintln!("khata-sandbox listens on {} (port {port})", settings.listen);
+    settings.announce(port)?;
+
+    let server = application.handle();
+    actix_web::rt::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        server.stop(true).await;
+    });
+    application.run_until_stopped().await
+}

@@ -1,0 +1,169 @@
+//! Latency, errors, silence and late outcomes, and what they do to the ledger.
+
+use std::time::{Duration, Instant};
+
+use actix_web::rt::net::TcpStream;
+use actix_web::rt::time::{sleep, timeout};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Sandbox, answer, ok, penny_drop};
+
+fn bank(user_id: &str) -> Value {
+    json!({"bank_account": "123456", "ifsc": "HDFC0000001", "user_id": user_id})
+}
+
+#[actix_web::test]
+async fn behaviour_is_set_listed_and_checked() {
+    let sandbox = Sandbox::start(&[]);
+    let healthy = json!({"gateway": "CASHFREE", "latency_ms": 0, "error_rate": 0.0, "hang_rate": 0.0, "pending_ms": 0});
+    let list = ok(answer(sandbox.desk(Method::GET, "/behaviour")).await);
+    assert_eq!(list, json!([healthy]));
+
+    let set = ok(sandbox
+        .behave(&json!({"gateway": "CASHFREE", "latency_ms": 3, "error_rate": 0.25}))
+        .await);
+    assert_eq!(set["latency_ms"], 3);
+    let list = ok(answer(sandbox.desk(Method::GET, "/behaviour")).await);
+    assert_eq!(list, json!([set]));
+    assert_eq!(
+        ok(sandbox.behave(&json!({"gateway": "CASHFREE"})).await),
+        healthy,
+        "what is left out is 0 again"
+    );
+
+    for bad in [
+        json!({"gateway": "PAYPAL"}),
+        json!({"latency_ms": 1}),
+        json!({"gateway": "CASHFREE", "error_rate": 2}),
+        json!({"gateway": "CASHFREE", "hang_rate": -1}),
+        json!({"gateway": "CASHFREE", "latency_ms": -1}),
+        json!({"gateway": "CASHFREE", "latency_ms": "5"}),
+        json!({"gateway": "CASHFREE", "latency": 5}),
+    ] {
+        let (status, body) = sandbox.behave(&bad).await;
+        assert_eq!(status, 400, "{bad}");
+        assert!(!body["error"].as_str().unwrap().is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn latency_holds_every_answer_back() {
+    let sandbox = Sandbox::start(&[]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "latency_ms": 150}))
+        .await;
+    let began = Instant::now();
+    sandbox.send_async("123456", "HDFC0000001", "a").await;
+    assert!(began.elapsed() >= Duration::from_millis(150));
+    sandbox.of_user("a").await;
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+#[actix_web::test]
+async fn errors_come_before_or_after_the_drop_in_equal_parts() {
+    let sandbox = Sandbox::start(&[]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "error_rate": 1}))
+        .await;
+    let calls = 400;
+    for call in 0..calls {
+        let (path, body) = if call % 2 == 0 {
+            ("/bank-account/async", bank(&format!("a{call}")))
+        } else {
+            ("/upi/penny-drop", penny_drop(&format!("v{call}"), "a@upi"))
+        };
+        let (status, refused) = sandbox.post(path, &body).await;
+        assert_eq!(status, 500);
+        assert_eq!(refused["code"], "internal_error");
+        assert!(refused["message"].is_string() && refused["type"].is_string());
+    }
+    let (total, distinct) = sandbox.counted().await;
+    assert_eq!(total, distinct);
+    // Six standard deviations either side of a half.
+    assert!((140..=260).contains(&total), "{total} of {calls}");
+
+    // The status calls fail too; once healthy, what was dropped is found and the rest is unknown.
+    assert_eq!(sandbox.get("/bank-account?user_id=a0").await.0, 500);
+    sandbox.behave(&json!({"gateway": "CASHFREE"})).await;
+    let mut found = 0;
+    for call in 0..calls {
+        let path = if call % 2 == 0 {
+            format!("/bank-account?user_id=a{call}")
+        } else {
+            format!("/upi?verification_id=v{call}")
+        };
+        found += u64::from(sandbox.get(&path).await.0 == 200);
+    }
+    assert_eq!(found, total);
+}
+
+#[actix_web::test]
+async fn a_fraction_of_calls_fails_when_a_fraction_is_asked_for() {
+    let sandbox = Sandbox::start(&[]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "error_rate": 0.25}))
+        .await;
+    let mut failed = 0;
+    for call in 0..400 {
+        let (status, _) = sandbox
+            .post("/bank-account/async", &bank(&format!("a{call}")))
+            .await;
+        failed += u32::from(status == 500);
+    }
+    assert!((40..=160).contains(&failed), "{failed} of 400");
+}
+
+#[actix_web::test]
+async fn a_hanging_call_drops_and_says_nothing() {
+    let sandbox = Sandbox::start(&[]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
+        .await;
+    let patience = Duration::from_millis(300);
+    let body = bank("a");
+    let posted = sandbox.post("/bank-account/async", &body);
+    assert!(timeout(patience, posted).await.is_err(), "it answered");
+    let asked = sandbox.get("/bank-account?user_id=a");
+    assert!(timeout(patience, asked).await.is_err(), "it answered");
+    assert_eq!(sandbox.counted().await, (1, 1), "dropped, once");
+
+    sandbox.behave(&json!({"gateway": "CASHFREE"})).await;
+    assert_eq!(sandbox.of_user("a").await["account_status"], "VALID");
+}
+
+#[actix_web::test]
+async fn a_hanging_call_ends_without_an_answer() {
+    let sandbox = Sandbox::start(&["--sandbox-hang-ms", "200"]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
+        .await;
+    let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
+    let request =
+        "GET /cashfree/verification/upi?verification_id=a HTTP/1.1\r\nhost: sandbox\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    let closed = timeout(Duration::from_secs(5), stream.read_to_end(&mut received)).await;
+    assert!(closed.is_ok(), "still open");
+    assert_eq!(received, b"", "not a byte");
+}
+
+#[actix_web::test]
+async fn async_outcomes_can_be_made_late() {
+    let sandbox = Sandbox::start(&[]);
+    sandbox
+        .behave(&json!({"gateway": "CASHFREE", "pending_ms": 500}))
+        .await;
+    let began = Instant::now();
+    sandbox.send_async("123456", "HDFC0000001", "a").await;
+    assert_eq!(sandbox.of_user("a").await["account_status"], "RECEIVED");
+    let synced = sandbox.sync("123456", "HDFC0000001", "Asha").await;
+    assert_eq!(synced["account_status"], "VALID", "only async calls wait");
+    while sandbox.of_user("a").await["account_status"] == "RECEIVED" {
+        assert!(began.elapsed() < Duration::from_secs(5), "never settles");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    assert_eq!(sandbox.of_user("a").await["account_status"], "VALID");
+}

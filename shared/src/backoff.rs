@@ -1,0 +1,41 @@
+//! How long to wait before trying again: exponential, capped, with jitter. Pure.
+
+use std::time::Duration;
+
+/// A wait that doubles with each try.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    base: Duration,
+    cap: Duration,
+}
+
+impl Backoff {
+    /// Starts at `base` and never passes `cap`.
+    pub const fn new(base: Duration, cap: Duration) -> Self {
+        Self { base, cap }
+    }
+
+    /// The wait after `tries` failures (0 for the first), spread over ±20 % by `jitter` in `0.0..1.0`, so that
+    /// what failed together does not come back together.
+    pub fn wait(&self, tries: u32, jitter: f64) -> Duration {
+        let doubled = self.base.saturating_mul(1 << tries.min(20));
+        doubled.min(self.cap).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn waits_grow_and_stay_below_the_cap(tries in 0u32..100, jitter in 0.0f64..1.0) {
+            let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
+            let wait = backoff.wait(tries, jitter);
+            prop_assert!(wait >= Duration::from_millis(800) && wait <= Duration::from_secs(720));
+            prop_assert!(backoff.wait(tries + 1, jitter) >= wait);
+        }
+    }
+}

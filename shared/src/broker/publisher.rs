@@ -1,0 +1,145 @@
+//! Publishing with confirms: a message counts as sent once the broker says so.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tracing::Span;
+
+use super::Broker;
+use super::message::{Ring, Rung, encode};
+use crate::telemetry;
+
+/// Longest wait for the broker's confirm, and for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// AMQP: keep the message on disk.
+const PERSISTENT: u8 = 2;
+
+/// Why a message is not known to be with the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The connection or channel.
+    #[error("broker: {0}")]
+    Amqp(#[from] lapin::Error),
+    /// No confirm or connection in time.
+    #[error("the broker did not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    /// The broker refused the message.
+    #[error("the broker refused the message")]
+    Refused,
+}
+
+/// A connection that publishes; made at first use, and again after an error.
+#[derive(Debug)]
+pub struct Publisher {
+    broker: Broker,
+    name: &'static str,
+    open: Option<(Connection, Channel)>,
+}
+
+impl Publisher {
+    /// Publishes to `broker` under this connection name.
+    pub fn new(broker: Broker, name: &'static str) -> Self {
+        Self { broker, name, open: None }
+    }
+
+    /// Connects if it is not connected.
+    pub async fn connect(&mut self) -> Result<(), BrokerError> {
+        self.channel().await.map(drop)
+    }
+
+    /// Sends one message for these validations and waits for its confirm. On an error nobody knows whether it was
+    /// sent; the scheduler will ring again.
+    pub async fn ring(&mut self, rings: &[Ring]) -> Result<(), BrokerError> {
+        let queue = self.broker.queue();
+        let spans: Vec<(Rung, Option<Span>)> = rings.iter().map(|ring| published(ring, &queue)).collect();
+        let body = encode(spans.iter().map(|(rung, _)| rung.clone()));
+        let result = self.send(&queue, &body).await;
+        if let Err(error) = &result {
+            self.open = None;
+            for span in spans.iter().filter_map(|(_, span)| span.as_ref()) {
+                span.record("otel.status_code", "ERROR").record("error.type", tracing::field::display(error));
+            }
+        }
+        result
+    }
+
+    /// Messages that wait in the queue.
+    pub async fn depth(&mut self) -> Result<u32, BrokerError> {
+        let queue = self.broker.queue();
+        let channel = self.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = within(async { Ok(channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?) }).await;
+        if declared.is_err() {
+            self.open = None;
+        }
+        Ok(declared?.message_count())
+    }
+
+    /// Says goodbye to the broker.
+    pub async fn close(mut self) {
+        if let Some((connection, _)) = self.open.take() {
+            let _ = tokio::time::timeout(PATIENCE, connection.close(200, "goodbye".into())).await;
+        }
+    }
+
+    async fn send(&mut self, queue: &str, body: &[u8]) -> Result<(), BrokerError> {
+        let channel = self.channel().await?;
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_message_id(uuid::Uuid::now_v7().to_string().into())
+            .with_delivery_mode(PERSISTENT);
+        within(async {
+            let confirm = channel
+                .basic_publish("".into(), queue.into(), BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() }, body, properties)
+                .await?
+                .await?;
+            match confirm {
+                Confirmation::Ack(None) => Ok(()),
+                _ => Err(BrokerError::Refused),
+            }
+        })
+        .await
+    }
+
+    async fn channel(&mut self) -> Result<&Channel, BrokerError> {
+        let usable = self.open.as_ref().is_some_and(|(_, channel)| channel.status().connected());
+        if !usable {
+            self.open = None;
+            let opened = within(async {
+                let (connection, channel) = self.broker.connect(self.name).await?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                Ok((connection, channel))
+            })
+            .await?;
+            self.open = Some(opened);
+        }
+        self.open.as_ref().map(|(_, channel)| channel).ok_or(BrokerError::Silent)
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(BrokerError::Silent))
+}
+
+/// The span of publishing one validation's ring, in the account's own trace, and what goes into the message.
+fn published(ring: &Ring, queue: &str) -> (Rung, Option<Span>) {
+    let span = telemetry::in_trace(ring.trace_parent.as_deref(), || {
+        tracing::info_span!(
+            "publish",
+            otel.name = format!("publish {queue}"),
+            otel.kind = "producer",
+            otel.status_code = tracing::field::Empty,
+            error.r#type = tracing::field::Empty,
+            messaging.system = "rabbitmq",
+            messaging.operation.name = "publish",
+            messaging.operation.r#type = "send",
+            messaging.destination.name = queue,
+            khata.merchant_id = %ring.key.merchant,
+            khata.validation_id = %ring.key.id,
+        )
+    });
+    let trace_parent = span.as_ref().and_then(telemetry::trace_parent_of);
+    (Rung { key: ring.key, trace_parent }, span)
+}

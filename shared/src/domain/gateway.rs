@@ -1,0 +1,228 @@
+//! What is said between Khata and a gateway, in words that are no gateway's own.
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::validation::FailureCode;
+
+/// A gateway Khata knows, by Juspay's id for it (contract, *Gateway ids*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gateway {
+    /// Cashfree Secure ID.
+    Cashfree,
+    /// Built in, for merchants' own tests; only in sandbox mode.
+    Dummy,
+}
+
+impl Gateway {
+    /// Every gateway there is a connector for.
+    pub const ALL: [Self; 2] = [Self::Cashfree, Self::Dummy];
+
+    /// Juspay's id.
+    pub fn id(self) -> i16 {
+        match self {
+            Self::Cashfree => 70,
+            Self::Dummy => 100,
+        }
+    }
+
+    /// The name used by people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cashfree => "CASHFREE",
+            Self::Dummy => "DUMMY",
+        }
+    }
+
+    /// The gateway with this id.
+    pub fn from_id(id: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|gateway| gateway.id() == id)
+    }
+
+    /// The gateway with this name (any case) or this id in digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|gateway| gateway.name().eq_ignore_ascii_case(text) || gateway.id().to_string() == text)
+    }
+}
+
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word it is stored and shown as.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The one that this word names.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How a gateway finds out.
+    Method {
+        /// One rupee is sent to the account or VPA.
+        PennyDrop = "PENNY_DROP",
+        /// The bank is asked without a transfer.
+        Penniless = "PENNILESS",
+        /// The payment service provider is asked who owns the VPA.
+        VpaLookup = "VPA_LOOKUP",
+    }
+}
+
+impl Method {
+    /// Whether asking twice may pay twice.
+    pub fn moves_money(self) -> bool {
+        self == Self::PennyDrop
+    }
+}
+
+words! {
+    /// What an answer means for the account (gateways contract, the outcome classes).
+    Class {
+        /// The account or VPA exists.
+        Valid = "VALID",
+        /// The bank or PSP said no, for good.
+        Invalid = "INVALID",
+        /// Accepted; outcome later.
+        Pending = "PENDING",
+        /// Nobody said anything about the account.
+        Retryable = "RETRYABLE",
+        /// This gateway cannot tell.
+        Inconclusive = "INCONCLUSIVE",
+        /// Our credentials, balance, IP list or feature flag.
+        Misconfigured = "MISCONFIGURED",
+        /// Suspected fraud, blocked.
+        Review = "REVIEW",
+    }
+}
+
+/// What can be done about a call whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Ask by our reference; never seen means never performed.
+    Lookup,
+    /// Send the same call again under the same idempotency key.
+    Resubmit,
+    /// Nothing: one new attempt at most, counted as a possible double drop.
+    None,
+}
+
+/// A gateway's answer about one attempt.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it means.
+    pub class: Class,
+    /// The gateway's own code or status word.
+    pub code: String,
+    /// Why the account fails, where the class says that it does and the gateway told more.
+    pub failure: Option<FailureCode>,
+    /// The holder's name where told; placeholders are `None`.
+    pub name_at_bank: Option<Zeroizing<String>>,
+    /// Unique transaction reference of the penny drop.
+    pub utr: Option<String>,
+    /// The gateway's id for the call.
+    pub gateway_reference: Option<String>,
+    /// The gateway's own name-match score, 0–100.
+    pub name_match_score: Option<u8>,
+    /// How long the gateway asked us to stay away.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// An answer of this class with nothing beside the code.
+    pub fn of(class: Class, code: impl Into<String>) -> Self {
+        Self {
+            class,
+            code: code.into(),
+            failure: None,
+            name_at_bank: None,
+            utr: None,
+            gateway_reference: None,
+            name_match_score: None,
+            retry_after: None,
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("class", &self.class)
+            .field("code", &self.code)
+            .field("gateway_reference", &self.gateway_reference)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The code of an attempt whose answer was lost.
+pub const ANSWER_LOST: &str = "answer_lost";
+
+/// A call that ended without an answer, told apart by whether the gateway may have acted on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// Nothing reached the gateway: safe to try again.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It may have acted: recover before anything else.
+    #[error("answer lost: {0}")]
+    AnswerLost(String),
+}
+
+impl CallFailure {
+    /// A short code for the attempt's row.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::AnswerLost(_) => ANSWER_LOST,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_are_found_by_id_and_name() {
+        assert_eq!(Gateway::parse("cashfree"), Some(Gateway::Cashfree));
+        assert_eq!(Gateway::parse("100"), Some(Gateway::Dummy));
+        assert_eq!(Gateway::from_id(7), None);
+        for gateway in Gateway::ALL {
+            assert_eq!(Gateway::from_id(gateway.id()), Some(gateway));
+        }
+    }
+
+    #[test]
+    fn an_answer_does_not_show_the_holder() {
+        let answer = Answer { name_at_bank: Some(Zeroizing::new("ASHA RAO".into())), ..Answer::of(Class::Valid, "ok") };
+        assert!(!format!("{answer:?}").contains("ASHA"));
+    }
+}

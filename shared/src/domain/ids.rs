@@ -1,0 +1,186 @@
+//! Ids: a UUID v7 underneath (time-ordered, 74 random bits), written for merchants as a prefix and 26 characters.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// Base 32 with digits before letters, so that the text sorts as the bytes do.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+/// Characters for 128 bits at five bits each.
+const ENCODED_LENGTH: usize = 26;
+
+/// The 26-character form of a UUID: lower-case base 32, order-preserving, URL-safe.
+pub fn encode(id: Uuid) -> String {
+    let bits = id.as_u128();
+    (0..ENCODED_LENGTH)
+        .rev()
+        .map(|place| char::from(ALPHABET[((bits >> (place * 5)) & 31) as usize]))
+        .collect()
+}
+
+/// The UUID v7 that [`encode`] wrote so; `None` for anything else, another UUID version included.
+pub fn decode(text: &str) -> Option<Uuid> {
+    if text.len() != ENCODED_LENGTH {
+        return None;
+    }
+    let mut bits: u128 = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'v' => byte - b'a' + 10,
+            _ => return None,
+        };
+        // 26 × 5 = 130: the first character holds only the upper three of 128 bits.
+        if index == 0 && digit > 7 {
+            return None;
+        }
+        bits = (bits << 5) | u128::from(digit);
+    }
+    let id = Uuid::from_u128(bits);
+    (id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122).then_some(id)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// What its text starts with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, later than every id made before in this process.
+            #[allow(clippy::new_without_default)]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The id that this text is, if it has exactly the form of one.
+            pub fn parse(text: &str) -> Option<Self> {
+                text.strip_prefix($prefix).and_then(decode).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A merchant.
+    MerchantId, "mrc_"
+);
+id!(
+    /// A merchant's customer.
+    CustomerId, "cst_"
+);
+id!(
+    /// A customer's bank account or UPI address.
+    AccountId, "banh_"
+);
+id!(
+    /// One validation of an account.
+    ValidationId, "val_"
+);
+id!(
+    /// A merchant's account at a gateway.
+    GatewayAccountId, "gwa_"
+);
+
+/// The merchant's own name for a customer: 1–128 visible ASCII characters.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ObjectReferenceId(String);
+
+impl ObjectReferenceId {
+    /// `None` unless the text is 1–128 visible ASCII characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The text. It may be anything the merchant chose, a phone number too: not for spans and logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ObjectReferenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ObjectReferenceId(…)")
+    }
+}
+
+/// How a call names a customer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CustomerRef {
+    /// By Khata's id.
+    Id(CustomerId),
+    /// By the merchant's reference.
+    Reference(ObjectReferenceId),
+}
+
+impl CustomerRef {
+    /// What has the exact form of a Khata id is taken for one; other visible ASCII is a reference.
+    pub fn parse(text: &str) -> Option<Self> {
+        CustomerId::parse(text)
+            .map(Self::Id)
+            .or_else(|| ObjectReferenceId::parse(text).map(Self::Reference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_seed_pages_customer_is_a_reference() {
+        assert!(matches!(CustomerRef::parse("cst_wexxxxsfdkl"), Some(CustomerRef::Reference(_))));
+        let id = CustomerId::new();
+        assert_eq!(CustomerRef::parse(&id.to_string()), Some(CustomerRef::Id(id)));
+    }
+
+    #[test]
+    fn references_are_visible_ascii_of_bounded_length() {
+        assert!(ObjectReferenceId::parse("customer_1122").is_some());
+        for bad in ["", "a b", "é", "a\u{0}", &"x".repeat(129)] {
+            assert!(ObjectReferenceId::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn another_uuid_version_is_no_id() {
+        assert_eq!(decode(&encode(Uuid::new_v4())), None);
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_id_are_the_same(low in any::<u64>(), millis in 0u64..(1 << 48)) {
+            let id = uuid::Builder::from_unix_timestamp_millis(millis, &low.to_be_bytes().repeat(2)[..10].try_into().unwrap()).into_uuid();
+            let account = AccountId(id);
+            prop_assert_eq!(AccountId::parse(&account.to_string()), Some(account));
+        }
+
+        #[test]
+        fn text_sorts_as_ids_do(a in 0u64..(1 << 48), b in 0u64..(1 << 48)) {
+            let id = |m| uuid::Builder::from_unix_timestamp_millis(m, &[7; 10]).into_uuid();
+            prop_assert_eq!(a.cmp(&b), encode(id(a)).cmp(&encode(id(b))));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            let _ = CustomerRef::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The field's values and decisions, pure: whoever may read this crate may call them, and they call nobody.
+//!
+//! A value that exists is valid: it was made by a `parse`. A personal datum shows itself only through `expose`;
+//! its `Debug` and `Display` are masked.
+
+pub mod account;
+pub mod gateway;
+pub mod ids;
+pub mod routing;
+pub mod status;
+pub mod validation;
+
+pub use account::{AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa};
+pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
+pub use ids::{AccountId, CustomerId, GatewayAccountId, MerchantId, ObjectReferenceId, ValidationId};
+pub use status::AccountStatus;

@@ -1,0 +1,426 @@
+//! The validation state machine: what a gateway's word, or its silence, makes of an attempt, a validation and an
+//! account. Pure.
+//!
+//! ```text
+//!            claim               settle, final
+//!   DUE ───────────────▶ LEASED ───────────────▶ COMPLETED
+//!    ▲                     │  │
+//!    │ scheduler: due,     │  │ settle, not yet
+//!    │ or lease ran out    │  ▼
+//!    └─────────────────────┴─ WAITING
+//! ```
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::gateway::{Answer, CallFailure, Class, Recovery, words};
+use super::status::AccountStatus;
+use crate::backoff::Backoff;
+
+/// After a retryable answer.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(10));
+/// After every gateway failed to tell, or was misconfigured: people may have to act.
+const NOBODY_TELLS: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_mins(30));
+/// Before a lost answer is looked up: the gateway may still be at work on the call.
+const RECOVER: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_mins(5));
+/// The bounds of what a gateway's `Retry-After` is believed.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+
+words! {
+    /// How far a gateway attempt has come.
+    AttemptState {
+        /// Committed before the call; the call may have been made.
+        Started = "STARTED",
+        /// Made, its answer lost: recover before anything else.
+        Unknown = "UNKNOWN",
+        /// The gateway will know later.
+        Pending = "PENDING",
+        /// Nothing more will come of it.
+        Settled = "SETTLED",
+    }
+}
+
+words! {
+    /// How a validation ended.
+    Outcome {
+        /// The details are real.
+        Valid = "VALID",
+        /// The bank or PSP said no.
+        Invalid = "INVALID",
+        /// Suspected fraud, or blocked.
+        Review = "REVIEW",
+        /// No gateway gave an answer before the deadline.
+        Unavailable = "UNAVAILABLE",
+        /// The account was deleted meanwhile.
+        Cancelled = "CANCELLED",
+    }
+}
+
+words! {
+    /// Why an account failed, in words that are no gateway's own (`validation.failure.code`).
+    FailureCode {
+        /// The bank does not know the account.
+        InvalidAccount = "INVALID_ACCOUNT",
+        /// The bank does not know the branch.
+        InvalidIfsc = "INVALID_IFSC",
+        /// The account is blocked, frozen or closed.
+        AccountBlocked = "ACCOUNT_BLOCKED",
+        /// A non-resident (NRE) account: it exists, but cannot receive a penny drop.
+        NreAccount = "NRE_ACCOUNT",
+        /// The PSP does not know the address.
+        InvalidVpa = "INVALID_VPA",
+        /// The gateway suspects fraud or blocks the account.
+        SuspectedFraud = "SUSPECTED_FRAUD",
+        /// No gateway gave an answer before the deadline; says nothing about the account.
+        ValidationUnavailable = "VALIDATION_UNAVAILABLE",
+    }
+}
+
+impl FailureCode {
+    /// The sentence for `validation.failure.reason`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidAccount => "The bank does not know this account number.",
+            Self::InvalidIfsc => "The bank does not know this IFSC.",
+            Self::AccountBlocked => "The account is blocked, frozen or closed.",
+            Self::NreAccount => "The account is a non-resident (NRE) account, which cannot receive a penny drop.",
+            Self::InvalidVpa => "The UPI address does not exist.",
+            Self::SuspectedFraud => "The gateway suspects fraud or has blocked this account.",
+            Self::ValidationUnavailable => {
+                "No gateway could give an answer in time. This says nothing about the account; validate it again."
+            }
+        }
+    }
+}
+
+/// What a validation found out that is personal: sealed beside its outcome.
+#[derive(Default, Serialize, Deserialize)]
+pub struct ValidationResult {
+    /// The holder's name, as the bank has it.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub name_at_bank: Option<Zeroizing<String>>,
+    /// Unique transaction reference of the penny drop.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub utr: Option<String>,
+}
+
+impl ValidationResult {
+    /// The plaintext to seal.
+    pub fn to_plaintext(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.
+    pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
+        serde_json::from_slice(plaintext).ok()
+    }
+}
+
+/// When a gateway is asked again for an outcome it does not have yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollSchedule(Vec<Duration>);
+
+impl PollSchedule {
+    /// Waits between looks, the last one repeated; `None` if empty.
+    pub fn new(waits: Vec<Duration>) -> Option<Self> {
+        (!waits.is_empty()).then_some(Self(waits))
+    }
+
+    /// The wait before the look after `polls` looks.
+    pub fn wait(&self, polls: i16) -> Duration {
+        let index = usize::try_from(polls).unwrap_or(0).min(self.0.len() - 1);
+        self.0[index]
+    }
+}
+
+/// Which call was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The one that validates, and may move money.
+    Verify,
+    /// The one that asks what became of it.
+    LookUp,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An answer.
+    Answer(Answer),
+    /// None.
+    Nothing(CallFailure),
+}
+
+/// Where the validation stood when it was heard.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// When trying ends.
+    pub deadline_at: DateTime<Utc>,
+    /// The attempt's state before the call.
+    pub attempt: AttemptState,
+    /// Looks made at this attempt, this one included.
+    pub polls: i16,
+    /// Settled attempts before this one.
+    pub setbacks: u32,
+    /// Whether another gateway account would be asked next if this one cannot tell.
+    pub alternative: bool,
+    /// Whether asking twice may pay twice.
+    pub moves_money: bool,
+    /// What can be done about a lost answer.
+    pub recovery: Recovery,
+    /// When to look again.
+    pub polling: &'a PollSchedule,
+    /// Random, `0.0..1.0`.
+    pub jitter: f64,
+}
+
+/// What becomes of the attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptEnd {
+    /// Its next state.
+    pub state: AttemptState,
+    /// Its class; required where the state is `Settled`.
+    pub class: Option<Class>,
+    /// The gateway's own word, or ours for its silence.
+    pub code: String,
+}
+
+/// What becomes of the validation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It ends.
+    Complete {
+        /// How.
+        outcome: Outcome,
+        /// Why, unless VALID.
+        failure: Option<FailureCode>,
+    },
+    /// It goes on.
+    Wait {
+        /// When.
+        until: DateTime<Utc>,
+        /// Whether the account is now waiting for a gateway (PENDING).
+        pending: bool,
+    },
+}
+
+impl Next {
+    /// The account's status after this; `None` where it stays as it is.
+    pub fn account_status(&self) -> Option<AccountStatus> {
+        match self {
+            Self::Complete { outcome: Outcome::Valid, .. } => Some(AccountStatus::Active),
+            Self::Complete { outcome: Outcome::Cancelled, .. } | Self::Wait { pending: false, .. } => None,
+            Self::Complete { .. } => Some(AccountStatus::Failure),
+            Self::Wait { pending: true, .. } => Some(AccountStatus::Pending),
+        }
+    }
+}
+
+/// What to do about what was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The attempt's part.
+    pub attempt: AttemptEnd,
+    /// The validation's part.
+    pub next: Next,
+}
+
+/// Decides. A wait that would end after the deadline ends at it; heard at or after the deadline, what is not final
+/// completes as `UNAVAILABLE`.
+pub fn decide(standing: &Standing<'_>, asked: Asked, heard: &Heard) -> Decision {
+    let (attempt, next) = match heard {
+        Heard::Answer(answer) => on_answer(standing, answer),
+        Heard::Nothing(failure) => on_silence(standing, asked, failure),
+    };
+    match next {
+        Next::Wait { .. } if standing.now >= standing.deadline_at => Decision {
+            attempt: AttemptEnd {
+                state: AttemptState::Settled,
+                class: attempt.class.or(Some(Class::Retryable)),
+                code: attempt.code,
+            },
+            next: unavailable(),
+        },
+        Next::Wait { until, pending } => {
+            Decision { attempt, next: Next::Wait { until: until.min(standing.deadline_at), pending } }
+        }
+        complete @ Next::Complete { .. } => Decision { attempt, next: complete },
+    }
+}
+
+/// The end of a validation that nobody could answer in time.
+pub fn unavailable() -> Next {
+    Next::Complete { outcome: Outcome::Unavailable, failure: Some(FailureCode::ValidationUnavailable) }
+}
+
+fn on_answer(standing: &Standing<'_>, answer: &Answer) -> (AttemptEnd, Next) {
+    let state = if answer.class == Class::Pending { AttemptState::Pending } else { AttemptState::Settled };
+    let attempt = AttemptEnd { state, class: Some(answer.class), code: answer.code.clone() };
+    let next = match answer.class {
+        Class::Valid => Next::Complete { outcome: Outcome::Valid, failure: None },
+        Class::Invalid => Next::Complete {
+            outcome: Outcome::Invalid,
+            failure: Some(answer.failure.unwrap_or(FailureCode::InvalidAccount)),
+        },
+        Class::Review => Next::Complete {
+            outcome: Outcome::Review,
+            failure: Some(answer.failure.unwrap_or(FailureCode::SuspectedFraud)),
+        },
+        Class::Pending => wait(standing, standing.polling.wait(standing.polls), true),
+        Class::Retryable => {
+            let asked_for = answer.retry_after.map(|wait| wait.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+            let own = RETRY.wait(standing.setbacks, standing.jitter);
+            wait(standing, asked_for.map_or(own, |theirs| theirs.max(own)), false)
+        }
+        Class::Inconclusive | Class::Misconfigured if standing.alternative => wait(standing, Duration::ZERO, false),
+        Class::Inconclusive | Class::Misconfigured => {
+            wait(standing, NOBODY_TELLS.wait(standing.setbacks, standing.jitter), false)
+        }
+    };
+    (attempt, next)
+}
+
+fn on_silence(standing: &Standing<'_>, asked: Asked, failure: &CallFailure) -> (AttemptEnd, Next) {
+    let code = failure.code().to_owned();
+    let tries = u32::try_from(standing.polls).unwrap_or(0);
+    match (asked, failure) {
+        // The look failed, not the attempt: what was open stays open.
+        (Asked::LookUp, _) => {
+            let open = if standing.attempt == AttemptState::Pending { AttemptState::Pending } else { AttemptState::Unknown };
+            let delay = RECOVER.wait(tries, standing.jitter);
+            (AttemptEnd { state: open, class: None, code }, wait(standing, delay, open == AttemptState::Pending))
+        }
+        (Asked::Verify, CallFailure::AnswerLost(_)) if standing.moves_money && standing.recovery != Recovery::None => (
+            AttemptEnd { state: AttemptState::Unknown, class: None, code },
+            wait(standing, RECOVER.wait(tries, standing.jitter), false),
+        ),
+        // Nothing was sent, or asking again costs nothing, or nothing can be found out: a new attempt.
+        (Asked::Verify, _) => (
+            AttemptEnd { state: AttemptState::Settled, class: Some(Class::Retryable), code },
+            wait(standing, RETRY.wait(standing.setbacks, standing.jitter), false),
+        ),
+    }
+}
+
+fn wait(standing: &Standing<'_>, delay: Duration, pending: bool) -> Next {
+    let delay = TimeDelta::from_std(delay).unwrap_or(TimeDelta::days(1));
+    Next::Wait { until: standing.now + delay, pending }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn polling() -> PollSchedule {
+        PollSchedule::new(vec![Duration::ZERO, Duration::from_secs(5)]).unwrap()
+    }
+
+    fn standing(polling: &PollSchedule) -> Standing<'_> {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Standing {
+            now,
+            deadline_at: now + TimeDelta::hours(48),
+            attempt: AttemptState::Started,
+            polls: 0,
+            setbacks: 0,
+            alternative: false,
+            moves_money: true,
+            recovery: Recovery::Lookup,
+            polling,
+            jitter: 0.5,
+        }
+    }
+
+    fn heard(class: Class) -> Heard {
+        Heard::Answer(Answer::of(class, "code"))
+    }
+
+    #[test]
+    fn only_what_the_bank_said_fails_an_account() {
+        let polling = polling();
+        for &class in Class::ALL {
+            let status = decide(&standing(&polling), Asked::Verify, &heard(class)).next.account_status();
+            let expected = match class {
+                Class::Valid => Some(AccountStatus::Active),
+                Class::Invalid | Class::Review => Some(AccountStatus::Failure),
+                Class::Pending => Some(AccountStatus::Pending),
+                Class::Retryable | Class::Inconclusive | Class::Misconfigured => None,
+            };
+            assert_eq!(status, expected, "{class}");
+        }
+    }
+
+    #[test]
+    fn a_lost_answer_is_recovered_before_anything_else() {
+        let polling = polling();
+        let lost = Heard::Nothing(CallFailure::AnswerLost("reset".into()));
+        let decision = decide(&standing(&polling), Asked::Verify, &lost);
+        assert_eq!(decision.attempt.state, AttemptState::Unknown);
+        let sync = Standing { recovery: Recovery::None, ..standing(&polling) };
+        assert_eq!(decide(&sync, Asked::Verify, &lost).attempt.state, AttemptState::Settled);
+        let look_up_only = Standing { moves_money: false, ..standing(&polling) };
+        assert_eq!(decide(&look_up_only, Asked::Verify, &lost).attempt.state, AttemptState::Settled);
+        let unsent = Heard::Nothing(CallFailure::NotSent("refused".into()));
+        assert_eq!(decide(&standing(&polling), Asked::Verify, &unsent).attempt.state, AttemptState::Settled);
+    }
+
+    #[test]
+    fn an_alternative_is_asked_at_once() {
+        let polling = polling();
+        let with = Standing { alternative: true, ..standing(&polling) };
+        let Next::Wait { until, .. } = decide(&with, Asked::Verify, &heard(Class::Misconfigured)).next else { panic!() };
+        assert_eq!(until, with.now);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_bounds() {
+        let polling = polling();
+        let answer = Answer { retry_after: Some(Duration::from_secs(90)), ..Answer::of(Class::Retryable, "429") };
+        let Next::Wait { until, .. } = decide(&standing(&polling), Asked::Verify, &Heard::Answer(answer)).next else { panic!() };
+        assert_eq!(until - standing(&polling).now, TimeDelta::seconds(90));
+    }
+
+    proptest! {
+        #[test]
+        fn a_decision_fits_the_schema(
+            class in 0usize..8, asked in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
+            recovery in 0usize..3, polls in 0i16..50, setbacks in 0u32..400, past_deadline in any::<bool>(), pending in any::<bool>(),
+        ) {
+            let polling = polling();
+            let base = standing(&polling);
+            let standing = Standing {
+                deadline_at: if past_deadline { base.now } else { base.deadline_at },
+                attempt: if pending { AttemptState::Pending } else { AttemptState::Started },
+                moves_money: money,
+                recovery: [Recovery::Lookup, Recovery::Resubmit, Recovery::None][recovery],
+                polls, setbacks, ..base
+            };
+            let heard = match Class::ALL.get(class) {
+                Some(class) => heard(*class),
+                None if lost => Heard::Nothing(CallFailure::AnswerLost(String::new())),
+                None => Heard::Nothing(CallFailure::NotSent(String::new())),
+            };
+            let decision = decide(&standing, if asked { Asked::Verify } else { Asked::LookUp }, &heard);
+            // The CHECK constraints of validation_attempts and validations.
+            prop_assert_eq!(decision.attempt.state == AttemptState::Settled, decision.attempt.class.is_some_and(|c| c != Class::Pending || past_deadline));
+            match decision.next {
+                Next::Wait { until, .. } => {
+                    prop_assert!(!past_deadline && until >= standing.now && until <= standing.deadline_at);
+                    let open = decision.attempt.state != AttemptState::Settled;
+                    prop_assert!(open || decision.attempt.class != Some(Class::Valid));
+                }
+                Next::Complete { outcome, failure } => {
+                    prop_assert_eq!(decision.attempt.state, AttemptState::Settled);
+                    prop_assert_eq!(failure.is_none(), outcome == Outcome::Valid);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! Customers and their accounts: created in batches by the group commit, read one by one.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
+
+use crate::domain::ids::CustomerRef;
+use crate::domain::routing::Pin;
+use crate::domain::{AccountId, CustomerId, MerchantId, ValidationId};
+
+/// Time that the ring has before the scheduler rings again, in milliseconds.
+const RING_GRACE_MS: i64 = 5_000;
+
+/// One call's accounts.
+#[derive(Clone, Debug)]
+pub struct CreateAccounts {
+    /// Whose.
+    pub merchant: MerchantId,
+    /// Whose customer.
+    pub customer: CustomerRef,
+    /// Whether an unknown reference is registered.
+    pub implicit_customer: bool,
+    /// What the call asked of the routing.
+    pub pin: Pin,
+    /// JSON object of the call's metadata.
+    pub metadata: String,
+    /// JSON of the payee's consent.
+    pub consent: Option<String>,
+    /// `x-routing-id`, or the customer as the call named it.
+    pub routing_id: String,
+    /// W3C trace context of the call.
+    pub trace_parent: Option<String>,
+    /// Now.
+    pub created_at: DateTime<Utc>,
+    /// When trying to validate ends.
+    pub deadline_at: DateTime<Utc>,
+    /// The accounts.
+    pub accounts: Vec<NewAccount>,
+}
+
+/// An account, sealed and ready to store, with the validation it begins with.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// Its first validation's id.
+    pub validation: ValidationId,
+    /// `BANK` or `UPI`.
+    pub kind: &'static str,
+    /// Sealed for the account's id.
+    pub sealed_details: Vec<u8>,
+    /// Equal for equal details.
+    pub fingerprint: [u8; 32],
+    /// For people's eyes.
+    pub masked: String,
+    /// Juspay's bank code.
+    pub bank_code: Option<String>,
+}
+
+/// What became of one call.
+#[derive(Debug)]
+pub enum Created {
+    /// Stored, in the order of the call.
+    Accounts {
+        /// The customer.
+        customer: CustomerId,
+        /// The merchant's reference for it.
+        object_reference_id: String,
+        /// Each account, new or standing.
+        accounts: Vec<CreatedAccount>,
+    },
+    /// There is no such customer; nothing was stored.
+    UnknownCustomer,
+}
+
+/// What became of one account of a call.
+#[derive(Debug)]
+pub enum CreatedAccount {
+    /// It is new, as it was handed in.
+    New,
+    /// The customer has had it: the live account in its place.
+    Standing(Box<AccountRow>),
+}
+
+/// An account as it is read: with its customer's reference and its newest validation.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct AccountRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    customer_id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub object_reference_id: String,
+    #[diesel(sql_type = Binary)]
+    pub sealed_details: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    fingerprint: Vec<u8>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub bank_code: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub pinned_gateway_id: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub pinned_gateway_reference_id: Option<String>,
+    #[diesel(sql_type = Jsonb)]
+    pub metadata: serde_json::Value,
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    pub updated_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_validated_at: Option<DateTime<Utc>>,
+    #[diesel(embed)]
+    pub validation: ValidationColumns,
+}
+
+/// The newest validation's columns; all null where there is none.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct ValidationColumns {
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    validation_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub attempts: Option<i16>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub gateway_id: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub gateway_reference_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub method: Option<String>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub sealed_result: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub name_match_score: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub failure_code: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub failure_reason: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub validation_created_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+impl AccountRow {
+    /// Its id.
+    pub fn id(&self) -> AccountId {
+        AccountId(self.id)
+    }
+
+    /// Its customer.
+    pub fn customer(&self) -> CustomerId {
+        CustomerId(self.customer_id)
+    }
+}
+
+impl ValidationColumns {
+    /// The newest validation's id.
+    pub fn id(&self) -> Option<ValidationId> {
+        self.validation_id.map(ValidationId)
+    }
+}
+
+/// What [`AccountRow`] is read from; callers add a `where`.
+const SELECT_ACCOUNT: &str = "
+    select a.id, a.customer_id, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.status,
+           a.pinned_gateway_id, a.pinned_gateway_reference_id, a.metadata, a.created_at, a.updated_at,
+           a.last_validated_at, v.id as validation_id, v.attempts, v.gateway_id, v.gateway_reference_id, v.method,
+           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason,
+           v.created_at as validation_created_at, v.completed_at
+    from customer_accounts a
+    join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
+    left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id";
+
+/// Stores the accounts of many calls, each with its first validation, in three statements however many they are.
+pub fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> QueryResult<Vec<Created>> {
+    let customers = resolve_customers(connection, calls)?;
+    let known: Vec<(&CreateAccounts, CustomerId)> = calls
+        .iter()
+        .filter_map(|call| customers.get(&(call.merchant, &call.customer)).map(|(id, _)| (call, *id)))
+        .collect();
+    let inserted = insert_accounts(connection, &known)?;
+    let mut standing = standing_accounts(connection, &known, &inserted)?;
+    Ok(calls
+        .iter()
+        .map(|call| match customers.get(&(call.merchant, &call.customer)) {
+            None => Created::UnknownCustomer,
+            Some((customer, object_reference_id)) => Created::Accounts {
+                customer: *customer,
+                object_reference_id: object_reference_id.clone(),
+                accounts: call
+                    .accounts
+                    .iter()
+                    .filter_map(|account| {
+                        if inserted.contains(&account.id.0) {
+                            return Some(CreatedAccount::New);
+                        }
+                        let row = standing.get_mut(&(call.merchant, *customer, account.fingerprint.to_vec()))?;
+                        Some(CreatedAccount::Standing(Box::new(row.clone())))
+                    })
+                    .collect(),
+            },
+        })
+        .collect())
+}
+
+type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
+
+#[derive(QueryableByName)]
+struct CustomerRow {
+    #[diesel(sql_type = SqlUuid)]
+    merchant_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    object_reference_id: String,
+}
+
+/// The customers the calls name; unknown references are registered where the call allows it.
+fn resolve_customers<'a>(connection: &mut PgConnection, calls: &'a [CreateAccounts]) -> QueryResult<Customers<'a>> {
+    let wanted: HashSet<(MerchantId, &CustomerRef)> =
+        calls.iter().map(|call| (call.merchant, &call.customer)).collect();
+    let mut found = select_customers(connection, &wanted)?;
+    let mut missing: Vec<(Uuid, &str)> = calls
+        .iter()
+        .filter(|call| call.implicit_customer && !found.contains_key(&(call.merchant, &call.customer)))
+        .filter_map(|call| match &call.customer {
+            CustomerRef::Reference(reference) => Some((call.merchant.0, reference.expose())),
+            CustomerRef::Id(_) => None,
+        })
+        .collect();
+    // In one order everywhere, so that two batches that register the same customers do not wait for each other.
+    missing.sort_unstable();
+    missing.dedup();
+    if !missing.is_empty() {
+        diesel::sql_query(
+            "insert into customers (merchant_id, id, object_reference_id)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+             on conflict (merchant_id, object_reference_id) do nothing",
+        )
+        .bind::<Array<SqlUuid>, _>(missing.iter().map(|(merchant, _)| *merchant).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(missing.iter().map(|_| CustomerId::new().0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(missing.iter().map(|(_, reference)| *reference).collect::<Vec<_>>())
+        .execute(connection)?;
+        found = select_customers(connection, &wanted)?;
+    }
+    Ok(found)
+}
+
+fn select_customers<'a>(
+    connection: &mut PgConnection,
+    wanted: &HashSet<(MerchantId, &'a CustomerRef)>,
+) -> QueryResult<Customers<'a>> {
+    let (mut merchants, mut references) = (Vec::new(), Vec::new());
+    let (mut merchants_of_ids, mut ids) = (Vec::new(), Vec::new());
+    for (merchant, customer) in wanted {
+        match customer {
+            CustomerRef::Reference(reference) => {
+                merchants.push(merchant.0);
+                references.push(reference.expose());
+            }
+            CustomerRef::Id(id) => {
+                merchants_of_ids.push(merchant.0);
+                ids.push(id.0);
+            }
+        }
+    }
+    let mut rows: HashMap<(MerchantId, CustomerRef), (CustomerId, String)> = HashMap::with_capacity(wanted.len());
+    let mut keep = |loaded: Vec<CustomerRow>, by_id: bool| {
+        for row in loaded {
+            let name = if by_id { Some(CustomerRef::Id(CustomerId(row.id))) } else { CustomerRef::parse(&row.object_reference_id) };
+            if let Some(name) = name {
+                rows.insert((MerchantId(row.merchant_id), name), (CustomerId(row.id), row.object_reference_id));
+            }
+        }
+    };
+    if !references.is_empty() {
+        keep(
+            diesel::sql_query(
+                "select c.merchant_id, c.id, c.object_reference_id
+                 from unnest($1::uuid[], $2::text[]) as wanted (merchant_id, reference)
+                 join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
+            )
+            .bind::<Array<SqlUuid>, _>(merchants)
+            .bind::<Array<Text>, _>(references)
+            .load(connection)?,
+            false,
+        );
+    }
+    if !ids.is_empty() {
+        keep(
+            diesel::sql_query(
+                "select c.merchant_id, c.id, c.object_reference_id
+                 from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
+                 join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
+            )
+            .bind::<Array<SqlUuid>, _>(merchants_of_ids)
+            .bind::<Array<SqlUuid>, _>(ids)
+            .load(connection)?,
+            true,
+        );
+    }
+    Ok(wanted
+        .iter()
+        .filter_map(|(merchant, customer)| {
+            rows.remove(&(*merchant, (*customer).clone())).map(|found| ((*merchant, *customer), found))
+        })
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Inserts what is not standing and returns the ids of what it inserted.
+fn insert_accounts(
+    connection: &mut PgConnection,
+    calls: &[(&CreateAccounts, CustomerId)],
+) -> QueryResult<HashSet<Uuid>> {
+    let mut rows: Vec<(&CreateAccounts, CustomerId, &NewAccount)> = calls
+        .iter()
+        .flat_map(|(call, customer)| call.accounts.iter().map(|account| (*call, *customer, account)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // In one order everywhere: two batches with the same accounts then wait for each other in turn, not in a circle.
+    rows.sort_unstable_by_key(|(call, customer, account)| (call.merchant, *customer, account.fingerprint));
+    macro_rules! column {
+        ($row:pat => $value:expr) => {
+            rows.iter().map(|$row| $value).collect::<Vec<_>>()
+        };
+    }
+    let inserted: Vec<IdRow> = diesel::sql_query(
+        "with input as (
+            select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
+                $8::text[], $9::text[], $10::smallint[], $11::text[], $12::text[], $13::text[], $14::text[],
+                $15::text[], $16::timestamptz[], $17::timestamptz[])
+            as t (merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint,
+                masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent, routing_id,
+                trace_parent, created_at, deadline_at)
+         ), account as (
+            insert into customer_accounts (merchant_id, customer_id, id, validation_id, kind, sealed_details,
+                fingerprint, masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent,
+                routing_id, status, created_at, updated_at)
+            select merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint, masked, bank_code,
+                pinned_gateway_id, pinned_gateway_reference_id, metadata::jsonb, consent::jsonb, routing_id,
+                'CREATED', created_at, created_at
+            from input
+            on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
+            returning merchant_id, id
+         ), validation as (
+            insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at)
+            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $18 * interval '1 ms', i.deadline_at,
+                i.trace_parent, i.created_at
+            from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+         )
+         select id from account",
+    )
+    .bind::<Array<SqlUuid>, _>(column!((call, _, _) => call.merchant.0))
+    .bind::<Array<SqlUuid>, _>(column!((_, customer, _) => customer.0))
+    .bind::<Array<SqlUuid>, _>(column!((_, _, account) => account.id.0))
+    .bind::<Array<SqlUuid>, _>(column!((_, _, account) => account.validation.0))
+    .bind::<Array<Text>, _>(column!((_, _, account) => account.kind))
+    .bind::<Array<Binary>, _>(column!((_, _, account) => account.sealed_details.as_slice()))
+    .bind::<Array<Binary>, _>(column!((_, _, account) => account.fingerprint.as_slice()))
+    .bind::<Array<Text>, _>(column!((_, _, account) => account.masked.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!((_, _, account) => account.bank_code.as_deref()))
+    .bind::<Array<Nullable<SmallInt>>, _>(column!((call, _, _) => call.pin.gateway_id))
+    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.pin.reference_id.as_deref()))
+    .bind::<Array<Text>, _>(column!((call, _, _) => call.metadata.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.consent.as_deref()))
+    .bind::<Array<Text>, _>(column!((call, _, _) => call.routing_id.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.trace_parent.as_deref()))
+    .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.created_at))
+    .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.deadline_at))
+    .bind::<BigInt, _>(RING_GRACE_MS)
+    .load(connection)?;
+    Ok(inserted.into_iter().map(|row| row.id).collect())
+}
+
+type Standing = HashMap<(MerchantId, CustomerId, Vec<u8>), AccountRow>;
+
+#[derive(QueryableByName)]
+struct OwnedAccountRow {
+    #[diesel(sql_type = SqlUuid)]
+    merchant_id: Uuid,
+    #[diesel(embed)]
+    account: AccountRow,
+}
+
+/// The live accounts in whose place nothing was inserted.
+fn standing_accounts(
+    connection: &mut PgConnection,
+    calls: &[(&CreateAccounts, CustomerId)],
+    inserted: &HashSet<Uuid>,
+) -> QueryResult<Standing> {
+    let wanted: Vec<(Uuid, Uuid, &[u8])> = calls
+        .iter()
+        .flat_map(|(call, customer)| call.accounts.iter().map(|account| (call.merchant.0, customer.0, account)))
+        .filter(|(_, _, account)| !inserted.contains(&account.id.0))
+        .map(|(merchant, customer, account)| (merchant, customer, account.fingerprint.as_slice()))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "select wanted.merchant_id, found.* from unnest($1::uuid[], $2::uuid[], $3::bytea[])
+            as wanted (merchant_id, customer_id, fingerprint)
+         cross join lateral ({SELECT_ACCOUNT}
+            where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
+              and a.fingerprint = wanted.fingerprint and a.deleted_at is null) as found"
+    );
+    let rows: Vec<OwnedAccountRow> = diesel::sql_query(sql)
+        .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.1).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
+        .load(connection)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let account = row.account;
+            ((MerchantId(row.merchant_id), account.customer(), account.fingerprint.clone()), account)
+        })
+        .collect())
+}
+
+/// The customer's live account with this id.
+pub fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    customer: &CustomerRef,
+    account: AccountId,
+) -> QueryResult<Option<AccountRow>> {
+    let sql = format!("{SELECT_ACCOUNT} where a.merchant_id = $1 and a.id = $2 and a.deleted_at is null");
+    let row: Option<AccountRow> = diesel::sql_query(sql)
+        .bind::<SqlUuid, _>(merchant.0)
+        .bind::<SqlUuid, _>(account.0)
+        .get_result(connection)
+        .optional()?;
+    Ok(row.filter(|row| match customer {
+        CustomerRef::Id(id) => row.customer_id == id.0,
+        CustomerRef::Reference(reference) => row.object_reference_id == reference.expose(),
+    }))
+}
+
+/// One page of a customer's live accounts, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// The accounts.
+    pub accounts: Vec<AccountRow>,
+    /// How many the customer has.
+    pub total: i64,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+/// A page of `count` accounts after the first `offset`; `None` if there is no such customer.
+pub fn list(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    customer: &CustomerRef,
+    count: i64,
+    offset: i64,
+) -> QueryResult<Option<Page>> {
+    let wanted = HashSet::from([(merchant, customer)]);
+    let Some((id, _)) = select_customers(connection, &wanted)?.remove(&(merchant, customer)) else {
+        return Ok(None);
+    };
+    let total: CountRow = diesel::sql_query(
+        "select count(*) as total from customer_accounts
+         where merchant_id = $1 and customer_id = $2 and deleted_at is null",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(id.0)
+    .get_result(connection)?;
+    let sql = format!(
+        "{SELECT_ACCOUNT} where a.merchant_id = $1 and a.customer_id = $2 and a.deleted_at is null
+         order by a.id desc limit $3 offset $4"
+    );
+    let accounts = diesel::sql_query(sql)
+        .bind::<SqlUuid, _>(merchant.0)
+        .bind::<SqlUuid, _>(id.0)
+        .bind::<BigInt, _>(count)
+        .bind::<BigInt, _>(offset)
+        .load(connection)?;
+    Ok(Some(Page { accounts, total: total.total }))
+}

@@ -1,0 +1,117 @@
+//! Merchants' accounts at gateways.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::gateway_accounts;
+use crate::domain::{GatewayAccountId, MerchantId};
+
+/// A merchant's account at a gateway, credentials sealed.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = gateway_accounts, check_for_backend(diesel::pg::Pg))]
+pub struct GatewayAccount {
+    merchant_id: Uuid,
+    id: Uuid,
+    /// Juspay's gateway id; may name a gateway this build has no connector for.
+    pub gateway_id: i16,
+    /// The merchant's name for it.
+    pub reference_id: String,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Used only by calls that name the gateway.
+    pub pinned_only: bool,
+    /// Whether new attempts may use it; those under way are followed to their end all the same.
+    pub enabled: bool,
+    /// Overrides the gateway's public address.
+    pub base_url: Option<String>,
+    /// JSON, sealed for this gateway account.
+    pub sealed_credentials: Option<Vec<u8>>,
+    /// The connector's settings.
+    pub settings: serde_json::Value,
+}
+
+impl GatewayAccount {
+    /// Its merchant.
+    pub fn merchant(&self) -> MerchantId {
+        MerchantId(self.merchant_id)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GatewayAccountId {
+        GatewayAccountId(self.id)
+    }
+}
+
+/// What an ops person gives of a gateway account.
+#[derive(Clone, Debug)]
+pub struct NewGatewayAccount<'a> {
+    /// Its id, when it turns out to be new.
+    pub id: GatewayAccountId,
+    /// Juspay's gateway id.
+    pub gateway_id: i16,
+    /// The merchant's name for it.
+    pub reference_id: &'a str,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Used only by calls that name the gateway.
+    pub pinned_only: bool,
+    /// Overrides the gateway's public address.
+    pub base_url: Option<&'a str>,
+    /// The connector's settings.
+    pub settings: &'a serde_json::Value,
+}
+
+/// A merchant's gateway accounts, by priority.
+pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Vec<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .order((gateway_accounts::priority, gateway_accounts::id))
+        .select(GatewayAccount::as_select())
+        .load(connection)
+}
+
+/// The merchant's account of that name at that gateway.
+pub fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    gateway_id: i16,
+    reference_id: &str,
+) -> QueryResult<Option<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::gateway_id.eq(gateway_id))
+        .filter(gateway_accounts::reference_id.eq(reference_id))
+        .select(GatewayAccount::as_select())
+        .first(connection)
+        .optional()
+}
+
+/// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be
+/// sealed for the id that stands in `new`.
+pub fn upsert(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    new: &NewGatewayAccount<'_>,
+    sealed_credentials: Option<Vec<u8>>,
+) -> QueryResult<()> {
+    let changeable = (
+        gateway_accounts::priority.eq(new.priority),
+        gateway_accounts::pinned_only.eq(new.pinned_only),
+        gateway_accounts::base_url.eq(new.base_url),
+        gateway_accounts::sealed_credentials.eq(sealed_credentials),
+        gateway_accounts::settings.eq(new.settings),
+    );
+    diesel::insert_into(gateway_accounts::table)
+        .values((
+            gateway_accounts::merchant_id.eq(merchant.0),
+            gateway_accounts::id.eq(new.id.0),
+            gateway_accounts::gateway_id.eq(new.gateway_id),
+            gateway_accounts::reference_id.eq(new.reference_id),
+            changeable.clone(),
+        ))
+        .on_conflict((gateway_accounts::merchant_id, gateway_accounts::gateway_id, gateway_accounts::reference_id))
+        .do_update()
+        .set((changeable, gateway_accounts::updated_at.eq(diesel::dsl::now)))
+        .execute(connection)
+        .map(drop)
+}

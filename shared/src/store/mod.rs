@@ -1,0 +1,15 @@
+//! Postgres: the only place where facts and promises are kept. Queries are functions on a connection that return
+//! `QueryResult`; each that touches a merchant's rows takes the merchant's id. Who holds a connection is the
+//! caller's business (a lane, or a reader on a blocking thread).
+
+pub mod accounts;
+pub mod audit;
+pub mod gateway_accounts;
+pub mod merchants;
+mod migrate;
+mod pool;
+pub mod schema;
+pub mod validations;
+
+pub use migrate::{MigrateError, migrate, pending_migrations};
+pub use pool::{Pool, PooledConnection, open};

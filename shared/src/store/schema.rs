@@ -1,0 +1,56 @@
+//! The tables that are read and written through diesel's query builder. The hot ones (accounts, validations,
+//! attempts) are reached by written SQL, where a reader sees the statement.
+
+diesel::table! {
+    merchants (id) {
+        id -> Uuid,
+        name -> Text,
+        implicit_customers -> Bool,
+        validation_deadline_seconds -> Int4,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    api_keys (merchant_id, id) {
+        merchant_id -> Uuid,
+        id -> Uuid,
+        key_hash -> Binary,
+        prefix -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    gateway_accounts (merchant_id, id) {
+        merchant_id -> Uuid,
+        id -> Uuid,
+        gateway_id -> Int2,
+        reference_id -> Text,
+        priority -> Int2,
+        pinned_only -> Bool,
+        enabled -> Bool,
+        base_url -> Nullable<Text>,
+        sealed_credentials -> Nullable<Binary>,
+        settings -> Jsonb,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_log (merchant_id, id) {
+        merchant_id -> Uuid,
+        id -> Uuid,
+        at -> Timestamptz,
+        actor -> Text,
+        action -> Text,
+        subject -> Text,
+        detail -> Jsonb,
+    }
+}
+
+diesel::joinable!(api_keys -> merchants (merchant_id));
+diesel::allow_tables_to_appear_in_same_query!(api_keys, merchants);

@@ -1,0 +1,82 @@
+//! Which traces are recorded: whoever continues a trace follows its beginner; who begins one may begin so many a
+//! second. So at ordinary load every account is a trace, and under a flood the cost stays what it was.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
+
+#[derive(Debug)]
+pub(super) struct ParentOrRate {
+    per_second: f64,
+    bucket: std::sync::Arc<Mutex<Bucket>>,
+}
+
+impl Clone for ParentOrRate {
+    fn clone(&self) -> Self {
+        Self { per_second: self.per_second, bucket: std::sync::Arc::clone(&self.bucket) }
+    }
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl ParentOrRate {
+    pub(super) fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        let bucket = Bucket { tokens: per_second, filled_at: Instant::now() };
+        Self { per_second, bucket: std::sync::Arc::new(Mutex::new(bucket)) }
+    }
+
+    fn may_begin(&self) -> bool {
+        // A panic while the lock is held is impossible; if it were not, not recording is the safe answer.
+        let Ok(mut bucket) = self.bucket.lock() else { return false };
+        let now = Instant::now();
+        let gained = now.duration_since(bucket.filled_at).as_secs_f64() * self.per_second;
+        bucket.tokens = (bucket.tokens + gained).min(self.per_second);
+        bucket.filled_at = now;
+        let may = bucket.tokens >= 1.0;
+        if may {
+            bucket.tokens -= 1.0;
+        }
+        may
+    }
+}
+
+impl ShouldSample for ParentOrRate {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        _trace_id: TraceId,
+        _name: &str,
+        _kind: &SpanKind,
+        _attributes: &[KeyValue],
+        _links: &[Link],
+    ) -> SamplingResult {
+        let parent = parent.map(|context| context.span().span_context().clone()).filter(|c| c.is_valid());
+        let record = parent.as_ref().map_or_else(|| self.may_begin(), |context| context.is_sampled());
+        SamplingResult {
+            decision: if record { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
+            attributes: Vec::new(),
+            trace_state: parent.map_or_else(TraceState::default, |context| context.trace_state().clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_bounded() {
+        let sampler = ParentOrRate::new(10);
+        let begun = (0..1_000).filter(|_| sampler.may_begin()).count();
+        assert!((10..=20).contains(&begun), "{begun}");
+        assert!(!ParentOrRate::new(0).may_begin());
+    }
+}

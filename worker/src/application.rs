@@ -1,0 +1,100 @@
+//! The worker put together: built from settings, run until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use anyhow::Context;
+use khata_shared::batch::Lane;
+use khata_shared::config::write_port_file;
+use khata_shared::crypto::Keyring;
+use khata_shared::shutdown::{self, Shutdown};
+use khata_shared::store;
+use tracing::info;
+
+use crate::consumer::{self, InHand};
+use crate::directory::Directory;
+use crate::health::{self, Health};
+use crate::lane::ClaimsAndSettles;
+use crate::scheduler::{Heartbeat, Scheduler};
+use crate::settings::Settings;
+use crate::step::Stepper;
+
+/// The lane, the scheduler, the health check.
+const CONNECTIONS: u32 = 3;
+/// How long a claim or a settle may wait for its commit; a settle is then tried again.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A worker, ready to run.
+pub struct Application {
+    settings: Settings,
+    stepper: Arc<Stepper>,
+    lane_thread: std::thread::JoinHandle<()>,
+    in_hand: Arc<InHand>,
+    scheduler: Scheduler,
+    health: Server,
+    port: u16,
+}
+
+impl Application {
+    /// Reads the keyring, binds the health port and starts the lane. Postgres and RabbitMQ may be away.
+    pub fn build(settings: Settings) -> anyhow::Result<Self> {
+        let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
+        let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
+        let http = khata_gateways::client().context("cannot make the HTTP client")?;
+        let directory = Arc::new(Directory::new(Arc::clone(&keyring), http, settings.sandbox.sandbox_mode));
+        let work =
+            ClaimsAndSettles { keyring: Arc::clone(&keyring), directory, lease: settings.lease() };
+        let (lane, lane_thread) = Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
+        let broker = settings.broker.broker();
+        let in_hand = Arc::new(InHand::new(settings.concurrency));
+        let heartbeat = Arc::new(Heartbeat::new());
+        let (health, port) = health::serve(
+            Health { pool: pool.clone(), in_hand: Arc::clone(&in_hand), heartbeat: Arc::clone(&heartbeat) },
+            &settings.listen,
+        )
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        write_port_file(settings.port_file.as_ref(), port)?;
+        let stepper = Arc::new(Stepper { lane, keyring, lease: settings.lease(), queue: broker.queue() });
+        let scheduler = Scheduler {
+            pool,
+            broker,
+            in_hand: Arc::clone(&in_hand),
+            heartbeat,
+            interval: settings.scheduler_interval(),
+        };
+        Ok(Self { settings, stepper, lane_thread, in_hand, scheduler, health, port })
+    }
+
+    /// The health endpoints' port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Works until the signal; then takes nothing more, finishes what is in hand and returns.
+    pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
+        info!(port = self.port, concurrency = self.settings.concurrency, "khata-worker is up");
+        let (trigger, inner) = shutdown::channel();
+        let health = self.health.handle();
+        let health_task = tokio::spawn(self.health);
+        let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
+        let consumer = tokio::spawn(consumer::run(
+            self.settings.broker.broker(),
+            self.stepper,
+            self.in_hand,
+            self.settings.concurrency,
+            self.settings.drain(),
+            inner,
+        ));
+        shutdown.raised().await;
+        info!("stopping: taking nothing more, finishing what is in hand");
+        trigger.raise();
+        consumer.await.context("the consumer broke")?;
+        scheduler.await.context("the scheduler broke")?;
+        health.stop(true).await;
+        health_task.await??;
+        tokio::task::spawn_blocking(move || self.lane_thread.join()).await?.ok();
+        info!("stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! The worker's health over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
+//! answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use diesel::RunQueryDsl;
+use khata_shared::store::Pool;
+
+use crate::consumer::InHand;
+use crate::scheduler::Heartbeat;
+
+/// A scheduler that has not looked for so long is stuck: longer than any of its time-outs together.
+const STUCK_SECONDS: i64 = 60;
+
+#[derive(Clone)]
+pub(crate) struct Health {
+    pub(crate) pool: Pool,
+    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+}
+
+/// Binds the endpoints; the caller runs the server and stops it.
+pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u16)> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(health.clone()))
+            .route("/health/live", web::get().to(live))
+            .route("/health/ready", web::get().to(ready))
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .bind(listen)?;
+    let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
+    Ok((server.run(), port))
+}
+
+fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
+    let mut response = if ok { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }))
+}
+
+async fn live(health: web::Data<Health>) -> HttpResponse {
+    let age = health.heartbeat.age();
+    answer(age <= STUCK_SECONDS, "live", &serde_json::json!({ "scheduler_age_seconds": age }))
+}
+
+async fn ready(health: web::Data<Health>) -> HttpResponse {
+    let pool = health.pool.clone();
+    let postgres = web::block(move || {
+        let connection = pool.get_timeout(Duration::from_secs(1));
+        connection.is_ok_and(|mut connection| diesel::sql_query("select 1").execute(&mut connection).is_ok())
+    })
+    .await
+    .unwrap_or(false);
+    let rabbitmq = health.in_hand.is_connected();
+    let up = |ok| if ok { "up" } else { "down" };
+    let checks = serde_json::json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });
+    answer(postgres && rabbitmq, "ready", &checks)
+}

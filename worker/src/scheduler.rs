@@ -1,0 +1,106 @@
+//! Rings for what is due: what waited for its time, what was rung for and never claimed, and what a worker held when
+//! it died. Every worker runs one; `for update skip locked` keeps them out of each other's way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use khata_shared::backoff::Backoff;
+use khata_shared::broker::{Broker, Publisher, Ring};
+use khata_shared::shutdown::Shutdown;
+use khata_shared::store::validations::{DueRow, take_due};
+use khata_shared::store::{self, Pool};
+use tracing::{debug, info, warn};
+
+use crate::consumer::InHand;
+
+/// Validations rung for in one look; as many as one message names.
+const BATCH: i64 = 256;
+/// Messages that may wait in the queue before what was rung for is rung for again.
+const DEEP: u32 = 16;
+/// When a ring that came to nothing is repeated.
+const RING_AGAIN: Duration = Duration::from_secs(15);
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+
+/// When the scheduler last looked, for the health endpoint.
+#[derive(Debug)]
+pub(crate) struct Heartbeat(AtomicI64);
+
+impl Heartbeat {
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(chrono::Utc::now().timestamp()))
+    }
+
+    /// Seconds since the last look.
+    pub(crate) fn age(&self) -> i64 {
+        chrono::Utc::now().timestamp() - self.0.load(Ordering::Relaxed)
+    }
+
+    fn beat(&self) {
+        self.0.store(chrono::Utc::now().timestamp(), Ordering::Relaxed);
+    }
+}
+
+pub(crate) struct Scheduler {
+    pub(crate) pool: Pool,
+    pub(crate) broker: Broker,
+    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) interval: Duration,
+}
+
+impl Scheduler {
+    /// Looks until shut down.
+    pub(crate) async fn run(self, mut shutdown: Shutdown) {
+        let mut publisher = Publisher::new(self.broker.clone(), "khata-scheduler");
+        let mut failures = 0;
+        loop {
+            self.heartbeat.beat();
+            let pause = match self.look(&mut publisher).await {
+                Ok(more) => {
+                    failures = 0;
+                    if more { Duration::ZERO } else { self.interval }
+                }
+                Err(failure) => {
+                    if failures == 0 {
+                        warn!(error = %failure, "cannot ring for what is due; trying again");
+                    }
+                    failures += 1;
+                    RECONNECT.wait(failures - 1, rand::random()).max(self.interval)
+                }
+            };
+            tokio::select! {
+                () = shutdown.raised() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        publisher.close().await;
+    }
+
+    /// One look; answers whether there may be more at once. Nothing is taken from Postgres while the broker is away:
+    /// it could not be rung for.
+    async fn look(&self, publisher: &mut Publisher) -> anyhow::Result<bool> {
+        let hold = publisher.depth().await? > DEEP || self.in_hand.is_full();
+        let pool = self.pool.clone();
+        let due: Vec<DueRow> = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let mut connection: store::PooledConnection = pool.get()?;
+            Ok(take_due(&mut connection, BATCH, hold, RING_AGAIN)?)
+        })
+        .await??;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let of = |state: &str| due.iter().filter(|row| row.was == state).count();
+        let (waited, lost, rescued) = (of("WAITING"), of("DUE"), of("LEASED"));
+        if rescued > 0 || lost > 0 {
+            info!(waited, lost, rescued, "rings for what is due");
+        } else {
+            debug!(waited, "rings for what is due");
+        }
+        let full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
+        let rings: Vec<Ring> =
+            due.into_iter().map(|row| Ring { key: row.key(), trace_parent: row.trace_parent }).collect();
+        publisher.ring(&rings).await?;
+        Ok(full)
+    }
+}

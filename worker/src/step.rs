@@ -1,0 +1,336 @@
+//! One validation's time in hand: claim, ask, decide, settle. Everything it needs to survive a kill at any line is
+//! in Postgres before the line runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use khata_gateways::{Call, Connector};
+use khata_shared::backoff::Backoff;
+use khata_shared::batch::{BatchError, Lane};
+use khata_shared::broker::Rung;
+use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::validation::{Asked, AttemptState, Decision, Heard, Next, Standing, ValidationResult, decide};
+use khata_shared::domain::{CallFailure, Class, Recovery};
+use khata_shared::store::validations::{AttemptReport, Claimed, LeaseToken, Settlement};
+use khata_shared::telemetry;
+use tracing::{Instrument, Span, debug, error, field, info, warn};
+
+use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
+use crate::plan::{Move, OpenAttempt, Plan};
+
+/// A next look that is due this soon is made in hand, without going through Postgres.
+const SOON: Duration = Duration::from_millis(50);
+/// Looks made in hand at most.
+const LOOKS_IN_HAND: u32 = 3;
+/// Kept of the lease for settling.
+const SETTLING: Duration = Duration::from_secs(2);
+const SETTLE_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// What every step uses.
+pub(crate) struct Stepper {
+    pub(crate) lane: Lane<ClaimsAndSettles>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) lease: Duration,
+    pub(crate) queue: String,
+}
+
+impl Stepper {
+    /// Takes one validation as far as it can be taken now.
+    pub(crate) async fn run(&self, rung: Rung) {
+        // Spans are made only in a recorded trace: all others cost nothing.
+        let span = telemetry::in_trace(rung.trace_parent.as_deref(), || {
+            tracing::info_span!(
+                "process",
+                otel.name = format!("process {}", self.queue),
+                otel.kind = "consumer",
+                otel.status_code = field::Empty,
+                error.r#type = field::Empty,
+                messaging.system = "rabbitmq",
+                messaging.operation.name = "process",
+                messaging.operation.r#type = "process",
+                messaging.destination.name = self.queue,
+                khata.merchant_id = %rung.key.merchant,
+                khata.validation_id = %rung.key.id,
+                khata.account_id = field::Empty,
+                khata.routing_id = field::Empty,
+                khata.gateway = field::Empty,
+                khata.attempt = field::Empty,
+                khata.class = field::Empty,
+                khata.outcome = field::Empty,
+            )
+        })
+        .unwrap_or_else(Span::none);
+        self.advance(rung).instrument(span).await;
+    }
+
+    async fn advance(&self, rung: Rung) {
+        // Before the claim, so that our idea of the lease ends no later than Postgres's.
+        let claimed_at = Instant::now();
+        let claim = self.lane.submit(Request::Claim(rung.key)).instrument(child("claim validation")).await;
+        let work = match claim {
+            Ok(Answer::Claimed(Some(work))) => work,
+            Ok(_) => {
+                debug!(validation_id = %rung.key.id, "nothing to do: the validation has moved on");
+                return;
+            }
+            Err(failure) => {
+                warn!(validation_id = %rung.key.id, error = %failure, "not claimed; the scheduler rings again");
+                return;
+            }
+        };
+        let span = Span::current();
+        span.record("khata.account_id", field::display(work.claimed.account()));
+        span.record("khata.routing_id", work.claimed.routing_id.as_str());
+        let lease_ends = claimed_at + self.lease.saturating_sub(SETTLING);
+        let Some(settlement) = self.follow(*work, lease_ends).await else { return };
+        self.settle(settlement, lease_ends).await;
+    }
+
+    async fn follow(&self, work: Work, lease_ends: Instant) -> Option<Settlement> {
+        let key = work.claimed.key();
+        let (attempt, first, setbacks, alternative) = match work.plan {
+            Plan::Attempt { attempt, first, setbacks, alternative } => (attempt, first, setbacks, alternative),
+            Plan::Settle { next, delay, why } => {
+                warn!(merchant_id = %key.merchant, account_id = %work.claimed.account(), validation_id = %key.id, %why, "no gateway asked");
+                return Some(Settlement {
+                    key,
+                    token: work.token,
+                    attempt: None,
+                    next,
+                    delay,
+                    sealed_result: None,
+                    name_match_score: None,
+                });
+            }
+        };
+        let (Some(details), Ok(connector)) = (work.details.as_ref(), &attempt.entry.connector) else {
+            error!(validation_id = %key.id, "planned an attempt without details or connector");
+            return None;
+        };
+        let connector = connector.as_ref();
+        let call = Call {
+            reference: &attempt.reference,
+            details,
+            method: attempt.method,
+            consent: work.consent.as_ref(),
+            attempt: attempt.number,
+            started_at: attempt.started_at,
+        };
+        let mut case = Case {
+            deadline_at: work.claimed.deadline_at,
+            setbacks,
+            alternative,
+            recovery: connector.recovery(details),
+            state: attempt.state,
+            polls: attempt.polls,
+            gateway_reference: attempt.gateway_reference.clone(),
+        };
+        let span = Span::current();
+        span.record("khata.gateway", attempt.entry.gateway.name());
+        span.record("khata.attempt", attempt.number);
+        let mut next_move = first;
+        let mut looks = 0;
+        loop {
+            // A call that could outlive the lease might meet another worker's.
+            if Instant::now() + 2 * connector.call_timeout() > lease_ends {
+                warn!(validation_id = %key.id, "the lease is too old to call under; it is left to the rescuer");
+                return None;
+            }
+            let started = Instant::now();
+            let (asked, heard) = ask(connector, &call, next_move, &mut case).await;
+            let latency_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
+            let decision = case.decide(connector, attempt.method.moves_money(), asked, &heard);
+            let delay = delay_of(&decision.next);
+            let pending = decision.attempt.state == AttemptState::Pending && matches!(heard, Heard::Answer(_));
+            case.learn(&decision, &heard);
+            if pending && delay <= SOON && looks < LOOKS_IN_HAND {
+                looks += 1;
+                tokio::time::sleep(delay).await;
+                next_move = Move::Poll;
+                continue;
+            }
+            self.tell(&work.claimed, &attempt, &decision, &heard);
+            return Some(self.settlement(&work.claimed, work.token, &attempt, case, decision, &heard, latency_ms));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn settlement(
+        &self,
+        claimed: &Claimed,
+        token: LeaseToken,
+        attempt: &OpenAttempt,
+        case: Case,
+        decision: Decision,
+        heard: &Heard,
+        latency_ms: i32,
+    ) -> Settlement {
+        let answer = match heard {
+            Heard::Answer(answer) => Some(answer),
+            Heard::Nothing(_) => None,
+        };
+        let sealed_result = answer.filter(|a| a.name_at_bank.is_some() || a.utr.is_some()).map(|answer| {
+            let plain = ValidationResult {
+                name_at_bank: answer.name_at_bank.clone(),
+                utr: answer.utr.clone(),
+            };
+            self.keyring.seal(claimed.key().merchant, claimed.account().0, Purpose::ValidationResult, &plain.to_plaintext())
+        });
+        Settlement {
+            key: claimed.key(),
+            token,
+            delay: delay_of(&decision.next),
+            attempt: Some(AttemptReport {
+                number: attempt.number,
+                end: decision.attempt,
+                gateway_reference: case.gateway_reference,
+                polls: case.polls,
+                latency_ms,
+                gateway_id: attempt.entry.gateway.id(),
+                gateway_reference_id: attempt.entry.account.reference_id.clone(),
+                method: attempt.method,
+            }),
+            next: decision.next,
+            sealed_result,
+            name_match_score: answer.and_then(|a| a.name_match_score).map(i16::from),
+        }
+    }
+
+    /// Writes to the trace and the log what came of it; what needs people is louder.
+    #[allow(clippy::unused_self)]
+    fn tell(
+        &self,
+        claimed: &Claimed,
+        attempt: &OpenAttempt,
+        decision: &Decision,
+        heard: &Heard,
+    ) {
+        let span = Span::current();
+        let class = decision.attempt.class.map_or("", Class::as_str);
+        span.record("khata.class", class);
+        if let Next::Complete { outcome, .. } = &decision.next {
+            span.record("khata.outcome", outcome.as_str());
+        }
+        let (key, account) = (claimed.key(), claimed.account());
+        let (gateway, code) = (attempt.entry.gateway.name(), decision.attempt.code.as_str());
+        match heard {
+            Heard::Answer(answer) if answer.class == Class::Misconfigured => error!(
+                merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
+                gateway_account = attempt.entry.account.reference_id, code,
+                "the gateway refuses us: check this gateway account's credentials, balance and IP list"
+            ),
+            Heard::Nothing(failure) => warn!(
+                merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
+                attempt = attempt.number, %failure, "no answer from the gateway"
+            ),
+            Heard::Answer(_) => match &decision.next {
+                Next::Complete { outcome, .. } => debug!(
+                    merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
+                    outcome = outcome.as_str(), "validated"
+                ),
+                Next::Wait { until, .. } => info!(
+                    merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
+                    until = %until.to_rfc3339(), "not decided yet"
+                ),
+            },
+        }
+    }
+
+    /// Settles, trying again while the lease lasts: the answer may have cost a rupee.
+    async fn settle(&self, settlement: Settlement, lease_ends: Instant) {
+        let key = settlement.key;
+        let mut tries = 0;
+        loop {
+            let request = Request::Settle(Box::new(settlement.clone()));
+            match self.lane.submit(request).instrument(child("settle validation")).await {
+                Ok(Answer::Settled(true)) => return,
+                Ok(_) => {
+                    warn!(validation_id = %key.id, "not settled: the lease was lost, and somebody else decides");
+                    return;
+                }
+                Err(BatchError::Rejected(failure)) => {
+                    error!(validation_id = %key.id, error = %failure, "the database refuses the settlement");
+                    return;
+                }
+                Err(BatchError::Unavailable) if Instant::now() < lease_ends => {
+                    tokio::time::sleep(SETTLE_AGAIN.wait(tries, rand::random())).await;
+                    tries += 1;
+                }
+                Err(BatchError::Unavailable) => {
+                    error!(validation_id = %key.id, "not settled in time; the rescuer recovers the attempt");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What changes about an attempt while it is in hand.
+struct Case {
+    deadline_at: chrono::DateTime<Utc>,
+    setbacks: u32,
+    alternative: bool,
+    recovery: Recovery,
+    state: AttemptState,
+    polls: i16,
+    gateway_reference: Option<String>,
+}
+
+impl Case {
+    fn decide(&self, connector: &dyn Connector, moves_money: bool, asked: Asked, heard: &Heard) -> Decision {
+        let standing = Standing {
+            now: Utc::now(),
+            deadline_at: self.deadline_at,
+            attempt: self.state,
+            polls: self.polls,
+            setbacks: self.setbacks,
+            alternative: self.alternative,
+            moves_money,
+            recovery: self.recovery,
+            polling: connector.polling(),
+            jitter: rand::random(),
+        };
+        decide(&standing, asked, heard)
+    }
+
+    fn learn(&mut self, decision: &Decision, heard: &Heard) {
+        self.state = decision.attempt.state;
+        if let Heard::Answer(answer) = heard {
+            self.gateway_reference = answer.gateway_reference.clone().or_else(|| self.gateway_reference.take());
+        }
+    }
+}
+
+/// Makes the call that the move asks for. A call that the gateway has never seen is made under the same reference.
+async fn ask(connector: &dyn Connector, call: &Call<'_>, next: Move, case: &mut Case) -> (Asked, Heard) {
+    if next != Move::Verify {
+        case.polls = case.polls.saturating_add(1);
+        match connector.look_up(call, case.gateway_reference.as_deref()).await {
+            Ok(Some(answer)) => return (Asked::LookUp, Heard::Answer(answer)),
+            Err(failure) => return (Asked::LookUp, Heard::Nothing(failure)),
+            // It said that it would know later and now knows nothing: do not pay again on that word.
+            Ok(None) if next == Move::Poll => {
+                return (Asked::LookUp, Heard::Nothing(CallFailure::AnswerLost("unknown to the gateway".into())));
+            }
+            Ok(None) => {}
+        }
+    }
+    let heard = match connector.verify(call).await {
+        Ok(answer) => Heard::Answer(answer),
+        Err(failure) => Heard::Nothing(failure),
+    };
+    (Asked::Verify, heard)
+}
+
+fn delay_of(next: &Next) -> Duration {
+    match next {
+        Next::Wait { until, .. } => (*until - Utc::now()).to_std().unwrap_or_default(),
+        Next::Complete { .. } => Duration::ZERO,
+    }
+}
+
+/// A span inside the current one; none where there is none.
+fn child(name: &'static str) -> Span {
+    if Span::current().is_disabled() { Span::none() } else { tracing::info_span!("step", otel.name = name, db.system.name = "postgresql") }
+}
