@@ -44,7 +44,13 @@ impl Application {
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
         let (lane, lane_thread) = Lane::start("creates", pool.clone(), Creates, COMMIT_PATIENCE)?;
         let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
-        let state = web::Data::new(State::new(keyring, lane, ringer, pool, settings.sandbox.sandbox_mode));
+        let state = web::Data::new(State::new(
+            keyring,
+            lane,
+            ringer,
+            pool,
+            settings.sandbox.sandbox_mode,
+        ));
         let mut server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
@@ -52,7 +58,9 @@ impl Application {
                 .route("/health/live", web::get().to(health::live))
                 .route("/health/ready", web::get().to(health::ready))
                 .configure(accounts::routes)
-                .default_service(web::to(|| async { Err::<&str, _>(ApiError::NotFound("There is nothing at this path.")) }))
+                .default_service(web::to(|| async {
+                    Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))
+                }))
         })
         .disable_signals()
         .backlog(4_096)
@@ -62,10 +70,17 @@ impl Application {
         if let Some(threads) = settings.threads {
             server = server.workers(threads);
         }
-        let server = server.bind(&settings.listen).with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let server = server
+            .bind(&settings.listen)
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
         write_port_file(settings.port_file.as_ref(), port)?;
-        Ok(Self { server: server.run(), port, lane_thread, ringer_task })
+        Ok(Self {
+            server: server.run(),
+            port,
+            lane_thread,
+            ringer_task,
+        })
     }
 
     /// The bound port.
@@ -84,7 +99,9 @@ impl Application {
         });
         self.server.await?;
         // With the server went the last handles on the lane and the bell: both end once they have done what they have.
-        tokio::task::spawn_blocking(move || self.lane_thread.join()).await?.ok();
+        tokio::task::spawn_blocking(move || self.lane_thread.join())
+            .await?
+            .ok();
         let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
         info!("stopped");
         Ok(())

@@ -26,7 +26,12 @@ pub(crate) struct KeyCache(moka::sync::Cache<ApiKeyHash, Option<Merchant>>);
 
 impl KeyCache {
     pub(crate) fn new() -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(KEYS).time_to_live(FRESH).build())
+        Self(
+            moka::sync::Cache::builder()
+                .max_capacity(KEYS)
+                .time_to_live(FRESH)
+                .build(),
+        )
     }
 }
 
@@ -40,25 +45,35 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<State>>().cloned();
-        let key = request.headers().get(header::AUTHORIZATION).map(|value| basic_user(value.as_bytes()));
+        let key = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .map(|value| basic_user(value.as_bytes()));
         Box::pin(async move {
             let state = state.ok_or(ApiError::Internal)?;
             // What is missing or malformed is looked up too, as a key that cannot exist.
             let key = key.flatten().unwrap_or_else(|| Zeroizing::new("-".into()));
-            let merchant = authenticate(&state, &key).await?.ok_or(ApiError::Unauthorized)?;
-            tracing::Span::current().record("khata.merchant_id", tracing::field::display(merchant.id()));
+            let merchant = authenticate(&state, &key)
+                .await?
+                .ok_or(ApiError::Unauthorized)?;
+            tracing::Span::current()
+                .record("khata.merchant_id", tracing::field::display(merchant.id()));
             Ok(Self(merchant))
         })
     }
 }
 
 async fn authenticate(state: &State, key: &str) -> Result<Option<Merchant>, ApiError> {
-    let Some(key) = ApiKey::parse(key).or_else(|| ApiKey::parse("-")) else { return Ok(None) };
+    let Some(key) = ApiKey::parse(key).or_else(|| ApiKey::parse("-")) else {
+        return Ok(None);
+    };
     let hash = state.keyring.hash_api_key(&key);
     if let Some(known) = state.keys.0.get(&hash) {
         return Ok(known);
     }
-    let merchant = state.read(move |connection| merchants::authenticate(connection, &hash)).await?;
+    let merchant = state
+        .read(move |connection| merchants::authenticate(connection, &hash))
+        .await?;
     state.keys.0.insert(hash, merchant.clone());
     Ok(merchant)
 }
@@ -80,7 +95,8 @@ mod tests {
     use super::*;
 
     fn user(credential: &str) -> Option<String> {
-        basic_user(format!("Basic {}", BASE64.encode(credential)).as_bytes()).map(|user| user.to_string())
+        basic_user(format!("Basic {}", BASE64.encode(credential)).as_bytes())
+            .map(|user| user.to_string())
     }
 
     #[test]

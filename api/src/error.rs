@@ -45,7 +45,10 @@ pub(crate) enum ApiError {
 impl ApiError {
     /// One faulty field.
     pub(crate) fn field(field_name: &str, reason: &str) -> Self {
-        Self::Invalid(vec![FieldFault { field_name: field_name.to_owned(), reason: reason.to_owned() }])
+        Self::Invalid(vec![FieldFault {
+            field_name: field_name.to_owned(),
+            reason: reason.to_owned(),
+        }])
     }
 
     fn told(&self) -> Told {
@@ -61,21 +64,56 @@ impl ApiError {
         match self {
             Self::Invalid(_) => Told {
                 developer_message: "One or more fields are missing or have a bad value; see error_info.fields.",
-                ..told(400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR", "Invalid input.")
+                ..told(
+                    400,
+                    "Bad Request",
+                    "invalid_request_error",
+                    "INVALID_INPUT",
+                    "USER_ERROR",
+                    "Invalid input.",
+                )
             },
             Self::InvalidCommand => Told {
                 developer_message: "command must be create.",
-                ..told(400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR", "Invalid command")
+                ..told(
+                    400,
+                    "Invalid Request",
+                    "bad_request",
+                    "INVALID_ACTION",
+                    "USER_ERROR",
+                    "Invalid command",
+                )
             },
             Self::GatewayNotFound => Told {
                 developer_message: "gateway_id, or gateway_reference_id at that gateway, is unknown or not set up for this merchant.",
-                ..told(400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", "CONFIG_ERROR", "Gateway not found.")
+                ..told(
+                    400,
+                    "Bad Request",
+                    "invalid_request_error",
+                    "GATEWAY_NOT_FOUND",
+                    "CONFIG_ERROR",
+                    "Gateway not found.",
+                )
             },
             Self::Unauthorized => Told {
                 developer_message: "Invalid API Key. Please pass a valid and active api key.",
-                ..told(401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR", "Unauthorized.")
+                ..told(
+                    401,
+                    "error",
+                    "access_denied",
+                    "UNAUTHORIZED",
+                    "USER_ERROR",
+                    "Unauthorized.",
+                )
             },
-            Self::NotFound(what) => told(404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR", what),
+            Self::NotFound(what) => told(
+                404,
+                "invalid_request_error",
+                "object_not_found",
+                "RESOURCE_NOT_FOUND",
+                "USER_ERROR",
+                what,
+            ),
             Self::MethodNotAllowed(_) => told(
                 405,
                 "error",
@@ -84,12 +122,22 @@ impl ApiError {
                 "USER_ERROR",
                 "This method is not allowed here; see the Allow header.",
             ),
-            Self::BodyTimeout => {
-                told(408, "error", "request_timeout", "REQUEST_TIMEOUT", "USER_ERROR", "The body did not arrive in time.")
-            }
-            Self::BodyTooLarge => {
-                told(413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", "USER_ERROR", "The body is larger than 256 KiB.")
-            }
+            Self::BodyTimeout => told(
+                408,
+                "error",
+                "request_timeout",
+                "REQUEST_TIMEOUT",
+                "USER_ERROR",
+                "The body did not arrive in time.",
+            ),
+            Self::BodyTooLarge => told(
+                413,
+                "error",
+                "payload_too_large",
+                "PAYLOAD_TOO_LARGE",
+                "USER_ERROR",
+                "The body is larger than 256 KiB.",
+            ),
             Self::UnsupportedMediaType => told(
                 415,
                 "error",
@@ -100,11 +148,25 @@ impl ApiError {
             ),
             Self::Unavailable => Told {
                 developer_message: "The service cannot reach its database; nothing was stored. Try again.",
-                ..told(503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR", "Service unavailable.")
+                ..told(
+                    503,
+                    "error",
+                    "service_unavailable",
+                    "SERVER_ERROR",
+                    "API_ERROR",
+                    "Service unavailable.",
+                )
             },
             Self::Internal => Told {
                 developer_message: "Something failed on our side; name the request id when you ask about it.",
-                ..told(500, "error", "server_error", "SERVER_ERROR", "API_ERROR", "Internal error.")
+                ..told(
+                    500,
+                    "error",
+                    "server_error",
+                    "SERVER_ERROR",
+                    "API_ERROR",
+                    "Internal error.",
+                )
             },
         }
     }
@@ -138,9 +200,14 @@ impl ApiError {
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => {
-                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"khata\", charset=\"UTF-8\""))]
+                vec![(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"khata\", charset=\"UTF-8\""),
+                )]
             }
-            Self::MethodNotAllowed(allowed) => vec![(header::ALLOW, HeaderValue::from_static(allowed))],
+            Self::MethodNotAllowed(allowed) => {
+                vec![(header::ALLOW, HeaderValue::from_static(allowed))]
+            }
             Self::Unavailable => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
             _ => Vec::new(),
         }

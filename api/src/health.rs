@@ -41,5 +41,9 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
             "rabbitmq": if state.ringer.is_connected() { "up" } else { "down" },
         },
     });
-    if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    if ready {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
 }

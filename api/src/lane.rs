@@ -14,7 +14,11 @@ impl Commit for Creates {
         request.accounts.len()
     }
 
-    fn commit(&mut self, connection: &mut PgConnection, requests: &[CreateAccounts]) -> QueryResult<Vec<Created>> {
+    fn commit(
+        &mut self,
+        connection: &mut PgConnection,
+        requests: &[CreateAccounts],
+    ) -> QueryResult<Vec<Created>> {
         accounts::create(connection, requests)
     }
 }

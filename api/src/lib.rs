@@ -3,8 +3,8 @@
 //! `accounts` has the routes; `decode` turns bodies of either encoding into values or a list of faults; `error` is
 //! the one error type and its envelope; `observe` is around every request; `lane` commits creates in groups.
 
-pub mod admin;
 mod accounts;
+pub mod admin;
 mod application;
 mod auth;
 mod decode;

@@ -36,7 +36,9 @@ async fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
         let _ = shutdown::signalled().await;
         trigger.raise();
     });
-    let result = Application::build(settings)?.run_until_stopped(shutdown).await;
+    let result = Application::build(settings)?
+        .run_until_stopped(shutdown)
+        .await;
     telemetry.shut_down();
     result
 }

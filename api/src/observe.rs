@@ -38,25 +38,39 @@ pub(crate) async fn observe(
         _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),
     };
     let routing_id = visible_header(&request, &ROUTING_ID);
-    let span = span_of(&request, &request_id, routing_id.as_ref().ok().and_then(Option::as_deref));
+    let span = span_of(
+        &request,
+        &request_id,
+        routing_id.as_ref().ok().and_then(Option::as_deref),
+    );
     let trace_parent = telemetry::trace_parent_of(&span);
-    let head = request.request().clone();
     let response = match routing_id {
-        Err(reason) => ServiceResponse::from_err(ApiError::field(ROUTING_ID.as_str(), reason), head.clone()).map_into_right_body(),
+        Err(reason) => request
+            .error_response(ApiError::field(ROUTING_ID.as_str(), reason))
+            .map_into_right_body(),
         Ok(routing_id) => {
-            request.extensions_mut().insert(Observed { routing_id, trace_parent: trace_parent.clone() });
-            next.call(request).instrument(span.clone()).await?.map_into_left_body()
+            request.extensions_mut().insert(Observed {
+                routing_id,
+                trace_parent: trace_parent.clone(),
+            });
+            next.call(request)
+                .instrument(span.clone())
+                .await?
+                .map_into_left_body()
         }
     };
     let failed = response.response().extensions().get::<ApiError>().cloned();
     let mut response = match failed {
-        Some(error) => ServiceResponse::new(head, error.render(&request_id)).map_into_boxed_body(),
+        Some(error) => response
+            .into_response(error.render(&request_id))
+            .map_into_boxed_body(),
         None => response.map_into_boxed_body(),
     };
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
-        span.record("otel.status_code", "ERROR").record("error.type", status.as_u16());
+        span.record("otel.status_code", "ERROR")
+            .record("error.type", status.as_u16());
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -70,7 +84,9 @@ pub(crate) async fn observe(
 
 /// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number.
 fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>) -> Span {
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".into());
+    let route = request
+        .match_pattern()
+        .unwrap_or_else(|| "unmatched".into());
     // Health is asked every few seconds by every probe: no trace.
     if route.starts_with("/health") {
         return Span::none();
@@ -93,17 +109,27 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         khata.account_id = field::Empty,
         khata.accounts = field::Empty,
     );
-    if let Some(caller) = request.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok()) {
+    if let Some(caller) = request
+        .headers()
+        .get(TRACE_PARENT)
+        .and_then(|value| value.to_str().ok())
+    {
         telemetry::link_caller(&span, caller);
     }
     span
 }
 
-fn visible_header(request: &ServiceRequest, name: &HeaderName) -> Result<Option<String>, &'static str> {
+fn visible_header(
+    request: &ServiceRequest,
+    name: &HeaderName,
+) -> Result<Option<String>, &'static str> {
     match request.headers().get(name) {
         None => Ok(None),
         Some(value) => match value.to_str() {
-            Ok(text) if (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) => {
+            Ok(text)
+                if (1..=MAX_ID).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_graphic()) =>
+            {
                 Ok(Some(text.to_owned()))
             }
             _ => Err("must be 1 to 128 visible ASCII characters"),

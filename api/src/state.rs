@@ -41,7 +41,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(keyring: Arc<Keyring>, lane: Lane<Creates>, ringer: Ringer, pool: Pool, sandbox_mode: bool) -> Self {
+    pub(crate) fn new(
+        keyring: Arc<Keyring>,
+        lane: Lane<Creates>,
+        ringer: Ringer,
+        pool: Pool,
+        sandbox_mode: bool,
+    ) -> Self {
         Self {
             keyring,
             lane,
@@ -50,7 +56,10 @@ impl State {
             sandbox_mode,
             schema_is_current: AtomicBool::new(false),
             pool,
-            gateways: moka::sync::Cache::builder().max_capacity(MERCHANTS).time_to_live(FRESH).build(),
+            gateways: moka::sync::Cache::builder()
+                .max_capacity(MERCHANTS)
+                .time_to_live(FRESH)
+                .build(),
         }
     }
 
@@ -61,7 +70,8 @@ impl State {
     ) -> Result<T, ApiError> {
         let pool = self.pool.clone();
         let work = web::block(move || {
-            let mut connection: store::PooledConnection = pool.get().map_err(|error| error.to_string())?;
+            let mut connection: store::PooledConnection =
+                pool.get().map_err(|error| error.to_string())?;
             query(&mut connection).map_err(|error| error.to_string())
         });
         match tokio::time::timeout(READ_PATIENCE, work).await {
@@ -78,17 +88,25 @@ impl State {
     }
 
     /// The gateway accounts that a call of this merchant may name.
-    pub(crate) async fn gateways(&self, merchant: MerchantId) -> Result<Arc<Vec<KnownGateway>>, ApiError> {
+    pub(crate) async fn gateways(
+        &self,
+        merchant: MerchantId,
+    ) -> Result<Arc<Vec<KnownGateway>>, ApiError> {
         if let Some(known) = self.gateways.get(&merchant) {
             return Ok(known);
         }
-        let accounts = self.read(move |connection| gateway_accounts::of_merchant(connection, merchant)).await?;
+        let accounts = self
+            .read(move |connection| gateway_accounts::of_merchant(connection, merchant))
+            .await?;
         let known = accounts
             .into_iter()
             .filter(|account| account.enabled)
             .filter_map(|account| {
                 let gateway = Gateway::from_id(account.gateway_id)?;
-                Some(KnownGateway { gateway, reference_id: account.reference_id })
+                Some(KnownGateway {
+                    gateway,
+                    reference_id: account.reference_id,
+                })
             })
             .collect();
         let known = Arc::new(known);

@@ -78,7 +78,11 @@ pub trait Connector: Send + Sync {
     async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure>;
 
     /// Asks what became of a call; moves nothing. `None`: the gateway has never seen it.
-    async fn look_up(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure>;
+    async fn look_up(
+        &self,
+        call: &Call<'_>,
+        gateway_reference: Option<&str>,
+    ) -> Result<Option<Answer>, CallFailure>;
 }
 
 /// Settings that connectors share.
@@ -106,13 +110,18 @@ pub(crate) enum BankFlow {
 
 impl Default for CommonSettings {
     fn default() -> Self {
-        Self { poll_ms: None, call_timeout_ms: None, bank_flow: BankFlow::default() }
+        Self {
+            poll_ms: None,
+            call_timeout_ms: None,
+            bank_flow: BankFlow::default(),
+        }
     }
 }
 
 impl CommonSettings {
     pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
-        serde::Deserialize::deserialize(settings).map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+        serde::Deserialize::deserialize(settings)
+            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
     }
 
     pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigFault> {
@@ -120,11 +129,14 @@ impl CommonSettings {
             Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
             None => default.to_vec(),
         };
-        PollSchedule::new(waits).ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
+        PollSchedule::new(waits)
+            .ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
     }
 
     pub(crate) fn call_timeout(&self) -> Result<Duration, ConfigFault> {
-        let timeout = self.call_timeout_ms.map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
+        let timeout = self
+            .call_timeout_ms
+            .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
         if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
             return Err(ConfigFault::Settings(format!(
                 "call_timeout_ms must be between 100 and {}",

@@ -35,13 +35,21 @@ pub(crate) struct Reply {
 impl Reply {
     /// The body as this type; a body that is not is as good as none.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallFailure> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| CallFailure::AnswerLost(format!("malformed answer at column {}", error.column())))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            CallFailure::AnswerLost(format!("malformed answer at column {}", error.column()))
+        })
     }
 
     /// A header that holds whole seconds.
     pub(crate) fn seconds(&self, name: &str) -> Option<Duration> {
-        self.headers.get(name)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+        self.headers
+            .get(name)?
+            .to_str()
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+            .map(Duration::from_secs)
     }
 }
 
@@ -51,7 +59,9 @@ pub(crate) async fn send(
     request: reqwest::RequestBuilder,
     route: &'static str,
 ) -> Result<Reply, CallFailure> {
-    let request = request.build().map_err(|error| CallFailure::NotSent(describe(&error)))?;
+    let request = request
+        .build()
+        .map_err(|error| CallFailure::NotSent(describe(&error)))?;
     // Spans exist only inside a recorded trace.
     let span = if Span::current().is_disabled() {
         Span::none()
@@ -73,20 +83,29 @@ pub(crate) async fn send(
         Ok(reply) => {
             span.record("http.response.status_code", reply.status);
             if reply.status >= 400 {
-                span.record("otel.status_code", "ERROR").record("error.type", reply.status);
+                span.record("otel.status_code", "ERROR")
+                    .record("error.type", reply.status);
             }
         }
         Err(failure) => {
-            span.record("otel.status_code", "ERROR").record("error.type", failure.code());
+            span.record("otel.status_code", "ERROR")
+                .record("error.type", failure.code());
         }
     }
     reply
 }
 
-async fn exchange(client: &reqwest::Client, request: reqwest::Request) -> Result<Reply, CallFailure> {
+async fn exchange(
+    client: &reqwest::Client,
+    request: reqwest::Request,
+) -> Result<Reply, CallFailure> {
     let lost = |error: &reqwest::Error| CallFailure::AnswerLost(describe(error));
     let mut response = client.execute(request).await.map_err(|error| {
-        if error.is_connect() || error.is_builder() { CallFailure::NotSent(describe(&error)) } else { lost(&error) }
+        if error.is_connect() || error.is_builder() {
+            CallFailure::NotSent(describe(&error))
+        } else {
+            lost(&error)
+        }
     })?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
@@ -95,7 +114,11 @@ async fn exchange(client: &reqwest::Client, request: reqwest::Request) -> Result
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    Ok(Reply {
+        status: response.status().as_u16(),
+        headers: std::mem::take(response.headers_mut()),
+        body,
+    })
 }
 
 /// What went wrong in a few words; a URL may carry a reference, so it stays out.

@@ -14,7 +14,10 @@ pub use http::client;
 use khata_shared::domain::Gateway;
 
 /// The connector for a gateway account; an error where its settings or credentials make none.
-pub fn connect(gateway: Gateway, config: &ConnectorConfig<'_>) -> Result<Box<dyn Connector>, ConfigFault> {
+pub fn connect(
+    gateway: Gateway,
+    config: &ConnectorConfig<'_>,
+) -> Result<Box<dyn Connector>, ConfigFault> {
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),

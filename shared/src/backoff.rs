@@ -19,7 +19,9 @@ impl Backoff {
     /// what failed together does not come back together.
     pub fn wait(&self, tries: u32, jitter: f64) -> Duration {
         let doubled = self.base.saturating_mul(1 << tries.min(20));
-        doubled.min(self.cap).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+        doubled
+            .min(self.cap)
+            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
     }
 }
 

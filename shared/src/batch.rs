@@ -34,7 +34,11 @@ pub trait Commit: Send + 'static {
 
     /// Does the work of all requests inside the open transaction and answers them in order. May be called again
     /// with parts of the batch after a rollback, so it must leave nothing behind but rows.
-    fn commit(&mut self, connection: &mut PgConnection, requests: &[Self::Request]) -> QueryResult<Vec<Self::Answer>>;
+    fn commit(
+        &mut self,
+        connection: &mut PgConnection,
+        requests: &[Self::Request],
+    ) -> QueryResult<Vec<Self::Answer>>;
 }
 
 /// Why a request was not committed.
@@ -62,13 +66,18 @@ pub struct Lane<C: Commit> {
 
 impl<C: Commit> Clone for Lane<C> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), patience: self.patience }
+        Self {
+            sender: self.sender.clone(),
+            patience: self.patience,
+        }
     }
 }
 
 impl<C: Commit> std::fmt::Debug for Lane<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Lane")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +93,15 @@ impl<C: Commit> Lane<C> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || Worker { pool, work, connection: None, held_back: None }.run(receiver))?;
+            .spawn(move || {
+                Worker {
+                    pool,
+                    work,
+                    connection: None,
+                    held_back: None,
+                }
+                .run(receiver)
+            })?;
         Ok((Self { sender, patience }, thread))
     }
 
@@ -93,10 +110,19 @@ impl<C: Commit> Lane<C> {
         let until = Instant::now() + self.patience;
         let (answer, answered) = oneshot::channel();
         let committed = async {
-            self.sender.send(Waiting { request, until, answer }).await.map_err(|_| BatchError::Unavailable)?;
+            self.sender
+                .send(Waiting {
+                    request,
+                    until,
+                    answer,
+                })
+                .await
+                .map_err(|_| BatchError::Unavailable)?;
             answered.await.map_err(|_| BatchError::Unavailable)?
         };
-        tokio::time::timeout_at(until.into(), committed).await.unwrap_or(Err(BatchError::Unavailable))
+        tokio::time::timeout_at(until.into(), committed)
+            .await
+            .unwrap_or(Err(BatchError::Unavailable))
     }
 }
 
@@ -116,7 +142,11 @@ impl<C: Commit> Worker<C> {
         }
     }
 
-    fn gather(&mut self, first: Waiting<C>, receiver: &mut mpsc::Receiver<Waiting<C>>) -> Vec<Waiting<C>> {
+    fn gather(
+        &mut self,
+        first: Waiting<C>,
+        receiver: &mut mpsc::Receiver<Waiting<C>>,
+    ) -> Vec<Waiting<C>> {
         let mut weight = self.work.weight(&first.request);
         let mut batch = vec![first];
         while weight < MAX_BATCH {
@@ -148,29 +178,42 @@ impl<C: Commit> Worker<C> {
     }
 
     /// Commits the requests in one transaction, or halves them until those that break it stand alone.
-    fn commit(&mut self, requests: &[C::Request], answers: &mut Vec<Result<C::Answer, BatchError>>) {
+    fn commit(
+        &mut self,
+        requests: &[C::Request],
+        answers: &mut Vec<Result<C::Answer, BatchError>>,
+    ) {
         match self.attempt(requests) {
             Ok(all) if all.len() == requests.len() => answers.extend(all.into_iter().map(Ok)),
             Ok(_) => {
-                tracing::error!("a lane's work answered another number of requests than it was given");
+                tracing::error!(
+                    "a lane's work answered another number of requests than it was given"
+                );
                 answers.extend(requests.iter().map(|_| Err(BatchError::Unavailable)));
             }
-            Err(BatchError::Rejected(error)) if requests.len() == 1 => answers.push(Err(BatchError::Rejected(error))),
+            Err(BatchError::Rejected(error)) if requests.len() == 1 => {
+                answers.push(Err(BatchError::Rejected(error)))
+            }
             Err(BatchError::Rejected(_)) => {
                 let (left, right) = requests.split_at(requests.len() / 2);
                 self.commit(left, answers);
                 self.commit(right, answers);
             }
-            Err(BatchError::Unavailable) => answers.extend(requests.iter().map(|_| Err(BatchError::Unavailable))),
+            Err(BatchError::Unavailable) => {
+                answers.extend(requests.iter().map(|_| Err(BatchError::Unavailable)))
+            }
         }
     }
 
     fn attempt(&mut self, requests: &[C::Request]) -> Result<Vec<C::Answer>, BatchError> {
         let mut connection = self.begin()?;
-        let result = self.work.commit(&mut connection, requests).and_then(|answers| {
-            AnsiTransactionManager::commit_transaction(&mut *connection)?;
-            Ok(answers)
-        });
+        let result = self
+            .work
+            .commit(&mut connection, requests)
+            .and_then(|answers| {
+                AnsiTransactionManager::commit_transaction(&mut *connection)?;
+                Ok(answers)
+            });
         match result {
             Ok(answers) => {
                 self.connection = Some(connection);
@@ -178,7 +221,9 @@ impl<C: Commit> Worker<C> {
             }
             Err(error) => {
                 let alive = AnsiTransactionManager::rollback_transaction(&mut *connection).is_ok()
-                    && diesel::sql_query("select 1").execute(&mut connection).is_ok();
+                    && diesel::sql_query("select 1")
+                        .execute(&mut connection)
+                        .is_ok();
                 if alive {
                     self.connection = Some(connection);
                 }

@@ -25,14 +25,19 @@ pub struct Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Broker")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
 impl Broker {
     /// A broker at this AMQP URI; queue names start with `prefix`.
     pub fn new(uri: &str, prefix: &str) -> Self {
-        Self { uri: uri.to_owned(), prefix: prefix.to_owned() }
+        Self {
+            uri: uri.to_owned(),
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// The queue of validations to be worked on.
@@ -50,26 +55,54 @@ impl Broker {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = Connection::connect(&self.uri, properties).await?;
         let channel = connection.create_channel().await?;
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), text("quorum"));
-        channel.queue_declare(self.dead_letters().as_str().into(), durable, arguments.clone()).await?;
+        channel
+            .queue_declare(
+                self.dead_letters().as_str().into(),
+                durable,
+                arguments.clone(),
+            )
+            .await?;
         arguments.insert("x-dead-letter-exchange".into(), text(""));
-        arguments.insert("x-dead-letter-routing-key".into(), text(&self.dead_letters()));
+        arguments.insert(
+            "x-dead-letter-routing-key".into(),
+            text(&self.dead_letters()),
+        );
         arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
         arguments.insert("x-overflow".into(), text("reject-publish"));
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-        channel.queue_declare(self.queue().as_str().into(), durable, arguments).await?;
+        arguments.insert(
+            "x-delivery-limit".into(),
+            AMQPValue::LongInt(DELIVERY_LIMIT),
+        );
+        channel
+            .queue_declare(self.queue().as_str().into(), durable, arguments)
+            .await?;
         Ok((connection, channel))
     }
 
     /// Connects and consumes, with `prefetch` messages unacknowledged at most. The stream ends with the connection,
     /// which lives as long as the returned handle.
-    pub async fn consume(&self, name: &str, prefetch: u16) -> lapin::Result<(Connection, Channel, Consumer)> {
+    pub async fn consume(
+        &self,
+        name: &str,
+        prefetch: u16,
+    ) -> lapin::Result<(Connection, Channel, Consumer)> {
         let (connection, channel) = self.connect(name).await?;
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        channel
+            .basic_qos(prefetch, BasicQosOptions::default())
+            .await?;
         let consumer = channel
-            .basic_consume(self.queue().as_str().into(), name.into(), BasicConsumeOptions::default(), FieldTable::default())
+            .basic_consume(
+                self.queue().as_str().into(),
+                name.into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
             .await?;
         Ok((connection, channel, consumer))
     }

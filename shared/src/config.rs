@@ -32,7 +32,9 @@ pub struct BrokerSettings {
 
 impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BrokerSettings").field("queue_prefix", &self.queue_prefix).finish_non_exhaustive()
+        f.debug_struct("BrokerSettings")
+            .field("queue_prefix", &self.queue_prefix)
+            .finish_non_exhaustive()
     }
 }
 

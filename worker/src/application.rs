@@ -42,20 +42,37 @@ impl Application {
         let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
-        let directory = Arc::new(Directory::new(Arc::clone(&keyring), http, settings.sandbox.sandbox_mode));
-        let work =
-            ClaimsAndSettles { keyring: Arc::clone(&keyring), directory, lease: settings.lease() };
-        let (lane, lane_thread) = Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
+        let directory = Arc::new(Directory::new(
+            Arc::clone(&keyring),
+            http,
+            settings.sandbox.sandbox_mode,
+        ));
+        let work = ClaimsAndSettles {
+            keyring: Arc::clone(&keyring),
+            directory,
+            lease: settings.lease(),
+        };
+        let (lane, lane_thread) =
+            Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
         let broker = settings.broker.broker();
         let in_hand = Arc::new(InHand::new(settings.concurrency));
         let heartbeat = Arc::new(Heartbeat::new());
         let (health, port) = health::serve(
-            Health { pool: pool.clone(), in_hand: Arc::clone(&in_hand), heartbeat: Arc::clone(&heartbeat) },
+            Health {
+                pool: pool.clone(),
+                in_hand: Arc::clone(&in_hand),
+                heartbeat: Arc::clone(&heartbeat),
+            },
             &settings.listen,
         )
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let stepper = Arc::new(Stepper { lane, keyring, lease: settings.lease(), queue: broker.queue() });
+        let stepper = Arc::new(Stepper {
+            lane,
+            keyring,
+            lease: settings.lease(),
+            queue: broker.queue(),
+        });
         let scheduler = Scheduler {
             pool,
             broker,
@@ -63,7 +80,15 @@ impl Application {
             heartbeat,
             interval: settings.scheduler_interval(),
         };
-        Ok(Self { settings, stepper, lane_thread, in_hand, scheduler, health, port })
+        Ok(Self {
+            settings,
+            stepper,
+            lane_thread,
+            in_hand,
+            scheduler,
+            health,
+            port,
+        })
     }
 
     /// The health endpoints' port.
@@ -73,7 +98,11 @@ impl Application {
 
     /// Works until the signal; then takes nothing more, finishes what is in hand and returns.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
-        info!(port = self.port, concurrency = self.settings.concurrency, "khata-worker is up");
+        info!(
+            port = self.port,
+            concurrency = self.settings.concurrency,
+            "khata-worker is up"
+        );
         let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
@@ -93,7 +122,9 @@ impl Application {
         scheduler.await.context("the scheduler broke")?;
         health.stop(true).await;
         health_task.await??;
-        tokio::task::spawn_blocking(move || self.lane_thread.join()).await?.ok();
+        tokio::task::spawn_blocking(move || self.lane_thread.join())
+            .await?
+            .ok();
         info!("stopped");
         Ok(())
     }

@@ -29,7 +29,10 @@ pub(crate) struct InHand {
 
 impl InHand {
     pub(crate) fn new(concurrency: u16) -> Self {
-        Self { permits: Arc::new(Semaphore::new(concurrency.into())), connected: AtomicBool::new(false) }
+        Self {
+            permits: Arc::new(Semaphore::new(concurrency.into())),
+            connected: AtomicBool::new(false),
+        }
     }
 
     /// Whether this worker has all it can carry.
@@ -66,7 +69,9 @@ pub(crate) async fn run(
                         delivery = consumer.next() => delivery,
                     };
                     match delivery {
-                        Some(Ok(delivery)) => take(delivery, &stepper, &in_hand, &mut messages, &mut shutdown).await,
+                        Some(Ok(delivery)) => {
+                            take(delivery, &stepper, &in_hand, &mut messages, &mut shutdown).await
+                        }
                         Some(Err(failure)) => {
                             warn!(error = %failure, "lost the broker");
                             break;
@@ -80,7 +85,9 @@ pub(crate) async fn run(
                 }
                 in_hand.connected.store(false, Ordering::Relaxed);
                 if shutdown.is_raised() {
-                    let _ = channel.basic_cancel(NAME.into(), BasicCancelOptions::default()).await;
+                    let _ = channel
+                        .basic_cancel(NAME.into(), BasicCancelOptions::default())
+                        .await;
                     wait_for(&mut messages, drain).await;
                     let _ = connection.close(200, "goodbye".into()).await;
                 }
@@ -101,9 +108,15 @@ pub(crate) async fn run(
 }
 
 async fn wait_for(messages: &mut JoinSet<()>, drain: Duration) {
-    let drained = tokio::time::timeout(drain, async { while messages.join_next().await.is_some() {} }).await;
+    let drained = tokio::time::timeout(drain, async {
+        while messages.join_next().await.is_some() {}
+    })
+    .await;
     if drained.is_err() {
-        error!(left = messages.len(), "not everything in hand was finished in time; the rescuer takes it over");
+        error!(
+            left = messages.len(),
+            "not everything in hand was finished in time; the rescuer takes it over"
+        );
     }
 }
 
@@ -118,7 +131,10 @@ async fn take(
         Ok(rungs) => rungs,
         Err(failure) => {
             error!(error = %failure, "message put aside among the dead letters");
-            let reject = BasicNackOptions { requeue: false, ..BasicNackOptions::default() };
+            let reject = BasicNackOptions {
+                requeue: false,
+                ..BasicNackOptions::default()
+            };
             if let Err(failure) = delivery.acker.nack(reject).await {
                 warn!(error = %failure, "message not rejected; it comes again");
             }

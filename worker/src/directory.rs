@@ -48,17 +48,34 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(keyring: Arc<Keyring>, http: reqwest::Client, sandbox_mode: bool) -> Self {
-        let entries = moka::sync::Cache::builder().max_capacity(MERCHANTS).time_to_live(FRESH).build();
-        Self { keyring, http, sandbox_mode, entries }
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(MERCHANTS)
+            .time_to_live(FRESH)
+            .build();
+        Self {
+            keyring,
+            http,
+            sandbox_mode,
+            entries,
+        }
     }
 
     /// The merchant's gateway accounts at gateways that this build knows, by priority.
-    pub(crate) fn of_merchant(&self, connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Entries> {
+    pub(crate) fn of_merchant(
+        &self,
+        connection: &mut PgConnection,
+        merchant: MerchantId,
+    ) -> QueryResult<Entries> {
         if let Some(entries) = self.entries.get(&merchant) {
             return Ok(entries);
         }
         let accounts = gateway_accounts::of_merchant(connection, merchant)?;
-        let entries: Entries = Arc::new(accounts.into_iter().filter_map(|account| self.entry(account)).collect());
+        let entries: Entries = Arc::new(
+            accounts
+                .into_iter()
+                .filter_map(|account| self.entry(account))
+                .collect(),
+        );
         self.entries.insert(merchant, Arc::clone(&entries));
         Ok(entries)
     }
@@ -72,16 +89,33 @@ impl Directory {
                 "gateway account cannot be used: correct it with `khata-api gateway add`"
             );
         }
-        Some(Arc::new(Entry { account, gateway, connector }))
+        Some(Arc::new(Entry {
+            account,
+            gateway,
+            connector,
+        }))
     }
 
-    fn connect(&self, gateway: Gateway, account: &GatewayAccount) -> Result<Box<dyn Connector>, ConfigFault> {
+    fn connect(
+        &self,
+        gateway: Gateway,
+        account: &GatewayAccount,
+    ) -> Result<Box<dyn Connector>, ConfigFault> {
         let credentials = account
             .sealed_credentials
             .as_deref()
-            .map(|sealed| self.keyring.open(account.merchant(), account.id().0, Purpose::Credentials, sealed))
+            .map(|sealed| {
+                self.keyring.open(
+                    account.merchant(),
+                    account.id().0,
+                    Purpose::Credentials,
+                    sealed,
+                )
+            })
             .transpose()
-            .map_err(|_| ConfigFault::Credentials("sealed with a key that is not in the keyring"))?;
+            .map_err(|_| {
+                ConfigFault::Credentials("sealed with a key that is not in the keyring")
+            })?;
         khata_gateways::connect(
             gateway,
             &ConnectorConfig {
@@ -97,5 +131,8 @@ impl Directory {
 
 /// The entry with this id.
 pub(crate) fn find(entries: &Entries, id: GatewayAccountId) -> Option<Arc<Entry>> {
-    entries.iter().find(|entry| entry.account.id() == id).map(Arc::clone)
+    entries
+        .iter()
+        .find(|entry| entry.account.id() == id)
+        .map(Arc::clone)
 }

@@ -38,20 +38,34 @@ pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u1
 }
 
 fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
-    let mut response = if ok { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    response.json(serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }))
+    let mut response = if ok {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    response.json(
+        serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }),
+    )
 }
 
 async fn live(health: web::Data<Health>) -> HttpResponse {
     let age = health.heartbeat.age();
-    answer(age <= STUCK_SECONDS, "live", &serde_json::json!({ "scheduler_age_seconds": age }))
+    answer(
+        age <= STUCK_SECONDS,
+        "live",
+        &serde_json::json!({ "scheduler_age_seconds": age }),
+    )
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
     let pool = health.pool.clone();
     let postgres = web::block(move || {
         let connection = pool.get_timeout(Duration::from_secs(1));
-        connection.is_ok_and(|mut connection| diesel::sql_query("select 1").execute(&mut connection).is_ok())
+        connection.is_ok_and(|mut connection| {
+            diesel::sql_query("select 1")
+                .execute(&mut connection)
+                .is_ok()
+        })
     })
     .await
     .unwrap_or(false);

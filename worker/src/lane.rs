@@ -48,7 +48,11 @@ impl Commit for ClaimsAndSettles {
     type Request = Request;
     type Answer = Answer;
 
-    fn commit(&mut self, connection: &mut PgConnection, requests: &[Request]) -> QueryResult<Vec<Answer>> {
+    fn commit(
+        &mut self,
+        connection: &mut PgConnection,
+        requests: &[Request],
+    ) -> QueryResult<Vec<Answer>> {
         let (mut keys, mut settlements) = (Vec::new(), Vec::new());
         for request in requests {
             match request {
@@ -63,7 +67,9 @@ impl Commit for ClaimsAndSettles {
             .map(|request| match request {
                 Request::Settle(settlement) => Answer::Settled(settled.contains(&settlement.key)),
                 Request::Claim(key) => Answer::Claimed(
-                    work.iter().position(|w| w.claimed.key() == *key).map(|index| Box::new(work.swap_remove(index))),
+                    work.iter()
+                        .position(|w| w.claimed.key() == *key)
+                        .map(|index| Box::new(work.swap_remove(index))),
                 ),
             })
             .collect())
@@ -71,7 +77,11 @@ impl Commit for ClaimsAndSettles {
 }
 
 impl ClaimsAndSettles {
-    fn claim(&self, connection: &mut PgConnection, keys: &mut Vec<ValidationKey>) -> QueryResult<Vec<Work>> {
+    fn claim(
+        &self,
+        connection: &mut PgConnection,
+        keys: &mut Vec<ValidationKey>,
+    ) -> QueryResult<Vec<Work>> {
         // A message may name one twice.
         keys.sort_unstable();
         keys.dedup();
@@ -86,21 +96,40 @@ impl ClaimsAndSettles {
         let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
         let past = validations::attempts(connection, &keys)?;
         let now = Utc::now();
-        let (mut new_attempts, mut given_up, mut work) = (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
+        let (mut new_attempts, mut given_up, mut work) =
+            (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
             let key = claimed.key();
             let details = self
                 .keyring
-                .open(key.merchant, claimed.account().0, Purpose::Details, &claimed.sealed_details)
+                .open(
+                    key.merchant,
+                    claimed.account().0,
+                    Purpose::Details,
+                    &claimed.sealed_details,
+                )
                 .ok()
                 .and_then(|plaintext| Details::from_plaintext(&plaintext));
             let consent = claimed.consent();
             let entries = self.directory.of_merchant(connection, key.merchant)?;
             let past = past.get(&key).map_or(&[][..], Vec::as_slice);
-            let planned = plan(&claimed, details.as_ref(), consent.as_ref(), past, &entries, now);
+            let planned = plan(
+                &claimed,
+                details.as_ref(),
+                consent.as_ref(),
+                past,
+                &entries,
+                now,
+            );
             given_up.extend(planned.given_up.map(|number| (key, number)));
             new_attempts.extend(planned.new_attempt);
-            work.push(Work { claimed, token, details, consent, plan: planned.plan });
+            work.push(Work {
+                claimed,
+                token,
+                details,
+                consent,
+                plan: planned.plan,
+            });
         }
         validations::give_up_attempts(connection, &given_up)?;
         validations::insert_attempts(connection, &new_attempts)?;

@@ -16,7 +16,9 @@ async fn main() -> anyhow::Result<()> {
         let _ = shutdown::signalled().await;
         trigger.raise();
     });
-    let result = Application::build(settings)?.run_until_stopped(shutdown).await;
+    let result = Application::build(settings)?
+        .run_until_stopped(shutdown)
+        .await;
     telemetry.shut_down();
     result
 }

@@ -53,7 +53,11 @@ pub(crate) enum Plan {
         alternative: bool,
     },
     /// Nobody needs to be asked, or nobody can be.
-    Settle { next: Next, delay: Duration, why: String },
+    Settle {
+        next: Next,
+        delay: Duration,
+        why: String,
+    },
 }
 
 /// A plan, with what must be written before it is followed.
@@ -65,7 +69,11 @@ pub(crate) struct Planned {
 
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
-        Self { plan, new_attempt: None, given_up: None }
+        Self {
+            plan,
+            new_attempt: None,
+            given_up: None,
+        }
     }
 }
 
@@ -79,29 +87,69 @@ pub(crate) fn plan(
     now: DateTime<Utc>,
 ) -> Planned {
     if claimed.account_is_deleted() {
-        let next = Next::Complete { outcome: Outcome::Cancelled, failure: None };
-        return Plan::Settle { next, delay: Duration::ZERO, why: "the account was deleted".into() }.into();
+        let next = Next::Complete {
+            outcome: Outcome::Cancelled,
+            failure: None,
+        };
+        return Plan::Settle {
+            next,
+            delay: Duration::ZERO,
+            why: "the account was deleted".into(),
+        }
+        .into();
     }
     let Some(details) = details else {
-        return nowhere(claimed, now, "the sealed details do not open: is a key missing in the keyring?".into());
+        return nowhere(
+            claimed,
+            now,
+            "the sealed details do not open: is a key missing in the keyring?".into(),
+        );
     };
-    let Some(open) = past.last().filter(|attempt| attempt.state() != AttemptState::Settled) else {
+    let Some(open) = past
+        .last()
+        .filter(|attempt| attempt.state() != AttemptState::Settled)
+    else {
         return begin(claimed, details, consent, past, None, entries, now);
     };
     let Some(entry) = find(entries, open.gateway_account()) else {
-        return nowhere(claimed, now, "the gateway account of the attempt under way is gone".into());
+        return nowhere(
+            claimed,
+            now,
+            "the gateway account of the attempt under way is gone".into(),
+        );
     };
     let Ok(connector) = &entry.connector else {
-        return nowhere(claimed, now, "the gateway account of the attempt under way has no working connector".into());
+        return nowhere(
+            claimed,
+            now,
+            "the gateway account of the attempt under way has no working connector".into(),
+        );
     };
     let first = match (open.state(), connector.recovery(details)) {
         (AttemptState::Pending, _) => Move::Poll,
         (_, Recovery::Lookup) => Move::Recover,
         (_, Recovery::Resubmit) => Move::Verify,
-        (_, Recovery::None) => return begin(claimed, details, consent, past, Some(open.number), entries, now),
+        (_, Recovery::None) => {
+            return begin(
+                claimed,
+                details,
+                consent,
+                past,
+                Some(open.number),
+                entries,
+                now,
+            );
+        }
     };
     let settled = past_of(&past[..past.len() - 1]);
-    let alternative = alternative(claimed, details, consent, &settled, open.gateway_account(), entries);
+    let alternative = alternative(
+        claimed,
+        details,
+        consent,
+        &settled,
+        open.gateway_account(),
+        entries,
+    );
     Plan::Attempt {
         setbacks: u32::try_from(settled.len()).unwrap_or(u32::MAX),
         alternative,
@@ -131,18 +179,33 @@ fn begin(
     now: DateTime<Utc>,
 ) -> Planned {
     if now >= claimed.deadline_at {
-        let plan = Plan::Settle { next: unavailable(), delay: Duration::ZERO, why: "the deadline has passed".into() };
-        return Planned { plan, new_attempt: None, given_up };
+        let plan = Plan::Settle {
+            next: unavailable(),
+            delay: Duration::ZERO,
+            why: "the deadline has passed".into(),
+        };
+        return Planned {
+            plan,
+            new_attempt: None,
+            given_up,
+        };
     }
     let lost_at = |account| {
         past.iter()
             .filter(|a| a.gateway_account() == account && a.method().moves_money())
-            .filter(|a| Some(a.number) == given_up || (a.state() == AttemptState::Settled && a.code.as_deref() == Some(ANSWER_LOST)))
+            .filter(|a| {
+                Some(a.number) == given_up
+                    || (a.state() == AttemptState::Settled
+                        && a.code.as_deref() == Some(ANSWER_LOST))
+            })
             .count()
     };
     let mut settled = past_of(past);
     if let Some(open) = past.last().filter(|a| Some(a.number) == given_up) {
-        settled.push(Past { gateway_account: open.gateway_account(), class: Class::Retryable });
+        settled.push(Past {
+            gateway_account: open.gateway_account(),
+            class: Class::Retryable,
+        });
     }
     let mut candidates = candidates(details, consent, entries);
     for candidate in &mut candidates {
@@ -151,18 +214,34 @@ fn begin(
         }
     }
     let (index, method, reason) = match choose(&candidates, &claimed.pin(), &settled) {
-        Choice::Use { index, method, reason } => (index, method, reason),
-        Choice::Nowhere(why) => return Planned { given_up, ..nowhere(claimed, now, why) },
+        Choice::Use {
+            index,
+            method,
+            reason,
+        } => (index, method, reason),
+        Choice::Nowhere(why) => {
+            return Planned {
+                given_up,
+                ..nowhere(claimed, now, why)
+            };
+        }
     };
     let chosen = candidates[index].id;
     let Some(entry) = find(entries, chosen) else {
-        return Planned { given_up, ..nowhere(claimed, now, "the chosen gateway account is gone".into()) };
+        return Planned {
+            given_up,
+            ..nowhere(claimed, now, "the chosen gateway account is gone".into())
+        };
     };
     let key = claimed.key();
-    let number = past.last().map_or(0, |attempt| attempt.number).saturating_add(1);
+    let number = past
+        .last()
+        .map_or(0, |attempt| attempt.number)
+        .saturating_add(1);
     let reference = reference(claimed, number);
     let last_was_lost = past.last().is_some_and(|a| {
-        a.method().moves_money() && (Some(a.number) == given_up || a.code.as_deref() == Some(ANSWER_LOST))
+        a.method().moves_money()
+            && (Some(a.number) == given_up || a.code.as_deref() == Some(ANSWER_LOST))
     });
     let new_attempt = NewAttempt {
         key,
@@ -186,25 +265,50 @@ fn begin(
         entry,
     };
     let setbacks = u32::try_from(settled.len()).unwrap_or(u32::MAX);
-    let plan = Plan::Attempt { attempt, first: Move::Verify, setbacks, alternative };
-    Planned { plan, new_attempt: Some(new_attempt), given_up }
+    let plan = Plan::Attempt {
+        attempt,
+        first: Move::Verify,
+        setbacks,
+        alternative,
+    };
+    Planned {
+        plan,
+        new_attempt: Some(new_attempt),
+        given_up,
+    }
 }
 
 /// Our reference at the gateway: the validation's id and the attempt's number, 31 characters `[a-z0-9_]`, which every
 /// gateway takes (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
 fn reference(claimed: &Claimed, number: i16) -> String {
-    format!("kh{}_{number:02}", khata_shared::domain::ids::encode(claimed.key().id.0))
+    format!(
+        "kh{}_{number:02}",
+        khata_shared::domain::ids::encode(claimed.key().id.0)
+    )
 }
 
-fn candidates<'a>(details: &Details, consent: Option<&Consent>, entries: &'a Entries) -> Vec<Candidate<'a>> {
-    entries.iter().filter(|entry| entry.account.enabled).map(|entry| entry.candidate(details, consent)).collect()
+fn candidates<'a>(
+    details: &Details,
+    consent: Option<&Consent>,
+    entries: &'a Entries,
+) -> Vec<Candidate<'a>> {
+    entries
+        .iter()
+        .filter(|entry| entry.account.enabled)
+        .map(|entry| entry.candidate(details, consent))
+        .collect()
 }
 
 fn past_of(attempts: &[Attempt]) -> Vec<Past> {
     attempts
         .iter()
         .filter(|attempt| attempt.state() == AttemptState::Settled)
-        .filter_map(|attempt| Some(Past { gateway_account: attempt.gateway_account(), class: attempt.class()? }))
+        .filter_map(|attempt| {
+            Some(Past {
+                gateway_account: attempt.gateway_account(),
+                class: attempt.class()?,
+            })
+        })
         .collect()
 }
 
@@ -218,9 +322,15 @@ fn alternative(
     entries: &Entries,
 ) -> bool {
     let mut then = settled.to_vec();
-    then.push(Past { gateway_account: asked, class: Class::Inconclusive });
+    then.push(Past {
+        gateway_account: asked,
+        class: Class::Inconclusive,
+    });
     let candidates = candidates(details, consent, entries);
-    let tried = |id| then.iter().any(|past| past.gateway_account == id && past.class != Class::Retryable);
+    let tried = |id| {
+        then.iter()
+            .any(|past| past.gateway_account == id && past.class != Class::Retryable)
+    };
     match choose(&candidates, &claimed.pin(), &then) {
         Choice::Use { index, .. } => !tried(candidates[index].id),
         Choice::Nowhere(_) => false,
@@ -229,10 +339,23 @@ fn alternative(
 
 fn nowhere(claimed: &Claimed, now: DateTime<Utc>, why: String) -> Planned {
     if now >= claimed.deadline_at {
-        return Plan::Settle { next: unavailable(), delay: Duration::ZERO, why }.into();
+        return Plan::Settle {
+            next: unavailable(),
+            delay: Duration::ZERO,
+            why,
+        }
+        .into();
     }
     let left = (claimed.deadline_at - now).to_std().unwrap_or_default();
     let delay = NOWHERE.min(left);
     let until = now + chrono::TimeDelta::from_std(delay).unwrap_or_default();
-    Plan::Settle { next: Next::Wait { until, pending: false }, delay, why }.into()
+    Plan::Settle {
+        next: Next::Wait {
+            until,
+            pending: false,
+        },
+        delay,
+        why,
+    }
+    .into()
 }

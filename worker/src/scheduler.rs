@@ -37,7 +37,8 @@ impl Heartbeat {
     }
 
     fn beat(&self) {
-        self.0.store(chrono::Utc::now().timestamp(), Ordering::Relaxed);
+        self.0
+            .store(chrono::Utc::now().timestamp(), Ordering::Relaxed);
     }
 }
 
@@ -66,7 +67,9 @@ impl Scheduler {
                         warn!(error = %failure, "cannot ring for what is due; trying again");
                     }
                     failures += 1;
-                    RECONNECT.wait(failures - 1, rand::random()).max(self.interval)
+                    RECONNECT
+                        .wait(failures - 1, rand::random())
+                        .max(self.interval)
                 }
             };
             tokio::select! {
@@ -98,8 +101,13 @@ impl Scheduler {
             debug!(waited, "rings for what is due");
         }
         let full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
-        let rings: Vec<Ring> =
-            due.into_iter().map(|row| Ring { key: row.key(), trace_parent: row.trace_parent }).collect();
+        let rings: Vec<Ring> = due
+            .into_iter()
+            .map(|row| Ring {
+                key: row.key(),
+                trace_parent: row.trace_parent,
+            })
+            .collect();
         publisher.ring(&rings).await?;
         Ok(full)
     }

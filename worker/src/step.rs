@@ -10,7 +10,9 @@ use khata_shared::backoff::Backoff;
 use khata_shared::batch::{BatchError, Lane};
 use khata_shared::broker::Rung;
 use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::validation::{Asked, AttemptState, Decision, Heard, Next, Standing, ValidationResult, decide};
+use khata_shared::domain::validation::{
+    Asked, AttemptState, Decision, Heard, Next, Standing, ValidationResult, decide,
+};
 use khata_shared::domain::{CallFailure, Class, Recovery};
 use khata_shared::store::validations::{AttemptReport, Claimed, LeaseToken, Settlement};
 use khata_shared::telemetry;
@@ -67,7 +69,11 @@ impl Stepper {
     async fn advance(&self, rung: Rung) {
         // Before the claim, so that our idea of the lease ends no later than Postgres's.
         let claimed_at = Instant::now();
-        let claim = self.lane.submit(Request::Claim(rung.key)).instrument(child("claim validation")).await;
+        let claim = self
+            .lane
+            .submit(Request::Claim(rung.key))
+            .instrument(child("claim validation"))
+            .await;
         let work = match claim {
             Ok(Answer::Claimed(Some(work))) => work,
             Ok(_) => {
@@ -83,14 +89,21 @@ impl Stepper {
         span.record("khata.account_id", field::display(work.claimed.account()));
         span.record("khata.routing_id", work.claimed.routing_id.as_str());
         let lease_ends = claimed_at + self.lease.saturating_sub(SETTLING);
-        let Some(settlement) = self.follow(*work, lease_ends).await else { return };
+        let Some(settlement) = self.follow(*work, lease_ends).await else {
+            return;
+        };
         self.settle(settlement, lease_ends).await;
     }
 
     async fn follow(&self, work: Work, lease_ends: Instant) -> Option<Settlement> {
         let key = work.claimed.key();
         let (attempt, first, setbacks, alternative) = match work.plan {
-            Plan::Attempt { attempt, first, setbacks, alternative } => (attempt, first, setbacks, alternative),
+            Plan::Attempt {
+                attempt,
+                first,
+                setbacks,
+                alternative,
+            } => (attempt, first, setbacks, alternative),
             Plan::Settle { next, delay, why } => {
                 warn!(merchant_id = %key.merchant, account_id = %work.claimed.account(), validation_id = %key.id, %why, "no gateway asked");
                 return Some(Settlement {
@@ -104,7 +117,8 @@ impl Stepper {
                 });
             }
         };
-        let (Some(details), Ok(connector)) = (work.details.as_ref(), &attempt.entry.connector) else {
+        let (Some(details), Ok(connector)) = (work.details.as_ref(), &attempt.entry.connector)
+        else {
             error!(validation_id = %key.id, "planned an attempt without details or connector");
             return None;
         };
@@ -142,7 +156,8 @@ impl Stepper {
             let latency_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
             let decision = case.decide(connector, attempt.method.moves_money(), asked, &heard);
             let delay = delay_of(&decision.next);
-            let pending = decision.attempt.state == AttemptState::Pending && matches!(heard, Heard::Answer(_));
+            let pending = decision.attempt.state == AttemptState::Pending
+                && matches!(heard, Heard::Answer(_));
             case.learn(&decision, &heard);
             if pending && delay <= SOON && looks < LOOKS_IN_HAND {
                 looks += 1;
@@ -151,7 +166,15 @@ impl Stepper {
                 continue;
             }
             self.tell(&work.claimed, &attempt, &decision, &heard);
-            return Some(self.settlement(&work.claimed, work.token, &attempt, case, decision, &heard, latency_ms));
+            return Some(self.settlement(
+                &work.claimed,
+                work.token,
+                &attempt,
+                case,
+                decision,
+                &heard,
+                latency_ms,
+            ));
         }
     }
 
@@ -170,13 +193,20 @@ impl Stepper {
             Heard::Answer(answer) => Some(answer),
             Heard::Nothing(_) => None,
         };
-        let sealed_result = answer.filter(|a| a.name_at_bank.is_some() || a.utr.is_some()).map(|answer| {
-            let plain = ValidationResult {
-                name_at_bank: answer.name_at_bank.clone(),
-                utr: answer.utr.clone(),
-            };
-            self.keyring.seal(claimed.key().merchant, claimed.account().0, Purpose::ValidationResult, &plain.to_plaintext())
-        });
+        let sealed_result = answer
+            .filter(|a| a.name_at_bank.is_some() || a.utr.is_some())
+            .map(|answer| {
+                let plain = ValidationResult {
+                    name_at_bank: answer.name_at_bank.clone(),
+                    utr: answer.utr.clone(),
+                };
+                self.keyring.seal(
+                    claimed.key().merchant,
+                    claimed.account().0,
+                    Purpose::ValidationResult,
+                    &plain.to_plaintext(),
+                )
+            });
         Settlement {
             key: claimed.key(),
             token,
@@ -199,13 +229,7 @@ impl Stepper {
 
     /// Writes to the trace and the log what came of it; what needs people is louder.
     #[allow(clippy::unused_self)]
-    fn tell(
-        &self,
-        claimed: &Claimed,
-        attempt: &OpenAttempt,
-        decision: &Decision,
-        heard: &Heard,
-    ) {
+    fn tell(&self, claimed: &Claimed, attempt: &OpenAttempt, decision: &Decision, heard: &Heard) {
         let span = Span::current();
         let class = decision.attempt.class.map_or("", Class::as_str);
         span.record("khata.class", class);
@@ -243,7 +267,12 @@ impl Stepper {
         let mut tries = 0;
         loop {
             let request = Request::Settle(Box::new(settlement.clone()));
-            match self.lane.submit(request).instrument(child("settle validation")).await {
+            match self
+                .lane
+                .submit(request)
+                .instrument(child("settle validation"))
+                .await
+            {
                 Ok(Answer::Settled(true)) => return,
                 Ok(_) => {
                     warn!(validation_id = %key.id, "not settled: the lease was lost, and somebody else decides");
@@ -278,7 +307,13 @@ struct Case {
 }
 
 impl Case {
-    fn decide(&self, connector: &dyn Connector, moves_money: bool, asked: Asked, heard: &Heard) -> Decision {
+    fn decide(
+        &self,
+        connector: &dyn Connector,
+        moves_money: bool,
+        asked: Asked,
+        heard: &Heard,
+    ) -> Decision {
         let standing = Standing {
             now: Utc::now(),
             deadline_at: self.deadline_at,
@@ -297,21 +332,35 @@ impl Case {
     fn learn(&mut self, decision: &Decision, heard: &Heard) {
         self.state = decision.attempt.state;
         if let Heard::Answer(answer) = heard {
-            self.gateway_reference = answer.gateway_reference.clone().or_else(|| self.gateway_reference.take());
+            self.gateway_reference = answer
+                .gateway_reference
+                .clone()
+                .or_else(|| self.gateway_reference.take());
         }
     }
 }
 
 /// Makes the call that the move asks for. A call that the gateway has never seen is made under the same reference.
-async fn ask(connector: &dyn Connector, call: &Call<'_>, next: Move, case: &mut Case) -> (Asked, Heard) {
+async fn ask(
+    connector: &dyn Connector,
+    call: &Call<'_>,
+    next: Move,
+    case: &mut Case,
+) -> (Asked, Heard) {
     if next != Move::Verify {
         case.polls = case.polls.saturating_add(1);
-        match connector.look_up(call, case.gateway_reference.as_deref()).await {
+        match connector
+            .look_up(call, case.gateway_reference.as_deref())
+            .await
+        {
             Ok(Some(answer)) => return (Asked::LookUp, Heard::Answer(answer)),
             Err(failure) => return (Asked::LookUp, Heard::Nothing(failure)),
             // It said that it would know later and now knows nothing: do not pay again on that word.
             Ok(None) if next == Move::Poll => {
-                return (Asked::LookUp, Heard::Nothing(CallFailure::AnswerLost("unknown to the gateway".into())));
+                return (
+                    Asked::LookUp,
+                    Heard::Nothing(CallFailure::AnswerLost("unknown to the gateway".into())),
+                );
             }
             Ok(None) => {}
         }
@@ -332,5 +381,9 @@ fn delay_of(next: &Next) -> Duration {
 
 /// A span inside the current one; none where there is none.
 fn child(name: &'static str) -> Span {
-    if Span::current().is_disabled() { Span::none() } else { tracing::info_span!("step", otel.name = name, db.system.name = "postgresql") }
+    if Span::current().is_disabled() {
+        Span::none()
+    } else {
+        tracing::info_span!("step", otel.name = name, db.system.name = "postgresql")
+    }
 }

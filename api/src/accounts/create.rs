@@ -27,14 +27,25 @@ pub(super) async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let body = read_body(&request, payload).await?;
-    let customer = CustomerRef::parse(&path)
-        .ok_or_else(|| ApiError::field("customer_id", "must be a customer id, or 1 to 128 visible ASCII characters"))?;
+    let customer = CustomerRef::parse(&path).ok_or_else(|| {
+        ApiError::field(
+            "customer_id",
+            "must be a customer id, or 1 to 128 visible ASCII characters",
+        )
+    })?;
     // Postgres keeps microseconds; what is answered now and what is read later are the same time.
     let now = Utc::now().trunc_subsecs(6);
     let call = CreateRequest::read(&body, now)?;
     check_gateway(&state, merchant.id(), &call).await?;
-    let accounts = call.accounts.iter().map(|account| seal(&state, merchant.id(), account)).collect::<Vec<_>>();
-    let keys: Vec<(AccountId, ValidationId)> = accounts.iter().map(|account| (account.id, account.validation)).collect();
+    let accounts = call
+        .accounts
+        .iter()
+        .map(|account| seal(&state, merchant.id(), account))
+        .collect::<Vec<_>>();
+    let keys: Vec<(AccountId, ValidationId)> = accounts
+        .iter()
+        .map(|account| (account.id, account.validation))
+        .collect();
     let observed = observed.into_inner();
     let stored = CreateAccounts {
         merchant: merchant.id(),
@@ -42,15 +53,27 @@ pub(super) async fn create(
         implicit_customer: merchant.implicit_customers,
         pin: call.pin.clone(),
         metadata: serde_json::to_string(&call.metadata).unwrap_or_else(|_| "{}".into()),
-        consent: call.consent.as_ref().and_then(|consent| serde_json::to_string(consent).ok()),
+        consent: call
+            .consent
+            .as_ref()
+            .and_then(|consent| serde_json::to_string(consent).ok()),
         routing_id: observed.routing_id.unwrap_or_else(|| path.into_inner()),
         trace_parent: observed.trace_parent.clone(),
         created_at: now,
         deadline_at: now + merchant.validation_deadline(),
         accounts,
     };
-    let created = state.lane.submit(stored).instrument(commit_span(observed.trace_parent.as_deref())).await?;
-    let Created::Accounts { customer, object_reference_id, accounts } = created else {
+    let created = state
+        .lane
+        .submit(stored)
+        .instrument(commit_span(observed.trace_parent.as_deref()))
+        .await?;
+    let Created::Accounts {
+        customer,
+        object_reference_id,
+        accounts,
+    } = created
+    else {
         return Err(ApiError::NotFound("There is no such customer."));
     };
     let customer_id = customer.to_string();
@@ -61,19 +84,30 @@ pub(super) async fn create(
         span.record("khata.account_id", field::display(account));
     }
     let mut answer = Vec::with_capacity(keys.len());
-    for ((account, validation), (requested, outcome)) in keys.into_iter().zip(call.accounts.iter().zip(accounts)) {
+    for ((account, validation), (requested, outcome)) in
+        keys.into_iter().zip(call.accounts.iter().zip(accounts))
+    {
         answer.push(match outcome {
             CreatedAccount::Standing(row) => present::stored(&state.keyring, merchant.id(), *row)?,
             CreatedAccount::New => {
-                let key = ValidationKey { merchant: merchant.id(), id: validation };
-                state.ringer.ring(Ring { key, trace_parent: observed.trace_parent.clone() });
+                let key = ValidationKey {
+                    merchant: merchant.id(),
+                    id: validation,
+                };
+                state.ringer.ring(Ring {
+                    key,
+                    trace_parent: observed.trace_parent.clone(),
+                });
                 let fresh = Fresh {
                     id: account.to_string(),
                     customer_id: &customer_id,
                     object_reference_id: &object_reference_id,
                     created_at: now,
                     details: &requested.details,
-                    bank_code: requested.bank_code.as_ref().map(|code| code.as_str().to_owned()),
+                    bank_code: requested
+                        .bank_code
+                        .as_ref()
+                        .map(|code| code.as_str().to_owned()),
                     gateway_id: call.pin.gateway_id,
                     gateway_reference_id: call.pin.reference_id.clone(),
                     metadata: &call.metadata,
@@ -90,11 +124,21 @@ fn respond(flat: bool, mut accounts: Vec<CustomerAccount>) -> HttpResponse {
         return HttpResponse::Ok().json(accounts.remove(0));
     }
     let total = i64::try_from(accounts.len()).unwrap_or(i64::MAX);
-    HttpResponse::Ok().json(List { object: "list", count: accounts.len(), offset: 0, total, list: accounts })
+    HttpResponse::Ok().json(List {
+        object: "list",
+        count: accounts.len(),
+        offset: 0,
+        total,
+        list: accounts,
+    })
 }
 
 /// A gateway that the call names must be one the merchant has.
-async fn check_gateway(state: &State, merchant: khata_shared::domain::MerchantId, call: &CreateRequest) -> Result<(), ApiError> {
+async fn check_gateway(
+    state: &State,
+    merchant: khata_shared::domain::MerchantId,
+    call: &CreateRequest,
+) -> Result<(), ApiError> {
     if call.pin.gateway_id.is_none() {
         return Ok(());
     }
@@ -104,25 +148,46 @@ async fn check_gateway(state: &State, merchant: khata_shared::domain::MerchantId
         call.pin.allows(known.gateway, &known.reference_id, true)
             && (state.sandbox_mode || known.gateway != khata_shared::domain::Gateway::Dummy)
     });
-    if found { Ok(()) } else { Err(ApiError::GatewayNotFound) }
+    if found {
+        Ok(())
+    } else {
+        Err(ApiError::GatewayNotFound)
+    }
 }
 
-fn seal(state: &State, merchant: khata_shared::domain::MerchantId, account: &RequestedAccount) -> NewAccount {
+fn seal(
+    state: &State,
+    merchant: khata_shared::domain::MerchantId,
+    account: &RequestedAccount,
+) -> NewAccount {
     let id = AccountId::new();
     NewAccount {
         id,
         validation: ValidationId::new(),
         kind: account.details.kind(),
-        sealed_details: state.keyring.seal(merchant, id.0, Purpose::Details, &account.details.to_plaintext()),
+        sealed_details: state.keyring.seal(
+            merchant,
+            id.0,
+            Purpose::Details,
+            &account.details.to_plaintext(),
+        ),
         fingerprint: state.keyring.fingerprint(merchant, &account.details),
         masked: account.details.masked(),
-        bank_code: account.bank_code.as_ref().map(|code| code.as_str().to_owned()),
+        bank_code: account
+            .bank_code
+            .as_ref()
+            .map(|code| code.as_str().to_owned()),
     }
 }
 
 fn commit_span(trace_parent: Option<&str>) -> Span {
     if trace_parent.is_some_and(khata_shared::telemetry::is_recorded) {
-        tracing::info_span!("commit", otel.name = "commit accounts", otel.kind = "client", db.system.name = "postgresql")
+        tracing::info_span!(
+            "commit",
+            otel.name = "commit accounts",
+            otel.kind = "client",
+            db.system.name = "postgresql"
+        )
     } else {
         Span::none()
     }

@@ -92,27 +92,40 @@ pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDe
     match details {
         Details::Bank(bank) => AccountDetails::BankAccountDetails {
             account_number: bank.account_number.expose().to_owned(),
-            beneficiary_name: bank.beneficiary_name.as_ref().map(|name| name.expose().to_owned()),
+            beneficiary_name: bank
+                .beneficiary_name
+                .as_ref()
+                .map(|name| name.expose().to_owned()),
             ifsc: bank.ifsc.as_str().to_owned(),
             bank_code,
             bank_name: None,
         },
-        Details::Upi(vpa) => AccountDetails::VpaDetails { vpa: vpa.expose().to_owned() },
+        Details::Upi(vpa) => AccountDetails::VpaDetails {
+            vpa: vpa.expose().to_owned(),
+        },
     }
 }
 
 /// A stored account, opened.
-pub(super) fn stored(keyring: &Keyring, merchant: MerchantId, row: AccountRow) -> Result<CustomerAccount, ApiError> {
+pub(super) fn stored(
+    keyring: &Keyring,
+    merchant: MerchantId,
+    row: AccountRow,
+) -> Result<CustomerAccount, ApiError> {
     let broken = |what: &str| {
         tracing::error!(account_id = %row.id(), what, "sealed data does not open: is a key missing in the keyring?");
         ApiError::Internal
     };
-    let plain = keyring.open(merchant, row.id().0, Purpose::Details, &row.sealed_details).map_err(|_| broken("details"))?;
+    let plain = keyring
+        .open(merchant, row.id().0, Purpose::Details, &row.sealed_details)
+        .map_err(|_| broken("details"))?;
     let opened = Details::from_plaintext(&plain).ok_or_else(|| broken("details"))?;
     let result = match &row.validation.sealed_result {
         None => ValidationResult::default(),
         Some(sealed) => {
-            let plain = keyring.open(merchant, row.id().0, Purpose::ValidationResult, sealed).map_err(|_| broken("result"))?;
+            let plain = keyring
+                .open(merchant, row.id().0, Purpose::ValidationResult, sealed)
+                .map_err(|_| broken("result"))?;
             ValidationResult::from_plaintext(&plain).ok_or_else(|| broken("result"))?
         }
     };
@@ -149,9 +162,15 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         gateway_reference_id: columns.gateway_reference_id.clone(),
         method: columns.method.clone(),
         name_at_bank: result.name_at_bank.map(|name| name.to_string()),
-        name_match: columns.name_match_score.map(|score| NameMatch { score, result: name_match_result(score) }),
+        name_match: columns.name_match_score.map(|score| NameMatch {
+            score,
+            result: name_match_result(score),
+        }),
         utr: result.utr,
-        failure: columns.failure_code.clone().map(|code| Failure { code, reason: columns.failure_reason.clone().unwrap_or_default() }),
+        failure: columns.failure_code.clone().map(|code| Failure {
+            code,
+            reason: columns.failure_reason.clone().unwrap_or_default(),
+        }),
         attempts,
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),

@@ -27,7 +27,10 @@ pub(super) async fn get(
     let customer = CustomerRef::parse(&customer).ok_or(NO_CUSTOMER)?;
     let account = AccountId::parse(&account).ok_or(NO_ACCOUNT)?;
     let id = merchant.id();
-    let row = state.read(move |connection| accounts::find(connection, id, &customer, account)).await?.ok_or(NO_ACCOUNT)?;
+    let row = state
+        .read(move |connection| accounts::find(connection, id, &customer, account))
+        .await?
+        .ok_or(NO_ACCOUNT)?;
     let span = Span::current();
     span.record("khata.account_id", field::display(account));
     span.record("khata.customer_id", field::display(row.customer()));
@@ -46,10 +49,23 @@ pub(super) async fn list(
     path: web::Path<String>,
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
-    let paging = paging.map_err(|_| ApiError::field("query", "count and offset may be given once each"))?;
+    let paging =
+        paging.map_err(|_| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Vec::new();
-    let count = whole_number("count", paging.count.as_deref(), DEFAULT_COUNT, 1..=MAX_COUNT, &mut faults);
-    let offset = whole_number("offset", paging.offset.as_deref(), 0, 0..=MAX_OFFSET, &mut faults);
+    let count = whole_number(
+        "count",
+        paging.count.as_deref(),
+        DEFAULT_COUNT,
+        1..=MAX_COUNT,
+        &mut faults,
+    );
+    let offset = whole_number(
+        "offset",
+        paging.offset.as_deref(),
+        0,
+        0..=MAX_OFFSET,
+        &mut faults,
+    );
     if !faults.is_empty() {
         return Err(ApiError::Invalid(faults));
     }
@@ -59,8 +75,18 @@ pub(super) async fn list(
         .read(move |connection| accounts::list(connection, id, &customer, count, offset))
         .await?
         .ok_or(NO_CUSTOMER)?;
-    let list = page.accounts.into_iter().map(|row| stored(&state.keyring, id, row)).collect::<Result<Vec<_>, _>>()?;
-    Ok(HttpResponse::Ok().json(List { object: "list", count: list.len(), offset, total: page.total, list }))
+    let list = page
+        .accounts
+        .into_iter()
+        .map(|row| stored(&state.keyring, id, row))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(HttpResponse::Ok().json(List {
+        object: "list",
+        count: list.len(),
+        offset,
+        total: page.total,
+        list,
+    }))
 }
 
 fn whole_number(
@@ -72,9 +98,19 @@ fn whole_number(
 ) -> i64 {
     let Some(text) = text else { return default };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && range.contains(number)).unwrap_or_else(|| {
-        let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
-        faults.push(FieldFault { field_name: name.to_owned(), reason });
-        default
-    })
+    text.parse()
+        .ok()
+        .filter(|number| digits && range.contains(number))
+        .unwrap_or_else(|| {
+            let reason = format!(
+                "must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
+            faults.push(FieldFault {
+                field_name: name.to_owned(),
+                reason,
+            });
+            default
+        })
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_shared::domain::account::Fault;
 use khata_shared::domain::routing::Pin;
-use khata_shared::domain::{AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa};
+use khata_shared::domain::{
+    AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
+};
 use serde_json::{Map, Value};
 
 use crate::decode::Fields;
@@ -55,7 +57,17 @@ impl CreateRequest {
         let metadata = metadata(fields);
         let consent = consent(fields, now);
         let (accounts, flat) = accounts.unwrap_or_default();
-        if faults.is_empty() { Ok(Self { accounts, flat, pin, metadata, consent }) } else { Err(ApiError::Invalid(faults)) }
+        if faults.is_empty() {
+            Ok(Self {
+                accounts,
+                flat,
+                pin,
+                metadata,
+                consent,
+            })
+        } else {
+            Err(ApiError::Invalid(faults))
+        }
     }
 }
 
@@ -69,7 +81,10 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
         (true, ..) => {
             for name in FLAT_BANK.into_iter().chain(["vpa"]) {
                 if fields.has(name) {
-                    fields.fault(name, "cannot stand beside bank_account_details or upi_details");
+                    fields.fault(
+                        name,
+                        "cannot stand beside bank_account_details or upi_details",
+                    );
                 }
             }
             None
@@ -100,7 +115,10 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     accounts.extend(addresses);
     if accounts.len() > MAX_ACCOUNTS {
         let name = if fields.has(BANK) { BANK } else { UPI };
-        fields.fault(name, format!("a call may name at most {MAX_ACCOUNTS} accounts"));
+        fields.fault(
+            name,
+            format!("a call may name at most {MAX_ACCOUNTS} accounts"),
+        );
     }
     if accounts.is_empty() {
         let name = if fields.has(BANK) { BANK } else { UPI };
@@ -122,45 +140,80 @@ fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAc
     let ifsc = item.required("ifsc", Ifsc::parse);
     let account_number = item.required("account_number", AccountNumber::parse);
     let beneficiary_name = item.optional("beneficiary_name", BeneficiaryName::parse);
-    let bank_code = item.optional("bank_code", BankCode::parse).or_else(|| default.cloned());
-    let details = Details::Bank(BankAccount { ifsc: ifsc?, account_number: account_number?, beneficiary_name });
+    let bank_code = item
+        .optional("bank_code", BankCode::parse)
+        .or_else(|| default.cloned());
+    let details = Details::Bank(BankAccount {
+        ifsc: ifsc?,
+        account_number: account_number?,
+        beneficiary_name,
+    });
     Some(RequestedAccount { details, bank_code })
 }
 
 fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
     let details = Details::Upi(item.required("vpa", Vpa::parse)?);
-    Some(RequestedAccount { details, bank_code: None })
+    Some(RequestedAccount {
+        details,
+        bank_code: None,
+    })
 }
 
 fn pin(fields: &mut Fields<'_>) -> Pin {
-    let gateway_id = fields.number("gateway_id", 1..=i64::from(i16::MAX)).and_then(|id| i16::try_from(id).ok());
+    let gateway_id = fields
+        .number("gateway_id", 1..=i64::from(i16::MAX))
+        .and_then(|id| i16::try_from(id).ok());
     let reference_id = fields.optional("gateway_reference_id", |text| {
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        if fits { Ok(text.to_owned()) } else { Err(Fault("must be 1 to 128 visible ASCII characters")) }
+        if fits {
+            Ok(text.to_owned())
+        } else {
+            Err(Fault("must be 1 to 128 visible ASCII characters"))
+        }
     });
     if fields.has("gateway_reference_id") && !fields.has("gateway_id") {
         fields.fault("gateway_reference_id", "needs gateway_id");
     }
-    Pin { gateway_id, reference_id }
+    Pin {
+        gateway_id,
+        reference_id,
+    }
 }
 
 fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
     if given.len() > MAX_METADATA {
-        fields.fault("metadata", format!("may have at most {MAX_METADATA} members"));
+        fields.fault(
+            "metadata",
+            format!("may have at most {MAX_METADATA} members"),
+        );
     }
     let mut metadata = Map::new();
     for (key, value) in given.into_iter().take(MAX_METADATA) {
-        let name = format!("metadata.{}", key.chars().filter(|c| !c.is_control()).take(MAX_METADATA_KEY).collect::<String>());
+        let name = format!(
+            "metadata.{}",
+            key.chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_METADATA_KEY)
+                .collect::<String>()
+        );
         let Value::String(value) = value else {
             fields.fault(&name, "must be a string");
             continue;
         };
         let key_length = key.chars().count();
         if key_length == 0 || key_length > MAX_METADATA_KEY || key.chars().any(char::is_control) {
-            fields.fault(&name, format!("its key must be 1 to {MAX_METADATA_KEY} characters without control characters"));
+            fields.fault(
+                &name,
+                format!(
+                    "its key must be 1 to {MAX_METADATA_KEY} characters without control characters"
+                ),
+            );
         } else if value.chars().count() > MAX_METADATA_VALUE || value.contains('\0') {
-            fields.fault(&name, format!("must be at most {MAX_METADATA_VALUE} characters without NUL"));
+            fields.fault(
+                &name,
+                format!("must be at most {MAX_METADATA_VALUE} characters without NUL"),
+            );
         } else {
             metadata.insert(key.to_owned(), Value::String(value.clone()));
         }
@@ -170,10 +223,16 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
 
 fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
     let names = ["consent.obtained", "consent.purpose", "consent.timestamp"];
-    if !names.iter().any(|name| fields.has(name)) && fields.starting_with("consent.").next().is_none() {
+    if !names.iter().any(|name| fields.has(name))
+        && fields.starting_with("consent.").next().is_none()
+    {
         return None;
     }
-    let obtained = match fields.starting_with("consent.").find(|(name, _)| *name == "obtained").map(|(_, value)| value) {
+    let obtained = match fields
+        .starting_with("consent.")
+        .find(|(name, _)| *name == "obtained")
+        .map(|(_, value)| value)
+    {
         Some(Value::Bool(obtained)) => Some(*obtained),
         _ => fields.required("consent.obtained", |text| match text {
             "true" => Ok(true),
@@ -184,13 +243,29 @@ fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
     let purpose = fields.required("consent.purpose", |text| {
         let length = text.chars().count();
         let fits = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
-        if fits { Ok(text.to_owned()) } else { Err(Fault("must be 1 to 250 characters without control characters")) }
+        if fits {
+            Ok(text.to_owned())
+        } else {
+            Err(Fault(
+                "must be 1 to 250 characters without control characters",
+            ))
+        }
     });
     let timestamp = fields.required("consent.timestamp", |text| {
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| Fault("must be an RFC 3339 time"))?.to_utc();
-        if time > now + CLOCK_SKEW { Err(Fault("must not lie in the future")) } else { Ok(time) }
+        let time = DateTime::parse_from_rfc3339(text)
+            .map_err(|_| Fault("must be an RFC 3339 time"))?
+            .to_utc();
+        if time > now + CLOCK_SKEW {
+            Err(Fault("must not lie in the future"))
+        } else {
+            Ok(time)
+        }
     });
-    Some(Consent { obtained: obtained?, purpose: purpose?, timestamp: timestamp? })
+    Some(Consent {
+        obtained: obtained?,
+        purpose: purpose?,
+        timestamp: timestamp?,
+    })
 }
 
 #[cfg(test)]
@@ -200,18 +275,26 @@ mod tests {
     use crate::error::FieldFault;
 
     fn read(body: &str) -> Result<CreateRequest, ApiError> {
-        let content_type = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+        let content_type = if body.starts_with('{') {
+            "application/json"
+        } else {
+            "application/x-www-form-urlencoded"
+        };
         CreateRequest::read(&decode(Some(content_type), body.as_bytes())?, Utc::now())
     }
 
     fn faults(body: &str) -> Vec<String> {
         match read(body) {
-            Err(ApiError::Invalid(faults)) => faults.into_iter().map(|fault: FieldFault| fault.field_name).collect(),
+            Err(ApiError::Invalid(faults)) => faults
+                .into_iter()
+                .map(|fault: FieldFault| fault.field_name)
+                .collect(),
             other => panic!("{body}: {other:?}"),
         }
     }
 
-    const BANK_FORM: &str = "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=test&bank_code=12";
+    const BANK_FORM: &str =
+        "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=test&bank_code=12";
 
     #[test]
     fn forms_and_json_mean_the_same() {
@@ -248,15 +331,23 @@ mod tests {
         assert_eq!(faults(""), ["bank_account_details"]);
         assert_eq!(faults("bank_code=12"), ["bank_account_details"]);
         assert_eq!(faults("bank_account_details=[]"), ["bank_account_details"]);
-        assert_eq!(faults("vpa=asha@upi&upi_details=[{\"vpa\":\"b1@upi\"}]"), ["vpa"]);
+        assert_eq!(
+            faults("vpa=asha@upi&upi_details=[{\"vpa\":\"b1@upi\"}]"),
+            ["vpa"]
+        );
         assert_eq!(faults(&format!("{BANK_FORM}&vpa=asha@upi")), ["vpa"]);
-        assert_eq!(faults("upi_details=[{\"vpa\":\"b1@upi\"},{\"vpa\":\"B1@UPI\"}]"), ["upi_details[1]"]);
+        assert_eq!(
+            faults("upi_details=[{\"vpa\":\"b1@upi\"},{\"vpa\":\"B1@UPI\"}]"),
+            ["upi_details[1]"]
+        );
     }
 
     #[test]
     fn a_hundred_accounts_and_no_more() {
         let body = |count| {
-            let items: Vec<_> = (0..count).map(|n| serde_json::json!({"vpa": format!("user{n}@upi")})).collect();
+            let items: Vec<_> = (0..count)
+                .map(|n| serde_json::json!({"vpa": format!("user{n}@upi")}))
+                .collect();
             serde_json::json!({ "upi_details": items }).to_string()
         };
         assert_eq!(read(&body(100)).unwrap().accounts.len(), 100);
@@ -266,22 +357,44 @@ mod tests {
     #[test]
     fn bank_code_beside_the_lists_is_their_default() {
         let request = read(r#"{"bank_code":"12","bank_account_details":[{"ifsc":"AABF0008032","account_number":"12345"},{"ifsc":"AABF0008032","account_number":"12346","bank_code":"JP_X"}]}"#).unwrap();
-        let codes: Vec<_> = request.accounts.iter().map(|a| a.bank_code.as_ref().unwrap().as_str()).collect();
+        let codes: Vec<_> = request
+            .accounts
+            .iter()
+            .map(|a| a.bank_code.as_ref().unwrap().as_str())
+            .collect();
         assert_eq!(codes, ["12", "JP_X"]);
     }
 
     #[test]
     fn consent_is_whole_or_absent() {
-        let consent = "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";
-        assert!(read(&format!("vpa=asha@upi{consent}")).unwrap().consent.unwrap().obtained);
+        let consent =
+            "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";
+        assert!(
+            read(&format!("vpa=asha@upi{consent}"))
+                .unwrap()
+                .consent
+                .unwrap()
+                .obtained
+        );
         assert!(read(r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z"}}"#).unwrap().consent.is_some());
-        assert_eq!(faults("vpa=asha@upi&consent.obtained=true"), ["consent.purpose", "consent.timestamp"]);
-        assert_eq!(faults("vpa=asha@upi&consent.obtained=yes&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z"), ["consent.obtained", "consent.timestamp"]);
+        assert_eq!(
+            faults("vpa=asha@upi&consent.obtained=true"),
+            ["consent.purpose", "consent.timestamp"]
+        );
+        assert_eq!(
+            faults(
+                "vpa=asha@upi&consent.obtained=yes&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z"
+            ),
+            ["consent.obtained", "consent.timestamp"]
+        );
     }
 
     #[test]
     fn other_commands_are_invalid() {
-        assert!(matches!(read("command=destroy&vpa=asha@upi"), Err(ApiError::InvalidCommand)));
+        assert!(matches!(
+            read("command=destroy&vpa=asha@upi"),
+            Err(ApiError::InvalidCommand)
+        ));
         assert!(read("command=create&vpa=asha@upi").is_ok());
     }
 }

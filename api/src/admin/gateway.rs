@@ -75,12 +75,20 @@ impl GatewayCommand {
 
 impl Add {
     fn run(self) -> anyhow::Result<()> {
-        let gateway = Gateway::parse(&self.gateway)
-            .with_context(|| format!("{:?} is no gateway; there are {}", self.gateway, Gateway::ALL.map(Gateway::name).join(", ")))?;
-        if !(1..=128).contains(&self.reference_id.len()) || !self.reference_id.bytes().all(|b| b.is_ascii_graphic()) {
+        let gateway = Gateway::parse(&self.gateway).with_context(|| {
+            format!(
+                "{:?} is no gateway; there are {}",
+                self.gateway,
+                Gateway::ALL.map(Gateway::name).join(", ")
+            )
+        })?;
+        if !(1..=128).contains(&self.reference_id.len())
+            || !self.reference_id.bytes().all(|b| b.is_ascii_graphic())
+        {
             bail!("--reference-id must be 1 to 128 visible ASCII characters");
         }
-        let settings: serde_json::Value = serde_json::from_str(&self.settings).context("--settings is not JSON")?;
+        let settings: serde_json::Value =
+            serde_json::from_str(&self.settings).context("--settings is not JSON")?;
         let credentials = self.credentials_file.as_deref().map(read).transpose()?;
         // What does not make a connector is told now, not by the first account that waits for it.
         khata_gateways::connect(
@@ -120,7 +128,10 @@ impl Add {
         print(
             self.json,
             &json!({ "id": id.to_string(), "gateway": gateway.name(), "reference_id": self.reference_id, "created": is_new }),
-            &format!("{} account {} of {} is {id}.", gateway, self.reference_id, merchant.name),
+            &format!(
+                "{} account {} of {} is {id}.",
+                gateway, self.reference_id, merchant.name
+            ),
         );
         Ok(())
     }
@@ -131,7 +142,8 @@ fn read(path: &std::path::Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     if path.as_os_str() == "-" {
         std::io::stdin().take(64 * 1024).read_to_end(&mut bytes)?;
     } else {
-        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file =
+            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         file.take(64 * 1024).read_to_end(&mut bytes)?;
     }
     Ok(bytes)

@@ -10,10 +10,17 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// An error unless `/health/ready` at this address answers 200.
 pub fn healthcheck(listen: &str) -> anyhow::Result<()> {
-    let address = listen.to_socket_addrs()?.next().with_context(|| format!("{listen} is no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("nobody listens on {listen}"))?;
+    let address = listen
+        .to_socket_addrs()?
+        .next()
+        .with_context(|| format!("{listen} is no address"))?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .with_context(|| format!("nobody listens on {listen}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /health/ready HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /health/ready HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.take(16 * 1024).read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

@@ -19,10 +19,13 @@ pub enum KeyCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Where Postgres is
         #[command(flatten)]
         database: DatabaseSettings,
+        /// The keys
         #[command(flatten)]
         keyring: KeyringSettings,
+        /// Whether this is a playground
         #[command(flatten)]
         sandbox: SandboxSettings,
     },
@@ -31,20 +34,42 @@ pub enum KeyCommand {
 impl KeyCommand {
     /// Runs it.
     pub fn run(self) -> anyhow::Result<()> {
-        let Self::Issue { merchant, json, database, keyring, sandbox } = self;
+        let Self::Issue {
+            merchant,
+            json,
+            database,
+            keyring,
+            sandbox,
+        } = self;
         let keyring = Keyring::load(&keyring.keyring_file)?;
         let mut connection = connect(&database.database_url)?;
         let merchant = find_merchant(&mut connection, &merchant)?;
         let key = ApiKey::generate(sandbox.sandbox_mode);
         connection.transaction::<_, anyhow::Error, _>(|connection| {
-            merchants::insert_key(connection, merchant.id(), &keyring.hash_api_key(&key), key.prefix(), None)?;
-            audit::record(connection, merchant.id(), "key.issue", key.prefix(), &json!({}))?;
+            merchants::insert_key(
+                connection,
+                merchant.id(),
+                &keyring.hash_api_key(&key),
+                key.prefix(),
+                None,
+            )?;
+            audit::record(
+                connection,
+                merchant.id(),
+                "key.issue",
+                key.prefix(),
+                &json!({}),
+            )?;
             Ok(())
         })?;
         print(
             json,
             &json!({ "key": key.expose(), "prefix": key.prefix() }),
-            &format!("{}\nThis key is shown once. Its prefix, {}, is kept.", key.expose(), key.prefix()),
+            &format!(
+                "{}\nThis key is shown once. Its prefix, {}, is kept.",
+                key.expose(),
+                key.prefix()
+            ),
         );
         Ok(())
     }

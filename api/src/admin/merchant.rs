@@ -24,8 +24,10 @@ pub enum MerchantCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Where Postgres is
         #[command(flatten)]
         database: DatabaseSettings,
+        /// Whether this is a playground
         #[command(flatten)]
         sandbox: SandboxSettings,
     },
@@ -34,16 +36,28 @@ pub enum MerchantCommand {
 impl MerchantCommand {
     /// Runs it.
     pub fn run(self) -> anyhow::Result<()> {
-        let Self::Create { name, if_absent, json, database, sandbox } = self;
+        let Self::Create {
+            name,
+            if_absent,
+            json,
+            database,
+            sandbox,
+        } = self;
         let fits = (1..=63).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
             && name.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !fits {
-            bail!("--name must be lower-case letters, digits, _ and -, at most 63, and start with a letter or digit");
+            bail!(
+                "--name must be lower-case letters, digits, _ and -, at most 63, and start with a letter or digit"
+            );
         }
         let mut connection = connect(&database.database_url)?;
         let created = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let Some(merchant) = merchants::insert(connection, &name)? else { return Ok(None) };
+            let Some(merchant) = merchants::insert(connection, &name)? else {
+                return Ok(None);
+            };
             if sandbox.sandbox_mode {
                 let dummy = NewGatewayAccount {
                     id: GatewayAccountId::new(),
@@ -56,7 +70,13 @@ impl MerchantCommand {
                 };
                 gateway_accounts::upsert(connection, merchant.id(), &dummy, None)?;
             }
-            audit::record(connection, merchant.id(), "merchant.create", &merchant.id().to_string(), &json!({ "name": name }))?;
+            audit::record(
+                connection,
+                merchant.id(),
+                "merchant.create",
+                &merchant.id().to_string(),
+                &json!({ "name": name }),
+            )?;
             Ok(Some(merchant))
         })?;
         let is_new = created.is_some();

@@ -21,8 +21,9 @@ fn connect(database_url: &str) -> anyhow::Result<PgConnection> {
 }
 
 fn find_merchant(connection: &mut PgConnection, name_or_id: &str) -> anyhow::Result<Merchant> {
-    merchants::find(connection, name_or_id)?
-        .with_context(|| format!("there is no merchant {name_or_id:?}; `khata-api merchant create` makes one"))
+    merchants::find(connection, name_or_id)?.with_context(|| {
+        format!("there is no merchant {name_or_id:?}; `khata-api merchant create` makes one")
+    })
 }
 
 /// Prints the JSON, or the sentence for a person.

@@ -17,20 +17,32 @@ const MAX_BODY: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Reads and decodes a request's body into an object.
-pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result<Map<String, Value>, ApiError> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+pub(crate) async fn read_body(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Map<String, Value>, ApiError> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > MAX_BODY) {
         return Err(ApiError::BodyTooLarge);
     }
-    let body = tokio::time::timeout(PATIENCE, collect(payload)).await.map_err(|_| ApiError::BodyTimeout)??;
+    let body = tokio::time::timeout(PATIENCE, collect(payload))
+        .await
+        .map_err(|_| ApiError::BodyTimeout)??;
     decode(content_type, &body)
 }
 
 async fn collect(mut payload: Payload) -> Result<BytesMut, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
+        let chunk =
+            chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
         if body.len() + chunk.len() > MAX_BODY {
             return Err(ApiError::BodyTooLarge);
         }
@@ -40,7 +52,10 @@ async fn collect(mut payload: Payload) -> Result<BytesMut, ApiError> {
 }
 
 /// Decodes a body of this content type; no body at all is an empty form.
-pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn decode(
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Map<String, Value>, ApiError> {
     let (media_type, parameters) = match content_type {
         Some(value) => value.split_once(';').unwrap_or((value, "")),
         None if body.is_empty() => return Ok(Map::new()),
@@ -48,7 +63,9 @@ pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Map<Stri
     };
     let charset = parameters.split(';').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
     });
     if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
         return Err(ApiError::UnsupportedMediaType);
@@ -68,11 +85,19 @@ fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         Ok(Value::Object(object)) => {
             let mut faults = Vec::new();
             let object = flatten(object, &mut faults);
-            if faults.is_empty() { Ok(object) } else { Err(ApiError::Invalid(faults)) }
+            if faults.is_empty() {
+                Ok(object)
+            } else {
+                Err(ApiError::Invalid(faults))
+            }
         }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         Err(error) => {
-            let reason = format!("is not JSON: line {}, column {}", error.line(), error.column());
+            let reason = format!(
+                "is not JSON: line {}, column {}",
+                error.line(),
+                error.column()
+            );
             Err(ApiError::field("body", &reason))
         }
     }
@@ -89,7 +114,10 @@ fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<
                 }
             }
             Some(_) => {
-                faults.push(FieldFault { field_name: group.into(), reason: "must be an object".into() });
+                faults.push(FieldFault {
+                    field_name: group.into(),
+                    reason: "must be an object".into(),
+                });
             }
         }
     }

@@ -15,7 +15,11 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads the body itself.
     pub(crate) fn of(object: &'a Map<String, Value>, faults: &'a mut Vec<FieldFault>) -> Self {
-        Self { object, prefix: String::new(), faults }
+        Self {
+            object,
+            prefix: String::new(),
+            faults,
+        }
     }
 
     /// Whether the field is there at all; JSON's null is not.
@@ -25,7 +29,10 @@ impl<'a> Fields<'a> {
 
     /// Notes a fault of this object's field.
     pub(crate) fn fault(&mut self, name: &str, reason: impl Into<String>) {
-        self.faults.push(FieldFault { field_name: format!("{}{name}", self.prefix), reason: reason.into() });
+        self.faults.push(FieldFault {
+            field_name: format!("{}{name}", self.prefix),
+            reason: reason.into(),
+        });
     }
 
     /// The field's text; a number, list or object is a fault (a number has lost its leading zeros).
@@ -41,7 +48,11 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be absent.
-    pub(crate) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
         let text = self.text(name)?;
         match parse(text) {
             Ok(value) => Some(value),
@@ -53,7 +64,11 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that must be there.
-    pub(crate) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
         if !self.has(name) {
             self.fault(name, "is required");
             return None;
@@ -62,22 +77,39 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number in this range, as digits or as a JSON number.
-    pub(crate) fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+    pub(crate) fn number(
+        &mut self,
+        name: &str,
+        range: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
         let number = match self.object.get(name) {
             None | Some(Value::Null) => return None,
-            Some(Value::String(text)) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+            Some(Value::String(text)) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().ok()
+            }
             Some(Value::Number(number)) => number.as_i64(),
             Some(_) => None,
         };
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            self.fault(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
+            self.fault(
+                name,
+                format!(
+                    "must be a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                ),
+            );
         }
         number
     }
 
     /// The items of a list field, each read by `read`; none where the field is absent.
-    pub(crate) fn list<T>(&mut self, name: &str, mut read: impl FnMut(&mut Fields<'_>) -> Option<T>) -> Vec<T> {
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
+    ) -> Vec<T> {
         let items = match self.object.get(name) {
             None | Some(Value::Null) => return Vec::new(),
             Some(Value::Array(items)) => items,
@@ -93,15 +125,24 @@ impl<'a> Fields<'a> {
                 continue;
             };
             let prefix = format!("{}{name}[{index}].", self.prefix);
-            let mut fields = Fields { object, prefix, faults: self.faults };
+            let mut fields = Fields {
+                object,
+                prefix,
+                faults: self.faults,
+            };
             read_items.extend(read(&mut fields));
         }
         read_items
     }
 
     /// The fields whose names start with `prefix`, the prefix taken off.
-    pub(crate) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
+    pub(crate) fn starting_with(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         let prefix = prefix.to_owned();
-        self.object.iter().filter_map(move |(name, value)| Some((name.strip_prefix(&prefix)?, value)))
+        self.object
+            .iter()
+            .filter_map(move |(name, value)| Some((name.strip_prefix(&prefix)?, value)))
     }
 }

@@ -12,16 +12,24 @@ const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
 const MAX_INDEX: usize = 9_999;
 
 fn fault(field_name: &str, reason: &str) -> FieldFault {
-    FieldFault { field_name: field_name.to_owned(), reason: reason.to_owned() }
+    FieldFault {
+        field_name: field_name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// Decodes a form; every fault of its encoding is told.
 pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
     let (mut object, mut faults) = (Map::new(), Vec::new());
     let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
-    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+    for pair in body
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+    {
         let split = pair.iter().position(|byte| *byte == b'=');
-        let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| (&pair[..at], &pair[at + 1..]));
+        let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| {
+            (&pair[..at], &pair[at + 1..])
+        });
         let (Some(name), Some(value)) = (percent_decode(name), percent_decode(value)) else {
             let name = percent_decode(name).unwrap_or_else(|| "body".into());
             faults.push(fault(&shown(&name), "is not UTF-8 in percent-encoding"));
@@ -33,7 +41,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                     faults.push(fault(&shown(&name), "is given more than once"));
                 }
             }
-            Bracketed::Bad => faults.push(fault(&shown(&name), "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]")),
+            Bracketed::Bad => faults.push(fault(
+                &shown(&name),
+                "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]",
+            )),
             Bracketed::Item { list, index, field } => {
                 let items = indexed.entry(list).or_default();
                 // `[]` goes on with the last item until a field repeats.
@@ -42,8 +53,16 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                     Some((last, _)) => last + 1,
                     None => 0,
                 });
-                if items.entry(index).or_default().insert(field.to_owned(), Value::String(value)).is_some() {
-                    faults.push(fault(&format!("{list}[{index}].{field}"), "is given more than once"));
+                if items
+                    .entry(index)
+                    .or_default()
+                    .insert(field.to_owned(), Value::String(value))
+                    .is_some()
+                {
+                    faults.push(fault(
+                        &format!("{list}[{index}].{field}"),
+                        "is given more than once",
+                    ));
                 }
             }
         }
@@ -55,7 +74,14 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                     object.insert(list.to_owned(), value);
                 }
                 Err(error) => {
-                    faults.push(fault(list, &format!("is not JSON: line {}, column {}", error.line(), error.column())));
+                    faults.push(fault(
+                        list,
+                        &format!(
+                            "is not JSON: line {}, column {}",
+                            error.line(),
+                            error.column()
+                        ),
+                    ));
                     object.remove(list);
                 }
             }
@@ -64,16 +90,27 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
             if object.contains_key(list) {
                 faults.push(fault(list, "is given both as JSON and in the indexed form"));
             }
-            object.insert(list.to_owned(), items.into_values().map(Value::Object).collect());
+            object.insert(
+                list.to_owned(),
+                items.into_values().map(Value::Object).collect(),
+            );
         }
     }
-    if faults.is_empty() { Ok(object) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(object)
+    } else {
+        Err(faults)
+    }
 }
 
 enum Bracketed<'a> {
     No,
     Bad,
-    Item { list: &'static str, index: Option<usize>, field: &'a str },
+    Item {
+        list: &'static str,
+        index: Option<usize>,
+        field: &'a str,
+    },
 }
 
 /// Reads `bank_account_details[0][ifsc]`, and `[]` for the index.
@@ -89,13 +126,21 @@ fn bracketed(name: &str) -> Bracketed<'_> {
         .and_then(|rest| rest.split_once(']'))
         .and_then(|(index, rest)| Some((index, rest.strip_prefix('[')?.strip_suffix(']')?)));
     match parts {
-        Some((index, field)) if !field.is_empty() && !field.contains(['[', ']']) => match (index, index.parse()) {
-            ("", _) => Bracketed::Item { list, index: None, field },
-            (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => {
-                Bracketed::Item { list, index: Some(number), field }
+        Some((index, field)) if !field.is_empty() && !field.contains(['[', ']']) => {
+            match (index, index.parse()) {
+                ("", _) => Bracketed::Item {
+                    list,
+                    index: None,
+                    field,
+                },
+                (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => Bracketed::Item {
+                    list,
+                    index: Some(number),
+                    field,
+                },
+                _ => Bracketed::Bad,
             }
-            _ => Bracketed::Bad,
-        },
+        }
         _ => Bracketed::Bad,
     }
 }
@@ -141,14 +186,21 @@ mod tests {
             "bank_account_details[][ifsc]=HDFC0000001&bank_account_details[][account_number]=00011020001772",
             "bank_account_details[7][ifsc]=HDFC0000001&bank_account_details[7][account_number]=00011020001772",
         ] {
-            assert_eq!(Value::Object(decode(body.as_bytes()).unwrap()), expected, "{body}");
+            assert_eq!(
+                Value::Object(decode(body.as_bytes()).unwrap()),
+                expected,
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn empty_brackets_begin_an_item_when_a_field_repeats() {
         let object = decode(b"upi_details[][vpa]=a1@upi&upi_details[][vpa]=b1@upi").unwrap();
-        assert_eq!(object["upi_details"], json!([{"vpa":"a1@upi"},{"vpa":"b1@upi"}]));
+        assert_eq!(
+            object["upi_details"],
+            json!([{"vpa":"a1@upi"},{"vpa":"b1@upi"}])
+        );
     }
 
     #[test]
@@ -160,7 +212,10 @@ mod tests {
             ("upi_details={", "upi_details"),
             ("upi_details[0]=x", "upi_details[0]"),
             ("upi_details[x][vpa]=x", "upi_details[x][vpa]"),
-            ("upi_details[0][vpa]=x&upi_details[0][vpa]=y", "upi_details[0].vpa"),
+            (
+                "upi_details[0][vpa]=x&upi_details[0][vpa]=y",
+                "upi_details[0].vpa",
+            ),
             ("upi_details=[]&upi_details[0][vpa]=y", "upi_details"),
         ] {
             let faults = decode(body.as_bytes()).unwrap_err();

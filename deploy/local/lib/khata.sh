@@ -43,7 +43,6 @@ khata_settings() {
     into=(
         LANG=C.UTF-8
         HOME="$HOME"
-        RUST_BACKTRACE=1 RUST_LIB_BACKTRACE=0
         "${TUNING[@]}"
         KHATA_DATABASE_URL="$(database_url)"
         KHATA_AMQP_URL="$(amqp_url)"
@@ -59,13 +58,13 @@ khata_settings() {
 helpers_launch() {
     # shellcheck disable=SC2034 # launch takes them by name
     local -a traces=(
-        LANG=C.UTF-8 HOME="$HOME" RUST_BACKTRACE=1 RUST_LIB_BACKTRACE=0
+        LANG=C.UTF-8 HOME="$HOME"
         KHATA_TRACES_LISTEN="127.0.0.1:${PORTS[traces]}"
         KHATA_TRACES_OTLP_LISTEN="127.0.0.1:${PORTS[otlp]}"
     )
     # shellcheck disable=SC2034
     local -a sandbox=(
-        LANG=C.UTF-8 HOME="$HOME" RUST_BACKTRACE=1 RUST_LIB_BACKTRACE=0 "${TUNING[@]}"
+        LANG=C.UTF-8 HOME="$HOME" "${TUNING[@]}"
         KHATA_SANDBOX_LISTEN="127.0.0.1:${PORTS[sandbox]}"
         KHATA_SANDBOX_LEDGER="$STATE/sandbox-ledger"
     )

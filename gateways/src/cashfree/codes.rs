@@ -15,9 +15,11 @@ pub(super) fn bank(status: &str, code: &str) -> (Class, Option<FailureCode>) {
         "ACCOUNT_BLOCKED" => (Class::Invalid, Some(FailureCode::AccountBlocked)),
         "NRE_ACCOUNT_FAIL" => (Class::Invalid, Some(FailureCode::NreAccount)),
         "FRAUD_ACCOUNT" | "BAV_BLOCKED" => (Class::Review, Some(FailureCode::SuspectedFraud)),
-        "VALIDATION_IN_PROGRESS" | "VERIFICATION_ALREADY_UNDER_PROCESS" | "RECEIVED" | "IN_PROCESS" | "PROCESSING" => {
-            (Class::Pending, None)
-        }
+        "VALIDATION_IN_PROGRESS"
+        | "VERIFICATION_ALREADY_UNDER_PROCESS"
+        | "RECEIVED"
+        | "IN_PROCESS"
+        | "PROCESSING" => (Class::Pending, None),
         "FAILED_AT_BANK"
         | "NPCI_UNAVAILABLE"
         | "CONNECTION_TIMEOUT"
@@ -72,7 +74,11 @@ mod tests {
             ("INVALID", "BAV_BLOCKED", Class::Review),
             ("RECEIVED", "VALIDATION_IN_PROGRESS", Class::Pending),
             ("IN_PROCESS", "", Class::Pending),
-            ("PROCESSING", "VERIFICATION_ALREADY_UNDER_PROCESS", Class::Pending),
+            (
+                "PROCESSING",
+                "VERIFICATION_ALREADY_UNDER_PROCESS",
+                Class::Pending,
+            ),
             ("FAILED", "FAILED_AT_BANK", Class::Retryable),
             ("FAILED", "npci_unavailable", Class::Retryable),
             ("FAILED", "CONNECTION_TIMEOUT", Class::Retryable),
@@ -90,7 +96,13 @@ mod tests {
 
     #[test]
     fn an_invalid_account_always_says_why() {
-        for code in ["INVALID_ACCOUNT_FAIL", "INVALID_IFSC_FAIL", "ACCOUNT_BLOCKED", "NRE_ACCOUNT_FAIL", "FRAUD_ACCOUNT"] {
+        for code in [
+            "INVALID_ACCOUNT_FAIL",
+            "INVALID_IFSC_FAIL",
+            "ACCOUNT_BLOCKED",
+            "NRE_ACCOUNT_FAIL",
+            "FRAUD_ACCOUNT",
+        ] {
             assert!(bank("INVALID", code).1.is_some(), "{code}");
         }
         assert!(upi("INVALID").1.is_some());
@@ -100,10 +112,19 @@ mod tests {
     fn our_own_faults_are_never_the_payees() {
         for status in 400..500 {
             for code in ["", "insufficient_balance", "verification_failed"] {
-                assert!(!matches!(error(status, code), Some(Class::Invalid | Class::Valid | Class::Review)), "{status} {code}");
+                assert!(
+                    !matches!(
+                        error(status, code),
+                        Some(Class::Invalid | Class::Valid | Class::Review)
+                    ),
+                    "{status} {code}"
+                );
             }
         }
-        assert_eq!(error(422, "insufficient_balance"), Some(Class::Misconfigured));
+        assert_eq!(
+            error(422, "insufficient_balance"),
+            Some(Class::Misconfigured)
+        );
         assert_eq!(error(422, "npci_unavailable"), Some(Class::Retryable));
         assert_eq!(error(500, ""), None);
         assert_eq!(error(409, "verification_id_already_exists"), None);

@@ -11,13 +11,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, Vpa};
+use khata_shared::domain::{
+    Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, Vpa,
+};
 use reqwest::header::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::connector::{BankFlow, Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
 use crate::http::{Reply, send};
-use wire::{BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse, UserConsent};
+use wire::{
+    BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse,
+    UserConsent,
+};
 
 const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
 /// `x-api-version` that the UPI penny drop asks for.
@@ -27,8 +32,12 @@ const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 /// `name`: at most 100 characters.
 const MAX_NAME: usize = 100;
 /// NPCI, 2025: first status check no sooner than 90 s after the call, at most 3 within 2 h.
-const POLLING: [Duration; 4] =
-    [Duration::from_secs(90), Duration::from_mins(15), Duration::from_mins(100), Duration::from_hours(6)];
+const POLLING: [Duration; 4] = [
+    Duration::from_secs(90),
+    Duration::from_mins(15),
+    Duration::from_mins(100),
+    Duration::from_hours(6),
+];
 /// What some banks put where the name should be.
 const PLACEHOLDERS: [&str; 5] = ["", "NA", "N/A", "VERIFIED", "NULL"];
 
@@ -52,18 +61,27 @@ pub(crate) struct Cashfree {
 impl Cashfree {
     pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigFault> {
         let settings = CommonSettings::read(config.settings)?;
-        let base_url = config.base_url.unwrap_or(PUBLIC_BASE_URL).trim_end_matches('/');
+        let base_url = config
+            .base_url
+            .unwrap_or(PUBLIC_BASE_URL)
+            .trim_end_matches('/');
         if reqwest::Url::parse(base_url).is_err() {
             return Err(ConfigFault::Settings("base_url is not a URL".into()));
         }
-        let credentials = config.credentials.ok_or(ConfigFault::Credentials("none given"))?;
-        let credentials: Credentials = serde_json::from_slice(credentials)
-            .map_err(|_| ConfigFault::Credentials("must be a JSON object with client_id and client_secret"))?;
+        let credentials = config
+            .credentials
+            .ok_or(ConfigFault::Credentials("none given"))?;
+        let credentials: Credentials = serde_json::from_slice(credentials).map_err(|_| {
+            ConfigFault::Credentials("must be a JSON object with client_id and client_secret")
+        })?;
         let mut headers = HeaderMap::new();
-        for (name, value) in [("x-client-id", &credentials.client_id), ("x-client-secret", &credentials.client_secret)]
-        {
-            let mut value = HeaderValue::from_str(value)
-                .map_err(|_| ConfigFault::Credentials("client_id and client_secret must be visible ASCII"))?;
+        for (name, value) in [
+            ("x-client-id", &credentials.client_id),
+            ("x-client-secret", &credentials.client_secret),
+        ] {
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                ConfigFault::Credentials("client_id and client_secret must be visible ASCII")
+            })?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -78,22 +96,33 @@ impl Cashfree {
     }
 
     fn post(&self, route: &'static str, body: &impl serde::Serialize) -> reqwest::RequestBuilder {
-        self.authorised(self.http.post(format!("{}{route}", self.base_url))).json(body)
+        self.authorised(self.http.post(format!("{}{route}", self.base_url)))
+            .json(body)
     }
 
     fn get(&self, route: &'static str, query: (&str, &str)) -> reqwest::RequestBuilder {
-        self.authorised(self.http.get(format!("{}{route}", self.base_url))).query(&[query])
+        self.authorised(self.http.get(format!("{}{route}", self.base_url)))
+            .query(&[query])
     }
 
     fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        request.headers(self.headers.clone()).timeout(self.call_timeout)
+        request
+            .headers(self.headers.clone())
+            .timeout(self.call_timeout)
     }
 
-    async fn verify_bank(&self, call: &Call<'_>, bank: &BankAccount) -> Result<Answer, CallFailure> {
+    async fn verify_bank(
+        &self,
+        call: &Call<'_>,
+        bank: &BankAccount,
+    ) -> Result<Answer, CallFailure> {
         let mut body = BankRequest {
             bank_account: bank.account_number.expose(),
             ifsc: bank.ifsc.as_str(),
-            name: bank.beneficiary_name.as_ref().and_then(|name| acceptable(name.expose())),
+            name: bank
+                .beneficiary_name
+                .as_ref()
+                .and_then(|name| acceptable(name.expose())),
             user_id: None,
         };
         let route = match self.bank_flow {
@@ -104,7 +133,11 @@ impl Cashfree {
             BankFlow::Sync => "/bank-account/sync",
         };
         let reply = send(&self.http, self.post(route, &body), route).await?;
-        if reply.status == 200 { bank_answer(reply.json()?) } else { refused(&reply) }
+        if reply.status == 200 {
+            bank_answer(reply.json()?)
+        } else {
+            refused(&reply)
+        }
     }
 
     async fn verify_vpa(&self, call: &Call<'_>, vpa: &Vpa) -> Result<Answer, CallFailure> {
@@ -116,17 +149,36 @@ impl Cashfree {
                     user_consent: UserConsent {
                         obtained: true,
                         kind: "EXPLICIT",
-                        timestamp: consent.timestamp.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                        timestamp: consent
+                            .timestamp
+                            .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
                         purpose: &consent.purpose,
                     },
                 };
                 let route = "/upi/penny-drop";
-                (route, self.post(route, &body).header("x-api-version", PENNY_DROP_VERSION))
+                (
+                    route,
+                    self.post(route, &body)
+                        .header("x-api-version", PENNY_DROP_VERSION),
+                )
             }
-            _ => ("/upi", self.post("/upi", &UpiRequest { verification_id: call.reference, vpa: vpa.expose() })),
+            _ => (
+                "/upi",
+                self.post(
+                    "/upi",
+                    &UpiRequest {
+                        verification_id: call.reference,
+                        vpa: vpa.expose(),
+                    },
+                ),
+            ),
         };
         let reply = send(&self.http, request, route).await?;
-        if reply.status == 200 { upi_answer(reply.json()?) } else { refused(&reply) }
+        if reply.status == 200 {
+            upi_answer(reply.json()?)
+        } else {
+            refused(&reply)
+        }
     }
 }
 
@@ -134,9 +186,13 @@ impl Cashfree {
 impl Connector for Cashfree {
     fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit> {
         match details {
-            Details::Bank(bank) if ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) => Ok(Method::PennyDrop),
+            Details::Bank(bank) if ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) => {
+                Ok(Method::PennyDrop)
+            }
             Details::Bank(_) => Err(Unfit::Limits),
-            Details::Upi(_) if consent.is_some_and(|consent| consent.obtained) => Ok(Method::PennyDrop),
+            Details::Upi(_) if consent.is_some_and(|consent| consent.obtained) => {
+                Ok(Method::PennyDrop)
+            }
             Details::Upi(_) => Ok(Method::VpaLookup),
         }
     }
@@ -164,10 +220,16 @@ impl Connector for Cashfree {
         }
     }
 
-    async fn look_up(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure> {
+    async fn look_up(
+        &self,
+        call: &Call<'_>,
+        gateway_reference: Option<&str>,
+    ) -> Result<Option<Answer>, CallFailure> {
         let (route, query) = match (call.details, gateway_reference, self.bank_flow) {
             (Details::Upi(_), _, _) => ("/upi", ("verification_id", call.reference)),
-            (Details::Bank(_), Some(theirs), BankFlow::Sync) => ("/bank-account", ("reference_id", theirs)),
+            (Details::Bank(_), Some(theirs), BankFlow::Sync) => {
+                ("/bank-account", ("reference_id", theirs))
+            }
             (Details::Bank(_), _, _) => ("/bank-account", ("user_id", call.reference)),
         };
         let reply = send(&self.http, self.get(route, query), route).await?;
@@ -176,7 +238,9 @@ impl Connector for Cashfree {
             (200, Details::Upi(_)) => upi_answer(reply.json()?).map(Some),
             (404, _) => Ok(None),
             // What is said of the look tells nothing of the call: it stays open.
-            (status, _) => Err(CallFailure::AnswerLost(format!("look-up answered {status}"))),
+            (status, _) => Err(CallFailure::AnswerLost(format!(
+                "look-up answered {status}"
+            ))),
         }
     }
 }
@@ -200,7 +264,8 @@ fn bank_answer(response: BankResponse) -> Result<Answer, CallFailure> {
 
 fn upi_answer(response: UpiResponse) -> Result<Answer, CallFailure> {
     let status = response.status.filter(|status| !status.is_empty());
-    let status = status.ok_or_else(|| CallFailure::AnswerLost("an answer without a status".into()))?;
+    let status =
+        status.ok_or_else(|| CallFailure::AnswerLost("an answer without a status".into()))?;
     let (class, failure) = codes::upi(&status);
     Ok(Answer {
         failure,
@@ -217,10 +282,18 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     let code = reply.json::<ErrorResponse>().unwrap_or_default().code;
     let class = codes::error(reply.status, &code)
         .ok_or_else(|| CallFailure::AnswerLost(format!("answered {}", reply.status)))?;
-    let code = if code.is_empty() { format!("http_{}", reply.status) } else { code };
+    let code = if code.is_empty() {
+        format!("http_{}", reply.status)
+    } else {
+        code
+    };
     Ok(Answer {
         retry_after: (class == Class::Retryable)
-            .then(|| reply.seconds("retry-after").or_else(|| reply.seconds("x-ratelimit-reset")))
+            .then(|| {
+                reply
+                    .seconds("retry-after")
+                    .or_else(|| reply.seconds("x-ratelimit-reset"))
+            })
             .flatten(),
         ..Answer::of(class, code)
     })
@@ -228,7 +301,9 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
 
 fn real_name(name: Option<String>) -> Option<Zeroizing<String>> {
     let name = Zeroizing::new(name?);
-    let placeholder = PLACEHOLDERS.iter().any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
+    let placeholder = PLACEHOLDERS
+        .iter()
+        .any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
     (!placeholder).then(|| Zeroizing::new(name.trim().to_owned()))
 }
 
@@ -242,7 +317,9 @@ fn score(text: &str) -> Option<u8> {
 /// The name as Cashfree takes it: ASCII letters, digits and a few marks, at most 100 characters. It is optional and
 /// only compared with the name at bank, so a name in another script stays out rather than fail the call.
 fn acceptable(name: &str) -> Option<&str> {
-    let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b" .,'&/()-".contains(&b));
+    let fits = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b" .,'&/()-".contains(&b));
     fits.then(|| &name[..name.len().min(MAX_NAME)])
 }
 
@@ -257,7 +334,10 @@ mod tests {
         assert_eq!(score("101"), None);
         assert_eq!(score("-"), None);
         assert!(real_name(Some(" verified ".into())).is_none());
-        assert_eq!(real_name(Some("ASHA RAO ".into())).unwrap().as_str(), "ASHA RAO");
+        assert_eq!(
+            real_name(Some("ASHA RAO ".into())).unwrap().as_str(),
+            "ASHA RAO"
+        );
     }
 
     #[test]
@@ -274,8 +354,16 @@ mod tests {
         )
         .unwrap();
         let answer = bank_answer(response).unwrap();
-        assert_eq!((answer.class, answer.gateway_reference.as_deref(), answer.name_match_score), (Class::Valid, Some("34"), Some(90)));
-        let response: BankResponse = serde_json::from_str(r#"{"reference_id":"34","name_match_score":null}"#).unwrap();
+        assert_eq!(
+            (
+                answer.class,
+                answer.gateway_reference.as_deref(),
+                answer.name_match_score
+            ),
+            (Class::Valid, Some("34"), Some(90))
+        );
+        let response: BankResponse =
+            serde_json::from_str(r#"{"reference_id":"34","name_match_score":null}"#).unwrap();
         assert!(bank_answer(response).is_err());
     }
 
@@ -283,12 +371,21 @@ mod tests {
     fn credentials_and_settings_are_checked() {
         let http = crate::client().unwrap();
         let settings = serde_json::json!({});
-        let config = |credentials| ConnectorConfig { base_url: None, credentials, settings: &settings, http: &http, sandbox_mode: false };
+        let config = |credentials| ConnectorConfig {
+            base_url: None,
+            credentials,
+            settings: &settings,
+            http: &http,
+            sandbox_mode: false,
+        };
         assert!(Cashfree::new(&config(None)).is_err());
         assert!(Cashfree::new(&config(Some(b"{}"))).is_err());
         assert!(Cashfree::new(&config(Some(br#"{"client_id":"a","client_secret":"b"}"#))).is_ok());
         let settings = serde_json::json!({"call_timeout_ms": 1});
-        let config = ConnectorConfig { settings: &settings, ..config(Some(br#"{"client_id":"a","client_secret":"b"}"#)) };
+        let config = ConnectorConfig {
+            settings: &settings,
+            ..config(Some(br#"{"client_id":"a","client_secret":"b"}"#))
+        };
         assert!(Cashfree::new(&config).is_err());
     }
 }

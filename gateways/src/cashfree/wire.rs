@@ -86,9 +86,11 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         Whole(i64),
         Decimal(f64),
     }
-    Ok(Option::<Either>::deserialize(deserializer)?.map(|either| match either {
-        Either::Text(text) => text,
-        Either::Whole(number) => number.to_string(),
-        Either::Decimal(number) => number.to_string(),
-    }))
+    Ok(
+        Option::<Either>::deserialize(deserializer)?.map(|either| match either {
+            Either::Text(text) => text,
+            Either::Whole(number) => number.to_string(),
+            Either::Decimal(number) => number.to_string(),
+        }),
+    )
 }

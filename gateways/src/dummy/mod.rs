@@ -24,7 +24,11 @@ use crate::connector::{Call, CommonSettings, ConfigFault, Connector, ConnectorCo
 /// How long a pending outcome is pending.
 const PENDING: TimeDelta = TimeDelta::seconds(2);
 /// A first look just after it, then at leisure.
-const POLLING: [Duration; 3] = [Duration::from_millis(2_100), Duration::from_secs(5), Duration::from_mins(1)];
+const POLLING: [Duration; 3] = [
+    Duration::from_millis(2_100),
+    Duration::from_secs(5),
+    Duration::from_mins(1),
+];
 /// Attempts that `94` refuses to answer.
 const REFUSALS: i16 = 2;
 
@@ -40,7 +44,10 @@ impl Dummy {
             return Err(ConfigFault::SandboxOnly);
         }
         let settings = CommonSettings::read(config.settings)?;
-        Ok(Self { polling: settings.polling(&POLLING)?, call_timeout: settings.call_timeout()? })
+        Ok(Self {
+            polling: settings.polling(&POLLING)?,
+            call_timeout: settings.call_timeout()?,
+        })
     }
 }
 
@@ -81,10 +88,16 @@ fn script(details: &Details) -> Script {
 
 fn valid(details: &Details) -> Answer {
     let name_at_bank = match details {
-        Details::Bank(bank) => bank.beneficiary_name.as_ref().map(|name| Zeroizing::new(name.expose().to_uppercase())),
+        Details::Bank(bank) => bank
+            .beneficiary_name
+            .as_ref()
+            .map(|name| Zeroizing::new(name.expose().to_uppercase())),
         Details::Upi(_) => None,
     };
-    Answer { name_at_bank, ..Answer::of(Class::Valid, "DUMMY_VALID") }
+    Answer {
+        name_at_bank,
+        ..Answer::of(Class::Valid, "DUMMY_VALID")
+    }
 }
 
 fn invalid(details: &Details) -> Answer {
@@ -92,7 +105,10 @@ fn invalid(details: &Details) -> Answer {
         Details::Bank(_) => FailureCode::InvalidAccount,
         Details::Upi(_) => FailureCode::InvalidVpa,
     };
-    Answer { failure: Some(failure), ..Answer::of(Class::Invalid, "DUMMY_INVALID") }
+    Answer {
+        failure: Some(failure),
+        ..Answer::of(Class::Invalid, "DUMMY_INVALID")
+    }
 }
 
 fn outcome(call: &Call<'_>) -> Answer {
@@ -135,7 +151,11 @@ impl Connector for Dummy {
         Ok(outcome(call))
     }
 
-    async fn look_up(&self, call: &Call<'_>, _gateway_reference: Option<&str>) -> Result<Option<Answer>, CallFailure> {
+    async fn look_up(
+        &self,
+        call: &Call<'_>,
+        _gateway_reference: Option<&str>,
+    ) -> Result<Option<Answer>, CallFailure> {
         Ok(Some(outcome(call)))
     }
 }
@@ -181,11 +201,19 @@ mod tests {
             ("95", 1, 9_999, Class::Pending),
             ("96", 1, 0, Class::Inconclusive),
         ] {
-            assert_eq!(class(&bank(&format!("0001234{ending}")), attempt, age), expected, "{ending} {attempt} {age}");
+            assert_eq!(
+                class(&bank(&format!("0001234{ending}")), attempt, age),
+                expected,
+                "{ending} {attempt} {age}"
+            );
         }
-        for (user, expected) in
-            [("asha", Class::Valid), ("invalid", Class::Invalid), ("pending", Class::Pending), ("retry", Class::Retryable), ("never", Class::Pending)]
-        {
+        for (user, expected) in [
+            ("asha", Class::Valid),
+            ("invalid", Class::Invalid),
+            ("pending", Class::Pending),
+            ("retry", Class::Retryable),
+            ("never", Class::Pending),
+        ] {
             let vpa = Details::Upi(Vpa::parse(&format!("{user}@upi")).unwrap());
             assert_eq!(class(&vpa, 1, 0), expected, "{user}");
         }
@@ -193,13 +221,22 @@ mod tests {
 
     #[test]
     fn the_name_at_bank_is_the_beneficiarys() {
-        assert_eq!(valid(&bank("0001234")).name_at_bank.unwrap().as_str(), "ASHA RAO");
+        assert_eq!(
+            valid(&bank("0001234")).name_at_bank.unwrap().as_str(),
+            "ASHA RAO"
+        );
     }
 
     #[test]
     fn it_does_not_exist_with_real_money() {
         let (http, settings) = (crate::client().unwrap(), serde_json::json!({}));
-        let config = ConnectorConfig { base_url: None, credentials: None, settings: &settings, http: &http, sandbox_mode: false };
+        let config = ConnectorConfig {
+            base_url: None,
+            credentials: None,
+            settings: &settings,
+            http: &http,
+            sandbox_mode: false,
+        };
         assert!(Dummy::new(&config).is_err());
     }
 }

@@ -50,8 +50,19 @@ const VERSION: u8 = 1;
 const KIND: &str = "validations.due";
 
 pub(super) fn encode(rung: impl Iterator<Item = Rung>) -> Vec<u8> {
-    let validations = rung.map(|r| Entry { m: r.key.merchant.0, v: r.key.id.0, t: r.trace_parent }).collect();
-    serde_json::to_vec(&Envelope { v: VERSION, kind: KIND, validations }).unwrap_or_default()
+    let validations = rung
+        .map(|r| Entry {
+            m: r.key.merchant.0,
+            v: r.key.id.0,
+            t: r.trace_parent,
+        })
+        .collect();
+    serde_json::to_vec(&Envelope {
+        v: VERSION,
+        kind: KIND,
+        validations,
+    })
+    .unwrap_or_default()
 }
 
 impl Rung {
@@ -61,13 +72,19 @@ impl Rung {
         let envelope: Envelope<'_> = serde_json::from_slice(body)
             .map_err(|error| UnreadableMessage(format!("not ours, column {}", error.column())))?;
         if envelope.v != VERSION || envelope.kind != KIND {
-            return Err(UnreadableMessage(format!("version {} of another kind", envelope.v)));
+            return Err(UnreadableMessage(format!(
+                "version {} of another kind",
+                envelope.v
+            )));
         }
         Ok(envelope
             .validations
             .into_iter()
             .map(|entry| Self {
-                key: ValidationKey { merchant: MerchantId(entry.m), id: ValidationId(entry.v) },
+                key: ValidationKey {
+                    merchant: MerchantId(entry.m),
+                    id: ValidationId(entry.v),
+                },
                 trace_parent: entry.t,
             })
             .collect())
@@ -82,14 +99,28 @@ mod tests {
 
     #[test]
     fn a_message_reads_as_it_was_written() {
-        let key = ValidationKey { merchant: MerchantId::new(), id: ValidationId::new() };
-        let rung = Rung { key, trace_parent: Some("00-1-2-01".into()) };
-        assert_eq!(Rung::decode(&encode(std::iter::once(rung.clone()))).unwrap(), [rung]);
+        let key = ValidationKey {
+            merchant: MerchantId::new(),
+            id: ValidationId::new(),
+        };
+        let rung = Rung {
+            key,
+            trace_parent: Some("00-1-2-01".into()),
+        };
+        assert_eq!(
+            Rung::decode(&encode(std::iter::once(rung.clone()))).unwrap(),
+            [rung]
+        );
     }
 
     #[test]
     fn other_versions_and_kinds_are_unreadable() {
-        for body in ["", "{}", r#"{"v":2,"type":"validations.due","validations":[]}"#, r#"{"v":1,"type":"x","validations":[]}"#] {
+        for body in [
+            "",
+            "{}",
+            r#"{"v":2,"type":"validations.due","validations":[]}"#,
+            r#"{"v":1,"type":"x","validations":[]}"#,
+        ] {
             assert!(Rung::decode(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -41,7 +41,11 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes to `broker` under this connection name.
     pub fn new(broker: Broker, name: &'static str) -> Self {
-        Self { broker, name, open: None }
+        Self {
+            broker,
+            name,
+            open: None,
+        }
     }
 
     /// Connects if it is not connected.
@@ -53,13 +57,15 @@ impl Publisher {
     /// sent; the scheduler will ring again.
     pub async fn ring(&mut self, rings: &[Ring]) -> Result<(), BrokerError> {
         let queue = self.broker.queue();
-        let spans: Vec<(Rung, Option<Span>)> = rings.iter().map(|ring| published(ring, &queue)).collect();
+        let spans: Vec<(Rung, Option<Span>)> =
+            rings.iter().map(|ring| published(ring, &queue)).collect();
         let body = encode(spans.iter().map(|(rung, _)| rung.clone()));
         let result = self.send(&queue, &body).await;
         if let Err(error) = &result {
             self.open = None;
             for span in spans.iter().filter_map(|(_, span)| span.as_ref()) {
-                span.record("otel.status_code", "ERROR").record("error.type", tracing::field::display(error));
+                span.record("otel.status_code", "ERROR")
+                    .record("error.type", tracing::field::display(error));
             }
         }
         result
@@ -69,8 +75,16 @@ impl Publisher {
     pub async fn depth(&mut self) -> Result<u32, BrokerError> {
         let queue = self.broker.queue();
         let channel = self.channel().await?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declared = within(async { Ok(channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?) }).await;
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = within(async {
+            Ok(channel
+                .queue_declare(queue.as_str().into(), passive, FieldTable::default())
+                .await?)
+        })
+        .await;
         if declared.is_err() {
             self.open = None;
         }
@@ -92,7 +106,16 @@ impl Publisher {
             .with_delivery_mode(PERSISTENT);
         within(async {
             let confirm = channel
-                .basic_publish("".into(), queue.into(), BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() }, body, properties)
+                .basic_publish(
+                    "".into(),
+                    queue.into(),
+                    BasicPublishOptions {
+                        mandatory: true,
+                        ..BasicPublishOptions::default()
+                    },
+                    body,
+                    properties,
+                )
                 .await?
                 .await?;
             match confirm {
@@ -104,23 +127,33 @@ impl Publisher {
     }
 
     async fn channel(&mut self) -> Result<&Channel, BrokerError> {
-        let usable = self.open.as_ref().is_some_and(|(_, channel)| channel.status().connected());
+        let usable = self
+            .open
+            .as_ref()
+            .is_some_and(|(_, channel)| channel.status().connected());
         if !usable {
             self.open = None;
             let opened = within(async {
                 let (connection, channel) = self.broker.connect(self.name).await?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                channel
+                    .confirm_select(ConfirmSelectOptions::default())
+                    .await?;
                 Ok((connection, channel))
             })
             .await?;
             self.open = Some(opened);
         }
-        self.open.as_ref().map(|(_, channel)| channel).ok_or(BrokerError::Silent)
+        self.open
+            .as_ref()
+            .map(|(_, channel)| channel)
+            .ok_or(BrokerError::Silent)
     }
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(BrokerError::Silent))
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or(Err(BrokerError::Silent))
 }
 
 /// The span of publishing one validation's ring, in the account's own trace, and what goes into the message.
@@ -141,5 +174,11 @@ fn published(ring: &Ring, queue: &str) -> (Rung, Option<Span>) {
         )
     });
     let trace_parent = span.as_ref().and_then(telemetry::trace_parent_of);
-    (Rung { key: ring.key, trace_parent }, span)
+    (
+        Rung {
+            key: ring.key,
+            trace_parent,
+        },
+        span,
+    )
 }

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::Broker;
 use super::message::Ring;
 use super::publisher::Publisher;
-use super::Broker;
 use crate::backoff::Backoff;
 
 /// Validations in one message at most.
@@ -31,7 +31,11 @@ impl Ringer {
     pub fn start(broker: Broker, name: &'static str) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let connected = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(run(Publisher::new(broker, name), receiver, Arc::clone(&connected)));
+        let task = tokio::spawn(run(
+            Publisher::new(broker, name),
+            receiver,
+            Arc::clone(&connected),
+        ));
         (Self { sender, connected }, task)
     }
 
@@ -46,7 +50,11 @@ impl Ringer {
     }
 }
 
-async fn run(mut publisher: Publisher, mut receiver: mpsc::Receiver<Ring>, connected: Arc<AtomicBool>) {
+async fn run(
+    mut publisher: Publisher,
+    mut receiver: mpsc::Receiver<Ring>,
+    connected: Arc<AtomicBool>,
+) {
     let mut failures = 0;
     let mut rings = Vec::with_capacity(MAX_RINGS);
     loop {

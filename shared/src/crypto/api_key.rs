@@ -22,12 +22,16 @@ impl ApiKey {
         let mut bytes = Zeroizing::new([0u8; 32]);
         rand::rng().fill_bytes(bytes.as_mut());
         let kind = if sandbox { "test" } else { "live" };
-        Self(Zeroizing::new(format!("kh_{kind}_{}", URL_SAFE_NO_PAD.encode(bytes.as_ref()))))
+        Self(Zeroizing::new(format!(
+            "kh_{kind}_{}",
+            URL_SAFE_NO_PAD.encode(bytes.as_ref())
+        )))
     }
 
     /// Any text of 1–128 visible ASCII characters may be tried as a key.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits =
+            (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
@@ -64,6 +68,10 @@ mod tests {
         assert!(ApiKey::generate(false).expose().starts_with("kh_live_"));
         assert!(!format!("{one:?}").contains(&one.expose()[8..]));
         assert_eq!(ApiKey::parse(one.expose()), Some(one));
-        assert!(ApiKey::parse("").is_none() && ApiKey::parse(&"x".repeat(129)).is_none() && ApiKey::parse("a b").is_none());
+        assert!(
+            ApiKey::parse("").is_none()
+                && ApiKey::parse(&"x".repeat(129)).is_none()
+                && ApiKey::parse("a b").is_none()
+        );
     }
 }

@@ -95,7 +95,9 @@ pub struct Keyring {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.sealing.iter().map(|(id, _)| id).collect();
-        f.debug_struct("Keyring").field("sealing_key_ids", &ids).finish_non_exhaustive()
+        f.debug_struct("Keyring")
+            .field("sealing_key_ids", &ids)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,14 +106,17 @@ impl Keyring {
     pub fn load(path: &Path) -> Result<Self, KeyringFault> {
         let text = std::fs::read_to_string(path)
             .map(Zeroizing::new)
-            .map_err(|source| KeyringFault::Unreadable { path: path.display().to_string(), source })?;
+            .map_err(|source| KeyringFault::Unreadable {
+                path: path.display().to_string(),
+                source,
+            })?;
         Self::parse(&text)
     }
 
     /// Reads the JSON of a keyring: at least one sealing key, ids unique, every key 32 bytes and not all alike.
     pub fn parse(json: &str) -> Result<Self, KeyringFault> {
-        let file: KeyringFile =
-            serde_json::from_str(json).map_err(|_| KeyringFault::Malformed("not the JSON of a keyring"))?;
+        let file: KeyringFile = serde_json::from_str(json)
+            .map_err(|_| KeyringFault::Malformed("not the JSON of a keyring"))?;
         let mut sealing = Vec::with_capacity(file.sealing.len());
         for key in &file.sealing {
             let bytes = key_bytes(&key.key)?;
@@ -126,7 +131,11 @@ impl Keyring {
         if sealing.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(KeyringFault::Malformed("two sealing keys have the same id"));
         }
-        Ok(Self { sealing, fingerprint: mac(&file.fingerprint)?, api_keys: mac(&file.api_keys)? })
+        Ok(Self {
+            sealing,
+            fingerprint: mac(&file.fingerprint)?,
+            api_keys: mac(&file.api_keys)?,
+        })
     }
 
     /// The JSON of a fresh keyring, from the operating system's random numbers.
@@ -136,22 +145,40 @@ impl Keyring {
             rand::rng().fill_bytes(bytes.as_mut());
             BASE64.encode(bytes.as_ref())
         };
-        let file =
-            KeyringFile { sealing: vec![SealingKeyFile { id: 1, key: key() }], fingerprint: key(), api_keys: key() };
+        let file = KeyringFile {
+            sealing: vec![SealingKeyFile { id: 1, key: key() }],
+            fingerprint: key(),
+            api_keys: key(),
+        };
         Zeroizing::new(serde_json::to_string_pretty(&file).unwrap_or_default())
     }
 
     /// Seals: format byte, key id, random nonce, ciphertext and tag. Merchant, subject and purpose must be given
     /// again to open it. Random 96-bit nonces: rotate a key before it has sealed 2³² values (NIST SP 800-38D).
-    pub fn seal(&self, merchant: MerchantId, subject: Uuid, purpose: Purpose, plaintext: &[u8]) -> Vec<u8> {
+    pub fn seal(
+        &self,
+        merchant: MerchantId,
+        subject: Uuid,
+        purpose: Purpose,
+        plaintext: &[u8],
+    ) -> Vec<u8> {
         let mut nonce = [0u8; NONCE_LENGTH];
         rand::rng().fill_bytes(&mut nonce);
         #[allow(clippy::expect_used)]
-        let (key_id, cipher) = self.sealing.last().expect("parse refuses a keyring without a sealing key");
+        let (key_id, cipher) = self
+            .sealing
+            .last()
+            .expect("parse refuses a keyring without a sealing key");
         let aad = associated_data(merchant, subject, purpose);
         #[allow(clippy::expect_used)]
         let ciphertext = cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
+            .encrypt(
+                &Nonce::from(nonce),
+                Payload {
+                    msg: plaintext,
+                    aad: &aad,
+                },
+            )
             .expect("AES-GCM fails only beyond 64 GiB of plaintext");
         let mut sealed = Vec::with_capacity(HEADER_LENGTH + NONCE_LENGTH + ciphertext.len());
         sealed.push(FORMAT);
@@ -171,15 +198,28 @@ impl Keyring {
     ) -> Result<Zeroizing<Vec<u8>>, SealFault> {
         let (header, rest) = sealed.split_at_checked(HEADER_LENGTH).ok_or(SealFault)?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or(SealFault)?;
-        let key_id = header[1..].try_into().map(u32::from_be_bytes).map_err(|_| SealFault)?;
+        let key_id = header[1..]
+            .try_into()
+            .map(u32::from_be_bytes)
+            .map_err(|_| SealFault)?;
         let nonce: [u8; NONCE_LENGTH] = nonce.try_into().map_err(|_| SealFault)?;
         if header[0] != FORMAT {
             return Err(SealFault);
         }
-        let (_, cipher) = self.sealing.iter().find(|(id, _)| *id == key_id).ok_or(SealFault)?;
+        let (_, cipher) = self
+            .sealing
+            .iter()
+            .find(|(id, _)| *id == key_id)
+            .ok_or(SealFault)?;
         let aad = associated_data(merchant, subject, purpose);
         cipher
-            .decrypt(&Nonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
+            .decrypt(
+                &Nonce::from(nonce),
+                Payload {
+                    msg: ciphertext,
+                    aad: &aad,
+                },
+            )
             .map(Zeroizing::new)
             .map_err(|_| SealFault)
     }
@@ -214,9 +254,14 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
 }
 
 fn key_bytes(encoded: &str) -> Result<Zeroizing<[u8; 32]>, KeyringFault> {
-    let decoded = BASE64.decode(encoded).map(Zeroizing::new).map_err(|_| KeyringFault::Malformed("a key is not base64"))?;
-    let bytes: [u8; 32] =
-        decoded.as_slice().try_into().map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))?;
+    let decoded = BASE64
+        .decode(encoded)
+        .map(Zeroizing::new)
+        .map_err(|_| KeyringFault::Malformed("a key is not base64"))?;
+    let bytes: [u8; 32] = decoded
+        .as_slice()
+        .try_into()
+        .map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))?;
     if bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err(KeyringFault::Malformed("a key is one byte repeated"));
     }
@@ -225,7 +270,8 @@ fn key_bytes(encoded: &str) -> Result<Zeroizing<[u8; 32]>, KeyringFault> {
 
 fn mac(encoded: &str) -> Result<Hmac<Sha256>, KeyringFault> {
     let bytes = key_bytes(encoded)?;
-    Hmac::new_from_slice(bytes.as_ref()).map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))
+    Hmac::new_from_slice(bytes.as_ref())
+        .map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))
 }
 
 #[cfg(test)]
@@ -241,18 +287,48 @@ mod tests {
     fn opens_only_for_its_owner_and_purpose() {
         let (keyring, merchant, account) = (keyring(), MerchantId::new(), AccountId::new());
         let sealed = keyring.seal(merchant, account.0, Purpose::Details, b"026291800001191");
-        assert_eq!(&*keyring.open(merchant, account.0, Purpose::Details, &sealed).unwrap(), b"026291800001191");
-        assert!(keyring.open(MerchantId::new(), account.0, Purpose::Details, &sealed).is_err());
-        assert!(keyring.open(merchant, AccountId::new().0, Purpose::Details, &sealed).is_err());
-        assert!(keyring.open(merchant, account.0, Purpose::ValidationResult, &sealed).is_err());
-        assert!(super::tests::keyring().open(merchant, account.0, Purpose::Details, &sealed).is_err());
+        assert_eq!(
+            &*keyring
+                .open(merchant, account.0, Purpose::Details, &sealed)
+                .unwrap(),
+            b"026291800001191"
+        );
+        assert!(
+            keyring
+                .open(MerchantId::new(), account.0, Purpose::Details, &sealed)
+                .is_err()
+        );
+        assert!(
+            keyring
+                .open(merchant, AccountId::new().0, Purpose::Details, &sealed)
+                .is_err()
+        );
+        assert!(
+            keyring
+                .open(merchant, account.0, Purpose::ValidationResult, &sealed)
+                .is_err()
+        );
+        assert!(
+            super::tests::keyring()
+                .open(merchant, account.0, Purpose::Details, &sealed)
+                .is_err()
+        );
         for cut in 0..sealed.len() {
-            assert!(keyring.open(merchant, account.0, Purpose::Details, &sealed[..cut]).is_err());
+            assert!(
+                keyring
+                    .open(merchant, account.0, Purpose::Details, &sealed[..cut])
+                    .is_err()
+            );
         }
         for at in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[at] ^= 1;
-            assert!(keyring.open(merchant, account.0, Purpose::Details, &altered).is_err(), "byte {at}");
+            assert!(
+                keyring
+                    .open(merchant, account.0, Purpose::Details, &altered)
+                    .is_err(),
+                "byte {at}"
+            );
         }
     }
 
@@ -264,10 +340,22 @@ mod tests {
         let sealed = old.seal(merchant, account.0, Purpose::Details, b"x");
         let mut two = one;
         let other: KeyringFile = serde_json::from_str(&Keyring::generate()).unwrap();
-        two.sealing.insert(0, SealingKeyFile { id: 2, key: other.sealing[0].key.clone() });
+        two.sealing.insert(
+            0,
+            SealingKeyFile {
+                id: 2,
+                key: other.sealing[0].key.clone(),
+            },
+        );
         let both = Keyring::parse(&serde_json::to_string(&two).unwrap()).unwrap();
-        assert!(both.open(merchant, account.0, Purpose::Details, &sealed).is_ok());
-        assert_eq!(both.seal(merchant, account.0, Purpose::Details, b"x")[1..5], [0, 0, 0, 2]);
+        assert!(
+            both.open(merchant, account.0, Purpose::Details, &sealed)
+                .is_ok()
+        );
+        assert_eq!(
+            both.seal(merchant, account.0, Purpose::Details, b"x")[1..5],
+            [0, 0, 0, 2]
+        );
     }
 
     #[test]
@@ -275,9 +363,18 @@ mod tests {
         let (keyring, merchant) = (keyring(), MerchantId::new());
         let vpa = |text| Details::Upi(Vpa::parse(text).unwrap());
         let print = |merchant, details: &Details| keyring.fingerprint(merchant, details);
-        assert_eq!(print(merchant, &vpa("asha@upi")), print(merchant, &vpa("ASHA@upi")));
-        assert_ne!(print(merchant, &vpa("asha@upi")), print(merchant, &vpa("asha2@upi")));
-        assert_ne!(print(merchant, &vpa("asha@upi")), print(MerchantId::new(), &vpa("asha@upi")));
+        assert_eq!(
+            print(merchant, &vpa("asha@upi")),
+            print(merchant, &vpa("ASHA@upi"))
+        );
+        assert_ne!(
+            print(merchant, &vpa("asha@upi")),
+            print(merchant, &vpa("asha2@upi"))
+        );
+        assert_ne!(
+            print(merchant, &vpa("asha@upi")),
+            print(MerchantId::new(), &vpa("asha@upi"))
+        );
     }
 
     #[test]
@@ -288,8 +385,12 @@ mod tests {
             "{}".to_owned(),
             format!(r#"{{"sealing":[],"fingerprint":"{zero}","api_keys":"{zero}"}}"#),
             Keyring::generate().replace("\"id\": 1", "\"id\": 1, \"x\": 2"),
-            format!(r#"{{"sealing":[{{"id":1,"key":"{zero}"}}],"fingerprint":"{zero}","api_keys":"{zero}"}}"#),
-            format!(r#"{{"sealing":[{{"id":1,"key":"{short}"}}],"fingerprint":"{short}","api_keys":"{short}"}}"#),
+            format!(
+                r#"{{"sealing":[{{"id":1,"key":"{zero}"}}],"fingerprint":"{zero}","api_keys":"{zero}"}}"#
+            ),
+            format!(
+                r#"{{"sealing":[{{"id":1,"key":"{short}"}}],"fingerprint":"{short}","api_keys":"{short}"}}"#
+            ),
         ] {
             assert!(Keyring::parse(&bad).is_err(), "{bad}");
         }

@@ -23,11 +23,15 @@ impl Ifsc {
         let fits = bytes.len() == 11
             && bytes[..4].iter().all(u8::is_ascii_uppercase)
             && bytes[4] == b'0'
-            && bytes[5..].iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            && bytes[5..]
+                .iter()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         if fits {
             Ok(Self(code))
         } else {
-            Err(Fault("must be an IFSC: four letters, a zero, then six letters or digits"))
+            Err(Fault(
+                "must be an IFSC: four letters, a zero, then six letters or digits",
+            ))
         }
     }
 
@@ -45,7 +49,9 @@ impl AccountNumber {
     /// Takes the text as it stands: spaces and non-ASCII digits are faults, not noise.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if !(5..=35).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(Fault("must be 5 to 35 ASCII letters and digits, without spaces"));
+            return Err(Fault(
+                "must be 5 to 35 ASCII letters and digits, without spaces",
+            ));
         }
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
@@ -110,9 +116,17 @@ impl Vpa {
             return Err(Fault("must be at most 255 characters"));
         }
         let (user, handle) = text.split_once('@').ok_or(FAULT)?;
-        let user_fits = user.len() >= 2 && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        let handle_fits = handle.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
-            && handle.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+        let user_fits = user.len() >= 2
+            && user
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let handle_fits = handle
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic())
+            && handle
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
         if user_fits && handle_fits {
             Ok(Self(Zeroizing::new(text.to_ascii_lowercase())))
         } else {
@@ -151,14 +165,16 @@ pub struct BankCode(String);
 impl BankCode {
     /// Takes the text as it stands.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let named = text
-            .strip_prefix("JP_")
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        let named = text.strip_prefix("JP_").is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        });
         let numbered = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if text.len() <= 32 && (named || numbered) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Fault("must be JP_ and letters, digits or underscores, or digits only, at most 32 characters"))
+            Err(Fault(
+                "must be JP_ and letters, digits or underscores, or digits only, at most 32 characters",
+            ))
         }
     }
 
@@ -210,7 +226,11 @@ impl Details {
     pub fn identity(&self) -> Zeroizing<String> {
         Zeroizing::new(match self {
             Self::Bank(bank) => {
-                format!("BANK\n{}\n{}", bank.ifsc.as_str(), bank.account_number.expose().to_ascii_uppercase())
+                format!(
+                    "BANK\n{}\n{}",
+                    bank.ifsc.as_str(),
+                    bank.account_number.expose().to_ascii_uppercase()
+                )
             }
             Self::Upi(vpa) => format!("UPI\n{}", vpa.expose()),
         })
@@ -222,9 +242,14 @@ impl Details {
             Self::Bank(bank) => StoredDetails::Bank {
                 ifsc: bank.ifsc.as_str().into(),
                 account_number: bank.account_number.expose().into(),
-                beneficiary_name: bank.beneficiary_name.as_ref().map(|name| name.expose().into()),
+                beneficiary_name: bank
+                    .beneficiary_name
+                    .as_ref()
+                    .map(|name| name.expose().into()),
             },
-            Self::Upi(vpa) => StoredDetails::Upi { vpa: vpa.expose().into() },
+            Self::Upi(vpa) => StoredDetails::Upi {
+                vpa: vpa.expose().into(),
+            },
         };
         Zeroizing::new(serde_json::to_vec(&stored).unwrap_or_default())
     }
@@ -232,7 +257,11 @@ impl Details {
     /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.
     pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         match serde_json::from_slice(plaintext).ok()? {
-            StoredDetails::Bank { ifsc, account_number, beneficiary_name } => Some(Self::Bank(BankAccount {
+            StoredDetails::Bank {
+                ifsc,
+                account_number,
+                beneficiary_name,
+            } => Some(Self::Bank(BankAccount {
                 ifsc: Ifsc::parse(&ifsc).ok()?,
                 account_number: AccountNumber::parse(&account_number).ok()?,
                 beneficiary_name: match beneficiary_name {
@@ -284,16 +313,38 @@ mod tests {
 
     #[test]
     fn ifsc_is_trimmed_and_upper_cased() {
-        assert_eq!(Ifsc::parse(" aabf0008032 ").unwrap().as_str(), "AABF0008032");
-        for bad in ["", "AABF1008032", "AAB00008032", "AABF000803", "AABF00080321", "AABF0008०32", "AABF0 08032"] {
+        assert_eq!(
+            Ifsc::parse(" aabf0008032 ").unwrap().as_str(),
+            "AABF0008032"
+        );
+        for bad in [
+            "",
+            "AABF1008032",
+            "AAB00008032",
+            "AABF000803",
+            "AABF00080321",
+            "AABF0008०32",
+            "AABF0 08032",
+        ] {
             assert!(Ifsc::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn account_numbers_are_taken_literally() {
-        assert_eq!(AccountNumber::parse("026291800001191").unwrap().expose(), "026291800001191");
-        for bad in ["", "1234", "02629 1800001191", " 026291800001191", "०२६२९१८०००", "12345\u{0}", &"1".repeat(36)] {
+        assert_eq!(
+            AccountNumber::parse("026291800001191").unwrap().expose(),
+            "026291800001191"
+        );
+        for bad in [
+            "",
+            "1234",
+            "02629 1800001191",
+            " 026291800001191",
+            "०२६२९१८०००",
+            "12345\u{0}",
+            &"1".repeat(36),
+        ] {
             assert!(AccountNumber::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -310,9 +361,23 @@ mod tests {
 
     #[test]
     fn vpas_have_one_at_sign_and_a_handle() {
-        assert_eq!(Vpa::parse("Asha.Rao@OKhdfcbank").unwrap().expose(), "asha.rao@okhdfcbank");
+        assert_eq!(
+            Vpa::parse("Asha.Rao@OKhdfcbank").unwrap().expose(),
+            "asha.rao@okhdfcbank"
+        );
         assert!(Vpa::parse("9164326296@upi").is_ok());
-        for bad in ["", "a@upi", "asha", "asha@@upi", "as@ha@upi", "asha@", "asha@1upi", "asha @upi", "äsha@upi", &format!("{}@upi", "a".repeat(252))] {
+        for bad in [
+            "",
+            "a@upi",
+            "asha",
+            "asha@@upi",
+            "as@ha@upi",
+            "asha@",
+            "asha@1upi",
+            "asha @upi",
+            "äsha@upi",
+            &format!("{}@upi", "a".repeat(252)),
+        ] {
             assert!(Vpa::parse(bad).is_err(), "{bad}");
         }
     }
@@ -325,7 +390,10 @@ mod tests {
             beneficiary_name: Some(BeneficiaryName::parse("Asha Rao").unwrap()),
         });
         let shown = format!("{details:?} {}", details.masked());
-        assert!(!shown.contains("02629180000") && !shown.contains("Asha"), "{shown}");
+        assert!(
+            !shown.contains("02629180000") && !shown.contains("Asha"),
+            "{shown}"
+        );
         assert_eq!(Vpa::parse("asha.rao@upi").unwrap().masked(), "as***@upi");
         assert_eq!(Vpa::parse("ash@upi").unwrap().masked(), "***@upi");
     }

@@ -43,9 +43,9 @@ impl Gateway {
 
     /// The gateway with this name (any case) or this id in digits.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|gateway| gateway.name().eq_ignore_ascii_case(text) || gateway.id().to_string() == text)
+        Self::ALL.into_iter().find(|gateway| {
+            gateway.name().eq_ignore_ascii_case(text) || gateway.id().to_string() == text
+        })
     }
 }
 
@@ -222,7 +222,10 @@ mod tests {
 
     #[test]
     fn an_answer_does_not_show_the_holder() {
-        let answer = Answer { name_at_bank: Some(Zeroizing::new("ASHA RAO".into())), ..Answer::of(Class::Valid, "ok") };
+        let answer = Answer {
+            name_at_bank: Some(Zeroizing::new("ASHA RAO".into())),
+            ..Answer::of(Class::Valid, "ok")
+        };
         assert!(!format!("{answer:?}").contains("ASHA"));
     }
 }

@@ -146,9 +146,15 @@ mod tests {
 
     #[test]
     fn the_seed_pages_customer_is_a_reference() {
-        assert!(matches!(CustomerRef::parse("cst_wexxxxsfdkl"), Some(CustomerRef::Reference(_))));
+        assert!(matches!(
+            CustomerRef::parse("cst_wexxxxsfdkl"),
+            Some(CustomerRef::Reference(_))
+        ));
         let id = CustomerId::new();
-        assert_eq!(CustomerRef::parse(&id.to_string()), Some(CustomerRef::Id(id)));
+        assert_eq!(
+            CustomerRef::parse(&id.to_string()),
+            Some(CustomerRef::Id(id))
+        );
     }
 
     #[test]

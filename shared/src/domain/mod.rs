@@ -10,7 +10,11 @@ pub mod routing;
 pub mod status;
 pub mod validation;
 
-pub use account::{AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa};
+pub use account::{
+    AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
+};
 pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
-pub use ids::{AccountId, CustomerId, GatewayAccountId, MerchantId, ObjectReferenceId, ValidationId};
+pub use ids::{
+    AccountId, CustomerId, GatewayAccountId, MerchantId, ObjectReferenceId, ValidationId,
+};
 pub use status::AccountStatus;

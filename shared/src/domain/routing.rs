@@ -54,7 +54,13 @@ impl Pin {
     pub fn allows(&self, gateway: Gateway, reference_id: &str, pinned_only: bool) -> bool {
         match self.gateway_id {
             None => !pinned_only,
-            Some(id) => id == gateway.id() && self.reference_id.as_deref().is_none_or(|wanted| wanted == reference_id),
+            Some(id) => {
+                id == gateway.id()
+                    && self
+                        .reference_id
+                        .as_deref()
+                        .is_none_or(|wanted| wanted == reference_id)
+            }
         }
     }
 }
@@ -101,22 +107,35 @@ pub fn choose(candidates: &[Candidate<'_>], pin: &Pin, past: &[Past]) -> Choice 
         .filter_map(|(index, candidate)| match candidate.fit {
             Ok(method) => Some((index, candidate, method)),
             Err(why) => {
-                unfit.push(format!("{} {}: {why}", candidate.gateway, candidate.reference_id));
+                unfit.push(format!(
+                    "{} {}: {why}",
+                    candidate.gateway, candidate.reference_id
+                ));
                 None
             }
         })
-        .min_by_key(|(index, candidate, _)| (rounds(candidate.id, past), candidate.priority, *index));
+        .min_by_key(|(index, candidate, _)| {
+            (rounds(candidate.id, past), candidate.priority, *index)
+        });
     match best {
         None => Choice::Nowhere(unfit.join("; ")),
         Some((index, candidate, method)) => {
             let why = match (pin.gateway_id.is_some(), rounds(candidate.id, past)) {
                 (true, _) => "named by the call".to_owned(),
-                (false, 0) if past.is_empty() => format!("first by priority {}", candidate.priority),
-                (false, 0) if past.iter().any(|p| p.gateway_account != candidate.id) => "others could not tell".to_owned(),
+                (false, 0) if past.is_empty() => {
+                    format!("first by priority {}", candidate.priority)
+                }
+                (false, 0) if past.iter().any(|p| p.gateway_account != candidate.id) => {
+                    "others could not tell".to_owned()
+                }
                 (false, 0) => "tried again".to_owned(),
                 (false, round) => format!("round {} after all failed to tell", round + 1),
             };
-            Choice::Use { index, method, reason: why }
+            Choice::Use {
+                index,
+                method,
+                reason: why,
+            }
         }
     }
 }
@@ -141,7 +160,12 @@ mod tests {
 
     use super::*;
 
-    fn candidate(n: u128, gateway: Gateway, priority: i16, pinned_only: bool) -> Candidate<'static> {
+    fn candidate(
+        n: u128,
+        gateway: Gateway,
+        priority: i16,
+        pinned_only: bool,
+    ) -> Candidate<'static> {
         Candidate {
             id: GatewayAccountId(Uuid::from_u128(n)),
             gateway,
@@ -161,22 +185,47 @@ mod tests {
 
     #[test]
     fn priority_decides_and_pinned_only_waits_to_be_named() {
-        let all = [candidate(1, Gateway::Dummy, 1, true), candidate(2, Gateway::Cashfree, 5, false)];
+        let all = [
+            candidate(1, Gateway::Dummy, 1, true),
+            candidate(2, Gateway::Cashfree, 5, false),
+        ];
         assert_eq!(used(&choose(&all, &Pin::default(), &[])), Some(1));
-        let pin = Pin { gateway_id: Some(100), reference_id: None };
+        let pin = Pin {
+            gateway_id: Some(100),
+            reference_id: None,
+        };
         assert_eq!(used(&choose(&all, &pin, &[])), Some(0));
-        let elsewhere = Pin { gateway_id: Some(100), reference_id: Some("other".into()) };
+        let elsewhere = Pin {
+            gateway_id: Some(100),
+            reference_id: Some("other".into()),
+        };
         assert_eq!(used(&choose(&all, &elsewhere, &[])), None);
     }
 
     #[test]
     fn three_retryables_or_one_inconclusive_move_on() {
-        let all = [candidate(1, Gateway::Cashfree, 1, false), candidate(2, Gateway::Cashfree, 2, false)];
-        let at = |n: u128, class| Past { gateway_account: GatewayAccountId(Uuid::from_u128(n)), class };
+        let all = [
+            candidate(1, Gateway::Cashfree, 1, false),
+            candidate(2, Gateway::Cashfree, 2, false),
+        ];
+        let at = |n: u128, class| Past {
+            gateway_account: GatewayAccountId(Uuid::from_u128(n)),
+            class,
+        };
         let retry = at(1, Class::Retryable);
-        assert_eq!(used(&choose(&all, &Pin::default(), &[retry, retry])), Some(0));
+        assert_eq!(
+            used(&choose(&all, &Pin::default(), &[retry, retry])),
+            Some(0)
+        );
         assert_eq!(used(&choose(&all, &Pin::default(), &[retry; 3])), Some(1));
-        assert_eq!(used(&choose(&all, &Pin::default(), &[at(1, Class::Inconclusive)])), Some(1));
+        assert_eq!(
+            used(&choose(
+                &all,
+                &Pin::default(),
+                &[at(1, Class::Inconclusive)]
+            )),
+            Some(1)
+        );
         let both = [at(1, Class::Misconfigured), at(2, Class::Inconclusive)];
         assert_eq!(used(&choose(&all, &Pin::default(), &both)), Some(0));
     }

@@ -19,7 +19,13 @@ pub enum AccountStatus {
 
 impl AccountStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [Self::Created, Self::Pending, Self::Active, Self::Failure, Self::Deleted];
+    pub const ALL: [Self; 5] = [
+        Self::Created,
+        Self::Pending,
+        Self::Active,
+        Self::Failure,
+        Self::Deleted,
+    ];
 
     /// The contract's word.
     pub fn as_str(self) -> &'static str {

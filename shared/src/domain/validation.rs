@@ -86,7 +86,9 @@ impl FailureCode {
             Self::InvalidAccount => "The bank does not know this account number.",
             Self::InvalidIfsc => "The bank does not know this IFSC.",
             Self::AccountBlocked => "The account is blocked, frozen or closed.",
-            Self::NreAccount => "The account is a non-resident (NRE) account, which cannot receive a penny drop.",
+            Self::NreAccount => {
+                "The account is a non-resident (NRE) account, which cannot receive a penny drop."
+            }
             Self::InvalidVpa => "The UPI address does not exist.",
             Self::SuspectedFraud => "The gateway suspects fraud or has blocked this account.",
             Self::ValidationUnavailable => {
@@ -213,8 +215,15 @@ impl Next {
     /// The account's status after this; `None` where it stays as it is.
     pub fn account_status(&self) -> Option<AccountStatus> {
         match self {
-            Self::Complete { outcome: Outcome::Valid, .. } => Some(AccountStatus::Active),
-            Self::Complete { outcome: Outcome::Cancelled, .. } | Self::Wait { pending: false, .. } => None,
+            Self::Complete {
+                outcome: Outcome::Valid,
+                ..
+            } => Some(AccountStatus::Active),
+            Self::Complete {
+                outcome: Outcome::Cancelled,
+                ..
+            }
+            | Self::Wait { pending: false, .. } => None,
             Self::Complete { .. } => Some(AccountStatus::Failure),
             Self::Wait { pending: true, .. } => Some(AccountStatus::Pending),
         }
@@ -246,23 +255,44 @@ pub fn decide(standing: &Standing<'_>, asked: Asked, heard: &Heard) -> Decision 
             },
             next: unavailable(),
         },
-        Next::Wait { until, pending } => {
-            Decision { attempt, next: Next::Wait { until: until.min(standing.deadline_at), pending } }
-        }
-        complete @ Next::Complete { .. } => Decision { attempt, next: complete },
+        Next::Wait { until, pending } => Decision {
+            attempt,
+            next: Next::Wait {
+                until: until.min(standing.deadline_at),
+                pending,
+            },
+        },
+        complete @ Next::Complete { .. } => Decision {
+            attempt,
+            next: complete,
+        },
     }
 }
 
 /// The end of a validation that nobody could answer in time.
 pub fn unavailable() -> Next {
-    Next::Complete { outcome: Outcome::Unavailable, failure: Some(FailureCode::ValidationUnavailable) }
+    Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: Some(FailureCode::ValidationUnavailable),
+    }
 }
 
 fn on_answer(standing: &Standing<'_>, answer: &Answer) -> (AttemptEnd, Next) {
-    let state = if answer.class == Class::Pending { AttemptState::Pending } else { AttemptState::Settled };
-    let attempt = AttemptEnd { state, class: Some(answer.class), code: answer.code.clone() };
+    let state = if answer.class == Class::Pending {
+        AttemptState::Pending
+    } else {
+        AttemptState::Settled
+    };
+    let attempt = AttemptEnd {
+        state,
+        class: Some(answer.class),
+        code: answer.code.clone(),
+    };
     let next = match answer.class {
-        Class::Valid => Next::Complete { outcome: Outcome::Valid, failure: None },
+        Class::Valid => Next::Complete {
+            outcome: Outcome::Valid,
+            failure: None,
+        },
         Class::Invalid => Next::Complete {
             outcome: Outcome::Invalid,
             failure: Some(answer.failure.unwrap_or(FailureCode::InvalidAccount)),
@@ -273,14 +303,24 @@ fn on_answer(standing: &Standing<'_>, answer: &Answer) -> (AttemptEnd, Next) {
         },
         Class::Pending => wait(standing, standing.polling.wait(standing.polls), true),
         Class::Retryable => {
-            let asked_for = answer.retry_after.map(|wait| wait.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+            let asked_for = answer
+                .retry_after
+                .map(|wait| wait.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
             let own = RETRY.wait(standing.setbacks, standing.jitter);
-            wait(standing, asked_for.map_or(own, |theirs| theirs.max(own)), false)
+            wait(
+                standing,
+                asked_for.map_or(own, |theirs| theirs.max(own)),
+                false,
+            )
         }
-        Class::Inconclusive | Class::Misconfigured if standing.alternative => wait(standing, Duration::ZERO, false),
-        Class::Inconclusive | Class::Misconfigured => {
-            wait(standing, NOBODY_TELLS.wait(standing.setbacks, standing.jitter), false)
+        Class::Inconclusive | Class::Misconfigured if standing.alternative => {
+            wait(standing, Duration::ZERO, false)
         }
+        Class::Inconclusive | Class::Misconfigured => wait(
+            standing,
+            NOBODY_TELLS.wait(standing.setbacks, standing.jitter),
+            false,
+        ),
     };
     (attempt, next)
 }
@@ -291,25 +331,55 @@ fn on_silence(standing: &Standing<'_>, asked: Asked, failure: &CallFailure) -> (
     match (asked, failure) {
         // The look failed, not the attempt: what was open stays open.
         (Asked::LookUp, _) => {
-            let open = if standing.attempt == AttemptState::Pending { AttemptState::Pending } else { AttemptState::Unknown };
+            let open = if standing.attempt == AttemptState::Pending {
+                AttemptState::Pending
+            } else {
+                AttemptState::Unknown
+            };
             let delay = RECOVER.wait(tries, standing.jitter);
-            (AttemptEnd { state: open, class: None, code }, wait(standing, delay, open == AttemptState::Pending))
+            (
+                AttemptEnd {
+                    state: open,
+                    class: None,
+                    code,
+                },
+                wait(standing, delay, open == AttemptState::Pending),
+            )
         }
-        (Asked::Verify, CallFailure::AnswerLost(_)) if standing.moves_money && standing.recovery != Recovery::None => (
-            AttemptEnd { state: AttemptState::Unknown, class: None, code },
-            wait(standing, RECOVER.wait(tries, standing.jitter), false),
-        ),
+        (Asked::Verify, CallFailure::AnswerLost(_))
+            if standing.moves_money && standing.recovery != Recovery::None =>
+        {
+            (
+                AttemptEnd {
+                    state: AttemptState::Unknown,
+                    class: None,
+                    code,
+                },
+                wait(standing, RECOVER.wait(tries, standing.jitter), false),
+            )
+        }
         // Nothing was sent, or asking again costs nothing, or nothing can be found out: a new attempt.
         (Asked::Verify, _) => (
-            AttemptEnd { state: AttemptState::Settled, class: Some(Class::Retryable), code },
-            wait(standing, RETRY.wait(standing.setbacks, standing.jitter), false),
+            AttemptEnd {
+                state: AttemptState::Settled,
+                class: Some(Class::Retryable),
+                code,
+            },
+            wait(
+                standing,
+                RETRY.wait(standing.setbacks, standing.jitter),
+                false,
+            ),
         ),
     }
 }
 
 fn wait(standing: &Standing<'_>, delay: Duration, pending: bool) -> Next {
     let delay = TimeDelta::from_std(delay).unwrap_or(TimeDelta::days(1));
-    Next::Wait { until: standing.now + delay, pending }
+    Next::Wait {
+        until: standing.now + delay,
+        pending,
+    }
 }
 
 #[cfg(test)]
@@ -346,7 +416,9 @@ mod tests {
     fn only_what_the_bank_said_fails_an_account() {
         let polling = polling();
         for &class in Class::ALL {
-            let status = decide(&standing(&polling), Asked::Verify, &heard(class)).next.account_status();
+            let status = decide(&standing(&polling), Asked::Verify, &heard(class))
+                .next
+                .account_status();
             let expected = match class {
                 Class::Valid => Some(AccountStatus::Active),
                 Class::Invalid | Class::Review => Some(AccountStatus::Failure),
@@ -363,27 +435,58 @@ mod tests {
         let lost = Heard::Nothing(CallFailure::AnswerLost("reset".into()));
         let decision = decide(&standing(&polling), Asked::Verify, &lost);
         assert_eq!(decision.attempt.state, AttemptState::Unknown);
-        let sync = Standing { recovery: Recovery::None, ..standing(&polling) };
-        assert_eq!(decide(&sync, Asked::Verify, &lost).attempt.state, AttemptState::Settled);
-        let look_up_only = Standing { moves_money: false, ..standing(&polling) };
-        assert_eq!(decide(&look_up_only, Asked::Verify, &lost).attempt.state, AttemptState::Settled);
+        let sync = Standing {
+            recovery: Recovery::None,
+            ..standing(&polling)
+        };
+        assert_eq!(
+            decide(&sync, Asked::Verify, &lost).attempt.state,
+            AttemptState::Settled
+        );
+        let look_up_only = Standing {
+            moves_money: false,
+            ..standing(&polling)
+        };
+        assert_eq!(
+            decide(&look_up_only, Asked::Verify, &lost).attempt.state,
+            AttemptState::Settled
+        );
         let unsent = Heard::Nothing(CallFailure::NotSent("refused".into()));
-        assert_eq!(decide(&standing(&polling), Asked::Verify, &unsent).attempt.state, AttemptState::Settled);
+        assert_eq!(
+            decide(&standing(&polling), Asked::Verify, &unsent)
+                .attempt
+                .state,
+            AttemptState::Settled
+        );
     }
 
     #[test]
     fn an_alternative_is_asked_at_once() {
         let polling = polling();
-        let with = Standing { alternative: true, ..standing(&polling) };
-        let Next::Wait { until, .. } = decide(&with, Asked::Verify, &heard(Class::Misconfigured)).next else { panic!() };
+        let with = Standing {
+            alternative: true,
+            ..standing(&polling)
+        };
+        let Next::Wait { until, .. } =
+            decide(&with, Asked::Verify, &heard(Class::Misconfigured)).next
+        else {
+            panic!()
+        };
         assert_eq!(until, with.now);
     }
 
     #[test]
     fn retry_after_is_honoured_within_bounds() {
         let polling = polling();
-        let answer = Answer { retry_after: Some(Duration::from_secs(90)), ..Answer::of(Class::Retryable, "429") };
-        let Next::Wait { until, .. } = decide(&standing(&polling), Asked::Verify, &Heard::Answer(answer)).next else { panic!() };
+        let answer = Answer {
+            retry_after: Some(Duration::from_secs(90)),
+            ..Answer::of(Class::Retryable, "429")
+        };
+        let Next::Wait { until, .. } =
+            decide(&standing(&polling), Asked::Verify, &Heard::Answer(answer)).next
+        else {
+            panic!()
+        };
         assert_eq!(until - standing(&polling).now, TimeDelta::seconds(90));
     }
 

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use uuid::Uuid;
 
 use crate::domain::ids::CustomerRef;
@@ -92,28 +94,39 @@ pub struct AccountRow {
     id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     customer_id: Uuid,
+    /// The merchant's reference for the customer.
     #[diesel(sql_type = Text)]
     pub object_reference_id: String,
+    /// Sealed for the account's id.
     #[diesel(sql_type = Binary)]
     pub sealed_details: Vec<u8>,
     #[diesel(sql_type = Binary)]
     fingerprint: Vec<u8>,
+    /// Juspay's bank code.
     #[diesel(sql_type = Nullable<Text>)]
     pub bank_code: Option<String>,
+    /// `AccountStatus` by its word.
     #[diesel(sql_type = Text)]
     pub status: String,
+    /// The gateway that the call named.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub pinned_gateway_id: Option<i16>,
+    /// The account there that the call named.
     #[diesel(sql_type = Nullable<Text>)]
     pub pinned_gateway_reference_id: Option<String>,
+    /// The call's metadata, a JSON object.
     #[diesel(sql_type = Jsonb)]
     pub metadata: serde_json::Value,
+    /// When it was stored.
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
+    /// When its status last changed.
     #[diesel(sql_type = Timestamptz)]
     pub updated_at: DateTime<Utc>,
+    /// When a gateway last told.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_validated_at: Option<DateTime<Utc>>,
+    /// Its newest validation.
     #[diesel(embed)]
     pub validation: ValidationColumns,
 }
@@ -123,24 +136,34 @@ pub struct AccountRow {
 pub struct ValidationColumns {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     validation_id: Option<Uuid>,
+    /// Gateway attempts so far.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub attempts: Option<i16>,
+    /// The gateway asked last.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub gateway_id: Option<i16>,
+    /// The merchant's account there.
     #[diesel(sql_type = Nullable<Text>)]
     pub gateway_reference_id: Option<String>,
+    /// `Method` by its word.
     #[diesel(sql_type = Nullable<Text>)]
     pub method: Option<String>,
+    /// Name at bank and UTR, sealed for the account's id.
     #[diesel(sql_type = Nullable<Binary>)]
     pub sealed_result: Option<Vec<u8>>,
+    /// 0–100.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub name_match_score: Option<i16>,
+    /// `FailureCode` by its word.
     #[diesel(sql_type = Nullable<Text>)]
     pub failure_code: Option<String>,
+    /// Its sentence.
     #[diesel(sql_type = Nullable<Text>)]
     pub failure_reason: Option<String>,
+    /// When it was asked for.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub validation_created_at: Option<DateTime<Utc>>,
+    /// When it ended.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub completed_at: Option<DateTime<Utc>>,
 }
@@ -176,34 +199,47 @@ const SELECT_ACCOUNT: &str = "
     left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id";
 
 /// Stores the accounts of many calls, each with its first validation, in three statements however many they are.
-pub fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> QueryResult<Vec<Created>> {
+pub fn create(
+    connection: &mut PgConnection,
+    calls: &[CreateAccounts],
+) -> QueryResult<Vec<Created>> {
     let customers = resolve_customers(connection, calls)?;
     let known: Vec<(&CreateAccounts, CustomerId)> = calls
         .iter()
-        .filter_map(|call| customers.get(&(call.merchant, &call.customer)).map(|(id, _)| (call, *id)))
+        .filter_map(|call| {
+            customers
+                .get(&(call.merchant, &call.customer))
+                .map(|(id, _)| (call, *id))
+        })
         .collect();
     let inserted = insert_accounts(connection, &known)?;
     let mut standing = standing_accounts(connection, &known, &inserted)?;
     Ok(calls
         .iter()
-        .map(|call| match customers.get(&(call.merchant, &call.customer)) {
-            None => Created::UnknownCustomer,
-            Some((customer, object_reference_id)) => Created::Accounts {
-                customer: *customer,
-                object_reference_id: object_reference_id.clone(),
-                accounts: call
-                    .accounts
-                    .iter()
-                    .filter_map(|account| {
-                        if inserted.contains(&account.id.0) {
-                            return Some(CreatedAccount::New);
-                        }
-                        let row = standing.get_mut(&(call.merchant, *customer, account.fingerprint.to_vec()))?;
-                        Some(CreatedAccount::Standing(Box::new(row.clone())))
-                    })
-                    .collect(),
+        .map(
+            |call| match customers.get(&(call.merchant, &call.customer)) {
+                None => Created::UnknownCustomer,
+                Some((customer, object_reference_id)) => Created::Accounts {
+                    customer: *customer,
+                    object_reference_id: object_reference_id.clone(),
+                    accounts: call
+                        .accounts
+                        .iter()
+                        .filter_map(|account| {
+                            if inserted.contains(&account.id.0) {
+                                return Some(CreatedAccount::New);
+                            }
+                            let row = standing.get_mut(&(
+                                call.merchant,
+                                *customer,
+                                account.fingerprint.to_vec(),
+                            ))?;
+                            Some(CreatedAccount::Standing(Box::new(row.clone())))
+                        })
+                        .collect(),
+                },
             },
-        })
+        )
         .collect())
 }
 
@@ -220,13 +256,20 @@ struct CustomerRow {
 }
 
 /// The customers the calls name; unknown references are registered where the call allows it.
-fn resolve_customers<'a>(connection: &mut PgConnection, calls: &'a [CreateAccounts]) -> QueryResult<Customers<'a>> {
-    let wanted: HashSet<(MerchantId, &CustomerRef)> =
-        calls.iter().map(|call| (call.merchant, &call.customer)).collect();
+fn resolve_customers<'a>(
+    connection: &mut PgConnection,
+    calls: &'a [CreateAccounts],
+) -> QueryResult<Customers<'a>> {
+    let wanted: HashSet<(MerchantId, &CustomerRef)> = calls
+        .iter()
+        .map(|call| (call.merchant, &call.customer))
+        .collect();
     let mut found = select_customers(connection, &wanted)?;
     let mut missing: Vec<(Uuid, &str)> = calls
         .iter()
-        .filter(|call| call.implicit_customer && !found.contains_key(&(call.merchant, &call.customer)))
+        .filter(|call| {
+            call.implicit_customer && !found.contains_key(&(call.merchant, &call.customer))
+        })
         .filter_map(|call| match &call.customer {
             CustomerRef::Reference(reference) => Some((call.merchant.0, reference.expose())),
             CustomerRef::Id(_) => None,
@@ -241,9 +284,24 @@ fn resolve_customers<'a>(connection: &mut PgConnection, calls: &'a [CreateAccoun
              select * from unnest($1::uuid[], $2::uuid[], $3::text[])
              on conflict (merchant_id, object_reference_id) do nothing",
         )
-        .bind::<Array<SqlUuid>, _>(missing.iter().map(|(merchant, _)| *merchant).collect::<Vec<_>>())
-        .bind::<Array<SqlUuid>, _>(missing.iter().map(|_| CustomerId::new().0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(missing.iter().map(|(_, reference)| *reference).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(
+            missing
+                .iter()
+                .map(|(merchant, _)| *merchant)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<SqlUuid>, _>(
+            missing
+                .iter()
+                .map(|_| CustomerId::new().0)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            missing
+                .iter()
+                .map(|(_, reference)| *reference)
+                .collect::<Vec<_>>(),
+        )
         .execute(connection)?;
         found = select_customers(connection, &wanted)?;
     }
@@ -268,12 +326,20 @@ fn select_customers<'a>(
             }
         }
     }
-    let mut rows: HashMap<(MerchantId, CustomerRef), (CustomerId, String)> = HashMap::with_capacity(wanted.len());
+    let mut rows: HashMap<(MerchantId, CustomerRef), (CustomerId, String)> =
+        HashMap::with_capacity(wanted.len());
     let mut keep = |loaded: Vec<CustomerRow>, by_id: bool| {
         for row in loaded {
-            let name = if by_id { Some(CustomerRef::Id(CustomerId(row.id))) } else { CustomerRef::parse(&row.object_reference_id) };
+            let name = if by_id {
+                Some(CustomerRef::Id(CustomerId(row.id)))
+            } else {
+                CustomerRef::parse(&row.object_reference_id)
+            };
             if let Some(name) = name {
-                rows.insert((MerchantId(row.merchant_id), name), (CustomerId(row.id), row.object_reference_id));
+                rows.insert(
+                    (MerchantId(row.merchant_id), name),
+                    (CustomerId(row.id), row.object_reference_id),
+                );
             }
         }
     };
@@ -306,7 +372,8 @@ fn select_customers<'a>(
     Ok(wanted
         .iter()
         .filter_map(|(merchant, customer)| {
-            rows.remove(&(*merchant, (*customer).clone())).map(|found| ((*merchant, *customer), found))
+            rows.remove(&(*merchant, (*customer).clone()))
+                .map(|found| ((*merchant, *customer), found))
         })
         .collect())
 }
@@ -324,13 +391,19 @@ fn insert_accounts(
 ) -> QueryResult<HashSet<Uuid>> {
     let mut rows: Vec<(&CreateAccounts, CustomerId, &NewAccount)> = calls
         .iter()
-        .flat_map(|(call, customer)| call.accounts.iter().map(|account| (*call, *customer, account)))
+        .flat_map(|(call, customer)| {
+            call.accounts
+                .iter()
+                .map(|account| (*call, *customer, account))
+        })
         .collect();
     if rows.is_empty() {
         return Ok(HashSet::new());
     }
     // In one order everywhere: two batches with the same accounts then wait for each other in turn, not in a circle.
-    rows.sort_unstable_by_key(|(call, customer, account)| (call.merchant, *customer, account.fingerprint));
+    rows.sort_unstable_by_key(|(call, customer, account)| {
+        (call.merchant, *customer, account.fingerprint)
+    });
     macro_rules! column {
         ($row:pat => $value:expr) => {
             rows.iter().map(|$row| $value).collect::<Vec<_>>()
@@ -402,7 +475,11 @@ fn standing_accounts(
 ) -> QueryResult<Standing> {
     let wanted: Vec<(Uuid, Uuid, &[u8])> = calls
         .iter()
-        .flat_map(|(call, customer)| call.accounts.iter().map(|account| (call.merchant.0, customer.0, account)))
+        .flat_map(|(call, customer)| {
+            call.accounts
+                .iter()
+                .map(|account| (call.merchant.0, customer.0, account))
+        })
         .filter(|(_, _, account)| !inserted.contains(&account.id.0))
         .map(|(merchant, customer, account)| (merchant, customer, account.fingerprint.as_slice()))
         .collect();
@@ -425,7 +502,14 @@ fn standing_accounts(
         .into_iter()
         .map(|row| {
             let account = row.account;
-            ((MerchantId(row.merchant_id), account.customer(), account.fingerprint.clone()), account)
+            (
+                (
+                    MerchantId(row.merchant_id),
+                    account.customer(),
+                    account.fingerprint.clone(),
+                ),
+                account,
+            )
         })
         .collect())
 }
@@ -437,7 +521,8 @@ pub fn find(
     customer: &CustomerRef,
     account: AccountId,
 ) -> QueryResult<Option<AccountRow>> {
-    let sql = format!("{SELECT_ACCOUNT} where a.merchant_id = $1 and a.id = $2 and a.deleted_at is null");
+    let sql =
+        format!("{SELECT_ACCOUNT} where a.merchant_id = $1 and a.id = $2 and a.deleted_at is null");
     let row: Option<AccountRow> = diesel::sql_query(sql)
         .bind::<SqlUuid, _>(merchant.0)
         .bind::<SqlUuid, _>(account.0)
@@ -493,5 +578,8 @@ pub fn list(
         .bind::<BigInt, _>(count)
         .bind::<BigInt, _>(offset)
         .load(connection)?;
-    Ok(Some(Page { accounts, total: total.total }))
+    Ok(Some(Page {
+        accounts,
+        total: total.total,
+    }))
 }

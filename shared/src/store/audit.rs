@@ -14,7 +14,9 @@ pub fn record(
     subject: &str,
     detail: &serde_json::Value,
 ) -> QueryResult<()> {
-    let actor = std::env::var("USER").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "unknown".into());
+    let actor = std::env::var("USER")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "unknown".into());
     diesel::insert_into(audit_log::table)
         .values((
             audit_log::merchant_id.eq(merchant.0),

@@ -62,7 +62,10 @@ pub struct NewGatewayAccount<'a> {
 }
 
 /// A merchant's gateway accounts, by priority.
-pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Vec<GatewayAccount>> {
+pub fn of_merchant(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+) -> QueryResult<Vec<GatewayAccount>> {
     gateway_accounts::table
         .filter(gateway_accounts::merchant_id.eq(merchant.0))
         .order((gateway_accounts::priority, gateway_accounts::id))
@@ -109,9 +112,16 @@ pub fn upsert(
             gateway_accounts::reference_id.eq(new.reference_id),
             changeable.clone(),
         ))
-        .on_conflict((gateway_accounts::merchant_id, gateway_accounts::gateway_id, gateway_accounts::reference_id))
+        .on_conflict((
+            gateway_accounts::merchant_id,
+            gateway_accounts::gateway_id,
+            gateway_accounts::reference_id,
+        ))
         .do_update()
-        .set((changeable, gateway_accounts::updated_at.eq(diesel::dsl::now)))
+        .set((
+            changeable,
+            gateway_accounts::updated_at.eq(diesel::dsl::now),
+        ))
         .execute(connection)
         .map(drop)
 }

@@ -36,15 +36,24 @@ impl Merchant {
 pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Option<Merchant>> {
     let query = merchants::table.select(Merchant::as_select());
     match MerchantId::parse(name_or_id) {
-        Some(id) => query.filter(merchants::id.eq(id.0)).first(connection).optional(),
-        None => query.filter(merchants::name.eq(name_or_id)).first(connection).optional(),
+        Some(id) => query
+            .filter(merchants::id.eq(id.0))
+            .first(connection)
+            .optional(),
+        None => query
+            .filter(merchants::name.eq(name_or_id))
+            .first(connection)
+            .optional(),
     }
 }
 
 /// Inserts a merchant with the default settings; `None` if the name is taken.
 pub fn insert(connection: &mut PgConnection, name: &str) -> QueryResult<Option<Merchant>> {
     diesel::insert_into(merchants::table)
-        .values((merchants::id.eq(MerchantId::new().0), merchants::name.eq(name)))
+        .values((
+            merchants::id.eq(MerchantId::new().0),
+            merchants::name.eq(name),
+        ))
         .on_conflict(merchants::name)
         .do_nothing()
         .returning(Merchant::as_returning())
@@ -73,12 +82,19 @@ pub fn insert_key(
 }
 
 /// The merchant whose key this is, if the key is neither revoked nor expired.
-pub fn authenticate(connection: &mut PgConnection, hash: &ApiKeyHash) -> QueryResult<Option<Merchant>> {
+pub fn authenticate(
+    connection: &mut PgConnection,
+    hash: &ApiKeyHash,
+) -> QueryResult<Option<Merchant>> {
     api_keys::table
         .inner_join(merchants::table)
         .filter(api_keys::key_hash.eq(hash.0.as_slice()))
         .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(diesel::dsl::now)))
+        .filter(
+            api_keys::expires_at
+                .is_null()
+                .or(api_keys::expires_at.gt(diesel::dsl::now)),
+        )
         .select(Merchant::as_select())
         .first(connection)
         .optional()

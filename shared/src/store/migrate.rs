@@ -27,10 +27,14 @@ pub enum MigrateError {
 /// left. A migration waits 5 s at most for a table lock, so that it never queues traffic behind itself for long.
 pub fn migrate(database_url: &str) -> Result<Vec<String>, MigrateError> {
     let mut connection = PgConnection::establish(database_url)?;
-    connection.batch_execute(&format!("select pg_advisory_lock({LOCK}); set lock_timeout = '5s'"))?;
+    connection.batch_execute(&format!(
+        "select pg_advisory_lock({LOCK}); set lock_timeout = '5s'"
+    ))?;
     // Before the first migration diesel says that its own table is made; nobody needs to hear it.
     connection.batch_execute("set client_min_messages = warning")?;
-    let ran = connection.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Migration)?;
+    let ran = connection
+        .run_pending_migrations(MIGRATIONS)
+        .map_err(MigrateError::Migration)?;
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 

@@ -34,14 +34,20 @@ pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
         .min_idle(Some(1))
         .connection_timeout(CHECKOUT)
         .connection_customizer(Box::new(Limits))
-        .build_unchecked(ConnectionManager::new(with_limits(database_url, application_name)))
+        .build_unchecked(ConnectionManager::new(with_limits(
+            database_url,
+            application_name,
+        )))
 }
 
 /// Adds what libpq needs to notice a dead server, where the URL does not say otherwise.
 fn with_limits(database_url: &str, application_name: &str) -> String {
     let mut url = database_url.to_owned();
-    for (name, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", application_name)]
-    {
+    for (name, value) in [
+        ("connect_timeout", "2"),
+        ("tcp_user_timeout", "5000"),
+        ("application_name", application_name),
+    ] {
         if database_url.starts_with("postgres") && !database_url.contains(&format!("{name}=")) {
             let separator = if url.contains('?') { '&' } else { '?' };
             url = format!("{url}{separator}{name}={value}");
@@ -57,7 +63,10 @@ mod tests {
     #[test]
     fn limits_are_added_but_never_overruled() {
         let url = with_limits("postgres://h/d?connect_timeout=9", "khata");
-        assert_eq!(url, "postgres://h/d?connect_timeout=9&tcp_user_timeout=5000&application_name=khata");
+        assert_eq!(
+            url,
+            "postgres://h/d?connect_timeout=9&tcp_user_timeout=5000&application_name=khata"
+        );
         assert_eq!(with_limits("host=h dbname=d", "khata"), "host=h dbname=d");
     }
 }

@@ -1,5 +1,9 @@
 //! The tables that are read and written through diesel's query builder. The hot ones (accounts, validations,
 //! attempts) are reached by written SQL, where a reader sees the statement.
+#![allow(
+    missing_docs,
+    reason = "what table! makes is documented in migrations/"
+)]
 
 diesel::table! {
     merchants (id) {

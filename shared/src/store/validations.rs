@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use uuid::Uuid;
 
 use crate::domain::routing::Pin;
 use crate::domain::validation::{AttemptEnd, AttemptState, Next};
-use crate::domain::{AccountId, AccountStatus, Class, GatewayAccountId, MerchantId, Method, ValidationId};
+use crate::domain::{
+    AccountId, AccountStatus, Class, GatewayAccountId, MerchantId, Method, ValidationId,
+};
 
 /// A validation and its merchant: the pair that every row is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,12 +39,15 @@ pub struct Claimed {
     id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     account_id: Uuid,
+    /// When trying ends.
     #[diesel(sql_type = Timestamptz)]
     pub deadline_at: DateTime<Utc>,
+    /// W3C trace context of the account's trace.
     #[diesel(sql_type = Nullable<Text>)]
     pub trace_parent: Option<String>,
     #[diesel(sql_type = Text)]
     account_status: String,
+    /// Sealed for the account's id.
     #[diesel(sql_type = Binary)]
     pub sealed_details: Vec<u8>,
     #[diesel(sql_type = Nullable<SmallInt>)]
@@ -49,6 +56,7 @@ pub struct Claimed {
     pinned_gateway_reference_id: Option<String>,
     #[diesel(sql_type = Nullable<Jsonb>)]
     consent: Option<serde_json::Value>,
+    /// `x-routing-id` of the call, or the customer as it named it.
     #[diesel(sql_type = Text)]
     pub routing_id: String,
 }
@@ -56,7 +64,10 @@ pub struct Claimed {
 impl Claimed {
     /// Its key.
     pub fn key(&self) -> ValidationKey {
-        ValidationKey { merchant: MerchantId(self.merchant_id), id: ValidationId(self.id) }
+        ValidationKey {
+            merchant: MerchantId(self.merchant_id),
+            id: ValidationId(self.id),
+        }
     }
 
     /// The account it is about.
@@ -71,12 +82,17 @@ impl Claimed {
 
     /// What the call asked of the routing.
     pub fn pin(&self) -> Pin {
-        Pin { gateway_id: self.pinned_gateway_id, reference_id: self.pinned_gateway_reference_id.clone() }
+        Pin {
+            gateway_id: self.pinned_gateway_id,
+            reference_id: self.pinned_gateway_reference_id.clone(),
+        }
     }
 
     /// The payee's consent, where the merchant sent proof of it.
     pub fn consent(&self) -> Option<crate::domain::Consent> {
-        self.consent.clone().and_then(|json| serde_json::from_value(json).ok())
+        self.consent
+            .clone()
+            .and_then(|json| serde_json::from_value(json).ok())
     }
 }
 
@@ -119,26 +135,33 @@ pub struct Attempt {
     merchant_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     validation_id: Uuid,
+    /// 1 for the first.
     #[diesel(sql_type = SmallInt)]
     pub number: i16,
     #[diesel(sql_type = SqlUuid)]
     gateway_account_id: Uuid,
+    /// At which gateway.
     #[diesel(sql_type = SmallInt)]
     pub gateway_id: i16,
     #[diesel(sql_type = Text)]
     method: String,
+    /// Ours, at the gateway.
     #[diesel(sql_type = Text)]
     pub reference: String,
     #[diesel(sql_type = Text)]
     state: String,
     #[diesel(sql_type = Nullable<Text>)]
     class: Option<String>,
+    /// The gateway's own word, or ours for its silence.
     #[diesel(sql_type = Nullable<Text>)]
     pub code: Option<String>,
+    /// The gateway's id for the call.
     #[diesel(sql_type = Nullable<Text>)]
     pub gateway_reference: Option<String>,
+    /// Looks made at it.
     #[diesel(sql_type = SmallInt)]
     pub polls: i16,
+    /// When it was written down.
     #[diesel(sql_type = Timestamptz)]
     pub started_at: DateTime<Utc>,
 }
@@ -182,7 +205,10 @@ pub fn attempts(
     .load(connection)?;
     let mut by_validation: HashMap<ValidationKey, Vec<Attempt>> = HashMap::new();
     for row in rows {
-        let key = ValidationKey { merchant: MerchantId(row.merchant_id), id: ValidationId(row.validation_id) };
+        let key = ValidationKey {
+            merchant: MerchantId(row.merchant_id),
+            id: ValidationId(row.validation_id),
+        };
         by_validation.entry(key).or_default().push(row);
     }
     Ok(by_validation)
@@ -234,7 +260,10 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
 }
 
 /// Gives up attempts whose answers are lost and cannot be looked up.
-pub fn give_up_attempts(connection: &mut PgConnection, lost: &[(ValidationKey, i16)]) -> QueryResult<()> {
+pub fn give_up_attempts(
+    connection: &mut PgConnection,
+    lost: &[(ValidationKey, i16)],
+) -> QueryResult<()> {
     if lost.is_empty() {
         return Ok(());
     }
@@ -302,14 +331,20 @@ struct KeyRow {
 
 impl KeyRow {
     fn key(&self) -> ValidationKey {
-        ValidationKey { merchant: MerchantId(self.merchant_id), id: ValidationId(self.id) }
+        ValidationKey {
+            merchant: MerchantId(self.merchant_id),
+            id: ValidationId(self.id),
+        }
     }
 }
 
 /// Settles: attempt, validation and account in one statement, for those whose lease still holds. Answers the keys
 /// that were settled; for the others somebody else decides. An account follows only its newest validation, and
 /// never out of deletion.
-pub fn settle(connection: &mut PgConnection, settlements: &[Settlement]) -> QueryResult<Vec<ValidationKey>> {
+pub fn settle(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+) -> QueryResult<Vec<ValidationKey>> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }
@@ -320,7 +355,10 @@ pub fn settle(connection: &mut PgConnection, settlements: &[Settlement]) -> Quer
     }
     macro_rules! of_attempt {
         ($attempt:pat => $value:expr) => {
-            settlements.iter().map(|s| s.attempt.as_ref().and_then(|$attempt| $value)).collect::<Vec<_>>()
+            settlements
+                .iter()
+                .map(|s| s.attempt.as_ref().and_then(|$attempt| $value))
+                .collect::<Vec<_>>()
         };
     }
     let rows: Vec<KeyRow> = diesel::sql_query(
@@ -400,13 +438,19 @@ fn state_word(next: &Next) -> &'static str {
     }
 }
 
-type Words = (Option<&'static str>, Option<&'static str>, Option<&'static str>);
+type Words = (
+    Option<&'static str>,
+    Option<&'static str>,
+    Option<&'static str>,
+);
 
 fn outcome_words(next: &Next) -> Words {
     match next {
-        Next::Complete { outcome, failure } => {
-            (Some(outcome.as_str()), failure.map(|f| f.as_str()), failure.map(crate::domain::validation::FailureCode::reason))
-        }
+        Next::Complete { outcome, failure } => (
+            Some(outcome.as_str()),
+            failure.map(|f| f.as_str()),
+            failure.map(crate::domain::validation::FailureCode::reason),
+        ),
         Next::Wait { .. } => (None, None, None),
     }
 }
@@ -418,6 +462,7 @@ pub struct DueRow {
     merchant_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
+    /// W3C trace context of the account's trace.
     #[diesel(sql_type = Nullable<Text>)]
     pub trace_parent: Option<String>,
     /// The state it was in: `DUE` (the ring was lost), `WAITING` (its time has come) or `LEASED` (its worker died).
@@ -428,14 +473,22 @@ pub struct DueRow {
 impl DueRow {
     /// Its key.
     pub fn key(&self) -> ValidationKey {
-        ValidationKey { merchant: MerchantId(self.merchant_id), id: ValidationId(self.id) }
+        ValidationKey {
+            merchant: MerchantId(self.merchant_id),
+            id: ValidationId(self.id),
+        }
     }
 }
 
 /// Makes DUE what must be looked at now, at most `limit`, and answers it: what waited until now, what a dead worker
 /// held, and, unless `hold`, what was rung for and not claimed. Each is looked at again `ring_again` later if the
 /// ring is lost. Several workers may call at once: no row is answered twice.
-pub fn take_due(connection: &mut PgConnection, limit: i64, hold: bool, ring_again: Duration) -> QueryResult<Vec<DueRow>> {
+pub fn take_due(
+    connection: &mut PgConnection,
+    limit: i64,
+    hold: bool,
+    ring_again: Duration,
+) -> QueryResult<Vec<DueRow>> {
     diesel::sql_query(
         "with due as (
             select merchant_id, id, state from validations

@@ -8,7 +8,9 @@ mod sampler;
 
 use std::time::Duration;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
@@ -52,7 +54,10 @@ pub enum TelemetryError {
 }
 
 /// Starts logging and tracing for the process; inside a tokio runtime, which the exporter's channel runs on.
-pub fn start(settings: &TelemetrySettings, service: &'static str) -> Result<Telemetry, TelemetryError> {
+pub fn start(
+    settings: &TelemetrySettings,
+    service: &'static str,
+) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let logs = tracing_subscriber::fmt::layer()
         .event_format(log_format::JsonLines::new(service))
@@ -63,8 +68,11 @@ pub fn start(settings: &TelemetrySettings, service: &'static str) -> Result<Tele
         registry.init();
         return Ok(Telemetry(None));
     };
-    let exporter =
-        SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_PATIENCE).build()?;
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(EXPORT_PATIENCE)
+        .build()?;
     // A full queue drops spans: the service never waits for its collector.
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(16_384)
@@ -75,10 +83,17 @@ pub fn start(settings: &TelemetrySettings, service: &'static str) -> Result<Tele
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .with_attribute(KeyValue::new("service.namespace", "khata"))
-        .with_attribute(KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()))
+        .with_attribute(KeyValue::new(
+            "service.instance.id",
+            uuid::Uuid::new_v4().to_string(),
+        ))
         .build();
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
+        .with_span_processor(
+            BatchSpanProcessor::builder(exporter)
+                .with_batch_config(batches)
+                .build(),
+        )
         .with_sampler(sampler::ParentOrRate::new(settings.traces_per_second))
         .with_resource(resource)
         .build();
@@ -142,8 +157,14 @@ pub fn link_caller(span: &Span, trace_parent: &str) {
 
 fn parse(trace_parent: &str) -> Option<SpanContext> {
     let mut parts = trace_parent.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if version.len() != 2 || version == "ff" || trace.len() != 32 || span.len() != 16 || flags.len() != 2 {
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if version.len() != 2
+        || version == "ff"
+        || trace.len() != 32
+        || span.len() != 16
+        || flags.len() != 2
+    {
         return None;
     }
     let context = SpanContext::new(
@@ -164,9 +185,17 @@ mod tests {
     fn trace_parents_are_read_strictly() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_recorded(good));
-        assert!(!is_recorded("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"));
-        for bad in ["", "00", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-xyz-00f067aa0ba902b7-01", "é-é-é-é"] {
+        assert!(!is_recorded(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+        ));
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-xyz-00f067aa0ba902b7-01",
+            "é-é-é-é",
+        ] {
             assert!(parse(bad).is_none(), "{bad}");
         }
     }

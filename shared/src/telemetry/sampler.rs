@@ -16,7 +16,10 @@ pub(super) struct ParentOrRate {
 
 impl Clone for ParentOrRate {
     fn clone(&self) -> Self {
-        Self { per_second: self.per_second, bucket: std::sync::Arc::clone(&self.bucket) }
+        Self {
+            per_second: self.per_second,
+            bucket: std::sync::Arc::clone(&self.bucket),
+        }
     }
 }
 
@@ -29,13 +32,21 @@ struct Bucket {
 impl ParentOrRate {
     pub(super) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
-        let bucket = Bucket { tokens: per_second, filled_at: Instant::now() };
-        Self { per_second, bucket: std::sync::Arc::new(Mutex::new(bucket)) }
+        let bucket = Bucket {
+            tokens: per_second,
+            filled_at: Instant::now(),
+        };
+        Self {
+            per_second,
+            bucket: std::sync::Arc::new(Mutex::new(bucket)),
+        }
     }
 
     fn may_begin(&self) -> bool {
         // A panic while the lock is held is impossible; if it were not, not recording is the safe answer.
-        let Ok(mut bucket) = self.bucket.lock() else { return false };
+        let Ok(mut bucket) = self.bucket.lock() else {
+            return false;
+        };
         let now = Instant::now();
         let gained = now.duration_since(bucket.filled_at).as_secs_f64() * self.per_second;
         bucket.tokens = (bucket.tokens + gained).min(self.per_second);
@@ -58,12 +69,21 @@ impl ShouldSample for ParentOrRate {
         _attributes: &[KeyValue],
         _links: &[Link],
     ) -> SamplingResult {
-        let parent = parent.map(|context| context.span().span_context().clone()).filter(|c| c.is_valid());
-        let record = parent.as_ref().map_or_else(|| self.may_begin(), |context| context.is_sampled());
+        let parent = parent
+            .map(|context| context.span().span_context().clone())
+            .filter(|c| c.is_valid());
+        let record = parent
+            .as_ref()
+            .map_or_else(|| self.may_begin(), |context| context.is_sampled());
         SamplingResult {
-            decision: if record { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
+            decision: if record {
+                SamplingDecision::RecordAndSample
+            } else {
+                SamplingDecision::Drop
+            },
             attributes: Vec::new(),
-            trace_state: parent.map_or_else(TraceState::default, |context| context.trace_state().clone()),
+            trace_state: parent
+                .map_or_else(TraceState::default, |context| context.trace_state().clone()),
         }
     }
 }
