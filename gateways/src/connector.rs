@@ -9,9 +9,9 @@ use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{Answer, CallFailure, Consent, Details, Method, Recovery};
 
 /// How long a call may take where the gateway account's settings do not say.
-pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// No setting may pass this: a lease outlives two such calls.
-const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(20);
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// No setting may pass this.
+const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a connector is made from.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct ConnectorConfig<'a> {
     pub http: &'a reqwest::Client,
     /// Whether gateways that exist only for tests may be used.
     pub sandbox_mode: bool,
+    /// Whatever the settings say, no call takes longer: the caller's lease must outlive it.
+    pub longest_call: Duration,
 }
 
 /// Why there is no connector for a gateway account. Never shows a credential.
@@ -133,7 +135,7 @@ impl CommonSettings {
             .ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
     }
 
-    pub(crate) fn call_timeout(&self) -> Result<Duration, ConfigFault> {
+    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigFault> {
         let timeout = self
             .call_timeout_ms
             .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
@@ -143,6 +145,6 @@ impl CommonSettings {
                 MAX_CALL_TIMEOUT.as_millis()
             )));
         }
-        Ok(timeout)
+        Ok(timeout.min(longest))
     }
 }

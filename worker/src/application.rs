@@ -18,7 +18,7 @@ use crate::health::{self, Health};
 use crate::lane::ClaimsAndSettles;
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
-use crate::step::Stepper;
+use crate::step::{SETTLING, Stepper};
 
 /// The lane, the scheduler, the health check.
 const CONNECTIONS: u32 = 3;
@@ -42,10 +42,12 @@ impl Application {
         let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
+        let longest_call = settings.lease().saturating_sub(2 * SETTLING) / 2;
         let directory = Arc::new(Directory::new(
             Arc::clone(&keyring),
             http,
             settings.sandbox.sandbox_mode,
+            longest_call,
         ));
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),

@@ -43,11 +43,18 @@ pub(crate) struct Directory {
     keyring: Arc<Keyring>,
     http: reqwest::Client,
     sandbox_mode: bool,
+    longest_call: Duration,
     entries: moka::sync::Cache<MerchantId, Entries>,
 }
 
 impl Directory {
-    pub(crate) fn new(keyring: Arc<Keyring>, http: reqwest::Client, sandbox_mode: bool) -> Self {
+    /// `longest_call`: two of them fit into a lease.
+    pub(crate) fn new(
+        keyring: Arc<Keyring>,
+        http: reqwest::Client,
+        sandbox_mode: bool,
+        longest_call: Duration,
+    ) -> Self {
         let entries = moka::sync::Cache::builder()
             .max_capacity(MERCHANTS)
             .time_to_live(FRESH)
@@ -56,6 +63,7 @@ impl Directory {
             keyring,
             http,
             sandbox_mode,
+            longest_call,
             entries,
         }
     }
@@ -124,6 +132,7 @@ impl Directory {
                 settings: &account.settings,
                 http: &self.http,
                 sandbox_mode: self.sandbox_mode,
+                longest_call: self.longest_call,
             },
         )
     }

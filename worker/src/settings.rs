@@ -19,8 +19,9 @@ pub struct Settings {
     /// Validations in hand at once
     #[arg(long, env = "KHATA_WORKER_CONCURRENCY", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub concurrency: u16,
-    /// Seconds a claimed validation is kept from other workers; longer than any two gateway calls
-    #[arg(long, env = "KHATA_WORKER_LEASE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
+    /// Seconds a claimed validation is kept from other workers, and so after which a dead worker's are rescued; a
+    /// gateway call may take (this − 4) / 2 at most
+    #[arg(long, env = "KHATA_WORKER_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     lease_seconds: u64,
     /// Milliseconds between the scheduler's looks at what is due
     #[arg(long, env = "KHATA_SCHEDULER_INTERVAL_MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]

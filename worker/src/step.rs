@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_millis(50);
 /// Looks made in hand at most.
 const LOOKS_IN_HAND: u32 = 3;
 /// Kept of the lease for settling.
-const SETTLING: Duration = Duration::from_secs(2);
+pub(crate) const SETTLING: Duration = Duration::from_secs(2);
 const SETTLE_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// What every step uses.
@@ -72,7 +72,7 @@ impl Stepper {
         let claim = self
             .lane
             .submit(Request::Claim(rung.key))
-            .instrument(child("claim validation"))
+            .instrument(database("claim validation"))
             .await;
         let work = match claim {
             Ok(Answer::Claimed(Some(work))) => work,
@@ -87,7 +87,7 @@ impl Stepper {
         };
         let span = Span::current();
         span.record("khata.account_id", field::display(work.claimed.account()));
-        span.record("khata.routing_id", work.claimed.routing_id.as_str());
+        span.record("khata.routing_id", work.claimed.routing_id());
         let lease_ends = claimed_at + self.lease.saturating_sub(SETTLING);
         let Some(settlement) = self.follow(*work, lease_ends).await else {
             return;
@@ -270,7 +270,7 @@ impl Stepper {
             match self
                 .lane
                 .submit(request)
-                .instrument(child("settle validation"))
+                .instrument(database("settle validation"))
                 .await
             {
                 Ok(Answer::Settled(true)) => return,
@@ -365,7 +365,11 @@ async fn ask(
             Ok(None) => {}
         }
     }
-    let heard = match connector.verify(call).await {
+    let heard = match connector
+        .verify(call)
+        .instrument(child("verify at gateway"))
+        .await
+    {
         Ok(answer) => Heard::Answer(answer),
         Err(failure) => Heard::Nothing(failure),
     };
@@ -384,6 +388,20 @@ fn child(name: &'static str) -> Span {
     if Span::current().is_disabled() {
         Span::none()
     } else {
-        tracing::info_span!("step", otel.name = name, db.system.name = "postgresql")
+        tracing::info_span!("step", otel.name = name)
+    }
+}
+
+/// Likewise, around the lane's work in Postgres.
+fn database(name: &'static str) -> Span {
+    if Span::current().is_disabled() {
+        Span::none()
+    } else {
+        tracing::info_span!(
+            "database",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = "postgresql"
+        )
     }
 }

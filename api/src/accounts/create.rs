@@ -57,7 +57,7 @@ pub(super) async fn create(
             .consent
             .as_ref()
             .and_then(|consent| serde_json::to_string(consent).ok()),
-        routing_id: observed.routing_id.unwrap_or_else(|| path.into_inner()),
+        routing_id: observed.routing_id.clone(),
         trace_parent: observed.trace_parent.clone(),
         created_at: now,
         deadline_at: now + merchant.validation_deadline(),
@@ -79,6 +79,9 @@ pub(super) async fn create(
     let customer_id = customer.to_string();
     let span = Span::current();
     span.record("khata.customer_id", customer_id.as_str());
+    if observed.routing_id.is_none() {
+        span.record("khata.routing_id", customer_id.as_str());
+    }
     span.record("khata.accounts", keys.len());
     if let [(account, _)] = keys.as_slice() {
         span.record("khata.account_id", field::display(account));

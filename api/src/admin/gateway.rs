@@ -99,6 +99,7 @@ impl Add {
                 settings: &settings,
                 http: &khata_gateways::client()?,
                 sandbox_mode: self.sandbox.sandbox_mode,
+                longest_call: std::time::Duration::MAX,
             },
         )?;
         let keyring = Keyring::load(&self.keyring.keyring_file)?;

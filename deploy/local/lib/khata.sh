@@ -55,7 +55,7 @@ khata_settings() {
 
 # --- processes ---------------------------------------------------------------------------
 
-helpers_launch() {
+sandbox_and_traces_launch() {
     # shellcheck disable=SC2034 # launch takes them by name
     local -a traces=(
         LANG=C.UTF-8 HOME="$HOME"
@@ -77,8 +77,9 @@ services_launch() {
     khata_settings settings
     # shellcheck disable=SC2034 # launch takes them by name
     local -a api=("${settings[@]}" KHATA_LISTEN="127.0.0.1:${PORTS[api]}")
+    # A short lease, so that what a killed worker held is rescued in seconds; production's default is 30.
     # shellcheck disable=SC2034
-    local -a worker=("${settings[@]}" KHATA_WORKER_LISTEN="127.0.0.1:${PORTS[worker]}")
+    local -a worker=(KHATA_WORKER_LEASE_SECONDS=10 "${settings[@]}" KHATA_WORKER_LISTEN="127.0.0.1:${PORTS[worker]}")
     launch api '' "$STATE" 0 api "$PROGRAMS/khata-api" serve
     # On one machine both want the same cores, and accepting comes before validating: what is accepted is safe in
     # Postgres and can wait, a merchant's request cannot. In production they are apart, and the worker needs no nice.
@@ -97,13 +98,11 @@ prepare_merchant() {
     make_keyring
     admin migrate >/dev/null
     admin merchant create --name local --if-absent --json >/dev/null
-    # Cashfree first; the dummy gateway only for those who ask for it by gateway_id=100.
+    # Cashfree first; the dummy gateway, which every sandbox merchant has, only for those who ask for gateway_id=100.
     admin gateway add --merchant local --gateway CASHFREE --reference-id cashfree_local --priority 1 \
         --base-url "$(url_of sandbox)/cashfree/verification" --credentials-file - \
         --settings '{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":3000}' --if-absent --json >/dev/null \
         <<<'{"client_id":"sandbox_client","client_secret":"sandbox_secret"}'
-    admin gateway add --merchant local --gateway 100 --reference-id dummy_local --priority 2 \
-        --pinned-only --if-absent --json >/dev/null
     issue_key
 }
 

@@ -90,7 +90,7 @@ impl Cashfree {
             base_url: base_url.to_owned(),
             headers,
             polling: settings.polling(&POLLING)?,
-            call_timeout: settings.call_timeout()?,
+            call_timeout: settings.call_timeout(config.longest_call)?,
             bank_flow: settings.bank_flow,
         })
     }
@@ -377,6 +377,7 @@ mod tests {
             settings: &settings,
             http: &http,
             sandbox_mode: false,
+            longest_call: Duration::MAX,
         };
         assert!(Cashfree::new(&config(None)).is_err());
         assert!(Cashfree::new(&config(Some(b"{}"))).is_err());

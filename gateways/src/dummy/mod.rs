@@ -46,7 +46,7 @@ impl Dummy {
         let settings = CommonSettings::read(config.settings)?;
         Ok(Self {
             polling: settings.polling(&POLLING)?,
-            call_timeout: settings.call_timeout()?,
+            call_timeout: settings.call_timeout(config.longest_call)?,
         })
     }
 }
@@ -236,6 +236,7 @@ mod tests {
             settings: &settings,
             http: &http,
             sandbox_mode: false,
+            longest_call: Duration::MAX,
         };
         assert!(Dummy::new(&config).is_err());
     }

@@ -31,8 +31,8 @@ pub struct CreateAccounts {
     pub metadata: String,
     /// JSON of the payee's consent.
     pub consent: Option<String>,
-    /// `x-routing-id`, or the customer as the call named it.
-    pub routing_id: String,
+    /// `x-routing-id`, where given.
+    pub routing_id: Option<String>,
     /// W3C trace context of the call.
     pub trace_parent: Option<String>,
     /// Now.
@@ -448,7 +448,7 @@ fn insert_accounts(
     .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.pin.reference_id.as_deref()))
     .bind::<Array<Text>, _>(column!((call, _, _) => call.metadata.as_str()))
     .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.consent.as_deref()))
-    .bind::<Array<Text>, _>(column!((call, _, _) => call.routing_id.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.routing_id.as_deref()))
     .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.trace_parent.as_deref()))
     .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.created_at))
     .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.deadline_at))

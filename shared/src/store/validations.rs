@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::domain::routing::Pin;
 use crate::domain::validation::{AttemptEnd, AttemptState, Next};
 use crate::domain::{
-    AccountId, AccountStatus, Class, GatewayAccountId, MerchantId, Method, ValidationId,
+    AccountId, AccountStatus, Class, CustomerId, GatewayAccountId, MerchantId, Method, ValidationId,
 };
 
 /// A validation and its merchant: the pair that every row is found by.
@@ -56,9 +56,10 @@ pub struct Claimed {
     pinned_gateway_reference_id: Option<String>,
     #[diesel(sql_type = Nullable<Jsonb>)]
     consent: Option<serde_json::Value>,
-    /// `x-routing-id` of the call, or the customer as it named it.
-    #[diesel(sql_type = Text)]
-    pub routing_id: String,
+    #[diesel(sql_type = SqlUuid)]
+    customer_id: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    routing_id: Option<String>,
 }
 
 impl Claimed {
@@ -73,6 +74,13 @@ impl Claimed {
     /// The account it is about.
     pub fn account(&self) -> AccountId {
         AccountId(self.account_id)
+    }
+
+    /// `x-routing-id` of the call; where it gave none, the customer's id stands in.
+    pub fn routing_id(&self) -> String {
+        self.routing_id
+            .clone()
+            .unwrap_or_else(|| CustomerId(self.customer_id).to_string())
     }
 
     /// Whether the account was deleted meanwhile.
@@ -119,7 +127,7 @@ pub fn claim(
            and a.merchant_id = v.merchant_id and a.id = v.account_id
          returning v.merchant_id, v.id, v.account_id, v.deadline_at, v.trace_parent, a.status as account_status,
             a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.consent,
-            coalesce(a.routing_id, '') as routing_id",
+            a.customer_id, a.routing_id",
     )
     .bind::<Array<SqlUuid>, _>(wanted.iter().map(|key| key.merchant.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(wanted.iter().map(|key| key.id.0).collect::<Vec<_>>())

@@ -1,0 +1,132 @@
+//! `make bench`: what one machine accepts and proves, against what its Postgres can commit. Figures of one run are
+//! compared with each other, never with a clock of another day: the machine is noisy, the ratios are not.
+
+mod load;
+mod postgres;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use load::Load;
+use postgres::Postgres;
+
+/// Connections of the load, and clients of pgbench.
+const CONNECTIONS: usize = 32;
+/// Customers among whom the accounts are spread; they are registered before anything is measured.
+const CUSTOMERS: usize = 1_000;
+const PGBENCH: Duration = Duration::from_secs(8);
+const LOAD: Duration = Duration::from_secs(10);
+/// Accounts posted one after another, to see how long one takes when nothing else goes on.
+const ONE_BY_ONE: usize = 300;
+const DRAIN: Duration = Duration::from_mins(3);
+
+struct Stack {
+    api_url: String,
+    api_key: String,
+    postgres: Postgres,
+    api_pid: u32,
+    worker_pid: u32,
+}
+
+impl Stack {
+    fn from_environment() -> Result<Self> {
+        let read = |name: &str| {
+            std::env::var(name).with_context(|| format!("{name} is not set: run `make bench`"))
+        };
+        Ok(Self {
+            api_url: read("KHATA_API_URL")?,
+            api_key: read("KHATA_API_KEY")?,
+            postgres: Postgres::connect(&read("KHATA_DATABASE_URL")?)?,
+            api_pid: read("KHATA_PID_API")?.parse()?,
+            worker_pid: read("KHATA_PID_WORKER")?.parse()?,
+        })
+    }
+}
+
+fn main() -> Result<()> {
+    let mut stack = Stack::from_environment()?;
+    let resting = (resident(stack.api_pid)?, resident(stack.worker_pid)?);
+    println!(
+        "At rest: khata-api {:.0} MB, khata-worker {:.0} MB resident.",
+        resting.0, resting.1
+    );
+
+    println!("Warming up: registering {CUSTOMERS} customers …");
+    let mut load = Load::new(&stack.api_url, &stack.api_key, CONNECTIONS, CUSTOMERS)?;
+    load.one_each(CUSTOMERS)?;
+    stack.postgres.wait_until_final(DRAIN)?;
+
+    println!("One by one: {ONE_BY_ONE} accounts, each when the one before is final …");
+    let one_by_one = stack.postgres.mark()?;
+    for _ in 0..ONE_BY_ONE {
+        load.one_each(1)?;
+        stack.postgres.wait_until_final(DRAIN)?;
+    }
+    let (median, p99) = stack.postgres.create_to_final_ms(one_by_one)?;
+
+    println!(
+        "pgbench: single-row commits, {CONNECTIONS} clients, {} s …",
+        PGBENCH.as_secs()
+    );
+    let before = stack.postgres.pgbench(CONNECTIONS, PGBENCH)?;
+    println!(
+        "Load: one bank account a POST, {CONNECTIONS} connections, {} s, worker and gateway running …",
+        LOAD.as_secs()
+    );
+    let began = Instant::now();
+    let accepted = load.run(LOAD)?;
+    println!("Waiting for {} accounts to become final …", accepted.count);
+    stack.postgres.wait_until_final(DRAIN)?;
+    let proven_in = began.elapsed();
+    println!("pgbench again …");
+    let after = stack.postgres.pgbench(CONNECTIONS, PGBENCH)?;
+
+    let unproven = stack.postgres.not_active()?;
+    ensure!(unproven == 0, "{unproven} accounts did not become ACTIVE");
+    let pgbench = f64::midpoint(before, after);
+    let accept = accepted.per_second();
+    let proven = accepted.count_f64() / proven_in.as_secs_f64();
+    let loaded = (resident(stack.api_pid)?, resident(stack.worker_pid)?);
+
+    println!();
+    println!(
+        "pgbench single-row commits         {pgbench:>9.0} /s   (before {before:.0}, after {after:.0})"
+    );
+    println!(
+        "accepted POSTs                     {accept:>9.0} /s   p50 {:.1} ms, p99 {:.1} ms",
+        accepted.millis(0.5),
+        accepted.millis(0.99)
+    );
+    println!(
+        "accounts proven through Cashfree   {proven:>9.0} /s   {} in {:.1} s, first POST to last outcome",
+        accepted.count,
+        proven_in.as_secs_f64()
+    );
+    println!("create to final, one at a time     {median:>9.1} ms  median, {p99:.1} ms p99");
+    println!(
+        "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
+        resting.0, loaded.0, resting.1, loaded.1
+    );
+    println!();
+    println!(
+        "accept_ratio {:.2}  (target at least 0.80)",
+        accept / pgbench
+    );
+    println!(
+        "e2e_ratio    {:.2}  (target at least 0.25)",
+        proven / pgbench
+    );
+    Ok(())
+}
+
+/// A process's resident memory in MB.
+fn resident(pid: u32) -> Result<f64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes / 1024.0)
+}

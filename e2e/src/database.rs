@@ -1,0 +1,161 @@
+//! A database a test, cloned from a template that `khata-api migrate` made.
+
+use std::time::UNIX_EPOCH;
+
+use anyhow::Context;
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use reqwest::Url;
+use uuid::Uuid;
+
+use crate::process;
+
+/// Of the template's advisory lock: whoever makes or clones it holds it.
+const LOCK: i64 = 0x6b68_6174_6100;
+
+/// A test's own database. It is dropped with its `Database`.
+#[derive(Debug)]
+pub struct Database {
+    admin_url: Url,
+    name: String,
+    /// Where it is, straight and not through any proxy.
+    pub url: Url,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Nullable<Text>)]
+    value: Option<String>,
+}
+
+impl Database {
+    /// A new database with Khata's schema at the server of `KHATA_TEST_DATABASE_URL`.
+    pub(crate) fn create() -> anyhow::Result<Self> {
+        let url = std::env::var("KHATA_TEST_DATABASE_URL").context(
+            "KHATA_TEST_DATABASE_URL is not set: the end-to-end tests need a Postgres of their own; run them through `make test`",
+        )?;
+        let admin_url: Url = url
+            .parse()
+            .context("KHATA_TEST_DATABASE_URL is not a URL")?;
+        let template = template_name()?;
+        let mut admin = PgConnection::establish(admin_url.as_str())
+            .context("cannot reach Postgres at KHATA_TEST_DATABASE_URL")?;
+        sql_query("select pg_advisory_lock($1)")
+            .bind::<BigInt, _>(LOCK)
+            .execute(&mut admin)?;
+        // The lock goes with the connection.
+        make_template(&mut admin, &admin_url, &template)?;
+        let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
+        admin.batch_execute(&format!("create database {name} template {template}"))?;
+        Ok(Self {
+            url: named(&admin_url, &name),
+            admin_url,
+            name,
+        })
+    }
+
+    /// A connection for the test's own questions.
+    pub fn connect(&self) -> anyhow::Result<PgConnection> {
+        Ok(PgConnection::establish(self.url.as_str())?)
+    }
+
+    /// The number that this query answers in its only row and column.
+    pub fn number(&self, query: &str) -> anyhow::Result<i64> {
+        let sql = format!("select ({query})::bigint as value");
+        let row: Number = sql_query(sql)
+            .get_result(&mut self.connect()?)
+            .with_context(|| query.to_owned())?;
+        Ok(row.value)
+    }
+
+    /// The texts that this query answers in its only column; nulls are left out.
+    pub fn texts(&self, query: &str) -> anyhow::Result<Vec<String>> {
+        let sql = format!("select t.value::text as value from ({query}) as t (value)");
+        let rows: Vec<Line> = sql_query(sql)
+            .load(&mut self.connect()?)
+            .with_context(|| query.to_owned())?;
+        Ok(rows.into_iter().filter_map(|row| row.value).collect())
+    }
+
+    /// Changes something behind the services' backs.
+    pub fn execute(&self, statement: &str) -> anyhow::Result<()> {
+        self.connect()?
+            .batch_execute(statement)
+            .with_context(|| statement.to_owned())
+    }
+
+    /// Rows of the tables that *create accounts* writes: customers, accounts, validations.
+    pub fn stored(&self) -> anyhow::Result<[i64; 3]> {
+        Ok([
+            self.number("select count(*) from customers")?,
+            self.number("select count(*) from customer_accounts")?,
+            self.number("select count(*) from validations")?,
+        ])
+    }
+
+    /// Every row of every table as text, a line each, its table's name in front.
+    pub fn dump(&self) -> anyhow::Result<Vec<String>> {
+        let tables = self.texts(
+            "select table_name from information_schema.tables where table_schema = 'public'",
+        )?;
+        let mut lines = Vec::new();
+        for table in tables {
+            let rows = self.texts(&format!("select t::text from \"{table}\" t"))?;
+            lines.extend(rows.into_iter().map(|row| format!("{table}: {row}")));
+        }
+        Ok(lines)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Ok(mut admin) = PgConnection::establish(self.admin_url.as_str()) {
+            let drop = format!("drop database if exists {} with (force)", self.name);
+            let _ = admin.batch_execute(&drop);
+        }
+    }
+}
+
+fn named(url: &Url, database: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(database);
+    url
+}
+
+/// Another build of `khata-api` may migrate to another schema: each has a template of its own.
+fn template_name() -> anyhow::Result<String> {
+    let built = std::fs::metadata(process::path_of("khata-api")?)?;
+    let age = built.modified()?.duration_since(UNIX_EPOCH)?;
+    Ok(format!("khata_e2e_template_{}", age.as_nanos()))
+}
+
+fn make_template(admin: &mut PgConnection, url: &Url, name: &str) -> anyhow::Result<()> {
+    let there: Vec<Line> = sql_query(
+        "select datname::text as value from pg_database where datname like 'khata\\_e2e\\_template\\_%'",
+    )
+    .load(admin)?;
+    for line in there {
+        match line.value {
+            Some(found) if found == name => return Ok(()),
+            Some(older) => admin.batch_execute(&format!("drop database {older} with (force)"))?,
+            None => {}
+        }
+    }
+    // Under another name until it is whole: a run that is interrupted here leaves nothing that looks like one.
+    let raw = format!("khata_e2e_raw_{}", Uuid::new_v4().simple());
+    admin.batch_execute(&format!("create database {raw}"))?;
+    let settings = [(
+        "KHATA_DATABASE_URL".to_owned(),
+        named(url, &raw).to_string(),
+    )];
+    process::run("khata-api", &["migrate"], &settings)?;
+    admin.batch_execute(&format!("alter database {raw} rename to {name}"))?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Black-box tests of Khata: they start the real programs and look at them only from outside, over HTTP, SQL, AMQP, the
+//! trace viewer and the logs. Nothing here may use another crate of the workspace.
+//!
+//! [`World`] is one test's own stack; [`Api`], [`Sandbox`] and [`Traces`] are clients that the demo and the chaos run
+//! use too; [`Proxy`] stands in front of what is to fail.
+
+pub mod client;
+mod database;
+mod deadline;
+mod known;
+mod process;
+mod proxy;
+mod queues;
+mod sandbox;
+mod signals;
+mod traces;
+mod world;
+
+pub use client::{Answer, Api};
+pub use database::Database;
+pub use deadline::{PATIENCE, eventually};
+pub use known::{Known, PUBLISHED};
+pub use process::Process;
+pub use proxy::Proxy;
+pub use queues::Queues;
+pub use sandbox::{Behaviour, Drop, Drops, Sandbox};
+pub use signals::{Signal, send};
+pub use traces::{Reference, Span, Trace, Traces};
+pub use world::{Proxies, Service, Setup, World};
+
+/// Makes HTTP clients possible; may be called any number of times.
+pub fn install_tls() {
+    // Somebody else in the process may have installed it: it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,170 @@
+//! The trace viewer, read through the JSON that its pages are made of.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::Client;
+use serde::Deserialize;
+
+use crate::deadline::eventually;
+
+/// A running trace viewer.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    http: Client,
+    /// `http://127.0.0.1:16686`
+    pub url: String,
+}
+
+/// One trace.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// As it came, to be searched whole.
+    pub json: String,
+    /// Its spans.
+    pub spans: Vec<Span>,
+}
+
+/// One span.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Span {
+    /// 16 hex digits.
+    #[serde(rename = "spanID")]
+    pub id: String,
+    /// Its name.
+    #[serde(rename = "operationName")]
+    pub name: String,
+    /// Parents and links.
+    #[serde(default, deserialize_with = "or_none")]
+    pub references: Vec<Reference>,
+    /// The service it was recorded in.
+    #[serde(default)]
+    pub service: String,
+    #[serde(rename = "processID")]
+    process: String,
+}
+
+/// A span's tie to another.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Reference {
+    /// `CHILD_OF` or `FOLLOWS_FROM`.
+    #[serde(rename = "refType")]
+    pub kind: String,
+    /// The other span's trace.
+    #[serde(rename = "traceID")]
+    pub trace: String,
+    /// The other span.
+    #[serde(rename = "spanID")]
+    pub span: String,
+}
+
+fn or_none<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<Reference>, D::Error> {
+    Option::deserialize(input).map(Option::unwrap_or_default)
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    data: Vec<Page>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    spans: Vec<Span>,
+    processes: HashMap<String, Process>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    #[serde(rename = "serviceName")]
+    service_name: String,
+}
+
+impl Span {
+    /// The span it is a child of.
+    pub fn parent(&self) -> Option<&str> {
+        let mut parents = self.references.iter().filter(|r| r.kind == "CHILD_OF");
+        parents.next().map(|reference| reference.span.as_str())
+    }
+}
+
+impl Trace {
+    /// The spans whose name starts so.
+    pub fn named(&self, start: &str) -> Vec<&Span> {
+        self.spans
+            .iter()
+            .filter(|span| span.name.starts_with(start))
+            .collect()
+    }
+
+    /// The names from a span up to the trace's root, the span's own first.
+    pub fn path_up(&self, span: &Span) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut next = self.spans.iter().find(|s| s.id == span.id);
+        while let Some(span) = next {
+            names.push(span.name.as_str());
+            next = span
+                .parent()
+                .and_then(|id| self.spans.iter().find(|s| s.id == id));
+        }
+        names
+    }
+}
+
+impl Traces {
+    /// The viewer at this address.
+    pub fn new(url: &str) -> Self {
+        crate::install_tls();
+        Self {
+            http: Client::new(),
+            url: url.to_owned(),
+        }
+    }
+
+    /// The page that shows a trace.
+    pub fn page(&self, trace_id: &str) -> String {
+        format!("{}/trace/{trace_id}", self.url)
+    }
+
+    /// The trace as far as it has arrived; `None` if nothing of it has.
+    pub async fn get(&self, trace_id: &str) -> anyhow::Result<Option<Trace>> {
+        let url = format!("{}/api/traces/{trace_id}", self.url);
+        let response = self.http.get(url).send().await?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let json = response.error_for_status()?.text().await?;
+        let batch: Batch =
+            serde_json::from_str(&json).context("a trace that is not as Jaeger has it")?;
+        let mut spans = Vec::new();
+        for page in batch.data {
+            for mut span in page.spans {
+                if let Some(process) = page.processes.get(&span.process) {
+                    span.service.clone_from(&process.service_name);
+                }
+                spans.push(span);
+            }
+        }
+        Ok(Some(Trace { json, spans }))
+    }
+
+    /// Waits until the trace is there and complete in the eyes of `enough`.
+    pub async fn wait_for(
+        &self,
+        trace_id: &str,
+        patience: Duration,
+        enough: impl Fn(&Trace) -> bool,
+    ) -> anyhow::Result<Trace> {
+        eventually(patience, &format!("trace {trace_id}"), async || {
+            let Some(trace) = self.get(trace_id).await? else {
+                anyhow::bail!("the viewer does not have it");
+            };
+            if enough(&trace) {
+                return Ok(Some(trace));
+            }
+            let names: Vec<_> = trace.spans.iter().map(|span| span.name.as_str()).collect();
+            anyhow::bail!("it has only {names:?}")
+        })
+        .await
+    }
+}

@@ -1,0 +1,496 @@
+//! One test's own stack: a database, queues, keys, a merchant, and the real programs around them. Everything is taken
+//! down again when it is dropped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::client::Api;
+use crate::database::Database;
+use crate::deadline::{PATIENCE, eventually};
+use crate::process::{self, Process};
+use crate::proxy::Proxy;
+use crate::queues::Queues;
+use crate::sandbox::Sandbox;
+use crate::traces::Traces;
+
+const MERCHANT: &str = "e2e";
+const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Processes of `khata-api`.
+    pub apis: usize,
+    /// Processes of `khata-worker`.
+    pub workers: usize,
+    /// Whether there is a trace viewer, and the services send their spans to it.
+    pub traces: bool,
+    /// Whether proxies stand in front of Postgres, RabbitMQ and the gateway.
+    pub proxies: bool,
+    /// `KHATA_LOG`
+    pub log: &'static str,
+    /// Longest gateway call, in milliseconds.
+    pub call_timeout_ms: u64,
+    /// More settings for the workers.
+    pub worker_settings: &'static [(&'static str, &'static str)],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            apis: 1,
+            workers: 1,
+            traces: false,
+            proxies: false,
+            log: "info",
+            call_timeout_ms: 3_000,
+            worker_settings: &[],
+        }
+    }
+}
+
+/// A running service and where it listens.
+#[derive(Debug)]
+pub struct Service {
+    /// The process.
+    pub process: Process,
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
+}
+
+/// The proxies of a world.
+#[derive(Debug)]
+pub struct Proxies {
+    /// Between the services and Postgres.
+    pub postgres: Proxy,
+    /// Between the services and RabbitMQ.
+    pub broker: Proxy,
+    /// Between the workers and the gateway sandbox.
+    pub gateway: Proxy,
+}
+
+/// A test's own stack.
+// Fields are dropped in this order: first who uses, then what is used.
+#[derive(Debug)]
+pub struct World {
+    /// Running `khata-api` processes.
+    pub apis: Vec<Service>,
+    /// Running `khata-worker` processes.
+    pub workers: Vec<Service>,
+    programs: Vec<Process>,
+    proxies: Option<Proxies>,
+    /// The merchant's client at the first `khata-api`.
+    pub api: Api,
+    /// The gateway sandbox.
+    pub sandbox: Sandbox,
+    traces: Option<Traces>,
+    /// The test's own queues.
+    pub queues: Queues,
+    /// The test's own database.
+    pub database: Database,
+    folder: PathBuf,
+    services: Vec<(String, String)>,
+    worker_settings: Vec<(String, String)>,
+    started: u32,
+}
+
+impl World {
+    /// Starts a stack and waits until it is ready.
+    pub async fn start(setup: Setup) -> anyhow::Result<Self> {
+        crate::install_tls();
+        let amqp: Url = std::env::var("KHATA_TEST_AMQP_URL")
+            .context("KHATA_TEST_AMQP_URL is not set: the end-to-end tests need a RabbitMQ of their own; run them through `make test`")?
+            .parse()
+            .context("KHATA_TEST_AMQP_URL is not a URL")?;
+        let database = Database::create()?;
+        let folder = make_folder()?;
+        eprintln!("the logs of this test are in {}", folder.display());
+        let prefix = format!("e2e_{}", uuid::Uuid::new_v4().simple());
+        let queues = Queues::new(amqp.as_str(), &prefix);
+
+        let (sandbox_program, sandbox) = start_sandbox(&folder).await?;
+        let mut programs = vec![sandbox_program];
+        let mut services = settings(&[
+            (
+                "KHATA_KEYRING_FILE",
+                &folder.join("keyring.json").to_string_lossy(),
+            ),
+            ("KHATA_SANDBOX_MODE", "true"),
+            ("KHATA_QUEUE_PREFIX", &prefix),
+            ("KHATA_LOG", setup.log),
+            ("KHATA_TRACES_PER_SECOND", "100000"),
+        ]);
+        let traces = if setup.traces {
+            let (program, traces, otlp) = start_traces(&folder).await?;
+            programs.push(program);
+            services.extend(settings(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp)]));
+            Some(traces)
+        } else {
+            None
+        };
+        let proxies = if setup.proxies {
+            Some(Proxies {
+                postgres: in_front_of(&database.url)?,
+                broker: in_front_of(&amqp)?,
+                gateway: in_front_of(&sandbox.url.parse()?)?,
+            })
+        } else {
+            None
+        };
+        let through = |url: &Url, proxy: Option<&Proxy>| -> anyhow::Result<String> {
+            let mut url = url.clone();
+            if let Some(proxy) = proxy {
+                url.set_port(Some(proxy.port()))
+                    .ok()
+                    .context("a URL without a port")?;
+            }
+            Ok(url.to_string())
+        };
+        let gateway = through(
+            &sandbox.cashfree().parse()?,
+            proxies.as_ref().map(|p| &p.gateway),
+        )?;
+        let key = make_merchant(
+            &folder,
+            &services,
+            &database,
+            &gateway,
+            setup.call_timeout_ms,
+        )?;
+        let postgres = through(&database.url, proxies.as_ref().map(|p| &p.postgres))?;
+        let broker = through(&amqp, proxies.as_ref().map(|p| &p.broker))?;
+        services.extend(settings(&[
+            ("KHATA_DATABASE_URL", &postgres),
+            ("KHATA_AMQP_URL", &broker),
+        ]));
+
+        let mut world = Self {
+            apis: Vec::new(),
+            workers: Vec::new(),
+            programs,
+            proxies,
+            api: Api::new("http://127.0.0.1:1", &key)?,
+            sandbox,
+            traces,
+            queues,
+            database,
+            folder,
+            services,
+            worker_settings: settings(setup.worker_settings),
+            started: 0,
+        };
+        for _ in 0..setup.apis {
+            world.start_api().await?;
+        }
+        for _ in 0..setup.workers {
+            world.start_worker().await?;
+        }
+        for service in world.apis.iter().chain(&world.workers) {
+            world.wait_until_ready(&service.url).await?;
+        }
+        Ok(world)
+    }
+
+    /// Starts one more `khata-api`; returns when it is bound.
+    pub async fn start_api(&mut self) -> anyhow::Result<&Service> {
+        let service = self
+            .start_service("khata-api", &["serve"], "KHATA_LISTEN", &[])
+            .await?;
+        if self.apis.is_empty() {
+            self.api.url.clone_from(&service.url);
+        }
+        self.apis.push(service);
+        self.apis.last().context("just pushed")
+    }
+
+    /// Starts one more `khata-worker`; returns when it is bound.
+    pub async fn start_worker(&mut self) -> anyhow::Result<&Service> {
+        let own = self.worker_settings.clone();
+        let service = self
+            .start_service("khata-worker", &[], "KHATA_WORKER_LISTEN", &own)
+            .await?;
+        self.workers.push(service);
+        self.workers.last().context("just pushed")
+    }
+
+    async fn start_service(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        listen: &str,
+        own: &[(String, String)],
+    ) -> anyhow::Result<Service> {
+        self.started += 1;
+        let stem = self.folder.join(format!("{program}-{}", self.started));
+        let port_file = stem.with_extension("port");
+        let mut all = self.services.clone();
+        all.extend(settings(&[
+            (listen, "127.0.0.1:0"),
+            ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
+        ]));
+        all.extend_from_slice(own);
+        let mut process = Process::start(program, arguments, &all, &stem.with_extension("log"))?;
+        let port = process.port(&port_file).await?;
+        Ok(Service {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        })
+    }
+
+    /// Waits until a service says that it is ready.
+    pub async fn wait_until_ready(&self, url: &str) -> anyhow::Result<()> {
+        let service = Api::new(url, "")?;
+        eventually(PATIENCE, &format!("{url} being ready"), async || {
+            let answer = service.look("/health/ready").await?;
+            anyhow::Ok(answer.expect_status(200).map(|_| Some(()))?)
+        })
+        .await
+    }
+
+    /// The merchant's client at the `khata-api` with this place in `apis`.
+    pub fn api_at(&self, index: usize) -> Api {
+        self.api.at(&self.apis[index].url)
+    }
+
+    /// The proxies, in a world that was set up with them.
+    pub fn proxies(&self) -> anyhow::Result<&Proxies> {
+        self.proxies
+            .as_ref()
+            .context("this world was set up without proxies")
+    }
+
+    /// The trace viewer, in a world that was set up with one.
+    pub fn traces(&self) -> anyhow::Result<&Traces> {
+        self.traces
+            .as_ref()
+            .context("this world was set up without traces")
+    }
+
+    /// A key of this merchant, which is made if it is new; in sandbox mode it has a DUMMY gateway account.
+    pub fn issue_key(&self, merchant: &str) -> anyhow::Result<String> {
+        let own = self.admin_settings();
+        admin_json(
+            &own,
+            &["merchant", "create", "--name", merchant, "--if-absent"],
+        )?;
+        issue_key(&own, merchant)
+    }
+
+    fn admin_settings(&self) -> Vec<(String, String)> {
+        let mut own = self.services.clone();
+        own.extend(settings(&[(
+            "KHATA_DATABASE_URL",
+            self.database.url.as_str(),
+        )]));
+        own
+    }
+
+    /// What all services have said so far, also those that were killed.
+    pub fn logs(&self) -> anyhow::Result<String> {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let is_service = name.starts_with("khata-api-") || name.starts_with("khata-worker-");
+            if is_service && path.extension().is_some_and(|extension| extension == "log") {
+                all.push_str(&std::fs::read_to_string(&path)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Waits until no account is left with one of these statuses.
+    pub async fn wait_until_none_is(
+        &self,
+        statuses: &[&str],
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        let list = statuses.join("', '");
+        let query = format!("select count(*) from customer_accounts where status in ('{list}')");
+        let what = format!("no account being {}", statuses.join(" or "));
+        eventually(patience, &what, async || {
+            match self.database.number(&query)? {
+                0 => Ok(Some(())),
+                left => bail!("{left} are"),
+            }
+        })
+        .await
+    }
+
+    /// Accounts with this status.
+    pub fn count(&self, status: &str) -> anyhow::Result<i64> {
+        self.database.number(&format!(
+            "select count(*) from customer_accounts where status = '{status}'"
+        ))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.apis.clear();
+        self.workers.clear();
+        self.programs.clear();
+        self.queues.remove();
+    }
+}
+
+fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn in_front_of(url: &Url) -> anyhow::Result<Proxy> {
+    let addresses = url.socket_addrs(|| None)?;
+    Proxy::start(*addresses.first().context("a URL without an address")?)
+}
+
+/// A folder for keys and logs under `target/tmp/e2e`; it stays until the next run, for people to look at.
+fn make_folder() -> anyhow::Result<PathBuf> {
+    static SWEPT: Once = Once::new();
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let program = process::path_of("khata-api")?;
+    let target = program
+        .ancestors()
+        .nth(2)
+        .context("a program without a folder")?;
+    let all = target.join("tmp").join("e2e");
+    let own = std::process::id();
+    SWEPT.call_once(|| sweep(&all));
+    let folder = all.join(format!("{own}-{:02}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Removes what tests left that do not run any more.
+fn sweep(all: &Path) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.split('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(pid).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+async fn start_sandbox(folder: &Path) -> anyhow::Result<(Process, Sandbox)> {
+    let port_file = folder.join("khata-sandbox.port");
+    let own = settings(&[
+        ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
+        ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
+        (
+            "KHATA_SANDBOX_LEDGER",
+            &folder.join("ledger").to_string_lossy(),
+        ),
+    ]);
+    let mut process = Process::start(
+        "khata-sandbox",
+        &[],
+        &own,
+        &folder.join("khata-sandbox.log"),
+    )?;
+    let port = process.port(&port_file).await?;
+    Ok((process, Sandbox::new(&format!("http://127.0.0.1:{port}"))))
+}
+
+/// The viewer and the address that spans are sent to, both read from its first line.
+async fn start_traces(folder: &Path) -> anyhow::Result<(Process, Traces, String)> {
+    let own = settings(&[
+        ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
+        ("KHATA_TRACES_OTLP_LISTEN", "127.0.0.1:0"),
+    ]);
+    let mut process = Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
+    let (url, otlp) = process
+        .said(|log| {
+            let line = log.lines().find(|line| line.starts_with("traces on "))?;
+            let (url, otlp) = line
+                .strip_prefix("traces on ")?
+                .split_once(", spans by OTLP on ")?;
+            Some((url.to_owned(), format!("http://{otlp}")))
+        })
+        .await?;
+    Ok((process, Traces::new(&url), otlp))
+}
+
+/// The keyring, the merchant with its gateway accounts, and its key.
+fn make_merchant(
+    folder: &Path,
+    services: &[(String, String)],
+    database: &Database,
+    gateway: &str,
+    call_timeout_ms: u64,
+) -> anyhow::Result<String> {
+    let mut own = services.to_vec();
+    own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
+    let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
+    write_private(&folder.join("keyring.json"), &keyring)?;
+    admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
+    let credentials = folder.join("cashfree.json");
+    write_private(&credentials, CREDENTIALS)?;
+    let gateway_settings =
+        format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{call_timeout_ms}}}"#);
+    let add = [
+        "gateway",
+        "add",
+        "--merchant",
+        MERCHANT,
+        "--gateway",
+        "CASHFREE",
+        "--reference-id",
+        "cashfree_e2e",
+        "--priority",
+        "1",
+        "--base-url",
+        gateway,
+        "--credentials-file",
+        &credentials.to_string_lossy(),
+        "--settings",
+        &gateway_settings,
+    ];
+    admin_json(&own, &add)?;
+    issue_key(&own, MERCHANT)
+}
+
+fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {
+    let issued = admin_json(own, &["key", "issue", "--merchant", merchant])?;
+    let key = issued["key"]
+        .as_str()
+        .context("khata-api key issue answered without a key")?;
+    Ok(key.to_owned())
+}
+
+fn admin_json(own: &[(String, String)], arguments: &[&str]) -> anyhow::Result<Value> {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    let printed = process::run("khata-api", &arguments, own)?;
+    serde_json::from_str(&printed).with_context(|| {
+        format!(
+            "khata-api {} did not print JSON: {printed}",
+            arguments.join(" ")
+        )
+    })
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}

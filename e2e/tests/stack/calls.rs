@@ -1,0 +1,44 @@
+//! What tests send, and how they read what comes back.
+
+use khata_e2e::client::text;
+use serde_json::{Value, json};
+
+/// The form of one bank account.
+pub(crate) fn bank<'a>(account_number: &'a str, ifsc: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("account_number", account_number), ("ifsc", ifsc)]
+}
+
+/// The same with its holder's name.
+pub(crate) fn named<'a>(
+    account_number: &'a str,
+    ifsc: &'a str,
+    name: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let mut form = bank(account_number, ifsc);
+    form.push(("beneficiary_name", name));
+    form
+}
+
+/// Proof of the payee's consent, as form fields.
+pub(crate) const CONSENT: [(&str, &str); 3] = [
+    ("consent.obtained", "true"),
+    ("consent.purpose", "payout"),
+    ("consent.timestamp", "2025-10-27T09:24:36Z"),
+];
+
+/// A JSON body of bank accounts with these numbers, all at one branch of no published bank.
+pub(crate) fn banks(numbers: impl IntoIterator<Item = String>) -> Value {
+    let items: Vec<Value> = numbers
+        .into_iter()
+        .map(|number| json!({"account_number": number, "ifsc": "AABF0008032", "beneficiary_name": "Asha Rao"}))
+        .collect();
+    json!({ "bank_account_details": items })
+}
+
+/// The ids of accounts, in order.
+pub(crate) fn ids(accounts: &[Value]) -> Vec<String> {
+    accounts
+        .iter()
+        .map(|account| text(account, "/id").to_owned())
+        .collect()
+}
