@@ -11,7 +11,7 @@ use khata_shared::batch::Lane;
 use khata_shared::broker::Ringer;
 use khata_shared::config::write_port_file;
 use khata_shared::crypto::Keyring;
-use khata_shared::shutdown::Shutdown;
+use khata_shared::shutdown::{self, Shutdown};
 use khata_shared::store;
 use tracing::info;
 
@@ -26,6 +26,8 @@ use crate::{accounts, health};
 const CONNECTIONS: u32 = 6;
 /// How long a create may wait for its commit: with the rest of the call it is answered within 3 s.
 const COMMIT_PATIENCE: Duration = Duration::from_millis(2_500);
+/// How long the last commits may take; whoever waits for them has given up before.
+const LAST_COMMITS: Duration = Duration::from_secs(3);
 /// How long the last rings may take.
 const LAST_RINGS: Duration = Duration::from_secs(5);
 
@@ -99,9 +101,7 @@ impl Application {
         });
         self.server.await?;
         // With the server went the last handles on the lane and the bell: both end once they have done what they have.
-        tokio::task::spawn_blocking(move || self.lane_thread.join())
-            .await?
-            .ok();
+        shutdown::join(self.lane_thread, LAST_COMMITS).await;
         let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
         info!("stopped");
         Ok(())

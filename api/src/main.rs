@@ -28,19 +28,15 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
-    let telemetry = telemetry::start(&settings.telemetry, "khata-api")?;
-    let (trigger, shutdown) = shutdown::channel();
-    tokio::spawn(async move {
-        let _ = shutdown::signalled().await;
-        trigger.raise();
-    });
-    let result = Application::build(settings)?
-        .run_until_stopped(shutdown)
-        .await;
-    telemetry.shut_down();
-    result
+fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
+    shutdown::run_service(async |shutdown| {
+        let telemetry = telemetry::start(&settings.telemetry, "khata-api")?;
+        let result = Application::build(settings)?
+            .run_until_stopped(shutdown)
+            .await;
+        telemetry.shut_down();
+        result
+    })
 }
 
 fn migrate(database_url: &str) -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ pub use queues::Queues;
 pub use sandbox::{Behaviour, Drop, Drops, Sandbox};
 pub use signals::{Signal, send};
 pub use traces::{Reference, Span, Trace, Traces};
-pub use world::{Proxies, Service, Setup, World};
+pub use world::{GatewayAccount, Proxies, Service, Setup, World};
 
 /// Makes HTTP clients possible; may be called any number of times.
 pub fn install_tls() {

@@ -86,7 +86,8 @@ impl Queues {
         Ok(())
     }
 
-    async fn delete(&self) -> anyhow::Result<()> {
+    /// Deletes both queues with all that is in them.
+    pub async fn delete(&self) -> anyhow::Result<()> {
         let (connection, channel) = self.open().await?;
         for queue in [self.validations(), self.dead_letters()] {
             let _ = channel

@@ -11,6 +11,10 @@ pub enum Signal {
     Term,
     /// Gone at once.
     Kill,
+    /// Frozen where it is.
+    Stop,
+    /// On again.
+    Continue,
 }
 
 /// Sends the signal to the process with this id; fails if there is none.
@@ -18,6 +22,8 @@ pub fn send(signal: Signal, pid: u32) -> anyhow::Result<()> {
     let name = match signal {
         Signal::Term => "TERM",
         Signal::Kill => "KILL",
+        Signal::Stop => "STOP",
+        Signal::Continue => "CONT",
     };
     // The shell's own: a machine need not have a program of that name.
     let status = Command::new("sh")

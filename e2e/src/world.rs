@@ -55,6 +55,33 @@ impl Default for Setup {
     }
 }
 
+/// The merchant's account at Cashfree, as ops would set it up; the default is the one that every world has.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayAccount<'a> {
+    /// The merchant's name for it.
+    pub reference_id: &'a str,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Where it is.
+    pub base_url: &'a str,
+    /// JSON.
+    pub credentials: &'a str,
+    /// Longest call, in milliseconds.
+    pub call_timeout_ms: u64,
+}
+
+impl Default for GatewayAccount<'_> {
+    fn default() -> Self {
+        Self {
+            reference_id: "cashfree_e2e",
+            priority: 1,
+            base_url: "",
+            credentials: CREDENTIALS,
+            call_timeout_ms: 3_000,
+        }
+    }
+}
+
 /// A running service and where it listens.
 #[derive(Debug)]
 pub struct Service {
@@ -282,6 +309,12 @@ impl World {
         issue_key(&own, merchant)
     }
 
+    /// Sets up one more of the merchant's accounts at Cashfree, or changes the one with this reference. The services
+    /// see it within five seconds.
+    pub fn set_gateway_account(&self, account: &GatewayAccount<'_>) -> anyhow::Result<()> {
+        add_gateway(&self.folder, &self.admin_settings(), account)
+    }
+
     fn admin_settings(&self) -> Vec<(String, String)> {
         let mut own = self.services.clone();
         own.extend(settings(&[(
@@ -436,30 +469,38 @@ fn make_merchant(
     let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
     write_private(&folder.join("keyring.json"), &keyring)?;
     admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
-    let credentials = folder.join("cashfree.json");
-    write_private(&credentials, CREDENTIALS)?;
-    let gateway_settings =
-        format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{call_timeout_ms}}}"#);
-    let add = [
-        "gateway",
-        "add",
-        "--merchant",
-        MERCHANT,
-        "--gateway",
-        "CASHFREE",
-        "--reference-id",
-        "cashfree_e2e",
-        "--priority",
-        "1",
-        "--base-url",
-        gateway,
-        "--credentials-file",
-        &credentials.to_string_lossy(),
-        "--settings",
-        &gateway_settings,
-    ];
-    admin_json(&own, &add)?;
+    let account = GatewayAccount {
+        base_url: gateway,
+        call_timeout_ms,
+        ..GatewayAccount::default()
+    };
+    add_gateway(folder, &own, &account)?;
     issue_key(&own, MERCHANT)
+}
+
+fn add_gateway(
+    folder: &Path,
+    own: &[(String, String)],
+    account: &GatewayAccount<'_>,
+) -> anyhow::Result<()> {
+    let credentials = folder.join("cashfree.json");
+    write_private(&credentials, account.credentials)?;
+    let timeout = account.call_timeout_ms;
+    let polling = format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{timeout}}}"#);
+    let (credentials, priority) = (credentials.to_string_lossy(), account.priority.to_string());
+    let mut arguments = vec!["gateway", "add", "--if-absent"];
+    for (flag, value) in [
+        ("--merchant", MERCHANT),
+        ("--gateway", "CASHFREE"),
+        ("--reference-id", account.reference_id),
+        ("--priority", &priority),
+        ("--base-url", account.base_url),
+        ("--credentials-file", &credentials),
+        ("--settings", &polling),
+    ] {
+        arguments.extend([flag, value]);
+    }
+    admin_json(own, &arguments).map(drop)
 }
 
 fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {

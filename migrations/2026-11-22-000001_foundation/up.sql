@@ -101,7 +101,7 @@ create table validations (
     -- DUE: to be worked on now. LEASED: a worker is on it. WAITING: to be worked on at due_at. COMPLETED: final.
     state text not null check (state in ('DUE', 'LEASED', 'WAITING', 'COMPLETED')),
     -- When the scheduler must look at this row, unless a worker was woken before: DUE, the ring was lost, ring
-    -- again; WAITING, make it DUE and ring. A LEASED row waits for leased_until instead.
+    -- again; WAITING, make it DUE and ring; LEASED, rescue it if leased_until has passed too.
     due_at timestamptz not null,
     deadline_at timestamptz not null,
     lease_token uuid,

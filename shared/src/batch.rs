@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, QueryResult, RunQueryDsl};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,10 @@ use crate::store::{Pool, PooledConnection};
 pub const MAX_BATCH: usize = 256;
 /// Requests that may wait for a lane before callers are made to wait outside.
 const QUEUE: usize = 4 * MAX_BATCH;
+
+/// A lane's statements are prepared once and reach every row by its key. A plan made while a table was empty or its
+/// statistics were old must not read it from end to end a thousand times a second.
+const BY_KEY: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
 
 /// What a lane does with a batch.
 pub trait Commit: Send + 'static {
@@ -50,6 +54,33 @@ pub enum BatchError {
     /// The database refused this request: a bug of ours, as input is checked before.
     #[error("the database refused the request: {0}")]
     Rejected(DieselError),
+}
+
+/// Why a batch was not committed.
+enum Broken {
+    /// Somebody in it waits no longer.
+    GivenUp,
+    /// The database refused what it says.
+    Rejected(DieselError),
+    /// The database is away, or refused for reasons of its own.
+    Unavailable,
+}
+
+/// Who waits for an answer, and how long.
+struct Caller<A> {
+    until: Instant,
+    answer: oneshot::Sender<Result<A, BatchError>>,
+}
+
+impl<A> Caller<A> {
+    fn waits(&self, now: Instant) -> bool {
+        self.until > now && !self.answer.is_closed()
+    }
+
+    fn tell(self, answer: Result<A, BatchError>) {
+        // Nobody may be listening any more.
+        let _ = self.answer.send(answer);
+    }
 }
 
 struct Waiting<C: Commit> {
@@ -165,110 +196,153 @@ impl<C: Commit> Worker<C> {
     }
 
     fn serve(&mut self, batch: Vec<Waiting<C>>) {
-        if batch.is_empty() {
-            return;
-        }
-        let (requests, waiting): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|w| (w.request, w.answer)).unzip();
-        let mut answers = Vec::with_capacity(requests.len());
-        self.commit(&requests, &mut answers);
-        for (caller, answer) in waiting.into_iter().zip(answers) {
-            let _ = caller.send(answer);
-        }
+        let (requests, callers) = batch
+            .into_iter()
+            .map(|w| {
+                (
+                    w.request,
+                    Caller {
+                        until: w.until,
+                        answer: w.answer,
+                    },
+                )
+            })
+            .unzip();
+        self.commit(requests, callers);
     }
 
     /// Commits the requests in one transaction, or halves them until those that break it stand alone.
-    fn commit(
-        &mut self,
-        requests: &[C::Request],
-        answers: &mut Vec<Result<C::Answer, BatchError>>,
-    ) {
-        match self.attempt(requests) {
-            Ok(all) if all.len() == requests.len() => answers.extend(all.into_iter().map(Ok)),
-            Ok(_) => {
-                tracing::error!(
-                    "a lane's work answered another number of requests than it was given"
-                );
-                answers.extend(requests.iter().map(|_| Err(BatchError::Unavailable)));
+    fn commit(&mut self, mut requests: Vec<C::Request>, mut callers: Vec<Caller<C::Answer>>) {
+        if requests.is_empty() {
+            return;
+        }
+        match self.attempt(&requests, &callers) {
+            Ok(answers) => callers
+                .into_iter()
+                .zip(answers)
+                .for_each(|(caller, answer)| caller.tell(Ok(answer))),
+            Err(Broken::GivenUp) => {
+                // Told that nothing was stored; so nothing is. The others are committed without them.
+                let now = Instant::now();
+                let (requests, callers) = requests
+                    .into_iter()
+                    .zip(callers)
+                    .filter(|(_, caller)| caller.waits(now))
+                    .unzip();
+                self.commit(requests, callers);
             }
-            Err(BatchError::Rejected(error)) if requests.len() == 1 => {
-                answers.push(Err(BatchError::Rejected(error)))
+            Err(Broken::Rejected(error)) => {
+                if let Some(caller) = callers.pop_if(|_| requests.len() == 1) {
+                    tracing::warn!(%error, "request not committed");
+                    let told = if is_for_good(&error) {
+                        BatchError::Rejected(error)
+                    } else {
+                        BatchError::Unavailable
+                    };
+                    caller.tell(Err(told));
+                    return;
+                }
+                let half = requests.len() / 2;
+                let (right, right_callers) = (requests.split_off(half), callers.split_off(half));
+                self.commit(requests, callers);
+                self.commit(right, right_callers);
             }
-            Err(BatchError::Rejected(_)) => {
-                let (left, right) = requests.split_at(requests.len() / 2);
-                self.commit(left, answers);
-                self.commit(right, answers);
-            }
-            Err(BatchError::Unavailable) => {
-                answers.extend(requests.iter().map(|_| Err(BatchError::Unavailable)))
+            Err(Broken::Unavailable) => {
+                callers
+                    .into_iter()
+                    .for_each(|caller| caller.tell(Err(BatchError::Unavailable)));
             }
         }
     }
 
-    fn attempt(&mut self, requests: &[C::Request]) -> Result<Vec<C::Answer>, BatchError> {
-        let mut connection = self.begin()?;
-        let result = self
-            .work
-            .commit(&mut connection, requests)
-            .and_then(|answers| {
-                AnsiTransactionManager::commit_transaction(&mut *connection)?;
-                Ok(answers)
-            });
-        match result {
+    fn attempt(
+        &mut self,
+        requests: &[C::Request],
+        callers: &[Caller<C::Answer>],
+    ) -> Result<Vec<C::Answer>, Broken> {
+        let mut connection = self.begin().ok_or(Broken::Unavailable)?;
+        let worked = self.work.commit(&mut connection, requests);
+        let result = match worked {
+            // The server may have been silent for a long time: whoever waits no longer must not be stored.
+            Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => Err(None),
+            Ok(answers) if answers.len() != requests.len() => {
+                tracing::error!(
+                    "a lane's work answered another number of requests than it was given"
+                );
+                Err(Some(DieselError::RollbackTransaction))
+            }
+            Ok(answers) => AnsiTransactionManager::commit_transaction(&mut *connection)
+                .map(|()| answers)
+                .map_err(Some),
+            Err(error) => Err(Some(error)),
+        };
+        let broken = match result {
             Ok(answers) => {
                 self.connection = Some(connection);
-                Ok(answers)
+                return Ok(answers);
             }
-            Err(error) => {
-                let alive = AnsiTransactionManager::rollback_transaction(&mut *connection).is_ok()
-                    && diesel::sql_query("select 1")
-                        .execute(&mut connection)
-                        .is_ok();
-                if alive {
-                    self.connection = Some(connection);
-                }
-                if alive && is_about_the_data(&error) {
-                    Err(BatchError::Rejected(error))
-                } else {
-                    tracing::warn!(error = %error, "batch not committed");
-                    Err(BatchError::Unavailable)
-                }
+            Err(broken) => broken,
+        };
+        let alive = AnsiTransactionManager::rollback_transaction(&mut *connection).is_ok()
+            && diesel::sql_query("select 1")
+                .execute(&mut connection)
+                .is_ok();
+        if alive {
+            self.connection = Some(connection);
+        }
+        match broken {
+            None => Err(Broken::GivenUp),
+            Some(error) if alive && is_about_a_request(&error) => Err(Broken::Rejected(error)),
+            Some(error) => {
+                tracing::warn!(%error, "batch not committed");
+                Err(Broken::Unavailable)
             }
         }
     }
 
     /// An open transaction. A connection that broke while it lay idle is replaced: nothing was sent on it.
-    fn begin(&mut self) -> Result<PooledConnection, BatchError> {
+    fn begin(&mut self) -> Option<PooledConnection> {
         if let Some(mut connection) = self.connection.take()
             && AnsiTransactionManager::begin_transaction(&mut *connection).is_ok()
         {
-            return Ok(connection);
+            return Some(connection);
         }
-        let mut connection = self.pool.get().map_err(|error| {
-            tracing::warn!(error = %error, "no database connection");
-            BatchError::Unavailable
-        })?;
-        AnsiTransactionManager::begin_transaction(&mut *connection).map_err(|error| {
-            tracing::warn!(error = %error, "cannot begin a transaction");
-            BatchError::Unavailable
-        })?;
-        Ok(connection)
+        let mut connection = self
+            .pool
+            .get()
+            .inspect_err(|error| tracing::warn!(%error, "no database connection"))
+            .ok()?;
+        connection
+            .batch_execute(BY_KEY)
+            .and_then(|()| AnsiTransactionManager::begin_transaction(&mut *connection))
+            .inspect_err(|error| tracing::warn!(%error, "cannot begin a transaction"))
+            .ok()?;
+        Some(connection)
     }
 }
 
-/// Whether the same rows would be refused again, so that it is worth finding which. What the server cancelled (a lock
-/// or statement time-out) or a connection lost is nobody's data.
-fn is_about_the_data(error: &DieselError) -> bool {
+/// Whether it is worth finding which request the server refuses: it answered, and the connection stands.
+fn is_about_a_request(error: &DieselError) -> bool {
     match error {
-        DieselError::DatabaseError(kind, info) => match kind {
+        DieselError::DatabaseError(kind, _) => !matches!(
+            kind,
             DatabaseErrorKind::UnableToSendCommand
-            | DatabaseErrorKind::ClosedConnection
-            | DatabaseErrorKind::SerializationFailure
-            | DatabaseErrorKind::ReadOnlyTransaction => false,
-            DatabaseErrorKind::Unknown => !info.message().starts_with("canceling statement"),
-            _ => true,
-        },
+                | DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::ReadOnlyTransaction
+        ),
         DieselError::SerializationError(_) | DieselError::DeserializationError(_) => true,
         _ => false,
     }
+}
+
+/// Whether the same request would be refused for ever. What diesel has no name for (a deadlock, a time-out, a full
+/// disk) may be gone the next time.
+fn is_for_good(error: &DieselError) -> bool {
+    !matches!(
+        error,
+        DieselError::DatabaseError(
+            DatabaseErrorKind::Unknown | DatabaseErrorKind::SerializationFailure,
+            _
+        )
+    )
 }

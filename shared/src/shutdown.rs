@@ -1,5 +1,7 @@
 //! The one signal that says: stop taking, finish what is in hand, go.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 /// Raises the signal. Dropping it raises it too.
@@ -35,8 +37,42 @@ impl Shutdown {
     }
 }
 
+/// Threads of a service's own runtime: both services do their heavy work elsewhere.
+const THREADS: usize = 2;
+/// What still hangs in a blocking thread after this (a query to a silent Postgres) ends with the process.
+const ABANDON: Duration = Duration::from_secs(1);
+
+/// Runs a service to its end on a runtime of its own, with the signal that SIGTERM or SIGINT raises.
+pub fn run_service<T, E>(service: impl AsyncFnOnce(Shutdown) -> Result<T, E>) -> Result<T, E>
+where
+    E: From<std::io::Error>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let (trigger, shutdown) = channel();
+        tokio::spawn(async move {
+            let _ = signalled().await;
+            trigger.raise();
+        });
+        service(shutdown).await
+    });
+    runtime.shutdown_timeout(ABANDON);
+    result
+}
+
+/// Returns once the thread has ended, or after `patience` with a warning.
+pub async fn join(thread: std::thread::JoinHandle<()>, patience: Duration) {
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    if tokio::time::timeout(patience, joined).await.is_err() {
+        tracing::warn!("a thread still waits for the database; it ends with the process");
+    }
+}
+
 /// Returns at SIGTERM or SIGINT.
-pub async fn signalled() -> std::io::Result<()> {
+async fn signalled() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,

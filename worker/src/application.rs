@@ -121,12 +121,11 @@ impl Application {
         info!("stopping: taking nothing more, finishing what is in hand");
         trigger.raise();
         consumer.await.context("the consumer broke")?;
-        scheduler.await.context("the scheduler broke")?;
+        // A look may hang in Postgres; nothing depends on its end.
+        let _ = tokio::time::timeout(COMMIT_PATIENCE, scheduler).await;
         health.stop(true).await;
         health_task.await??;
-        tokio::task::spawn_blocking(move || self.lane_thread.join())
-            .await?
-            .ok();
+        shutdown::join(self.lane_thread, COMMIT_PATIENCE).await;
         info!("stopped");
         Ok(())
     }

@@ -7,18 +7,14 @@ use khata_worker::{Application, Settings};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
-    let telemetry = telemetry::start(&settings.telemetry, "khata-worker")?;
-    let (trigger, shutdown) = shutdown::channel();
-    tokio::spawn(async move {
-        let _ = shutdown::signalled().await;
-        trigger.raise();
-    });
-    let result = Application::build(settings)?
-        .run_until_stopped(shutdown)
-        .await;
-    telemetry.shut_down();
-    result
+    shutdown::run_service(async |shutdown| {
+        let telemetry = telemetry::start(&settings.telemetry, "khata-worker")?;
+        let result = Application::build(settings)?
+            .run_until_stopped(shutdown)
+            .await;
+        telemetry.shut_down();
+        result
+    })
 }

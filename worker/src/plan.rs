@@ -359,3 +359,6 @@ fn nowhere(claimed: &Claimed, now: DateTime<Utc>, why: String) -> Planned {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,11 +93,8 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
             fields.fault("vpa", "cannot stand beside a bank account; use bank_account_details and upi_details for both");
             None
         }
-        (false, true, false) => {
-            let default = fields.optional("bank_code", BankCode::parse);
-            bank(fields, default.as_ref()).map(|account| (vec![account], true))
-        }
-        (false, false, true) => upi(fields).map(|account| (vec![account], true)),
+        (false, true, false) => bank(fields, None).map(|account| (vec![account], true)),
+        (false, false, true) => upi(fields, None).map(|account| (vec![account], true)),
         (false, false, false) => {
             fields.fault("bank_account_details", "name at least one account: bank_account_details, upi_details, or the fields of one account");
             None
@@ -107,32 +104,35 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
 
 fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     let default = fields.optional("bank_code", BankCode::parse);
-    let mut names = Vec::new();
-    let mut accounts = fields.list(BANK, |item| bank(item, default.as_ref()));
-    names.extend((0..accounts.len()).map(|index| format!("{BANK}[{index}]")));
-    let addresses = fields.list(UPI, upi);
-    names.extend((0..addresses.len()).map(|index| format!("{UPI}[{index}]")));
-    accounts.extend(addresses);
-    if accounts.len() > MAX_ACCOUNTS {
-        let name = if fields.has(BANK) { BANK } else { UPI };
+    let (banks, addresses) = (fields.length(BANK), fields.length(UPI));
+    let first = if fields.has(BANK) { BANK } else { UPI };
+    let given = banks.unwrap_or(0) + addresses.unwrap_or(0);
+    if given > MAX_ACCOUNTS {
+        // Nothing of it is read: a fault for each of ten thousand items helps nobody.
         fields.fault(
-            name,
+            first,
             format!("a call may name at most {MAX_ACCOUNTS} accounts"),
         );
-    }
-    if accounts.is_empty() {
-        let name = if fields.has(BANK) { BANK } else { UPI };
-        fields.fault(name, "must name at least one account");
         return None;
     }
-    let mut seen: HashMap<String, usize> = HashMap::with_capacity(accounts.len());
-    for (index, account) in accounts.iter().enumerate() {
-        if let Some(first) = seen.insert(account.details.identity().to_string(), index) {
-            let first = names[first].clone();
-            fields.fault(&names[index], format!("is the same account as {first}"));
+    let mut accounts: Vec<(String, RequestedAccount)> = Vec::with_capacity(given);
+    for (list, read) in [
+        (BANK, bank as fn(&mut Fields<'_>, Option<&BankCode>) -> _),
+        (UPI, upi),
+    ] {
+        accounts.extend(fields.list(list, |item| read(item, default.as_ref())));
+    }
+    // A field that is no list has been told already.
+    if given == 0 && (banks.is_some() || addresses.is_some()) {
+        fields.fault(first, "must name at least one account");
+    }
+    let mut seen: HashMap<String, &str> = HashMap::with_capacity(accounts.len());
+    for (name, account) in &accounts {
+        if let Some(first) = seen.insert(account.details.identity().to_string(), name) {
+            fields.fault(name, format!("is the same account as {first}"));
         }
     }
-    Some(accounts)
+    Some(accounts.into_iter().map(|(_, account)| account).collect())
 }
 
 fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
@@ -151,7 +151,7 @@ fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAc
     Some(RequestedAccount { details, bank_code })
 }
 
-fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
+fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAccount> {
     let details = Details::Upi(item.required("vpa", Vpa::parse)?);
     Some(RequestedAccount {
         details,

@@ -104,12 +104,20 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// The items of a list field, each read by `read`; none where the field is absent.
+    /// How many items a list field has; `None` where it is absent or no list.
+    pub(crate) fn length(&self, name: &str) -> Option<usize> {
+        self.object
+            .get(name)
+            .and_then(Value::as_array)
+            .map(Vec::len)
+    }
+
+    /// The items of a list field, each with its name and read by `read`; none where the field is absent.
     pub(crate) fn list<T>(
         &mut self,
         name: &str,
         mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
-    ) -> Vec<T> {
+    ) -> Vec<(String, T)> {
         let items = match self.object.get(name) {
             None | Some(Value::Null) => return Vec::new(),
             Some(Value::Array(items)) => items,
@@ -120,17 +128,17 @@ impl<'a> Fields<'a> {
         };
         let mut read_items = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
+            let item_name = format!("{}{name}[{index}]", self.prefix);
             let Value::Object(object) = item else {
                 self.fault(&format!("{name}[{index}]"), "must be an object");
                 continue;
             };
-            let prefix = format!("{}{name}[{index}].", self.prefix);
             let mut fields = Fields {
                 object,
-                prefix,
+                prefix: format!("{item_name}."),
                 faults: self.faults,
             };
-            read_items.extend(read(&mut fields));
+            read_items.extend(read(&mut fields).map(|value| (item_name, value)));
         }
         read_items
     }

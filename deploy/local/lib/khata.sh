@@ -69,7 +69,8 @@ sandbox_and_traces_launch() {
         KHATA_SANDBOX_LEDGER="$STATE/sandbox-ledger"
     )
     launch traces '' "$STATE" 0 traces "$PROGRAMS/khata-traces"
-    launch sandbox '' "$STATE" 0 sandbox "$PROGRAMS/khata-sandbox"
+    # It stands in for somebody else's machines: here it takes what Khata leaves.
+    launch sandbox '' "$STATE" 10 sandbox "$PROGRAMS/khata-sandbox"
 }
 
 services_launch() {
@@ -83,7 +84,7 @@ services_launch() {
     launch api '' "$STATE" 0 api "$PROGRAMS/khata-api" serve
     # On one machine both want the same cores, and accepting comes before validating: what is accepted is safe in
     # Postgres and can wait, a merchant's request cannot. In production they are apart, and the worker needs no nice.
-    launch worker '' "$STATE" 5 worker "$PROGRAMS/khata-worker"
+    launch worker '' "$STATE" 15 worker "$PROGRAMS/khata-worker"
 }
 
 sandbox_await() { await sandbox 30 http_ok "${PORTS[sandbox]}" /_sandbox/health; }

@@ -4,3 +4,7 @@
 mod bad_input;
 mod calls;
 mod flow;
+mod gateways;
+mod kills;
+mod outages;
+mod telling;

@@ -9,6 +9,7 @@ use diesel::sql_types::{
 };
 use uuid::Uuid;
 
+use super::statement::statement;
 use crate::domain::ids::CustomerRef;
 use crate::domain::routing::Pin;
 use crate::domain::{AccountId, CustomerId, MerchantId, ValidationId};
@@ -188,7 +189,9 @@ impl ValidationColumns {
 }
 
 /// What [`AccountRow`] is read from; callers add a `where`.
-const SELECT_ACCOUNT: &str = "
+macro_rules! select_account {
+    () => {
+        "
     select a.id, a.customer_id, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.status,
            a.pinned_gateway_id, a.pinned_gateway_reference_id, a.metadata, a.created_at, a.updated_at,
            a.last_validated_at, v.id as validation_id, v.attempts, v.gateway_id, v.gateway_reference_id, v.method,
@@ -196,7 +199,12 @@ const SELECT_ACCOUNT: &str = "
            v.created_at as validation_created_at, v.completed_at
     from customer_accounts a
     join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-    left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id";
+    left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
+    };
+}
+
+/// Rounds of inserting and reading what stood in the way, before a batch is given up.
+const ROUNDS: usize = 3;
 
 /// Stores the accounts of many calls, each with its first validation, in three statements however many they are.
 pub fn create(
@@ -204,43 +212,90 @@ pub fn create(
     calls: &[CreateAccounts],
 ) -> QueryResult<Vec<Created>> {
     let customers = resolve_customers(connection, calls)?;
-    let known: Vec<(&CreateAccounts, CustomerId)> = calls
+    let wanted: Vec<Wanted<'_>> = calls
         .iter()
-        .filter_map(|call| {
-            customers
-                .get(&(call.merchant, &call.customer))
-                .map(|(id, _)| (call, *id))
+        .filter_map(|call| Some((call, customers.get(&(call.merchant, &call.customer))?.0)))
+        .flat_map(|(call, customer)| {
+            call.accounts.iter().map(move |account| Wanted {
+                call,
+                customer,
+                account,
+            })
         })
         .collect();
-    let inserted = insert_accounts(connection, &known)?;
-    let mut standing = standing_accounts(connection, &known, &inserted)?;
-    Ok(calls
+    let mut outcomes: HashMap<AccountId, CreatedAccount> = HashMap::with_capacity(wanted.len());
+    let mut missing = wanted;
+    for _ in 0..ROUNDS {
+        let inserted = insert_accounts(connection, &missing)?;
+        missing.retain(|wanted| !inserted.contains(&wanted.account.id.0));
+        outcomes.extend(
+            inserted
+                .into_iter()
+                .map(|id| (AccountId(id), CreatedAccount::New)),
+        );
+        let standing = standing_accounts(connection, &missing)?;
+        missing.retain(|wanted| match standing.get(&wanted.key()) {
+            Some(row) => {
+                outcomes.insert(
+                    wanted.account.id,
+                    CreatedAccount::Standing(Box::new(row.clone())),
+                );
+                false
+            }
+            // Deleted between the two statements: there is room for it now.
+            None => true,
+        });
+        if missing.is_empty() {
+            return answers(calls, &customers, outcomes);
+        }
+    }
+    Err(diesel::result::Error::RollbackTransaction)
+}
+
+/// The outcomes, call by call.
+fn answers(
+    calls: &[CreateAccounts],
+    customers: &Customers<'_>,
+    mut outcomes: HashMap<AccountId, CreatedAccount>,
+) -> QueryResult<Vec<Created>> {
+    let answer = |call: &CreateAccounts| {
+        let Some((customer, object_reference_id)) = customers.get(&(call.merchant, &call.customer))
+        else {
+            return Some(Created::UnknownCustomer);
+        };
+        let accounts = call
+            .accounts
+            .iter()
+            .map(|account| outcomes.remove(&account.id))
+            .collect::<Option<_>>()?;
+        Some(Created::Accounts {
+            customer: *customer,
+            object_reference_id: object_reference_id.clone(),
+            accounts,
+        })
+    };
+    calls
         .iter()
-        .map(
-            |call| match customers.get(&(call.merchant, &call.customer)) {
-                None => Created::UnknownCustomer,
-                Some((customer, object_reference_id)) => Created::Accounts {
-                    customer: *customer,
-                    object_reference_id: object_reference_id.clone(),
-                    accounts: call
-                        .accounts
-                        .iter()
-                        .filter_map(|account| {
-                            if inserted.contains(&account.id.0) {
-                                return Some(CreatedAccount::New);
-                            }
-                            let row = standing.get_mut(&(
-                                call.merchant,
-                                *customer,
-                                account.fingerprint.to_vec(),
-                            ))?;
-                            Some(CreatedAccount::Standing(Box::new(row.clone())))
-                        })
-                        .collect(),
-                },
-            },
+        .map(answer)
+        .collect::<Option<_>>()
+        .ok_or(diesel::result::Error::NotFound)
+}
+
+/// An account to store, with its call and customer.
+struct Wanted<'a> {
+    call: &'a CreateAccounts,
+    customer: CustomerId,
+    account: &'a NewAccount,
+}
+
+impl Wanted<'_> {
+    fn key(&self) -> (MerchantId, CustomerId, Vec<u8>) {
+        (
+            self.call.merchant,
+            self.customer,
+            self.account.fingerprint.to_vec(),
         )
-        .collect())
+    }
 }
 
 type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
@@ -279,7 +334,7 @@ fn resolve_customers<'a>(
     missing.sort_unstable();
     missing.dedup();
     if !missing.is_empty() {
-        diesel::sql_query(
+        statement(
             "insert into customers (merchant_id, id, object_reference_id)
              select * from unnest($1::uuid[], $2::uuid[], $3::text[])
              on conflict (merchant_id, object_reference_id) do nothing",
@@ -345,7 +400,7 @@ fn select_customers<'a>(
     };
     if !references.is_empty() {
         keep(
-            diesel::sql_query(
+            statement(
                 "select c.merchant_id, c.id, c.object_reference_id
                  from unnest($1::uuid[], $2::text[]) as wanted (merchant_id, reference)
                  join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
@@ -358,7 +413,7 @@ fn select_customers<'a>(
     }
     if !ids.is_empty() {
         keep(
-            diesel::sql_query(
+            statement(
                 "select c.merchant_id, c.id, c.object_reference_id
                  from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
                  join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
@@ -387,29 +442,26 @@ struct IdRow {
 /// Inserts what is not standing and returns the ids of what it inserted.
 fn insert_accounts(
     connection: &mut PgConnection,
-    calls: &[(&CreateAccounts, CustomerId)],
+    wanted: &[Wanted<'_>],
 ) -> QueryResult<HashSet<Uuid>> {
-    let mut rows: Vec<(&CreateAccounts, CustomerId, &NewAccount)> = calls
-        .iter()
-        .flat_map(|(call, customer)| {
-            call.accounts
-                .iter()
-                .map(|account| (*call, *customer, account))
-        })
-        .collect();
-    if rows.is_empty() {
+    if wanted.is_empty() {
         return Ok(HashSet::new());
     }
+    let mut rows: Vec<&Wanted<'_>> = wanted.iter().collect();
     // In one order everywhere: two batches with the same accounts then wait for each other in turn, not in a circle.
-    rows.sort_unstable_by_key(|(call, customer, account)| {
-        (call.merchant, *customer, account.fingerprint)
+    rows.sort_unstable_by_key(|wanted| {
+        (
+            wanted.call.merchant,
+            wanted.customer,
+            wanted.account.fingerprint,
+        )
     });
     macro_rules! column {
         ($row:pat => $value:expr) => {
             rows.iter().map(|$row| $value).collect::<Vec<_>>()
         };
     }
-    let inserted: Vec<IdRow> = diesel::sql_query(
+    let inserted: Vec<IdRow> = statement(
         "with input as (
             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
                 $8::text[], $9::text[], $10::smallint[], $11::text[], $12::text[], $13::text[], $14::text[],
@@ -435,23 +487,23 @@ fn insert_accounts(
          )
          select id from account",
     )
-    .bind::<Array<SqlUuid>, _>(column!((call, _, _) => call.merchant.0))
-    .bind::<Array<SqlUuid>, _>(column!((_, customer, _) => customer.0))
-    .bind::<Array<SqlUuid>, _>(column!((_, _, account) => account.id.0))
-    .bind::<Array<SqlUuid>, _>(column!((_, _, account) => account.validation.0))
-    .bind::<Array<Text>, _>(column!((_, _, account) => account.kind))
-    .bind::<Array<Binary>, _>(column!((_, _, account) => account.sealed_details.as_slice()))
-    .bind::<Array<Binary>, _>(column!((_, _, account) => account.fingerprint.as_slice()))
-    .bind::<Array<Text>, _>(column!((_, _, account) => account.masked.as_str()))
-    .bind::<Array<Nullable<Text>>, _>(column!((_, _, account) => account.bank_code.as_deref()))
-    .bind::<Array<Nullable<SmallInt>>, _>(column!((call, _, _) => call.pin.gateway_id))
-    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.pin.reference_id.as_deref()))
-    .bind::<Array<Text>, _>(column!((call, _, _) => call.metadata.as_str()))
-    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.consent.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.routing_id.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(column!((call, _, _) => call.trace_parent.as_deref()))
-    .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.created_at))
-    .bind::<Array<Timestamptz>, _>(column!((call, _, _) => call.deadline_at))
+    .bind::<Array<SqlUuid>, _>(column!(row => row.call.merchant.0))
+    .bind::<Array<SqlUuid>, _>(column!(row => row.customer.0))
+    .bind::<Array<SqlUuid>, _>(column!(row => row.account.id.0))
+    .bind::<Array<SqlUuid>, _>(column!(row => row.account.validation.0))
+    .bind::<Array<Text>, _>(column!(row => row.account.kind))
+    .bind::<Array<Binary>, _>(column!(row => row.account.sealed_details.as_slice()))
+    .bind::<Array<Binary>, _>(column!(row => row.account.fingerprint.as_slice()))
+    .bind::<Array<Text>, _>(column!(row => row.account.masked.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!(row => row.account.bank_code.as_deref()))
+    .bind::<Array<Nullable<SmallInt>>, _>(column!(row => row.call.pin.gateway_id))
+    .bind::<Array<Nullable<Text>>, _>(column!(row => row.call.pin.reference_id.as_deref()))
+    .bind::<Array<Text>, _>(column!(row => row.call.metadata.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(column!(row => row.call.consent.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(column!(row => row.call.routing_id.as_deref()))
+    .bind::<Array<Nullable<Text>>, _>(column!(row => row.call.trace_parent.as_deref()))
+    .bind::<Array<Timestamptz>, _>(column!(row => row.call.created_at))
+    .bind::<Array<Timestamptz>, _>(column!(row => row.call.deadline_at))
     .bind::<BigInt, _>(RING_GRACE_MS)
     .load(connection)?;
     Ok(inserted.into_iter().map(|row| row.id).collect())
@@ -467,33 +519,34 @@ struct OwnedAccountRow {
     account: AccountRow,
 }
 
-/// The live accounts in whose place nothing was inserted.
+/// The live accounts that stand in the place of these.
 fn standing_accounts(
     connection: &mut PgConnection,
-    calls: &[(&CreateAccounts, CustomerId)],
-    inserted: &HashSet<Uuid>,
+    missing: &[Wanted<'_>],
 ) -> QueryResult<Standing> {
-    let wanted: Vec<(Uuid, Uuid, &[u8])> = calls
+    let wanted: Vec<(Uuid, Uuid, &[u8])> = missing
         .iter()
-        .flat_map(|(call, customer)| {
-            call.accounts
-                .iter()
-                .map(|account| (call.merchant.0, customer.0, account))
+        .map(|row| {
+            (
+                row.call.merchant.0,
+                row.customer.0,
+                row.account.fingerprint.as_slice(),
+            )
         })
-        .filter(|(_, _, account)| !inserted.contains(&account.id.0))
-        .map(|(merchant, customer, account)| (merchant, customer, account.fingerprint.as_slice()))
         .collect();
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!(
+    let sql = concat!(
         "select wanted.merchant_id, found.* from unnest($1::uuid[], $2::uuid[], $3::bytea[])
             as wanted (merchant_id, customer_id, fingerprint)
-         cross join lateral ({SELECT_ACCOUNT}
+         cross join lateral (",
+        select_account!(),
+        "
             where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
               and a.fingerprint = wanted.fingerprint and a.deleted_at is null) as found"
     );
-    let rows: Vec<OwnedAccountRow> = diesel::sql_query(sql)
+    let rows: Vec<OwnedAccountRow> = statement(sql)
         .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0).collect::<Vec<_>>())
         .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.1).collect::<Vec<_>>())
         .bind::<Array<Binary>, _>(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
@@ -521,9 +574,11 @@ pub fn find(
     customer: &CustomerRef,
     account: AccountId,
 ) -> QueryResult<Option<AccountRow>> {
-    let sql =
-        format!("{SELECT_ACCOUNT} where a.merchant_id = $1 and a.id = $2 and a.deleted_at is null");
-    let row: Option<AccountRow> = diesel::sql_query(sql)
+    let sql = concat!(
+        select_account!(),
+        " where a.merchant_id = $1 and a.id = $2 and a.deleted_at is null"
+    );
+    let row: Option<AccountRow> = statement(sql)
         .bind::<SqlUuid, _>(merchant.0)
         .bind::<SqlUuid, _>(account.0)
         .get_result(connection)
@@ -561,18 +616,19 @@ pub fn list(
     let Some((id, _)) = select_customers(connection, &wanted)?.remove(&(merchant, customer)) else {
         return Ok(None);
     };
-    let total: CountRow = diesel::sql_query(
+    let total: CountRow = statement(
         "select count(*) as total from customer_accounts
          where merchant_id = $1 and customer_id = $2 and deleted_at is null",
     )
     .bind::<SqlUuid, _>(merchant.0)
     .bind::<SqlUuid, _>(id.0)
     .get_result(connection)?;
-    let sql = format!(
-        "{SELECT_ACCOUNT} where a.merchant_id = $1 and a.customer_id = $2 and a.deleted_at is null
+    let sql = concat!(
+        select_account!(),
+        " where a.merchant_id = $1 and a.customer_id = $2 and a.deleted_at is null
          order by a.id desc limit $3 offset $4"
     );
-    let accounts = diesel::sql_query(sql)
+    let accounts = statement(sql)
         .bind::<SqlUuid, _>(merchant.0)
         .bind::<SqlUuid, _>(id.0)
         .bind::<BigInt, _>(count)

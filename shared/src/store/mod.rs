@@ -9,6 +9,7 @@ pub mod merchants;
 mod migrate;
 mod pool;
 pub mod schema;
+mod statement;
 pub mod validations;
 
 pub use migrate::{MigrateError, migrate, pending_migrations};

@@ -11,6 +11,7 @@ use diesel::sql_types::{
 };
 use uuid::Uuid;
 
+use super::statement::statement;
 use crate::domain::routing::Pin;
 use crate::domain::validation::{AttemptEnd, AttemptState, Next};
 use crate::domain::{
@@ -112,7 +113,7 @@ pub fn claim(
     token: LeaseToken,
     lease: Duration,
 ) -> QueryResult<Vec<Claimed>> {
-    diesel::sql_query(
+    statement(
         "with mine as (
             select v.merchant_id, v.id
             from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
@@ -201,7 +202,7 @@ pub fn attempts(
     connection: &mut PgConnection,
     keys: &[ValidationKey],
 ) -> QueryResult<HashMap<ValidationKey, Vec<Attempt>>> {
-    let rows: Vec<Attempt> = diesel::sql_query(
+    let rows: Vec<Attempt> = statement(
         "select t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method, t.reference,
             t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at
          from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
@@ -248,7 +249,7 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
     if attempts.is_empty() {
         return Ok(());
     }
-    diesel::sql_query(
+    statement(
         "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
             reference, choice, possible_double_drop, state)
          select *, 'STARTED' from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::smallint[],
@@ -275,16 +276,17 @@ pub fn give_up_attempts(
     if lost.is_empty() {
         return Ok(());
     }
-    diesel::sql_query(
+    statement(
         "update validation_attempts t
-         set state = 'SETTLED', class = 'RETRYABLE', code = $4, settled_at = now()
-         from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as lost (merchant_id, validation_id, number)
-         where t.merchant_id = lost.merchant_id and t.validation_id = lost.validation_id and t.number = lost.number",
+         set state = 'SETTLED', class = 'RETRYABLE', code = lost.code, settled_at = now()
+         from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[]) as lost (merchant_id, validation_id, number, code)
+         where t.merchant_id = lost.merchant_id and t.validation_id = lost.validation_id and t.number = lost.number
+           and t.state <> 'SETTLED'",
     )
     .bind::<Array<SqlUuid>, _>(lost.iter().map(|(key, _)| key.merchant.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(lost.iter().map(|(key, _)| key.id.0).collect::<Vec<_>>())
     .bind::<Array<SmallInt>, _>(lost.iter().map(|(_, number)| *number).collect::<Vec<_>>())
-    .bind::<Text, _>(crate::domain::gateway::ANSWER_LOST)
+    .bind::<Array<Text>, _>(lost.iter().map(|_| crate::domain::gateway::ANSWER_LOST).collect::<Vec<_>>())
     .execute(connection)
     .map(drop)
 }
@@ -369,7 +371,7 @@ pub fn settle(
                 .collect::<Vec<_>>()
         };
     }
-    let rows: Vec<KeyRow> = diesel::sql_query(
+    let rows: Vec<KeyRow> = statement(
         "with input as (
             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::bytea[], $11::smallint[], $12::smallint[], $13::text[], $14::text[],
@@ -393,24 +395,24 @@ pub fn settle(
             from input i
             where v.merchant_id = i.merchant_id and v.id = i.id
               and v.state = 'LEASED' and v.lease_token = i.lease_token
-            returning v.merchant_id, v.id, v.account_id
+            returning v.merchant_id, v.id, v.account_id, v.outcome, i.account_status, i.number, i.attempt_state,
+                i.class, i.code, i.gateway_reference, i.polls, i.latency_ms
          ), attempt as (
             update validation_attempts t
-            set state = i.attempt_state, class = coalesce(i.class, t.class), code = i.code,
-                gateway_reference = coalesce(i.gateway_reference, t.gateway_reference), polls = i.polls,
-                latency_ms = i.latency_ms, settled_at = case when i.attempt_state = 'SETTLED' then now() end
-            from input i join settled s on s.merchant_id = i.merchant_id and s.id = i.id
-            where i.number is not null
-              and t.merchant_id = i.merchant_id and t.validation_id = i.id and t.number = i.number
+            set state = s.attempt_state, class = coalesce(s.class, t.class), code = s.code,
+                gateway_reference = coalesce(s.gateway_reference, t.gateway_reference), polls = s.polls,
+                latency_ms = s.latency_ms, settled_at = case when s.attempt_state = 'SETTLED' then now() end
+            from settled s
+            where t.merchant_id = s.merchant_id and t.validation_id = s.id and t.number = s.number
          ), account as (
             update customer_accounts a
-            set status = i.account_status, updated_at = now(),
-                last_validated_at = case when i.outcome in ('VALID', 'INVALID', 'REVIEW') then now()
+            set status = s.account_status, updated_at = now(),
+                last_validated_at = case when s.outcome in ('VALID', 'INVALID', 'REVIEW') then now()
                                          else a.last_validated_at end
-            from input i join settled s on s.merchant_id = i.merchant_id and s.id = i.id
-            where i.account_status is not null
+            from settled s
+            where s.account_status is not null
               and a.merchant_id = s.merchant_id and a.id = s.account_id and a.validation_id = s.id
-              and a.deleted_at is null and a.status <> i.account_status
+              and a.deleted_at is null and (a.status <> s.account_status or s.outcome is not null)
          )
          select merchant_id, id from settled",
     )
@@ -497,7 +499,7 @@ pub fn take_due(
     hold: bool,
     ring_again: Duration,
 ) -> QueryResult<Vec<DueRow>> {
-    diesel::sql_query(
+    statement(
         "with due as (
             select merchant_id, id, state from validations
             where completed_at is null and due_at <= now()

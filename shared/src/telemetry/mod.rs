@@ -61,6 +61,8 @@ pub fn start(
     let filter = EnvFilter::try_new(&settings.log)?;
     let logs = tracing_subscriber::fmt::layer()
         .event_format(log_format::JsonLines::new(service))
+        // A line names its trace, not its spans' fields: they need not be written down for it.
+        .fmt_fields(tracing_subscriber::fmt::format::debug_fn(|_, _, _| Ok(())))
         .with_writer(std::io::stderr)
         .with_filter(filter);
     let registry = tracing_subscriber::registry().with(logs);

@@ -18,7 +18,10 @@ const VALIDATIONS: &str = "select count(*) from validations";
 fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
     let database = Database::new();
     let mut connection = database.connect();
-    let merchants = [merchant(&mut connection, "one"), merchant(&mut connection, "two")];
+    let merchants = [
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    ];
     let calls: Vec<_> = (0..60)
         .map(|n| {
             let seeds: Vec<String> = (0..n % 7).map(|m| format!("{n}/{m}")).collect();
@@ -32,7 +35,8 @@ fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
         let asked: Vec<_> = call.accounts.iter().map(|account| account.id).collect();
         assert_eq!(ids(call, created), asked, "all of them are new");
         let Created::Accounts {
-            object_reference_id, ..
+            object_reference_id,
+            ..
         } = created
         else {
             panic!("{created:?}")
@@ -42,7 +46,8 @@ fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
         };
         assert_eq!(object_reference_id, reference.expose());
     }
-    let wanted = i64::try_from(calls.iter().map(|call| call.accounts.len()).sum::<usize>()).unwrap();
+    let wanted =
+        i64::try_from(calls.iter().map(|call| call.accounts.len()).sum::<usize>()).unwrap();
     assert_eq!(number(&mut connection, ACCOUNTS), wanted);
     assert_eq!(number(&mut connection, CUSTOMERS), 22);
     let begun = "select count(*) from customer_accounts a join validations v
@@ -66,9 +71,14 @@ fn what_a_call_gives_is_what_is_stored() {
     };
     call.accounts[0].bank_code = Some("JP_HDFC".into());
     create(&mut connection, std::slice::from_ref(&call));
-    let row = find(&mut connection, merchant, &call.customer, call.accounts[0].id)
-        .unwrap()
-        .unwrap();
+    let row = find(
+        &mut connection,
+        merchant,
+        &call.customer,
+        call.accounts[0].id,
+    )
+    .unwrap()
+    .unwrap();
     assert_eq!(row.id(), call.accounts[0].id);
     assert_eq!(row.validation.id(), Some(call.accounts[0].validation));
     assert_eq!(row.object_reference_id, "customer_1122");
@@ -78,7 +88,10 @@ fn what_a_call_gives_is_what_is_stored() {
     assert_eq!(row.pinned_gateway_id, Some(70));
     assert_eq!(row.pinned_gateway_reference_id.as_deref(), Some("main"));
     assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
-    assert_eq!(row.created_at.timestamp_micros(), call.created_at.timestamp_micros());
+    assert_eq!(
+        row.created_at.timestamp_micros(),
+        call.created_at.timestamp_micros()
+    );
     assert_eq!(row.last_validated_at, None);
     assert_eq!(row.validation.attempts, Some(0));
 }
@@ -119,8 +132,14 @@ fn the_same_account_in_two_calls_of_a_batch_is_stored_once() {
         call(merchant, "customer_2233", &["a"]),
     ];
     let created = create(&mut connection, &calls);
-    assert_eq!(ids(&calls[0], &created[0])[0], ids(&calls[1], &created[1])[1]);
-    assert_ne!(ids(&calls[0], &created[0])[0], ids(&calls[2], &created[2])[0]);
+    assert_eq!(
+        ids(&calls[0], &created[0])[0],
+        ids(&calls[1], &created[1])[1]
+    );
+    assert_ne!(
+        ids(&calls[0], &created[0])[0],
+        ids(&calls[2], &created[2])[0]
+    );
     assert_eq!(number(&mut connection, ACCOUNTS), 3);
     assert_eq!(number(&mut connection, VALIDATIONS), 3);
 }
@@ -129,7 +148,10 @@ fn the_same_account_in_two_calls_of_a_batch_is_stored_once() {
 fn merchants_and_customers_do_not_share_accounts() {
     let database = Database::new();
     let mut connection = database.connect();
-    let merchants = [merchant(&mut connection, "one"), merchant(&mut connection, "two")];
+    let merchants = [
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    ];
     for (merchant, customer) in [
         (merchants[0], "customer_1"),
         (merchants[0], "customer_2"),
@@ -146,7 +168,10 @@ fn merchants_and_customers_do_not_share_accounts() {
 fn an_unknown_customer_id_is_told_and_stores_nothing_but_its_neighbours() {
     let database = Database::new();
     let mut connection = database.connect();
-    let (one, two) = (merchant(&mut connection, "one"), merchant(&mut connection, "two"));
+    let (one, two) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    );
     let known = call(two, "customer_1122", &["a"]);
     let Created::Accounts { customer, .. } =
         create(&mut connection, std::slice::from_ref(&known)).remove(0)
@@ -170,7 +195,10 @@ fn an_unknown_customer_id_is_told_and_stores_nothing_but_its_neighbours() {
     else {
         panic!("{created:?}")
     };
-    assert_eq!((answered, object_reference_id.as_str()), (&customer, "customer_1122"));
+    assert_eq!(
+        (answered, object_reference_id.as_str()),
+        (&customer, "customer_1122")
+    );
     assert_eq!(number(&mut connection, ACCOUNTS), 2);
     assert_eq!(number(&mut connection, CUSTOMERS), 1);
     assert_eq!(number(&mut connection, VALIDATIONS), 2);
@@ -201,16 +229,29 @@ fn a_deleted_account_lets_the_same_details_be_stored_anew() {
     let key = due(&mut connection, merchant, 1)[0];
     alter_account(&mut connection, key, "fingerprint = sha256('a')");
     let standing = call(merchant, "customer_1122", &["a"]);
-    let before = ids(&standing, &create(&mut connection, std::slice::from_ref(&standing))[0]);
+    let before = ids(
+        &standing,
+        &create(&mut connection, std::slice::from_ref(&standing))[0],
+    );
     assert_ne!(before, [standing.accounts[0].id], "it stands");
-    alter_account(&mut connection, key, "status = 'DELETED', deleted_at = now()");
+    alter_account(
+        &mut connection,
+        key,
+        "status = 'DELETED', deleted_at = now()",
+    );
 
     let anew = call(merchant, "customer_1122", &["a"]);
-    let after = ids(&anew, &create(&mut connection, std::slice::from_ref(&anew))[0]);
+    let after = ids(
+        &anew,
+        &create(&mut connection, std::slice::from_ref(&anew))[0],
+    );
     assert_eq!(after, [anew.accounts[0].id], "it is new");
     let again = call(merchant, "customer_1122", &["a"]);
     assert_eq!(
-        ids(&again, &create(&mut connection, std::slice::from_ref(&again))[0]),
+        ids(
+            &again,
+            &create(&mut connection, std::slice::from_ref(&again))[0]
+        ),
         after,
         "the new one stands, not the deleted one"
     );

@@ -78,13 +78,18 @@ fn the_same_account_at_the_same_time_is_one_row_and_one_id_for_all() {
                     .collect()
             })
             .collect();
-        by_racer.iter_mut().for_each(|answers| answers.sort_unstable());
+        by_racer
+            .iter_mut()
+            .for_each(|answers| answers.sort_unstable());
         assert_eq!(by_racer[0], by_racer[1]);
         assert_eq!(by_racer[0], by_racer[2]);
     }
     let expected = i64::try_from(ROUNDS * 12).unwrap();
     for table in ["customer_accounts", "validations"] {
-        let count = number(&mut connections[0], &format!("select count(*) from {table}"));
+        let count = number(
+            &mut connections[0],
+            &format!("select count(*) from {table}"),
+        );
         assert_eq!(count, expected, "{table}");
     }
 }
@@ -151,13 +156,19 @@ fn an_account_deleted_between_insert_and_read_is_still_answered_for() {
     let mut other = connections.pop().unwrap();
     let created = thread::scope(|scope| {
         let creating = scope.spawn(|| {
-            other.transaction(|connection| accounts::create(connection, std::slice::from_ref(&again)))
+            other.transaction(|connection| {
+                accounts::create(connection, std::slice::from_ref(&again))
+            })
         });
         let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         while number(&mut connections[0], waiting) == 0 {
             thread::sleep(std::time::Duration::from_millis(5));
         }
-        alter_account(&mut connections[0], key, "status = 'DELETED', deleted_at = now()");
+        alter_account(
+            &mut connections[0],
+            key,
+            "status = 'DELETED', deleted_at = now()",
+        );
         connections[0]
             .batch_execute("select pg_advisory_unlock(1)")
             .unwrap();

@@ -25,7 +25,10 @@ struct Shelf {
 fn shelf() -> Shelf {
     let database = Database::new();
     let mut connection = database.connect();
-    let (one, two) = (merchant(&mut connection, "one"), merchant(&mut connection, "two"));
+    let (one, two) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    );
     let calls: Vec<_> = ["a", "b", "c", "d", "e"]
         .iter()
         .map(|seed| call(one, "customer_1", &[seed]))
@@ -35,7 +38,10 @@ fn shelf() -> Shelf {
     };
     create(
         &mut connection,
-        &[call(two, "customer_1", &["a"]), call(one, "customer_2", &["a"])],
+        &[
+            call(two, "customer_1", &["a"]),
+            call(one, "customer_2", &["a"]),
+        ],
     );
     Shelf {
         one,
@@ -69,7 +75,13 @@ fn an_account_is_found_by_its_merchant_and_its_customer_only() {
         let found = find(&mut shelf.connection, shelf.one, &other, account).unwrap();
         assert!(found.is_none(), "another customer's");
     }
-    let none = find(&mut shelf.connection, shelf.one, &shelf.names[0], AccountId::new()).unwrap();
+    let none = find(
+        &mut shelf.connection,
+        shelf.one,
+        &shelf.names[0],
+        AccountId::new(),
+    )
+    .unwrap();
     assert!(none.is_none());
 }
 
@@ -106,7 +118,11 @@ fn a_list_is_of_one_customer_of_one_merchant() {
     let nobody = list(&mut shelf.connection, shelf.two, &shelf.names[0], 10, 0).unwrap();
     assert!(nobody.is_none());
     let unknown = CustomerRef::parse("customer_9").unwrap();
-    assert!(list(&mut shelf.connection, shelf.one, &unknown, 10, 0).unwrap().is_none());
+    assert!(
+        list(&mut shelf.connection, shelf.one, &unknown, 10, 0)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -114,11 +130,21 @@ fn a_deleted_account_is_neither_found_nor_listed() {
     let mut shelf = shelf();
     let deleted = "status = 'DELETED', deleted_at = now()";
     alter_account(&mut shelf.connection, shelf.first, deleted);
-    let found = find(&mut shelf.connection, shelf.one, &shelf.names[0], shelf.accounts[0]).unwrap();
+    let found = find(
+        &mut shelf.connection,
+        shelf.one,
+        &shelf.names[0],
+        shelf.accounts[0],
+    )
+    .unwrap();
     assert!(found.is_none());
     let page = list(&mut shelf.connection, shelf.one, &shelf.names[0], 10, 0)
         .unwrap()
         .unwrap();
     assert_eq!((page.total, page.accounts.len()), (4, 4));
-    assert!(page.accounts.iter().all(|row| row.id() != shelf.accounts[0]));
+    assert!(
+        page.accounts
+            .iter()
+            .all(|row| row.id() != shelf.accounts[0])
+    );
 }

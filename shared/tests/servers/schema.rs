@@ -18,7 +18,10 @@ type Row = &'static [(&'static str, &'static str)];
 /// What is changed about it, and the constraint that refuses it; `None` where nothing does.
 type Case = (Row, Option<&'static str>);
 
-const MERCHANT: Row = &[("id", "gen_random_uuid()"), ("name", "'m' || gen_random_uuid()")];
+const MERCHANT: Row = &[
+    ("id", "gen_random_uuid()"),
+    ("name", "'m' || gen_random_uuid()"),
+];
 const ACCOUNT: Row = &[
     ("merchant_id", "gen_random_uuid()"),
     ("customer_id", "gen_random_uuid()"),
@@ -99,21 +102,45 @@ fn a_validation_is_leased_waiting_or_completed_with_all_that_belongs_to_it() {
             (&[LEASED, UNTIL], Some("leased_has_a_lease")),
             (&[TOKEN, UNTIL], Some("leased_has_a_lease")),
             (&[UNTIL], Some("leased_has_a_lease")),
-            (&[("state", "'WAITING'"), TOKEN, UNTIL], Some("leased_has_a_lease")),
+            (
+                &[("state", "'WAITING'"), TOKEN, UNTIL],
+                Some("leased_has_a_lease"),
+            ),
             (
                 &[COMPLETED, AT, ("outcome", "'VALID'"), TOKEN, UNTIL],
                 Some("leased_has_a_lease"),
             ),
             (&[COMPLETED], Some("completed_has_an_outcome")),
             (&[COMPLETED, AT], Some("completed_has_an_outcome")),
-            (&[COMPLETED, ("outcome", "'VALID'")], Some("completed_has_an_outcome")),
-            (&[AT, ("outcome", "'VALID'")], Some("completed_has_an_outcome")),
+            (
+                &[COMPLETED, ("outcome", "'VALID'")],
+                Some("completed_has_an_outcome"),
+            ),
+            (
+                &[AT, ("outcome", "'VALID'")],
+                Some("completed_has_an_outcome"),
+            ),
             (&[("outcome", "'VALID'")], Some("completed_has_an_outcome")),
-            (&[COMPLETED, AT, ("outcome", "'INVALID'")], Some("failure_has_a_code")),
-            (&[COMPLETED, AT, ("outcome", "'REVIEW'")], Some("failure_has_a_code")),
-            (&[COMPLETED, AT, ("outcome", "'UNAVAILABLE'")], Some("failure_has_a_code")),
-            (&[COMPLETED, AT, ("outcome", "'VALID'"), CODE], Some("failure_has_a_code")),
-            (&[COMPLETED, AT, ("outcome", "'CANCELLED'"), CODE], Some("failure_has_a_code")),
+            (
+                &[COMPLETED, AT, ("outcome", "'INVALID'")],
+                Some("failure_has_a_code"),
+            ),
+            (
+                &[COMPLETED, AT, ("outcome", "'REVIEW'")],
+                Some("failure_has_a_code"),
+            ),
+            (
+                &[COMPLETED, AT, ("outcome", "'UNAVAILABLE'")],
+                Some("failure_has_a_code"),
+            ),
+            (
+                &[COMPLETED, AT, ("outcome", "'VALID'"), CODE],
+                Some("failure_has_a_code"),
+            ),
+            (
+                &[COMPLETED, AT, ("outcome", "'CANCELLED'"), CODE],
+                Some("failure_has_a_code"),
+            ),
             (&[CODE], Some("failure_has_a_code")),
             (&[("state", "'READY'")], Some("validations_state_check")),
             (
@@ -139,11 +166,17 @@ fn an_account_is_active_only_validated_and_deleted_only_with_a_time() {
             (&[], None),
             (&[("status", "'PENDING'")], None),
             (&[("status", "'FAILURE'")], None),
-            (&[("status", "'ACTIVE'"), ("last_validated_at", "now()")], None),
+            (
+                &[("status", "'ACTIVE'"), ("last_validated_at", "now()")],
+                None,
+            ),
             (&[("status", "'DELETED'"), ("deleted_at", "now()")], None),
             (&[("pinned_gateway_id", "70")], None),
             (
-                &[("pinned_gateway_id", "70"), ("pinned_gateway_reference_id", "'main'")],
+                &[
+                    ("pinned_gateway_id", "70"),
+                    ("pinned_gateway_reference_id", "'main'"),
+                ],
                 None,
             ),
             (&[("status", "'ACTIVE'")], Some("active_was_validated")),
@@ -153,7 +186,10 @@ fn an_account_is_active_only_validated_and_deleted_only_with_a_time() {
                 &[("pinned_gateway_reference_id", "'main'")],
                 Some("reference_needs_gateway"),
             ),
-            (&[("status", "'LOST'")], Some("customer_accounts_status_check")),
+            (
+                &[("status", "'LOST'")],
+                Some("customer_accounts_status_check"),
+            ),
             (&[("kind", "'CARD'")], Some("customer_accounts_kind_check")),
             (
                 &[("fingerprint", "'\\x00'")],
@@ -173,13 +209,31 @@ fn an_attempt_is_settled_with_a_class_and_a_time() {
             (&[], None),
             (&[("state", "'UNKNOWN'")], None),
             (&[("state", "'PENDING'"), ("class", "'PENDING'")], None),
-            (&[SETTLED, ("class", "'VALID'"), ("settled_at", "now()")], None),
-            (&[SETTLED, ("settled_at", "now()")], Some("settled_has_a_class")),
-            (&[SETTLED, ("class", "'VALID'")], Some("settled_has_a_class")),
+            (
+                &[SETTLED, ("class", "'VALID'"), ("settled_at", "now()")],
+                None,
+            ),
+            (
+                &[SETTLED, ("settled_at", "now()")],
+                Some("settled_has_a_class"),
+            ),
+            (
+                &[SETTLED, ("class", "'VALID'")],
+                Some("settled_has_a_class"),
+            ),
             (&[("settled_at", "now()")], Some("settled_has_a_class")),
-            (&[("state", "'DONE'")], Some("validation_attempts_state_check")),
-            (&[("class", "'GOOD'")], Some("validation_attempts_class_check")),
-            (&[("method", "'GUESS'")], Some("validation_attempts_method_check")),
+            (
+                &[("state", "'DONE'")],
+                Some("validation_attempts_state_check"),
+            ),
+            (
+                &[("class", "'GOOD'")],
+                Some("validation_attempts_class_check"),
+            ),
+            (
+                &[("method", "'GUESS'")],
+                Some("validation_attempts_method_check"),
+            ),
             (&[("number", "0")], Some("validation_attempts_number_check")),
         ],
     );
@@ -208,15 +262,15 @@ fn the_words_of_the_domain_are_the_words_of_the_schema() {
     use khata_shared::domain::validation::{AttemptState, Outcome};
     use khata_shared::domain::{AccountStatus, Class, Method};
 
-    let words = |table: &str, column: &str, words: Vec<&str>| {
-        let database = Database::new();
+    let database = Database::new();
+    let mut connection = database.connect();
+    let mut words = |table: &str, column: &str, mut words: Vec<&str>| {
         let definition: String = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(
             &format!("(select pg_get_constraintdef(oid) from pg_constraint where conname = '{table}_{column}_check')"),
         ))
-        .get_result(&mut database.connect())
+        .get_result(&mut connection)
         .unwrap();
         let mut found: Vec<&str> = definition.split('\'').skip(1).step_by(2).collect();
-        let mut words = words;
         found.sort_unstable();
         words.sort_unstable();
         assert_eq!(found, words, "{table}.{column}");
@@ -260,7 +314,11 @@ fn of_five_that_migrate_at_once_one_works_and_all_succeed() {
             .collect();
         five.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    assert_eq!(ran.iter().filter(|ran| !ran.is_empty()).count(), 1, "{ran:?}");
+    assert_eq!(
+        ran.iter().filter(|ran| !ran.is_empty()).count(),
+        1,
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -45,9 +45,16 @@ fn only_what_is_due_is_claimed() {
     });
     let rows = claim(&mut connection, &wanted, mine, LEASE).unwrap();
     let found: Vec<_> = rows.iter().map(Claimed::key).collect();
-    assert_eq!(found, [keys[0]], "not what waits, is completed, is held or does not exist");
+    assert_eq!(
+        found,
+        [keys[0]],
+        "not what waits, is completed, is held or does not exist"
+    );
     let due = stand(&mut connection, keys[0]);
-    assert_eq!((due.state.as_str(), due.lease_token), ("LEASED", Some(mine.0)));
+    assert_eq!(
+        (due.state.as_str(), due.lease_token),
+        ("LEASED", Some(mine.0))
+    );
     assert_eq!(stand(&mut connection, keys[3]).lease_token, Some(held.0));
     assert_eq!(stand(&mut connection, keys[2]).state, "COMPLETED");
     let until = "select count(*) from validations where leased_until between now() + interval '50 s' and now() + interval '61 s'";
@@ -62,7 +69,11 @@ fn a_claim_needs_the_validations_own_merchant() {
     let two = merchant(&mut connection, "two");
     let id = due(&mut connection, one, 1)[0].id;
     let wrong = ValidationKey { merchant: two, id };
-    assert!(claim(&mut connection, &[wrong], token(), LEASE).unwrap().is_empty());
+    assert!(
+        claim(&mut connection, &[wrong], token(), LEASE)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -102,7 +113,11 @@ fn a_claim_of_a_deleted_account_says_so() {
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     let key = due(&mut connection, merchant, 1)[0];
-    alter_account(&mut connection, key, "status = 'DELETED', deleted_at = now()");
+    alter_account(
+        &mut connection,
+        key,
+        "status = 'DELETED', deleted_at = now()",
+    );
     let (_, row) = claimed(&mut connection, key);
     assert!(row.account_is_deleted());
 }
@@ -150,12 +165,19 @@ fn of_many_that_claim_the_same_at_once_each_validation_has_one_holder() {
                     })
                 })
                 .collect();
-            claiming.into_iter().map(|one| one.join().unwrap()).collect()
+            claiming
+                .into_iter()
+                .map(|one| one.join().unwrap())
+                .collect()
         });
         let all = claims.concat();
         let distinct: HashSet<_> = all.iter().copied().collect();
         assert_eq!(all.len(), distinct.len(), "round {round}: none twice");
-        assert_eq!(distinct, keys.into_iter().collect(), "round {round}: all of them");
+        assert_eq!(
+            distinct,
+            keys.into_iter().collect(),
+            "round {round}: all of them"
+        );
     }
 }
 
@@ -187,9 +209,15 @@ fn attempts_are_read_as_they_were_written_in_order_of_number() {
     assert_eq!(numbers, [1, 2, 3]);
     let row = &found[&key][0];
     assert_eq!(row.gateway_account(), first.gateway_account);
-    assert_eq!((row.gateway_id, row.method()), (first.gateway_id, first.method));
+    assert_eq!(
+        (row.gateway_id, row.method()),
+        (first.gateway_id, first.method)
+    );
     assert_eq!(row.reference, first.reference);
-    assert_eq!((row.state(), row.class(), row.polls), (AttemptState::Started, None, 0));
+    assert_eq!(
+        (row.state(), row.class(), row.polls),
+        (AttemptState::Started, None, 0)
+    );
     let flagged = "select number from validation_attempts where possible_double_drop";
     assert_eq!(number(&mut connection, flagged), 3);
     assert!(attempts(&mut connection, &[]).unwrap().is_empty());
@@ -218,7 +246,11 @@ fn an_attempt_given_up_is_settled_as_lost_and_no_other_is() {
     let lost = &found[&key][0];
     assert_eq!(
         (lost.state(), lost.class(), lost.code.as_deref()),
-        (AttemptState::Settled, Some(Class::Retryable), Some("answer_lost"))
+        (
+            AttemptState::Settled,
+            Some(Class::Retryable),
+            Some("answer_lost")
+        )
     );
     assert_eq!(found[&key][1].state(), AttemptState::Started);
     assert_eq!(found[&other][0].state(), AttemptState::Started);

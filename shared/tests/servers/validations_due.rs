@@ -10,9 +10,7 @@ use khata_shared::store::validations::{DueRow, ValidationKey, settle, take_due};
 
 use crate::support::Database;
 use crate::support::database::number;
-use crate::support::rows::{
-    LEASE, TRACE, alter, claimed, due, later, merchant, settlement, stand,
-};
+use crate::support::rows::{LEASE, TRACE, alter, claimed, due, later, merchant, settlement, stand};
 
 const AGAIN: Duration = Duration::from_secs(15);
 const OVERDUE: &str = "due_at = now() - interval '1 s'";
@@ -35,14 +33,21 @@ fn what_waited_until_now_becomes_due() {
         let (token, _) = claimed(&mut connection, *key);
         settle(&mut connection, &[settlement(*key, token, later(true))]).unwrap();
     }
-    assert!(take(&mut connection, false).is_empty(), "nothing before its time");
+    assert!(
+        take(&mut connection, false).is_empty(),
+        "nothing before its time"
+    );
     alter(&mut connection, keys[0], OVERDUE);
     assert_eq!(take(&mut connection, true), [(keys[0], "WAITING".into())]);
     assert_eq!(stand(&mut connection, keys[0]).state, "DUE");
     assert_eq!(stand(&mut connection, keys[1]).state, "WAITING");
     let again = "select count(*) from validations where state = 'DUE'
         and due_at between now() + interval '10 s' and now() + interval '16 s'";
-    assert_eq!(number(&mut connection, again), 1, "rung again later if this ring is lost");
+    assert_eq!(
+        number(&mut connection, again),
+        1,
+        "rung again later if this ring is lost"
+    );
     assert!(take(&mut connection, false).is_empty());
     claimed(&mut connection, keys[0]);
 }
@@ -53,7 +58,10 @@ fn what_was_rung_for_and_not_claimed_is_taken_again_unless_the_queue_is_deep() {
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     let key = due(&mut connection, merchant, 1)[0];
-    assert!(take(&mut connection, false).is_empty(), "its first ring has a while");
+    assert!(
+        take(&mut connection, false).is_empty(),
+        "its first ring has a while"
+    );
     alter(&mut connection, key, OVERDUE);
     assert!(take(&mut connection, true).is_empty(), "held back");
     assert_eq!(take(&mut connection, false), [(key, "DUE".into())]);
@@ -71,7 +79,11 @@ fn what_a_dead_worker_held_is_rescued_also_when_the_queue_is_deep() {
         alter(&mut connection, *key, OVERDUE);
     }
     assert!(take(&mut connection, false).is_empty(), "the leases hold");
-    alter(&mut connection, keys[0], "leased_until = now() - interval '1 ms'");
+    alter(
+        &mut connection,
+        keys[0],
+        "leased_until = now() - interval '1 ms'",
+    );
     assert_eq!(take(&mut connection, true), [(keys[0], "LEASED".into())]);
     let rescued = stand(&mut connection, keys[0]);
     assert_eq!((rescued.state.as_str(), rescued.lease_token), ("DUE", None));
@@ -148,6 +160,10 @@ fn those_who_take_at_once_get_different_rows() {
         let all = taken.concat();
         let distinct: HashSet<_> = all.iter().copied().collect();
         assert_eq!(all.len(), distinct.len(), "round {round}: none twice");
-        assert_eq!(distinct, keys.into_iter().collect(), "round {round}: none left");
+        assert_eq!(
+            distinct,
+            keys.into_iter().collect(),
+            "round {round}: none left"
+        );
     }
 }

@@ -3,9 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_shared::domain::validation::{Next, Outcome};
-use khata_shared::store::validations::{
-    LeaseToken, ValidationKey, claim, settle, take_due,
-};
+use khata_shared::store::validations::{LeaseToken, ValidationKey, claim, settle, take_due};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -22,7 +20,11 @@ enum Deed {
     /// A worker claims those whose bit is set.
     Claim(usize),
     /// A worker settles with the lease of this claim, counted from the newest, whoever it was given to.
-    Settle { which: usize, claim: usize, how: usize },
+    Settle {
+        which: usize,
+        claim: usize,
+        how: usize,
+    },
     /// A scheduler looks.
     TakeDue { hold: bool },
     /// Time passes: the lease runs out.
@@ -44,10 +46,20 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    Due { ripe: bool },
-    Leased { token: LeaseToken, expired: bool, ripe: bool },
-    Waiting { ripe: bool },
-    Completed { outcome: &'static str },
+    Due {
+        ripe: bool,
+    },
+    Leased {
+        token: LeaseToken,
+        expired: bool,
+        ripe: bool,
+    },
+    Waiting {
+        ripe: bool,
+    },
+    Completed {
+        outcome: &'static str,
+    },
 }
 
 /// A validation as it must stand.
@@ -62,7 +74,11 @@ impl Model {
         let State::Due { ripe } = self.state else {
             return false;
         };
-        self.state = State::Leased { token, expired: false, ripe };
+        self.state = State::Leased {
+            token,
+            expired: false,
+            ripe,
+        };
         true
     }
 
@@ -72,12 +88,21 @@ impl Model {
             _ => return false,
         }
         self.state = match next {
-            Next::Complete { outcome, .. } => State::Completed { outcome: outcome.as_str() },
+            Next::Complete { outcome, .. } => State::Completed {
+                outcome: outcome.as_str(),
+            },
             Next::Wait { .. } => State::Waiting { ripe: false },
         };
         self.account = match next {
-            Next::Complete { outcome: Outcome::Valid, .. } => "ACTIVE",
-            Next::Complete { outcome: Outcome::Cancelled, .. } | Next::Wait { pending: false, .. } => self.account,
+            Next::Complete {
+                outcome: Outcome::Valid,
+                ..
+            } => "ACTIVE",
+            Next::Complete {
+                outcome: Outcome::Cancelled,
+                ..
+            }
+            | Next::Wait { pending: false, .. } => self.account,
             Next::Complete { .. } => "FAILURE",
             Next::Wait { pending: true, .. } => "PENDING",
         };
@@ -113,18 +138,25 @@ fn nexts(how: usize) -> Next {
         1 => invalid(),
         2 => later(true),
         3 => later(false),
-        _ => Next::Complete { outcome: Outcome::Cancelled, failure: None },
+        _ => Next::Complete {
+            outcome: Outcome::Cancelled,
+            failure: None,
+        },
     }
 }
 
 fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[Deed]) {
-    let mut models = [Model { state: State::Due { ripe: false }, account: "CREATED" }; VALIDATIONS];
+    let mut models = [Model {
+        state: State::Due { ripe: false },
+        account: "CREATED",
+    }; VALIDATIONS];
     let mut claims: Vec<LeaseToken> = vec![token()];
     for deed in deeds {
         match deed {
             Deed::Claim(bits) => {
                 let mine = token();
-                let wanted: Vec<usize> = (0..VALIDATIONS).filter(|n| bits & (1 << n) != 0).collect();
+                let wanted: Vec<usize> =
+                    (0..VALIDATIONS).filter(|n| bits & (1 << n) != 0).collect();
                 let asked: Vec<_> = wanted.iter().map(|n| keys[*n]).collect();
                 let mut got: Vec<_> = claim(connection, &asked, mine, LEASE)
                     .unwrap()
@@ -165,12 +197,18 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
             Deed::Expire(which) => {
                 if let State::Leased { expired, .. } = &mut models[*which].state {
                     *expired = true;
-                    alter(connection, keys[*which], "leased_until = now() - interval '1 s'");
+                    alter(
+                        connection,
+                        keys[*which],
+                        "leased_until = now() - interval '1 s'",
+                    );
                 }
             }
             Deed::Ripen(which) => {
                 match &mut models[*which].state {
-                    State::Due { ripe } | State::Leased { ripe, .. } | State::Waiting { ripe } => *ripe = true,
+                    State::Due { ripe } | State::Leased { ripe, .. } | State::Waiting { ripe } => {
+                        *ripe = true
+                    }
                     State::Completed { .. } => {}
                 }
                 alter(connection, keys[*which], "due_at = now() - interval '1 s'");
@@ -193,7 +231,9 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
 fn in_whatever_order_things_happen_final_stays_final_and_a_lease_has_one_holder() {
     let database = Database::new();
     let mut connection = database.connect();
-    connection.batch_execute("set synchronous_commit = off").unwrap();
+    connection
+        .batch_execute("set synchronous_commit = off")
+        .unwrap();
     let merchant = merchant(&mut connection, "local");
     let config = Config {
         cases: 40,
@@ -204,7 +244,9 @@ fn in_whatever_order_things_happen_final_stays_final_and_a_lease_has_one_holder(
     TestRunner::new(config)
         .run(&proptest::collection::vec(deed(), 1..40), |deeds| {
             let connection = &mut *connection.borrow_mut();
-            connection.batch_execute("delete from validations; delete from customer_accounts").unwrap();
+            connection
+                .batch_execute("delete from validations; delete from customer_accounts")
+                .unwrap();
             let keys = due(connection, merchant, VALIDATIONS);
             live_through(connection, &keys, &deeds);
             Ok(())

@@ -69,14 +69,29 @@ fn a_valid_answer_completes_validation_attempt_and_account() {
     told.name_match_score = Some(85);
     assert!(bench.settle(told));
     let stand = stand(&mut bench.connection, key);
-    assert_eq!((stand.state.as_str(), stand.lease_token), ("COMPLETED", None));
-    assert_eq!((stand.outcome.as_deref(), stand.failure_code), (Some("VALID"), None));
-    assert_eq!((stand.account_status.as_str(), stand.attempts), ("ACTIVE", 1));
+    assert_eq!(
+        (stand.state.as_str(), stand.lease_token),
+        ("COMPLETED", None)
+    );
+    assert_eq!(
+        (stand.outcome.as_deref(), stand.failure_code),
+        (Some("VALID"), None)
+    );
+    assert_eq!(
+        (stand.account_status.as_str(), stand.attempts),
+        ("ACTIVE", 1)
+    );
     assert!(stand.completed_at.is_some() && stand.last_validated_at.is_some());
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
-    assert_eq!((row.state(), row.class()), (AttemptState::Settled, Some(Class::Valid)));
+    assert_eq!(
+        (row.state(), row.class()),
+        (AttemptState::Settled, Some(Class::Valid))
+    );
     assert_eq!(row.code.as_deref(), Some("ACCOUNT_IS_VALID"));
-    assert_eq!((row.gateway_reference.as_deref(), row.polls), (Some("34"), 2));
+    assert_eq!(
+        (row.gateway_reference.as_deref(), row.polls),
+        (Some("34"), 2)
+    );
     let seen = "select count(*) from validations where gateway_id = 70 and gateway_reference_id = 'cashfree_main'
         and method = 'PENNY_DROP' and sealed_result = 'sealed' and name_match_score = 85";
     assert_eq!(number(&mut bench.connection, seen), 1);
@@ -86,6 +101,7 @@ fn a_valid_answer_completes_validation_attempt_and_account() {
 
 #[test]
 fn each_outcome_gives_the_account_its_status() {
+    let mut bench = bench();
     let complete = |outcome, failure| Next::Complete { outcome, failure };
     for (next, state, status, told) in [
         (valid(), "COMPLETED", "ACTIVE", true),
@@ -98,17 +114,32 @@ fn each_outcome_gives_the_account_its_status() {
         ),
         // Nobody said anything about the account.
         (unavailable(), "COMPLETED", "FAILURE", false),
-        (complete(Outcome::Cancelled, None), "COMPLETED", "CREATED", false),
+        (
+            complete(Outcome::Cancelled, None),
+            "COMPLETED",
+            "CREATED",
+            false,
+        ),
         (later(true), "WAITING", "PENDING", false),
         (later(false), "WAITING", "CREATED", false),
     ] {
-        let mut bench = bench();
         let (key, token) = bench.in_hand();
-        assert!(bench.settle(settlement(key, token, next.clone())), "{next:?}");
+        assert!(
+            bench.settle(settlement(key, token, next.clone())),
+            "{next:?}"
+        );
         let stand = stand(&mut bench.connection, key);
-        assert_eq!((stand.state.as_str(), stand.account_status.as_str()), (state, status), "{next:?}");
+        assert_eq!(
+            (stand.state.as_str(), stand.account_status.as_str()),
+            (state, status),
+            "{next:?}"
+        );
         assert_eq!(stand.last_validated_at.is_some(), told, "{next:?}");
-        assert_eq!(stand.completed_at.is_some(), state == "COMPLETED", "{next:?}");
+        assert_eq!(
+            stand.completed_at.is_some(),
+            state == "COMPLETED",
+            "{next:?}"
+        );
     }
 }
 
@@ -121,7 +152,8 @@ fn what_waits_is_looked_at_again_after_its_delay() {
     assert!(bench.settle(told));
     let soon = "select count(*) from validations where due_at between now() + interval '25 s' and now() + interval '31 s'";
     assert_eq!(number(&mut bench.connection, soon), 1);
-    let open = "select count(*) from validation_attempts where state = 'PENDING' and settled_at is null";
+    let open =
+        "select count(*) from validation_attempts where state = 'PENDING' and settled_at is null";
     assert_eq!(number(&mut bench.connection, open), 1);
 }
 
@@ -135,7 +167,11 @@ fn without_the_right_token_nothing_is_settled() {
     assert!(!bench.settle(told));
     assert_eq!(stand(&mut bench.connection, key), before);
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
-    assert_eq!((row.state(), row.polls), (AttemptState::Started, 0), "nor the attempt");
+    assert_eq!(
+        (row.state(), row.polls),
+        (AttemptState::Started, 0),
+        "nor the attempt"
+    );
     assert!(bench.settle(settlement(key, right, valid())));
 }
 
@@ -156,8 +192,14 @@ fn a_settle_that_comes_after_the_rescue_changes_nothing() {
     assert!(!bench.settle(settlement(key, late, valid())), "it is DUE");
     assert_eq!(stand(&mut bench.connection, key).state, "DUE");
     let (holder, _) = claimed(&mut bench.connection, key);
-    assert!(!bench.settle(settlement(key, late, valid())), "somebody else holds it");
-    assert_eq!(stand(&mut bench.connection, key).lease_token, Some(holder.0));
+    assert!(
+        !bench.settle(settlement(key, late, valid())),
+        "somebody else holds it"
+    );
+    assert_eq!(
+        stand(&mut bench.connection, key).lease_token,
+        Some(holder.0)
+    );
     assert!(bench.settle(settlement(key, holder, invalid())));
     assert!(!bench.settle(settlement(key, late, valid())), "it is final");
     assert_eq!(stand(&mut bench.connection, key).account_status, "FAILURE");
@@ -169,7 +211,11 @@ fn a_completed_validation_never_changes_again() {
     let (key, token) = bench.in_hand();
     assert!(bench.settle(settlement(key, token, valid())));
     let is_final = stand(&mut bench.connection, key);
-    alter(&mut bench.connection, key, "due_at = now() - interval '1 day'");
+    alter(
+        &mut bench.connection,
+        key,
+        "due_at = now() - interval '1 day'",
+    );
     let is_final = super::support::rows::Stand {
         due_at: stand(&mut bench.connection, key).due_at,
         ..is_final
@@ -177,8 +223,16 @@ fn a_completed_validation_never_changes_again() {
     for next in [valid(), invalid(), later(true)] {
         assert!(!bench.settle(settlement(key, token, next)));
     }
-    assert!(claim(&mut bench.connection, &[key], token, LEASE).unwrap().is_empty());
-    assert!(take_due(&mut bench.connection, 10, false, LEASE).unwrap().is_empty());
+    assert!(
+        claim(&mut bench.connection, &[key], token, LEASE)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        take_due(&mut bench.connection, 10, false, LEASE)
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(stand(&mut bench.connection, key), is_final);
 }
 
@@ -214,19 +268,30 @@ fn a_batch_settles_those_whose_lease_holds_and_leaves_the_others() {
 fn an_account_follows_only_its_newest_validation() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
-    alter_account(&mut bench.connection, key, "validation_id = gen_random_uuid()");
+    alter_account(
+        &mut bench.connection,
+        key,
+        "validation_id = gen_random_uuid()",
+    );
     assert!(bench.settle(settlement(key, token, valid())));
     let stand = stand(&mut bench.connection, key);
-    assert_eq!((stand.state.as_str(), stand.account_status.as_str()), ("COMPLETED", "CREATED"));
+    assert_eq!(
+        (stand.state.as_str(), stand.account_status.as_str()),
+        ("COMPLETED", "CREATED")
+    );
     assert_eq!(stand.last_validated_at, None);
 }
 
 #[test]
 fn nothing_brings_an_account_back_from_deletion() {
+    let mut bench = bench();
     for next in [valid(), invalid(), later(true)] {
-        let mut bench = bench();
         let (key, token) = bench.in_hand();
-        alter_account(&mut bench.connection, key, "status = 'DELETED', deleted_at = now()");
+        alter_account(
+            &mut bench.connection,
+            key,
+            "status = 'DELETED', deleted_at = now()",
+        );
         assert!(bench.settle(settlement(key, token, next)));
         let stand = stand(&mut bench.connection, key);
         assert_eq!(stand.account_status, "DELETED");
@@ -245,7 +310,8 @@ fn a_later_look_without_a_name_does_not_take_the_name_away() {
     alter(&mut bench.connection, key, "state = 'DUE'");
     let (second, _) = claimed(&mut bench.connection, key);
     assert!(bench.settle(settlement(key, second, valid())));
-    let kept = "select count(*) from validations where sealed_result = 'name' and name_match_score = 70";
+    let kept =
+        "select count(*) from validations where sealed_result = 'name' and name_match_score = 70";
     assert_eq!(number(&mut bench.connection, kept), 1);
 }
 
@@ -259,7 +325,8 @@ fn an_account_that_stays_active_was_validated_again_all_the_same() {
         "status = 'ACTIVE', last_validated_at = now() - interval '1 year'",
     );
     assert!(bench.settle(settlement(key, token, valid())));
-    let today = "select count(*) from customer_accounts where last_validated_at > now() - interval '1 day'";
+    let today =
+        "select count(*) from customer_accounts where last_validated_at > now() - interval '1 day'";
     assert_eq!(number(&mut bench.connection, today), 1);
 }
 
@@ -286,12 +353,21 @@ fn what_was_settled_is_what_the_merchant_reads() {
     .unwrap()
     .unwrap();
     assert_eq!(row.status, "FAILURE");
-    assert_eq!(row.validation.failure_code.as_deref(), Some("INVALID_ACCOUNT"));
+    assert_eq!(
+        row.validation.failure_code.as_deref(),
+        Some("INVALID_ACCOUNT")
+    );
     assert_eq!(
         row.validation.failure_reason.as_deref(),
         Some(FailureCode::InvalidAccount.reason())
     );
-    assert_eq!((row.validation.attempts, row.validation.gateway_id), (Some(1), Some(70)));
-    assert_eq!(row.validation.gateway_reference_id.as_deref(), Some("cashfree_main"));
+    assert_eq!(
+        (row.validation.attempts, row.validation.gateway_id),
+        (Some(1), Some(70))
+    );
+    assert_eq!(
+        row.validation.gateway_reference_id.as_deref(),
+        Some("cashfree_main")
+    );
     assert!(row.validation.completed_at.is_some());
 }

@@ -30,7 +30,6 @@ impl Database {
     }
 
     /// One without a schema.
-    #[allow(dead_code, reason = "not every crate that shares this file needs it")]
     pub(crate) fn empty() -> Self {
         Self::create("")
     }
@@ -50,13 +49,11 @@ impl Database {
     }
 
     /// Host and port of its server.
-    #[allow(dead_code, reason = "not every crate that shares this file needs it")]
     pub(crate) fn address(&self) -> String {
         host(&self.url).to_owned()
     }
 
     /// Where it is, seen through a proxy on this port.
-    #[allow(dead_code, reason = "not every crate that shares this file needs it")]
     pub(crate) fn url_through(&self, port: u16) -> String {
         self.url
             .replacen(host(&self.url), &format!("127.0.0.1:{port}"), 1)
@@ -68,7 +65,6 @@ impl Database {
     }
 
     /// A pool as the services have it.
-    #[allow(dead_code, reason = "not every crate that shares this file needs it")]
     pub(crate) fn pool(&self) -> Pool {
         store::open(&self.url, "khata-test", 2)
     }

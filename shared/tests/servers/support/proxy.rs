@@ -1,7 +1,7 @@
 //! A TCP proxy that stands between a test and a server, and hangs or cuts the line when it is told to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,11 +112,7 @@ async fn accept(
 }
 
 /// Forwards while the line is open; its end closes its side of both connections.
-async fn forward(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut line: watch::Receiver<Line>,
-) {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::Receiver<Line>) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = tokio::select! {

@@ -1,8 +1,13 @@
 //! Queues of the test's own, deleted when it ends.
 
-use khata_shared::broker::Broker;
-use lapin::options::QueueDeleteOptions;
-use lapin::{Connection, ConnectionProperties};
+use std::time::Duration;
+
+use khata_shared::broker::{Broker, Ring, Rung};
+use khata_shared::domain::{MerchantId, ValidationId};
+use khata_shared::store::validations::ValidationKey;
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use uuid::Uuid;
 
 /// A queue prefix that nobody else has.
@@ -40,6 +45,84 @@ impl Queues {
         let authority = authority.split('/').next().unwrap();
         authority.rsplit('@').next().unwrap().to_owned()
     }
+}
+
+/// A person's look into the queues, past the code under test.
+pub(crate) struct Tap {
+    pub(crate) channel: Channel,
+    _connection: Connection,
+}
+
+impl Queues {
+    pub(crate) async fn tap(&self) -> Tap {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .unwrap();
+        Tap {
+            channel: connection.create_channel().await.unwrap(),
+            _connection: connection,
+        }
+    }
+}
+
+impl Tap {
+    /// The next message of a queue, left unacknowledged; waits five seconds for it.
+    pub(crate) async fn next(&self, queue: &str) -> BasicGetMessage {
+        for _ in 0..250 {
+            if let Some(message) = self.now(queue).await {
+                return message;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no message came to {queue}")
+    }
+
+    /// The next message, if there is one now.
+    pub(crate) async fn now(&self, queue: &str) -> Option<BasicGetMessage> {
+        self.channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .unwrap()
+    }
+
+    /// The validations of every message that is there now, message by message.
+    pub(crate) async fn all(&self, queue: &str) -> Vec<Vec<Rung>> {
+        let mut all = Vec::new();
+        while let Some(message) = self.now(queue).await {
+            all.push(Rung::decode(&message.delivery.data).unwrap());
+        }
+        all
+    }
+
+    /// Puts something into a queue.
+    pub(crate) async fn put(&self, queue: &str, body: &[u8]) {
+        self.channel
+            .basic_publish(
+                "".into(),
+                queue.into(),
+                BasicPublishOptions::default(),
+                body,
+                BasicProperties::default(),
+            )
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+    }
+}
+
+/// So many rings outside of any trace.
+pub(crate) fn rings(count: usize) -> Vec<Ring> {
+    let merchant = MerchantId::new();
+    (0..count)
+        .map(|_| Ring {
+            key: ValidationKey {
+                merchant,
+                id: ValidationId::new(),
+            },
+            trace_parent: None,
+        })
+        .collect()
 }
 
 impl Drop for Queues {

@@ -1,0 +1,207 @@
+//! Which gateway is asked, and what becomes of an account that none can tell about.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
+
+use crate::calls::bank;
+
+const WRONG: &str = r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#;
+
+/// Makes what waits for its time due now: tests do not wait for half an hour.
+fn hurry(world: &World) -> Result<()> {
+    world
+        .database
+        .execute("update validations set due_at = now() where state = 'WAITING'")
+}
+
+async fn wait_for_attempts(world: &World, class: &str, count: i64) -> Result<()> {
+    let query = format!("select count(*) from validation_attempts where class = '{class}'");
+    eventually(
+        PATIENCE,
+        &format!("{count} attempts being {class}"),
+        async || anyhow::Ok((world.database.number(&query)? >= count).then_some(())),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_the_gateway_has_against_us_is_not_the_payees_fault() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let base_url = world.sandbox.cashfree();
+    let wrong = GatewayAccount {
+        base_url: &base_url,
+        credentials: WRONG,
+        ..GatewayAccount::default()
+    };
+    world.set_gateway_account(&wrong)?;
+    let created = world
+        .api
+        .create("ours", &bank("50000001", "AABF0008032"))
+        .await?
+        .account()?;
+    wait_for_attempts(&world, "MISCONFIGURED", 1).await?;
+    let id = text(&created, "/id");
+    let waiting = eventually(PATIENCE, "the attempt being told", async || {
+        let account = world.api.get("ours", id).await?.account()?;
+        anyhow::Ok((!account["validation"].is_null()).then_some(account))
+    })
+    .await?;
+    assert_eq!(waiting["status"], "CREATED", "{waiting}");
+    assert!(waiting["validation"]["failure"].is_null(), "{waiting}");
+    let logs = world.logs()?;
+    assert!(
+        logs.lines()
+            .any(|line| line.contains("ERROR") && line.contains("cashfree_e2e")),
+        "{logs}"
+    );
+    world.set_gateway_account(&GatewayAccount {
+        credentials: GatewayAccount::default().credentials,
+        ..wrong
+    })?;
+    eventually(
+        PATIENCE,
+        "the account being ACTIVE with the right credentials",
+        async || {
+            hurry(&world)?;
+            let account = world.api.get("ours", id).await?.account()?;
+            anyhow::Ok((account["status"] == "ACTIVE").then_some(()))
+        },
+    )
+    .await?;
+    assert_eq!(world.sandbox.drops().await?.total, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_the_first_gateway_cannot_tell_the_next_is_asked() -> Result<()> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let base_url = world.sandbox.cashfree();
+    let first = GatewayAccount {
+        base_url: &base_url,
+        ..GatewayAccount::default()
+    };
+    let second = GatewayAccount {
+        reference_id: "second",
+        priority: 2,
+        ..first
+    };
+    world.set_gateway_account(&second)?;
+    let misconfigured = GatewayAccount {
+        credentials: WRONG,
+        ..first
+    };
+    // The discard port: nobody listens there.
+    let away = GatewayAccount {
+        base_url: "http://127.0.0.1:9",
+        ..first
+    };
+    for (customer, first, attempts) in [("misconfigured", misconfigured, 2), ("away", away, 4)] {
+        world.set_gateway_account(&first)?;
+        world.workers.clear();
+        world.start_worker().await?;
+        let created = world
+            .api
+            .create(customer, &bank("50000001", "AABF0008032"))
+            .await?
+            .account()?;
+        let id = text(&created, "/id");
+        let account = eventually(PATIENCE, "the account being ACTIVE", async || {
+            hurry(&world)?;
+            let account = world.api.get(customer, id).await?.account()?;
+            anyhow::Ok((account["status"] == "ACTIVE").then_some(account))
+        })
+        .await?;
+        let validation = &account["validation"];
+        assert_eq!(
+            validation["gateway_reference_id"], "second",
+            "{customer}: {account}"
+        );
+        assert_eq!(validation["attempts"], attempts, "{customer}: {account}");
+        assert!(validation["failure"].is_null(), "{customer}: {account}");
+    }
+    // A call that names the first is not taken elsewhere.
+    let mut form = bank("50000002", "AABF0008032");
+    form.extend([
+        ("gateway_id", "70"),
+        ("gateway_reference_id", "cashfree_e2e"),
+    ]);
+    let created = world.api.create("pinned", &form).await?.account()?;
+    let tried = "select count(*) from validation_attempts where gateway_account_id in
+        (select id from gateway_accounts where reference_id = 'cashfree_e2e') and class = 'RETRYABLE'";
+    eventually(PATIENCE, "five attempts at the first", async || {
+        hurry(&world)?;
+        anyhow::Ok((world.database.number(tried)? >= 3 + 5).then_some(()))
+    })
+    .await?;
+    let account = world
+        .api
+        .get("pinned", text(&created, "/id"))
+        .await?
+        .account()?;
+    assert_eq!(account["status"], "CREATED");
+    assert_eq!(
+        account["validation"]["gateway_reference_id"],
+        "cashfree_e2e"
+    );
+    assert_eq!(world.sandbox.drops().await?.total, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Result<()> {
+    let world = World::start(Setup {
+        proxies: true,
+        call_timeout_ms: 1_000,
+        ..Setup::default()
+    })
+    .await?;
+    world.proxies()?.gateway.cut();
+    let dummy = |ending: &'static str| {
+        let mut form = bank(ending, "AABF0008032");
+        form.push(("gateway_id", "100"));
+        form
+    };
+    // Pending for ever, never decided, and a gateway that is away.
+    let forms = [
+        dummy("5000095"),
+        dummy("5000096"),
+        bank("50000001", "AABF0008032"),
+    ];
+    let mut created = Vec::new();
+    for form in &forms {
+        created.push(world.api.create("late", form).await?.account()?);
+    }
+    let attempts =
+        "select count(distinct validation_id) from validation_attempts where class is not null";
+    eventually(PATIENCE, "each being tried", async || {
+        anyhow::Ok((world.database.number(attempts)? == 3).then_some(()))
+    })
+    .await?;
+    assert_eq!((world.count("PENDING")?, world.count("CREATED")?), (1, 2));
+    world
+        .database
+        .execute("update validations set deadline_at = now()")?;
+    for account in &created {
+        let id = text(account, "/id");
+        let account = eventually(PATIENCE, "the account being decided", async || {
+            hurry(&world)?;
+            let account = world.api.get("late", id).await?.account()?;
+            anyhow::Ok((account["status"] == "FAILURE").then_some(account))
+        })
+        .await?;
+        assert_eq!(
+            account["validation"]["failure"]["code"], "VALIDATION_UNAVAILABLE",
+            "{account}"
+        );
+        assert!(
+            account["last_validated"].is_null(),
+            "nobody validated it: {account}"
+        );
+    }
+    Ok(())
+}

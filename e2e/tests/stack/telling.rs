@@ -1,0 +1,344 @@
+//! What Khata tells about its work, and what it keeps to itself: traces, logs and rows.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{Answer, Behaviour, PATIENCE, Setup, Span, Trace, World, eventually};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::calls::{CONSENT, bank, named};
+
+fn telling() -> Setup {
+    Setup {
+        traces: true,
+        log: "debug",
+        ..Setup::default()
+    }
+}
+
+const REQUEST: &str = "POST /customers/{customer_id}/accounts";
+
+/// The only span whose name starts so.
+fn only<'a>(trace: &'a Trace, name: &str) -> &'a Span {
+    let found = trace.named(name);
+    assert_eq!(found.len(), 1, "{name}: {found:#?}");
+    found[0]
+}
+
+/// Its parents up to the root, names shortened to their first word where the rest is a queue's name.
+fn ancestors(trace: &Trace, span: &Span) -> Vec<String> {
+    let short = |name: &str| match name.split_once(' ') {
+        Some((verb @ ("publish" | "process"), _)) => verb.to_owned(),
+        _ => name.to_owned(),
+    };
+    trace.path_up(span).into_iter().skip(1).map(short).collect()
+}
+
+/// A trace is whole when each validation in it was processed and settled, and no parent is missing.
+fn is_whole(trace: &Trace, steps: usize) -> bool {
+    let known: HashSet<&str> = trace.spans.iter().map(|span| span.id.as_str()).collect();
+    let orphan = |span: &Span| span.parent().is_some_and(|parent| !known.contains(parent));
+    trace.named("process").len() >= steps
+        && trace.named("settle").len() >= steps
+        && trace.named(REQUEST).len() == 1
+        && !trace.spans.iter().any(orphan)
+}
+
+#[tokio::test]
+async fn one_account_is_one_trace_across_both_services() -> Result<()> {
+    let world = World::start(telling()).await?;
+    let form = named("026291800001191", "AABF0008032", "test");
+    // A stranger's trace is linked to and not continued: what is recorded is ours to decide.
+    let stranger = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = world.api.creation("traced").form(&form);
+    let request = request.header("traceparent", format!("00-{stranger}-00f067aa0ba902b7-01"));
+    let answer = world.api.send(request).await?;
+    let trace_id = answer.trace_id().unwrap();
+    assert_ne!(trace_id, stranger);
+    let account = answer.account()?;
+    world
+        .api
+        .wait_for("traced", text(&account, "/id"), &["ACTIVE"], PATIENCE)
+        .await?;
+    let trace = world
+        .traces()?
+        .wait_for(&trace_id, PATIENCE, |trace| is_whole(trace, 1))
+        .await?;
+
+    let root = only(&trace, REQUEST);
+    assert_eq!((root.service.as_str(), root.parent()), ("khata-api", None));
+    assert!(
+        root.references
+            .iter()
+            .any(|link| link.kind == "FOLLOWS_FROM" && link.trace == stranger)
+    );
+    for (name, service, parents) in [
+        ("commit", "khata-api", &[REQUEST][..]),
+        ("publish", "khata-api", &[REQUEST]),
+        ("process", "khata-worker", &["publish", REQUEST]),
+        ("claim", "khata-worker", &["process", "publish", REQUEST]),
+        ("settle", "khata-worker", &["process", "publish", REQUEST]),
+    ] {
+        let span = only(&trace, name);
+        assert_eq!(span.service, service, "{name}");
+        assert_eq!(ancestors(&trace, span), parents, "{name}");
+    }
+    for call in ["POST /bank-account/async", "GET /bank-account"] {
+        let span = only(&trace, call);
+        assert_eq!(span.service, "khata-worker", "{call}");
+        assert!(
+            ancestors(&trace, span).ends_with(&[
+                "process".into(),
+                "publish".into(),
+                REQUEST.into()
+            ]),
+            "{call}"
+        );
+    }
+    let process: Value = serde_json::from_str(&trace.json)?;
+    let tags = process["data"][0]["spans"].to_string();
+    for told in [
+        text(&account, "/id"),
+        text(&account, "/customer_id"),
+        "CASHFREE",
+        "VALID",
+    ] {
+        assert!(tags.contains(told), "{told} is not on the trace");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_tried_again_later_is_still_in_the_accounts_trace() -> Result<()> {
+    let world = World::start(telling()).await?;
+    let retried = [
+        ("account_number", "00012345694"),
+        ("ifsc", "AABF0008032"),
+        ("gateway_id", "100"),
+    ];
+    let polled = bank("00224412311300", "YESB0000001");
+    for (form, attempts, steps) in [(&retried[..], 3, 3), (&polled[..], 1, 2)] {
+        let answer = world.api.create("again", form).await?;
+        let trace_id = answer.trace_id().unwrap();
+        let id = text(&answer.account()?, "/id").to_owned();
+        let account = world
+            .api
+            .wait_for("again", &id, &["ACTIVE"], PATIENCE)
+            .await?;
+        assert_eq!(account["validation"]["attempts"], attempts);
+        let traces = world.traces()?;
+        let trace = traces
+            .wait_for(&trace_id, PATIENCE, |trace| is_whole(trace, steps))
+            .await?;
+        let later = trace
+            .named("publish")
+            .into_iter()
+            .filter(|span| span.service == "khata-worker");
+        assert!(later.count() >= steps - 1, "the scheduler rang");
+        for span in trace.named("process") {
+            assert_eq!(
+                ancestors(&trace, span).last().map(String::as_str),
+                Some(REQUEST)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Personal data of the accounts below, and secrets, in the forms they are sent in.
+const NUMBER: &str = "918273645546372819";
+const NAME: &str = "Zebulon Quixote";
+const VPA_USER: &str = "zebulon.quixote77";
+const REFERENCE: &str = "cust-zq-4711";
+const FAULTY: &str = "faultyzebra";
+const METADATA: &str = "metazebra";
+
+/// Sends everything that there is to keep quiet about, in calls that succeed, fail, and meet trouble; answers the traces.
+async fn say_everything(world: &World) -> Result<Vec<String>> {
+    let api = &world.api;
+    let vpa = format!("{VPA_USER}@okpsp");
+    let mut trace_ids = Vec::new();
+    let mut keep = |answer: Answer| -> Answer {
+        trace_ids.extend(answer.trace_id());
+        answer
+    };
+    let mut form = named(NUMBER, "AABF0008032", NAME);
+    form.push(("metadata.note", METADATA));
+    let created = keep(api.create(REFERENCE, &form).await?).account()?;
+    let upi: Vec<(&str, &str)> = CONSENT.into_iter().chain([("vpa", vpa.as_str())]).collect();
+    keep(api.create(REFERENCE, &upi).await?).account()?;
+    let looked_up = json!({"vpa": format!("x{vpa}"), "command": "create"});
+    keep(api.create_json(REFERENCE, &looked_up).await?).account()?;
+    let mut dummy = named("9182736455463728192", "AABF0008032", NAME);
+    dummy.push(("gateway_id", "100"));
+    keep(api.create(REFERENCE, &dummy).await?).account()?;
+    keep(api.get(REFERENCE, text(&created, "/id")).await?).account()?;
+    keep(api.list(REFERENCE, "?count=5").await?).accounts()?;
+    let faulty = [
+        ("account_number", FAULTY),
+        ("ifsc", FAULTY),
+        ("beneficiary_name", NAME),
+        (FAULTY, FAULTY),
+    ];
+    keep(api.create(REFERENCE, &faulty).await?).expect_status(400)?;
+    keep(api.create(&format!("{FAULTY}%20{NAME}"), &form).await?).expect_status(400)?;
+    keep(api.with_key(FAULTY).create(REFERENCE, &form).await?).expect_status(401)?;
+    keep(api.get(FAULTY, "banh_x").await?).expect_status(404)?;
+    let query = format!("/{FAULTY}?{FAULTY}={FAULTY}");
+    keep(api.send(api.call(Method::GET, &query)).await?).expect_status(404)?;
+
+    // The gateway fails, Postgres goes and comes: what is said about trouble is said carefully too.
+    let again = format!("{NUMBER}1");
+    world
+        .sandbox
+        .behave(Behaviour {
+            error_rate: 1.0,
+            ..Behaviour::default()
+        })
+        .await?;
+    keep(
+        api.create(REFERENCE, &named(&again, "AABF0008032", NAME))
+            .await?,
+    )
+    .account()?;
+    let unknown = "select count(*) from validation_attempts where state = 'UNKNOWN'";
+    eventually(PATIENCE, "an attempt in trouble", async || {
+        anyhow::Ok((world.database.number(unknown)? == 1).then_some(()))
+    })
+    .await?;
+    world.sandbox.behave(Behaviour::default()).await?;
+    world.proxies()?.postgres.cut();
+    keep(api.create(REFERENCE, &form).await?).expect_status(503)?;
+    keep(api.get(REFERENCE, text(&created, "/id")).await?).expect_status(503)?;
+    world.proxies()?.postgres.restore();
+    world
+        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+        .await?;
+    Ok(trace_ids)
+}
+
+fn assert_kept_quiet(where_: &str, lines: impl IntoIterator<Item = String>, needles: &[&str]) {
+    for line in lines {
+        for needle in needles {
+            let found = line.to_lowercase().contains(&needle.to_lowercase());
+            assert!(!found, "{needle} stands in {where_}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_personal_datum_is_told_to_traces_logs_or_tables() -> Result<()> {
+    let world = World::start(Setup {
+        proxies: true,
+        call_timeout_ms: 1_000,
+        ..telling()
+    })
+    .await?;
+    let trace_ids = say_everything(&world).await?;
+    let name_at_bank = NAME.to_uppercase();
+    let (database_url, amqp_url) = (
+        world.database.url.clone(),
+        std::env::var("KHATA_TEST_AMQP_URL")?,
+    );
+    let amqp_password = amqp_url.split(['@', ':']).nth(2).unwrap().to_owned();
+    let personal = [NUMBER, NAME, "Zebulon", "Quixote", VPA_USER];
+    let secrets = [
+        world.api.key.as_str(),
+        "sandbox_secret",
+        database_url.password().unwrap_or("-no password-"),
+        amqp_password.as_str(),
+    ];
+    let told: Vec<&str> = [&personal[..], &secrets, &[REFERENCE, FAULTY, METADATA]].concat();
+
+    let mut pages = Vec::new();
+    for trace_id in &trace_ids {
+        pages.push(
+            world
+                .traces()?
+                .wait_for(trace_id, PATIENCE, |_| true)
+                .await?,
+        );
+    }
+    // A look later, whatever was still on its way is there too.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (trace_id, page) in trace_ids.iter().zip(&mut pages) {
+        *page = world
+            .traces()?
+            .wait_for(trace_id, PATIENCE, |_| true)
+            .await?;
+    }
+    let processed: usize = pages.iter().map(|page| page.named("process").len()).sum();
+    assert!(processed >= 5, "the traces of five accounts were read");
+    assert_kept_quiet("a trace", pages.into_iter().map(|page| page.json), &told);
+
+    let logs = world.logs()?;
+    assert_kept_quiet("a log", logs.lines().map(str::to_owned), &told);
+    for said in [
+        "no answer from the gateway",
+        "khata_worker::step",
+        "DEBUG",
+        "no database connection",
+    ] {
+        assert!(
+            logs.contains(said),
+            "the logs that were read do not say {said:?}"
+        );
+    }
+
+    let rows = world.database.dump()?;
+    let masked = ["XXXXXXX2819", "ze***@okpsp"];
+    for form in masked {
+        assert!(rows.iter().any(|row| row.contains(form)), "{form}");
+    }
+    let plain: Vec<&str> = [&personal[..], &secrets[..2], &[name_at_bank.as_str()]].concat();
+    let hex: Vec<String> = plain.iter().map(|text| hex(text)).collect();
+    assert_kept_quiet("a table", rows.iter().cloned(), &plain);
+    assert_kept_quiet(
+        "a table's bytes",
+        rows,
+        &hex.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    Ok(())
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_log_line_is_json_and_names_its_trace() -> Result<()> {
+    let world = World::start(telling()).await?;
+    let answer = world
+        .api
+        .create("logged", &bank("026291800001191", "AABF0008032"))
+        .await?;
+    let trace_id = answer.trace_id().unwrap();
+    let id = text(&answer.account()?, "/id").to_owned();
+    world
+        .api
+        .wait_for("logged", &id, &["ACTIVE"], PATIENCE)
+        .await?;
+    let logs = world.logs()?;
+    let mut of_the_account = 0;
+    for line in logs.lines() {
+        let read: Value = serde_json::from_str(line)?;
+        for name in ["timestamp", "level", "service", "target"] {
+            assert!(!text(&read, &format!("/{name}")).is_empty(), "{line}");
+        }
+        if read["account_id"] == id.as_str() {
+            of_the_account += 1;
+            assert_eq!(read["trace_id"], trace_id.as_str(), "{line}");
+            assert_eq!(text(&read, "/span_id").len(), 16, "{line}");
+        }
+    }
+    assert!(of_the_account > 0, "{logs}");
+    let services: HashSet<&str> = ["khata-api", "khata-worker"]
+        .into_iter()
+        .filter(|service| logs.contains(&format!("\"service\":\"{service}\"")))
+        .collect();
+    assert_eq!(services.len(), 2);
+    Ok(())
+}
