@@ -315,6 +315,11 @@ impl World {
         add_gateway(&self.folder, &self.admin_settings(), account)
     }
 
+    /// Runs a command of `khata-api` with the services' settings and answers what it printed.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        process::run("khata-api", arguments, &self.admin_settings())
+    }
+
     fn admin_settings(&self) -> Vec<(String, String)> {
         let mut own = self.services.clone();
         own.extend(settings(&[(

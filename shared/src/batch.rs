@@ -6,6 +6,7 @@
 //! alone; a lost connection fails the whole batch as [`BatchError::Unavailable`] with nothing stored, unless the
 //! connection broke during COMMIT itself, when nobody can know (callers' work must bear being sent again).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -189,9 +190,6 @@ impl<C: Commit> Worker<C> {
             }
             batch.push(next);
         }
-        // Whoever has given up has been told that nothing was stored: hold to it.
-        let now = Instant::now();
-        batch.retain(|waiting| waiting.until > now && !waiting.answer.is_closed());
         batch
     }
 
@@ -211,8 +209,15 @@ impl<C: Commit> Worker<C> {
         self.commit(requests, callers);
     }
 
-    /// Commits the requests in one transaction, or halves them until those that break it stand alone.
-    fn commit(&mut self, mut requests: Vec<C::Request>, mut callers: Vec<Caller<C::Answer>>) {
+    /// Commits the requests in one transaction, or halves them until those that break it stand alone. Whoever waits
+    /// no longer has been told that nothing was stored, so it is not: the others are committed without them.
+    fn commit(&mut self, requests: Vec<C::Request>, callers: Vec<Caller<C::Answer>>) {
+        let now = Instant::now();
+        let (mut requests, mut callers): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .zip(callers)
+            .filter(|(_, caller)| caller.waits(now))
+            .unzip();
         if requests.is_empty() {
             return;
         }
@@ -221,16 +226,7 @@ impl<C: Commit> Worker<C> {
                 .into_iter()
                 .zip(answers)
                 .for_each(|(caller, answer)| caller.tell(Ok(answer))),
-            Err(Broken::GivenUp) => {
-                // Told that nothing was stored; so nothing is. The others are committed without them.
-                let now = Instant::now();
-                let (requests, callers) = requests
-                    .into_iter()
-                    .zip(callers)
-                    .filter(|(_, caller)| caller.waits(now))
-                    .unzip();
-                self.commit(requests, callers);
-            }
+            Err(Broken::GivenUp) => self.commit(requests, callers),
             Err(Broken::Rejected(error)) => {
                 if let Some(caller) = callers.pop_if(|_| requests.len() == 1) {
                     tracing::warn!(%error, "request not committed");
@@ -261,7 +257,14 @@ impl<C: Commit> Worker<C> {
         callers: &[Caller<C::Answer>],
     ) -> Result<Vec<C::Answer>, Broken> {
         let mut connection = self.begin().ok_or(Broken::Unavailable)?;
-        let worked = self.work.commit(&mut connection, requests);
+        // A panic in the work must not end the lane, which nobody would restart: its connection is thrown away.
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            self.work.commit(&mut connection, requests)
+        }));
+        let Ok(worked) = worked else {
+            tracing::error!("a lane's work panicked");
+            return Err(Broken::Unavailable);
+        };
         let result = match worked {
             // The server may have been silent for a long time: whoever waits no longer must not be stored.
             Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => Err(None),

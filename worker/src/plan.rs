@@ -105,11 +105,19 @@ pub(crate) fn plan(
             "the sealed details do not open: is a key missing in the keyring?".into(),
         );
     };
+    let mut facts = Facts {
+        claimed,
+        details,
+        consent,
+        past,
+        given_up: None,
+        entries,
+    };
     let Some(open) = past
         .last()
         .filter(|attempt| attempt.state() != AttemptState::Settled)
     else {
-        return begin(claimed, details, consent, past, None, entries, now);
+        return facts.begin(now);
     };
     let Some(entry) = find(entries, open.gateway_account()) else {
         return nowhere(
@@ -130,29 +138,13 @@ pub(crate) fn plan(
         (_, Recovery::Lookup) => Move::Recover,
         (_, Recovery::Resubmit) => Move::Verify,
         (_, Recovery::None) => {
-            return begin(
-                claimed,
-                details,
-                consent,
-                past,
-                Some(open.number),
-                entries,
-                now,
-            );
+            facts.given_up = Some(open.number);
+            return facts.begin(now);
         }
     };
-    let settled = past_of(&past[..past.len() - 1]);
-    let alternative = alternative(
-        claimed,
-        details,
-        consent,
-        &settled,
-        open.gateway_account(),
-        entries,
-    );
     Plan::Attempt {
-        setbacks: u32::try_from(settled.len()).unwrap_or(u32::MAX),
-        alternative,
+        setbacks: facts.setbacks(),
+        alternative: facts.alternative(open.gateway_account()),
         first,
         attempt: OpenAttempt {
             number: open.number,
@@ -168,113 +160,171 @@ pub(crate) fn plan(
     .into()
 }
 
-/// A new attempt, wherever the routing says.
-fn begin(
-    claimed: &Claimed,
-    details: &Details,
-    consent: Option<&Consent>,
-    past: &[Attempt],
+/// What a plan is made from.
+struct Facts<'a> {
+    claimed: &'a Claimed,
+    details: &'a Details,
+    consent: Option<&'a Consent>,
+    past: &'a [Attempt],
+    /// The open attempt whose answer is lost for good.
     given_up: Option<i16>,
-    entries: &Entries,
-    now: DateTime<Utc>,
-) -> Planned {
-    if now >= claimed.deadline_at {
-        let plan = Plan::Settle {
-            next: unavailable(),
-            delay: Duration::ZERO,
-            why: "the deadline has passed".into(),
-        };
-        return Planned {
-            plan,
-            new_attempt: None,
-            given_up,
-        };
-    }
-    let lost_at = |account| {
-        past.iter()
-            .filter(|a| a.gateway_account() == account && a.method().moves_money())
-            .filter(|a| {
-                Some(a.number) == given_up
-                    || (a.state() == AttemptState::Settled
-                        && a.code.as_deref() == Some(ANSWER_LOST))
-            })
-            .count()
-    };
-    let mut settled = past_of(past);
-    if let Some(open) = past.last().filter(|a| Some(a.number) == given_up) {
-        settled.push(Past {
-            gateway_account: open.gateway_account(),
-            class: Class::Retryable,
-        });
-    }
-    let mut candidates = candidates(details, consent, entries);
-    for candidate in &mut candidates {
-        if lost_at(candidate.id) >= LOST_CALLS {
-            candidate.fit = Err(Unfit::LostTwice);
-        }
-    }
-    let (index, method, reason) = match choose(&candidates, &claimed.pin(), &settled) {
-        Choice::Use {
-            index,
-            method,
-            reason,
-        } => (index, method, reason),
-        Choice::Nowhere(why) => {
+    entries: &'a Entries,
+}
+
+impl<'a> Facts<'a> {
+    /// A new attempt, wherever the routing says.
+    fn begin(&self, now: DateTime<Utc>) -> Planned {
+        let given_up = self.given_up;
+        if now >= self.claimed.deadline_at {
+            let why = "the deadline has passed".into();
+            let plan = Plan::Settle {
+                next: unavailable(),
+                delay: Duration::ZERO,
+                why,
+            };
             return Planned {
+                plan,
+                new_attempt: None,
                 given_up,
-                ..nowhere(claimed, now, why)
             };
         }
-    };
-    let chosen = candidates[index].id;
-    let Some(entry) = find(entries, chosen) else {
-        return Planned {
-            given_up,
-            ..nowhere(claimed, now, "the chosen gateway account is gone".into())
+        let candidates = self.candidates();
+        let (index, method, choice) =
+            match choose(&candidates, &self.claimed.pin(), &self.settled()) {
+                Choice::Use {
+                    index,
+                    method,
+                    reason,
+                } => (index, method, reason),
+                Choice::Nowhere(why) => {
+                    return Planned {
+                        given_up,
+                        ..nowhere(self.claimed, now, why)
+                    };
+                }
+            };
+        let chosen = candidates[index].id;
+        let Some(entry) = find(self.entries, chosen) else {
+            return Planned {
+                given_up,
+                ..nowhere(
+                    self.claimed,
+                    now,
+                    "the chosen gateway account is gone".into(),
+                )
+            };
         };
-    };
-    let key = claimed.key();
-    let number = past
-        .last()
-        .map_or(0, |attempt| attempt.number)
-        .saturating_add(1);
-    let reference = reference(claimed, number);
-    let last_was_lost = past.last().is_some_and(|a| {
-        a.method().moves_money()
-            && (Some(a.number) == given_up || a.code.as_deref() == Some(ANSWER_LOST))
-    });
-    let new_attempt = NewAttempt {
-        key,
-        number,
-        gateway_account: chosen,
-        gateway_id: entry.gateway.id(),
-        method,
-        reference: reference.clone(),
-        choice: reason,
-        possible_double_drop: last_was_lost && method.moves_money(),
-    };
-    let alternative = alternative(claimed, details, consent, &settled, chosen, entries);
-    let attempt = OpenAttempt {
-        number,
-        reference,
-        method,
-        state: AttemptState::Started,
-        polls: 0,
-        gateway_reference: None,
-        started_at: now,
-        entry,
-    };
-    let setbacks = u32::try_from(settled.len()).unwrap_or(u32::MAX);
-    let plan = Plan::Attempt {
-        attempt,
-        first: Move::Verify,
-        setbacks,
-        alternative,
-    };
-    Planned {
-        plan,
-        new_attempt: Some(new_attempt),
-        given_up,
+        let number = self
+            .past
+            .last()
+            .map_or(0, |attempt| attempt.number)
+            .saturating_add(1);
+        let reference = reference(self.claimed, number);
+        let new_attempt = NewAttempt {
+            key: self.claimed.key(),
+            number,
+            gateway_account: chosen,
+            gateway_id: entry.gateway.id(),
+            method,
+            reference: reference.clone(),
+            choice,
+            possible_double_drop: method.moves_money()
+                && self.past.last().is_some_and(|last| self.was_lost(last)),
+        };
+        let attempt = OpenAttempt {
+            number,
+            reference,
+            method,
+            state: AttemptState::Started,
+            polls: 0,
+            gateway_reference: None,
+            started_at: now,
+            entry,
+        };
+        let plan = Plan::Attempt {
+            attempt,
+            first: Move::Verify,
+            setbacks: self.setbacks(),
+            alternative: self.alternative(chosen),
+        };
+        Planned {
+            plan,
+            new_attempt: Some(new_attempt),
+            given_up,
+        }
+    }
+
+    /// Whether an attempt's rupee may have been dropped unseen.
+    fn was_lost(&self, attempt: &Attempt) -> bool {
+        let given_up = Some(attempt.number) == self.given_up;
+        let settled_so = attempt.state() == AttemptState::Settled
+            && attempt.code.as_deref() == Some(ANSWER_LOST);
+        attempt.method().moves_money() && (given_up || settled_so)
+    }
+
+    /// The enabled gateway accounts; not fit where two calls were lost already.
+    fn candidates(&self) -> Vec<Candidate<'a>> {
+        let lost_at = |account| {
+            self.past
+                .iter()
+                .filter(|attempt| attempt.gateway_account() == account && self.was_lost(attempt))
+                .count()
+        };
+        self.entries
+            .iter()
+            .filter(|entry| entry.account.enabled)
+            .map(|entry| {
+                let candidate = entry.candidate(self.details, self.consent);
+                if lost_at(candidate.id) < LOST_CALLS {
+                    candidate
+                } else {
+                    Candidate {
+                        fit: Err(Unfit::LostTwice),
+                        ..candidate
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// The attempts that are over, the one given up among them.
+    fn settled(&self) -> Vec<Past> {
+        self.past
+            .iter()
+            .filter_map(|attempt| {
+                let class = match attempt.state() {
+                    AttemptState::Settled => attempt.class()?,
+                    _ if Some(attempt.number) == self.given_up => Class::Retryable,
+                    _ => return None,
+                };
+                Some(Past {
+                    gateway_account: attempt.gateway_account(),
+                    class,
+                })
+            })
+            .collect()
+    }
+
+    fn setbacks(&self) -> u32 {
+        u32::try_from(self.settled().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether somebody else would be asked if `asked` could not tell.
+    fn alternative(&self, asked: GatewayAccountId) -> bool {
+        let mut then = self.settled();
+        then.push(Past {
+            gateway_account: asked,
+            class: Class::Inconclusive,
+        });
+        let candidates = self.candidates();
+        let tried = |id| {
+            then.iter()
+                .any(|past| past.gateway_account == id && past.class != Class::Retryable)
+        };
+        match choose(&candidates, &self.claimed.pin(), &then) {
+            Choice::Use { index, .. } => !tried(candidates[index].id),
+            Choice::Nowhere(_) => false,
+        }
     }
 }
 
@@ -285,56 +335,6 @@ fn reference(claimed: &Claimed, number: i16) -> String {
         "kh{}_{number:02}",
         khata_shared::domain::ids::encode(claimed.key().id.0)
     )
-}
-
-fn candidates<'a>(
-    details: &Details,
-    consent: Option<&Consent>,
-    entries: &'a Entries,
-) -> Vec<Candidate<'a>> {
-    entries
-        .iter()
-        .filter(|entry| entry.account.enabled)
-        .map(|entry| entry.candidate(details, consent))
-        .collect()
-}
-
-fn past_of(attempts: &[Attempt]) -> Vec<Past> {
-    attempts
-        .iter()
-        .filter(|attempt| attempt.state() == AttemptState::Settled)
-        .filter_map(|attempt| {
-            Some(Past {
-                gateway_account: attempt.gateway_account(),
-                class: attempt.class()?,
-            })
-        })
-        .collect()
-}
-
-/// Whether somebody else would be asked if `asked` could not tell.
-fn alternative(
-    claimed: &Claimed,
-    details: &Details,
-    consent: Option<&Consent>,
-    settled: &[Past],
-    asked: GatewayAccountId,
-    entries: &Entries,
-) -> bool {
-    let mut then = settled.to_vec();
-    then.push(Past {
-        gateway_account: asked,
-        class: Class::Inconclusive,
-    });
-    let candidates = candidates(details, consent, entries);
-    let tried = |id| {
-        then.iter()
-            .any(|past| past.gateway_account == id && past.class != Class::Retryable)
-    };
-    match choose(&candidates, &claimed.pin(), &then) {
-        Choice::Use { index, .. } => !tried(candidates[index].id),
-        Choice::Nowhere(_) => false,
-    }
 }
 
 fn nowhere(claimed: &Claimed, now: DateTime<Utc>, why: String) -> Planned {

@@ -110,6 +110,10 @@ impl Add {
             if standing.is_some() && !self.if_absent {
                 bail!("{} has a {gateway} account {:?} already; --if-absent updates it", merchant.name, self.reference_id);
             }
+            // Attempts under way are recovered by the flow they were made in.
+            if standing.as_ref().is_some_and(|standing| flow(&standing.settings) != flow(&settings)) {
+                bail!("bank_flow cannot be changed in place; add another account under another reference id");
+            }
             let new = NewGatewayAccount {
                 id: standing.as_ref().map_or_else(GatewayAccountId::new, gateway_accounts::GatewayAccount::id),
                 gateway_id: gateway.id(),
@@ -136,6 +140,13 @@ impl Add {
         );
         Ok(())
     }
+}
+
+fn flow(settings: &serde_json::Value) -> &str {
+    settings
+        .get("bank_flow")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("async")
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {

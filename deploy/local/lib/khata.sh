@@ -84,7 +84,7 @@ services_launch() {
     launch api '' "$STATE" 0 api "$PROGRAMS/khata-api" serve
     # On one machine both want the same cores, and accepting comes before validating: what is accepted is safe in
     # Postgres and can wait, a merchant's request cannot. In production they are apart, and the worker needs no nice.
-    launch worker '' "$STATE" 15 worker "$PROGRAMS/khata-worker"
+    launch worker '' "$STATE" 10 worker "$PROGRAMS/khata-worker"
 }
 
 sandbox_await() { await sandbox 30 http_ok "${PORTS[sandbox]}" /_sandbox/health; }

@@ -32,7 +32,10 @@ launch() {
         close_other_files
         # Each replaces the one before (setsid forks only for a group leader, which a subshell is not): $! stays the id.
         become=(setsid)
-        [[ $niceness == 0 ]] || become+=(nice -n "$niceness")
+        # Where the kernel groups processes by session (autogroup), niceness counts only within the group, and each of
+        # ours is alone in its own: the group is told too.
+        # shellcheck disable=SC2016 # expanded by the shell that it starts
+        [[ $niceness == 0 ]] || become+=(sh -c 'echo "$0" >/proc/self/autogroup; exec nice -n "$0" "$@"' "$niceness")
         [[ -z $user ]] || become+=(setpriv --reuid="$user" --regid="$user" --init-groups --)
         replace_environment "${environment[@]}" "$(mark "$name")"
         exec "${become[@]}" "$@"

@@ -13,6 +13,8 @@ use crate::calls::{banks, ids};
 /// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
 const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
 
+const IN_HAND: &str = "select count(*) from validations where state = 'LEASED'";
+
 /// Twenty accounts of one customer: fourteen valid by number, the others as Cashfree publishes them.
 fn mixed(customer: usize) -> Value {
     let item = |number: &str, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
@@ -94,9 +96,7 @@ async fn a_worker_killed_again_and_again_costs_no_account_and_no_rupee() -> Resu
             // At another moment of the work each time.
             tokio::time::sleep(Duration::from_millis(40 * customer as u64)).await;
             world.workers.remove(0).process.kill()?;
-            killed_in_flight += world
-                .database
-                .number("select count(*) from validations where state = 'LEASED'")?;
+            killed_in_flight += world.database.number(IN_HAND)?;
             world.start_worker().await?;
         }
     }
@@ -128,22 +128,27 @@ async fn a_worker_that_freezes_beyond_its_lease_wakes_up_to_others_work() -> Res
         })
         .await?;
     let sleeper = world.workers[0].process.pid();
-    for customer in 0..4 {
+    for customer in 0..3 {
         let name = format!("frozen{customer}");
         world
             .api
             .create_json(&name, &mixed(customer))
             .await?
             .accounts()?;
-        if customer == 2 {
-            send(Signal::Stop, sleeper)?;
-        }
     }
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
-        .await?;
+    eventually(PATIENCE, "both having something in hand", async || {
+        anyhow::Ok((world.database.number(IN_HAND)? >= 10).then_some(()))
+    })
+    .await?;
+    send(Signal::Stop, sleeper)?;
+    // Past every lease: what it wakes up to is somebody else's by now.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     send(Signal::Continue, sleeper)?;
-    // It lives on, and still works.
+    world
+        .api
+        .create_json("frozen3", &mixed(3))
+        .await?
+        .accounts()?;
     world
         .api
         .create_json("frozen4", &mixed(4))
@@ -217,9 +222,8 @@ async fn a_worker_told_to_stop_finishes_what_it_has_and_leaves_the_rest() -> Res
             .await?
             .accounts()?;
     }
-    let in_hand = "select count(*) from validations where state = 'LEASED'";
     eventually(PATIENCE, "a busy worker", async || {
-        anyhow::Ok((world.database.number(in_hand)? >= 10).then_some(()))
+        anyhow::Ok((world.database.number(IN_HAND)? >= 10).then_some(()))
     })
     .await?;
     let mut worker = world.workers.remove(0).process;
@@ -227,7 +231,7 @@ async fn a_worker_told_to_stop_finishes_what_it_has_and_leaves_the_rest() -> Res
     let status = worker.wait(Duration::from_secs(25)).await?;
     assert_eq!(status.code(), Some(0), "{}", worker.log());
     // Nobody waits for the end of a lease.
-    assert_eq!(world.database.number(in_hand)?, 0);
+    assert_eq!(world.database.number(IN_HAND)?, 0);
     assert!(
         world.count("CREATED")? > 0,
         "there was more than it could carry"

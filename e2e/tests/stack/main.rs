@@ -6,5 +6,6 @@ mod calls;
 mod flow;
 mod gateways;
 mod kills;
+mod ops;
 mod outages;
 mod telling;

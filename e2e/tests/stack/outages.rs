@@ -284,7 +284,7 @@ async fn a_bell_that_rings_too_often_does_no_harm() -> Result<()> {
     create_ten(&world, "rung").await?;
     let rows = world
         .database
-        .texts(r#"select json_build_object('m', merchant_id, 'v', id)::text from validations"#)?;
+        .texts("select json_build_object('m', merchant_id, 'v', id)::text from validations")?;
     let all = format!(
         r#"{{"v":1,"type":"validations.due","validations":[{0},{0}]}}"#,
         rows.join(",")

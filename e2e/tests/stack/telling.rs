@@ -305,7 +305,8 @@ async fn no_personal_datum_is_told_to_traces_logs_or_tables() -> Result<()> {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[tokio::test]

@@ -47,8 +47,8 @@ pub(super) fn upi(status: &str) -> (Class, Option<FailureCode>) {
 /// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon.
 pub(super) fn error(status: u16, code: &str) -> Option<Class> {
     match status {
-        // The verification id is known there: what became of it has to be looked up.
-        409 | 500.. => None,
+        // Accepted in other words, or the verification id is known there: what became of it has to be looked up.
+        ..=399 | 409 | 500.. => None,
         401 | 403 | 404 => Some(Class::Misconfigured),
         429 => Some(Class::Retryable),
         // Balance, and technical outcomes of the bank tables in lower case.

@@ -236,7 +236,7 @@ impl Connector for Cashfree {
         match (reply.status, call.details) {
             (200, Details::Bank(_)) => bank_answer(reply.json()?).map(Some),
             (200, Details::Upi(_)) => upi_answer(reply.json()?).map(Some),
-            (404, _) => Ok(None),
+            (404, _) if is_unknown_there(&reply) => Ok(None),
             // What is said of the look tells nothing of the call: it stays open.
             (status, _) => Err(CallFailure::AnswerLost(format!(
                 "look-up answered {status}"
@@ -275,6 +275,14 @@ fn upi_answer(response: UpiResponse) -> Result<Answer, CallFailure> {
         name_match_score: response.name_match_score.as_deref().and_then(score),
         ..Answer::of(class, status)
     })
+}
+
+/// Whether it is Cashfree that says so (`user_id_not_found` and the like), and no proxy on the way: what it has never
+/// seen is sent again.
+fn is_unknown_there(reply: &Reply) -> bool {
+    reply
+        .json::<ErrorResponse>()
+        .is_ok_and(|error| error.code.ends_with("_not_found"))
 }
 
 /// An error answer to a call that validates.

@@ -19,12 +19,42 @@ const PUBLISHED: [(&str, &str, Class, Option<FailureCode>); 14] = [
     ("388108022658", "ICIC0000009", Class::Valid, None),
     ("000890289871772", "SCBL0036078", Class::Valid, None),
     ("000100289877623", "SBIN0008752", Class::Valid, None),
-    ("026291800001190", "YESB0000262", Class::Invalid, Some(FailureCode::InvalidAccount)),
-    ("234005000876", "ICIC0000007", Class::Invalid, Some(FailureCode::InvalidAccount)),
-    ("2640101002729", "CNRR0002640", Class::Invalid, Some(FailureCode::InvalidIfsc)),
-    ("1234567890", "ICIC0000001", Class::Invalid, Some(FailureCode::InvalidIfsc)),
-    ("7766667989884", "RATN0000070", Class::Invalid, Some(FailureCode::AccountBlocked)),
-    ("7766667755761", "ICIC0000001", Class::Invalid, Some(FailureCode::NreAccount)),
+    (
+        "026291800001190",
+        "YESB0000262",
+        Class::Invalid,
+        Some(FailureCode::InvalidAccount),
+    ),
+    (
+        "234005000876",
+        "ICIC0000007",
+        Class::Invalid,
+        Some(FailureCode::InvalidAccount),
+    ),
+    (
+        "2640101002729",
+        "CNRR0002640",
+        Class::Invalid,
+        Some(FailureCode::InvalidIfsc),
+    ),
+    (
+        "1234567890",
+        "ICIC0000001",
+        Class::Invalid,
+        Some(FailureCode::InvalidIfsc),
+    ),
+    (
+        "7766667989884",
+        "RATN0000070",
+        Class::Invalid,
+        Some(FailureCode::AccountBlocked),
+    ),
+    (
+        "7766667755761",
+        "ICIC0000001",
+        Class::Invalid,
+        Some(FailureCode::NreAccount),
+    ),
     // Not published: whatever is not is valid.
     ("026291800001191", "AABF0008032", Class::Valid, None),
     ("ABC123456789", "HDFC0ABCDEF", Class::Valid, None),
@@ -33,7 +63,12 @@ const PUBLISHED: [(&str, &str, Class, Option<FailureCode>); 14] = [
 /// Those that are pending first.
 const LATER: [(&str, &str, Class, Option<FailureCode>); 3] = [
     ("00224412311300", "YESB0000001", Class::Valid, None),
-    ("7766666351000", "YESB0000001", Class::Invalid, Some(FailureCode::InvalidAccount)),
+    (
+        "7766666351000",
+        "YESB0000001",
+        Class::Invalid,
+        Some(FailureCode::InvalidAccount),
+    ),
     ("007711000031", "HDFC0000077", Class::Pending, None),
 ];
 
@@ -45,7 +80,11 @@ async fn every_published_account_has_its_outcome_at_once_in_the_synchronous_flow
         let (details, reference) = (bank(number, ifsc, None), reference());
         let call = call(cashfree.as_ref(), &reference, &details, None);
         let answer = cashfree.verify(&call).await.unwrap();
-        assert_eq!((answer.class, answer.failure), (class, failure), "{number} {ifsc}");
+        assert_eq!(
+            (answer.class, answer.failure),
+            (class, failure),
+            "{number} {ifsc}"
+        );
         assert_eq!(answer.utr.is_some(), class == Class::Valid);
         assert!(answer.gateway_reference.is_some());
         assert!(!answer.code.is_empty());
@@ -63,7 +102,11 @@ async fn in_the_asynchronous_flow_every_outcome_is_found_under_our_reference() {
         assert_eq!((accepted.class, accepted.failure), (Class::Pending, None));
         assert_eq!(accepted.code, "VALIDATION_IN_PROGRESS");
         let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
-        assert_eq!((found.class, found.failure), (class, failure), "{number} {ifsc}");
+        assert_eq!(
+            (found.class, found.failure),
+            (class, failure),
+            "{number} {ifsc}"
+        );
         assert_eq!(found.gateway_reference, accepted.gateway_reference);
         assert_eq!(sandbox.drops(&reference).await, 1, "looking moves nothing");
     }
@@ -84,7 +127,11 @@ async fn what_is_pending_first_is_told_when_its_time_has_come() {
             assert_eq!(early.class, Class::Pending, "{flow} {number}");
             tokio::time::sleep(PENDING * 2).await;
             let late = cashfree.look_up(&call, theirs).await.unwrap().unwrap();
-            assert_eq!((late.class, late.failure), (class, failure), "{flow} {number}");
+            assert_eq!(
+                (late.class, late.failure),
+                (class, failure),
+                "{flow} {number}"
+            );
         }
     }
 }
@@ -93,9 +140,17 @@ async fn what_is_pending_first_is_told_when_its_time_has_come() {
 async fn the_holders_name_and_its_score_are_told() {
     let sandbox = Sandbox::start();
     let cashfree = sandbox.cashfree(&json!({"bank_flow": "sync"}));
-    let names = [("john doe", 100), ("john d", 85), ("j doe", 70), ("jane d", 38)];
+    let names = [
+        ("john doe", 100),
+        ("john d", 85),
+        ("j doe", 70),
+        ("jane d", 38),
+    ];
     for (name, score) in names {
-        let (details, reference) = (bank("026291800001191", "YESB0000262", Some(name)), reference());
+        let (details, reference) = (
+            bank("026291800001191", "YESB0000262", Some(name)),
+            reference(),
+        );
         let call = call(cashfree.as_ref(), &reference, &details, None);
         let answer = cashfree.verify(&call).await.unwrap();
         assert_eq!(answer.name_at_bank.unwrap().as_str(), "JOHN DOE");
@@ -127,7 +182,11 @@ async fn only_the_asynchronous_flow_can_recover_a_lost_bank_call() {
         (json!({"bank_flow": "async"}), Recovery::Lookup),
         (json!({"bank_flow": "sync"}), Recovery::None),
     ] {
-        assert_eq!(sandbox.cashfree(&settings).recovery(&good()), recovery, "{settings}");
+        assert_eq!(
+            sandbox.cashfree(&settings).recovery(&good()),
+            recovery,
+            "{settings}"
+        );
     }
 }
 

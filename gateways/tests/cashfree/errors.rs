@@ -11,7 +11,9 @@ use crate::support::{Sandbox, call, cashfree, consent, good, reference, upi};
 
 async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
     let (details, reference) = (good(), reference());
-    connector.verify(&call(connector, &reference, &details, None)).await
+    connector
+        .verify(&call(connector, &reference, &details, None))
+        .await
 }
 
 #[tokio::test]
@@ -26,7 +28,10 @@ async fn wrong_credentials_are_our_fault_and_nobody_elses() {
         assert_eq!((answer.class, answer.failure), (Class::Misconfigured, None));
         assert_eq!(answer.code, "authentication_failed");
         let looked = cashfree.look_up(&call, None).await;
-        assert!(matches!(looked, Err(CallFailure::AnswerLost(_))), "not None: {looked:?}");
+        assert!(
+            matches!(looked, Err(CallFailure::AnswerLost(_))),
+            "not None: {looked:?}"
+        );
         assert_eq!(sandbox.drops(&reference).await, 0);
     }
 }
@@ -34,21 +39,45 @@ async fn wrong_credentials_are_our_fault_and_nobody_elses() {
 #[tokio::test]
 async fn an_error_answer_has_the_class_of_its_status_and_code() {
     for (status, body, class) in [
-        (400, r#"{"code":"bank_account_length_short"}"#, Class::Inconclusive),
+        (
+            400,
+            r#"{"code":"bank_account_length_short"}"#,
+            Class::Inconclusive,
+        ),
         (401, "", Class::Misconfigured),
-        (403, r#"{"code":"ip_validation_failed"}"#, Class::Misconfigured),
+        (
+            403,
+            r#"{"code":"ip_validation_failed"}"#,
+            Class::Misconfigured,
+        ),
         (404, "<html>", Class::Misconfigured),
-        (422, r#"{"code":"insufficient_balance"}"#, Class::Misconfigured),
+        (
+            422,
+            r#"{"code":"insufficient_balance"}"#,
+            Class::Misconfigured,
+        ),
         (422, r#"{"code":"npci_unavailable"}"#, Class::Retryable),
-        (422, r#"{"code":"BENEFICIARY_BANK_OFFLINE"}"#, Class::Retryable),
+        (
+            422,
+            r#"{"code":"BENEFICIARY_BANK_OFFLINE"}"#,
+            Class::Retryable,
+        ),
         (422, r#"{"code":"imps_mode_fail"}"#, Class::Inconclusive),
-        (422, r#"{"code":"a_code_of_next_year"}"#, Class::Inconclusive),
+        (
+            422,
+            r#"{"code":"a_code_of_next_year"}"#,
+            Class::Inconclusive,
+        ),
         (429, "", Class::Retryable),
     ] {
         let server = Scripted::answering(status, "", body).await;
         let cashfree = cashfree(&server.base, "secret", &json!({}));
         let answer = verify(cashfree.as_ref()).await.unwrap();
-        assert_eq!((answer.class, answer.failure), (class, None), "{status} {body}");
+        assert_eq!(
+            (answer.class, answer.failure),
+            (class, None),
+            "{status} {body}"
+        );
         assert!(!answer.code.is_empty(), "{status} {body}");
     }
 }
@@ -59,7 +88,10 @@ async fn an_error_that_may_have_come_after_the_work_is_a_lost_answer() {
         let server = Scripted::answering(status, "", r#"{"code":"internal_error"}"#).await;
         let cashfree = cashfree(&server.base, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
-        assert!(matches!(lost, Err(CallFailure::AnswerLost(_))), "{status}: {lost:?}");
+        assert!(
+            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            "{status}: {lost:?}"
+        );
     }
 }
 
@@ -70,7 +102,10 @@ async fn an_acceptance_in_other_words_is_not_a_refusal() {
         let server = Scripted::answering(status, "", "").await;
         let cashfree = cashfree(&server.base, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
-        assert!(matches!(lost, Err(CallFailure::AnswerLost(_))), "{status}: {lost:?}");
+        assert!(
+            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            "{status}: {lost:?}"
+        );
     }
 }
 
@@ -87,7 +122,11 @@ async fn too_many_calls_are_retried_when_cashfree_says() {
         let cashfree = cashfree(&server.base, "secret", &json!({}));
         let answer = verify(cashfree.as_ref()).await.unwrap();
         assert_eq!(answer.class, Class::Retryable);
-        assert_eq!(answer.retry_after, retry_after.map(Duration::from_secs), "{headers}");
+        assert_eq!(
+            answer.retry_after,
+            retry_after.map(Duration::from_secs),
+            "{headers}"
+        );
     }
 }
 

@@ -16,12 +16,16 @@ fn is_lost<T>(result: &Result<T, CallFailure>) -> bool {
 
 async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
     let (details, reference) = (good(), reference());
-    connector.verify(&call(connector, &reference, &details, None)).await
+    connector
+        .verify(&call(connector, &reference, &details, None))
+        .await
 }
 
 async fn look_up(connector: &dyn Connector) -> Result<Option<Answer>, CallFailure> {
     let (details, reference) = (good(), reference());
-    connector.look_up(&call(connector, &reference, &details, None), None).await
+    connector
+        .look_up(&call(connector, &reference, &details, None), None)
+        .await
 }
 
 #[tokio::test]
@@ -34,8 +38,15 @@ async fn a_call_that_hangs_is_lost_in_time_and_found_again() {
     let asked = Instant::now();
     let hung = cashfree.verify(&call).await;
     assert!(is_lost(&hung), "{hung:?}");
-    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
-    assert!(is_lost(&cashfree.look_up(&call, None).await), "not None: nobody said that");
+    assert!(
+        asked.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(
+        is_lost(&cashfree.look_up(&call, None).await),
+        "not None: nobody said that"
+    );
     sandbox.behave(json!({})).await;
     assert_eq!(sandbox.drops(&reference).await, 1, "it was performed");
     let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
@@ -62,12 +73,21 @@ async fn a_server_error_is_lost_whether_it_came_before_or_after_the_work() {
 
 #[tokio::test]
 async fn where_nobody_listens_nothing_was_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let cashfree = cashfree(&format!("http://{closed}"), "secret", &json!({}));
     let refused = verify(cashfree.as_ref()).await;
-    assert!(matches!(refused, Err(CallFailure::NotSent(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CallFailure::NotSent(_))),
+        "{refused:?}"
+    );
     let refused = look_up(cashfree.as_ref()).await;
-    assert!(matches!(refused, Err(CallFailure::NotSent(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CallFailure::NotSent(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +104,11 @@ async fn a_connection_that_ends_after_the_request_is_lost_and_the_request_not_se
 
 #[tokio::test]
 async fn a_kept_connection_that_breaks_under_a_request_does_not_send_it_twice() {
-    let valid = Deed::Answer(200, "", r#"{"account_status_code":"ACCOUNT_IS_VALID"}"#.into());
+    let valid = Deed::Answer(
+        200,
+        "",
+        r#"{"account_status_code":"ACCOUNT_IS_VALID"}"#.into(),
+    );
     for deed in [Deed::Close, Deed::Reset] {
         let server = Scripted::doing(vec![valid.clone(), deed.clone()]).await;
         let cashfree = cashfree(&server.base, "secret", &json!({}));
@@ -98,7 +122,16 @@ async fn a_kept_connection_that_breaks_under_a_request_does_not_send_it_twice() 
 #[tokio::test]
 async fn an_answer_that_is_no_answer_is_lost() {
     let long = "x".repeat(300 * 1024);
-    for body in ["", "{", "<html>", "null", "[]", "{}", r#"{"account_status":""}"#, &long] {
+    for body in [
+        "",
+        "{",
+        "<html>",
+        "null",
+        "[]",
+        "{}",
+        r#"{"account_status":""}"#,
+        &long,
+    ] {
         let server = Scripted::answering(200, "", body).await;
         let cashfree = cashfree(&server.base, "secret", &json!({}));
         let shown = &body[..body.len().min(20)];
@@ -130,7 +163,10 @@ async fn a_not_found_that_is_not_cashfrees_own_word_is_not_taken_for_never_seen(
 #[tokio::test]
 async fn what_went_wrong_is_told_without_anything_of_the_payee() {
     let server = Scripted::answering(200, "", r#"{"bank_account":"00011020001772","#).await;
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for base in [server.base.clone(), format!("http://{closed}")] {
         let cashfree = cashfree(&base, "secret", &json!({}));
         for told in [

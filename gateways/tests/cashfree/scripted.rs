@@ -56,7 +56,10 @@ impl Scripted {
         let requests = self.requests();
         assert_eq!(requests.len(), 1);
         let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
-        (head.to_lowercase(), serde_json::from_str(body).unwrap_or_default())
+        (
+            head.to_lowercase(),
+            serde_json::from_str(body).unwrap_or_default(),
+        )
     }
 }
 
@@ -101,7 +104,11 @@ async fn rest(stream: &mut TcpStream, first: u8) -> String {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head
                 .lines()
-                .filter_map(|line| line.to_lowercase().strip_prefix("content-length:").map(str::to_owned))
+                .filter_map(|line| {
+                    line.to_lowercase()
+                        .strip_prefix("content-length:")
+                        .map(str::to_owned)
+                })
                 .find_map(|length| length.trim().parse().ok())
                 .unwrap_or(0);
             if body.len() >= length {
@@ -110,7 +117,10 @@ async fn rest(stream: &mut TcpStream, first: u8) -> String {
         }
         let mut chunk = [0; 4096];
         let count = stream.read(&mut chunk).await.unwrap();
-        assert!(count > 0, "the client went away in the middle of its request");
+        assert!(
+            count > 0,
+            "the client went away in the middle of its request"
+        );
         bytes.extend_from_slice(&chunk[..count]);
     }
 }

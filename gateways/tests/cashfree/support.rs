@@ -58,7 +58,15 @@ impl Sandbox {
     /// How often a rupee was dropped under this reference.
     pub(crate) async fn drops(&self, reference: &str) -> u64 {
         let url = format!("{}/_sandbox/drops", self.origin);
-        let ledger: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let ledger: Value = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         ledger["drops"]
             .as_array()
             .unwrap()

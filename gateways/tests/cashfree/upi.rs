@@ -21,7 +21,11 @@ async fn with_consent_a_rupee_is_dropped_and_without_it_is_not() {
         let call = call(cashfree.as_ref(), &reference, &details, consent);
         assert_eq!(call.method, method);
         let answer = cashfree.verify(&call).await.unwrap();
-        assert_eq!((answer.class, answer.failure), (Class::Valid, None), "{method}");
+        assert_eq!(
+            (answer.class, answer.failure),
+            (Class::Valid, None),
+            "{method}"
+        );
         assert_eq!(answer.utr.is_some(), drops == 1, "a drop has its UTR");
         assert!(answer.name_at_bank.is_some() && answer.gateway_reference.is_some());
         assert_eq!(sandbox.drops(&reference).await, drops, "{method}");
@@ -35,7 +39,11 @@ async fn every_published_address_has_its_outcome() {
     let given = consent(true);
     for (vpa, class, failure) in [
         ("success@upi", Class::Valid, None),
-        ("incorrect@upi", Class::Invalid, Some(FailureCode::InvalidVpa)),
+        (
+            "incorrect@upi",
+            Class::Invalid,
+            Some(FailureCode::InvalidVpa),
+        ),
         ("invalid@upi", Class::Invalid, Some(FailureCode::InvalidVpa)),
         ("asha.rao-1_2@okhdfcbank", Class::Valid, None),
     ] {
@@ -46,7 +54,11 @@ async fn every_published_address_has_its_outcome() {
             let answer = cashfree.verify(&call).await.unwrap();
             assert_eq!((answer.class, answer.failure), (class, failure), "{vpa}");
             let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
-            assert_eq!((found.class, found.failure), (class, failure), "{vpa}, looked up");
+            assert_eq!(
+                (found.class, found.failure),
+                (class, failure),
+                "{vpa}, looked up"
+            );
         }
     }
 }
@@ -68,7 +80,10 @@ async fn a_call_made_twice_pays_once_and_its_answer_is_looked_up() {
     let call = call(cashfree.as_ref(), &reference, &details, Some(&given));
     let first = cashfree.verify(&call).await.unwrap();
     let again = cashfree.verify(&call).await;
-    assert!(matches!(again, Err(CallFailure::AnswerLost(_))), "{again:?}");
+    assert!(
+        matches!(again, Err(CallFailure::AnswerLost(_))),
+        "{again:?}"
+    );
     assert_eq!(cashfree.look_up(&call, None).await.unwrap(), Some(first));
     assert_eq!(sandbox.drops(&reference).await, 1);
 }
@@ -78,6 +93,10 @@ async fn a_lost_upi_call_can_be_looked_up_in_either_flow() {
     let sandbox = Sandbox::start();
     for flow in ["sync", "async"] {
         let cashfree = sandbox.cashfree(&json!({"bank_flow": flow}));
-        assert_eq!(cashfree.recovery(&upi("success@upi")), Recovery::Lookup, "{flow}");
+        assert_eq!(
+            cashfree.recovery(&upi("success@upi")),
+            Recovery::Lookup,
+            "{flow}"
+        );
     }
 }

@@ -78,9 +78,9 @@ fn the_same_account_at_the_same_time_is_one_row_and_one_id_for_all() {
                     .collect()
             })
             .collect();
-        by_racer
-            .iter_mut()
-            .for_each(|answers| answers.sort_unstable());
+        for answers in &mut by_racer {
+            answers.sort_unstable();
+        }
         assert_eq!(by_racer[0], by_racer[1]);
         assert_eq!(by_racer[0], by_racer[2]);
     }

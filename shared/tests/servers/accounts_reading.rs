@@ -3,7 +3,7 @@
 use diesel::PgConnection;
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::{AccountId, CustomerId, MerchantId};
-use khata_shared::store::accounts::{Created, find, list};
+use khata_shared::store::accounts::{AccountRow, Created, find, list};
 use khata_shared::store::validations::ValidationKey;
 
 use crate::support::Database;
@@ -96,7 +96,7 @@ fn pages_go_from_the_newest_to_the_oldest_without_gap_or_repetition() {
                 .unwrap()
                 .unwrap();
             assert_eq!(page.total, 5);
-            page.accounts.iter().map(|row| row.id()).collect::<Vec<_>>()
+            page.accounts.iter().map(AccountRow::id).collect::<Vec<_>>()
         };
         assert_eq!(page(100, 0), newest_first);
         let pages = [page(2, 0), page(2, 2), page(2, 4)].concat();

@@ -15,7 +15,7 @@ use crate::support::{Database, Proxy, until};
 /// How long callers wait in tests in which they wait in vain.
 const SHORT: Duration = Duration::from_millis(400);
 
-struct Line {
+struct Remote {
     proxy: Proxy,
     office: Office,
     /// Straight to the database.
@@ -24,12 +24,12 @@ struct Line {
 }
 
 /// A lane that reaches its database through a proxy.
-fn line(patience: Duration) -> Line {
+fn remote(patience: Duration) -> Remote {
     let database = Database::new();
     let connection = table(&database);
     let proxy = Proxy::before(&database.address());
     let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
-    Line {
+    Remote {
         proxy,
         office: office(pool, patience),
         connection,
@@ -43,28 +43,28 @@ fn is_unavailable(answer: &Result<i32, BatchError>) -> bool {
 
 #[tokio::test]
 async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_later() {
-    let mut line = line(SHORT);
-    line.office.lane.submit(Slip::new(1)).await.unwrap();
-    line.proxy.hang();
-    let (asked, lane) = (Instant::now(), line.office.lane.clone());
+    let mut remote = remote(SHORT);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    remote.proxy.hang();
+    let (asked, lane) = (Instant::now(), remote.office.lane.clone());
     let in_flight = tokio::spawn(async move { lane.submit(Slip::new(2)).await });
     tokio::time::sleep(SHORT / 4).await;
-    let in_queue = line.office.lane.submit(Slip::new(3)).await;
+    let in_queue = remote.office.lane.submit(Slip::new(3)).await;
     assert!(is_unavailable(&in_flight.await.unwrap()));
     assert!(is_unavailable(&in_queue));
     assert!(asked.elapsed() < 2 * SHORT, "{:?}", asked.elapsed());
-    line.proxy.open();
+    remote.proxy.open();
     until("served again", async || {
-        line.office.lane.submit(Slip::new(4)).await.is_ok()
+        remote.office.lane.submit(Slip::new(4)).await.is_ok()
     })
     .await;
-    let transactions = line.office.transactions.lock().unwrap().clone();
+    let transactions = remote.office.transactions.lock().unwrap().clone();
     assert!(
         !transactions.concat().contains(&3),
         "given up in the queue: {transactions:?}"
     );
     let stored = number(
-        &mut line.connection,
+        &mut remote.connection,
         "select coalesce(sum(number), 0) from slips",
     );
     assert_eq!(
@@ -75,20 +75,20 @@ async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_late
 
 #[tokio::test]
 async fn a_transaction_whose_callers_have_all_given_up_is_not_committed() {
-    let mut line = line(SHORT);
+    let mut remote = remote(SHORT);
     let (stop, stopped) = Stop::new();
     let slip = Slip {
         stop: Some(stop),
         ..Slip::new(1)
     };
-    let lane = line.office.lane.clone();
+    let lane = remote.office.lane.clone();
     let answer = tokio::spawn(async move { lane.submit(slip).await });
     let stopped = stopped.reached().await;
     assert!(is_unavailable(&answer.await.unwrap()), "it took too long");
     stopped.go_on();
-    line.office.lane.submit(Slip::new(2)).await.unwrap();
+    remote.office.lane.submit(Slip::new(2)).await.unwrap();
     assert_eq!(
-        number(&mut line.connection, SLIPS),
+        number(&mut remote.connection, SLIPS),
         1,
         "only the one that was answered"
     );
@@ -96,42 +96,44 @@ async fn a_transaction_whose_callers_have_all_given_up_is_not_committed() {
 
 #[tokio::test]
 async fn a_connection_lost_in_the_middle_fails_all_and_stores_nothing() {
-    let mut line = line(PATIENCE);
+    let mut remote = remote(PATIENCE);
     let (stop, stopped) = Stop::new();
     let slip = Slip {
         stop: Some(stop),
         ..Slip::new(1)
     };
-    let lane = line.office.lane.clone();
+    let lane = remote.office.lane.clone();
     let answer = tokio::spawn(async move { lane.submit(slip).await });
     let stopped = stopped.reached().await;
-    line.proxy.cut();
+    remote.proxy.cut();
     stopped.go_on();
     assert!(is_unavailable(&answer.await.unwrap()));
-    assert_eq!(number(&mut line.connection, SLIPS), 0);
-    line.proxy.open();
-    line.office.lane.submit(Slip::new(1)).await.unwrap();
-    assert_eq!(number(&mut line.connection, SLIPS), 1);
+    assert_eq!(number(&mut remote.connection, SLIPS), 0);
+    remote.proxy.open();
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 1);
 }
 
 #[tokio::test]
 async fn while_the_database_is_away_callers_are_told_within_three_seconds() {
-    let mut line = line(PATIENCE);
-    line.office.lane.submit(Slip::new(1)).await.unwrap();
-    line.proxy.cut();
+    let mut remote = remote(PATIENCE);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    remote.proxy.cut();
     let asked = Instant::now();
-    assert!(is_unavailable(&line.office.lane.submit(Slip::new(2)).await));
+    assert!(is_unavailable(
+        &remote.office.lane.submit(Slip::new(2)).await
+    ));
     assert!(
         asked.elapsed() < Duration::from_secs(3),
         "{:?}",
         asked.elapsed()
     );
-    line.proxy.open();
+    remote.proxy.open();
     until("served again", async || {
-        line.office.lane.submit(Slip::new(3)).await.is_ok()
+        remote.office.lane.submit(Slip::new(3)).await.is_ok()
     })
     .await;
-    assert_eq!(number(&mut line.connection, SLIPS), 2);
+    assert_eq!(number(&mut remote.connection, SLIPS), 2);
 }
 
 #[tokio::test]
@@ -153,11 +155,11 @@ async fn a_lane_may_start_before_its_database() {
 
 #[tokio::test]
 async fn a_connection_that_broke_while_idle_is_replaced_unnoticed() {
-    let mut line = line(PATIENCE);
-    line.office.lane.submit(Slip::new(1)).await.unwrap();
+    let mut remote = remote(PATIENCE);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
     let mut lanes = |what: &str| {
         let of_lane = "from pg_stat_activity where datname = current_database() and application_name = 'khata-test'";
-        number(&mut line.connection, &format!("select {what} {of_lane}"))
+        number(&mut remote.connection, &format!("select {what} {of_lane}"))
     };
     let broken = lanes("max(pid)");
     assert_eq!(lanes("count(pg_terminate_backend(pid))"), 1);
@@ -165,32 +167,34 @@ async fn a_connection_that_broke_while_idle_is_replaced_unnoticed() {
         lanes("coalesce(max(pid), 0)") != broken
     })
     .await;
-    line.office.lane.submit(Slip::new(2)).await.unwrap();
-    assert_eq!(number(&mut line.connection, SLIPS), 2);
+    remote.office.lane.submit(Slip::new(2)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 2);
 }
 
 #[tokio::test]
 async fn a_lock_held_by_somebody_else_is_nobodys_fault() {
-    let mut line = line(PATIENCE);
-    line.connection
+    let mut remote = remote(PATIENCE);
+    remote
+        .connection
         .batch_execute("begin; lock table slips in access exclusive mode")
         .unwrap();
-    let answer = line.office.lane.submit(Slip::new(1)).await;
+    let answer = remote.office.lane.submit(Slip::new(1)).await;
     assert!(is_unavailable(&answer), "not Rejected: {answer:?}");
-    line.connection.batch_execute("rollback").unwrap();
-    line.office.lane.submit(Slip::new(1)).await.unwrap();
+    remote.connection.batch_execute("rollback").unwrap();
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_wait() {
     let patience = Duration::from_millis(2_200);
-    let mut line = line(patience);
+    let mut remote = remote(patience);
     // Somebody's open transaction holds number 7, and with it whoever wants to insert it, for the lock time-out of 2 s.
-    line.connection
+    remote
+        .connection
         .batch_execute("begin; insert into slips values (7)")
         .unwrap();
-    let (stopped, first) = line.office.occupied().await;
-    let answers = line.office.hand_in((1..=64).map(Slip::new)).await;
+    let (stopped, first) = remote.office.occupied().await;
+    let answers = remote.office.hand_in((1..=64).map(Slip::new)).await;
     stopped.go_on();
     let asked = Instant::now();
     for answer in first.into_iter().chain(answers) {
@@ -198,7 +202,7 @@ async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_w
         let _ = answer.await.unwrap();
     }
     until("the lane is free", async || {
-        line.office.lane.submit(Slip::new(100)).await.is_ok()
+        remote.office.lane.submit(Slip::new(100)).await.is_ok()
     })
     .await;
     assert!(asked.elapsed() < 3 * patience, "{:?}", asked.elapsed());
@@ -206,9 +210,9 @@ async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_w
 
 #[tokio::test]
 async fn a_deadlock_is_not_the_requests_fault() {
-    let mut line = line(PATIENCE);
+    let mut remote = remote(PATIENCE);
     // What Postgres says when it picks this transaction as a deadlock's victim.
-    line.connection
+    remote.connection
         .batch_execute(
             "create sequence times;
              create function deadlock() returns trigger language plpgsql as $$ begin
@@ -217,7 +221,7 @@ async fn a_deadlock_is_not_the_requests_fault() {
              create trigger deadlock before insert on slips for each row execute function deadlock()",
         )
         .unwrap();
-    let answer = line.office.lane.submit(Slip::new(1)).await;
+    let answer = remote.office.lane.submit(Slip::new(1)).await;
     assert!(
         !matches!(answer, Err(BatchError::Rejected(_))),
         "the same rows would be taken if they were sent again: {answer:?}"

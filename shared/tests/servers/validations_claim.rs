@@ -142,7 +142,7 @@ fn of_many_that_claim_the_same_at_once_each_validation_has_one_holder() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
-    for round in 0..10 {
+    for round in 0..6 {
         let keys = due(&mut connection, merchant, 120);
         let barrier = Barrier::new(4);
         let claims: Vec<Vec<ValidationKey>> = thread::scope(|scope| {

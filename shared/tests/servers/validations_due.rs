@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use diesel::PgConnection;
+use diesel::connection::SimpleConnection;
 use khata_shared::store::validations::{DueRow, ValidationKey, settle, take_due};
 
 use crate::support::Database;
@@ -132,11 +133,14 @@ fn those_who_take_at_once_get_different_rows() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
-    for round in 0..5 {
+    for round in 0..4 {
         let keys = due(&mut connection, merchant, 200);
-        for key in &keys {
-            alter(&mut connection, *key, OVERDUE);
-        }
+        // Those that were taken in a round before are due only in a minute.
+        connection
+            .batch_execute(&format!(
+                "update validations set {OVERDUE} where due_at < now() + interval '30 s'"
+            ))
+            .unwrap();
         let barrier = Barrier::new(4);
         let taken: Vec<Vec<ValidationKey>> = thread::scope(|scope| {
             let takers: Vec<_> = (0..4)

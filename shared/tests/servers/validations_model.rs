@@ -3,7 +3,9 @@
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_shared::domain::validation::{Next, Outcome};
-use khata_shared::store::validations::{LeaseToken, ValidationKey, claim, settle, take_due};
+use khata_shared::store::validations::{
+    Claimed, DueRow, LeaseToken, ValidationKey, claim, settle, take_due,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -161,7 +163,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
                 let mut got: Vec<_> = claim(connection, &asked, mine, LEASE)
                     .unwrap()
                     .iter()
-                    .map(|row| row.key())
+                    .map(Claimed::key)
                     .collect();
                 let mut expected: Vec<_> = wanted
                     .iter()
@@ -184,7 +186,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
                 let mut got: Vec<_> = take_due(connection, 10, *hold, LEASE)
                     .unwrap()
                     .iter()
-                    .map(khata_shared::store::validations::DueRow::key)
+                    .map(DueRow::key)
                     .collect();
                 let mut expected: Vec<_> = (0..VALIDATIONS)
                     .filter(|n| models[*n].is_taken(*hold))
@@ -207,7 +209,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
             Deed::Ripen(which) => {
                 match &mut models[*which].state {
                     State::Due { ripe } | State::Leased { ripe, .. } | State::Waiting { ripe } => {
-                        *ripe = true
+                        *ripe = true;
                     }
                     State::Completed { .. } => {}
                 }

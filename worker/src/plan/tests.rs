@@ -79,11 +79,11 @@ const DISABLED: &str = "enabled = false";
 type Connected = Result<Box<dyn Connector>, khata_gateways::ConfigFault>;
 
 /// One that drops a rupee.
-fn drops(recovery: Recovery) -> Connected {
-    Ok(Box::new(Character {
+fn drops(recovery: Recovery) -> Box<dyn Connector> {
+    Box::new(Character {
         method: Ok(Method::PennyDrop),
         recovery,
-    }))
+    })
 }
 
 fn pin(gateway: i16, reference: Option<&str>) -> Pin {
@@ -134,7 +134,7 @@ fn case_with(pin: Pin, account: &str) -> Case {
         .unwrap();
     let key = ValidationKey { merchant, id };
     let token = LeaseToken(Uuid::new_v4());
-    let lease = Duration::from_secs(60);
+    let lease = Duration::from_mins(1);
     let claimed = validations::claim(&mut connection, &[key], token, lease)
         .unwrap()
         .remove(0);
@@ -160,7 +160,7 @@ impl Case {
 
     /// Adds a gateway account; the first that is added is the first by priority.
     fn gateway(&mut self, gateway: Gateway, name: &str, recovery: Recovery) -> GatewayAccountId {
-        self.gateway_with(gateway, name, ENABLED, drops(recovery))
+        self.gateway_with(gateway, name, ENABLED, Ok(drops(recovery)))
     }
 
     fn gateway_with(

@@ -164,7 +164,12 @@ fn what_nobody_can_find_is_given_up_at_the_deadline_and_nothing_new_begun() {
 #[test]
 fn a_disabled_gateway_account_is_followed_to_the_end_of_its_attempt() {
     let mut case = case();
-    let off = case.gateway_with(Gateway::Cashfree, "off", DISABLED, drops(Recovery::Lookup));
+    let off = case.gateway_with(
+        Gateway::Cashfree,
+        "off",
+        DISABLED,
+        Ok(drops(Recovery::Lookup)),
+    );
     let on = case.gateway(Gateway::Cashfree, "on", Recovery::Lookup);
     for (state, first) in [
         (AttemptState::Pending, Move::Poll),

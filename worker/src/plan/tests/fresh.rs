@@ -118,7 +118,7 @@ fn what_is_pinned_only_is_not_asked_unless_it_is_named() {
         Gateway::Dummy,
         "dummy",
         "pinned_only = true",
-        drops(Recovery::Lookup),
+        Ok(drops(Recovery::Lookup)),
     );
     case.plan().waits();
     let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
@@ -130,7 +130,7 @@ fn what_is_pinned_only_is_not_asked_unless_it_is_named() {
         Gateway::Dummy,
         "dummy",
         "pinned_only = true",
-        drops(Recovery::Lookup),
+        Ok(drops(Recovery::Lookup)),
     );
     assert_eq!(case.plan().going().at, dummy);
 }
@@ -206,7 +206,12 @@ fn details_that_do_not_open_wait_for_their_key() {
 #[test]
 fn a_disabled_gateway_account_is_not_chosen() {
     let mut case = case();
-    case.gateway_with(Gateway::Cashfree, "off", DISABLED, drops(Recovery::Lookup));
+    case.gateway_with(
+        Gateway::Cashfree,
+        "off",
+        DISABLED,
+        Ok(drops(Recovery::Lookup)),
+    );
     case.plan().waits();
     let on = case.gateway(Gateway::Cashfree, "on", Recovery::Lookup);
     assert_eq!(case.plan().going().at, on);

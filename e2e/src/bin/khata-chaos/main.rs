@@ -1,0 +1,112 @@
+//! `khata-chaos`: creates accounts while the worker, RabbitMQ and Postgres of the local stack it runs in are killed and
+//! started again; then each account must be in its right state, and no rupee dropped twice. `make chaos` runs it in a
+//! stack of its own.
+
+mod accounts;
+mod report;
+mod stack;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use khata_e2e::{Api, Behaviour, Sandbox};
+
+use crate::accounts::{Posted, create_all};
+use crate::report::{Findings, judge};
+use crate::stack::Stack;
+
+/// Accounts that are created while the worker and the broker are killed.
+const ACCOUNTS: usize = 1_000;
+/// Accounts that are created while Postgres is killed besides.
+const MORE_ACCOUNTS: usize = 200;
+const WORKER_KILLS: usize = 10;
+/// Held back by the gateway, so that a kill finds calls on their way.
+const GATEWAY_LATENCY_MS: u64 = 100;
+/// From the last kill to the last outcome at most.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(findings) => {
+            findings.print();
+            if findings.are_well() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("khata-chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<Findings> {
+    let mut stack = Stack::from_environment()?;
+    let api = Api::new(stack.get("KHATA_API_URL")?, stack.get("KHATA_API_KEY")?)?;
+    let sandbox = Sandbox::new(stack.get("KHATA_SANDBOX_URL")?);
+    println!(
+        "khata-chaos: {ACCOUNTS} accounts, the worker killed {WORKER_KILLS} times, RabbitMQ once"
+    );
+    // Whatever the first worker was started with, those that are killed have a short lease.
+    stack.kill("WORKER")?;
+    stack.up().await?;
+    sandbox
+        .behave(Behaviour {
+            latency_ms: GATEWAY_LATENCY_MS,
+            ..Behaviour::default()
+        })
+        .await?;
+
+    let mut findings = Findings::default();
+    let mut posted = under(&api, "chaos", ACCOUNTS, async || {
+        for kill in 1..=WORKER_KILLS {
+            tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
+            stack.kill("WORKER")?;
+            findings.killed("worker");
+            if kill == WORKER_KILLS / 2 {
+                stack.kill("RABBITMQ")?;
+                findings.killed("RabbitMQ");
+            }
+            stack.up().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
+    posted.extend(
+        under(&api, "chaos_postgres", MORE_ACCOUNTS, async || {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            stack.kill("POSTGRES")?;
+            findings.killed("Postgres");
+            stack.up().await
+        })
+        .await?,
+    );
+    let quiet = Instant::now();
+    sandbox.behave(Behaviour::default()).await?;
+    judge(&api, &sandbox, posted, quiet + PATIENCE, &mut findings).await?;
+    findings.settled_after = quiet.elapsed();
+    Ok(findings)
+}
+
+/// Creates accounts in the background while `trouble` goes on; at an even pace, so that it lasts as long as the trouble.
+async fn under(
+    api: &Api,
+    name: &'static str,
+    count: usize,
+    trouble: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Posted>> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let creating = tokio::spawn(create_all(api.clone(), name, count, Arc::clone(&is_over)));
+    let troubled = trouble().await;
+    // What is left is created at once.
+    is_over.store(true, Ordering::Relaxed);
+    troubled?;
+    creating.await.context("creating broke")?
+}

@@ -1,0 +1,228 @@
+//! A merchant with a DUMMY gateway account, a keyring, and workers to start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use clap::Parser;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
+use khata_shared::broker::Publisher;
+use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::ids::CustomerRef;
+use khata_shared::domain::routing::Pin;
+use khata_shared::domain::{
+    AccountId, Details, Gateway, GatewayAccountId, MerchantId, Method, ValidationId,
+};
+use khata_shared::shutdown::{self, Trigger};
+use khata_shared::store::accounts::{self, CreateAccounts, NewAccount};
+use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
+use khata_shared::store::merchants;
+use khata_shared::store::validations::{
+    LeaseToken, NewAttempt, ValidationKey, claim, insert_attempts,
+};
+use khata_worker::{Application, Settings};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::queues::Queues;
+
+/// As if nobody had rung.
+pub(crate) const DUE_NOW: &str = "update validations set due_at = now()";
+
+pub(crate) struct Workshop {
+    pub(crate) connection: PgConnection,
+    pub(crate) publisher: Publisher,
+    pub(crate) queues: Queues,
+    merchant: MerchantId,
+    gateway: GatewayAccountId,
+    keyring: Keyring,
+    keyring_file: PathBuf,
+    database: Database,
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    trigger: Trigger,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+#[derive(QueryableByName)]
+struct Ended {
+    #[diesel(sql_type = Nullable<Text>)]
+    outcome: Option<String>,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = BigInt)]
+    attempts: i64,
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        let database = Database::new();
+        let mut connection = database.connect();
+        let merchant = merchants::insert(&mut connection, "local")
+            .unwrap()
+            .unwrap()
+            .id();
+        let gateway = NewGatewayAccount {
+            id: GatewayAccountId::new(),
+            gateway_id: Gateway::Dummy.id(),
+            reference_id: "dummy",
+            priority: 1,
+            pinned_only: false,
+            base_url: None,
+            settings: &serde_json::json!({}),
+        };
+        gateway_accounts::upsert(&mut connection, merchant, &gateway, None).unwrap();
+        let json = Keyring::generate();
+        let keyring_file = std::env::temp_dir().join(format!("khata-test-{}.json", Uuid::new_v4()));
+        std::fs::write(&keyring_file, json.as_bytes()).unwrap();
+        let queues = Queues::new();
+        Self {
+            publisher: Publisher::new(queues.broker(), "test"),
+            keyring: Keyring::parse(&json).unwrap(),
+            gateway: gateway.id,
+            connection,
+            queues,
+            merchant,
+            keyring_file,
+            database,
+        }
+    }
+
+    /// Stores an account; nobody rings.
+    pub(crate) fn store(&mut self, details: &Details) -> ValidationKey {
+        self.store_all(std::slice::from_ref(details))[0]
+    }
+
+    /// Stores accounts of one call; nobody rings.
+    pub(crate) fn store_all(&mut self, details: &[Details]) -> Vec<ValidationKey> {
+        let now = Utc::now();
+        let call = CreateAccounts {
+            merchant: self.merchant,
+            customer: CustomerRef::parse("customer_1122").unwrap(),
+            implicit_customer: true,
+            pin: Pin::default(),
+            metadata: "{}".into(),
+            consent: None,
+            routing_id: None,
+            trace_parent: None,
+            created_at: now,
+            deadline_at: now + TimeDelta::hours(1),
+            accounts: details.iter().map(|details| self.sealed(details)).collect(),
+        };
+        accounts::create(&mut self.connection, std::slice::from_ref(&call)).unwrap();
+        let key = |account: &NewAccount| ValidationKey {
+            merchant: self.merchant,
+            id: account.validation,
+        };
+        call.accounts.iter().map(key).collect()
+    }
+
+    fn sealed(&self, details: &Details) -> NewAccount {
+        let (id, merchant, plain) = (AccountId::new(), self.merchant, details.to_plaintext());
+        NewAccount {
+            id,
+            validation: ValidationId::new(),
+            kind: details.kind(),
+            sealed_details: self.keyring.seal(merchant, id.0, Purpose::Details, &plain),
+            fingerprint: self.keyring.fingerprint(merchant, details),
+            masked: details.masked(),
+            bank_code: None,
+        }
+    }
+
+    /// Claimed, its attempt written down, and then nothing more; the lease has run out.
+    pub(crate) fn left_behind_by_a_dead_worker(&mut self, key: ValidationKey) {
+        let token = LeaseToken(Uuid::new_v4());
+        claim(&mut self.connection, &[key], token, Duration::ZERO).unwrap();
+        let attempt = NewAttempt {
+            key,
+            number: 1,
+            gateway_account: self.gateway,
+            gateway_id: Gateway::Dummy.id(),
+            method: Method::PennyDrop,
+            reference: "kh_01".into(),
+            choice: "first by priority 1".into(),
+            possible_double_drop: false,
+        };
+        insert_attempts(&mut self.connection, &[attempt]).unwrap();
+        diesel::sql_query(DUE_NOW)
+            .execute(&mut self.connection)
+            .unwrap();
+    }
+
+    /// A worker; when it is up the queues stand.
+    pub(crate) async fn worker(&mut self) -> Worker {
+        // First and alone: RabbitMQ may refuse what is sent to a queue that two are declaring at once.
+        self.publisher.connect().await.unwrap();
+        let queue_prefix = self.queues.broker().queue().replace(".validations", "");
+        let settings = Settings::parse_from([
+            "khata-worker",
+            "--listen",
+            "127.0.0.1:0",
+            "--database-url",
+            self.database.url(),
+            "--amqp-url",
+            &std::env::var("KHATA_TEST_AMQP_URL").unwrap(),
+            "--queue-prefix",
+            &queue_prefix,
+            "--keyring-file",
+            self.keyring_file.to_str().unwrap(),
+            "--sandbox",
+            "true",
+            "--scheduler-interval-ms",
+            "50",
+        ]);
+        let (trigger, shutdown) = shutdown::channel();
+        let application = Application::build(settings).unwrap();
+        Worker {
+            trigger,
+            running: tokio::spawn(application.run_until_stopped(shutdown)),
+        }
+    }
+
+    /// Outcome, the account's status and the number of attempts, once the validation is completed.
+    pub(crate) async fn outcome(&mut self, key: ValidationKey) -> (String, String, i64) {
+        for _ in 0..1_000 {
+            let row: Ended = diesel::sql_query(
+                "select v.outcome, a.status, (select count(*) from validation_attempts t where t.validation_id = v.id) as attempts
+                 from validations v join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
+                 where v.merchant_id = $1 and v.id = $2",
+            )
+            .bind::<SqlUuid, _>(key.merchant.0)
+            .bind::<SqlUuid, _>(key.id.0)
+            .get_result(&mut self.connection)
+            .unwrap();
+            if let Some(outcome) = row.outcome {
+                return (outcome, row.status, row.attempts);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it is not completed within ten seconds")
+    }
+
+    /// Returns when no message waits.
+    pub(crate) async fn drained(&mut self) {
+        while self.publisher.depth().await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.keyring_file);
+    }
+}
+
+impl Worker {
+    /// Tells it to stop and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.trigger.raise();
+        let stopped = tokio::time::timeout(Duration::from_secs(20), self.running).await;
+        stopped.expect("it stops").unwrap().unwrap();
+    }
+}
