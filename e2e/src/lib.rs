@@ -7,7 +7,9 @@
 pub mod client;
 mod database;
 mod deadline;
+mod folder;
 mod known;
+mod merchant;
 mod process;
 mod proxy;
 mod queues;
@@ -20,13 +22,14 @@ pub use client::{Answer, Api};
 pub use database::Database;
 pub use deadline::{PATIENCE, eventually};
 pub use known::{Known, PUBLISHED};
+pub use merchant::GatewayAccount;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use queues::Queues;
 pub use sandbox::{Behaviour, Drop, Drops, Sandbox};
 pub use signals::{Signal, send};
 pub use traces::{Reference, Span, Trace, Traces};
-pub use world::{GatewayAccount, Proxies, Service, Setup, World};
+pub use world::{Proxies, Service, Setup, World};
 
 /// Makes HTTP clients possible; may be called any number of times.
 pub fn install_tls() {

@@ -43,6 +43,13 @@ pub struct Span {
     pub service: String,
     #[serde(rename = "processID")]
     process: String,
+    tags: Vec<Tag>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Tag {
+    key: String,
+    value: serde_json::Value,
 }
 
 /// A span's tie to another.
@@ -81,6 +88,11 @@ struct Process {
 }
 
 impl Span {
+    /// The text of an attribute.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
+    }
+
     /// The span it is a child of.
     pub fn parent(&self) -> Option<&str> {
         let mut parents = self.references.iter().filter(|r| r.kind == "CHILD_OF");

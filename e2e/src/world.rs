@@ -2,25 +2,21 @@
 //! down again when it is dropped.
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
-use serde_json::Value;
 
 use crate::client::Api;
 use crate::database::Database;
 use crate::deadline::{PATIENCE, eventually};
+use crate::folder::make_folder;
+use crate::merchant::{GatewayAccount, add_gateway, admin_json, issue_key, make_merchant};
 use crate::process::{self, Process};
 use crate::proxy::Proxy;
 use crate::queues::Queues;
 use crate::sandbox::Sandbox;
 use crate::traces::Traces;
-
-const MERCHANT: &str = "e2e";
-const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -51,33 +47,6 @@ impl Default for Setup {
             log: "info",
             call_timeout_ms: 3_000,
             worker_settings: &[],
-        }
-    }
-}
-
-/// The merchant's account at Cashfree, as ops would set it up; the default is the one that every world has.
-#[derive(Clone, Copy, Debug)]
-pub struct GatewayAccount<'a> {
-    /// The merchant's name for it.
-    pub reference_id: &'a str,
-    /// Lower is asked first.
-    pub priority: i16,
-    /// Where it is.
-    pub base_url: &'a str,
-    /// JSON.
-    pub credentials: &'a str,
-    /// Longest call, in milliseconds.
-    pub call_timeout_ms: u64,
-}
-
-impl Default for GatewayAccount<'_> {
-    fn default() -> Self {
-        Self {
-            reference_id: "cashfree_e2e",
-            priority: 1,
-            base_url: "",
-            credentials: CREDENTIALS,
-            call_timeout_ms: 3_000,
         }
     }
 }
@@ -382,7 +351,7 @@ impl Drop for World {
     }
 }
 
-fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -392,34 +361,6 @@ fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 fn in_front_of(url: &Url) -> anyhow::Result<Proxy> {
     let addresses = url.socket_addrs(|| None)?;
     Proxy::start(*addresses.first().context("a URL without an address")?)
-}
-
-/// A folder for keys and logs under `target/tmp/e2e`; it stays until the next run, for people to look at.
-fn make_folder() -> anyhow::Result<PathBuf> {
-    static SWEPT: Once = Once::new();
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let program = process::path_of("khata-api")?;
-    let target = program
-        .ancestors()
-        .nth(2)
-        .context("a program without a folder")?;
-    let all = target.join("tmp").join("e2e");
-    let own = std::process::id();
-    SWEPT.call_once(|| sweep(&all));
-    let folder = all.join(format!("{own}-{:02}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-/// Removes what tests left that do not run any more.
-fn sweep(all: &Path) {
-    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name.split('-').next().unwrap_or_default();
-        if !Path::new("/proc").join(pid).exists() {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 async fn start_sandbox(folder: &Path) -> anyhow::Result<(Process, Sandbox)> {
@@ -459,84 +400,4 @@ async fn start_traces(folder: &Path) -> anyhow::Result<(Process, Traces, String)
         })
         .await?;
     Ok((process, Traces::new(&url), otlp))
-}
-
-/// The keyring, the merchant with its gateway accounts, and its key.
-fn make_merchant(
-    folder: &Path,
-    services: &[(String, String)],
-    database: &Database,
-    gateway: &str,
-    call_timeout_ms: u64,
-) -> anyhow::Result<String> {
-    let mut own = services.to_vec();
-    own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
-    let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
-    write_private(&folder.join("keyring.json"), &keyring)?;
-    admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
-    let account = GatewayAccount {
-        base_url: gateway,
-        call_timeout_ms,
-        ..GatewayAccount::default()
-    };
-    add_gateway(folder, &own, &account)?;
-    issue_key(&own, MERCHANT)
-}
-
-fn add_gateway(
-    folder: &Path,
-    own: &[(String, String)],
-    account: &GatewayAccount<'_>,
-) -> anyhow::Result<()> {
-    let credentials = folder.join("cashfree.json");
-    write_private(&credentials, account.credentials)?;
-    let timeout = account.call_timeout_ms;
-    let polling = format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{timeout}}}"#);
-    let (credentials, priority) = (credentials.to_string_lossy(), account.priority.to_string());
-    let mut arguments = vec!["gateway", "add", "--if-absent"];
-    for (flag, value) in [
-        ("--merchant", MERCHANT),
-        ("--gateway", "CASHFREE"),
-        ("--reference-id", account.reference_id),
-        ("--priority", &priority),
-        ("--base-url", account.base_url),
-        ("--credentials-file", &credentials),
-        ("--settings", &polling),
-    ] {
-        arguments.extend([flag, value]);
-    }
-    admin_json(own, &arguments).map(drop)
-}
-
-fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {
-    let issued = admin_json(own, &["key", "issue", "--merchant", merchant])?;
-    let key = issued["key"]
-        .as_str()
-        .context("khata-api key issue answered without a key")?;
-    Ok(key.to_owned())
-}
-
-fn admin_json(own: &[(String, String)], arguments: &[&str]) -> anyhow::Result<Value> {
-    let mut arguments = arguments.to_vec();
-    arguments.push("--json");
-    let printed = process::run("khata-api", &arguments, own)?;
-    serde_json::from_str(&printed).with_context(|| {
-        format!(
-            "khata-api {} did not print JSON: {printed}",
-            arguments.join(" ")
-        )
-    })
-}
-
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
 }

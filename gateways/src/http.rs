@@ -5,8 +5,9 @@ use std::time::Duration;
 use khata_shared::domain::CallFailure;
 use tracing::{Instrument, Span, field};
 
-/// Idle connections kept to one gateway.
-const IDLE_CONNECTIONS: usize = 64;
+/// Idle connections kept to one gateway: as many as a worker has calls in hand by default, as a connection that is
+/// thrown away is made anew for the next call.
+const IDLE_CONNECTIONS: usize = 512;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// No answer of a gateway is longer.
 const MAX_BODY: usize = 256 * 1024;

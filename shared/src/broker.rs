@@ -32,10 +32,17 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker at this AMQP URI; queue names start with `prefix`.
+    /// A broker at this AMQP URI; queue names start with `prefix`. A frozen peer is given up after two heartbeats of
+    /// ten seconds, unless the URI says otherwise: until then the broker goes on handing messages to it.
     pub fn new(uri: &str, prefix: &str) -> Self {
+        let separator = if uri.contains('?') { '&' } else { '?' };
+        let uri = if uri.contains("heartbeat=") {
+            uri.to_owned()
+        } else {
+            format!("{uri}{separator}heartbeat=10")
+        };
         Self {
-            uri: uri.to_owned(),
+            uri,
             prefix: prefix.to_owned(),
         }
     }

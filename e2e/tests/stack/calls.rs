@@ -42,3 +42,10 @@ pub(crate) fn ids(accounts: &[Value]) -> Vec<String> {
         .map(|account| text(account, "/id").to_owned())
         .collect()
 }
+
+/// An `Authorization` header with this user and password.
+pub(crate) fn basic(credential: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(credential);
+    format!("Basic {encoded}")
+}

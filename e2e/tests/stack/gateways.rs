@@ -1,10 +1,14 @@
-//! Which gateway is asked, and what becomes of an account that none can tell about.
+//! Gateways that refuse, fail, hang or cannot tell: which is asked then, and that nobody is paid twice for it.
+
+use std::time::Instant;
 
 use anyhow::Result;
+use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
+use khata_e2e::{Behaviour, GatewayAccount, PATIENCE, Setup, World, eventually};
 
 use crate::calls::bank;
+use crate::load::{assert_paid_once, create_ten, outage};
 
 const WRONG: &str = r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#;
 
@@ -204,4 +208,109 @@ async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Res
         );
     }
     Ok(())
+}
+
+/// Accounts that meet a gateway in trouble: none may fail, and all are ACTIVE once it is well.
+async fn assert_trouble_is_not_the_payees(
+    world: &World,
+    customer: &str,
+    attempts: &str,
+    well: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    create_ten(world, customer).await?;
+    let tried =
+        format!("select count(distinct validation_id) from validation_attempts where {attempts}");
+    eventually(PATIENCE, "ten attempts in trouble", async || {
+        anyhow::Ok((world.database.number(&tried)? >= 10).then_some(()))
+    })
+    .await?;
+    assert_eq!(world.count("FAILURE")?, 0);
+    well().await?;
+    let back = Instant::now();
+    world
+        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+        .await?;
+    eprintln!(
+        "{customer}: all decided {:?} after the gateway's return",
+        back.elapsed()
+    );
+    assert_eq!(world.count("FAILURE")?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_or_swallows_calls_is_not_the_payees_fault() -> Result<()> {
+    let world = World::start(outage()).await?;
+    let gateway = &world.proxies()?.gateway;
+    gateway.cut();
+    let refused = "state = 'SETTLED' and class = 'RETRYABLE'";
+    assert_trouble_is_not_the_payees(&world, "refused", refused, async || {
+        gateway.restore();
+        Ok(())
+    })
+    .await?;
+    assert_paid_once(&world, 10).await?;
+    gateway.hang();
+    assert_trouble_is_not_the_payees(&world, "silence", "state = 'UNKNOWN'", async || {
+        gateway.restore();
+        Ok(())
+    })
+    .await?;
+    assert_eq!(world.count("ACTIVE")?, 20);
+    assert_paid_once(&world, 20).await
+}
+
+#[tokio::test]
+async fn a_gateway_that_fails_after_doing_its_work_is_looked_up_and_not_paid_twice() -> Result<()> {
+    let world = World::start(outage()).await?;
+    let failing = Behaviour {
+        error_rate: 1.0,
+        ..Behaviour::default()
+    };
+    let silent = Behaviour {
+        hang_rate: 1.0,
+        ..Behaviour::default()
+    };
+    for (customer, behaviour) in [("failing", failing), ("silent", silent)] {
+        world.sandbox.behave(behaviour).await?;
+        let unknown = "state = 'UNKNOWN'";
+        assert_trouble_is_not_the_payees(&world, customer, unknown, async || {
+            world.sandbox.behave(Behaviour::default()).await
+        })
+        .await?;
+    }
+    assert_eq!(world.count("ACTIVE")?, 20);
+    assert_paid_once(&world, 20).await
+}
+
+#[tokio::test]
+async fn a_gateway_that_fails_at_random_brings_every_account_to_its_end() -> Result<()> {
+    let world = World::start(outage()).await?;
+    let shaky = Behaviour {
+        latency_ms: 20,
+        error_rate: 0.3,
+        hang_rate: 0.1,
+        pending_ms: 300,
+    };
+    world.sandbox.behave(shaky).await?;
+    let customers: Vec<String> = (0..4).map(|n| format!("shaky{n}")).collect();
+    try_join_all(
+        customers
+            .iter()
+            .map(|customer| create_ten(&world, customer)),
+    )
+    .await?;
+    let half = "select count(*) from customer_accounts where status = 'ACTIVE'";
+    eventually(
+        PATIENCE,
+        "half of the accounts being ACTIVE in spite of it",
+        async || anyhow::Ok((world.database.number(half)? >= 20).then_some(())),
+    )
+    .await?;
+    world.sandbox.behave(Behaviour::default()).await?;
+    world
+        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+        .await?;
+    assert_eq!(world.count("ACTIVE")?, 40);
+    assert_paid_once(&world, 40).await
 }

@@ -1,70 +1,13 @@
-//! Processes killed, stopped and multiplied under load: nothing is lost, and money moves once.
+//! Processes killed, frozen and stopped under load: nothing is lost, and money moves once.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use futures_util::future::{join_all, try_join_all};
-use khata_e2e::client::text;
-use khata_e2e::{Api, Behaviour, PATIENCE, PUBLISHED, Setup, Signal, World, eventually, send};
-use serde_json::{Value, json};
+use futures_util::future::join_all;
+use khata_e2e::{Behaviour, PATIENCE, Setup, Signal, World, eventually, send};
 
 use crate::calls::{banks, ids};
-
-/// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
-const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
-
-const IN_HAND: &str = "select count(*) from validations where state = 'LEASED'";
-
-/// Twenty accounts of one customer: fourteen valid by number, the others as Cashfree publishes them.
-fn mixed(customer: usize) -> Value {
-    let item = |number: &str, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
-    let mut items: Vec<Value> = (0..14)
-        .map(|n| item(&format!("8{customer:04}{n:04}"), "AABF0008032"))
-        .collect();
-    items.extend([
-        item("026291800001191", "YESB0000262"),
-        item("026291800001190", "YESB0000262"),
-        item("1234567890", "ICIC0000001"),
-        item("00224412311300", "YESB0000001"),
-        item("7766666351000", "YESB0000001"),
-        item("7766667989884", "RATN0000070"),
-    ]);
-    json!({ "bank_account_details": items })
-}
-
-const MIXED: usize = 20;
-
-async fn assert_all_mixed_right(api: &Api, customer: &str) -> Result<()> {
-    let accounts = api.list(customer, "?count=100").await?.accounts()?;
-    assert_eq!(accounts.len(), MIXED);
-    for account in &accounts {
-        let number = text(
-            account,
-            "/account_details/bank_account_details/account_number",
-        );
-        let published = PUBLISHED
-            .iter()
-            .find(|known| known.account_number == number);
-        let (status, failure) =
-            published.map_or(("ACTIVE", ""), |known| (known.status, known.failure));
-        assert_eq!(account["status"], status, "{account}");
-        assert_eq!(
-            text(account, "/validation/failure/code"),
-            failure,
-            "{account}"
-        );
-    }
-    Ok(())
-}
-
-/// Each account was paid exactly once: neither twice under one reference, nor again under another.
-async fn assert_paid_once(world: &World, accounts: usize) -> Result<()> {
-    let drops = world.sandbox.drops().await?;
-    assert!(drops.doubles().is_empty(), "{:?}", drops.doubles());
-    assert_eq!(drops.distinct_references, accounts as u64);
-    assert_eq!(drops.total, accounts as u64);
-    Ok(())
-}
+use crate::load::{IN_HAND, MIXED, SHORT_LEASE, assert_all_mixed_right, assert_paid_once, mixed};
 
 #[tokio::test]
 async fn a_worker_killed_again_and_again_costs_no_account_and_no_rupee() -> Result<()> {
@@ -108,7 +51,7 @@ async fn a_worker_killed_again_and_again_costs_no_account_and_no_rupee() -> Resu
     for customer in 0..CUSTOMERS {
         assert_all_mixed_right(&world.api, &format!("killed{customer}")).await?;
     }
-    assert_paid_once(&world, CUSTOMERS * MIXED).await
+    assert_paid_once(&world, (CUSTOMERS * MIXED) as u64).await
 }
 
 #[tokio::test]
@@ -161,43 +104,7 @@ async fn a_worker_that_freezes_beyond_its_lease_wakes_up_to_others_work() -> Res
         assert_all_mixed_right(&world.api, &format!("frozen{customer}")).await?;
     }
     world.wait_until_ready(&world.workers[0].url).await?;
-    assert_paid_once(&world, 5 * MIXED).await
-}
-
-#[tokio::test]
-async fn an_answer_that_could_not_be_stored_is_asked_for_again_and_not_paid_again() -> Result<()> {
-    let world = World::start(Setup {
-        proxies: true,
-        call_timeout_ms: 1_000,
-        worker_settings: SHORT_LEASE,
-        ..Setup::default()
-    })
-    .await?;
-    world
-        .sandbox
-        .behave(Behaviour {
-            latency_ms: 400,
-            ..Behaviour::default()
-        })
-        .await?;
-    world
-        .api
-        .create_json("unstored", &mixed(0))
-        .await?
-        .accounts()?;
-    eventually(PATIENCE, "every rupee dropped", async || {
-        anyhow::Ok((world.sandbox.drops().await?.total == MIXED as u64).then_some(()))
-    })
-    .await?;
-    // The gateway's answers are on their way, and there is nowhere to put them until after the leases' end.
-    world.proxies()?.postgres.cut();
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    world.proxies()?.postgres.restore();
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
-        .await?;
-    assert_all_mixed_right(&world.api, "unstored").await?;
-    assert_paid_once(&world, MIXED).await
+    assert_paid_once(&world, 5 * MIXED as u64).await
 }
 
 #[tokio::test]
@@ -243,7 +150,7 @@ async fn a_worker_told_to_stop_finishes_what_it_has_and_leaves_the_rest() -> Res
     for customer in 0..5 {
         assert_all_mixed_right(&world.api, &format!("stopped{customer}")).await?;
     }
-    assert_paid_once(&world, 5 * MIXED).await
+    assert_paid_once(&world, 5 * MIXED as u64).await
 }
 
 #[tokio::test]
@@ -280,7 +187,7 @@ async fn an_api_told_to_stop_keeps_its_word() -> Result<()> {
     for task in join_all(tasks).await {
         promised.extend(task??);
     }
-    assert!(promised.len() > 100);
+    assert!(promised.len() > 50);
     let stored = world.database.stored()?;
     // An answer can be lost on its way to whoever was told to go; a promise cannot.
     assert!(
@@ -297,109 +204,5 @@ async fn an_api_told_to_stop_keeps_its_word() -> Result<()> {
         world.api.get(customer, id).await?.account()?;
     }
     assert_eq!(world.count("ACTIVE")?, stored[1]);
-    assert_paid_once(&world, usize::try_from(stored[1])?).await
-}
-
-#[tokio::test]
-async fn processes_stop_also_while_postgres_hangs() -> Result<()> {
-    let mut world = World::start(Setup {
-        proxies: true,
-        worker_settings: &[("KHATA_WORKER_DRAIN_SECONDS", "5")],
-        ..Setup::default()
-    })
-    .await?;
-    world
-        .api
-        .create_json("before", &banks(["50000001".into()]))
-        .await?
-        .accounts()?;
-    world.proxies()?.postgres.hang();
-    let refused = world
-        .api
-        .create_json("during", &banks(["50000002".into()]))
-        .await?;
-    assert_eq!(refused.status, 503, "{}", refused.text);
-    let mut processes = vec![
-        world.apis.remove(0).process,
-        world.workers.remove(0).process,
-    ];
-    for process in &processes {
-        process.terminate()?;
-    }
-    for process in &mut processes {
-        let status = process.wait(Duration::from_secs(30)).await?;
-        assert_eq!(status.code(), Some(0), "{}", process.log());
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn several_of_each_process_work_as_one() -> Result<()> {
-    const CUSTOMERS: usize = 5;
-    let world = World::start(Setup {
-        apis: 2,
-        workers: 2,
-        ..Setup::default()
-    })
-    .await?;
-    let apis = [world.api_at(0), world.api_at(1)];
-    // The same call six times at once, three at each API: one customer, one id an account.
-    let customers: Vec<(String, Value)> = (0..CUSTOMERS)
-        .map(|n| (format!("shared{n}"), mixed(n)))
-        .collect();
-    for (name, body) in &customers {
-        let calls = (0..6).map(|n| apis[n % 2].create_json(name, body));
-        let mut seen = Vec::new();
-        for answer in try_join_all(calls).await? {
-            let accounts = answer.accounts()?;
-            assert!(
-                accounts
-                    .iter()
-                    .all(|account| account["customer_id"] == accounts[0]["customer_id"])
-            );
-            seen.push((
-                text(&accounts[0], "/customer_id").to_owned(),
-                ids(&accounts),
-            ));
-        }
-        seen.dedup();
-        assert_eq!(seen.len(), 1, "{seen:#?}");
-    }
-    let all = i64::try_from(CUSTOMERS * MIXED)?;
-    assert_eq!(
-        world.database.stored()?,
-        [i64::try_from(CUSTOMERS)?, all, all]
-    );
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
-        .await?;
-    for (name, _) in &customers {
-        for api in &apis {
-            assert_all_mixed_right(api, name).await?;
-        }
-    }
-    assert_paid_once(&world, CUSTOMERS * MIXED).await
-}
-
-#[tokio::test]
-async fn accounts_of_many_callers_that_cross_do_not_block_each_other() -> Result<()> {
-    let world = World::start(Setup {
-        apis: 2,
-        workers: 0,
-        ..Setup::default()
-    })
-    .await?;
-    let apis = [world.api_at(0), world.api_at(1)];
-    let numbers: Vec<String> = (0..40).map(|n| format!("400000{n:02}")).collect();
-    let forwards = banks(numbers.clone());
-    let backwards = banks(numbers.into_iter().rev());
-    let calls = (0..24).map(|n| {
-        let body = if n % 3 == 0 { &backwards } else { &forwards };
-        apis[n % 2].create_json(if n % 2 == 0 { "crossing" } else { "another" }, body)
-    });
-    for answer in try_join_all(calls).await? {
-        assert_eq!(answer.accounts()?.len(), 40);
-    }
-    assert_eq!(world.database.stored()?, [2, 80, 80]);
-    Ok(())
+    assert_paid_once(&world, u64::try_from(stored[1])?).await
 }

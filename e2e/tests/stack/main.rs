@@ -1,11 +1,18 @@
 //! What a merchant, and who runs Khata, may rely on: each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod bad_input;
+mod bad_values;
+mod broker;
 mod calls;
+mod customers;
+mod errors;
 mod flow;
 mod gateways;
+mod headers;
 mod kills;
+mod load;
 mod ops;
-mod outages;
+mod postgres;
+mod refusals;
+mod several;
 mod telling;

@@ -162,6 +162,7 @@ fn an_account_deleted_between_insert_and_read_is_still_answered_for() {
         });
         let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         while number(&mut connections[0], waiting) == 0 {
+            assert!(!creating.is_finished(), "it waits for the lock");
             thread::sleep(std::time::Duration::from_millis(5));
         }
         alter_account(

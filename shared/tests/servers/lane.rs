@@ -21,6 +21,9 @@ use crate::support::database::number;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SLIPS: &str = "select count(*) from slips";
 
+/// The number at which the work panics, its row inserted.
+pub(crate) const A_BUG: i32 = 1_313;
+
 /// A row to insert; a negative number is against the table's constraint.
 #[derive(Clone, Debug)]
 pub(crate) struct Slip {
@@ -105,6 +108,7 @@ impl Commit for Filing {
         diesel::sql_query("insert into slips select unnest($1)")
             .bind::<Array<Integer>, _>(&numbers)
             .execute(connection)?;
+        assert!(!numbers.contains(&A_BUG), "the work panics");
         for stop in slips.iter().filter_map(|slip| slip.stop.as_ref()) {
             stop.reached.send(()).unwrap();
             stop.go_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();

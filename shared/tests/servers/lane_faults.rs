@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use khata_shared::batch::BatchError;
 use khata_shared::store;
 
-use crate::lane::{Office, PATIENCE, SLIPS, Slip, Stop, office, table};
+use crate::lane::{A_BUG, Office, PATIENCE, SLIPS, Slip, Stop, office, table};
 use crate::support::database::number;
 use crate::support::{Database, Proxy, until};
 
@@ -226,4 +226,17 @@ async fn a_deadlock_is_not_the_requests_fault() {
         !matches!(answer, Err(BatchError::Rejected(_))),
         "the same rows would be taken if they were sent again: {answer:?}"
     );
+}
+
+#[tokio::test]
+async fn a_panic_in_the_work_stores_nothing_and_does_not_end_the_lane() {
+    let mut remote = remote(PATIENCE);
+    for _ in 0..3 {
+        // More often than there are connections: none is kept with its transaction open.
+        let answer = remote.office.lane.submit(Slip::new(A_BUG)).await;
+        assert!(is_unavailable(&answer), "{answer:?}");
+    }
+    assert_eq!(number(&mut remote.connection, SLIPS), 0);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 1);
 }

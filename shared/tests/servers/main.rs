@@ -7,6 +7,7 @@ mod accounts_racing;
 mod accounts_reading;
 mod lane;
 mod lane_faults;
+mod merchants;
 mod messages;
 mod publishing;
 mod ringing;

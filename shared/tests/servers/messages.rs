@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::Queues;
-use crate::support::queues::rings;
+use crate::support::queues::{delivered, rings};
 use crate::support::rows::TRACE;
 
 /// What reads and never acknowledges leaves the message where it is.
@@ -95,7 +95,7 @@ async fn a_recorded_trace_goes_on_in_the_message_and_an_unrecorded_one_stays_out
         .unwrap();
 
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
-    let delivery = consumer.next().await.unwrap().unwrap();
+    let delivery = delivered(&mut consumer).await;
     let body: Value = serde_json::from_slice(&delivery.data).unwrap();
     assert_eq!(keys(&body["validations"][0]), ["m", "t", "v"]);
     let rung = Rung::decode(&delivery.data).unwrap();
@@ -179,7 +179,7 @@ async fn a_message_that_nobody_can_read_is_put_among_the_dead_letters() {
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
     let tap = queues.tap().await;
     tap.put(&broker.queue(), b"{\"v\":2}").await;
-    let delivery = consumer.next().await.unwrap().unwrap();
+    let delivery = delivered(&mut consumer).await;
     assert!(Rung::decode(&delivery.data).is_err());
     delivery.acker.nack(PUT_ASIDE).await.unwrap();
     let dead = tap.next(&broker.dead_letters()).await;
@@ -195,7 +195,7 @@ async fn a_message_that_comes_back_for_ever_is_put_among_the_dead_letters() {
     let tap = queues.tap().await;
     tap.put(&broker.queue(), b"again").await;
     for _ in 0..21 {
-        let delivery = consumer.next().await.unwrap().unwrap();
+        let delivery = delivered(&mut consumer).await;
         delivery.acker.nack(RETURN).await.unwrap();
     }
     let dead = tap.next(&broker.dead_letters()).await;
@@ -211,12 +211,12 @@ async fn no_more_messages_are_out_than_the_prefetch_allows() {
     for body in [b"1", b"2", b"3"] {
         tap.put(&broker.queue(), body).await;
     }
-    let first = consumer.next().await.unwrap().unwrap();
-    consumer.next().await.unwrap().unwrap();
+    let first = delivered(&mut consumer).await;
+    delivered(&mut consumer).await;
     let soon = std::time::Duration::from_millis(300);
     let third = tokio::time::timeout(soon, consumer.next()).await;
     assert!(third.is_err(), "two are unacknowledged");
     first.acker.ack(BasicAckOptions::default()).await.unwrap();
-    let third = consumer.next().await.unwrap().unwrap();
+    let third = delivered(&mut consumer).await;
     assert_eq!(third.data, b"3");
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use khata_shared::broker::{BrokerError, Publisher, Rung};
 use lapin::options::QueueDeleteOptions;
 
-use crate::support::queues::rings;
+use crate::support::queues::{delivered, rings};
 use crate::support::{Proxy, Queues, until};
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_consumer_ends_with_its_connection_and_what_it_had_in_hand_comes_again
         .await
         .unwrap();
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
-    let delivery = consumer.next().await.unwrap().unwrap();
+    let delivery = delivered(&mut consumer).await;
     assert!(!delivery.redelivered);
     proxy.cut();
     let patience = Duration::from_secs(10);
@@ -128,8 +128,7 @@ async fn a_consumer_ends_with_its_connection_and_what_it_had_in_hand_comes_again
     ended.await.expect("the stream ends");
     proxy.open();
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
-    let again = tokio::time::timeout(patience, consumer.next()).await;
-    let again = again.unwrap().unwrap().unwrap();
+    let again = delivered(&mut consumer).await;
     assert!(again.redelivered);
     assert_eq!(again.data, delivery.data);
 }

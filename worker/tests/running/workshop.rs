@@ -206,9 +206,13 @@ impl Workshop {
 
     /// Returns when no message waits.
     pub(crate) async fn drained(&mut self) {
-        while self.publisher.depth().await.unwrap() > 0 {
+        for _ in 0..1_000 {
+            if self.publisher.depth().await.unwrap() == 0 {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        panic!("messages wait for ever")
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use khata_shared::broker::{Broker, Ring, Rung};
 use khata_shared::domain::{MerchantId, ValidationId};
 use khata_shared::store::validations::ValidationKey;
-use lapin::message::BasicGetMessage;
+use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use uuid::Uuid;
 
 /// A queue prefix that nobody else has.
@@ -109,6 +110,15 @@ impl Tap {
             .await
             .unwrap();
     }
+}
+
+/// What a consumer is given next; fails after ten seconds.
+pub(crate) async fn delivered(consumer: &mut Consumer) -> Delivery {
+    tokio::time::timeout(Duration::from_secs(10), consumer.next())
+        .await
+        .expect("a delivery")
+        .unwrap()
+        .unwrap()
 }
 
 /// So many rings outside of any trace.

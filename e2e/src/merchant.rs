@@ -1,0 +1,120 @@
+//! The world's merchant, set up by the commands that ops people run.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::process;
+use crate::world::settings;
+
+const MERCHANT: &str = "e2e";
+const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
+
+/// The merchant's account at Cashfree, as ops would set it up; the default is the one that every world has.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayAccount<'a> {
+    /// The merchant's name for it.
+    pub reference_id: &'a str,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Where it is.
+    pub base_url: &'a str,
+    /// JSON.
+    pub credentials: &'a str,
+    /// Longest call, in milliseconds.
+    pub call_timeout_ms: u64,
+}
+
+impl Default for GatewayAccount<'_> {
+    fn default() -> Self {
+        Self {
+            reference_id: "cashfree_e2e",
+            priority: 1,
+            base_url: "",
+            credentials: CREDENTIALS,
+            call_timeout_ms: 3_000,
+        }
+    }
+}
+
+/// The keyring, the merchant with its gateway accounts, and its key.
+pub(crate) fn make_merchant(
+    folder: &Path,
+    services: &[(String, String)],
+    database: &Database,
+    gateway: &str,
+    call_timeout_ms: u64,
+) -> anyhow::Result<String> {
+    let mut own = services.to_vec();
+    own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
+    let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
+    write_private(&folder.join("keyring.json"), &keyring)?;
+    admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
+    let account = GatewayAccount {
+        base_url: gateway,
+        call_timeout_ms,
+        ..GatewayAccount::default()
+    };
+    add_gateway(folder, &own, &account)?;
+    issue_key(&own, MERCHANT)
+}
+
+pub(crate) fn add_gateway(
+    folder: &Path,
+    own: &[(String, String)],
+    account: &GatewayAccount<'_>,
+) -> anyhow::Result<()> {
+    let credentials = folder.join("cashfree.json");
+    write_private(&credentials, account.credentials)?;
+    let timeout = account.call_timeout_ms;
+    let polling = format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{timeout}}}"#);
+    let (credentials, priority) = (credentials.to_string_lossy(), account.priority.to_string());
+    let mut arguments = vec!["gateway", "add", "--if-absent"];
+    for (flag, value) in [
+        ("--merchant", MERCHANT),
+        ("--gateway", "CASHFREE"),
+        ("--reference-id", account.reference_id),
+        ("--priority", &priority),
+        ("--base-url", account.base_url),
+        ("--credentials-file", &credentials),
+        ("--settings", &polling),
+    ] {
+        arguments.extend([flag, value]);
+    }
+    admin_json(own, &arguments).map(drop)
+}
+
+pub(crate) fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {
+    let issued = admin_json(own, &["key", "issue", "--merchant", merchant])?;
+    let key = issued["key"]
+        .as_str()
+        .context("khata-api key issue answered without a key")?;
+    Ok(key.to_owned())
+}
+
+pub(crate) fn admin_json(own: &[(String, String)], arguments: &[&str]) -> anyhow::Result<Value> {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    let printed = process::run("khata-api", &arguments, own)?;
+    serde_json::from_str(&printed).with_context(|| {
+        format!(
+            "khata-api {} did not print JSON: {printed}",
+            arguments.join(" ")
+        )
+    })
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}

@@ -1,0 +1,215 @@
+//! Every value that is not one of its kind, in both encodings: told by its field's name, and nothing is stored.
+
+use anyhow::Result;
+use khata_e2e::{Answer, Setup, World};
+use serde_json::json;
+
+use crate::errors::{assert_faults, assert_invalid, named_fields};
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+pub(crate) const GOOD: &str = "ifsc=AABF0008032&account_number=026291800001191";
+
+/// A line a case: what it is | the body | the fields that must be named. `<x*9>` stands for nine `x`, `<good>` for the
+/// fields of a good account, `<item>` for one of a list, `<items*9>` for nine of them.
+const FORMS: &str = "
+    an empty form                     |                                             | bank_account_details
+    no account                        | bank_code=12&metadata.a=b                   | bank_account_details
+    no ifsc                           | account_number=026291800001191              | ifsc
+    no account number                 | ifsc=AABF0008032                            | account_number
+    a name only                       | beneficiary_name=test                       | ifsc account_number
+    an ifsc without its zero          | account_number=026291&ifsc=AABF1008032      | ifsc
+    a short ifsc                      | account_number=026291&ifsc=AABF000803       | ifsc
+    an empty ifsc                     | account_number=026291&ifsc=                 | ifsc
+    an ifsc in full-width letters     | account_number=026291&ifsc=%EF%BC%A1ABF0008032 | ifsc
+    a NUL in the ifsc                 | account_number=026291&ifsc=AABF000803%00    | ifsc
+    spaces in the number              | ifsc=AABF0008032&account_number=0262+9180+0001 | account_number
+    a space after the number          | ifsc=AABF0008032&account_number=026291%20   | account_number
+    Devanagari digits                 | ifsc=AABF0008032&account_number=%E0%A5%A6%E0%A5%A8%E0%A5%AC%E0%A5%A8%E0%A5%AF | account_number
+    a NUL in the number               | ifsc=AABF0008032&account_number=026291%00180 | account_number
+    only NULs                         | ifsc=AABF0008032&account_number=%00%00%00%00%00 | account_number
+    a hyphen in the number            | ifsc=AABF0008032&account_number=0262-9180   | account_number
+    four characters of number         | ifsc=AABF0008032&account_number=1234        | account_number
+    36 characters of number           | ifsc=AABF0008032&account_number=<1*36>      | account_number
+    a blank name                      | <good>&beneficiary_name=+++                 | beneficiary_name
+    121 characters of name            | <good>&beneficiary_name=<x*121>             | beneficiary_name
+    a bell in the name                | <good>&beneficiary_name=a%07b               | beneficiary_name
+    a NUL in the name                 | <good>&beneficiary_name=a%00b               | beneficiary_name
+    a bank code in letters            | <good>&bank_code=HDFC                       | bank_code
+    an unfinished bank code           | <good>&bank_code=JP_                        | bank_code
+    33 digits of bank code            | <good>&bank_code=<1*33>                     | bank_code
+    a NUL in the bank code            | <good>&bank_code=JP_%00                     | bank_code
+    a bad default bank code           | bank_code=x&bank_account_details=[<item>]   | bank_code
+    no @                              | vpa=asha.upi                                | vpa
+    two @                             | vpa=asha@ok@upi                             | vpa
+    nothing before the @              | vpa=@upi                                    | vpa
+    nothing after the @               | vpa=asha@                                   | vpa
+    one character before the @        | vpa=a@upi                                   | vpa
+    a handle that starts with a digit | vpa=asha@1upi                               | vpa
+    a space in the address            | vpa=asha+rao@upi                            | vpa
+    a NUL in the address              | vpa=asha%00@upi                             | vpa
+    an address in Devanagari          | vpa=%E0%A4%86%E0%A4%B6%E0%A4%BE@upi         | vpa
+    256 characters of address         | vpa=<a*252>@upi                             | vpa
+    an empty address                  | vpa=                                        | vpa
+    a bank account and an address     | <good>&vpa=asha@upi                         | vpa
+    flat fields beside a list         | <good>&upi_details=[{\"vpa\":\"asha@upi\"}] | ifsc account_number
+    broken JSON in a field            | bank_account_details=[<item>                | bank_account_details
+    no JSON in a field                | upi_details=asha@upi                        | upi_details
+    an object for a list              | bank_account_details=<item>                 | bank_account_details
+    an empty list                     | bank_account_details=[]                     | bank_account_details
+    two empty lists                   | bank_account_details=[]&upi_details=[]      | bank_account_details
+    101 accounts                      | bank_account_details=[<items*101>]          | bank_account_details
+    101 of both kinds                 | bank_account_details=[<items*100>]&upi_details=[{\"vpa\":\"asha@upi\"}] | bank_account_details
+    the same account twice            | bank_account_details=[<item>,<item>]        | bank_account_details[1]
+    the same in another case          | upi_details=[{\"vpa\":\"asha@upi\"},{\"vpa\":\"ASHA@UPI\"}] | upi_details[1]
+    a list in both forms              | bank_account_details=[<item>]&bank_account_details[0][ifsc]=AABF0008032 | bank_account_details
+    an index without a field          | upi_details[0]=asha@upi                     | upi_details[0]
+    an index in letters               | upi_details[x][vpa]=asha@upi                | upi_details[x][vpa]
+    a huge index                      | upi_details[<9*20>][vpa]=asha@upi           | upi_details[99999999999999999999][vpa]
+    a field given twice               | <good>&ifsc=AABF0008033                     | ifsc
+    no percent-encoding               | <good>&beneficiary_name=100%                | beneficiary_name
+    no UTF-8                          | <good>&beneficiary_name=%ff%fe              | beneficiary_name
+    a gateway in letters              | <good>&gateway_id=CASHFREE                  | gateway_id
+    gateway 0                         | <good>&gateway_id=0                         | gateway_id
+    a negative gateway                | <good>&gateway_id=-70                       | gateway_id
+    a gateway beyond numbers          | <good>&gateway_id=7<0*20>                   | gateway_id
+    a gateway reference alone         | <good>&gateway_reference_id=cashfree_e2e    | gateway_reference_id
+    a blank gateway reference         | <good>&gateway_id=70&gateway_reference_id=+ | gateway_reference_id
+    an empty metadata key             | <good>&metadata.=x                          | metadata.
+    a long metadata value             | <good>&metadata.a=<x*501>                   | metadata.a
+    a NUL in metadata                 | <good>&metadata.a=x%00y                     | metadata.a
+    half a consent                    | <good>&consent.obtained=true                | consent.purpose consent.timestamp
+    a consent of another kind         | <good>&consent.obtained=yes&consent.purpose=p&consent.timestamp=yesterday | consent.obtained consent.timestamp
+    a consent of tomorrow             | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z | consent.timestamp
+    many faults at once               | bank_account_details=[<item>,{\"ifsc\":\"x\",\"account_number\":\"y\"},7]&upi_details=[{}]&gateway_id=x&consent.obtained=true | bank_account_details[1].ifsc bank_account_details[1].account_number bank_account_details[2] upi_details[0].vpa gateway_id consent.purpose consent.timestamp
+";
+
+/// The same for JSON bodies; `\\u` is JSON's own escape.
+const BODIES: &str = r#"
+    nothing                           |                                             | body
+    broken JSON                       | {"ifsc":                                    | body
+    a list                            | []                                          | body
+    a string                          | "ifsc"                                      | body
+    nesting without end               | <[*100000>                                  | body
+    half a surrogate                  | {"beneficiary_name":"\ud800"}               | body
+    an empty object                   | {}                                          | bank_account_details
+    a number for a number             | {"ifsc":"AABF0008032","account_number":26291800001191} | account_number
+    a NUL in the number               | {"ifsc":"AABF0008032","account_number":"0262\u00009180"} | account_number
+    full-width digits                 | {"ifsc":"AABF0008032","account_number":"０２６２９１"} | account_number
+    a null ifsc                       | {"ifsc":null,"account_number":"026291"}     | ifsc
+    a nested ifsc                     | {"ifsc":{"code":"AABF0008032"},"account_number":"026291"} | ifsc
+    a list of strings                 | {"upi_details":["asha@upi"]}                | upi_details[0]
+    a list as text                    | {"upi_details":"[]"}                        | upi_details
+    101 faulty items                  | {"upi_details":[<{},*100>{}]}               | upi_details
+    80,000 faulty items               | {"upi_details":[<{},*80000>{}]}             | upi_details
+    a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
+    metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata
+    metadata with a number            | {"vpa":"asha@upi","metadata":{"n":1}}       | metadata.n
+    metadata with a NUL key           | {"vpa":"asha@upi","metadata":{"a\u0000b":"x"}} | metadata.ab
+    a consent that is no object       | {"vpa":"asha@upi","consent":true}           | consent
+    an empty consent time             | {"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":""}} | consent.timestamp
+"#;
+
+/// Nobody works here, so what is stored stays as it was stored.
+pub(crate) async fn world() -> Result<World> {
+    let setup = Setup {
+        workers: 0,
+        traces: true,
+        ..Setup::default()
+    };
+    World::start(setup).await
+}
+
+pub(crate) async fn post(
+    world: &World,
+    content_type: &str,
+    body: impl Into<Vec<u8>>,
+) -> Result<Answer> {
+    let request = world.api.creation("bad");
+    let request = request
+        .header("content-type", content_type)
+        .body(body.into());
+    world.api.send(request).await
+}
+
+fn expand(template: &str) -> String {
+    let item = |number: usize| format!(r#"{{"ifsc":"AABF0008032","account_number":"{number}"}}"#);
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, inside)) = rest.split_once('<') {
+        let (name, after) = inside.split_once('>').unwrap();
+        text.push_str(before);
+        match name.split_once('*') {
+            None if name == "good" => text.push_str(GOOD),
+            None => text.push_str(&item(10_000_000)),
+            Some(("items", count)) => {
+                let items: Vec<_> = (0..count.parse().unwrap())
+                    .map(|n| item(10_000_000 + n))
+                    .collect();
+                text.push_str(&items.join(","));
+            }
+            Some((piece, count)) => text.push_str(&piece.repeat(count.parse().unwrap())),
+        }
+        rest = after;
+    }
+    text + rest
+}
+
+/// Sends every body, and shows all that were not answered by exactly these fields.
+async fn assert_all_told(content_type: &str, table: &str) -> Result<()> {
+    let world = world().await?;
+    let mut wrong = Vec::new();
+    for line in table.lines().filter(|line| !line.trim().is_empty()) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [what, body, fields] = cells[..] else {
+            panic!("{line}")
+        };
+        let answer = post(&world, content_type, expand(body)).await?;
+        assert_invalid(what, &answer);
+        let (named, expected) = (named_fields(&answer), fields.split(' ').collect::<Vec<_>>());
+        if named != expected {
+            let told = named.len();
+            let first = &named[..told.min(9)];
+            wrong.push(format!(
+                "{what}: {told} faults, {first:?}, instead of {expected:?}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_fault_of_a_form_is_named_by_its_field() -> Result<()> {
+    assert_all_told(FORM, FORMS).await
+}
+
+#[tokio::test]
+async fn every_fault_of_a_json_body_is_named_by_its_field() -> Result<()> {
+    assert_all_told(JSON, BODIES).await
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_in_a_table_is_refused_too() -> Result<()> {
+    let world = world().await?;
+    let none = world.api.send(world.api.creation("bad")).await?;
+    assert_faults("no body at all", &none, &["bank_account_details"]);
+    let bytes = b"{\"ifsc\":\"\xff\xfe\"}".to_vec();
+    assert_faults("no UTF-8", &post(&world, JSON, bytes).await?, &["body"]);
+    let with = |metadata| json!({"vpa": "asha@upi", "metadata": metadata}).to_string();
+    let key = "k".repeat(41);
+    let long_key = with(json!({ key: "x" }));
+    // Told by what fits of it.
+    let named = format!("metadata.{}", "k".repeat(40));
+    assert_faults(
+        "a long key",
+        &post(&world, JSON, long_key).await?,
+        &[&named],
+    );
+    let many: serde_json::Map<_, _> = (0..21).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let answer = post(&world, JSON, with(many.into())).await?;
+    assert_faults("21 members", &answer, &["metadata"]);
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Whose an account is, how it is found again, and what comes back as it was sent.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{PATIENCE, Setup, World, eventually};
+use serde_json::json;
+
+use crate::calls::{bank, banks, ids, named};
+
+const CUSTOMER: &str = "customer_1122";
+
+#[tokio::test]
+async fn a_list_pages_through_the_newest_accounts_first() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &world.api;
+    let mut created = Vec::new();
+    for n in 0..12 {
+        let body = banks([format!("5000000{n:02}")]);
+        created.extend(ids(&api.create_json(CUSTOMER, &body).await?.accounts()?));
+    }
+    created.reverse();
+    api.create_json("another", &banks(["60000000".to_owned()]))
+        .await?
+        .accounts()?;
+    for (query, wanted) in [
+        ("", &created[..10]),
+        ("?count=5", &created[..5]),
+        ("?count=5&offset=10", &created[10..]),
+        ("?offset=3&count=100", &created[3..]),
+        ("?offset=12", &[]),
+    ] {
+        let answer = api.list(CUSTOMER, query).await?.expect_status(200)?;
+        let list = answer.json();
+        assert_eq!(list["object"], "list");
+        assert_eq!(list["count"], wanted.len(), "{query}");
+        assert_eq!(list["total"], 12, "{query}");
+        let offset = query
+            .split("offset=")
+            .nth(1)
+            .map_or("0", |rest| rest.split('&').next().unwrap());
+        assert_eq!(list["offset"].to_string(), offset, "{query}");
+        assert_eq!(ids(&answer.accounts()?), wanted, "{query}");
+    }
+    let one = api.get(CUSTOMER, &created[0]).await?.account()?;
+    let first = api.list(CUSTOMER, "?count=1").await?.accounts()?;
+    assert_eq!(first, [one]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_customer_is_made_once_and_named_either_way() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &world.api;
+    // The seed page's own id has not the form of ours: it is a reference.
+    let created = api
+        .create("cst_wexxxxsfdkl", &bank("026291800001191", "AABF0008032"))
+        .await?;
+    let account = created.account()?;
+    assert_eq!(account["object_reference_id"], "cst_wexxxxsfdkl");
+    let (id, customer) = (text(&account, "/id"), text(&account, "/customer_id"));
+    for name in ["cst_wexxxxsfdkl", customer] {
+        assert_eq!(text(&api.get(name, id).await?.account()?, "/id"), id);
+        assert_eq!(api.list(name, "").await?.accounts()?.len(), 1);
+        let again = api
+            .create(name, &named("026291800001191", "aabf0008032", "x"))
+            .await?;
+        assert_eq!(text(&again.account()?, "/id"), id, "the same account again");
+    }
+    assert_eq!(world.database.stored()?, [1, 1, 1]);
+    // For another customer it is another account.
+    let other = api
+        .create("somebody_else", &bank("026291800001191", "AABF0008032"))
+        .await?;
+    assert_ne!(text(&other.account()?, "/id"), id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_yours_is_not_there() -> Result<()> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = world.api.clone();
+    let account = api
+        .create("mine", &bank("026291800001191", "AABF0008032"))
+        .await?
+        .account()?;
+    let (id, customer) = (text(&account, "/id"), text(&account, "/customer_id"));
+    api.create("other", &bank("50000001", "AABF0008032"))
+        .await?
+        .accounts()?;
+    let stranger = api.with_key(&world.issue_key("stranger")?);
+    let unknown_account = format!("{}0", &id[..id.len() - 1]);
+    let unknown_customer = format!("{}0", &customer[..customer.len() - 1]);
+    for (who, call) in [
+        ("another customer", api.get("other", id).await?),
+        ("an unknown reference", api.get("nobody", id).await?),
+        ("an unknown customer", api.get(&unknown_customer, id).await?),
+        (
+            "an unknown account",
+            api.get("mine", &unknown_account).await?,
+        ),
+        ("no account id", api.get("mine", "banh_x").await?),
+        ("another merchant", stranger.get("mine", id).await?),
+        ("another merchant by id", stranger.get(customer, id).await?),
+        (
+            "a list of an unknown reference",
+            api.list("nobody", "").await?,
+        ),
+        (
+            "a list of an unknown customer",
+            api.list(&unknown_customer, "").await?,
+        ),
+        ("another merchant's list", stranger.list("mine", "").await?),
+        (
+            "another merchant's list by id",
+            stranger.list(customer, "").await?,
+        ),
+        (
+            "a create for another merchant's customer",
+            stranger
+                .create(customer, &bank("50000002", "AABF0008032"))
+                .await?,
+        ),
+        (
+            "a create for an unknown customer",
+            api.create(&unknown_customer, &bank("50000002", "AABF0008032"))
+                .await?,
+        ),
+    ] {
+        assert_eq!(call.status, 404, "{who}: {}", call.text);
+        let body = call.json();
+        assert_eq!(body["status"], "invalid_request_error", "{who}");
+        assert_eq!(body["error_code"], "object_not_found", "{who}");
+        assert_eq!(body["error_info"]["code"], "RESOURCE_NOT_FOUND", "{who}");
+        assert_eq!(body["error_info"]["category"], "USER_ERROR", "{who}");
+    }
+    // The stranger's own customer of that name is somebody else, with an account of their own.
+    let theirs = stranger
+        .create("mine", &bank("026291800001191", "AABF0008032"))
+        .await?
+        .account()?;
+    assert_ne!(theirs["id"], account["id"]);
+    assert_ne!(theirs["customer_id"], account["customer_id"]);
+    assert_eq!(world.database.stored()?, [3, 3, 3]);
+    // Both are validated, each by its merchant's gateways; the stranger has none but the dummy, which nobody named.
+    world.start_worker().await?;
+    api.wait_for("mine", id, &["ACTIVE"], PATIENCE).await?;
+    let waiting = stranger
+        .get("mine", text(&theirs, "/id"))
+        .await?
+        .account()?;
+    assert_eq!(waiting["status"], "CREATED");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_may_name_its_gateway_and_carry_metadata() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let api = &world.api;
+    let mut form = bank("50000001", "AABF0008032");
+    form.extend([
+        ("gateway_id", "70"),
+        ("gateway_reference_id", "cashfree_e2e"),
+        ("metadata.order", "ord 7 & more"),
+        ("metadata.ünïcode", "आशा"),
+        ("bank_code", "JP_HDFC"),
+    ]);
+    let created = api.create("pinned", &form).await?.account()?;
+    let metadata = json!({"order": "ord 7 & more", "ünïcode": "आशा"});
+    for account in [
+        created.clone(),
+        api.wait_for("pinned", text(&created, "/id"), &["ACTIVE"], PATIENCE)
+            .await?,
+    ] {
+        assert_eq!(account["gateway_id"], 70);
+        assert_eq!(account["gateway_reference_id"], "cashfree_e2e");
+        assert_eq!(account["metadata"], metadata);
+        assert_eq!(
+            account["account_details"]["bank_account_details"]["bank_code"],
+            "JP_HDFC"
+        );
+    }
+    // Five characters are an account number, but not one that Cashfree takes: it waits for another gateway.
+    let short = api
+        .create("pinned", &bank("12345", "AABF0008032"))
+        .await?
+        .account()?;
+    let completed = "select count(*) from validations where due_at > now() + interval '20 s' and state = 'WAITING'";
+    eventually(
+        PATIENCE,
+        "the validation without a gateway waiting",
+        async || anyhow::Ok((world.database.number(completed)? == 1).then_some(())),
+    )
+    .await?;
+    let short = api.get("pinned", text(&short, "/id")).await?.account()?;
+    assert_eq!(
+        (text(&short, "/status"), short["validation"].is_null()),
+        ("CREATED", true),
+        "{short}"
+    );
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Keys, request ids, routing ids and traces: what stands in the headers.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use reqwest::Method;
+
+use crate::bad_values::world;
+use crate::calls::{bank, basic};
+use crate::errors::{assert_error, assert_faults};
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
+    let world = world().await?;
+    let (api, key) = (&world.api, &world.api.key);
+    let [revoked, expired] = [world.issue_key("e2e")?, world.issue_key("e2e")?];
+    for (key, change) in [
+        (&revoked, "revoked_at = now()"),
+        (&expired, "expires_at = now()"),
+    ] {
+        // The newest key of its prefix; twelve characters do not collide among three.
+        let prefix = &key[..12];
+        world.database.execute(&format!(
+            "update api_keys set {change} where prefix = '{prefix}'"
+        ))?;
+    }
+    let unknown = format!("{}x", &key[..key.len() - 1]);
+    let cases = [
+        ("no key", None),
+        ("no scheme", Some(key.clone())),
+        ("another scheme", Some(format!("Bearer {key}"))),
+        ("a scheme alone", Some("Basic".into())),
+        ("no base64", Some("Basic !!!".into())),
+        ("nothing in base64", Some("Basic ".into())),
+        ("an empty key", Some(basic(":"))),
+        ("an unknown key", Some(basic(&format!("{unknown}:")))),
+        ("a key cut short", Some(basic(&format!("{}:", &key[..20])))),
+        (
+            "a key with a password",
+            Some(basic(&format!("{key}:secret"))),
+        ),
+        ("a key as the password", Some(basic(&format!(":{key}")))),
+        ("a key with a NUL", Some(basic(&format!("{key}\0:")))),
+        (
+            "a key of 10 kB",
+            Some(basic(&format!("{}:", "k".repeat(10_240)))),
+        ),
+        ("a key of spaces", Some(basic("    :"))),
+        ("an SQL key", Some(basic("' or '1'='1:"))),
+        ("a revoked key", Some(basic(&format!("{revoked}:")))),
+        ("an expired key", Some(basic(&format!("{expired}:")))),
+    ];
+    let mut bodies = Vec::new();
+    for (what, credential) in cases {
+        for (method, path) in [
+            (Method::POST, "/customers/a/accounts"),
+            (Method::GET, "/customers/a/customer-accounts/list"),
+            (Method::GET, "/customers/a/customer-accounts/banh_x"),
+        ] {
+            let mut request = api.bare(method, path).header("x-request-id", "the-same");
+            if let Some(credential) = &credential {
+                request = request.header("authorization", credential);
+            }
+            let answer = api.send(request).await?;
+            assert_error(
+                what,
+                &answer,
+                401,
+                ["error", "access_denied", "UNAUTHORIZED", "USER_ERROR"],
+            );
+            let told = answer.json();
+            assert_eq!(told["error_info"]["user_message"], "Unauthorized.");
+            assert_eq!(
+                told["error_info"]["developer_message"],
+                "Invalid API Key. Please pass a valid and active api key."
+            );
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .is_some_and(|value| value.starts_with("Basic"))
+            );
+            bodies.push(answer.text);
+        }
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:#?}");
+    // The scheme's name has no case, and a client may leave the colon out.
+    for credential in [
+        basic(&format!("{key}:")).replace("Basic", "basic"),
+        basic(key),
+    ] {
+        let request = api.bare(Method::GET, "/customers/a/customer-accounts/list");
+        let answer = api
+            .send(request.header("authorization", credential))
+            .await?;
+        assert_eq!(answer.status, 404, "{}", answer.text);
+    }
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_answer_carries_its_request_id_and_trace() -> Result<()> {
+    let world = world().await?;
+    let api = &world.api;
+    let list = || api.call(Method::GET, "/customers/a/customer-accounts/list");
+    for given in ["a", "order-7/ü".trim_end_matches('ü'), &"x".repeat(128)] {
+        let answer = api.send(list().header("x-request-id", given)).await?;
+        assert_eq!(answer.header("x-request-id"), Some(given));
+        assert_eq!(text(&answer.json(), "/error_info/request_id"), given);
+    }
+    let mut made = Vec::new();
+    let too_long = "x".repeat(129);
+    for unfit in ["", "a b", "é", &too_long] {
+        let answer = api.send(list().header("x-request-id", unfit)).await?;
+        made.push(answer.header("x-request-id").unwrap().to_owned());
+    }
+    for answer in [
+        api.send(list()).await?,
+        api.create("a", &bank("026291800001191", "AABF0008032"))
+            .await?,
+    ] {
+        made.push(answer.header("x-request-id").unwrap().to_owned());
+        let trace = answer.header("traceresponse").unwrap();
+        let parts: Vec<&str> = trace.split('-').collect();
+        assert_eq!(
+            parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+            [2, 32, 16, 2],
+            "{trace}"
+        );
+        assert!(parts[0] == "00" && parts[3] == "01", "{trace}");
+    }
+    assert!(
+        made.iter()
+            .all(|id| id.starts_with("req_") && id.len() > 20),
+        "{made:?}"
+    );
+    made.sort_unstable();
+    made.dedup();
+    assert_eq!(made.len(), 6, "every id is new");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_routing_id_is_taken_within_its_limits() -> Result<()> {
+    let world = world().await?;
+    let api = &world.api;
+    let longest = "r".repeat(128);
+    let too_long = "r".repeat(129);
+    for unfit in ["", "a b", "é", "a\tb", &too_long] {
+        for request in [
+            api.creation("a")
+                .form(&bank("026291800001191", "AABF0008032")),
+            api.call(Method::GET, "/customers/a/customer-accounts/list"),
+        ] {
+            let answer = api.send(request.header("x-routing-id", unfit)).await?;
+            assert_faults(unfit, &answer, &["x-routing-id"]);
+        }
+    }
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    for given in ["customer_1122", &longest] {
+        let request = api
+            .creation(&given[..10])
+            .form(&bank("026291800001191", "AABF0008032"));
+        api.send(request.header("x-routing-id", given))
+            .await?
+            .account()?;
+    }
+    let stored = world
+        .database
+        .texts("select routing_id from customer_accounts order by id")?;
+    assert_eq!(stored, ["customer_1122", &longest]);
+    Ok(())
+}

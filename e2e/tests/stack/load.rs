@@ -1,0 +1,82 @@
+//! Accounts by the dozen, and what must have become of them.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{Api, PUBLISHED, Setup, World};
+use serde_json::{Value, json};
+
+use crate::calls::banks;
+
+pub(crate) fn outage() -> Setup {
+    Setup {
+        proxies: true,
+        traces: true,
+        call_timeout_ms: 1_000,
+        ..Setup::default()
+    }
+}
+
+pub(crate) async fn create_ten(world: &World, customer: &str) -> Result<()> {
+    let body = banks((0..10).map(|n| format!("{customer}{n:04}")));
+    let created = world.api.create_json(customer, &body).await?.accounts()?;
+    assert_eq!(created.len(), 10);
+    Ok(())
+}
+
+/// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
+pub(crate) const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
+
+pub(crate) const IN_HAND: &str = "select count(*) from validations where state = 'LEASED'";
+
+/// Twenty accounts of one customer: fourteen valid by number, the others as Cashfree publishes them.
+pub(crate) fn mixed(customer: usize) -> Value {
+    let item = |number: &str, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
+    let mut items: Vec<Value> = (0..14)
+        .map(|n| item(&format!("8{customer:04}{n:04}"), "AABF0008032"))
+        .collect();
+    items.extend([
+        item("026291800001191", "YESB0000262"),
+        item("026291800001190", "YESB0000262"),
+        item("1234567890", "ICIC0000001"),
+        item("00224412311300", "YESB0000001"),
+        item("7766666351000", "YESB0000001"),
+        item("7766667989884", "RATN0000070"),
+    ]);
+    json!({ "bank_account_details": items })
+}
+
+pub(crate) const MIXED: usize = 20;
+
+pub(crate) async fn assert_all_mixed_right(api: &Api, customer: &str) -> Result<()> {
+    let accounts = api.list(customer, "?count=100").await?.accounts()?;
+    assert_eq!(accounts.len(), MIXED);
+    for account in &accounts {
+        let number = text(
+            account,
+            "/account_details/bank_account_details/account_number",
+        );
+        let published = PUBLISHED
+            .iter()
+            .find(|known| known.account_number == number);
+        let (status, failure) =
+            published.map_or(("ACTIVE", ""), |known| (known.status, known.failure));
+        assert_eq!(account["status"], status, "{account}");
+        assert_eq!(
+            text(account, "/validation/failure/code"),
+            failure,
+            "{account}"
+        );
+    }
+    Ok(())
+}
+
+/// Each account was paid exactly once: neither twice under one reference, nor again under another.
+pub(crate) async fn assert_paid_once(world: &World, accounts: u64) -> Result<()> {
+    let drops = world.sandbox.drops().await?;
+    assert!(drops.doubles().is_empty(), "{:?}", drops.doubles());
+    assert_eq!(
+        (drops.total, drops.distinct_references),
+        (accounts, accounts)
+    );
+    Ok(())
+}

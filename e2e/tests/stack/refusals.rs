@@ -1,0 +1,251 @@
+//! Calls that are refused for other reasons than a field: command, gateway, path, method, type, size.
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::bad_values::{FORM, GOOD, post, world};
+use crate::calls::{bank, basic};
+use crate::errors::{assert_error, assert_faults};
+
+#[tokio::test]
+async fn other_faults_have_their_own_words() -> Result<()> {
+    let world = world().await?;
+    let api = &world.api;
+    let invalid_command = [
+        "Invalid Request",
+        "bad_request",
+        "INVALID_ACTION",
+        "USER_ERROR",
+    ];
+    for command in ["destroy", "delete", "", "CREATE", "create\0"] {
+        let mut form = bank("026291800001191", "AABF0008032");
+        form.push(("command", command));
+        let answer = api.create("bad", &form).await?;
+        assert_error(command, &answer, 400, invalid_command);
+        assert_eq!(answer.json()["error_message"], "Invalid command");
+    }
+    let answer = api
+        .create_json("bad", &json!({"command": ["create"]}))
+        .await?;
+    assert_error("a list of commands", &answer, 400, invalid_command);
+
+    let no_gateway = [
+        "Bad Request",
+        "invalid_request_error",
+        "GATEWAY_NOT_FOUND",
+        "CONFIG_ERROR",
+    ];
+    for (id, reference) in [
+        ("7", ""),
+        ("12", ""),
+        ("1001", ""),
+        ("70", "elsewhere"),
+        ("100", "cashfree_e2e"),
+    ] {
+        let mut form = bank("026291800001191", "AABF0008032");
+        form.push(("gateway_id", id));
+        if !reference.is_empty() {
+            form.push(("gateway_reference_id", reference));
+        }
+        assert_error(id, &api.create("bad", &form).await?, 400, no_gateway);
+    }
+
+    let too_long = "x".repeat(129);
+    for name in [
+        "a%20b",
+        "%00",
+        "a%00b",
+        "%C3%A9",
+        "%ff",
+        "a%0Ab",
+        too_long.as_str(),
+    ] {
+        let answer = api
+            .create(name, &bank("026291800001191", "AABF0008032"))
+            .await?;
+        assert_faults(name, &answer, &["customer_id"]);
+        for answer in [api.list(name, "").await?, api.get(name, "banh_x").await?] {
+            assert_eq!(answer.status, 404, "{name}: {}", answer.text);
+        }
+    }
+    for (query, fields) in [
+        ("?count=0", &["count"][..]),
+        ("?count=101", &["count"]),
+        ("?count=ten&offset=-1", &["count", "offset"]),
+        ("?count=+5", &["count"]),
+        ("?offset=99999999999999999999", &["offset"]),
+        ("?count=", &["count"]),
+        ("?count=5&count=6", &["query"]),
+    ] {
+        assert_faults(query, &api.list("bad", query).await?, fields);
+    }
+    let not_found = [
+        "invalid_request_error",
+        "object_not_found",
+        "RESOURCE_NOT_FOUND",
+        "USER_ERROR",
+    ];
+    for path in [
+        "/",
+        "/customers//accounts",
+        "/customers/a/accounts/b",
+        "/admin",
+        "/customers/a/customer-accounts/b/c",
+    ] {
+        assert_error(
+            path,
+            &api.send(api.call(Method::GET, path)).await?,
+            404,
+            not_found,
+        );
+    }
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
+    let world = world().await?;
+    let api = &world.api;
+    let not_allowed = [
+        "error",
+        "method_not_allowed",
+        "METHOD_NOT_ALLOWED",
+        "USER_ERROR",
+    ];
+    for (path, allowed, refused) in [
+        (
+            "/customers/a/accounts",
+            "POST",
+            [Method::GET, Method::PUT, Method::DELETE],
+        ),
+        (
+            "/customers/a/customer-accounts/list",
+            "GET",
+            [Method::POST, Method::PATCH, Method::DELETE],
+        ),
+    ] {
+        for method in refused {
+            let answer = api.send(api.call(method.clone(), path)).await?;
+            assert_error(&format!("{method} {path}"), &answer, 405, not_allowed);
+            assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        }
+    }
+    let account = "/customers/a/customer-accounts/banh_x";
+    let answer = api.send(api.call(Method::PUT, account)).await?;
+    assert_error(account, &answer, 405, not_allowed);
+    assert!(
+        answer
+            .header("allow")
+            .is_some_and(|allow| allow.contains("GET"))
+    );
+
+    let unsupported = [
+        "error",
+        "unsupported_media_type",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "USER_ERROR",
+    ];
+    for content_type in [
+        "text/plain",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/x-www-form-urlencoded; charset=iso-8859-1",
+        "application/jsonp",
+        "é",
+        "",
+    ] {
+        assert_error(
+            content_type,
+            &post(&world, content_type, GOOD).await?,
+            415,
+            unsupported,
+        );
+    }
+    let answer = api.send(api.creation("bad").body(GOOD)).await?;
+    assert_error("a body without a type", &answer, 415, unsupported);
+
+    let too_large = [
+        "error",
+        "payload_too_large",
+        "PAYLOAD_TOO_LARGE",
+        "USER_ERROR",
+    ];
+    for size in [256 * 1024 + 1, 1024 * 1024] {
+        let body = format!(
+            "{GOOD}&beneficiary_name={}",
+            "x".repeat(size - GOOD.len() - 18)
+        );
+        assert_eq!(body.len(), size);
+        assert_error(
+            "a long body",
+            &post(&world, FORM, body).await?,
+            413,
+            too_large,
+        );
+    }
+    let just_fits = format!(
+        "{GOOD}&beneficiary_name={}",
+        "x".repeat(256 * 1024 - GOOD.len() - 18)
+    );
+    assert_faults(
+        "a body that just fits",
+        &post(&world, FORM, just_fits).await?,
+        &["beneficiary_name"],
+    );
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+
+    // What is accepted, whatever its writing.
+    for (customer, content_type) in [
+        ("a", "application/x-www-form-urlencoded;charset=UTF-8"),
+        ("b", "Application/X-WWW-Form-URLencoded ; charset=\"utf-8\""),
+    ] {
+        let request = api
+            .creation(customer)
+            .header("content-type", content_type)
+            .body(GOOD);
+        api.send(request).await?.account()?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_long_body_in_chunks_is_cut_off() -> Result<()> {
+    let world = world().await?;
+    let credentials = basic(&format!("{}:", world.api.key));
+    let mut request = format!(
+        "POST /customers/bad/accounts HTTP/1.1\r\nhost: khata\r\nauthorization: {credentials}\r\ncontent-type: {FORM}\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
+    for _ in 0..64 {
+        request.extend_from_slice(b"4000\r\n");
+        request.extend(std::iter::repeat_n(b'x', 0x4000));
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    let answer = world.api.raw(&request).await?;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    assert!(answer.contains("PAYLOAD_TOO_LARGE"), "{answer:?}");
+    // What is no HTTP at all neither.
+    for junk in [
+        "\x16\x03\x01\x02",
+        "GET\r\n\r\n",
+        "POST /customers/a/accounts HTTP/9.9\r\n\r\n",
+    ] {
+        let answer = world.api.raw(junk.as_bytes()).await?;
+        assert!(!answer.contains(" 500 "), "{junk:?}: {answer:?}");
+    }
+    let headers = format!(
+        "GET /health/live HTTP/1.1\r\nhost: khata\r\nx-long: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    let answer = world.api.raw(headers.as_bytes()).await?;
+    assert!(
+        !answer.contains(" 200 ") && !answer.contains(" 500 "),
+        "{answer:?}"
+    );
+    world.api.look("/health/live").await?.expect_status(200)?;
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}

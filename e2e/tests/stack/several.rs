@@ -1,0 +1,81 @@
+//! Several processes of a kind work as one.
+
+use anyhow::Result;
+use futures_util::future::try_join_all;
+use khata_e2e::client::text;
+use khata_e2e::{PATIENCE, Setup, World};
+use serde_json::Value;
+
+use crate::calls::{banks, ids};
+use crate::load::{MIXED, assert_all_mixed_right, assert_paid_once, mixed};
+
+#[tokio::test]
+async fn several_of_each_process_work_as_one() -> Result<()> {
+    const CUSTOMERS: usize = 5;
+    let world = World::start(Setup {
+        apis: 2,
+        workers: 2,
+        ..Setup::default()
+    })
+    .await?;
+    let apis = [world.api_at(0), world.api_at(1)];
+    // The same call six times at once, three at each API: one customer, one id an account.
+    let customers: Vec<(String, Value)> = (0..CUSTOMERS)
+        .map(|n| (format!("shared{n}"), mixed(n)))
+        .collect();
+    for (name, body) in &customers {
+        let calls = (0..6).map(|n| apis[n % 2].create_json(name, body));
+        let mut seen = Vec::new();
+        for answer in try_join_all(calls).await? {
+            let accounts = answer.accounts()?;
+            assert!(
+                accounts
+                    .iter()
+                    .all(|account| account["customer_id"] == accounts[0]["customer_id"])
+            );
+            seen.push((
+                text(&accounts[0], "/customer_id").to_owned(),
+                ids(&accounts),
+            ));
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), 1, "{seen:#?}");
+    }
+    let all = i64::try_from((CUSTOMERS * MIXED) as u64)?;
+    assert_eq!(
+        world.database.stored()?,
+        [i64::try_from(CUSTOMERS)?, all, all]
+    );
+    world
+        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+        .await?;
+    for (name, _) in &customers {
+        for api in &apis {
+            assert_all_mixed_right(api, name).await?;
+        }
+    }
+    assert_paid_once(&world, (CUSTOMERS * MIXED) as u64).await
+}
+
+#[tokio::test]
+async fn accounts_of_many_callers_that_cross_do_not_block_each_other() -> Result<()> {
+    let world = World::start(Setup {
+        apis: 2,
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let apis = [world.api_at(0), world.api_at(1)];
+    let numbers: Vec<String> = (0..40).map(|n| format!("400000{n:02}")).collect();
+    let forwards = banks(numbers.clone());
+    let backwards = banks(numbers.into_iter().rev());
+    let calls = (0..24).map(|n| {
+        let body = if n % 3 == 0 { &backwards } else { &forwards };
+        apis[n % 2].create_json(if n % 2 == 0 { "crossing" } else { "another" }, body)
+    });
+    for answer in try_join_all(calls).await? {
+        assert_eq!(answer.accounts()?.len(), 40);
+    }
+    assert_eq!(world.database.stored()?, [2, 80, 80]);
+    Ok(())
+}
