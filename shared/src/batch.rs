@@ -37,6 +37,12 @@ pub trait Commit: Send + 'static {
         1
     }
 
+    /// How long the next batch may gather after one of this weight. Nothing, for work that somebody waits for; a few
+    /// milliseconds when it is busy, for work in the background: fewer, larger transactions cost less.
+    fn linger(&self, _weight: usize) -> Duration {
+        Duration::ZERO
+    }
+
     /// Does the work of all requests inside the open transaction and answers them in order. May be called again
     /// with parts of the batch after a rollback, so it must leave nothing behind but rows.
     fn commit(
@@ -170,7 +176,11 @@ impl<C: Commit> Worker<C> {
     fn run(mut self, mut receiver: mpsc::Receiver<Waiting<C>>) {
         while let Some(first) = self.held_back.take().or_else(|| receiver.blocking_recv()) {
             let batch = self.gather(first, &mut receiver);
+            let linger = self.work.linger(batch.len());
             self.serve(batch);
+            if !linger.is_zero() {
+                std::thread::sleep(linger);
+            }
         }
     }
 

@@ -14,6 +14,11 @@ use uuid::Uuid;
 use crate::directory::Directory;
 use crate::plan::{Plan, plan};
 
+/// A batch of so many claims and settles means that it is busy.
+const BUSY: usize = 16;
+/// Nobody waits for a validation under load as for an answer of the API: the processor and the disk are better used.
+const LINGER: Duration = Duration::from_millis(5);
+
 /// What a step asks of the lane.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
@@ -47,6 +52,14 @@ pub(crate) struct ClaimsAndSettles {
 impl Commit for ClaimsAndSettles {
     type Request = Request;
     type Answer = Answer;
+
+    fn linger(&self, weight: usize) -> Duration {
+        if weight >= BUSY {
+            LINGER
+        } else {
+            Duration::ZERO
+        }
+    }
 
     fn commit(
         &mut self,

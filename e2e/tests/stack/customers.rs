@@ -100,8 +100,12 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
         .await?
         .accounts()?;
     let stranger = api.with_key(&world.issue_key("stranger")?);
-    let unknown_account = format!("{}0", &id[..id.len() - 1]);
-    let unknown_customer = format!("{}0", &customer[..customer.len() - 1]);
+    // The last character changed, which leaves an id of the right form.
+    let other = |id: &str| {
+        let (start, last) = id.split_at(id.len() - 1);
+        format!("{start}{}", if last == "0" { "1" } else { "0" })
+    };
+    let (unknown_account, unknown_customer) = (other(id), other(customer));
     for (who, call) in [
         ("another customer", api.get("other", id).await?),
         ("an unknown reference", api.get("nobody", id).await?),

@@ -58,18 +58,16 @@ async fn a_worker_killed_again_and_again_costs_no_account_and_no_rupee() -> Resu
 async fn a_worker_that_freezes_beyond_its_lease_wakes_up_to_others_work() -> Result<()> {
     let world = World::start(Setup {
         workers: 2,
-        call_timeout_ms: 1_000,
+        call_timeout_ms: 1_400,
         worker_settings: SHORT_LEASE,
         ..Setup::default()
     })
     .await?;
-    world
-        .sandbox
-        .behave(Behaviour {
-            latency_ms: 150,
-            ..Behaviour::default()
-        })
-        .await?;
+    let slow = Behaviour {
+        latency_ms: 700,
+        ..Behaviour::default()
+    };
+    world.sandbox.behave(slow).await?;
     let sleeper = world.workers[0].process.pid();
     for customer in 0..3 {
         let name = format!("frozen{customer}");
@@ -79,11 +77,19 @@ async fn a_worker_that_freezes_beyond_its_lease_wakes_up_to_others_work() -> Res
             .await?
             .accounts()?;
     }
-    eventually(PATIENCE, "both having something in hand", async || {
-        anyhow::Ok((world.database.number(IN_HAND)? >= 10).then_some(()))
-    })
+    // Frozen while it waits for answers. A call that it was about to make would be made when it wakes up, whatever
+    // others have done meanwhile: no lease reaches into a gateway.
+    eventually(
+        PATIENCE,
+        "every call having reached the gateway",
+        async || {
+            let drops = world.sandbox.drops().await?;
+            anyhow::Ok((drops.total == 3 * MIXED as u64).then_some(()))
+        },
+    )
     .await?;
     send(Signal::Stop, sleeper)?;
+    world.sandbox.behave(Behaviour::default()).await?;
     // Past every lease: what it wakes up to is somebody else's by now.
     tokio::time::sleep(Duration::from_secs(6)).await;
     send(Signal::Continue, sleeper)?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::Queues;
-use crate::support::queues::{delivered, rings};
+use crate::support::queues::{delivered, rings, why_dead};
 use crate::support::rows::TRACE;
 
 /// What reads and never acknowledges leaves the message where it is.
@@ -184,6 +184,7 @@ async fn a_message_that_nobody_can_read_is_put_among_the_dead_letters() {
     delivery.acker.nack(PUT_ASIDE).await.unwrap();
     let dead = tap.next(&broker.dead_letters()).await;
     assert_eq!(dead.delivery.data, b"{\"v\":2}");
+    assert_eq!(why_dead(&dead), "rejected");
     assert!(tap.now(&broker.queue()).await.is_none());
 }
 
@@ -200,6 +201,7 @@ async fn a_message_that_comes_back_for_ever_is_put_among_the_dead_letters() {
     }
     let dead = tap.next(&broker.dead_letters()).await;
     assert_eq!(dead.delivery.data, b"again");
+    assert_eq!(why_dead(&dead), "delivery_limit");
 }
 
 #[tokio::test]

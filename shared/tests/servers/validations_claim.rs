@@ -57,7 +57,7 @@ fn only_what_is_due_is_claimed() {
     );
     assert_eq!(stand(&mut connection, keys[3]).lease_token, Some(held.0));
     assert_eq!(stand(&mut connection, keys[2]).state, "COMPLETED");
-    let until = "select count(*) from validations where leased_until between now() + interval '50 s' and now() + interval '61 s'";
+    let until = "select count(*) from validations where leased_until between now() + interval '1 s' and now() + interval '60 s'";
     assert_eq!(number(&mut connection, until), 2);
 }
 

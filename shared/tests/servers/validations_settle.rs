@@ -150,7 +150,7 @@ fn what_waits_is_looked_at_again_after_its_delay() {
     let mut told = settlement(key, token, later(true));
     told.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
     assert!(bench.settle(told));
-    let soon = "select count(*) from validations where due_at between now() + interval '25 s' and now() + interval '31 s'";
+    let soon = "select count(*) from validations where due_at between now() + interval '1 s' and now() + interval '30 s'";
     assert_eq!(number(&mut bench.connection, soon), 1);
     let open =
         "select count(*) from validation_attempts where state = 'PENDING' and settled_at is null";

@@ -121,6 +121,13 @@ pub(crate) async fn delivered(consumer: &mut Consumer) -> Delivery {
         .unwrap()
 }
 
+/// Why a message was put among the dead letters.
+pub(crate) fn why_dead(message: &BasicGetMessage) -> String {
+    let headers = message.delivery.properties.headers().as_ref().unwrap();
+    let reason = headers.inner().get("x-first-death-reason").unwrap();
+    reason.as_long_string().unwrap().to_string()
+}
+
 /// So many rings outside of any trace.
 pub(crate) fn rings(count: usize) -> Vec<Ring> {
     let merchant = MerchantId::new();
