@@ -11,7 +11,7 @@ use khata_shared::domain::{Answer, CallFailure, Consent, Details, Method, Recove
 /// How long a call may take where the gateway account's settings do not say.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No setting may pass this.
-const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a connector is made from.
 #[derive(Clone, Debug)]
@@ -90,6 +90,7 @@ pub trait Connector: Send + Sync {
 /// Settings that connectors share.
 #[derive(Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[derive(Default)]
 pub(crate) struct CommonSettings {
     /// Waits between looks in milliseconds, the last one repeated.
     poll_ms: Option<Vec<u64>>,
@@ -108,16 +109,6 @@ pub(crate) enum BankFlow {
     Async,
     /// Told in the answer; a lost answer cannot be found again.
     Sync,
-}
-
-impl Default for CommonSettings {
-    fn default() -> Self {
-        Self {
-            poll_ms: None,
-            call_timeout_ms: None,
-            bank_flow: BankFlow::default(),
-        }
-    }
 }
 
 impl CommonSettings {

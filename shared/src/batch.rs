@@ -138,7 +138,7 @@ impl<C: Commit> Lane<C> {
                     connection: None,
                     held_back: None,
                 }
-                .run(receiver)
+                .run(receiver);
             })?;
         Ok((Self { sender, patience }, thread))
     }
@@ -254,9 +254,9 @@ impl<C: Commit> Worker<C> {
                 self.commit(right, right_callers);
             }
             Err(Broken::Unavailable) => {
-                callers
-                    .into_iter()
-                    .for_each(|caller| caller.tell(Err(BatchError::Unavailable)));
+                for caller in callers {
+                    caller.tell(Err(BatchError::Unavailable));
+                }
             }
         }
     }

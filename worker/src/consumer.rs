@@ -70,7 +70,7 @@ pub(crate) async fn run(
                     };
                     match delivery {
                         Some(Ok(delivery)) => {
-                            take(delivery, &stepper, &in_hand, &mut messages, &mut shutdown).await
+                            take(delivery, &stepper, &in_hand, &mut messages, &mut shutdown).await;
                         }
                         Some(Err(failure)) => {
                             warn!(error = %failure, "lost the broker");

@@ -75,6 +75,7 @@ struct Failure {
 }
 
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names, reason = "the contract's own name")]
 pub(super) struct List<T> {
     pub(super) object: &'static str,
     pub(super) count: usize,

@@ -231,7 +231,8 @@ mod tests {
 
         #[test]
         fn text_survives(text in "\\PC{0,40}") {
-            let encoded: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
+            let encoded: Vec<String> = text.bytes().map(|b| format!("%{b:02X}")).collect();
+            let encoded = encoded.concat();
             let object = decode(format!("beneficiary_name={encoded}").as_bytes()).unwrap();
             prop_assert_eq!(&object["beneficiary_name"], &Value::String(text));
         }

@@ -458,7 +458,7 @@ fn outcome_words(next: &Next) -> Words {
     match next {
         Next::Complete { outcome, failure } => (
             Some(outcome.as_str()),
-            failure.map(|f| f.as_str()),
+            failure.map(super::super::domain::validation::FailureCode::as_str),
             failure.map(crate::domain::validation::FailureCode::reason),
         ),
         Next::Wait { .. } => (None, None, None),

@@ -71,10 +71,11 @@ impl ShouldSample for ParentOrRate {
     ) -> SamplingResult {
         let parent = parent
             .map(|context| context.span().span_context().clone())
-            .filter(|c| c.is_valid());
-        let record = parent
-            .as_ref()
-            .map_or_else(|| self.may_begin(), |context| context.is_sampled());
+            .filter(opentelemetry::trace::SpanContext::is_valid);
+        let record = parent.as_ref().map_or_else(
+            || self.may_begin(),
+            opentelemetry::trace::SpanContext::is_sampled,
+        );
         SamplingResult {
             decision: if record {
                 SamplingDecision::RecordAndSample

@@ -11,7 +11,7 @@ use khata_shared::store::validations::{DueRow, ValidationKey, settle, take_due};
 
 use crate::support::Database;
 use crate::support::database::number;
-use crate::support::rows::{LEASE, TRACE, alter, claimed, due, later, merchant, settlement, stand};
+use crate::support::rows::{TRACE, alter, claimed, due, later, merchant, settlement, stand};
 
 const AGAIN: Duration = Duration::from_secs(15);
 const AN_HOUR: Duration = Duration::from_hours(1);
