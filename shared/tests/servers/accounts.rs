@@ -226,6 +226,8 @@ fn a_deleted_account_lets_the_same_details_be_stored_anew() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
+    // Its id is older than the deleted one's, which must not stand before it in any order.
+    let anew = call(merchant, "customer_1122", &["a"]);
     let key = due(&mut connection, merchant, 1)[0];
     alter_account(&mut connection, key, "fingerprint = sha256('a')");
     let standing = call(merchant, "customer_1122", &["a"]);
@@ -240,13 +242,11 @@ fn a_deleted_account_lets_the_same_details_be_stored_anew() {
         "status = 'DELETED', deleted_at = now()",
     );
 
-    let anew = call(merchant, "customer_1122", &["a"]);
     let after = ids(
         &anew,
         &create(&mut connection, std::slice::from_ref(&anew))[0],
     );
     assert_eq!(after, [anew.accounts[0].id], "it is new");
-    // The deleted row is written to again, so that it is the newest wherever rows are read in their order.
     alter_account(&mut connection, key, "updated_at = now()");
     let again = call(merchant, "customer_1122", &["a"]);
     assert_eq!(

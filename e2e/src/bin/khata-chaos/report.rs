@@ -45,7 +45,7 @@ impl Findings {
             .collect();
         println!("  killed       {}", kills.join(", "));
         println!(
-            "  created      {} accounts in {} calls, {} more were made in vain",
+            "  created      {} accounts in {} calls, after {} refusals",
             self.created, self.calls, self.refusals
         );
         println!("  right        {}", self.right);

@@ -7,12 +7,15 @@ use anyhow::{Context, bail};
 use khata_e2e::{Signal, send};
 use tokio::process::Command;
 
-/// So that what a killed worker held is taken over soon; longer than two gateway calls of the local stack's 3 s.
-const LEASE_SECONDS: &str = "10";
+/// So that what a killed worker held is taken over soon; longer than two gateway calls of the local stack's 3 s, and
+/// than a busy machine takes from a claim to its call.
+const LEASE_SECONDS: &str = "15";
 
 pub(crate) struct Stack {
     folder: PathBuf,
     settings: HashMap<String, String>,
+    /// Its process id since the first `up`.
+    sandbox: Option<String>,
 }
 
 impl Stack {
@@ -23,6 +26,7 @@ impl Stack {
         let mut stack = Self {
             folder: PathBuf::from(folder),
             settings: HashMap::new(),
+            sandbox: None,
         };
         stack.read()?;
         Ok(stack)
@@ -58,7 +62,16 @@ impl Stack {
                 String::from_utf8_lossy(&said)
             );
         }
-        self.read()
+        self.read()?;
+        let sandbox = self.get("KHATA_PID_SANDBOX")?.to_owned();
+        // Another one has forgotten what it was asked, and tells a look-up that there was no such call.
+        if self.sandbox.as_ref().is_some_and(|known| *known != sandbox) {
+            bail!(
+                "the sandbox was started anew, as its program was built anew meanwhile: nothing can be said of this run"
+            );
+        }
+        self.sandbox = Some(sandbox);
+        Ok(())
     }
 
     fn env_file(&self) -> PathBuf {
