@@ -77,11 +77,7 @@ impl Database {
 
     /// The texts that this query answers in its only column; nulls are left out.
     pub fn texts(&self, query: &str) -> anyhow::Result<Vec<String>> {
-        let sql = format!("select t.value::text as value from ({query}) as t (value)");
-        let rows: Vec<Line> = sql_query(sql)
-            .load(&mut self.connect()?)
-            .with_context(|| query.to_owned())?;
-        Ok(rows.into_iter().filter_map(|row| row.value).collect())
+        texts(self.url.as_str(), query)
     }
 
     /// Changes something behind the services' backs.
@@ -112,6 +108,15 @@ impl Database {
         }
         Ok(lines)
     }
+}
+
+/// The texts that this query answers in its only column at any database; nulls are left out.
+pub fn texts(url: &str, query: &str) -> anyhow::Result<Vec<String>> {
+    let sql = format!("select t.value::text as value from ({query}) as t (value)");
+    let rows: Vec<Line> = sql_query(sql)
+        .load(&mut PgConnection::establish(url)?)
+        .with_context(|| query.to_owned())?;
+    Ok(rows.into_iter().filter_map(|row| row.value).collect())
 }
 
 impl Drop for Database {

@@ -19,7 +19,7 @@ mod traces;
 mod world;
 
 pub use client::{Answer, Api};
-pub use database::Database;
+pub use database::{Database, texts};
 pub use deadline::{PATIENCE, eventually};
 pub use known::{Known, PUBLISHED};
 pub use merchant::GatewayAccount;

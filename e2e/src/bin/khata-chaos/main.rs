@@ -69,6 +69,7 @@ async fn run() -> anyhow::Result<Findings> {
             tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
             stack.kill("WORKER")?;
             findings.killed("worker");
+            findings.died_in_hand(stack.leases()?);
             if kill == WORKER_KILLS / 2 {
                 stack.kill("RABBITMQ")?;
                 findings.killed("RabbitMQ");

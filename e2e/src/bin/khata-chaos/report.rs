@@ -1,6 +1,6 @@
 //! What came of it: judged account by account and rupee by rupee, and told in a few lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use khata_e2e::client::text;
@@ -17,6 +17,8 @@ const TOLD: usize = 10;
 #[derive(Default)]
 pub(crate) struct Findings {
     kills: BTreeMap<&'static str, usize>,
+    /// Leases that killed workers held.
+    died: HashSet<String>,
     created: usize,
     calls: usize,
     refusals: usize,
@@ -33,6 +35,11 @@ impl Findings {
         *self.kills.entry(process).or_default() += 1;
     }
 
+    /// What a worker that was just killed held, with what earlier ones had held.
+    pub(crate) fn died_in_hand(&mut self, leases: Vec<String>) {
+        self.died.extend(leases);
+    }
+
     pub(crate) fn are_well(&self) -> bool {
         self.violations.is_empty()
     }
@@ -44,8 +51,9 @@ impl Findings {
             .map(|(process, times)| format!("{process} {times}×"))
             .collect();
         println!("  killed       {}", kills.join(", "));
+        println!("  in hand then {} validations", self.died.len());
         println!(
-            "  created      {} accounts in {} calls, after {} refusals",
+            "  created      {} accounts in {} calls; refused calls, made again: {}",
             self.created, self.calls, self.refusals
         );
         println!("  right        {}", self.right);
@@ -103,6 +111,9 @@ pub(crate) async fn judge(
                 Some(sentence) => findings.violation(sentence),
             }
         }
+    }
+    if findings.died.is_empty() {
+        findings.violation("no kill met anything in hand: this run proves nothing".to_owned());
     }
     let drops = sandbox.drops().await?;
     findings.drops = drops.total;

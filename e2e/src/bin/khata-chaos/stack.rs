@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use khata_e2e::{Signal, send};
+use khata_e2e::{Signal, send, texts};
 use tokio::process::Command;
 
 /// So that what a killed worker held is taken over soon; longer than two gateway calls of the local stack's 3 s, and
@@ -42,6 +42,12 @@ impl Stack {
     pub(crate) fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.get(&format!("KHATA_PID_{name}"))?.parse()?;
         send(Signal::Kill, pid).with_context(|| format!("cannot kill {name}"))
+    }
+
+    /// The leases that nobody has given back yet, expired ones too.
+    pub(crate) fn leases(&self) -> anyhow::Result<Vec<String>> {
+        let query = "select lease_token::text || id from validations where state = 'LEASED'";
+        texts(self.get("KHATA_DATABASE_URL")?, query)
     }
 
     /// Starts what does not run, waits until it is healthy, and learns its process ids.
