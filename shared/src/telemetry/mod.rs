@@ -77,7 +77,7 @@ pub fn start(
         .build()?;
     // A full queue drops spans: the service never waits for its collector.
     let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(4_096)
+        .with_max_queue_size(2_048)
         .with_max_export_batch_size(512)
         .with_scheduled_delay(Duration::from_secs(1))
         .build();
