@@ -42,7 +42,7 @@ pub(crate) struct Expected {
 /// Posts `count` accounts, a customer and a call for every twenty of them.
 pub(crate) async fn create_all(
     api: Api,
-    name: &'static str,
+    name: String,
     count: usize,
     at_once: Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<Posted>> {

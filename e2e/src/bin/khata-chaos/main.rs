@@ -63,8 +63,10 @@ async fn run() -> anyhow::Result<Findings> {
         })
         .await?;
 
-    let mut findings = Findings::default();
-    let mut posted = under(&api, "chaos", ACCOUNTS, async || {
+    // A stack may have been used before: other customers, and a ledger that is not empty.
+    let began = chrono::Utc::now().format("%Y%m%d_%H%M%S");
+    let mut findings = Findings::beginning(sandbox.drops().await?.total);
+    let mut posted = under(&api, format!("chaos_{began}"), ACCOUNTS, async || {
         for kill in 1..=WORKER_KILLS {
             tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
             stack.kill("WORKER")?;
@@ -81,12 +83,17 @@ async fn run() -> anyhow::Result<Findings> {
     .await?;
     println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
     posted.extend(
-        under(&api, "chaos_postgres", MORE_ACCOUNTS, async || {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            stack.kill("POSTGRES")?;
-            findings.killed("Postgres");
-            stack.up().await
-        })
+        under(
+            &api,
+            format!("chaos_{began}_postgres"),
+            MORE_ACCOUNTS,
+            async || {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                stack.kill("POSTGRES")?;
+                findings.killed("Postgres");
+                stack.up().await
+            },
+        )
         .await?,
     );
     let quiet = Instant::now();
@@ -99,7 +106,7 @@ async fn run() -> anyhow::Result<Findings> {
 /// Creates accounts in the background while `trouble` goes on; at an even pace, so that it lasts as long as the trouble.
 async fn under(
     api: &Api,
-    name: &'static str,
+    name: String,
     count: usize,
     trouble: impl AsyncFnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Posted>> {

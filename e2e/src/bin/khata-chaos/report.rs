@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     calls: usize,
     refusals: usize,
     right: usize,
+    /// Rupees that had been dropped before.
+    drops_before: u64,
     drops: u64,
     /// Each is a sentence.
     violations: Vec<String>,
@@ -31,6 +33,14 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// Of a run that begins with so many drops in the ledger.
+    pub(crate) fn beginning(drops_before: u64) -> Self {
+        Self {
+            drops_before,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn killed(&mut self, process: &'static str) {
         *self.kills.entry(process).or_default() += 1;
     }
@@ -116,7 +126,7 @@ pub(crate) async fn judge(
         findings.violation("no kill met anything in hand: this run proves nothing".to_owned());
     }
     let drops = sandbox.drops().await?;
-    findings.drops = drops.total;
+    findings.drops = drops.total - findings.drops_before;
     for double in drops.doubles() {
         findings.violation(format!(
             "{} was paid {} times",
@@ -124,10 +134,10 @@ pub(crate) async fn judge(
         ));
     }
     // Also under another reference nobody is paid again, and nobody goes unpaid.
-    if drops.total != paid {
+    if findings.drops != paid {
         findings.violation(format!(
             "{} rupees were dropped for {paid} accounts",
-            drops.total
+            findings.drops
         ));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use khata_e2e::Traces;
 use khata_e2e::client::text;
 
-use crate::{Posted, SPANS_TRAVEL};
+use crate::{PATIENCE, Posted, SPANS_TRAVEL};
 
 pub(crate) struct Farewell<'a> {
     /// The stack's folder, `.local` of the checkout.
@@ -13,16 +13,12 @@ pub(crate) struct Farewell<'a> {
 impl Farewell<'_> {
     /// Says which outcomes were not the expected ones, and where to look.
     pub(crate) fn explain(&self, wrong: &[&Posted]) {
-        println!("\nNot as expected:");
+        println!("\nNot as expected, after {} s at most:", PATIENCE.as_secs());
         for one in wrong {
-            let wanted = [one.case.status, one.case.failure].join(" ");
-            println!(
-                "  {} should be {}, and is",
-                one.case.masked,
-                wanted.trim_end()
-            );
             let seen = ["/status", "/validation/failure/code"].map(|name| text(&one.account, name));
-            println!("    {}; account {}", seen.join(" ").trim_end(), one.id);
+            let [is, should_be] = [seen, [one.case.status, one.case.failure]].map(|w| w.join(" "));
+            let (masked, is, should_be) = (one.case.masked, is.trim_end(), should_be.trim_end());
+            println!("  {masked} is {is} instead of {should_be} ({})", one.id);
         }
         println!(
             "  {}/logs/worker.log may tell why; each line about an account names it.",

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Text};
 use khata_shared::store::{self, Pool};
 use uuid::Uuid;
 
@@ -72,10 +73,17 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let dropped = PgConnection::establish(&server_url()).map(|mut server| {
-            server.batch_execute(&format!("drop database \"{}\" with (force)", self.name))
+        let drop = format!("drop database \"{}\" with (force)", self.name);
+        // A pool that is not gone yet may connect again between being thrown out and the drop.
+        let dropped = (0..20).any(|_| {
+            let dropped = PgConnection::establish(&server_url())
+                .is_ok_and(|mut server| server.batch_execute(&drop).is_ok());
+            if !dropped {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            dropped
         });
-        if !matches!(dropped, Ok(Ok(()))) {
+        if !dropped {
             eprintln!("the test's database {} is left behind", self.name);
         }
     }
@@ -86,7 +94,7 @@ impl Drop for Database {
 fn template() -> String {
     let name = format!("khata_template_{:016x}", fingerprint_of_migrations());
     let mut server = server();
-    diesel::select(sql::<diesel::sql_types::Text>(&format!(
+    diesel::select(sql::<Text>(&format!(
         "pg_advisory_lock({TEMPLATE_LOCK})::text"
     )))
     .execute(&mut server)
@@ -112,8 +120,23 @@ fn template() -> String {
         ] {
             server.batch_execute(&statement).unwrap();
         }
+        drop_old_templates(&mut server, &name);
     }
     name
+}
+
+/// Of migrations as they were before.
+fn drop_old_templates(server: &mut PgConnection, newest: &str) {
+    let names: String = diesel::select(sql::<Text>(&format!(
+        "coalesce((select string_agg(datname, ',') from pg_database
+          where datname ~ '^khata_template_[0-9a-f]+$' and datname <> '{newest}'), '')"
+    )))
+    .get_result(server)
+    .unwrap();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        // Somebody may be cloning it just now; then the next one drops it.
+        let _ = server.batch_execute(&format!("drop database \"{name}\""));
+    }
 }
 
 fn fingerprint_of_migrations() -> u64 {
