@@ -18,12 +18,24 @@ pub struct Merchant {
     /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: bool,
     validation_deadline_seconds: i32,
+    requests_per_second: i32,
+    validations_per_account_per_day: i16,
 }
 
 impl Merchant {
     /// Its id.
     pub fn id(&self) -> MerchantId {
         MerchantId(self.id)
+    }
+
+    /// Requests that one key may make in a second, in each process.
+    pub fn requests_per_second(&self) -> u32 {
+        self.requests_per_second.unsigned_abs()
+    }
+
+    /// Validations that the same details may have in 24 hours.
+    pub fn validations_per_account_per_day(&self) -> i16 {
+        self.validations_per_account_per_day
     }
 
     /// How long a validation is tried before it fails as `VALIDATION_UNAVAILABLE`.

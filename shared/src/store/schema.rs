@@ -12,6 +12,8 @@ diesel::table! {
         implicit_customers -> Bool,
         validation_deadline_seconds -> Int4,
         created_at -> Timestamptz,
+        requests_per_second -> Int4,
+        validations_per_account_per_day -> Int2,
     }
 }
 
@@ -41,6 +43,17 @@ diesel::table! {
         settings -> Jsonb,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    customers (merchant_id, id) {
+        merchant_id -> Uuid,
+        id -> Uuid,
+        object_reference_id -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        sealed_contact -> Nullable<Binary>,
     }
 }
 
