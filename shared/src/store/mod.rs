@@ -4,9 +4,12 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod customers;
 pub mod gateway_accounts;
+pub mod idempotency;
 pub mod merchants;
 mod migrate;
+pub mod outcomes;
 mod pool;
 pub mod schema;
 mod statement;
