@@ -7,11 +7,16 @@ mod accounts;
 pub mod admin;
 mod application;
 mod auth;
+mod bank_accounts;
+mod customers;
 mod decode;
 mod error;
 mod health;
+mod idempotency;
 mod lane;
+mod limits;
 mod observe;
+mod outcomes;
 mod settings;
 mod state;
 

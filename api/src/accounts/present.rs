@@ -11,28 +11,28 @@ use serde_json::{Map, Value};
 use crate::error::ApiError;
 
 #[derive(Serialize)]
-pub(super) struct CustomerAccount {
-    pub(super) object: &'static str,
-    pub(super) id: String,
-    pub(super) customer_id: String,
-    pub(super) object_reference_id: String,
-    pub(super) date_created: String,
-    pub(super) last_updated: String,
-    pub(super) last_validated: Option<String>,
-    pub(super) account_details: AccountDetails,
+pub(crate) struct CustomerAccount {
+    pub(crate) object: &'static str,
+    pub(crate) id: String,
+    pub(crate) customer_id: String,
+    pub(crate) object_reference_id: String,
+    pub(crate) date_created: String,
+    pub(crate) last_updated: String,
+    pub(crate) last_validated: Option<String>,
+    pub(crate) account_details: AccountDetails,
     /// Rupees.
-    pub(super) validation_amount: u8,
-    pub(super) currency: &'static str,
-    pub(super) status: String,
-    pub(super) gateway_id: Option<i16>,
-    pub(super) gateway_reference_id: Option<String>,
-    pub(super) validation: Option<Validation>,
-    pub(super) metadata: Value,
+    pub(crate) validation_amount: u8,
+    pub(crate) currency: &'static str,
+    pub(crate) status: String,
+    pub(crate) gateway_id: Option<i16>,
+    pub(crate) gateway_reference_id: Option<String>,
+    pub(crate) validation: Option<Validation>,
+    pub(crate) metadata: Value,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AccountDetails {
+pub(crate) enum AccountDetails {
     BankAccountDetails {
         account_number: String,
         beneficiary_name: Option<String>,
@@ -47,7 +47,7 @@ pub(super) enum AccountDetails {
 }
 
 #[derive(Serialize)]
-pub(super) struct Validation {
+pub(crate) struct Validation {
     id: String,
     gateway_id: Option<i16>,
     gateway_reference_id: Option<String>,
@@ -76,20 +76,20 @@ struct Failure {
 
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names, reason = "the contract's own name")]
-pub(super) struct List<T> {
-    pub(super) object: &'static str,
-    pub(super) count: usize,
-    pub(super) offset: i64,
-    pub(super) total: i64,
-    pub(super) list: Vec<T>,
+pub(crate) struct List<T> {
+    pub(crate) object: &'static str,
+    pub(crate) count: usize,
+    pub(crate) offset: i64,
+    pub(crate) total: i64,
+    pub(crate) list: Vec<T>,
 }
 
 /// RFC 3339 in UTC, whole seconds.
-pub(super) fn time(time: DateTime<Utc>) -> String {
+pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
+pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => AccountDetails::BankAccountDetails {
             account_number: bank.account_number.expose().to_owned(),
@@ -108,7 +108,7 @@ pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDe
 }
 
 /// A stored account, opened.
-pub(super) fn stored(
+pub(crate) fn stored(
     keyring: &Keyring,
     merchant: MerchantId,
     row: AccountRow,
@@ -190,20 +190,20 @@ fn name_match_result(score: i16) -> &'static str {
 }
 
 /// An account that this very call made.
-pub(super) struct Fresh<'a> {
-    pub(super) id: String,
-    pub(super) customer_id: &'a str,
-    pub(super) object_reference_id: &'a str,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) details: &'a Details,
-    pub(super) bank_code: Option<String>,
-    pub(super) gateway_id: Option<i16>,
-    pub(super) gateway_reference_id: Option<String>,
-    pub(super) metadata: &'a Map<String, Value>,
+pub(crate) struct Fresh<'a> {
+    pub(crate) id: String,
+    pub(crate) customer_id: &'a str,
+    pub(crate) object_reference_id: &'a str,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) details: &'a Details,
+    pub(crate) bank_code: Option<String>,
+    pub(crate) gateway_id: Option<i16>,
+    pub(crate) gateway_reference_id: Option<String>,
+    pub(crate) metadata: &'a Map<String, Value>,
 }
 
 impl Fresh<'_> {
-    pub(super) fn present(self) -> CustomerAccount {
+    pub(crate) fn present(self) -> CustomerAccount {
         let created = time(self.created_at);
         CustomerAccount {
             object: "customer_account",

@@ -5,7 +5,7 @@ mod body;
 mod fields;
 mod form;
 
-pub(crate) use body::read_body;
+pub(crate) use body::Body;
 pub(crate) use fields::Fields;
 
 #[cfg(test)]

@@ -103,7 +103,10 @@ pub fn update_contact(
         .optional()
 }
 
-fn named(merchant: MerchantId, customer: &CustomerRef) -> customers::BoxedQuery<'_, diesel::pg::Pg> {
+fn named(
+    merchant: MerchantId,
+    customer: &CustomerRef,
+) -> customers::BoxedQuery<'_, diesel::pg::Pg> {
     let all = customers::table.into_boxed();
     let own = all.filter(customers::merchant_id.eq(merchant.0));
     match customer {
@@ -258,4 +261,3 @@ fn select_customers<'a>(
         })
         .collect())
 }
-

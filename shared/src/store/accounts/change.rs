@@ -8,7 +8,7 @@ use diesel::sql_types::{
 };
 use uuid::Uuid;
 
-use super::{AccountRow, RING_GRACE_MS, find_any, velocity};
+use super::{AccountRow, Kind, RING_GRACE_MS, find_any, velocity};
 use crate::domain::ids::CustomerRef;
 use crate::domain::routing::Pin;
 use crate::domain::{AccountId, AccountStatus, CustomerId, MerchantId, ValidationId};
@@ -24,6 +24,8 @@ pub struct ValidateAgain {
     pub customer: CustomerRef,
     /// Which account.
     pub account: AccountId,
+    /// What it must be.
+    pub kind: Kind,
     /// Id of the validation, should one begin.
     pub validation: ValidationId,
     /// The gateway to ask, in the place of what the account was created with.
@@ -73,7 +75,8 @@ pub fn validate_again(
     wanted: &ValidateAgain,
 ) -> QueryResult<Revalidation> {
     let (merchant, account) = (wanted.merchant, wanted.account);
-    if find_any(connection, merchant, &wanted.customer, account)?.is_none() {
+    let standing = find_any(connection, merchant, &wanted.customer, account)?;
+    if !standing.is_some_and(|row| row.is(wanted.kind)) {
         return Ok(Revalidation::NotFound);
     }
     // Who validates the same account at the same moment waits here and then finds the validation open.
@@ -95,7 +98,11 @@ pub fn validate_again(
     if let Some(open) = standing.open_validation(merchant) {
         return Ok(Revalidation::GoesOn(standing, open));
     }
-    let details = (merchant, CustomerId(locked.customer_id), &*locked.fingerprint);
+    let details = (
+        merchant,
+        CustomerId(locked.customer_id),
+        &*locked.fingerprint,
+    );
     if let Some(used) = velocity::used(connection, &[details])?.remove(&0)
         && used.validations >= i64::from(wanted.validations_per_day)
     {

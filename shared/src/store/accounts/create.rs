@@ -351,4 +351,3 @@ fn standing_accounts(
         })
         .collect())
 }
-

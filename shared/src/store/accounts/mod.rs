@@ -23,6 +23,25 @@ pub use create::{CreateAccounts, Created, CreatedAccount, NewAccount, create};
 /// Time that the ring has before the scheduler rings again, in milliseconds.
 const RING_GRACE_MS: i64 = 5_000;
 
+/// Which accounts a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bank accounts and UPI addresses.
+    Any,
+    /// Bank accounts only: all that the deprecated family knows.
+    Bank,
+}
+
+impl Kind {
+    /// The word in the table; `None` where every word is meant.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Bank => Some("BANK"),
+        }
+    }
+}
+
 /// An account as it is read: with its customer's reference and its newest validation.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct AccountRow {
@@ -33,6 +52,8 @@ pub struct AccountRow {
     /// The merchant's reference for the customer.
     #[diesel(sql_type = Text)]
     pub object_reference_id: String,
+    #[diesel(sql_type = Text)]
+    kind: String,
     /// Sealed for the account's id.
     #[diesel(sql_type = Binary)]
     pub sealed_details: Vec<u8>,
@@ -115,6 +136,11 @@ impl AccountRow {
         CustomerId(self.customer_id)
     }
 
+    /// Whether a call about this kind is about it.
+    pub fn is(&self, kind: Kind) -> bool {
+        kind.word().is_none_or(|word| word == self.kind)
+    }
+
     /// Its newest validation, unless that is finished.
     pub fn open_validation(&self, merchant: MerchantId) -> Option<ValidationKey> {
         let id = self.validation.id()?;
@@ -134,7 +160,7 @@ impl ValidationColumns {
 macro_rules! select_account {
     () => {
         "
-    select a.id, a.customer_id, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.status,
+    select a.id, a.customer_id, c.object_reference_id, a.kind, a.sealed_details, a.fingerprint, a.bank_code, a.status,
            a.pinned_gateway_id, a.pinned_gateway_reference_id, a.metadata, a.created_at, a.updated_at,
            a.last_validated_at, v.id as validation_id, v.attempts, v.gateway_id, v.gateway_reference_id, v.method,
            v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason,
@@ -144,7 +170,7 @@ macro_rules! select_account {
     left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
     };
 }
-pub(self) use select_account;
+use select_account;
 
 /// The customer's live account with this id.
 pub fn find(
@@ -257,24 +283,37 @@ pub fn list(
     connection: &mut PgConnection,
     merchant: MerchantId,
     customer: &CustomerRef,
+    kind: Kind,
     count: i64,
     offset: i64,
 ) -> QueryResult<Option<Page>> {
     let Some((id, _)) = customers::find_id(connection, merchant, customer)? else {
         return Ok(None);
     };
-    let sql = concat!(
-        // One pass over the customer's ids in index order, whichever page is wanted: it gives the total and the page, so
-        // that the last page of many costs what the first does.
-        "with live as materialized (
-            select id from customer_accounts
-            where merchant_id = $1 and customer_id = $2 and deleted_at is null order by id desc
-         ), page as materialized (select id from live order by id desc limit $3 offset $4)
-         select (select count(*) from live) as total, found.* from (select) as always left join (",
-        select_account!(),
-        " where a.merchant_id = $5 and a.id in (select id from page)) as found on true
-         order by found.id desc"
-    );
+    // One pass over the customer's ids in index order, whichever page is wanted: it gives the total and the page, so that the
+    // last page of many costs what the first does.
+    macro_rules! page_of {
+        ($live:literal) => {
+            concat!(
+                "with live as materialized (",
+                $live,
+                "), page as materialized (select id from live order by id desc limit $3 offset $4)
+                 select (select count(*) from live) as total, found.* from (select) as always left join (",
+                select_account!(),
+                " where a.merchant_id = $5 and a.id in (select id from page)) as found on true order by found.id desc"
+            )
+        };
+    }
+    let sql = match kind {
+        Kind::Any => page_of!(
+            "select id from customer_accounts
+             where merchant_id = $1 and customer_id = $2 and deleted_at is null"
+        ),
+        Kind::Bank => page_of!(
+            "select id from customer_accounts
+             where merchant_id = $1 and customer_id = $2 and deleted_at is null and kind = 'BANK'"
+        ),
+    };
     let rows: Vec<PageRow> = statement(sql)
         .bind::<SqlUuid, _>(merchant.0)
         .bind::<SqlUuid, _>(id.0)

@@ -125,7 +125,9 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
             let before = used.get(place).map_or(0, |used| used.validations)
                 + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
             if before >= i64::from(call.validations_per_day) {
-                let until = used.get(place).map_or_else(|| call.created_at + WINDOW, Used::until);
+                let until = used
+                    .get(place)
+                    .map_or_else(|| call.created_at + WINDOW, Used::until);
                 return Some(Limited {
                     account: *account,
                     until,
