@@ -9,6 +9,8 @@ mod errors;
 mod flow;
 mod gateways;
 mod headers;
+mod https;
+mod juspay_clients;
 mod kills;
 mod load;
 mod ops;

@@ -1,0 +1,87 @@
+# What the end-to-end tests run besides Khata: other people's clients. They lie in $STATE/tools; the machine itself gets
+# no more than their interpreters. Versions are pinned in e2e/clients.
+
+TOOLS=$STATE/tools
+CLIENTS=$REPOSITORY/e2e/clients
+
+install_tools() {
+    install_tool_packages
+    install_python_tools
+    install_node_tools
+}
+
+missing_tool_packages() {
+    # Debian's python3 comes without what makes a virtual environment.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+    # Makes the certificate of a test that needs https.
+    command -v openssl >/dev/null || echo openssl
+}
+
+install_tool_packages() {
+    local -a missing
+    mapfile -t missing < <(missing_tool_packages)
+    ((${#missing[@]} > 0)) || return 0
+    check_that_we_can_install "${missing[@]}"
+    install_packages "${missing[@]}"
+}
+
+# --- Juspay's client for Python -------------------------------------------------------------
+
+install_python_tools() {
+    install_tool python "$(python3 --version && cat "$CLIENTS/requirements.txt" && declare -f make_python_tools port_juspay)" \
+        make_python_tools
+}
+
+make_python_tools() {
+    # Not compiled while it is installed: it is no Python 3 yet.
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --require-hashes --no-compile \
+            --requirement "$CLIENTS/requirements.txt" &&
+        port_juspay "$1/bin/python"
+}
+
+# Juspay's package says that it is fit for Python 3, and is not. Its syntax is translated, as its users have to; what it
+# does stays what it was.
+port_juspay() {
+    local python=$1 package file
+    package=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/juspay || return
+    # Its own tests: they are translated by nobody and needed by nobody.
+    rm -f "$package/Test.py" "$package/SampleTest.py"
+    "$python" -m fissix --write --nobackups --no-diffs "$package" || return
+    for file in "$package"/*.py; do
+        # To Python 2 a tab went to the next eighth column; Python 3 does not take it beside spaces.
+        expand -t 8 "$file" >"$file.new" && mv "$file.new" "$file" || return
+    done
+    "$python" -c 'import juspay'
+}
+
+# --- Juspay's client for Node ---------------------------------------------------------------
+
+install_node_tools() {
+    install_tool node "$(node --version && cat "$CLIENTS/package-lock.json" && declare -f make_node_tools)" make_node_tools
+}
+
+make_node_tools() {
+    mkdir -p "$1" &&
+        cp "$CLIENTS/package.json" "$CLIENTS/package-lock.json" "$1" &&
+        npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+}
+
+# --- a tool is there whole, or it is made -----------------------------------------------------
+
+# install_tool NAME RECIPE COMMAND : runs COMMAND with the tool's folder unless it was made from this very recipe.
+install_tool() {
+    local name=$1 recipe
+    recipe=$(sha256sum <<<"$2")
+    [[ $(cat "$TOOLS/$name/.recipe" 2>/dev/null) != "$recipe" ]] || return 0
+    rm -rf -- "${TOOLS:?}/$name"
+    mkdir -p "$TOOLS"
+    step "installing test tools: $name" make_tool "$name" "$3"
+    printf '%s\n' "$recipe" >"$TOOLS/$name/.recipe"
+}
+
+make_tool() {
+    "$2" "$TOOLS/$1" </dev/null >>"$STATE/logs/tools.log" 2>&1 || fail_with_log tools "could not be installed ($1)"
+}
