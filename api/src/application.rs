@@ -21,7 +21,7 @@ use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, customers, health};
+use crate::{accounts, bank_accounts, customers, health, openapi};
 
 /// The lane, the outcomes and a few readers.
 const CONNECTIONS: u32 = 7;
@@ -70,6 +70,7 @@ impl Application {
                 .configure(accounts::routes)
                 .configure(bank_accounts::routes)
                 .configure(customers::routes)
+                .configure(openapi::routes)
                 .default_service(web::to(|| async {
                     Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))
                 }))

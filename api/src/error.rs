@@ -6,9 +6,12 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use khata_shared::batch::BatchError;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi;
 
 /// A field and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldFault {
     /// As the merchant wrote it: `bank_account_details[1].ifsc`.
     pub(crate) field_name: String,
@@ -320,21 +323,32 @@ struct Told {
     developer_message: &'static str,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// Every error looks like this.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Envelope<'a> {
+    #[schema(example = "Bad Request")]
     status: &'a str,
+    #[schema(example = "invalid_request_error")]
     error_code: &'a str,
+    #[schema(example = "Invalid input.")]
     error_message: &'a str,
     error_info: ErrorInfo<'a>,
 }
 
-#[derive(Serialize)]
+/// The error in detail.
+#[derive(Serialize, ToSchema)]
 struct ErrorInfo<'a> {
+    /// Stable: for code to decide by.
+    #[schema(example = "INVALID_INPUT")]
     code: &'a str,
+    #[schema(value_type = openapi::Category)]
     category: &'a str,
     user_message: &'a str,
     developer_message: &'a str,
+    /// Name it when you ask about this call.
     request_id: &'a str,
+    /// Every fault of the call.
     fields: &'a [FieldFault],
 }
 

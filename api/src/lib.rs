@@ -16,9 +16,11 @@ mod idempotency;
 mod lane;
 mod limits;
 mod observe;
+mod openapi;
 mod outcomes;
 mod settings;
 mod state;
 
 pub use application::Application;
+pub use openapi::print as openapi;
 pub use settings::{Cli, Command, ServeSettings};

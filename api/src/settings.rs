@@ -29,6 +29,8 @@ pub enum Command {
         #[arg(long, env = "KHATA_LISTEN", default_value = "127.0.0.1:8080")]
         listen: String,
     },
+    /// Print the OpenAPI document that the API serves at /openapi.json
+    Openapi,
     /// Make keyrings
     #[command(subcommand)]
     Keyring(KeyringCommand),

@@ -22,9 +22,26 @@ use crate::decode::{Body, Fields};
 use crate::error::ApiError;
 use crate::idempotency;
 use crate::observe::Observed;
+use crate::openapi;
 use crate::state::{State, Written};
 
-pub(super) async fn validate(
+/// Validate an account again
+///
+/// Begins another validation and waits for its outcome, `wait_seconds` at most; one that is under way goes on and is waited
+/// for. Counts against the validations that the same details may have in 24 hours.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
+    operation_id = "validateAccount",
+    tag = "Customer accounts",
+    params(openapi::AccountPath),
+    request_body(content(
+        (openapi::ValidateForm = "application/x-www-form-urlencoded"),
+        (openapi::ValidateJson = "application/json"),
+    )),
+    responses((status = 200, description = "The account.", body = CustomerAccount), openapi::WriteErrors),
+)]
+pub(crate) async fn validate(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,
@@ -161,7 +178,22 @@ pub(crate) async fn validate_account(
     .await
 }
 
-pub(super) async fn delete(
+/// Delete an account
+///
+/// `command` must be `delete`. A validation that is under way ends without an outcome; get and list no longer show the account.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/customer-accounts/{account_id}",
+    operation_id = "deleteAccount",
+    tag = "Customer accounts",
+    params(openapi::AccountPath),
+    request_body(content(
+        (openapi::DeleteBody = "application/x-www-form-urlencoded"),
+        (openapi::DeleteBody = "application/json"),
+    )),
+    responses((status = 200, description = "The account, DELETED.", body = CustomerAccount), openapi::WriteErrors),
+)]
+pub(crate) async fn delete(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,

@@ -26,9 +26,28 @@ use crate::error::ApiError;
 use crate::idempotency;
 use crate::lane::{CreateCall, Outcome};
 use crate::observe::Observed;
+use crate::openapi;
 use crate::state::State;
 
-pub(super) async fn create(
+/// Create accounts, or create and validate them
+///
+/// One account in flat fields answers one account; `bank_account_details` and `upi_details` answer a list, in the order of the
+/// call, bank accounts first. All or nothing: one fault, and nothing is stored. The same account as a live one of this
+/// customer answers that one. A customer reference that is not known is registered. With `command=validate` the call waits for
+/// the outcomes, `wait_seconds` at most.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/accounts",
+    operation_id = "createAccounts",
+    tag = "Customer accounts",
+    params(openapi::CustomerPath),
+    request_body(content(
+        (openapi::CreateAccountsForm = "application/x-www-form-urlencoded"),
+        (openapi::CreateAccountsJson = "application/json"),
+    )),
+    responses((status = 200, description = "The account, or the list of them.", body = openapi::Created), openapi::WriteErrors),
+)]
+pub(crate) async fn create(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,

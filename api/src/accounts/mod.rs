@@ -1,7 +1,7 @@
 //! Customers' accounts: create, get, list, validate again, delete.
 
 pub(crate) mod answer;
-mod change;
+pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod present;
 pub(crate) mod read;

@@ -9,6 +9,7 @@ use tracing::{Span, field};
 use super::present::{CustomerAccount, List, stored};
 use crate::auth::Caller;
 use crate::error::{ApiError, FieldFault};
+use crate::openapi;
 use crate::state::State;
 
 pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("There is no such account.");
@@ -18,7 +19,18 @@ const DEFAULT_COUNT: i64 = 10;
 /// More accounts than any customer has.
 const MAX_OFFSET: i64 = 1_000_000_000;
 
-pub(super) async fn get(
+/// Get an account
+///
+/// The account as it stands.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/customer-accounts/{account_id}",
+    operation_id = "getAccount",
+    tag = "Customer accounts",
+    params(openapi::AccountPath),
+    responses((status = 200, description = "The account.", body = CustomerAccount), openapi::ReadErrors),
+)]
+pub(crate) async fn get(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<(String, String)>,
@@ -58,7 +70,18 @@ pub(crate) struct Paging {
     offset: Option<String>,
 }
 
-pub(super) async fn list(
+/// List a customer's accounts
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/customer-accounts/list",
+    operation_id = "listAccounts",
+    tag = "Customer accounts",
+    params(openapi::CustomerPath, openapi::PagingQuery),
+    responses((status = 200, description = "A page.", body = openapi::CustomerAccountList), openapi::ReadErrors),
+)]
+pub(crate) async fn list(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<String>,

@@ -8,6 +8,7 @@ use khata_shared::store::accounts::Kind;
 use khata_shared::store::idempotency::AnswerForm;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::accounts::create::carry_out;
 use crate::accounts::present::{AccountDetails, CustomerAccount, List};
@@ -18,6 +19,7 @@ use crate::auth::Caller;
 use crate::decode::Body;
 use crate::error::ApiError;
 use crate::observe::Observed;
+use crate::openapi::{self, ReadErrors, WriteErrors};
 use crate::state::State;
 
 /// Adds the routes; each path answers 405 to the methods it does not take.
@@ -46,22 +48,32 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         );
 }
 
-/// An account as this family shows it.
-#[derive(Serialize)]
+/// A bank account, as the deprecated family shows it.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct BankAccount {
+    #[schema(value_type = openapi::BankAccountObject)]
     object: &'static str,
+    #[schema(pattern = "^banh_[0-9a-v]{26}$")]
     id: String,
+    #[schema(pattern = "^cst_[0-9a-v]{26}$")]
     customer_id: String,
+    #[schema(format = DateTime)]
     date_created: String,
+    #[schema(required)]
     bank_name: Option<String>,
     ifsc: String,
     account_number: String,
+    #[schema(required)]
     beneficiary_name: Option<String>,
-    /// Rupees.
+    /// What a penny drop pays, in rupees.
     validation_amount: u8,
+    #[schema(example = "INR")]
     currency: &'static str,
+    #[schema(value_type = openapi::Status)]
     validation_status: String,
+    #[schema(required, format = DateTime)]
     last_validated: Option<String>,
+    #[schema(value_type = openapi::Metadata)]
     metadata: Value,
 }
 
@@ -96,13 +108,30 @@ impl BankAccount {
     }
 }
 
-#[derive(Serialize)]
-struct DeletedBankAccount {
+/// What is left of a deleted bank account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeletedBankAccount {
     bank_account_id: String,
+    #[schema(example = "deleted")]
     bank_account_status: &'static str,
 }
 
-async fn create(
+/// Create, or create and validate, a bank account
+///
+/// As *create accounts* with one bank account in flat fields.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/bank-accounts",
+    operation_id = "createBankAccount",
+    tag = "Bank accounts (deprecated)",
+    params(openapi::CustomerPath),
+    request_body(content(
+        (openapi::BankAccountForm = "application/x-www-form-urlencoded"),
+        (openapi::BankAccountJson = "application/json"),
+    )),
+    responses((status = 200, description = "The account.", body = BankAccount), WriteErrors),
+)]
+pub(crate) async fn create(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,
@@ -119,7 +148,18 @@ async fn create(
     .await
 }
 
-async fn get(
+/// Get a bank account
+///
+/// A UPI address is not found here.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/bank-accounts/{account_id}",
+    operation_id = "getBankAccount",
+    tag = "Bank accounts (deprecated)",
+    params(openapi::AccountPath),
+    responses((status = 200, description = "The account.", body = BankAccount), ReadErrors),
+)]
+pub(crate) async fn get(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<(String, String)>,
@@ -129,7 +169,18 @@ async fn get(
     Ok(HttpResponse::Ok().json(account))
 }
 
-async fn list(
+/// List a customer's bank accounts
+///
+/// Newest first; UPI addresses are left out.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/bank-accounts/list",
+    operation_id = "listBankAccounts",
+    tag = "Bank accounts (deprecated)",
+    params(openapi::CustomerPath, openapi::PagingQuery),
+    responses((status = 200, description = "A page.", body = openapi::BankAccountList), ReadErrors),
+)]
+pub(crate) async fn list(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<String>,
@@ -145,7 +196,22 @@ async fn list(
     }))
 }
 
-async fn validate(
+/// Validate a bank account again
+///
+/// As *validate* of customer accounts.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/bank-accounts/{account_id}/validate",
+    operation_id = "validateBankAccount",
+    tag = "Bank accounts (deprecated)",
+    params(openapi::AccountPath),
+    request_body(content(
+        (openapi::ValidateForm = "application/x-www-form-urlencoded"),
+        (openapi::ValidateJson = "application/json"),
+    )),
+    responses((status = 200, description = "The account.", body = BankAccount), WriteErrors),
+)]
+pub(crate) async fn validate(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,
@@ -157,7 +223,22 @@ async fn validate(
     validate_account(&state, &request, &merchant, &path, &observed, payload, form).await
 }
 
-async fn delete(
+/// Delete a bank account
+///
+/// `command` must be `delete`.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/bank-accounts/{account_id}",
+    operation_id = "deleteBankAccount",
+    tag = "Bank accounts (deprecated)",
+    params(openapi::AccountPath),
+    request_body(content(
+        (openapi::DeleteBody = "application/x-www-form-urlencoded"),
+        (openapi::DeleteBody = "application/json"),
+    )),
+    responses((status = 200, description = "What is left of it.", body = DeletedBankAccount), WriteErrors),
+)]
+pub(crate) async fn delete(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,

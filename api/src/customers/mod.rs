@@ -1,7 +1,7 @@
 //! Merchants' customers: create, get, update (contract, *Customers*).
 
 mod contact;
-mod present;
+pub(crate) mod present;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -19,6 +19,7 @@ use crate::auth::Caller;
 use crate::decode::{Body, Fields};
 use crate::error::ApiError;
 use crate::idempotency;
+use crate::openapi;
 use crate::state::{State, Written};
 use contact::Contact;
 
@@ -40,7 +41,21 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         );
 }
 
-async fn create(
+/// Create a customer
+///
+/// A customer need not be created before its accounts are.
+#[utoipa::path(
+    post,
+    path = "/customers",
+    operation_id = "createCustomer",
+    tag = "Customers",
+    request_body(content(
+        (openapi::CreateCustomer = "application/x-www-form-urlencoded"),
+        (openapi::CreateCustomer = "application/json"),
+    )),
+    responses((status = 200, description = "The customer.", body = present::Customer), openapi::WriteErrors),
+)]
+pub(crate) async fn create(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,
@@ -80,7 +95,18 @@ async fn create(
     answer(&state, written, idempotent.as_ref())
 }
 
-async fn get(
+/// Get a customer
+///
+/// The customer as it stands.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}",
+    operation_id = "getCustomer",
+    tag = "Customers",
+    params(openapi::CustomerPath),
+    responses((status = 200, description = "The customer.", body = present::Customer), openapi::ReadErrors),
+)]
+pub(crate) async fn get(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<String>,
@@ -96,7 +122,22 @@ async fn get(
     Ok(idempotency::first(present::body(&row, &contact)?))
 }
 
-async fn update(
+/// Update a customer
+///
+/// Fields that are not given stay as they are.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}",
+    operation_id = "updateCustomer",
+    tag = "Customers",
+    params(openapi::CustomerPath),
+    request_body(content(
+        (openapi::Contact = "application/x-www-form-urlencoded"),
+        (openapi::Contact = "application/json"),
+    )),
+    responses((status = 200, description = "The customer.", body = present::Customer), openapi::WriteErrors),
+)]
+pub(crate) async fn update(
     Caller(merchant): Caller,
     state: web::Data<State>,
     request: HttpRequest,

@@ -2,22 +2,39 @@
 
 use khata_shared::store::customers;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::contact::{Contact, INDIA};
 use crate::accounts::present::time;
 use crate::error::ApiError;
+use crate::openapi;
 
-#[derive(Serialize)]
-struct Customer<'a> {
+/// A merchant's customer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Customer<'a> {
+    #[schema(
+        pattern = "^cst_[0-9a-v]{26}$",
+        example = "cst_01k82u7s7deddovl581r211s9l"
+    )]
     id: String,
+    #[schema(value_type = openapi::CustomerObject)]
     object: &'static str,
+    /// Your own name for the customer.
+    #[schema(example = "customer_1122")]
     object_reference_id: &'a str,
+    #[schema(example = "91")]
     mobile_country_code: &'a str,
+    #[schema(required, example = "9876543210")]
     mobile_number: Option<&'a str>,
+    #[schema(required, example = "asha@example.com")]
     email_address: Option<&'a str>,
+    #[schema(required, example = "Asha")]
     first_name: Option<&'a str>,
+    #[schema(required, example = "Rao")]
     last_name: Option<&'a str>,
+    #[schema(format = DateTime)]
     date_created: String,
+    #[schema(format = DateTime)]
     last_updated: String,
 }
 
