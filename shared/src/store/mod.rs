@@ -5,6 +5,9 @@
 pub mod accounts;
 pub mod audit;
 pub mod gateway_accounts;
+pub mod inspect;
+pub mod keys;
+pub mod merchant_settings;
 pub mod merchants;
 mod migrate;
 mod pool;
