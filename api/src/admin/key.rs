@@ -101,7 +101,7 @@ impl WhichKey {
             (prefix, None) => {
                 let prefix = prefix.as_deref().unwrap_or_default();
                 let found = keys::starting_with(connection, merchant.id(), prefix)?;
-                (found, format!("that begins with {prefix:?}"))
+                (found, format!("beginning with {prefix:?}"))
             }
         };
         if found.len() > 1 {

@@ -11,6 +11,7 @@ pub mod merchant_settings;
 pub mod merchants;
 mod migrate;
 mod pool;
+pub mod retry;
 pub mod schema;
 mod statement;
 pub mod validations;

@@ -8,8 +8,9 @@ use khata_shared::domain::ids::first_at;
 use khata_shared::domain::validation::AttemptState;
 use khata_shared::domain::{AccountId, Class, MerchantId, ValidationId};
 use khata_shared::store::inspect::{
-    Account, MadeDue, Validation, attempts, find, find_of_any_merchant, make_due, validations,
+    Account, Validation, attempts, find, find_of_any_merchant, validations,
 };
+use khata_shared::store::retry::{MadeDue, make_due};
 use khata_shared::store::validations::{Settlement, insert_attempts, settle, take_due};
 
 use crate::support::Database;

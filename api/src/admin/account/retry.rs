@@ -5,7 +5,7 @@ use diesel::Connection;
 use khata_shared::config::DatabaseSettings;
 use khata_shared::domain::AccountStatus;
 use khata_shared::store::audit;
-use khata_shared::store::inspect::{MadeDue, make_due};
+use khata_shared::store::retry::{MadeDue, make_due};
 use serde_json::json;
 
 use super::super::table::time;

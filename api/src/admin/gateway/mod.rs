@@ -63,7 +63,7 @@ struct WhichAccount {
     /// The merchant's name or id
     #[arg(long)]
     merchant: String,
-    /// The gateway's name or id: CASHFREE (70), DUMMY (100)
+    /// The gateway's name or id, as `gateway list` shows it
     #[arg(long)]
     gateway: String,
     /// The merchant's name for the account, as `gateway list` shows it
