@@ -196,8 +196,7 @@ impl Issue {
         let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
             Issued::new(connection, merchant.id(), &keyring, &self.new)
         })?;
-        print(self.json, &issued.json(), &issued.text());
-        Ok(())
+        print(self.json, &issued.json(), &issued.text())
     }
 }
 
@@ -224,8 +223,7 @@ impl List {
             self.json,
             &json!({ "keys": told }),
             &table(&keys).to_string(),
-        );
-        Ok(())
+        )
     }
 }
 
@@ -281,8 +279,7 @@ impl Revoke {
         let told = json!({
             "prefix": key.prefix, "id": key.id().to_string(), "revoked_at": time(at), "changed": changed,
         });
-        print(self.json, &told, &sentence);
-        Ok(())
+        print(self.json, &told, &sentence)
     }
 }
 
@@ -358,8 +355,7 @@ impl Rotate {
             self.json,
             &told,
             &format!("{}\nThe old key, {}, {until}.", issued.text(), old.prefix),
-        );
-        Ok(())
+        )
     }
 }
 

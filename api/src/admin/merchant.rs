@@ -139,8 +139,7 @@ impl Create {
         told["created"] = is_new.into();
         let how = if is_new { "is" } else { "was there already:" };
         let sentence = format!("Merchant {} {how} {}.", merchant.name, merchant.merchant());
-        print(self.json, &told, &sentence);
-        Ok(())
+        print(self.json, &told, &sentence)
     }
 }
 
@@ -194,8 +193,7 @@ impl List {
             ]);
         }
         let told: Vec<Value> = merchants.iter().map(merchant_json).collect();
-        print(self.json, &json!({ "merchants": told }), &table.to_string());
-        Ok(())
+        print(self.json, &json!({ "merchants": told }), &table.to_string())
     }
 }
 
@@ -268,8 +266,7 @@ impl Show {
             ),
             ("accounts", accounts),
         ]);
-        print(self.json, &told, &facts.to_string());
-        Ok(())
+        print(self.json, &told, &facts.to_string())
     }
 }
 
@@ -325,8 +322,7 @@ impl Set {
         };
         let mut told = merchant_json(&settings);
         told["changed"] = changed.into();
-        print(self.json, &told, &sentence);
-        Ok(())
+        print(self.json, &told, &sentence)
     }
 }
 

@@ -16,6 +16,8 @@ pub use key::KeyCommand;
 pub use keyring::KeyringCommand;
 pub use merchant::MerchantCommand;
 
+use std::io::Write;
+
 use anyhow::Context;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
@@ -44,11 +46,18 @@ fn find_merchant(connection: &mut PgConnection, name_or_id: &str) -> anyhow::Res
     })
 }
 
-/// Prints the JSON, or what a person reads.
-fn print(json: bool, value: &serde_json::Value, text: &str) {
-    if json {
-        println!("{value}");
+/// Prints the JSON, or what a person reads. Whoever has read enough may close the pipe.
+fn print(json: bool, value: &serde_json::Value, text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let printed = if json {
+        writeln!(out, "{value}")
     } else {
-        println!("{text}");
+        writeln!(out, "{text}")
+    };
+    match printed.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print")
+        }
+        _ => Ok(()),
     }
 }

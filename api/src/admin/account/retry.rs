@@ -67,7 +67,6 @@ impl Retry {
                 "The validation of account {id} was {was} and is due now; a worker takes it up within seconds. \
                  `khata-api account show {id}` tells how it went."
             ),
-        );
-        Ok(())
+        )
     }
 }

@@ -44,8 +44,7 @@ impl Show {
             .read_only()
             .run(|connection| self.read(connection))?;
         let next = past.next();
-        print(self.json, &past.json(&next), &past.text(&next));
-        Ok(())
+        print(self.json, &past.json(&next), &past.text(&next))
     }
 
     fn read(&self, connection: &mut PgConnection) -> anyhow::Result<Past> {

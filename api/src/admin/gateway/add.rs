@@ -117,8 +117,7 @@ impl Add {
                 "{} account {} of {} is {id}.",
                 gateway, self.reference_id, merchant.name
             ),
-        );
-        Ok(())
+        )
     }
 }
 

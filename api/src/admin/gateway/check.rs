@@ -66,11 +66,10 @@ impl Test {
             "latency_ms": latency_ms,
         });
         if outcome == "ACCEPTED" {
-            print(self.json, &report, &sentence);
-            return Ok(());
+            return print(self.json, &report, &sentence);
         }
         if self.json {
-            println!("{report}");
+            print(true, &report, "")?;
         }
         bail!(sentence)
     }

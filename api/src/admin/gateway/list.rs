@@ -97,8 +97,7 @@ impl List {
                 shown.push_str("\nOnly the newest 100000 attempts are counted.");
             }
         }
-        print(self.json, &report, &shown);
-        Ok(())
+        print(self.json, &report, &shown)
     }
 }
 

@@ -69,7 +69,6 @@ impl Switch {
             "changed": changed,
             "enabled_for_all_calls": left,
         });
-        print(self.json, &told, &sentence);
-        Ok(())
+        print(self.json, &told, &sentence)
     }
 }
