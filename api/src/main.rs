@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Merchant(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Gateway(command) => command.run(),
+        Command::Account(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,6 @@ pub use account::{
 };
 pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
 pub use ids::{
-    AccountId, CustomerId, GatewayAccountId, MerchantId, ObjectReferenceId, ValidationId,
+    AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId, ValidationId,
 };
 pub use status::AccountStatus;
