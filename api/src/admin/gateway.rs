@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use diesel::Connection;
 use khata_gateways::ConnectorConfig;
 use khata_shared::config::{DatabaseSettings, KeyringSettings, SandboxSettings};
-use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::crypto::Purpose;
 use khata_shared::domain::{Gateway, GatewayAccountId};
 use khata_shared::store::audit;
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
@@ -102,7 +102,7 @@ impl Add {
                 longest_call: std::time::Duration::MAX,
             },
         )?;
-        let keyring = Keyring::load(&self.keyring.keyring_file)?;
+        let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {

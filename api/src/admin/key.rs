@@ -2,7 +2,7 @@
 
 use diesel::Connection;
 use khata_shared::config::{DatabaseSettings, KeyringSettings, SandboxSettings};
-use khata_shared::crypto::{ApiKey, Keyring};
+use khata_shared::crypto::ApiKey;
 use khata_shared::store::{audit, merchants};
 use serde_json::json;
 
@@ -41,7 +41,7 @@ impl KeyCommand {
             keyring,
             sandbox,
         } = self;
-        let keyring = Keyring::load(&keyring.keyring_file)?;
+        let keyring = keyring.load(sandbox.sandbox_mode)?;
         let mut connection = connect(&database.database_url)?;
         let merchant = find_merchant(&mut connection, &merchant)?;
         let key = ApiKey::generate(sandbox.sandbox_mode);

@@ -8,6 +8,7 @@ pub mod gateway_accounts;
 pub mod merchants;
 mod migrate;
 mod pool;
+pub mod reseal;
 pub mod schema;
 mod statement;
 pub mod validations;
