@@ -184,7 +184,7 @@ impl From<&KeyringFile> for Keyring {
         // Room for all: a vector that grows leaves its old keys behind.
         let mut others = Vec::with_capacity(file.sealing().len());
         for (id, key) in file.sealing() {
-            let cipher = Aes256Gcm::new((&**key).into());
+            let cipher = Aes256Gcm::new((&***key).into());
             if *id == file.primary() {
                 primary = Some((*id, cipher));
             } else {

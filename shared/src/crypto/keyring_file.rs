@@ -9,6 +9,7 @@
 //! and once it is everywhere it is promoted. The other two keys cannot be changed without computing anew what they made,
 //! so they stand apart.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine;
@@ -16,7 +17,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::strength::{self, Flaw};
+use super::strength::{self, Flaw, Key};
 use crate::wiped;
 
 /// Length of every key.
@@ -74,17 +75,15 @@ struct WrittenKey {
     key: Zeroizing<String>,
 }
 
-type KeyBytes = Zeroizing<[u8; KEY_LENGTH]>;
-
 /// A keyring that can be changed and written down again. It is whole: at least one sealing key, ids unique, a primary
 /// that is among them, every key 32 bytes and not all alike.
 #[derive(Clone)]
 pub struct KeyringFile {
     primary: u32,
     /// By id.
-    sealing: Vec<(u32, KeyBytes)>,
-    fingerprint: KeyBytes,
-    api_keys: KeyBytes,
+    sealing: Vec<(u32, Key)>,
+    fingerprint: Key,
+    api_keys: Key,
 }
 
 impl std::fmt::Debug for KeyringFile {
@@ -152,7 +151,7 @@ impl KeyringFile {
 
     /// The JSON; ends without a line break.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
-        let encoded = |key: &KeyBytes| Zeroizing::new(BASE64.encode(key.as_ref()));
+        let encoded = |key: &Key| Zeroizing::new(BASE64.encode(&key[..]));
         let written = Written {
             primary: Some(self.primary),
             sealing: self
@@ -196,6 +195,14 @@ impl KeyringFile {
         self
     }
 
+    /// The sealing keys that are done with: older than the primary, and not among those in use. A newer one waits to be
+    /// promoted.
+    pub fn droppable(&self, in_use: &BTreeSet<u32>) -> Vec<u32> {
+        let mut ids = self.ids();
+        ids.retain(|id| *id < self.primary && !in_use.contains(id));
+        ids
+    }
+
     /// The same without these sealing keys; never without the primary.
     pub fn without(mut self, ids: &[u32]) -> Result<Self, KeyringFault> {
         if ids.contains(&self.primary) {
@@ -207,7 +214,7 @@ impl KeyringFile {
 
     /// What makes the keys easier to guess than random ones, key by key; nothing where they are as they should be.
     pub fn weaknesses(&self) -> Vec<String> {
-        let mut keys: Vec<(String, &KeyBytes)> = self
+        let mut keys: Vec<(String, &Key)> = self
             .sealing
             .iter()
             .map(|(id, key)| (format!("sealing key {id}"), key))
@@ -226,7 +233,7 @@ impl KeyringFile {
         weaknesses
     }
 
-    pub(super) fn sealing(&self) -> &[(u32, KeyBytes)] {
+    pub(super) fn sealing(&self) -> &[(u32, Key)] {
         &self.sealing
     }
 
@@ -239,7 +246,7 @@ impl KeyringFile {
     }
 }
 
-fn key_bytes(encoded: &str) -> Result<KeyBytes, KeyringFault> {
+fn key_bytes(encoded: &str) -> Result<Key, KeyringFault> {
     // One byte more than a key has room, so that what is longer shows.
     let mut room = Zeroizing::new([0u8; KEY_LENGTH + 4]);
     let length = BASE64
@@ -255,7 +262,7 @@ fn key_bytes(encoded: &str) -> Result<KeyBytes, KeyringFault> {
     if length != KEY_LENGTH {
         return Err(KeyringFault::Malformed("a key is not 32 bytes"));
     }
-    let mut key = Zeroizing::new([0u8; KEY_LENGTH]);
+    let mut key = Key::default();
     key.copy_from_slice(&room[..KEY_LENGTH]);
     room.zeroize();
     if strength::flaw(&key) == Some(Flaw::OneByte) {
@@ -310,6 +317,19 @@ mod tests {
     }
 
     #[test]
+    fn only_old_keys_that_nothing_needs_are_done_with() {
+        let mut file = KeyringFile::generate();
+        for _ in 0..4 {
+            file = file.with_new_key().unwrap().0;
+        }
+        file.primary = 4;
+        let droppable = |in_use: &[u32]| file.droppable(&in_use.iter().copied().collect());
+        assert_eq!(droppable(&[]), [1, 2, 3], "5 is newer than the primary");
+        assert_eq!(droppable(&[2, 4, 99]), [1, 3]);
+        assert_eq!(droppable(&[1, 2, 3]), [0; 0]);
+    }
+
+    #[test]
     fn what_is_no_keyring_is_refused() {
         let zero = BASE64.encode([0u8; 32]);
         let strong =
@@ -354,8 +374,10 @@ mod tests {
         let typed = "correct horse battery staple 123";
         assert_eq!(typed.len(), 32);
         let mut file = KeyringFile::generate();
-        file.sealing
-            .push((7, Zeroizing::new(typed.as_bytes().try_into().unwrap())));
+        file.sealing.push((
+            7,
+            Box::new(Zeroizing::new(typed.as_bytes().try_into().unwrap())),
+        ));
         file.api_keys = file.fingerprint.clone();
         let weaknesses = file.weaknesses();
         assert_eq!(weaknesses.len(), 2, "{weaknesses:?}");

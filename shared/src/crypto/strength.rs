@@ -11,6 +11,9 @@ use super::keyring_file::KEY_LENGTH;
 const FEWEST_VALUES: usize = 16;
 const LONGEST_PERIOD: usize = 16;
 
+/// A key, boxed, so that a list of keys that grows or shrinks moves none and leaves none behind.
+pub(super) type Key = Box<Zeroizing<[u8; KEY_LENGTH]>>;
+
 /// Why a key is easier to guess than a random one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -66,11 +69,15 @@ fn has_pattern(key: &[u8; KEY_LENGTH]) -> bool {
 }
 
 /// A random key.
-pub(super) fn fresh_key() -> Zeroizing<[u8; KEY_LENGTH]> {
-    let mut key = Zeroizing::new([0u8; KEY_LENGTH]);
+#[allow(
+    clippy::unnecessary_box_returns,
+    reason = "moved, it would leave a copy"
+)]
+pub(super) fn fresh_key() -> Key {
+    let mut key = Key::default();
     // Once in 10¹³ keys all bytes are printable.
     while flaw(&key).is_some() {
-        rand::rng().fill_bytes(key.as_mut());
+        rand::rng().fill_bytes(&mut key[..]);
     }
     key
 }

@@ -10,6 +10,7 @@ mod lane_faults;
 mod merchants;
 mod messages;
 mod publishing;
+mod reseal;
 mod ringing;
 mod schema;
 mod support;

@@ -1,6 +1,6 @@
 //! What is sealed, where, and the statements that reach it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
@@ -129,4 +129,14 @@ pub fn census(connection: &mut PgConnection, column: SealedColumn) -> QueryResul
         *census.entry(key_id(&row.header)).or_default() += row.count;
     }
     Ok(census)
+}
+
+/// The sealing keys that are needed to open what is stored now. Whoever asks in order to drop the others must know that
+/// nobody seals with them any more.
+pub fn keys_in_use(connection: &mut PgConnection) -> QueryResult<BTreeSet<u32>> {
+    let mut keys = BTreeSet::new();
+    for column in SealedColumn::ALL {
+        keys.extend(census(connection, column)?.into_keys().flatten());
+    }
+    Ok(keys)
 }
