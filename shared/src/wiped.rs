@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::ops::Deref;
 
+use bytes::Bytes;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -89,6 +90,11 @@ pub fn json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     buffer.into_bytes()
 }
 
+/// The same as a body to send: wiped when the last who holds it lets go.
+pub fn json_body(value: &impl Serialize) -> Bytes {
+    Bytes::from_owner(json(value))
+}
+
 /// The same over several lines, for a person to read.
 pub fn pretty_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     let mut buffer = Buffer::default();
@@ -158,6 +164,32 @@ pub struct Object(Map<String, Value>);
 impl From<Map<String, Value>> for Object {
     fn from(object: Map<String, Value>) -> Self {
         Self(object)
+    }
+}
+
+impl From<Object> for Map<String, Value> {
+    fn from(mut object: Object) -> Self {
+        std::mem::take(&mut object.0)
+    }
+}
+
+impl Object {
+    /// Takes a field away and wipes it.
+    pub fn forget(&mut self, name: &str) {
+        if let Some(value) = self.0.remove(name) {
+            wipe(value);
+        }
+    }
+
+    /// Gives a field this value, and wipes the one it had; answers whether it had one.
+    pub fn set(&mut self, name: &str, value: Value) -> bool {
+        match self.0.insert(name.to_owned(), value) {
+            Some(before) => {
+                wipe(before);
+                true
+            }
+            None => false,
+        }
     }
 }
 
@@ -246,6 +278,13 @@ mod tests {
         let object = Object::from(object);
         assert_eq!(object["vpa"], "asha@upi");
         assert_eq!(format!("{object:?}"), r#"{"vpa"}"#);
+        let mut object = object;
+        assert!(!object.set("ifsc", json!("AABF0008032")));
+        assert!(object.set("vpa", json!(["asha@upi"])));
+        assert_eq!(
+            Value::Object(Map::from(object)),
+            json!({"ifsc": "AABF0008032", "vpa": ["asha@upi"]})
+        );
     }
 
     #[test]
@@ -283,6 +322,7 @@ mod tests {
         fn json_is_as_serde_json_writes_it(texts in proptest::collection::vec(any::<String>(), 0..40)) {
             let written = json(&texts);
             prop_assert_eq!(written.as_slice(), serde_json::to_vec(&texts).unwrap());
+            prop_assert_eq!(&json_body(&texts)[..], written.as_slice());
             let written = pretty_json(&texts);
             prop_assert_eq!(written.as_slice(), serde_json::to_vec_pretty(&texts).unwrap());
         }

@@ -1,6 +1,5 @@
 //! `khata-api gateway`.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -11,10 +10,14 @@ use khata_shared::crypto::Purpose;
 use khata_shared::domain::{Gateway, GatewayAccountId};
 use khata_shared::store::audit;
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
+use khata_shared::wiped;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{connect, find_merchant, print};
+
+/// Credentials of any gateway are shorter.
+const MAX_CREDENTIALS: usize = 64 * 1024;
 
 /// Merchants' accounts at gateways.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -150,13 +153,12 @@ fn flow(settings: &serde_json::Value) -> &str {
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    if path.as_os_str() == "-" {
-        std::io::stdin().take(64 * 1024).read_to_end(&mut bytes)?;
+    let bytes = if path.as_os_str() == "-" {
+        wiped::read(std::io::stdin(), MAX_CREDENTIALS)?
     } else {
         let file =
             std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        file.take(64 * 1024).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
+        wiped::read(file, MAX_CREDENTIALS)?
+    };
+    bytes.context("the credentials are longer than 64 KiB")
 }

@@ -14,7 +14,8 @@ use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{
     Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, Vpa,
 };
-use reqwest::header::{HeaderMap, HeaderValue};
+use khata_shared::wiped;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::connector::{BankFlow, Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
@@ -27,6 +28,7 @@ use wire::{
 const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
 /// `x-api-version` that the UPI penny drop asks for.
 const PENNY_DROP_VERSION: HeaderValue = HeaderValue::from_static("2024-12-01");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// `bank_account`: 6–40 alphanumeric characters.
 const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 /// `name`: at most 100 characters.
@@ -97,7 +99,8 @@ impl Cashfree {
 
     fn post(&self, route: &'static str, body: &impl serde::Serialize) -> reqwest::RequestBuilder {
         self.authorised(self.http.post(format!("{}{route}", self.base_url)))
-            .json(body)
+            .header(CONTENT_TYPE, JSON)
+            .body(wiped::json_body(body))
     }
 
     fn get(&self, route: &'static str, query: (&str, &str)) -> reqwest::RequestBuilder {
@@ -307,8 +310,8 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     })
 }
 
-fn real_name(name: Option<String>) -> Option<Zeroizing<String>> {
-    let name = Zeroizing::new(name?);
+fn real_name(name: Option<Zeroizing<String>>) -> Option<Zeroizing<String>> {
+    let name = name?;
     let placeholder = PLACEHOLDERS
         .iter()
         .any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
@@ -341,9 +344,11 @@ mod tests {
         assert_eq!(score("100"), Some(100));
         assert_eq!(score("101"), None);
         assert_eq!(score("-"), None);
-        assert!(real_name(Some(" verified ".into())).is_none());
+        assert!(real_name(Some(" verified ".to_owned().into())).is_none());
         assert_eq!(
-            real_name(Some("ASHA RAO ".into())).unwrap().as_str(),
+            real_name(Some("ASHA RAO ".to_owned().into()))
+                .unwrap()
+                .as_str(),
             "ASHA RAO"
         );
     }
