@@ -280,7 +280,8 @@ mod tests {
         } else {
             "application/x-www-form-urlencoded"
         };
-        CreateRequest::read(&decode(Some(content_type), body.as_bytes())?, Utc::now())
+        let body = decode(Some(content_type), body.as_bytes())?;
+        CreateRequest::read(&body, Utc::now())
     }
 
     fn faults(body: &str) -> Vec<String> {
