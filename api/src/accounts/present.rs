@@ -7,6 +7,7 @@ use khata_shared::domain::{Details, MerchantId};
 use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 
@@ -34,15 +35,15 @@ pub(super) struct CustomerAccount {
 #[serde(rename_all = "snake_case")]
 pub(super) enum AccountDetails {
     BankAccountDetails {
-        account_number: String,
-        beneficiary_name: Option<String>,
+        account_number: Zeroizing<String>,
+        beneficiary_name: Option<Zeroizing<String>>,
         ifsc: String,
         bank_code: Option<String>,
         /// From the IFSC directory.
         bank_name: Option<String>,
     },
     VpaDetails {
-        vpa: String,
+        vpa: Zeroizing<String>,
     },
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Validation {
     gateway_id: Option<i16>,
     gateway_reference_id: Option<String>,
     method: Option<String>,
-    name_at_bank: Option<String>,
+    name_at_bank: Option<Zeroizing<String>>,
     name_match: Option<NameMatch>,
     utr: Option<String>,
     failure: Option<Failure>,
@@ -92,17 +93,17 @@ pub(super) fn time(time: DateTime<Utc>) -> String {
 pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => AccountDetails::BankAccountDetails {
-            account_number: bank.account_number.expose().to_owned(),
+            account_number: Zeroizing::new(bank.account_number.expose().to_owned()),
             beneficiary_name: bank
                 .beneficiary_name
                 .as_ref()
-                .map(|name| name.expose().to_owned()),
+                .map(|name| Zeroizing::new(name.expose().to_owned())),
             ifsc: bank.ifsc.as_str().to_owned(),
             bank_code,
             bank_name: None,
         },
         Details::Upi(vpa) => AccountDetails::VpaDetails {
-            vpa: vpa.expose().to_owned(),
+            vpa: Zeroizing::new(vpa.expose().to_owned()),
         },
     }
 }
@@ -162,7 +163,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         gateway_id: columns.gateway_id,
         gateway_reference_id: columns.gateway_reference_id.clone(),
         method: columns.method.clone(),
-        name_at_bank: result.name_at_bank.map(|name| name.to_string()),
+        name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
             result: name_match_result(score),
