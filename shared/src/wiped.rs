@@ -95,7 +95,12 @@ pub fn json_body(value: &impl Serialize) -> Bytes {
     Bytes::from_owner(json(value))
 }
 
-/// The same over several lines, for a person to read.
+/// Text to share: wiped when the last who holds it lets go.
+pub fn shared(text: Zeroizing<String>) -> Bytes {
+    Bytes::from_owner(text)
+}
+
+/// The JSON of a value over several lines, for a person to read.
 pub fn pretty_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     let mut buffer = Buffer::default();
     if serde_json::to_writer_pretty(&mut buffer, value).is_err() {
@@ -293,6 +298,15 @@ mod tests {
         assert!(matches!(plain[0].0, Cow::Borrowed("asha")));
         assert!(matches!(&plain[1].0, Cow::Owned(text) if text == "O\"Neil"));
         assert_eq!(json(&plain).as_slice(), br#"["asha","O\"Neil"]"#);
+    }
+
+    #[test]
+    fn what_is_shared_is_the_text_itself() {
+        let text = Zeroizing::new("secret".to_owned());
+        let place = text.as_ptr();
+        let shared = shared(text);
+        assert_eq!((shared.as_ptr(), &shared[..]), (place, &b"secret"[..]));
+        assert_eq!(shared.clone().as_ptr(), place, "no copy is made");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod errors;
 mod flow;
 mod gateways;
 mod headers;
+mod keyring;
 mod kills;
 mod load;
 mod ops;

@@ -78,12 +78,16 @@ impl Cashfree {
         })?;
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("x-client-id", &credentials.client_id),
-            ("x-client-secret", &credentials.client_secret),
+            ("x-client-id", credentials.client_id),
+            ("x-client-secret", credentials.client_secret),
         ] {
-            let mut value = HeaderValue::from_str(value).map_err(|_| {
-                ConfigFault::Credentials("client_id and client_secret must be visible ASCII")
-            })?;
+            // Shared with every request and not copied into it.
+            let mut value = Some(value)
+                .filter(|value| value.is_ascii())
+                .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())
+                .ok_or(ConfigFault::Credentials(
+                    "client_id and client_secret must be visible ASCII",
+                ))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -395,6 +399,12 @@ mod tests {
         assert!(Cashfree::new(&config(None)).is_err());
         assert!(Cashfree::new(&config(Some(b"{}"))).is_err());
         assert!(Cashfree::new(&config(Some(br#"{"client_id":"a","client_secret":"b"}"#))).is_ok());
+        for bad in [
+            r#"{"client_id":"a","client_secret":"b\r\nx-other: c"}"#,
+            r#"{"client_id":"a","client_secret":"आशा"}"#,
+        ] {
+            assert!(Cashfree::new(&config(Some(bad.as_bytes()))).is_err());
+        }
         let settings = serde_json::json!({"call_timeout_ms": 1});
         let config = ConnectorConfig {
             settings: &settings,

@@ -52,11 +52,12 @@ impl Rotate {
                 "{broken} values do not open: their key is gone from the keyring, or they were altered"
             );
         }
-        if rotation.busy() > 0 {
+        // What was busy at every look, and what was sealed under another key behind the walk.
+        let left = count(&mut connection, &keyring)?;
+        if left > 0 {
             bail!(
-                "{} values were being written under another key at every look: is every process on the new primary? \
-                 Then run it again",
-                rotation.busy()
+                "{left} values have been sealed under another key meanwhile: give every process the new primary, then \
+                 run it again"
             );
         }
         Ok(())
