@@ -10,7 +10,6 @@ use anyhow::Context;
 use khata_shared::batch::Lane;
 use khata_shared::broker::Ringer;
 use khata_shared::config::write_port_file;
-use khata_shared::crypto::Keyring;
 use khata_shared::shutdown::{self, Shutdown};
 use khata_shared::store;
 use tracing::info;
@@ -45,7 +44,7 @@ pub struct Application {
 impl Application {
     /// Reads the keyring, binds the port and starts the lane. Postgres and RabbitMQ may be away.
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
-        let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
+        let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
         let creates = Creates {
             keyring: Arc::clone(&keyring),

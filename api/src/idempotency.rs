@@ -2,12 +2,14 @@
 //! by `khata_shared::store::idempotency`, in the transaction of what the call does.
 
 use actix_web::http::header::{ContentType, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::AccountId;
 use khata_shared::store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 
@@ -97,9 +99,9 @@ pub(crate) fn open(
     keyring: &Keyring,
     call: &IdempotentCall,
     sealed: &[u8],
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let opened = keyring.open(call.merchant, subject(call), Purpose::Answer, sealed);
-    opened.map(|body| body.to_vec()).map_err(|_| {
+    opened.map_err(|_| {
         tracing::error!("a kept answer does not open: is a key missing in the keyring?");
         ApiError::Internal
     })
@@ -128,14 +130,14 @@ pub(crate) fn refuse_or_replay(
 }
 
 /// A first answer.
-pub(crate) fn first(body: Vec<u8>) -> HttpResponse {
+pub(crate) fn first(body: Zeroizing<Vec<u8>>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::json())
-        .body(body)
+        .body(Bytes::from_owner(body))
 }
 
 /// The first answer, again.
-pub(crate) fn replay(body: Vec<u8>) -> HttpResponse {
+pub(crate) fn replay(body: Zeroizing<Vec<u8>>) -> HttpResponse {
     let mut response = first(body);
     response
         .headers_mut()

@@ -9,6 +9,7 @@ use khata_shared::batch::Commit;
 use khata_shared::crypto::Keyring;
 use khata_shared::store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use khata_shared::store::idempotency::{self, AnswerForm, Before, IdempotentCall};
+use zeroize::Zeroizing;
 
 use crate::accounts::render_created;
 use crate::accounts::request::CreateRequest;
@@ -30,7 +31,7 @@ pub(crate) enum Outcome {
     Done {
         created: Created,
         /// The answer, where it had to be made in the transaction.
-        body: Option<Vec<u8>>,
+        body: Option<Zeroizing<Vec<u8>>>,
     },
     /// It was not carried out: it had been before, or is being.
     Before(Before),

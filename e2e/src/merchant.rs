@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::process;
-use crate::world::settings;
+use crate::world::{KEYRING, settings};
 
 const MERCHANT: &str = "e2e";
 const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
@@ -50,7 +50,7 @@ pub(crate) fn make_merchant(
     let mut own = services.to_vec();
     own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
     let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
-    write_private(&folder.join("keyring.json"), &keyring)?;
+    write_private(&folder.join(KEYRING), &keyring)?;
     admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
     let account = GatewayAccount {
         base_url: gateway,

@@ -20,6 +20,8 @@ use crate::queues::Queues;
 use crate::sandbox::Sandbox;
 use crate::traces::Traces;
 
+pub(crate) const KEYRING: &str = "keyring.json";
+
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -117,7 +119,7 @@ impl World {
         let mut services = settings(&[
             (
                 "KHATA_KEYRING_FILE",
-                &folder.join("keyring.json").to_string_lossy(),
+                &folder.join(KEYRING).to_string_lossy(),
             ),
             ("KHATA_SANDBOX_MODE", "true"),
             ("KHATA_QUEUE_PREFIX", &prefix),
@@ -301,6 +303,29 @@ impl World {
         let path = self.folder.join(name);
         write_private(&path, text)?;
         Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Starts a program with the services' settings, but for these: a value to have, or none.
+    pub fn begin(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        but: &[(&str, Option<&str>)],
+    ) -> anyhow::Result<Process> {
+        self.started += 1;
+        let mut own = self.admin_settings();
+        own.retain(|(name, _)| but.iter().all(|(other, _)| name != other));
+        own.extend(
+            but.iter()
+                .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned()))),
+        );
+        let log = self.folder.join(format!("{program}-{}.log", self.started));
+        Process::start(program, arguments, &own, &log)
+    }
+
+    /// The file that the services read their keys from when they start.
+    pub fn keyring_file(&self) -> PathBuf {
+        self.folder.join(KEYRING)
     }
 
     fn admin_settings(&self) -> Vec<(String, String)> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use khata_shared::domain::CallFailure;
+use khata_shared::wiped;
 use tracing::{Instrument, Span, field};
+use zeroize::Zeroizing;
 
 /// Idle connections kept to one gateway: as many as a worker has calls in hand by default, as a connection that is
 /// thrown away is made anew for the next call.
@@ -30,7 +32,7 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Reply {
@@ -108,17 +110,17 @@ async fn exchange(
             lost(&error)
         }
     })?;
-    let mut body = Vec::new();
+    let mut body = wiped::Buffer::default();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(CallFailure::AnswerLost("answer too long".into()));
         }
-        body.extend_from_slice(&chunk);
+        body.push(&chunk);
     }
     Ok(Reply {
         status: response.status().as_u16(),
         headers: std::mem::take(response.headers_mut()),
-        body,
+        body: body.into_bytes(),
     })
 }
 

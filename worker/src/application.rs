@@ -7,7 +7,6 @@ use actix_web::dev::Server;
 use anyhow::Context;
 use khata_shared::batch::Lane;
 use khata_shared::config::write_port_file;
-use khata_shared::crypto::Keyring;
 use khata_shared::shutdown::{self, Shutdown};
 use khata_shared::store::{self, Pool};
 use tracing::info;
@@ -41,7 +40,7 @@ pub struct Application {
 impl Application {
     /// Reads the keyring, binds the health port and starts the lane. Postgres and RabbitMQ may be away.
     pub fn build(settings: Settings) -> anyhow::Result<Self> {
-        let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
+        let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
         let longest_call = settings.lease().saturating_sub(2 * SETTLING) / 2;

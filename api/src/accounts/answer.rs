@@ -5,6 +5,9 @@ use khata_shared::domain::AccountId;
 use khata_shared::store::accounts;
 use khata_shared::store::idempotency::{self as records, AnswerForm, IdempotentCall};
 
+use khata_shared::wiped;
+use zeroize::Zeroizing;
+
 use super::present::{self, CustomerAccount, List};
 use crate::bank_accounts;
 use crate::error::ApiError;
@@ -15,29 +18,28 @@ use crate::state::State;
 pub(crate) fn body(
     form: AnswerForm,
     mut accounts: Vec<CustomerAccount>,
-) -> Result<Vec<u8>, ApiError> {
-    let json = match form {
-        AnswerForm::List => serde_json::to_vec(&List {
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    Ok(match form {
+        AnswerForm::List => wiped::json(&List {
             object: "list",
             count: accounts.len(),
             offset: 0,
             total: i64::try_from(accounts.len()).unwrap_or(i64::MAX),
             list: accounts,
         }),
-        AnswerForm::Account => serde_json::to_vec(&accounts.pop().ok_or(ApiError::Internal)?),
+        AnswerForm::Account => wiped::json(&accounts.pop().ok_or(ApiError::Internal)?),
         AnswerForm::BankAccount => {
             let account = accounts.pop().ok_or(ApiError::Internal)?;
-            serde_json::to_vec(&bank_accounts::BankAccount::of(account).ok_or(ApiError::Internal)?)
+            wiped::json(&bank_accounts::BankAccount::of(account).ok_or(ApiError::Internal)?)
         }
-    };
-    json.map_err(|_| ApiError::Internal)
+    })
 }
 
 /// Answers a call that waited. With an `Idempotency-Key` the answer is kept first, and what is kept is answered.
 pub(crate) async fn late(
     state: &State,
     call: Option<&IdempotentCall>,
-    body: Vec<u8>,
+    body: Zeroizing<Vec<u8>>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(call) = call.cloned() else {
         return Ok(idempotency::first(body));

@@ -11,8 +11,10 @@ use khata_shared::store::accounts::{self, Deleted, Kind, Revalidation, ValidateA
 use khata_shared::store::idempotency::{AnswerForm, Before};
 use khata_shared::store::merchants::Merchant;
 use khata_shared::store::validations::ValidationKey;
+use khata_shared::wiped;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
+use zeroize::Zeroizing;
 
 use super::create::seconds_until;
 use super::present::{self, CustomerAccount};
@@ -89,7 +91,8 @@ pub(crate) async fn validate_account(
     form: AnswerForm,
 ) -> Result<HttpResponse, ApiError> {
     let body = Body::receive(request, payload).await?;
-    let wanted = ValidateRequest::read(&body.decode()?)?;
+    let decoded = body.decode()?;
+    let wanted = ValidateRequest::read(&decoded)?;
     let (customer, account) = read::names(&path.0, &path.1)?;
     if let Some(pin) = &wanted.pin {
         state.check_gateway(merchant.id(), pin).await?;
@@ -201,7 +204,7 @@ pub(crate) async fn delete(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     delete_account(&state, &request, &merchant, &path, payload, |account| {
-        serde_json::to_vec(&account).map_err(|_| ApiError::Internal)
+        Ok(wiped::json(&account))
     })
     .await
 }
@@ -213,7 +216,7 @@ pub(crate) async fn delete_account(
     merchant: &Merchant,
     path: &(String, String),
     payload: web::Payload,
-    render: impl FnOnce(CustomerAccount) -> Result<Vec<u8>, ApiError> + Send + 'static,
+    render: impl FnOnce(CustomerAccount) -> Result<Zeroizing<Vec<u8>>, ApiError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let body = Body::receive(request, payload).await?;
     match body.decode()?.get("command") {

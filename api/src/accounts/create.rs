@@ -16,6 +16,7 @@ use khata_shared::store::idempotency::{AnswerForm, Before};
 use khata_shared::store::merchants::Merchant;
 use khata_shared::store::validations::ValidationKey;
 use tracing::{Instrument, Span, field};
+use zeroize::Zeroizing;
 
 use super::answer;
 use super::present::{self, CustomerAccount, Fresh};
@@ -231,7 +232,7 @@ pub(crate) fn render_created(
     keyring: &Keyring,
     call: &CreateCall,
     created: &Created,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let merchant = call.stored.merchant;
     let accounts = call.stored.accounts.iter();
     let keys: Vec<_> = accounts

@@ -8,6 +8,7 @@ use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::openapi;
@@ -65,10 +66,10 @@ pub(crate) struct CustomerAccount {
 pub(crate) enum AccountDetails {
     /// A bank account.
     BankAccountDetails {
-        #[schema(example = "026291800001191")]
-        account_number: String,
-        #[schema(required, example = "test")]
-        beneficiary_name: Option<String>,
+        #[schema(value_type = String, example = "026291800001191")]
+        account_number: Zeroizing<String>,
+        #[schema(required, value_type = Option<String>, example = "test")]
+        beneficiary_name: Option<Zeroizing<String>>,
         #[schema(example = "AABF0008032")]
         ifsc: String,
         #[schema(required, example = "12")]
@@ -79,8 +80,8 @@ pub(crate) enum AccountDetails {
     },
     /// A UPI address.
     VpaDetails {
-        #[schema(example = "9164326296@upi")]
-        vpa: String,
+        #[schema(value_type = String, example = "9164326296@upi")]
+        vpa: Zeroizing<String>,
     },
 }
 
@@ -97,8 +98,8 @@ pub(crate) struct Validation {
     #[schema(required, value_type = Option<openapi::Method>)]
     method: Option<String>,
     /// The holder's name, as the bank has it.
-    #[schema(required, example = "TEST")]
-    name_at_bank: Option<String>,
+    #[schema(required, value_type = Option<String>, example = "TEST")]
+    name_at_bank: Option<Zeroizing<String>>,
     #[schema(required)]
     name_match: Option<NameMatch>,
     /// Unique transaction reference of the penny drop.
@@ -153,17 +154,17 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => AccountDetails::BankAccountDetails {
-            account_number: bank.account_number.expose().to_owned(),
+            account_number: Zeroizing::new(bank.account_number.expose().to_owned()),
             beneficiary_name: bank
                 .beneficiary_name
                 .as_ref()
-                .map(|name| name.expose().to_owned()),
+                .map(|name| Zeroizing::new(name.expose().to_owned())),
             ifsc: bank.ifsc.as_str().to_owned(),
             bank_code,
             bank_name: None,
         },
         Details::Upi(vpa) => AccountDetails::VpaDetails {
-            vpa: vpa.expose().to_owned(),
+            vpa: Zeroizing::new(vpa.expose().to_owned()),
         },
     }
 }
@@ -223,7 +224,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         gateway_id: columns.gateway_id,
         gateway_reference_id: columns.gateway_reference_id.clone(),
         method: columns.method.clone(),
-        name_at_bank: result.name_at_bank.map(|name| name.to_string()),
+        name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
             result: name_match_result(score),

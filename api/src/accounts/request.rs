@@ -169,9 +169,13 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     if given == 0 && (banks.is_some() || addresses.is_some()) {
         fields.fault(first, "must name at least one account");
     }
-    let mut seen: HashMap<String, &str> = HashMap::with_capacity(accounts.len());
-    for (name, account) in &accounts {
-        if let Some(first) = seen.insert(account.details.identity().to_string(), name) {
+    let identities: Vec<_> = accounts
+        .iter()
+        .map(|(_, account)| account.details.identity())
+        .collect();
+    let mut seen: HashMap<&str, &str> = HashMap::with_capacity(accounts.len());
+    for ((name, _), identity) in accounts.iter().zip(&identities) {
+        if let Some(first) = seen.insert(identity, name) {
             fields.fault(name, format!("is the same account as {first}"));
         }
     }
@@ -335,7 +339,8 @@ mod tests {
         } else {
             "application/x-www-form-urlencoded"
         };
-        CreateRequest::read(&decode(Some(content_type), body.as_bytes())?, Utc::now())
+        let body = decode(Some(content_type), body.as_bytes())?;
+        CreateRequest::read(&body, Utc::now())
     }
 
     fn faults(body: &str) -> Vec<String> {

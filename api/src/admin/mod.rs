@@ -21,7 +21,7 @@ use std::io::Write;
 use anyhow::Context;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
-use khata_shared::config::KeyringSettings;
+use khata_shared::config::{KeyringSettings, SandboxSettings};
 use khata_shared::crypto::Keyring;
 use khata_shared::store::merchants::{self, Merchant};
 
@@ -33,8 +33,8 @@ fn connect(database_url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-fn open(settings: &KeyringSettings) -> anyhow::Result<Keyring> {
-    Ok(Keyring::load(&settings.keyring_file)?)
+fn open(settings: &KeyringSettings, sandbox: &SandboxSettings) -> anyhow::Result<Keyring> {
+    Ok(settings.load(sandbox.sandbox_mode)?)
 }
 
 fn find_merchant(connection: &mut PgConnection, name_or_id: &str) -> anyhow::Result<Merchant> {

@@ -6,9 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use khata_shared::store::accounts::Kind;
 use khata_shared::store::idempotency::AnswerForm;
+use khata_shared::wiped;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use crate::accounts::create::carry_out;
 use crate::accounts::present::{AccountDetails, CustomerAccount, List};
@@ -62,9 +64,10 @@ pub(crate) struct BankAccount {
     #[schema(required)]
     bank_name: Option<String>,
     ifsc: String,
-    account_number: String,
-    #[schema(required)]
-    beneficiary_name: Option<String>,
+    #[schema(value_type = String)]
+    account_number: Zeroizing<String>,
+    #[schema(required, value_type = Option<String>)]
+    beneficiary_name: Option<Zeroizing<String>>,
     /// What a penny drop pays, in rupees.
     validation_amount: u8,
     #[schema(example = "INR")]
@@ -140,7 +143,8 @@ pub(crate) async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let body = Body::receive(&request, payload).await?;
-    let call = CreateRequest::read_bank_account(&body.decode()?, Utc::now())?;
+    let decoded = body.decode()?;
+    let call = CreateRequest::read_bank_account(&decoded, Utc::now())?;
     let form = AnswerForm::BankAccount;
     carry_out(
         &state, &request, &merchant, &path, &observed, &body, call, form,
@@ -248,11 +252,10 @@ pub(crate) async fn delete(
     delete_account(&state, &request, &merchant, &path, payload, |account| {
         // A UPI address is not there for this family: the transaction is rolled back.
         let account = BankAccount::of(account).ok_or(read::NO_ACCOUNT)?;
-        serde_json::to_vec(&DeletedBankAccount {
+        Ok(wiped::json(&DeletedBankAccount {
             bank_account_id: account.id,
             bank_account_status: "deleted",
-        })
-        .map_err(|_| ApiError::Internal)
+        }))
     })
     .await
 }

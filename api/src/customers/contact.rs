@@ -4,6 +4,7 @@ use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::MerchantId;
 use khata_shared::domain::account::Fault;
 use khata_shared::store::customers::Customer;
+use khata_shared::wiped;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -77,7 +78,7 @@ impl Contact {
 
     /// The plaintext to seal.
     pub(super) fn to_plaintext(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+        wiped::json(self)
     }
 }
 

@@ -13,6 +13,7 @@ use khata_shared::domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_shared::store::customers;
 use khata_shared::store::idempotency::IdempotentCall;
 use tracing::{Span, field};
+use zeroize::Zeroizing;
 
 use crate::accounts::not_allowed;
 use crate::auth::Caller;
@@ -86,7 +87,7 @@ pub(crate) async fn create(
             let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?
                 .ok_or(ApiError::CustomerExists)?;
-            let body = present::body(&row, &contact)?;
+            let body = present::body(&row, &contact);
             let record = call.map(|call| idempotency::answered(&call, &keyring, &body, now));
             Ok((body, record))
         })
@@ -119,7 +120,7 @@ pub(crate) async fn get(
         .ok_or(NO_CUSTOMER)?;
     Span::current().record("khata.customer_id", field::display(row.id()));
     let contact = Contact::open(&state.keyring, merchant, &row)?;
-    Ok(idempotency::first(present::body(&row, &contact)?))
+    Ok(idempotency::first(present::body(&row, &contact)))
 }
 
 /// Update a customer
@@ -166,7 +167,7 @@ pub(crate) async fn update(
             let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::update_contact(connection, merchant, id, &sealed, now)?
                 .ok_or(NO_CUSTOMER)?;
-            let body = present::body(&row, &contact)?;
+            let body = present::body(&row, &contact);
             let record = call.map(|call| idempotency::answered(&call, &keyring, &body, now));
             Ok((body, record))
         })
@@ -176,7 +177,7 @@ pub(crate) async fn update(
 
 fn answer(
     state: &State,
-    written: Written<Vec<u8>>,
+    written: Written<Zeroizing<Vec<u8>>>,
     idempotent: Option<&IdempotentCall>,
 ) -> Result<HttpResponse, ApiError> {
     match (written, idempotent) {

@@ -1,12 +1,13 @@
 //! A customer as merchants see it: every wire detail of the answer is here.
 
 use khata_shared::store::customers;
+use khata_shared::wiped;
 use serde::Serialize;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::contact::{Contact, INDIA};
 use crate::accounts::present::time;
-use crate::error::ApiError;
 use crate::openapi;
 
 /// A merchant's customer.
@@ -39,7 +40,7 @@ pub(crate) struct Customer<'a> {
 }
 
 /// The JSON of a customer.
-pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Result<Vec<u8>, ApiError> {
+pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Zeroizing<Vec<u8>> {
     let customer = Customer {
         id: row.id().to_string(),
         object: "customer",
@@ -55,5 +56,5 @@ pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Result<Vec<u
         date_created: time(row.created_at),
         last_updated: time(row.updated_at),
     };
-    serde_json::to_vec(&customer).map_err(|_| ApiError::Internal)
+    wiped::json(&customer)
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use actix_web::web::{BytesMut, Payload};
+use actix_web::web::Payload;
 use futures_util::StreamExt;
+use khata_shared::wiped::{self, Object};
 use serde_json::{Map, Value};
 
 use super::form;
@@ -13,13 +14,15 @@ use crate::error::{ApiError, FieldFault};
 
 /// Contract, *Limits*.
 const MAX_BODY: usize = 256 * 1024;
+/// Taken at once for a body that says how long it is; a longer one has to show it first.
+const FIRST_ROOM: usize = 16 * 1024;
 /// A body of that size takes a slow line a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A request's body as it came.
 pub(crate) struct Body {
     content_type: Option<String>,
-    bytes: BytesMut,
+    bytes: wiped::Buffer,
 }
 
 impl Body {
@@ -36,7 +39,7 @@ impl Body {
         if declared.is_some_and(|length| length > MAX_BODY) {
             return Err(ApiError::BodyTooLarge);
         }
-        let bytes = tokio::time::timeout(PATIENCE, collect(payload))
+        let bytes = tokio::time::timeout(PATIENCE, collect(payload, declared))
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
         Ok(Self {
@@ -51,32 +54,29 @@ impl Body {
     }
 
     /// Decodes it into an object.
-    pub(crate) fn decode(&self) -> Result<Map<String, Value>, ApiError> {
+    pub(crate) fn decode(&self) -> Result<Object, ApiError> {
         decode(self.content_type.as_deref(), &self.bytes)
     }
 }
 
-async fn collect(mut payload: Payload) -> Result<BytesMut, ApiError> {
-    let mut body = BytesMut::new();
+async fn collect(mut payload: Payload, declared: Option<usize>) -> Result<wiped::Buffer, ApiError> {
+    let mut body = wiped::Buffer::with_capacity(declared.unwrap_or_default().min(FIRST_ROOM));
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
         if body.len() + chunk.len() > MAX_BODY {
             return Err(ApiError::BodyTooLarge);
         }
-        body.extend_from_slice(&chunk);
+        body.push(&chunk);
     }
     Ok(body)
 }
 
 /// Decodes a body of this content type; no body at all is an empty form.
-pub(crate) fn decode(
-    content_type: Option<&str>,
-    body: &[u8],
-) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Object, ApiError> {
     let (media_type, parameters) = match content_type {
         Some(value) => value.split_once(';').unwrap_or((value, "")),
-        None if body.is_empty() => return Ok(Map::new()),
+        None if body.is_empty() => return Ok(Object::default()),
         None => return Err(ApiError::UnsupportedMediaType),
     };
     let charset = parameters.split(';').find_map(|parameter| {
@@ -98,18 +98,21 @@ pub(crate) fn decode(
     }
 }
 
-fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+fn json(body: &[u8]) -> Result<Object, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => {
             let mut faults = Vec::new();
-            let object = flatten(object, &mut faults);
+            let object = Object::from(flatten(object, &mut faults));
             if faults.is_empty() {
                 Ok(object)
             } else {
                 Err(ApiError::Invalid(faults))
             }
         }
-        Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
+        Ok(other) => {
+            wiped::wipe(other);
+            Err(ApiError::field("body", "must be a JSON object"))
+        }
         Err(error) => {
             let reason = format!(
                 "is not JSON: line {}, column {}",
@@ -131,7 +134,8 @@ fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<
                     object.insert(format!("{group}.{name}"), value);
                 }
             }
-            Some(_) => {
+            Some(other) => {
+                wiped::wipe(other);
                 faults.push(FieldFault {
                     field_name: group.into(),
                     reason: "must be an object".into(),

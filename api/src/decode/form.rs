@@ -1,8 +1,11 @@
 //! Forms: flat fields, arrays as JSON text in a field, and the indexed form that PHP, Rails and Node encoders emit.
 
 use std::collections::BTreeMap;
+use std::mem;
 
-use serde_json::{Map, Value};
+use khata_shared::wiped::Object;
+use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::FieldFault;
 
@@ -19,9 +22,9 @@ fn fault(field_name: &str, reason: &str) -> FieldFault {
 }
 
 /// Decodes a form; every fault of its encoding is told.
-pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
-    let (mut object, mut faults) = (Map::new(), Vec::new());
-    let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
+pub(super) fn decode(body: &[u8]) -> Result<Object, Vec<FieldFault>> {
+    let (mut object, mut faults) = (Object::default(), Vec::new());
+    let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Object>> = BTreeMap::new();
     for pair in body
         .split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
@@ -30,14 +33,14 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
         let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| {
             (&pair[..at], &pair[at + 1..])
         });
-        let (Some(name), Some(value)) = (percent_decode(name), percent_decode(value)) else {
-            let name = percent_decode(name).unwrap_or_else(|| "body".into());
+        let (Some(name), Some(mut value)) = (percent_decode(name), percent_decode(value)) else {
+            let name = percent_decode(name).unwrap_or_else(|| Zeroizing::new("body".into()));
             faults.push(fault(&shown(&name), "is not UTF-8 in percent-encoding"));
             continue;
         };
         match bracketed(&name) {
             Bracketed::No => {
-                if object.insert(name.clone(), Value::String(value)).is_some() {
+                if object.set(&name, Value::String(mem::take(&mut value))) {
                     faults.push(fault(&shown(&name), "is given more than once"));
                 }
             }
@@ -53,12 +56,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                     Some((last, _)) => last + 1,
                     None => 0,
                 });
-                if items
-                    .entry(index)
-                    .or_default()
-                    .insert(field.to_owned(), Value::String(value))
-                    .is_some()
-                {
+                let item = items.entry(index).or_default();
+                if item.set(field, Value::String(mem::take(&mut value))) {
                     faults.push(fault(
                         &format!("{list}[{index}].{field}"),
                         "is given more than once",
@@ -71,7 +70,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
         if let Some(Value::String(text)) = object.get(list) {
             match serde_json::from_str::<Value>(text) {
                 Ok(value) => {
-                    object.insert(list.to_owned(), value);
+                    object.set(list, value);
                 }
                 Err(error) => {
                     faults.push(fault(
@@ -82,7 +81,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                             error.column()
                         ),
                     ));
-                    object.remove(list);
+                    object.forget(list);
                 }
             }
         }
@@ -90,10 +89,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
             if object.contains_key(list) {
                 faults.push(fault(list, "is given both as JSON and in the indexed form"));
             }
-            object.insert(
-                list.to_owned(),
-                items.into_values().map(Value::Object).collect(),
-            );
+            let items = items.into_values().map(|item| Value::Object(item.into()));
+            object.set(list, items.collect());
         }
     }
     if faults.is_empty() {
@@ -146,8 +143,9 @@ fn bracketed(name: &str) -> Bracketed<'_> {
 }
 
 /// `application/x-www-form-urlencoded` decoding, strict about UTF-8: what is not text is not guessed at.
-fn percent_decode(bytes: &[u8]) -> Option<String> {
-    let mut decoded = Vec::with_capacity(bytes.len());
+fn percent_decode(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    // Never longer than what it is written as.
+    let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -162,7 +160,10 @@ fn percent_decode(bytes: &[u8]) -> Option<String> {
             other => decoded.push(other),
         }
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(mem::take(&mut decoded))
+        .map(Zeroizing::new)
+        .map_err(|error| error.into_bytes().zeroize())
+        .ok()
 }
 
 /// A field's name as it may be echoed: short and printable.
@@ -186,11 +187,8 @@ mod tests {
             "bank_account_details[][ifsc]=HDFC0000001&bank_account_details[][account_number]=00011020001772",
             "bank_account_details[7][ifsc]=HDFC0000001&bank_account_details[7][account_number]=00011020001772",
         ] {
-            assert_eq!(
-                Value::Object(decode(body.as_bytes()).unwrap()),
-                expected,
-                "{body}"
-            );
+            let decoded = decode(body.as_bytes()).unwrap();
+            assert_eq!(Value::Object(decoded.clone()), expected, "{body}");
         }
     }
 

@@ -12,6 +12,7 @@ mod gateways;
 mod headers;
 mod https;
 mod juspay_clients;
+mod keyring;
 mod kills;
 mod load;
 mod ops;

@@ -14,7 +14,8 @@ use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{
     Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, ValidationId, Vpa,
 };
-use reqwest::header::{HeaderMap, HeaderValue};
+use khata_shared::wiped;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::connector::{
@@ -29,6 +30,7 @@ use wire::{
 const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
 /// `x-api-version` that the UPI penny drop asks for.
 const PENNY_DROP_VERSION: HeaderValue = HeaderValue::from_static("2024-12-01");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// `bank_account`: 6–40 alphanumeric characters.
 const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 /// `name`: at most 100 characters.
@@ -78,12 +80,16 @@ impl Cashfree {
         })?;
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("x-client-id", &credentials.client_id),
-            ("x-client-secret", &credentials.client_secret),
+            ("x-client-id", credentials.client_id),
+            ("x-client-secret", credentials.client_secret),
         ] {
-            let mut value = HeaderValue::from_str(value).map_err(|_| {
-                ConfigFault::Credentials("client_id and client_secret must be visible ASCII")
-            })?;
+            // Shared with every request and not copied into it.
+            let mut value = Some(value)
+                .filter(|value| value.is_ascii())
+                .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())
+                .ok_or(ConfigFault::Credentials(
+                    "client_id and client_secret must be visible ASCII",
+                ))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -99,7 +105,8 @@ impl Cashfree {
 
     fn post(&self, route: &'static str, body: &impl serde::Serialize) -> reqwest::RequestBuilder {
         self.authorised(self.http.post(format!("{}{route}", self.base_url)))
-            .json(body)
+            .header(CONTENT_TYPE, JSON)
+            .body(wiped::json_body(body))
     }
 
     fn get(&self, route: &'static str, query: (&str, &str)) -> reqwest::RequestBuilder {
@@ -327,8 +334,8 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     })
 }
 
-fn real_name(name: Option<String>) -> Option<Zeroizing<String>> {
-    let name = Zeroizing::new(name?);
+fn real_name(name: Option<Zeroizing<String>>) -> Option<Zeroizing<String>> {
+    let name = name?;
     let placeholder = PLACEHOLDERS
         .iter()
         .any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
@@ -361,9 +368,11 @@ mod tests {
         assert_eq!(score("100"), Some(100));
         assert_eq!(score("101"), None);
         assert_eq!(score("-"), None);
-        assert!(real_name(Some(" verified ".into())).is_none());
+        assert!(real_name(Some(" verified ".to_owned().into())).is_none());
         assert_eq!(
-            real_name(Some("ASHA RAO ".into())).unwrap().as_str(),
+            real_name(Some("ASHA RAO ".to_owned().into()))
+                .unwrap()
+                .as_str(),
             "ASHA RAO"
         );
     }
@@ -410,6 +419,12 @@ mod tests {
         assert!(Cashfree::new(&config(None)).is_err());
         assert!(Cashfree::new(&config(Some(b"{}"))).is_err());
         assert!(Cashfree::new(&config(Some(br#"{"client_id":"a","client_secret":"b"}"#))).is_ok());
+        for bad in [
+            r#"{"client_id":"a","client_secret":"b\r\nx-other: c"}"#,
+            r#"{"client_id":"a","client_secret":"आशा"}"#,
+        ] {
+            assert!(Cashfree::new(&config(Some(bad.as_bytes()))).is_err());
+        }
         let settings = serde_json::json!({"call_timeout_ms": 1});
         let config = ConnectorConfig {
             settings: &settings,

@@ -1,6 +1,7 @@
 //! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use zeroize::Zeroizing;
 
 /// `POST /bank-account/sync` and `/bank-account/async`.
 #[derive(Serialize)]
@@ -48,7 +49,7 @@ pub(super) struct BankResponse {
     #[serde(default)]
     pub(super) account_status_code: Option<String>,
     #[serde(default)]
-    pub(super) name_at_bank: Option<String>,
+    pub(super) name_at_bank: Option<Zeroizing<String>>,
     #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
@@ -63,7 +64,7 @@ pub(super) struct UpiResponse {
     #[serde(default)]
     pub(super) status: Option<String>,
     #[serde(default)]
-    pub(super) name_at_bank: Option<String>,
+    pub(super) name_at_bank: Option<Zeroizing<String>>,
     #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]

@@ -21,11 +21,11 @@ impl ApiKey {
     pub fn generate(sandbox: bool) -> Self {
         let mut bytes = Zeroizing::new([0u8; 32]);
         rand::rng().fill_bytes(bytes.as_mut());
-        let kind = if sandbox { "test" } else { "live" };
-        Self(Zeroizing::new(format!(
-            "kh_{kind}_{}",
-            URL_SAFE_NO_PAD.encode(bytes.as_ref())
-        )))
+        // Room for all of it, as text that grows leaves copies.
+        let mut key = Zeroizing::new(String::with_capacity(MAX_LENGTH));
+        key.push_str(if sandbox { "kh_test_" } else { "kh_live_" });
+        URL_SAFE_NO_PAD.encode_string(bytes.as_ref(), &mut key);
+        Self(key)
     }
 
     /// Any text of 1–128 visible ASCII characters may be tried as a key.

@@ -1,51 +1,25 @@
-//! The keyring: sealing keys by id, the fingerprint key and the API-key pepper, from one JSON file.
-//!
-//! ```json
-//! {"sealing":[{"id":1,"key":"<base64, 32 bytes>"}],"fingerprint":"<base64, 32 bytes>","api_keys":"<base64, 32 bytes>"}
-//! ```
-//!
-//! The sealing key with the highest id seals; all of them open. The other two cannot be rotated without
-//! re-computing what they made, so they stand apart.
+//! The keys in use: sealing and opening, fingerprints and digests. How they are written down is in `keyring_file`.
 
 use std::fmt;
-use std::path::Path;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, Mac};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::api_key::{ApiKey, ApiKeyHash};
+use super::keyring_file::{KEY_LENGTH, KeyringFault, KeyringFile};
 use crate::domain::{Details, MerchantId};
 
 const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 12;
-/// Format byte and key id.
-const HEADER_LENGTH: usize = 1 + 4;
+/// Format byte and key id, in front of everything sealed.
+pub const HEADER_LENGTH: usize = 1 + 4;
 /// What a request digest begins with. A fingerprint begins with the merchant's UUID, whose ninth byte is above ASCII.
 const REQUEST_LABEL: &[u8] = b"khata request digest\0";
-
-/// Why a keyring cannot be used. Never shows key material.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringFault {
-    /// The file could not be read.
-    #[error("cannot read the keyring file {path}: {source}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Not the JSON it should be.
-    #[error("the keyring is not valid: {0}")]
-    Malformed(&'static str),
-}
 
 /// Why something sealed does not open: another key, another owner, or altered bytes. Not told apart on purpose.
 #[derive(Debug, thiserror::Error)]
@@ -67,96 +41,35 @@ pub enum Purpose {
     Answer,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyringFile {
-    sealing: Vec<SealingKeyFile>,
-    fingerprint: String,
-    api_keys: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SealingKeyFile {
-    id: u32,
-    key: String,
-}
-
-impl Drop for KeyringFile {
-    fn drop(&mut self) {
-        self.sealing.iter_mut().for_each(|key| key.key.zeroize());
-        self.fingerprint.zeroize();
-        self.api_keys.zeroize();
-    }
-}
-
 /// The keys in use.
 pub struct Keyring {
-    /// By id, the sealing one last.
-    sealing: Vec<(u32, Aes256Gcm)>,
+    /// Seals.
+    primary: (u32, Aes256Gcm),
+    /// Only open.
+    others: Vec<(u32, Aes256Gcm)>,
     fingerprint: Hmac<Sha256>,
     api_keys: Hmac<Sha256>,
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.sealing.iter().map(|(id, _)| id).collect();
+        let others: Vec<_> = self.others.iter().map(|(id, _)| id).collect();
         f.debug_struct("Keyring")
-            .field("sealing_key_ids", &ids)
+            .field("primary", &self.primary.0)
+            .field("others", &others)
             .finish_non_exhaustive()
     }
 }
 
 impl Keyring {
-    /// Reads a keyring file.
-    pub fn load(path: &Path) -> Result<Self, KeyringFault> {
-        let text = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|source| KeyringFault::Unreadable {
-                path: path.display().to_string(),
-                source,
-            })?;
-        Self::parse(&text)
-    }
-
-    /// Reads the JSON of a keyring: at least one sealing key, ids unique, every key 32 bytes and not all alike.
+    /// Reads the JSON of a keyring.
     pub fn parse(json: &str) -> Result<Self, KeyringFault> {
-        let file: KeyringFile = serde_json::from_str(json)
-            .map_err(|_| KeyringFault::Malformed("not the JSON of a keyring"))?;
-        let mut sealing = Vec::with_capacity(file.sealing.len());
-        for key in &file.sealing {
-            let bytes = key_bytes(&key.key)?;
-            let cipher = Aes256Gcm::new_from_slice(bytes.as_ref())
-                .map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))?;
-            sealing.push((key.id, cipher));
-        }
-        sealing.sort_by_key(|(id, _)| *id);
-        if sealing.is_empty() {
-            return Err(KeyringFault::Malformed("no sealing key"));
-        }
-        if sealing.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(KeyringFault::Malformed("two sealing keys have the same id"));
-        }
-        Ok(Self {
-            sealing,
-            fingerprint: mac(&file.fingerprint)?,
-            api_keys: mac(&file.api_keys)?,
-        })
+        Ok(Self::from(&KeyringFile::parse(json)?))
     }
 
-    /// The JSON of a fresh keyring, from the operating system's random numbers.
-    pub fn generate() -> Zeroizing<String> {
-        let key = || {
-            let mut bytes = Zeroizing::new([0u8; 32]);
-            rand::rng().fill_bytes(bytes.as_mut());
-            BASE64.encode(bytes.as_ref())
-        };
-        let file = KeyringFile {
-            sealing: vec![SealingKeyFile { id: 1, key: key() }],
-            fingerprint: key(),
-            api_keys: key(),
-        };
-        Zeroizing::new(serde_json::to_string_pretty(&file).unwrap_or_default())
+    /// The key that seals.
+    pub fn primary(&self) -> u32 {
+        self.primary.0
     }
 
     /// Seals: format byte, key id, random nonce, ciphertext and tag. Merchant, subject and purpose must be given
@@ -170,11 +83,7 @@ impl Keyring {
     ) -> Vec<u8> {
         let mut nonce = [0u8; NONCE_LENGTH];
         rand::rng().fill_bytes(&mut nonce);
-        #[allow(clippy::expect_used)]
-        let (key_id, cipher) = self
-            .sealing
-            .last()
-            .expect("parse refuses a keyring without a sealing key");
+        let (key_id, cipher) = &self.primary;
         let aad = associated_data(merchant, subject, purpose);
         #[allow(clippy::expect_used)]
         let ciphertext = cipher
@@ -187,8 +96,7 @@ impl Keyring {
             )
             .expect("AES-GCM fails only beyond 64 GiB of plaintext");
         let mut sealed = Vec::with_capacity(HEADER_LENGTH + NONCE_LENGTH + ciphertext.len());
-        sealed.push(FORMAT);
-        sealed.extend_from_slice(&key_id.to_be_bytes());
+        sealed.extend_from_slice(&header(*key_id));
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&ciphertext);
         sealed
@@ -204,17 +112,10 @@ impl Keyring {
     ) -> Result<Zeroizing<Vec<u8>>, SealFault> {
         let (header, rest) = sealed.split_at_checked(HEADER_LENGTH).ok_or(SealFault)?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or(SealFault)?;
-        let key_id = header[1..]
-            .try_into()
-            .map(u32::from_be_bytes)
-            .map_err(|_| SealFault)?;
+        let key_id = key_id(header).ok_or(SealFault)?;
         let nonce: [u8; NONCE_LENGTH] = nonce.try_into().map_err(|_| SealFault)?;
-        if header[0] != FORMAT {
-            return Err(SealFault);
-        }
-        let (_, cipher) = self
-            .sealing
-            .iter()
+        let (_, cipher) = std::iter::once(&self.primary)
+            .chain(&self.others)
             .find(|(id, _)| *id == key_id)
             .ok_or(SealFault)?;
         let aad = associated_data(merchant, subject, purpose);
@@ -228,6 +129,23 @@ impl Keyring {
             )
             .map(Zeroizing::new)
             .map_err(|_| SealFault)
+    }
+
+    /// Seals anew, under the primary, what another key sealed.
+    pub fn reseal(
+        &self,
+        merchant: MerchantId,
+        subject: Uuid,
+        purpose: Purpose,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealFault> {
+        let plaintext = self.open(merchant, subject, purpose, sealed)?;
+        Ok(self.seal(merchant, subject, purpose, &plaintext))
+    }
+
+    /// What stands in front of everything that the primary seals.
+    pub fn header(&self) -> [u8; HEADER_LENGTH] {
+        header(self.primary.0)
     }
 
     /// HMAC-SHA-256 over merchant and identity: equal for the same account of the same merchant, unlinkable across
@@ -260,6 +178,42 @@ impl Keyring {
     }
 }
 
+impl From<&KeyringFile> for Keyring {
+    fn from(file: &KeyringFile) -> Self {
+        let mut primary = None;
+        // Room for all: a vector that grows leaves its old keys behind.
+        let mut others = Vec::with_capacity(file.sealing().len());
+        for (id, key) in file.sealing() {
+            let cipher = Aes256Gcm::new((&***key).into());
+            if *id == file.primary() {
+                primary = Some((*id, cipher));
+            } else {
+                others.push((*id, cipher));
+            }
+        }
+        #[allow(clippy::expect_used)]
+        Self {
+            primary: primary.expect("a keyring file whose primary is missing cannot be made"),
+            others,
+            fingerprint: mac(file.fingerprint()),
+            api_keys: mac(file.api_keys()),
+        }
+    }
+}
+
+fn header(key_id: u32) -> [u8; HEADER_LENGTH] {
+    let mut header = [FORMAT; HEADER_LENGTH];
+    header[1..].copy_from_slice(&key_id.to_be_bytes());
+    header
+}
+
+/// The id of the key that sealed this; `None` if it is nothing that was sealed.
+pub fn key_id(sealed: &[u8]) -> Option<u32> {
+    let (format, rest) = sealed.split_first()?;
+    let (id, _) = rest.split_first_chunk()?;
+    (*format == FORMAT).then(|| u32::from_be_bytes(*id))
+}
+
 fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8; 33] {
     let mut aad = [0u8; 33];
     aad[..16].copy_from_slice(merchant.0.as_bytes());
@@ -274,25 +228,10 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
     aad
 }
 
-fn key_bytes(encoded: &str) -> Result<Zeroizing<[u8; 32]>, KeyringFault> {
-    let decoded = BASE64
-        .decode(encoded)
-        .map(Zeroizing::new)
-        .map_err(|_| KeyringFault::Malformed("a key is not base64"))?;
-    let bytes: [u8; 32] = decoded
-        .as_slice()
-        .try_into()
-        .map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))?;
-    if bytes.iter().all(|byte| *byte == bytes[0]) {
-        return Err(KeyringFault::Malformed("a key is one byte repeated"));
-    }
-    Ok(Zeroizing::new(bytes))
-}
-
-fn mac(encoded: &str) -> Result<Hmac<Sha256>, KeyringFault> {
-    let bytes = key_bytes(encoded)?;
-    Hmac::new_from_slice(bytes.as_ref())
-        .map_err(|_| KeyringFault::Malformed("a key is not 32 bytes"))
+fn mac(key: &[u8; KEY_LENGTH]) -> Hmac<Sha256> {
+    // A key of any length makes one.
+    #[allow(clippy::expect_used)]
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
@@ -301,7 +240,7 @@ mod tests {
     use crate::domain::{AccountId, Vpa};
 
     fn keyring() -> Keyring {
-        Keyring::parse(&Keyring::generate()).unwrap()
+        Keyring::from(&KeyringFile::generate())
     }
 
     #[test]
@@ -354,28 +293,51 @@ mod tests {
     }
 
     #[test]
-    fn an_old_key_still_opens_and_the_newest_seals() {
-        let one: KeyringFile = serde_json::from_str(&Keyring::generate()).unwrap();
-        let old = Keyring::parse(&serde_json::to_string(&one).unwrap()).unwrap();
+    fn every_key_opens_and_only_the_primary_seals() {
+        let (one, _) = KeyringFile::generate().with_new_key().unwrap();
+        let two = one.clone().promoted();
+        let (one, two) = (Keyring::from(&one), Keyring::from(&two));
         let (merchant, account) = (MerchantId::new(), AccountId::new());
-        let sealed = old.seal(merchant, account.0, Purpose::Details, b"x");
-        let mut two = one;
-        let other: KeyringFile = serde_json::from_str(&Keyring::generate()).unwrap();
-        two.sealing.insert(
-            0,
-            SealingKeyFile {
-                id: 2,
-                key: other.sealing[0].key.clone(),
-            },
-        );
-        let both = Keyring::parse(&serde_json::to_string(&two).unwrap()).unwrap();
-        assert!(
-            both.open(merchant, account.0, Purpose::Details, &sealed)
-                .is_ok()
-        );
+        for (sealing, opening, id) in [(&one, &two, 1), (&two, &one, 2)] {
+            let sealed = sealing.seal(merchant, account.0, Purpose::Details, b"x");
+            assert_eq!((sealing.primary(), key_id(&sealed)), (id, Some(id)));
+            assert!(sealed.starts_with(&sealing.header()));
+            let opened = opening.open(merchant, account.0, Purpose::Details, &sealed);
+            assert_eq!(opened.unwrap().as_slice(), b"x");
+        }
+        assert_eq!(key_id(b""), None);
+        assert_eq!(key_id(&[1, 0, 0, 0]), None);
+        assert_eq!(key_id(&[2, 0, 0, 0, 1]), None);
+    }
+
+    #[test]
+    fn what_is_resealed_belongs_to_the_same_owner_under_the_primary() {
+        let (old, _) = KeyringFile::generate().with_new_key().unwrap();
+        let new = Keyring::from(&old.clone().promoted());
+        let old = Keyring::from(&old);
+        let (merchant, customer) = (MerchantId::new(), Uuid::now_v7());
+        let sealed = old.seal(merchant, customer, Purpose::Contact, b"x");
+        let again = new
+            .reseal(merchant, customer, Purpose::Contact, &sealed)
+            .unwrap();
+        assert_eq!(key_id(&again), Some(2));
         assert_eq!(
-            both.seal(merchant, account.0, Purpose::Details, b"x")[1..5],
-            [0, 0, 0, 2]
+            new.open(merchant, customer, Purpose::Contact, &again)
+                .unwrap()
+                .as_slice(),
+            b"x"
+        );
+        assert!(
+            new.reseal(merchant, customer, Purpose::Answer, &sealed)
+                .is_err()
+        );
+        assert!(
+            new.reseal(MerchantId::new(), customer, Purpose::Contact, &sealed)
+                .is_err()
+        );
+        assert!(
+            new.reseal(merchant, Uuid::now_v7(), Purpose::Contact, &sealed)
+                .is_err()
         );
     }
 
@@ -440,29 +402,16 @@ mod tests {
     }
 
     #[test]
-    fn weak_keyrings_are_refused() {
-        let zero = BASE64.encode([0u8; 32]);
-        let short = BASE64.encode([1u8, 2, 3]);
-        for bad in [
-            "{}".to_owned(),
-            format!(r#"{{"sealing":[],"fingerprint":"{zero}","api_keys":"{zero}"}}"#),
-            Keyring::generate().replace("\"id\": 1", "\"id\": 1, \"x\": 2"),
-            format!(
-                r#"{{"sealing":[{{"id":1,"key":"{zero}"}}],"fingerprint":"{zero}","api_keys":"{zero}"}}"#
-            ),
-            format!(
-                r#"{{"sealing":[{{"id":1,"key":"{short}"}}],"fingerprint":"{short}","api_keys":"{short}"}}"#
-            ),
-        ] {
-            assert!(Keyring::parse(&bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn debug_shows_no_key() {
-        let json = Keyring::generate();
-        let file: KeyringFile = serde_json::from_str(&json).unwrap();
-        let shown = format!("{:?}", Keyring::parse(&json).unwrap());
-        assert!(!shown.contains(&file.fingerprint) && !shown.contains(&file.sealing[0].key));
+        let file = KeyringFile::generate();
+        let keyring = Keyring::from(&file);
+        assert_eq!(
+            format!("{keyring:?}"),
+            "Keyring { primary: 1, others: [], .. }"
+        );
+        assert_eq!(
+            format!("{file:?}"),
+            "KeyringFile { primary: 1, sealing_key_ids: [1], .. }"
+        );
     }
 }

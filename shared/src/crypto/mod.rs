@@ -2,6 +2,9 @@
 
 mod api_key;
 mod keyring;
+mod keyring_file;
+mod strength;
 
 pub use api_key::{ApiKey, ApiKeyHash};
-pub use keyring::{Keyring, KeyringFault, Purpose, SealFault};
+pub use keyring::{HEADER_LENGTH, Keyring, Purpose, SealFault, key_id};
+pub use keyring_file::{KeyringFault, KeyringFile};

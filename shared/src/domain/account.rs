@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::wiped::{self, Text};
+
 /// Why a value is not one of its kind. The text is for the merchant's developer and never repeats the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -224,16 +226,20 @@ impl Details {
     /// What makes two accounts the same account: IFSC and number, or the VPA. A name is what somebody calls the
     /// account, not which one it is. Letters in numbers compare without case.
     pub fn identity(&self) -> Zeroizing<String> {
-        Zeroizing::new(match self {
+        // Room for all of it, as text that grows leaves copies.
+        match self {
             Self::Bank(bank) => {
-                format!(
-                    "BANK\n{}\n{}",
-                    bank.ifsc.as_str(),
-                    bank.account_number.expose().to_ascii_uppercase()
-                )
+                let (ifsc, number) = (bank.ifsc.as_str(), bank.account_number.expose());
+                let length = "BANK\n\n".len() + ifsc.len() + number.len();
+                let mut identity = Zeroizing::new(String::with_capacity(length));
+                identity.push_str("BANK\n");
+                identity.push_str(ifsc);
+                identity.push('\n');
+                identity.extend(number.chars().map(|c| c.to_ascii_uppercase()));
+                identity
             }
-            Self::Upi(vpa) => format!("UPI\n{}", vpa.expose()),
-        })
+            Self::Upi(vpa) => Zeroizing::new(["UPI\n", vpa.expose()].concat()),
+        }
     }
 
     /// The plaintext to seal.
@@ -251,7 +257,7 @@ impl Details {
                 vpa: vpa.expose().into(),
             },
         };
-        Zeroizing::new(serde_json::to_vec(&stored).unwrap_or_default())
+        wiped::json(&stored)
     }
 
     /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.
@@ -281,16 +287,16 @@ enum StoredDetails<'a> {
     #[serde(rename = "b")]
     Bank {
         #[serde(rename = "i", borrow)]
-        ifsc: std::borrow::Cow<'a, str>,
+        ifsc: Text<'a>,
         #[serde(rename = "a", borrow)]
-        account_number: std::borrow::Cow<'a, str>,
+        account_number: Text<'a>,
         #[serde(rename = "n", borrow, default, skip_serializing_if = "Option::is_none")]
-        beneficiary_name: Option<std::borrow::Cow<'a, str>>,
+        beneficiary_name: Option<Text<'a>>,
     },
     #[serde(rename = "u")]
     Upi {
         #[serde(rename = "v", borrow)]
-        vpa: std::borrow::Cow<'a, str>,
+        vpa: Text<'a>,
     },
 }
 
@@ -310,6 +316,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_identity_is_ifsc_and_number_or_the_vpa() {
+        let bank = Details::Bank(BankAccount {
+            ifsc: Ifsc::parse("AABF0008032").unwrap(),
+            account_number: AccountNumber::parse("00ab1191").unwrap(),
+            beneficiary_name: Some(BeneficiaryName::parse("Asha Rao").unwrap()),
+        });
+        assert_eq!(bank.identity().as_str(), "BANK\nAABF0008032\n00AB1191");
+        let upi = Details::Upi(Vpa::parse("Asha@upi").unwrap());
+        assert_eq!(upi.identity().as_str(), "UPI\nasha@upi");
+    }
 
     #[test]
     fn ifsc_is_trimmed_and_upper_cased() {

@@ -112,7 +112,7 @@ pub struct ValidationResult {
 impl ValidationResult {
     /// The plaintext to seal.
     pub fn to_plaintext(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+        crate::wiped::json(self)
     }
 
     /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.

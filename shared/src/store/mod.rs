@@ -14,6 +14,7 @@ pub mod merchants;
 mod migrate;
 pub mod outcomes;
 mod pool;
+pub mod reseal;
 pub mod retry;
 pub mod schema;
 mod statement;

@@ -13,6 +13,7 @@ mod merchant_settings;
 mod merchants;
 mod messages;
 mod publishing;
+mod reseal;
 mod ringing;
 mod schema;
 mod support;

@@ -8,7 +8,7 @@ use clap::Parser;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use khata_shared::broker::Publisher;
-use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::crypto::{Keyring, KeyringFile, Purpose};
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::routing::Pin;
 use khata_shared::domain::{
@@ -76,13 +76,13 @@ impl Workshop {
             settings: &serde_json::json!({}),
         };
         gateway_accounts::upsert(&mut connection, merchant, &gateway, None).unwrap();
-        let json = Keyring::generate();
+        let keys = KeyringFile::generate();
         let keyring_file = std::env::temp_dir().join(format!("khata-test-{}.json", Uuid::new_v4()));
-        std::fs::write(&keyring_file, json.as_bytes()).unwrap();
+        std::fs::write(&keyring_file, keys.to_json().as_slice()).unwrap();
         let queues = Queues::new();
         Self {
             publisher: Publisher::new(queues.broker(), "test"),
-            keyring: Keyring::parse(&json).unwrap(),
+            keyring: Keyring::from(&keys),
             gateway: gateway.id,
             connection,
             queues,

@@ -1,6 +1,5 @@
 //! `khata-api gateway add`.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -11,11 +10,15 @@ use khata_shared::crypto::Purpose;
 use khata_shared::domain::GatewayAccountId;
 use khata_shared::store::audit;
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
+use khata_shared::wiped;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::{connect, find_merchant, open, print};
 use super::parse;
+
+/// Credentials of any gateway are shorter.
+const MAX_CREDENTIALS: usize = 64 * 1024;
 
 /// `khata-api gateway add`.
 #[derive(Clone, Debug, clap::Args)]
@@ -82,7 +85,7 @@ impl Add {
                 longest_call: std::time::Duration::MAX,
             },
         )?;
-        let keyring = open(&self.keyring)?;
+        let keyring = open(&self.keyring, &self.sandbox)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {
@@ -129,13 +132,12 @@ fn flow(settings: &serde_json::Value) -> &str {
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    if path.as_os_str() == "-" {
-        std::io::stdin().take(64 * 1024).read_to_end(&mut bytes)?;
+    let bytes = if path.as_os_str() == "-" {
+        wiped::read(std::io::stdin(), MAX_CREDENTIALS)?
     } else {
         let file =
             std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        file.take(64 * 1024).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
+        wiped::read(file, MAX_CREDENTIALS)?
+    };
+    bytes.context("the credentials are longer than 64 KiB")
 }
