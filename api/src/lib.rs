@@ -15,5 +15,7 @@ mod observe;
 mod settings;
 mod state;
 
+#[doc(hidden)]
+pub use accounts::hold_create_body;
 pub use application::Application;
 pub use settings::{Cli, Command, ServeSettings};

@@ -1,11 +1,14 @@
 //! Customers' accounts: create, get, list.
 
 mod create;
+mod hold;
 mod present;
 mod read;
 mod request;
 
 use actix_web::web::{self, ServiceConfig};
+
+pub use hold::hold_create_body;
 
 use crate::error::ApiError;
 

@@ -5,8 +5,5 @@ mod body;
 mod fields;
 mod form;
 
-pub(crate) use body::read_body;
+pub(crate) use body::{decode, read_body};
 pub(crate) use fields::Fields;
-
-#[cfg(test)]
-pub(crate) use body::decode;

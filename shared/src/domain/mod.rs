@@ -15,6 +15,7 @@ pub use account::{
 };
 pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
 pub use ids::{
-    AccountId, CustomerId, GatewayAccountId, MerchantId, ObjectReferenceId, ValidationId,
+    AccountId, CustomerId, CustomerRef, GatewayAccountId, MerchantId, ObjectReferenceId,
+    ValidationId,
 };
 pub use status::AccountStatus;
