@@ -18,12 +18,13 @@ use tracing::info;
 use crate::error::ApiError;
 use crate::lane::Creates;
 use crate::observe::observe;
+use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, health};
+use crate::{accounts, bank_accounts, customers, health, openapi};
 
-/// The lane and a few readers.
-const CONNECTIONS: u32 = 6;
+/// The lane, the outcomes and a few readers.
+const CONNECTIONS: u32 = 7;
 /// How long a create may wait for its commit: with the rest of the call it is answered within 3 s.
 const COMMIT_PATIENCE: Duration = Duration::from_millis(2_500);
 /// How long the last commits may take; whoever waits for them has given up before.
@@ -37,6 +38,8 @@ pub struct Application {
     port: u16,
     lane_thread: std::thread::JoinHandle<()>,
     ringer_task: tokio::task::JoinHandle<()>,
+    outcomes: Outcomes,
+    outcomes_thread: std::thread::JoinHandle<()>,
 }
 
 impl Application {
@@ -44,12 +47,17 @@ impl Application {
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
         let keyring = Arc::new(Keyring::load(&settings.keyring.keyring_file)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
-        let (lane, lane_thread) = Lane::start("creates", pool.clone(), Creates, COMMIT_PATIENCE)?;
+        let creates = Creates {
+            keyring: Arc::clone(&keyring),
+        };
+        let (lane, lane_thread) = Lane::start("creates", pool.clone(), creates, COMMIT_PATIENCE)?;
+        let (outcomes, outcomes_thread) = Outcomes::start(pool.clone())?;
         let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
         let state = web::Data::new(State::new(
             keyring,
             lane,
             ringer,
+            outcomes.clone(),
             pool,
             settings.sandbox.sandbox_mode,
         ));
@@ -60,6 +68,9 @@ impl Application {
                 .route("/health/live", web::get().to(health::live))
                 .route("/health/ready", web::get().to(health::ready))
                 .configure(accounts::routes)
+                .configure(bank_accounts::routes)
+                .configure(customers::routes)
+                .configure(openapi::routes)
                 .default_service(web::to(|| async {
                     Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))
                 }))
@@ -82,6 +93,8 @@ impl Application {
             port,
             lane_thread,
             ringer_task,
+            outcomes,
+            outcomes_thread,
         })
     }
 
@@ -94,14 +107,18 @@ impl Application {
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         info!(port = self.port, "khata-api is up");
         let handle = self.server.handle();
+        let outcomes = self.outcomes;
         tokio::spawn(async move {
             shutdown.raised().await;
             info!("stopping: taking no new connection, finishing open requests");
+            // A call that waits for an outcome is answered with what there is.
+            outcomes.stop();
             handle.stop(true).await;
         });
         self.server.await?;
         // With the server went the last handles on the lane and the bell: both end once they have done what they have.
         shutdown::join(self.lane_thread, LAST_COMMITS).await;
+        shutdown::join(self.outcomes_thread, LAST_COMMITS).await;
         let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
         info!("stopped");
         Ok(())

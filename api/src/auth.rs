@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use khata_shared::crypto::{ApiKey, ApiKeyHash};
@@ -45,6 +45,7 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<State>>().cloned();
+        let request = request.clone();
         let key = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -53,29 +54,35 @@ impl FromRequest for Caller {
             let state = state.ok_or(ApiError::Internal)?;
             // What is missing or malformed is looked up too, as a key that cannot exist.
             let key = key.flatten().unwrap_or_else(|| Zeroizing::new("-".into()));
-            let merchant = authenticate(&state, &key)
+            let (hash, merchant) = authenticate(&state, &key)
                 .await?
                 .ok_or(ApiError::Unauthorized)?;
             tracing::Span::current()
                 .record("khata.merchant_id", tracing::field::display(merchant.id()));
+            let (standing, taken) = state.limits.take(hash, merchant.requests_per_second());
+            request.extensions_mut().insert(standing);
+            taken?;
             Ok(Self(merchant))
         })
     }
 }
 
-async fn authenticate(state: &State, key: &str) -> Result<Option<Merchant>, ApiError> {
+async fn authenticate(
+    state: &State,
+    key: &str,
+) -> Result<Option<(ApiKeyHash, Merchant)>, ApiError> {
     let Some(key) = ApiKey::parse(key).or_else(|| ApiKey::parse("-")) else {
         return Ok(None);
     };
     let hash = state.keyring.hash_api_key(&key);
     if let Some(known) = state.keys.0.get(&hash) {
-        return Ok(known);
+        return Ok(known.map(|merchant| (hash, merchant)));
     }
     let merchant = state
         .read(move |connection| merchants::authenticate(connection, &hash))
         .await?;
     state.keys.0.insert(hash, merchant.clone());
-    Ok(merchant)
+    Ok(merchant.map(|merchant| (hash, merchant)))
 }
 
 /// The user of a Basic credential whose password is empty; `None` if it is anything else.

@@ -6,9 +6,12 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use khata_shared::batch::BatchError;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi;
 
 /// A field and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldFault {
     /// As the merchant wrote it: `bank_account_details[1].ifsc`.
     pub(crate) field_name: String,
@@ -36,6 +39,26 @@ pub(crate) enum ApiError {
     BodyTooLarge,
     #[error("unsupported media type")]
     UnsupportedMediaType,
+    #[error("the merchant has a customer of this reference")]
+    CustomerExists,
+    #[error("the account is deleted")]
+    AccountDeleted,
+    #[error("the idempotency key was used for another call")]
+    IdempotencyKeyReused,
+    #[error("the first call with this idempotency key is running")]
+    IdempotencyInProgress,
+    #[error("too many requests")]
+    TooManyRequests {
+        /// Seconds.
+        retry_after: u64,
+    },
+    #[error("too many validations of an account")]
+    TooManyValidations {
+        /// The account, as the merchant wrote it; `None` where the call is about one.
+        field_name: Option<String>,
+        /// Seconds.
+        retry_after: u64,
+    },
     #[error("unavailable")]
     Unavailable,
     #[error("internal")]
@@ -74,7 +97,7 @@ impl ApiError {
                 )
             },
             Self::InvalidCommand => Told {
-                developer_message: "command must be create.",
+                developer_message: "command is not one that this call knows.",
                 ..told(
                     400,
                     "Invalid Request",
@@ -146,6 +169,69 @@ impl ApiError {
                 "USER_ERROR",
                 "Send application/x-www-form-urlencoded or application/json, in UTF-8.",
             ),
+            Self::CustomerExists => Told {
+                developer_message: "Customer account with given object reference already exists.",
+                ..told(
+                    400,
+                    "invalid_request_error",
+                    "unique",
+                    "ALREADY_EXISTS",
+                    "USER_ERROR",
+                    "Already exists.",
+                )
+            },
+            Self::AccountDeleted => told(
+                409,
+                "error",
+                "conflict",
+                "INVALID_ACTION",
+                "USER_ERROR",
+                "The account is deleted; store it again to validate it.",
+            ),
+            Self::IdempotencyKeyReused => Told {
+                developer_message: "idempotency_key_reused: this Idempotency-Key was used for a call with another path or body. Use a new key for each call.",
+                ..told(
+                    422,
+                    "error",
+                    "idempotency_key_reused",
+                    "IDEMPOTENCY_KEY_REUSED",
+                    "USER_ERROR",
+                    "The idempotency key was used for another call.",
+                )
+            },
+            Self::IdempotencyInProgress => Told {
+                developer_message: "idempotency_in_progress: the first call with this Idempotency-Key has not been answered yet. Send it again a little later.",
+                ..told(
+                    409,
+                    "error",
+                    "conflict",
+                    "DUPLICATE_REQUEST",
+                    "USER_ERROR",
+                    "The same call is still running.",
+                )
+            },
+            Self::TooManyRequests { .. } => Told {
+                developer_message: "This API key made more requests than its merchant may; see Retry-After and the RateLimit headers.",
+                ..told(
+                    429,
+                    "error",
+                    "too_many_requests",
+                    "TOO_MANY_REQUESTS",
+                    "USER_ERROR",
+                    "Too many requests.",
+                )
+            },
+            Self::TooManyValidations { .. } => Told {
+                developer_message: "These account details were validated as often in 24 hours as your settings allow; see Retry-After. Nothing was stored.",
+                ..told(
+                    429,
+                    "error",
+                    "too_many_requests",
+                    "TOO_MANY_VALIDATIONS",
+                    "USER_ERROR",
+                    "This account was validated too often.",
+                )
+            },
             Self::Unavailable => Told {
                 developer_message: "The service cannot reach its database; nothing was stored. Try again.",
                 ..told(
@@ -174,9 +260,16 @@ impl ApiError {
     /// The whole answer.
     pub(crate) fn render(&self, request_id: &str) -> HttpResponse {
         let told = self.told();
-        let fields: &[FieldFault] = match self {
-            Self::Invalid(faults) => faults,
-            _ => &[],
+        let fields = match self {
+            Self::Invalid(faults) => faults.clone(),
+            Self::TooManyValidations {
+                field_name: Some(name),
+                ..
+            } => vec![FieldFault {
+                field_name: name.clone(),
+                reason: "was validated too often in 24 hours".to_owned(),
+            }],
+            _ => Vec::new(),
         };
         let mut response = HttpResponse::build(self.status_code());
         for (name, value) in self.headers() {
@@ -192,7 +285,7 @@ impl ApiError {
                 user_message: told.user_message,
                 developer_message: told.developer_message,
                 request_id,
-                fields,
+                fields: &fields,
             },
         })
     }
@@ -208,7 +301,13 @@ impl ApiError {
             Self::MethodNotAllowed(allowed) => {
                 vec![(header::ALLOW, HeaderValue::from_static(allowed))]
             }
-            Self::Unavailable => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
+            Self::Unavailable | Self::IdempotencyInProgress => {
+                vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))]
+            }
+            Self::TooManyRequests { retry_after }
+            | Self::TooManyValidations { retry_after, .. } => {
+                vec![(header::RETRY_AFTER, HeaderValue::from(*retry_after))]
+            }
             _ => Vec::new(),
         }
     }
@@ -224,21 +323,32 @@ struct Told {
     developer_message: &'static str,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// Every error looks like this.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Envelope<'a> {
+    #[schema(example = "Bad Request")]
     status: &'a str,
+    #[schema(example = "invalid_request_error")]
     error_code: &'a str,
+    #[schema(example = "Invalid input.")]
     error_message: &'a str,
     error_info: ErrorInfo<'a>,
 }
 
-#[derive(Serialize)]
+/// The error in detail.
+#[derive(Serialize, ToSchema)]
 struct ErrorInfo<'a> {
+    /// Stable: for code to decide by.
+    #[schema(example = "INVALID_INPUT")]
     code: &'a str,
+    #[schema(value_type = openapi::Category)]
     category: &'a str,
     user_message: &'a str,
     developer_message: &'a str,
+    /// Name it when you ask about this call.
     request_id: &'a str,
+    /// Every fault of the call.
     fields: &'a [FieldFault],
 }
 
@@ -252,6 +362,13 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::new(self.status_code());
         response.extensions_mut().insert(self.clone());
         response
+    }
+}
+
+impl From<diesel::result::Error> for ApiError {
+    fn from(error: diesel::result::Error) -> Self {
+        tracing::warn!(%error, "query failed");
+        Self::Unavailable
     }
 }
 

@@ -6,13 +6,47 @@ use std::sync::atomic::Ordering;
 use actix_web::{HttpResponse, web};
 use diesel::RunQueryDsl;
 use khata_shared::store::pending_migrations;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::state::State;
 
-pub(crate) async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
+/// The process serves.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Live {
+    #[schema(example = "live")]
+    status: &'static str,
 }
 
+/// Whether it can store, and what it depends on.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Ready {
+    #[schema(example = "ready")]
+    status: &'static str,
+    checks: Checks,
+}
+
+/// The parts. RabbitMQ does not decide.
+#[derive(Serialize, ToSchema)]
+struct Checks {
+    #[schema(example = "up")]
+    postgres: &'static str,
+    #[schema(example = "current")]
+    schema: &'static str,
+    #[schema(example = "up")]
+    rabbitmq: &'static str,
+}
+
+/// Is the process serving?
+#[utoipa::path(get, path = "/health/live", operation_id = "live", tag = "Health",
+    responses((status = 200, description = "It is.", body = Live)))]
+pub(crate) async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(Live { status: "live" })
+}
+
+/// Can it store?
+#[utoipa::path(get, path = "/health/ready", operation_id = "ready", tag = "Health",
+    responses((status = 200, description = "It can.", body = Ready), (status = 503, description = "It cannot.", body = Ready)))]
 pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
     let schema_was_current = state.schema_is_current.load(Ordering::Relaxed);
     let postgres = state
@@ -33,14 +67,18 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         Err(_) => "unknown",
     };
     let ready = matches!(postgres, Ok(0));
-    let body = serde_json::json!({
-        "status": if ready { "ready" } else { "unavailable" },
-        "checks": {
-            "postgres": if postgres.is_ok() { "up" } else { "down" },
-            "schema": schema,
-            "rabbitmq": if state.ringer.is_connected() { "up" } else { "down" },
+    let body = Ready {
+        status: if ready { "ready" } else { "unavailable" },
+        checks: Checks {
+            postgres: if postgres.is_ok() { "up" } else { "down" },
+            schema,
+            rabbitmq: if state.ringer.is_connected() {
+                "up"
+            } else {
+                "down"
+            },
         },
-    });
+    };
     if ready {
         HttpResponse::Ok().json(body)
     } else {

@@ -7,15 +7,22 @@ mod accounts;
 pub mod admin;
 mod application;
 mod auth;
+mod bank_accounts;
+mod customers;
 mod decode;
 mod error;
 mod health;
+mod idempotency;
 mod lane;
+mod limits;
 mod observe;
+mod openapi;
+mod outcomes;
 mod settings;
 mod state;
 
 #[doc(hidden)]
 pub use accounts::hold_create_body;
 pub use application::Application;
+pub use openapi::print as openapi;
 pub use settings::{Cli, Command, ServeSettings};

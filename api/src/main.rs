@@ -14,10 +14,12 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Migrate(database) => migrate(&database.database_url),
         Command::Healthcheck { listen } => admin::healthcheck(&listen),
+        Command::Openapi => openapi(),
         Command::Keyring(command) => command.run(),
         Command::Merchant(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Gateway(command) => command.run(),
+        Command::Account(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +39,11 @@ fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
         telemetry.shut_down();
         result
     })
+}
+
+fn openapi() -> anyhow::Result<()> {
+    print!("{}", khata_api::openapi()?);
+    Ok(())
 }
 
 fn migrate(database_url: &str) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use khata_shared::telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;
+use crate::limits::Standing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
@@ -72,7 +73,11 @@ pub(crate) async fn observe(
         span.record("otel.status_code", "ERROR")
             .record("error.type", status.as_u16());
     }
+    let standing = response.request().extensions().get::<Standing>().copied();
     let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        standing.tell(headers);
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);
     }

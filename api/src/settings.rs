@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use khata_shared::config::{BrokerSettings, DatabaseSettings, KeyringSettings, SandboxSettings};
 use khata_shared::telemetry::TelemetrySettings;
 
-use crate::admin::{GatewayCommand, KeyCommand, KeyringCommand, MerchantCommand};
+use crate::admin::{AccountCommand, GatewayCommand, KeyCommand, KeyringCommand, MerchantCommand};
 
 /// Khata's API and its commands for ops
 #[derive(Debug, clap::Parser)]
@@ -29,18 +29,23 @@ pub enum Command {
         #[arg(long, env = "KHATA_LISTEN", default_value = "127.0.0.1:8080")]
         listen: String,
     },
+    /// Print the OpenAPI document that the API serves at /openapi.json
+    Openapi,
     /// Make keyrings
     #[command(subcommand)]
     Keyring(KeyringCommand),
-    /// Make merchants
+    /// Make merchants, show them and change their settings
     #[command(subcommand)]
     Merchant(MerchantCommand),
-    /// Issue API keys
+    /// Issue, list, revoke and rotate API keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Set up merchants' accounts at gateways
+    /// Set up merchants' accounts at gateways, list, switch and test them
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// Look at one customer account, or have it looked at
+    #[command(subcommand)]
+    Account(AccountCommand),
 }
 
 /// What the API can be told.

@@ -1,20 +1,24 @@
 //! What every request can reach.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
-use diesel::{PgConnection, QueryResult};
+use diesel::{Connection, PgConnection, QueryResult};
 use khata_shared::batch::Lane;
 use khata_shared::broker::Ringer;
 use khata_shared::crypto::Keyring;
+use khata_shared::domain::routing::Pin;
 use khata_shared::domain::{Gateway, MerchantId};
+use khata_shared::store::idempotency::{self, Before, IdempotentCall, Record};
 use khata_shared::store::{self, Pool, gateway_accounts};
 
 use crate::auth::KeyCache;
 use crate::error::ApiError;
 use crate::lane::Creates;
+use crate::limits::Limits;
+use crate::outcomes::Outcomes;
 
 /// Longest wait for a read; with the checkout of a connection in it.
 const READ_PATIENCE: Duration = Duration::from_millis(2_500);
@@ -24,16 +28,50 @@ const MERCHANTS: u64 = 10_000;
 
 /// A gateway account that calls may name.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownGateway {
-    pub(crate) gateway: Gateway,
-    pub(crate) reference_id: String,
+struct KnownGateway {
+    gateway: Gateway,
+    reference_id: String,
+}
+
+/// What became of a call that is carried out once.
+pub(crate) enum Written<T> {
+    /// It was carried out.
+    Done(T),
+    /// It was not: it had been before, or is being.
+    Before(Before),
+}
+
+/// Either the transaction goes on to its commit, or its caller gives up on it: whichever comes first.
+#[derive(Default)]
+struct CommitGate(AtomicU8);
+
+impl CommitGate {
+    const COMMITTING: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    fn enter(&self) -> bool {
+        self.turn(Self::COMMITTING)
+    }
+
+    fn close(&self) -> bool {
+        self.turn(Self::GIVEN_UP)
+    }
+
+    fn turn(&self, to: u8) -> bool {
+        let turned = self
+            .0
+            .compare_exchange(0, to, Ordering::AcqRel, Ordering::Acquire);
+        turned.is_ok()
+    }
 }
 
 pub(crate) struct State {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) lane: Lane<Creates>,
     pub(crate) ringer: Ringer,
+    pub(crate) outcomes: Outcomes,
     pub(crate) keys: KeyCache,
+    pub(crate) limits: Limits,
     pub(crate) sandbox_mode: bool,
     pub(crate) schema_is_current: AtomicBool,
     pool: Pool,
@@ -45,6 +83,7 @@ impl State {
         keyring: Arc<Keyring>,
         lane: Lane<Creates>,
         ringer: Ringer,
+        outcomes: Outcomes,
         pool: Pool,
         sandbox_mode: bool,
     ) -> Self {
@@ -52,7 +91,9 @@ impl State {
             keyring,
             lane,
             ringer,
+            outcomes,
             keys: KeyCache::new(),
+            limits: Limits::new(),
             sandbox_mode,
             schema_is_current: AtomicBool::new(false),
             pool,
@@ -87,11 +128,86 @@ impl State {
         }
     }
 
-    /// The gateway accounts that a call of this merchant may name.
-    pub(crate) async fn gateways(
+    /// Runs a transaction on a blocking thread. Whoever has been told that the database is unavailable is not committed
+    /// later.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let pool = self.pool.clone();
+        let gate = Arc::new(CommitGate::default());
+        let caller = Arc::clone(&gate);
+        let mut running = std::pin::pin!(web::block(move || {
+            let mut connection: store::PooledConnection = pool.get().map_err(|error| {
+                tracing::warn!(%error, "no database connection");
+                ApiError::Unavailable
+            })?;
+            connection.transaction(|connection| {
+                let value = work(connection)?;
+                if gate.enter() {
+                    Ok(value)
+                } else {
+                    Err(ApiError::Unavailable)
+                }
+            })
+        }));
+        let result = match tokio::time::timeout(READ_PATIENCE, &mut running).await {
+            Ok(result) => result,
+            Err(_) if caller.close() => {
+                tracing::warn!("transaction not done in time");
+                return Err(ApiError::Unavailable);
+            }
+            // It is being committed: what comes of it must be told.
+            Err(_) => running.await,
+        };
+        result.map_err(|_| ApiError::Internal)?
+    }
+
+    /// Runs a transaction once for all calls with the same `Idempotency-Key`: what it answers is recorded in it.
+    pub(crate) async fn write_once<T: Send + 'static>(
+        &self,
+        idempotent: Option<IdempotentCall>,
+        work: impl FnOnce(&mut PgConnection) -> Result<(T, Option<Record>), ApiError> + Send + 'static,
+    ) -> Result<Written<T>, ApiError> {
+        self.write(move |connection| {
+            if let Some(call) = &idempotent {
+                match idempotency::begin(connection, &[call])?.pop() {
+                    Some(Before::Nothing) => {}
+                    Some(before) => return Ok(Written::Before(before)),
+                    None => return Err(ApiError::Internal),
+                }
+            }
+            let (value, record) = work(connection)?;
+            idempotency::insert(connection, record.as_slice())?;
+            Ok(Written::Done(value))
+        })
+        .await
+    }
+
+    /// A gateway that a call names must be one the merchant has.
+    pub(crate) async fn check_gateway(
         &self,
         merchant: MerchantId,
-    ) -> Result<Arc<Vec<KnownGateway>>, ApiError> {
+        pin: &Pin,
+    ) -> Result<(), ApiError> {
+        if pin.gateway_id.is_none() {
+            return Ok(());
+        }
+        let known = self.gateways(merchant).await?;
+        let found = known.iter().any(|known| {
+            // A named gateway may be one that is used only when named.
+            pin.allows(known.gateway, &known.reference_id, true)
+                && (self.sandbox_mode || known.gateway != Gateway::Dummy)
+        });
+        if found {
+            Ok(())
+        } else {
+            Err(ApiError::GatewayNotFound)
+        }
+    }
+
+    /// The gateway accounts that a call of this merchant may name.
+    async fn gateways(&self, merchant: MerchantId) -> Result<Arc<Vec<KnownGateway>>, ApiError> {
         if let Some(known) = self.gateways.get(&merchant) {
             return Ok(known);
         }

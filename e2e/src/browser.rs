@@ -110,6 +110,13 @@ impl Browser {
         Ok(())
     }
 
+    /// Clicks the first that this CSS selector finds now, if there is one.
+    pub async fn click_if_there(&self, css: &str) -> anyhow::Result<()> {
+        let script = "document.querySelector(arguments[0])?.click()";
+        self.run(script, &json!([css])).await?;
+        Ok(())
+    }
+
     /// Types this text in place of what it holds.
     pub async fn fill(&self, element: &Element, text: &str) -> anyhow::Result<()> {
         // Control and a, control up again; as keys, so that the page sees a person typing.

@@ -25,7 +25,7 @@ pub use database::{Database, texts};
 pub use deadline::{PATIENCE, eventually};
 pub use known::{Known, PUBLISHED};
 pub use merchant::GatewayAccount;
-pub use process::Process;
+pub use process::{Process, Ran};
 pub use proxy::Proxy;
 pub use queues::Queues;
 pub use sandbox::{Behaviour, Drop, Drops, Sandbox};

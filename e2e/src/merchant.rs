@@ -106,7 +106,7 @@ pub(crate) fn admin_json(own: &[(String, String)], arguments: &[&str]) -> anyhow
     })
 }
 
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();

@@ -139,12 +139,23 @@ impl Drop for Process {
     }
 }
 
-/// Runs a command of a program to its end and answers what it printed.
-pub(crate) fn run(
+/// How a command of a program ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub printed: String,
+    /// What it complained of.
+    pub complaint: String,
+}
+
+/// Runs a command of a program to its end.
+pub(crate) fn run_to_its_end(
     program: &str,
     arguments: &[&str],
     settings: &[(String, String)],
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Ran> {
     let output = Command::new(path_of(program)?)
         .args(arguments)
         .env_clear()
@@ -152,11 +163,25 @@ pub(crate) fn run(
         .envs(settings.iter().cloned())
         .stdin(Stdio::null())
         .output()?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        bail!("{program} {}: {}", arguments.join(" "), said.trim());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(Ran {
+        code: output.status.code(),
+        printed: text(&output.stdout),
+        complaint: text(&output.stderr),
+    })
+}
+
+/// Runs a command of a program to its end and answers what it printed; fails if it does.
+pub(crate) fn run(
+    program: &str,
+    arguments: &[&str],
+    settings: &[(String, String)],
+) -> anyhow::Result<String> {
+    let ran = run_to_its_end(program, arguments, settings)?;
+    if ran.code != Some(0) {
+        bail!("{program} {}: {}", arguments.join(" "), ran.complaint);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok(ran.printed)
 }
 
 /// Where cargo put the program: the folder above that of the running test (`target/debug/deps`).

@@ -11,8 +11,10 @@ use crate::client::Api;
 use crate::database::Database;
 use crate::deadline::{PATIENCE, eventually};
 use crate::folder::make_folder;
-use crate::merchant::{GatewayAccount, add_gateway, admin_json, issue_key, make_merchant};
-use crate::process::{self, Process};
+use crate::merchant::{
+    GatewayAccount, add_gateway, admin_json, issue_key, make_merchant, write_private,
+};
+use crate::process::{self, Process, Ran};
 use crate::proxy::Proxy;
 use crate::queues::Queues;
 use crate::sandbox::Sandbox;
@@ -287,6 +289,18 @@ impl World {
     /// Runs a command of `khata-api` with the services' settings and answers what it printed.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         process::run("khata-api", arguments, &self.admin_settings())
+    }
+
+    /// Runs a command of `khata-api` with the services' settings, whatever comes of it.
+    pub fn try_command(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        process::run_to_its_end("khata-api", arguments, &self.admin_settings())
+    }
+
+    /// Writes a file for a command to read and answers its path; only the test can read it.
+    pub fn keep(&self, name: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.folder.join(name);
+        write_private(&path, text)?;
+        Ok(path.to_string_lossy().into_owned())
     }
 
     fn admin_settings(&self) -> Vec<(String, String)> {

@@ -61,6 +61,17 @@ pub struct Call<'a> {
     pub started_at: DateTime<Utc>,
 }
 
+/// How a gateway took a call that asks for nothing. Each with the gateway's words or HTTP status, or ours for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It knows us: the credentials are good.
+    Accepted(String),
+    /// It turns us away: credentials, list of IP addresses, a feature that is off.
+    Refused(String),
+    /// Neither can be told: it failed, is busy, or somebody else answered in its place.
+    Unclear(String),
+}
+
 /// A merchant's account at a gateway, ready to be asked.
 #[async_trait]
 pub trait Connector: Send + Sync {
@@ -85,6 +96,14 @@ pub trait Connector: Send + Sync {
         call: &Call<'_>,
         gateway_reference: Option<&str>,
     ) -> Result<Option<Answer>, CallFailure>;
+
+    /// Finds out whether the gateway accepts the credentials, by a call that neither moves money nor asks about
+    /// anybody.
+    async fn check(&self) -> Result<Check, CallFailure> {
+        Ok(Check::Unclear(
+            "there is no call that would tell without validating somebody".into(),
+        ))
+    }
 }
 
 /// Settings that connectors share.

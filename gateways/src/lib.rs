@@ -8,7 +8,7 @@ mod connector;
 mod dummy;
 mod http;
 
-pub use connector::{Call, ConfigFault, Connector, ConnectorConfig};
+pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
 pub use http::client;
 
 use khata_shared::domain::Gateway;

@@ -41,12 +41,13 @@ create table idempotency_records (
     request_hash bytea not null check (octet_length(request_hash) = 32),
     -- Body of the first answer; null while that call waits for an outcome.
     sealed_answer bytea,
-    -- The accounts to answer with where the first call died while it waited, and the form of its answer.
-    account_ids uuid[] not null,
-    answer_form text not null check (answer_form in ('CUSTOMER', 'ACCOUNT', 'LIST', 'BANK_ACCOUNT', 'DELETED')),
+    -- What to answer with where the first call died while it waited: these accounts, in this form.
+    account_ids uuid[] not null default '{}',
+    answer_form text check (answer_form in ('ACCOUNT', 'LIST', 'BANK_ACCOUNT')),
     -- A call without an answer has died if it is later than this.
     running_until timestamptz not null,
     expires_at timestamptz not null,
-    primary key (merchant_id, key_hash)
+    primary key (merchant_id, key_hash),
+    constraint unanswered_has_a_form check (sealed_answer is not null or answer_form is not null)
 );
 create index idempotency_records_by_expiry on idempotency_records (expires_at);

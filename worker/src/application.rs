@@ -9,12 +9,13 @@ use khata_shared::batch::Lane;
 use khata_shared::config::write_port_file;
 use khata_shared::crypto::Keyring;
 use khata_shared::shutdown::{self, Shutdown};
-use khata_shared::store;
+use khata_shared::store::{self, Pool};
 use tracing::info;
 
 use crate::consumer::{self, InHand};
 use crate::directory::Directory;
 use crate::health::{self, Health};
+use crate::housekeeping;
 use crate::lane::ClaimsAndSettles;
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
@@ -32,6 +33,7 @@ pub struct Application {
     lane_thread: std::thread::JoinHandle<()>,
     in_hand: Arc<InHand>,
     scheduler: Scheduler,
+    pool: Pool,
     health: Server,
     port: u16,
 }
@@ -76,7 +78,7 @@ impl Application {
             queue: broker.queue(),
         });
         let scheduler = Scheduler {
-            pool,
+            pool: pool.clone(),
             broker,
             in_hand: Arc::clone(&in_hand),
             heartbeat,
@@ -88,6 +90,7 @@ impl Application {
             lane_thread,
             in_hand,
             scheduler,
+            pool,
             health,
             port,
         })
@@ -108,6 +111,7 @@ impl Application {
         let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
+        let housekeeping = tokio::spawn(housekeeping::run(self.pool, inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
         let consumer = tokio::spawn(consumer::run(
             self.settings.broker.broker(),
@@ -123,6 +127,7 @@ impl Application {
         consumer.await.context("the consumer broke")?;
         // A look may hang in Postgres; nothing depends on its end.
         let _ = tokio::time::timeout(COMMIT_PATIENCE, scheduler).await;
+        let _ = tokio::time::timeout(COMMIT_PATIENCE, housekeeping).await;
         health.stop(true).await;
         health_task.await??;
         shutdown::join(self.lane_thread, COMMIT_PATIENCE).await;

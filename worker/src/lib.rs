@@ -8,6 +8,7 @@ mod application;
 mod consumer;
 mod directory;
 mod health;
+mod housekeeping;
 mod lane;
 mod plan;
 mod scheduler;

@@ -1,10 +1,15 @@
-//! Customers' accounts: create, get, list.
+//! Customers' accounts: create, get, list, validate again, delete.
 
-mod create;
+pub(crate) mod answer;
+pub(crate) mod change;
+pub(crate) mod create;
 mod hold;
-mod present;
-mod read;
-mod request;
+pub(crate) mod present;
+pub(crate) mod read;
+pub(crate) mod request;
+
+pub(crate) use change::{delete_account, validate_account};
+pub(crate) use create::render_created;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -28,10 +33,16 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(
             web::resource("/customers/{customer_id}/customer-accounts/{account_id}")
                 .route(web::get().to(read::get))
-                .default_service(web::to(|| async { not_allowed("GET") })),
+                .route(web::post().to(change::delete))
+                .default_service(web::to(|| async { not_allowed("GET, POST") })),
+        )
+        .service(
+            web::resource("/customers/{customer_id}/customer-accounts/{account_id}/validate")
+                .route(web::post().to(change::validate))
+                .default_service(web::to(|| async { not_allowed("POST") })),
         );
 }
 
-fn not_allowed(methods: &'static str) -> Result<&'static str, ApiError> {
+pub(crate) fn not_allowed(methods: &'static str) -> Result<&'static str, ApiError> {
     Err(ApiError::MethodNotAllowed(methods))
 }

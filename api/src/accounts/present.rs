@@ -7,89 +7,150 @@ use khata_shared::domain::{Details, MerchantId};
 use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::openapi;
 
-#[derive(Serialize)]
-pub(super) struct CustomerAccount {
-    pub(super) object: &'static str,
-    pub(super) id: String,
-    pub(super) customer_id: String,
-    pub(super) object_reference_id: String,
-    pub(super) date_created: String,
-    pub(super) last_updated: String,
-    pub(super) last_validated: Option<String>,
-    pub(super) account_details: AccountDetails,
-    /// Rupees.
-    pub(super) validation_amount: u8,
-    pub(super) currency: &'static str,
-    pub(super) status: String,
-    pub(super) gateway_id: Option<i16>,
-    pub(super) gateway_reference_id: Option<String>,
-    pub(super) validation: Option<Validation>,
-    pub(super) metadata: Value,
+/// A customer's bank account or UPI address.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CustomerAccount {
+    #[schema(value_type = openapi::CustomerAccountObject)]
+    pub(crate) object: &'static str,
+    #[schema(
+        pattern = "^banh_[0-9a-v]{26}$",
+        example = "banh_01k82u7s7aeqraoh1tia1a3hc8"
+    )]
+    pub(crate) id: String,
+    #[schema(
+        pattern = "^cst_[0-9a-v]{26}$",
+        example = "cst_01k82u7s7deddovl581r211s9l"
+    )]
+    pub(crate) customer_id: String,
+    /// Your own name for the customer.
+    #[schema(example = "customer_1122")]
+    pub(crate) object_reference_id: String,
+    #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
+    pub(crate) date_created: String,
+    /// When the status last changed.
+    #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
+    pub(crate) last_updated: String,
+    /// When a gateway last said whether the account is real.
+    #[schema(required, format = DateTime, example = "2023-06-06T13:29:53Z")]
+    pub(crate) last_validated: Option<String>,
+    pub(crate) account_details: AccountDetails,
+    /// What a penny drop pays, in rupees.
+    #[schema(example = 1)]
+    pub(crate) validation_amount: u8,
+    #[schema(example = "INR")]
+    pub(crate) currency: &'static str,
+    #[schema(value_type = openapi::Status)]
+    pub(crate) status: String,
+    /// The gateway that you asked for; what validated the account stands in `validation`.
+    #[schema(required, example = json!(null))]
+    pub(crate) gateway_id: Option<i16>,
+    #[schema(required, example = json!(null))]
+    pub(crate) gateway_reference_id: Option<String>,
+    /// The newest validation; `null` until a gateway has been asked.
+    #[schema(required)]
+    pub(crate) validation: Option<Validation>,
+    /// What you sent as `metadata.*`.
+    #[schema(value_type = openapi::Metadata)]
+    pub(crate) metadata: Value,
 }
 
-#[derive(Serialize)]
+/// What the account is made of.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AccountDetails {
+pub(crate) enum AccountDetails {
+    /// A bank account.
     BankAccountDetails {
+        #[schema(example = "026291800001191")]
         account_number: String,
+        #[schema(required, example = "test")]
         beneficiary_name: Option<String>,
+        #[schema(example = "AABF0008032")]
         ifsc: String,
+        #[schema(required, example = "12")]
         bank_code: Option<String>,
-        /// From the IFSC directory.
+        /// From the IFSC directory; `null` where the code is not in it.
+        #[schema(required)]
         bank_name: Option<String>,
     },
+    /// A UPI address.
     VpaDetails {
+        #[schema(example = "9164326296@upi")]
         vpa: String,
     },
 }
 
-#[derive(Serialize)]
-pub(super) struct Validation {
+/// One validation of an account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Validation {
+    #[schema(pattern = "^val_[0-9a-v]{26}$")]
     id: String,
+    /// The gateway asked last.
+    #[schema(required, example = 70)]
     gateway_id: Option<i16>,
+    #[schema(required)]
     gateway_reference_id: Option<String>,
+    #[schema(required, value_type = Option<openapi::Method>)]
     method: Option<String>,
+    /// The holder's name, as the bank has it.
+    #[schema(required, example = "TEST")]
     name_at_bank: Option<String>,
+    #[schema(required)]
     name_match: Option<NameMatch>,
+    /// Unique transaction reference of the penny drop.
+    #[schema(required)]
     utr: Option<String>,
+    /// Why it failed; `null` unless it did.
+    #[schema(required)]
     failure: Option<Failure>,
+    /// How often a gateway was asked.
+    #[schema(minimum = 0)]
     attempts: i16,
+    #[schema(format = DateTime)]
     date_created: String,
+    /// `null` until it is decided.
+    #[schema(required, format = DateTime)]
     date_completed: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How well the name at the bank matches `beneficiary_name`.
+#[derive(Serialize, ToSchema)]
 struct NameMatch {
-    /// 0–100.
+    #[schema(minimum = 0, maximum = 100, example = 100)]
     score: i16,
+    #[schema(value_type = openapi::NameMatchResult)]
     result: &'static str,
 }
 
-#[derive(Serialize)]
+/// Why a validation failed.
+#[derive(Serialize, ToSchema)]
 struct Failure {
+    #[schema(value_type = openapi::FailureWord)]
     code: String,
+    /// A sentence for people.
     reason: String,
 }
 
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names, reason = "the contract's own name")]
-pub(super) struct List<T> {
-    pub(super) object: &'static str,
-    pub(super) count: usize,
-    pub(super) offset: i64,
-    pub(super) total: i64,
-    pub(super) list: Vec<T>,
+pub(crate) struct List<T> {
+    pub(crate) object: &'static str,
+    pub(crate) count: usize,
+    pub(crate) offset: i64,
+    pub(crate) total: i64,
+    pub(crate) list: Vec<T>,
 }
 
 /// RFC 3339 in UTC, whole seconds.
-pub(super) fn time(time: DateTime<Utc>) -> String {
+pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
+pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => AccountDetails::BankAccountDetails {
             account_number: bank.account_number.expose().to_owned(),
@@ -108,7 +169,7 @@ pub(super) fn details(details: &Details, bank_code: Option<String>) -> AccountDe
 }
 
 /// A stored account, opened.
-pub(super) fn stored(
+pub(crate) fn stored(
     keyring: &Keyring,
     merchant: MerchantId,
     row: AccountRow,
@@ -190,20 +251,20 @@ fn name_match_result(score: i16) -> &'static str {
 }
 
 /// An account that this very call made.
-pub(super) struct Fresh<'a> {
-    pub(super) id: String,
-    pub(super) customer_id: &'a str,
-    pub(super) object_reference_id: &'a str,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) details: &'a Details,
-    pub(super) bank_code: Option<String>,
-    pub(super) gateway_id: Option<i16>,
-    pub(super) gateway_reference_id: Option<String>,
-    pub(super) metadata: &'a Map<String, Value>,
+pub(crate) struct Fresh<'a> {
+    pub(crate) id: String,
+    pub(crate) customer_id: &'a str,
+    pub(crate) object_reference_id: &'a str,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) details: &'a Details,
+    pub(crate) bank_code: Option<String>,
+    pub(crate) gateway_id: Option<i16>,
+    pub(crate) gateway_reference_id: Option<String>,
+    pub(crate) metadata: &'a Map<String, Value>,
 }
 
 impl Fresh<'_> {
-    pub(super) fn present(self) -> CustomerAccount {
+    pub(crate) fn present(self) -> CustomerAccount {
         let created = time(self.created_at);
         CustomerAccount {
             object: "customer_account",

@@ -1,54 +1,104 @@
 //! `GET …/customer-accounts/{account_id}` and `…/list`.
 
 use actix_web::{HttpResponse, web};
-use khata_shared::domain::AccountId;
 use khata_shared::domain::ids::CustomerRef;
-use khata_shared::store::accounts;
+use khata_shared::domain::{AccountId, MerchantId};
+use khata_shared::store::accounts::{self, Kind};
 use tracing::{Span, field};
 
-use super::present::{List, stored};
+use super::present::{CustomerAccount, List, stored};
 use crate::auth::Caller;
 use crate::error::{ApiError, FieldFault};
+use crate::openapi;
 use crate::state::State;
 
-const NO_ACCOUNT: ApiError = ApiError::NotFound("There is no such account.");
+pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("There is no such account.");
 const NO_CUSTOMER: ApiError = ApiError::NotFound("There is no such customer.");
 const MAX_COUNT: i64 = 100;
 const DEFAULT_COUNT: i64 = 10;
 /// More accounts than any customer has.
 const MAX_OFFSET: i64 = 1_000_000_000;
 
-pub(super) async fn get(
+/// Get an account
+///
+/// The account as it stands.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/customer-accounts/{account_id}",
+    operation_id = "getAccount",
+    tag = "Customer accounts",
+    params(openapi::AccountPath),
+    responses((status = 200, description = "The account.", body = CustomerAccount), openapi::ReadErrors),
+)]
+pub(crate) async fn get(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    let (customer, account) = path.into_inner();
-    let customer = CustomerRef::parse(&customer).ok_or(NO_CUSTOMER)?;
-    let account = AccountId::parse(&account).ok_or(NO_ACCOUNT)?;
-    let id = merchant.id();
+    Ok(HttpResponse::Ok().json(one(&state, merchant.id(), &path.0, &path.1).await?))
+}
+
+/// The customer's live account.
+pub(crate) async fn one(
+    state: &State,
+    merchant: MerchantId,
+    customer: &str,
+    account: &str,
+) -> Result<CustomerAccount, ApiError> {
+    let (customer, account) = names(customer, account)?;
     let row = state
-        .read(move |connection| accounts::find(connection, id, &customer, account))
+        .read(move |connection| accounts::find(connection, merchant, &customer, account))
         .await?
         .ok_or(NO_ACCOUNT)?;
     let span = Span::current();
     span.record("khata.account_id", field::display(account));
     span.record("khata.customer_id", field::display(row.customer()));
-    Ok(HttpResponse::Ok().json(stored(&state.keyring, id, row)?))
+    stored(&state.keyring, merchant, row)
 }
 
+/// What a path names; what cannot be a name is not there.
+pub(super) fn names(customer: &str, account: &str) -> Result<(CustomerRef, AccountId), ApiError> {
+    let customer = CustomerRef::parse(customer).ok_or(NO_CUSTOMER)?;
+    let account = AccountId::parse(account).ok_or(NO_ACCOUNT)?;
+    Ok((customer, account))
+}
+
+/// Which page of a list is wanted, as the query says it.
 #[derive(serde::Deserialize)]
-pub(super) struct Paging {
+pub(crate) struct Paging {
     count: Option<String>,
     offset: Option<String>,
 }
 
-pub(super) async fn list(
+/// List a customer's accounts
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/customers/{customer_id}/customer-accounts/list",
+    operation_id = "listAccounts",
+    tag = "Customer accounts",
+    params(openapi::CustomerPath, openapi::PagingQuery),
+    responses((status = 200, description = "A page.", body = openapi::CustomerAccountList), openapi::ReadErrors),
+)]
+pub(crate) async fn list(
     Caller(merchant): Caller,
     state: web::Data<State>,
     path: web::Path<String>,
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
+    let list = page(&state, merchant.id(), &path, paging, Kind::Any).await?;
+    Ok(HttpResponse::Ok().json(list))
+}
+
+/// A page of the customer's live accounts of this kind.
+pub(crate) async fn page(
+    state: &State,
+    merchant: MerchantId,
+    customer: &str,
+    paging: Result<web::Query<Paging>, actix_web::Error>,
+    kind: Kind,
+) -> Result<List<CustomerAccount>, ApiError> {
     let paging =
         paging.map_err(|_| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Vec::new();
@@ -69,24 +119,25 @@ pub(super) async fn list(
     if !faults.is_empty() {
         return Err(ApiError::Invalid(faults));
     }
-    let customer = CustomerRef::parse(&path).ok_or(NO_CUSTOMER)?;
-    let id = merchant.id();
+    let customer = CustomerRef::parse(customer).ok_or(NO_CUSTOMER)?;
     let page = state
-        .read(move |connection| accounts::list(connection, id, &customer, count, offset))
+        .read(move |connection| {
+            accounts::list(connection, merchant, &customer, kind, count, offset)
+        })
         .await?
         .ok_or(NO_CUSTOMER)?;
     let list = page
         .accounts
         .into_iter()
-        .map(|row| stored(&state.keyring, id, row))
+        .map(|row| stored(&state.keyring, merchant, row))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(HttpResponse::Ok().json(List {
+    Ok(List {
         object: "list",
         count: list.len(),
         offset,
         total: page.total,
         list,
-    }))
+    })
 }
 
 fn whole_number(

@@ -1,6 +1,7 @@
 //! What *create accounts* is asked (contract, *Create: the request*): every wire detail of it is here.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_shared::domain::account::Fault;
@@ -21,44 +22,86 @@ const FLAT_BANK: [&str; 3] = ["ifsc", "account_number", "beneficiary_name"];
 const MAX_METADATA: usize = 20;
 const MAX_METADATA_KEY: usize = 40;
 const MAX_METADATA_VALUE: usize = 500;
+/// Seconds that a call with `command=validate` waits for outcomes, and may ask to.
+const WAIT: i64 = 10;
+const MAX_WAIT: i64 = 30;
 const MAX_PURPOSE: usize = 250;
 /// A merchant's clock may be ahead of ours by this much.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
+/// What a call asks to be done with the accounts it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Store them, validate them in the background.
+    Create,
+    /// Store them and answer when they are validated, or after so long.
+    Validate(Duration),
+}
+
 /// A call that may be carried out.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct CreateRequest {
-    pub(super) accounts: Vec<RequestedAccount>,
+pub(crate) struct CreateRequest {
+    pub(crate) command: Command,
+    pub(crate) accounts: Vec<RequestedAccount>,
     /// One account in flat fields: the answer is that account and not a list.
-    pub(super) flat: bool,
-    pub(super) pin: Pin,
-    pub(super) metadata: Map<String, Value>,
-    pub(super) consent: Option<Consent>,
+    pub(crate) flat: bool,
+    pub(crate) pin: Pin,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) consent: Option<Consent>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct RequestedAccount {
-    pub(super) details: Details,
-    pub(super) bank_code: Option<BankCode>,
+pub(crate) struct RequestedAccount {
+    /// As the merchant wrote it: `bank_account_details[1]`, or the field of a flat call that tells which account it is.
+    pub(crate) name: String,
+    pub(crate) details: Details,
+    pub(crate) bank_code: Option<BankCode>,
 }
 
 impl CreateRequest {
     /// Reads a decoded body. All faults are told at once.
-    pub(super) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
-        match body.get("command") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(command)) if command == "create" => {}
+    pub(crate) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
+        Self::read_accounts(body, now, accounts)
+    }
+
+    /// Reads a decoded body of the deprecated family: one bank account in flat fields.
+    pub(crate) fn read_bank_account(
+        body: &Map<String, Value>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, ApiError> {
+        Self::read_accounts(body, now, |fields| Some((vec![bank(fields, None)?], true)))
+    }
+
+    fn read_accounts(
+        body: &Map<String, Value>,
+        now: DateTime<Utc>,
+        accounts: impl FnOnce(&mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)>,
+    ) -> Result<Self, ApiError> {
+        let validates = match body.get("command") {
+            None | Some(Value::Null) => false,
+            Some(Value::String(command)) if command == "create" => false,
+            Some(Value::String(command)) if command == "validate" => true,
             Some(_) => return Err(ApiError::InvalidCommand),
-        }
+        };
         let mut faults = Vec::new();
         let fields = &mut Fields::of(body, &mut faults);
         let accounts = accounts(fields);
         let pin = pin(fields);
         let metadata = metadata(fields);
         let consent = consent(fields, now);
+        let wait = wait(fields);
+        if fields.has("wait_seconds") && !validates {
+            fields.fault("wait_seconds", "needs command=validate");
+        }
+        let command = if validates {
+            Command::Validate(wait)
+        } else {
+            Command::Create
+        };
         let (accounts, flat) = accounts.unwrap_or_default();
         if faults.is_empty() {
             Ok(Self {
+                command,
                 accounts,
                 flat,
                 pin,
@@ -132,10 +175,11 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
             fields.fault(name, format!("is the same account as {first}"));
         }
     }
-    Some(accounts.into_iter().map(|(_, account)| account).collect())
+    let named = |(name, account)| RequestedAccount { name, ..account };
+    Some(accounts.into_iter().map(named).collect())
 }
 
-fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
+pub(crate) fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
     // All of them are read before any is missed, so that all faults are told.
     let ifsc = item.required("ifsc", Ifsc::parse);
     let account_number = item.required("account_number", AccountNumber::parse);
@@ -148,18 +192,29 @@ fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAc
         account_number: account_number?,
         beneficiary_name,
     });
-    Some(RequestedAccount { details, bank_code })
+    Some(RequestedAccount {
+        name: "account_number".to_owned(),
+        details,
+        bank_code,
+    })
 }
 
 fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAccount> {
     let details = Details::Upi(item.required("vpa", Vpa::parse)?);
     Some(RequestedAccount {
+        name: "vpa".to_owned(),
         details,
         bank_code: None,
     })
 }
 
-fn pin(fields: &mut Fields<'_>) -> Pin {
+/// How long the call waits for outcomes.
+pub(crate) fn wait(fields: &mut Fields<'_>) -> Duration {
+    let seconds = fields.number("wait_seconds", 0..=MAX_WAIT).unwrap_or(WAIT);
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+pub(crate) fn pin(fields: &mut Fields<'_>) -> Pin {
     let gateway_id = fields
         .number("gateway_id", 1..=i64::from(i16::MAX))
         .and_then(|id| i16::try_from(id).ok());
@@ -180,7 +235,7 @@ fn pin(fields: &mut Fields<'_>) -> Pin {
     }
 }
 
-fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
+pub(crate) fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
     if given.len() > MAX_METADATA {
         fields.fault(
@@ -221,7 +276,7 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     metadata
 }
 
-fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
+pub(crate) fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
     let names = ["consent.obtained", "consent.purpose", "consent.timestamp"];
     if !names.iter().any(|name| fields.has(name))
         && fields.starting_with("consent.").next().is_none()
@@ -387,6 +442,29 @@ mod tests {
             ),
             ["consent.obtained", "consent.timestamp"]
         );
+    }
+
+    #[test]
+    fn a_call_waits_only_where_it_validates() {
+        let wait = |body: &str| read(body).unwrap().command;
+        assert_eq!(wait("vpa=asha@upi"), Command::Create);
+        let seconds = |seconds| Command::Validate(Duration::from_secs(seconds));
+        assert_eq!(wait("vpa=asha@upi&command=validate"), seconds(10));
+        assert_eq!(
+            wait("vpa=asha@upi&command=validate&wait_seconds=0"),
+            seconds(0)
+        );
+        assert_eq!(
+            wait(r#"{"vpa":"asha@upi","command":"validate","wait_seconds":30}"#),
+            seconds(30)
+        );
+        for body in [
+            "vpa=asha@upi&wait_seconds=5",
+            "vpa=asha@upi&command=validate&wait_seconds=31",
+            "vpa=asha@upi&command=validate&wait_seconds=-1",
+        ] {
+            assert_eq!(faults(body), ["wait_seconds"], "{body}");
+        }
     }
 
     #[test]

@@ -1,36 +1,63 @@
-//! Commands for ops people, who have a shell beside the service and no HTTP client. Each writes the audit log.
+//! Commands for ops people, who have a shell beside the service and no HTTP client. Each change writes the audit log in
+//! its own transaction. What a command prints as JSON is one document; its fields are kept stable for scripts.
 
+mod account;
 mod gateway;
 mod healthcheck;
 mod key;
 mod keyring;
 mod merchant;
+mod table;
 
+pub use account::AccountCommand;
 pub use gateway::GatewayCommand;
 pub use healthcheck::healthcheck;
 pub use key::KeyCommand;
 pub use keyring::KeyringCommand;
 pub use merchant::MerchantCommand;
 
+use std::io::Write;
+
 use anyhow::Context;
+use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
+use khata_shared::config::KeyringSettings;
+use khata_shared::crypto::Keyring;
 use khata_shared::store::merchants::{self, Merchant};
 
 fn connect(database_url: &str) -> anyhow::Result<PgConnection> {
-    PgConnection::establish(database_url).context("cannot connect to the database")
+    let mut connection =
+        PgConnection::establish(database_url).context("cannot connect to the database")?;
+    // A command that waits for ever is no answer either.
+    connection.batch_execute("set statement_timeout = '30s'")?;
+    Ok(connection)
+}
+
+fn open(settings: &KeyringSettings) -> anyhow::Result<Keyring> {
+    Ok(Keyring::load(&settings.keyring_file)?)
 }
 
 fn find_merchant(connection: &mut PgConnection, name_or_id: &str) -> anyhow::Result<Merchant> {
     merchants::find(connection, name_or_id)?.with_context(|| {
-        format!("there is no merchant {name_or_id:?}; `khata-api merchant create` makes one")
+        format!(
+            "there is no merchant {name_or_id:?}; `khata-api merchant list` names them all, \
+             `khata-api merchant create` makes one"
+        )
     })
 }
 
-/// Prints the JSON, or the sentence for a person.
-fn print(json: bool, value: &serde_json::Value, sentence: &str) {
-    if json {
-        println!("{value}");
+/// Prints the JSON, or what a person reads. Whoever has read enough may close the pipe.
+fn print(json: bool, value: &serde_json::Value, text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let printed = if json {
+        writeln!(out, "{value}")
     } else {
-        println!("{sentence}");
+        writeln!(out, "{text}")
+    };
+    match printed.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print")
+        }
+        _ => Ok(()),
     }
 }

@@ -16,26 +16,44 @@ const MAX_BODY: usize = 256 * 1024;
 /// A body of that size takes a slow line a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Reads and decodes a request's body into an object.
-pub(crate) async fn read_body(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<Map<String, Value>, ApiError> {
-    let content_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or("?"));
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
-        return Err(ApiError::BodyTooLarge);
+/// A request's body as it came.
+pub(crate) struct Body {
+    content_type: Option<String>,
+    bytes: BytesMut,
+}
+
+impl Body {
+    /// Reads a request's body up to its limit, in time.
+    pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or("?").to_owned());
+        let declared = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if declared.is_some_and(|length| length > MAX_BODY) {
+            return Err(ApiError::BodyTooLarge);
+        }
+        let bytes = tokio::time::timeout(PATIENCE, collect(payload))
+            .await
+            .map_err(|_| ApiError::BodyTimeout)??;
+        Ok(Self {
+            content_type,
+            bytes,
+        })
     }
-    let body = tokio::time::timeout(PATIENCE, collect(payload))
-        .await
-        .map_err(|_| ApiError::BodyTimeout)??;
-    decode(content_type, &body)
+
+    /// As it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Decodes it into an object.
+    pub(crate) fn decode(&self) -> Result<Map<String, Value>, ApiError> {
+        decode(self.content_type.as_deref(), &self.bytes)
+    }
 }
 
 async fn collect(mut payload: Payload) -> Result<BytesMut, ApiError> {

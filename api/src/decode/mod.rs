@@ -5,5 +5,5 @@ mod body;
 mod fields;
 mod form;
 
-pub(crate) use body::{decode, read_body};
+pub(crate) use body::{Body, decode};
 pub(crate) use fields::Fields;

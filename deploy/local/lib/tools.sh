@@ -1,65 +1,105 @@
-# What the tests of the API use besides the services: Schemathesis in a Python of its own, and a browser.
-# They are kept in the state folder through "clean": they are no data, and fetching them again costs a minute.
+# What the end-to-end tests run besides Khata: other people's clients, Schemathesis, a browser. They lie in $STATE/tools;
+# the machine itself gets no more than interpreters and the browser. Versions are pinned in e2e/clients and e2e/api.
 
 TOOLS=$STATE/tools
+CLIENTS=$REPOSITORY/e2e/clients
 
 install_tools() {
+    install_tool_packages
+    install_python_tools
+    install_node_tools
     install_schemathesis
-    install_browser
 }
 
-# --- Schemathesis -------------------------------------------------------------------
+missing_tool_packages() {
+    # Debian's python3 comes without what makes a virtual environment.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+    # Makes the certificate of a test that needs https.
+    command -v openssl >/dev/null || echo openssl
+    command -v chromium >/dev/null || echo chromium
+    command -v chromedriver >/dev/null || echo chromium-driver
+}
+
+install_tool_packages() {
+    local -a missing
+    mapfile -t missing < <(missing_tool_packages)
+    ((${#missing[@]} > 0)) || return 0
+    check_that_we_can_install "${missing[@]}"
+    install_packages "${missing[@]}"
+}
+
+# --- Juspay's client for Python -------------------------------------------------------------
+
+install_python_tools() {
+    install_tool python "$(python3 --version && cat "$CLIENTS/requirements.txt" && declare -f make_python_tools port_juspay)" \
+        make_python_tools
+}
+
+make_python_tools() {
+    # Not compiled while it is installed: it is no Python 3 yet.
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --require-hashes --no-compile \
+            --requirement "$CLIENTS/requirements.txt" &&
+        port_juspay "$1/bin/python"
+}
+
+# Juspay's package says that it is fit for Python 3, and is not. Its syntax is translated, as its users have to; what it
+# does stays what it was.
+port_juspay() {
+    local python=$1 package file
+    package=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/juspay || return
+    # Its own tests: they are translated by nobody and needed by nobody.
+    rm -f "$package/Test.py" "$package/SampleTest.py"
+    "$python" -m fissix --write --nobackups --no-diffs "$package" || return
+    for file in "$package"/*.py; do
+        # To Python 2 a tab went to the next eighth column; Python 3 does not take it beside spaces.
+        expand -t 8 "$file" >"$file.new" && mv "$file.new" "$file" || return
+    done
+    "$python" -c 'import juspay'
+}
+
+# --- Juspay's client for Node ---------------------------------------------------------------
+
+install_node_tools() {
+    install_tool node "$(node --version && cat "$CLIENTS/package-lock.json" && declare -f make_node_tools)" make_node_tools
+}
+
+make_node_tools() {
+    mkdir -p "$1" &&
+        cp "$CLIENTS/package.json" "$CLIENTS/package-lock.json" "$1" &&
+        npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+}
+
+# --- Schemathesis ---------------------------------------------------------------------------
 
 install_schemathesis() {
-    local wanted=$REPOSITORY/e2e/api/requirements.txt home=$TOOLS/schemathesis
-    # Asked, too: Debian may have changed the Python under it.
-    if cmp -s "$wanted" "$home/installed" && "$home/bin/python" -c '' 2>/dev/null; then return 0; fi
-    if ! python_with_venv >/dev/null; then
-        check_that_we_can_install python3 python3-venv
-        install_packages python3 python3-venv
-    fi
-    step "installing Schemathesis" make_schemathesis "$home" "$wanted"
+    local wanted=$REPOSITORY/e2e/api/requirements.txt
+    install_tool schemathesis "$(python3 --version && cat "$wanted" && declare -f make_schemathesis)" make_schemathesis
 }
 
-# Prints a Python that can make a folder of its own for packages; Debian has that in a package apart.
-python_with_venv() {
-    local python
-    for python in python3 /usr/bin/python3; do
-        if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-            printf '%s' "$python"
-            return
-        fi
-    done
-    return 1
-}
-
+# The list is whole: a package that asks for one that is not on it is told by pip check.
 make_schemathesis() {
-    local home=$1 wanted=$2 log=$STATE/logs/install.log
-    rm -rf -- "$home"
-    mkdir -p "$TOOLS"
-    # The list is whole: a package that asks for one that is not on it is told by pip check.
-    if ! {
-        "$(python_with_venv)" -m venv "$home" &&
-            "$home/bin/pip" install --disable-pip-version-check --no-deps --requirement "$wanted" &&
-            "$home/bin/pip" --disable-pip-version-check check
-    } </dev/null >>"$log" 2>&1; then
-        close_step
-        tail -n 20 "$log" >&2
-        fail "Schemathesis could not be installed; all of it is in $log"
-    fi
-    cp "$wanted" "$home/installed"
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
+            --requirement "$REPOSITORY/e2e/api/requirements.txt" &&
+        "$1/bin/python" -m pip --disable-pip-version-check check
 }
 
-# --- browser ------------------------------------------------------------------------
+# --- a tool is there whole, or it is made -----------------------------------------------------
 
-install_browser() {
-    local -a missing
-    mapfile -t missing < <(
-        command -v chromium >/dev/null || echo chromium
-        command -v chromedriver >/dev/null || echo chromium-driver
-    )
-    if ((${#missing[@]} > 0)); then
-        check_that_we_can_install "${missing[@]}"
-        install_packages "${missing[@]}"
-    fi
+# install_tool NAME RECIPE COMMAND : runs COMMAND with the tool's folder unless it was made from this very recipe.
+install_tool() {
+    local name=$1 recipe
+    recipe=$(sha256sum <<<"$2")
+    [[ $(cat "$TOOLS/$name/.recipe" 2>/dev/null) != "$recipe" ]] || return 0
+    rm -rf -- "${TOOLS:?}/$name"
+    mkdir -p "$TOOLS"
+    step "installing test tools: $name" make_tool "$name" "$3"
+    printf '%s\n' "$recipe" >"$TOOLS/$name/.recipe"
+}
+
+make_tool() {
+    "$2" "$TOOLS/$1" </dev/null >>"$STATE/logs/tools.log" 2>&1 || fail_with_log tools "could not be installed ($1)"
 }

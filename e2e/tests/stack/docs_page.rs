@@ -109,8 +109,10 @@ async fn open_create(page: &Browser) -> Result<()> {
     let within = |rest: &str| format!("{CREATE} {rest}");
     page.click(&page.find(&within(".opblock-summary-control")).await?)
         .await?;
-    page.click(&page.find(&within(".try-out__btn")).await?)
-        .await?;
+    // The page may be set up to offer the fields at once: the button then takes them away.
+    page.find(&within(".try-out__btn")).await?;
+    let button = within(".try-out__btn:not(.cancel)");
+    page.click_if_there(&button).await?;
     let customer = page
         .find(&within("[data-param-name=customer_id] input"))
         .await?;
@@ -134,11 +136,7 @@ async fn choose_json(page: &Browser) -> Result<()> {
 async fn execute(page: &Browser) -> Result<(String, String)> {
     let within = |rest: &str| format!("{CREATE} {rest}");
     // What was answered before must not be taken for the answer.
-    page.run(
-        "document.querySelector(arguments[0])?.click()",
-        &json!([within(".btn-clear")]),
-    )
-    .await?;
+    page.click_if_there(&within(".btn-clear")).await?;
     page.gone(&within(".live-responses-table")).await?;
     page.click(&page.find(&within("button.execute")).await?)
         .await?;

@@ -1,6 +1,7 @@
 //! What a merchant, and who runs Khata, may rely on: each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod bad_values;
 mod broker;
 mod calls;
@@ -10,6 +11,8 @@ mod errors;
 mod flow;
 mod gateways;
 mod headers;
+mod https;
+mod juspay_clients;
 mod kills;
 mod load;
 mod openapi;

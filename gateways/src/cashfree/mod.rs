@@ -12,12 +12,14 @@ use async_trait::async_trait;
 use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{
-    Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, Vpa,
+    Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, ValidationId, Vpa,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::connector::{BankFlow, Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
+use crate::connector::{
+    BankFlow, Call, Check, CommonSettings, ConfigFault, Connector, ConnectorConfig,
+};
 use crate::http::{Reply, send};
 use wire::{
     BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse,
@@ -242,6 +244,24 @@ impl Connector for Cashfree {
                 "look-up answered {status}"
             ))),
         }
+    }
+
+    /// Looks for a reference that was never used: "not found", in Cashfree's own words, is said only to whom it knows.
+    async fn check(&self) -> Result<Check, CallFailure> {
+        let route = "/bank-account";
+        let reference = ValidationId::new().to_string();
+        let request = self.get(route, ("user_id", &reference));
+        let reply = send(&self.http, request, route).await?;
+        let code = reply.json::<ErrorResponse>().unwrap_or_default().code;
+        let said = match code.as_str() {
+            "" => format!("http_{}", reply.status),
+            code => code.to_owned(),
+        };
+        Ok(match reply.status {
+            404 if is_unknown_there(&reply) => Check::Accepted(said),
+            401 | 403 => Check::Refused(said),
+            _ => Check::Unclear(said),
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use khata_shared::domain::validation::{FailureCode, PollSchedule};
 use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method, Recovery};
 use zeroize::Zeroizing;
 
-use crate::connector::{Call, CommonSettings, ConfigFault, Connector, ConnectorConfig};
+use crate::connector::{Call, Check, CommonSettings, ConfigFault, Connector, ConnectorConfig};
 
 /// How long a pending outcome is pending.
 const PENDING: TimeDelta = TimeDelta::seconds(2);
@@ -157,6 +157,10 @@ impl Connector for Dummy {
         _gateway_reference: Option<&str>,
     ) -> Result<Option<Answer>, CallFailure> {
         Ok(Some(outcome(call)))
+    }
+
+    async fn check(&self) -> Result<Check, CallFailure> {
+        Ok(Check::Accepted("DUMMY_READY".into()))
     }
 }
 

@@ -57,6 +57,15 @@ impl Sandbox {
 
     /// How often a rupee was dropped under this reference.
     pub(crate) async fn drops(&self, reference: &str) -> u64 {
+        self.drops_that(|drop| drop["reference"] == reference).await
+    }
+
+    /// How often a rupee was dropped at all.
+    pub(crate) async fn all_drops(&self) -> u64 {
+        self.drops_that(|_| true).await
+    }
+
+    async fn drops_that(&self, counts: impl Fn(&Value) -> bool) -> u64 {
         let url = format!("{}/_sandbox/drops", self.origin);
         let ledger: Value = self
             .http
@@ -71,7 +80,7 @@ impl Sandbox {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|drop| drop["reference"] == reference)
+            .filter(|drop| counts(drop))
             .map(|drop| drop["count"].as_u64().unwrap())
             .sum()
     }

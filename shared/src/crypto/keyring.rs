@@ -28,6 +28,8 @@ const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 12;
 /// Format byte and key id.
 const HEADER_LENGTH: usize = 1 + 4;
+/// What a request digest begins with. A fingerprint begins with the merchant's UUID, whose ninth byte is above ASCII.
+const REQUEST_LABEL: &[u8] = b"khata request digest\0";
 
 /// Why a keyring cannot be used. Never shows key material.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,10 @@ pub enum Purpose {
     ValidationResult,
     /// A gateway account's credentials; the subject is the gateway account.
     Credentials,
+    /// A customer's telephone number, address and name; the subject is the customer.
+    Contact,
+    /// The first answer to an idempotent call; the subject is the first 16 bytes of its key's digest.
+    Answer,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -233,6 +239,19 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
+    /// HMAC-SHA-256 over merchant and parts: what a request or its Idempotency-Key is recognised by. Each part counts
+    /// with its length, so that no two lists of parts are one. Never equals a fingerprint.
+    pub fn request_digest(&self, merchant: MerchantId, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.fingerprint.clone();
+        mac.update(REQUEST_LABEL);
+        mac.update(merchant.0.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
     /// The form an API key is stored and found by.
     pub fn hash_api_key(&self, key: &ApiKey) -> ApiKeyHash {
         let mut mac = self.api_keys.clone();
@@ -249,6 +268,8 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
         Purpose::Details => 1,
         Purpose::ValidationResult => 2,
         Purpose::Credentials => 3,
+        Purpose::Contact => 4,
+        Purpose::Answer => 5,
     };
     aad
 }
@@ -375,6 +396,47 @@ mod tests {
             print(merchant, &vpa("asha@upi")),
             print(MerchantId::new(), &vpa("asha@upi"))
         );
+    }
+
+    #[test]
+    fn request_digests_tell_keys_merchants_and_the_cuts_between_parts_apart() {
+        let (keyring, merchant) = (keyring(), MerchantId::new());
+        let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
+        let of: [&[&[u8]]; 7] = [
+            &[],
+            &[b""],
+            &[b"", b""],
+            &[b"POST", b"/customers"],
+            &[b"POST/", b"customers"],
+            &[b"POST/customers"],
+            &[b"POST", b"/customers", b""],
+        ];
+        let different: std::collections::HashSet<_> =
+            of.iter().map(|parts| digest(parts)).collect();
+        assert_eq!(different.len(), of.len());
+        assert_eq!(digest(of[3]), digest(&[b"POST", b"/customers"]));
+        assert_ne!(
+            digest(of[3]),
+            keyring.request_digest(MerchantId::new(), of[3])
+        );
+        assert_ne!(
+            digest(of[3]),
+            super::tests::keyring().request_digest(merchant, of[3])
+        );
+    }
+
+    #[test]
+    fn a_request_digest_is_no_fingerprint() {
+        let (keyring, merchant) = (keyring(), MerchantId::new());
+        // The bytes a fingerprint is made of, as far as a caller can choose them.
+        let details = Details::Upi(Vpa::parse("asha@upi").unwrap());
+        let print = keyring.fingerprint(merchant, &details);
+        assert_ne!(
+            print,
+            keyring.request_digest(merchant, &[details.identity().as_bytes()])
+        );
+        assert!(REQUEST_LABEL.len() >= 16 && REQUEST_LABEL[8] < 0x80);
+        assert!(merchant.0.as_bytes()[8] >= 0x80, "the UUID's variant");
     }
 
     #[test]

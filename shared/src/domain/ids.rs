@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// Base 32 with digits before letters, so that the text sorts as the bytes do.
@@ -38,6 +39,12 @@ pub fn decode(text: &str) -> Option<Uuid> {
     }
     let id = Uuid::from_u128(bits);
     (id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122).then_some(id)
+}
+
+/// The least id that could have been made at this time: where a range of ids begins that is meant as one of times.
+pub fn first_at(time: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
 macro_rules! id {
@@ -95,6 +102,10 @@ id!(
 id!(
     /// A merchant's account at a gateway.
     GatewayAccountId, "gwa_"
+);
+id!(
+    /// An API key: names it where its prefix does not. It is no secret and opens nothing.
+    KeyId, "key_"
 );
 
 /// The merchant's own name for a customer: 1–128 visible ASCII characters.
@@ -163,6 +174,14 @@ mod tests {
         for bad in ["", "a b", "é", "a\u{0}", &"x".repeat(129)] {
             assert!(ObjectReferenceId::parse(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn ids_made_from_a_time_on_are_not_less_than_its_first() {
+        let before = Utc::now();
+        let id = AccountId::new().0;
+        assert!(first_at(before) <= id);
+        assert!(first_at(Utc::now() + chrono::TimeDelta::milliseconds(1)) > id);
     }
 
     #[test]

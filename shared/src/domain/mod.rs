@@ -15,7 +15,7 @@ pub use account::{
 };
 pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
 pub use ids::{
-    AccountId, CustomerId, CustomerRef, GatewayAccountId, MerchantId, ObjectReferenceId,
+    AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId,
 };
 pub use status::AccountStatus;

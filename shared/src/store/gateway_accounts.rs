@@ -1,9 +1,13 @@
 //! Merchants' accounts at gateways.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use super::schema::gateway_accounts;
+use super::statement::statement;
+use crate::domain::ids::first_at;
 use crate::domain::{GatewayAccountId, MerchantId};
 
 /// A merchant's account at a gateway, credentials sealed.
@@ -124,4 +128,69 @@ pub fn upsert(
         ))
         .execute(connection)
         .map(drop)
+}
+
+/// Lets new attempts use a gateway account, or not. Answers whether that changed anything.
+pub fn set_enabled(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    account: GatewayAccountId,
+    enabled: bool,
+) -> QueryResult<bool> {
+    diesel::update(gateway_accounts::table)
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::id.eq(account.0))
+        .filter(gateway_accounts::enabled.ne(enabled))
+        .set((
+            gateway_accounts::enabled.eq(enabled),
+            gateway_accounts::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(connection)
+        .map(|changed| changed > 0)
+}
+
+/// Attempts at one gateway account that came to the same.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct AttemptCount {
+    #[diesel(sql_type = SqlUuid)]
+    gateway_account_id: Uuid,
+    /// The class of a settled attempt, the state of one that is under way.
+    #[diesel(sql_type = Text)]
+    pub class: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub attempts: i64,
+}
+
+impl AttemptCount {
+    /// At which gateway account.
+    pub fn gateway_account(&self) -> GatewayAccountId {
+        GatewayAccountId(self.gateway_account_id)
+    }
+}
+
+/// What the attempts of the validations asked for after `since` came to, by gateway account. The ids of validations
+/// begin with their time, so this is one range of the attempts' primary key; only the newest `limit` rows of it are
+/// read.
+pub fn attempts_by_class(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    since: DateTime<Utc>,
+    limit: i64,
+) -> QueryResult<Vec<AttemptCount>> {
+    statement(
+        "select gateway_account_id, class, count(*) as attempts
+         from (
+            select gateway_account_id, case when state = 'SETTLED' then class else state end as class
+            from validation_attempts
+            where merchant_id = $1 and validation_id >= $2
+            order by validation_id desc, number desc limit $3
+         ) as newest
+         group by gateway_account_id, class
+         order by gateway_account_id, class",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(first_at(since))
+    .bind::<BigInt, _>(limit)
+    .load(connection)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::schema::{api_keys, merchants};
 use crate::crypto::ApiKeyHash;
-use crate::domain::MerchantId;
+use crate::domain::{KeyId, MerchantId};
 
 /// A merchant and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
@@ -73,24 +73,25 @@ pub fn insert(connection: &mut PgConnection, name: &str) -> QueryResult<Option<M
         .optional()
 }
 
-/// Stores a key's hash.
+/// Stores a key's hash and answers the key's id.
 pub fn insert_key(
     connection: &mut PgConnection,
     merchant: MerchantId,
     hash: &ApiKeyHash,
     prefix: &str,
     expires_at: Option<DateTime<Utc>>,
-) -> QueryResult<()> {
+) -> QueryResult<KeyId> {
+    let id = KeyId::new();
     diesel::insert_into(api_keys::table)
         .values((
             api_keys::merchant_id.eq(merchant.0),
-            api_keys::id.eq(Uuid::now_v7()),
+            api_keys::id.eq(id.0),
             api_keys::key_hash.eq(hash.0.as_slice()),
             api_keys::prefix.eq(prefix),
             api_keys::expires_at.eq(expires_at),
         ))
         .execute(connection)
-        .map(drop)
+        .map(|_| id)
 }
 
 /// The merchant whose key this is, if the key is neither revoked nor expired.

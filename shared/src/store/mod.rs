@@ -4,10 +4,17 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod customers;
 pub mod gateway_accounts;
+pub mod idempotency;
+pub mod inspect;
+pub mod keys;
+pub mod merchant_settings;
 pub mod merchants;
 mod migrate;
+pub mod outcomes;
 mod pool;
+pub mod retry;
 pub mod schema;
 mod statement;
 pub mod validations;

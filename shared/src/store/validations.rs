@@ -11,6 +11,7 @@ use diesel::sql_types::{
 };
 use uuid::Uuid;
 
+use super::outcomes;
 use super::statement::statement;
 use crate::domain::routing::Pin;
 use crate::domain::validation::{AttemptEnd, AttemptState, Next};
@@ -332,14 +333,17 @@ pub struct Settlement {
 }
 
 #[derive(QueryableByName)]
-struct KeyRow {
+struct SettledRow {
     #[diesel(sql_type = SqlUuid)]
     merchant_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
+    /// Finished, and somebody waits for it.
+    #[diesel(sql_type = Bool)]
+    awaited: bool,
 }
 
-impl KeyRow {
+impl SettledRow {
     fn key(&self) -> ValidationKey {
         ValidationKey {
             merchant: MerchantId(self.merchant_id),
@@ -371,7 +375,7 @@ pub fn settle(
                 .collect::<Vec<_>>()
         };
     }
-    let rows: Vec<KeyRow> = statement(
+    let rows: Vec<SettledRow> = statement(
         "with input as (
             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::bytea[], $11::smallint[], $12::smallint[], $13::text[], $14::text[],
@@ -396,7 +400,8 @@ pub fn settle(
             where v.merchant_id = i.merchant_id and v.id = i.id
               and v.state = 'LEASED' and v.lease_token = i.lease_token
             returning v.merchant_id, v.id, v.account_id, v.outcome, i.account_status, i.number, i.attempt_state,
-                i.class, i.code, i.gateway_reference, i.polls, i.latency_ms
+                i.class, i.code, i.gateway_reference, i.polls, i.latency_ms,
+                coalesce(v.state = 'COMPLETED' and v.awaited_until > now(), false) as awaited
          ), attempt as (
             update validation_attempts t
             set state = s.attempt_state, class = coalesce(s.class, t.class), code = s.code,
@@ -414,7 +419,7 @@ pub fn settle(
               and a.merchant_id = s.merchant_id and a.id = s.account_id and a.validation_id = s.id
               and a.deleted_at is null and (a.status <> s.account_status or s.outcome is not null)
          )
-         select merchant_id, id from settled",
+         select merchant_id, id, awaited from settled",
     )
     .bind::<Array<SqlUuid>, _>(column!(s => s.key.merchant.0))
     .bind::<Array<SqlUuid>, _>(column!(s => s.key.id.0))
@@ -438,7 +443,13 @@ pub fn settle(
     .bind::<Array<Nullable<Text>>, _>(of_attempt!(a => Some(a.gateway_reference_id.as_str())))
     .bind::<Array<Nullable<Text>>, _>(of_attempt!(a => Some(a.method.as_str())))
     .load(connection)?;
-    Ok(rows.iter().map(KeyRow::key).collect())
+    let awaited: Vec<ValidationId> = rows
+        .iter()
+        .filter(|row| row.awaited)
+        .map(|row| ValidationId(row.id))
+        .collect();
+    outcomes::tell(connection, &awaited)?;
+    Ok(rows.iter().map(SettledRow::key).collect())
 }
 
 fn state_word(next: &Next) -> &'static str {

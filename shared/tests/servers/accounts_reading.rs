@@ -3,7 +3,7 @@
 use diesel::PgConnection;
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::{AccountId, CustomerId, MerchantId};
-use khata_shared::store::accounts::{AccountRow, Created, find, list};
+use khata_shared::store::accounts::{AccountRow, Created, Kind, find, list};
 use khata_shared::store::validations::ValidationKey;
 
 use crate::support::Database;
@@ -92,9 +92,16 @@ fn pages_go_from_the_newest_to_the_oldest_without_gap_or_repetition() {
     newest_first.reverse();
     for name in shelf.names.clone() {
         let mut page = |count, offset| {
-            let page = list(&mut shelf.connection, shelf.one, &name, count, offset)
-                .unwrap()
-                .unwrap();
+            let page = list(
+                &mut shelf.connection,
+                shelf.one,
+                &name,
+                Kind::Any,
+                count,
+                offset,
+            )
+            .unwrap()
+            .unwrap();
             assert_eq!(page.total, 5);
             page.accounts.iter().map(AccountRow::id).collect::<Vec<_>>()
         };
@@ -109,17 +116,32 @@ fn pages_go_from_the_newest_to_the_oldest_without_gap_or_repetition() {
 #[test]
 fn a_list_is_of_one_customer_of_one_merchant() {
     let mut shelf = shelf();
-    let theirs = list(&mut shelf.connection, shelf.two, &shelf.names[1], 10, 0)
-        .unwrap()
-        .unwrap();
+    let theirs = list(
+        &mut shelf.connection,
+        shelf.two,
+        &shelf.names[1],
+        Kind::Any,
+        10,
+        0,
+    )
+    .unwrap()
+    .unwrap();
     assert_eq!((theirs.total, theirs.accounts.len()), (1, 1));
     assert!(!shelf.accounts.contains(&theirs.accounts[0].id()));
     // By id it is another merchant's customer, and that is nobody.
-    let nobody = list(&mut shelf.connection, shelf.two, &shelf.names[0], 10, 0).unwrap();
+    let nobody = list(
+        &mut shelf.connection,
+        shelf.two,
+        &shelf.names[0],
+        Kind::Any,
+        10,
+        0,
+    )
+    .unwrap();
     assert!(nobody.is_none());
     let unknown = CustomerRef::parse("customer_9").unwrap();
     assert!(
-        list(&mut shelf.connection, shelf.one, &unknown, 10, 0)
+        list(&mut shelf.connection, shelf.one, &unknown, Kind::Any, 10, 0)
             .unwrap()
             .is_none()
     );
@@ -138,9 +160,16 @@ fn a_deleted_account_is_neither_found_nor_listed() {
     )
     .unwrap();
     assert!(found.is_none());
-    let page = list(&mut shelf.connection, shelf.one, &shelf.names[0], 10, 0)
-        .unwrap()
-        .unwrap();
+    let page = list(
+        &mut shelf.connection,
+        shelf.one,
+        &shelf.names[0],
+        Kind::Any,
+        10,
+        0,
+    )
+    .unwrap()
+    .unwrap();
     assert_eq!((page.total, page.accounts.len()), (4, 4));
     assert!(
         page.accounts

@@ -5,8 +5,11 @@
 mod accounts;
 mod accounts_racing;
 mod accounts_reading;
+mod inspect;
+mod keys;
 mod lane;
 mod lane_faults;
+mod merchant_settings;
 mod merchants;
 mod messages;
 mod publishing;

@@ -118,6 +118,8 @@ fn case_with(pin: Pin, account: &str) -> Case {
         trace_parent: None,
         created_at: now,
         deadline_at: now + TimeDelta::hours(1),
+        awaited_until: None,
+        validations_per_day: 5,
         accounts: vec![NewAccount {
             id: AccountId::new(),
             validation: id,

@@ -111,6 +111,8 @@ impl Workshop {
             trace_parent: None,
             created_at: now,
             deadline_at: now + TimeDelta::hours(1),
+            awaited_until: None,
+            validations_per_day: 5,
             accounts: details.iter().map(|details| self.sealed(details)).collect(),
         };
         accounts::create(&mut self.connection, std::slice::from_ref(&call)).unwrap();

@@ -54,6 +54,8 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
         trace_parent: Some(TRACE.into()),
         created_at: now,
         deadline_at: now + TimeDelta::hours(48),
+        awaited_until: None,
+        validations_per_day: i16::MAX,
         accounts: seeds.iter().map(|seed| account(seed)).collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! `khata-api gateway`.
+//! `khata-api gateway add`.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -7,21 +7,15 @@ use anyhow::{Context, bail};
 use diesel::Connection;
 use khata_gateways::ConnectorConfig;
 use khata_shared::config::{DatabaseSettings, KeyringSettings, SandboxSettings};
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::{Gateway, GatewayAccountId};
+use khata_shared::crypto::Purpose;
+use khata_shared::domain::GatewayAccountId;
 use khata_shared::store::audit;
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{connect, find_merchant, print};
-
-/// Merchants' accounts at gateways.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum GatewayCommand {
-    /// Set up a merchant's account at a gateway
-    Add(Box<Add>),
-}
+use super::super::{connect, find_merchant, open, print};
+use super::parse;
 
 /// `khata-api gateway add`.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,23 +59,9 @@ pub struct Add {
     sandbox: SandboxSettings,
 }
 
-impl GatewayCommand {
-    /// Runs it.
-    pub fn run(self) -> anyhow::Result<()> {
-        let Self::Add(add) = self;
-        add.run()
-    }
-}
-
 impl Add {
-    fn run(self) -> anyhow::Result<()> {
-        let gateway = Gateway::parse(&self.gateway).with_context(|| {
-            format!(
-                "{:?} is no gateway; there are {}",
-                self.gateway,
-                Gateway::ALL.map(Gateway::name).join(", ")
-            )
-        })?;
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let gateway = parse(&self.gateway)?;
         if !(1..=128).contains(&self.reference_id.len())
             || !self.reference_id.bytes().all(|b| b.is_ascii_graphic())
         {
@@ -102,7 +82,7 @@ impl Add {
                 longest_call: std::time::Duration::MAX,
             },
         )?;
-        let keyring = Keyring::load(&self.keyring.keyring_file)?;
+        let keyring = open(&self.keyring)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {
@@ -137,8 +117,7 @@ impl Add {
                 "{} account {} of {} is {id}.",
                 gateway, self.reference_id, merchant.name
             ),
-        );
-        Ok(())
+        )
     }
 }
 

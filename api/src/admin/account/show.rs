@@ -1,0 +1,285 @@
+//! `khata-api account show`.
+
+use anyhow::Context;
+use chrono::Utc;
+use diesel::PgConnection;
+use khata_shared::config::DatabaseSettings;
+use khata_shared::domain::{CustomerId, Gateway, ValidationId};
+use khata_shared::store::inspect::{self, Account, Attempt, Validation, Validations};
+use serde_json::{Value, json};
+
+use super::super::table::{NONE, Table, or_none, time, yes};
+use super::super::{connect, print};
+use super::WhichAccount;
+use super::next::{Next, next};
+
+/// Validations before the newest are sought among so many of the merchant's: see `inspect::validations`.
+const REACH: i64 = 100_000;
+
+/// `khata-api account show`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Show {
+    #[command(flatten)]
+    which: WhichAccount,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseSettings,
+}
+
+/// An account with its past, as of one moment.
+struct Past {
+    account: Account,
+    validations: Validations,
+    attempts: Vec<Attempt>,
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut connection = connect(&self.database.database_url)?;
+        let past = connection
+            .build_transaction()
+            .repeatable_read()
+            .read_only()
+            .run(|connection| self.read(connection))?;
+        let next = past.next();
+        print(self.json, &past.json(&next), &past.text(&next))
+    }
+
+    fn read(&self, connection: &mut PgConnection) -> anyhow::Result<Past> {
+        let account = self.which.find(connection)?;
+        let validations = inspect::validations(connection, &account, REACH)
+            .context("cannot read the account's validations")?;
+        let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
+        let attempts = inspect::attempts(connection, account.merchant(), &ids)
+            .context("cannot read the account's attempts")?;
+        Ok(Past {
+            account,
+            validations,
+            attempts,
+        })
+    }
+}
+
+impl Past {
+    fn attempts_of(&self, validation: &Validation) -> impl Iterator<Item = &Attempt> {
+        let id = validation.id();
+        self.attempts
+            .iter()
+            .filter(move |attempt| attempt.validation() == id)
+    }
+
+    fn next(&self) -> Next {
+        let newest = self.validations.rows.last();
+        let attempt = newest.and_then(|newest| self.attempts_of(newest).last());
+        next(&self.account, newest, attempt, Utc::now())
+    }
+
+    /// Of the newest validation.
+    fn trace_id(&self) -> Option<&str> {
+        self.validations.rows.last()?.trace_id()
+    }
+
+    fn json(&self, next: &Next) -> Value {
+        let account = &self.account;
+        let validations: Vec<Value> = self
+            .validations
+            .rows
+            .iter()
+            .map(|validation| {
+                let attempts: Vec<Value> = self.attempts_of(validation).map(attempt_json).collect();
+                let mut told = validation_json(validation);
+                told["attempts"] = attempts.into();
+                told
+            })
+            .collect();
+        json!({
+            "id": account.id().to_string(),
+            "merchant": account.merchant_name,
+            "merchant_id": account.merchant().to_string(),
+            "customer_id": account.customer().to_string(),
+            "kind": account.kind,
+            "masked": account.masked,
+            "status": account.status,
+            "routing_id": account.routing_id,
+            "trace_id": self.trace_id(),
+            "pinned_gateway_id": account.pinned_gateway_id,
+            "pinned_gateway_reference_id": account.pinned_gateway_reference_id,
+            "created_at": time(account.created_at),
+            "updated_at": time(account.updated_at),
+            "last_validated_at": account.last_validated_at.map(time),
+            "deleted_at": account.deleted_at.map(time),
+            "next": { "sentence": next.sentence, "at": next.at.map(time) },
+            "validations": validations,
+            "validations_complete": self.validations.complete,
+        })
+    }
+
+    fn text(&self, next: &Next) -> String {
+        let mut blocks = vec![self.facts().to_string(), next.sentence.clone()];
+        if !self.validations.complete {
+            blocks.push(format!(
+                "There may be more validations than these: only {REACH} of the merchant's from the account's creation on, \
+                 and {REACH} before the newest, were looked through."
+            ));
+        }
+        for validation in &self.validations.rows {
+            let mut block = validation_facts(validation);
+            let attempts: Vec<&Attempt> = self.attempts_of(validation).collect();
+            if attempts.is_empty() {
+                block.push_str("\n  no attempts");
+            }
+            for attempt in attempts {
+                block.push('\n');
+                block.push_str(&attempt_facts(attempt));
+            }
+            blocks.push(block);
+        }
+        blocks.join("\n\n")
+    }
+
+    fn facts(&self) -> Table {
+        let account = &self.account;
+        let routing_id = account.routing_id.clone().unwrap_or_else(|| {
+            format!(
+                "{} (none was sent: the customer stands in)",
+                CustomerId::to_string(&account.customer())
+            )
+        });
+        let pin = account.pinned_gateway_id.map(|id| {
+            let reference = account.pinned_gateway_reference_id.as_deref();
+            format!("{} {}", gateway(id), reference.unwrap_or("(any account)"))
+        });
+        Table::facts([
+            ("account", account.id().to_string()),
+            (
+                "merchant",
+                format!("{} {}", account.merchant_name, account.merchant()),
+            ),
+            ("customer", account.customer().to_string()),
+            ("details", format!("{} {}", account.kind, account.masked)),
+            ("status", account.status.clone()),
+            ("named gateway", or_none(pin)),
+            ("routing id", routing_id),
+            ("trace id", or_none(self.trace_id())),
+            ("created", time(account.created_at)),
+            ("updated", time(account.updated_at)),
+            (
+                "last validated",
+                or_none(account.last_validated_at.map(time)),
+            ),
+            ("deleted", or_none(account.deleted_at.map(time))),
+        ])
+    }
+}
+
+fn gateway(id: i16) -> String {
+    Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
+}
+
+fn validation_facts(validation: &Validation) -> String {
+    let failure = validation.failure_code.as_ref().map(|code| {
+        let reason = validation.failure_reason.as_deref().unwrap_or_default();
+        format!("{code}: {reason}")
+    });
+    let facts = Table::facts([
+        ("state", validation.state.clone()),
+        ("outcome", or_none(validation.outcome.as_ref())),
+        ("failure", or_none(failure)),
+        ("due", time(validation.due_at)),
+        ("held until", or_none(validation.leased_until.map(time))),
+        ("deadline", time(validation.deadline_at)),
+        ("created", time(validation.created_at)),
+        ("completed", or_none(validation.completed_at.map(time))),
+        ("trace id", or_none(validation.trace_id())),
+    ]);
+    format!("validation {}\n{}", validation.id(), facts.indented(2))
+}
+
+fn attempt_facts(attempt: &Attempt) -> String {
+    let polls = match attempt.polls {
+        1 => "1 look".to_owned(),
+        polls => format!("{polls} looks"),
+    };
+    let facts = Table::facts([
+        (
+            "gateway",
+            format!(
+                "{} {}, by {}",
+                gateway(attempt.gateway_id),
+                attempt.gateway_reference_id.as_deref().unwrap_or(NONE),
+                attempt.method
+            ),
+        ),
+        ("chosen", attempt.choice.clone()),
+        (
+            "state",
+            format!(
+                "{} {}",
+                attempt.state,
+                attempt.class.as_deref().unwrap_or_default()
+            ),
+        ),
+        ("code", or_none(attempt.code.as_ref())),
+        ("our reference", attempt.reference.clone()),
+        (
+            "their reference",
+            or_none(attempt.gateway_reference.as_ref()),
+        ),
+        (
+            "calls",
+            format!(
+                "{polls}, the newest call took {}",
+                attempt
+                    .latency_ms
+                    .map_or_else(|| NONE.to_owned(), |ms| format!("{ms} ms"))
+            ),
+        ),
+        ("possible double drop", yes(attempt.possible_double_drop)),
+        ("started", time(attempt.started_at)),
+        ("settled", or_none(attempt.settled_at.map(time))),
+    ]);
+    format!("  attempt {}\n{}", attempt.number, facts.indented(4))
+}
+
+fn validation_json(validation: &Validation) -> Value {
+    let failure = validation
+        .failure_code
+        .as_ref()
+        .map(|code| json!({ "code": code, "reason": validation.failure_reason }));
+    json!({
+        "id": validation.id().to_string(),
+        "state": validation.state,
+        "outcome": validation.outcome,
+        "failure": failure,
+        "due_at": time(validation.due_at),
+        "deadline_at": time(validation.deadline_at),
+        "leased_until": validation.leased_until.map(time),
+        "created_at": time(validation.created_at),
+        "completed_at": validation.completed_at.map(time),
+        "trace_id": validation.trace_id(),
+    })
+}
+
+fn attempt_json(attempt: &Attempt) -> Value {
+    json!({
+        "number": attempt.number,
+        "gateway": gateway(attempt.gateway_id),
+        "gateway_id": attempt.gateway_id,
+        "gateway_account_id": attempt.gateway_account().to_string(),
+        "gateway_reference_id": attempt.gateway_reference_id,
+        "method": attempt.method,
+        "reference": attempt.reference,
+        "choice": attempt.choice,
+        "state": attempt.state,
+        "class": attempt.class,
+        "code": attempt.code,
+        "gateway_reference": attempt.gateway_reference,
+        "polls": attempt.polls,
+        "latency_ms": attempt.latency_ms,
+        "possible_double_drop": attempt.possible_double_drop,
+        "started_at": time(attempt.started_at),
+        "settled_at": attempt.settled_at.map(time),
+    })
+}

@@ -1,0 +1,148 @@
+//! `khata-api gateway`: merchants' accounts at gateways.
+
+mod add;
+mod check;
+mod list;
+mod switch;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use diesel::PgConnection;
+use khata_gateways::{ConfigFault, Connector, ConnectorConfig};
+use khata_shared::config::{KeyringSettings, SandboxSettings};
+use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::Gateway;
+use khata_shared::store::gateway_accounts::{self, GatewayAccount};
+use khata_shared::store::merchants::Merchant;
+
+use super::{find_merchant, open};
+
+/// Merchants' accounts at gateways.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum GatewayCommand {
+    /// Set up a merchant's account at a gateway
+    Add(Box<add::Add>),
+    /// List a merchant's gateway accounts, by priority, and whether each can be used
+    ///
+    /// An account is usable if its credentials open with this keyring and it makes a connector; `gateway test` finds out
+    /// whether the gateway accepts them. Give the services' own settings (keyring, sandbox mode), or a fault told here
+    /// may be this command's only.
+    List(list::List),
+    /// Let new attempts use a gateway account again; workers follow within five seconds
+    Enable(switch::Switch),
+    /// Keep new attempts off a gateway account; workers follow within five seconds
+    ///
+    /// Attempts under way there are still followed to their end, so that nobody is paid twice. Validations that no other
+    /// gateway account fits wait, and fail as VALIDATION_UNAVAILABLE at their deadline.
+    Disable(switch::Switch),
+    /// Ask a gateway whether it accepts the stored credentials; moves no money: exit code 0 if it does
+    ///
+    /// With --json, `outcome` is ACCEPTED, REFUSED (credentials, list of IP addresses, a feature that is off),
+    /// UNCLEAR (it failed, is busy, or somebody else answered), UNREACHABLE, or UNUSABLE (the stored credentials or
+    /// settings make no call). Run it where the workers run: the gateway may know them by their IP address.
+    Test(check::Test),
+}
+
+impl GatewayCommand {
+    /// Runs it.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List(list) => list.run(),
+            Self::Enable(switch) => switch.run(true),
+            Self::Disable(switch) => switch.run(false),
+            Self::Test(test) => test.run(),
+        }
+    }
+}
+
+/// Which gateway account is meant.
+#[derive(Clone, Debug, clap::Args)]
+struct WhichAccount {
+    /// The merchant's name or id
+    #[arg(long)]
+    merchant: String,
+    /// The gateway's name or id, as `gateway list` shows it
+    #[arg(long)]
+    gateway: String,
+    /// The merchant's name for the account, as `gateway list` shows it
+    #[arg(long)]
+    reference_id: String,
+}
+
+impl WhichAccount {
+    fn find(
+        &self,
+        connection: &mut PgConnection,
+    ) -> anyhow::Result<(Merchant, Gateway, GatewayAccount)> {
+        let gateway = parse(&self.gateway)?;
+        let merchant = find_merchant(connection, &self.merchant)?;
+        let account =
+            gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
+        let account = account.with_context(|| {
+            format!(
+                "{0} has no {gateway} account {1:?}; `khata-api gateway list --merchant {0}` shows its accounts",
+                merchant.name, self.reference_id
+            )
+        })?;
+        Ok((merchant, gateway, account))
+    }
+}
+
+fn parse(gateway: &str) -> anyhow::Result<Gateway> {
+    Gateway::parse(gateway).with_context(|| {
+        format!(
+            "{gateway:?} is no gateway; there are {}",
+            Gateway::ALL.map(Gateway::name).join(", ")
+        )
+    })
+}
+
+/// Makes connectors of stored accounts, as the workers do.
+struct Workbench {
+    keyring: Keyring,
+    http: reqwest::Client,
+    sandbox_mode: bool,
+}
+
+impl Workbench {
+    fn new(keyring: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Self> {
+        Ok(Self {
+            keyring: open(keyring)?,
+            http: khata_gateways::client()?,
+            sandbox_mode: sandbox.sandbox_mode,
+        })
+    }
+
+    /// The account's connector; `Err` with a sentence where it makes none.
+    fn connect(&self, account: &GatewayAccount) -> Result<Box<dyn Connector>, String> {
+        let gateway = Gateway::from_id(account.gateway_id)
+            .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
+        let opened = account.sealed_credentials.as_deref().map(|sealed| {
+            let (merchant, id) = (account.merchant(), account.id().0);
+            self.keyring
+                .open(merchant, id, Purpose::Credentials, sealed)
+        });
+        let credentials = opened.transpose().map_err(|_| {
+            ConfigFault::Credentials("sealed with a key that is not in the keyring").to_string()
+        })?;
+        khata_gateways::connect(
+            gateway,
+            &ConnectorConfig {
+                base_url: account.base_url.as_deref(),
+                credentials: credentials.as_ref().map(|plain| plain.as_slice()),
+                settings: &account.settings,
+                http: &self.http,
+                sandbox_mode: self.sandbox_mode,
+                longest_call: Duration::MAX,
+            },
+        )
+        .map_err(|fault| fault.to_string())
+    }
+}
+
+/// The gateway's name, or its id where this version of Khata does not know it.
+fn gateway_name(id: i16) -> String {
+    Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
+}

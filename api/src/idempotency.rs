@@ -1,0 +1,144 @@
+//! `Idempotency-Key` (contract, *Conventions*): which call it is, and the answers to a repeated one. The records are kept
+//! by `khata_shared::store::idempotency`, in the transaction of what the call does.
+
+use actix_web::http::header::{ContentType, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, TimeDelta, Utc};
+use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::AccountId;
+use khata_shared::store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
+use uuid::Uuid;
+
+use crate::error::ApiError;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const MAX_KEY: usize = 255;
+/// How long a record is kept.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+/// After the end of a wait, a call that has not answered has died.
+const ANSWERING: TimeDelta = TimeDelta::seconds(5);
+
+/// The call that this request is, where it carries a key.
+pub(crate) fn call_of(
+    request: &HttpRequest,
+    merchant: khata_shared::domain::MerchantId,
+    keyring: &Keyring,
+    body: &[u8],
+) -> Result<Option<IdempotentCall>, ApiError> {
+    let mut keys = request.headers().get_all(KEY);
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let fits = (1..=MAX_KEY).contains(&key.len())
+        && key.as_bytes().iter().all(u8::is_ascii_graphic)
+        && keys.next().is_none();
+    if !fits {
+        return Err(ApiError::field(
+            "Idempotency-Key",
+            "must be given once, 1 to 255 visible ASCII characters",
+        ));
+    }
+    let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
+    Ok(Some(IdempotentCall {
+        merchant,
+        key_hash: digest(&[b"key", key.as_bytes()]),
+        request_hash: digest(&[
+            b"call",
+            request.method().as_str().as_bytes(),
+            request.path().as_bytes(),
+            body,
+        ]),
+    }))
+}
+
+/// A record of a call that is answered with this body.
+pub(crate) fn answered(
+    call: &IdempotentCall,
+    keyring: &Keyring,
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> Record {
+    Record {
+        call: call.clone(),
+        answer: Answer::Known {
+            sealed: seal(keyring, call, body),
+        },
+        expires_at: now + KEPT,
+    }
+}
+
+/// A record of a call that made these accounts and waits for their outcomes.
+pub(crate) fn awaited(
+    call: &IdempotentCall,
+    accounts: Vec<AccountId>,
+    form: AnswerForm,
+    waits_until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Record {
+    Record {
+        call: call.clone(),
+        answer: Answer::Awaited {
+            accounts,
+            form,
+            until: waits_until + ANSWERING,
+        },
+        expires_at: now + KEPT,
+    }
+}
+
+/// Seals an answer: it may hold account numbers.
+pub(crate) fn seal(keyring: &Keyring, call: &IdempotentCall, body: &[u8]) -> Vec<u8> {
+    keyring.seal(call.merchant, subject(call), Purpose::Answer, body)
+}
+
+/// Opens an answer.
+pub(crate) fn open(
+    keyring: &Keyring,
+    call: &IdempotentCall,
+    sealed: &[u8],
+) -> Result<Vec<u8>, ApiError> {
+    let opened = keyring.open(call.merchant, subject(call), Purpose::Answer, sealed);
+    opened.map(|body| body.to_vec()).map_err(|_| {
+        tracing::error!("a kept answer does not open: is a key missing in the keyring?");
+        ApiError::Internal
+    })
+}
+
+fn subject(call: &IdempotentCall) -> Uuid {
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&call.key_hash[..16]);
+    Uuid::from_bytes(bytes)
+}
+
+/// What a call that is not to be carried out is answered, unless it has died.
+pub(crate) fn refuse_or_replay(
+    keyring: &Keyring,
+    call: &IdempotentCall,
+    before: &Before,
+) -> Result<HttpResponse, ApiError> {
+    match before {
+        Before::Answered { sealed_answer } => Ok(replay(open(keyring, call, sealed_answer)?)),
+        Before::Reused => Err(ApiError::IdempotencyKeyReused),
+        Before::Running | Before::SameAs(_) | Before::Died { .. } => {
+            Err(ApiError::IdempotencyInProgress)
+        }
+        Before::Nothing => Err(ApiError::Internal),
+    }
+}
+
+/// A first answer.
+pub(crate) fn first(body: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(body)
+}
+
+/// The first answer, again.
+pub(crate) fn replay(body: Vec<u8>) -> HttpResponse {
+    let mut response = first(body);
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,146 @@
+//! `khata-api merchant`.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{World, eventually};
+use serde_json::json;
+
+use super::{FRESH, SLACK, assert_refused, audited, told, without_workers};
+use crate::calls::bank;
+
+#[tokio::test]
+async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
+    let world = World::start(without_workers()).await?;
+    let create = ["merchant", "create", "--name", "shop"];
+    let options = ["--requests-per-second", "7", "--validation-deadline", "60"];
+    let made = told(&world, &[&create[..], &options].concat())?;
+    assert_eq!(made["created"], true);
+    assert_eq!(
+        made["settings"],
+        json!({
+            "implicit_customers": true, "validation_deadline_seconds": 60, "requests_per_second": 7,
+            "validations_per_account_per_day": 5,
+        })
+    );
+    let again = ["--if-absent", "--requests-per-second", "9"];
+    let standing = told(&world, &[&create[..], &again].concat())?;
+    assert_eq!(
+        (&standing["created"], &standing["id"]),
+        (&false.into(), &made["id"])
+    );
+    assert_eq!(standing["settings"]["requests_per_second"], 7, "left alone");
+    assert_refused(&world, &create, 1, "there is a merchant \"shop\" already")?;
+
+    let set = ["merchant", "set", "--merchant", "shop"];
+    for (option, value) in [
+        ("--requests-per-second", "0"),
+        ("--requests-per-second", "1000001"),
+        ("--validation-deadline", "59"),
+        ("--validation-deadline", "2592001"),
+        ("--validations-per-account-per-day", "0"),
+        ("--validations-per-account-per-day", "32768"),
+        ("--implicit-customers", "maybe"),
+    ] {
+        assert_refused(&world, &[&set[..], &[option, value]].concat(), 2, option)?;
+    }
+    assert_refused(&world, &set, 2, "--requests-per-second")?;
+    let nobody = [
+        "merchant",
+        "set",
+        "--merchant",
+        "nobody",
+        "--requests-per-second",
+        "9",
+    ];
+    assert_refused(&world, &nobody, 1, "there is no merchant \"nobody\"")?;
+    let most = [
+        &set[..],
+        &[
+            "--requests-per-second",
+            "1000000",
+            "--validation-deadline",
+            "2592000",
+        ],
+        &[
+            "--validations-per-account-per-day",
+            "32767",
+            "--implicit-customers",
+            "true",
+        ],
+    ]
+    .concat();
+    let changed = told(&world, &most)?;
+    assert_eq!(
+        changed["changed"]["requests_per_second"],
+        json!({"from": 7, "to": 1_000_000})
+    );
+    assert!(
+        changed["changed"]["implicit_customers"].is_null(),
+        "{changed}"
+    );
+    assert!(world.command(&most)?.contains("Nothing to change"));
+    let log = audited(&world, "merchant.%")?;
+    let actions: Vec<_> = log.iter().map(|line| text(line, "/0")).collect();
+    assert_eq!(
+        actions,
+        ["merchant.create", "merchant.create", "merchant.set"],
+        "{log:?}"
+    );
+    assert_eq!(log[2][2], changed["changed"]);
+
+    // The services follow.
+    let shop = world.api.with_key(&world.issue_key("shop")?);
+    for number in ["50000001", "50000002"] {
+        shop.create("known", &bank(number, "AABF0008032"))
+            .await?
+            .account()?;
+    }
+    world.command(&[&set[..], &["--implicit-customers", "false"]].concat())?;
+    let tried = std::cell::Cell::new(0);
+    eventually(FRESH + SLACK, "customers being refused", async || {
+        // Each customer that is registered meanwhile is known from then on.
+        let nth = tried.replace(tried.get() + 1);
+        let number = format!("6000{nth:04}");
+        let answer = shop
+            .create(&format!("unknown{nth}"), &bank(&number, "AABF0008032"))
+            .await?;
+        anyhow::Ok((answer.status == 404).then_some(()))
+    })
+    .await?;
+    let accounts = world
+        .database
+        .number("select count(*) from customer_accounts")?;
+    let shown = told(&world, &["merchant", "show", "--merchant", "shop"])?;
+    assert_eq!(
+        shown["accounts"],
+        json!({"counted": accounts, "all_counted": true, "by_status": {"CREATED": accounts}})
+    );
+    assert_eq!(shown["keys"], json!({"active": 1}));
+    assert_eq!(shown["gateway_accounts"], json!({"enabled": 1, "total": 1}));
+    let by_id = ["merchant", "show", "--merchant", text(&made, "/id")];
+    assert!(
+        world
+            .command(&by_id)?
+            .contains(&format!("{accounts} CREATED"))
+    );
+    assert_refused(
+        &world,
+        &["merchant", "show", "--merchant", "nobody"],
+        1,
+        "merchant list",
+    )?;
+    let all = told(&world, &["merchant", "list"])?;
+    let names: Vec<_> = all["merchants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| text(m, "/name"))
+        .collect();
+    assert_eq!(names, ["e2e", "shop"]);
+    let table = world.command(&["merchant", "list"])?;
+    // The ids stand below each other.
+    let ids: Vec<_> = table.lines().filter_map(|line| line.find("mrc_")).collect();
+    assert_eq!((ids.len(), ids[0]), (2, ids[1]), "{table}");
+    assert_eq!(table.find("ID"), Some(ids[0]), "{table}");
+    Ok(())
+}

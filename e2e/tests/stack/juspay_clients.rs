@@ -1,0 +1,109 @@
+//! What a merchant who comes from Juspay relies on: its own client libraries work with another base URL and nothing else
+//! changed. The scripts in `e2e/clients` use them and check what they give back; here is who runs the scripts.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use khata_e2e::client::text;
+use khata_e2e::{Setup, World};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::https::Https;
+
+/// For a dozen calls; the interpreters need most of it.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A name that cannot exist elsewhere (RFC 6761).
+const HOST: &str = "khata.test";
+
+#[tokio::test]
+async fn the_python_client_needs_another_base_url_only() -> Result<()> {
+    let tools = tools()?.join("python");
+    let world = world().await?;
+    let python = tools.join("bin/python");
+    let settings = [("KHATA_API_URL", world.api.url.clone())];
+    let seen = run(&world, &tools, &python, "juspay_python.py", &settings).await?;
+    compare_with_khata(&seen, &world).await
+}
+
+#[tokio::test]
+async fn the_node_client_needs_another_base_url_only() -> Result<()> {
+    let tools = tools()?.join("node");
+    let world = world().await?;
+    // It speaks https only.
+    let service = world.api.url.trim_start_matches("http://").parse()?;
+    let https = Https::in_front_of(service, HOST).await?;
+    let certificate = https.certificate().to_string_lossy().into_owned();
+    let settings = [
+        ("KHATA_API_URL", format!("https://{HOST}")),
+        ("KHATA_TLS_PORT", https.port().to_string()),
+        ("NODE_EXTRA_CA_CERTS", certificate),
+    ];
+    let node = Path::new("node");
+    let seen = run(&world, &tools, node, "expresscheckout.mjs", &settings).await?;
+    compare_with_khata(&seen, &world).await
+}
+
+async fn world() -> Result<World> {
+    World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await
+}
+
+fn tools() -> Result<PathBuf> {
+    std::env::var_os("KHATA_TEST_TOOLS").map(PathBuf::from).context(
+        "KHATA_TEST_TOOLS is not set: this test needs Juspay's clients; run it through `make test`, or install them \
+         with `deploy/local/stack tools` and name their folder (.local/tools) here",
+    )
+}
+
+/// Runs a script in its client's folder, with these settings and the merchant's key, and answers what it saw.
+async fn run(
+    world: &World,
+    folder: &Path,
+    interpreter: &Path,
+    script: &str,
+    settings: &[(&str, String)],
+) -> Result<Value> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let running = Command::new(interpreter)
+        .arg(scripts.join(script))
+        .current_dir(folder)
+        // No proxy of the machine's: it is not for 127.0.0.1.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("KHATA_API_KEY", &world.api.key)
+        .envs(settings.iter().cloned())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, running)
+        .await
+        .with_context(|| format!("{script} does not end"))?
+        .with_context(|| format!("cannot run {}", interpreter.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        bail!("{script}: {}", said.trim());
+    }
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{script} did not print one line of JSON"))
+}
+
+/// What the client told its caller last is what Khata holds.
+async fn compare_with_khata(seen: &Value, world: &World) -> Result<()> {
+    let path = format!("/customers/{}", text(seen, "/updated/id"));
+    let request = world.api.call(Method::GET, &path);
+    let held = world.api.send(request).await?.expect_status(200)?.json();
+    let told = seen["updated"].as_object().context("no updated customer")?;
+    assert!(told.len() >= 10, "{told:?}");
+    for (name, value) in told {
+        assert_eq!(&held[name], value, "{name}");
+    }
+    Ok(())
+}

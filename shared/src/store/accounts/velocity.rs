@@ -1,0 +1,145 @@
+//! How often the same details were validated for a merchant lately: a penny drop is a rupee, and nobody may farm them by
+//! storing, deleting and validating an account again and again.
+
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Timestamptz, Uuid as SqlUuid};
+
+use super::CreateAccounts;
+use crate::domain::{CustomerId, MerchantId};
+use crate::store::customers::Customers;
+use crate::store::statement::statement;
+
+/// How long a validation counts.
+pub(super) const WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// A call that may not be carried out now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limited {
+    /// Which of its accounts stands in the way.
+    pub(super) account: usize,
+    pub(super) until: DateTime<Utc>,
+}
+
+/// What counts for some details of a merchant.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub(super) struct Used {
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) validations: i64,
+    #[diesel(sql_type = Timestamptz)]
+    pub(super) oldest: DateTime<Utc>,
+    /// Whether the customer itself has it live.
+    #[diesel(sql_type = Bool)]
+    standing: bool,
+}
+
+impl Used {
+    /// When the oldest of what counts does no longer.
+    pub(super) fn until(&self) -> DateTime<Utc> {
+        self.oldest + WINDOW
+    }
+}
+
+/// What counts for these details; those for which nothing does are left out.
+pub(super) fn used(
+    connection: &mut PgConnection,
+    wanted: &[(MerchantId, CustomerId, &[u8])],
+) -> QueryResult<HashMap<usize, Used>> {
+    let rows: Vec<Used> = statement(
+        "select wanted.place, found.validations, found.oldest, found.standing
+         from unnest($1::uuid[], $2::uuid[], $3::bytea[]) with ordinality
+            as wanted (merchant_id, customer_id, fingerprint, place)
+         cross join lateral (
+            select coalesce(sum(velocity_count) filter (where recent), 0) as validations,
+                   coalesce(min(velocity_since) filter (where recent), now()) as oldest,
+                   coalesce(bool_or(own), false) as standing, count(*) as rows
+            from (
+                select a.velocity_count, a.velocity_since, a.velocity_since > now() - interval '24 hours' as recent,
+                       a.customer_id = wanted.customer_id as own
+                from customer_accounts a
+                where a.merchant_id = wanted.merchant_id and a.fingerprint = wanted.fingerprint
+                  and a.deleted_at is null
+                union all
+                select a.velocity_count, a.velocity_since, true, false
+                from customer_accounts a
+                where a.merchant_id = wanted.merchant_id and a.fingerprint = wanted.fingerprint
+                  and a.deleted_at is not null and a.velocity_since > now() - interval '24 hours'
+            ) as same) as found
+         where found.rows > 0",
+    )
+    .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0.0).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.1.0).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
+    .load(connection)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((usize::try_from(row.place).ok()?.checked_sub(1)?, row)))
+        .collect())
+}
+
+/// Which of the calls would validate an account too often; calls of one batch count for each other. Two processes that
+/// store the same details at the same moment do not see each other: the limit is then passed by one.
+pub(super) fn limited<C: Borrow<CreateAccounts>>(
+    connection: &mut PgConnection,
+    calls: &[C],
+    customers: &Customers<'_>,
+) -> QueryResult<Vec<Option<Limited>>> {
+    let customer_of = |call: &CreateAccounts| {
+        let found = customers.get(&(call.merchant, &call.customer));
+        found.map(|(customer, _)| *customer)
+    };
+    let wanted: Vec<(MerchantId, CustomerId, &[u8])> = calls
+        .iter()
+        .map(Borrow::borrow)
+        .filter_map(|call| Some((call, customer_of(call)?)))
+        .flat_map(|(call, customer)| {
+            let accounts = call.accounts.iter();
+            accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
+        })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(vec![None; calls.len()]);
+    }
+    let used = used(connection, &wanted)?;
+    let mut places = 0..wanted.len();
+    let mut in_batch: HashMap<(MerchantId, &[u8]), i64> = HashMap::new();
+    let mut standing: HashSet<(MerchantId, CustomerId, &[u8])> = HashSet::new();
+    let mut judge = |call: &CreateAccounts| -> Option<Limited> {
+        customer_of(call)?;
+        let places: Vec<usize> = places.by_ref().take(call.accounts.len()).collect();
+        let new: Vec<(usize, usize)> = places
+            .into_iter()
+            .enumerate()
+            .filter(|(_, place)| {
+                !standing.contains(&wanted[*place])
+                    && !used.get(place).is_some_and(|used| used.standing)
+            })
+            .collect();
+        for (account, place) in &new {
+            let (merchant, _, details) = wanted[*place];
+            let before = used.get(place).map_or(0, |used| used.validations)
+                + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
+            if before >= i64::from(call.validations_per_day) {
+                let until = used
+                    .get(place)
+                    .map_or_else(|| call.created_at + WINDOW, Used::until);
+                return Some(Limited {
+                    account: *account,
+                    until,
+                });
+            }
+        }
+        for (_, place) in new {
+            let (merchant, _, details) = wanted[place];
+            *in_batch.entry((merchant, details)).or_default() += 1;
+            standing.insert(wanted[place]);
+        }
+        None
+    };
+    Ok(calls.iter().map(|call| judge(call.borrow())).collect())
+}
