@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test bench chaos status clean-local
+.PHONY: help up down demo test fuzz bench chaos status clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +23,9 @@ demo: up ## up, then watch accounts go from CREATED to their outcome
 
 test: ## everything CI checks: formatting, lints, tests against real servers, chaos
 	@deploy/local/check
+
+fuzz: ## look for bodies and values that break the decoders, a minute each; builds them first
+	@fuzz/run
 
 bench: ## measure a release build against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with $(PROGRAMS)/release/khata-bench

@@ -21,6 +21,8 @@ mod outcomes;
 mod settings;
 mod state;
 
+#[doc(hidden)]
+pub use accounts::hold_create_body;
 pub use application::Application;
 pub use openapi::print as openapi;
 pub use settings::{Cli, Command, ServeSettings};

@@ -4,6 +4,7 @@
 //! [`World`] is one test's own stack; [`Api`], [`Sandbox`] and [`Traces`] are clients that the demo and the chaos run
 //! use too; [`Proxy`] stands in front of what is to fail.
 
+mod browser;
 pub mod client;
 mod database;
 mod deadline;
@@ -18,6 +19,7 @@ mod signals;
 mod traces;
 mod world;
 
+pub use browser::{Browser, Element};
 pub use client::{Answer, Api};
 pub use database::{Database, texts};
 pub use deadline::{PATIENCE, eventually};

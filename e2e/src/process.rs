@@ -27,12 +27,22 @@ impl Process {
         settings: &[(String, String)],
         log: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_file(&path_of(program)?, arguments, settings, log)
+    }
+
+    /// The same with a program that is not the workspace's own.
+    pub(crate) fn start_file(
+        program: &Path,
+        arguments: &[&str],
+        settings: &[(String, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // setpriv replaces itself by the program, so the process id is the program's.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]);
         let child = command
-            .arg(path_of(program)?)
+            .arg(program)
             .args(arguments)
             .env_clear()
             .env("LANG", "C.UTF-8")
@@ -44,7 +54,11 @@ impl Process {
             .context("cannot run setpriv (Debian: util-linux)")?;
         Ok(Self {
             child,
-            name: program.to_owned(),
+            name: program
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             log: log.to_owned(),
         })
     }

@@ -337,6 +337,11 @@ impl World {
         own
     }
 
+    /// Where the test keeps what people may want to look at afterwards.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What all services have said so far, also those that were killed.
     pub fn logs(&self) -> anyhow::Result<String> {
         let mut all = String::new();

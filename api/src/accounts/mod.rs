@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod change;
 pub(crate) mod create;
+mod hold;
 pub(crate) mod present;
 pub(crate) mod read;
 pub(crate) mod request;
@@ -11,6 +12,8 @@ pub(crate) use change::{delete_account, validate_account};
 pub(crate) use create::render_created;
 
 use actix_web::web::{self, ServiceConfig};
+
+pub use hold::hold_create_body;
 
 use crate::error::ApiError;
 

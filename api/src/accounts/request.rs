@@ -15,7 +15,7 @@ use crate::decode::Fields;
 use crate::error::ApiError;
 
 /// Contract, *Limits*.
-const MAX_ACCOUNTS: usize = 100;
+pub(super) const MAX_ACCOUNTS: usize = 100;
 const BANK: &str = "bank_account_details";
 const UPI: &str = "upi_details";
 const FLAT_BANK: [&str; 3] = ["ifsc", "account_number", "beneficiary_name"];

@@ -59,7 +59,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Object, Vec<FieldFault>> {
                 let item = items.entry(index).or_default();
                 if item.set(field, Value::String(mem::take(&mut value))) {
                     faults.push(fault(
-                        &format!("{list}[{index}].{field}"),
+                        &format!("{list}[{index}].{}", shown(field)),
                         "is given more than once",
                     ));
                 }
@@ -214,6 +214,10 @@ mod tests {
                 "upi_details[0][vpa]=x&upi_details[0][vpa]=y",
                 "upi_details[0].vpa",
             ),
+            (
+                "upi_details[0][%00%0av]=x&upi_details[0][%00%0av]=y",
+                "upi_details[0].v",
+            ),
             ("upi_details=[]&upi_details[0][vpa]=y", "upi_details"),
         ] {
             let faults = decode(body.as_bytes()).unwrap_err();
@@ -221,10 +225,70 @@ mod tests {
         }
     }
 
+    /// Fields with any text, and lists of objects of such fields.
+    fn any_tree() -> impl Strategy<Value = Map<String, Value>> {
+        let text = || "\\PC{0,12}".prop_map(Value::String);
+        let item = proptest::collection::btree_map("[a-z_]{1,8}", text(), 1..4);
+        let list = proptest::collection::vec(item, 1..4).prop_map(|items| {
+            items
+                .into_iter()
+                .map(|item| Value::Object(item.into_iter().collect()))
+                .collect()
+        });
+        let fields = proptest::collection::btree_map("[a-z.é]{1,8}", text(), 0..5);
+        let lists = proptest::collection::btree_map(proptest::sample::select(&LISTS), list, 0..3);
+        (fields, lists).prop_map(|(fields, lists)| {
+            let lists = lists
+                .into_iter()
+                .map(|(name, list)| (name.to_owned(), list));
+            fields.into_iter().chain(lists).collect()
+        })
+    }
+
+    /// The tree as a form, its lists in the indexed form or as JSON.
+    fn written(tree: &Map<String, Value>, indexed: bool) -> String {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in tree {
+            match value {
+                Value::Array(items) if indexed => {
+                    for (index, item) in items.iter().enumerate() {
+                        for (field, value) in item.as_object().into_iter().flatten() {
+                            let text = value.as_str().unwrap();
+                            pairs.push((format!("{name}[{index}][{field}]"), text.to_owned()));
+                        }
+                    }
+                }
+                Value::String(text) => pairs.push((name.clone(), text.clone())),
+                other => pairs.push((name.clone(), other.to_string())),
+            }
+        }
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
+            .collect();
+        pairs.join("&")
+    }
+
+    fn percent_encode(text: &str) -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b' ' => "+".to_owned(),
+                byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                byte => format!("%{byte:02x}"),
+            })
+            .collect()
+    }
+
     proptest! {
         #[test]
         fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode(&body);
+        }
+
+        #[test]
+        fn a_tree_written_as_a_form_is_read_as_that_tree(tree in any_tree(), indexed in any::<bool>()) {
+            let form = written(&tree, indexed);
+            prop_assert_eq!(decode(form.as_bytes()).map_err(|faults| faults.len()), Ok(tree), "{}", form);
         }
 
         #[test]

@@ -5,8 +5,5 @@ mod body;
 mod fields;
 mod form;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, decode};
 pub(crate) use fields::Fields;
-
-#[cfg(test)]
-pub(crate) use body::decode;

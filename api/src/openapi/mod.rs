@@ -67,22 +67,28 @@ pub fn print() -> serde_json::Result<String> {
     Ok(text)
 }
 
+/// Starts the page, in place of the script that comes with it. That one lets the browser take part in the calls: a key
+/// that is refused would open the browser's own dialog for a password, and the page would wait for its answer.
+const START: &str = include_str!("start.js");
+
 /// Adds `/openapi.json` and `/docs`.
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    let page = SwaggerUi::new("/docs/{_:.*}").config(
-        Config::from("/openapi.json")
-            .try_it_out_enabled(true)
-            .display_operation_id(true)
-            .validator_url("none"),
-    );
+    let page = SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json"));
     config
         .route("/openapi.json", web::get().to(json))
         .route("/docs", web::get().to(to_page))
+        .route("/docs/swagger-initializer.js", web::get().to(start))
         .service(page);
 }
 
 async fn json() -> HttpResponse {
     HttpResponse::Ok().json(document())
+}
+
+async fn start() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/javascript; charset=utf-8")
+        .body(START)
 }
 
 async fn to_page() -> HttpResponse {

@@ -1,5 +1,5 @@
-# What the end-to-end tests run besides Khata: other people's clients. They lie in $STATE/tools; the machine itself gets
-# no more than their interpreters. Versions are pinned in e2e/clients.
+# What the end-to-end tests run besides Khata: other people's clients, Schemathesis, a browser. They lie in $STATE/tools;
+# the machine itself gets no more than interpreters and the browser. Versions are pinned in e2e/clients and e2e/api.
 
 TOOLS=$STATE/tools
 CLIENTS=$REPOSITORY/e2e/clients
@@ -8,6 +8,7 @@ install_tools() {
     install_tool_packages
     install_python_tools
     install_node_tools
+    install_schemathesis
 }
 
 missing_tool_packages() {
@@ -17,6 +18,8 @@ missing_tool_packages() {
     command -v npm >/dev/null || echo npm
     # Makes the certificate of a test that needs https.
     command -v openssl >/dev/null || echo openssl
+    command -v chromium >/dev/null || echo chromium
+    command -v chromedriver >/dev/null || echo chromium-driver
 }
 
 install_tool_packages() {
@@ -67,6 +70,21 @@ make_node_tools() {
     mkdir -p "$1" &&
         cp "$CLIENTS/package.json" "$CLIENTS/package-lock.json" "$1" &&
         npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+}
+
+# --- Schemathesis ---------------------------------------------------------------------------
+
+install_schemathesis() {
+    local wanted=$REPOSITORY/e2e/api/requirements.txt
+    install_tool schemathesis "$(python3 --version && cat "$wanted" && declare -f make_schemathesis)" make_schemathesis
+}
+
+# The list is whole: a package that asks for one that is not on it is told by pip check.
+make_schemathesis() {
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
+            --requirement "$REPOSITORY/e2e/api/requirements.txt" &&
+        "$1/bin/python" -m pip --disable-pip-version-check check
 }
 
 # --- a tool is there whole, or it is made -----------------------------------------------------

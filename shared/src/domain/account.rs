@@ -443,6 +443,32 @@ mod tests {
         }
 
         #[test]
+        fn a_parsed_ifsc_parses_to_itself(text in " {0,2}[A-Za-z]{4}0[A-Za-z0-9]{6} {0,2}") {
+            let ifsc = Ifsc::parse(&text).unwrap();
+            prop_assert_eq!(Ifsc::parse(ifsc.as_str()).unwrap(), ifsc);
+        }
+
+        #[test]
+        fn an_account_number_is_kept_as_written(text in "[A-Za-z0-9]{5,35}") {
+            let number = AccountNumber::parse(&text).unwrap();
+            prop_assert_eq!(number.expose(), &text);
+        }
+
+        #[test]
+        fn a_parsed_name_parses_to_itself(text in "\\s{0,3}\\PC{1,110}\\s{0,3}") {
+            prop_assume!(!text.trim().is_empty());
+            let name = BeneficiaryName::parse(&text).unwrap();
+            prop_assert_eq!(name.expose(), text.trim());
+            prop_assert_eq!(BeneficiaryName::parse(name.expose()).unwrap(), name);
+        }
+
+        #[test]
+        fn a_bank_code_is_kept_as_written(text in "JP_[A-Za-z0-9_]{1,29}|[0-9]{1,32}") {
+            let code = BankCode::parse(&text).unwrap();
+            prop_assert_eq!(code.as_str(), text);
+        }
+
+        #[test]
         fn a_parsed_vpa_parses_to_itself(text in "[A-Za-z0-9._-]{2,60}@[A-Za-z][A-Za-z0-9.-]{0,20}") {
             let vpa = Vpa::parse(&text).unwrap();
             prop_assert_eq!(Vpa::parse(vpa.expose()).unwrap(), vpa);

@@ -15,6 +15,7 @@ pub use account::{
 };
 pub use gateway::{Answer, CallFailure, Class, Gateway, Method, Recovery};
 pub use ids::{
-    AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId, ValidationId,
+    AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
+    ValidationId,
 };
 pub use status::AccountStatus;

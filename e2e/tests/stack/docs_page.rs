@@ -1,0 +1,151 @@
+//! The page of the documentation, as a merchant's developer uses it: in a browser, and with the network cut off.
+
+use anyhow::{Context, Result};
+use khata_e2e::{Browser, Setup, World};
+use serde_json::{Value, json};
+
+/// *Create accounts*, as the page marks it.
+const CREATE: &str = ".opblock-post:has([data-path=\"/customers/{customer_id}/accounts\"])";
+
+#[tokio::test]
+async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let page = Browser::start(world.folder()).await?;
+    page.open(&format!("{}/docs", world.api.url)).await?;
+    page.find(CREATE).await?;
+    page.screenshot("docs").await?;
+    assert_eq!(
+        operations_shown(&page).await?,
+        operations_documented(&world).await?
+    );
+    assert!(
+        page.complaints().await?.is_empty(),
+        "the page loads without complaint"
+    );
+
+    authorize(&page, &world.api.key).await?;
+    open_create(&page).await?;
+    let (status, body) = execute(&page).await?;
+    page.screenshot("docs_created").await?;
+    assert_eq!(status, "200", "{body}");
+    let account: Value = serde_json::from_str(&body).context("the answer that is shown")?;
+    let shown = account["id"].as_str().unwrap_or_default();
+    assert!(shown.starts_with("banh_"), "{body}");
+    let stored = world.api.get("from_the_page", shown).await?.account()?;
+    assert_eq!(stored["id"], shown);
+    assert!(
+        page.complaints().await?.is_empty(),
+        "a call succeeds without complaint"
+    );
+
+    authorize(&page, "kh_test_wrong").await?;
+    let (status, body) = execute(&page).await?;
+    page.screenshot("docs_wrong_key").await?;
+    assert_eq!(status, "401", "{body}");
+    assert!(body.contains("Invalid API Key"), "{body}");
+
+    let strangers: Vec<String> = page
+        .requested()
+        .await?
+        .iter()
+        .filter(|url| ["http", "https", "ws", "wss"].contains(&url.scheme()))
+        .filter(|url| !url.as_str().starts_with(&world.api.url))
+        .map(ToString::to_string)
+        .collect();
+    assert!(strangers.is_empty(), "asked for elsewhere: {strangers:?}");
+    Ok(())
+}
+
+/// `POST /customers` and the like, sorted.
+async fn operations_shown(page: &Browser) -> Result<Vec<String>> {
+    let script = "return [...document.querySelectorAll('.opblock')].map(one =>
+        one.querySelector('.opblock-summary-method').textContent + ' ' +
+        one.querySelector('[data-path]').dataset.path)";
+    let mut shown: Vec<String> = serde_json::from_value(page.run(script, &json!([])).await?)?;
+    shown.sort();
+    Ok(shown)
+}
+
+async fn operations_documented(world: &World) -> Result<Vec<String>> {
+    let document = world.api.look("/openapi.json").await?.json();
+    let paths = document["paths"].as_object().context("no paths")?;
+    let mut documented = Vec::new();
+    for (path, item) in paths {
+        for method in ["get", "put", "post", "delete", "patch"] {
+            if item.get(method).is_some() {
+                documented.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    documented.sort();
+    anyhow::ensure!(!documented.is_empty(), "nothing is documented");
+    Ok(documented)
+}
+
+/// The key as the user name of HTTP Basic, in place of one given before.
+async fn authorize(page: &Browser, key: &str) -> Result<()> {
+    page.click(&page.find(".auth-wrapper > .authorize").await?)
+        .await?;
+    let dialog = page.find(".dialog-ux .modal-ux").await?;
+    if page.text(&dialog).await?.contains("Logout") {
+        let out = page.find_where(".modal-ux button", "Logout").await?;
+        page.click(&out).await?;
+    }
+    let user = page.find(".modal-ux input[name=username]").await?;
+    page.fill(&user, key).await?;
+    page.click(&page.find(".modal-ux button.authorize").await?)
+        .await?;
+    page.find_where(".modal-ux button", "Logout").await?;
+    page.click(&page.find(".modal-ux .btn-done").await?).await?;
+    Ok(())
+}
+
+/// Opens the operation and fills in a call with one UPI address, as JSON.
+async fn open_create(page: &Browser) -> Result<()> {
+    let within = |rest: &str| format!("{CREATE} {rest}");
+    page.click(&page.find(&within(".opblock-summary-control")).await?)
+        .await?;
+    // The page may be set up to offer the fields at once: the button then takes them away.
+    page.find(&within(".try-out__btn")).await?;
+    let button = within(".try-out__btn:not(.cancel)");
+    page.click_if_there(&button).await?;
+    let customer = page
+        .find(&within("[data-param-name=customer_id] input"))
+        .await?;
+    page.fill(&customer, "from_the_page").await?;
+    choose_json(page).await?;
+    let body = page.find(&within("textarea.body-param__text")).await?;
+    page.fill(&body, r#"{"vpa":"asha@okhdfcbank"}"#).await
+}
+
+/// Where the page offers both encodings.
+async fn choose_json(page: &Browser) -> Result<()> {
+    let script = "const choice = document.querySelector(arguments[0] + ' .opblock-section-request-body select');
+        if (!choice) return;
+        Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set.call(choice, 'application/json');
+        choice.dispatchEvent(new Event('change', { bubbles: true }));";
+    page.run(script, &json!([CREATE])).await?;
+    Ok(())
+}
+
+/// Sends the call; the status and the body that the page shows for it.
+async fn execute(page: &Browser) -> Result<(String, String)> {
+    let within = |rest: &str| format!("{CREATE} {rest}");
+    // What was answered before must not be taken for the answer.
+    page.click_if_there(&within(".btn-clear")).await?;
+    page.gone(&within(".live-responses-table")).await?;
+    page.click(&page.find(&within("button.execute")).await?)
+        .await?;
+    let answer = within(".live-responses-table .response");
+    let status = page.find(&format!("{answer} .response-col_status")).await?;
+    let body = page
+        .find(&format!("{answer} .response-col_description pre"))
+        .await?;
+    let status = page.text(&status).await?;
+    let status = status.split_whitespace().next().unwrap_or_default();
+    Ok((status.to_owned(), page.text(&body).await?))
+}

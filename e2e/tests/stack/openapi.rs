@@ -1,0 +1,32 @@
+//! The OpenAPI document is true: Schemathesis makes calls out of it, and holds the answers to it.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use khata_e2e::{Setup, World};
+use tokio::process::Command;
+
+#[tokio::test]
+async fn the_document_says_what_the_api_does() -> Result<()> {
+    let tools = std::env::var_os("KHATA_TEST_TOOLS").context(
+        "KHATA_TEST_TOOLS is not set: say deploy/local/stack tools, and name the folder that it fills (.local/tools)",
+    )?;
+    let world = World::start(Setup::default()).await?;
+    let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("api/check");
+    let output = Command::new(check)
+        .env("KHATA_TEST_TOOLS", tools)
+        .env("KHATA_API_URL", &world.api.url)
+        .env("KHATA_API_KEY", &world.api.key)
+        .env("KHATA_API_REPORT", world.folder().join("openapi"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cannot run e2e/api/check")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    println!("{said}");
+    assert!(output.status.success(), "{complained}");
+    Ok(())
+}

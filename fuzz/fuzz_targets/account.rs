@@ -1,0 +1,9 @@
+//! Any bytes as each of an account's values: `make fuzz`.
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| khata_fuzz::account(data));
+
+#[cfg(not(feature = "libfuzzer"))]
+fn main() -> anyhow::Result<()> {
+    khata_fuzz::run_files(khata_fuzz::account)
+}
