@@ -51,7 +51,13 @@ pub(crate) fn make_merchant(
     own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
     let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
     write_private(&folder.join(KEYRING), &keyring)?;
-    admin_json(&own, &["merchant", "create", "--name", MERCHANT])?;
+    // A test that is about the limits sets its own.
+    let unlimited = [
+        "--requests-per-second=1000000",
+        "--validations-per-account-per-day=32767",
+    ];
+    let create = ["merchant", "create", "--name", MERCHANT];
+    admin_json(&own, &[&create[..], &unlimited[..]].concat())?;
     let account = GatewayAccount {
         base_url: gateway,
         call_timeout_ms,

@@ -190,7 +190,7 @@ pub struct Issue {
 
 impl Issue {
     fn run(self) -> anyhow::Result<()> {
-        let keyring = open(&self.new.keyring, &self.new.sandbox)?;
+        let keyring = open(&self.new.keyring, self.new.sandbox)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
@@ -306,7 +306,7 @@ pub struct Rotate {
 impl Rotate {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
-        let keyring = open(&self.new.keyring, &self.new.sandbox)?;
+        let keyring = open(&self.new.keyring, self.new.sandbox)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let overlap = TimeDelta::hours(self.overlap_hours.into());

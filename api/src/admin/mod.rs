@@ -33,7 +33,7 @@ fn connect(database_url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-fn open(settings: &KeyringSettings, sandbox: &SandboxSettings) -> anyhow::Result<Keyring> {
+fn open(settings: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Keyring> {
     Ok(settings.load(sandbox.sandbox_mode)?)
 }
 

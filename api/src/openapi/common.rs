@@ -31,10 +31,10 @@ impl Modify for Common {
             if path.starts_with("/health") {
                 continue;
             }
-            for operation in item.get.iter_mut() {
+            if let Some(operation) = &mut item.get {
                 complete(components, operation, false);
             }
-            for operation in item.post.iter_mut() {
+            if let Some(operation) = &mut item.post {
                 complete(components, operation, true);
             }
         }

@@ -55,12 +55,11 @@ pub fn make_due(connection: &mut PgConnection, key: ValidationKey) -> QueryResul
     if let Some(until) = standing.leased_until {
         return Ok(Some(MadeDue::Held { until }));
     }
-    statement(
-        "update validations set state = 'DUE', due_at = now() where merchant_id = $1 and id = $2",
-    )
-    .bind::<SqlUuid, _>(key.merchant.0)
-    .bind::<SqlUuid, _>(key.id.0)
-    .execute(connection)?;
+    // What waits stays WAITING: the scheduler takes that up also while the queue is deep.
+    statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
+        .bind::<SqlUuid, _>(key.merchant.0)
+        .bind::<SqlUuid, _>(key.id.0)
+        .execute(connection)?;
     Ok(Some(MadeDue::Done {
         was: standing.state,
     }))

@@ -1,11 +1,15 @@
 //! `khata-api account retry`.
 
 use anyhow::{Context, bail};
-use diesel::Connection;
+use chrono::Utc;
+use diesel::{Connection, PgConnection};
 use khata_shared::config::DatabaseSettings;
-use khata_shared::domain::AccountStatus;
-use khata_shared::store::audit;
+use khata_shared::domain::ids::CustomerRef;
+use khata_shared::domain::{AccountStatus, ValidationId};
+use khata_shared::store::accounts::{Kind, Revalidation, ValidateAgain, validate_again};
+use khata_shared::store::inspect::Account;
 use khata_shared::store::retry::{MadeDue, make_due};
+use khata_shared::store::{audit, merchants};
 use serde_json::json;
 
 use super::super::table::time;
@@ -35,38 +39,68 @@ impl Retry {
         let validation = account
             .validation()
             .with_context(|| format!("account {id} has no validation"))?;
-        let was = connection.transaction::<_, anyhow::Error, _>(|connection| {
+        let (validation, was) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let made = make_due(connection, validation)?
                 .with_context(|| format!("the validation {} of account {id} is gone", validation.id))?;
-            let was = match made {
-                MadeDue::Done { was } => was,
+            let (validation, was) = match made {
+                MadeDue::Done { was } => (validation.id, was),
                 MadeDue::Held { until } => bail!(
                     "a worker is on account {id} now and holds it until {} at the latest: look again then",
                     time(until)
                 ),
-                MadeDue::Completed { outcome } => bail!(
-                    "account {id} is {}, its validation {outcome}: final; the merchant can validate it again",
-                    account.status
-                ),
+                MadeDue::Completed { .. } if account.status != AccountStatus::Failure.as_str() => {
+                    bail!("account {id} is {}: there is nothing to retry", account.status)
+                }
+                MadeDue::Completed { .. } => (begin(connection, &account)?, "COMPLETED".to_owned()),
             };
-            let detail = json!({ "validation_id": validation.id.to_string(), "was": was });
+            let detail = json!({ "validation_id": validation.to_string(), "was": was });
             audit::record(connection, account.merchant(), "account.retry", &id.to_string(), &detail)?;
-            Ok(was)
+            Ok((validation, was))
         })?;
         let told = json!({
             "account_id": id.to_string(),
             "merchant_id": account.merchant().to_string(),
-            "validation_id": validation.id.to_string(),
+            "validation_id": validation.to_string(),
             "was": was,
-            "state": "DUE",
         });
         print(
             self.json,
             &told,
             &format!(
-                "The validation of account {id} was {was} and is due now; a worker takes it up within seconds. \
+                "The validation of account {id} was {was}; validation {validation} is due now, and a worker takes it up within seconds. \
                  `khata-api account show {id}` tells how it went."
             ),
         )
+    }
+}
+
+/// Begins another validation, as the merchant could. That these details were validated often does not keep ops from it.
+fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
+    let merchant = merchants::find(connection, &account.merchant().to_string())?
+        .context("the merchant of this account is gone")?;
+    let (validation, now) = (ValidationId::new(), Utc::now());
+    let again = ValidateAgain {
+        merchant: merchant.id(),
+        customer: CustomerRef::Id(account.customer()),
+        account: account.id(),
+        kind: Kind::Any,
+        validation,
+        pin: None,
+        consent: None,
+        trace_parent: None,
+        now,
+        deadline_at: now + merchant.validation_deadline(),
+        awaited_until: None,
+        validations_per_day: i16::MAX,
+    };
+    match validate_again(connection, &again)? {
+        Revalidation::Begun(_) => Ok(validation),
+        Revalidation::GoesOn(_, open) => Ok(open.id),
+        Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
+            bail!(
+                "account {} was changed meanwhile: look at it again",
+                account.id()
+            )
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Add {
                 longest_call: std::time::Duration::MAX,
             },
         )?;
-        let keyring = open(&self.keyring, &self.sandbox)?;
+        let keyring = open(&self.keyring, self.sandbox)?;
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {

@@ -109,7 +109,7 @@ struct Workbench {
 impl Workbench {
     fn new(keyring: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Self> {
         Ok(Self {
-            keyring: open(keyring, &sandbox)?,
+            keyring: open(keyring, sandbox)?,
             http: khata_gateways::client()?,
             sandbox_mode: sandbox.sandbox_mode,
         })

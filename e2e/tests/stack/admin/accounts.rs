@@ -141,7 +141,7 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         2
     );
     assert!(!text(&over, "/validations/0/attempts/1/gateway_reference").is_empty());
-    let says = "final; the merchant can validate it again";
+    let says = "is ACTIVE: there is nothing to retry";
     assert_refused(&world, &["account", "retry", id], 1, says)?;
     let log = audited(&world, "account.%")?;
     assert_eq!(log.len(), 1, "only what changed something: {log:?}");
