@@ -39,7 +39,7 @@ pub fn hold_create_body(content_type: Option<&str>, body: &[u8]) {
     if has_group || depth > DEEP {
         return;
     }
-    let json = Value::Object(tree).to_string();
+    let json = Value::Object(tree.into()).to_string();
     let same = decode(Some("application/json"), json.as_bytes())
         .and_then(|tree| CreateRequest::read(&tree, DateTime::UNIX_EPOCH));
     assert_eq!(same.ok(), Some(request), "as JSON it means something else");
