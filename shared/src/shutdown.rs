@@ -42,11 +42,17 @@ const THREADS: usize = 2;
 /// What still hangs in a blocking thread after this (a query to a silent Postgres) ends with the process.
 const ABANDON: Duration = Duration::from_secs(1);
 
+/// Open files that a service asks for, as far as it may: a caller that waits for an outcome keeps its connection.
+const OPEN_FILES: u64 = 65_536;
+
 /// Runs a service to its end on a runtime of its own, with the signal that SIGTERM or SIGINT raises.
 pub fn run_service<T, E>(service: impl AsyncFnOnce(Shutdown) -> Result<T, E>) -> Result<T, E>
 where
     E: From<std::io::Error>,
 {
+    if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

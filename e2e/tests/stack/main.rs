@@ -22,3 +22,4 @@ mod postgres;
 mod refusals;
 mod several;
 mod telling;
+mod validate;
