@@ -3,13 +3,26 @@
 
 use std::sync::atomic::Ordering;
 
+use actix_web::web::ServiceConfig;
 use actix_web::{HttpResponse, web};
 use diesel::RunQueryDsl;
 use khata_shared::store::pending_migrations;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::ApiError;
 use crate::state::State;
+
+/// Adds `/health/live` and `/health/ready`.
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    for (path, route) in [
+        ("/health/live", web::get().to(live)),
+        ("/health/ready", web::get().to(ready)),
+    ] {
+        let others = web::to(|| async { Err::<&str, _>(ApiError::MethodNotAllowed("GET")) });
+        config.service(web::resource(path).route(route).default_service(others));
+    }
+}
 
 /// The process serves.
 #[derive(Serialize, ToSchema)]
