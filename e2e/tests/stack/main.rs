@@ -3,8 +3,10 @@
 
 mod admin;
 mod bad_values;
+mod bank_accounts;
 mod broker;
 mod calls;
+mod customer_records;
 mod customers;
 mod docs_page;
 mod errors;
@@ -24,4 +26,5 @@ mod postgres;
 mod refusals;
 mod several;
 mod telling;
+mod tenants;
 mod validate;

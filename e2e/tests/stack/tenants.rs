@@ -1,0 +1,86 @@
+//! Nobody sees what is not theirs: every operation of the OpenAPI document, called by one merchant with another's ids.
+
+use anyhow::{Context, Result};
+use khata_e2e::client::text;
+use khata_e2e::{Setup, World};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::calls::bank;
+
+#[tokio::test]
+async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let account = world
+        .api
+        .create("mine", &bank("026291800001191", "AABF0008032"))
+        .await?;
+    let account = account.account()?;
+    let (id, customer) = (text(&account, "/id"), text(&account, "/customer_id"));
+    let stranger = world.api.with_key(&world.issue_key("stranger")?);
+    // The stranger has a customer of the same reference, with an account of the same details.
+    let theirs = stranger
+        .create("mine", &bank("026291800001191", "AABF0008032"))
+        .await?;
+    assert_ne!(text(&theirs.account()?, "/id"), id);
+    let before = world.database.dump()?;
+
+    let document = world
+        .api
+        .look("/openapi.json")
+        .await?
+        .expect_status(200)?
+        .json();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().context("no paths")? {
+        if !path.contains("{customer_id}") {
+            continue;
+        }
+        for (method, operation) in item.as_object().context("no operations")? {
+            let method: Method = method.to_uppercase().parse()?;
+            for name in [customer, "mine"] {
+                // A reference that both merchants have, and no account, names the stranger's own customer.
+                if name == "mine" && !path.contains("{account_id}") {
+                    continue;
+                }
+                let path = path
+                    .replace("{customer_id}", name)
+                    .replace("{account_id}", id);
+                let mut call = stranger.call(method.clone(), &path);
+                if method == Method::POST {
+                    call = call.form(&body_of(&document, operation));
+                }
+                let answer = stranger.send(call).await?;
+                assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+                assert!(!answer.text.contains("1191"), "{}", answer.text);
+                asked += 1;
+            }
+        }
+    }
+    assert!(
+        asked >= 17,
+        "{asked} operations asked: is the document whole?"
+    );
+    assert_eq!(world.database.dump()?, before, "nothing was changed");
+    Ok(())
+}
+
+/// The example of the operation's form, or what it needs at least.
+fn body_of(document: &Value, operation: &Value) -> Vec<(String, String)> {
+    let form = "/requestBody/content/application~1x-www-form-urlencoded/schema/$ref";
+    let name = text(operation, form).rsplit('/').next().unwrap_or_default();
+    let schema = &document["components"]["schemas"][name];
+    if name == "DeleteBody" {
+        return vec![("command".into(), "delete".into())];
+    }
+    schema["example"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
