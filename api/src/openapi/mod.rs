@@ -96,3 +96,17 @@ async fn to_page() -> HttpResponse {
         .insert_header((LOCATION, "/docs/"))
         .finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_in_step() {
+        let committed = include_str!("../../../docs/openapi.json");
+        assert!(
+            committed == print().unwrap(),
+            "say: cargo run -p khata-api -- openapi > docs/openapi.json"
+        );
+    }
+}
