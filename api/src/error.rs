@@ -24,7 +24,10 @@ pub(crate) enum ApiError {
     #[error("invalid input")]
     Invalid(Vec<FieldFault>),
     #[error("invalid command")]
-    InvalidCommand,
+    InvalidCommand {
+        /// What may stand there.
+        known: &'static str,
+    },
     #[error("no such gateway")]
     GatewayNotFound,
     #[error("unauthorized")]
@@ -96,8 +99,8 @@ impl ApiError {
                     "Invalid input.",
                 )
             },
-            Self::InvalidCommand => Told {
-                developer_message: "command is not one that this call knows.",
+            Self::InvalidCommand { known } => Told {
+                developer_message: known,
                 ..told(
                     400,
                     "Invalid Request",

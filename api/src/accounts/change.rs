@@ -221,7 +221,11 @@ pub(crate) async fn delete_account(
     let body = Body::receive(request, payload).await?;
     match body.decode()?.get("command") {
         Some(Value::String(command)) if command == "delete" => {}
-        _ => return Err(ApiError::InvalidCommand),
+        _ => {
+            return Err(ApiError::InvalidCommand {
+                known: "command must be delete.",
+            });
+        }
     }
     let (customer, account): (_, AccountId) = read::names(&path.0, &path.1)?;
     Span::current().record("khata.account_id", field::display(account));

@@ -81,7 +81,11 @@ impl CreateRequest {
             None | Some(Value::Null) => false,
             Some(Value::String(command)) if command == "create" => false,
             Some(Value::String(command)) if command == "validate" => true,
-            Some(_) => return Err(ApiError::InvalidCommand),
+            Some(_) => {
+                return Err(ApiError::InvalidCommand {
+                    known: "command must be create or validate.",
+                });
+            }
         };
         let mut faults = Vec::new();
         let fields = &mut Fields::of(body, &mut faults);
@@ -476,7 +480,7 @@ mod tests {
     fn other_commands_are_invalid() {
         assert!(matches!(
             read("command=destroy&vpa=asha@upi"),
-            Err(ApiError::InvalidCommand)
+            Err(ApiError::InvalidCommand { .. })
         ));
         assert!(read("command=create&vpa=asha@upi").is_ok());
     }

@@ -37,7 +37,7 @@ async fn becomes(world: &World, query: &str, wanted: i64) -> Result<()> {
 async fn a_call_that_validates_answers_with_the_outcome() -> Result<()> {
     let world = World::start(Setup::default()).await?;
     let api = &world.api;
-    let mut form = bank(GOOD, IFSC).to_vec();
+    let mut form = bank(GOOD, IFSC);
     form.push(VALIDATE);
     let active = api.create(CUSTOMER, &form).await?.account()?;
     assert_eq!(active["status"], "ACTIVE", "{active}");
@@ -71,7 +71,7 @@ async fn a_call_waits_no_longer_than_it_asks_to() -> Result<()> {
         ("1234567896", "1", "CREATED"),
         ("2234567895", "0", "CREATED"),
     ] {
-        let mut form = bank(number, IFSC).to_vec();
+        let mut form = bank(number, IFSC);
         form.extend([VALIDATE, DUMMY, ("wait_seconds", seconds)]);
         let began = Instant::now();
         let account = api.create(CUSTOMER, &form).await?.account()?;
@@ -91,7 +91,7 @@ async fn a_wait_ends_as_soon_as_the_outcome_is_there() -> Result<()> {
     let mut late = Vec::new();
     for n in 0..20 {
         let number = format!("71234567{n:02}00");
-        let mut form = bank(&number, IFSC).to_vec();
+        let mut form = bank(&number, IFSC);
         form.extend([VALIDATE, DUMMY]);
         let account = world.api.create(CUSTOMER, &form).await?.account()?;
         let answered = Utc::now();
@@ -125,7 +125,7 @@ async fn thousands_wait_without_a_thread_or_a_connection_each() -> Result<()> {
     let calls = (0..CALLS).map(|n| {
         let (api, number) = (world.api.clone(), format!("81234567{:02}00", n % ACCOUNTS));
         tokio::spawn(async move {
-            let mut form = bank(&number, IFSC).to_vec();
+            let mut form = bank(&number, IFSC);
             form.extend([VALIDATE, DUMMY, ("wait_seconds", "30")]);
             let call = api.creation(CUSTOMER).form(&form).timeout(PATIENCE);
             api.send(call).await?.account()
@@ -167,7 +167,7 @@ async fn a_stopping_api_answers_who_waits() -> Result<()> {
     .await?;
     let api = world.api.clone();
     let waiting = tokio::spawn(async move {
-        let mut form = bank(GOOD, IFSC).to_vec();
+        let mut form = bank(GOOD, IFSC);
         form.extend([VALIDATE, ("wait_seconds", "30")]);
         api.create(CUSTOMER, &form).await?.account()
     });
@@ -196,7 +196,7 @@ async fn without_postgres_a_waiting_call_is_still_answered() -> Result<()> {
     .await?;
     let api = world.api.clone();
     let waiting = tokio::spawn(async move {
-        let mut form = bank(GOOD, IFSC).to_vec();
+        let mut form = bank(GOOD, IFSC);
         form.extend([VALIDATE, ("wait_seconds", "3")]);
         api.create(CUSTOMER, &form).await?.account()
     });
@@ -214,7 +214,7 @@ async fn without_postgres_a_waiting_call_is_still_answered() -> Result<()> {
 #[tokio::test]
 async fn an_account_is_validated_again() -> Result<()> {
     let world = World::start(Setup::default()).await?;
-    let mut form = bank(GOOD, IFSC).to_vec();
+    let mut form = bank(GOOD, IFSC);
     form.push(VALIDATE);
     let first = world.api.create(CUSTOMER, &form).await?.account()?;
     let id = text(&first, "/id");
@@ -270,7 +270,7 @@ async fn an_account_is_validated_again() -> Result<()> {
 #[tokio::test]
 async fn a_deleted_account_is_gone_and_its_validation_ends() -> Result<()> {
     let world = World::start(Setup::default()).await?;
-    let mut form = bank("1234567895", IFSC).to_vec();
+    let mut form = bank("1234567895", IFSC);
     form.extend([VALIDATE, DUMMY, ("wait_seconds", "1")]);
     let pending = world.api.create(CUSTOMER, &form).await?.account()?;
     assert_eq!(pending["status"], "PENDING");

@@ -1,12 +1,14 @@
 //! `make bench`: what one machine accepts and proves, against what its Postgres can commit. Figures of one run are
 //! compared with each other, never with a clock of another day: the machine is noisy, the ratios are not.
 
+mod calls;
 mod load;
 mod postgres;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use calls::Calls;
 use load::Load;
 use postgres::Postgres;
 
@@ -64,6 +66,14 @@ fn main() -> Result<()> {
     }
     let (median, p99) = stack.postgres.create_to_final_ms(one_by_one)?;
 
+    println!("Calls that wait for the outcome …");
+    let calls = Calls::new(&stack.api_url, &stack.api_key)?;
+    let (wait, wait_p99) = calls.waits(&mut stack.postgres)?;
+    println!("Pages of a customer with 10,000 accounts …");
+    calls.fill()?;
+    stack.postgres.wait_until_final(DRAIN)?;
+    let pages = calls.pages()?;
+
     println!(
         "pgbench: single-row commits, {CONNECTIONS} clients, {} s …",
         PGBENCH.as_secs()
@@ -103,6 +113,11 @@ fn main() -> Result<()> {
         proven_in.as_secs_f64()
     );
     println!("create to final, one at a time     {median:>9.1} ms  median, {p99:.1} ms p99");
+    println!("settle to answer of who waits      {wait:>9.1} ms  median, {wait_p99:.1} ms p99");
+    println!(
+        "first, middle, last of 1,000 pages {:>9.1} ms, {:.1} ms, {:.1} ms  median",
+        pages[0], pages[1], pages[2]
+    );
     println!(
         "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
         resting.0, loaded.0, resting.1, loaded.1
@@ -115,6 +130,10 @@ fn main() -> Result<()> {
     println!(
         "e2e_ratio    {:.2}  (target at least 0.25)",
         proven / pgbench
+    );
+    println!(
+        "list_ratio   {:.2}  (last page to first; target at most 1.20)",
+        pages[2] / pages[0]
     );
     Ok(())
 }

@@ -136,6 +136,22 @@ impl Postgres {
         Ok((row.median, row.p99))
     }
 
+    /// When the newest validation that was asked for since then ended.
+    pub(crate) fn completed_since(&mut self, since: DateTime<Utc>) -> Result<DateTime<Utc>> {
+        #[derive(QueryableByName)]
+        struct Ended {
+            #[diesel(sql_type = Timestamptz)]
+            at: DateTime<Utc>,
+        }
+        let row: Ended = diesel::sql_query(
+            "select completed_at as at from validations
+             where created_at >= $1 and completed_at is not null order by created_at desc limit 1",
+        )
+        .bind::<Timestamptz, _>(since)
+        .get_result(&mut self.connection)?;
+        Ok(row.at)
+    }
+
     /// Accounts that the gateway did not confirm.
     pub(crate) fn not_active(&mut self) -> Result<i64> {
         let row: Count = diesel::sql_query(

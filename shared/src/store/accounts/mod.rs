@@ -270,12 +270,9 @@ pub struct Page {
 }
 
 #[derive(QueryableByName)]
-struct PageRow {
+struct CountRow {
     #[diesel(sql_type = BigInt)]
     total: i64,
-    /// `None` where the page is empty.
-    #[diesel(embed)]
-    account: Option<AccountRow>,
 }
 
 /// A page of `count` accounts after the first `offset`; `None` if there is no such customer.
@@ -290,39 +287,56 @@ pub fn list(
     let Some((id, _)) = customers::find_id(connection, merchant, customer)? else {
         return Ok(None);
     };
-    // One pass over the customer's ids in index order, whichever page is wanted: it gives the total and the page, so that the
-    // last page of many costs what the first does.
-    macro_rules! page_of {
-        ($live:literal) => {
+    // The ids are counted and skipped in the index alone, from whichever end is nearer: the last page of ten thousand accounts
+    // costs what the first one does.
+    macro_rules! live {
+        ($select:literal, $kind:literal) => {
             concat!(
-                "with live as materialized (",
-                $live,
-                "), page as materialized (select id from live order by id desc limit $3 offset $4)
-                 select (select count(*) from live) as total, found.* from (select) as always left join (",
-                select_account!(),
-                " where a.merchant_id = $5 and a.id in (select id from page)) as found on true order by found.id desc"
+                "select ",
+                $select,
+                " from customer_accounts where merchant_id = $1 and customer_id = $2 and deleted_at is null",
+                $kind
             )
         };
     }
-    let sql = match kind {
-        Kind::Any => page_of!(
-            "select id from customer_accounts
-             where merchant_id = $1 and customer_id = $2 and deleted_at is null"
-        ),
-        Kind::Bank => page_of!(
-            "select id from customer_accounts
-             where merchant_id = $1 and customer_id = $2 and deleted_at is null and kind = 'BANK'"
-        ),
+    macro_rules! page {
+        ($kind:literal, $order:literal) => {
+            concat!(
+                select_account!(),
+                " join (",
+                live!("id", $kind),
+                " order by id ",
+                $order,
+                " limit $3 offset $4) as page on page.id = a.id where a.merchant_id = $5 order by a.id desc"
+            )
+        };
+    }
+    let total: CountRow = statement(match kind {
+        Kind::Any => live!("count(*) as total", ""),
+        Kind::Bank => live!("count(*) as total", " and kind = 'BANK'"),
+    })
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(id.0)
+    .get_result(connection)?;
+    let total = total.total;
+    let count = count.min(total - offset).max(0);
+    let after = total - offset - count;
+    let (sql, skip) = match (kind, offset <= after) {
+        (Kind::Any, true) => (page!("", "desc"), offset),
+        (Kind::Any, false) => (page!("", "asc"), after),
+        (Kind::Bank, true) => (page!(" and kind = 'BANK'", "desc"), offset),
+        (Kind::Bank, false) => (page!(" and kind = 'BANK'", "asc"), after),
     };
-    let rows: Vec<PageRow> = statement(sql)
-        .bind::<SqlUuid, _>(merchant.0)
-        .bind::<SqlUuid, _>(id.0)
-        .bind::<BigInt, _>(count)
-        .bind::<BigInt, _>(offset)
-        .bind::<SqlUuid, _>(merchant.0)
-        .load(connection)?;
-    Ok(Some(Page {
-        total: rows.first().map_or(0, |row| row.total),
-        accounts: rows.into_iter().filter_map(|row| row.account).collect(),
-    }))
+    let accounts = if count == 0 {
+        Vec::new()
+    } else {
+        statement(sql)
+            .bind::<SqlUuid, _>(merchant.0)
+            .bind::<SqlUuid, _>(id.0)
+            .bind::<BigInt, _>(count)
+            .bind::<BigInt, _>(skip)
+            .bind::<SqlUuid, _>(merchant.0)
+            .load(connection)?
+    };
+    Ok(Some(Page { accounts, total }))
 }
