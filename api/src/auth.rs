@@ -71,7 +71,10 @@ async fn authenticate(
     state: &State,
     key: &str,
 ) -> Result<Option<(ApiKeyHash, Merchant)>, ApiError> {
-    let Some(key) = ApiKey::parse(key).or_else(|| ApiKey::parse("-")) else {
+    // A key of the other environment is none here, also where both should share a database: it is looked up as one that
+    // cannot exist.
+    let key = ApiKey::parse(key).filter(|key| !key.is_for_other_than(state.sandbox_mode));
+    let Some(key) = key.or_else(|| ApiKey::parse("-")) else {
         return Ok(None);
     };
     let hash = state.keyring.hash_api_key(&key);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::error::ApiError;
+use crate::state::{State, Written};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -126,6 +127,24 @@ pub(crate) fn refuse_or_replay(
             Err(ApiError::IdempotencyInProgress)
         }
         Before::Nothing => Err(ApiError::Internal),
+    }
+}
+
+/// What a call is answered that cannot be carried out any more: what it was answered when it could, or why it cannot.
+pub(crate) async fn replay_or(
+    state: &State,
+    call: Option<IdempotentCall>,
+    error: ApiError,
+) -> Result<HttpResponse, ApiError> {
+    let Some(call) = call else {
+        return Err(error);
+    };
+    let known = state
+        .write_once::<()>(Some(call.clone()), |_| Err(error))
+        .await?;
+    match known {
+        Written::Before(before) => refuse_or_replay(&state.keyring, &call, &before),
+        Written::Done(()) => Err(ApiError::Internal),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use khata_shared::domain::ids;
@@ -73,8 +73,12 @@ pub(crate) async fn observe(
         span.record("otel.status_code", "ERROR")
             .record("error.type", status.as_u16());
     }
+    let is_page = response.request().path().starts_with("/docs");
     let standing = response.request().extensions().get::<Standing>().copied();
     let headers = response.headers_mut();
+    if !is_page {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if let Some(standing) = standing {
         standing.tell(headers);
     }

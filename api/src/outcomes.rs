@@ -22,6 +22,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(2);
 /// After the database could not be reached.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Longer than any call waits.
+const LONGEST_WAIT: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 /// Validations in one statement.
 const CHUNK: usize = 500;
 /// What a call waits beyond its time for the last look at its account.
@@ -190,12 +192,11 @@ impl Watch {
             .collect();
         if !self.joining.is_empty() {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
-            outcomes::join(
-                &mut connection,
-                &joining,
-                Utc::now() + chrono::TimeDelta::minutes(1),
-            )?;
-            finished.extend(self.joining.drain());
+            let joined = outcomes::join(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
+            finished.extend(joining);
+            // What a worker is at this moment is joined at the next tick, unless it is finished then.
+            self.joining
+                .retain(|key| !joined.contains(key) && self.waiting.contains_key(&key.id));
         }
         let now = Instant::now();
         if now >= self.look_at {

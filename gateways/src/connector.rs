@@ -44,6 +44,25 @@ pub enum ConfigFault {
     SandboxOnly,
 }
 
+impl ConnectorConfig<'_> {
+    /// The address to call, without a slash at its end. Credentials and account numbers go there: over https, except in
+    /// sandbox mode, and no credentials stand in it.
+    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigFault> {
+        let text = self.base_url.unwrap_or(public).trim_end_matches('/');
+        let fault = |what: &str| Err(ConfigFault::Settings(format!("base_url {what}")));
+        let Ok(url) = reqwest::Url::parse(text) else {
+            return fault("is not a URL");
+        };
+        if url.scheme() != "https" && !(self.sandbox_mode && url.scheme() == "http") {
+            return fault("must begin with https://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return fault("must not hold a user name or password");
+        }
+        Ok(text.to_owned())
+    }
+}
+
 /// One call to make, or to ask after.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {

@@ -4,7 +4,7 @@
 -- No release has run on the foundation yet, so the indexes are built in place.
 
 alter table merchants
-    -- Requests a second that one API key may make, in each khata-api process; twice as many at once.
+    -- Requests a second that one API key may make, in each khata-api process, and as many at once.
     add column requests_per_second integer not null default 500
         constraint requests_per_second_in_range check (requests_per_second between 1 and 1000000),
     -- Validations that the same details may have in 24 hours, whichever of the merchant's customers they stand with.

@@ -94,11 +94,13 @@ pub(crate) async fn validate_account(
     let decoded = body.decode()?;
     let wanted = ValidateRequest::read(&decoded)?;
     let (customer, account) = read::names(&path.0, &path.1)?;
-    if let Some(pin) = &wanted.pin {
-        state.check_gateway(merchant.id(), pin).await?;
-    }
     Span::current().record("khata.account_id", field::display(account));
     let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
+    if let Some(pin) = &wanted.pin
+        && let Err(error) = state.check_gateway(merchant.id(), pin).await
+    {
+        return idempotency::replay_or(state, idempotent, error).await;
+    }
     let now = Utc::now().trunc_subsecs(6);
     let until = Instant::now() + wanted.wait;
     let waits_until = (!wanted.wait.is_zero())

@@ -88,8 +88,10 @@ pub(crate) async fn carry_out(
             "must be a customer id, or 1 to 128 visible ASCII characters",
         )
     })?;
-    state.check_gateway(merchant.id(), &call.pin).await?;
     let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
+    if let Err(error) = state.check_gateway(merchant.id(), &call.pin).await {
+        return idempotency::replay_or(state, idempotent, error).await;
+    }
     let create = prepare(state, merchant, customer, observed, call, form, idempotent);
     let keys: Vec<(AccountId, ValidationKey)> = create
         .stored

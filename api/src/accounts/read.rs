@@ -4,11 +4,13 @@ use actix_web::{HttpResponse, web};
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::{AccountId, MerchantId};
 use khata_shared::store::accounts::{self, Kind};
+use khata_shared::wiped;
 use tracing::{Span, field};
 
 use super::present::{CustomerAccount, List, stored};
 use crate::auth::Caller;
 use crate::error::{ApiError, FieldFault};
+use crate::idempotency;
 use crate::openapi;
 use crate::state::State;
 
@@ -35,7 +37,8 @@ pub(crate) async fn get(
     state: web::Data<State>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(one(&state, merchant.id(), &path.0, &path.1).await?))
+    let account = one(&state, merchant.id(), &path.0, &path.1).await?;
+    Ok(idempotency::first(wiped::json(&account)))
 }
 
 /// The customer's live account.
@@ -88,7 +91,7 @@ pub(crate) async fn list(
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
     let list = page(&state, merchant.id(), &path, paging, Kind::Any).await?;
-    Ok(HttpResponse::Ok().json(list))
+    Ok(idempotency::first(wiped::json(&list)))
 }
 
 /// A page of the customer's live accounts of this kind.

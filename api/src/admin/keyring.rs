@@ -10,7 +10,7 @@ use khata_shared::config::{DatabaseSettings, KeyringSettings};
 use khata_shared::crypto::KeyringFile;
 use khata_shared::store::reseal;
 
-use super::connect;
+use super::connect_patiently;
 use output::Output;
 use rotate::Rotate;
 use show::Show;
@@ -112,7 +112,7 @@ fn read(settings: &KeyringSettings) -> anyhow::Result<KeyringFile> {
 
 fn prune(database: &DatabaseSettings, file: KeyringFile, output: &Output) -> anyhow::Result<()> {
     let primary = file.primary();
-    let in_use = reseal::keys_in_use(&mut connect(&database.database_url)?)?;
+    let in_use = reseal::keys_in_use(&mut connect_patiently(&database.database_url)?)?;
     let dropped = file.droppable(&in_use);
     let kept: Vec<u32> = file
         .ids()

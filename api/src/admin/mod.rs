@@ -33,6 +33,13 @@ fn connect(database_url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
+/// For commands that read whole tables: as long as that takes, in a session that idles in no transaction.
+fn connect_patiently(database_url: &str) -> anyhow::Result<PgConnection> {
+    let mut connection = connect(database_url)?;
+    connection.batch_execute("set statement_timeout = 0")?;
+    Ok(connection)
+}
+
 fn open(settings: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Keyring> {
     Ok(settings.load(sandbox.sandbox_mode)?)
 }

@@ -20,6 +20,7 @@ use crate::accounts::{delete_account, not_allowed, validate_account};
 use crate::auth::Caller;
 use crate::decode::Body;
 use crate::error::ApiError;
+use crate::idempotency;
 use crate::observe::Observed;
 use crate::openapi::{self, ReadErrors, WriteErrors};
 use crate::state::State;
@@ -170,7 +171,7 @@ pub(crate) async fn get(
 ) -> Result<HttpResponse, ApiError> {
     let account = read::one(&state, merchant.id(), &path.0, &path.1).await?;
     let account = BankAccount::of(account).ok_or(read::NO_ACCOUNT)?;
-    Ok(HttpResponse::Ok().json(account))
+    Ok(idempotency::first(wiped::json(&account)))
 }
 
 /// List a customer's bank accounts
@@ -191,13 +192,18 @@ pub(crate) async fn list(
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
     let page = read::page(&state, merchant.id(), &path, paging, Kind::Bank).await?;
-    Ok(HttpResponse::Ok().json(List {
+    let list = List {
         object: page.object,
         count: page.count,
         offset: page.offset,
         total: page.total,
-        list: page.list.into_iter().filter_map(BankAccount::of).collect(),
-    }))
+        list: page
+            .list
+            .into_iter()
+            .filter_map(BankAccount::of)
+            .collect::<Vec<_>>(),
+    };
+    Ok(idempotency::first(wiped::json(&list)))
 }
 
 /// Validate a bank account again

@@ -5,6 +5,7 @@ mod admin;
 mod bad_values;
 mod bank_accounts;
 mod broker;
+mod broker_tls;
 mod calls;
 mod customer_records;
 mod customers;

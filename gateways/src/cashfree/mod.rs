@@ -65,13 +65,7 @@ pub(crate) struct Cashfree {
 impl Cashfree {
     pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigFault> {
         let settings = CommonSettings::read(config.settings)?;
-        let base_url = config
-            .base_url
-            .unwrap_or(PUBLIC_BASE_URL)
-            .trim_end_matches('/');
-        if reqwest::Url::parse(base_url).is_err() {
-            return Err(ConfigFault::Settings("base_url is not a URL".into()));
-        }
+        let base_url = config.address(PUBLIC_BASE_URL)?;
         let credentials = config
             .credentials
             .ok_or(ConfigFault::Credentials("none given"))?;
@@ -95,7 +89,7 @@ impl Cashfree {
         }
         Ok(Self {
             http: config.http.clone(),
-            base_url: base_url.to_owned(),
+            base_url,
             headers,
             polling: settings.polling(&POLLING)?,
             call_timeout: settings.call_timeout(config.longest_call)?,
@@ -416,6 +410,22 @@ mod tests {
             sandbox_mode: false,
             longest_call: Duration::MAX,
         };
+        let credentials = Some(&br#"{"client_id":"a","client_secret":"b"}"#[..]);
+        for (base_url, sandbox_mode, fits) in [
+            ("https://gateway.example/v1/", false, true),
+            ("http://gateway.example", true, true),
+            ("http://gateway.example", false, false),
+            ("ftp://gateway.example", true, false),
+            ("https://user:secret@gateway.example", false, false),
+            ("gateway", true, false),
+        ] {
+            let config = ConnectorConfig {
+                base_url: Some(base_url),
+                sandbox_mode,
+                ..config(credentials)
+            };
+            assert_eq!(Cashfree::new(&config).is_ok(), fits, "{base_url}");
+        }
         assert!(Cashfree::new(&config(None)).is_err());
         assert!(Cashfree::new(&config(Some(b"{}"))).is_err());
         assert!(Cashfree::new(&config(Some(br#"{"client_id":"a","client_secret":"b"}"#))).is_ok());

@@ -40,6 +40,13 @@ impl ApiKey {
         &self.0
     }
 
+    /// Whether the key says that it is for the other environment: a test key where money is real, or a live one in the
+    /// sandbox.
+    pub fn is_for_other_than(&self, sandbox: bool) -> bool {
+        self.0
+            .starts_with(if sandbox { "kh_live_" } else { "kh_test_" })
+    }
+
     /// The part that may be kept and shown: `kh_test_AbCd`.
     pub fn prefix(&self) -> &str {
         &self.0[..SHOWN.min(self.0.len())]
@@ -67,6 +74,7 @@ mod tests {
         assert!(one.expose().starts_with("kh_test_") && one.expose().len() == 51);
         assert!(ApiKey::generate(false).expose().starts_with("kh_live_"));
         assert!(!format!("{one:?}").contains(&one.expose()[8..]));
+        assert!(one.is_for_other_than(false) && !one.is_for_other_than(true));
         assert_eq!(ApiKey::parse(one.expose()), Some(one));
         assert!(
             ApiKey::parse("").is_none()

@@ -43,6 +43,9 @@ impl Ifsc {
     }
 }
 
+/// Of a number shorter than this four characters would be half of it or more.
+const SHORT: usize = 9;
+
 /// A bank account number: 5–35 ASCII letters and digits, kept as text because leading zeros count.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccountNumber(Zeroizing<String>);
@@ -63,9 +66,10 @@ impl AccountNumber {
         &self.0
     }
 
-    /// All but the last four characters hidden: `XXXXXXX1191`. The length is hidden too.
+    /// All but the last four characters hidden, of a short number all but the last: `XXXXXXX1191`. The length is hidden too.
     pub fn masked(&self) -> String {
-        format!("XXXXXXX{}", &self.0[self.0.len() - 4..])
+        let shown = if self.0.len() < SHORT { 1 } else { 4 };
+        format!("XXXXXXX{}", &self.0[self.0.len() - shown..])
     }
 }
 
@@ -365,6 +369,14 @@ mod tests {
         ] {
             assert!(AccountNumber::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_short_number_shows_less() {
+        let masked = |text: &str| AccountNumber::parse(text).unwrap().masked();
+        assert_eq!(masked("026291800001191"), "XXXXXXX1191");
+        assert_eq!(masked("12345678"), "XXXXXXX8");
+        assert_eq!(masked("12345"), "XXXXXXX5");
     }
 
     #[test]

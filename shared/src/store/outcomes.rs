@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::statement::statement;
 use super::validations::ValidationKey;
-use crate::domain::ValidationId;
+use crate::domain::{MerchantId, ValidationId};
 
 const CHANNEL: &str = "khata_outcomes";
 /// Ids in one notification: a payload is less than 8,000 bytes, an id 32 and a space.
@@ -55,30 +55,39 @@ pub fn heard(connection: &mut PgConnection) -> QueryResult<Vec<ValidationId>> {
     Ok(finished)
 }
 
-/// Has whoever finishes these validations tell of it: for those that began without anybody waiting.
+/// Has whoever finishes these validations tell of it: for those that began without anybody waiting. Answers for which of
+/// them that is so now; the others are finished, or somebody is at work on them this moment. Never waits for who is, so
+/// that nobody waits for it in turn.
 pub fn join(
     connection: &mut PgConnection,
     keys: &[ValidationKey],
     until: DateTime<Utc>,
-) -> QueryResult<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let mut keys = keys.to_vec();
-    // In one order everywhere, so that two that join the same validations do not wait for each other in a circle.
-    keys.sort_unstable();
-    statement(
+) -> QueryResult<Vec<ValidationKey>> {
+    let rows: Vec<JoinedRow> = statement(
         "with mine as (
             select v.merchant_id, v.id from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
-            where v.completed_at is null order by v.merchant_id, v.id for update of v
+            where v.completed_at is null for update of v skip locked
          )
          update validations v set awaited_until = greatest(v.awaited_until, $3)
-         from mine where v.merchant_id = mine.merchant_id and v.id = mine.id",
+         from mine where v.merchant_id = mine.merchant_id and v.id = mine.id
+         returning v.merchant_id, v.id",
     )
     .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.merchant.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.id.0).collect::<Vec<_>>())
     .bind::<Timestamptz, _>(until)
-    .execute(connection)
-    .map(drop)
+    .load(connection)?;
+    let key = |row: JoinedRow| ValidationKey {
+        merchant: MerchantId(row.merchant_id),
+        id: ValidationId(row.id),
+    };
+    Ok(rows.into_iter().map(key).collect())
+}
+
+#[derive(QueryableByName)]
+struct JoinedRow {
+    #[diesel(sql_type = SqlUuid)]
+    merchant_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod accounts_changing;
 mod accounts_racing;
 mod accounts_reading;
+mod idempotency;
 mod inspect;
 mod keys;
 mod lane;
@@ -12,6 +14,7 @@ mod lane_faults;
 mod merchant_settings;
 mod merchants;
 mod messages;
+mod outcomes;
 mod publishing;
 mod reseal;
 mod ringing;

@@ -9,7 +9,7 @@ use khata_shared::crypto::Keyring;
 use khata_shared::store::reseal::{self, Rotation, SealedColumn, Step};
 
 use super::progress::Progress;
-use crate::admin::connect;
+use crate::admin::connect_patiently;
 
 /// Before rows that others hold are looked at again.
 const BUSY: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ pub struct Rotate {
 impl Rotate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
-        let mut connection = connect(&self.database.database_url)?;
+        let mut connection = connect_patiently(&self.database.database_url)?;
         let mut progress = Progress::of(count(&mut connection, &keyring)?);
         let mut rotation = Rotation::new(&keyring, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);

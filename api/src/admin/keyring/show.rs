@@ -4,7 +4,7 @@ use khata_shared::config::KeyringSettings;
 use khata_shared::store::reseal::{Census, SealedColumn, census};
 use serde_json::{Map, Value, json};
 
-use crate::admin::connect;
+use crate::admin::connect_patiently;
 
 /// `khata-api keyring show`.
 #[derive(Clone, clap::Args)]
@@ -70,7 +70,7 @@ impl Show {
 }
 
 fn count(database_url: &str) -> anyhow::Result<Counts> {
-    let mut connection = connect(database_url)?;
+    let mut connection = connect_patiently(database_url)?;
     let counts: Result<Counts, _> = SealedColumn::ALL
         .into_iter()
         .map(|column| Ok((column, census(&mut connection, column)?)))

@@ -1,0 +1,65 @@
+//! RabbitMQ over TLS: what `amqps://` promises.
+
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use khata_e2e::client::text;
+use khata_e2e::{PATIENCE, Setup, World};
+
+use crate::calls::bank;
+use crate::https::Https;
+
+#[tokio::test]
+async fn amqps_speaks_tls_to_who_can_show_that_it_is_the_broker() -> Result<()> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let mut url: reqwest::Url = std::env::var("KHATA_TEST_AMQP_URL")?.parse()?;
+    let plain_port = url.port().context("no port")?;
+    let broker = (url.host_str().context("no host")?, plain_port)
+        .to_socket_addrs()?
+        .next();
+    let tls = Https::in_front_of(broker.context("no address")?, "localhost").await?;
+    let mut amqps = |port: u16| -> Result<String> {
+        url.set_host(Some("localhost"))?;
+        url.set_port(Some(port)).ok().context("no port")?;
+        Ok(url.as_str().replacen("amqp://", "amqps://", 1))
+    };
+    let trusted = tls.certificate().to_string_lossy().into_owned();
+    // Before anybody worked: one that does not trust the certificate, and one whose broker does not speak TLS at all.
+    let (secured, plain) = (amqps(tls.port())?, amqps(plain_port)?);
+    let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
+    let mut begin = |broker: &str, certificates: &str| {
+        let own = [
+            ("KHATA_AMQP_URL", Some(broker)),
+            ("SSL_CERT_FILE", Some(certificates)),
+            listen,
+        ];
+        world.begin("khata-worker", &[], &own)
+    };
+    let strangers = [begin(&secured, "/dev/null")?, begin(&plain, &trusted)?];
+    let form = bank("026291800001191", "YESB0000262");
+    let account = world.api.create("customer_1122", &form).await?.account()?;
+    let id = text(&account, "/id");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let seen = world.api.get("customer_1122", id).await?.account()?;
+    assert_eq!(seen["status"], "CREATED", "somebody works without TLS");
+    for stranger in &strangers {
+        assert!(!stranger.log().contains("connected"), "{}", stranger.log());
+    }
+    drop(strangers);
+    let own = [
+        ("KHATA_AMQP_URL", Some(secured.as_str())),
+        ("SSL_CERT_FILE", Some(trusted.as_str())),
+        listen,
+    ];
+    let _worker = world.begin("khata-worker", &[], &own)?;
+    world
+        .api
+        .wait_for("customer_1122", id, &["ACTIVE"], PATIENCE)
+        .await?;
+    Ok(())
+}
