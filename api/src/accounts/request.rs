@@ -430,6 +430,22 @@ mod tests {
     }
 
     #[test]
+    fn metadata_up_to_its_limits_is_kept() {
+        let members = |count: usize| -> Map<String, Value> {
+            let (key, value) = ("क".repeat(MAX_METADATA_KEY - 2), "🙂".repeat(500));
+            (0..count)
+                .map(|n| (format!("{key}{n:02}"), Value::String(value.clone())))
+                .collect()
+        };
+        let body = |members: &Map<String, Value>| {
+            serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
+        };
+        let most = members(20);
+        assert_eq!(read(&body(&most)).unwrap().metadata, most);
+        assert_eq!(faults(&body(&members(21))), ["metadata"]);
+    }
+
+    #[test]
     fn consent_is_whole_or_absent() {
         let consent =
             "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";

@@ -43,6 +43,12 @@ pub(crate) fn ids(accounts: &[Value]) -> Vec<String> {
         .collect()
 }
 
+/// Whether it is a time as the contract has it: RFC 3339 in UTC, whole seconds.
+pub(crate) fn is_time(value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    text.len() == 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() && text.ends_with('Z')
+}
+
 /// An `Authorization` header with this user and password.
 pub(crate) fn basic(credential: &str) -> String {
     use base64::Engine as _;

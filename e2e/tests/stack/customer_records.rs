@@ -6,7 +6,7 @@ use khata_e2e::{Answer, Setup, World};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::calls::bank;
+use crate::calls::{bank, is_time};
 
 async fn post(world: &World, path: &str, form: &[(&str, &str)]) -> Result<Answer> {
     let call = world.api.call(Method::POST, path).form(form);
@@ -44,12 +44,14 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
     }
     assert_eq!(created["mobile_country_code"], "91");
     assert_eq!(created["date_created"], created["last_updated"]);
+    assert!(is_time(&created["date_created"]), "{created}");
     for name in [id, "customer_1122"] {
         assert_eq!(get(&world, name).await?.expect_status(200)?.json(), created);
     }
     // What is not named stays; unknown fields are nobody's fault (Juspay's Python client sends the id).
     let changes = [
         ("id", id),
+        ("object_reference_id", "another"),
         ("last_name", "Menon"),
         ("mobile_country_code", "44"),
     ];
@@ -62,6 +64,7 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
     wanted["last_updated"] = updated.json()["last_updated"].clone();
     assert_eq!(updated.json(), wanted);
     assert_eq!(get(&world, id).await?.json(), wanted);
+    assert!(is_time(&wanted["last_updated"]), "{wanted}");
     // Its accounts are its accounts.
     let account = world
         .api

@@ -84,6 +84,31 @@ async fn a_customer_is_made_once_and_named_either_way() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_reference_may_be_of_any_visible_characters() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let longest = "r".repeat(128);
+    for (path, reference) in [
+        ("a%2Fb%3Fc%23%25%7E", "a/b?c#%~"),
+        ("+91-98765;x=%22%5C%22", "+91-98765;x=\"\\\""),
+        (&longest, &longest),
+    ] {
+        let account = world
+            .api
+            .create(path, &bank("026291800001191", "AABF0008032"))
+            .await?
+            .account()?;
+        assert_eq!(account["object_reference_id"], reference);
+        let found = world.api.get(path, text(&account, "/id")).await?;
+        assert_eq!(found.account()?["object_reference_id"], reference);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_not_yours_is_not_there() -> Result<()> {
     let mut world = World::start(Setup {
         workers: 0,

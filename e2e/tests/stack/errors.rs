@@ -36,6 +36,29 @@ pub(crate) fn assert_error(what: &str, answer: &Answer, http: u16, words: [&str;
     assert!(info["fields"].is_array(), "{what}: {body}");
     assert_eq!(answer.header("content-type"), Some(JSON), "{what}");
     assert!(answer.trace_id().is_some(), "{what}: no traceresponse");
+    assert_nothing_inside(what, answer);
+}
+
+/// No answer shows an SQL, a path, a stack or where the servers are.
+fn assert_nothing_inside(what: &str, answer: &Answer) {
+    let told = answer.text.to_lowercase();
+    for inside in [
+        "select ",
+        "insert ",
+        "sqlstate",
+        "relation \\\"",
+        "diesel",
+        "postgres",
+        "rabbitmq",
+        "amqp",
+        "127.0.0.1",
+        "/src/",
+        ".rs:",
+        "panicked",
+        "stack backtrace",
+    ] {
+        assert!(!told.contains(inside), "{what}: {inside}: {}", answer.text);
+    }
 }
 
 pub(crate) fn assert_faults(what: &str, answer: &Answer, fields: &[&str]) {

@@ -8,7 +8,7 @@ use khata_e2e::client::text;
 use khata_e2e::{PATIENCE, PUBLISHED, Setup, World, eventually};
 use serde_json::{Value, json};
 
-use crate::calls::{CONSENT, bank, ids, named};
+use crate::calls::{CONSENT, bank, ids, is_time, named};
 
 const CUSTOMER: &str = "customer_1122";
 
@@ -31,11 +31,6 @@ fn assert_seed_account(account: &Value) {
     assert_eq!(account["currency"], "INR");
     assert_eq!(account["metadata"], json!({}));
     assert!(account["gateway_id"].is_null() && account["gateway_reference_id"].is_null());
-}
-
-fn is_time(value: &Value) -> bool {
-    let text = value.as_str().unwrap_or_default();
-    text.len() == 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() && text.ends_with('Z')
 }
 
 #[tokio::test]
@@ -231,7 +226,11 @@ async fn names_are_compared_as_published() -> Result<()> {
     }
     // A name in another script, longer than the gateway takes, or none at all is no obstacle.
     let long = "x".repeat(120);
-    for (customer, name) in [("hindi", "आशा राव"), ("long", long.as_str())] {
+    for (customer, name) in [
+        ("hindi", "आशा राव"),
+        ("emoji", "Zoë 🙂"),
+        ("long", long.as_str()),
+    ] {
         let form = named("00011020001772", "HDFC0000001", name);
         let created = api.create(customer, &form).await?.account()?;
         let details = "/account_details/bank_account_details/beneficiary_name";

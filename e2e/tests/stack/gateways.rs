@@ -187,6 +187,13 @@ async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Res
     })
     .await?;
     assert_eq!((world.count("PENDING")?, world.count("CREATED")?), (1, 2));
+    let deadlines =
+        "select extract(epoch from deadline_at - created_at)::bigint::text from validations";
+    assert_eq!(
+        world.database.texts(deadlines)?,
+        ["172800"; 3],
+        "48 hours, unless the merchant's setting says otherwise"
+    );
     world
         .database
         .execute("update validations set deadline_at = now()")?;

@@ -1,5 +1,7 @@
 //! Keys, request ids, routing ids and traces: what stands in the headers.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use khata_e2e::client::text;
 use reqwest::Method;
@@ -24,6 +26,7 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
         ))?;
     }
     let unknown = format!("{}x", &key[..key.len() - 1]);
+    let live = key.replace("kh_test_", "kh_live_");
     let cases = [
         ("no key", None),
         ("no scheme", Some(key.clone())),
@@ -33,6 +36,7 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
         ("nothing in base64", Some("Basic ".into())),
         ("an empty key", Some(basic(":"))),
         ("an unknown key", Some(basic(&format!("{unknown}:")))),
+        ("a live key", Some(basic(&format!("{live}:")))),
         ("a key cut short", Some(basic(&format!("{}:", &key[..20])))),
         (
             "a key with a password",
@@ -95,6 +99,79 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
         assert_eq!(answer.status, 404, "{}", answer.text);
     }
     assert_eq!(world.database.stored()?, [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_opens_the_database_that_it_was_issued_in_and_no_other() -> Result<()> {
+    let (here, elsewhere) = (world().await?, world().await?);
+    for (world, key, status) in [
+        (&here, &here.api.key, 404),
+        (&here, &elsewhere.api.key, 401),
+        (&elsewhere, &here.api.key, 401),
+    ] {
+        let answer = world.api.with_key(key).list("nobody", "").await?;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_key_takes_as_long_whatever_is_wrong_with_it() -> Result<()> {
+    let world = world().await?;
+    let revoked = world.issue_key("e2e")?;
+    let prefix = &revoked[..12];
+    world.database.execute(&format!(
+        "update api_keys set revoked_at = now() where prefix = '{prefix}'"
+    ))?;
+    let keys = ["-", "kh_test_unknown", &revoked];
+    let mut took: [Vec<Duration>; 3] = Default::default();
+    // In turn, so that a busy moment of the machine is in all three.
+    for _ in 0..60 {
+        for (key, took) in keys.iter().zip(&mut took) {
+            let began = Instant::now();
+            let answer = world.api.with_key(key).list("a", "").await?;
+            took.push(began.elapsed());
+            assert_eq!(answer.status, 401, "{}", answer.text);
+        }
+    }
+    let medians = took.map(|mut took| {
+        took.sort_unstable();
+        took[took.len() / 2]
+    });
+    let (least, most) = (medians.iter().min(), medians.iter().max());
+    let (least, most) = (*least.unwrap(), *most.unwrap());
+    // What would tell is work that only some of them cost: a slow hash, another query.
+    assert!(most < least * 2 + Duration::from_millis(2), "{medians:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_header_of_100_kb_is_judged_by_its_own_rule() -> Result<()> {
+    let world = world().await?;
+    let api = &world.api;
+    let huge = "x".repeat(100 * 1024);
+    let with = |name: &str| {
+        api.creation("a")
+            .form(&bank("026291800001191", "AABF0008032"))
+            .header(name, &huge)
+    };
+    for name in ["x-routing-id", "Idempotency-Key"] {
+        assert_faults(name, &api.send(with(name)).await?, &[name]);
+    }
+    let credentials = api
+        .bare(Method::GET, "/customers/a")
+        .header("authorization", format!("Basic {huge}"));
+    api.send(credentials).await?.expect_status(401)?;
+    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    // An id that does not fit is replaced, and what nobody reads is nobody's fault.
+    let answer = api.send(with("x-request-id")).await?.expect_status(200)?;
+    assert!(
+        answer
+            .header("x-request-id")
+            .is_some_and(|id| id.starts_with("req_") && id.len() < 128)
+    );
+    api.send(with("x-other")).await?.expect_status(200)?;
     Ok(())
 }
 

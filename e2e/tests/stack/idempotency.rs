@@ -71,6 +71,13 @@ async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
     assert_eq!(dump.len(), 2);
     assert!(!dump.concat().contains("order-17") && !dump.concat().contains("0262918"));
 
+    assert_eq!(
+        world.database.number(
+            "select count(*) from idempotency_records
+             where expires_at between now() + interval '23 hours 58 minutes' and now() + interval '24 hours'"
+        )?,
+        2
+    );
     // After its time it is as if it had never been used.
     world
         .database

@@ -71,6 +71,9 @@ async fn other_faults_have_their_own_words() -> Result<()> {
     }
     for (query, fields) in [
         ("?count=0", &["count"][..]),
+        ("?count=-1", &["count"]),
+        ("?offset=1e9", &["offset"]),
+        ("?offset=1000000001", &["offset"]),
         ("?count=101", &["count"]),
         ("?count=ten&offset=-1", &["count", "offset"]),
         ("?count=+5", &["count"]),

@@ -1,4 +1,5 @@
-//! Nobody sees what is not theirs: every operation of the OpenAPI document, called by one merchant with another's ids.
+//! Nobody sees what is not theirs: every operation of the OpenAPI document, called by one merchant with another's ids, and
+//! by nobody.
 
 use anyhow::{Context, Result};
 use khata_e2e::client::text;
@@ -66,6 +67,38 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         "{asked} operations asked: is the document whole?"
     );
     assert_eq!(world.database.dump()?, before, "nothing was changed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_operation_needs_a_key() -> Result<()> {
+    let world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &world.api;
+    let document = api.look("/openapi.json").await?.expect_status(200)?.json();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().context("no paths")? {
+        if path.starts_with("/health/") {
+            continue;
+        }
+        for method in item.as_object().context("no operations")?.keys() {
+            let method: Method = method.to_uppercase().parse()?;
+            let path = path
+                .replace("{customer_id}", "a")
+                .replace("{account_id}", "banh_x");
+            let answer = api.send(api.bare(method.clone(), &path)).await?;
+            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+            assert_eq!(answer.json()["error_info"]["code"], "UNAUTHORIZED");
+            asked += 1;
+        }
+    }
+    assert!(
+        asked >= 13,
+        "{asked} operations asked: is the document whole?"
+    );
     Ok(())
 }
 

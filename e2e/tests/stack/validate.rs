@@ -10,7 +10,7 @@ use khata_e2e::{Answer, Behaviour, PATIENCE, Setup, World, eventually};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::calls::{bank, ids};
+use crate::calls::{CONSENT, bank, ids};
 
 const CUSTOMER: &str = "customer_1122";
 const GOOD: &str = "026291800001191";
@@ -264,6 +264,73 @@ async fn an_account_is_validated_again() -> Result<()> {
     }
     let unknown = post(&world, id, "/validate", &[("gateway_id", "23")]).await?;
     assert_eq!(unknown.json()["error_info"]["code"], "GATEWAY_NOT_FOUND");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_account_may_turn_out_to_be_good() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let mut form = bank(BAD, IFSC);
+    form.push(VALIDATE);
+    let failed = world.api.create(CUSTOMER, &form).await?.account()?;
+    assert_eq!(failed["status"], "FAILURE", "{failed}");
+    assert_eq!(failed["validation"]["failure"]["code"], "INVALID_ACCOUNT");
+    let id = text(&failed, "/id");
+    let again = [DUMMY, ("wait_seconds", "0")];
+    let pending = post(&world, id, "/validate", &again).await?.account()?;
+    assert_eq!(pending["status"], "PENDING", "{pending}");
+    let good = world
+        .api
+        .wait_for(CUSTOMER, id, &["ACTIVE"], PATIENCE)
+        .await?;
+    assert!(good["validation"]["failure"].is_null(), "{good}");
+    assert_ne!(good["validation"]["id"], failed["validation"]["id"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_consent_given_later_counts() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let form = [("vpa", "success@upi"), VALIDATE];
+    let asked = world.api.create(CUSTOMER, &form).await?.account()?;
+    assert_eq!(asked["validation"]["method"], "VPA_LOOKUP", "{asked}");
+    assert_eq!(world.sandbox.drops().await?.total, 0);
+    let id = text(&asked, "/id");
+    // It stays with the account: the next validation needs none.
+    for (drops, consent) in [(1, &CONSENT[..]), (2, &[])] {
+        let paid = post(&world, id, "/validate", consent).await?.account()?;
+        assert_eq!(paid["validation"]["method"], "PENNY_DROP", "{paid}");
+        assert_eq!(world.sandbox.drops().await?.total, drops);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_may_be_deleted_in_every_status() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let cases = [
+        ("1234567896", "CREATED"),
+        ("1234567895", "PENDING"),
+        ("1234567800", "ACTIVE"),
+        ("1234567891", "FAILURE"),
+    ];
+    let items = cases.map(|(number, _)| json!({ "ifsc": IFSC, "account_number": number }));
+    let all = json!({
+        "command": "validate", "wait_seconds": 1, "gateway_id": 100, "bank_account_details": items,
+    });
+    let accounts = world.api.create_json(CUSTOMER, &all).await?.accounts()?;
+    for ((_, status), account) in cases.iter().zip(&accounts) {
+        assert_eq!(account["status"], *status, "{account}");
+        let id = text(account, "/id");
+        let deleted = post(&world, id, "", &[("command", "delete")]).await?;
+        assert_eq!(deleted.account()?["status"], "DELETED");
+        world.api.get(CUSTOMER, id).await?.expect_status(404)?;
+    }
+    assert_eq!(world.api.list(CUSTOMER, "").await?.json()["total"], 0);
+    // What was under way ends, and brings none of them back.
+    let open = "select count(*) from validations where state <> 'COMPLETED'";
+    becomes(&world, open, 0).await?;
+    assert_eq!(world.count("DELETED")?, 4);
     Ok(())
 }
 

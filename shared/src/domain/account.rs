@@ -395,7 +395,10 @@ mod tests {
             Vpa::parse("Asha.Rao@OKhdfcbank").unwrap().expose(),
             "asha.rao@okhdfcbank"
         );
-        assert!(Vpa::parse("9164326296@upi").is_ok());
+        let longest = format!("{}@upi", "a".repeat(251));
+        for good in ["9164326296@upi", "a1@b", "a._-@ok.bank-1", &longest] {
+            assert!(Vpa::parse(good).is_ok(), "{good}");
+        }
         for bad in [
             "",
             "a@upi",

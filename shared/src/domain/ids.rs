@@ -170,7 +170,9 @@ mod tests {
 
     #[test]
     fn references_are_visible_ascii_of_bounded_length() {
-        assert!(ObjectReferenceId::parse("customer_1122").is_some());
+        for good in ["customer_1122", "!", "a/b?c#%~", &"x".repeat(128)] {
+            assert!(ObjectReferenceId::parse(good).is_some(), "{good}");
+        }
         for bad in ["", "a b", "é", "a\u{0}", &"x".repeat(129)] {
             assert!(ObjectReferenceId::parse(bad).is_none(), "{bad:?}");
         }
@@ -182,6 +184,30 @@ mod tests {
         let id = AccountId::new().0;
         assert!(first_at(before) <= id);
         assert!(first_at(Utc::now() + chrono::TimeDelta::milliseconds(1)) > id);
+    }
+
+    #[test]
+    fn an_id_is_safe_in_a_url_and_ends_in_what_nobody_can_guess() {
+        let ids: Vec<AccountId> = (0..1_000).map(|_| AccountId::new()).collect();
+        for id in &ids {
+            let text = id.to_string();
+            assert!(text.len() == 31 && text.starts_with("banh_"), "{text}");
+            assert!(
+                text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+                "{text}"
+            );
+        }
+        // Most of them are of one millisecond: what is left to tell them apart is no counter alone.
+        let ends: std::collections::HashSet<[u8; 4]> = ids
+            .iter()
+            .filter_map(|id| id.0.as_bytes().last_chunk().copied())
+            .collect();
+        assert!(ends.len() >= 999, "{} different ends", ends.len());
+        let steps: std::collections::HashSet<u128> = ids
+            .windows(2)
+            .map(|pair| pair[1].0.as_u128().wrapping_sub(pair[0].0.as_u128()))
+            .collect();
+        assert!(steps.len() >= 998, "{} different steps", steps.len());
     }
 
     #[test]

@@ -66,6 +66,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_contracts_table_is_the_whole_truth() {
+        let table = [
+            ("CREATED", "PENDING ACTIVE FAILURE DELETED"),
+            ("PENDING", "ACTIVE FAILURE DELETED"),
+            ("ACTIVE", "PENDING DELETED"),
+            ("FAILURE", "PENDING DELETED"),
+            ("DELETED", ""),
+        ];
+        assert_eq!(table.len(), AccountStatus::ALL.len());
+        for (status, nexts) in table {
+            let status = AccountStatus::parse(status).unwrap();
+            for next in AccountStatus::ALL {
+                let wanted = nexts.split(' ').any(|word| word == next.as_str());
+                assert_eq!(status.can_become(next), wanted, "{status} to {next}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_follows_deleted_and_nothing_returns_to_created() {
         for status in AccountStatus::ALL {
             assert!(!AccountStatus::Deleted.can_become(status));

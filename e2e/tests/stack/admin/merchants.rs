@@ -88,6 +88,16 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
     );
     assert_eq!(log[2][2], changed["changed"]);
 
+    // What nobody set.
+    let plain = told(&world, &["merchant", "create", "--name", "plain"])?;
+    assert_eq!(
+        plain["settings"],
+        json!({
+            "implicit_customers": true, "validation_deadline_seconds": 48 * 3600, "requests_per_second": 500,
+            "validations_per_account_per_day": 5,
+        })
+    );
+
     // The services follow.
     let shop = world.api.with_key(&world.issue_key("shop")?);
     for number in ["50000001", "50000002"] {
@@ -136,11 +146,11 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         .iter()
         .map(|m| text(m, "/name"))
         .collect();
-    assert_eq!(names, ["e2e", "shop"]);
+    assert_eq!(names, ["e2e", "plain", "shop"]);
     let table = world.command(&["merchant", "list"])?;
     // The ids stand below each other.
     let ids: Vec<_> = table.lines().filter_map(|line| line.find("mrc_")).collect();
-    assert_eq!((ids.len(), ids[0]), (2, ids[1]), "{table}");
+    assert_eq!((ids.len(), ids[0], ids[1]), (3, ids[1], ids[2]), "{table}");
     assert_eq!(table.find("ID"), Some(ids[0]), "{table}");
     Ok(())
 }
