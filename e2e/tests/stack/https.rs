@@ -75,6 +75,7 @@ fn self_signed(name: &str) -> Result<Vec<u8>> {
     let output = Command::new("openssl")
         .args(["req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"])
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-subj", &format!("/CN={name}")])
         .args(["-addext", &format!("subjectAltName=DNS:{name}")])
         .args(["-keyout", "-", "-out", "-"])

@@ -174,11 +174,11 @@ async fn a_value_that_does_not_open_is_named_and_left_alone() -> Result<()> {
     let file = world.keyring_file();
     create(&world, "some", 500_000, 3).await?;
     let altered = "update customer_accounts set sealed_details = set_byte(sealed_details, 30, get_byte(sealed_details, 30) # 1)
-        where masked = 'XXXXXXX0001'";
+        where masked = 'XXXXXXX1'";
     world.database.execute(altered)?;
     let bad = world
         .database
-        .texts("select id from customer_accounts where masked = 'XXXXXXX0001'")?;
+        .texts("select id from customer_accounts where masked = 'XXXXXXX1'")?;
     for command in ["add", "promote"] {
         let file = file.to_str().unwrap();
         world.command(&["keyring", command, "--output", file, "--force"])?;
@@ -208,7 +208,7 @@ async fn a_rotation_says_what_it_had_to_leave() -> Result<()> {
     let rotate = ["keyring", "rotate"];
     let mut holder = world.database.connect()?;
     holder.batch_execute(
-        "begin; update customer_accounts set metadata = '{}' where masked = 'XXXXXXX0001'",
+        "begin; update customer_accounts set metadata = '{}' where masked = 'XXXXXXX1'",
     )?;
     let (success, said) = finished(world.begin("khata-api", &rotate, &[])?).await?;
     assert!(

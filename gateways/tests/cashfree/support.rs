@@ -96,7 +96,7 @@ pub(crate) fn cashfree(base_url: &str, secret: &str, settings: &Value) -> Box<dy
             credentials: Some(credentials.as_bytes()),
             settings,
             http: &khata_gateways::client().unwrap(),
-            sandbox_mode: false,
+            sandbox_mode: true,
             longest_call: Duration::from_secs(14),
         },
     )

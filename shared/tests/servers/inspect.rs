@@ -253,7 +253,7 @@ fn an_open_validation_is_made_due_and_no_other() {
     settle(&mut connection, &[waits]).unwrap();
     assert_eq!(take(&mut connection), 0);
     assert_eq!(make_due(&mut connection, key), Ok(done("WAITING")));
-    assert_eq!(stand(&mut connection, key).state, "DUE");
+    assert_eq!(stand(&mut connection, key).state, "WAITING");
     assert_eq!(take(&mut connection), 1);
 
     let (token, _) = claimed(&mut connection, key);
