@@ -74,7 +74,7 @@ pub(crate) enum AccountDetails {
         ifsc: String,
         #[schema(required, example = "12")]
         bank_code: Option<String>,
-        /// From the IFSC directory; `null` where the code is not in it.
+        /// `null` where it is not known.
         #[schema(required)]
         bank_name: Option<String>,
     },
