@@ -106,7 +106,8 @@ pub fn validate_again(
     if let Some(used) = velocity::used(connection, &[details])?.remove(&0)
         && used.validations >= i64::from(wanted.validations_per_day)
     {
-        return Ok(Revalidation::TooMany(used.until()));
+        let until = used.until().unwrap_or(wanted.now + velocity::WINDOW);
+        return Ok(Revalidation::TooMany(until));
     }
     begin(connection, wanted)?;
     match find_any(connection, merchant, &wanted.customer, account)? {
