@@ -1,7 +1,9 @@
 //! The REST API that merchants call, and the commands that ops people run.
 //!
-//! `accounts` has the routes; `decode` turns bodies of either encoding into values or a list of faults; `error` is
-//! the one error type and its envelope; `observe` is around every request; `lane` commits creates in groups.
+//! `accounts`, `customers` and the deprecated `bank_accounts` have the routes; `decode` turns bodies of either encoding
+//! into values or a list of faults; `error` is the one error type and its envelope; `observe` is around every request;
+//! `lane` commits creates in groups; `idempotency` answers repeated calls; `outcomes` is where calls wait; `limits` counts
+//! requests; `openapi` describes all of it.
 
 mod accounts;
 pub mod admin;

@@ -14,6 +14,8 @@ use khata_shared::store::validations::ValidationKey;
 use khata_shared::store::{Pool, PooledConnection, outcomes};
 use tokio::sync::oneshot;
 
+/// Many calls arrive together: they are looked at together.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often what Postgres told is read while calls wait: a call ends so much after the settle at most.
 const TICK: Duration = Duration::from_millis(20);
 /// How often it is read while none does, so that it does not pile up.
@@ -130,24 +132,27 @@ impl Watch {
             match receiver.recv_timeout(patience) {
                 Ok(message) => {
                     self.take(message);
-                    // Many calls arrive together: they are looked at together.
-                    std::thread::sleep(Duration::from_millis(2));
-                    while let Ok(message) = receiver.try_recv() {
-                        self.take(message);
-                    }
+                    std::thread::sleep(GATHER);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= self.retry_at
                 && (self.connection.is_some() || !self.waiting.is_empty())
-                && let Err(failure) = self.tick()
+                && let Err(failure) = self.tick(receiver)
             {
                 tracing::warn!(%failure, calls = self.waiting.len(), "cannot look at outcomes; trying again");
                 self.connection = None;
                 self.retry_at = Instant::now() + AGAIN;
             }
+            self.take_all(receiver);
             self.forget();
+        }
+    }
+
+    fn take_all(&mut self, receiver: &Receiver<Message>) {
+        while let Ok(message) = receiver.try_recv() {
+            self.take(message);
         }
     }
 
@@ -181,12 +186,15 @@ impl Watch {
     }
 
     /// Reads what is finished, and what is not but whose time is over.
-    fn tick(&mut self) -> anyhow::Result<()> {
+    fn tick(&mut self, receiver: &Receiver<Message>) -> anyhow::Result<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.listen()?,
         };
-        let mut finished: HashSet<ValidationKey> = outcomes::heard(&mut connection)?
+        let heard = outcomes::heard(&mut connection)?;
+        // After hearing, not before: who waits for what was told has said so before it could be told.
+        self.take_all(receiver);
+        let mut finished: HashSet<ValidationKey> = heard
             .into_iter()
             .filter_map(|id| Some(self.waiting.get(&id)?.0))
             .collect();

@@ -2,7 +2,7 @@
 //!
 //! `consumer` takes messages and bounds what is in hand; `step` is the life of one validation between claim and
 //! settle; `lane` does both in batches; `directory` knows the merchants' gateway accounts; `scheduler` rings for what
-//! is due and rescues what a dead worker held.
+//! is due and rescues what a dead worker held; `housekeeping` removes what nobody will ask for again.
 
 mod application;
 mod consumer;
