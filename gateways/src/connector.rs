@@ -5,13 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{Answer, CallFailure, Consent, Details, Method, Recovery};
 
-/// How long a call may take where the gateway account's settings do not say.
-const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// No setting may pass this.
-const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
+use crate::callback::{CallBack, CallBackFault, Notice};
 
 /// What a connector is made from.
 #[derive(Clone, Debug)]
@@ -94,14 +92,18 @@ pub enum Check {
 /// A merchant's account at a gateway, ready to be asked.
 #[async_trait]
 pub trait Connector: Send + Sync {
-    /// How it would validate these details, or why it cannot.
+    /// How it would validate these details, or why it cannot: of the methods that the settings allow, the first that
+    /// the gateway has for them and the consent suffices for.
     fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit>;
 
-    /// What can be done about a lost answer to such a call.
-    fn recovery(&self, details: &Details) -> Recovery;
+    /// What can be done about a lost answer to a call about such details by this method.
+    fn recovery(&self, details: &Details, method: Method) -> Recovery;
 
     /// When to look again for an outcome that is pending.
-    fn polling(&self) -> &PollSchedule;
+    fn polling(&self, method: Method) -> &PollSchedule;
+
+    /// How many calls the gateway account takes, and when.
+    fn traffic(&self) -> &Traffic;
 
     /// How long one call may take.
     fn call_timeout(&self) -> Duration;
@@ -116,64 +118,22 @@ pub trait Connector: Send + Sync {
         gateway_reference: Option<&str>,
     ) -> Result<Option<Answer>, CallFailure>;
 
+    /// Reads a call-back of the gateway, if it really is one; `None`: it is, and about nothing that was asked for here.
+    fn call_back(&self, call_back: &CallBack<'_>) -> Result<Option<Notice>, CallBackFault> {
+        let _ = call_back;
+        Err(CallBackFault::NotOffered)
+    }
+
+    /// Whether call-backs name an attempt by the gateway's own id only, so that it must be found by that.
+    fn calls_back_by_own_id(&self) -> bool {
+        false
+    }
+
     /// Finds out whether the gateway accepts the credentials, by a call that neither moves money nor asks about
     /// anybody.
     async fn check(&self) -> Result<Check, CallFailure> {
         Ok(Check::Unclear(
             "there is no call that would tell without validating somebody".into(),
         ))
-    }
-}
-
-/// Settings that connectors share.
-#[derive(Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[derive(Default)]
-pub(crate) struct CommonSettings {
-    /// Waits between looks in milliseconds, the last one repeated.
-    poll_ms: Option<Vec<u64>>,
-    /// Longest call in milliseconds.
-    call_timeout_ms: Option<u64>,
-    /// How bank accounts are asked for: `async` (by our reference, safe to recover) or `sync`.
-    pub(crate) bank_flow: BankFlow,
-}
-
-/// The two ways some gateways have of validating a bank account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BankFlow {
-    /// Accepted now, told later, found by our reference.
-    #[default]
-    Async,
-    /// Told in the answer; a lost answer cannot be found again.
-    Sync,
-}
-
-impl CommonSettings {
-    pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
-        serde::Deserialize::deserialize(settings)
-            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
-    }
-
-    pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigFault> {
-        let waits = match &self.poll_ms {
-            Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
-            None => default.to_vec(),
-        };
-        PollSchedule::new(waits)
-            .ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
-    }
-
-    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigFault> {
-        let timeout = self
-            .call_timeout_ms
-            .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
-        if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
-            return Err(ConfigFault::Settings(format!(
-                "call_timeout_ms must be between 100 and {}",
-                MAX_CALL_TIMEOUT.as_millis()
-            )));
-        }
-        Ok(timeout.min(longest))
     }
 }

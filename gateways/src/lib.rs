@@ -3,11 +3,15 @@
 //! A connector speaks to one merchant's account at one gateway. It knows no database and no queue; it says what it
 //! can take, makes the call it is told to make, and maps what comes back onto the outcome classes.
 
+mod callback;
 mod cashfree;
 mod connector;
 mod dummy;
 mod http;
+mod name;
+mod settings;
 
+pub use callback::{About, CallBack, CallBackFault, Notice};
 pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
 pub use http::client;
 
@@ -21,5 +25,8 @@ pub fn connect(
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
+        Gateway::Payu | Gateway::Razorpay | Gateway::Setu | Gateway::Decentro => {
+            Err(ConfigFault::Settings("there is no connector yet".into()))
+        }
     }
 }

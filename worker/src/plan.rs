@@ -133,7 +133,7 @@ pub(crate) fn plan(
             "the gateway account of the attempt under way has no working connector".into(),
         );
     };
-    let first = match (open.state(), connector.recovery(details)) {
+    let first = match (open.state(), connector.recovery(details, open.method())) {
         (AttemptState::Pending, _) => Move::Poll,
         (_, Recovery::Lookup) => Move::Recover,
         (_, Recovery::Resubmit) => Move::Verify,

@@ -13,7 +13,7 @@ use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::validation::{
     Asked, AttemptState, Decision, Heard, Next, Standing, ValidationResult, decide,
 };
-use khata_shared::domain::{CallFailure, Class, Recovery};
+use khata_shared::domain::{CallFailure, Class, Method, Recovery};
 use khata_shared::store::validations::{AttemptReport, Claimed, LeaseToken, Settlement};
 use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
@@ -135,7 +135,7 @@ impl Stepper {
             deadline_at: work.claimed.deadline_at,
             setbacks,
             alternative,
-            recovery: connector.recovery(details),
+            recovery: connector.recovery(details, attempt.method),
             state: attempt.state,
             polls: attempt.polls,
             gateway_reference: attempt.gateway_reference.clone(),
@@ -154,7 +154,7 @@ impl Stepper {
             let started = Instant::now();
             let (asked, heard) = ask(connector, &call, next_move, &mut case).await;
             let latency_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
-            let decision = case.decide(connector, attempt.method.moves_money(), asked, &heard);
+            let decision = case.decide(connector, attempt.method, asked, &heard);
             let delay = delay_of(&decision.next);
             let pending = decision.attempt.state == AttemptState::Pending
                 && matches!(heard, Heard::Answer(_));
@@ -310,7 +310,7 @@ impl Case {
     fn decide(
         &self,
         connector: &dyn Connector,
-        moves_money: bool,
+        method: Method,
         asked: Asked,
         heard: &Heard,
     ) -> Decision {
@@ -321,9 +321,9 @@ impl Case {
             polls: self.polls,
             setbacks: self.setbacks,
             alternative: self.alternative,
-            moves_money,
+            moves_money: method.moves_money(),
             recovery: self.recovery,
-            polling: connector.polling(),
+            polling: connector.polling(method),
             jitter: rand::random(),
         };
         decide(&standing, asked, heard)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{
     Answer, BankAccount, CallFailure, Class, Consent, Details, Method, Recovery, ValidationId, Vpa,
@@ -18,10 +19,10 @@ use khata_shared::wiped;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::connector::{
-    BankFlow, Call, Check, CommonSettings, ConfigFault, Connector, ConnectorConfig,
-};
+use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
 use crate::http::{Reply, send};
+use crate::name::{real_name, score};
+use crate::settings::{BankFlow, CommonSettings};
 use wire::{
     BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse,
     UserConsent,
@@ -42,8 +43,8 @@ const POLLING: [Duration; 4] = [
     Duration::from_mins(100),
     Duration::from_hours(6),
 ];
-/// What some banks put where the name should be.
-const PLACEHOLDERS: [&str; 5] = ["", "NA", "N/A", "VERIFIED", "NULL"];
+/// Calls a minute and merchant (Cashfree, rate limits).
+const CALLS_PER_MINUTE: u32 = 100;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +59,7 @@ pub(crate) struct Cashfree {
     base_url: String,
     headers: HeaderMap,
     polling: PollSchedule,
+    traffic: Traffic,
     call_timeout: Duration,
     bank_flow: BankFlow,
 }
@@ -92,6 +94,7 @@ impl Cashfree {
             base_url,
             headers,
             polling: settings.polling(&POLLING)?,
+            traffic: settings.traffic(Some(CALLS_PER_MINUTE))?,
             call_timeout: settings.call_timeout(config.longest_call)?,
             bank_flow: settings.bank_flow,
         })
@@ -200,7 +203,7 @@ impl Connector for Cashfree {
         }
     }
 
-    fn recovery(&self, details: &Details) -> Recovery {
+    fn recovery(&self, details: &Details, _method: Method) -> Recovery {
         match (details, self.bank_flow) {
             // The synchronous call takes no reference of ours.
             (Details::Bank(_), BankFlow::Sync) => Recovery::None,
@@ -208,8 +211,12 @@ impl Connector for Cashfree {
         }
     }
 
-    fn polling(&self) -> &PollSchedule {
+    fn polling(&self, _method: Method) -> &PollSchedule {
         &self.polling
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn call_timeout(&self) -> Duration {
@@ -328,21 +335,6 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     })
 }
 
-fn real_name(name: Option<Zeroizing<String>>) -> Option<Zeroizing<String>> {
-    let name = name?;
-    let placeholder = PLACEHOLDERS
-        .iter()
-        .any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
-    (!placeholder).then(|| Zeroizing::new(name.trim().to_owned()))
-}
-
-/// "90.00" → 90.
-fn score(text: &str) -> Option<u8> {
-    let score: f64 = text.trim().parse().ok()?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    (0.0..=100.0).contains(&score).then(|| score.round() as u8)
-}
-
 /// The name as Cashfree takes it: ASCII letters, digits and a few marks, at most 100 characters. It is optional and
 /// only compared with the name at bank, so a name in another script stays out rather than fail the call.
 fn acceptable(name: &str) -> Option<&str> {
@@ -355,21 +347,6 @@ fn acceptable(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scores_and_names_are_read_as_told() {
-        assert_eq!(score("90.00"), Some(90));
-        assert_eq!(score("100"), Some(100));
-        assert_eq!(score("101"), None);
-        assert_eq!(score("-"), None);
-        assert!(real_name(Some(" verified ".to_owned().into())).is_none());
-        assert_eq!(
-            real_name(Some("ASHA RAO ".to_owned().into()))
-                .unwrap()
-                .as_str(),
-            "ASHA RAO"
-        );
-    }
 
     #[test]
     fn only_names_that_cashfree_takes_are_sent() {

@@ -15,11 +15,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::{FailureCode, PollSchedule};
 use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method, Recovery};
 use zeroize::Zeroizing;
 
-use crate::connector::{Call, Check, CommonSettings, ConfigFault, Connector, ConnectorConfig};
+use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
+use crate::settings::CommonSettings;
 
 /// How long a pending outcome is pending.
 const PENDING: TimeDelta = TimeDelta::seconds(2);
@@ -35,6 +37,7 @@ const REFUSALS: i16 = 2;
 /// The built-in gateway.
 pub(crate) struct Dummy {
     polling: PollSchedule,
+    traffic: Traffic,
     call_timeout: Duration,
 }
 
@@ -46,6 +49,7 @@ impl Dummy {
         let settings = CommonSettings::read(config.settings)?;
         Ok(Self {
             polling: settings.polling(&POLLING)?,
+            traffic: settings.traffic(None)?,
             call_timeout: settings.call_timeout(config.longest_call)?,
         })
     }
@@ -135,12 +139,16 @@ impl Connector for Dummy {
         })
     }
 
-    fn recovery(&self, _details: &Details) -> Recovery {
+    fn recovery(&self, _details: &Details, _method: Method) -> Recovery {
         Recovery::Resubmit
     }
 
-    fn polling(&self) -> &PollSchedule {
+    fn polling(&self, _method: Method) -> &PollSchedule {
         &self.polling
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn call_timeout(&self) -> Duration {

@@ -183,7 +183,9 @@ async fn only_the_asynchronous_flow_can_recover_a_lost_bank_call() {
         (json!({"bank_flow": "sync"}), Recovery::None),
     ] {
         assert_eq!(
-            sandbox.cashfree(&settings).recovery(&good()),
+            sandbox
+                .cashfree(&settings)
+                .recovery(&good(), Method::PennyDrop),
             recovery,
             "{settings}"
         );

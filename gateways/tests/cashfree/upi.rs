@@ -94,7 +94,7 @@ async fn a_lost_upi_call_can_be_looked_up_in_either_flow() {
     for flow in ["sync", "async"] {
         let cashfree = sandbox.cashfree(&json!({"bank_flow": flow}));
         assert_eq!(
-            cashfree.recovery(&upi("success@upi")),
+            cashfree.recovery(&upi("success@upi"), Method::PennyDrop),
             Recovery::Lookup,
             "{flow}"
         );

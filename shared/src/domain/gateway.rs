@@ -10,29 +10,52 @@ use super::validation::FailureCode;
 /// A gateway Khata knows, by Juspay's id for it (contract, *Gateway ids*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gateway {
+    /// PayU.
+    Payu,
+    /// Razorpay and RazorpayX.
+    Razorpay,
     /// Cashfree Secure ID.
     Cashfree,
     /// Built in, for merchants' own tests; only in sandbox mode.
     Dummy,
+    /// Setu.
+    Setu,
+    /// Decentro.
+    Decentro,
 }
 
 impl Gateway {
-    /// Every gateway there is a connector for.
-    pub const ALL: [Self; 2] = [Self::Cashfree, Self::Dummy];
+    /// Every gateway there is a connector for, by id.
+    pub const ALL: [Self; 6] = [
+        Self::Payu,
+        Self::Razorpay,
+        Self::Cashfree,
+        Self::Dummy,
+        Self::Setu,
+        Self::Decentro,
+    ];
 
     /// Juspay's id.
     pub fn id(self) -> i16 {
         match self {
+            Self::Payu => 12,
+            Self::Razorpay => 23,
             Self::Cashfree => 70,
             Self::Dummy => 100,
+            Self::Setu => 1001,
+            Self::Decentro => 1002,
         }
     }
 
     /// The name used by people.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Payu => "PAYU",
+            Self::Razorpay => "RAZORPAY",
             Self::Cashfree => "CASHFREE",
             Self::Dummy => "DUMMY",
+            Self::Setu => "SETU",
+            Self::Decentro => "DECENTRO",
         }
     }
 
@@ -142,6 +165,8 @@ pub struct Answer {
     pub class: Class,
     /// The gateway's own code or status word.
     pub code: String,
+    /// Whether the code stands in none of the connector's tables: it was taken for the safe class, and is counted.
+    pub unlisted: bool,
     /// Why the account fails, where the class says that it does and the gateway told more.
     pub failure: Option<FailureCode>,
     /// The holder's name where told; placeholders are `None`.
@@ -162,12 +187,21 @@ impl Answer {
         Self {
             class,
             code: code.into(),
+            unlisted: false,
             failure: None,
             name_at_bank: None,
             utr: None,
             gateway_reference: None,
             name_match_score: None,
             retry_after: None,
+        }
+    }
+
+    /// An answer whose code nobody has heard of: it says nothing about the account, and another gateway is asked.
+    pub fn unlisted(code: impl Into<String>) -> Self {
+        Self {
+            unlisted: true,
+            ..Self::of(Class::Inconclusive, code)
         }
     }
 }

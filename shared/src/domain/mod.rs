@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod ids;
 pub mod routing;
 pub mod status;
+pub mod traffic;
 pub mod validation;
 
 pub use account::{

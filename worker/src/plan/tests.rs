@@ -9,6 +9,7 @@ use diesel::sql_types::{Nullable, Text};
 use khata_gateways::{Call, Connector};
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::routing::{Pin, Unfit};
+use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{
     AccountId, Answer, BankAccount, CallFailure, Gateway, MerchantId, ValidationId,
@@ -40,11 +41,15 @@ impl Connector for Character {
         self.method
     }
 
-    fn recovery(&self, _: &Details) -> Recovery {
+    fn recovery(&self, _: &Details, _: Method) -> Recovery {
         self.recovery
     }
 
-    fn polling(&self) -> &PollSchedule {
+    fn traffic(&self) -> &Traffic {
+        unreachable!("planning reads limits where they are kept")
+    }
+
+    fn polling(&self, _: Method) -> &PollSchedule {
         unreachable!("planning does not poll")
     }
 

@@ -1,0 +1,161 @@
+//! Settings that connectors share: a gateway account's `settings`, JSON, everything optional.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use khata_shared::domain::Method;
+use khata_shared::domain::traffic::{Hours, Traffic};
+use khata_shared::domain::validation::PollSchedule;
+use serde::Deserialize;
+
+use crate::connector::ConfigFault;
+
+/// How long a call may take where the settings do not say.
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// No setting may pass this.
+const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What every gateway account may be set to. A connector with settings of its own flattens this beside them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CommonSettings {
+    /// Waits between looks at a pending outcome in milliseconds, the last one repeated.
+    poll_ms: Option<Vec<u64>>,
+    /// Longest call in milliseconds.
+    call_timeout_ms: Option<u64>,
+    /// How bank accounts are asked for: `async` (by our reference, safe to recover) or `sync`.
+    pub(crate) bank_flow: BankFlow,
+    /// The methods that may be used, in order of preference; all that the gateway has, where absent.
+    methods: Option<Vec<String>>,
+    /// Calls of any kind in any 60 seconds over all workers; 0: no limit; the gateway's own limit where absent.
+    calls_per_minute: Option<u32>,
+    /// Calls under way at once over all workers; 0: no limit.
+    concurrency: Option<u32>,
+    /// When new attempts may begin, times of day in India: `["00:00-10:00", "13:00-17:00"]`.
+    hours: Vec<String>,
+    /// When new UPI penny drops may begin, within `hours`.
+    upi_penny_drop_hours: Vec<String>,
+}
+
+/// The two ways some gateways have of validating a bank account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BankFlow {
+    /// Accepted now, told later.
+    #[default]
+    Async,
+    /// Told in the answer; a lost answer cannot be found again.
+    Sync,
+}
+
+impl CommonSettings {
+    pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
+        Deserialize::deserialize(settings)
+            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+    }
+
+    /// The waits between looks.
+    pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigFault> {
+        let waits = match &self.poll_ms {
+            Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
+            None => default.to_vec(),
+        };
+        PollSchedule::new(waits)
+            .ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
+    }
+
+    /// The time-out of a call, `longest` at most.
+    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigFault> {
+        let timeout = self
+            .call_timeout_ms
+            .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
+        if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
+            return Err(ConfigFault::Settings(format!(
+                "call_timeout_ms must be between 100 and {}",
+                MAX_CALL_TIMEOUT.as_millis()
+            )));
+        }
+        Ok(timeout.min(longest))
+    }
+
+    /// The methods to use, in order of preference: all of `offered`, or those of them that the settings name.
+    pub(crate) fn methods(&self, offered: &[Method]) -> Result<Vec<Method>, ConfigFault> {
+        let Some(words) = &self.methods else {
+            return Ok(offered.to_vec());
+        };
+        let method = |word: &String| {
+            Method::parse(word)
+                .filter(|method| offered.contains(method))
+                .ok_or_else(|| {
+                    let words: Vec<_> = offered.iter().map(|method| method.as_str()).collect();
+                    let known = words.join(", ");
+                    ConfigFault::Settings(format!("methods must be of {known}, not {word:?}"))
+                })
+        };
+        let methods: Vec<_> = words.iter().map(method).collect::<Result<_, _>>()?;
+        if methods.is_empty() {
+            return Err(ConfigFault::Settings("methods must not be empty".into()));
+        }
+        Ok(methods)
+    }
+
+    /// The limits; `calls_per_minute` is the gateway's own, where it publishes one.
+    pub(crate) fn traffic(&self, calls_per_minute: Option<u32>) -> Result<Traffic, ConfigFault> {
+        let hours = |name: &str, spans: &[String]| {
+            Hours::parse(spans).ok_or_else(|| {
+                ConfigFault::Settings(format!(
+                    "{name} must be spans of a day in India such as \"13:00-17:00\""
+                ))
+            })
+        };
+        let limit = |number: Option<u32>| number.and_then(NonZeroU32::new);
+        Ok(Traffic {
+            calls_per_minute: limit(self.calls_per_minute.or(calls_per_minute)),
+            concurrency: limit(self.concurrency),
+            hours: hours("hours", &self.hours)?,
+            upi_penny_drop_hours: hours("upi_penny_drop_hours", &self.upi_penny_drop_hours)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_the_gateways_own_until_set() {
+        let traffic = |settings| {
+            let settings = CommonSettings::read(&settings).unwrap();
+            settings.traffic(Some(100)).unwrap().calls_per_minute
+        };
+        assert_eq!(traffic(json!({})), NonZeroU32::new(100));
+        assert_eq!(traffic(json!({"calls_per_minute": 7})), NonZeroU32::new(7));
+        assert_eq!(traffic(json!({"calls_per_minute": 0})), None);
+    }
+
+    #[test]
+    fn only_methods_that_the_gateway_has_can_be_set() {
+        let methods = |settings| {
+            let offered = [Method::PennyDrop, Method::VpaLookup];
+            CommonSettings::read(&settings).unwrap().methods(&offered)
+        };
+        assert_eq!(methods(json!({})).unwrap().len(), 2);
+        assert_eq!(
+            methods(json!({"methods": ["VPA_LOOKUP"]})).unwrap(),
+            [Method::VpaLookup]
+        );
+        assert!(methods(json!({"methods": ["PENNILESS"]})).is_err());
+        assert!(methods(json!({"methods": []})).is_err());
+    }
+
+    #[test]
+    fn a_setting_that_nobody_knows_or_that_makes_no_sense_is_told() {
+        assert!(CommonSettings::read(&json!({"pol_ms": [1]})).is_err());
+        let settings =
+            CommonSettings::read(&json!({"hours": ["25:00-26:00"], "poll_ms": []})).unwrap();
+        assert!(settings.traffic(None).is_err());
+        assert!(settings.polling(&[Duration::ZERO]).is_err());
+    }
+}
