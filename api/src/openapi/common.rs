@@ -23,7 +23,7 @@ impl Modify for Common {
         add_headers(components);
         add_parameters(components);
         for (name, schema) in &mut components.schemas {
-            if is_asked(name) {
+            if super::FORMS.contains(&name.as_str()) {
                 never_null(schema);
             }
         }
@@ -172,12 +172,7 @@ fn component(kind: &str, name: &str) -> Ref {
     Ref::new(format!("#/components/{kind}/{name}"))
 }
 
-/// Whether a schema is of what calls carry, and not of what they are answered.
-fn is_asked(name: &str) -> bool {
-    super::REQUESTS.contains(&name)
-}
-
-/// A field that is left out is left out: that JSON's null means the same need not be offered.
+/// A form has no null. In JSON it means what leaving the field out means.
 fn never_null(schema: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::OneOf(one)) = schema {
         one.items.retain(|item| {

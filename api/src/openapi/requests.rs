@@ -7,22 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Metadata;
 
-/// The schemas of what calls carry.
-pub(super) const REQUESTS: [&str; 13] = [
-    "BankAccountForm",
-    "BankItem",
-    "ConsentBody",
-    "Contact",
-    "CreateAccountsForm",
-    "CreateAccountsJson",
-    "CreateCustomer",
-    "DeleteBody",
-    "ManyAccounts",
-    "OneBankAccount",
-    "OneUpiAddress",
-    "ValidateForm",
-    "ValidateJson",
-];
+/// The schemas of forms that are never JSON.
+pub(super) const FORMS: [&str; 3] = ["BankAccountForm", "CreateAccountsForm", "ValidateForm"];
 
 /// A customer.
 #[derive(IntoParams)]
