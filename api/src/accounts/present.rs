@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::validation::ValidationResult;
-use khata_shared::domain::{Details, MerchantId};
+use khata_shared::domain::{Details, MerchantId, ifsc};
 use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -74,9 +74,15 @@ pub(crate) enum AccountDetails {
         ifsc: String,
         #[schema(required, example = "12")]
         bank_code: Option<String>,
-        /// `null` where it is not known.
-        #[schema(required)]
-        bank_name: Option<String>,
+        /// The bank that the IFSC belongs to; `null` where it is not known.
+        #[schema(required, example = json!(null))]
+        bank_name: Option<&'static str>,
+        /// `null` where the IFSC is not listed.
+        #[schema(required, example = json!(null))]
+        branch_name: Option<&'static str>,
+        /// Whether the IFSC is in the published list. One that is not may be right: the list lags behind the banks.
+        #[schema(example = false)]
+        ifsc_listed: bool,
     },
     /// A UPI address.
     VpaDetails {
@@ -153,16 +159,21 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 
 pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
-        Details::Bank(bank) => AccountDetails::BankAccountDetails {
-            account_number: Zeroizing::new(bank.account_number.expose().to_owned()),
-            beneficiary_name: bank
-                .beneficiary_name
-                .as_ref()
-                .map(|name| Zeroizing::new(name.expose().to_owned())),
-            ifsc: bank.ifsc.as_str().to_owned(),
-            bank_code,
-            bank_name: None,
-        },
+        Details::Bank(bank) => {
+            let known = ifsc::look_up(&bank.ifsc);
+            AccountDetails::BankAccountDetails {
+                account_number: Zeroizing::new(bank.account_number.expose().to_owned()),
+                beneficiary_name: bank
+                    .beneficiary_name
+                    .as_ref()
+                    .map(|name| Zeroizing::new(name.expose().to_owned())),
+                ifsc: bank.ifsc.as_str().to_owned(),
+                bank_code,
+                bank_name: known.bank,
+                branch_name: known.branch.map(|branch| branch.name),
+                ifsc_listed: known.branch.is_some(),
+            }
+        }
         Details::Upi(vpa) => AccountDetails::VpaDetails {
             vpa: Zeroizing::new(vpa.expose().to_owned()),
         },
@@ -283,6 +294,43 @@ impl Fresh<'_> {
             gateway_reference_id: self.gateway_reference_id,
             validation: None,
             metadata: Value::Object(self.metadata.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_shared::domain::{AccountNumber, BankAccount, Ifsc};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_told_with_its_bank_and_branch() {
+        for (ifsc, bank, branch, listed) in [
+            (
+                "HDFC0CPD295",
+                json!("Pune District Central Co-operative Bank"),
+                json!("PUNE DISTRICT CENTRAL COOP BANK"),
+                true,
+            ),
+            ("CNRB0000000", json!("Canara Bank"), json!(null), false),
+            ("AABF0008032", json!(null), json!(null), false),
+        ] {
+            let account = Details::Bank(BankAccount {
+                ifsc: Ifsc::parse(ifsc).unwrap(),
+                account_number: AccountNumber::parse("026291800001191").unwrap(),
+                beneficiary_name: None,
+            });
+            // What the merchant calls the bank is echoed, whatever the directory says.
+            let told = serde_json::to_value(details(&account, Some("JP_SBI".to_owned()))).unwrap();
+            assert_eq!(
+                told["bank_account_details"],
+                json!({
+                    "account_number": "026291800001191", "beneficiary_name": null, "ifsc": ifsc,
+                    "bank_code": "JP_SBI", "bank_name": bank, "branch_name": branch, "ifsc_listed": listed,
+                })
+            );
         }
     }
 }

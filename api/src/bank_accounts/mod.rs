@@ -62,8 +62,9 @@ pub(crate) struct BankAccount {
     customer_id: String,
     #[schema(format = DateTime)]
     date_created: String,
+    /// The bank that the IFSC belongs to; `null` where it is not known.
     #[schema(required)]
-    bank_name: Option<String>,
+    bank_name: Option<&'static str>,
     ifsc: String,
     #[schema(value_type = String)]
     account_number: Zeroizing<String>,

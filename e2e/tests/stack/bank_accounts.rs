@@ -36,7 +36,7 @@ async fn the_deprecated_family_shows_the_same_accounts() -> Result<()> {
         made,
         json!({
             "object": "bank_account", "id": id, "customer_id": customer, "date_created": made["date_created"],
-            "bank_name": made["bank_name"], "ifsc": IFSC, "account_number": "026291800001191",
+            "bank_name": "Yes Bank", "ifsc": IFSC, "account_number": "026291800001191",
             "beneficiary_name": "test", "validation_amount": 1, "currency": "INR", "validation_status": "ACTIVE",
             "last_validated": made["last_validated"], "metadata": { "param1": "value1", "param2": "value2" },
         })

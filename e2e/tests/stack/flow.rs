@@ -26,7 +26,11 @@ fn assert_seed_account(account: &Value) {
     assert_eq!(details["ifsc"], "AABF0008032");
     assert_eq!(details["beneficiary_name"], "test");
     assert_eq!(details["bank_code"], "12");
-    assert!(details.as_object().unwrap().contains_key("bank_name"));
+    // No bank's, and accepted all the same.
+    for member in ["bank_name", "branch_name"] {
+        assert_eq!(details.get(member), Some(&Value::Null), "{member}");
+    }
+    assert_eq!(details["ifsc_listed"], false);
     assert_eq!(account["validation_amount"], 1);
     assert_eq!(account["currency"], "INR");
     assert_eq!(account["metadata"], json!({}));
@@ -152,6 +156,9 @@ async fn every_published_account_comes_to_its_published_outcome() -> Result<()> 
             let account = api
                 .wait_for("published", id, &[known.status], PATIENCE)
                 .await?;
+            let details = &account["account_details"]["bank_account_details"];
+            let named = details["branch_name"].is_string();
+            assert_eq!(details["ifsc_listed"], named, "{account}");
             let validation = &account["validation"];
             assert_eq!(
                 text(validation, "/failure/code"),

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod gateway;
 pub mod ids;
+pub mod ifsc;
 pub mod routing;
 pub mod status;
 pub mod traffic;

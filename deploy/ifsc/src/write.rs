@@ -1,0 +1,105 @@
+//! The file, as `table.rs` tells its layout.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Directory;
+use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
+
+/// The whole file.
+pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
+    let mut texts = Texts::new();
+    let (mut codes, mut branches) = (Vec::new(), Vec::new());
+    // Every four letters that begin a listed code have a row, their bank named or not.
+    let mut letters: Vec<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
+    letters.extend(directory.banks.keys().map(String::as_str));
+    letters.sort_unstable();
+    letters.dedup();
+    let mut banks = Vec::new();
+    for letters in letters {
+        banks.extend(letters.as_bytes());
+        banks.extend(texts.place(directory.banks.get(letters))?);
+        banks.extend(three_bytes(codes.len() / 4)?);
+        let of_bank = directory
+            .branches
+            .range(letters.to_owned()..)
+            .take_while(|(code, _)| code.starts_with(letters));
+        for (code, branch) in of_bank {
+            let number = branch_number(&code.as_bytes()[5..])
+                .with_context(|| format!("{code} is not an IFSC"))?;
+            codes.extend(number.to_le_bytes());
+            branches.extend(texts.place(branch.bank.as_ref())?);
+            branches.extend(texts.place(Some(&branch.name))?);
+            branches.extend(texts.place(branch.city.as_ref())?);
+        }
+    }
+    let mut families = Vec::new();
+    for (beginning, bank) in &directory.families {
+        ensure!(
+            (4..=11).contains(&beginning.len()),
+            "{beginning} begins no code"
+        );
+        let mut padded = [0; 11];
+        padded[..beginning.len()].copy_from_slice(beginning.as_bytes());
+        families.extend(padded);
+        families.extend(texts.place(bank.as_ref())?);
+    }
+    let counts = [
+        banks.len() / 10,
+        codes.len() / 4,
+        families.len() / 14,
+        texts.bytes.len(),
+    ];
+    let mut file = MAGIC.to_vec();
+    for count in counts {
+        file.extend(u32::try_from(count)?.to_le_bytes());
+    }
+    for part in [banks, codes, branches, families, texts.bytes] {
+        file.extend(part);
+    }
+    Ok(file)
+}
+
+/// Each text once.
+struct Texts {
+    bytes: Vec<u8>,
+    places: HashMap<String, Place>,
+}
+
+impl Texts {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0],
+            places: HashMap::new(),
+        }
+    }
+
+    fn place(&mut self, text: Option<&String>) -> Result<Place> {
+        let Some(text) = text else {
+            return Ok(NOTHING);
+        };
+        if let Some(place) = self.places.get(text) {
+            return Ok(*place);
+        }
+        ensure!(
+            text.is_ascii() && !text.is_empty(),
+            "{text:?} is not ASCII, or empty"
+        );
+        let place = three_bytes(self.bytes.len())?;
+        self.bytes
+            .push(u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?);
+        self.bytes.extend(text.as_bytes());
+        self.places.insert(text.clone(), place);
+        Ok(place)
+    }
+}
+
+fn three_bytes(value: usize) -> Result<[u8; 3]> {
+    let [low, middle, high, ..] = value.to_le_bytes();
+    ensure!(
+        number([low, middle, high]) == value,
+        "{value} does not fit into three bytes"
+    );
+    Ok([low, middle, high])
+}
