@@ -35,6 +35,8 @@ pub(crate) struct CommonSettings {
     hours: Vec<String>,
     /// When new UPI penny drops may begin, within `hours`.
     upi_penny_drop_hours: Vec<String>,
+    /// Seconds that a lost answer is asked for before another gateway account may be, at the risk of a second rupee.
+    recover_for_s: Option<u64>,
 }
 
 /// The two ways some gateways have of validating a bank account.
@@ -114,6 +116,9 @@ impl CommonSettings {
             concurrency: limit(self.concurrency),
             hours: hours("hours", &self.hours)?,
             upi_penny_drop_hours: hours("upi_penny_drop_hours", &self.upi_penny_drop_hours)?,
+            recover_for: self
+                .recover_for_s
+                .map_or(Traffic::default().recover_for, Duration::from_secs),
         })
     }
 }

@@ -31,7 +31,7 @@ words!(
 );
 words!(
     /// Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway could answer in time.
-    FailureWord, INVALID_ACCOUNT INVALID_IFSC ACCOUNT_BLOCKED NRE_ACCOUNT INVALID_VPA SUSPECTED_FRAUD VALIDATION_UNAVAILABLE
+    FailureWord, INVALID_ACCOUNT INVALID_IFSC ACCOUNT_BLOCKED NRE_ACCOUNT INVALID_VPA SUSPECTED_FRAUD NAME_MISMATCH VALIDATION_UNAVAILABLE
 );
 words!(
     /// Whose the fault is.

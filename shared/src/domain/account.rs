@@ -150,6 +150,11 @@ impl Vpa {
         self.0.split_once('@').map_or("", |(user, _)| user)
     }
 
+    /// What stands behind it: the payment service provider's.
+    pub fn handle(&self) -> &str {
+        self.0.split_once('@').map_or("", |(_, handle)| handle)
+    }
+
     /// At most the first two characters of a longer user part, and the handle: `as***@okhdfcbank`.
     pub fn masked(&self) -> String {
         let (user, handle) = self.0.split_once('@').unwrap_or_default();

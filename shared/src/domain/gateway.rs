@@ -99,6 +99,19 @@ macro_rules! words {
             }
         }
 
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&word).ok_or_else(|| serde::de::Error::custom("no such word"))
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
@@ -159,7 +172,7 @@ pub enum Recovery {
 }
 
 /// A gateway's answer about one attempt.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Answer {
     /// What it means.
     pub class: Class,
@@ -197,6 +210,16 @@ impl Answer {
         }
     }
 
+    /// The plaintext to seal.
+    pub fn to_plaintext(&self) -> Zeroizing<Vec<u8>> {
+        crate::wiped::json(self)
+    }
+
+    /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.
+    pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
+        serde_json::from_slice(plaintext).ok()
+    }
+
     /// An answer whose code nobody has heard of: it says nothing about the account, and another gateway is asked.
     pub fn unlisted(code: impl Into<String>) -> Self {
         Self {
@@ -228,6 +251,12 @@ pub enum CallFailure {
     /// It may have acted: recover before anything else.
     #[error("answer lost: {0}")]
     AnswerLost(String),
+    /// Turned away unheard, as too many had come: nothing was done.
+    #[error("turned away as one too many")]
+    TurnedAway {
+        /// How long it asked us to stay away.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl CallFailure {
@@ -236,6 +265,15 @@ impl CallFailure {
         match self {
             Self::NotSent(_) => "not_sent",
             Self::AnswerLost(_) => ANSWER_LOST,
+            Self::TurnedAway { .. } => "turned_away",
+        }
+    }
+
+    /// How long it asked us to stay away.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TurnedAway { retry_after } => *retry_after,
+            Self::NotSent(_) | Self::AnswerLost(_) => None,
         }
     }
 }
@@ -261,5 +299,6 @@ mod tests {
             ..Answer::of(Class::Valid, "ok")
         };
         assert!(!format!("{answer:?}").contains("ASHA"));
+        assert!(Answer::from_plaintext(&answer.to_plaintext()) == Some(answer));
     }
 }

@@ -108,6 +108,34 @@ id!(
     KeyId, "key_"
 );
 
+/// Our name for an attempt at a gateway, 31 characters `[a-z0-9_]`: the idempotency key or reference id there, which every
+/// gateway takes (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptReference {
+    /// Of which validation.
+    pub validation: ValidationId,
+    /// 1 for the first.
+    pub number: i16,
+}
+
+impl AttemptReference {
+    /// The attempt that this text names, if it has exactly the form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, number) = text.strip_prefix("kh")?.split_once('_')?;
+        let digits = number.len() >= 2 && number.bytes().all(|b| b.is_ascii_digit());
+        Some(Self {
+            validation: ValidationId(decode(id)?),
+            number: number.parse().ok().filter(|number| digits && *number > 0)?,
+        })
+    }
+}
+
+impl fmt::Display for AttemptReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kh{}_{:02}", encode(self.validation.0), self.number)
+    }
+}
+
 /// The merchant's own name for a customer: 1–128 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ObjectReferenceId(String);
@@ -175,6 +203,31 @@ mod tests {
         }
         for bad in ["", "a b", "é", "a\u{0}", &"x".repeat(129)] {
             assert!(ObjectReferenceId::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempts_reference_reads_back_and_nothing_else_does() {
+        for number in [1, 7, 42, 100] {
+            let reference = AttemptReference {
+                validation: ValidationId::new(),
+                number,
+            };
+            assert_eq!(
+                AttemptReference::parse(&reference.to_string()),
+                Some(reference)
+            );
+        }
+        let id = encode(ValidationId::new().0);
+        for bad in [
+            format!("kh{id}"),
+            format!("kh{id}_1"),
+            format!("kh{id}_00"),
+            format!("kh{id}_+1"),
+            format!("xx{id}_01"),
+            "kh_01".into(),
+        ] {
+            assert_eq!(AttemptReference::parse(&bad), None, "{bad}");
         }
     }
 

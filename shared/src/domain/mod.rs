@@ -4,10 +4,14 @@
 //! its `Debug` and `Display` are masked.
 
 pub mod account;
+pub mod circuit;
+mod decay;
 pub mod gateway;
 pub mod ids;
 pub mod ifsc;
+pub mod name_match;
 pub mod routing;
+pub mod score;
 pub mod status;
 pub mod traffic;
 pub mod validation;

@@ -74,6 +74,8 @@ words! {
         InvalidVpa = "INVALID_VPA",
         /// The gateway suspects fraud or blocks the account.
         SuspectedFraud = "SUSPECTED_FRAUD",
+        /// The account is real and its holder has quite another name, and the merchant takes that for a failure.
+        NameMismatch = "NAME_MISMATCH",
         /// No gateway gave an answer before the deadline; says nothing about the account.
         ValidationUnavailable = "VALIDATION_UNAVAILABLE",
     }
@@ -91,6 +93,7 @@ impl FailureCode {
             }
             Self::InvalidVpa => "The UPI address does not exist.",
             Self::SuspectedFraud => "The gateway suspects fraud or has blocked this account.",
+            Self::NameMismatch => "The account's holder has another name than the beneficiary.",
             Self::ValidationUnavailable => {
                 "No gateway could give an answer in time. This says nothing about the account; validate it again."
             }
@@ -177,6 +180,8 @@ pub struct Standing<'a> {
     pub recovery: Recovery,
     /// When to look again.
     pub polling: &'a PollSchedule,
+    /// The holder has quite another name, and the merchant takes that for a failure.
+    pub name_mismatch: bool,
     /// Random, `0.0..1.0`.
     pub jitter: f64,
 }
@@ -269,6 +274,21 @@ pub fn decide(standing: &Standing<'_>, asked: Asked, heard: &Heard) -> Decision 
     }
 }
 
+/// The end of a validation of real details.
+pub fn valid(name_mismatch: bool) -> Next {
+    if name_mismatch {
+        Next::Complete {
+            outcome: Outcome::Invalid,
+            failure: Some(FailureCode::NameMismatch),
+        }
+    } else {
+        Next::Complete {
+            outcome: Outcome::Valid,
+            failure: None,
+        }
+    }
+}
+
 /// The end of a validation that nobody could answer in time.
 pub fn unavailable() -> Next {
     Next::Complete {
@@ -289,10 +309,7 @@ fn on_answer(standing: &Standing<'_>, answer: &Answer) -> (AttemptEnd, Next) {
         code: answer.code.clone(),
     };
     let next = match answer.class {
-        Class::Valid => Next::Complete {
-            outcome: Outcome::Valid,
-            failure: None,
-        },
+        Class::Valid => valid(standing.name_mismatch),
         Class::Invalid => Next::Complete {
             outcome: Outcome::Invalid,
             failure: Some(answer.failure.unwrap_or(FailureCode::InvalidAccount)),
@@ -336,7 +353,10 @@ fn on_silence(standing: &Standing<'_>, asked: Asked, failure: &CallFailure) -> (
             } else {
                 AttemptState::Unknown
             };
-            let delay = RECOVER.wait(tries, standing.jitter);
+            let own = RECOVER.wait(tries, standing.jitter);
+            let delay = failure.retry_after().map_or(own, |theirs| {
+                theirs.clamp(RETRY_AFTER.0, RETRY_AFTER.1).max(own)
+            });
             (
                 AttemptEnd {
                     state: open,
@@ -404,6 +424,7 @@ mod tests {
             moves_money: true,
             recovery: Recovery::Lookup,
             polling,
+            name_mismatch: false,
             jitter: 0.5,
         }
     }
@@ -458,6 +479,40 @@ mod tests {
                 .state,
             AttemptState::Settled
         );
+    }
+
+    #[test]
+    fn another_name_fails_an_account_only_where_the_merchant_says_so() {
+        let polling = polling();
+        let strict = Standing {
+            name_mismatch: true,
+            ..standing(&polling)
+        };
+        let next = decide(&strict, Asked::Verify, &heard(Class::Valid)).next;
+        assert_eq!(next.account_status(), Some(AccountStatus::Failure));
+        // It changes nothing about what was not found out.
+        let next = decide(&strict, Asked::Verify, &heard(Class::Retryable)).next;
+        assert_eq!(next.account_status(), None);
+    }
+
+    #[test]
+    fn a_look_that_is_turned_away_leaves_the_attempt_open_and_waits_as_asked() {
+        let polling = polling();
+        let heard = Heard::Nothing(CallFailure::TurnedAway {
+            retry_after: Some(Duration::from_secs(600)),
+        });
+        for state in [AttemptState::Pending, AttemptState::Unknown] {
+            let open = Standing {
+                attempt: state,
+                ..standing(&polling)
+            };
+            let decision = decide(&open, Asked::LookUp, &heard);
+            assert_eq!(decision.attempt.state, state);
+            let Next::Wait { until, .. } = decision.next else {
+                panic!("{decision:?}")
+            };
+            assert_eq!(until, open.now + TimeDelta::seconds(600));
+        }
     }
 
     #[test]

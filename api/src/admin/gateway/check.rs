@@ -85,6 +85,7 @@ fn told(connector: &dyn Connector) -> anyhow::Result<(&'static str, String)> {
         Ok(Check::Refused(said)) => ("REFUSED", said),
         Ok(Check::Unclear(said)) => ("UNCLEAR", said),
         Err(CallFailure::NotSent(why) | CallFailure::AnswerLost(why)) => ("UNREACHABLE", why),
+        Err(failure @ CallFailure::TurnedAway { .. }) => ("UNCLEAR", failure.to_string()),
     };
     // A gateway's own words: none of them may move the cursor.
     Ok((outcome, said.replace(char::is_control, "\u{fffd}")))
