@@ -37,6 +37,8 @@ pub enum Purpose {
     Credentials,
     /// A customer's telephone number, address and name; the subject is the customer.
     Contact,
+    /// What a gateway called back with; the subject is the validation.
+    Notice,
     /// The first answer to an idempotent call; the subject is the first 16 bytes of its key's digest.
     Answer,
 }
@@ -224,6 +226,7 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
         Purpose::Credentials => 3,
         Purpose::Contact => 4,
         Purpose::Answer => 5,
+        Purpose::Notice => 6,
     };
     aad
 }

@@ -21,6 +21,10 @@ pub struct Changes {
     pub requests_per_second: Option<i32>,
     /// Validations that the same details may have in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: Option<i16>,
+    /// Whether an account whose holder has quite another name fails.
+    pub fail_on_name_mismatch: Option<bool>,
+    /// How old a result of the same details may be to be used again, in seconds: 0 (never) to 31,536,000.
+    pub reuse_results_seconds: Option<i32>,
 }
 
 impl Changes {
@@ -45,6 +49,10 @@ pub struct Settings {
     pub requests_per_second: i32,
     /// Validations that the same details may have in 24 hours.
     pub validations_per_account_per_day: i16,
+    /// Whether an account whose holder has quite another name fails.
+    pub fail_on_name_mismatch: bool,
+    /// How old a result of the same details may be to be used again, in seconds; 0: never.
+    pub reuse_results_seconds: i32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }

@@ -4,8 +4,10 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod call_backs;
 pub mod customers;
 pub mod gateway_accounts;
+pub mod gateway_health;
 pub mod idempotency;
 pub mod inspect;
 pub mod keys;
@@ -22,3 +24,8 @@ pub mod validations;
 
 pub use migrate::{MigrateError, migrate, pending_migrations};
 pub use pool::{Pool, PooledConnection, open};
+
+/// A duration as SQL takes it.
+fn milliseconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -14,6 +14,8 @@ diesel::table! {
         created_at -> Timestamptz,
         requests_per_second -> Int4,
         validations_per_account_per_day -> Int2,
+        fail_on_name_mismatch -> Bool,
+        reuse_results_seconds -> Int4,
     }
 }
 

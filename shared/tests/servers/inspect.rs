@@ -17,7 +17,7 @@ use crate::support::Database;
 use crate::support::database::number;
 use crate::support::rows::{
     LEASE, attempt, call, claimed, create, due, ids, later, merchant, report, settlement, stand,
-    valid,
+    told_by, valid,
 };
 
 /// A new account with its validation.
@@ -182,6 +182,7 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
     let (token, _) = claimed(&mut connection, key);
     let end = Settlement {
         attempt: Some(report(AttemptState::Settled, Some(Class::Valid))),
+        told_by: Some(told_by()),
         ..settlement(key, token, valid())
     };
     settle(&mut connection, &[end]).unwrap();

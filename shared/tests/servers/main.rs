@@ -6,6 +6,8 @@ mod accounts;
 mod accounts_changing;
 mod accounts_racing;
 mod accounts_reading;
+mod call_backs;
+mod gateway_health;
 mod idempotency;
 mod inspect;
 mod keys;

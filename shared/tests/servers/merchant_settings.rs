@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::support::Database;
 use crate::support::rows::{
-    alter_account, attempt, claimed, due, later, merchant, report, settlement, valid,
+    alter_account, attempt, claimed, due, later, merchant, report, settlement, told_by, valid,
 };
 
 #[test]
@@ -198,6 +198,7 @@ fn attempts_are_counted_by_what_they_came_to() {
         let class = (state == AttemptState::Settled).then_some(khata_shared::domain::Class::Valid);
         let end = Settlement {
             attempt: Some(report(state, class)),
+            told_by: Some(told_by()),
             ..settlement(key, token, next)
         };
         assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);

@@ -11,6 +11,7 @@ use khata_shared::domain::{GatewayAccountId, MerchantId};
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
 use khata_shared::store::reseal::{Rotation, SealedColumn, Step, census, keys_in_use};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support::Database;
@@ -49,6 +50,7 @@ impl Value {
             SealedColumn::Contacts => ("sealed_contact", "uuid_send(id)", Purpose::Contact),
             SealedColumn::Details => ("sealed_details", "uuid_send(id)", Purpose::Details),
             SealedColumn::Results => ("sealed_result", "uuid_send(id)", Purpose::ValidationResult),
+            SealedColumn::Notices => ("sealed_answer", "digest", Purpose::Notice),
             SealedColumn::Answers => ("sealed_answer", "key_hash", Purpose::Answer),
         }
     }
@@ -154,6 +156,20 @@ fn fill(
     .execute(connection)
     .unwrap();
     values.push(value(SealedColumn::Contacts, customer, "contact"));
+    let validation = call.accounts[0].validation.0;
+    let digest: [u8; 32] = Sha256::digest(validation.as_bytes()).into();
+    diesel::sql_query(
+        "insert into gateway_notices (merchant_id, digest, validation_id, number) values ($1, $2, $3, 1)",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<Binary, _>(&digest[..])
+    .bind::<SqlUuid, _>(validation)
+    .execute(connection)
+    .unwrap();
+    values.push(Value {
+        key: digest.to_vec(),
+        ..value(SealedColumn::Notices, validation, "notice")
+    });
     let key_hash = keyring.request_digest(merchant, &[b"key"]);
     diesel::sql_query(
         "insert into idempotency_records
@@ -235,7 +251,7 @@ fn every_sealed_column_is_sealed_anew_once() {
     let of_accounts = sealed(&mut connection, SealedColumn::Details);
     assert_eq!(of_accounts, [(Some(1), 28), (Some(2), 3)].into());
 
-    assert_eq!(rotate(&mut connection, &new, 4), (36, 0, 0));
+    assert_eq!(rotate(&mut connection, &new, 4), (38, 0, 0));
 
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
@@ -251,7 +267,7 @@ fn every_sealed_column_is_sealed_anew_once() {
     }
     let tables = |accounts| {
         json!({"primary": 2, "resealed": {"customer_accounts": accounts, "validations": 1, "gateway_accounts": 1,
-            "customers": 1, "idempotency_records": 1}})
+            "customers": 1, "gateway_notices": 1, "idempotency_records": 1}})
     };
     assert_eq!(audited(&mut connection, one), [tables(23)]);
     assert_eq!(audited(&mut connection, two), [tables(5)]);
@@ -304,7 +320,7 @@ fn a_rotation_that_is_killed_goes_on_where_it_was() {
     assert_eq!(told.iter().map(of_table).sum::<u64>(), done);
 
     let (resealed, broken, busy) = rotate(&mut connection, &new, 10);
-    assert_eq!((resealed + done, broken, busy), (54, 0, 0));
+    assert_eq!((resealed + done, broken, busy), (55, 0, 0));
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
     }
@@ -401,7 +417,7 @@ fn a_row_that_somebody_holds_is_not_waited_for() {
     assert!(began.elapsed() < Duration::from_secs(5), "it waited");
     assert!(looked_again > 3, "looked again {looked_again} times");
     assert_eq!(rotation.busy(), 1);
-    assert_eq!(rotation.resealed().values().sum::<u64>(), 12);
+    assert_eq!(rotation.resealed().values().sum::<u64>(), 13);
     holder.batch_execute("commit").unwrap();
     assert_eq!(rotate(&mut connection, &new, 200), (1, 0, 0));
     for value in &values {
@@ -437,7 +453,7 @@ fn what_does_not_open_is_named_and_left_alone() {
 
     let mut rotation = Rotation::new(&new, 4);
     finish(&mut rotation, &mut connection);
-    assert_eq!(rotation.resealed().values().sum::<u64>(), 10);
+    assert_eq!(rotation.resealed().values().sum::<u64>(), 11);
     let named: Vec<String> = rotation.broken().map(ToString::to_string).collect();
     assert_eq!(named.len(), 3, "{named:?}");
     for value in &damaged {
@@ -505,7 +521,7 @@ fn two_rotations_at_once_do_the_work_once() {
             .collect();
         running.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    assert_eq!(resealed.iter().sum::<u64>(), 304, "{resealed:?}");
+    assert_eq!(resealed.iter().sum::<u64>(), 305, "{resealed:?}");
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
     }

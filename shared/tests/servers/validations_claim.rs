@@ -16,7 +16,7 @@ use crate::support::Database;
 use crate::support::database::number;
 use crate::support::rows::{
     LEASE, TRACE, alter, alter_account, attempt, call, claimed, create, due, later, merchant,
-    report, settlement, stand, token, valid,
+    report, settlement, stand, token, told_by, valid,
 };
 
 #[test]
@@ -264,6 +264,7 @@ fn a_settled_attempt_is_not_lost_by_giving_it_up_late() {
     let (key, _) = written(&mut connection, merchant);
     let (mine, _) = claimed(&mut connection, key);
     let mut told = settlement(key, mine, valid());
+    told.told_by = Some(told_by());
     told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
     settle(&mut connection, &[told]).unwrap();
     alter(&mut connection, key, "trace_parent = null");

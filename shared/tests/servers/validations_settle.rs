@@ -12,7 +12,7 @@ use crate::support::Database;
 use crate::support::database::number;
 use crate::support::rows::{
     LEASE, alter, alter_account, attempt, call, claimed, create, due, invalid, later, merchant,
-    report, settlement, stand, token, valid,
+    report, settlement, stand, token, told_by, valid,
 };
 
 struct Bench {
@@ -64,6 +64,7 @@ fn a_valid_answer_completes_validation_attempt_and_account() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     let mut told = settlement(key, token, valid());
+    told.told_by = Some(told_by());
     told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
     told.sealed_result = Some(b"sealed".to_vec());
     told.name_match_score = Some(85);
@@ -148,6 +149,7 @@ fn what_waits_is_looked_at_again_after_its_delay() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     let mut told = settlement(key, token, later(true));
+    told.told_by = Some(told_by());
     told.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
     assert!(bench.settle(told));
     let soon = "select count(*) from validations where due_at between now() + interval '1 s' and now() + interval '30 s'";
@@ -163,6 +165,7 @@ fn without_the_right_token_nothing_is_settled() {
     let (key, right) = bench.in_hand();
     let before = stand(&mut bench.connection, key);
     let mut told = settlement(key, token(), valid());
+    told.told_by = Some(told_by());
     told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
     assert!(!bench.settle(told));
     assert_eq!(stand(&mut bench.connection, key), before);
@@ -342,6 +345,7 @@ fn what_was_settled_is_what_the_merchant_reads() {
     let (token, _) = claimed(&mut bench.connection, key);
     insert_attempts(&mut bench.connection, &[attempt(key, 1)]).unwrap();
     let mut told = settlement(key, token, invalid());
+    told.told_by = Some(told_by());
     told.attempt = Some(report(AttemptState::Settled, Some(Class::Invalid)));
     assert!(bench.settle(told));
     let row = accounts::find(

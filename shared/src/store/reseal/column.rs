@@ -19,6 +19,8 @@ pub enum SealedColumn {
     Details,
     /// `validations.sealed_result`
     Results,
+    /// `gateway_notices.sealed_answer`
+    Notices,
     /// `idempotency_records.sealed_answer`
     Answers,
 }
@@ -67,11 +69,12 @@ macro_rules! statements {
 
 impl SealedColumn {
     /// Every one there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Credentials,
         Self::Contacts,
         Self::Details,
         Self::Results,
+        Self::Notices,
         Self::Answers,
     ];
 
@@ -82,6 +85,7 @@ impl SealedColumn {
             Self::Contacts => "customers",
             Self::Details => "customer_accounts",
             Self::Results => "validations",
+            Self::Notices => "gateway_notices",
             Self::Answers => "idempotency_records",
         }
     }
@@ -92,6 +96,7 @@ impl SealedColumn {
             Self::Contacts => Purpose::Contact,
             Self::Details => Purpose::Details,
             Self::Results => Purpose::ValidationResult,
+            Self::Notices => Purpose::Notice,
             Self::Answers => Purpose::Answer,
         }
     }
@@ -103,6 +108,9 @@ impl SealedColumn {
             Self::Contacts => statements!("customers", "sealed_contact", subject "uuid_send(id)"),
             Self::Details => statements!("customer_accounts", "sealed_details", subject "uuid_send(id)"),
             Self::Results => statements!("validations", "sealed_result", subject "uuid_send(account_id)"),
+            Self::Notices => statements!(
+                "gateway_notices", "sealed_answer", "digest", "", "", "::bytea", "uuid_send(validation_id)"
+            ),
             Self::Answers => statements!(
                 "idempotency_records", "sealed_answer", "key_hash", "", "", "::bytea", "substring(key_hash from 1 for 16)"
             ),

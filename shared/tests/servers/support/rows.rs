@@ -14,7 +14,7 @@ use khata_shared::domain::{
 use khata_shared::store::accounts::{self, CreateAccounts, Created, CreatedAccount, NewAccount};
 use khata_shared::store::merchants;
 use khata_shared::store::validations::{
-    AttemptReport, Claimed, LeaseToken, NewAttempt, Settlement, ValidationKey, claim,
+    AttemptReport, Claimed, LeaseToken, NewAttempt, Settlement, ToldBy, ValidationKey, claim,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -151,14 +151,15 @@ pub(crate) fn later(pending: bool) -> Next {
 
 /// A settlement without an attempt.
 pub(crate) fn settlement(key: ValidationKey, token: LeaseToken, next: Next) -> Settlement {
-    Settlement {
-        key,
-        token,
-        attempt: None,
-        next,
-        delay: Duration::from_secs(30),
-        sealed_result: None,
-        name_match_score: None,
+    Settlement::without_attempt(key, token, next, Duration::from_secs(30))
+}
+
+/// Who is told of beside a report.
+pub(crate) fn told_by() -> ToldBy {
+    ToldBy {
+        gateway_id: 70,
+        gateway_reference_id: "cashfree_main".into(),
+        method: Method::PennyDrop,
     }
 }
 
@@ -173,10 +174,9 @@ pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport
         },
         gateway_reference: Some("34".into()),
         polls: 2,
-        latency_ms: 120,
-        gateway_id: 70,
-        gateway_reference_id: "cashfree_main".into(),
-        method: Method::PennyDrop,
+        latency_ms: Some(120),
+        unlisted_code: false,
+        found_at: None,
     }
 }
 

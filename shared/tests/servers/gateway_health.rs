@@ -1,0 +1,212 @@
+//! What workers know together of gateway accounts.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use khata_shared::domain::GatewayAccountId;
+use khata_shared::domain::circuit::Passage;
+use khata_shared::store::gateway_health::{
+    GatewayKey, News, Outcomes, ScoreKey, State, add_outcomes, forget, keep_allowances, lock,
+    of_merchant, scores, tell, troubled, write_in_hand,
+};
+use uuid::Uuid;
+
+use crate::support::Database;
+use crate::support::rows::merchant;
+
+const FRESH: Duration = Duration::from_mins(1);
+
+fn gateway(connection: &mut PgConnection, name: &str) -> GatewayKey {
+    GatewayKey {
+        merchant: merchant(connection, name),
+        account: GatewayAccountId::new(),
+    }
+}
+
+fn failed(count: u32) -> News {
+    News {
+        failed: count,
+        ..News::default()
+    }
+}
+
+fn only(states: Vec<State>) -> State {
+    assert_eq!(states.len(), 1);
+    states.into_iter().next().unwrap()
+}
+
+#[test]
+fn what_two_workers_hear_adds_up_and_both_know_of_it() {
+    let database = Database::new();
+    let (mut one, mut two) = (database.connect(), database.connect());
+    let key = gateway(&mut one, "local");
+    let now = Utc::now();
+    assert!(
+        only(tell(&mut one, &[(key, failed(3))], now).unwrap())
+            .circuit
+            .is_closed()
+    );
+    assert!(troubled(&mut two).unwrap().is_empty());
+    let open = only(tell(&mut two, &[(key, failed(3))], now).unwrap());
+    assert!(!open.circuit.is_closed());
+    let seen = only(troubled(&mut one).unwrap());
+    assert_eq!((seen.key, seen.circuit.trips), (key, 1));
+    assert!(matches!(seen.circuit.passage(now), Passage::Shut(_)));
+    let later = now + TimeDelta::seconds(30);
+    let served = News {
+        served: 1,
+        ..News::default()
+    };
+    tell(&mut one, &[(key, served)], later).unwrap();
+    assert!(troubled(&mut two).unwrap().is_empty());
+}
+
+#[test]
+fn a_pause_is_known_until_it_is_over_and_a_shorter_one_does_not_end_it() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let key = gateway(&mut connection, "local");
+    let now = Utc::now();
+    let pause = |seconds| News {
+        paused_until: Some(now + TimeDelta::seconds(seconds)),
+        ..News::default()
+    };
+    tell(&mut connection, &[(key, pause(60))], now).unwrap();
+    let state = only(tell(&mut connection, &[(key, pause(5))], now).unwrap());
+    let until = |time: Option<DateTime<Utc>>| time.unwrap().timestamp_millis();
+    assert_eq!(until(state.paused_until), until(pause(60).paused_until));
+    assert_eq!(only(troubled(&mut connection).unwrap()).key, key);
+    let other = gateway(&mut connection, "other");
+    tell(&mut connection, &[(other, pause(-1))], now).unwrap();
+    assert_eq!(only(troubled(&mut connection).unwrap()).key, key);
+}
+
+#[test]
+fn why_a_gateway_refuses_us_is_kept_with_its_beginning_until_it_does_not() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let key = gateway(&mut connection, "local");
+    let refused = |code: Option<&str>| News {
+        misconfigured: Some(code.map(str::to_owned)),
+        ..News::default()
+    };
+    let began = Utc::now();
+    tell(&mut connection, &[(key, refused(Some("http_401")))], began).unwrap();
+    let later = began + TimeDelta::minutes(5);
+    tell(
+        &mut connection,
+        &[(key, refused(Some("insufficient_balance")))],
+        later,
+    )
+    .unwrap();
+    let (code, since) = only(of_merchant(&mut connection, key.merchant).unwrap())
+        .misconfigured
+        .unwrap();
+    assert_eq!(code, "insufficient_balance");
+    assert_eq!(since.timestamp_millis(), began.timestamp_millis());
+    tell(&mut connection, &[(key, failed(1))], later).unwrap();
+    assert!(
+        only(of_merchant(&mut connection, key.merchant).unwrap())
+            .misconfigured
+            .is_some()
+    );
+    tell(&mut connection, &[(key, refused(None))], later).unwrap();
+    assert!(
+        only(of_merchant(&mut connection, key.merchant).unwrap())
+            .misconfigured
+            .is_none()
+    );
+}
+
+#[test]
+fn a_locked_state_shows_what_other_workers_have_in_hand_unless_they_are_dead() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let key = gateway(&mut connection, "local");
+    let (me, other, dead) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    write_in_hand(&mut connection, me, &[(key, 1)]).unwrap();
+    write_in_hand(&mut connection, other, &[(key, 7)]).unwrap();
+    write_in_hand(&mut connection, other, &[(key, 2)]).unwrap();
+    write_in_hand(&mut connection, dead, &[(key, 4)]).unwrap();
+    diesel::sql_query(
+        "update gateway_calls_in_hand set written_at = now() - interval '2 hours' where calls = 4",
+    )
+    .execute(&mut connection)
+    .unwrap();
+    let state = only(lock(&mut connection, &[key], me, FRESH).unwrap());
+    assert_eq!(state.in_hand, 2);
+    assert_eq!(state.allowance(1).in_hand, 3);
+    assert_eq!(forget(&mut connection, 10).unwrap(), 1, "the dead worker's");
+}
+
+#[test]
+fn what_one_worker_takes_the_next_one_finds_taken() {
+    let database = Database::new();
+    let (mut one, mut two) = (database.connect(), database.connect());
+    let (a, b) = (gateway(&mut one, "a"), gateway(&mut one, "b"));
+    let me = Uuid::new_v4();
+    let taken = Utc::now() + TimeDelta::seconds(40);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        one.transaction::<_, diesel::result::Error, _>(|connection| {
+            let states = lock(connection, &[a, b], me, FRESH)?;
+            scope.spawn(move || {
+                // In the other order: whoever comes second waits, and nobody waits for ever.
+                let states = two.transaction(|two| lock(two, &[b, a], Uuid::new_v4(), FRESH));
+                sender.send(states.unwrap()).unwrap();
+            });
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(receiver.try_recv().is_err(), "the rows are locked");
+            let mut allowance = states[0].allowance(0);
+            allowance.next_call_at = Some(taken);
+            keep_allowances(connection, &[(states[0].key, allowance)])?;
+            Ok(states[0].key)
+        })
+        .map(|key| {
+            let states = receiver.recv_timeout(Duration::from_secs(5)).unwrap();
+            let state = states.iter().find(|state| state.key == key).unwrap();
+            let next = state.next_call_at.unwrap();
+            assert_eq!(next.timestamp_millis(), taken.timestamp_millis());
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn scores_are_kept_by_bank_and_apart_for_each_merchant() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let (mine, theirs) = (
+        gateway(&mut connection, "mine"),
+        gateway(&mut connection, "theirs"),
+    );
+    let outcomes = |told, failed, latency_ms| Outcomes {
+        told,
+        failed,
+        latency_ms,
+    };
+    let at = |gateway, bank: &str| ScoreKey {
+        gateway,
+        bank: bank.to_owned(),
+    };
+    let now = Utc::now();
+    for _ in 0..2 {
+        let news = [
+            (at(mine, "HDFC"), outcomes(3, 1, Some(200.0))),
+            (at(theirs, "HDFC"), outcomes(0, 9, None)),
+            (at(mine, "@okhdfcbank"), outcomes(1, 0, None)),
+        ];
+        add_outcomes(&mut connection, &news, now).unwrap();
+    }
+    let scores = scores(&mut connection, mine.merchant).unwrap();
+    let mine = &scores[&mine.account];
+    assert_eq!(scores.len(), 1);
+    let hdfc = mine["HDFC"];
+    assert!(
+        (hdfc.told - 6.0).abs() < 1e-6 && (hdfc.failed - 2.0).abs() < 1e-6,
+        "{hdfc:?}"
+    );
+    assert_eq!(hdfc.latency_ms, Some(200.0));
+    assert_eq!(mine["@okhdfcbank"].latency_ms, None);
+}
