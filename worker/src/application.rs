@@ -19,9 +19,10 @@ use crate::lane::ClaimsAndSettles;
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
 use crate::step::{SETTLING, Stepper};
+use crate::watch::Watch;
 
-/// The lane, the scheduler, the health check.
-const CONNECTIONS: u32 = 3;
+/// The lane, the scheduler, the watch, the health check.
+const CONNECTIONS: u32 = 4;
 /// How long a claim or a settle may wait for its commit; a settle is then tried again.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -29,6 +30,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Application {
     settings: Settings,
     stepper: Arc<Stepper>,
+    watch: Arc<Watch>,
     lane_thread: std::thread::JoinHandle<()>,
     in_hand: Arc<InHand>,
     scheduler: Scheduler,
@@ -50,9 +52,11 @@ impl Application {
             settings.sandbox.sandbox_mode,
             longest_call,
         ));
+        let watch = Arc::new(Watch::new());
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
             directory,
+            watch: Arc::clone(&watch),
             lease: settings.lease(),
         };
         let (lane, lane_thread) =
@@ -73,6 +77,7 @@ impl Application {
         let stepper = Arc::new(Stepper {
             lane,
             keyring,
+            watch: Arc::clone(&watch),
             lease: settings.lease(),
             queue: broker.queue(),
         });
@@ -86,6 +91,7 @@ impl Application {
         Ok(Self {
             settings,
             stepper,
+            watch,
             lane_thread,
             in_hand,
             scheduler,
@@ -110,8 +116,10 @@ impl Application {
         let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
-        let housekeeping = tokio::spawn(housekeeping::run(self.pool, inner.clone()));
+        let housekeeping = tokio::spawn(housekeeping::run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
+        let (watching, watched) = shutdown::channel();
+        let watch = tokio::spawn(self.watch.run(self.pool.clone(), watched));
         let consumer = tokio::spawn(consumer::run(
             self.settings.broker.broker(),
             self.stepper,
@@ -124,6 +132,9 @@ impl Application {
         info!("stopping: taking nothing more, finishing what is in hand");
         trigger.raise();
         consumer.await.context("the consumer broke")?;
+        // What the last steps heard is told too.
+        watching.raise();
+        let _ = tokio::time::timeout(COMMIT_PATIENCE, watch).await;
         // A look may hang in Postgres; nothing depends on its end.
         let _ = tokio::time::timeout(COMMIT_PATIENCE, scheduler).await;
         let _ = tokio::time::timeout(COMMIT_PATIENCE, housekeeping).await;

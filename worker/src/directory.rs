@@ -1,18 +1,46 @@
-//! The merchants' gateway accounts with their connectors, read again every few seconds.
+//! The merchants' rules, their gateway accounts with their connectors, and how these fare: read again every few seconds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::{PgConnection, QueryResult};
 use khata_gateways::{ConfigFault, Connector, ConnectorConfig};
 use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::routing::{Candidate, Unfit};
-use khata_shared::domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId};
+use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::score::{Bank, Score};
+use khata_shared::domain::traffic::Traffic;
+use khata_shared::domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Method};
 use khata_shared::store::gateway_accounts::{self, GatewayAccount};
+use khata_shared::store::gateway_health::{self, GatewayKey};
+use khata_shared::store::merchant_settings;
 
 /// A change of a gateway account is seen everywhere after this.
 const FRESH: Duration = Duration::from_secs(5);
 const MERCHANTS: u64 = 10_000;
+
+/// What planning needs to know of a merchant.
+pub(crate) struct MerchantView {
+    /// Whether an account whose holder has quite another name fails.
+    pub(crate) fail_on_name_mismatch: bool,
+    /// How old a result of the same details may be to be used again; 0: never.
+    pub(crate) reuse_results_seconds: i32,
+    /// By priority.
+    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) scores: HashMap<GatewayAccountId, HashMap<String, Score>>,
+}
+
+impl MerchantView {
+    /// The entry with this id.
+    pub(crate) fn find(&self, id: GatewayAccountId) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.account.id() == id)
+    }
+
+    /// How a gateway account fares with accounts at a bank.
+    pub(crate) fn score(&self, id: GatewayAccountId, bank: &Bank) -> Option<Score> {
+        self.scores.get(&id)?.get(bank.as_str()).copied()
+    }
+}
 
 /// A gateway account, ready to be asked if its settings allow.
 pub(crate) struct Entry {
@@ -22,29 +50,30 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn candidate(&self, details: &Details, consent: Option<&Consent>) -> Candidate<'_> {
-        Candidate {
-            id: self.account.id(),
-            gateway: self.gateway,
-            reference_id: &self.account.reference_id,
-            priority: self.account.priority,
-            pinned_only: self.account.pinned_only,
-            fit: match &self.connector {
-                Ok(connector) => connector.fit(details, consent),
-                Err(_) => Err(Unfit::NoConnector),
-            },
+    pub(crate) fn key(&self) -> GatewayKey {
+        GatewayKey {
+            merchant: self.account.merchant(),
+            account: self.account.id(),
         }
     }
-}
 
-pub(crate) type Entries = Arc<Vec<Arc<Entry>>>;
+    /// How it would validate these details, or why it cannot.
+    pub(crate) fn fit(
+        &self,
+        details: &Details,
+        consent: Option<&Consent>,
+    ) -> Result<(Method, &Traffic), Unfit> {
+        let connector = self.connector.as_ref().map_err(|_| Unfit::NoConnector)?;
+        Ok((connector.fit(details, consent)?, connector.traffic()))
+    }
+}
 
 pub(crate) struct Directory {
     keyring: Arc<Keyring>,
     http: reqwest::Client,
     sandbox_mode: bool,
     longest_call: Duration,
-    entries: moka::sync::Cache<MerchantId, Entries>,
+    merchants: moka::sync::Cache<MerchantId, Arc<MerchantView>>,
 }
 
 impl Directory {
@@ -55,7 +84,7 @@ impl Directory {
         sandbox_mode: bool,
         longest_call: Duration,
     ) -> Self {
-        let entries = moka::sync::Cache::builder()
+        let merchants = moka::sync::Cache::builder()
             .max_capacity(MERCHANTS)
             .time_to_live(FRESH)
             .build();
@@ -64,28 +93,32 @@ impl Directory {
             http,
             sandbox_mode,
             longest_call,
-            entries,
+            merchants,
         }
     }
 
-    /// The merchant's gateway accounts at gateways that this build knows, by priority.
+    /// The merchant, with its gateway accounts at gateways that this build knows.
     pub(crate) fn of_merchant(
         &self,
         connection: &mut PgConnection,
         merchant: MerchantId,
-    ) -> QueryResult<Entries> {
-        if let Some(entries) = self.entries.get(&merchant) {
-            return Ok(entries);
+    ) -> QueryResult<Arc<MerchantView>> {
+        if let Some(view) = self.merchants.get(&merchant) {
+            return Ok(view);
         }
+        let settings = merchant_settings::of_merchant(connection, merchant)?;
         let accounts = gateway_accounts::of_merchant(connection, merchant)?;
-        let entries: Entries = Arc::new(
-            accounts
+        let view = Arc::new(MerchantView {
+            fail_on_name_mismatch: settings.fail_on_name_mismatch,
+            reuse_results_seconds: settings.reuse_results_seconds,
+            entries: accounts
                 .into_iter()
                 .filter_map(|account| self.entry(account))
                 .collect(),
-        );
-        self.entries.insert(merchant, Arc::clone(&entries));
-        Ok(entries)
+            scores: gateway_health::scores(connection, merchant)?,
+        });
+        self.merchants.insert(merchant, Arc::clone(&view));
+        Ok(view)
     }
 
     fn entry(&self, account: GatewayAccount) -> Option<Arc<Entry>> {
@@ -136,12 +169,4 @@ impl Directory {
             },
         )
     }
-}
-
-/// The entry with this id.
-pub(crate) fn find(entries: &Entries, id: GatewayAccountId) -> Option<Arc<Entry>> {
-    entries
-        .iter()
-        .find(|entry| entry.account.id() == id)
-        .map(Arc::clone)
 }

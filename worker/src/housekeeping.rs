@@ -1,10 +1,10 @@
-//! Removes what nobody will ask for again: answers kept for idempotent calls, once their time is over. Nothing depends on
-//! when it happens: what has expired is not looked at any more.
+//! Removes what nobody will ask for again: answers kept for idempotent calls, call-backs of gateways and their scores, once
+//! their time is over. Nothing depends on when it happens: what has expired is not looked at any more.
 
 use std::time::Duration;
 
 use khata_shared::shutdown::Shutdown;
-use khata_shared::store::{Pool, PooledConnection, idempotency};
+use khata_shared::store::{Pool, PooledConnection, call_backs, gateway_health, idempotency};
 use tracing::{info, warn};
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -22,7 +22,7 @@ pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
         let forgotten = tokio::task::spawn_blocking(move || forget(&pool)).await;
         match forgotten {
             Ok(Ok(0)) => {}
-            Ok(Ok(records)) => info!(records, "forgot idempotent calls whose time is over"),
+            Ok(Ok(records)) => info!(records, "forgot records whose time is over"),
             Ok(Err(failure)) => warn!(error = %failure, "cannot clean up; trying again"),
             Err(failure) => warn!(error = %failure, "cleaning up broke; trying again"),
         }
@@ -31,12 +31,20 @@ pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
 
 fn forget(pool: &Pool) -> anyhow::Result<usize> {
     let mut connection: PooledConnection = pool.get()?;
+    let batch = i64::try_from(BATCH)?;
     let mut all = 0;
-    loop {
-        let records = idempotency::forget(&mut connection, i64::try_from(BATCH)?)?;
-        all += records;
-        if records < BATCH {
-            return Ok(all);
+    for forget in [
+        idempotency::forget,
+        call_backs::forget,
+        gateway_health::forget,
+    ] {
+        loop {
+            let records = forget(&mut connection, batch)?;
+            all += records;
+            if records < BATCH {
+                break;
+            }
         }
     }
+    Ok(all)
 }

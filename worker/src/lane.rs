@@ -1,5 +1,7 @@
 //! Claims and settles, committed together: whatever waits goes into one transaction.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +9,18 @@ use chrono::Utc;
 use diesel::{PgConnection, QueryResult};
 use khata_shared::batch::Commit;
 use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::{Consent, Details};
-use khata_shared::store::validations::{self, Claimed, LeaseToken, Settlement, ValidationKey};
+use khata_shared::domain::traffic::Allowance;
+use khata_shared::domain::{Consent, Details, MerchantId};
+use khata_shared::store::validations::{
+    self, Attempt, Claimed, LeaseToken, Reusable, Settlement, ValidationKey,
+};
+use khata_shared::store::{call_backs, gateway_health};
+use tracing::error;
 use uuid::Uuid;
 
-use crate::directory::Directory;
-use crate::plan::{Plan, plan};
+use crate::directory::{Directory, MerchantView};
+use crate::plan::{Allowances, Facts, Notice, Plan, plan};
+use crate::watch::{CallInHand, Watch};
 
 /// A batch of so many claims and settles means that it is busy.
 const BUSY: usize = 16;
@@ -41,11 +49,17 @@ pub(crate) struct Work {
     pub(crate) details: Option<Details>,
     pub(crate) consent: Option<Consent>,
     pub(crate) plan: Plan,
+    /// The earlier result that is the answer, where the plan says so.
+    pub(crate) reusable: Option<Reusable>,
+    pub(crate) merchant: Arc<MerchantView>,
+    /// Counts the plan's calls among those in hand until it is dropped.
+    pub(crate) _in_hand: Option<CallInHand>,
 }
 
 pub(crate) struct ClaimsAndSettles {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) lease: Duration,
 }
 
@@ -107,8 +121,12 @@ impl ClaimsAndSettles {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
-        let past = validations::attempts(connection, &keys)?;
+        let mut past = validations::attempts(connection, &keys)?;
+        let mut notices = self.notices(connection, &claimed)?;
+        let merchants = self.merchants(connection, &claimed)?;
+        let mut reusable = reusable(connection, &claimed, &past, &merchants)?;
         let now = Utc::now();
+        let mut allowances = self.allowances(connection, &merchants)?;
         let (mut new_attempts, mut given_up, mut work) =
             (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
@@ -124,28 +142,162 @@ impl ClaimsAndSettles {
                 .ok()
                 .and_then(|plaintext| Details::from_plaintext(&plaintext));
             let consent = claimed.consent();
-            let entries = self.directory.of_merchant(connection, key.merchant)?;
-            let past = past.get(&key).map_or(&[][..], Vec::as_slice);
-            let planned = plan(
-                &claimed,
-                details.as_ref(),
-                consent.as_ref(),
-                past,
-                &entries,
+            let Some(merchant) = merchants.get(&key.merchant).map(Arc::clone) else {
+                continue;
+            };
+            let reusable = reusable.remove(&key);
+            let facts = Facts {
+                claimed: &claimed,
+                details: details.as_ref(),
+                consent: consent.as_ref(),
+                past: &past.remove(&key).unwrap_or_default(),
+                notices: &notices.remove(&key).unwrap_or_default(),
+                reusable: reusable.as_ref().map(Reusable::validation),
+                merchant: &merchant,
                 now,
-            );
+                jitter: rand::random(),
+            };
+            let planned = plan(&facts, &mut allowances);
             given_up.extend(planned.given_up.map(|number| (key, number)));
             new_attempts.extend(planned.new_attempt);
+            let in_hand = self.begin(&planned.plan);
             work.push(Work {
                 claimed,
                 token,
                 details,
                 consent,
                 plan: planned.plan,
+                reusable,
+                merchant,
+                _in_hand: in_hand,
             });
         }
         validations::give_up_attempts(connection, &given_up)?;
         validations::insert_attempts(connection, &new_attempts)?;
+        self.keep(connection, &allowances)?;
         Ok(work)
     }
+
+    fn merchants(
+        &self,
+        connection: &mut PgConnection,
+        claimed: &[Claimed],
+    ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
+        let mut merchants = HashMap::new();
+        for claimed in claimed {
+            if let Entry::Vacant(place) = merchants.entry(claimed.key().merchant) {
+                let merchant = *place.key();
+                place.insert(self.directory.of_merchant(connection, merchant)?);
+            }
+        }
+        Ok(merchants)
+    }
+
+    /// What gateways have called back with.
+    fn notices(
+        &self,
+        connection: &mut PgConnection,
+        claimed: &[Claimed],
+    ) -> QueryResult<HashMap<ValidationKey, Vec<Notice>>> {
+        let called_back = claimed.iter().filter(|claimed| claimed.called_back);
+        let keys: Vec<_> = called_back.map(Claimed::key).collect();
+        let stored = call_backs::notices(connection, &keys)?;
+        let opened = stored.into_iter().map(|(key, notices)| {
+            let open = |sealed: &[u8]| {
+                let plaintext = self.keyring.open(key.merchant, key.id.0, Purpose::Notice, sealed);
+                let answer = plaintext.ok().and_then(|plain| khata_shared::domain::Answer::from_plaintext(&plain));
+                if answer.is_none() {
+                    error!(validation_id = %key.id, "a call-back does not open: is a key missing in the keyring?");
+                }
+                answer
+            };
+            let notices = notices.iter().map(|notice| Notice {
+                number: notice.number,
+                // One that does not open still tells that there is something to ask for.
+                answer: notice.sealed_answer.as_deref().and_then(open),
+            });
+            (key, notices.collect())
+        });
+        Ok(opened.collect())
+    }
+
+    /// Reads what is left of the gateway accounts that the batch may use. Those on which all workers have to agree are
+    /// locked until the batch is committed: limited ones, and those that are tried now whether they are back.
+    fn allowances(
+        &self,
+        connection: &mut PgConnection,
+        merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+    ) -> QueryResult<Allowances> {
+        let (mut shared, mut allowances) = (Vec::new(), Allowances::default());
+        for entry in merchants.values().flat_map(|merchant| &merchant.entries) {
+            let Ok(connector) = &entry.connector else {
+                continue;
+            };
+            let (key, trouble) = (entry.key(), self.watch.trouble(entry.key()));
+            let is_open = trouble
+                .as_ref()
+                .is_some_and(|state| !state.circuit.is_closed());
+            if connector.traffic().is_limited() || is_open {
+                shared.push(key);
+            } else if let Some(state) = trouble {
+                allowances.put(key, state.allowance(0), false);
+            }
+        }
+        if !shared.is_empty() {
+            let worker = self.watch.worker();
+            for state in gateway_health::lock(connection, &shared, worker, self.lease)? {
+                let known_here = self
+                    .watch
+                    .trouble(state.key)
+                    .and_then(|state| state.paused_until);
+                let allowance = Allowance {
+                    paused_until: state.paused_until.max(known_here),
+                    ..state.allowance(self.watch.in_hand(state.key))
+                };
+                allowances.put(state.key, allowance, true);
+            }
+        }
+        Ok(allowances)
+    }
+
+    /// Counts a plan's calls among those in hand.
+    fn begin(&self, plan: &Plan) -> Option<CallInHand> {
+        let Plan::Attempt { attempt, .. } = plan else {
+            return None;
+        };
+        let connector = attempt.entry.connector.as_ref().ok()?;
+        let is_counted = connector.traffic().concurrency.is_some();
+        Some(self.watch.begin(attempt.entry.key(), is_counted))
+    }
+
+    /// Writes back what was taken of shared gateway accounts.
+    fn keep(&self, connection: &mut PgConnection, allowances: &Allowances) -> QueryResult<()> {
+        let changed = allowances.changed();
+        gateway_health::keep_allowances(connection, &changed)?;
+        let in_hand: Vec<_> = changed
+            .iter()
+            .filter_map(|(key, _)| Some((*key, self.watch.counted(*key)?)))
+            .collect();
+        gateway_health::write_in_hand(connection, self.watch.worker(), &in_hand)
+    }
+}
+
+/// Results that need not be asked for again: for merchants that want that, and validations that have not been begun.
+fn reusable(
+    connection: &mut PgConnection,
+    claimed: &[Claimed],
+    past: &HashMap<ValidationKey, Vec<Attempt>>,
+    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+) -> QueryResult<HashMap<ValidationKey, Reusable>> {
+    let wanted: Vec<_> = claimed
+        .iter()
+        .filter(|claimed| !claimed.fresh && !past.contains_key(&claimed.key()))
+        .filter_map(|claimed| {
+            let seconds = merchants
+                .get(&claimed.key().merchant)?
+                .reuse_results_seconds;
+            (seconds > 0).then_some((claimed.key(), seconds))
+        })
+        .collect();
+    validations::reusable(connection, &wanted)
 }

@@ -14,6 +14,7 @@ mod plan;
 mod scheduler;
 mod settings;
 mod step;
+mod watch;
 
 pub use application::Application;
 pub use settings::Settings;

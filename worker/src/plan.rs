@@ -1,22 +1,32 @@
 //! What to do with a claimed validation: pure planning over what was read, done inside the claim's transaction so
-//! that the attempt is written down before its call can be made.
+//! that the attempt is written down, and the room for its call taken, before the call can be made.
+
+mod allowances;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use khata_shared::domain::gateway::ANSWER_LOST;
+use khata_shared::domain::ids::AttemptReference;
 use khata_shared::domain::routing::{Candidate, Choice, Past, Unfit, choose};
+use khata_shared::domain::score::{Bank, Score};
+use khata_shared::domain::traffic::{Later, Traffic, Wait};
 use khata_shared::domain::validation::{AttemptState, Next, Outcome, unavailable};
-use khata_shared::domain::{Class, Consent, Details, GatewayAccountId, Method, Recovery};
-use khata_shared::store::validations::{Attempt, Claimed, NewAttempt};
+use khata_shared::domain::{
+    Answer, Class, Consent, Details, GatewayAccountId, Method, Recovery, ValidationId,
+};
+use khata_shared::store::validations::{Attempt, Claimed, NewAttempt, Slot};
 
-use crate::directory::{Entries, Entry, find};
+use crate::directory::{Entry, MerchantView};
+pub(crate) use allowances::Allowances;
 
 /// How soon a validation that nobody can be asked about is looked at again: an ops person may be adding a gateway.
 const NOWHERE: Duration = Duration::from_secs(30);
 /// Lost calls at a gateway that cannot look them up, after which it is not asked again.
 const LOST_CALLS: usize = 2;
+/// Over so long those that wait for a gateway to come back are spread: it is not run over by all of them.
+const SPREAD: Duration = Duration::from_secs(10);
 
 /// An attempt that is under way.
 pub(crate) struct OpenAttempt {
@@ -31,7 +41,7 @@ pub(crate) struct OpenAttempt {
 }
 
 /// How the attempt goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// Make the call.
     Verify,
@@ -39,6 +49,19 @@ pub(crate) enum Move {
     Recover,
     /// Ask for the outcome.
     Poll,
+    /// The gateway has called back with the outcome.
+    Hear(Box<Answer>),
+}
+
+impl Move {
+    /// Calls that it may take, one after the other.
+    fn calls(&self) -> u32 {
+        match self {
+            Self::Hear(_) => 0,
+            Self::Verify | Self::Poll => 1,
+            Self::Recover => 2,
+        }
+    }
 }
 
 /// What to do.
@@ -52,11 +75,17 @@ pub(crate) enum Plan {
         /// Whether another gateway account would be asked if this one cannot tell.
         alternative: bool,
     },
+    /// An earlier result is the answer.
+    Reuse,
     /// Nobody needs to be asked, or nobody can be.
     Settle {
         next: Next,
         delay: Duration,
+        /// The call that is booked.
+        slot: Option<Slot>,
         why: String,
+        /// Whether people have to do something about it.
+        is_alarming: bool,
     },
 }
 
@@ -77,74 +106,113 @@ impl From<Plan> for Planned {
     }
 }
 
-/// Plans. `details` is `None` where the sealed details do not open.
-pub(crate) fn plan(
-    claimed: &Claimed,
-    details: Option<&Details>,
-    consent: Option<&Consent>,
-    past: &[Attempt],
-    entries: &Entries,
-    now: DateTime<Utc>,
-) -> Planned {
-    if claimed.account_is_deleted() {
+/// What a gateway has called back with about an attempt.
+pub(crate) struct Notice {
+    pub(crate) number: i16,
+    /// `None`: there is an outcome, and it is to be asked for.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What a plan is made from.
+pub(crate) struct Facts<'a> {
+    pub(crate) claimed: &'a Claimed,
+    /// `None` where the sealed details do not open.
+    pub(crate) details: Option<&'a Details>,
+    pub(crate) consent: Option<&'a Consent>,
+    pub(crate) past: &'a [Attempt],
+    /// Newest last.
+    pub(crate) notices: &'a [Notice],
+    /// Whose result may be used again.
+    pub(crate) reusable: Option<ValidationId>,
+    pub(crate) merchant: &'a MerchantView,
+    pub(crate) now: DateTime<Utc>,
+    /// Random, `0.0..1.0`.
+    pub(crate) jitter: f64,
+}
+
+/// Plans, and takes the room that the plan's calls need.
+pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
+    if facts.claimed.account_is_deleted() {
         let next = Next::Complete {
             outcome: Outcome::Cancelled,
             failure: None,
         };
-        return Plan::Settle {
-            next,
-            delay: Duration::ZERO,
-            why: "the account was deleted".into(),
-        }
-        .into();
+        return facts.settle(next, "the account was deleted").into();
     }
-    let Some(details) = details else {
-        return nowhere(
-            claimed,
-            now,
-            "the sealed details do not open: is a key missing in the keyring?".into(),
-        );
+    let Some(details) = facts.details else {
+        let why = "the sealed details do not open: is a key missing in the keyring?";
+        return facts.nowhere(why.into()).into();
     };
-    let mut facts = Facts {
-        claimed,
-        details,
-        consent,
-        past,
-        given_up: None,
-        entries,
-    };
-    let Some(open) = past
+    let Some(open) = facts
+        .past
         .last()
         .filter(|attempt| attempt.state() != AttemptState::Settled)
     else {
-        return facts.begin(now);
+        if facts.past.is_empty() && facts.reusable.is_some() {
+            return Plan::Reuse.into();
+        }
+        return facts.course(details, None).begin(allowances);
     };
-    let Some(entry) = find(entries, open.gateway_account()) else {
-        return nowhere(
-            claimed,
-            now,
-            "the gateway account of the attempt under way is gone".into(),
-        );
+    let Some(entry) = facts.merchant.find(open.gateway_account()) else {
+        let why = "the gateway account of the attempt under way is gone";
+        return facts.nowhere(why.into()).into();
     };
     let Ok(connector) = &entry.connector else {
-        return nowhere(
-            claimed,
-            now,
-            "the gateway account of the attempt under way has no working connector".into(),
-        );
+        let why = "the gateway account of the attempt under way has no working connector";
+        return facts.nowhere(why.into()).into();
     };
-    let first = match (open.state(), connector.recovery(details, open.method())) {
-        (AttemptState::Pending, _) => Move::Poll,
-        (_, Recovery::Lookup) => Move::Recover,
-        (_, Recovery::Resubmit) => Move::Verify,
-        (_, Recovery::None) => {
-            facts.given_up = Some(open.number);
-            return facts.begin(now);
+    let course = facts.course(details, None);
+    let about_it = || {
+        facts
+            .notices
+            .iter()
+            .filter(|notice| notice.number == open.number)
+    };
+    let heard = about_it()
+        .filter_map(|notice| notice.answer.as_ref())
+        // What is final is not undone by what came late.
+        .max_by_key(|answer| answer.class != Class::Pending);
+    let recovery = connector.recovery(details, open.method());
+    let first = match (heard, open.state(), recovery) {
+        (Some(answer), _, _) => Move::Hear(Box::new(answer.clone())),
+        (None, AttemptState::Pending, _) => Move::Poll,
+        // The gateway itself says that it knows it.
+        (None, _, _) if open.gateway_reference.is_some() && about_it().next().is_some() => {
+            Move::Poll
         }
+        (None, _, Recovery::None) => {
+            return facts.course(details, Some(open.number)).begin(allowances);
+        }
+        (None, _, _) if course.is_beyond_patience(open, connector.traffic()) => {
+            return facts.course(details, Some(open.number)).begin(allowances);
+        }
+        (None, _, Recovery::Lookup) => Move::Recover,
+        (None, _, Recovery::Resubmit) => Move::Verify,
     };
+    let (key, traffic) = (entry.key(), connector.traffic());
+    if first.calls() > 0 {
+        let slot = facts.slot_at(open.gateway_account());
+        let room = allowances
+            .of(key, facts.now)
+            .room(traffic, first.calls(), slot, facts.now);
+        if let Err(later) = room {
+            let pending = open.state() == AttemptState::Pending;
+            return facts
+                .wait(
+                    entry,
+                    traffic,
+                    later,
+                    pending,
+                    allowances,
+                    "it goes on later",
+                )
+                .into();
+        }
+        allowances.take(key, traffic, first.calls(), slot, facts.now);
+    }
     Plan::Attempt {
-        setbacks: facts.setbacks(),
-        alternative: facts.alternative(open.gateway_account()),
+        setbacks: course.setbacks(),
+        alternative: course.alternative(open.gateway_account(), allowances),
         first,
         attempt: OpenAttempt {
             number: open.number,
@@ -154,82 +222,173 @@ pub(crate) fn plan(
             polls: open.polls,
             gateway_reference: open.gateway_reference.clone(),
             started_at: open.started_at,
-            entry,
+            entry: Arc::clone(entry),
         },
     }
     .into()
 }
 
-/// What a plan is made from.
-struct Facts<'a> {
-    claimed: &'a Claimed,
-    details: &'a Details,
-    consent: Option<&'a Consent>,
-    past: &'a [Attempt],
-    /// The open attempt whose answer is lost for good.
-    given_up: Option<i16>,
-    entries: &'a Entries,
+impl<'a> Facts<'a> {
+    fn course(&'a self, details: &'a Details, given_up: Option<i16>) -> Course<'a> {
+        Course {
+            facts: self,
+            details,
+            bank: Bank::of(details),
+            given_up,
+        }
+    }
+
+    /// The time that a call at this gateway account was booked for.
+    fn slot_at(&self, account: GatewayAccountId) -> Option<DateTime<Utc>> {
+        let slot = self
+            .claimed
+            .slot()
+            .filter(|slot| slot.gateway_account == account);
+        slot.map(|slot| slot.at)
+    }
+
+    fn settle(&self, next: Next, why: &str) -> Plan {
+        Plan::Settle {
+            next,
+            delay: Duration::ZERO,
+            slot: None,
+            why: why.to_owned(),
+            is_alarming: false,
+        }
+    }
+
+    /// Nobody can be asked until something is changed.
+    fn nowhere(&self, why: String) -> Plan {
+        if self.now >= self.claimed.deadline_at {
+            return self.settle(unavailable(), &why);
+        }
+        let (next, delay) = self.until(self.now + NOWHERE, false);
+        Plan::Settle {
+            next,
+            delay,
+            slot: None,
+            why,
+            is_alarming: true,
+        }
+    }
+
+    /// A gateway account that has no room now is asked later; where it takes so many calls a minute, in a booked slot.
+    fn wait(
+        &self,
+        entry: &Entry,
+        traffic: &Traffic,
+        later: Later,
+        pending: bool,
+        allowances: &mut Allowances,
+        why: &str,
+    ) -> Plan {
+        if self.now >= self.claimed.deadline_at {
+            return self.settle(unavailable(), why);
+        }
+        let slot = match later.why {
+            Wait::Rate => allowances
+                .book(entry.key(), traffic, self.now)
+                .map(|at| Slot {
+                    gateway_account: entry.account.id(),
+                    at,
+                }),
+            Wait::Busy => {
+                allowances.turn_away(entry.key());
+                None
+            }
+            Wait::Down | Wait::Paused | Wait::Hours => None,
+        };
+        let at = match (slot, later.why) {
+            (Some(slot), _) => slot.at,
+            (None, Wait::Busy) => later.at + (later.at - self.now) / 4,
+            (None, _) => later.at + SPREAD.mul_f64(self.jitter),
+        };
+        let (next, delay) = self.until(at, pending);
+        Plan::Settle {
+            next,
+            delay,
+            slot,
+            why: why.to_owned(),
+            is_alarming: false,
+        }
+    }
+
+    fn until(&self, at: DateTime<Utc>, pending: bool) -> (Next, Duration) {
+        let until = at.min(self.claimed.deadline_at).max(self.now);
+        let delay = (until - self.now).to_std().unwrap_or_default();
+        (Next::Wait { until, pending }, delay)
+    }
 }
 
-impl<'a> Facts<'a> {
+/// How a validation goes on whose details are known.
+struct Course<'a> {
+    facts: &'a Facts<'a>,
+    details: &'a Details,
+    bank: Bank,
+    /// The open attempt whose answer is lost for good.
+    given_up: Option<i16>,
+}
+
+impl<'a> Course<'a> {
     /// A new attempt, wherever the routing says.
-    fn begin(&self, now: DateTime<Utc>) -> Planned {
-        let given_up = self.given_up;
-        if now >= self.claimed.deadline_at {
-            let why = "the deadline has passed".into();
-            let plan = Plan::Settle {
-                next: unavailable(),
-                delay: Duration::ZERO,
-                why,
-            };
-            return Planned {
-                plan,
-                new_attempt: None,
-                given_up,
-            };
+    fn begin(&self, allowances: &mut Allowances) -> Planned {
+        let (facts, given_up) = (self.facts, self.given_up);
+        let planned = |plan: Plan| Planned {
+            given_up,
+            ..plan.into()
+        };
+        let (claimed, now) = (facts.claimed, facts.now);
+        if now >= claimed.deadline_at {
+            return planned(facts.settle(unavailable(), "the deadline has passed"));
         }
-        let candidates = self.candidates();
-        let (index, method, choice) =
-            match choose(&candidates, &self.claimed.pin(), &self.settled()) {
+        let (entries, candidates) = self.candidates(allowances);
+        let (index, method, reason) =
+            match choose(&candidates, &claimed.pin(), &self.settled(), now) {
                 Choice::Use {
                     index,
                     method,
                     reason,
                 } => (index, method, reason),
-                Choice::Nowhere(why) => {
-                    return Planned {
-                        given_up,
-                        ..nowhere(self.claimed, now, why)
-                    };
+                Choice::Later {
+                    index,
+                    later,
+                    reason,
+                } => {
+                    let entry = entries[index];
+                    return planned(match entry.fit(self.details, facts.consent) {
+                        Ok((_, traffic)) => {
+                            facts.wait(entry, traffic, later, false, allowances, &reason)
+                        }
+                        Err(_) => facts.nowhere(reason),
+                    });
                 }
+                Choice::Nowhere(why) => return planned(facts.nowhere(why)),
             };
-        let chosen = candidates[index].id;
-        let Some(entry) = find(self.entries, chosen) else {
-            return Planned {
-                given_up,
-                ..nowhere(
-                    self.claimed,
-                    now,
-                    "the chosen gateway account is gone".into(),
-                )
-            };
-        };
-        let number = self
+        let entry = entries[index];
+        if let Ok((_, traffic)) = entry.fit(self.details, facts.consent) {
+            let slot = facts.slot_at(entry.account.id());
+            allowances.take(entry.key(), traffic, 1, slot, now);
+        }
+        let number = facts
             .past
             .last()
             .map_or(0, |attempt| attempt.number)
             .saturating_add(1);
-        let reference = reference(self.claimed, number);
-        let new_attempt = NewAttempt {
-            key: self.claimed.key(),
+        let reference = AttemptReference {
+            validation: claimed.key().id,
             number,
-            gateway_account: chosen,
+        }
+        .to_string();
+        let new_attempt = NewAttempt {
+            key: claimed.key(),
+            number,
+            gateway_account: entry.account.id(),
             gateway_id: entry.gateway.id(),
             method,
             reference: reference.clone(),
-            choice,
+            choice: reason,
             possible_double_drop: method.moves_money()
-                && self.past.last().is_some_and(|last| self.was_lost(last)),
+                && facts.past.last().is_some_and(|last| self.was_lost(last)),
         };
         let attempt = OpenAttempt {
             number,
@@ -239,19 +398,25 @@ impl<'a> Facts<'a> {
             polls: 0,
             gateway_reference: None,
             started_at: now,
-            entry,
+            entry: Arc::clone(entry),
         };
         let plan = Plan::Attempt {
             attempt,
             first: Move::Verify,
             setbacks: self.setbacks(),
-            alternative: self.alternative(chosen),
+            alternative: self.alternative(entry.account.id(), allowances),
         };
         Planned {
             plan,
             new_attempt: Some(new_attempt),
             given_up,
         }
+    }
+
+    /// Whether a lost answer has been asked for so long that another gateway account is asked instead.
+    fn is_beyond_patience(&self, open: &Attempt, traffic: &Traffic) -> bool {
+        let patience = TimeDelta::from_std(traffic.recover_for).unwrap_or(TimeDelta::MAX);
+        self.facts.now - open.started_at > patience && self.has_other(open.gateway_account())
     }
 
     /// Whether an attempt's rupee may have been dropped unseen.
@@ -263,43 +428,69 @@ impl<'a> Facts<'a> {
     }
 
     /// The enabled gateway accounts; not fit where two calls were lost already.
-    fn candidates(&self) -> Vec<Candidate<'a>> {
+    fn candidates(&self, allowances: &Allowances) -> (Vec<&'a Arc<Entry>>, Vec<Candidate<'a>>) {
+        let facts = self.facts;
         let lost_at = |account| {
-            self.past
+            facts
+                .past
                 .iter()
                 .filter(|attempt| attempt.gateway_account() == account && self.was_lost(attempt))
                 .count()
         };
-        self.entries
+        let enabled = facts
+            .merchant
+            .entries
             .iter()
-            .filter(|entry| entry.account.enabled)
-            .map(|entry| {
-                let candidate = entry.candidate(self.details, self.consent);
-                if lost_at(candidate.id) < LOST_CALLS {
-                    candidate
-                } else {
-                    Candidate {
-                        fit: Err(Unfit::LostTwice),
-                        ..candidate
-                    }
-                }
-            })
-            .collect()
+            .filter(|entry| entry.account.enabled);
+        let candidate = |entry: &'a Arc<Entry>| {
+            let id = entry.account.id();
+            let fit = if lost_at(id) < LOST_CALLS {
+                entry.fit(self.details, facts.consent)
+            } else {
+                Err(Unfit::LostTwice)
+            };
+            let room = fit.map_or(Ok(()), |(method, traffic)| {
+                let is_upi = matches!(self.details, Details::Upi(_));
+                traffic
+                    .open_at(method, is_upi, facts.now)
+                    .map_err(|at| Later {
+                        at,
+                        why: Wait::Hours,
+                    })?;
+                let allowance = allowances.of(entry.key(), facts.now);
+                allowance.room(traffic, 1, facts.slot_at(id), facts.now)
+            });
+            let scored = facts.merchant.score(id, &self.bank);
+            Candidate {
+                id,
+                gateway: entry.gateway,
+                reference_id: &entry.account.reference_id,
+                priority: entry.account.priority,
+                pinned_only: entry.account.pinned_only,
+                fit: fit.map(|(method, _)| method),
+                room,
+                score: scored.unwrap_or_else(|| Score::new(facts.now)),
+            }
+        };
+        enabled.map(|entry| (entry, candidate(entry))).unzip()
     }
 
     /// The attempts that are over, the one given up among them.
     fn settled(&self) -> Vec<Past> {
-        self.past
+        self.facts
+            .past
             .iter()
             .filter_map(|attempt| {
                 let class = match attempt.state() {
                     AttemptState::Settled => attempt.class()?,
-                    _ if Some(attempt.number) == self.given_up => Class::Retryable,
+                    // Its answer may still come: whoever can be asked instead goes first.
+                    _ if Some(attempt.number) == self.given_up => Class::Inconclusive,
                     _ => return None,
                 };
                 Some(Past {
                     gateway_account: attempt.gateway_account(),
                     class,
+                    started_at: attempt.started_at,
                 })
             })
             .collect()
@@ -309,55 +500,44 @@ impl<'a> Facts<'a> {
         u32::try_from(self.settled().len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether there is another gateway account that might be asked at all.
+    fn has_other(&self, than: GatewayAccountId) -> bool {
+        let pin = self.facts.claimed.pin();
+        self.facts.merchant.entries.iter().any(|entry| {
+            let account = &entry.account;
+            account.id() != than
+                && account.enabled
+                && pin.allows(entry.gateway, &account.reference_id, account.pinned_only)
+                && entry.fit(self.details, self.facts.consent).is_ok()
+        })
+    }
+
     /// Whether somebody else would be asked if `asked` could not tell.
-    fn alternative(&self, asked: GatewayAccountId) -> bool {
+    fn alternative(&self, asked: GatewayAccountId, allowances: &Allowances) -> bool {
+        if !self.has_other(asked) {
+            return false;
+        }
         let mut then = self.settled();
         then.push(Past {
             gateway_account: asked,
             class: Class::Inconclusive,
+            started_at: self.facts.now,
         });
-        let candidates = self.candidates();
+        let (_, candidates) = self.candidates(allowances);
         let tried = |id| {
             then.iter()
                 .any(|past| past.gateway_account == id && past.class != Class::Retryable)
         };
-        match choose(&candidates, &self.claimed.pin(), &then) {
+        match choose(
+            &candidates,
+            &self.facts.claimed.pin(),
+            &then,
+            self.facts.now,
+        ) {
             Choice::Use { index, .. } => !tried(candidates[index].id),
-            Choice::Nowhere(_) => false,
+            Choice::Later { .. } | Choice::Nowhere(_) => false,
         }
     }
-}
-
-/// Our reference at the gateway: the validation's id and the attempt's number, 31 characters `[a-z0-9_]`, which every
-/// gateway takes (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
-fn reference(claimed: &Claimed, number: i16) -> String {
-    format!(
-        "kh{}_{number:02}",
-        khata_shared::domain::ids::encode(claimed.key().id.0)
-    )
-}
-
-fn nowhere(claimed: &Claimed, now: DateTime<Utc>, why: String) -> Planned {
-    if now >= claimed.deadline_at {
-        return Plan::Settle {
-            next: unavailable(),
-            delay: Duration::ZERO,
-            why,
-        }
-        .into();
-    }
-    let left = (claimed.deadline_at - now).to_std().unwrap_or_default();
-    let delay = NOWHERE.min(left);
-    let until = now + chrono::TimeDelta::from_std(delay).unwrap_or_default();
-    Plan::Settle {
-        next: Next::Wait {
-            until,
-            pending: false,
-        },
-        delay,
-        why,
-    }
-    .into()
 }
 
 #[cfg(test)]

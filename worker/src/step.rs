@@ -10,16 +10,20 @@ use khata_shared::backoff::Backoff;
 use khata_shared::batch::{BatchError, Lane};
 use khata_shared::broker::Rung;
 use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::name_match::{self, NameMatch, NameMatchResult};
+use khata_shared::domain::score::Bank;
 use khata_shared::domain::validation::{
-    Asked, AttemptState, Decision, Heard, Next, Standing, ValidationResult, decide,
+    Asked, AttemptState, Decision, FailureCode, Heard, Next, Outcome, Standing, ValidationResult,
+    decide, valid,
 };
-use khata_shared::domain::{CallFailure, Class, Method, Recovery};
-use khata_shared::store::validations::{AttemptReport, Claimed, LeaseToken, Settlement};
+use khata_shared::domain::{CallFailure, Class, Details, Method, Recovery};
+use khata_shared::store::validations::{AttemptReport, Claimed, Settlement, ToldBy};
 use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
 use crate::plan::{Move, OpenAttempt, Plan};
+use crate::watch::{Report, Watch};
 
 /// A next look that is due this soon is made in hand, without going through Postgres.
 const SOON: Duration = Duration::from_millis(50);
@@ -33,6 +37,7 @@ const SETTLE_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration:
 pub(crate) struct Stepper {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) lease: Duration,
     pub(crate) queue: String,
 }
@@ -97,23 +102,31 @@ impl Stepper {
 
     async fn follow(&self, work: Work, lease_ends: Instant) -> Option<Settlement> {
         let key = work.claimed.key();
-        let (attempt, first, setbacks, alternative) = match work.plan {
+        let (attempt, first, setbacks, alternative) = match &work.plan {
             Plan::Attempt {
                 attempt,
                 first,
                 setbacks,
                 alternative,
-            } => (attempt, first, setbacks, alternative),
-            Plan::Settle { next, delay, why } => {
-                warn!(merchant_id = %key.merchant, account_id = %work.claimed.account(), validation_id = %key.id, %why, "no gateway asked");
+            } => (attempt, first, *setbacks, *alternative),
+            Plan::Reuse => return self.reuse(&work),
+            Plan::Settle {
+                next,
+                delay,
+                slot,
+                why,
+                is_alarming,
+            } => {
+                let account = work.claimed.account();
+                if *is_alarming {
+                    warn!(merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, %why, "no gateway asked");
+                } else {
+                    debug!(merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, %why, "no gateway asked now");
+                }
+                let waiting = Settlement::without_attempt(key, work.token, next.clone(), *delay);
                 return Some(Settlement {
-                    key,
-                    token: work.token,
-                    attempt: None,
-                    next,
-                    delay,
-                    sealed_result: None,
-                    name_match_score: None,
+                    slot: *slot,
+                    ..waiting
                 });
             }
         };
@@ -139,41 +152,59 @@ impl Stepper {
             state: attempt.state,
             polls: attempt.polls,
             gateway_reference: attempt.gateway_reference.clone(),
+            fail_on_name_mismatch: work.merchant.fail_on_name_mismatch,
         };
         let span = Span::current();
         span.record("khata.gateway", attempt.entry.gateway.name());
         span.record("khata.attempt", attempt.number);
-        let mut next_move = first;
+        // Each call of a gateway account with a limit is planned by itself.
+        let looks_in_hand = if connector.traffic().is_limited() {
+            0
+        } else {
+            LOOKS_IN_HAND
+        };
+        let mut next_move = first.clone();
         let mut looks = 0;
         loop {
             // A call that could outlive the lease might meet another worker's.
-            if Instant::now() + 2 * connector.call_timeout() > lease_ends {
+            let calls = !matches!(next_move, Move::Hear(_));
+            if calls && Instant::now() + 2 * connector.call_timeout() > lease_ends {
                 warn!(validation_id = %key.id, "the lease is too old to call under; it is left to the rescuer");
                 return None;
             }
             let started = Instant::now();
             let (asked, heard) = ask(connector, &call, next_move, &mut case).await;
             let latency_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
-            let decision = case.decide(connector, attempt.method, asked, &heard);
+            let name_match = name_match(details, &heard);
+            let decision = case.decide(connector, attempt.method, asked, &heard, name_match);
             let delay = delay_of(&decision.next);
             let pending = decision.attempt.state == AttemptState::Pending
                 && matches!(heard, Heard::Answer(_));
             case.learn(&decision, &heard);
-            if pending && delay <= SOON && looks < LOOKS_IN_HAND {
+            if calls {
+                self.watch.note(&Report {
+                    gateway: attempt.entry.key(),
+                    bank: Bank::of(details),
+                    heard: &heard,
+                    started_at: attempt.started_at,
+                    is_settled: decision.attempt.state == AttemptState::Settled,
+                });
+            }
+            if pending && delay <= SOON && looks < looks_in_hand {
                 looks += 1;
                 tokio::time::sleep(delay).await;
                 next_move = Move::Poll;
                 continue;
             }
-            self.tell(&work.claimed, &attempt, &decision, &heard);
+            self.tell(&work.claimed, attempt, &decision, &heard);
             return Some(self.settlement(
-                &work.claimed,
-                work.token,
-                &attempt,
+                &work,
+                attempt,
                 case,
                 decision,
                 &heard,
-                latency_ms,
+                calls.then_some(latency_ms),
+                name_match,
             ));
         }
     }
@@ -181,50 +212,114 @@ impl Stepper {
     #[allow(clippy::too_many_arguments)]
     fn settlement(
         &self,
-        claimed: &Claimed,
-        token: LeaseToken,
+        work: &Work,
         attempt: &OpenAttempt,
         case: Case,
         decision: Decision,
         heard: &Heard,
-        latency_ms: i32,
+        latency_ms: Option<i32>,
+        name_match: Option<NameMatch>,
     ) -> Settlement {
         let answer = match heard {
             Heard::Answer(answer) => Some(answer),
             Heard::Nothing(_) => None,
         };
+        let claimed = &work.claimed;
         let sealed_result = answer
             .filter(|a| a.name_at_bank.is_some() || a.utr.is_some())
             .map(|answer| {
-                let plain = ValidationResult {
-                    name_at_bank: answer.name_at_bank.clone(),
-                    utr: answer.utr.clone(),
-                };
-                self.keyring.seal(
-                    claimed.key().merchant,
-                    claimed.account().0,
-                    Purpose::ValidationResult,
-                    &plain.to_plaintext(),
+                self.seal(
+                    claimed,
+                    &ValidationResult {
+                        name_at_bank: answer.name_at_bank.clone(),
+                        utr: answer.utr.clone(),
+                    },
                 )
             });
+        let calls_back_by_own_id = attempt
+            .entry
+            .connector
+            .as_ref()
+            .is_ok_and(|connector| connector.calls_back_by_own_id());
         Settlement {
-            key: claimed.key(),
-            token,
-            delay: delay_of(&decision.next),
             attempt: Some(AttemptReport {
                 number: attempt.number,
                 end: decision.attempt,
                 gateway_reference: case.gateway_reference,
                 polls: case.polls,
                 latency_ms,
+                unlisted_code: answer.is_some_and(|answer| answer.unlisted),
+                found_at: calls_back_by_own_id.then(|| attempt.entry.account.id()),
+            }),
+            told_by: Some(ToldBy {
                 gateway_id: attempt.entry.gateway.id(),
                 gateway_reference_id: attempt.entry.account.reference_id.clone(),
                 method: attempt.method,
             }),
-            next: decision.next,
             sealed_result,
-            name_match_score: answer.and_then(|a| a.name_match_score).map(i16::from),
+            name_match_score: name_match.map(|name_match| i16::from(name_match.score)),
+            gateway_name_match_score: answer.and_then(|a| a.name_match_score).map(i16::from),
+            ..Settlement::without_attempt(
+                claimed.key(),
+                work.token,
+                decision.next.clone(),
+                delay_of(&decision.next),
+            )
         }
+    }
+
+    /// An earlier result of the same details is this one's too; the names are compared anew, as another may be given.
+    fn reuse(&self, work: &Work) -> Option<Settlement> {
+        let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
+        let key = claimed.key();
+        let Some((outcome, failure)) = earlier.told() else {
+            error!(validation_id = %key.id, "an earlier result is not to be understood; the validation is left to the rescuer");
+            return None;
+        };
+        let owner = earlier.account().0;
+        let result = earlier.sealed_result.as_deref().and_then(|sealed| {
+            let opened = self
+                .keyring
+                .open(key.merchant, owner, Purpose::ValidationResult, sealed);
+            ValidationResult::from_plaintext(&opened.ok()?)
+        });
+        let name_match = work
+            .details
+            .as_ref()
+            .zip(
+                result
+                    .as_ref()
+                    .and_then(|result| result.name_at_bank.as_ref()),
+            )
+            .and_then(|(details, at_bank)| compare_names(details, at_bank));
+        let next = match (outcome, failure) {
+            (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
+                valid(work.merchant.fail_on_name_mismatch && is_mismatch(name_match))
+            }
+            (outcome, failure) => Next::Complete { outcome, failure },
+        };
+        if let Next::Complete { outcome, .. } = &next {
+            Span::current().record("khata.outcome", outcome.as_str());
+        }
+        debug!(merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
+            reused_from = %earlier.validation(), "an earlier result is used again");
+        Some(Settlement {
+            told_by: earlier.told_by(),
+            sealed_result: result.map(|result| self.seal(claimed, &result)),
+            name_match_score: name_match.map(|name_match| i16::from(name_match.score)),
+            gateway_name_match_score: earlier.gateway_name_match_score,
+            reused_from: Some(earlier.validation()),
+            ..Settlement::without_attempt(key, work.token, next, Duration::ZERO)
+        })
+    }
+
+    fn seal(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
+        self.keyring.seal(
+            claimed.key().merchant,
+            claimed.account().0,
+            Purpose::ValidationResult,
+            &result.to_plaintext(),
+        )
     }
 
     /// Writes to the trace and the log what came of it; what needs people is louder.
@@ -243,6 +338,10 @@ impl Stepper {
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
                 gateway_account = attempt.entry.account.reference_id, code,
                 "the gateway refuses us: check this gateway account's credentials, balance and IP list"
+            ),
+            Heard::Answer(answer) if answer.unlisted => warn!(
+                merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
+                "a code that stands in no table: it was taken for no answer, and belongs into the connector's table"
             ),
             Heard::Nothing(failure) => warn!(
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
@@ -304,6 +403,7 @@ struct Case {
     state: AttemptState,
     polls: i16,
     gateway_reference: Option<String>,
+    fail_on_name_mismatch: bool,
 }
 
 impl Case {
@@ -313,6 +413,7 @@ impl Case {
         method: Method,
         asked: Asked,
         heard: &Heard,
+        name_match: Option<NameMatch>,
     ) -> Decision {
         let standing = Standing {
             now: Utc::now(),
@@ -324,6 +425,7 @@ impl Case {
             moves_money: method.moves_money(),
             recovery: self.recovery,
             polling: connector.polling(method),
+            name_mismatch: self.fail_on_name_mismatch && is_mismatch(name_match),
             jitter: rand::random(),
         };
         decide(&standing, asked, heard)
@@ -347,6 +449,9 @@ async fn ask(
     next: Move,
     case: &mut Case,
 ) -> (Asked, Heard) {
+    if let Move::Hear(answer) = next {
+        return (Asked::LookUp, Heard::Answer(*answer));
+    }
     if next != Move::Verify {
         case.polls = case.polls.saturating_add(1);
         match connector
@@ -374,6 +479,28 @@ async fn ask(
         Err(failure) => Heard::Nothing(failure),
     };
     (Asked::Verify, heard)
+}
+
+/// The name that the merchant gave against the one the bank has, where there are both.
+fn name_match(details: &Details, heard: &Heard) -> Option<NameMatch> {
+    match heard {
+        Heard::Answer(answer) => compare_names(details, answer.name_at_bank.as_ref()?),
+        Heard::Nothing(_) => None,
+    }
+}
+
+fn compare_names(details: &Details, at_bank: &str) -> Option<NameMatch> {
+    match details {
+        Details::Bank(bank) => {
+            let given = bank.beneficiary_name.as_ref()?;
+            Some(name_match::compare(given.expose(), at_bank))
+        }
+        Details::Upi(_) => None,
+    }
+}
+
+fn is_mismatch(name_match: Option<NameMatch>) -> bool {
+    name_match.is_some_and(|name_match| name_match.result == NameMatchResult::NoMatch)
 }
 
 fn delay_of(next: &Next) -> Duration {

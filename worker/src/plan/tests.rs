@@ -2,18 +2,16 @@
 //! read from Postgres, as only the store makes them; planning itself touches nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use khata_gateways::{Call, Connector};
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::routing::{Pin, Unfit};
-use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{
-    AccountId, Answer, BankAccount, CallFailure, Gateway, MerchantId, ValidationId,
-};
+use khata_shared::domain::{AccountId, BankAccount, CallFailure, Gateway, MerchantId};
 use khata_shared::store::accounts::{self, CreateAccounts, NewAccount};
 use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
 use khata_shared::store::merchants;
@@ -33,6 +31,17 @@ mod database;
 struct Character {
     method: Result<Method, Unfit>,
     recovery: Recovery,
+    traffic: Traffic,
+}
+
+impl Character {
+    fn new(method: Result<Method, Unfit>, recovery: Recovery) -> Box<Self> {
+        Box::new(Self {
+            method,
+            recovery,
+            traffic: Traffic::default(),
+        })
+    }
 }
 
 #[async_trait]
@@ -46,7 +55,7 @@ impl Connector for Character {
     }
 
     fn traffic(&self) -> &Traffic {
-        unreachable!("planning reads limits where they are kept")
+        &self.traffic
     }
 
     fn polling(&self, _: Method) -> &PollSchedule {
@@ -73,6 +82,9 @@ struct Case {
     details: Option<Details>,
     past: Vec<Attempt>,
     entries: Vec<Arc<Entry>>,
+    scores: HashMap<GatewayAccountId, HashMap<String, Score>>,
+    notices: Vec<Notice>,
+    reusable: Option<ValidationId>,
     now: DateTime<Utc>,
     _database: database::Database,
 }
@@ -85,10 +97,7 @@ type Connected = Result<Box<dyn Connector>, khata_gateways::ConfigFault>;
 
 /// One that drops a rupee.
 fn drops(recovery: Recovery) -> Box<dyn Connector> {
-    Box::new(Character {
-        method: Ok(Method::PennyDrop),
-        recovery,
-    })
+    Character::new(Ok(Method::PennyDrop), recovery)
 }
 
 fn pin(gateway: i16, reference: Option<&str>) -> Pin {
@@ -155,6 +164,9 @@ fn case_with(pin: Pin, account: &str) -> Case {
         })),
         past: Vec::new(),
         entries: Vec::new(),
+        scores: HashMap::new(),
+        notices: Vec::new(),
+        reusable: None,
         now,
         _database: database,
     }
@@ -277,15 +289,28 @@ impl Case {
     }
 
     fn plan(&self) -> Planned {
-        let entries: Entries = Arc::new(self.entries.clone());
-        plan(
-            &self.claimed,
-            self.details.as_ref(),
-            None,
-            &self.past,
-            &entries,
-            self.now,
-        )
+        self.plan_with(&mut Allowances::default())
+    }
+
+    fn plan_with(&self, allowances: &mut Allowances) -> Planned {
+        let merchant = MerchantView {
+            fail_on_name_mismatch: false,
+            reuse_results_seconds: 0,
+            entries: self.entries.clone(),
+            scores: self.scores.clone(),
+        };
+        let facts = Facts {
+            claimed: &self.claimed,
+            details: self.details.as_ref(),
+            consent: None,
+            past: &self.past,
+            notices: &self.notices,
+            reusable: self.reusable,
+            merchant: &merchant,
+            now: self.now,
+            jitter: 0.5,
+        };
+        plan(&facts, allowances)
     }
 }
 
@@ -309,7 +334,7 @@ impl Planned {
                 setbacks,
                 alternative,
             } => Going {
-                first: *first,
+                first: first.clone(),
                 number: attempt.number,
                 at: attempt.entry.account.id(),
                 reference: attempt.reference.clone(),
@@ -317,13 +342,16 @@ impl Planned {
                 alternative: *alternative,
             },
             Plan::Settle { why, .. } => panic!("nobody is asked: {why}"),
+            Plan::Reuse => panic!("an earlier result is used"),
         }
     }
 
     fn settling(&self) -> (&Next, Duration, &str) {
         match &self.plan {
-            Plan::Settle { next, delay, why } => (next, *delay, why),
-            Plan::Attempt { .. } => panic!("somebody is asked"),
+            Plan::Settle {
+                next, delay, why, ..
+            } => (next, *delay, why),
+            Plan::Attempt { .. } | Plan::Reuse => panic!("somebody is asked"),
         }
     }
 
@@ -339,5 +367,7 @@ impl Planned {
     }
 }
 
+mod called_back;
 mod crashed;
 mod fresh;
+mod limits;
