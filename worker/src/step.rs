@@ -22,6 +22,7 @@ use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
+use crate::metrics::Metrics;
 use crate::plan::{Move, OpenAttempt, Plan};
 use crate::watch::{Report, Watch};
 
@@ -38,6 +39,7 @@ pub(crate) struct Stepper {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) queue: String,
 }
@@ -163,6 +165,9 @@ impl Stepper {
         } else {
             LOOKS_IN_HAND
         };
+        if attempt.may_drop_twice && *first == Move::Verify {
+            self.metrics.may_drop_twice(&attempt.entry);
+        }
         let mut next_move = first.clone();
         let mut looks = 0;
         loop {
@@ -182,6 +187,8 @@ impl Stepper {
                 && matches!(heard, Heard::Answer(_));
             case.learn(&decision, &heard);
             if calls {
+                self.metrics
+                    .called(&attempt.entry, attempt.method, &heard, started.elapsed());
                 self.watch.note(&Report {
                     gateway: attempt.entry.key(),
                     bank: Bank::of(details),
@@ -189,6 +196,8 @@ impl Stepper {
                     started_at: attempt.started_at,
                     is_settled: decision.attempt.state == AttemptState::Settled,
                 });
+            } else {
+                self.metrics.heard_call_back(&attempt.entry);
             }
             if pending && delay <= SOON && looks < looks_in_hand {
                 looks += 1;
