@@ -6,6 +6,7 @@
 pub mod account;
 pub mod gateway;
 pub mod ids;
+pub mod name_match;
 pub mod routing;
 pub mod status;
 pub mod validation;
@@ -18,4 +19,5 @@ pub use ids::{
     AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId,
 };
+pub use name_match::{NameMatch, NameMatchResult};
 pub use status::AccountStatus;
