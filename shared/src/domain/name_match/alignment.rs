@@ -212,6 +212,10 @@ fn spelt(free: &[bool], words: &[Word], from: usize, letters: &Word) -> usize {
 
 fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
     let length = |words: &[Word]| words.iter().map(|word| word.text.len()).sum::<usize>();
+    // Nearly all that stands side by side is told apart by its first letter, before any text is made.
+    if one[0].key.chars().next() != other[0].key.chars().next() {
+        return None;
+    }
     if length(one).abs_diff(length(other)) > 3 || length(one).max(length(other)) > WORD_ROOM {
         return None;
     }

@@ -13,6 +13,10 @@ const MOST_WITH_CONTRADICTION: f32 = 55.0;
 const MOST_FOR_A_FAMILY: f32 = 75.0;
 /// Of several holders only some are named in the other name.
 const MOST_FOR_SOME_HOLDERS: f32 = 92.0;
+/// More holders than accounts have: who lists everybody is sure to name the right one.
+const MOST_FOR_A_LIST: f32 = 84.0;
+/// Holders that a joint account may have.
+const MOST_HOLDERS: usize = 3;
 /// A name that is cut in the middle of a word, where banks cut: the rest cannot be known.
 const CUT: f32 = 92.0;
 /// The shortest name that a bank's room may have cut.
@@ -41,11 +45,11 @@ pub(super) fn of_holders(one: &[Holder], other: &[Holder]) -> f32 {
     }
     let count = u8::try_from(few.len()).map_or(1.0, f32::from).max(1.0);
     let fit = sum / count;
-    if few.len() == many.len() {
-        fit
-    } else {
-        fit.min(MOST_FOR_SOME_HOLDERS)
-    }
+    fit.min(match (few.len() == many.len(), many.len() > MOST_HOLDERS) {
+        (true, _) => 100.0,
+        (false, false) => MOST_FOR_SOME_HOLDERS,
+        (false, true) => MOST_FOR_A_LIST,
+    })
 }
 
 /// Between two holders.

@@ -63,19 +63,19 @@ pub(super) fn holders(name: &str, as_firm: bool) -> Vec<Holder> {
 }
 
 fn stands_before_an_owner(pieces: &[Piece], place: usize) -> bool {
-    const WORDS: &[&str] = &[
-        "prop",
-        "props",
-        "proprietor",
-        "proprietors",
-        "proprietress",
-        "proprietorship",
-        "propreitor",
-        "propx",
-        "partner",
-        "dba",
-    ];
-    text(pieces, place).is_some_and(|word| WORDS.contains(&word))
+    text(pieces, place).is_some_and(|word| {
+        matches!(
+            word,
+            "prop"
+                | "props"
+                | "proprietor"
+                | "proprietors"
+                | "proprietress"
+                | "proprietorship"
+                | "partner"
+                | "dba"
+        )
+    })
 }
 
 fn text(pieces: &[Piece], place: usize) -> Option<&str> {

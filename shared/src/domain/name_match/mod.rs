@@ -101,58 +101,12 @@ fn is_firm(holders: &[Holder]) -> bool {
 
 /// Whether a gateway or bank put this where a name should be: `NA`, `VERIFIED`, `ACCOUNT HOLDER`, `XXXX`, digits only, nothing.
 pub fn is_placeholder(name_at_bank: &str) -> bool {
-    const PLACEHOLDERS: &[&str] = &[
-        "NA",
-        "NAN",
-        "NIL",
-        "NONE",
-        "NULL",
-        "UNDEFINED",
-        "UNKNOWN",
-        "BLANK",
-        "EMPTY",
-        "VERIFIED",
-        "NOTVERIFIED",
-        "VALID",
-        "VALIDATED",
-        "SUCCESS",
-        "SUCCESSFUL",
-        "ACTIVE",
-        "NOTAVAILABLE",
-        "NAMENOTAVAILABLE",
-        "NOTAPPLICABLE",
-        "NOTFOUND",
-        "NAMENOTFOUND",
-        "NOTPROVIDED",
-        "UNAVAILABLE",
-        "NONAME",
-        "NAME",
-        "CUSTOMER",
-        "CUSTOMERNAME",
-        "DEARCUSTOMER",
-        "VALUEDCUSTOMER",
-        "BANKCUSTOMER",
-        "UPIUSER",
-        "UPICUSTOMER",
-        "IMPSCUSTOMER",
-        "USER",
-        "ACCOUNT",
-        "ACCOUNTHOLDER",
-        "ACCOUNTHOLDERNAME",
-        "ACHOLDER",
-        "ACHOLDERNAME",
-        "ACCOUNTNAME",
-        "ACCOUNTVERIFIED",
-        "ACCOUNTVALID",
-        "VALIDACCOUNT",
-        "HOLDER",
-        "BENEFICIARY",
-        "BENEFICIARYNAME",
-        "BENENAME",
-        "BENE",
-        "PAYEE",
-        "PAYEENAME",
-    ];
+    const PLACEHOLDERS: &str = "\
+        NA NAN NIL NONE NULL UNDEFINED UNKNOWN BLANK EMPTY VERIFIED NOTVERIFIED VALID VALIDATED SUCCESS SUCCESSFUL \
+        ACTIVE NOTAVAILABLE NAMENOTAVAILABLE NOTAPPLICABLE NOTFOUND NAMENOTFOUND NOTPROVIDED UNAVAILABLE NONAME NAME \
+        CUSTOMER CUSTOMERNAME DEARCUSTOMER VALUEDCUSTOMER BANKCUSTOMER UPIUSER UPICUSTOMER IMPSCUSTOMER USER ACCOUNT \
+        ACCOUNTHOLDER ACCOUNTHOLDERNAME ACHOLDER ACHOLDERNAME ACCOUNTNAME ACCOUNTVERIFIED ACCOUNTVALID VALIDACCOUNT \
+        HOLDER BENEFICIARY BENEFICIARYNAME BENENAME BENE PAYEE PAYEENAME";
     let letters = || {
         name_at_bank
             .chars()
@@ -161,7 +115,8 @@ pub fn is_placeholder(name_at_bank: &str) -> bool {
     if letters().all(|letter| matches!(letter, 'x' | 'X')) && letters().count() != 1 {
         return true;
     }
-    PLACEHOLDERS.iter().any(|placeholder| {
+    // Without spaces and marks: N/A, A/C HOLDER.
+    PLACEHOLDERS.split(' ').any(|placeholder| {
         letters()
             .flat_map(char::to_uppercase)
             .eq(placeholder.chars())

@@ -98,6 +98,7 @@ fn what_says_too_little_is_moderate() {
         ("R K Sharma", "RAMESH KUMAR SHARMA"),
         ("A Rao", "ASHA RAO"),
         ("ABC Traders", "ABC TRADERS EXPORTS"),
+        ("Asha Rao / Ravi Jain / Om Puri / Tara Sen", "TARA SEN"),
         ("Anil Kumar", "ANIL KUMAR HUF"),
         ("Mr Kiran Rao", "MRS KIRAN RAO"),
         ("Asha Rao & Vijay Rao", "ASHA RAO & SUNIL RAO"),
