@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::validation::ValidationResult;
-use khata_shared::domain::{Details, MerchantId, ifsc};
+use khata_shared::domain::{Details, MerchantId, NameMatchResult, ifsc};
 use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -238,7 +238,8 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
-            result: name_match_result(score),
+            // The column holds 0–100.
+            result: NameMatchResult::of_score(u8::try_from(score).unwrap_or(0)).as_str(),
         }),
         utr: result.utr,
         failure: columns.failure_code.clone().map(|code| Failure {
@@ -249,17 +250,6 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })
-}
-
-/// The bands of Cashfree's documentation, into which its published examples fall.
-fn name_match_result(score: i16) -> &'static str {
-    match score {
-        100.. => "DIRECT_MATCH",
-        85..100 => "GOOD_PARTIAL_MATCH",
-        60..85 => "MODERATE_PARTIAL_MATCH",
-        34..60 => "POOR_PARTIAL_MATCH",
-        _ => "NO_MATCH",
-    }
 }
 
 /// An account that this very call made.
