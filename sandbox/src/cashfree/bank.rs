@@ -89,7 +89,7 @@ fn verification(
     let finding = published::bank_account(account, ifsc);
     let shows_at = match finding.shows {
         Shows::AtOnce => now.checked_add(pending),
-        Shows::Later => now.checked_add(pending.max(sandbox.cashfree.published_pending)),
+        Shows::Later => now.checked_add(pending.max(sandbox.published_pending)),
         Shows::Never => None,
     };
     Ok(BankVerification {

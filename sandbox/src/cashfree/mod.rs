@@ -3,6 +3,7 @@
 
 mod bank;
 mod branch;
+mod house;
 mod limits;
 mod name_match;
 mod published;
@@ -13,8 +14,8 @@ mod upi;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use crate::cashfree::house::House;
 use crate::cashfree::records::Records;
 
 pub(crate) use crate::cashfree::routes::routes;
@@ -35,15 +36,12 @@ const STAND_IN_HOLDER: &str = "JOHN DOE";
 /// Cashfree's memory.
 pub(crate) struct Cashfree {
     records: Mutex<Records>,
-    published_pending: Duration,
 }
 
 impl Cashfree {
-    /// `published_pending` is how long the accounts published as "pending, then …" stay pending.
-    pub(crate) fn new(published_pending: Duration) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             records: Mutex::new(Records::new(REMEMBERED, first_reference_id())),
-            published_pending,
         }
     }
 

@@ -62,6 +62,26 @@ impl Refusal {
         }
     }
 
+    /// 403: the caller's address is not on the list.
+    pub(super) fn ip() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            kind: "authentication_error",
+            code: "ip_validation_failed".into(),
+            message: "IP not whitelisted".into(),
+        }
+    }
+
+    /// 429: more calls than a minute may have.
+    pub(super) fn too_many_calls() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            kind: "rate_limit_error",
+            code: "too_many_requests".into(),
+            message: "Too many requests from the IP. Check back in sometime".into(),
+        }
+    }
+
     /// 500: Cashfree's own fault, of which nothing follows about the account.
     pub(super) fn internal_error() -> Self {
         Self {
