@@ -38,17 +38,17 @@ impl<V: Clone> Memory<V> {
     /// value, which is returned. The look and the entry are one step: of two calls at once with one
     /// key, one is first.
     pub(crate) fn add(&self, key: &str, value: V) -> Option<V> {
-        let mut shelf = self.lock();
-        if let Some(known) = shelf.values.get(key) {
-            return Some(known.clone());
+        let mut known = self.lock();
+        if let Some(value) = known.values.get(key) {
+            return Some(value.clone());
         }
         let key: Arc<str> = Arc::from(key);
-        shelf.order.push_back(Arc::clone(&key));
-        shelf.values.insert(key, value);
-        if shelf.order.len() > self.capacity
-            && let Some(oldest) = shelf.order.pop_front()
+        known.order.push_back(Arc::clone(&key));
+        known.values.insert(key, value);
+        if known.order.len() > self.capacity
+            && let Some(oldest) = known.order.pop_front()
         {
-            shelf.values.remove(&oldest);
+            known.values.remove(&oldest);
         }
         None
     }

@@ -3,9 +3,11 @@
 
 mod bank;
 mod branch;
+mod call_back;
 mod house;
 mod limits;
 mod name_match;
+mod outcome;
 mod published;
 mod records;
 mod refusal;
@@ -15,7 +17,6 @@ mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::cashfree::house::House;
 use crate::cashfree::records::Records;
 
 pub(crate) use crate::cashfree::routes::routes;
@@ -29,9 +30,6 @@ pub const CLIENT_SECRET: &str = "sandbox_secret";
 /// Verifications remembered for status look-ups and for telling a used `verification_id`; beyond
 /// that the oldest are forgotten.
 const REMEMBERED: usize = 500_000;
-
-/// The name at the bank where the caller sent none.
-const STAND_IN_HOLDER: &str = "JOHN DOE";
 
 /// Cashfree's memory.
 pub(crate) struct Cashfree {
@@ -54,11 +52,6 @@ impl Cashfree {
 /// ledger's file still holds, and they fit a double exactly.
 fn first_reference_id() -> u64 {
     u64::try_from(chrono::Utc::now().timestamp_micros()).unwrap_or(1)
-}
-
-/// The name the bank has for an account that is not published with one: the name sent, upper-cased.
-fn name_at_bank(sent: Option<&str>) -> String {
-    sent.map_or_else(|| STAND_IN_HOLDER.to_owned(), str::to_uppercase)
 }
 
 /// The `utr` of a drop that went through: twelve digits, drawn from the reference id.

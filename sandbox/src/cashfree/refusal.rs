@@ -72,6 +72,26 @@ impl Refusal {
         }
     }
 
+    /// 422: the balance is too small.
+    pub(super) fn insufficient_balance() -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            kind: "validation_error",
+            code: "insufficient_balance".into(),
+            message: "Insufficient balance to process this request".into(),
+        }
+    }
+
+    /// 422: an outcome that Cashfree tells as an error, its code in lower case.
+    pub(super) fn bank_declined() -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            kind: "validation_error",
+            code: "bene_bank_declined".into(),
+            message: "Beneficiary bank declined the request".into(),
+        }
+    }
+
     /// 429: more calls than a minute may have.
     pub(super) fn too_many_calls() -> Self {
         Self {
@@ -89,6 +109,16 @@ impl Refusal {
             kind: "internal_error",
             code: "internal_error".into(),
             message: "something went wrong, please try after some time".into(),
+        }
+    }
+
+    /// 502: what Cashfree itself asks did not answer it.
+    pub(super) fn bad_gateway() -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            kind: "internal_error",
+            code: "verification_failed".into(),
+            message: "verification attempt failed".into(),
         }
     }
 

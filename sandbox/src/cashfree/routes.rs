@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::behaviour::Behaviour;
+use crate::cashfree::house::House;
 use crate::cashfree::refusal::Refusal;
-use crate::cashfree::{CLIENT_ID, CLIENT_SECRET, House, bank, upi};
+use crate::cashfree::{CLIENT_ID, CLIENT_SECRET, bank, upi};
 use crate::{Sandbox, fault};
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -25,8 +26,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn bank_sync(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, "POST /bank-account/sync", |_| {
-        bank::verify_now(&sandbox, &parse(&body)?)
+    serve(&request, &sandbox, "POST /bank-account/sync", |behaviour| {
+        bank::verify_now(&sandbox, &parse(&body)?, behaviour)
     })
     .await
 }
@@ -36,22 +37,22 @@ async fn bank_async(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -
         &request,
         &sandbox,
         "POST /bank-account/async",
-        |behaviour| bank::receive(&sandbox, &parse(&body)?, behaviour.pending()),
+        |behaviour| bank::receive(&sandbox, &parse(&body)?, behaviour),
     )
     .await
 }
 
 async fn bank_status(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, "GET /bank-account", |_| {
-        bank::look_up(&sandbox, &query(&request)?)
+    serve(&request, &sandbox, "GET /bank-account", |behaviour| {
+        bank::look_up(&sandbox, &query(&request)?, behaviour)
     })
     .await
 }
 
 async fn upi_penny_drop(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, "POST /upi/penny-drop", |_| {
+    serve(&request, &sandbox, "POST /upi/penny-drop", |behaviour| {
         let version = header(request.headers(), "x-api-version");
-        upi::penny_drop(&sandbox, version, &parse(&body)?)
+        upi::penny_drop(&sandbox, version, &parse(&body)?, behaviour)
     })
     .await
 }
