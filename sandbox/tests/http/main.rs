@@ -4,7 +4,13 @@
 mod bank;
 mod behaviour;
 mod binary;
+mod call_backs;
+mod calls;
 mod drops;
+mod faults;
+mod razorpay;
+mod receiver;
 mod refusals;
+mod scenarios;
 mod support;
 mod upi;
