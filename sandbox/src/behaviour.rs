@@ -40,7 +40,8 @@ pub struct Behaviour {
     pub retry_after_s: u32,
     /// What costs money is refused, the gateway's own way: the balance is too small.
     pub insufficient_balance: bool,
-    /// Every call is refused, the gateway's own way: the caller's address is not on its list.
+    /// Every call is refused, the gateway's own way: the caller's address is not on its list. Cashfree
+    /// lets in who sends an `x-cf-signature`.
     pub refuse_ip: bool,
     /// Outcomes are told with [`UNKNOWN_CODE`], where the gateway tells its code.
     pub unknown_code: bool,

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::{sleep, timeout};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Sandbox, penny_drop};
+use crate::support::{Sandbox, answer, penny_drop};
 
 fn bank(user_id: &str) -> Value {
     json!({"bank_account": "123456", "ifsc": "HDFC0000001", "user_id": user_id})
@@ -154,6 +156,17 @@ async fn a_strange_address_is_refused_before_all_else() {
     );
     assert_eq!(sandbox.get("/bank-account?user_id=a").await.0, 403);
     assert_eq!(sandbox.counted().await, (0, 0));
+
+    // Cashfree's way in from anywhere; the credentials are still asked for.
+    for (length, status) in [(255, 403), (256, 200)] {
+        let signature = STANDARD.encode(vec![7; length]);
+        let request = sandbox.cashfree(Method::POST, "/bank-account/async");
+        let request = request.header("x-cf-signature", signature).json(&bank("a"));
+        assert_eq!(answer(request).await.0, status);
+    }
+    let request = sandbox.bare(Method::GET, "/bank-account?user_id=a");
+    let request = request.header("x-cf-signature", STANDARD.encode([7; 256]));
+    assert_eq!(answer(request).await.0, 401);
 }
 
 #[actix_web::test]
