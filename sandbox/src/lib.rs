@@ -20,7 +20,7 @@ mod payu;
 pub mod razorpay;
 mod scenario;
 mod settings;
-mod setu;
+pub mod setu;
 mod sign;
 mod switch;
 mod webhooks;

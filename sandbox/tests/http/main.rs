@@ -12,5 +12,6 @@ mod razorpay;
 mod receiver;
 mod refusals;
 mod scenarios;
+mod setu;
 mod support;
 mod upi;
