@@ -9,7 +9,7 @@
 pub mod behaviour;
 mod calls;
 pub mod cashfree;
-mod decentro;
+pub mod decentro;
 mod desk;
 mod fault;
 pub mod gateway;

@@ -6,6 +6,7 @@ mod behaviour;
 mod binary;
 mod call_backs;
 mod calls;
+mod decentro;
 mod drops;
 mod faults;
 mod razorpay;

@@ -1,0 +1,27 @@
+//! Ids the way Decentro makes them, drawn at random.
+
+use uuid::Uuid;
+
+/// A transaction id: DEC and 27 capitals and digits.
+pub(super) fn txn_id() -> String {
+    let mut drawn = Uuid::new_v4().simple().to_string();
+    drawn.make_ascii_uppercase();
+    format!("DEC{}", &drawn[..27])
+}
+
+/// The bank's reference of a credit: twelve digits.
+pub(super) fn bank_reference_number() -> String {
+    format!("{:012}", rand::random::<u64>() % 1_000_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_txn_id_is_drawn_anew() {
+        let id = txn_id();
+        assert!(id.len() == 30 && id.starts_with("DEC"));
+        assert_ne!(id, txn_id());
+    }
+}
