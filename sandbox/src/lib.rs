@@ -16,7 +16,7 @@ pub mod gateway;
 pub mod ledger;
 mod likeness;
 mod memory;
-mod payu;
+pub mod payu;
 pub mod razorpay;
 mod scenario;
 mod settings;

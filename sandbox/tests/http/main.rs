@@ -9,6 +9,7 @@ mod calls;
 mod decentro;
 mod drops;
 mod faults;
+mod payu;
 mod razorpay;
 mod receiver;
 mod refusals;
