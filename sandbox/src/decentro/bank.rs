@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
-use crate::decentro::ids;
-use crate::decentro::limits;
-use crate::decentro::published::{self, Finding, Outcome, Shows};
+use crate::decentro::published::{self, Finding, Outcome};
 use crate::decentro::refusal::Refusal;
 use crate::decentro::wire::{
     AccountData, Answer, ApiStatus, BankRequest, NameMatch, Original, StatusQuery, ValidationType,
 };
+use crate::decentro::{ids, limits};
 use crate::gateway::Gateway;
-use crate::{Sandbox, likeness, scenario};
+use crate::{Sandbox, likeness, rrn, scenario};
 
 /// Names at least this alike are said to match. Decentro does not say where it draws the line.
 const MATCHES: f64 = 80.0;
@@ -40,16 +39,16 @@ pub(super) fn validate(
     behaviour: Behaviour,
 ) -> Result<Answer, Refusal> {
     let now = Instant::now();
-    let house = &sandbox.decentro;
+    let memory = &sandbox.decentro;
     let reference_id = limits::reference_id(request.reference_id.as_deref())?;
-    if house.references.add(reference_id, ()).is_some() {
+    if memory.references.add(reference_id, ()).is_some() {
         return Err(Refusal::duplicate_reference());
     }
     let wanted = limits::wanted(request)?;
     if behaviour.insufficient_balance {
         return Err(Refusal::insufficient_credits());
     }
-    if wanted.limited && !house.velocity().let_in(wanted.account, now) {
+    if wanted.limited && !memory.velocity().let_in(wanted.account, now) {
         return Err(Refusal::velocity());
     }
     let asked = scenario::asked(wanted.account);
@@ -79,25 +78,22 @@ pub(super) fn validate(
         .filter(|_| wanted.perform_name_match)
         .zip(beneficiary_name.as_deref())
         .map(|(sent, at_bank)| name_match(sent, at_bank));
-    let pending = behaviour.pending();
-    let shows_at = match shows {
-        Shows::AtOnce => now.checked_add(pending),
-        Shows::Later => now.checked_add(pending.max(sandbox.published_pending)),
-        Shows::Never => None,
-    };
+    let shows_at = shows
+        .after(behaviour.pending(), sandbox.published_pending)
+        .and_then(|after| now.checked_add(after));
     let validation = Arc::new(Validation {
         txn_id: ids::txn_id(),
         reference_id: reference_id.to_owned(),
         outcome,
         beneficiary_name,
-        bank_reference_number: drops.then(ids::bank_reference_number),
+        bank_reference_number: drops.then(rrn::draw),
         name_match,
         shows_at,
     });
-    house
+    memory
         .by_reference
         .add(reference_id, Arc::clone(&validation));
-    house
+    memory
         .by_txn
         .add(&validation.txn_id, Arc::clone(&validation));
     if drops {
@@ -121,10 +117,10 @@ pub(super) fn look_up(
     behaviour: Behaviour,
 ) -> Result<Answer, Refusal> {
     let now = Instant::now();
-    let house = &sandbox.decentro;
+    let memory = &sandbox.decentro;
     let found = match (&query.decentro_txn_id, &query.reference_id) {
-        (Some(txn_id), _) => house.by_txn.get(txn_id),
-        (None, Some(reference_id)) => house.by_reference.get(reference_id),
+        (Some(txn_id), _) => memory.by_txn.get(txn_id),
+        (None, Some(reference_id)) => memory.by_reference.get(reference_id),
         (None, None) => {
             return Err(Refusal::input(
                 "error_missing_reference_id",

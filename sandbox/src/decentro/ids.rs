@@ -1,4 +1,4 @@
-//! Ids the way Decentro makes them, drawn at random.
+//! Ids the way Decentro makes them, drawn at random: after a restart they do not meet older ones.
 
 use uuid::Uuid;
 
@@ -7,11 +7,6 @@ pub(super) fn txn_id() -> String {
     let mut drawn = Uuid::new_v4().simple().to_string();
     drawn.make_ascii_uppercase();
     format!("DEC{}", &drawn[..27])
-}
-
-/// The bank's reference of a credit: twelve digits.
-pub(super) fn bank_reference_number() -> String {
-    format!("{:012}", rand::random::<u64>() % 1_000_000_000_000)
 }
 
 #[cfg(test)]

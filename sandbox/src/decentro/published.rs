@@ -3,6 +3,7 @@
 //! cannot tell and a penny drop finds valid.
 
 use crate::scenario::{Asked, Scenario};
+use crate::shows::Shows;
 
 /// What is found of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +15,6 @@ pub(super) enum Outcome {
     Nre,
     /// Nothing was found out.
     Inconclusive,
-}
-
-/// When it shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shows {
-    AtOnce,
-    /// Pending first, for as long as the sandbox is set to.
-    Later,
-    Never,
 }
 
 /// What is published of an account, or asked for by its number.

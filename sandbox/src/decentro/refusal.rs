@@ -1,6 +1,7 @@
 //! What Decentro answers when a call is refused: `api_status` FAILURE with a `response_key` and no data.
-//! The keys are from its lists of response keys, except those marked as ours; the HTTP statuses are
-//! not documented.
+//! The keys are from Decentro's lists of response keys where one of its calls has the like; those marked
+//! as ours, and in `limits` those of the account's own fields, are made alike. The HTTP statuses are not
+//! documented.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -13,9 +13,10 @@ use crate::behaviour::{Behaviour, UNKNOWN_CODE};
 use crate::gateway::Gateway;
 use crate::ledger::account_reference;
 use crate::payu::limits;
-use crate::payu::published::{self, Finding, Outcome, Shows};
+use crate::payu::published::{self, Finding, Outcome};
 use crate::payu::refusal::Refusal;
 use crate::payu::wire::{AccountData, AccountRequest, NameMatch, PayoutAnswer};
+use crate::shows::Shows;
 use crate::{Sandbox, likeness, scenario};
 
 /// An account that was verified.
@@ -59,12 +60,9 @@ pub(super) fn verify(
         Finding::UnknownIfsc => (Outcome::No("Invalid IFSC"), Shows::AtOnce),
         Finding::Failure => return Err(Refusal::INTERNAL),
     };
-    let pending = behaviour.pending();
-    let shows_at = match shows {
-        Shows::AtOnce => now.checked_add(pending),
-        Shows::Later => now.checked_add(pending.max(sandbox.published_pending)),
-        Shows::Never => None,
-    };
+    let shows_at = shows
+        .after(behaviour.pending(), sandbox.published_pending)
+        .and_then(|after| now.checked_add(after));
     let sent = (!wanted.name.is_empty()).then_some(wanted.name);
     let verification = Arc::new(Verification {
         account: account.clone(),

@@ -2,6 +2,7 @@
 //! here. For bank accounts no test data are published.
 
 use crate::scenario::{Asked, Scenario};
+use crate::shows::Shows;
 
 /// What becomes of an account's verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,15 +10,6 @@ pub(super) enum Outcome {
     Exists,
     /// It does not, and what `error` says of it.
     No(&'static str),
-}
-
-/// When it shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shows {
-    AtOnce,
-    /// Pending first, for as long as the sandbox is set to.
-    Later,
-    Never,
 }
 
 /// What is asked for by an account's number.

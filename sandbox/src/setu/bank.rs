@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 
-use crate::Sandbox;
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
 use crate::gateway::Gateway;
 use crate::ledger::account_reference;
-use crate::scenario;
 use crate::setu::codes::BavCode;
-use crate::setu::published::{self, Ending, Shows};
+use crate::setu::published::{self, Ending};
 use crate::setu::refusal::Refusal;
 use crate::setu::wire::{Account, BankAnswer, BankReceipt, BankRequest, Verification};
 use crate::setu::{events, ids};
+use crate::{Sandbox, rrn, scenario};
 
 /// A bank account that was verified. Its number is not kept: nothing needs it again.
 #[derive(Debug)]
@@ -84,16 +83,12 @@ fn accept(
     let asked = scenario::asked(account);
     let asked = sandbox.first_times.settle(Gateway::Setu, account, asked);
     let finding = published::bank_account(account, ifsc, asked);
-    let shows_after = match finding.shows {
-        Shows::AtOnce => Some(pending),
-        Shows::Later => Some(pending.max(sandbox.published_pending)),
-        Shows::Never => None,
-    };
+    let shows_after = finding.shows.after(pending, sandbox.published_pending);
     let verification = Arc::new(BankVerification {
         id: ids::request_id(),
         ending: finding.ending,
         holder: scenario::told_name(asked, account, None).unwrap_or_default(),
-        transaction_reference: ids::transaction_reference(),
+        transaction_reference: rrn::draw(),
         shows_at: shows_after.and_then(|after| Instant::now().checked_add(after)),
         verified_at: Utc::now() + shows_after.unwrap_or_default(),
     });

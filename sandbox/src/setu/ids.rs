@@ -35,11 +35,6 @@ pub(super) fn ulid() -> String {
         .collect()
 }
 
-/// The reference of the bank's credit: twelve digits.
-pub(super) fn transaction_reference() -> String {
-    format!("{:012}", rand::random::<u64>() % 1_000_000_000_000)
-}
-
 /// `2017-08-28T09:36:18+00:00`.
 pub(super) fn utc(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, false)

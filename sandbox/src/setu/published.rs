@@ -4,6 +4,7 @@
 use crate::scenario::{Asked, Scenario};
 use crate::setu::codes::{self, APPROVED, BavCode, INVALID};
 use crate::setu::wire::{Reason, VpaStatus};
+use crate::shows::Shows;
 
 /// What becomes of a bank verification in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,15 +13,6 @@ pub(super) enum Ending {
     Code(BavCode),
     /// A 500: the bank's service failed.
     UpstreamError,
-}
-
-/// When it shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shows {
-    AtOnce,
-    /// Pending first, for as long as the sandbox is set to.
-    Later,
-    Never,
 }
 
 /// What is published of an account, or asked for by its number.

@@ -10,7 +10,7 @@ use crate::Sandbox;
 use crate::behaviour::Behaviour;
 use crate::gateway::Gateway;
 use crate::scenario;
-use crate::setu::published::{self, FAILED, Shows};
+use crate::setu::published::{self, FAILED};
 use crate::setu::refusal::UmapRefusal;
 use crate::setu::wire::{VpaAnswer, VpaRequest, VpaStatus};
 use crate::setu::{MERCHANT_ID, events, ids};
@@ -37,12 +37,7 @@ pub(super) fn verify(
     let asked = scenario::asked_by_vpa(vpa);
     let asked = sandbox.first_times.settle(Gateway::Setu, vpa, asked);
     let (status, shows) = published::vpa(asked);
-    let pending = behaviour.pending();
-    let shows_after = match shows {
-        Shows::AtOnce => Some(pending),
-        Shows::Later => Some(pending.max(sandbox.published_pending)),
-        Shows::Never => None,
-    };
+    let shows_after = shows.after(behaviour.pending(), sandbox.published_pending);
     let pending = VpaAnswer {
         created_at: ids::india(Utc::now(), SecondsFormat::Secs),
         customer_account_type: None,
