@@ -32,7 +32,9 @@ pub(super) struct Validation {
 /// `POST /v3/banking/money_transfer/validate_bank_account`. A penny drop drops, a penniless check does
 /// not, and a hybrid one only where a penniless check tells nothing.
 ///
-/// A `reference_id` is used up by any call that gets as far as naming it, also one that is refused.
+/// A `reference_id` is used up by any call that gets as far as naming it, also one that is refused. A
+/// duplicate is documented as refused; that a refused call counts is what an integrator found of another
+/// of Decentro's calls.
 pub(super) fn validate(
     sandbox: &Sandbox,
     request: &BankRequest,

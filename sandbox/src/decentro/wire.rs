@@ -1,6 +1,6 @@
-//! What goes over the wire: Decentro's field names and types. The request is documented; the members of
-//! the answer's `data` are not all, and are as integrators read them. A member that may be missing from
-//! a request is an `Option` even where Decentro wants it, so that its absence is answered, not a parse
+//! What goes over the wire: Decentro's field names and types. The request is documented; the answer's
+//! `data` is as integrators read it, except what is marked as ours. A member that may be missing from a
+//! request is an `Option` even where Decentro wants it, so that its absence is answered, not a parse
 //! error.
 
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,8 @@ pub(super) struct AccountData {
     pub(super) account_status: &'static str,
     pub(super) beneficiary_name: Option<String>,
     pub(super) validation_message: &'static str,
-    /// The bank's reference of the credit; only where there was one.
+    /// The bank's reference of the credit; only where there was one. Ours, under the name it has in the
+    /// answers of transfers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bank_reference_number: Option<String>,
     /// Where a name match was asked for and the account has a name.
@@ -86,7 +87,8 @@ pub(super) struct NameMatch {
     pub(super) name_match_result: bool,
 }
 
-/// The call that asked for a validation, as the status call names it.
+/// The call that asked for a validation, as the status call names it. That these stand within `data` is
+/// inferred, and the reference is ours.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Original {
     #[serde(rename = "request_decentro_txn_id")]

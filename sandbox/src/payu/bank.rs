@@ -1,10 +1,11 @@
 //! Verification of a bank account by penny drop, "Verify Account" or "Penny Test".
 //!
-//! PayU's pages do not say how the outcome of one that is answered as pending is learnt: no status call
-//! and no call-back is documented for it. What they do say is that `merchantRefId` is there "to identify
-//! the status" and that a duplicate of it is refused. So here, inferred: a `merchantRefId` is good for
-//! one verification (1002), but one that was answered as pending may be sent again with the same
-//! account, and is then answered as the verification stands, without another drop.
+//! PayU's page of it does not say how the outcome of one that is answered as pending is learnt: the status
+//! call (Check Transfer Status) and the call-backs are described for transfers. What is said is that
+//! `merchantRefId` is there "to identify the status" and that a duplicate of it is refused. So here,
+//! inferred: a `merchantRefId` is good for one verification (1002), but one that was answered as pending
+//! may be sent again with the same account, and is then answered as the verification stands, without
+//! another drop.
 
 use std::sync::Arc;
 use std::time::Instant;

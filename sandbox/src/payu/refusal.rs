@@ -1,7 +1,7 @@
 //! What PayU answers when a call is refused. The payout API's codes are from its table of error codes,
 //! in the form of its one published failure; that they come with HTTP 200 is inferred from that form,
-//! and so are the refusals without a code. The token endpoint keeps to RFC 6749. What the VPA look-up
-//! answers to a wrong hash is as integrators report it.
+//! and so are the refusals without a code. The token endpoint keeps to RFC 6749. The refusals of the VPA
+//! look-up are inferred too: its page shows none.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
