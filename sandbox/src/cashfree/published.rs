@@ -1,7 +1,7 @@
 //! The published sandbox data (Cashfree, "Data to test integration"): accounts, VPAs and names with
 //! the outcome each is published with.
 
-use crate::cashfree::outcome::{Finding, Outcome, Shows, VALID};
+use crate::cashfree::outcome::{Finding, Outcome, RECEIVED, Shows, VALID};
 use crate::cashfree::wire::{AccountStatus, AccountStatusCode, UpiStatus};
 
 /// The published holder of one account, whom names are scored against.
@@ -14,7 +14,6 @@ const INVALID_ACCOUNT: Outcome = (
 const INVALID_IFSC: Outcome = (AccountStatus::Invalid, AccountStatusCode::InvalidIfscFail);
 const BLOCKED: Outcome = (AccountStatus::Invalid, AccountStatusCode::AccountBlocked);
 const NRE: Outcome = (AccountStatus::Invalid, AccountStatusCode::NreAccountFail);
-const RECEIVED: Outcome = crate::cashfree::outcome::RECEIVED;
 
 /// Account, IFSC, outcome, when it shows. Both must match.
 ///

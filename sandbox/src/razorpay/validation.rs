@@ -138,10 +138,10 @@ fn accept(
         .first_times
         .settle(Gateway::Razorpay, &asked_of, asked);
     let finding = outcome::of(asked, is_vpa)?;
-    let holder = if finding.is_valid() && finding.oddity != Oddity::EmptyName {
-        scenario::told_name(asked, &asked_of, name.as_deref())
-    } else {
-        (finding.oddity == Oddity::EmptyName).then(String::new)
+    let holder = match finding.oddity {
+        _ if !finding.is_valid() => None,
+        Oddity::EmptyName => Some(String::new()),
+        _ => scenario::told_name(asked, &asked_of, name.as_deref()),
     };
     let pending = behaviour.pending();
     let ends_in = match finding.ends {
