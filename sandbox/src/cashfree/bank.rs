@@ -10,7 +10,7 @@ use crate::behaviour::Behaviour;
 use crate::cashfree::house::House;
 use crate::cashfree::limits;
 use crate::cashfree::name_match::NameMatch;
-use crate::cashfree::outcome::{self, RECEIVED, Shows, TOO_POOR, VALID};
+use crate::cashfree::outcome::{self, RECEIVED, TOO_POOR, VALID};
 use crate::cashfree::records::BankVerification;
 use crate::cashfree::refusal::Refusal;
 use crate::cashfree::wire::{
@@ -19,6 +19,7 @@ use crate::cashfree::wire::{
 use crate::cashfree::{branch, call_back, published, utr};
 use crate::gateway::Gateway;
 use crate::scenario;
+use crate::shows::Shows;
 use crate::webhooks;
 
 /// `POST /bank-account/sync`. Drops, and answers the outcome unless the account is one that is pending
@@ -152,11 +153,7 @@ fn verification(
         Some(published) => published,
         None => outcome::of_account(asked)?,
     };
-    let shows_at = match finding.shows {
-        Shows::AtOnce => now.checked_add(pending),
-        Shows::Later => now.checked_add(pending.max(sandbox.published_pending)),
-        Shows::Never => None,
-    };
+    let shows_after = finding.shows.after(pending, sandbox.published_pending);
     let holder = if finding.outcome == VALID {
         published::holder(account, ifsc)
             .map(str::to_owned)
@@ -170,7 +167,7 @@ fn verification(
         name: name.map(Box::from),
         holder: holder.map(Box::from),
         finding,
-        shows_at,
+        shows_at: shows_after.and_then(|after| now.checked_add(after)),
     })
 }
 

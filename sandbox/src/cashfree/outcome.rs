@@ -4,6 +4,7 @@
 use crate::cashfree::refusal::Refusal;
 use crate::cashfree::wire::{AccountStatus, AccountStatusCode, UpiStatus};
 use crate::scenario::{Asked, Scenario};
+use crate::shows::Shows;
 
 /// `account_status` and `account_status_code`.
 pub(super) type Outcome = (AccountStatus, AccountStatusCode);
@@ -23,19 +24,10 @@ pub(super) const TOO_POOR: Outcome = (
     AccountStatusCode::InsufficientBalance,
 );
 
-/// When the outcome shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shows {
-    AtOnce,
-    /// Pending first, for as long as the sandbox is set to.
-    Later,
-    /// Pending for ever, told with the words of the outcome.
-    Never,
-}
-
 /// What becomes of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Finding {
+    /// Told from the start where it never shows: its words say that it is pending.
     pub(super) outcome: Outcome,
     pub(super) shows: Shows,
 }

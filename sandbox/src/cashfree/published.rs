@@ -1,8 +1,9 @@
 //! The published sandbox data (Cashfree, "Data to test integration"): accounts, VPAs and names with
 //! the outcome each is published with.
 
-use crate::cashfree::outcome::{Finding, Outcome, RECEIVED, Shows, VALID};
+use crate::cashfree::outcome::{Finding, Outcome, RECEIVED, VALID};
 use crate::cashfree::wire::{AccountStatus, AccountStatusCode, UpiStatus};
+use crate::shows::Shows;
 
 /// The published holder of one account, whom names are scored against.
 const JOHN_DOE: &str = "JOHN DOE";

@@ -3,6 +3,7 @@
 
 use crate::razorpay::refusal::Refusal;
 use crate::scenario::{Asked, Scenario};
+use crate::shows::Shows;
 
 /// How a validation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +12,6 @@ pub(super) enum Ending {
     Completed(Option<&'static str>),
     /// `failed`, with this reason: it was not, and the charge is reversed.
     Failed(&'static str),
-}
-
-/// When it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
-    /// As soon as validations do at the moment.
-    Soon,
-    /// Pending first, for as long as the sandbox is set to.
-    Later,
-    Never,
 }
 
 /// What is seen of Razorpay in samples and code that its tables do not have.
@@ -41,7 +32,7 @@ pub(super) enum Oddity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) ending: Ending,
-    pub(super) ends: Ends,
+    pub(super) shows: Shows,
     pub(super) oddity: Oddity,
 }
 
@@ -94,10 +85,10 @@ pub(super) fn is_final(reason: &str) -> bool {
     )
 }
 
-const fn soon(ending: Ending) -> Finding {
+const fn at_once(ending: Ending) -> Finding {
     Finding {
         ending,
-        ends: Ends::Soon,
+        shows: Shows::AtOnce,
         oddity: Oddity::None,
     }
 }
@@ -105,7 +96,7 @@ const fn soon(ending: Ending) -> Finding {
 const fn odd(oddity: Oddity) -> Finding {
     Finding {
         oddity,
-        ..soon(ACTIVE)
+        ..at_once(ACTIVE)
     }
 }
 
@@ -113,36 +104,36 @@ const fn odd(oddity: Oddity) -> Finding {
 /// feature is off) and 502.
 pub(super) fn of(asked: Asked, is_vpa: bool) -> Result<Finding, Refusal> {
     Ok(match asked {
-        Asked::Nothing => soon(ACTIVE),
+        Asked::Nothing => at_once(ACTIVE),
         Asked::Scenario(scenario) => of_scenario(scenario, is_vpa),
         Asked::OwnRow(row) => match (REASONS.get(row), row) {
-            (Some(reason), _) => soon(Ending::Failed(reason)),
-            (None, 30) => soon(Ending::Completed(Some("valid"))),
-            (None, 31) => soon(Ending::Completed(Some("invalid"))),
-            (None, 32) => soon(Ending::Completed(Some("inactive"))),
-            (None, 33) => soon(Ending::Completed(Some(""))),
-            (None, 34) => soon(Ending::Completed(None)),
+            (Some(reason), _) => at_once(Ending::Failed(reason)),
+            (None, 30) => at_once(Ending::Completed(Some("valid"))),
+            (None, 31) => at_once(Ending::Completed(Some("invalid"))),
+            (None, 32) => at_once(Ending::Completed(Some("inactive"))),
+            (None, 33) => at_once(Ending::Completed(Some(""))),
+            (None, 34) => at_once(Ending::Completed(None)),
             (None, 40) => odd(Oddity::ScoreIsText),
             (None, 41) => odd(Oddity::UtrAtOnce),
             (None, 42) => odd(Oddity::Classic),
             (None, 43) => odd(Oddity::EmptyName),
             (None, 50) => return Err(Refusal::no_such_url()),
             (None, 51) => return Err(Refusal::gateway_error()),
-            (None, _) => soon(ACTIVE),
+            (None, _) => at_once(ACTIVE),
         },
     })
 }
 
 fn of_scenario(scenario: Scenario, is_vpa: bool) -> Finding {
     let invalid = Ending::Completed(Some("invalid"));
-    let pending = |ending, ends| Finding {
-        ends,
-        ..soon(ending)
+    let pending = |ending, shows| Finding {
+        shows,
+        ..at_once(ending)
     };
-    soon(match scenario {
-        Scenario::PendingThenValid => return pending(ACTIVE, Ends::Later),
-        Scenario::PendingThenInvalid => return pending(invalid, Ends::Later),
-        Scenario::PendingForever => return pending(ACTIVE, Ends::Never),
+    at_once(match scenario {
+        Scenario::PendingThenValid => return pending(ACTIVE, Shows::Later),
+        Scenario::PendingThenInvalid => return pending(invalid, Shows::Later),
+        Scenario::PendingForever => return pending(ACTIVE, Shows::Never),
         Scenario::NameMissing
         | Scenario::NameVerified
         | Scenario::NameNotAvailable

@@ -32,8 +32,8 @@ pub(super) fn created(validation: &Validation) -> ValidationEntity<'_> {
 /// As it is at this moment.
 pub(super) fn now(validation: &Validation, unknown_code: bool) -> ValidationEntity<'_> {
     if validation
-        .ends_at
-        .is_some_and(|ends_at| ends_at <= Instant::now())
+        .shows_at
+        .is_some_and(|shows_at| shows_at <= Instant::now())
     {
         ended(validation, unknown_code)
     } else {

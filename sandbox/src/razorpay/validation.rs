@@ -14,7 +14,7 @@ use crate::behaviour::Behaviour;
 use crate::gateway::Gateway;
 use crate::razorpay::house::House;
 use crate::razorpay::limits::{self, Method};
-use crate::razorpay::outcome::{self, Ends, Finding, Oddity};
+use crate::razorpay::outcome::{self, Finding, Oddity};
 use crate::razorpay::refusal::Refusal;
 use crate::razorpay::wire::{
     Account, BankAccount, Contact, ContactSent, FundAccount, FundAccountSent, ValidatedBankAccount,
@@ -42,7 +42,7 @@ pub(super) struct Validation {
     /// Whether a rupee goes, and so a `utr` comes.
     pub(super) drops: bool,
     /// When the outcome shows; never, if there is none.
-    pub(super) ends_at: Option<Instant>,
+    pub(super) shows_at: Option<Instant>,
 }
 
 /// What an idempotency key was used for.
@@ -143,12 +143,9 @@ fn accept(
         Oddity::EmptyName => Some(String::new()),
         _ => scenario::told_name(asked, &asked_of, name.as_deref()),
     };
-    let pending = behaviour.pending();
-    let ends_in = match finding.ends {
-        Ends::Soon => Some(pending),
-        Ends::Later => Some(pending.max(sandbox.published_pending)),
-        Ends::Never => None,
-    };
+    let shows_after = finding
+        .shows
+        .after(behaviour.pending(), sandbox.published_pending);
     Ok(Validation {
         id: id("fav", number),
         number,
@@ -160,7 +157,7 @@ fn accept(
         holder,
         finding,
         drops,
-        ends_at: ends_in.and_then(|pending| Instant::now().checked_add(pending)),
+        shows_at: shows_after.and_then(|after| Instant::now().checked_add(after)),
     })
 }
 
@@ -256,10 +253,10 @@ fn fund_account(number: u64, account: Account, contact: &ContactSent) -> FundAcc
 
 /// Calls back when the outcome is there, if it ever is.
 fn tell_later(sandbox: &Data<Sandbox>, validation: &Arc<Validation>) {
-    let Some(ends_at) = validation.ends_at else {
+    let Some(shows_at) = validation.shows_at else {
         return;
     };
-    let after = ends_at.saturating_duration_since(Instant::now());
+    let after = shows_at.saturating_duration_since(Instant::now());
     let validation = Arc::clone(validation);
     webhooks::call_back::<House>(sandbox, after, move |sandbox| {
         let unknown_code = sandbox.behaviours.of(Gateway::Razorpay).unknown_code;
