@@ -5,8 +5,9 @@ use khata_shared::domain::validation::FailureCode;
 use khata_shared::domain::{Answer, Class, Consent, Details};
 use serde_json::{Value, json};
 
+use super::cashfree;
 use crate::scripted::Scripted;
-use crate::support::{bank, call, cashfree, consent, good, reference, upi};
+use crate::support::{bank, call, consent, good, reference, upi};
 
 /// What is sent to validate these details: the head of the request and its JSON.
 async fn sent(
@@ -15,7 +16,7 @@ async fn sent(
     consent: Option<&Consent>,
 ) -> (String, Value, String) {
     let server = Scripted::answering(200, "", "{}").await;
-    let cashfree = cashfree(&server.base, "s3cret", settings);
+    let cashfree = cashfree(&server.origin, "s3cret", settings);
     let reference = reference();
     let _ = cashfree
         .verify(&call(cashfree.as_ref(), &reference, details, consent))
@@ -27,7 +28,7 @@ async fn sent(
 /// How this answer to a bank call is read.
 async fn heard(body: &Value) -> Answer {
     let server = Scripted::answering(200, "", &body.to_string()).await;
-    let cashfree = cashfree(&server.base, "s3cret", &json!({"bank_flow": "sync"}));
+    let cashfree = cashfree(&server.origin, "s3cret", &json!({"bank_flow": "sync"}));
     let (details, reference) = (good(), reference());
     let connector: &dyn Connector = cashfree.as_ref();
     connector
@@ -125,7 +126,7 @@ async fn a_look_up_asks_by_our_reference_or_by_theirs() {
         ),
     ] {
         let server = Scripted::answering(200, "", "{}").await;
-        let cashfree = cashfree(&server.base, "s3cret", &settings);
+        let cashfree = cashfree(&server.origin, "s3cret", &settings);
         let reference = reference();
         let _ = cashfree
             .look_up(&call(cashfree.as_ref(), &reference, &details, None), theirs)
