@@ -7,6 +7,7 @@ use khata_shared::domain::Method;
 use khata_shared::domain::traffic::{Hours, Traffic};
 use khata_shared::domain::validation::PollSchedule;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::connector::ConfigFault;
 
@@ -15,7 +16,8 @@ const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No setting may pass this.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What every gateway account may be set to. A connector with settings of its own flattens this beside them.
+/// What every gateway account may be set to. A connector with settings of its own reads them beside these
+/// ([`CommonSettings::read_with`]).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CommonSettings {
@@ -52,6 +54,23 @@ impl CommonSettings {
     pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
         Deserialize::deserialize(settings)
             .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+    }
+
+    /// These and a connector's own: `Own` takes its members, and what is left must be of these. `Own` itself must not
+    /// deny unknown fields; a word that neither knows is told all the same.
+    pub(crate) fn read_with<Own: DeserializeOwned>(
+        settings: &serde_json::Value,
+    ) -> Result<(Self, Own), ConfigFault> {
+        #[derive(Deserialize)]
+        struct Both<Own> {
+            #[serde(flatten)]
+            own: Own,
+            #[serde(flatten)]
+            common: serde_json::Map<String, serde_json::Value>,
+        }
+        let both: Both<Own> = Deserialize::deserialize(settings)
+            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))?;
+        Ok((Self::read(&both.common.into())?, both.own))
     }
 
     /// The waits between looks.
@@ -148,6 +167,29 @@ mod tests {
         );
         assert!(methods(json!({"methods": ["PENNILESS"]})).is_err());
         assert!(methods(json!({"methods": []})).is_err());
+    }
+
+    #[test]
+    fn a_connectors_own_settings_stand_beside_the_common_ones() {
+        #[derive(Debug, Deserialize)]
+        struct Own {
+            product: Option<String>,
+        }
+        let read = |settings| CommonSettings::read_with::<Own>(&settings);
+        let (common, own) = read(json!({"product": "bav", "bank_flow": "sync"})).unwrap();
+        assert_eq!(
+            (common.bank_flow, own.product.as_deref()),
+            (BankFlow::Sync, Some("bav"))
+        );
+        assert_eq!(read(json!({})).unwrap().1.product, None);
+        for bad in [
+            json!({"prodcut": "bav"}),
+            json!({"product": 1}),
+            json!({"bank_flow": "both"}),
+            json!([]),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]
