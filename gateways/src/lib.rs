@@ -10,6 +10,8 @@ mod dummy;
 mod http;
 mod name;
 mod settings;
+mod signature;
+mod wire;
 
 pub use callback::{About, CallBack, CallBackFault, Notice};
 pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};

@@ -20,7 +20,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
-use crate::http::{Reply, send};
+use crate::http::{Reply, secret_header, send};
 use crate::name::{real_name, score};
 use crate::settings::{BankFlow, CommonSettings};
 use wire::{
@@ -79,14 +79,9 @@ impl Cashfree {
             ("x-client-id", credentials.client_id),
             ("x-client-secret", credentials.client_secret),
         ] {
-            // Shared with every request and not copied into it.
-            let mut value = Some(value)
-                .filter(|value| value.is_ascii())
-                .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())
-                .ok_or(ConfigFault::Credentials(
-                    "client_id and client_secret must be visible ASCII",
-                ))?;
-            value.set_sensitive(true);
+            let value = secret_header(value).ok_or(ConfigFault::Credentials(
+                "client_id and client_secret must be visible ASCII",
+            ))?;
             headers.insert(name, value);
         }
         Ok(Self {
@@ -325,11 +320,7 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     };
     Ok(Answer {
         retry_after: (class == Class::Retryable)
-            .then(|| {
-                reply
-                    .seconds("retry-after")
-                    .or_else(|| reply.seconds("x-ratelimit-reset"))
-            })
+            .then(|| reply.retry_after())
             .flatten(),
         ..Answer::of(class, code)
     })

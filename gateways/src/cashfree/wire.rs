@@ -1,7 +1,9 @@
 //! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::wire::text_or_number;
 
 /// `POST /bank-account/sync` and `/bank-account/async`.
 #[derive(Serialize)]
@@ -76,22 +78,4 @@ pub(super) struct UpiResponse {
 pub(super) struct ErrorResponse {
     #[serde(default)]
     pub(super) code: String,
-}
-
-/// Scores come as strings and ids as numbers, in some answers the other way round.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Whole(i64),
-        Decimal(f64),
-    }
-    Ok(
-        Option::<Either>::deserialize(deserializer)?.map(|either| match either {
-            Either::Text(text) => text,
-            Either::Whole(number) => number.to_string(),
-            Either::Decimal(number) => number.to_string(),
-        }),
-    )
 }
