@@ -8,6 +8,7 @@ mod cashfree;
 mod connector;
 mod dummy;
 mod http;
+mod meaning;
 mod name;
 mod settings;
 mod signature;

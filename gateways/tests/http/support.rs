@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
-use khata_gateways::{Call, ConfigFault, Connector, ConnectorConfig, connect};
+use hmac::{Hmac, KeyInit, Mac};
+use khata_gateways::{
+    Call, CallBack, CallBackFault, ConfigFault, Connector, ConnectorConfig, Notice, connect,
+};
 use khata_shared::domain::{
     AccountNumber, BankAccount, BeneficiaryName, CallFailure, Consent, Details, Gateway, Ifsc,
     Method, Vpa,
 };
 use serde_json::Value;
+use sha2::Sha256;
 
 /// A connector to whatever listens there.
 pub(crate) fn connector(
@@ -82,4 +86,24 @@ pub(crate) fn call<'a>(
         attempt: 1,
         started_at: Utc::now(),
     }
+}
+
+/// Reads a call-back with these headers, come now.
+pub(crate) fn called_back(
+    connector: &dyn Connector,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Option<Notice>, CallBackFault> {
+    connector.call_back(&CallBack {
+        headers,
+        body: body.as_bytes(),
+        received_at: Utc::now(),
+    })
+}
+
+/// HMAC-SHA256 of these parts.
+pub(crate) fn hmac(secret: &str, parts: &[&str]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    parts.iter().for_each(|part| mac.update(part.as_bytes()));
+    mac.finalize().into_bytes().to_vec()
 }

@@ -8,9 +8,11 @@ use crate::sandbox::Sandbox;
 use crate::support::connector;
 
 mod bank;
+mod call_back;
 mod check;
 mod errors;
 mod lost;
+mod two_factor;
 mod upi;
 mod wire;
 
