@@ -104,6 +104,8 @@ pub(crate) fn called_back(
 /// HMAC-SHA256 of these parts.
 pub(crate) fn hmac(secret: &str, parts: &[&str]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    parts.iter().for_each(|part| mac.update(part.as_bytes()));
+    for part in parts {
+        mac.update(part.as_bytes());
+    }
     mac.finalize().into_bytes().to_vec()
 }
