@@ -10,6 +10,7 @@ mod dummy;
 mod http;
 mod meaning;
 mod name;
+mod payu;
 mod razorpay;
 mod settings;
 mod signature;
@@ -29,8 +30,9 @@ pub fn connect(
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
+        Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
         Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
-        Gateway::Payu | Gateway::Setu | Gateway::Decentro => {
+        Gateway::Setu | Gateway::Decentro => {
             Err(ConfigFault::Settings("there is no connector yet".into()))
         }
     }
