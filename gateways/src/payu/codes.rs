@@ -44,7 +44,8 @@ fn says_no_such_account(sentence: &str) -> bool {
         .any(|words| sentence.starts_with(words))
 }
 
-/// `code` of a call that failed (PayU, *Error codes for payouts*).
+/// `code` of a call that failed (PayU, *Error codes for payouts*). Accounts and IFSCs reach PayU in their right form, so
+/// that "invalid account number" and "invalid IFSC code" are taken for its word about them.
 pub(super) fn payout(code: &str, sentence: &str) -> Meaning {
     match code {
         // It is known there: what became of it is asked for, and it is not sent again under another reference.
