@@ -43,11 +43,20 @@ pub enum ConfigFault {
 }
 
 impl ConnectorConfig<'_> {
-    /// The address to call, without a slash at its end. Credentials and account numbers go there: over https, except in
-    /// sandbox mode, and no credentials stand in it.
+    /// The address to call, without a slash at its end.
     pub(crate) fn address(&self, public: &str) -> Result<String, ConfigFault> {
-        let text = self.base_url.unwrap_or(public).trim_end_matches('/');
-        let fault = |what: &str| Err(ConfigFault::Settings(format!("base_url {what}")));
+        self.checked_address("base_url", self.base_url.unwrap_or(public))
+    }
+
+    /// The address that this setting holds, without a slash at its end. Credentials and account numbers go there: over
+    /// https, except in sandbox mode, and no credentials stand in it.
+    pub(crate) fn checked_address(
+        &self,
+        setting: &str,
+        address: &str,
+    ) -> Result<String, ConfigFault> {
+        let text = address.trim_end_matches('/');
+        let fault = |what: &str| Err(ConfigFault::Settings(format!("{setting} {what}")));
         let Ok(url) = reqwest::Url::parse(text) else {
             return fault("is not a URL");
         };

@@ -8,8 +8,13 @@ mod cashfree;
 mod connector;
 mod dummy;
 mod http;
+mod meaning;
 mod name;
+mod payu;
+mod razorpay;
 mod settings;
+mod signature;
+mod wire;
 
 pub use callback::{About, CallBack, CallBackFault, Notice};
 pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
@@ -25,7 +30,9 @@ pub fn connect(
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
-        Gateway::Payu | Gateway::Razorpay | Gateway::Setu | Gateway::Decentro => {
+        Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
+        Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
+        Gateway::Setu | Gateway::Decentro => {
             Err(ConfigFault::Settings("there is no connector yet".into()))
         }
     }

@@ -6,8 +6,10 @@ use khata_gateways::Connector;
 use khata_shared::domain::{Answer, CallFailure, Class};
 use serde_json::json;
 
+use super::cashfree;
+use crate::sandbox::Sandbox;
 use crate::scripted::Scripted;
-use crate::support::{Sandbox, call, cashfree, consent, good, reference, upi};
+use crate::support::{call, consent, good, reference, upi};
 
 async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
     let (details, reference) = (good(), reference());
@@ -71,7 +73,7 @@ async fn an_error_answer_has_the_class_of_its_status_and_code() {
         (429, "", Class::Retryable),
     ] {
         let server = Scripted::answering(status, "", body).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let answer = verify(cashfree.as_ref()).await.unwrap();
         assert_eq!(
             (answer.class, answer.failure),
@@ -86,7 +88,7 @@ async fn an_error_answer_has_the_class_of_its_status_and_code() {
 async fn an_error_that_may_have_come_after_the_work_is_a_lost_answer() {
     for status in [409, 500, 502, 503, 504] {
         let server = Scripted::answering(status, "", r#"{"code":"internal_error"}"#).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
         assert!(
             matches!(lost, Err(CallFailure::AnswerLost(_))),
@@ -100,7 +102,7 @@ async fn an_acceptance_in_other_words_is_not_a_refusal() {
     // 2xx: it may have been acted upon, whatever was said.
     for status in [201, 202, 204] {
         let server = Scripted::answering(status, "", "").await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
         assert!(
             matches!(lost, Err(CallFailure::AnswerLost(_))),
@@ -119,7 +121,7 @@ async fn too_many_calls_are_retried_when_cashfree_says() {
         ("", None),
     ] {
         let server = Scripted::answering(429, headers, r#"{"code":"too_many_requests"}"#).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let answer = verify(cashfree.as_ref()).await.unwrap();
         assert_eq!(answer.class, Class::Retryable);
         assert_eq!(
@@ -133,9 +135,9 @@ async fn too_many_calls_are_retried_when_cashfree_says() {
 #[tokio::test]
 async fn a_redirect_is_not_followed_with_our_credentials() {
     let elsewhere = Scripted::answering(200, "", "{}").await;
-    let location: &'static str = format!("location: {}\r\n", elsewhere.base).leak();
+    let location: &'static str = format!("location: {}\r\n", elsewhere.origin).leak();
     let server = Scripted::answering(307, location, "").await;
-    let cashfree = cashfree(&server.base, "secret", &json!({}));
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
     let answer = verify(cashfree.as_ref()).await;
     let told_nothing = match &answer {
         Ok(answer) => !matches!(answer.class, Class::Valid | Class::Invalid | Class::Review),

@@ -4,15 +4,13 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use khata_gateways::Connector;
-use khata_shared::domain::{Answer, CallFailure, Class};
+use khata_shared::domain::{Answer, CallFailure, Class, Gateway};
 use serde_json::json;
 
+use super::cashfree;
+use crate::sandbox::Sandbox;
 use crate::scripted::{Deed, Scripted};
-use crate::support::{Sandbox, call, cashfree, consent, good, reference, upi};
-
-fn is_lost<T>(result: &Result<T, CallFailure>) -> bool {
-    matches!(result, Err(CallFailure::AnswerLost(_)))
-}
+use crate::support::{call, consent, good, is_lost, reference, upi};
 
 async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
     let (details, reference) = (good(), reference());
@@ -32,7 +30,9 @@ async fn look_up(connector: &dyn Connector) -> Result<Option<Answer>, CallFailur
 async fn a_call_that_hangs_is_lost_in_time_and_found_again() {
     let sandbox = Sandbox::start();
     let cashfree = sandbox.cashfree(&json!({"call_timeout_ms": 300}));
-    sandbox.behave(json!({"hang_rate": 1.0})).await;
+    sandbox
+        .behave(Gateway::Cashfree, json!({"hang_rate": 1.0}))
+        .await;
     let (details, reference) = (good(), reference());
     let call = call(cashfree.as_ref(), &reference, &details, None);
     let asked = Instant::now();
@@ -47,7 +47,7 @@ async fn a_call_that_hangs_is_lost_in_time_and_found_again() {
         is_lost(&cashfree.look_up(&call, None).await),
         "not None: nobody said that"
     );
-    sandbox.behave(json!({})).await;
+    sandbox.behave(Gateway::Cashfree, json!({})).await;
     assert_eq!(sandbox.drops(&reference).await, 1, "it was performed");
     let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
     assert_eq!(found.class, Class::Valid);
@@ -58,7 +58,9 @@ async fn a_call_that_hangs_is_lost_in_time_and_found_again() {
 async fn a_server_error_is_lost_whether_it_came_before_or_after_the_work() {
     let sandbox = Sandbox::start();
     let cashfree = sandbox.cashfree(&json!({}));
-    sandbox.behave(json!({"error_rate": 1.0})).await;
+    sandbox
+        .behave(Gateway::Cashfree, json!({"error_rate": 1.0}))
+        .await;
     let (bank, upi, given) = (good(), upi("success@upi"), consent(true));
     for _ in 0..6 {
         for (details, consent) in [(&bank, None), (&upi, Some(&given)), (&upi, None)] {
@@ -94,7 +96,7 @@ async fn where_nobody_listens_nothing_was_sent() {
 async fn a_connection_that_ends_after_the_request_is_lost_and_the_request_not_sent_twice() {
     for deed in [Deed::Close, Deed::Reset] {
         let server = Scripted::doing(vec![deed.clone()]).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let broken = verify(cashfree.as_ref()).await;
         assert!(is_lost(&broken), "{deed:?}: {broken:?}");
         assert_eq!(server.requests().len(), 1, "{deed:?}");
@@ -111,7 +113,7 @@ async fn a_kept_connection_that_breaks_under_a_request_does_not_send_it_twice() 
     );
     for deed in [Deed::Close, Deed::Reset] {
         let server = Scripted::doing(vec![valid.clone(), deed.clone()]).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         verify(cashfree.as_ref()).await.unwrap();
         let broken = verify(cashfree.as_ref()).await;
         assert!(is_lost(&broken), "{deed:?}: {broken:?}");
@@ -133,7 +135,7 @@ async fn an_answer_that_is_no_answer_is_lost() {
         &long,
     ] {
         let server = Scripted::answering(200, "", body).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let shown = &body[..body.len().min(20)];
         assert!(is_lost(&verify(cashfree.as_ref()).await), "{shown}");
         assert!(is_lost(&look_up(cashfree.as_ref()).await), "{shown}");
@@ -144,7 +146,7 @@ async fn an_answer_that_is_no_answer_is_lost() {
 async fn an_answer_that_breaks_off_is_lost() {
     let broken = "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"account_status\":";
     let server = Scripted::doing(vec![Deed::Raw(broken.into())]).await;
-    let cashfree = cashfree(&server.base, "secret", &json!({}));
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
     assert!(is_lost(&verify(cashfree.as_ref()).await));
     assert!(is_lost(&look_up(cashfree.as_ref()).await));
 }
@@ -154,7 +156,7 @@ async fn a_not_found_that_is_not_cashfrees_own_word_is_not_taken_for_never_seen(
     // A proxy's page, a wrong base URL: to believe it would be to pay again.
     for body in ["<html>404</html>", "", r#"{"message":"no Route matched"}"#] {
         let server = Scripted::answering(404, "", body).await;
-        let cashfree = cashfree(&server.base, "secret", &json!({}));
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let answer = look_up(cashfree.as_ref()).await;
         assert!(is_lost(&answer), "{body:?}: {answer:?}");
     }
@@ -167,7 +169,7 @@ async fn what_went_wrong_is_told_without_anything_of_the_payee() {
         .unwrap()
         .local_addr()
         .unwrap();
-    for base in [server.base.clone(), format!("http://{closed}")] {
+    for base in [server.origin.clone(), format!("http://{closed}")] {
         let cashfree = cashfree(&base, "secret", &json!({}));
         for told in [
             verify(cashfree.as_ref()).await.unwrap_err().to_string(),

@@ -1,12 +1,14 @@
 //! What goes over the wire to Cashfree, and how its words are read.
 
 use khata_gateways::Connector;
+use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, Class, Consent, Details};
+use khata_shared::domain::{Answer, Class, Consent, Details, Method};
 use serde_json::{Value, json};
 
+use super::cashfree;
 use crate::scripted::Scripted;
-use crate::support::{bank, call, cashfree, consent, good, reference, upi};
+use crate::support::{bank, call, consent, good, reference, upi};
 
 /// What is sent to validate these details: the head of the request and its JSON.
 async fn sent(
@@ -15,7 +17,7 @@ async fn sent(
     consent: Option<&Consent>,
 ) -> (String, Value, String) {
     let server = Scripted::answering(200, "", "{}").await;
-    let cashfree = cashfree(&server.base, "s3cret", settings);
+    let cashfree = cashfree(&server.origin, "s3cret", settings);
     let reference = reference();
     let _ = cashfree
         .verify(&call(cashfree.as_ref(), &reference, details, consent))
@@ -27,7 +29,7 @@ async fn sent(
 /// How this answer to a bank call is read.
 async fn heard(body: &Value) -> Answer {
     let server = Scripted::answering(200, "", &body.to_string()).await;
-    let cashfree = cashfree(&server.base, "s3cret", &json!({"bank_flow": "sync"}));
+    let cashfree = cashfree(&server.origin, "s3cret", &json!({"bank_flow": "sync"}));
     let (details, reference) = (good(), reference());
     let connector: &dyn Connector = cashfree.as_ref();
     connector
@@ -67,7 +69,7 @@ async fn a_name_that_cashfree_does_not_take_stays_out_and_the_call_is_made() {
     for (name, sent_as) in [
         ("आशा राव", None),
         ("Zoë", None),
-        ("Asha O'Neil (Rao)", Some("Asha O'Neil (Rao)".to_owned())),
+        ("Asha O'Neil (Rao)", Some("Asha ONeil Rao".to_owned())),
         (&"x".repeat(120), Some("x".repeat(100))),
     ] {
         let details = bank("00011020001772", "HDFC0000001", Some(name));
@@ -125,7 +127,7 @@ async fn a_look_up_asks_by_our_reference_or_by_theirs() {
         ),
     ] {
         let server = Scripted::answering(200, "", "{}").await;
-        let cashfree = cashfree(&server.base, "s3cret", &settings);
+        let cashfree = cashfree(&server.origin, "s3cret", &settings);
         let reference = reference();
         let _ = cashfree
             .look_up(&call(cashfree.as_ref(), &reference, &details, None), theirs)
@@ -147,12 +149,19 @@ async fn a_word_that_is_in_no_table_is_inconclusive_and_kept_for_ops() {
     }))
     .await;
     assert_eq!((answer.class, answer.failure), (Class::Inconclusive, None));
+    assert!(answer.unlisted, "counted");
     assert_eq!(answer.code, "A_CODE_OF_NEXT_YEAR");
     assert_eq!(answer.gateway_reference.as_deref(), Some("34"));
     let answer = heard(&json!({"account_status": "MYSTERY"})).await;
     assert_eq!(
-        (answer.class, answer.code.as_str()),
-        (Class::Inconclusive, "MYSTERY")
+        (answer.class, answer.code.as_str(), answer.unlisted),
+        (Class::Inconclusive, "MYSTERY", true)
+    );
+    let listed =
+        heard(&json!({"account_status": "FAILED", "account_status_code": "IMPS_MODE_FAIL"})).await;
+    assert_eq!(
+        (listed.class, listed.unlisted),
+        (Class::Inconclusive, false)
     );
 }
 
@@ -226,4 +235,38 @@ async fn scores_and_ids_are_read_as_text_or_number() {
         assert_eq!(answer.name_match_score, read, "{score}");
         assert_eq!(answer.gateway_reference.as_deref(), Some("34"));
     }
+}
+
+#[tokio::test]
+async fn only_the_methods_that_are_set_are_used() {
+    let given = consent(true);
+    let fit = |methods: Value, details: &Details, consent: Option<&Consent>| {
+        let settings = json!({"methods": methods});
+        cashfree("http://127.0.0.1:9", "secret", &settings).fit(details, consent)
+    };
+    let upi = upi("asha@upi");
+    for (methods, details, consent, expected) in [
+        (
+            json!(["VPA_LOOKUP"]),
+            &upi,
+            Some(&given),
+            Ok(Method::VpaLookup),
+        ),
+        (
+            json!(["PENNY_DROP"]),
+            &upi,
+            Some(&given),
+            Ok(Method::PennyDrop),
+        ),
+        (json!(["PENNY_DROP"]), &upi, None, Err(Unfit::Kind)),
+        (json!(["VPA_LOOKUP"]), &good(), None, Err(Unfit::Kind)),
+    ] {
+        assert_eq!(
+            fit(methods.clone(), details, consent),
+            expected,
+            "{methods}"
+        );
+    }
+    let short = bank("12345", "HDFC0000001", None);
+    assert_eq!(fit(json!(["PENNY_DROP"]), &short, None), Err(Unfit::Limits));
 }

@@ -7,7 +7,8 @@ use khata_shared::domain::validation::FailureCode;
 use khata_shared::domain::{Class, Method, Recovery};
 use serde_json::json;
 
-use crate::support::{Sandbox, bank, call, consent, good, reference};
+use crate::sandbox::Sandbox;
+use crate::support::{bank, call, consent, good, reference};
 
 const PENDING: Duration = Duration::from_millis(60);
 

@@ -21,7 +21,7 @@ pub(crate) enum Deed {
 
 /// The server; it ends with the test's runtime.
 pub(crate) struct Scripted {
-    pub(crate) base: String,
+    pub(crate) origin: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -29,7 +29,7 @@ impl Scripted {
     /// Does these deeds, one a request; the last again and again.
     pub(crate) async fn doing(deeds: Vec<Deed>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/verification", listener.local_addr().unwrap());
+        let origin = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::<Mutex<Vec<String>>>::default();
         let told = Arc::clone(&requests);
         tokio::spawn(async move {
@@ -38,7 +38,7 @@ impl Scripted {
                 tokio::spawn(serve(stream, deeds, told));
             }
         });
-        Self { base, requests }
+        Self { origin, requests }
     }
 
     /// Answers every request so.

@@ -1,11 +1,12 @@
 //! Whether Cashfree accepts our credentials, found out without validating anybody.
 
 use khata_gateways::Check;
-use khata_shared::domain::CallFailure;
+use khata_shared::domain::{CallFailure, Gateway};
 use serde_json::json;
 
+use super::cashfree;
+use crate::sandbox::Sandbox;
 use crate::scripted::{Deed, Scripted};
-use crate::support::{Sandbox, cashfree};
 
 #[tokio::test]
 async fn good_credentials_are_told_from_bad_ones_and_nobody_is_paid() {
@@ -16,7 +17,9 @@ async fn good_credentials_are_told_from_bad_ones_and_nobody_is_paid() {
     }
     let checked = sandbox.cashfree_with_secret("wrong").check().await;
     assert_eq!(checked, Ok(Check::Refused("authentication_failed".into())));
-    sandbox.behave(json!({"error_rate": 1.0})).await;
+    sandbox
+        .behave(Gateway::Cashfree, json!({"error_rate": 1.0}))
+        .await;
     let checked = sandbox.cashfree(&json!({})).check().await;
     assert_eq!(checked, Ok(Check::Unclear("internal_error".into())));
     assert_eq!(sandbox.all_drops().await, 0);
@@ -47,7 +50,7 @@ async fn only_cashfrees_own_not_found_means_that_it_knows_us() {
         (307, "", Check::Unclear("http_307".into())),
     ] {
         let server = Scripted::answering(status, "", body).await;
-        let checked = cashfree(&server.base, "secret", &json!({})).check().await;
+        let checked = cashfree(&server.origin, "secret", &json!({})).check().await;
         assert_eq!(checked, Ok(expected), "{status} {body}");
         let (head, _) = server.request();
         assert!(head.starts_with("get /verification/bank-account?user_id="));
@@ -58,7 +61,7 @@ async fn only_cashfrees_own_not_found_means_that_it_knows_us() {
 #[tokio::test]
 async fn each_check_asks_for_a_reference_that_nobody_used() {
     let server = Scripted::answering(404, "", r#"{"code":"user_id_not_found"}"#).await;
-    let cashfree = cashfree(&server.base, "secret", &json!({}));
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
     for _ in 0..2 {
         cashfree.check().await.unwrap();
     }
@@ -77,6 +80,6 @@ async fn a_gateway_that_says_nothing_is_neither_good_nor_bad() {
     let nobody = cashfree("http://127.0.0.1:9", "secret", &json!({}));
     assert!(matches!(nobody.check().await, Err(CallFailure::NotSent(_))));
     let server = Scripted::doing(vec![Deed::Close]).await;
-    let checked = cashfree(&server.base, "secret", &json!({})).check().await;
+    let checked = cashfree(&server.origin, "secret", &json!({})).check().await;
     assert!(matches!(checked, Err(CallFailure::AnswerLost(_))));
 }

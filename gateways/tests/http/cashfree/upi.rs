@@ -4,7 +4,8 @@ use khata_shared::domain::validation::FailureCode;
 use khata_shared::domain::{CallFailure, Class, Method, Recovery};
 use serde_json::json;
 
-use crate::support::{Sandbox, call, consent, reference, upi};
+use crate::sandbox::Sandbox;
+use crate::support::{call, consent, reference, upi};
 
 #[tokio::test]
 async fn with_consent_a_rupee_is_dropped_and_without_it_is_not() {
