@@ -50,6 +50,18 @@ impl Reply {
             .or_else(|| self.seconds("x-ratelimit-reset"))
     }
 
+    /// What an answer says of a look that told nothing of the call it was after.
+    pub(crate) fn unheard(&self) -> CallFailure {
+        if self.status == 429 {
+            let retry_after = self
+                .seconds("retry-after")
+                .or_else(|| self.seconds("x-ratelimit-reset"));
+            CallFailure::TurnedAway { retry_after }
+        } else {
+            CallFailure::AnswerLost(format!("look-up answered {}", self.status))
+        }
+    }
+
     /// A header that holds whole seconds.
     fn seconds(&self, name: &str) -> Option<Duration> {
         self.headers

@@ -1,17 +1,12 @@
 //! The holder's name, as gateways tell it.
 
+use khata_shared::domain::name_match::is_placeholder;
 use zeroize::Zeroizing;
-
-/// What some banks put where the name should be.
-const PLACEHOLDERS: [&str; 5] = ["", "NA", "N/A", "VERIFIED", "NULL"];
 
 /// The name, trimmed; `None` where what stands there is no name.
 pub(crate) fn real_name(name: Option<Zeroizing<String>>) -> Option<Zeroizing<String>> {
     let name = name?;
-    let placeholder = PLACEHOLDERS
-        .iter()
-        .any(|placeholder| name.trim().eq_ignore_ascii_case(placeholder));
-    (!placeholder).then(|| Zeroizing::new(name.trim().to_owned()))
+    (!is_placeholder(&name)).then(|| Zeroizing::new(name.trim().to_owned()))
 }
 
 /// The name in ASCII letters, digits and single spaces, `longest` characters at most: what every gateway takes. Marks

@@ -502,7 +502,7 @@ fn compare_names(details: &Details, at_bank: &str) -> Option<NameMatch> {
     match details {
         Details::Bank(bank) => {
             let given = bank.beneficiary_name.as_ref()?;
-            Some(name_match::compare(given.expose(), at_bank))
+            name_match::compare(given.expose(), at_bank)
         }
         Details::Upi(_) => None,
     }

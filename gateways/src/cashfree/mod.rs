@@ -270,9 +270,7 @@ impl Connector for Cashfree {
             (200, Details::Upi(_)) => upi_answer(reply.json()?).map(Some),
             (404, _) if is_unknown_there(&reply) => Ok(None),
             // What is said of the look tells nothing of the call: it stays open.
-            (status, _) => Err(CallFailure::AnswerLost(format!(
-                "look-up answered {status}"
-            ))),
+            _ => Err(reply.unheard()),
         }
     }
 

@@ -116,9 +116,7 @@ impl Tokens {
         let asked_at = Instant::now();
         let reply = send(&self.http, request, ROUTE)
             .await
-            .map_err(|failure| match failure {
-                CallFailure::NotSent(what) | CallFailure::AnswerLost(what) => silent(&what),
-            })?;
+            .map_err(|failure| silent(&failure.to_string()))?;
         if reply.status != 200 {
             return Err(refused(&reply));
         }

@@ -273,9 +273,7 @@ impl Connector for Razorpay {
         match reply.status {
             200 => heard(call, &reply).map(Some),
             // Also that there is no such id: it told us that id. What is said of the look tells nothing of the call.
-            status => Err(CallFailure::AnswerLost(format!(
-                "look-up answered {status}"
-            ))),
+            _ => Err(reply.unheard()),
         }
     }
 
