@@ -13,6 +13,7 @@ mod name;
 mod payu;
 mod razorpay;
 mod settings;
+mod setu;
 mod signature;
 mod wire;
 
@@ -32,8 +33,7 @@ pub fn connect(
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
         Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
         Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
-        Gateway::Setu | Gateway::Decentro => {
-            Err(ConfigFault::Settings("there is no connector yet".into()))
-        }
+        Gateway::Setu => Ok(Box::new(setu::Setu::new(config)?)),
+        Gateway::Decentro => Err(ConfigFault::Settings("there is no connector yet".into())),
     }
 }

@@ -7,4 +7,5 @@ mod payu;
 mod razorpay;
 mod sandbox;
 mod scripted;
+mod setu;
 mod support;
