@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cashfree;
+mod decentro;
 mod payu;
 mod razorpay;
 mod sandbox;
