@@ -6,6 +6,7 @@
 mod callback;
 mod cashfree;
 mod connector;
+mod decentro;
 mod dummy;
 mod http;
 mod meaning;
@@ -13,6 +14,7 @@ mod name;
 mod payu;
 mod razorpay;
 mod settings;
+mod setu;
 mod signature;
 mod wire;
 
@@ -29,11 +31,10 @@ pub fn connect(
 ) -> Result<Box<dyn Connector>, ConfigFault> {
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
+        Gateway::Decentro => Ok(Box::new(decentro::Decentro::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
         Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
         Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
-        Gateway::Setu | Gateway::Decentro => {
-            Err(ConfigFault::Settings("there is no connector yet".into()))
-        }
+        Gateway::Setu => Ok(Box::new(setu::Setu::new(config)?)),
     }
 }

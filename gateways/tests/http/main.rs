@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cashfree;
+mod decentro;
 mod payu;
 mod razorpay;
 mod sandbox;
 mod scripted;
+mod setu;
 mod support;
