@@ -147,6 +147,7 @@ async fn a_vpa_leads_to_the_account_behind_it() {
     assert_eq!(results["registered_name"], "ASHA RAO");
     assert!(results["bank_account"]["bank_routing_code"].is_string());
     assert_eq!(completed["fund_account"]["account_type"], "vpa");
+    assert_eq!(completed["notes"], json!([]), "none sent");
     assert_eq!(
         completed["fund_account"]["vpa"],
         json!({"address": "asha@okhdfcbank"})
