@@ -30,7 +30,7 @@ pub struct Behaviour {
     pub hang_rate: f64,
     /// The calls that do their work, and then the connection is reset.
     pub reset_rate: f64,
-    /// The calls that do their work and answer 200 with a body that is cut short.
+    /// The calls that do their work and answer, 200 if it went well, with a body that is cut short.
     pub malformed_rate: f64,
     /// The calls that answer 429, and nothing was done.
     pub reject_rate: f64,

@@ -68,7 +68,7 @@ impl Refusal {
             status: StatusCode::FORBIDDEN,
             kind: "authentication_error",
             code: "ip_validation_failed".into(),
-            message: "IP not whitelisted".into(),
+            message: "IP not whitelisted your current ip is 127.0.0.1".into(),
         }
     }
 

@@ -2,7 +2,9 @@
 //! from a request is an `Option` here even where Razorpay wants it, so that its absence is answered the
 //! way Razorpay answers it. None of these can be printed: they hold accounts and names.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The body of `POST /v1/fund_accounts/validations`, the composite form.
@@ -58,6 +60,7 @@ pub(super) struct ValidationEntity<'a> {
     pub(super) results: Results,
     pub(super) status_details: StatusDetails,
     pub(super) reference_id: Option<&'a str>,
+    #[serde(serialize_with = "notes")]
     pub(super) notes: &'a Map<String, Value>,
     pub(super) fund_account: &'a FundAccount,
 }
@@ -159,10 +162,25 @@ pub(super) struct Contact {
     #[serde(rename = "type")]
     pub(super) kind: Option<String>,
     pub(super) reference_id: Option<String>,
+    #[serde(serialize_with = "notes")]
     pub(super) notes: Map<String, Value>,
     pub(super) active: bool,
     /// Unix seconds.
     pub(super) created_at: i64,
+}
+
+/// Notes that are empty are an empty array, not an object (Razorpay, samples of orders and payments).
+fn notes<S, M>(notes: &M, serializer: S) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+    M: Borrow<Map<String, Value>>,
+{
+    let notes = notes.borrow();
+    if notes.is_empty() {
+        [(); 0].serialize(serializer)
+    } else {
+        notes.serialize(serializer)
+    }
 }
 
 /// The body of `POST /v1/payments/validate/vpa`.

@@ -67,13 +67,13 @@ async fn over_the_limit_a_call_is_told_when_to_come_again() {
         assert_eq!(answer.status(), 200);
         assert_eq!(number(&answer, "x-ratelimit-limit"), 3);
         assert_eq!(number(&answer, "x-ratelimit-remaining"), left);
-        assert!((59..=60).contains(&number(&answer, "x-ratelimit-reset")));
+        assert!((50..=60).contains(&number(&answer, "x-ratelimit-reset")));
     }
     let over = send(&sandbox, "a").await;
     assert_eq!(over.status(), 429);
     assert_eq!(number(&over, "x-ratelimit-remaining"), 0);
     let wait = number(&over, "retry-after");
-    assert!((58..=60).contains(&wait), "{wait}");
+    assert!((50..=60).contains(&wait), "{wait}");
     assert_eq!(wait, number(&over, "x-ratelimit-reset"));
     let body: serde_json::Value = serde_json::from_slice(&over.bytes().await.unwrap()).unwrap();
     assert_eq!(body.as_object().unwrap().len(), 3);

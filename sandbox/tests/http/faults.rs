@@ -173,12 +173,12 @@ async fn a_strange_address_is_refused_before_all_else() {
 async fn outcomes_can_have_a_code_nobody_knows() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 200}))
+        .behave(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 600}))
         .await;
     sandbox.send_async("123456", "HDFC0000001", "a").await;
     let pending = sandbox.of_user("a").await;
     assert_eq!(pending["account_status_code"], "VALIDATION_IN_PROGRESS");
-    sleep(Duration::from_millis(250)).await;
+    sleep(Duration::from_millis(700)).await;
     let told = sandbox.of_user("a").await;
     assert_eq!(told["account_status_code"], "A_CODE_OF_NEXT_YEAR");
 }

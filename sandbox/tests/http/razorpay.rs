@@ -94,7 +94,7 @@ fn assert_refused((status, body): &(u16, Value), expected: u16, reason: &str) {
 async fn a_bank_account_is_created_first_and_completed_later() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "RAZORPAY", "pending_ms": 300}))
+        .behave(&json!({"gateway": "RAZORPAY", "pending_ms": 600}))
         .await;
     let created = ok(sandbox.validate(&bank("123456781234", "att_1")).await);
     let id = created["id"].as_str().unwrap();
@@ -117,7 +117,7 @@ async fn a_bank_account_is_created_first_and_completed_later() {
     assert_eq!(account["contact"]["type"], "customer");
     assert_eq!(ok(sandbox.validation(&created["id"]).await), created);
 
-    sleep(Duration::from_millis(350)).await;
+    sleep(Duration::from_millis(700)).await;
     let completed = ok(sandbox.validation(&created["id"]).await);
     assert_eq!(completed["id"], created["id"]);
     assert_eq!(completed["status"], "completed");
@@ -147,6 +147,7 @@ async fn a_vpa_leads_to_the_account_behind_it() {
     assert_eq!(results["registered_name"], "ASHA RAO");
     assert!(results["bank_account"]["bank_routing_code"].is_string());
     assert_eq!(completed["fund_account"]["account_type"], "vpa");
+    assert_eq!(completed["notes"], json!([]), "none sent");
     assert_eq!(
         completed["fund_account"]["vpa"],
         json!({"address": "asha@okhdfcbank"})
@@ -339,7 +340,7 @@ async fn the_words_samples_have_can_be_asked_for() {
 
 #[actix_web::test]
 async fn a_number_asks_for_a_scenario() {
-    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "300"]);
+    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
     let told = |entity: &Value| {
         let results = &entity["validation_results"];
         (
@@ -392,7 +393,7 @@ async fn a_number_asks_for_a_scenario() {
         assert_eq!(ended["status"], "created");
         pending.push((ended["id"].clone(), word));
     }
-    sleep(Duration::from_millis(350)).await;
+    sleep(Duration::from_millis(700)).await;
     for (id, word) in pending {
         let ended = ok(sandbox.validation(&id).await);
         if word.is_empty() {

@@ -18,7 +18,7 @@ fn status(answer: &Value) -> (&str, &str) {
 
 #[actix_web::test]
 async fn an_account_number_asks_for_a_scenario() {
-    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "300"]);
+    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
     for (ending, expected) in [
         ("31", ("INVALID", "INVALID_ACCOUNT_FAIL")),
         ("32", ("INVALID", "INVALID_IFSC_FAIL")),
@@ -64,7 +64,7 @@ async fn an_account_number_asks_for_a_scenario() {
         let answer = sandbox.of_user(ending).await;
         assert_eq!(status(&answer), ("RECEIVED", "VALIDATION_IN_PROGRESS"));
     }
-    sleep(Duration::from_millis(350)).await;
+    sleep(Duration::from_millis(700)).await;
     for (ending, expected) in pending {
         assert_eq!(status(&sandbox.of_user(ending).await), expected);
     }
