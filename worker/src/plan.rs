@@ -35,6 +35,8 @@ pub(crate) struct OpenAttempt {
 pub(crate) enum Move {
     /// Make the call.
     Verify,
+    /// Make the same call again: its answer is lost.
+    VerifyAgain,
     /// Ask what became of it; if the gateway has never seen it, make it.
     Recover,
     /// Ask for the outcome.
@@ -136,7 +138,7 @@ pub(crate) fn plan(
     let first = match (open.state(), connector.recovery(details, open.method())) {
         (AttemptState::Pending, _) => Move::Poll,
         (_, Recovery::Lookup) => Move::Recover,
-        (_, Recovery::Resubmit) => Move::Verify,
+        (_, Recovery::Resubmit) => Move::VerifyAgain,
         (_, Recovery::None) => {
             facts.given_up = Some(open.number);
             return facts.begin(now);

@@ -347,8 +347,11 @@ async fn ask(
     next: Move,
     case: &mut Case,
 ) -> (Asked, Heard) {
+    // Counted too where the call is made again: the wait before the next time grows with it.
     if next != Move::Verify {
         case.polls = case.polls.saturating_add(1);
+    }
+    if matches!(next, Move::Recover | Move::Poll) {
         match connector
             .look_up(call, case.gateway_reference.as_deref())
             .await
@@ -365,11 +368,11 @@ async fn ask(
             Ok(None) => {}
         }
     }
-    let heard = match connector
-        .verify(call)
-        .instrument(child("verify at gateway"))
-        .await
-    {
+    let verify = match next {
+        Move::VerifyAgain => connector.verify_again(call),
+        Move::Verify | Move::Recover | Move::Poll => connector.verify(call),
+    };
+    let heard = match verify.instrument(child("verify at gateway")).await {
         Ok(answer) => Heard::Answer(answer),
         Err(failure) => Heard::Nothing(failure),
     };
