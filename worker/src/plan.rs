@@ -47,6 +47,8 @@ pub(crate) struct OpenAttempt {
 pub(crate) enum Move {
     /// Make the call.
     Verify,
+    /// Make the same call again: its answer is lost.
+    VerifyAgain,
     /// Ask what became of it; if the gateway has never seen it, make it.
     Recover,
     /// Ask for the outcome.
@@ -60,7 +62,7 @@ impl Move {
     fn calls(&self) -> u32 {
         match self {
             Self::Hear(_) => 0,
-            Self::Verify | Self::Poll => 1,
+            Self::Verify | Self::VerifyAgain | Self::Poll => 1,
             Self::Recover => 2,
         }
     }
@@ -189,7 +191,7 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
             return facts.course(details, Some(open.number)).begin(allowances);
         }
         (None, _, Recovery::Lookup) => Move::Recover,
-        (None, _, Recovery::Resubmit) => Move::Verify,
+        (None, _, Recovery::Resubmit) => Move::VerifyAgain,
     };
     let (key, traffic) = (entry.key(), connector.traffic());
     if first.calls() > 0 {

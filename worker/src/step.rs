@@ -458,11 +458,15 @@ async fn ask(
     next: Move,
     case: &mut Case,
 ) -> (Asked, Heard) {
-    if let Move::Hear(answer) = next {
-        return (Asked::LookUp, Heard::Answer(*answer));
-    }
+    let next = match next {
+        Move::Hear(answer) => return (Asked::LookUp, Heard::Answer(*answer)),
+        next => next,
+    };
+    // Counted too where the call is made again: the wait before the next time grows with it.
     if next != Move::Verify {
         case.polls = case.polls.saturating_add(1);
+    }
+    if matches!(next, Move::Recover | Move::Poll) {
         match connector
             .look_up(call, case.gateway_reference.as_deref())
             .await
@@ -479,11 +483,11 @@ async fn ask(
             Ok(None) => {}
         }
     }
-    let heard = match connector
-        .verify(call)
-        .instrument(child("verify at gateway"))
-        .await
-    {
+    let verify = match next {
+        Move::VerifyAgain => connector.verify_again(call),
+        _ => connector.verify(call),
+    };
+    let heard = match verify.instrument(child("verify at gateway")).await {
         Ok(answer) => Heard::Answer(answer),
         Err(failure) => Heard::Nothing(failure),
     };

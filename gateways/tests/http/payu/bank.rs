@@ -283,11 +283,28 @@ async fn a_lost_call_made_again_is_a_duplicate_and_then_asked_after() {
     );
     let call = call(payu.as_ref(), &reference, &details, None);
     assert!(is_lost(&payu.verify(&call).await));
-    let again = payu.verify(&call).await.unwrap();
+    let again = payu.verify_again(&call).await.unwrap();
     assert_eq!((again.class, again.code.as_str()), (Class::Pending, "1002"));
     let found = payu.look_up(&call, None).await.unwrap().unwrap();
     assert_eq!(found.class, Class::Valid);
     let requests = server.requests();
     let (first, second) = (parts(&requests[1]).1, parts(&requests[2]).1);
     assert_eq!(first, second, "never under another reference");
+}
+
+#[tokio::test]
+async fn what_turns_a_call_away_that_is_made_again_says_nothing_about_the_first() {
+    let (details, reference) = (good(), reference());
+    let no_token = Deed::Answer(401, "", r#"{"error":"invalid_client"}"#.into());
+    let busy = Deed::Answer(429, "", String::new());
+    for deeds in [vec![no_token], vec![token("t0ken", 7200), busy]] {
+        let server = Scripted::doing(deeds.clone()).await;
+        let payu = payu(&server.origin, &json!({}));
+        let call = call(payu.as_ref(), &reference, &details, None);
+        let again = payu.verify_again(&call).await;
+        assert!(is_lost(&again), "{deeds:?}: {again:?}");
+    }
+    let nobody = payu("http://127.0.0.1:9", &json!({}));
+    let call = call(nobody.as_ref(), &reference, &details, None);
+    assert!(is_lost(&nobody.verify_again(&call).await));
 }

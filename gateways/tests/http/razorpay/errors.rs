@@ -168,3 +168,56 @@ async fn an_error_to_a_poll_says_nothing_about_the_validation() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_turns_a_call_away_that_is_made_again_says_nothing_about_the_first() {
+    let (details, reference) = (good(), reference());
+    let again = async |status: u16, body: &str| {
+        let server = Scripted::answering(status, "", body).await;
+        let razorpay = razorpay(&server.origin, &json!({}));
+        let call = call(razorpay.as_ref(), &reference, &details, None);
+        razorpay.verify_again(&call).await
+    };
+    let no_balance = error("BAD_REQUEST_ERROR", "…", "insufficient_funds");
+    for (status, body) in [
+        (401, ""),
+        (403, ""),
+        (404, ""),
+        (418, ""),
+        (429, ""),
+        (503, ""),
+        (400, &no_balance),
+    ] {
+        let answer = again(status, body).await;
+        assert!(is_lost(&answer), "{status}: {answer:?}");
+    }
+    let nobody = razorpay("http://127.0.0.1:9", &json!({}));
+    let call = call(nobody.as_ref(), &reference, &details, None);
+    assert!(is_lost(&nobody.verify_again(&call).await));
+    // What it says of the validation is heard, also that it failed.
+    let validation = |status: &str, reason: &str| {
+        json!({
+            "id": "fav_00000000000001", "status": status, "status_details": {"reason": reason},
+            "validation_results": {"account_status": null}
+        })
+        .to_string()
+    };
+    for (body, class) in [
+        (validation("created", ""), Class::Pending),
+        (validation("completed", ""), Class::Invalid),
+        (validation("failed", "gateway_timeout"), Class::Retryable),
+        (
+            validation("failed", "a_reason_of_next_year"),
+            Class::Inconclusive,
+        ),
+    ] {
+        assert_eq!(again(200, &body).await.unwrap().class, class, "{body}");
+    }
+    // The same bytes were as unacceptable the first time.
+    let form = error(
+        "BAD_REQUEST_ERROR",
+        "The account number format is invalid.",
+        "input_validation_failed",
+    );
+    assert_eq!(again(400, &form).await.unwrap().class, Class::Inconclusive);
+}
