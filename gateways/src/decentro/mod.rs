@@ -237,8 +237,7 @@ impl Connector for Decentro {
             _ => None,
         };
         // What is said of the look tells nothing of the call, which stays open.
-        let answer = found
-            .ok_or_else(|| CallFailure::AnswerLost(format!("look-up answered {}", reply.status)))?;
+        let answer = found.ok_or_else(|| reply.unheard())?;
         let theirs = envelope.request_decentro_txn_id;
         Ok(Some(Answer {
             gateway_reference: theirs.filter(|id| !id.is_empty()),

@@ -94,7 +94,7 @@ impl Payouts {
         };
         // What is said of the look tells nothing of the call: it stays open.
         if reply.status != 200 {
-            return lost(&format!("answered {}", reply.status));
+            return Err(reply.unheard());
         }
         let Ok(transactions) = opened::<Transactions>(&reply)? else {
             return lost("failed");

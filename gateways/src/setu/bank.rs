@@ -75,9 +75,7 @@ impl Bank {
             200 => bank_answer(reply.json()?),
             // What is said of the look tells nothing of the call: it stays open. Setu made the id up itself, so that it
             // does not know it now is not believed either.
-            status => Err(CallFailure::AnswerLost(format!(
-                "look-up answered {status}"
-            ))),
+            _ => Err(reply.unheard()),
         }
     }
 

@@ -106,10 +106,9 @@ impl Login {
             .timeout(timeout)
             .body(wiped::json_body(&body));
         let not_sent = |what: String| NoToken::Failed(CallFailure::NotSent(what));
-        let reply = send(http, request, LOGIN).await.map_err(|failure| {
-            let (CallFailure::NotSent(what) | CallFailure::AnswerLost(what)) = failure;
-            not_sent(format!("login: {what}"))
-        })?;
+        let reply = send(http, request, LOGIN)
+            .await
+            .map_err(|failure| not_sent(format!("login: {failure}")))?;
         match reply.status {
             200 => {}
             400..=404 => return Err(NoToken::Refused(format!("login_{}", error_code(&reply)))),

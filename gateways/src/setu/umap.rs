@@ -70,7 +70,7 @@ impl Umap {
         let request = self.http.get(format!("{}{VERIFY}/{id}", self.base_url));
         match self.call(request, STATUS).await {
             Ok(reply) if reply.status == 200 => vpa_answer(reply.json()?),
-            Ok(reply) => Err(lost(reply.status.to_string())),
+            Ok(reply) => Err(reply.unheard()),
             Err(NoToken::Refused(code)) => Err(lost(code)),
             Err(NoToken::Failed(failure)) => Err(failure),
         }

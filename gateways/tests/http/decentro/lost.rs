@@ -172,7 +172,6 @@ async fn what_is_said_of_the_look_tells_nothing_of_the_call() {
     for (status, body) in [
         (401, json!({})),
         (403, json!({})),
-        (429, json!({})),
         (400, refusal("error_insufficient_account_balance")),
         (200, refusal("error_insufficient_account_balance")),
         (
