@@ -1,11 +1,14 @@
 //! What the demo posts, and what is known to become of it.
 
 /// A call that creates one account.
+#[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// What it is an example of.
     pub(crate) what: &'static str,
     /// The account as people may see it.
     pub(crate) masked: &'static str,
+    /// Who tells the outcome.
+    pub(crate) gateway: &'static str,
     /// The call's form.
     pub(crate) form: &'static [(&'static str, &'static str)],
     /// How it ends.
@@ -15,10 +18,11 @@ pub(crate) struct Case {
 }
 
 /// The create page's own example, Cashfree's published test data, and the built-in dummy gateway.
-pub(crate) const CASES: [Case; 11] = [
+const EXAMPLES: [Case; 11] = [
     Case {
         what: "the API page's example",
         masked: "XXXXXXX1191 AABF0008032",
+        gateway: "CASHFREE",
         form: &[
             ("ifsc", "AABF0008032"),
             ("account_number", "026291800001191"),
@@ -30,6 +34,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "its UPI example",
         masked: "91***@upi",
+        gateway: "CASHFREE",
         form: &[("vpa", "9164326296@upi")],
         status: "ACTIVE",
         failure: "",
@@ -37,6 +42,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "Cashfree's test data: valid",
         masked: "XXXXXXX1191 YESB0000262",
+        gateway: "CASHFREE",
         form: &[
             ("ifsc", "YESB0000262"),
             ("account_number", "026291800001191"),
@@ -48,6 +54,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  no such account",
         masked: "XXXXXXX1190 YESB0000262",
+        gateway: "CASHFREE",
         form: &[
             ("ifsc", "YESB0000262"),
             ("account_number", "026291800001190"),
@@ -58,6 +65,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  no such branch",
         masked: "XXXXXXX7890 ICIC0000001",
+        gateway: "CASHFREE",
         form: &[("ifsc", "ICIC0000001"), ("account_number", "1234567890")],
         status: "FAILURE",
         failure: "INVALID_IFSC",
@@ -65,6 +73,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  blocked",
         masked: "XXXXXXX9884 RATN0000070",
+        gateway: "CASHFREE",
         form: &[("ifsc", "RATN0000070"), ("account_number", "7766667989884")],
         status: "FAILURE",
         failure: "ACCOUNT_BLOCKED",
@@ -72,6 +81,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  a non-resident's",
         masked: "XXXXXXX5761 ICIC0000001",
+        gateway: "CASHFREE",
         form: &[("ifsc", "ICIC0000001"), ("account_number", "7766667755761")],
         status: "FAILURE",
         failure: "NRE_ACCOUNT",
@@ -79,6 +89,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  pending, then valid",
         masked: "XXXXXXX1300 YESB0000001",
+        gateway: "CASHFREE",
         form: &[
             ("ifsc", "YESB0000001"),
             ("account_number", "00224412311300"),
@@ -89,6 +100,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  UPI, by penny drop",
         masked: "su***@upi",
+        gateway: "CASHFREE",
         // A rupee is sent to a UPI address only with the payee's consent.
         form: &[
             ("vpa", "success@upi"),
@@ -102,6 +114,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "  UPI, no such address",
         masked: "in***@upi",
+        gateway: "CASHFREE",
         form: &[("vpa", "invalid@upi")],
         status: "FAILURE",
         failure: "INVALID_VPA",
@@ -109,6 +122,7 @@ pub(crate) const CASES: [Case; 11] = [
     Case {
         what: "named gateway: the dummy",
         masked: "XXXXXXX5692 AABF0008032",
+        gateway: "DUMMY",
         // Its outcome is in the number's last two digits: 92 is pending for two seconds, then valid.
         form: &[
             ("ifsc", "AABF0008032"),
@@ -120,3 +134,79 @@ pub(crate) const CASES: [Case; 11] = [
         failure: "",
     },
 ];
+
+/// A gateway asked by name: an account that it finds, one that it does not, and one that it takes a moment for. The
+/// endings mean the same at every gateway of the sandbox (sandbox/README.md).
+macro_rules! at {
+    ($id:literal, $gateway:literal) => {
+        [
+            Case {
+                what: concat!($gateway, ": valid"),
+                masked: "XXXXXXX0001 HDFC0000001",
+                gateway: $gateway,
+                form: &[
+                    ("ifsc", "HDFC0000001"),
+                    ("account_number", "600000000001"),
+                    ("beneficiary_name", "Asha Rao"),
+                    ("gateway_id", $id),
+                ],
+                status: "ACTIVE",
+                failure: "",
+            },
+            Case {
+                what: "  no such account",
+                masked: "XXXXXXX9931 HDFC0000001",
+                gateway: $gateway,
+                form: &[
+                    ("ifsc", "HDFC0000001"),
+                    ("account_number", "600099009931"),
+                    ("gateway_id", $id),
+                ],
+                status: "FAILURE",
+                failure: "INVALID_ACCOUNT",
+            },
+            Case {
+                what: "  pending, then valid",
+                masked: "XXXXXXX9911 HDFC0000001",
+                gateway: $gateway,
+                form: &[
+                    ("ifsc", "HDFC0000001"),
+                    ("account_number", "600099009911"),
+                    ("gateway_id", $id),
+                ],
+                status: "ACTIVE",
+                failure: "",
+            },
+        ]
+    };
+}
+
+const GATEWAYS: [[Case; 3]; 5] = [
+    at!("70", "CASHFREE"),
+    at!("23", "RAZORPAY"),
+    at!("1001", "SETU"),
+    at!("1002", "DECENTRO"),
+    at!("12", "PAYU"),
+];
+
+/// Cashfree's bank would not say; the next gateway by priority can.
+pub(crate) const SAVED: Case = Case {
+    what: "saved by the next gateway",
+    masked: "XXXXXXX8812 HDFC0000001",
+    gateway: "DECENTRO",
+    form: &[
+        ("ifsc", "HDFC0000001"),
+        ("account_number", "600099008812"),
+        ("beneficiary_name", "Asha Rao"),
+    ],
+    status: "ACTIVE",
+    failure: "",
+};
+
+/// All of them, in the order in which they are shown.
+pub(crate) fn cases() -> impl Iterator<Item = Case> {
+    EXAMPLES
+        .into_iter()
+        .chain(GATEWAYS.into_iter().flatten())
+        .chain([SAVED])
+}

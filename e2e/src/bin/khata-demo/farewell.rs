@@ -16,7 +16,8 @@ impl Farewell<'_> {
         println!("\nNot as expected, after {} s at most:", PATIENCE.as_secs());
         for one in wrong {
             let seen = ["/status", "/validation/failure/code"].map(|name| text(&one.account, name));
-            let [is, should_be] = [seen, [one.case.status, one.case.failure]].map(|w| w.join(" "));
+            let is = [seen[0], seen[1], one.gateway()].join(" ");
+            let should_be = [one.case.status, one.case.failure, one.case.gateway].join(" ");
             let (masked, is, should_be) = (one.case.masked, is.trim_end(), should_be.trim_end());
             println!("  {masked} is {is} instead of {should_be} ({})", one.id);
         }
@@ -86,6 +87,28 @@ impl Farewell<'_> {
             Some(below.to_string_lossy().into_owned())
         });
         below.unwrap_or_else(|| self.folder.to_owned())
+    }
+}
+
+/// Shows what was tried for the account that the first gateway could not tell of, by the command that ops people use.
+pub(crate) fn show_attempts(account: &str) {
+    println!("\nThe last of them was saved by the second gateway. What was tried, and why:");
+    println!("  khata-api account show {account}");
+    let program = std::env::current_exe().map_or_else(
+        |_| "khata-api".into(),
+        |demo| demo.with_file_name("khata-api"),
+    );
+    let shown = std::process::Command::new(program)
+        .args(["account", "show", account])
+        .output();
+    match shown {
+        Ok(output) if output.status.success() => {
+            for line in String::from_utf8_lossy(&output.stdout).lines() {
+                println!("  {line}");
+            }
+        }
+        Ok(output) => println!("  {}", String::from_utf8_lossy(&output.stderr).trim()),
+        Err(error) => println!("  cannot be shown: {error}"),
     }
 }
 

@@ -13,7 +13,7 @@ use khata_e2e::client::text;
 use khata_e2e::{Api, Traces};
 use serde_json::Value;
 
-use crate::cases::{CASES, Case};
+use crate::cases::{Case, SAVED, cases};
 use crate::farewell::Farewell;
 use crate::table::{Row, Table};
 
@@ -37,7 +37,8 @@ async fn main() -> ExitCode {
 
 /// An account on its way.
 struct Posted {
-    case: &'static Case,
+    case: Case,
+    customer: String,
     id: String,
     began: Instant,
     /// As the API last told it.
@@ -50,8 +51,26 @@ impl Posted {
         ["ACTIVE", "FAILURE"].contains(&text(&self.account, "/status"))
     }
 
+    /// Who told the outcome, or was asked last.
+    fn gateway(&self) -> &'static str {
+        match self
+            .account
+            .pointer("/validation/gateway_id")
+            .and_then(Value::as_i64)
+        {
+            Some(12) => "PAYU",
+            Some(23) => "RAZORPAY",
+            Some(70) => "CASHFREE",
+            Some(100) => "DUMMY",
+            Some(1001) => "SETU",
+            Some(1002) => "DECENTRO",
+            _ => "",
+        }
+    }
+
     fn is_as_expected(&self) -> bool {
         text(&self.account, "/status") == self.case.status
+            && self.gateway() == self.case.gateway
             && text(&self.account, "/validation/failure/code") == self.case.failure
     }
 }
@@ -62,20 +81,25 @@ async fn walk() -> anyhow::Result<bool> {
     let folder = setting("KHATA_LOCAL_DIR")?;
     // A new customer each time: accounts that a customer has are not validated again.
     let customer = format!("demo_{}", chrono::Utc::now().format("%Y%m%d_%H%M%S"));
+    let cases: Vec<Case> = cases().collect();
     println!(
         "\nA merchant's backend posts {} accounts of customer {customer} to Khata.",
-        CASES.len()
+        cases.len()
     );
-    println!("They are stored at once, and proven through Postgres, RabbitMQ and a gateway:\n");
+    println!(
+        "They are stored at once, and proven through Postgres, RabbitMQ and the merchant's gateways:\n"
+    );
 
-    let mut table = Table::begin(CASES.iter().map(Row::waiting).collect());
+    let mut table = Table::begin(cases.iter().map(Row::waiting).collect());
     let mut posted = Vec::new();
-    for (place, case) in CASES.iter().enumerate() {
+    for (place, case) in cases.into_iter().enumerate() {
+        // The same account at five gateways: each of a customer of its own, or the standing one would be answered.
+        let customer = format!("{customer}_{place}");
         let account = post(&api, &customer, case).await?;
         table.change(place, Row::of(&account));
         posted.push(account);
     }
-    watch(&api, &customer, &mut posted, &mut table).await?;
+    watch(&api, &mut posted, &mut table).await?;
 
     let wrong: Vec<&Posted> = posted.iter().filter(|one| !one.is_as_expected()).collect();
     let farewell = Farewell { folder: &folder };
@@ -84,11 +108,14 @@ async fn walk() -> anyhow::Result<bool> {
     } else {
         farewell.explain(&wrong);
     }
+    if let Some(saved) = posted.iter().find(|one| one.case.what == SAVED.what) {
+        farewell::show_attempts(&saved.id);
+    }
     let has_trace = farewell.tell(&traces, posted.first()).await;
     Ok(wrong.is_empty() && has_trace)
 }
 
-async fn post(api: &Api, customer: &str, case: &'static Case) -> anyhow::Result<Posted> {
+async fn post(api: &Api, customer: &str, case: Case) -> anyhow::Result<Posted> {
     let began = Instant::now();
     let answer = api
         .create(customer, case.form)
@@ -98,6 +125,7 @@ async fn post(api: &Api, customer: &str, case: &'static Case) -> anyhow::Result<
     let account = answer.account().context("an account was not taken")?;
     Ok(Posted {
         case,
+        customer: customer.to_owned(),
         id: text(&account, "/id").to_owned(),
         began,
         account,
@@ -106,12 +134,7 @@ async fn post(api: &Api, customer: &str, case: &'static Case) -> anyhow::Result<
 }
 
 /// Looks until each is decided, or until patience ends.
-async fn watch(
-    api: &Api,
-    customer: &str,
-    posted: &mut [Posted],
-    table: &mut Table,
-) -> anyhow::Result<()> {
+async fn watch(api: &Api, posted: &mut [Posted], table: &mut Table) -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
     while posted.iter().any(|one| !one.is_decided()) && Instant::now() < end {
         for (place, one) in posted
@@ -119,7 +142,7 @@ async fn watch(
             .enumerate()
             .filter(|(_, one)| !one.is_decided())
         {
-            one.account = api.get(customer, &one.id).await?.account()?;
+            one.account = api.get(&one.customer, &one.id).await?.account()?;
             table.change(place, Row::of(one));
         }
         tokio::time::sleep(PAUSE).await;

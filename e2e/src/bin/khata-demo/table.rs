@@ -12,6 +12,7 @@ use crate::cases::Case;
 pub(crate) struct Row {
     what: &'static str,
     masked: &'static str,
+    gateway: String,
     expected: &'static str,
     status: String,
     told: String,
@@ -25,6 +26,7 @@ impl Row {
         Self {
             what: case.what,
             masked: case.masked,
+            gateway: String::new(),
             expected: case.status,
             status: String::new(),
             told: String::new(),
@@ -41,7 +43,8 @@ impl Row {
         let mut row = Self {
             status: text(account, "/status").to_owned(),
             told: if failure.is_empty() { name } else { failure }.to_owned(),
-            ..Self::waiting(posted.case)
+            gateway: posted.gateway().to_owned(),
+            ..Self::waiting(&posted.case)
         };
         if posted.is_decided() {
             row.seconds = format!("{:.1}", posted.began.elapsed().as_secs_f64());
@@ -56,8 +59,15 @@ impl Row {
 
     fn line(&self) -> String {
         let line = format!(
-            "  {:<27} {:<23} {:<8} {:<7} {:<22} {:>7}  {}",
-            self.what, self.masked, self.expected, self.status, self.told, self.seconds, self.mark
+            "  {:<27} {:<23} {:<8} {:<8} {:<7} {:<18} {:>7}  {}",
+            self.what,
+            self.masked,
+            self.gateway,
+            self.expected,
+            self.status,
+            self.told,
+            self.seconds,
+            self.mark
         );
         line.trim_end().to_owned()
     }
@@ -75,9 +85,10 @@ impl Table {
         let head = Row {
             what: "example",
             masked: "account",
+            gateway: "told by".into(),
             expected: "expected",
             status: "status".into(),
-            told: "name at bank / failure".into(),
+            told: "name / failure".into(),
             seconds: "seconds".into(),
             mark: "",
         };
