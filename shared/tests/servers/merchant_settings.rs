@@ -67,16 +67,29 @@ fn settings_out_of_bounds_are_refused_by_the_database_too() {
         validations_per_account_per_day: Some(0),
         ..Changes::default()
     };
+    let reuse = |seconds| Changes {
+        reuse_results_seconds: Some(seconds),
+        ..Changes::default()
+    };
     for wrong in [
         deadline(59),
         deadline(2_592_001),
         rate(0),
         rate(1_000_001),
         velocity,
+        reuse(-1),
+        reuse(31_536_001),
     ] {
         assert!(change(&mut connection, one, &wrong).is_err(), "{wrong:?}");
     }
-    for right in [deadline(60), deadline(2_592_000), rate(1), rate(1_000_000)] {
+    for right in [
+        deadline(60),
+        deadline(2_592_000),
+        rate(1),
+        rate(1_000_000),
+        reuse(0),
+        reuse(31_536_000),
+    ] {
         assert!(change(&mut connection, one, &right).is_ok(), "{right:?}");
     }
 }
