@@ -25,6 +25,7 @@ mod openapi;
 mod ops;
 mod postgres;
 mod refusals;
+mod results;
 mod several;
 mod telling;
 mod tenants;
