@@ -14,13 +14,14 @@ use khata_shared::shutdown::{self, Shutdown};
 use khata_shared::store;
 use tracing::info;
 
+use crate::call_backs::Callees;
 use crate::error::ApiError;
 use crate::lane::Creates;
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, customers, health, openapi};
+use crate::{accounts, bank_accounts, call_backs, customers, health, openapi};
 
 /// The lane, the outcomes and a few readers.
 const CONNECTIONS: u32 = 7;
@@ -52,12 +53,14 @@ impl Application {
         let (lane, lane_thread) = Lane::start("creates", pool.clone(), creates, COMMIT_PATIENCE)?;
         let (outcomes, outcomes_thread) = Outcomes::start(pool.clone())?;
         let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
+        let http = khata_gateways::client().context("cannot make the HTTP client")?;
         let state = web::Data::new(State::new(
             keyring,
             lane,
             ringer,
             outcomes.clone(),
             pool,
+            Callees::new(http),
             settings.sandbox.sandbox_mode,
         ));
         let mut server = HttpServer::new(move || {
@@ -68,6 +71,7 @@ impl Application {
                 .configure(accounts::routes)
                 .configure(bank_accounts::routes)
                 .configure(customers::routes)
+                .configure(call_backs::routes)
                 .configure(openapi::routes)
                 .default_service(web::to(|| async {
                     Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))

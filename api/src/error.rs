@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     GatewayNotFound,
     #[error("unauthorized")]
     Unauthorized,
+    #[error("a call-back without a good signature")]
+    NotSigned,
     #[error("not found")]
     NotFound(&'static str),
     #[error("method not allowed")]
@@ -132,6 +134,14 @@ impl ApiError {
                     "Unauthorized.",
                 )
             },
+            Self::NotSigned => told(
+                401,
+                "error",
+                "access_denied",
+                "UNAUTHORIZED",
+                "USER_ERROR",
+                "The signature is not good.",
+            ),
             Self::NotFound(what) => told(
                 404,
                 "invalid_request_error",

@@ -3,13 +3,15 @@
 //! `accounts`, `customers` and the deprecated `bank_accounts` have the routes; `decode` turns bodies of either encoding
 //! into values or a list of faults; `error` is the one error type and its envelope; `observe` is around every request;
 //! `lane` commits creates in groups; `idempotency` answers repeated calls; `outcomes` is where calls wait; `limits` counts
-//! requests; `openapi` describes all of it.
+//! requests; `openapi` describes all of it. `call_backs` is for gateways, who call without a key and with a signature.
 
 mod accounts;
 pub mod admin;
 mod application;
 mod auth;
 mod bank_accounts;
+mod call_backs;
+mod connectors;
 mod customers;
 mod decode;
 mod error;

@@ -15,6 +15,7 @@ use khata_shared::store::idempotency::{self, Before, IdempotentCall, Record};
 use khata_shared::store::{self, Pool, gateway_accounts};
 
 use crate::auth::KeyCache;
+use crate::call_backs::Callees;
 use crate::error::ApiError;
 use crate::lane::Creates;
 use crate::limits::Limits;
@@ -72,6 +73,7 @@ pub(crate) struct State {
     pub(crate) outcomes: Outcomes,
     pub(crate) keys: KeyCache,
     pub(crate) limits: Limits,
+    pub(crate) callees: Callees,
     pub(crate) sandbox_mode: bool,
     pub(crate) schema_is_current: AtomicBool,
     pool: Pool,
@@ -85,6 +87,7 @@ impl State {
         ringer: Ringer,
         outcomes: Outcomes,
         pool: Pool,
+        callees: Callees,
         sandbox_mode: bool,
     ) -> Self {
         Self {
@@ -94,6 +97,7 @@ impl State {
             outcomes,
             keys: KeyCache::new(),
             limits: Limits::new(),
+            callees,
             sandbox_mode,
             schema_is_current: AtomicBool::new(false),
             pool,

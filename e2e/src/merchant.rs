@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::database::Database;
 use crate::process;
@@ -12,9 +12,13 @@ use crate::world::{KEYRING, settings};
 const MERCHANT: &str = "e2e";
 const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
 
-/// The merchant's account at Cashfree, as ops would set it up; the default is the one that every world has.
+/// The merchant's account at a gateway, as ops would set it up; the default is the one at Cashfree that every world has.
 #[derive(Clone, Copy, Debug)]
 pub struct GatewayAccount<'a> {
+    /// Whose it is.
+    pub merchant: &'a str,
+    /// The gateway's name.
+    pub gateway: &'a str,
     /// The merchant's name for it.
     pub reference_id: &'a str,
     /// Lower is asked first.
@@ -25,16 +29,21 @@ pub struct GatewayAccount<'a> {
     pub credentials: &'a str,
     /// Longest call, in milliseconds.
     pub call_timeout_ms: u64,
+    /// More settings, JSON; they come before the ones that every account has here: quick looks and no limit of calls.
+    pub settings: &'a str,
 }
 
 impl Default for GatewayAccount<'_> {
     fn default() -> Self {
         Self {
+            merchant: MERCHANT,
+            gateway: "CASHFREE",
             reference_id: "cashfree_e2e",
             priority: 1,
             base_url: "",
             credentials: CREDENTIALS,
             call_timeout_ms: 3_000,
+            settings: "{}",
         }
     }
 }
@@ -69,27 +78,35 @@ pub(crate) fn make_merchant(
 
 pub(crate) fn add_gateway(
     folder: &Path,
-    own: &[(String, String)],
+    services: &[(String, String)],
     account: &GatewayAccount<'_>,
-) -> anyhow::Result<()> {
-    let credentials = folder.join("cashfree.json");
+) -> anyhow::Result<String> {
+    let credentials = folder.join(format!("{}.json", account.reference_id));
     write_private(&credentials, account.credentials)?;
-    let timeout = account.call_timeout_ms;
-    let polling = format!(r#"{{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":{timeout}}}"#);
+    let mut settings = json!({
+        "poll_ms": [0, 500, 1000, 2000, 5000], "call_timeout_ms": account.call_timeout_ms, "calls_per_minute": 0,
+    });
+    let own: Map<String, Value> = serde_json::from_str(account.settings)?;
+    for (name, value) in own {
+        settings[name] = value;
+    }
+    let settings = settings.to_string();
     let (credentials, priority) = (credentials.to_string_lossy(), account.priority.to_string());
     let mut arguments = vec!["gateway", "add", "--if-absent"];
     for (flag, value) in [
-        ("--merchant", MERCHANT),
-        ("--gateway", "CASHFREE"),
+        ("--merchant", account.merchant),
+        ("--gateway", account.gateway),
         ("--reference-id", account.reference_id),
         ("--priority", &priority),
         ("--base-url", account.base_url),
         ("--credentials-file", &credentials),
-        ("--settings", &polling),
+        ("--settings", &settings),
     ] {
         arguments.extend([flag, value]);
     }
-    admin_json(own, &arguments).map(drop)
+    let added = admin_json(services, &arguments)?;
+    let id = added["id"].as_str().context("an account without an id")?;
+    Ok(id.to_owned())
 }
 
 pub(crate) fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {

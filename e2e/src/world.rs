@@ -282,9 +282,9 @@ impl World {
         issue_key(&own, merchant)
     }
 
-    /// Sets up one more of the merchant's accounts at Cashfree, or changes the one with this reference. The services
-    /// see it within five seconds.
-    pub fn set_gateway_account(&self, account: &GatewayAccount<'_>) -> anyhow::Result<()> {
+    /// Sets up one more of a merchant's gateway accounts, or changes the one with this reference, and answers its id. The
+    /// services see it within five seconds.
+    pub fn set_gateway_account(&self, account: &GatewayAccount<'_>) -> anyhow::Result<String> {
         add_gateway(&self.folder, &self.admin_settings(), account)
     }
 

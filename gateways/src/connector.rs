@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::traffic::Traffic;
 use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{Answer, CallFailure, Consent, Details, Method, Recovery};
+use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method, Recovery};
 
 use crate::callback::{CallBack, CallBackFault, Notice};
 
@@ -43,11 +43,20 @@ pub enum ConfigFault {
 }
 
 impl ConnectorConfig<'_> {
-    /// The address to call, without a slash at its end. Credentials and account numbers go there: over https, except in
-    /// sandbox mode, and no credentials stand in it.
+    /// The address to call, without a slash at its end.
     pub(crate) fn address(&self, public: &str) -> Result<String, ConfigFault> {
-        let text = self.base_url.unwrap_or(public).trim_end_matches('/');
-        let fault = |what: &str| Err(ConfigFault::Settings(format!("base_url {what}")));
+        self.checked_address("base_url", self.base_url.unwrap_or(public))
+    }
+
+    /// The address that this setting holds, without a slash at its end. Credentials and account numbers go there: over
+    /// https, except in sandbox mode, and no credentials stand in it.
+    pub(crate) fn checked_address(
+        &self,
+        setting: &str,
+        address: &str,
+    ) -> Result<String, ConfigFault> {
+        let text = address.trim_end_matches('/');
+        let fault = |what: &str| Err(ConfigFault::Settings(format!("{setting} {what}")));
         let Ok(url) = reqwest::Url::parse(text) else {
             return fault("is not a URL");
         };
@@ -111,6 +120,20 @@ pub trait Connector: Send + Sync {
     /// Asks the gateway to validate; may move money.
     async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure>;
 
+    /// The same call once more, under the same reference, after its answer was lost ([`Recovery::Resubmit`]). What turns
+    /// this one away, a limit or a refused connection for example, says nothing about the first, which may have been
+    /// acted upon: it is lost still.
+    async fn verify_again(&self, call: &Call<'_>) -> Result<Answer, CallFailure> {
+        match self.verify(call).await {
+            Err(CallFailure::NotSent(why)) => Err(CallFailure::AnswerLost(why)),
+            Ok(answer) if is_turned_away(&answer) => {
+                let why = format!("turned away with {}", answer.code);
+                Err(CallFailure::AnswerLost(why))
+            }
+            heard => heard,
+        }
+    }
+
     /// Asks what became of a call; moves nothing. `None`: the gateway has never seen it.
     async fn look_up(
         &self,
@@ -136,4 +159,11 @@ pub trait Connector: Send + Sync {
             "there is no call that would tell without validating somebody".into(),
         ))
     }
+}
+
+/// Whether an answer is about the call only, and not about a validation: a validation that failed for the same classes
+/// has the gateway's id.
+fn is_turned_away(answer: &Answer) -> bool {
+    let class = matches!(answer.class, Class::Misconfigured | Class::Retryable);
+    (class || answer.unlisted) && answer.gateway_reference.is_none()
 }

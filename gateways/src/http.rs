@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use khata_shared::domain::CallFailure;
 use khata_shared::wiped;
+use reqwest::header::{HeaderMap, HeaderValue};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
@@ -31,7 +32,7 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 /// A gateway's HTTP answer.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -43,8 +44,26 @@ impl Reply {
         })
     }
 
+    /// How long the gateway asks us to stay away.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.seconds("retry-after")
+            .or_else(|| self.seconds("x-ratelimit-reset"))
+    }
+
+    /// What an answer says of a look that told nothing of the call it was after.
+    pub(crate) fn unheard(&self) -> CallFailure {
+        if self.status == 429 {
+            let retry_after = self
+                .seconds("retry-after")
+                .or_else(|| self.seconds("x-ratelimit-reset"));
+            CallFailure::TurnedAway { retry_after }
+        } else {
+            CallFailure::AnswerLost(format!("look-up answered {}", self.status))
+        }
+    }
+
     /// A header that holds whole seconds.
-    pub(crate) fn seconds(&self, name: &str) -> Option<Duration> {
+    fn seconds(&self, name: &str) -> Option<Duration> {
         self.headers
             .get(name)?
             .to_str()
@@ -54,6 +73,16 @@ impl Reply {
             .ok()
             .map(Duration::from_secs)
     }
+}
+
+/// A header's value that nobody is shown; `None` where it is not visible ASCII. Requests share it, and it is wiped when
+/// the last who holds it lets go.
+pub(crate) fn secret_header(value: Zeroizing<String>) -> Option<HeaderValue> {
+    let mut value = Some(value)
+        .filter(|value| value.is_ascii())
+        .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Sends. `route` is the path without values, for the span.

@@ -6,10 +6,17 @@
 mod callback;
 mod cashfree;
 mod connector;
+mod decentro;
 mod dummy;
 mod http;
+mod meaning;
 mod name;
+mod payu;
+mod razorpay;
 mod settings;
+mod setu;
+mod signature;
+mod wire;
 
 pub use callback::{About, CallBack, CallBackFault, Notice};
 pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
@@ -24,9 +31,10 @@ pub fn connect(
 ) -> Result<Box<dyn Connector>, ConfigFault> {
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
+        Gateway::Decentro => Ok(Box::new(decentro::Decentro::new(config)?)),
         Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
-        Gateway::Payu | Gateway::Razorpay | Gateway::Setu | Gateway::Decentro => {
-            Err(ConfigFault::Settings("there is no connector yet".into()))
-        }
+        Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
+        Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
+        Gateway::Setu => Ok(Box::new(setu::Setu::new(config)?)),
     }
 }

@@ -3,19 +3,30 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use khata_shared::domain::Method;
+use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::traffic::{Hours, Traffic};
 use khata_shared::domain::validation::PollSchedule;
+use khata_shared::domain::{Consent, Details, Method};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::connector::ConfigFault;
 
+/// Looks at a pending outcome where neither the gateway nor the settings say more. NPCI, 2025: the first no sooner than
+/// 90 s after the call, at most 3 within 2 h.
+pub(crate) const NPCI_POLLING: [Duration; 4] = [
+    Duration::from_secs(90),
+    Duration::from_mins(15),
+    Duration::from_mins(100),
+    Duration::from_hours(6),
+];
 /// How long a call may take where the settings do not say.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No setting may pass this.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What every gateway account may be set to. A connector with settings of its own flattens this beside them.
+/// What every gateway account may be set to. A connector with settings of its own reads them beside these
+/// ([`CommonSettings::read_with`]).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CommonSettings {
@@ -54,6 +65,23 @@ impl CommonSettings {
     pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
         Deserialize::deserialize(settings)
             .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+    }
+
+    /// These and a connector's own: `Own` takes its members, and what is left must be of these. `Own` itself must not
+    /// deny unknown fields; a word that neither knows is told all the same.
+    pub(crate) fn read_with<Own: DeserializeOwned>(
+        settings: &serde_json::Value,
+    ) -> Result<(Self, Own), ConfigFault> {
+        #[derive(Deserialize)]
+        struct Both<Own> {
+            #[serde(flatten)]
+            own: Own,
+            #[serde(flatten)]
+            common: serde_json::Map<String, serde_json::Value>,
+        }
+        let both: Both<Own> = Deserialize::deserialize(settings)
+            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))?;
+        Ok((Self::read(&both.common.into())?, both.own))
     }
 
     /// The waits between looks.
@@ -123,8 +151,27 @@ impl CommonSettings {
     }
 }
 
+/// Of these methods, in order of preference, the first that suits the details and that the consent suffices for: a
+/// penny drop to a UPI address needs the payee's (NPCI, May 2025).
+pub(crate) fn suited(
+    methods: &[Method],
+    details: &Details,
+    consent: Option<&Consent>,
+) -> Result<Method, Unfit> {
+    let consented = consent.is_some_and(|consent| consent.obtained);
+    let suits = |method: &Method| match (details, method) {
+        (Details::Bank(_), Method::PennyDrop | Method::Penniless)
+        | (Details::Upi(_), Method::VpaLookup) => true,
+        (Details::Upi(_), Method::PennyDrop) => consented,
+        (Details::Bank(_), Method::VpaLookup) | (Details::Upi(_), Method::Penniless) => false,
+    };
+    methods.iter().copied().find(suits).ok_or(Unfit::Kind)
+}
+
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use khata_shared::domain::{AccountNumber, BankAccount, Ifsc, Vpa};
     use serde_json::json;
 
     use super::*;
@@ -153,6 +200,64 @@ mod tests {
         );
         assert!(methods(json!({"methods": ["PENNILESS"]})).is_err());
         assert!(methods(json!({"methods": []})).is_err());
+    }
+
+    #[test]
+    fn the_first_method_that_suits_is_used() {
+        use Method::{Penniless, PennyDrop, VpaLookup};
+        let bank = Details::Bank(BankAccount {
+            ifsc: Ifsc::parse("HDFC0000001").unwrap(),
+            account_number: AccountNumber::parse("00011020001772").unwrap(),
+            beneficiary_name: None,
+        });
+        let upi = Details::Upi(Vpa::parse("asha@upi").unwrap());
+        let consent = |obtained| Consent {
+            obtained,
+            purpose: String::new(),
+            timestamp: DateTime::UNIX_EPOCH,
+        };
+        let (yes, no) = (consent(true), consent(false));
+        let all = [PennyDrop, Penniless, VpaLookup];
+        for (methods, details, consent, method) in [
+            (&all[..], &bank, None, Ok(PennyDrop)),
+            (
+                &[VpaLookup, Penniless, PennyDrop],
+                &bank,
+                None,
+                Ok(Penniless),
+            ),
+            (&[VpaLookup], &bank, None, Err(Unfit::Kind)),
+            (&all, &upi, Some(&yes), Ok(PennyDrop)),
+            (&all, &upi, Some(&no), Ok(VpaLookup)),
+            (&all, &upi, None, Ok(VpaLookup)),
+            (&[VpaLookup, PennyDrop], &upi, Some(&yes), Ok(VpaLookup)),
+            (&[PennyDrop, Penniless], &upi, None, Err(Unfit::Kind)),
+        ] {
+            assert_eq!(suited(methods, details, consent), method, "{methods:?}");
+        }
+    }
+
+    #[test]
+    fn a_connectors_own_settings_stand_beside_the_common_ones() {
+        #[derive(Debug, Deserialize)]
+        struct Own {
+            product: Option<String>,
+        }
+        let read = |settings| CommonSettings::read_with::<Own>(&settings);
+        let (common, own) = read(json!({"product": "bav", "bank_flow": "sync"})).unwrap();
+        assert_eq!(
+            (common.bank_flow, own.product.as_deref()),
+            (BankFlow::Sync, Some("bav"))
+        );
+        assert_eq!(read(json!({})).unwrap().1.product, None);
+        for bad in [
+            json!({"prodcut": "bav"}),
+            json!({"product": 1}),
+            json!({"bank_flow": "both"}),
+            json!([]),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]

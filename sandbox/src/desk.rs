@@ -1,12 +1,13 @@
-//! The operator's desk under `/_sandbox`: the ledger, the behaviour switches, health. No gateway has
-//! these paths, and no fault reaches them.
+//! The operator's desk under `/_sandbox`: the ledger, the counts of calls, the switches for behaviour
+//! and call-backs, health. No gateway has these paths, no fault reaches them, and no count.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Query, ServiceConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::Sandbox;
-use crate::behaviour::{BehaviourRequest, NamedBehaviour};
+use crate::behaviour::NamedBehaviour;
+use crate::webhooks;
 
 /// What the desk says when a request is not understood.
 #[derive(Debug, Serialize)]
@@ -44,6 +45,17 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 web::resource("/behaviour")
                     .route(web::get().to(list_behaviours))
                     .route(web::put().to(set_behaviour)),
+            )
+            .service(
+                web::resource("/calls")
+                    .route(web::get().to(list_calls))
+                    .route(web::delete().to(forget_calls)),
+            )
+            .service(
+                web::resource("/webhooks")
+                    .route(web::get().to(list_webhooks))
+                    .route(web::put().to(set_webhook))
+                    .route(web::delete().to(forget_webhooks)),
             ),
     );
 }
@@ -81,16 +93,39 @@ async fn list_behaviours(sandbox: Data<Sandbox>) -> HttpResponse {
 }
 
 async fn set_behaviour(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    let parsed = serde_json::from_slice::<BehaviourRequest>(&body)
-        .map_err(|error| error.to_string())
-        .and_then(BehaviourRequest::parse);
-    match parsed {
-        Ok((gateway, behaviour)) => {
-            sandbox.behaviours.set(gateway, behaviour);
-            HttpResponse::Ok().json(NamedBehaviour { gateway, behaviour })
+    match NamedBehaviour::parse(&body) {
+        Ok(named) => {
+            sandbox.behaviours.set(named.gateway, named.behaviour);
+            sandbox.calls.forget_limit(named.gateway);
+            HttpResponse::Ok().json(named)
         }
         Err(error) => bad_request(&error),
     }
+}
+
+async fn list_calls(sandbox: Data<Sandbox>) -> HttpResponse {
+    HttpResponse::Ok().json(sandbox.calls.list())
+}
+
+async fn forget_calls(sandbox: Data<Sandbox>) -> HttpResponse {
+    sandbox.calls.forget();
+    HttpResponse::NoContent().finish()
+}
+
+async fn list_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
+    HttpResponse::Ok().json(sandbox.webhooks.list())
+}
+
+async fn set_webhook(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
+    match webhooks::parse(&body) {
+        Ok((gateway, webhook)) => HttpResponse::Ok().json(sandbox.webhooks.set(gateway, webhook)),
+        Err(error) => bad_request(&error),
+    }
+}
+
+async fn forget_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
+    sandbox.webhooks.forget();
+    HttpResponse::NoContent().finish()
 }
 
 fn bad_request(error: &str) -> HttpResponse {

@@ -1,65 +1,119 @@
-//! Serves one call the way its gateway behaves: at once, late, with a 500 before or after the work,
-//! or not at all.
+//! Serves one call the way its gateway behaves: counted, let in or not, at once or late, whole or
+//! broken, or not at all. Every call of every gateway comes through [`serve`].
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+mod body;
+mod line;
 
-use actix_web::HttpResponse;
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use actix_web::rt::time::sleep;
-use bytes::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 
+use crate::Sandbox;
 use crate::behaviour::{Behaviour, Fault};
+use crate::calls::Allowance;
+use crate::fault::body::{Silence, cut_short, trickle};
+use crate::gateway::Gateway;
 
-/// Does `work` and answers as `behaviour` has it. `failure` is the gateway's own 500; `hang` bounds
-/// how long a call without an answer holds its connection.
-pub(crate) async fn serve(
-    behaviour: Behaviour,
-    hang: Duration,
-    failure: fn() -> HttpResponse,
-    work: impl FnOnce() -> HttpResponse,
+pub(crate) use crate::fault::line::keep_line;
+
+/// How one gateway words what every gateway says: its documented answers to a call that was not
+/// looked at.
+pub(crate) trait Wording {
+    /// Whose wording.
+    const GATEWAY: Gateway;
+
+    /// Its 500.
+    fn failure() -> HttpResponse;
+
+    /// Its 429; `Retry-After` is added to it.
+    fn too_many_calls() -> HttpResponse;
+
+    /// Its refusal of a caller whose address is not on its list.
+    fn ip_refused() -> HttpResponse;
+
+    /// Whether a caller is let in although its address is not on the list. Nobody is, unless the gateway
+    /// documents how.
+    fn vouches(_: &HeaderMap) -> bool {
+        false
+    }
+
+    /// Its rate-limit headers, which every answer carries while a limit is set. None, unless the
+    /// gateway documents some.
+    fn rate_limit_headers(_: Allowance, _: &mut HeaderMap) {}
+}
+
+/// Does `work` and answers as the gateway behaves. `route`, method and path, is what the call counts
+/// under; `work` is all that the call does, from the look at the credentials on, and is told the
+/// behaviour for what is the gateway's own part of it: pending times, balance, unknown codes.
+pub(crate) async fn serve<W: Wording>(
+    request: &HttpRequest,
+    sandbox: &Sandbox,
+    route: &'static str,
+    work: impl FnOnce(Behaviour) -> HttpResponse,
 ) -> HttpResponse {
-    let fault = if behaviour.is_faulty() {
-        behaviour.fault(rand::random())
-    } else {
-        Fault::None
+    let behaviour = sandbox.behaviours.of(W::GATEWAY);
+    let allowance = sandbox
+        .calls
+        .arrive(W::GATEWAY, route, behaviour.calls_per_minute);
+    let fault = match allowance {
+        Some(allowance) if !allowance.let_in => Fault::Reject,
+        _ if behaviour.is_faulty() => behaviour.fault(rand::random()),
+        _ => Fault::None,
     };
-    let answer = match fault {
+    let work = || {
+        if behaviour.refuse_ip && !W::vouches(request.headers()) {
+            W::ip_refused()
+        } else {
+            work(behaviour)
+        }
+    };
+    let mut answer = match fault {
         Fault::None => work(),
-        Fault::ErrorBefore => failure(),
+        Fault::ErrorBefore => W::failure(),
         Fault::ErrorAfter => {
             work();
-            failure()
+            W::failure()
         }
+        Fault::Malformed => cut_short(work()),
+        Fault::Reject => too_many_calls::<W>(&behaviour, allowance),
         Fault::Hang => {
             work();
-            sleep(hang).await;
+            sandbox.calls.unanswered(W::GATEWAY);
+            sleep(sandbox.hang).await;
+            return HttpResponse::Ok().body(Silence);
+        }
+        Fault::Reset => {
+            work();
+            sandbox.calls.unanswered(W::GATEWAY);
+            sleep(behaviour.latency()).await;
+            line::reset_on_close(request);
             return HttpResponse::Ok().body(Silence);
         }
     };
+    if let Some(allowance) = allowance {
+        W::rate_limit_headers(allowance, answer.headers_mut());
+    }
+    sandbox.calls.answered(W::GATEWAY, answer.status().as_u16());
     if behaviour.latency_ms > 0 {
         sleep(behaviour.latency()).await;
     }
-    answer
+    match behaviour.slow_bytes() {
+        Some(pause) => trickle(answer, pause),
+        None => answer,
+    }
 }
 
-/// A body that fails before its first byte, and with it the connection, before the status line is
-/// flushed: the client sees a connection closed without an answer.
-struct Silence;
-
-impl MessageBody for Silence {
-    type Error = io::Error;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
+fn too_many_calls<W: Wording>(behaviour: &Behaviour, allowance: Option<Allowance>) -> HttpResponse {
+    let seconds = match (behaviour.retry_after_s, allowance) {
+        (0, Some(allowance)) if !allowance.let_in => {
+            allowance.resets_in.as_millis().div_ceil(1_000)
+        }
+        (0, _) => 1,
+        (set, _) => set.into(),
+    };
+    let mut answer = W::too_many_calls();
+    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+        answer.headers_mut().insert(RETRY_AFTER, value);
     }
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Poll::Ready(Some(Err(io::Error::other("the gateway says nothing"))))
-    }
+    answer
 }

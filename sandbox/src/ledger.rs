@@ -11,9 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 use crate::gateway::Gateway;
 use crate::ledger::journal::{FLUSH_EVERY, Journal, Line};
+use crate::sign::hex;
 
 /// Room for this many references before a table grows.
 const EXPECTED: usize = 1 << 16;
@@ -199,6 +201,13 @@ impl Book {
     }
 }
 
+/// The reference of a drop whose call carries none of the caller's: a digest of the account, so that a
+/// second drop into the same account is seen, and the account is not.
+pub(crate) fn account_reference(number: &str, ifsc: &str) -> String {
+    let digest = Sha256::digest(format!("{number}/{ifsc}"));
+    format!("account:{}", hex(&digest[..12]))
+}
+
 fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
@@ -251,6 +260,20 @@ mod tests {
         let at = json["drops"][0]["at"].as_str().unwrap();
         assert!(at.ends_with('Z') && DateTime::parse_from_rfc3339(at).is_ok());
         assert_eq!(json["drops"][0]["gateway"], "CASHFREE");
+    }
+
+    #[test]
+    fn an_account_is_told_apart_and_not_told() {
+        let reference = account_reference("026291800001191", "YESB0000262");
+        assert_eq!(
+            reference,
+            account_reference("026291800001191", "YESB0000262")
+        );
+        assert_ne!(
+            reference,
+            account_reference("026291800001191", "YESB0000263")
+        );
+        assert!(reference.starts_with("account:") && !reference.contains("1191"));
     }
 
     #[test]

@@ -3,15 +3,29 @@
 //!
 //! Its wire types are its own on purpose: a type shared with a connector would hide the connector's
 //! mistakes. Each gateway is one folder; what all gateways share is the [`ledger`], the
-//! [`behaviour`] and the desk under `/_sandbox`.
+//! [`behaviour`], the counts of calls, the call-backs, the scenarios an account number asks for, and
+//! the desk under `/_sandbox`.
 
 pub mod behaviour;
+mod calls;
 pub mod cashfree;
+pub mod decentro;
 mod desk;
 mod fault;
 pub mod gateway;
 pub mod ledger;
+mod likeness;
+mod memory;
+pub mod payu;
+pub mod razorpay;
+mod rrn;
+mod scenario;
 mod settings;
+pub mod setu;
+mod shows;
+mod sign;
+mod switch;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +37,15 @@ use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::Context;
 
 use crate::behaviour::Behaviours;
+use crate::calls::Calls;
 use crate::cashfree::Cashfree;
+use crate::decentro::Decentro;
 use crate::ledger::Ledger;
+use crate::payu::Payu;
+use crate::razorpay::Razorpay;
+use crate::scenario::FirstTimes;
+use crate::setu::Setu;
+use crate::webhooks::Webhooks;
 
 pub use crate::settings::Settings;
 
@@ -39,7 +60,16 @@ const STOP_GRACE_SECONDS: u64 = 2;
 pub(crate) struct Sandbox {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) behaviours: Behaviours,
+    pub(crate) calls: Calls,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) first_times: FirstTimes,
     pub(crate) cashfree: Cashfree,
+    pub(crate) razorpay: Razorpay,
+    pub(crate) setu: Setu,
+    pub(crate) decentro: Decentro,
+    pub(crate) payu: Payu,
+    /// How long an account of "pending, then …" stays pending at least.
+    pub(crate) published_pending: Duration,
     /// The longest a call that "hangs" holds its connection open.
     pub(crate) hang: Duration,
 }
@@ -64,7 +94,15 @@ impl Application {
         let sandbox = Data::new(Sandbox {
             ledger: Arc::clone(&ledger),
             behaviours: Behaviours::default(),
-            cashfree: Cashfree::new(Duration::from_millis(settings.published_pending_ms)),
+            calls: Calls::new(),
+            webhooks: Webhooks::new()?,
+            first_times: FirstTimes::default(),
+            cashfree: Cashfree::new(),
+            razorpay: Razorpay::new(),
+            setu: Setu::new(),
+            decentro: Decentro::new(),
+            payu: Payu::new(),
+            published_pending: Duration::from_millis(settings.published_pending_ms),
             hang: Duration::from_millis(settings.hang_ms),
         });
         let server = HttpServer::new(move || {
@@ -72,10 +110,15 @@ impl Application {
                 .app_data(sandbox.clone())
                 .configure(desk::routes)
                 .configure(cashfree::routes)
+                .configure(razorpay::routes)
+                .configure(setu::routes)
+                .configure(decentro::routes)
+                .configure(payu::routes)
                 .default_service(web::to(no_such_path))
         })
         .workers(settings.threads)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        .on_connect(fault::keep_line)
         .tcp_nodelay(true)
         // A client that has gone is noticed at once, so that a hanging call ends with it.
         .h1_allow_half_closed(false)

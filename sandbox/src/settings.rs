@@ -8,8 +8,10 @@ use clap::Parser;
 
 /// A stand-in for the payment gateways Khata validates accounts with.
 ///
-/// Cashfree answers under /cashfree/verification. The ledger of penny drops is at /_sandbox/drops,
-/// the switches for latency and faults at /_sandbox/behaviour, health at /_sandbox/health.
+/// The gateways answer under /cashfree/verification, /razorpay, /setu, /decentro and /payu. The ledger
+/// of penny drops is at /_sandbox/drops, the counts of calls at /_sandbox/calls, the switches for
+/// latency and faults at /_sandbox/behaviour, those for call-backs at /_sandbox/webhooks, health at
+/// /_sandbox/health.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "khata-sandbox", version)]
 pub struct Settings {

@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::health::{self, Health};
 use crate::housekeeping;
 use crate::lane::ClaimsAndSettles;
+use crate::metrics::Metrics;
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
 use crate::step::{SETTLING, Stepper};
@@ -62,6 +63,7 @@ impl Application {
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
         let broker = settings.broker.broker();
+        let metrics = Arc::new(Metrics::new());
         let in_hand = Arc::new(InHand::new(settings.concurrency));
         let heartbeat = Arc::new(Heartbeat::new());
         let (health, port) = health::serve(
@@ -69,6 +71,7 @@ impl Application {
                 pool: pool.clone(),
                 in_hand: Arc::clone(&in_hand),
                 heartbeat: Arc::clone(&heartbeat),
+                metrics: Arc::clone(&metrics),
             },
             &settings.listen,
         )
@@ -78,6 +81,7 @@ impl Application {
             lane,
             keyring,
             watch: Arc::clone(&watch),
+            metrics,
             lease: settings.lease(),
             queue: broker.queue(),
         });

@@ -1,4 +1,4 @@
-//! The worker's health over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
+//! The worker's health and metrics over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
 //! answers.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use diesel::RunQueryDsl;
 use khata_shared::store::Pool;
 
 use crate::consumer::InHand;
+use crate::metrics::Metrics;
 use crate::scheduler::Heartbeat;
 
 /// A scheduler that has not looked for so long is stuck: longer than any of its time-outs together.
@@ -19,6 +20,7 @@ pub(crate) struct Health {
     pub(crate) pool: Pool,
     pub(crate) in_hand: Arc<InHand>,
     pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Binds the endpoints; the caller runs the server and stops it.
@@ -28,6 +30,7 @@ pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u1
             .app_data(web::Data::new(health.clone()))
             .route("/health/live", web::get().to(live))
             .route("/health/ready", web::get().to(ready))
+            .route("/metrics", web::get().to(metrics))
     })
     .workers(1)
     .disable_signals()
@@ -46,6 +49,15 @@ fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
     response.json(
         serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }),
     )
+}
+
+async fn metrics(health: web::Data<Health>) -> HttpResponse {
+    match health.metrics.text() {
+        Ok(text) => HttpResponse::Ok()
+            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            .body(text),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
 }
 
 async fn live(health: web::Data<Health>) -> HttpResponse {

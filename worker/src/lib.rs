@@ -10,6 +10,7 @@ mod directory;
 mod health;
 mod housekeeping;
 mod lane;
+mod metrics;
 mod plan;
 mod scheduler;
 mod settings;

@@ -37,6 +37,8 @@ pub(crate) struct OpenAttempt {
     pub(crate) polls: i16,
     pub(crate) gateway_reference: Option<String>,
     pub(crate) started_at: DateTime<Utc>,
+    /// It was begun just now, and the rupee of the one before it may have been dropped.
+    pub(crate) may_drop_twice: bool,
     pub(crate) entry: Arc<Entry>,
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct OpenAttempt {
 pub(crate) enum Move {
     /// Make the call.
     Verify,
+    /// Make the same call again: its answer is lost.
+    VerifyAgain,
     /// Ask what became of it; if the gateway has never seen it, make it.
     Recover,
     /// Ask for the outcome.
@@ -58,7 +62,7 @@ impl Move {
     fn calls(&self) -> u32 {
         match self {
             Self::Hear(_) => 0,
-            Self::Verify | Self::Poll => 1,
+            Self::Verify | Self::VerifyAgain | Self::Poll => 1,
             Self::Recover => 2,
         }
     }
@@ -187,7 +191,7 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
             return facts.course(details, Some(open.number)).begin(allowances);
         }
         (None, _, Recovery::Lookup) => Move::Recover,
-        (None, _, Recovery::Resubmit) => Move::Verify,
+        (None, _, Recovery::Resubmit) => Move::VerifyAgain,
     };
     let (key, traffic) = (entry.key(), connector.traffic());
     if first.calls() > 0 {
@@ -222,6 +226,7 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
             polls: open.polls,
             gateway_reference: open.gateway_reference.clone(),
             started_at: open.started_at,
+            may_drop_twice: false,
             entry: Arc::clone(entry),
         },
     }
@@ -379,6 +384,8 @@ impl<'a> Course<'a> {
             number,
         }
         .to_string();
+        let may_drop_twice =
+            method.moves_money() && facts.past.last().is_some_and(|last| self.was_lost(last));
         let new_attempt = NewAttempt {
             key: claimed.key(),
             number,
@@ -387,8 +394,7 @@ impl<'a> Course<'a> {
             method,
             reference: reference.clone(),
             choice: reason,
-            possible_double_drop: method.moves_money()
-                && facts.past.last().is_some_and(|last| self.was_lost(last)),
+            possible_double_drop: may_drop_twice,
         };
         let attempt = OpenAttempt {
             number,
@@ -398,6 +404,7 @@ impl<'a> Course<'a> {
             polls: 0,
             gateway_reference: None,
             started_at: now,
+            may_drop_twice,
             entry: Arc::clone(entry),
         };
         let plan = Plan::Attempt {

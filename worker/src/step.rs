@@ -22,6 +22,7 @@ use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
+use crate::metrics::Metrics;
 use crate::plan::{Move, OpenAttempt, Plan};
 use crate::watch::{Report, Watch};
 
@@ -38,6 +39,7 @@ pub(crate) struct Stepper {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) queue: String,
 }
@@ -163,6 +165,9 @@ impl Stepper {
         } else {
             LOOKS_IN_HAND
         };
+        if attempt.may_drop_twice && *first == Move::Verify {
+            self.metrics.may_drop_twice(&attempt.entry);
+        }
         let mut next_move = first.clone();
         let mut looks = 0;
         loop {
@@ -182,6 +187,8 @@ impl Stepper {
                 && matches!(heard, Heard::Answer(_));
             case.learn(&decision, &heard);
             if calls {
+                self.metrics
+                    .called(&attempt.entry, attempt.method, &heard, started.elapsed());
                 self.watch.note(&Report {
                     gateway: attempt.entry.key(),
                     bank: Bank::of(details),
@@ -189,6 +196,8 @@ impl Stepper {
                     started_at: attempt.started_at,
                     is_settled: decision.attempt.state == AttemptState::Settled,
                 });
+            } else {
+                self.metrics.heard_call_back(&attempt.entry);
             }
             if pending && delay <= SOON && looks < looks_in_hand {
                 looks += 1;
@@ -449,11 +458,15 @@ async fn ask(
     next: Move,
     case: &mut Case,
 ) -> (Asked, Heard) {
-    if let Move::Hear(answer) = next {
-        return (Asked::LookUp, Heard::Answer(*answer));
-    }
+    let next = match next {
+        Move::Hear(answer) => return (Asked::LookUp, Heard::Answer(*answer)),
+        next => next,
+    };
+    // Counted too where the call is made again: the wait before the next time grows with it.
     if next != Move::Verify {
         case.polls = case.polls.saturating_add(1);
+    }
+    if matches!(next, Move::Recover | Move::Poll) {
         match connector
             .look_up(call, case.gateway_reference.as_deref())
             .await
@@ -470,11 +483,11 @@ async fn ask(
             Ok(None) => {}
         }
     }
-    let heard = match connector
-        .verify(call)
-        .instrument(child("verify at gateway"))
-        .await
-    {
+    let verify = match next {
+        Move::VerifyAgain => connector.verify_again(call),
+        _ => connector.verify(call),
+    };
+    let heard = match verify.instrument(child("verify at gateway")).await {
         Ok(answer) => Heard::Answer(answer),
         Err(failure) => Heard::Nothing(failure),
     };
@@ -493,7 +506,7 @@ fn compare_names(details: &Details, at_bank: &str) -> Option<NameMatch> {
     match details {
         Details::Bank(bank) => {
             let given = bank.beneficiary_name.as_ref()?;
-            Some(name_match::compare(given.expose(), at_bank))
+            name_match::compare(given.expose(), at_bank)
         }
         Details::Upi(_) => None,
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_shared::crypto::{Keyring, Purpose};
 use khata_shared::domain::validation::ValidationResult;
-use khata_shared::domain::{Details, MerchantId, ifsc};
+use khata_shared::domain::{Details, MerchantId, NameMatchResult, ifsc};
 use khata_shared::store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -241,6 +241,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
+            // The column holds 0–100.
             result: name_match_result(score),
         }),
         utr: result.utr,
@@ -255,15 +256,9 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
     })
 }
 
-/// The bands of Cashfree's documentation, into which its published examples fall.
+/// The word for a score as it is stored.
 pub(crate) fn name_match_result(score: i16) -> &'static str {
-    match score {
-        100.. => "DIRECT_MATCH",
-        85..100 => "GOOD_PARTIAL_MATCH",
-        60..85 => "MODERATE_PARTIAL_MATCH",
-        34..60 => "POOR_PARTIAL_MATCH",
-        _ => "NO_MATCH",
-    }
+    NameMatchResult::of_score(u8::try_from(score).unwrap_or(0)).as_str()
 }
 
 /// An account that this very call made.

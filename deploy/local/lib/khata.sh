@@ -105,7 +105,7 @@ prepare_merchant() {
     # Cashfree first; the dummy gateway, which every sandbox merchant has, only for those who ask for gateway_id=100.
     admin gateway add --merchant local --gateway CASHFREE --reference-id cashfree_local --priority 1 \
         --base-url "$(url_of sandbox)/cashfree/verification" --credentials-file - \
-        --settings '{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":3000}' --if-absent --json >/dev/null \
+        --settings '{"poll_ms":[0,500,1000,2000,5000],"call_timeout_ms":3000,"calls_per_minute":0}' --if-absent --json >/dev/null \
         <<<'{"client_id":"sandbox_client","client_secret":"sandbox_secret"}'
     issue_key
 }

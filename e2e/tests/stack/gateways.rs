@@ -298,6 +298,7 @@ async fn a_gateway_that_fails_at_random_brings_every_account_to_its_end() -> Res
         error_rate: 0.3,
         hang_rate: 0.1,
         pending_ms: 300,
+        ..Behaviour::default()
     };
     world.sandbox.behave(shaky).await?;
     let customers: Vec<String> = (0..4).map(|n| format!("shaky{n}")).collect();

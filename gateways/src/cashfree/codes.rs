@@ -1,60 +1,70 @@
 //! What Cashfree's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway
-//! is asked.
+//! is asked. All are matched without case, as technical outcomes come in lower case in error bodies.
 
 use khata_shared::domain::Class;
 use khata_shared::domain::validation::FailureCode;
 
-/// `account_status` and `account_status_code` of a bank answer (Cashfree, account_status_code table). Codes decide;
-/// the status stands in where the code is absent. Matched without case, as technical outcomes come in lower case.
-pub(super) fn bank(status: &str, code: &str) -> (Class, Option<FailureCode>) {
-    let code = if code.is_empty() { status } else { code }.to_ascii_uppercase();
-    match code.as_str() {
-        "ACCOUNT_IS_VALID" | "VALID" => (Class::Valid, None),
-        "INVALID_ACCOUNT_FAIL" | "INVALID" => (Class::Invalid, Some(FailureCode::InvalidAccount)),
-        "INVALID_IFSC_FAIL" => (Class::Invalid, Some(FailureCode::InvalidIfsc)),
-        "ACCOUNT_BLOCKED" => (Class::Invalid, Some(FailureCode::AccountBlocked)),
-        "NRE_ACCOUNT_FAIL" => (Class::Invalid, Some(FailureCode::NreAccount)),
-        "FRAUD_ACCOUNT" | "BAV_BLOCKED" => (Class::Review, Some(FailureCode::SuspectedFraud)),
+use crate::meaning::Meaning;
+
+/// `account_status` and `account_status_code` of a bank answer (Cashfree, *BAV response description*). Codes decide;
+/// the status stands in where the code is absent.
+pub(super) fn bank(status: &str, code: &str) -> Meaning {
+    let code = if code.is_empty() { status } else { code };
+    match code.to_ascii_uppercase().as_str() {
+        "ACCOUNT_IS_VALID" | "VALID" => Meaning::of(Class::Valid),
+        "INVALID_ACCOUNT_FAIL" | "INVALID" => Meaning::invalid(FailureCode::InvalidAccount),
+        "INVALID_IFSC_FAIL" => Meaning::invalid(FailureCode::InvalidIfsc),
+        "ACCOUNT_BLOCKED" => Meaning::invalid(FailureCode::AccountBlocked),
+        "NRE_ACCOUNT_FAIL" => Meaning::invalid(FailureCode::NreAccount),
+        "FRAUD_ACCOUNT" | "BAV_BLOCKED" => Meaning::review(),
+        // The last two are said of files that wait for the merchant's own approval.
         "VALIDATION_IN_PROGRESS"
         | "VERIFICATION_ALREADY_UNDER_PROCESS"
         | "RECEIVED"
         | "IN_PROCESS"
-        | "PROCESSING" => (Class::Pending, None),
+        | "PROCESSING"
+        | "APPROVAL_PENDING"
+        | "PARTIALLY_APPROVED" => Meaning::of(Class::Pending),
         "FAILED_AT_BANK"
         | "NPCI_UNAVAILABLE"
         | "CONNECTION_TIMEOUT"
         | "SOURCE_BANK_DECLINED"
         | "BENEFICIARY_BANK_OFFLINE"
-        | "FAILED" => (Class::Retryable, None),
-        "INSUFFICIENT_BALANCE" | "REJECTED" => (Class::Misconfigured, None),
-        // BENE_BANK_DECLINED and IMPS_MODE_FAIL: this gateway cannot tell. And whatever we have never heard of.
-        _ => (Class::Inconclusive, None),
+        | "FAILED" => Meaning::of(Class::Retryable),
+        // The last two are a person's doing at the dashboard: nobody asked the bank.
+        "BENE_BANK_DECLINED" | "IMPS_MODE_FAIL" | "CANCELLED" | "MANUALLY_REJECTED" => {
+            Meaning::of(Class::Inconclusive)
+        }
+        "INSUFFICIENT_BALANCE" | "REJECTED" => Meaning::of(Class::Misconfigured),
+        _ => Meaning::Unlisted,
     }
 }
 
-/// `status` of a UPI answer (Cashfree, UPI verification).
-pub(super) fn upi(status: &str) -> (Class, Option<FailureCode>) {
+/// `status` of a UPI answer (Cashfree, UPI verification and UPI penny drop).
+pub(super) fn upi(status: &str) -> Meaning {
     match status.to_ascii_uppercase().as_str() {
         // The name NPCI holds differs from the one sent; the address exists.
-        "VALID" | "NPCI_NAME_INCORRECT" => (Class::Valid, None),
-        "INVALID" => (Class::Invalid, Some(FailureCode::InvalidVpa)),
-        "RECEIVED" | "IN_PROCESS" | "PROCESSING" | "PENDING" => (Class::Pending, None),
-        "EXPIRED" | "FAILED" => (Class::Retryable, None),
-        _ => (Class::Inconclusive, None),
+        "VALID" | "NPCI_NAME_INCORRECT" => Meaning::of(Class::Valid),
+        "INVALID" => Meaning::invalid(FailureCode::InvalidVpa),
+        "RECEIVED" | "IN_PROCESS" | "PROCESSING" | "PENDING" => Meaning::of(Class::Pending),
+        "EXPIRED" | "FAILED" => Meaning::of(Class::Retryable),
+        _ => Meaning::Unlisted,
     }
 }
 
 /// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon.
-pub(super) fn error(status: u16, code: &str) -> Option<Class> {
+pub(super) fn error(status: u16, code: &str) -> Option<Meaning> {
     match status {
-        // Accepted in other words, or the verification id is known there: what became of it has to be looked up.
-        ..=399 | 409 | 500.. => None,
-        401 | 403 | 404 => Some(Class::Misconfigured),
-        429 => Some(Class::Retryable),
-        // Balance, and technical outcomes of the bank tables in lower case.
-        422 => Some(bank("", code).0),
+        // Accepted in other words, or the verification id is known there: what became of it has to be looked up. A
+        // proxy's 408 says no more than silence does.
+        ..=399 | 408 | 409 | 500.. => None,
+        401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
+        429 => Some(Meaning::of(Class::Retryable)),
+        // Balance, and technical outcomes of the bank table in lower case.
+        422 => Some(bank("", code)),
         // The details or a header are not to Cashfree's liking; another gateway may take them.
-        _ => Some(Class::Inconclusive),
+        400 => Some(Meaning::of(Class::Inconclusive)),
+        _ => Some(Meaning::Unlisted),
     }
 }
 
@@ -73,7 +83,6 @@ mod tests {
             ("INVALID", "FRAUD_ACCOUNT", Class::Review),
             ("INVALID", "BAV_BLOCKED", Class::Review),
             ("RECEIVED", "VALIDATION_IN_PROGRESS", Class::Pending),
-            ("IN_PROCESS", "", Class::Pending),
             (
                 "PROCESSING",
                 "VERIFICATION_ALREADY_UNDER_PROCESS",
@@ -87,10 +96,51 @@ mod tests {
             ("FAILED", "BENE_BANK_DECLINED", Class::Inconclusive),
             ("FAILED", "IMPS_MODE_FAIL", Class::Inconclusive),
             ("REJECTED", "INSUFFICIENT_BALANCE", Class::Misconfigured),
-            ("INVALID", "A_CODE_OF_NEXT_YEAR", Class::Inconclusive),
-            ("", "", Class::Inconclusive),
+            // Every status by itself.
+            ("VALID", "", Class::Valid),
+            ("INVALID", "", Class::Invalid),
+            ("RECEIVED", "", Class::Pending),
+            ("IN_PROCESS", "", Class::Pending),
+            ("PROCESSING", "", Class::Pending),
+            ("APPROVAL_PENDING", "", Class::Pending),
+            ("PARTIALLY_APPROVED", "", Class::Pending),
+            ("FAILED", "", Class::Retryable),
+            ("REJECTED", "", Class::Misconfigured),
+            ("CANCELLED", "", Class::Inconclusive),
+            ("MANUALLY_REJECTED", "", Class::Inconclusive),
         ] {
-            assert_eq!(bank(status, code).0, class, "{status} {code}");
+            for (status, code) in [
+                (status.to_owned(), code.to_owned()),
+                (status.to_lowercase(), code.to_lowercase()),
+            ] {
+                let meaning = bank(&status, &code);
+                assert_eq!(meaning.class(), class, "{status} {code}");
+                assert_ne!(meaning, Meaning::Unlisted, "{status} {code}");
+            }
+        }
+        for (status, class) in [
+            ("VALID", Class::Valid),
+            ("NPCI_NAME_INCORRECT", Class::Valid),
+            ("INVALID", Class::Invalid),
+            ("EXPIRED", Class::Retryable),
+        ] {
+            assert_eq!(upi(status).class(), class, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_table_is_counted() {
+        for (status, code) in [
+            ("INVALID", "A_CODE_OF_NEXT_YEAR"),
+            ("MYSTERY", ""),
+            ("", ""),
+        ] {
+            assert_eq!(bank(status, code), Meaning::Unlisted, "{status} {code}");
+        }
+        assert_eq!(upi("MYSTERY"), Meaning::Unlisted);
+        assert_eq!(error(422, "mystery"), Some(Meaning::Unlisted));
+        for status in [402, 405, 418, 451] {
+            assert_eq!(error(status, ""), Some(Meaning::Unlisted), "{status}");
         }
     }
 
@@ -103,30 +153,33 @@ mod tests {
             "NRE_ACCOUNT_FAIL",
             "FRAUD_ACCOUNT",
         ] {
-            assert!(bank("INVALID", code).1.is_some(), "{code}");
+            assert!(
+                bank("INVALID", code).answer(code).failure.is_some(),
+                "{code}"
+            );
         }
-        assert!(upi("INVALID").1.is_some());
+        assert!(upi("INVALID").answer("INVALID").failure.is_some());
     }
 
     #[test]
     fn our_own_faults_are_never_the_payees() {
         for status in 400..500 {
             for code in ["", "insufficient_balance", "verification_failed"] {
+                let class = error(status, code).map(Meaning::class);
                 assert!(
-                    !matches!(
-                        error(status, code),
-                        Some(Class::Invalid | Class::Valid | Class::Review)
-                    ),
+                    !matches!(class, Some(Class::Invalid | Class::Valid | Class::Review)),
                     "{status} {code}"
                 );
             }
         }
+        let class = |status, code| error(status, code).map(Meaning::class);
         assert_eq!(
-            error(422, "insufficient_balance"),
+            class(422, "insufficient_balance"),
             Some(Class::Misconfigured)
         );
-        assert_eq!(error(422, "npci_unavailable"), Some(Class::Retryable));
-        assert_eq!(error(500, ""), None);
-        assert_eq!(error(409, "verification_id_already_exists"), None);
+        assert_eq!(class(422, "npci_unavailable"), Some(Class::Retryable));
+        for lost in [302, 408, 409, 500, 503] {
+            assert_eq!(class(lost, ""), None, "{lost}");
+        }
     }
 }

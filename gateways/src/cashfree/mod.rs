@@ -1,9 +1,12 @@
 //! Cashfree Secure ID (gateway 70): bank accounts by penny drop, asynchronously (found again by our `user_id`) or
-//! synchronously; UPI by penny drop where the payee consented, else by the older look-up.
+//! synchronously; UPI by penny drop where the payee consented, else by the older look-up. Call-backs tell the outcome of
+//! asynchronous calls.
 //!
 //! Facts: Cashfree's public API reference, versions 2023-12-18 and 2024-12-01, as gathered in the gateways contract.
 
+mod call_back;
 mod codes;
+mod two_factor;
 mod wire;
 
 use std::time::Duration;
@@ -19,10 +22,12 @@ use khata_shared::wiped;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::callback::{CallBack, CallBackFault, Notice};
 use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
-use crate::http::{Reply, send};
-use crate::name::{real_name, score};
-use crate::settings::{BankFlow, CommonSettings};
+use crate::http::{Reply, secret_header, send};
+use crate::name::{plain, real_name, score};
+use crate::settings::{BankFlow, CommonSettings, NPCI_POLLING, suited};
+use two_factor::TwoFactor;
 use wire::{
     BankRequest, BankResponse, ErrorResponse, UpiPennyDropRequest, UpiRequest, UpiResponse,
     UserConsent,
@@ -36,21 +41,22 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 /// `name`: at most 100 characters.
 const MAX_NAME: usize = 100;
-/// NPCI, 2025: first status check no sooner than 90 s after the call, at most 3 within 2 h.
-const POLLING: [Duration; 4] = [
-    Duration::from_secs(90),
-    Duration::from_mins(15),
-    Duration::from_mins(100),
-    Duration::from_hours(6),
-];
 /// Calls a minute and merchant (Cashfree, rate limits).
 const CALLS_PER_MINUTE: u32 = 100;
+/// What it has, the usual first.
+const METHODS: [Method; 2] = [Method::PennyDrop, Method::VpaLookup];
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Credentials {
     client_id: Zeroizing<String>,
     client_secret: Zeroizing<String>,
+    /// During rotation: call-backs are signed with the secret of the oldest key pair that is active.
+    #[serde(default)]
+    previous_client_secret: Option<Zeroizing<String>>,
+    /// PEM; where the callers' IP addresses are not on Cashfree's list.
+    #[serde(default)]
+    public_key: Option<Zeroizing<String>>,
 }
 
 /// A merchant's account at Cashfree.
@@ -58,6 +64,9 @@ pub(crate) struct Cashfree {
     http: reqwest::Client,
     base_url: String,
     headers: HeaderMap,
+    two_factor: Option<TwoFactor>,
+    webhook_secrets: Vec<Zeroizing<String>>,
+    methods: Vec<Method>,
     polling: PollSchedule,
     traffic: Traffic,
     call_timeout: Duration,
@@ -74,26 +83,34 @@ impl Cashfree {
         let credentials: Credentials = serde_json::from_slice(credentials).map_err(|_| {
             ConfigFault::Credentials("must be a JSON object with client_id and client_secret")
         })?;
+        let two_factor = credentials
+            .public_key
+            .map(|key| {
+                TwoFactor::new(&credentials.client_id, &key).ok_or(ConfigFault::Credentials(
+                    "public_key must be an RSA public key in PEM, long enough for the client_id",
+                ))
+            })
+            .transpose()?;
+        let mut webhook_secrets = vec![credentials.client_secret.clone()];
+        webhook_secrets.extend(credentials.previous_client_secret);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-client-id", credentials.client_id),
             ("x-client-secret", credentials.client_secret),
         ] {
-            // Shared with every request and not copied into it.
-            let mut value = Some(value)
-                .filter(|value| value.is_ascii())
-                .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())
-                .ok_or(ConfigFault::Credentials(
-                    "client_id and client_secret must be visible ASCII",
-                ))?;
-            value.set_sensitive(true);
+            let value = secret_header(value).ok_or(ConfigFault::Credentials(
+                "client_id and client_secret must be visible ASCII",
+            ))?;
             headers.insert(name, value);
         }
         Ok(Self {
             http: config.http.clone(),
             base_url,
             headers,
-            polling: settings.polling(&POLLING)?,
+            two_factor,
+            webhook_secrets,
+            methods: settings.methods(&METHODS)?,
+            polling: settings.polling(&NPCI_POLLING)?,
             traffic: settings.traffic(Some(CALLS_PER_MINUTE))?,
             call_timeout: settings.call_timeout(config.longest_call)?,
             bank_flow: settings.bank_flow,
@@ -112,9 +129,13 @@ impl Cashfree {
     }
 
     fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        request
-            .headers(self.headers.clone())
-            .timeout(self.call_timeout)
+        let mut headers = self.headers.clone();
+        if let Some(two_factor) = &self.two_factor
+            && let Some(signature) = two_factor.signature(chrono::Utc::now().timestamp())
+        {
+            headers.insert("x-cf-signature", signature);
+        }
+        request.headers(headers).timeout(self.call_timeout)
     }
 
     async fn verify_bank(
@@ -122,13 +143,15 @@ impl Cashfree {
         call: &Call<'_>,
         bank: &BankAccount,
     ) -> Result<Answer, CallFailure> {
+        // Optional, and only compared with the name at bank: one that Cashfree would refuse stays out.
+        let name = bank
+            .beneficiary_name
+            .as_ref()
+            .and_then(|name| plain(name.expose(), MAX_NAME));
         let mut body = BankRequest {
             bank_account: bank.account_number.expose(),
             ifsc: bank.ifsc.as_str(),
-            name: bank
-                .beneficiary_name
-                .as_ref()
-                .and_then(|name| acceptable(name.expose())),
+            name: name.as_ref().map(|name| name.as_str()),
             user_id: None,
         };
         let route = match self.bank_flow {
@@ -191,15 +214,14 @@ impl Cashfree {
 #[async_trait]
 impl Connector for Cashfree {
     fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit> {
+        let method = suited(&self.methods, details, consent)?;
         match details {
-            Details::Bank(bank) if ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) => {
-                Ok(Method::PennyDrop)
+            Details::Bank(bank)
+                if !ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) =>
+            {
+                Err(Unfit::Limits)
             }
-            Details::Bank(_) => Err(Unfit::Limits),
-            Details::Upi(_) if consent.is_some_and(|consent| consent.obtained) => {
-                Ok(Method::PennyDrop)
-            }
-            Details::Upi(_) => Ok(Method::VpaLookup),
+            _ => Ok(method),
         }
     }
 
@@ -248,10 +270,12 @@ impl Connector for Cashfree {
             (200, Details::Upi(_)) => upi_answer(reply.json()?).map(Some),
             (404, _) if is_unknown_there(&reply) => Ok(None),
             // What is said of the look tells nothing of the call: it stays open.
-            (status, _) => Err(CallFailure::AnswerLost(format!(
-                "look-up answered {status}"
-            ))),
+            _ => Err(reply.unheard()),
         }
+    }
+
+    fn call_back(&self, call_back: &CallBack<'_>) -> Result<Option<Notice>, CallBackFault> {
+        call_back::read(&self.webhook_secrets, call_back)
     }
 
     /// Looks for a reference that was never used: "not found", in Cashfree's own words, is said only to whom it knows.
@@ -279,14 +303,13 @@ fn bank_answer(response: BankResponse) -> Result<Answer, CallFailure> {
     if status.is_empty() && code.is_empty() {
         return Err(CallFailure::AnswerLost("an answer without a status".into()));
     }
-    let (class, failure) = codes::bank(&status, &code);
+    let meaning = codes::bank(&status, &code);
     Ok(Answer {
-        failure,
         name_at_bank: real_name(response.name_at_bank),
         utr: response.utr.filter(|utr| !utr.is_empty()),
         gateway_reference: response.reference_id,
         name_match_score: response.name_match_score.as_deref().and_then(score),
-        ..Answer::of(class, if code.is_empty() { status } else { code })
+        ..meaning.answer(if code.is_empty() { &status } else { &code })
     })
 }
 
@@ -294,14 +317,13 @@ fn upi_answer(response: UpiResponse) -> Result<Answer, CallFailure> {
     let status = response.status.filter(|status| !status.is_empty());
     let status =
         status.ok_or_else(|| CallFailure::AnswerLost("an answer without a status".into()))?;
-    let (class, failure) = codes::upi(&status);
+    let meaning = codes::upi(&status);
     Ok(Answer {
-        failure,
         name_at_bank: real_name(response.name_at_bank),
         utr: response.utr.filter(|utr| !utr.is_empty()),
         gateway_reference: response.reference_id,
         name_match_score: response.name_match_score.as_deref().and_then(score),
-        ..Answer::of(class, status)
+        ..meaning.answer(&status)
     })
 }
 
@@ -316,7 +338,7 @@ fn is_unknown_there(reply: &Reply) -> bool {
 /// An error answer to a call that validates.
 fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
     let code = reply.json::<ErrorResponse>().unwrap_or_default().code;
-    let class = codes::error(reply.status, &code)
+    let meaning = codes::error(reply.status, &code)
         .ok_or_else(|| CallFailure::AnswerLost(format!("answered {}", reply.status)))?;
     let code = if code.is_empty() {
         format!("http_{}", reply.status)
@@ -324,36 +346,16 @@ fn refused(reply: &Reply) -> Result<Answer, CallFailure> {
         code
     };
     Ok(Answer {
-        retry_after: (class == Class::Retryable)
-            .then(|| {
-                reply
-                    .seconds("retry-after")
-                    .or_else(|| reply.seconds("x-ratelimit-reset"))
-            })
+        retry_after: (meaning.class() == Class::Retryable)
+            .then(|| reply.retry_after())
             .flatten(),
-        ..Answer::of(class, code)
+        ..meaning.answer(&code)
     })
-}
-
-/// The name as Cashfree takes it: ASCII letters, digits and a few marks, at most 100 characters. It is optional and
-/// only compared with the name at bank, so a name in another script stays out rather than fail the call.
-fn acceptable(name: &str) -> Option<&str> {
-    let fits = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b" .,'&/()-".contains(&b));
-    fits.then(|| &name[..name.len().min(MAX_NAME)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_that_cashfree_takes_are_sent() {
-        assert_eq!(acceptable("Asha O'Neil (Rao)"), Some("Asha O'Neil (Rao)"));
-        assert_eq!(acceptable("आशा राव"), None);
-        assert_eq!(acceptable(&"x".repeat(120)).map(str::len), Some(MAX_NAME));
-    }
 
     #[test]
     fn both_types_of_ids_and_scores_are_read() {

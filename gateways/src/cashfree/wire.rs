@@ -1,16 +1,19 @@
 //! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::wire::text_or_number;
 
 /// `POST /bank-account/sync` and `/bank-account/async`.
 #[derive(Serialize)]
 pub(super) struct BankRequest<'a> {
     pub(super) bank_account: &'a str,
     pub(super) ifsc: &'a str,
+    /// At most 100 letters, digits and spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,
-    /// Async only.
+    /// Async only; at most 40 letters, digits and underscores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user_id: Option<&'a str>,
 }
@@ -39,9 +42,12 @@ pub(super) struct UserConsent<'a> {
     pub(super) purpose: &'a str,
 }
 
-/// Answers of all bank calls; what a call does not tell is absent.
+/// Answers of all bank calls, and `data` of the call-backs; what is not told is absent.
 #[derive(Deserialize)]
 pub(super) struct BankResponse {
+    /// Ours, where the call was asynchronous.
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) user_id: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) reference_id: Option<String>,
     #[serde(default)]
@@ -71,27 +77,22 @@ pub(super) struct UpiResponse {
     pub(super) name_match_score: Option<String>,
 }
 
+/// What a call-back is about. Its other members depend on that.
+#[derive(Deserialize)]
+pub(super) struct Event {
+    #[serde(default)]
+    pub(super) event_type: String,
+}
+
+/// A `BANK_ACCOUNT_VERIFICATION_*` call-back, version v2.
+#[derive(Deserialize)]
+pub(super) struct BankEvent {
+    pub(super) data: BankResponse,
+}
+
 /// Every error body.
 #[derive(Default, Deserialize)]
 pub(super) struct ErrorResponse {
     #[serde(default)]
     pub(super) code: String,
-}
-
-/// Scores come as strings and ids as numbers, in some answers the other way round.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Whole(i64),
-        Decimal(f64),
-    }
-    Ok(
-        Option::<Either>::deserialize(deserializer)?.map(|either| match either {
-            Either::Text(text) => text,
-            Either::Whole(number) => number.to_string(),
-            Either::Decimal(number) => number.to_string(),
-        }),
-    )
 }

@@ -3,8 +3,11 @@
 
 mod bank;
 mod branch;
+mod call_back;
+mod house;
 mod limits;
 mod name_match;
+mod outcome;
 mod published;
 mod records;
 mod refusal;
@@ -13,7 +16,6 @@ mod upi;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::cashfree::records::Records;
 
@@ -29,21 +31,15 @@ pub const CLIENT_SECRET: &str = "sandbox_secret";
 /// that the oldest are forgotten.
 const REMEMBERED: usize = 500_000;
 
-/// The name at the bank where the caller sent none.
-const STAND_IN_HOLDER: &str = "JOHN DOE";
-
 /// Cashfree's memory.
 pub(crate) struct Cashfree {
     records: Mutex<Records>,
-    published_pending: Duration,
 }
 
 impl Cashfree {
-    /// `published_pending` is how long the accounts published as "pending, then …" stay pending.
-    pub(crate) fn new(published_pending: Duration) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             records: Mutex::new(Records::new(REMEMBERED, first_reference_id())),
-            published_pending,
         }
     }
 
@@ -56,11 +52,6 @@ impl Cashfree {
 /// ledger's file still holds, and they fit a double exactly.
 fn first_reference_id() -> u64 {
     u64::try_from(chrono::Utc::now().timestamp_micros()).unwrap_or(1)
-}
-
-/// The name the bank has for an account that is not published with one: the name sent, upper-cased.
-fn name_at_bank(sent: Option<&str>) -> String {
-    sent.map_or_else(|| STAND_IN_HOLDER.to_owned(), str::to_uppercase)
 }
 
 /// The `utr` of a drop that went through: twelve digits, drawn from the reference id.

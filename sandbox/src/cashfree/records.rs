@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cashfree::published::Finding;
+use crate::cashfree::outcome::Finding;
 use crate::cashfree::wire::UpiStatus;
 
 /// Room in the tables before they grow.
@@ -18,6 +18,8 @@ pub(super) struct BankVerification {
     pub(super) ifsc: Box<str>,
     /// The name sent.
     pub(super) name: Option<Box<str>>,
+    /// The name at the bank, if it is told.
+    pub(super) holder: Option<Box<str>>,
     pub(super) finding: Finding,
     /// When the outcome shows; never, if there is none.
     pub(super) shows_at: Option<Instant>,
@@ -30,6 +32,8 @@ pub(super) struct UpiVerification {
     pub(super) vpa: Box<str>,
     /// The name sent.
     pub(super) name: Option<Box<str>>,
+    /// The name at the bank, if it is told.
+    pub(super) holder: Option<Box<str>>,
     pub(super) status: UpiStatus,
     /// By a penny drop, or by the older look-up.
     pub(super) penny_drop: bool,
@@ -150,14 +154,15 @@ impl Records {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cashfree::published;
+    use crate::cashfree::outcome::VALID;
 
     fn bank(user_id: Option<&str>, ifsc: &str) -> BankVerification {
         BankVerification {
             user_id: user_id.map(Arc::from),
             ifsc: ifsc.into(),
             name: None,
-            finding: published::bank_account("123456", ifsc),
+            holder: None,
+            finding: Finding::at_once(VALID),
             shows_at: None,
         }
     }
@@ -167,6 +172,7 @@ mod tests {
             verification_id: verification_id.into(),
             vpa: "asha@upi".into(),
             name: None,
+            holder: None,
             status: UpiStatus::Valid,
             penny_drop: false,
         }

@@ -62,6 +62,46 @@ impl Refusal {
         }
     }
 
+    /// 403: the caller's address is not on the list.
+    pub(super) fn ip() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            kind: "authentication_error",
+            code: "ip_validation_failed".into(),
+            message: "IP not whitelisted your current ip is 127.0.0.1".into(),
+        }
+    }
+
+    /// 422: the balance is too small.
+    pub(super) fn insufficient_balance() -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            kind: "validation_error",
+            code: "insufficient_balance".into(),
+            message: "Insufficient balance to process this request".into(),
+        }
+    }
+
+    /// 422: an outcome that Cashfree tells as an error, its code in lower case.
+    pub(super) fn bank_declined() -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            kind: "validation_error",
+            code: "bene_bank_declined".into(),
+            message: "Beneficiary bank declined the request".into(),
+        }
+    }
+
+    /// 429: more calls than a minute may have.
+    pub(super) fn too_many_calls() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            kind: "rate_limit_error",
+            code: "too_many_requests".into(),
+            message: "Too many requests from the IP. Check back in sometime".into(),
+        }
+    }
+
     /// 500: Cashfree's own fault, of which nothing follows about the account.
     pub(super) fn internal_error() -> Self {
         Self {
@@ -69,6 +109,16 @@ impl Refusal {
             kind: "internal_error",
             code: "internal_error".into(),
             message: "something went wrong, please try after some time".into(),
+        }
+    }
+
+    /// 502: what Cashfree itself asks did not answer it.
+    pub(super) fn bad_gateway() -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            kind: "internal_error",
+            code: "verification_failed".into(),
+            message: "verification attempt failed".into(),
         }
     }
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::behaviour::Behaviour;
+use crate::cashfree::house::House;
 use crate::cashfree::refusal::Refusal;
 use crate::cashfree::{CLIENT_ID, CLIENT_SECRET, bank, upi};
-use crate::gateway::Gateway;
 use crate::{Sandbox, fault};
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -26,57 +26,59 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn bank_sync(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |_| {
-        bank::verify_now(&sandbox, &parse(&body)?)
+    serve(&request, &sandbox, "POST /bank-account/sync", |behaviour| {
+        bank::verify_now(&sandbox, &parse(&body)?, behaviour)
     })
     .await
 }
 
 async fn bank_async(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |behaviour| {
-        bank::receive(&sandbox, &parse(&body)?, behaviour.pending())
-    })
+    serve(
+        &request,
+        &sandbox,
+        "POST /bank-account/async",
+        |behaviour| bank::receive(&sandbox, &parse(&body)?, behaviour),
+    )
     .await
 }
 
 async fn bank_status(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |_| {
-        bank::look_up(&sandbox, &query(&request)?)
+    serve(&request, &sandbox, "GET /bank-account", |behaviour| {
+        bank::look_up(&sandbox, &query(&request)?, behaviour)
     })
     .await
 }
 
 async fn upi_penny_drop(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |_| {
+    serve(&request, &sandbox, "POST /upi/penny-drop", |behaviour| {
         let version = header(request.headers(), "x-api-version");
-        upi::penny_drop(&sandbox, version, &parse(&body)?)
+        upi::penny_drop(&sandbox, version, &parse(&body)?, behaviour)
     })
     .await
 }
 
 async fn upi_look_up(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |_| {
+    serve(&request, &sandbox, "POST /upi", |_| {
         upi::look_up_vpa(&sandbox, &parse(&body)?)
     })
     .await
 }
 
 async fn upi_status(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, |_| {
+    serve(&request, &sandbox, "GET /upi", |_| {
         upi::look_up(&sandbox, &query(&request)?)
     })
     .await
 }
 
-/// Serves one call: who is calling, what is asked, and the faults of the day around both.
+/// Serves one call: who is calling, what is asked.
 async fn serve<T: Serialize>(
     request: &HttpRequest,
     sandbox: &Sandbox,
+    route: &'static str,
     work: impl FnOnce(Behaviour) -> Result<T, Refusal>,
 ) -> HttpResponse {
-    let behaviour = sandbox.behaviours.of(Gateway::Cashfree);
-    let failure = || Refusal::internal_error().answer();
-    fault::serve(behaviour, sandbox.hang, failure, || {
+    fault::serve::<House>(request, sandbox, route, |behaviour| {
         match authenticate(request.headers()).and_then(|()| work(behaviour)) {
             Ok(answer) => HttpResponse::Ok().json(answer),
             Err(refusal) => refusal.answer(),

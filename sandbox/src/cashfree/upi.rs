@@ -4,24 +4,30 @@
 use std::sync::Arc;
 
 use crate::Sandbox;
+use crate::behaviour::Behaviour;
 use crate::cashfree::name_match::NameMatch;
 use crate::cashfree::records::UpiVerification;
 use crate::cashfree::refusal::Refusal;
 use crate::cashfree::wire::{
     UpiAnswer, UpiLookUpAnswer, UpiPennyDropAnswer, UpiQuery, UpiRequest, UpiStatus,
 };
-use crate::cashfree::{branch, limits, name_at_bank, published, utr};
+use crate::cashfree::{branch, limits, outcome, published, utr};
 use crate::gateway::Gateway;
+use crate::scenario;
 
 /// `POST /upi/penny-drop`. Drops, unless the `verification_id` was used before.
 pub(super) fn penny_drop(
     sandbox: &Sandbox,
     api_version: Option<&str>,
     request: &UpiRequest,
+    behaviour: Behaviour,
 ) -> Result<UpiAnswer, Refusal> {
     limits::api_version(api_version)?;
-    let verification = verification(request, true)?;
     limits::user_consent(request.user_consent.as_ref())?;
+    if behaviour.insufficient_balance {
+        return Err(Refusal::insufficient_balance());
+    }
+    let verification = verification(sandbox, request, true)?;
     let answer = add(sandbox, &verification)?;
     sandbox
         .ledger
@@ -31,7 +37,7 @@ pub(super) fn penny_drop(
 
 /// `POST /upi`. Looks the VPA up; no money moves, so the ledger hears nothing.
 pub(super) fn look_up_vpa(sandbox: &Sandbox, request: &UpiRequest) -> Result<UpiAnswer, Refusal> {
-    add(sandbox, &verification(request, false)?)
+    add(sandbox, &verification(sandbox, request, false)?)
 }
 
 /// `GET /upi`: the verification as it was answered, so that a client that lost the answer can ask.
@@ -44,15 +50,32 @@ pub(super) fn look_up(sandbox: &Sandbox, query: &UpiQuery) -> Result<UpiAnswer, 
     Ok(present(reference_id, verification))
 }
 
-fn verification(request: &UpiRequest, penny_drop: bool) -> Result<UpiVerification, Refusal> {
+fn verification(
+    sandbox: &Sandbox,
+    request: &UpiRequest,
+    penny_drop: bool,
+) -> Result<UpiVerification, Refusal> {
     let verification_id = limits::verification_id(request.verification_id.as_deref())?;
     let vpa = limits::vpa(request.vpa.as_deref())?;
     let name = limits::name(request.name.as_deref())?;
+    let asked = sandbox
+        .first_times
+        .settle(Gateway::Cashfree, vpa, scenario::asked_by_vpa(vpa));
+    let status = match published::vpa(vpa) {
+        Some(published) => published,
+        None => outcome::of_vpa(asked)?,
+    };
+    let holder = if status == UpiStatus::Valid {
+        scenario::told_name(asked, vpa, name)
+    } else {
+        None
+    };
     Ok(UpiVerification {
         verification_id: Arc::from(verification_id),
         vpa: vpa.into(),
         name: name.map(Box::from),
-        status: published::vpa(vpa),
+        holder: holder.map(Box::from),
+        status,
         penny_drop,
     })
 }
@@ -68,9 +91,10 @@ fn add(sandbox: &Sandbox, verification: &UpiVerification) -> Result<UpiAnswer, R
 
 fn present(reference_id: u64, verification: &UpiVerification) -> UpiAnswer {
     let valid = verification.status == UpiStatus::Valid;
-    let sent = verification.name.as_deref();
-    let name_at_bank = valid.then(|| name_at_bank(sent));
-    let found = sent
+    let name_at_bank = verification.holder.as_deref().map(str::to_owned);
+    let found = verification
+        .name
+        .as_deref()
         .zip(name_at_bank.as_deref())
         .map(|(sent, at_bank)| NameMatch::of(sent, at_bank));
     let verification_id = verification.verification_id.to_string();

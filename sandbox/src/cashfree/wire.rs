@@ -77,16 +77,51 @@ pub(super) struct BankAnswer {
     pub(super) ifsc_details: Option<IfscDetails>,
 }
 
-/// `account_status` (Cashfree, account status table); those the sandbox uses.
+impl BankAnswer {
+    /// An answer that tells no more than where the verification stands.
+    pub(super) fn bare(
+        reference_id: u64,
+        account_status: AccountStatus,
+        account_status_code: AccountStatusCode,
+    ) -> Self {
+        Self {
+            reference_id,
+            name_at_bank: None,
+            bank_name: None,
+            utr: None,
+            city: None,
+            branch: None,
+            micr: None,
+            name_match_score: None,
+            name_match_result: None,
+            account_status,
+            account_status_code,
+            ifsc_details: None,
+        }
+    }
+}
+
+/// `account_status` (Cashfree, account status table).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum AccountStatus {
     Valid,
     Invalid,
     Received,
+    InProcess,
+    Processing,
+    Failed,
+    Rejected,
 }
 
-/// `account_status_code` (Cashfree, account status code table); those the sandbox uses.
+impl AccountStatus {
+    /// Whether the outcome is still to come.
+    pub(super) fn is_pending(self) -> bool {
+        matches!(self, Self::Received | Self::InProcess | Self::Processing)
+    }
+}
+
+/// `account_status_code` (Cashfree, account status code table), and one that is not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum AccountStatusCode {
@@ -95,7 +130,21 @@ pub(super) enum AccountStatusCode {
     InvalidIfscFail,
     AccountBlocked,
     NreAccountFail,
+    FraudAccount,
+    BavBlocked,
     ValidationInProgress,
+    VerificationAlreadyUnderProcess,
+    FailedAtBank,
+    NpciUnavailable,
+    ConnectionTimeout,
+    SourceBankDeclined,
+    BeneficiaryBankOffline,
+    BeneBankDeclined,
+    ImpsModeFail,
+    InsufficientBalance,
+    /// [`crate::behaviour::UNKNOWN_CODE`].
+    #[serde(rename = "A_CODE_OF_NEXT_YEAR")]
+    OfNextYear,
 }
 
 /// The answer of `POST /upi/penny-drop`.
@@ -134,13 +183,14 @@ pub(super) enum UpiAnswer {
     LookUp(UpiLookUpAnswer),
 }
 
-/// `status` of a VPA (Cashfree, UPI verification); those the sandbox uses of
-/// `VALID INVALID EXPIRED NPCI_NAME_INCORRECT`.
+/// `status` of a VPA (Cashfree, UPI verification).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum UpiStatus {
     Valid,
     Invalid,
+    Expired,
+    NpciNameIncorrect,
 }
 
 /// Where the account is held.
@@ -171,4 +221,17 @@ pub(super) struct Rails {
     pub(super) imps: &'static str,
     pub(super) rtgs: &'static str,
     pub(super) upi: &'static str,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::behaviour::UNKNOWN_CODE;
+
+    #[test]
+    fn the_unknown_code_is_the_one_all_gateways_have() {
+        let word = serde_json::to_value(AccountStatusCode::OfNextYear).unwrap();
+        assert_eq!(word, UNKNOWN_CODE);
+    }
 }

@@ -71,7 +71,7 @@ impl Journal {
             whole = text.ends_with(b"\n");
             let known = serde_json::from_slice::<Line<'_>>(&text)
                 .ok()
-                .and_then(|line| Some((Gateway::named(&line.gateway)?, line)));
+                .and_then(|line| Some((Gateway::named(&line.gateway).ok()?, line)));
             match known {
                 Some((gateway, line)) => enter(gateway, &line.reference, line.at),
                 None => passed_over += 1,

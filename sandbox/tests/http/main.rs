@@ -4,7 +4,16 @@
 mod bank;
 mod behaviour;
 mod binary;
+mod call_backs;
+mod calls;
+mod decentro;
 mod drops;
+mod faults;
+mod payu;
+mod razorpay;
+mod receiver;
 mod refusals;
+mod scenarios;
+mod setu;
 mod support;
 mod upi;

@@ -1,7 +1,9 @@
 //! One running sandbox and a client that knows its credentials.
 
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
+use actix_web::rt::time::sleep;
 use clap::Parser;
 use khata_sandbox::cashfree::{CLIENT_ID, CLIENT_SECRET};
 use khata_sandbox::{Application, Settings};
@@ -52,8 +54,12 @@ impl Sandbox {
 
     /// A call to Cashfree without any header of its own.
     pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("{}/cashfree/verification{path}", self.base);
-        self.client.request(method, url)
+        self.request(method, &format!("/cashfree/verification{path}"))
+    }
+
+    /// A call to whatever is at this path.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -81,12 +87,28 @@ impl Sandbox {
 
     /// A call to the operator's desk.
     pub(crate) fn desk(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("{}/_sandbox{path}", self.base))
+        self.request(method, &format!("/_sandbox{path}"))
     }
 
     pub(crate) async fn behave(&self, behaviour: &Value) -> (u16, Value) {
         answer(self.desk(Method::PUT, "/behaviour").json(behaviour)).await
+    }
+
+    /// From now on the gateway calls back as told; what `GET /_sandbox/webhooks` says of it.
+    pub(crate) async fn call_back(&self, webhook: &Value) -> Value {
+        ok(answer(self.desk(Method::PUT, "/webhooks").json(webhook)).await)
+    }
+
+    /// What became of the gateway's call-backs.
+    pub(crate) async fn call_backs(&self, gateway: &str) -> Value {
+        let listed = ok(answer(self.desk(Method::GET, "/webhooks")).await);
+        of_gateway(&listed, gateway)
+    }
+
+    /// The gateway's counts of calls.
+    pub(crate) async fn calls(&self, gateway: &str) -> Value {
+        let listed = ok(answer(self.desk(Method::GET, "/calls")).await);
+        of_gateway(&listed, gateway)
     }
 
     pub(crate) async fn drops(&self) -> Value {
@@ -101,6 +123,12 @@ impl Sandbox {
             drops["distinct_references"].as_u64().unwrap(),
         )
     }
+}
+
+fn of_gateway(listed: &Value, gateway: &str) -> Value {
+    let listed = listed.as_array().unwrap();
+    let found = listed.iter().find(|entry| entry["gateway"] == gateway);
+    found.unwrap().clone()
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
@@ -133,4 +161,13 @@ pub(crate) fn penny_drop(verification_id: &str, vpa: &str) -> Value {
             "purpose": "to pay out",
         },
     })
+}
+
+/// Asks until it is so, for ten seconds at most.
+pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }

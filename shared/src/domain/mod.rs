@@ -24,4 +24,5 @@ pub use ids::{
     AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId,
 };
+pub use name_match::{NameMatch, NameMatchResult};
 pub use status::AccountStatus;

@@ -93,6 +93,18 @@ pub fn find(
         .optional()
 }
 
+/// The gateway account with this id, whoever's it is: for call-backs, which name no merchant.
+pub fn find_by_id(
+    connection: &mut PgConnection,
+    account: GatewayAccountId,
+) -> QueryResult<Option<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::id.eq(account.0))
+        .select(GatewayAccount::as_select())
+        .first(connection)
+        .optional()
+}
+
 /// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be
 /// sealed for the id that stands in `new`.
 pub fn upsert(

@@ -6,18 +6,17 @@ pub(super) mod health;
 mod list;
 mod switch;
 
-use std::time::Duration;
-
 use anyhow::Context;
 use diesel::PgConnection;
-use khata_gateways::{ConfigFault, Connector, ConnectorConfig};
+use khata_gateways::Connector;
 use khata_shared::config::{KeyringSettings, SandboxSettings};
-use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::crypto::Keyring;
 use khata_shared::domain::Gateway;
 use khata_shared::store::gateway_accounts::{self, GatewayAccount};
 use khata_shared::store::merchants::Merchant;
 
 use super::{find_merchant, open};
+use crate::connectors::Connectors;
 
 /// Merchants' accounts at gateways.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -123,28 +122,12 @@ impl Workbench {
 
     /// The account's connector; `Err` with a sentence where it makes none.
     fn connect(&self, account: &GatewayAccount) -> Result<Box<dyn Connector>, String> {
-        let gateway = Gateway::from_id(account.gateway_id)
-            .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
-        let opened = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant(), account.id().0);
-            self.keyring
-                .open(merchant, id, Purpose::Credentials, sealed)
-        });
-        let credentials = opened.transpose().map_err(|_| {
-            ConfigFault::Credentials("sealed with a key that is not in the keyring").to_string()
-        })?;
-        khata_gateways::connect(
-            gateway,
-            &ConnectorConfig {
-                base_url: account.base_url.as_deref(),
-                credentials: credentials.as_ref().map(|plain| plain.as_slice()),
-                settings: &account.settings,
-                http: &self.http,
-                sandbox_mode: self.sandbox_mode,
-                longest_call: Duration::MAX,
-            },
-        )
-        .map_err(|fault| fault.to_string())
+        let connectors = Connectors {
+            keyring: &self.keyring,
+            http: &self.http,
+            sandbox_mode: self.sandbox_mode,
+        };
+        connectors.connect(account).map(|(_, connector)| connector)
     }
 }
 

@@ -32,7 +32,11 @@ fn an_attempt_that_can_be_sent_again_is_sent_under_its_own_reference() {
         case.attempted(main, state, None, None);
         let planned = case.plan();
         let going = planned.going();
-        assert_eq!((going.first, going.number), (Move::Verify, 1), "{state}");
+        assert_eq!(
+            (going.first, going.number),
+            (Move::VerifyAgain, 1),
+            "{state}"
+        );
         assert_eq!(going.reference, "written_01");
         assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
     }

@@ -1,0 +1,292 @@
+//! Gateways that call back: what is genuine is heard at once, and nothing else changes anything.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use base64::Engine as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use khata_e2e::client::text;
+use khata_e2e::{Behaviour, GATEWAYS, PATIENCE, SandboxGateway, Setup, Webhook, World, eventually};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::calls::bank;
+
+/// Nobody looks for an hour: what is heard before was called back with.
+const NO_LOOKS: &str = r#"{"poll_ms":[3600000]}"#;
+
+/// A world whose merchant has this gateway only, which calls back and is not looked at.
+async fn calling_back(name: &str) -> Result<(World, String)> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let gateway = SandboxGateway::named(name);
+    let base_url = gateway.base_url(&world.sandbox);
+    let mut account = gateway.account(&base_url, 0);
+    let own: Value = serde_json::from_str(account.settings)?;
+    let mut settings: Value = serde_json::from_str(NO_LOOKS)?;
+    if let (Some(settings), Some(own)) = (settings.as_object_mut(), own.as_object()) {
+        settings.extend(own.clone());
+    }
+    let settings = settings.to_string();
+    account.settings = &settings;
+    let id = world.set_gateway_account(&account)?;
+    let url = format!(
+        "{}/gateways/{}/webhooks/{id}",
+        world.apis[0].url,
+        name.to_lowercase()
+    );
+    world.start_worker().await?;
+    Ok((world, url))
+}
+
+async fn until_status(world: &World, customer: &str, id: &str, status: &str) -> Result<Value> {
+    eventually(
+        PATIENCE,
+        &format!("the account being {status}"),
+        async || {
+            let account = world.api.get(customer, id).await?.account()?;
+            anyhow::Ok((account["status"] == status).then_some(account))
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway_that_calls()
+-> Result<()> {
+    for gateway in GATEWAYS.iter().filter(|gateway| gateway.calls_back) {
+        let (world, url) = calling_back(gateway.name).await?;
+        let webhook = Webhook {
+            gateway: gateway.name,
+            url,
+            duplicates: 2,
+            out_of_order: true,
+            ..Webhook::default()
+        };
+        world.sandbox.call_back(&webhook).await?;
+        for (number, status, code) in [
+            ("7000199009911", "ACTIVE", ""),
+            ("7000199009912", "FAILURE", "INVALID_ACCOUNT"),
+        ] {
+            let created = world
+                .api
+                .create("called", &bank(number, "HDFC0000001"))
+                .await?
+                .account()?;
+            let id = text(&created, "/id");
+            until_status(&world, "called", id, "PENDING").await?;
+            let account = until_status(&world, "called", id, status).await?;
+            assert_eq!(
+                text(&account, "/validation/failure/code"),
+                code,
+                "{}: {account}",
+                gateway.name
+            );
+            assert_eq!(
+                account["validation"]["attempts"], 1,
+                "{}: {account}",
+                gateway.name
+            );
+        }
+        assert_eq!(world.sandbox.drops().await?.total, 2, "{}", gateway.name);
+    }
+    Ok(())
+}
+
+/// A call-back as Cashfree would send it.
+fn signed(secret: &str, timestamp: i64, body: &str) -> Result<Vec<(&'static str, String)>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
+    mac.update(timestamp.to_string().as_bytes());
+    mac.update(body.as_bytes());
+    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    Ok(vec![
+        ("x-webhook-timestamp", timestamp.to_string()),
+        ("x-webhook-signature", signature),
+        ("content-type", "application/json".to_owned()),
+    ])
+}
+
+fn told(reference: &str, status: &str, code: &str) -> String {
+    json!({
+        "event_type": "BANK_ACCOUNT_VERIFICATION_SUCCESS", "event_time": "2026-11-24T10:00:00Z", "version": "v2",
+        "data": {"reference_id": 34, "user_id": reference, "account_status": status, "account_status_code": code,
+            "name_at_bank": "ASHA RAO", "utr": "1387420170430008800069857"},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<()> {
+    let (world, url) = calling_back("CASHFREE").await?;
+    let http = reqwest::Client::new();
+    let send = async |url: &str, headers: &[(&'static str, String)], body: &str| -> Result<u16> {
+        let mut request = http.post(url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.send().await?.status().as_u16())
+    };
+    world
+        .sandbox
+        .behave(Behaviour {
+            pending_ms: 86_400_000,
+            ..Behaviour::default()
+        })
+        .await?;
+    let created = world
+        .api
+        .create("forged", &bank("7000200000001", "HDFC0000001"))
+        .await?
+        .account()?;
+    let id = text(&created, "/id");
+    until_status(&world, "forged", id, "PENDING").await?;
+    let reference = world
+        .database
+        .texts("select reference from validation_attempts")?
+        .remove(0);
+    let now = chrono::Utc::now().timestamp();
+    let no = told(&reference, "INVALID", "INVALID_ACCOUNT_FAIL");
+    let good = signed("sandbox_secret", now, &no)?;
+    let other_body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    for (what, to, headers, body, status) in [
+        ("unsigned", &url, vec![], &no, 401),
+        (
+            "another secret",
+            &url,
+            signed("not_this_one", now, &no)?,
+            &no,
+            401,
+        ),
+        ("another body", &url, good.clone(), &other_body, 401),
+        (
+            "stale",
+            &url,
+            signed("sandbox_secret", now - 86_400, &no)?,
+            &no,
+            401,
+        ),
+        (
+            "nobody's",
+            &url.replace("gwa_", "gwa_x"),
+            good.clone(),
+            &no,
+            404,
+        ),
+        (
+            "another gateway's",
+            &url.replace("cashfree", "razorpay"),
+            good.clone(),
+            &no,
+            404,
+        ),
+        (
+            "no gateway's",
+            &url.replace("cashfree", "nobody"),
+            good.clone(),
+            &no,
+            404,
+        ),
+    ] {
+        assert_eq!(send(to, &headers, body).await?, status, "{what}");
+    }
+    let elsewhere = told(
+        "kh00000000000000000000000000_01",
+        "INVALID",
+        "INVALID_ACCOUNT_FAIL",
+    );
+    let not_ours = told("the_merchants_own", "INVALID", "INVALID_ACCOUNT_FAIL");
+    for about_nothing in [&elsewhere, &not_ours] {
+        let headers = signed("sandbox_secret", now, about_nothing)?;
+        assert_eq!(
+            send(&url, &headers, about_nothing).await?,
+            200,
+            "it is not sent again"
+        );
+    }
+    let notices = "select count(*) from gateway_notices";
+    assert_eq!(world.database.number(notices)?, 0);
+    assert_eq!(
+        world.api.get("forged", id).await?.account()?["status"],
+        "PENDING"
+    );
+
+    // The genuine one, three times; then its opposite, which is late.
+    let yes = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let headers = signed("sandbox_secret", now, &yes)?;
+    for _ in 0..3 {
+        assert_eq!(send(&url, &headers, &yes).await?, 200);
+    }
+    let account = until_status(&world, "forged", id, "ACTIVE").await?;
+    assert_eq!(account["validation"]["name_at_bank"], "ASHA RAO");
+    assert_eq!(account["validation"]["utr"], "1387420170430008800069857");
+    assert_eq!(send(&url, &good, &no).await?, 200);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(world.api.get("forged", id).await?.account()?, account);
+    assert_eq!(world.database.number(notices)?, 1);
+    let logs = world.logs()?;
+    assert!(
+        logs.contains("a call-back that is not believed"),
+        "ops are told of forged ones"
+    );
+    assert!(!logs.contains("ASHA RAO"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_a_gateway_is_asked_to_call_back_again() -> Result<()> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        proxies: true,
+        ..Setup::default()
+    })
+    .await?;
+    let base_url = world.sandbox.cashfree();
+    let account = khata_e2e::GatewayAccount {
+        base_url: &base_url,
+        settings: NO_LOOKS,
+        ..khata_e2e::GatewayAccount::default()
+    };
+    let id = world.set_gateway_account(&account)?;
+    let url = format!("{}/gateways/70/webhooks/{id}", world.apis[0].url);
+    world.start_worker().await?;
+    world
+        .sandbox
+        .behave(Behaviour {
+            pending_ms: 86_400_000,
+            ..Behaviour::default()
+        })
+        .await?;
+    let created = world
+        .api
+        .create("away", &bank("7000300000001", "HDFC0000001"))
+        .await?
+        .account()?;
+    let account_id = text(&created, "/id");
+    until_status(&world, "away", account_id, "PENDING").await?;
+    let reference = world
+        .database
+        .texts("select reference from validation_attempts")?
+        .remove(0);
+    let body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let headers = signed("sandbox_secret", chrono::Utc::now().timestamp(), &body)?;
+    let http = reqwest::Client::new();
+    let send = async || -> Result<u16> {
+        let mut request = http.post(&url).body(body.clone());
+        for (name, value) in &headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.send().await?.status().as_u16())
+    };
+    world.proxies()?.postgres.cut();
+    assert_eq!(send().await?, 503, "the gateway is to come again");
+    world.proxies()?.postgres.restore();
+    eventually(PATIENCE, "the call-back being taken", async || {
+        anyhow::Ok((send().await? == 200).then_some(()))
+    })
+    .await?;
+    until_status(&world, "away", account_id, "ACTIVE").await?;
+    Ok(())
+}

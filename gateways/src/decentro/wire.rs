@@ -1,0 +1,66 @@
+//! Decentro's JSON, version 3, as its public API reference has it. Only what is sent or read.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::wire::text_or_number;
+
+/// `POST /v3/banking/money_transfer/validate_bank_account`.
+#[derive(Serialize)]
+pub(super) struct ValidateRequest<'a> {
+    pub(super) reference_id: &'a str,
+    pub(super) purpose_message: &'a str,
+    pub(super) consumer_urn: &'a str,
+    /// `penniless`, `pennydrop`, `hybrid`.
+    pub(super) validation_type: &'static str,
+    pub(super) perform_name_match: bool,
+    pub(super) beneficiary_details: Beneficiary<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Beneficiary<'a> {
+    pub(super) account_number: &'a str,
+    pub(super) ifsc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+}
+
+/// What stands around every answer and every error.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Envelope {
+    /// Of this call: of a look, where a look was made.
+    pub(super) decentro_txn_id: Option<String>,
+    /// Of the call that is looked for.
+    pub(super) request_decentro_txn_id: Option<String>,
+    pub(super) api_status: Option<String>,
+    pub(super) response_key: Option<String>,
+    /// Likewise of the call that is looked for.
+    pub(super) request_response_key: Option<String>,
+}
+
+impl Envelope {
+    /// Whether this is how the call went: `SUCCESS`, `FAILURE`, `PENDING`.
+    pub(super) fn went(&self, word: &str) -> bool {
+        self.api_status
+            .as_deref()
+            .is_some_and(|status| status.eq_ignore_ascii_case(word))
+    }
+}
+
+/// What is told of the account. Read apart from the envelope: whatever stands in `data` of an error, its key is known.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outcome {
+    pub(super) data: Option<Data>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Data {
+    pub(super) account_status: Option<String>,
+    pub(super) beneficiary_name: Option<Zeroizing<String>>,
+    /// Seen in use; not in the reference.
+    #[serde(deserialize_with = "text_or_number")]
+    pub(super) bank_reference_number: Option<String>,
+}

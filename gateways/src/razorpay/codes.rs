@@ -1,0 +1,285 @@
+//! What Razorpay's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway is
+//! asked. All are matched without case.
+
+use std::time::Duration;
+
+use khata_shared::domain::Class;
+use khata_shared::domain::validation::FailureCode;
+
+use crate::meaning::Meaning;
+
+/// How long to leave a bank, PSP or network alone that failed (RazorpayX, *Payout status details*: retry after 30 min).
+pub(super) const REST: Duration = Duration::from_mins(30);
+
+/// `account_status` of a validation that is completed; `unknown` says why an account fails where Razorpay does not.
+/// Completed means that it was asked, not that the account is valid. `active` and `invalid` are documented, samples show
+/// the others; `null` and `""` both mean that the bank did not find it.
+pub(super) fn completed(account_status: &str, unknown: FailureCode) -> Meaning {
+    match account_status.to_ascii_lowercase().as_str() {
+        "active" | "valid" => Meaning::of(Class::Valid),
+        "invalid" | "inactive" | "" => Meaning::invalid(unknown),
+        _ => Meaning::Unlisted,
+    }
+}
+
+/// `status_details.reason` of a validation that failed, which is a technical end and for some reasons also says
+/// something about the account (RazorpayX, *Account validation error reasons*). `retried` tells whether an address that
+/// is said to be invalid was asked about before: PSPs say so of addresses that exist.
+pub(super) fn failed(reason: &str, retried: bool) -> Meaning {
+    match reason.to_ascii_lowercase().as_str() {
+        "beneficiary_vpa_invalid" if retried => Meaning::invalid(FailureCode::InvalidVpa),
+        "beneficiary_vpa_invalid"
+        | "gateway_technical_error"
+        | "gateway_timeout"
+        | "gateway_down"
+        | "beneficiary_bank_offline"
+        | "beneficiary_bank_failure"
+        | "beneficiary_bank_technical_error"
+        | "beneficiary_psp_offline"
+        | "npci_beneficiary_timeout"
+        | "server_error_temporary"
+        // The classic shape gives no reason: a technical end and no more.
+        | "" => Meaning::of(Class::Retryable),
+        "bank_account_invalid" | "beneficiary_account_invalid" => {
+            Meaning::invalid(FailureCode::InvalidAccount)
+        }
+        "bank_account_closed" | "bank_account_frozen" | "beneficiary_account_dormant" => {
+            Meaning::invalid(FailureCode::AccountBlocked)
+        }
+        "invalid_ifsc_code" => Meaning::invalid(FailureCode::InvalidIfsc),
+        "imps_not_allowed" | "beneficiary_bank_rejected" | "server_error" => {
+            Meaning::of(Class::Inconclusive)
+        }
+        "insufficient_funds" => Meaning::of(Class::Misconfigured),
+        _ => Meaning::Unlisted,
+    }
+}
+
+/// Whether what this reason means depends on how often it was said.
+pub(super) fn depends_on_attempt(reason: &str) -> bool {
+    reason.eq_ignore_ascii_case("beneficiary_vpa_invalid")
+}
+
+/// The meaning of an error answer to a look at a UPI address, otherwise as [`error`]. Razorpay documents only the answer
+/// `success`; that an unknown address can also be an error of this reason is known from programs that call it.
+pub(super) fn look_error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
+    if status == 400
+        && (reason == "invalid_vpa" || description.to_ascii_lowercase().starts_with("invalid vpa"))
+    {
+        return Some(Meaning::invalid(FailureCode::InvalidVpa));
+    }
+    error(status, reason, description)
+}
+
+/// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon. The
+/// descriptions are of RazorpayX, *API error reasons and next steps*.
+pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
+    let description = description.to_ascii_lowercase();
+    let says = |words: &str| description.contains(words);
+    match status {
+        // Also 409: the first call under the idempotency key is still under way. A proxy's 408 says no more than silence.
+        ..=399 | 408 | 409 | 500.. => None,
+        // "Different request body sent for the same Idempotency Header": the settings changed between two calls under
+        // one reference. The first is known there.
+        400 if says("idempotency") => None,
+        401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
+        429 => Some(Meaning::of(Class::Retryable)),
+        // A feature that is off, an IP address on no list, an empty account.
+        400 if says("requested url was not found")
+            || says("this ip")
+            || says("insufficient balance")
+            || says("insufficient funds")
+            || says("enough balance")
+            || matches!(reason, "authentication_failed" | "insufficient_funds") =>
+        {
+            Some(Meaning::of(Class::Misconfigured))
+        }
+        // The details are not to Razorpay's liking; that is no word of the bank's, and another gateway may take them.
+        400 => Some(Meaning::of(Class::Inconclusive)),
+        _ => Some(Meaning::Unlisted),
+    }
+}
+
+/// Whether Razorpay says that it has no validation of this id, which it says only to whom it knows.
+pub(super) fn is_unknown_id(status: u16, description: &str) -> bool {
+    let description = description.to_ascii_lowercase();
+    matches!(status, 400 | 404)
+        && [
+            "id provided does not exist",
+            "is not a valid id",
+            "no db records found",
+        ]
+        .iter()
+        .any(|words| description.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNKNOWN: FailureCode = FailureCode::InvalidAccount;
+
+    #[test]
+    fn completed_is_not_valid() {
+        for (status, class) in [
+            ("active", Class::Valid),
+            ("valid", Class::Valid),
+            ("ACTIVE", Class::Valid),
+            ("invalid", Class::Invalid),
+            ("inactive", Class::Invalid),
+            ("", Class::Invalid),
+        ] {
+            let meaning = completed(status, UNKNOWN);
+            assert_eq!(meaning.class(), class, "{status:?}");
+            assert_ne!(meaning, Meaning::Unlisted);
+        }
+        assert_eq!(completed("mystery", UNKNOWN), Meaning::Unlisted);
+    }
+
+    #[test]
+    fn the_whole_table_of_reasons() {
+        for reason in [
+            "gateway_technical_error",
+            "gateway_timeout",
+            "gateway_down",
+            "beneficiary_bank_offline",
+            "beneficiary_bank_failure",
+            "beneficiary_bank_technical_error",
+            "beneficiary_psp_offline",
+            "npci_beneficiary_timeout",
+            "server_error_temporary",
+            "",
+            "GATEWAY_DOWN",
+        ] {
+            assert_eq!(
+                failed(reason, true),
+                Meaning::of(Class::Retryable),
+                "{reason}"
+            );
+        }
+        for (reason, failure) in [
+            ("bank_account_invalid", FailureCode::InvalidAccount),
+            ("bank_account_closed", FailureCode::AccountBlocked),
+            ("bank_account_frozen", FailureCode::AccountBlocked),
+            ("beneficiary_account_dormant", FailureCode::AccountBlocked),
+            ("invalid_ifsc_code", FailureCode::InvalidIfsc),
+            ("beneficiary_account_invalid", FailureCode::InvalidAccount),
+        ] {
+            assert_eq!(failed(reason, false), Meaning::invalid(failure), "{reason}");
+        }
+        for reason in [
+            "imps_not_allowed",
+            "beneficiary_bank_rejected",
+            "server_error",
+        ] {
+            assert_eq!(
+                failed(reason, true),
+                Meaning::of(Class::Inconclusive),
+                "{reason}"
+            );
+        }
+        assert_eq!(
+            failed("insufficient_funds", false),
+            Meaning::of(Class::Misconfigured)
+        );
+        assert_eq!(failed("mystery", false), Meaning::Unlisted);
+    }
+
+    #[test]
+    fn an_address_is_invalid_when_it_was_said_twice() {
+        let reason = "beneficiary_vpa_invalid";
+        assert_eq!(failed(reason, false), Meaning::of(Class::Retryable));
+        assert_eq!(
+            failed(reason, true),
+            Meaning::invalid(FailureCode::InvalidVpa)
+        );
+    }
+
+    #[test]
+    fn an_unknown_address_may_come_as_an_error() {
+        let unknown = Some(Meaning::invalid(FailureCode::InvalidVpa));
+        let said = "Invalid VPA. Please enter a valid Virtual Payment Address";
+        assert_eq!(look_error(400, "invalid_vpa", ""), unknown);
+        assert_eq!(look_error(400, "", said), unknown);
+        assert_ne!(error(400, "invalid_vpa", said), unknown, "only of a look");
+        for status in [401, 403, 404, 429, 500] {
+            assert_eq!(look_error(status, "", said), error(status, "", said));
+        }
+    }
+
+    #[test]
+    fn our_own_faults_are_never_the_payees() {
+        for status in 400..500 {
+            for reason in ["", "input_validation_failed", "bank_account_invalid"] {
+                let class = error(status, reason, "").map(Meaning::class);
+                assert!(
+                    !matches!(class, Some(Class::Invalid | Class::Valid | Class::Review)),
+                    "{status} {reason}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_from_what_may_have_been_acted_upon() {
+        let misconfigured = Some(Meaning::of(Class::Misconfigured));
+        for (status, reason, description) in [
+            (401, "", "Authentication failed"),
+            (403, "", ""),
+            (400, "", "The requested URL was not found on the server."),
+            (404, "", "The requested URL was not found on the server."),
+            (
+                400,
+                "",
+                "Transactions from this IP are not allowed. Contact support for help.",
+            ),
+            (
+                400,
+                "",
+                "Your account does not have enough balance to carry out the payout.",
+            ),
+            (400, "insufficient_funds", ""),
+            (400, "authentication_failed", ""),
+        ] {
+            assert_eq!(
+                error(status, reason, description),
+                misconfigured,
+                "{description}"
+            );
+        }
+        let different = "Different request body sent for the same Idempotency Header.";
+        for (status, description) in [
+            (400, different),
+            (409, ""),
+            (408, ""),
+            (302, ""),
+            (500, ""),
+            (503, ""),
+        ] {
+            assert_eq!(error(status, "", description), None, "{status}");
+        }
+        assert_eq!(error(418, "", ""), Some(Meaning::Unlisted));
+        assert_eq!(error(429, "", ""), Some(Meaning::of(Class::Retryable)));
+        let field = "The account number format is invalid.";
+        assert_eq!(
+            error(400, "input_validation_failed", field),
+            Some(Meaning::of(Class::Inconclusive))
+        );
+    }
+
+    #[test]
+    fn an_id_it_does_not_know_is_told_from_a_path_it_does_not_know() {
+        assert!(is_unknown_id(400, "The id provided does not exist"));
+        assert!(is_unknown_id(400, "fav_0 is not a valid id"));
+        for (status, description) in [
+            (404, "The requested URL was not found on the server."),
+            (401, "The id provided does not exist"),
+            (400, ""),
+        ] {
+            assert!(
+                !is_unknown_id(status, description),
+                "{status} {description}"
+            );
+        }
+    }
+}

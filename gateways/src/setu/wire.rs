@@ -1,0 +1,124 @@
+//! Setu's JSON, as its public OpenAPI documents and pages have it (github.com/SetuHQ/docs, MIT). Only what is sent or
+//! read.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::wire::text_or_number;
+
+/// `POST /api/verify/ban` and `/api/verify/ban/async`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BankRequest<'a> {
+    pub(super) ifsc: &'a str,
+    pub(super) account_number: &'a str,
+    /// Async only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) narration: Option<&'a str>,
+}
+
+/// Answers of all bank calls; the asynchronous one is accepted with an `id` alone.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BankResponse {
+    pub(super) id: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) verification: Option<String>,
+    pub(super) data: Option<BankData>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct BankData {
+    pub(super) name: Option<Zeroizing<String>>,
+    #[serde(deserialize_with = "text_or_number")]
+    pub(super) transaction_reference: Option<String>,
+}
+
+/// `POST /api/v1/merchants/customer-vpas/verify` (UMAP).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VpaRequest<'a> {
+    pub(super) customer_vpa: &'a str,
+    /// 1–255 characters. So named by the guide and in call-backs; the OpenAPI document calls it `referenceId`.
+    pub(super) merchant_reference_id: &'a str,
+}
+
+/// Answers of both UMAP calls.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct VpaResponse {
+    pub(super) id: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) customer_name: Option<Zeroizing<String>>,
+}
+
+/// `POST /v1/users/login` of Setu's account service.
+#[derive(Serialize)]
+pub(super) struct LoginRequest<'a> {
+    #[serde(rename = "clientID")]
+    pub(super) client_id: &'a str,
+    pub(super) secret: &'a str,
+    pub(super) grant_type: &'static str,
+}
+
+/// Its answer; the token is good for 300 s.
+#[derive(Deserialize)]
+pub(super) struct LoginResponse {
+    pub(super) access_token: Zeroizing<String>,
+}
+
+/// Every error body: the bank calls wrap it, UMAP does not.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorResponse {
+    error: ErrorBody,
+    code: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    code: String,
+}
+
+impl ErrorResponse {
+    /// `internal_server_error`, `upstream_service_error`, `bad-request` and the like; empty where none is told.
+    pub(super) fn into_code(self) -> String {
+        if self.error.code.is_empty() {
+            self.code
+        } else {
+            self.error.code
+        }
+    }
+}
+
+/// Both kinds of call-back: of a bank account's verification (`BAV_WEBHOOK_NOTIFICATION`), and UMAP's events, which are
+/// about more than VPAs.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Notification {
+    pub(super) event: String,
+    pub(super) data: Option<NotificationData>,
+    /// Of UMAP, here and below.
+    pub(super) event_type: String,
+    pub(super) event_ts: String,
+    pub(super) merchant_id: String,
+    pub(super) merchant_reference_id: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) customer_name: Option<Zeroizing<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NotificationData {
+    pub(super) bav: NotificationBank,
+}
+
+/// Tells the outcome without its code, and unsigned: only the id is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NotificationBank {
+    pub(super) id: Option<String>,
+}

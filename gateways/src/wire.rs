@@ -1,0 +1,47 @@
+//! What the wire types of several gateways have in common.
+
+use serde::{Deserialize, Deserializer};
+
+/// Scores come as strings and ids as numbers, in some answers the other way round.
+pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Whole(i64),
+        Decimal(f64),
+    }
+    Ok(
+        Option::<Either>::deserialize(deserializer)?.map(|either| match either {
+            Either::Text(text) => text,
+            Either::Whole(number) => number.to_string(),
+            Either::Decimal(number) => number.to_string(),
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_numbers_are_read_alike() {
+        for (json, read) in [
+            (r#""90.00""#, Some("90.00")),
+            ("90", Some("90")),
+            ("59.45", Some("59.45")),
+            ("-1", Some("-1")),
+            ("null", None),
+        ] {
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            let text = text_or_number(&mut deserializer).unwrap();
+            assert_eq!(text.as_deref(), read, "{json}");
+        }
+        for json in ["true", "[]", "{}"] {
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            assert!(text_or_number(&mut deserializer).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What Cashfree says when it does not say anything about the account.
+
+use std::time::Duration;
+
+use khata_gateways::Connector;
+use khata_shared::domain::{Answer, CallFailure, Class};
+use serde_json::json;
+
+use super::cashfree;
+use crate::sandbox::Sandbox;
+use crate::scripted::Scripted;
+use crate::support::{call, consent, good, reference, upi};
+
+async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
+    let (details, reference) = (good(), reference());
+    connector
+        .verify(&call(connector, &reference, &details, None))
+        .await
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_our_fault_and_nobody_elses() {
+    let sandbox = Sandbox::start();
+    let cashfree = sandbox.cashfree_with_secret("wrong");
+    let (bank, upi, given) = (good(), upi("success@upi"), consent(true));
+    for (details, consent) in [(&bank, None), (&upi, Some(&given)), (&upi, None)] {
+        let reference = reference();
+        let call = call(cashfree.as_ref(), &reference, details, consent);
+        let answer = cashfree.verify(&call).await.unwrap();
+        assert_eq!((answer.class, answer.failure), (Class::Misconfigured, None));
+        assert_eq!(answer.code, "authentication_failed");
+        let looked = cashfree.look_up(&call, None).await;
+        assert!(
+            matches!(looked, Err(CallFailure::AnswerLost(_))),
+            "not None: {looked:?}"
+        );
+        assert_eq!(sandbox.drops(&reference).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_error_answer_has_the_class_of_its_status_and_code() {
+    for (status, body, class) in [
+        (
+            400,
+            r#"{"code":"bank_account_length_short"}"#,
+            Class::Inconclusive,
+        ),
+        (401, "", Class::Misconfigured),
+        (
+            403,
+            r#"{"code":"ip_validation_failed"}"#,
+            Class::Misconfigured,
+        ),
+        (404, "<html>", Class::Misconfigured),
+        (
+            422,
+            r#"{"code":"insufficient_balance"}"#,
+            Class::Misconfigured,
+        ),
+        (422, r#"{"code":"npci_unavailable"}"#, Class::Retryable),
+        (
+            422,
+            r#"{"code":"BENEFICIARY_BANK_OFFLINE"}"#,
+            Class::Retryable,
+        ),
+        (422, r#"{"code":"imps_mode_fail"}"#, Class::Inconclusive),
+        (
+            422,
+            r#"{"code":"a_code_of_next_year"}"#,
+            Class::Inconclusive,
+        ),
+        (429, "", Class::Retryable),
+    ] {
+        let server = Scripted::answering(status, "", body).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let answer = verify(cashfree.as_ref()).await.unwrap();
+        assert_eq!(
+            (answer.class, answer.failure),
+            (class, None),
+            "{status} {body}"
+        );
+        assert!(!answer.code.is_empty(), "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_may_have_come_after_the_work_is_a_lost_answer() {
+    for status in [409, 500, 502, 503, 504] {
+        let server = Scripted::answering(status, "", r#"{"code":"internal_error"}"#).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let lost = verify(cashfree.as_ref()).await;
+        assert!(
+            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            "{status}: {lost:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_acceptance_in_other_words_is_not_a_refusal() {
+    // 2xx: it may have been acted upon, whatever was said.
+    for status in [201, 202, 204] {
+        let server = Scripted::answering(status, "", "").await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let lost = verify(cashfree.as_ref()).await;
+        assert!(
+            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            "{status}: {lost:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn too_many_calls_are_retried_when_cashfree_says() {
+    for (headers, retry_after) in [
+        ("retry-after: 7\r\n", Some(7)),
+        ("x-ratelimit-reset: 11\r\n", Some(11)),
+        ("retry-after: 7\r\nx-ratelimit-reset: 11\r\n", Some(7)),
+        ("retry-after: Wed, 21 Oct 2026 07:28:00 GMT\r\n", None),
+        ("", None),
+    ] {
+        let server = Scripted::answering(429, headers, r#"{"code":"too_many_requests"}"#).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let answer = verify(cashfree.as_ref()).await.unwrap();
+        assert_eq!(answer.class, Class::Retryable);
+        assert_eq!(
+            answer.retry_after,
+            retry_after.map(Duration::from_secs),
+            "{headers}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_with_our_credentials() {
+    let elsewhere = Scripted::answering(200, "", "{}").await;
+    let location: &'static str = format!("location: {}\r\n", elsewhere.origin).leak();
+    let server = Scripted::answering(307, location, "").await;
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
+    let answer = verify(cashfree.as_ref()).await;
+    let told_nothing = match &answer {
+        Ok(answer) => !matches!(answer.class, Class::Valid | Class::Invalid | Class::Review),
+        Err(_) => true,
+    };
+    assert!(told_nothing, "{answer:?}");
+    assert!(elsewhere.requests().is_empty());
+}

@@ -1,0 +1,60 @@
+//! Whether Decentro accepts our credentials, found out without validating anybody.
+
+use khata_gateways::{CallBackFault, Check};
+use khata_shared::domain::CallFailure;
+use serde_json::json;
+
+use super::{decentro, refusal};
+use crate::scripted::{Deed, Scripted};
+use crate::support::called_back;
+
+#[tokio::test]
+async fn only_decentros_own_not_found_means_that_it_knows_us() {
+    for (status, body, expected) in [
+        (
+            404,
+            refusal("error_transaction_not_found").to_string(),
+            Check::Accepted("error_transaction_not_found".into()),
+        ),
+        (404, "<html>".to_owned(), Check::Unclear("http_404".into())),
+        (401, String::new(), Check::Refused("http_401".into())),
+        (403, String::new(), Check::Refused("http_403".into())),
+        (
+            400,
+            refusal("error_unauthorized_module").to_string(),
+            Check::Refused("error_unauthorized_module".into()),
+        ),
+        (429, String::new(), Check::Unclear("http_429".into())),
+        (503, String::new(), Check::Unclear("http_503".into())),
+        (200, "{}".to_owned(), Check::Unclear("http_200".into())),
+    ] {
+        let server = Scripted::answering(status, "", &body).await;
+        let checked = decentro(&server.origin, &json!({})).check().await;
+        assert_eq!(checked, Ok(expected), "{status} {body}");
+        let (head, _) = server.request();
+        assert!(
+            head.starts_with("get /v3/banking/account_validation/status?reference_id="),
+            "{head}"
+        );
+        assert!(head.contains("client_secret: s3cret"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_says_nothing_is_neither_good_nor_bad() {
+    let nobody = decentro("http://127.0.0.1:9", &json!({}));
+    assert!(matches!(nobody.check().await, Err(CallFailure::NotSent(_))));
+    let server = Scripted::doing(vec![Deed::Close]).await;
+    let checked = decentro(&server.origin, &json!({})).check().await;
+    assert!(matches!(checked, Err(CallFailure::AnswerLost(_))));
+}
+
+#[tokio::test]
+async fn it_calls_nobody_back() {
+    let decentro = decentro("http://127.0.0.1:9", &json!({}));
+    assert_eq!(
+        called_back(decentro.as_ref(), &[], "{}"),
+        Err(CallBackFault::NotOffered)
+    );
+    assert!(!decentro.calls_back_by_own_id());
+}

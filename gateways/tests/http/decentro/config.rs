@@ -1,0 +1,71 @@
+//! What a Decentro account is made from.
+
+use std::time::Duration;
+
+use khata_gateways::{ConfigFault, ConnectorConfig, connect};
+use khata_shared::domain::Gateway;
+use serde_json::{Value, json};
+
+use super::credentials;
+
+fn fault(credentials: &Value, settings: &Value, sandbox_mode: bool) -> Option<ConfigFault> {
+    let credentials = credentials.to_string();
+    let config = ConnectorConfig {
+        base_url: None,
+        credentials: Some(credentials.as_bytes()),
+        settings,
+        http: &khata_gateways::client().unwrap(),
+        sandbox_mode,
+        longest_call: Duration::from_secs(14),
+    };
+    connect(Gateway::Decentro, &config).err()
+}
+
+#[tokio::test]
+async fn credentials_must_be_whole_and_are_never_shown() {
+    for bad in [
+        json!({}),
+        json!({"client_id": "hush"}),
+        json!({"client_id": "a", "client_secret": "hush", "module_secret": "hush"}),
+        json!({"client_id": "a", "client_secret": "hush\r\nx-other: b"}),
+    ] {
+        let fault = fault(&bad, &json!({}), true).unwrap();
+        assert!(matches!(fault, ConfigFault::Credentials(_)), "{bad}");
+        assert!(!fault.to_string().contains("hush"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked() {
+    for good in [
+        json!({}),
+        json!({"purpose_message": "12345"}),
+        json!({"purpose_message": "x".repeat(255)}),
+        json!({"hybrid": true, "methods": ["PENNY_DROP", "PENNILESS"]}),
+        json!({"calls_per_minute": 30}),
+    ] {
+        assert_eq!(fault(&credentials(), &good, true), None, "{good}");
+    }
+    for bad in [
+        json!({"purpose": "of another name"}),
+        json!({"purpose_message": "1234"}),
+        json!({"purpose_message": "x".repeat(256)}),
+        json!({"purpose_message": "Asha's rupee"}),
+        json!({"consumer_urn": ""}),
+        json!({"consumer_urn": "a b"}),
+        json!({"hybrid": true, "methods": ["PENNILESS"]}),
+        json!({"methods": ["VPA_LOOKUP"]}),
+        json!({"methods": []}),
+    ] {
+        let fault = fault(&credentials(), &bad, true).unwrap();
+        assert!(matches!(fault, ConfigFault::Settings(_)), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_sandbox_can_do_without_a_consumer_of_the_merchants_own() {
+    let own = json!({"consumer_urn": "4ac34260a0e34e4f82069e85b4a881fe"});
+    assert_eq!(fault(&credentials(), &own, false), None);
+    let fault = fault(&credentials(), &json!({}), false).unwrap();
+    assert!(fault.to_string().contains("consumer_urn"), "{fault}");
+}

@@ -1,0 +1,170 @@
+//! The look at a UPI address, and which of the two products an account has.
+
+use khata_gateways::ConfigFault;
+use khata_shared::domain::routing::Unfit;
+use khata_shared::domain::validation::FailureCode;
+use khata_shared::domain::{Answer, CallFailure, Class, Gateway, Method};
+use serde_json::{Value, json};
+
+use super::{field, parts, payu};
+use crate::scripted::Scripted;
+use crate::support::{call, connector, consent, good, is_lost, reference, upi};
+
+/// sha512 of `JPM7Fg|validateVPA|asha@upi|salt`, by coreutils' sha512sum.
+const HASH: &str = "5fa91539c4933f616d21fd6a3ae5e43763941a4ad1106faca4c4acd64a46575c5d7493aa72d051c22eeb127669bfcd7ed1d5637b55c8c6405a4eb53be11bd868";
+
+async fn answered(status: u16, body: &str) -> Result<Answer, CallFailure> {
+    let server = Scripted::answering(status, "", body).await;
+    let payu = payu(&server.origin, &json!({}));
+    let (details, reference) = (upi("asha@upi"), reference());
+    payu.verify(&call(payu.as_ref(), &reference, &details, None))
+        .await
+}
+
+#[tokio::test]
+async fn the_command_is_signed_with_the_salt_that_is_not_sent() {
+    let server = Scripted::answering(200, "", r#"{"isVPAValid":1}"#).await;
+    let payu = payu(&server.origin, &json!({}));
+    let (details, reference, given) = (upi("asha@upi"), reference(), consent(true));
+    let call = call(payu.as_ref(), &reference, &details, Some(&given));
+    assert_eq!(
+        call.method,
+        Method::VpaLookup,
+        "there is no penny drop to an address"
+    );
+    payu.verify(&call).await.unwrap();
+    payu.look_up(&call, None).await.unwrap().unwrap();
+    let requests = server.requests();
+    assert_eq!(
+        requests.len(),
+        2,
+        "it moves nothing, so it is simply asked again"
+    );
+    assert_eq!(requests[0], requests[1]);
+    let (head, fields) = parts(&requests[0]);
+    assert!(
+        head[0].starts_with("POST /merchant/postservice.php?form=2 HTTP"),
+        "{head:?}"
+    );
+    assert!(head.contains(&"content-type: application/x-www-form-urlencoded"));
+    assert_eq!(fields.len(), 4);
+    for (name, value) in [
+        ("key", "JPM7Fg"),
+        ("command", "validateVPA"),
+        ("var1", "asha@upi"),
+        ("hash", HASH),
+    ] {
+        assert_eq!(field(&fields, name), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_is_valid_or_not() {
+    for (body, class, failure, name) in [
+        (
+            json!({"status": "SUCCESS", "vpa": "asha@upi", "isVPAValid": 1, "payerAccountName": "ABC"}),
+            Class::Valid,
+            None,
+            Some("ABC"),
+        ),
+        (
+            json!({"status": "SUCCESS", "isVPAValid": "1", "payerAccountName": "NA"}),
+            Class::Valid,
+            None,
+            None,
+        ),
+        (
+            json!({"status": "SUCCESS", "isVPAValid": 1, "payerAccountName": ""}),
+            Class::Valid,
+            None,
+            None,
+        ),
+        (
+            json!({"status": "SUCCESS", "isVPAValid": 0, "isAutoPayVPAValid": 1, "payerAccountName": "NA"}),
+            Class::Invalid,
+            Some(FailureCode::InvalidVpa),
+            None,
+        ),
+        (
+            json!({"status": 0, "msg": "VPA is invalid", "isVPAValid": 0}),
+            Class::Invalid,
+            Some(FailureCode::InvalidVpa),
+            None,
+        ),
+    ] {
+        let answer = answered(200, &body.to_string()).await.unwrap();
+        assert_eq!((answer.class, answer.failure), (class, failure), "{body}");
+        let told = answer.name_at_bank.as_ref().map(|name| name.as_str());
+        assert_eq!(told, name, "{body}");
+    }
+    assert!(answered(200, r#"{"isVPAValid":2}"#).await.unwrap().unlisted);
+}
+
+#[tokio::test]
+async fn our_own_faults_are_never_the_payees() {
+    for body in [
+        r#"{"status":0,"msg":"Invalid Hash."}"#,
+        r#"{"status":0,"msg":"Invalid key"}"#,
+    ] {
+        let answer = answered(200, body).await.unwrap();
+        assert_eq!(
+            (answer.class, answer.code.as_str()),
+            (Class::Misconfigured, "command_refused")
+        );
+    }
+    for (status, class) in [
+        (401, Class::Misconfigured),
+        (403, Class::Misconfigured),
+        (429, Class::Retryable),
+    ] {
+        assert_eq!(answered(status, "").await.unwrap().class, class, "{status}");
+    }
+    for (status, body) in [
+        (500, ""),
+        (200, ""),
+        (200, "{}"),
+        (200, r#"{"status":0,"msg":"Try again"}"#),
+    ] {
+        assert!(is_lost(&answered(status, body).await), "{status} {body}");
+    }
+}
+
+#[test]
+fn each_product_needs_its_own_credentials() {
+    let made = |credentials: &Value, settings: &Value| {
+        connector(Gateway::Payu, "http://127.0.0.1:9", credentials, settings)
+    };
+    let payouts = json!({"client_id": "a", "client_secret": "b", "payout_merchant_id": "c"});
+    let service = json!({"key": "d", "salt": "e"});
+    let none = json!({});
+    let only_payouts = made(&payouts, &none).unwrap();
+    assert_eq!(only_payouts.fit(&good(), None), Ok(Method::PennyDrop));
+    assert_eq!(only_payouts.fit(&upi("asha@upi"), None), Err(Unfit::Kind));
+    let only_service = made(&service, &none).unwrap();
+    assert_eq!(only_service.fit(&good(), None), Err(Unfit::Kind));
+    assert_eq!(
+        only_service.fit(&upi("asha@upi"), None),
+        Ok(Method::VpaLookup)
+    );
+    for credentials in [
+        json!({}),
+        json!({"client_id": "a", "client_secret": "b"}),
+        json!({"key": "d"}),
+        json!({"client_id": "a", "key": "d", "salt": "e"}),
+        json!({"key": "d", "salt": "e", "other": "f"}),
+        json!({"client_id": "a", "client_secret": "b", "payout_merchant_id": "c\r\nx: y"}),
+    ] {
+        let refused = made(&credentials, &none).err();
+        assert!(
+            matches!(refused, Some(ConfigFault::Credentials(_))),
+            "{credentials}"
+        );
+    }
+    let settings = json!({"methods": ["VPA_LOOKUP"]});
+    assert!(made(&service, &settings).is_ok());
+    let refused = made(&payouts, &settings).err();
+    assert!(
+        matches!(refused, Some(ConfigFault::Settings(_))),
+        "{refused:?}"
+    );
+}

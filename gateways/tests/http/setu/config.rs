@@ -1,0 +1,90 @@
+//! What a Setu account is made from.
+
+use khata_gateways::ConfigFault;
+use khata_shared::domain::Gateway;
+use serde_json::{Value, json};
+
+use super::{ULID, credentials, setu};
+use crate::scripted::Scripted;
+use crate::support::{call, connector, reference, upi};
+
+fn fault(credentials: &Value, settings: &Value) -> Option<ConfigFault> {
+    connector(Gateway::Setu, "https://setu.example", credentials, settings).err()
+}
+
+#[tokio::test]
+async fn credentials_must_be_whole_and_are_never_shown() {
+    assert_eq!(fault(&credentials(), &json!({})), None);
+    let with = |name: &str, value: Value| {
+        let mut credentials = credentials();
+        credentials[name] = value;
+        credentials
+    };
+    let merchant = |umap: Value| {
+        let mut umap = umap;
+        umap["merchant_id"] = ULID.into();
+        with("umap", umap)
+    };
+    for bad in [
+        json!({}),
+        json!({"client_id": "a", "client_secret": "hush"}),
+        with("other", "hush".into()),
+        with("client_secret", "hush\r\nx-other: b".into()),
+        with("product_instance_id", "आशा".into()),
+        with("umap", json!({"token": "hush"})),
+        merchant(json!({})),
+        merchant(json!({"token": ""})),
+        merchant(json!({"token": "hush\n"})),
+        merchant(json!({"client_id": "hush"})),
+        merchant(json!({"client_id": "a", "client_secret": "b", "token": "hush"})),
+    ] {
+        let fault = fault(&bad, &json!({})).unwrap();
+        assert!(matches!(fault, ConfigFault::Credentials(_)), "{bad}");
+        assert!(!fault.to_string().contains("hush"), "{fault}");
+    }
+    for good in [
+        json!({"client_id": "a", "client_secret": "b", "product_instance_id": "c"}),
+        merchant(json!({"client_id": "a", "client_secret": "b"})),
+    ] {
+        assert_eq!(fault(&good, &json!({})), None);
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked() {
+    for good in [
+        json!({"bank_flow": "sync", "methods": ["VPA_LOOKUP"], "poll_ms": [1]}),
+        json!({"umap_base_url": "https://umap.example/", "umap_login_url": "https://login.example/x"}),
+        json!({"narration": "x".repeat(50)}),
+    ] {
+        assert_eq!(fault(&credentials(), &good), None, "{good}");
+    }
+    for bad in [
+        json!({"umap_url": "https://umap.example"}),
+        json!({"umap_base_url": "ftp://umap.example"}),
+        json!({"umap_base_url": "https://user:hush@umap.example"}),
+        json!({"umap_login_url": "login"}),
+        json!({"narration": ""}),
+        json!({"narration": "Asha's rupee"}),
+        json!({"narration": "x".repeat(51)}),
+        json!({"methods": ["PENNILESS"]}),
+    ] {
+        let fault = fault(&credentials(), &bad).unwrap();
+        assert!(matches!(fault, ConfigFault::Settings(_)), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn umap_may_stand_elsewhere() {
+    let server = Scripted::answering(200, "", r#"{"status":"valid"}"#).await;
+    let settings = json!({"umap_base_url": format!("{}/elsewhere/", server.origin)});
+    let setu = setu("http://127.0.0.1:9", &settings);
+    let (details, reference) = (upi("asha@okhdfc"), reference());
+    let call = call(setu.as_ref(), &reference, &details, None);
+    setu.verify(&call).await.unwrap();
+    let (head, _) = server.request();
+    assert!(
+        head.starts_with("post /elsewhere/api/v1/merchants/customer-vpas/verify "),
+        "{head}"
+    );
+}

@@ -1,0 +1,111 @@
+//! Connectors and calls to make.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
+use khata_gateways::{
+    Call, CallBack, CallBackFault, ConfigFault, Connector, ConnectorConfig, Notice, connect,
+};
+use khata_shared::domain::{
+    AccountNumber, BankAccount, BeneficiaryName, CallFailure, Consent, Details, Gateway, Ifsc,
+    Method, Vpa,
+};
+use serde_json::Value;
+use sha2::Sha256;
+
+/// A connector to whatever listens there.
+pub(crate) fn connector(
+    gateway: Gateway,
+    base_url: &str,
+    credentials: &Value,
+    settings: &Value,
+) -> Result<Box<dyn Connector>, ConfigFault> {
+    connect(
+        gateway,
+        &ConnectorConfig {
+            base_url: Some(base_url),
+            credentials: Some(credentials.to_string().as_bytes()),
+            settings,
+            http: &khata_gateways::client().unwrap(),
+            sandbox_mode: true,
+            longest_call: Duration::from_secs(14),
+        },
+    )
+}
+
+/// Whether a call may have been acted upon.
+pub(crate) fn is_lost<T>(result: &Result<T, CallFailure>) -> bool {
+    matches!(result, Err(CallFailure::AnswerLost(_)))
+}
+
+pub(crate) fn bank(number: &str, ifsc: &str, name: Option<&str>) -> Details {
+    Details::Bank(BankAccount {
+        ifsc: Ifsc::parse(ifsc).unwrap(),
+        account_number: AccountNumber::parse(number).unwrap(),
+        beneficiary_name: name.map(|name| BeneficiaryName::parse(name).unwrap()),
+    })
+}
+
+/// An account that the sandbox takes for valid.
+pub(crate) fn good() -> Details {
+    bank("00011020001772", "HDFC0000001", Some("Asha Rao"))
+}
+
+pub(crate) fn upi(vpa: &str) -> Details {
+    Details::Upi(Vpa::parse(vpa).unwrap())
+}
+
+pub(crate) fn consent(obtained: bool) -> Consent {
+    Consent {
+        obtained,
+        purpose: "to pay out".into(),
+        timestamp: "2026-11-22T09:24:36.123Z".parse().unwrap(),
+    }
+}
+
+/// A reference as the worker makes them.
+pub(crate) fn reference() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("kh{:026}_01", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The call that the worker would make.
+pub(crate) fn call<'a>(
+    connector: &dyn Connector,
+    reference: &'a str,
+    details: &'a Details,
+    consent: Option<&'a Consent>,
+) -> Call<'a> {
+    Call {
+        reference,
+        details,
+        method: connector.fit(details, consent).unwrap_or(Method::PennyDrop),
+        consent,
+        attempt: 1,
+        started_at: Utc::now(),
+    }
+}
+
+/// Reads a call-back with these headers, come now.
+pub(crate) fn called_back(
+    connector: &dyn Connector,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Option<Notice>, CallBackFault> {
+    connector.call_back(&CallBack {
+        headers,
+        body: body.as_bytes(),
+        received_at: Utc::now(),
+    })
+}
+
+/// HMAC-SHA256 of these parts.
+pub(crate) fn hmac(secret: &str, parts: &[&str]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    for part in parts {
+        mac.update(part.as_bytes());
+    }
+    mac.finalize().into_bytes().to_vec()
+}
