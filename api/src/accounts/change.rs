@@ -59,6 +59,7 @@ pub(crate) async fn validate(
 struct ValidateRequest {
     pin: Option<Pin>,
     consent: Option<Consent>,
+    fresh: bool,
     wait: Duration,
 }
 
@@ -70,6 +71,7 @@ impl ValidateRequest {
         let read = Self {
             pin: names_gateway.then(|| request::pin(fields)),
             consent: request::consent(fields, Utc::now()),
+            fresh: request::fresh(fields),
             wait: request::wait(fields),
         };
         if faults.is_empty() {
@@ -123,6 +125,7 @@ pub(crate) async fn validate_account(
         deadline_at: now + merchant.validation_deadline(),
         awaited_until: waits_until,
         validations_per_day: merchant.validations_per_account_per_day(),
+        fresh: wanted.fresh,
     };
     let key = ValidationKey {
         merchant: merchant.id(),

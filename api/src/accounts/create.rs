@@ -214,6 +214,7 @@ fn prepare(
         deadline_at: now + merchant.validation_deadline(),
         awaited_until: waits_until,
         validations_per_day: merchant.validations_per_account_per_day(),
+        fresh: call.fresh,
         accounts: call
             .accounts
             .iter()

@@ -96,7 +96,7 @@ pub(crate) enum AccountDetails {
 pub(crate) struct Validation {
     #[schema(pattern = "^val_[0-9a-v]{26}$")]
     id: String,
-    /// The gateway asked last.
+    /// The gateway asked last, or whose earlier answer this is.
     #[schema(required, example = 70)]
     gateway_id: Option<i16>,
     #[schema(required)]
@@ -117,6 +117,9 @@ pub(crate) struct Validation {
     /// How often a gateway was asked.
     #[schema(minimum = 0)]
     attempts: i16,
+    /// The earlier validation of the same details whose result this is; `null` where a gateway was asked.
+    #[schema(required, pattern = "^val_[0-9a-v]{26}$")]
+    reused_from: Option<String>,
     #[schema(format = DateTime)]
     date_created: String,
     /// `null` until it is decided.
@@ -239,7 +242,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
             // The column holds 0–100.
-            result: NameMatchResult::of_score(u8::try_from(score).unwrap_or(0)).as_str(),
+            result: name_match_result(score),
         }),
         utr: result.utr,
         failure: columns.failure_code.clone().map(|code| Failure {
@@ -247,9 +250,15 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
             reason: columns.failure_reason.clone().unwrap_or_default(),
         }),
         attempts,
+        reused_from: columns.reused_from().map(|id| id.to_string()),
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })
+}
+
+/// The word for a score as it is stored.
+pub(crate) fn name_match_result(score: i16) -> &'static str {
+    NameMatchResult::of_score(u8::try_from(score).unwrap_or(0)).as_str()
 }
 
 /// An account that this very call made.

@@ -48,6 +48,8 @@ pub(crate) struct CreateRequest {
     pub(crate) pin: Pin,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) consent: Option<Consent>,
+    /// A gateway is to be asked, however young an earlier result is.
+    pub(crate) fresh: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +95,7 @@ impl CreateRequest {
         let pin = pin(fields);
         let metadata = metadata(fields);
         let consent = consent(fields, now);
+        let fresh = fresh(fields);
         let wait = wait(fields);
         if fields.has("wait_seconds") && !validates {
             fields.fault("wait_seconds", "needs command=validate");
@@ -111,6 +114,7 @@ impl CreateRequest {
                 pin,
                 metadata,
                 consent,
+                fresh,
             })
         } else {
             Err(ApiError::Invalid(faults))
@@ -222,6 +226,11 @@ pub(crate) fn wait(fields: &mut Fields<'_>) -> Duration {
     Duration::from_secs(seconds.unsigned_abs())
 }
 
+/// Whether a gateway is to be asked even where an earlier result could be used again.
+pub(crate) fn fresh(fields: &mut Fields<'_>) -> bool {
+    fields.boolean("fresh").unwrap_or(false)
+}
+
 pub(crate) fn pin(fields: &mut Fields<'_>) -> Pin {
     let gateway_id = fields
         .number("gateway_id", 1..=i64::from(i16::MAX))
@@ -291,18 +300,10 @@ pub(crate) fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Con
     {
         return None;
     }
-    let obtained = match fields
-        .starting_with("consent.")
-        .find(|(name, _)| *name == "obtained")
-        .map(|(_, value)| value)
-    {
-        Some(Value::Bool(obtained)) => Some(*obtained),
-        _ => fields.required("consent.obtained", |text| match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(Fault("must be true or false")),
-        }),
-    };
+    let obtained = fields.boolean("consent.obtained");
+    if !fields.has("consent.obtained") {
+        fields.fault("consent.obtained", "is required");
+    }
     let purpose = fields.required("consent.purpose", |text| {
         let length = text.chars().count();
         let fits = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
@@ -489,6 +490,26 @@ mod tests {
             "vpa=asha@upi&command=validate&wait_seconds=-1",
         ] {
             assert_eq!(faults(body), ["wait_seconds"], "{body}");
+        }
+    }
+
+    #[test]
+    fn fresh_is_true_or_false_in_both_encodings() {
+        let fresh = |body: &str| read(body).unwrap().fresh;
+        assert!(!fresh("vpa=asha@upi"));
+        assert!(fresh("vpa=asha@upi&fresh=true"));
+        assert!(!fresh("vpa=asha@upi&fresh=false&command=validate"));
+        assert!(fresh(r#"{"vpa":"asha@upi","fresh":true}"#));
+        assert!(fresh(r#"{"vpa":"asha@upi","fresh":"true"}"#));
+        assert!(!fresh(r#"{"vpa":"asha@upi","fresh":null}"#));
+        for body in [
+            "vpa=asha@upi&fresh=1",
+            "vpa=asha@upi&fresh=",
+            "vpa=asha@upi&fresh=True",
+            r#"{"vpa":"asha@upi","fresh":1}"#,
+            r#"{"vpa":"asha@upi","fresh":[true]}"#,
+        ] {
+            assert_eq!(faults(body), ["fresh"], "{body}");
         }
     }
 

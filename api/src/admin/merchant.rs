@@ -59,6 +59,14 @@ struct SettingsOptions {
     /// Validations that the same account details may have in 24 hours, 1 to 32767 [new merchants: 5]
     #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
     validations_per_account_per_day: Option<i16>,
+    /// Whether an account whose holder has quite another name than `beneficiary_name` (NO_MATCH) fails as NAME_MISMATCH;
+    /// for outcomes from now on [new merchants: false]
+    #[arg(long, value_name = "true|false")]
+    fail_on_name_mismatch: Option<bool>,
+    /// Seconds that what a gateway told is used again for the same details, instead of asking again, unless a call says
+    /// fresh=true; 0 (never) to 31536000 (a year) [new merchants: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=31_536_000))]
+    reuse_results_seconds: Option<i32>,
 }
 
 impl SettingsOptions {
@@ -68,6 +76,8 @@ impl SettingsOptions {
             validation_deadline_seconds: self.validation_deadline,
             requests_per_second: self.requests_per_second,
             validations_per_account_per_day: self.validations_per_account_per_day,
+            fail_on_name_mismatch: self.fail_on_name_mismatch,
+            reuse_results_seconds: self.reuse_results_seconds,
         }
     }
 }
@@ -180,6 +190,8 @@ impl List {
             "DEADLINE",
             "REQUESTS/S",
             "VALIDATIONS/DAY",
+            "FAIL ON NAME MISMATCH",
+            "RESULTS REUSED",
         ]);
         for merchant in &merchants {
             table.row(vec![
@@ -190,6 +202,8 @@ impl List {
                 format!("{} s", merchant.validation_deadline_seconds),
                 merchant.requests_per_second.to_string(),
                 merchant.validations_per_account_per_day.to_string(),
+                yes(merchant.fail_on_name_mismatch),
+                reused(merchant),
             ]);
         }
         let told: Vec<Value> = merchants.iter().map(merchant_json).collect();
@@ -256,6 +270,8 @@ impl Show {
                 "validations per account per day",
                 settings.validations_per_account_per_day.to_string(),
             ),
+            ("fail on name mismatch", yes(settings.fail_on_name_mismatch)),
+            ("results reused", reused(&settings)),
             ("keys", format!("{} active", has.active_keys)),
             (
                 "gateway accounts",
@@ -274,6 +290,7 @@ impl Show {
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
     "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
+    "fail_on_name_mismatch", "reuse_results_seconds",
 ]))]
 pub struct Set {
     /// The merchant's name or id
@@ -344,7 +361,17 @@ fn settings_json(settings: &Settings) -> Value {
         "validation_deadline_seconds": settings.validation_deadline_seconds,
         "requests_per_second": settings.requests_per_second,
         "validations_per_account_per_day": settings.validations_per_account_per_day,
+        "fail_on_name_mismatch": settings.fail_on_name_mismatch,
+        "reuse_results_seconds": settings.reuse_results_seconds,
     })
+}
+
+/// How long results are used again.
+fn reused(settings: &Settings) -> String {
+    match settings.reuse_results_seconds {
+        0 => "never".to_owned(),
+        seconds => format!("for {seconds} s"),
+    }
 }
 
 fn merchant_json(settings: &Settings) -> Value {

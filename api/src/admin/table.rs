@@ -7,6 +7,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// Where there is nothing to show.
 pub(super) const NONE: &str = "-";
 
+/// A value of a fact that is longer goes on below itself.
+const VALUE_WIDTH: usize = 100;
+
+/// Some texts hold a gateway's own words: none of them may move the cursor.
+pub(super) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// RFC 3339, UTC, whole seconds.
 pub(super) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -41,10 +49,21 @@ impl Table {
 
     /// One of names and values, without a head.
     pub(super) fn facts<const N: usize>(facts: [(&str, String); N]) -> Self {
-        let rows = facts.map(|(name, value)| vec![name.to_owned(), value]);
-        Self {
-            rows: rows.into(),
+        let mut table = Self {
+            rows: Vec::with_capacity(N),
             indent: 0,
+        };
+        for (name, value) in facts {
+            table.fact(name, &value);
+        }
+        table
+    }
+
+    /// Adds a name and a value.
+    pub(super) fn fact(&mut self, name: &str, value: &str) {
+        let mut name = name.to_owned();
+        for line in wrapped(value) {
+            self.rows.push(vec![std::mem::take(&mut name), line]);
         }
     }
 
@@ -59,14 +78,27 @@ impl Table {
     }
 }
 
+/// The value in lines that break between words.
+fn wrapped(value: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in value.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= VALUE_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Some cells hold a gateway's own words: none of them may move the cursor.
-        let clean = |cell: &String| cell.replace(char::is_control, "\u{fffd}");
         let rows: Vec<Vec<String>> = self
             .rows
             .iter()
-            .map(|row| row.iter().map(clean).collect())
+            .map(|row| row.iter().map(|cell| clean(cell)).collect())
             .collect();
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -100,6 +132,30 @@ mod tests {
         );
         let facts = Table::facts([("id", "1".into()), ("status", String::new())]);
         assert_eq!(facts.indented(2).to_string(), "  id      1\n  status");
+    }
+
+    #[test]
+    fn a_long_value_goes_on_below_itself() {
+        let reason = "first by priority 2; RAZORPAY main: it is down until 08:00:10; ".repeat(3);
+        let facts = Table::facts([
+            ("chosen", reason.trim().into()),
+            ("state", "SETTLED".into()),
+        ]);
+        let text = facts.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(
+            lines[0].starts_with("chosen  first by priority 2;"),
+            "{text}"
+        );
+        assert!(lines[1].starts_with("        it is"), "{text}");
+        assert!(lines[2].starts_with("state   SETTLED"), "{text}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 108),
+            "{text}"
+        );
+        let unbroken = "x".repeat(300);
+        assert_eq!(wrapped(&unbroken), [unbroken]);
     }
 
     #[test]

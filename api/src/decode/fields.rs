@@ -76,6 +76,20 @@ impl<'a> Fields<'a> {
         self.optional(name, parse)
     }
 
+    /// `true` or `false`, as text or as JSON's own.
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let boolean = match self.object.get(name) {
+            None | Some(Value::Null) => return None,
+            Some(Value::Bool(boolean)) => Some(*boolean),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        if boolean.is_none() {
+            self.fault(name, "must be true or false");
+        }
+        boolean
+    }
+
     /// A whole number in this range, as digits or as a JSON number.
     pub(crate) fn number(
         &mut self,

@@ -106,12 +106,15 @@ macro_rules! call {
             /// Seconds to wait for the outcomes; needs `command=validate`; default 10.
             #[schema(minimum = 0, maximum = 30)]
             wait_seconds: Option<u8>,
-            /// The gateway to validate with, by its number: 70 CASHFREE, 100 DUMMY (sandbox).
+            /// The gateway to validate with, by its number: 12 PAYU, 23 RAZORPAY, 70 CASHFREE, 100 DUMMY (sandbox), 1001 SETU,
+            /// 1002 DECENTRO.
             #[schema(minimum = 1, maximum = 32_767)]
             gateway_id: Option<i16>,
             /// Which of your accounts there; needs `gateway_id`.
             #[schema(pattern = "^[!-~]{1,128}$")]
             gateway_reference_id: Option<String>,
+            /// Ask a gateway even where an earlier result could be used again; default false.
+            fresh: Option<bool>,
             #[schema(inline)]
             metadata: Option<Metadata>,
             consent: Option<ConsentBody>,
@@ -125,12 +128,15 @@ macro_rules! form {
         $(#[$doc])*
         pub(crate) struct $name {
             $($(#[$field_doc])* $field: $type,)*
-            /// The gateway to validate with, by its number: 70 CASHFREE, 100 DUMMY (sandbox).
+            /// The gateway to validate with, by its number: 12 PAYU, 23 RAZORPAY, 70 CASHFREE, 100 DUMMY (sandbox), 1001 SETU,
+            /// 1002 DECENTRO.
             #[schema(minimum = 1, maximum = 32_767)]
             gateway_id: Option<i16>,
             /// Which of your accounts there; needs `gateway_id`.
             #[schema(pattern = "^[!-~]{1,128}$")]
             gateway_reference_id: Option<String>,
+            /// Ask a gateway even where an earlier result could be used again; default false.
+            fresh: Option<bool>,
             /// Proof that the payee agreed to be asked about; all three or none.
             #[serde(rename = "consent.obtained")]
             consent_obtained: Option<bool>,
@@ -259,12 +265,15 @@ pub(crate) struct ValidateJson {
     /// Seconds to wait for the outcome; default 10.
     #[schema(minimum = 0, maximum = 30)]
     wait_seconds: Option<u8>,
-    /// The gateway to validate with, in the place of the one the account was created with.
+    /// The gateway to validate with, in the place of the one the account was created with: 12 PAYU, 23 RAZORPAY,
+    /// 70 CASHFREE, 100 DUMMY (sandbox), 1001 SETU, 1002 DECENTRO.
     #[schema(minimum = 1, maximum = 32_767)]
     gateway_id: Option<i16>,
     /// Which of your accounts there; needs `gateway_id`.
     #[schema(pattern = "^[!-~]{1,128}$")]
     gateway_reference_id: Option<String>,
+    /// Ask a gateway even where an earlier result could be used again; default false.
+    fresh: Option<bool>,
     consent: Option<ConsentBody>,
 }
 

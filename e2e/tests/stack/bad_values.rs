@@ -81,6 +81,8 @@ const FORMS: &str = "
     half a consent                    | <good>&consent.obtained=true                | consent.purpose consent.timestamp
     a consent of another kind         | <good>&consent.obtained=yes&consent.purpose=p&consent.timestamp=yesterday | consent.obtained consent.timestamp
     a consent of tomorrow             | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z | consent.timestamp
+    fresh as a number                 | <good>&fresh=1                              | fresh
+    fresh as nothing                  | <good>&fresh=                               | fresh
     many faults at once               | bank_account_details=[<item>,{\"ifsc\":\"x\",\"account_number\":\"y\"},7]&upi_details=[{}]&gateway_id=x&consent.obtained=true | bank_account_details[1].ifsc bank_account_details[1].account_number bank_account_details[2] upi_details[0].vpa gateway_id consent.purpose consent.timestamp
 ";
 
@@ -103,6 +105,7 @@ const BODIES: &str = r#"
     101 faulty items                  | {"upi_details":[<{},*100>{}]}               | upi_details
     80,000 faulty items               | {"upi_details":[<{},*80000>{}]}             | upi_details
     a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
+    fresh as a number                 | {"vpa":"asha@upi","fresh":1}                | fresh
     metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata
     metadata with a number            | {"vpa":"asha@upi","metadata":{"n":1}}       | metadata.n
     metadata with a NUL key           | {"vpa":"asha@upi","metadata":{"a\u0000b":"x"}} | metadata.ab

@@ -78,6 +78,7 @@ async fn the_seed_pages_own_example_becomes_active() -> Result<()> {
     assert!(!text(validation, "/utr").is_empty(), "{validation}");
     assert!(validation["failure"].is_null());
     assert_eq!(validation["attempts"], 1);
+    assert!(validation["reused_from"].is_null() && validation.get("reused_from").is_some());
     assert!(is_time(&validation["date_created"]) && is_time(&validation["date_completed"]));
     let upi = api
         .wait_for(CUSTOMER, text(&upi, "/id"), &["ACTIVE"], PATIENCE)

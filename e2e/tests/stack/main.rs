@@ -26,6 +26,7 @@ mod openapi;
 mod ops;
 mod postgres;
 mod refusals;
+mod results;
 mod several;
 mod several_gateways;
 mod telling;

@@ -253,6 +253,7 @@ async fn an_account_is_validated_again() -> Result<()> {
         (&[("wait_seconds", "31")][..], "wait_seconds"),
         (&[("gateway_id", "x")], "gateway_id"),
         (&[("consent.obtained", "true")], "consent.purpose"),
+        (&[("fresh", "yes")], "fresh"),
     ] {
         let answer = post(&world, id, "/validate", form)
             .await?

@@ -86,6 +86,25 @@ impl Score {
         }
     }
 
+    /// What the scores of several banks say together, as of now; a latency counts as much as its bank has told.
+    #[must_use]
+    pub fn total<'a>(scores: impl IntoIterator<Item = &'a Self>, now: DateTime<Utc>) -> Self {
+        let mut total = Self::new(now);
+        let (mut latencies, mut timed) = (0.0, 0.0);
+        for score in scores {
+            let decay = Decay::between(score.counted_at, now, HALF_LIFE);
+            let told = decay.of(score.told);
+            total.told += told;
+            total.failed += decay.of(score.failed);
+            if let Some(latency) = score.latency_ms {
+                latencies += told * latency;
+                timed += told;
+            }
+        }
+        total.latency_ms = (timed > 0.0).then(|| latencies / timed);
+        total
+    }
+
     /// The share of attempts that told, 0 to 1; with credit, so that a gateway account is tried before it is judged
     /// and again when its failures have faded.
     pub fn success(&self, now: DateTime<Utc>) -> f64 {
@@ -130,6 +149,19 @@ mod tests {
         assert!((bad.success(at(0)) - 13.0 / 23.0).abs() < 1e-9);
         assert_eq!(bad.rank(at(100)).0, 0);
         assert!(new.after(0, 1, None, at(0)).success(at(0)) > 0.7);
+    }
+
+    #[test]
+    fn banks_add_up_as_far_as_they_have_not_faded() {
+        let quick = Score::new(at(0)).after(30, 0, Some(100.0), at(0));
+        let slow = Score::new(at(10)).after(5, 5, Some(400.0), at(10));
+        let silent = Score::new(at(10)).after(0, 4, None, at(10));
+        let total = Score::total([&quick, &slow, &silent], at(10));
+        // Ten minutes are the half-life.
+        assert!((total.told - 20.0).abs() < 1e-9 && (total.failed - 9.0).abs() < 1e-9);
+        assert!((total.latency_ms.unwrap() - 175.0).abs() < 1e-9);
+        assert_eq!(Score::total([], at(10)), Score::new(at(10)));
+        assert_eq!(Score::total([&silent], at(10)).latency_ms, None);
     }
 
     #[test]

@@ -267,6 +267,15 @@ impl Hours {
         Some(Self(read))
     }
 
+    /// The spans as they are written, `13:00-17:00`, one over midnight in two; none: always.
+    pub fn spans(&self) -> Vec<String> {
+        let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let spans = self.0.iter();
+        spans
+            .map(|(from, to)| format!("{}-{}", time(*from), time(*to)))
+            .collect()
+    }
+
     /// Whether they are open now; else when they open next.
     pub fn open_at(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
         let minute = (now + IST).time().num_seconds_from_midnight() / 60;
@@ -324,6 +333,8 @@ mod tests {
         ] {
             assert_eq!(hours.open_at(at(time)).err(), opens.map(at), "{time}");
         }
+        assert_eq!(hours.spans(), ["21:30-24:00", "00:00-10:00", "13:00-17:00"]);
+        assert_eq!(Hours::parse(&hours.spans()), Some(hours));
         assert!(
             Hours::default()
                 .open_at(at("2026-11-24T10:30:00+05:30"))

@@ -172,6 +172,9 @@ pub struct AttemptCount {
     /// How many.
     #[diesel(sql_type = BigInt)]
     pub attempts: i64,
+    /// Before how many of them a rupee may have been dropped unseen.
+    #[diesel(sql_type = BigInt)]
+    pub possible_double_drops: i64,
 }
 
 impl AttemptCount {
@@ -191,15 +194,61 @@ pub fn attempts_by_class(
     limit: i64,
 ) -> QueryResult<Vec<AttemptCount>> {
     statement(
-        "select gateway_account_id, class, count(*) as attempts
+        "select gateway_account_id, class, count(*) as attempts,
+            count(*) filter (where possible_double_drop) as possible_double_drops
          from (
-            select gateway_account_id, case when state = 'SETTLED' then class else state end as class
+            select gateway_account_id, case when state = 'SETTLED' then class else state end as class,
+                possible_double_drop
             from validation_attempts
             where merchant_id = $1 and validation_id >= $2
             order by validation_id desc, number desc limit $3
          ) as newest
          group by gateway_account_id, class
          order by gateway_account_id, class",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(first_at(since))
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+}
+
+/// Attempts at one gateway account that ended with a code that stands in none of our tables.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct UnlistedCode {
+    #[diesel(sql_type = SqlUuid)]
+    gateway_account_id: Uuid,
+    /// The gateway's own word.
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub attempts: i64,
+}
+
+impl UnlistedCode {
+    /// At which gateway account.
+    pub fn gateway_account(&self) -> GatewayAccountId {
+        GatewayAccountId(self.gateway_account_id)
+    }
+}
+
+/// The codes that nobody has heard of, among the attempts that [`attempts_by_class`] counts; the most frequent first.
+pub fn unlisted_codes(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    since: DateTime<Utc>,
+    limit: i64,
+) -> QueryResult<Vec<UnlistedCode>> {
+    statement(
+        "select gateway_account_id, code, count(*) as attempts
+         from (
+            select gateway_account_id, code, unlisted_code from validation_attempts
+            where merchant_id = $1 and validation_id >= $2
+            order by validation_id desc, number desc limit $3
+         ) as newest
+         where unlisted_code and code is not null
+         group by gateway_account_id, code
+         order by gateway_account_id, attempts desc, code",
     )
     .bind::<SqlUuid, _>(merchant.0)
     .bind::<SqlUuid, _>(first_at(since))

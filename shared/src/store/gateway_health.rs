@@ -3,6 +3,8 @@
 //! Rows of several gateway accounts are always locked in the order of their keys, so that no two workers wait for each
 //! other.
 
+mod reset;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use crate::domain::circuit::Circuit;
 use crate::domain::score::Score;
 use crate::domain::traffic::Allowance;
 use crate::domain::{GatewayAccountId, MerchantId};
+
+pub use reset::{forget_bookings, reset};
 
 /// A gateway account and its merchant: the pair that every row is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use diesel::sql_types::{
 use uuid::Uuid;
 
 use super::statement::statement;
-use super::validations::ValidationKey;
+use super::validations::{Slot, ValidationKey};
 use crate::domain::ids::first_at;
 use crate::domain::{AccountId, CustomerId, GatewayAccountId, MerchantId, ValidationId};
 
@@ -171,12 +171,43 @@ pub struct Validation {
     /// When it ended.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub completed_at: Option<DateTime<Utc>>,
+    /// How well the names match, by our own reckoning, 0–100.
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub name_match_score: Option<i16>,
+    /// The same by the gateway's.
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub gateway_name_match_score: Option<i16>,
+    /// A gateway is to be asked, however young an earlier result is.
+    #[diesel(sql_type = Bool)]
+    pub fresh: bool,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    reused_from: Option<Uuid>,
+    /// A gateway has called back since a worker last took it.
+    #[diesel(sql_type = Bool)]
+    pub called_back: bool,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    slot_gateway_account_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    slot_at: Option<DateTime<Utc>>,
 }
 
 impl Validation {
     /// Its id.
     pub fn id(&self) -> ValidationId {
         ValidationId(self.id)
+    }
+
+    /// Whose result it is, where no gateway was asked anew.
+    pub fn reused_from(&self) -> Option<ValidationId> {
+        self.reused_from.map(ValidationId)
+    }
+
+    /// The call that is booked for it.
+    pub fn slot(&self) -> Option<Slot> {
+        Some(Slot {
+            gateway_account: GatewayAccountId(self.slot_gateway_account_id?),
+            at: self.slot_at?,
+        })
     }
 
     /// The trace of the call that asked for it: 32 hex digits.
@@ -211,7 +242,8 @@ pub fn validations(
     ids.push(newest);
     let rows = statement(
         "select v.id, v.state, v.due_at, v.deadline_at, v.leased_until, v.attempts, v.trace_parent, v.outcome,
-            v.failure_code, v.failure_reason, v.created_at, v.completed_at
+            v.failure_code, v.failure_reason, v.created_at, v.completed_at, v.name_match_score,
+            v.gateway_name_match_score, v.fresh, v.reused_from, v.called_back, v.slot_gateway_account_id, v.slot_at
          from unnest($1::uuid[]) as wanted (id)
          join validations v on v.merchant_id = $2 and v.id = wanted.id
          order by v.id",
@@ -301,6 +333,9 @@ pub struct Attempt {
     /// The gateway's own word, or ours for its silence.
     #[diesel(sql_type = Nullable<Text>)]
     pub code: Option<String>,
+    /// The gateway's word stands in none of our tables.
+    #[diesel(sql_type = Bool)]
+    pub unlisted_code: bool,
     /// The gateway's id for the call.
     #[diesel(sql_type = Nullable<Text>)]
     pub gateway_reference: Option<String>,
@@ -341,8 +376,8 @@ pub fn attempts(
 ) -> QueryResult<Vec<Attempt>> {
     statement(
         "select t.validation_id, t.number, t.gateway_account_id, t.gateway_id, g.reference_id as gateway_reference_id,
-            t.method, t.reference, t.choice, t.state, t.class, t.code, t.gateway_reference, t.polls, t.latency_ms,
-            t.possible_double_drop, t.started_at, t.settled_at
+            t.method, t.reference, t.choice, t.state, t.class, t.code, t.unlisted_code, t.gateway_reference, t.polls,
+            t.latency_ms, t.possible_double_drop, t.started_at, t.settled_at
          from unnest($1::uuid[]) as wanted (id)
          join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
          left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id

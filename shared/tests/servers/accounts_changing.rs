@@ -9,14 +9,16 @@ use diesel::prelude::*;
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::{AccountId, MerchantId, ValidationId};
 use khata_shared::store::accounts::{
-    Created, Kind, Revalidation, ValidateAgain, delete, validate_again,
+    Created, Kind, Revalidation, ValidateAgain, delete, find, validate_again,
 };
-use khata_shared::store::validations::{DueRow, ValidationKey, claim, settle, take_due};
+use khata_shared::store::validations::{
+    DueRow, Settlement, ValidationKey, claim, settle, take_due,
+};
 
 use crate::support::Database;
 use crate::support::database::number;
 use crate::support::rows::{
-    LEASE, call, claimed, create, ids, merchant, settlement, stand, token, valid,
+    LEASE, alter, call, claimed, create, ids, merchant, settlement, stand, token, valid,
 };
 
 fn customer() -> CustomerRef {
@@ -38,6 +40,7 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
         deadline_at: now + TimeDelta::hours(48),
         awaited_until: None,
         validations_per_day: 3,
+        fresh: false,
     }
 }
 
@@ -255,4 +258,54 @@ fn everybody_at_once_does_not_deadlock() {
         validations > 2 * i64::try_from(ACCOUNTS).unwrap(),
         "{validations}: nothing happened"
     );
+}
+
+#[test]
+fn what_a_call_asks_for_stands_with_its_validation() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut asked = [
+        call(merchant, "customer_1122", &["a", "b"]),
+        call(merchant, "customer_1122", &["c"]),
+    ];
+    asked[0].fresh = true;
+    let created = create(&mut connection, &asked);
+    let account = ids(&asked[1], &created[1])[0];
+    let of = |id| ValidationKey { merchant, id };
+    let first = of(asked[1].accounts[0].validation);
+    for (key, fresh) in [
+        (of(asked[0].accounts[0].validation), true),
+        (of(asked[0].accounts[1].validation), true),
+        (first, false),
+    ] {
+        assert_eq!(claimed(&mut connection, key).1.fresh, fresh);
+    }
+    alter(
+        &mut connection,
+        first,
+        "state = 'DUE', lease_token = null, leased_until = null",
+    );
+    finish(&mut connection, first);
+    for fresh in [true, false] {
+        let wanted = ValidateAgain {
+            fresh,
+            ..again(merchant, account)
+        };
+        let begun = run(&mut connection, &wanted);
+        assert!(matches!(begun, Revalidation::Begun(_)), "{begun:?}");
+        let key = of(wanted.validation);
+        let (token, claimed) = claimed(&mut connection, key);
+        assert_eq!(claimed.fresh, fresh);
+        let end = Settlement {
+            reused_from: (!fresh).then_some(first.id),
+            ..settlement(key, token, valid())
+        };
+        assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
+        let row = find(&mut connection, merchant, &customer(), account).unwrap();
+        assert_eq!(
+            row.unwrap().validation.reused_from(),
+            (!fresh).then_some(first.id)
+        );
+    }
 }

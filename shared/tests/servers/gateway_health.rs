@@ -7,13 +7,15 @@ use diesel::prelude::*;
 use khata_shared::domain::GatewayAccountId;
 use khata_shared::domain::circuit::Passage;
 use khata_shared::store::gateway_health::{
-    GatewayKey, News, Outcomes, ScoreKey, State, add_outcomes, forget, keep_allowances, lock,
-    of_merchant, scores, tell, troubled, write_in_hand,
+    GatewayKey, News, Outcomes, ScoreKey, State, add_outcomes, forget, forget_bookings,
+    keep_allowances, lock, of_merchant, reset, scores, tell, troubled, write_in_hand,
 };
+use khata_shared::store::validations::{Settlement, Slot, ValidationKey, settle, take_due};
 use uuid::Uuid;
 
 use crate::support::Database;
-use crate::support::rows::merchant;
+use crate::support::database::number;
+use crate::support::rows::{LEASE, alter, claimed, due, later, merchant, settlement, stand};
 
 const FRESH: Duration = Duration::from_mins(1);
 
@@ -209,4 +211,98 @@ fn scores_are_kept_by_bank_and_apart_for_each_merchant() {
     );
     assert_eq!(hdfc.latency_ms, Some(200.0));
     assert_eq!(mine["@okhdfcbank"].latency_ms, None);
+}
+
+#[test]
+fn a_gateway_account_that_is_set_up_anew_starts_over() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let (key, other) = (
+        gateway(&mut connection, "local"),
+        gateway(&mut connection, "other"),
+    );
+    let now = Utc::now();
+    let pause = now + TimeDelta::minutes(5);
+    let news = News {
+        failed: 9,
+        paused_until: Some(pause),
+        misconfigured: Some(Some("http_401".into())),
+        ..News::default()
+    };
+    tell(&mut connection, &[(key, news.clone()), (other, news)], now).unwrap();
+    let booked = now + TimeDelta::minutes(3);
+    let mut allowance = only(of_merchant(&mut connection, key.merchant).unwrap()).allowance(0);
+    allowance.next_call_at = Some(booked);
+    allowance.circuit.probed_at = Some(now);
+    keep_allowances(&mut connection, &[(key, allowance)]).unwrap();
+
+    reset(&mut connection, key).unwrap();
+    let state = only(of_merchant(&mut connection, key.merchant).unwrap());
+    assert!(state.circuit.is_closed() && state.misconfigured.is_none());
+    assert_eq!((state.circuit.trips, state.circuit.probed_at), (0, None));
+    assert!(state.circuit.served + state.circuit.failed < 1e-9);
+    let millis = |time: Option<DateTime<Utc>>| time.unwrap().timestamp_millis();
+    assert_eq!(millis(state.paused_until), pause.timestamp_millis());
+    assert_eq!(
+        millis(state.next_call_at),
+        booked.timestamp_millis(),
+        "under the same limit what is booked stays so"
+    );
+    let theirs = only(of_merchant(&mut connection, other.merchant).unwrap());
+    assert!(!theirs.circuit.is_closed() && theirs.misconfigured.is_some());
+    // One that was never asked has nothing to forget.
+    let new = gateway(&mut connection, "new");
+    reset(&mut connection, new).unwrap();
+    assert_eq!(forget_bookings(&mut connection, new), Ok(0));
+}
+
+/// A validation that waits for a call booked at this gateway account in an hour.
+fn booked(connection: &mut PgConnection, gateway: GatewayKey) -> ValidationKey {
+    let key = due(connection, gateway.merchant, 1)[0];
+    let (token, _) = claimed(connection, key);
+    let waits = Settlement {
+        slot: Some(Slot {
+            gateway_account: gateway.account,
+            at: Utc::now() + TimeDelta::hours(1),
+        }),
+        delay: Duration::from_hours(1),
+        ..settlement(key, token, later(false))
+    };
+    assert_eq!(settle(connection, &[waits]).unwrap(), [key]);
+    key
+}
+
+#[test]
+fn calls_booked_under_another_limit_are_planned_anew() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let key = gateway(&mut connection, "local");
+    let elsewhere = GatewayKey {
+        account: GatewayAccountId::new(),
+        ..key
+    };
+    let mut state = only(lock(&mut connection, &[key], Uuid::nil(), FRESH).unwrap());
+    state.next_call_at = Some(Utc::now() + TimeDelta::hours(1));
+    keep_allowances(&mut connection, &[(key, state.allowance(0))]).unwrap();
+    let (here, there) = (
+        booked(&mut connection, key),
+        booked(&mut connection, elsewhere),
+    );
+    let done = connection
+        .transaction(|connection| forget_bookings(connection, key))
+        .unwrap();
+    assert_eq!(done, 1);
+    let state = only(of_merchant(&mut connection, key.merchant).unwrap());
+    assert_eq!(state.next_call_at, None);
+    let soon = Utc::now() + TimeDelta::seconds(10);
+    assert!(stand(&mut connection, here).due_at < soon, "not in an hour");
+    alter(&mut connection, here, "due_at = now()");
+    let rung = take_due(&mut connection, 10, false, LEASE).unwrap();
+    assert_eq!(rung.len(), 1, "the other one is not due");
+    assert_eq!((rung[0].key(), rung[0].was.as_str()), (here, "WAITING"));
+    let (_, mine) = claimed(&mut connection, here);
+    assert_eq!(mine.slot(), None, "it books anew");
+    assert_eq!(stand(&mut connection, there).state, "WAITING");
+    let slots = "select count(*) from validations where slot_at is not null";
+    assert_eq!(number(&mut connection, slots), 1, "the other one's");
 }

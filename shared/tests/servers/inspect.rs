@@ -1,23 +1,23 @@
 //! One account with its past, and its open validation looked at now.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
 use khata_shared::domain::ids::first_at;
 use khata_shared::domain::validation::AttemptState;
-use khata_shared::domain::{AccountId, Class, MerchantId, ValidationId};
+use khata_shared::domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId};
 use khata_shared::store::inspect::{
     Account, Validation, attempts, find, find_of_any_merchant, validations,
 };
 use khata_shared::store::retry::{MadeDue, make_due};
-use khata_shared::store::validations::{Settlement, insert_attempts, settle, take_due};
+use khata_shared::store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
 
 use crate::support::Database;
 use crate::support::database::number;
 use crate::support::rows::{
-    LEASE, attempt, call, claimed, create, due, ids, later, merchant, report, settlement, stand,
-    told_by, valid,
+    LEASE, alter, attempt, call, claimed, create, due, ids, later, merchant, report, settlement,
+    stand, told_by, valid,
 };
 
 /// A new account with its validation.
@@ -180,9 +180,14 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
     let gateway_account = new.gateway_account;
     insert_attempts(&mut connection, &[new]).unwrap();
     let (token, _) = claimed(&mut connection, key);
+    let mut said = report(AttemptState::Settled, Some(Class::Valid));
+    said.unlisted_code = true;
     let end = Settlement {
-        attempt: Some(report(AttemptState::Settled, Some(Class::Valid))),
+        attempt: Some(said),
         told_by: Some(told_by()),
+        name_match_score: Some(85),
+        gateway_name_match_score: Some(90),
+        reused_from: Some(key.id),
         ..settlement(key, token, valid())
     };
     settle(&mut connection, &[end]).unwrap();
@@ -208,7 +213,7 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
         ("SETTLED", Some("VALID"), Some("ACCOUNT_IS_VALID"))
     );
     assert_eq!((told.polls, told.latency_ms), (2, Some(120)));
-    assert!(told.settled_at.is_some() && !told.possible_double_drop);
+    assert!(told.settled_at.is_some() && !told.possible_double_drop && told.unlisted_code);
     assert_eq!(told.choice, "first by priority 1");
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
     assert_eq!(row.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
@@ -216,12 +221,41 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
         (row.state.as_str(), row.outcome.as_deref()),
         ("COMPLETED", Some("VALID"))
     );
+    assert_eq!(
+        (row.name_match_score, row.gateway_name_match_score),
+        (Some(85), Some(90))
+    );
+    assert_eq!(row.reused_from(), Some(key.id));
+    assert!(!row.fresh && !row.called_back && row.slot().is_none());
     let elsewhere = merchant(&mut connection, "two");
     assert!(
         attempts(&mut connection, elsewhere, &[key.id])
             .unwrap()
             .is_empty()
     );
+}
+
+#[test]
+fn what_a_validation_waits_for_is_told() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let account = account(&mut connection, one);
+    let key = account.validation().unwrap();
+    let (token, _) = claimed(&mut connection, key);
+    let slot = Slot {
+        gateway_account: GatewayAccountId::new(),
+        at: Utc::now().trunc_subsecs(6),
+    };
+    let waits = Settlement {
+        slot: Some(slot),
+        ..settlement(key, token, later(false))
+    };
+    settle(&mut connection, &[waits]).unwrap();
+    alter(&mut connection, key, "fresh = true, called_back = true");
+    let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
+    assert_eq!(row.slot(), Some(slot));
+    assert!(row.fresh && row.called_back && row.reused_from().is_none());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use khata_shared::crypto::ApiKeyHash;
 use khata_shared::domain::GatewayAccountId;
 use khata_shared::domain::validation::AttemptState;
 use khata_shared::store::gateway_accounts::{
-    self, NewGatewayAccount, attempts_by_class, set_enabled,
+    self, NewGatewayAccount, attempts_by_class, set_enabled, unlisted_codes,
 };
 use khata_shared::store::merchant_settings::{Changes, all, change, holdings, of_merchant};
 use khata_shared::store::merchants::insert_key;
@@ -67,16 +67,29 @@ fn settings_out_of_bounds_are_refused_by_the_database_too() {
         validations_per_account_per_day: Some(0),
         ..Changes::default()
     };
+    let reuse = |seconds| Changes {
+        reuse_results_seconds: Some(seconds),
+        ..Changes::default()
+    };
     for wrong in [
         deadline(59),
         deadline(2_592_001),
         rate(0),
         rate(1_000_001),
         velocity,
+        reuse(-1),
+        reuse(31_536_001),
     ] {
         assert!(change(&mut connection, one, &wrong).is_err(), "{wrong:?}");
     }
-    for right in [deadline(60), deadline(2_592_000), rate(1), rate(1_000_000)] {
+    for right in [
+        deadline(60),
+        deadline(2_592_000),
+        rate(1),
+        rate(1_000_000),
+        reuse(0),
+        reuse(31_536_000),
+    ] {
         assert!(change(&mut connection, one, &right).is_ok(), "{right:?}");
     }
 }
@@ -203,6 +216,29 @@ fn attempts_are_counted_by_what_they_came_to() {
         };
         assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
     }
+    let marked =
+        "possible_double_drop = true, unlisted_code = true, code = coalesce(code, 'brand_new')";
+    connection
+        .batch_execute(&format!(
+            "update validation_attempts set {marked} where state in ('SETTLED', 'UNKNOWN')"
+        ))
+        .unwrap();
+    let drops = attempts_by_class(&mut connection, one, began, 100).unwrap();
+    let drops: BTreeMap<_, _> = drops
+        .iter()
+        .map(|row| (row.class.as_str(), row.possible_double_drops))
+        .collect();
+    assert_eq!(drops, [("STARTED", 0), ("UNKNOWN", 1), ("VALID", 1)].into());
+    let mut codes = |merchant, limit| -> Vec<_> {
+        let rows = unlisted_codes(&mut connection, merchant, began, limit).unwrap();
+        assert!(rows.iter().all(|row| row.gateway_account() == account));
+        rows.into_iter()
+            .map(|row| (row.code, row.attempts))
+            .collect()
+    };
+    assert_eq!(codes(one, 100), [("ACCOUNT_IS_VALID".into(), 2)]);
+    assert_eq!(codes(one, 1), [], "the newest has none");
+    assert_eq!(codes(two, 100), []);
     let mut counts = |since, limit| -> BTreeMap<String, i64> {
         let rows = attempts_by_class(&mut connection, one, since, limit).unwrap();
         assert!(rows.iter().all(|row| row.gateway_account() == account));

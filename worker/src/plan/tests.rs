@@ -134,6 +134,7 @@ fn case_with(pin: Pin, account: &str) -> Case {
         deadline_at: now + TimeDelta::hours(1),
         awaited_until: None,
         validations_per_day: 5,
+        fresh: false,
         accounts: vec![NewAccount {
             id: AccountId::new(),
             validation: id,

@@ -1,5 +1,6 @@
 //! `khata-api account`: one customer account, by its id.
 
+mod gateways;
 mod next;
 mod retry;
 mod show;

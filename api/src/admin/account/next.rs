@@ -5,12 +5,15 @@ use khata_shared::domain::validation::AttemptState;
 use khata_shared::store::inspect::{Account, Attempt, Validation};
 
 use super::super::table::time;
+use super::gateways::{Gateways, Troubled};
 
 /// A sentence, and the time it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Next {
     pub(super) sentence: String,
     pub(super) at: Option<DateTime<Utc>>,
+    /// What may keep it from coming about.
+    pub(super) troubled: Vec<Troubled>,
 }
 
 /// Where the account's newest validation stands, as far as it decides what comes next.
@@ -23,6 +26,12 @@ pub(super) struct Stand<'a> {
     pub(super) deadline_at: DateTime<Utc>,
     pub(super) leased_until: Option<DateTime<Utc>>,
     pub(super) completed_at: Option<DateTime<Utc>>,
+    /// A gateway has called back, and nobody has looked since.
+    pub(super) called_back: bool,
+    /// Where a call is booked, and when.
+    pub(super) booked: Option<(&'a str, DateTime<Utc>)>,
+    /// What may keep the next call from being made.
+    pub(super) troubled: &'a [Troubled],
     /// State of its newest attempt.
     pub(super) attempt: Option<AttemptState>,
 }
@@ -32,14 +41,20 @@ pub(super) fn next(
     account: &Account,
     newest: Option<&Validation>,
     attempt: Option<&Attempt>,
+    gateways: &Gateways,
     now: DateTime<Utc>,
 ) -> Next {
     let Some(validation) = newest else {
         return Next {
             sentence: "Nothing: no validation was ever asked for.".into(),
             at: None,
+            troubled: Vec::new(),
         };
     };
+    let under_way = attempt.filter(|attempt| !is_settled(attempt));
+    let troubled = gateways.troubled(under_way.map(Attempt::gateway_account));
+    let slot = validation.slot();
+    let slot = slot.map(|slot| (gateways.name(slot.gateway_account), slot.at));
     let stand = Stand {
         deleted_at: account.deleted_at,
         state: &validation.state,
@@ -48,9 +63,16 @@ pub(super) fn next(
         deadline_at: validation.deadline_at,
         leased_until: validation.leased_until,
         completed_at: validation.completed_at,
+        called_back: validation.called_back,
+        booked: slot.as_ref().map(|(name, at)| (name.as_str(), *at)),
+        troubled: &troubled,
         attempt: attempt.and_then(|attempt| AttemptState::parse(&attempt.state)),
     };
     stand.next(now)
+}
+
+fn is_settled(attempt: &Attempt) -> bool {
+    AttemptState::parse(&attempt.state) == Some(AttemptState::Settled)
 }
 
 impl Stand<'_> {
@@ -62,11 +84,15 @@ impl Stand<'_> {
         let at = self
             .leased_until
             .map_or(self.due_at, |until| until.max(self.due_at));
+        // Who is held or has been told makes no call that anything could keep from being made.
+        let needs_a_call = held_until.is_none() && !self.called_back && self.deleted_at.is_none();
+        let troubled = if needs_a_call { self.troubled } else { &[] };
         let mut sentences = vec![self.turn(now)];
         if self.deleted_at.is_some() {
             sentences.push("The account is deleted: the look only cancels the validation.".into());
         } else {
             sentences.extend(self.before(held_until.is_some()).map(str::to_owned));
+            sentences.extend(troubled.iter().map(Troubled::to_string));
             let deadline = time(self.deadline_at);
             sentences.push(if self.deadline_at > now {
                 format!("No new attempt is begun after {deadline}.")
@@ -77,6 +103,7 @@ impl Stand<'_> {
         Next {
             sentence: sentences.join(" "),
             at: Some(at),
+            troubled: troubled.to_vec(),
         }
     }
 
@@ -85,20 +112,36 @@ impl Stand<'_> {
         let due = time(self.due_at);
         match (self.state, self.leased_until) {
             (_, Some(until)) if until > now => {
-                format!("A worker holds it until {} at the latest.", time(until))
+                let then = if self.called_back {
+                    " A gateway has called back meanwhile: it is looked at again right after."
+                } else {
+                    ""
+                };
+                format!(
+                    "A worker holds it until {} at the latest.{then}",
+                    time(until)
+                )
             }
             (_, Some(until)) => format!(
                 "Its worker died: the lease ran out at {}. A worker's scheduler rings for it within a second; if this \
                  stays so, no worker runs.",
                 time(until)
             ),
-            ("WAITING", None) if self.due_at > now => {
-                format!(
+            ("WAITING", None) if self.due_at > now => match self.booked {
+                Some((gateway, at)) => format!(
+                    "Waits for its call at {gateway}, which takes only so many calls a minute: one is booked for {}.",
+                    time(at)
+                ),
+                None => format!(
                     "Waits for a look at {due}; `khata-api account retry` has it looked at now."
-                )
-            }
+                ),
+            },
             ("WAITING", None) => format!(
                 "Due since {due}: a worker's scheduler rings for it within a second; if this stays so, no worker runs."
+            ),
+            (_, None) if self.due_at > now && self.called_back => format!(
+                "A gateway has called back, and a worker was called: it takes it up now. If the call was lost, the next is \
+                 at {due}."
             ),
             (_, None) if self.due_at > now => format!(
                 "Due, and a worker was called: it takes it up now. If the call was lost, the next is at {due}."
@@ -135,12 +178,14 @@ impl Stand<'_> {
         Next {
             sentence: format!("Nothing: it is {outcome}{since}, and final. {then}"),
             at: None,
+            troubled: Vec::new(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::gateway::health::Trouble;
     use super::*;
 
     fn at(time: &str) -> DateTime<Utc> {
@@ -156,6 +201,9 @@ mod tests {
             deadline_at: at("20:00:00"),
             leased_until: None,
             completed_at: None,
+            called_back: false,
+            booked: None,
+            troubled: &[],
             attempt: None,
         }
     }
@@ -215,6 +263,55 @@ mod tests {
             assert!(next.sentence.contains(says), "{says}: {}", next.sentence);
             assert_eq!(next.at, time.map(at), "{says}");
         }
+    }
+
+    #[test]
+    fn why_it_waits_is_told() {
+        let now = at("12:00:00");
+        let booked = Stand {
+            booked: Some(("CASHFREE main", at("12:00:03"))),
+            ..waiting()
+        };
+        let said = booked.next(now).sentence;
+        assert!(
+            said.starts_with(
+                "Waits for its call at CASHFREE main, which takes only so many calls a minute: one is booked for \
+                 2026-11-23T12:00:03Z."
+            ),
+            "{said}"
+        );
+        let down = Troubled {
+            name: "CASHFREE main".into(),
+            trouble: Trouble::Down {
+                until: at("12:00:03"),
+            },
+        };
+        let troubled = Stand {
+            troubled: std::slice::from_ref(&down),
+            ..waiting()
+        };
+        let says = "CASHFREE main: down until 12:00:03 UTC.";
+        assert!(troubled.next(now).sentence.contains(says));
+        let called_back = Stand {
+            state: "DUE",
+            called_back: true,
+            ..troubled
+        };
+        let said = called_back.next(now).sentence;
+        assert!(said.starts_with("A gateway has called back"), "{said}");
+        assert!(!said.contains(says), "what was told needs no call: {said}");
+        let held = Stand {
+            state: "LEASED",
+            leased_until: Some(at("12:00:30")),
+            ..called_back
+        };
+        assert!(held.next(now).sentence.contains("called back meanwhile"));
+        let over = Stand {
+            state: "COMPLETED",
+            outcome: Some("VALID"),
+            ..troubled
+        };
+        assert!(!over.next(now).sentence.contains(says));
     }
 
     #[test]

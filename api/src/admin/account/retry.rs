@@ -74,7 +74,8 @@ impl Retry {
     }
 }
 
-/// Begins another validation, as the merchant could. That these details were validated often does not keep ops from it.
+/// Begins another validation, as the merchant could. That these details were validated often does not keep ops from it, and
+/// the earlier result is what they do not believe.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
     let merchant = merchants::find(connection, &account.merchant().to_string())?
         .context("the merchant of this account is gone")?;
@@ -92,6 +93,7 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         deadline_at: now + merchant.validation_deadline(),
         awaited_until: None,
         validations_per_day: i16::MAX,
+        fresh: true,
     };
     match validate_again(connection, &again)? {
         Revalidation::Begun(_) => Ok(validation),

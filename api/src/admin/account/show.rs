@@ -1,17 +1,20 @@
 //! `khata-api account show`.
 
 use anyhow::Context;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use khata_shared::config::DatabaseSettings;
-use khata_shared::domain::{CustomerId, Gateway, ValidationId};
+use khata_shared::domain::{CustomerId, ValidationId};
 use khata_shared::store::inspect::{self, Account, Attempt, Validation, Validations};
 use serde_json::{Value, json};
 
-use super::super::table::{NONE, Table, or_none, time, yes};
+use super::super::gateway::gateway_name;
+use super::super::table::{NONE, Table, clean, or_none, time, yes};
 use super::super::{connect, print};
 use super::WhichAccount;
+use super::gateways::{Gateways, Troubled};
 use super::next::{Next, next};
+use crate::accounts::present::name_match_result;
 
 /// Validations before the newest are sought among so many of the merchant's: see `inspect::validations`.
 const REACH: i64 = 100_000;
@@ -33,6 +36,8 @@ struct Past {
     account: Account,
     validations: Validations,
     attempts: Vec<Attempt>,
+    gateways: Gateways,
+    now: DateTime<Utc>,
 }
 
 impl Show {
@@ -54,10 +59,15 @@ impl Show {
         let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
         let attempts = inspect::attempts(connection, account.merchant(), &ids)
             .context("cannot read the account's attempts")?;
+        let now = Utc::now();
+        let gateways = Gateways::read(connection, &account, now)
+            .context("cannot read the merchant's gateway accounts")?;
         Ok(Past {
             account,
             validations,
             attempts,
+            gateways,
+            now,
         })
     }
 }
@@ -73,7 +83,7 @@ impl Past {
     fn next(&self) -> Next {
         let newest = self.validations.rows.last();
         let attempt = newest.and_then(|newest| self.attempts_of(newest).last());
-        next(&self.account, newest, attempt, Utc::now())
+        next(&self.account, newest, attempt, &self.gateways, self.now)
     }
 
     /// Of the newest validation.
@@ -89,7 +99,7 @@ impl Past {
             .iter()
             .map(|validation| {
                 let attempts: Vec<Value> = self.attempts_of(validation).map(attempt_json).collect();
-                let mut told = validation_json(validation);
+                let mut told = self.validation_json(validation);
                 told["attempts"] = attempts.into();
                 told
             })
@@ -110,14 +120,18 @@ impl Past {
             "updated_at": time(account.updated_at),
             "last_validated_at": account.last_validated_at.map(time),
             "deleted_at": account.deleted_at.map(time),
-            "next": { "sentence": next.sentence, "at": next.at.map(time) },
+            "next": {
+                "sentence": next.sentence,
+                "at": next.at.map(time),
+                "troubles": next.troubled.iter().map(Troubled::json).collect::<Vec<_>>(),
+            },
             "validations": validations,
             "validations_complete": self.validations.complete,
         })
     }
 
     fn text(&self, next: &Next) -> String {
-        let mut blocks = vec![self.facts().to_string(), next.sentence.clone()];
+        let mut blocks = vec![self.facts().to_string(), clean(&next.sentence)];
         if !self.validations.complete {
             blocks.push(format!(
                 "There may be more validations than these: only {REACH} of the merchant's from the account's creation on, \
@@ -125,7 +139,7 @@ impl Past {
             ));
         }
         for validation in &self.validations.rows {
-            let mut block = validation_facts(validation);
+            let mut block = self.validation_facts(validation);
             let attempts: Vec<&Attempt> = self.attempts_of(validation).collect();
             if attempts.is_empty() {
                 block.push_str("\n  no attempts");
@@ -149,7 +163,11 @@ impl Past {
         });
         let pin = account.pinned_gateway_id.map(|id| {
             let reference = account.pinned_gateway_reference_id.as_deref();
-            format!("{} {}", gateway(id), reference.unwrap_or("(any account)"))
+            format!(
+                "{} {}",
+                gateway_name(id),
+                reference.unwrap_or("(any account)")
+            )
         });
         Table::facts([
             ("account", account.id().to_string()),
@@ -172,29 +190,81 @@ impl Past {
             ("deleted", or_none(account.deleted_at.map(time))),
         ])
     }
+
+    fn validation_facts(&self, validation: &Validation) -> String {
+        let failure = validation.failure_code.as_ref().map(|code| {
+            let reason = validation.failure_reason.as_deref().unwrap_or_default();
+            format!("{code}: {reason}")
+        });
+        let booked = validation.slot().map(|slot| {
+            let gateway = self.gateways.name(slot.gateway_account);
+            format!("at {gateway}, {}", time(slot.at))
+        });
+        let facts = Table::facts([
+            ("state", validation.state.clone()),
+            ("outcome", or_none(validation.outcome.as_ref())),
+            ("failure", or_none(failure)),
+            ("name match", name_match(validation)),
+            ("result of", or_none(validation.reused_from())),
+            ("asked for anew", yes(validation.fresh)),
+            ("due", time(validation.due_at)),
+            ("booked call", or_none(booked)),
+            ("held until", or_none(validation.leased_until.map(time))),
+            ("deadline", time(validation.deadline_at)),
+            ("created", time(validation.created_at)),
+            ("completed", or_none(validation.completed_at.map(time))),
+            ("trace id", or_none(validation.trace_id())),
+        ]);
+        format!("validation {}\n{}", validation.id(), facts.indented(2))
+    }
+
+    fn validation_json(&self, validation: &Validation) -> Value {
+        let failure = validation
+            .failure_code
+            .as_ref()
+            .map(|code| json!({ "code": code, "reason": validation.failure_reason }));
+        let booked = validation.slot().map(|slot| {
+            json!({
+                "gateway": self.gateways.name(slot.gateway_account),
+                "gateway_account_id": slot.gateway_account.to_string(),
+                "at": time(slot.at),
+            })
+        });
+        json!({
+            "id": validation.id().to_string(),
+            "state": validation.state,
+            "outcome": validation.outcome,
+            "failure": failure,
+            "name_match": validation.name_match_score.map(name_match_json),
+            "gateway_name_match_score": validation.gateway_name_match_score,
+            "reused_from": validation.reused_from().map(|id| id.to_string()),
+            "fresh": validation.fresh,
+            "called_back": validation.called_back,
+            "booked": booked,
+            "due_at": time(validation.due_at),
+            "deadline_at": time(validation.deadline_at),
+            "leased_until": validation.leased_until.map(time),
+            "created_at": time(validation.created_at),
+            "completed_at": validation.completed_at.map(time),
+            "trace_id": validation.trace_id(),
+        })
+    }
 }
 
-fn gateway(id: i16) -> String {
-    Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
+/// Our own score and its word, and the gateway's beside it.
+fn name_match(validation: &Validation) -> String {
+    let ours = validation.name_match_score.map_or_else(
+        || "not compared".to_owned(),
+        |score| format!("{score} {}", name_match_result(score)),
+    );
+    match validation.gateway_name_match_score {
+        Some(score) => format!("{ours}; the gateway's own: {score}"),
+        None => ours,
+    }
 }
 
-fn validation_facts(validation: &Validation) -> String {
-    let failure = validation.failure_code.as_ref().map(|code| {
-        let reason = validation.failure_reason.as_deref().unwrap_or_default();
-        format!("{code}: {reason}")
-    });
-    let facts = Table::facts([
-        ("state", validation.state.clone()),
-        ("outcome", or_none(validation.outcome.as_ref())),
-        ("failure", or_none(failure)),
-        ("due", time(validation.due_at)),
-        ("held until", or_none(validation.leased_until.map(time))),
-        ("deadline", time(validation.deadline_at)),
-        ("created", time(validation.created_at)),
-        ("completed", or_none(validation.completed_at.map(time))),
-        ("trace id", or_none(validation.trace_id())),
-    ]);
-    format!("validation {}\n{}", validation.id(), facts.indented(2))
+fn name_match_json(score: i16) -> Value {
+    json!({ "score": score, "result": name_match_result(score) })
 }
 
 fn attempt_facts(attempt: &Attempt) -> String {
@@ -207,7 +277,7 @@ fn attempt_facts(attempt: &Attempt) -> String {
             "gateway",
             format!(
                 "{} {}, by {}",
-                gateway(attempt.gateway_id),
+                gateway_name(attempt.gateway_id),
                 attempt.gateway_reference_id.as_deref().unwrap_or(NONE),
                 attempt.method
             ),
@@ -222,6 +292,7 @@ fn attempt_facts(attempt: &Attempt) -> String {
             ),
         ),
         ("code", or_none(attempt.code.as_ref())),
+        ("code in no table", yes(attempt.unlisted_code)),
         ("our reference", attempt.reference.clone()),
         (
             "their reference",
@@ -243,29 +314,10 @@ fn attempt_facts(attempt: &Attempt) -> String {
     format!("  attempt {}\n{}", attempt.number, facts.indented(4))
 }
 
-fn validation_json(validation: &Validation) -> Value {
-    let failure = validation
-        .failure_code
-        .as_ref()
-        .map(|code| json!({ "code": code, "reason": validation.failure_reason }));
-    json!({
-        "id": validation.id().to_string(),
-        "state": validation.state,
-        "outcome": validation.outcome,
-        "failure": failure,
-        "due_at": time(validation.due_at),
-        "deadline_at": time(validation.deadline_at),
-        "leased_until": validation.leased_until.map(time),
-        "created_at": time(validation.created_at),
-        "completed_at": validation.completed_at.map(time),
-        "trace_id": validation.trace_id(),
-    })
-}
-
 fn attempt_json(attempt: &Attempt) -> Value {
     json!({
         "number": attempt.number,
-        "gateway": gateway(attempt.gateway_id),
+        "gateway": gateway_name(attempt.gateway_id),
         "gateway_id": attempt.gateway_id,
         "gateway_account_id": attempt.gateway_account().to_string(),
         "gateway_reference_id": attempt.gateway_reference_id,
@@ -275,6 +327,7 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "state": attempt.state,
         "class": attempt.class,
         "code": attempt.code,
+        "unlisted_code": attempt.unlisted_code,
         "gateway_reference": attempt.gateway_reference,
         "polls": attempt.polls,
         "latency_ms": attempt.latency_ms,

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use diesel::Connection;
+use diesel::{Connection, PgConnection};
 use khata_gateways::ConnectorConfig;
 use khata_shared::config::{DatabaseSettings, KeyringSettings, SandboxSettings};
 use khata_shared::crypto::Purpose;
 use khata_shared::domain::GatewayAccountId;
 use khata_shared::store::audit;
-use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
+use khata_shared::store::gateway_accounts::{self, GatewayAccount, NewGatewayAccount};
+use khata_shared::store::gateway_health::{self, GatewayKey};
 use khata_shared::wiped;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -20,13 +21,44 @@ use super::parse;
 /// Credentials of any gateway are shorter.
 const MAX_CREDENTIALS: usize = 64 * 1024;
 
+/// What stands in the files; each connector has the last word, and tells what it does not like.
+const FORMS: &str = "\
+Credentials, a JSON object with these members; what is in brackets may be left out:
+  CASHFREE  client_id, client_secret [public_key: PEM, where our IP addresses are not on its list;
+            previous_client_secret: while the secret is changed, for call-backs]
+  RAZORPAY  key_id, key_secret [webhook_secrets: a list, for call-backs; the old and the new while they change]
+  SETU      client_id, client_secret, product_instance_id [umap: {merchant_id, and token or client_id and
+            client_secret}, for UPI addresses; webhook_secrets: a list]
+  DECENTRO  client_id, client_secret
+  PAYU      client_id, client_secret, payout_merchant_id for bank accounts; key, salt for UPI addresses; or all five
+  DUMMY     none
+
+Settings of all gateways, each optional:
+  methods               of PENNY_DROP, PENNILESS, VPA_LOOKUP those to use, in order of preference, as a list
+  calls_per_minute      calls of any kind in any 60 seconds, over all workers; 0: no limit [the gateway's own]
+  concurrency           calls at once, over all workers; 0: no limit [0]
+  hours                 when new attempts may begin, times of day in India: [\"06:00-22:00\"]
+  upi_penny_drop_hours  the same for penny drops to UPI addresses
+  bank_flow             \"async\", or \"sync\" for at-once answers that cannot be recovered; cannot be changed later
+  recover_for_s         seconds that a lost answer is asked for before another gateway may be [3600]
+  poll_ms               waits between looks at a pending outcome, the last one repeated, as a list
+  call_timeout_ms       longest call, 100 to 60000 [10000]
+
+Settings of one gateway:
+  RAZORPAY  source_account_number: the RazorpayX account that pays; without it UPI addresses are only looked up
+  SETU      narration, umap_base_url, umap_login_url
+  DECENTRO  consumer_urn, purpose_message, hybrid: true lets it look for a way without a transfer first
+  PAYU      payout_url, accounts_url, info_url";
+
 /// `khata-api gateway add`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = FORMS)]
 pub struct Add {
     /// The merchant's name or id
     #[arg(long)]
     merchant: String,
-    /// The gateway's name or id: CASHFREE (70), DUMMY (100, in sandbox mode)
+    /// The gateway's name or id: PAYU (12), RAZORPAY (23), CASHFREE (70), DUMMY (100, in sandbox mode), SETU (1001),
+    /// DECENTRO (1002)
     #[arg(long)]
     gateway: String,
     /// The merchant's name for the account, which calls may give as gateway_reference_id
@@ -41,14 +73,14 @@ pub struct Add {
     /// Another address than the gateway's public one
     #[arg(long)]
     base_url: Option<String>,
-    /// File with the credentials' JSON, `-` for standard input; CASHFREE: {"client_id":"…","client_secret":"…"}
+    /// File with the credentials' JSON, `-` for standard input; `--help` tells what each gateway needs
     #[arg(long)]
     credentials_file: Option<PathBuf>,
-    /// Settings as JSON: poll_ms (waits between looks), call_timeout_ms, bank_flow ("async", or "sync" for at-once
-    /// answers that cannot be recovered)
+    /// Settings as JSON; `--help` tells what there is
     #[arg(long, default_value = "{}")]
     settings: String,
-    /// Update the account if there is one of this gateway and reference id
+    /// Update the account if there is one of this gateway and reference id: workers follow within five seconds, and forget
+    /// that it was down or refused us, and, where calls_per_minute is another, the calls they have booked there
     #[arg(long)]
     if_absent: bool,
     /// Print JSON
@@ -98,7 +130,7 @@ impl Add {
                 bail!("bank_flow cannot be changed in place; add another account under another reference id");
             }
             let new = NewGatewayAccount {
-                id: standing.as_ref().map_or_else(GatewayAccountId::new, gateway_accounts::GatewayAccount::id),
+                id: standing.as_ref().map_or_else(GatewayAccountId::new, GatewayAccount::id),
                 gateway_id: gateway.id(),
                 reference_id: &self.reference_id,
                 priority: self.priority,
@@ -108,6 +140,9 @@ impl Add {
             };
             let sealed = credentials.as_ref().map(|plain| keyring.seal(merchant.id(), new.id.0, Purpose::Credentials, plain));
             gateway_accounts::upsert(connection, merchant.id(), &new, sealed)?;
+            if let Some(standing) = &standing {
+                start_over(connection, standing, &settings)?;
+            }
             let action = if standing.is_some() { "gateway.update" } else { "gateway.add" };
             let detail = json!({ "gateway": gateway.name(), "reference_id": self.reference_id, "settings": settings });
             audit::record(connection, merchant.id(), action, &new.id.to_string(), &detail)?;
@@ -122,6 +157,25 @@ impl Add {
             ),
         )
     }
+}
+
+/// What the workers know of the account as it was holds no longer.
+fn start_over(
+    connection: &mut PgConnection,
+    standing: &GatewayAccount,
+    settings: &serde_json::Value,
+) -> diesel::QueryResult<()> {
+    let key = GatewayKey {
+        merchant: standing.merchant(),
+        account: standing.id(),
+    };
+    gateway_health::reset(connection, key)?;
+    // Under the same limit what is booked must stay booked, or more calls than it allows would be made.
+    let limit = |settings: &serde_json::Value| settings.get("calls_per_minute").cloned();
+    if limit(&standing.settings) != limit(settings) {
+        gateway_health::forget_bookings(connection, key)?;
+    }
+    Ok(())
 }
 
 fn flow(settings: &serde_json::Value) -> &str {

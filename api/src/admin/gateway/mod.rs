@@ -2,6 +2,7 @@
 
 mod add;
 mod check;
+pub(super) mod health;
 mod list;
 mod switch;
 
@@ -22,7 +23,12 @@ use crate::connectors::Connectors;
 pub enum GatewayCommand {
     /// Set up a merchant's account at a gateway
     Add(Box<add::Add>),
-    /// List a merchant's gateway accounts, by priority, and whether each can be used
+    /// List a merchant's gateway accounts, by priority: how each is, what it takes, and whether it can be used
+    ///
+    /// `health` is what the workers know of it together: ok, down (most calls of late failed), paused (it asked to be left
+    /// alone), MISCONFIGURED (it refuses us). `told lately` is the share of attempts that it could tell about, of which those
+    /// of ten minutes ago count half. Give the gateway the address of this API with the path at `call-backs to`, where it can
+    /// call back.
     ///
     /// An account is usable if its credentials open with this keyring and it makes a connector; `gateway test` finds out
     /// whether the gateway accepts them. Give the services' own settings (keyring, sandbox mode), or a fault told here
@@ -126,6 +132,6 @@ impl Workbench {
 }
 
 /// The gateway's name, or its id where this version of Khata does not know it.
-fn gateway_name(id: i16) -> String {
+pub(super) fn gateway_name(id: i16) -> String {
     Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
 }

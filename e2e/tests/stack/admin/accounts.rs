@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use khata_e2e::client::text;
 use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{FRESH, assert_refused, audited, told, without_workers};
 use crate::calls::{CONSENT, bank, named};
@@ -102,6 +102,12 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
     }
     assert!(attempt["latency_ms"].as_i64().is_some() && attempt["possible_double_drop"] == false);
     assert!(time(attempt, "/started_at") <= time(attempt, "/settled_at"));
+    assert!(attempt["unlisted_code"] == false);
+    let validation = &waiting["validations"][0];
+    for nothing in ["name_match", "reused_from", "booked"] {
+        assert!(validation[nothing].is_null(), "{nothing}: {validation}");
+    }
+    assert!(validation["fresh"] == false && validation["called_back"] == false);
     let look = time(&waiting, "/next/at");
     assert!(look > Utc::now() + Duration::from_secs(10), "{waiting}");
     let sentence = format!("Waits for a look at {}", text(&waiting, "/next/at"));
@@ -110,7 +116,31 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         "{page}"
     );
 
+    // The workers tell what they hear of a gateway about once a second.
+    let trouble = eventually(PATIENCE, "the trouble being told", async || {
+        let (document, page) = shown(&world, id)?;
+        let trouble = document["next"]["troubles"][0].clone();
+        anyhow::Ok((!trouble.is_null()).then_some((trouble, page)))
+    })
+    .await?;
+    assert_eq!(
+        (
+            text(&trouble.0, "/kind"),
+            text(&trouble.0, "/code"),
+            text(&trouble.0, "/gateway")
+        ),
+        (
+            "MISCONFIGURED",
+            "authentication_failed",
+            "CASHFREE cashfree_e2e"
+        )
+    );
+    let says = "CASHFREE cashfree_e2e: MISCONFIGURED authentication_failed since";
+    assert!(trouble.1.contains(says), "{}", trouble.1);
+
     world.set_gateway_account(&right)?;
+    let (document, _) = shown(&world, id)?;
+    assert_eq!(document["next"]["troubles"], json!([]), "forgotten at once");
     tokio::time::sleep(FRESH).await;
     let began = Instant::now();
     let retried = told(&world, &["account", "retry", id])?;
@@ -133,6 +163,15 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         "{page}"
     );
     assert_eq!(over["validations"][0]["outcome"], "VALID");
+    assert_eq!(
+        over["validations"][0]["name_match"],
+        json!({"score": 100, "result": "DIRECT_MATCH"})
+    );
+    assert!(over["validations"][0]["gateway_name_match_score"].is_number());
+    assert!(
+        page.contains("100 DIRECT_MATCH; the gateway's own: "),
+        "{page}"
+    );
     assert_eq!(
         over["validations"][0]["attempts"].as_array().unwrap().len(),
         2
@@ -157,6 +196,71 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         (&upi["kind"], &upi["masked"]),
         (&"UPI".into(), &"ze***@okpsp".into())
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_waits_for_a_booked_call_is_told_so_and_goes_on_when_the_limit_is_lifted() -> Result<()>
+{
+    let world = World::start(Setup::default()).await?;
+    let credentials = world.keep("limited.json", GatewayAccount::default().credentials)?;
+    let base_url = world.sandbox.cashfree();
+    let limit = |calls: u32| {
+        let settings = format!(r#"{{"poll_ms":[0,500],"calls_per_minute":{calls}}}"#);
+        let add = ["gateway", "add", "--if-absent", "--merchant", "e2e"];
+        let which = [
+            "--gateway",
+            "CASHFREE",
+            "--reference-id",
+            "cashfree_e2e",
+            "--priority",
+            "1",
+        ];
+        let what = [
+            "--base-url",
+            &base_url,
+            "--credentials-file",
+            &credentials,
+            "--settings",
+            &settings,
+        ];
+        world.command(&[&add[..], &which, &what].concat()).map(drop)
+    };
+    limit(1)?;
+    let mut ids = Vec::new();
+    for number in ["50000001", "50000002"] {
+        let account = world
+            .api
+            .create(REFERENCE, &bank(number, "AABF0008032"))
+            .await?
+            .account()?;
+        ids.push(text(&account, "/id").to_owned());
+    }
+    // One may be called this minute; what became of it is asked for in the next.
+    for id in &ids {
+        let (document, page) = eventually(PATIENCE, "a call being booked", async || {
+            let (document, page) = shown(&world, id)?;
+            let is_booked = document["validations"][0]["booked"].is_object();
+            anyhow::Ok(is_booked.then_some((document, page)))
+        })
+        .await?;
+        let booked = &document["validations"][0]["booked"];
+        assert_eq!(text(booked, "/gateway"), "CASHFREE cashfree_e2e");
+        assert!(time(booked, "/at") > Utc::now(), "{booked}");
+        let says = format!(
+            "Waits for its call at CASHFREE cashfree_e2e, which takes only so many calls a minute: one is booked for {}.",
+            text(booked, "/at")
+        );
+        assert!(page.contains(&says), "{page}");
+    }
+    limit(0)?;
+    for id in &ids {
+        world
+            .api
+            .wait_for(REFERENCE, id, &["ACTIVE"], Duration::from_secs(20))
+            .await?;
+    }
+    assert_eq!(world.sandbox.drops().await?.total, 2);
     Ok(())
 }
 

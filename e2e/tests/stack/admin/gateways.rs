@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{GatewayAccount, PATIENCE, Setup, World};
+use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
 use serde_json::{Value, json};
 
 use super::{FRESH, assert_refused, audited, told, without_workers};
@@ -207,5 +207,142 @@ async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Resu
     .concat();
     assert_refused(&world, &foreign, 1, "not in the keyring")?;
     assert_eq!(world.sandbox.drops().await?.total, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_gateway_account_is_listed_and_forgotten_once_it_is_put_right()
+-> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let base_url = world.sandbox.cashfree();
+    let right = GatewayAccount {
+        base_url: &base_url,
+        ..GatewayAccount::default()
+    };
+    let list = ["gateway", "list", "--merchant", "e2e"];
+    let listed = |more: &[&str]| -> Result<Value> {
+        let listed = told(&world, &[&list[..], more].concat())?;
+        let accounts = listed["gateway_accounts"].as_array().unwrap();
+        let is_it = |one: &&Value| one["reference_id"] == right.reference_id;
+        Ok(accounts.iter().find(is_it).unwrap().clone())
+    };
+    let new = listed(&[])?;
+    assert_eq!(new["health"], json!({"ok": true, "troubles": []}));
+    assert!(new["recent"]["success"].is_null(), "{new}");
+    let path = format!("/gateways/CASHFREE/webhooks/{}", text(&new, "/id"));
+    assert_eq!(text(&new, "/call_back_path"), path);
+    let page = world.command(&list)?;
+    assert!(
+        page.contains(&path) && page.contains("nothing to go by"),
+        "{page}"
+    );
+
+    world.set_gateway_account(&GatewayAccount {
+        credentials: r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#,
+        ..right
+    })?;
+    let created = world
+        .api
+        .create("refused", &bank("50000001", "AABF0008032"))
+        .await?
+        .account()?;
+    let refused = eventually(PATIENCE, "the refusal being told", async || {
+        let account = listed(&[])?;
+        anyhow::Ok((account["health"]["ok"] == false).then_some(account))
+    })
+    .await?;
+    let trouble = &refused["health"]["troubles"][0];
+    assert_eq!(
+        (text(trouble, "/kind"), text(trouble, "/code")),
+        ("MISCONFIGURED", "authentication_failed"),
+        "{refused}"
+    );
+    let page = world.command(&list)?;
+    assert!(
+        page.contains("MISCONFIGURED authentication_failed since"),
+        "{page}"
+    );
+    assert!(page.contains("look at its credentials"), "{page}");
+
+    world.set_gateway_account(&right)?;
+    assert_eq!(listed(&[])?["health"]["ok"], true, "forgotten at once");
+    tokio::time::sleep(FRESH).await;
+    let id = text(&created, "/id");
+    told(&world, &["account", "retry", id])?;
+    world
+        .api
+        .wait_for("refused", id, &["ACTIVE"], PATIENCE)
+        .await?;
+    let recent = eventually(PATIENCE, "both attempts being counted", async || {
+        let recent = listed(&[])?["recent"].clone();
+        let attempts = recent["attempts"].as_f64().unwrap();
+        anyhow::Ok((attempts > 1.5).then_some(recent))
+    })
+    .await?;
+    let success = recent["success"].as_f64().unwrap();
+    assert!((0.4..0.7).contains(&success), "one of two: {recent}");
+    assert!(recent["latency_ms"].is_number(), "{recent}");
+
+    let counted = listed(&["--attempts"])?;
+    assert_eq!(
+        counted["attempts_24h"],
+        json!({"MISCONFIGURED": 1, "VALID": 1})
+    );
+    assert_eq!(counted["possible_double_drops_24h"], 0);
+    assert_eq!(counted["unlisted_codes_24h"], json!({}));
+    world.database.execute(
+        "update validation_attempts set unlisted_code = true, code = 'brand_new', possible_double_drop = true
+         where class = 'VALID'",
+    )?;
+    let counted = listed(&["--attempts"])?;
+    assert_eq!(counted["possible_double_drops_24h"], 1);
+    assert_eq!(counted["unlisted_codes_24h"], json!({"brand_new": 1}));
+    let page = world.command(&[&list[..], &["--attempts"]].concat())?;
+    assert!(page.contains("1 brand_new"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_accounts_limits_are_listed() -> Result<()> {
+    let world = World::start(without_workers()).await?;
+    let credentials = world.keep("limited.json", GatewayAccount::default().credentials)?;
+    let settings =
+        r#"{"calls_per_minute":100,"concurrency":20,"hours":["06:00-22:00"],"recover_for_s":900}"#;
+    let base_url = world.sandbox.cashfree();
+    let add = [
+        "gateway",
+        "add",
+        "--merchant",
+        "e2e",
+        "--gateway",
+        "CASHFREE",
+        "--reference-id",
+        "limited",
+        "--base-url",
+        &base_url,
+        "--credentials-file",
+        &credentials,
+        "--settings",
+        settings,
+    ];
+    world.command(&add)?;
+    let list = ["gateway", "list", "--merchant", "e2e"];
+    let listed = told(&world, &list)?;
+    let accounts = listed["gateway_accounts"].as_array().unwrap();
+    let limited = accounts
+        .iter()
+        .find(|account| account["reference_id"] == "limited");
+    assert_eq!(
+        limited.unwrap()["limits"],
+        json!({
+            "calls_per_minute": 100, "concurrency": 20, "hours": ["06:00-22:00"], "upi_penny_drop_hours": [],
+            "recover_for_s": 900,
+        })
+    );
+    let page = world.command(&list)?;
+    assert!(
+        page.contains("100 calls a minute, 20 at once, 06:00-22:00 IST"),
+        "{page}"
+    );
     Ok(())
 }

@@ -19,7 +19,7 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         made["settings"],
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 60, "requests_per_second": 7,
-            "validations_per_account_per_day": 5,
+            "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
         })
     );
     let again = ["--if-absent", "--requests-per-second", "9"];
@@ -40,6 +40,9 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         ("--validations-per-account-per-day", "0"),
         ("--validations-per-account-per-day", "32768"),
         ("--implicit-customers", "maybe"),
+        ("--fail-on-name-mismatch", "maybe"),
+        ("--reuse-results-seconds", "soon"),
+        ("--reuse-results-seconds", "31536001"),
     ] {
         assert_refused(&world, &[&set[..], &[option, value]].concat(), 2, option)?;
     }
@@ -67,6 +70,12 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
             "--implicit-customers",
             "true",
         ],
+        &[
+            "--fail-on-name-mismatch",
+            "true",
+            "--reuse-results-seconds",
+            "31536000",
+        ],
     ]
     .concat();
     let changed = told(&world, &most)?;
@@ -77,6 +86,16 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
     assert!(
         changed["changed"]["implicit_customers"].is_null(),
         "{changed}"
+    );
+    assert_eq!(
+        (
+            &changed["changed"]["fail_on_name_mismatch"],
+            &changed["changed"]["reuse_results_seconds"]
+        ),
+        (
+            &json!({"from": false, "to": true}),
+            &json!({"from": 0, "to": 31_536_000})
+        )
     );
     assert!(world.command(&most)?.contains("Nothing to change"));
     let log = audited(&world, "merchant.%")?;
@@ -94,7 +113,7 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         plain["settings"],
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 48 * 3600, "requests_per_second": 500,
-            "validations_per_account_per_day": 5,
+            "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
         })
     );
 
@@ -126,6 +145,8 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         json!({"counted": accounts, "all_counted": true, "by_status": {"CREATED": accounts}})
     );
     assert_eq!(shown["keys"], json!({"active": 1}));
+    assert_eq!(shown["settings"]["fail_on_name_mismatch"], true);
+    assert_eq!(shown["settings"]["reuse_results_seconds"], 31_536_000);
     assert_eq!(shown["gateway_accounts"], json!({"enabled": 1, "total": 1}));
     let by_id = ["merchant", "show", "--merchant", text(&made, "/id")];
     assert!(
@@ -152,5 +173,9 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
     let ids: Vec<_> = table.lines().filter_map(|line| line.find("mrc_")).collect();
     assert_eq!((ids.len(), ids[0], ids[1]), (3, ids[1], ids[2]), "{table}");
     assert_eq!(table.find("ID"), Some(ids[0]), "{table}");
+    for (name, reused) in [("plain", "never"), ("shop", "for 31536000 s")] {
+        let row = table.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(row.ends_with(reused), "{table}");
+    }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub struct ValidateAgain {
     pub awaited_until: Option<DateTime<Utc>>,
     /// Validations that the same details may have in 24 hours.
     pub validations_per_day: i16,
+    /// A gateway is to be asked, however young an earlier result is.
+    pub fresh: bool,
 }
 
 /// What became of it.
@@ -119,8 +121,8 @@ pub fn validate_again(
 fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<()> {
     statement(
         "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
-            awaited_until)
-         values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8)",
+            awaited_until, fresh)
+         values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8, $9)",
     )
     .bind::<SqlUuid, _>(wanted.merchant.0)
     .bind::<SqlUuid, _>(wanted.validation.0)
@@ -130,6 +132,7 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
     .bind::<Nullable<Text>, _>(wanted.trace_parent.as_deref())
     .bind::<Timestamptz, _>(wanted.now)
     .bind::<Nullable<Timestamptz>, _>(wanted.awaited_until)
+    .bind::<Bool, _>(wanted.fresh)
     .execute(connection)?;
     let pin = wanted.pin.as_ref();
     statement(

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Binary, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use uuid::Uuid;
 
@@ -44,6 +44,8 @@ pub struct CreateAccounts {
     pub awaited_until: Option<DateTime<Utc>>,
     /// Validations that the same details may have in 24 hours.
     pub validations_per_day: i16,
+    /// A gateway is to be asked, however young an earlier result is.
+    pub fresh: bool,
     /// The accounts.
     pub accounts: Vec<NewAccount>,
 }
@@ -248,10 +250,10 @@ fn insert_accounts(
         "with input as (
             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
                 $8::text[], $9::text[], $10::smallint[], $11::text[], $12::text[], $13::text[], $14::text[],
-                $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
+                $15::text[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::bool[])
             as t (merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint,
                 masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent, routing_id,
-                trace_parent, created_at, deadline_at, awaited_until)
+                trace_parent, created_at, deadline_at, awaited_until, fresh)
          ), account as (
             insert into customer_accounts (merchant_id, customer_id, id, validation_id, kind, sealed_details,
                 fingerprint, masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent,
@@ -264,9 +266,9 @@ fn insert_accounts(
             returning merchant_id, id
          ), validation as (
             insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
-                awaited_until)
-            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $19 * interval '1 ms', i.deadline_at,
-                i.trace_parent, i.created_at, i.awaited_until
+                awaited_until, fresh)
+            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $20 * interval '1 ms', i.deadline_at,
+                i.trace_parent, i.created_at, i.awaited_until, i.fresh
             from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
          )
          select id from account",
@@ -289,6 +291,7 @@ fn insert_accounts(
     .bind::<Array<Timestamptz>, _>(column!(row => row.call.created_at))
     .bind::<Array<Timestamptz>, _>(column!(row => row.call.deadline_at))
     .bind::<Array<Nullable<Timestamptz>>, _>(column!(row => row.call.awaited_until))
+    .bind::<Array<Bool>, _>(column!(row => row.call.fresh))
     .bind::<BigInt, _>(RING_GRACE_MS)
     .load(connection)?;
     Ok(inserted.into_iter().map(|row| row.id).collect())

@@ -96,6 +96,8 @@ pub struct ValidationColumns {
     /// Gateway attempts so far.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub attempts: Option<i16>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    reused_from: Option<Uuid>,
     /// The gateway asked last.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub gateway_id: Option<i16>,
@@ -154,6 +156,11 @@ impl ValidationColumns {
     pub fn id(&self) -> Option<ValidationId> {
         self.validation_id.map(ValidationId)
     }
+
+    /// Whose result it is, where no gateway was asked anew.
+    pub fn reused_from(&self) -> Option<ValidationId> {
+        self.reused_from.map(ValidationId)
+    }
 }
 
 /// What [`AccountRow`] is read from; callers add a `where`.
@@ -162,8 +169,8 @@ macro_rules! select_account {
         "
     select a.id, a.customer_id, c.object_reference_id, a.kind, a.sealed_details, a.fingerprint, a.bank_code, a.status,
            a.pinned_gateway_id, a.pinned_gateway_reference_id, a.metadata, a.created_at, a.updated_at,
-           a.last_validated_at, v.id as validation_id, v.attempts, v.gateway_id, v.gateway_reference_id, v.method,
-           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason,
+           a.last_validated_at, v.id as validation_id, v.attempts, v.reused_from, v.gateway_id,
+           v.gateway_reference_id, v.method, v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason,
            v.created_at as validation_created_at, v.completed_at
     from customer_accounts a
     join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
