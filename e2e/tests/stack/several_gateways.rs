@@ -10,9 +10,10 @@ use khata_e2e::{
     Api, Behaviour, Errors, GATEWAYS, GatewayAccount, PATIENCE, SandboxGateway, Setup, Webhook,
     World, eventually,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::calls::{bank, banks};
+use crate::load::turn;
 
 const MINUTES: Duration = Duration::from_mins(6);
 
@@ -82,6 +83,7 @@ async fn two_workers_together_keep_a_gateways_limit() -> Result<()> {
 
 #[tokio::test]
 async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -> Result<()> {
+    let _turn = turn().await;
     let mut world = World::start(Setup {
         workers: 0,
         ..Setup::default()
@@ -184,6 +186,7 @@ const ENDINGS: [(&str, &str); 4] = [
 
 #[tokio::test]
 async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<()> {
+    let _turn = turn().await;
     let mut world = World::start(Setup {
         workers: 0,
         call_timeout_ms: 1_000,
@@ -355,13 +358,19 @@ async fn a_refusal_of_ours_is_seen_by_ops_and_never_the_payees_failure() -> Resu
                 .cloned()
                 .unwrap_or_default();
             accounts.iter().any(|account| {
-                account["gateway"] == gateway.name && account["misconfigured"] != json!(null)
+                let troubles = account["health"]["troubles"].as_array();
+                let kinds = troubles
+                    .into_iter()
+                    .flatten()
+                    .map(|trouble| &trouble["kind"]);
+                account["gateway"] == gateway.name
+                    && kinds.into_iter().any(|kind| kind == "MISCONFIGURED")
             })
         });
         anyhow::Ok(all.then_some(listed))
     })
     .await?;
-    assert!(listed.contains("misconfigured"));
+    assert!(listed.contains("MISCONFIGURED"));
     let metrics = reqwest::get(format!("{}/metrics", world.workers[0].url))
         .await?
         .text()

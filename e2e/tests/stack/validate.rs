@@ -112,6 +112,7 @@ async fn a_wait_ends_as_soon_as_the_outcome_is_there() -> Result<()> {
 async fn thousands_wait_without_a_thread_or_a_connection_each() -> Result<()> {
     const CALLS: usize = 5_000;
     const ACCOUNTS: usize = 20;
+    let _turn = crate::load::turn().await;
     rlimit::increase_nofile_limit(4 * CALLS as u64)?;
     let world = World::start(Setup {
         workers: 0,
