@@ -20,13 +20,13 @@ const BUCKETS: [f64; 11] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 
 /// Which gateway account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
+struct Place {
     merchant_id: String,
     gateway: &'static str,
     gateway_account: String,
 }
 
-impl Account {
+impl Place {
     fn of(entry: &Entry) -> Self {
         Self {
             merchant_id: entry.account.merchant().to_string(),
@@ -66,8 +66,8 @@ pub(crate) struct Metrics {
     calls: Family<Call, Counter>,
     latencies: Family<GatewayName, Histogram, Latencies>,
     unlisted_codes: Family<GatewayName, Counter>,
-    possible_double_drops: Family<Account, Counter>,
-    misconfigured: Family<Account, Gauge>,
+    possible_double_drops: Family<Place, Counter>,
+    misconfigured: Family<Place, Gauge>,
     call_backs: Family<GatewayName, Counter>,
 }
 
@@ -127,7 +127,7 @@ impl Metrics {
         let gateway = GatewayName {
             gateway: entry.gateway.name(),
         };
-        let account = Account::of(entry);
+        let account = Place::of(entry);
         let class = match heard {
             Heard::Answer(answer) => answer.class.as_str(),
             Heard::Nothing(_) => "NO_ANSWER",
@@ -166,7 +166,7 @@ impl Metrics {
     /// An attempt was begun that may drop a second rupee.
     pub(crate) fn may_drop_twice(&self, entry: &Entry) {
         self.possible_double_drops
-            .get_or_create(&Account::of(entry))
+            .get_or_create(&Place::of(entry))
             .inc();
     }
 
