@@ -2,7 +2,7 @@
 //! be heard, recorded, done next and paid; a list of connectors, each with where it honestly differs; every cell of the
 //! two is tried against the sandbox, whose wire types are its own. The summary is printed at the end.
 //!
-//! A new gateway is an entry in `subject.rs`. A new scenario is a row in `row.rs`, with its rule.
+//! A new gateway is a file in `subject/`, and a line in `subject.rs`. A new scenario is a row in `row.rs`, with its rule.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
@@ -26,7 +26,7 @@ use std::io::Write;
 use tokio::task::JoinSet;
 
 use crate::bench::Bench;
-use crate::row::Row;
+use crate::row::{Row, meantime};
 use crate::story::Story;
 use crate::subject::{CallBacks, Differs, Subject, subjects};
 use crate::summary::{Cell, Report, Verdict, broken, table, word};
@@ -86,7 +86,11 @@ async fn tried(bench: &Bench<'_>, row: Row) -> Cell {
             } else {
                 faults::story(bench, row).await
             };
-            return match (story, expected(subject, row)) {
+            let expected = expected(subject, row).map(|story| Story {
+                meantime: meantime(row, subject, &story.heard),
+                ..story
+            });
+            return match (story, expected) {
                 (Ok(seen), Ok(expected)) => compared(&seen, &expected, verdict),
                 (Err(why), _) | (_, Err(why)) => Cell::broken(why),
             };

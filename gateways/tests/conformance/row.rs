@@ -97,7 +97,7 @@ impl Row {
         }
     }
 
-    /// What should come of it at this connector.
+    /// What should come of it at this connector, but for what is done between its calls.
     pub(crate) fn rule(self, subject: &Subject) -> Story {
         let no = match subject.kind {
             Kind::Bank => FailureCode::InvalidAccount,
@@ -159,10 +159,27 @@ impl Row {
     }
 }
 
+/// What is done after each call but the last of what is heard in this row.
+pub(crate) fn meantime(row: Row, subject: &Subject, heard: &[Word]) -> Vec<Action> {
+    // Who goes on after another was killed asks first.
+    let asked = usize::from(row == Row::Killed);
+    let between = |(place, word): (usize, &Word)| {
+        let looks = place + asked;
+        let own = RECOVER * 2_u32.pow(u32::try_from(looks).unwrap_or(u32::MAX));
+        match word {
+            Word::Said(_) => Action::Look(subject.polls[looks]),
+            Word::TurnedAway => Action::Recover(STAY_AWAY.max(own)),
+            Word::Lost | Word::NotSent => Action::Recover(own),
+        }
+    };
+    let before_the_last = &heard[..heard.len().saturating_sub(1)];
+    before_the_last.iter().enumerate().map(between).collect()
+}
+
 /// Before a new attempt, where nobody asked for more.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
-/// Before a recovery is tried the second time.
-const RECOVER_LATER: Duration = Duration::from_secs(4);
+/// Before the first recovery of a lost answer; twice as long before each next one.
+const RECOVER: Duration = Duration::from_secs(2);
 
 const NOTHING_TOLD: Record = Record {
     state: AttemptState::Started,
@@ -189,6 +206,7 @@ fn ended(subject: &Subject, class: Class) -> Story {
     heard.push(Word::Said(class));
     Story {
         heard,
+        meantime: Vec::new(),
         action: Action::Elsewhere,
         record: Record {
             state: AttemptState::Settled,
@@ -236,6 +254,7 @@ fn pending_for_ever(subject: &Subject) -> Story {
 fn refused(class: Class, action: Action) -> Story {
     Story {
         heard: vec![Word::Said(class)],
+        meantime: Vec::new(),
         action,
         record: Record {
             state: AttemptState::Settled,
@@ -316,7 +335,8 @@ fn turned_away(subject: &Subject) -> Story {
 pub(crate) fn stays_lost(story: &mut Story) {
     *story = Story {
         heard: vec![Word::Lost; 2],
-        action: Action::Recover(RECOVER_LATER),
+        meantime: Vec::new(),
+        action: Action::Recover(2 * RECOVER),
         record: Record {
             state: AttemptState::Unknown,
             ..NOTHING_TOLD

@@ -68,6 +68,8 @@ pub(crate) struct Record {
 pub(crate) struct Story {
     /// Call by call.
     pub(crate) heard: Vec<Word>,
+    /// After each call but the last.
+    pub(crate) meantime: Vec<Action>,
     /// After the last call.
     pub(crate) action: Action,
     pub(crate) record: Record,
@@ -84,7 +86,8 @@ pub(crate) struct Attempt<'a> {
     polls: i16,
     gateway_reference: Option<String>,
     heard: Vec<Word>,
-    last: Option<(Heard, Decision, DateTime<Utc>)>,
+    actions: Vec<Action>,
+    last: Option<(Heard, Decision)>,
 }
 
 impl<'a> Attempt<'a> {
@@ -97,6 +100,7 @@ impl<'a> Attempt<'a> {
             polls: 0,
             gateway_reference: None,
             heard: Vec::new(),
+            actions: Vec::new(),
             last: None,
         }
     }
@@ -159,7 +163,9 @@ impl<'a> Attempt<'a> {
 
     /// What has come of it.
     pub(crate) fn story(&self, rupees: u64) -> Story {
-        let Some((heard, decision, now)) = &self.last else {
+        let (Some((heard, decision)), Some((action, meantime))) =
+            (&self.last, self.actions.split_last())
+        else {
             panic!("no call was made");
         };
         let answer = match heard {
@@ -169,7 +175,8 @@ impl<'a> Attempt<'a> {
         let name = answer.and_then(|answer| answer.name_at_bank.as_ref());
         Story {
             heard: self.heard.clone(),
-            action: action(decision, *now),
+            meantime: meantime.to_vec(),
+            action: *action,
             record: Record {
                 state: decision.attempt.state,
                 class: decision.attempt.class,
@@ -239,7 +246,8 @@ impl<'a> Attempt<'a> {
             let theirs = answer.gateway_reference.clone();
             self.gateway_reference = theirs.or_else(|| self.gateway_reference.take());
         }
-        self.last = Some((heard, decision, now));
+        self.actions.push(action(&decision, now));
+        self.last = Some((heard, decision));
     }
 }
 
