@@ -23,7 +23,8 @@ const QUEUE: usize = 4 * MAX_BATCH;
 
 /// A lane's statements are prepared once and reach every row by its key. A plan made while a table was empty or its
 /// statistics were old must not read it from end to end a thousand times a second.
-const BY_KEY: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
+const BY_KEY: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                      set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// What a lane does with a batch.
 pub trait Commit: Send + 'static {

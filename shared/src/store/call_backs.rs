@@ -120,9 +120,9 @@ pub enum Received {
 }
 
 #[derive(QueryableByName)]
-struct WasWaiting {
-    #[diesel(sql_type = Bool)]
-    waiting: bool,
+struct Standing {
+    #[diesel(sql_type = Text)]
+    state: String,
 }
 
 /// Stores a call-back about an open attempt. In a transaction of its own.
@@ -134,16 +134,16 @@ pub fn receive(
 ) -> QueryResult<Received> {
     let key = attempt.key;
     connection.transaction(|connection| {
-        // Locked before it is stored: a worker that settles meanwhile either comes before and is seen, or sees it.
-        let standing: Option<WasWaiting> = statement(
-            "select state = 'WAITING' as waiting from validations
-             where merchant_id = $1 and id = $2 and completed_at is null for no key update",
+        // Locked before it is stored: a worker that settles meanwhile either comes before and is seen, or sees it. By its
+        // key and nothing else, or the index of what is open might be walked in its place.
+        let standing: Option<Standing> = statement(
+            "select state from validations where merchant_id = $1 and id = $2 for no key update",
         )
         .bind::<SqlUuid, _>(key.merchant.0)
         .bind::<SqlUuid, _>(key.id.0)
         .get_result(connection)
         .optional()?;
-        let Some(standing) = standing else {
+        let Some(standing) = standing.filter(|standing| standing.state != "COMPLETED") else {
             return Ok(Received::Nothing);
         };
         let stored = statement(
@@ -169,7 +169,7 @@ pub fn receive(
         .bind::<SqlUuid, _>(key.merchant.0)
         .bind::<SqlUuid, _>(key.id.0)
         .execute(connection)?;
-        Ok(if standing.waiting {
+        Ok(if standing.state == "WAITING" {
             Received::Due
         } else {
             Received::InHand

@@ -67,7 +67,7 @@ pub fn join(
         "with mine as (
             select v.merchant_id, v.id from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
-            where v.completed_at is null for update of v skip locked
+            where v.state <> 'COMPLETED' for update of v skip locked
          )
          update validations v set awaited_until = greatest(v.awaited_until, $3)
          from mine where v.merchant_id = mine.merchant_id and v.id = mine.id

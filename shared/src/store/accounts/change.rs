@@ -144,7 +144,7 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             consent = coalesce($7::jsonb, consent),
             velocity_count = case when velocity_since > now() - interval '24 hours' then velocity_count + 1 else 1 end,
             velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
-         where merchant_id = $8 and id = $9 and deleted_at is null",
+         where merchant_id = $8 and id = $9 and status <> 'DELETED'",
     )
     .bind::<SqlUuid, _>(wanted.validation.0)
     .bind::<Timestamptz, _>(wanted.now)
@@ -202,7 +202,7 @@ pub fn delete(
     };
     let deleted = statement(
         "update customer_accounts set status = $1, deleted_at = $2, updated_at = $3
-         where merchant_id = $4 and id = $5 and deleted_at is null",
+         where merchant_id = $4 and id = $5 and status <> 'DELETED'",
     )
     .bind::<Text, _>(AccountStatus::Deleted.as_str())
     .bind::<Timestamptz, _>(now)

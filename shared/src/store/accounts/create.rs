@@ -332,7 +332,7 @@ fn standing_accounts(
         select_account!(),
         "
             where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
-              and a.fingerprint = wanted.fingerprint and a.deleted_at is null) as found"
+              and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found"
     );
     let rows: Vec<OwnedAccountRow> = statement(sql)
         .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0).collect::<Vec<_>>())

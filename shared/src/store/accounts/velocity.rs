@@ -60,7 +60,8 @@ pub(super) fn used(
     connection: &mut PgConnection,
     wanted: &[(MerchantId, CustomerId, &[u8])],
 ) -> QueryResult<HashMap<usize, Used>> {
-    // For details that nobody has had, as most are, it is one look into each of two indexes.
+    // For details that nobody has had, as most are, it is one look into each of two indexes. `offset 0` keeps it that: a
+    // plan made while the table was empty would otherwise walk a whole index once a batch and compare.
     let rows: Vec<SameRow> = statement(
         "with wanted as (
             select * from unnest($1::uuid[], $2::uuid[], $3::bytea[]) with ordinality
@@ -69,14 +70,19 @@ pub(super) fn used(
          select w.place, a.velocity_count as validations, a.velocity_since as since,
             a.velocity_since > now() - interval '24 hours' as recent, a.customer_id = w.customer_id as own
          from wanted w
-         join customer_accounts a on a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint
-         where a.deleted_at is null
-           and (a.velocity_since > now() - interval '24 hours' or a.customer_id = w.customer_id)
+         cross join lateral (
+            select * from customer_accounts a
+            where a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint and a.deleted_at is null offset 0
+         ) a
+         where a.velocity_since > now() - interval '24 hours' or a.customer_id = w.customer_id
          union all
          select w.place, a.velocity_count, a.velocity_since, true, false
          from wanted w
-         join customer_accounts a on a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint
-         where a.deleted_at is not null and a.velocity_since > now() - interval '24 hours'",
+         cross join lateral (
+            select * from customer_accounts a
+            where a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint and a.deleted_at is not null offset 0
+         ) a
+         where a.velocity_since > now() - interval '24 hours'",
     )
     .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.1.0).collect::<Vec<_>>())
