@@ -168,7 +168,10 @@ mod tests {
         let pool = crate::store::open("postgres://nobody@127.0.0.1:9/none", "khata-test", 3);
         register_pool(&mut registry, pool);
         let text = text(&registry).unwrap();
-        assert!(text.contains("khata_database_connections_max 3\n"), "{text}");
+        assert!(
+            text.contains("khata_database_connections_max 3\n"),
+            "{text}"
+        );
         assert!(
             text.contains("khata_database_connections{state=\"in_use\"} 0\n"),
             "{text}"

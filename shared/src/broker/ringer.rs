@@ -109,7 +109,13 @@ async fn run(
                 if failures == 0 {
                     warn!(%error, "the broker is away; the scheduler rings for what is stored meanwhile");
                 }
-                if !pause(&mut receiver, RECONNECT.wait(failures, rand::random()), &counts).await {
+                if !pause(
+                    &mut receiver,
+                    RECONNECT.wait(failures, rand::random()),
+                    &counts,
+                )
+                .await
+                {
                     return;
                 }
                 failures += 1;

@@ -17,15 +17,21 @@ pub fn differences(page: &str, service: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, metric) in &told {
         match listed.get(name) {
-            None => faults.push(format!("{service} tells {name}, which the page does not list")),
+            None => faults.push(format!(
+                "{service} tells {name}, which the page does not list"
+            )),
             Some(listed) if listed != metric => {
-                faults.push(format!("{name}: the page says {listed:?}, {service} {metric:?}"));
+                faults.push(format!(
+                    "{name}: the page says {listed:?}, {service} {metric:?}"
+                ));
             }
             Some(_) => {}
         }
     }
     let missing = listed.keys().filter(|name| !told.contains_key(*name));
-    faults.extend(missing.map(|name| format!("the page lists {name}, which {service} does not tell")));
+    faults.extend(
+        missing.map(|name| format!("the page lists {name}, which {service} does not tell")),
+    );
     faults
 }
 
@@ -41,10 +47,16 @@ fn on_page(page: &str, service: &str) -> BTreeMap<String, Metric> {
         let [name, kind, unit, labels, services, ..] = cells[..] else {
             continue;
         };
-        let Some(name) = quoted(name).next().filter(|name| name.starts_with("khata_")) else {
+        let Some(name) = quoted(name)
+            .next()
+            .filter(|name| name.starts_with("khata_"))
+        else {
             continue;
         };
-        if !services.split(", ").any(|named| format!("khata-{named}") == service) {
+        if !services
+            .split(", ")
+            .any(|named| format!("khata-{named}") == service)
+        {
             continue;
         }
         let metric = Metric {
@@ -75,24 +87,29 @@ fn in_text(text: &str) -> BTreeMap<String, Metric> {
                     "info" => format!("{metric}_info"),
                     _ => metric.to_owned(),
                 };
-                metrics.entry(name.clone()).or_default().kind = kind.to_owned();
+                kind.clone_into(&mut metrics.entry(name.clone()).or_default().kind);
             }
             ["#", "UNIT", _, unit] => {
-                metrics.entry(name.clone()).or_default().unit = unit.to_owned();
+                unit.clone_into(&mut metrics.entry(name.clone()).or_default().unit);
             }
             ["#", ..] => {}
             _ if line.starts_with(&family) => {
+                // A value may have braces and commas in it: a route's template.
                 let labels = line
                     .split_once('{')
-                    .and_then(|(_, rest)| rest.split_once('}'))
-                    .filter(|_| !line.contains("} # {") || line.find('{') < line.find(" # "))
+                    .filter(|(name, _)| !name.contains(' '))
+                    .and_then(|(_, rest)| rest.split_once("\"} "))
                     .map_or("", |(labels, _)| labels);
                 let names = labels
                     .split("\",")
                     .filter_map(|label| label.split_once('='))
                     .map(|(label, _)| label.to_owned())
                     .filter(|label| label != "le");
-                metrics.entry(name.clone()).or_default().labels.extend(names);
+                metrics
+                    .entry(name.clone())
+                    .or_default()
+                    .labels
+                    .extend(names);
             }
             _ => {}
         }
@@ -105,7 +122,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "# HELP khata_calls Calls.\n# TYPE khata_calls counter\n\
-        khata_calls_total{gateway=\"CASHFREE\",class=\"VALID\"} 1\n\
+        khata_calls_total{gateway=\"{CASHFREE}\",class=\"VALID\"} 1\n\
         # HELP khata_wait_seconds Waits.\n# TYPE khata_wait_seconds histogram\n# UNIT khata_wait_seconds seconds\n\
         khata_wait_seconds_count 1\nkhata_wait_seconds_bucket{le=\"1.0\"} 1 # {trace_id=\"ab\"} 0.5\n# EOF\n";
 
@@ -113,7 +130,10 @@ mod tests {
     fn every_difference_is_told() {
         let good = "| `khata_calls_total` | counter |  | `gateway`, `class` | api, worker | calls |\n\
             | `khata_wait_seconds` | histogram | seconds |  | worker | waits |\n";
-        assert_eq!(differences(good, "khata-worker", TEXT), Vec::<String>::new());
+        assert_eq!(
+            differences(good, "khata-worker", TEXT),
+            Vec::<String>::new()
+        );
         assert_eq!(differences(good, "khata-api", TEXT).len(), 1);
         for (from, to) in [
             ("`khata_calls_total`", "`khata_called_total`"),
@@ -123,7 +143,10 @@ mod tests {
             ("seconds |  |", "seconds | `le` |"),
         ] {
             let bad = good.replacen(from, to, 1);
-            assert!(!differences(&bad, "khata-worker", TEXT).is_empty(), "{from}");
+            assert!(
+                !differences(&bad, "khata-worker", TEXT).is_empty(),
+                "{from}"
+            );
         }
         let more = format!("{good}| `khata_more` | gauge |  |  | worker | more |\n");
         assert_eq!(differences(&more, "khata-worker", TEXT).len(), 1);

@@ -15,8 +15,9 @@ pub const LOOKED_AT: i64 = 50_000;
 /// A merchant's unfinished validations in one state.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct Unfinished {
+    /// Whose, as it is stored.
     #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
+    pub merchant_id: Uuid,
     /// `DUE`, `LEASED` or `WAITING`.
     #[diesel(sql_type = Text)]
     pub state: String,
@@ -45,7 +46,9 @@ impl Unfinished {
 /// The unfinished validations, by merchant and state. Reads no more of the table than [`LOOKED_AT`] rows by the index of
 /// the unfinished ones, however many are completed: `servers/facts.rs` holds the plan to that.
 pub fn unfinished(connection: &mut PgConnection) -> QueryResult<Vec<Unfinished>> {
-    statement(UNFINISHED).bind::<BigInt, _>(LOOKED_AT).load(connection)
+    statement(UNFINISHED)
+        .bind::<BigInt, _>(LOOKED_AT)
+        .load(connection)
 }
 
 /// The statement, for the test that explains it.
@@ -65,16 +68,23 @@ pub const UNFINISHED: &str = "
 
 /// An enabled gateway account as all workers know it.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-#[allow(clippy::struct_excessive_bools, reason = "four facts that exclude none of the others")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "four facts that exclude none of the others"
+)]
 pub struct GatewayStanding {
+    /// Whose, as it is stored.
     #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
+    pub merchant_id: Uuid,
     /// Which gateway.
     #[diesel(sql_type = SmallInt)]
     pub gateway_id: i16,
     /// The merchant's name for the gateway account.
     #[diesel(sql_type = Text)]
     pub reference_id: String,
+    /// The merchant's own.
+    #[diesel(sql_type = Text)]
+    pub merchant_name: String,
     /// Most calls failed of late: it is left alone, but for one call now and then.
     #[diesel(sql_type = Bool)]
     pub is_down: bool,
@@ -99,11 +109,12 @@ impl GatewayStanding {
 /// The enabled gateway accounts.
 pub fn gateways(connection: &mut PgConnection) -> QueryResult<Vec<GatewayStanding>> {
     statement(
-        "select g.merchant_id, g.gateway_id, g.reference_id, g.pinned_only,
+        "select g.merchant_id, g.gateway_id, g.reference_id, m.name as merchant_name, g.pinned_only,
             coalesce(s.circuit <> 'CLOSED', false) as is_down,
             coalesce(s.paused_until > now(), false) as is_paused,
             s.misconfigured_code is not null as is_misconfigured
          from gateway_accounts g
+         join merchants m on m.id = g.merchant_id
          left join gateway_states s on s.merchant_id = g.merchant_id and s.gateway_account_id = g.id
          where g.enabled",
     )

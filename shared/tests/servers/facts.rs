@@ -27,7 +27,11 @@ fn unfinished_validations_are_counted_and_completed_ones_are_not() {
         settle(&mut connection, &[settlement(key, token, next)]).unwrap();
     }
     claimed(&mut connection, keys[2]);
-    alter(&mut connection, keys[1], "created_at = now() - interval '1 hour'");
+    alter(
+        &mut connection,
+        keys[1],
+        "created_at = now() - interval '1 hour'",
+    );
     let facts = facts::unfinished(&mut connection).unwrap();
     let counts = ["DUE", "LEASED", "WAITING"].map(|state| {
         let row = of_state(&facts, state);
@@ -37,7 +41,10 @@ fn unfinished_validations_are_counted_and_completed_ones_are_not() {
     assert_eq!(counts, [(2, 0), (1, 0), (1, 0)]);
     let oldest = of_state(&facts, "WAITING").oldest_seconds;
     assert!((3_600.0..3_700.0).contains(&oldest), "{oldest}");
-    assert!(facts.iter().all(|row| row.overdue_seconds < 1.0), "{facts:?}");
+    assert!(
+        facts.iter().all(|row| row.overdue_seconds < 1.0),
+        "{facts:?}"
+    );
 }
 
 #[test]
@@ -49,10 +56,26 @@ fn what_nobody_takes_care_of_is_stuck() {
     for key in &keys[2..] {
         claimed(&mut connection, *key);
     }
-    alter(&mut connection, keys[0], "due_at = now() - interval '119 s'");
-    alter(&mut connection, keys[1], "due_at = now() - interval '130 s'");
-    alter(&mut connection, keys[2], "leased_until = now() - interval '50 s'");
-    alter(&mut connection, keys[3], "leased_until = now() - interval '70 s'");
+    alter(
+        &mut connection,
+        keys[0],
+        "due_at = now() - interval '119 s'",
+    );
+    alter(
+        &mut connection,
+        keys[1],
+        "due_at = now() - interval '130 s'",
+    );
+    alter(
+        &mut connection,
+        keys[2],
+        "leased_until = now() - interval '50 s'",
+    );
+    alter(
+        &mut connection,
+        keys[3],
+        "leased_until = now() - interval '70 s'",
+    );
     let facts = facts::unfinished(&mut connection).unwrap();
     let (due, leased) = (of_state(&facts, "DUE"), of_state(&facts, "LEASED"));
     assert_eq!((due.count, due.stuck), (2, 1));
@@ -138,9 +161,20 @@ fn gateway_accounts_stand_as_all_workers_know_them() {
     let told: Vec<_> = gateways
         .iter()
         .map(|g| {
-            assert_eq!((g.merchant(), g.gateway_id), (merchant, Gateway::Dummy.id()));
-            (g.reference_id.as_str(), g.is_down, g.is_paused, g.is_misconfigured)
+            assert_eq!(
+                (g.merchant(), g.gateway_id),
+                (merchant, Gateway::Dummy.id())
+            );
+            (
+                g.reference_id.as_str(),
+                g.is_down,
+                g.is_paused,
+                g.is_misconfigured,
+            )
         })
         .collect();
-    assert_eq!(told, [("down", true, false, true), ("fine", false, false, false)]);
+    assert_eq!(
+        told,
+        [("down", true, false, true), ("fine", false, false, false)]
+    );
 }
