@@ -7,10 +7,10 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test fuzz bench chaos status clean-local
+.PHONY: help up down demo test fuzz bench chaos status clean-local image image-test sbom compose-check k8s-check
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 up: ## start everything on this machine; again: start what is not running
 	@$(STACK) up
@@ -38,3 +38,18 @@ status: ## what runs, on which ports, and where it logs
 
 clean-local: ## down, and remove the local data
 	@$(STACK) clean
+
+image: ## the container images, by docker, podman or buildah: see deploy/docker/build
+	@deploy/docker/build
+
+image-test: ## run the stack from the images, read-only and without rights, and make demo's walk through it
+	@deploy/docker/test
+
+sbom: ## what each program is made of, as CycloneDX, under target/sbom
+	@deploy/docker/sbom
+
+compose-check: ## check the Dockerfile, deploy/compose.yaml and what it mounts
+	@deploy/docker/check
+
+k8s-check: ## render deploy/k8s and validate it
+	@deploy/k8s/check

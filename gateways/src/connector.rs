@@ -161,6 +161,23 @@ pub trait Connector: Send + Sync {
     }
 }
 
+/// What a look tells that is the call made once more, as one can that moves nothing: what turns it away says nothing of
+/// what is looked for.
+pub(crate) fn looked_again(
+    heard: Result<Answer, CallFailure>,
+) -> Result<Option<Answer>, CallFailure> {
+    let answer = heard?;
+    if !is_turned_away(&answer) {
+        return Ok(Some(answer));
+    }
+    Err(match answer.class {
+        Class::Retryable => CallFailure::TurnedAway {
+            retry_after: answer.retry_after,
+        },
+        _ => CallFailure::AnswerLost(format!("turned away with {}", answer.code)),
+    })
+}
+
 /// Whether an answer is about the call only, and not about a validation: a validation that failed for the same classes
 /// has the gateway's id.
 fn is_turned_away(answer: &Answer) -> bool {

@@ -25,6 +25,7 @@ pub mod setu;
 mod shows;
 mod sign;
 mod switch;
+mod tokens;
 mod webhooks;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tracing::warn;
 
-use crate::metrics::OfGateway;
+use crate::metrics::Place;
 
 const EVERY: Duration = Duration::from_secs(15);
 /// What was read longer ago is not told any more: no number is better than one of another day.
@@ -267,8 +267,8 @@ impl Told<'_, '_> {
     }
 }
 
-fn account_of(standing: &GatewayStanding) -> OfGateway {
-    OfGateway {
+fn account_of(standing: &GatewayStanding) -> Place {
+    Place {
         merchant_id: standing.merchant().to_string(),
         gateway: Gateway::from_id(standing.gateway_id).map_or("", Gateway::name),
         gateway_account: standing.reference_id.clone(),

@@ -324,5 +324,17 @@ fn reusable(
             (seconds > 0).then_some((claimed.key(), seconds))
         })
         .collect();
-    validations::reusable(connection, &wanted)
+    let mut reusable = validations::reusable(connection, &wanted)?;
+    // A call that names a gateway wants to hear it from that one.
+    for claimed in claimed {
+        let named = claimed.pin().gateway_id;
+        if named.is_some()
+            && reusable
+                .get(&claimed.key())
+                .is_some_and(|earlier| Some(earlier.gateway_id()) != named)
+        {
+            reusable.remove(&claimed.key());
+        }
+    }
+    Ok(reusable)
 }

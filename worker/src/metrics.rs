@@ -42,13 +42,13 @@ const SETTLE_SECONDS: Buckets = Buckets(&[
 
 /// Which gateway account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfGateway {
+pub(crate) struct Place {
     pub(crate) merchant_id: String,
     pub(crate) gateway: &'static str,
     pub(crate) gateway_account: String,
 }
 
-impl OfGateway {
+impl Place {
     pub(crate) fn of(entry: &Entry) -> Self {
         Self {
             merchant_id: entry.account.merchant().to_string(),
@@ -164,11 +164,11 @@ pub(crate) struct Metrics {
     queues: Family<Queue, Gauge>,
     calls: Family<Call, Counter>,
     latencies: Times<GatewayName>,
-    seconds: Family<OfGateway, Counter<f64, std::sync::atomic::AtomicU64>>,
+    seconds: Family<Place, Counter<f64, std::sync::atomic::AtomicU64>>,
     held_up: Family<HeldUp, Counter>,
     drops: Family<Drop, Counter>,
     unlisted_codes: Family<GatewayName, Counter>,
-    possible_double_drops: Family<OfGateway, Counter>,
+    possible_double_drops: Family<Place, Counter>,
     call_backs: Family<GatewayName, Counter>,
 }
 
@@ -393,7 +393,7 @@ impl Metrics {
     }
 
     /// A validation was put off, as the gateway account has no room for its call.
-    pub(crate) fn held_up(&self, account: OfGateway, why: Wait) {
+    pub(crate) fn held_up(&self, account: Place, why: Wait) {
         self.held_up
             .get_or_create(&HeldUp {
                 merchant_id: account.merchant_id,
@@ -442,7 +442,7 @@ impl Metrics {
     /// A call was made.
     pub(crate) fn called(
         &self,
-        account: OfGateway,
+        account: Place,
         method: Method,
         heard: &Heard,
         took: Duration,
@@ -488,7 +488,7 @@ impl Metrics {
     }
 
     /// An attempt was begun that may drop a second rupee.
-    pub(crate) fn may_drop_twice(&self, account: &OfGateway) {
+    pub(crate) fn may_drop_twice(&self, account: &Place) {
         self.possible_double_drops.get_or_create(account).inc();
     }
 

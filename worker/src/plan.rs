@@ -102,6 +102,20 @@ pub(crate) struct Planned {
     pub(crate) given_up: Option<i16>,
 }
 
+impl Plan {
+    /// It ends without anybody being asked.
+    fn ends(next: Next, why: &str) -> Self {
+        Self::Settle {
+            next,
+            delay: Duration::ZERO,
+            slot: None,
+            why: why.to_owned(),
+            held_up: None,
+            is_alarming: false,
+        }
+    }
+}
+
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
         Self {
@@ -143,7 +157,7 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
             outcome: Outcome::Cancelled,
             failure: None,
         };
-        return facts.settle(next, "the account was deleted").into();
+        return Plan::ends(next, "the account was deleted").into();
     }
     let Some(details) = facts.details else {
         let why = "the sealed details do not open: is a key missing in the keyring?";
@@ -254,21 +268,10 @@ impl<'a> Facts<'a> {
         slot.map(|slot| slot.at)
     }
 
-    fn settle(&self, next: Next, why: &str) -> Plan {
-        Plan::Settle {
-            next,
-            delay: Duration::ZERO,
-            slot: None,
-            why: why.to_owned(),
-            held_up: None,
-            is_alarming: false,
-        }
-    }
-
     /// Nobody can be asked until something is changed.
     fn nowhere(&self, why: String) -> Plan {
         if self.now >= self.claimed.deadline_at {
-            return self.settle(unavailable(), &why);
+            return Plan::ends(unavailable(), &why);
         }
         let (next, delay) = self.until(self.now + NOWHERE, false);
         Plan::Settle {
@@ -292,7 +295,7 @@ impl<'a> Facts<'a> {
         why: &str,
     ) -> Plan {
         if self.now >= self.claimed.deadline_at {
-            return self.settle(unavailable(), why);
+            return Plan::ends(unavailable(), why);
         }
         let slot = match later.why {
             Wait::Rate => allowances
@@ -349,7 +352,7 @@ impl<'a> Course<'a> {
         };
         let (claimed, now) = (facts.claimed, facts.now);
         if now >= claimed.deadline_at {
-            return planned(facts.settle(unavailable(), "the deadline has passed"));
+            return planned(Plan::ends(unavailable(), "the deadline has passed"));
         }
         let (entries, candidates) = self.candidates(allowances);
         let (index, method, reason) =

@@ -131,7 +131,7 @@ impl Stepper {
             } => {
                 let account = work.claimed.account();
                 if let Some((entry, why)) = held_up {
-                    self.metrics.held_up(metrics::OfGateway::of(entry), *why);
+                    self.metrics.held_up(metrics::Place::of(entry), *why);
                 }
                 if *is_alarming {
                     self.metrics.found_nobody(key.merchant);
@@ -181,7 +181,7 @@ impl Stepper {
         };
         if attempt.may_drop_twice && *first == Move::Verify {
             self.metrics
-                .may_drop_twice(&metrics::OfGateway::of(&attempt.entry));
+                .may_drop_twice(&metrics::Place::of(&attempt.entry));
         }
         let mut next_move = first.clone();
         let mut looks = 0;
@@ -203,7 +203,7 @@ impl Stepper {
             case.learn(&decision, &heard);
             if calls {
                 self.metrics.called(
-                    metrics::OfGateway::of(&attempt.entry),
+                    metrics::Place::of(&attempt.entry),
                     attempt.method,
                     &heard,
                     started.elapsed(),

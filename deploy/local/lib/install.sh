@@ -85,6 +85,7 @@ allow_service_starts() {
 # Services of packages that are not on the machine yet. Those that are there already are their owner's business.
 services_that_would_come_along() {
     [[ " $* " == *" postgresql "* ]] && echo postgresql.service
+    [[ " $* " == *" prometheus "* ]] && echo prometheus.service
     if [[ " $* " == *" rabbitmq-server "* ]]; then
         echo rabbitmq-server.service
         command -v epmd >/dev/null || printf '%s\n' epmd.service epmd.socket

@@ -1,5 +1,6 @@
-# What the end-to-end tests run besides Khata: other people's clients, Schemathesis, a browser. They lie in $STATE/tools;
-# the machine itself gets no more than interpreters and the browser. Versions are pinned in e2e/clients and e2e/api.
+# What the end-to-end tests run besides Khata: other people's clients, Schemathesis, a browser; and what the checks of deploy/
+# run. They lie in $STATE/tools; the machine itself gets no more than interpreters, the browser and promtool. Versions are pinned
+# in e2e/clients, e2e/api and deploy/checks.
 
 TOOLS=$STATE/tools
 CLIENTS=$REPOSITORY/e2e/clients
@@ -85,6 +86,46 @@ make_schemathesis() {
         "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
             --requirement "$REPOSITORY/e2e/api/requirements.txt" &&
         "$1/bin/python" -m pip --disable-pip-version-check check
+}
+
+# --- what the checks of deploy/ run -----------------------------------------------------------
+
+CHECKS=$REPOSITORY/deploy/checks
+
+install_deploy_tools() {
+    install_deploy_tool_packages
+    install_tool deploy "$(python3 --version && cat "$CHECKS/requirements.txt" && declare -f make_deploy_tools)" \
+        make_deploy_tools
+    install_tool bindings "$(cat "$CHECKS/bindings.txt" && declare -f make_bindings)" make_bindings
+}
+
+install_deploy_tool_packages() {
+    local -a missing=()
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    # Has promtool, which nobody packs alone. Its service stays stopped.
+    command -v promtool >/dev/null || missing+=(prometheus)
+    ((${#missing[@]} > 0)) || return 0
+    check_that_we_can_install "${missing[@]}"
+    install_packages "${missing[@]}"
+}
+
+make_deploy_tools() {
+    python3 -m venv "$1" &&
+        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
+            --requirement "$CHECKS/requirements.txt" &&
+        "$1/bin/python" -m pip --disable-pip-version-check check
+}
+
+# Their source only: they are read, not compiled. Cargo fetches a package alone when it is asked about it.
+make_bindings() {
+    local name version sum package
+    mkdir -p "$1" || return
+    while read -r name version sum; do
+        [[ $name != '#'* ]] || continue
+        (cd "$1" && cargo info --quiet "$name@$version") || return
+        package=$(compgen -G "${CARGO_HOME:-$HOME/.cargo}/registry/cache/*/$name-$version.crate" | head -n 1)
+        sha256sum --check --quiet <<<"$sum  $package" && tar --extract --gzip --file "$package" --directory "$1" || return
+    done <"$CHECKS/bindings.txt"
 }
 
 # --- a tool is there whole, or it is made -----------------------------------------------------

@@ -25,7 +25,7 @@ use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
 use crate::http::{Reply, secret_header, send};
 use crate::name::{plain, real_name};
 use crate::settings::{CommonSettings, NPCI_POLLING, suited};
-use wire::{Beneficiary, Envelope, Outcome, ValidateRequest};
+use wire::{Beneficiary, Envelope, LookedFor, Outcome, ValidateRequest};
 
 const PUBLIC_BASE_URL: &str = "https://in.decentro.tech";
 const VALIDATE: &str = "/v3/banking/money_transfer/validate_bank_account";
@@ -232,15 +232,16 @@ impl Connector for Decentro {
         if is_never_seen(&reply, &envelope) {
             return Ok(None);
         }
+        let looked_for = reply.json::<LookedFor>().unwrap_or_default();
         let found = match reply.status {
-            200 => account_answer(&reply, &envelope).or_else(|| refused_then(&envelope)),
+            200 => account_answer(&reply, &envelope)
+                .or_else(|| refused_then(&envelope, looked_for.response_key()?)),
             _ => None,
         };
         // What is said of the look tells nothing of the call, which stays open.
         let answer = found.ok_or_else(|| reply.unheard())?;
-        let theirs = envelope.request_decentro_txn_id;
         Ok(Some(Answer {
-            gateway_reference: theirs.filter(|id| !id.is_empty()),
+            gateway_reference: looked_for.txn_id().map(str::to_owned),
             ..answer
         }))
     }
@@ -279,8 +280,7 @@ fn account_answer(reply: &Reply, envelope: &Envelope) -> Option<Answer> {
 }
 
 /// How a call that a look has found was refused when it was made: as good as its answer then.
-fn refused_then(envelope: &Envelope) -> Option<Answer> {
-    let key = envelope.request_response_key.as_deref()?;
+fn refused_then(envelope: &Envelope, key: &str) -> Option<Answer> {
     let meaning = codes::refusal(200, key).filter(|_| envelope.went("SUCCESS"))?;
     Some(meaning.answer(key))
 }

@@ -31,12 +31,8 @@ pub(super) struct Beneficiary<'a> {
 pub(super) struct Envelope {
     /// Of this call: of a look, where a look was made.
     pub(super) decentro_txn_id: Option<String>,
-    /// Of the call that is looked for.
-    pub(super) request_decentro_txn_id: Option<String>,
     pub(super) api_status: Option<String>,
     pub(super) response_key: Option<String>,
-    /// Likewise of the call that is looked for.
-    pub(super) request_response_key: Option<String>,
 }
 
 impl Envelope {
@@ -45,6 +41,37 @@ impl Envelope {
         self.api_status
             .as_deref()
             .is_some_and(|status| status.eq_ignore_ascii_case(word))
+    }
+}
+
+/// What a look tells of the call that it found. Decentro's page lists these members beside the envelope's, and says that
+/// the details of the request are in `data`: they are read in either place.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LookedFor {
+    request_decentro_txn_id: Option<String>,
+    request_response_key: Option<String>,
+    data: Option<Box<LookedFor>>,
+}
+
+impl LookedFor {
+    /// Decentro's id of that call.
+    pub(super) fn txn_id(&self) -> Option<&str> {
+        self.told(|at| &at.request_decentro_txn_id)
+    }
+
+    /// The `response_key` that it was answered with.
+    pub(super) fn response_key(&self) -> Option<&str> {
+        self.told(|at| &at.request_response_key)
+    }
+
+    fn told(&self, member: fn(&Self) -> &Option<String>) -> Option<&str> {
+        let data = self.data.as_deref();
+        [Some(self), data]
+            .into_iter()
+            .flatten()
+            .filter_map(|place| member(place).as_deref())
+            .find(|text| !text.is_empty())
     }
 }
 

@@ -26,7 +26,7 @@ use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method,
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
+use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig, looked_again};
 use crate::http::{Reply, secret_header};
 use crate::meaning::Meaning;
 use crate::settings::{CommonSettings, NPCI_POLLING, suited};
@@ -191,7 +191,7 @@ impl Connector for Payu {
     ) -> Result<Option<Answer>, CallFailure> {
         match (call.details, &self.payouts, &self.service) {
             (Details::Bank(_), Some(payouts), _) => payouts.look_up(call).await,
-            (Details::Upi(vpa), _, Some(service)) => service.look_at(vpa).await.map(Some),
+            (Details::Upi(vpa), _, Some(service)) => looked_again(service.look_at(vpa).await),
             _ => Err(CallFailure::NotSent("no credentials to ask with".into())),
         }
     }

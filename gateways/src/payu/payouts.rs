@@ -89,6 +89,10 @@ impl Payouts {
         ];
         let reply = match self.call(TRANSACTIONS, Some(&fields)).await {
             Ok(reply) => reply,
+            Err(NoReply::NoToken(answer)) if answer.class == Class::Retryable => {
+                let retry_after = answer.retry_after;
+                return Err(CallFailure::TurnedAway { retry_after });
+            }
             Err(NoReply::NoToken(answer)) => return lost(&format!("refused: {}", answer.code)),
             Err(NoReply::Silence(failure)) => return Err(failure),
         };

@@ -72,7 +72,8 @@ pub(super) fn look_error(status: u16, reason: &str, description: &str) -> Option
 }
 
 /// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon. The
-/// descriptions are of RazorpayX, *API error reasons and next steps*.
+/// descriptions are of RazorpayX, *API error reasons and next steps*, and of Razorpay, *Common errors* ("Access Denied": the
+/// caller's address is on no list).
 pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
     let description = description.to_ascii_lowercase();
     let says = |words: &str| description.contains(words);
@@ -87,6 +88,7 @@ pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Mean
         // A feature that is off, an IP address on no list, an empty account.
         400 if says("requested url was not found")
             || says("this ip")
+            || says("access denied")
             || says("insufficient balance")
             || says("insufficient funds")
             || says("enough balance")
@@ -233,6 +235,8 @@ mod tests {
                 "",
                 "Transactions from this IP are not allowed. Contact support for help.",
             ),
+            (400, "na", "Access Denied"),
+            (400, "", "Access Denied"),
             (
                 400,
                 "",

@@ -26,7 +26,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::callback::{CallBack, CallBackFault, Notice};
-use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
+use crate::connector::{Call, Check, ConfigFault, Connector, ConnectorConfig, looked_again};
 use crate::http::{secret_header, send};
 use crate::meaning::Meaning;
 use crate::name::{plain, real_name};
@@ -263,7 +263,7 @@ impl Connector for Razorpay {
         gateway_reference: Option<&str>,
     ) -> Result<Option<Answer>, CallFailure> {
         if let (Details::Upi(vpa), Method::VpaLookup) = (call.details, call.method) {
-            return self.look_at(vpa).await.map(Some);
+            return looked_again(self.look_at(vpa).await);
         }
         let Some(id) = gateway_reference.filter(|id| is_id(id)) else {
             return Err(CallFailure::NotSent("no id of Razorpay's to ask by".into()));

@@ -42,7 +42,7 @@ pub(super) struct Held {
 pub(super) enum NoToken {
     /// The account service turns us away, in these words.
     Refused(String),
-    /// It could not be asked.
+    /// It could not be asked, or had no time.
     Failed(CallFailure),
 }
 
@@ -111,6 +111,10 @@ impl Login {
             .map_err(|failure| not_sent(format!("login: {failure}")))?;
         match reply.status {
             200 => {}
+            429 => {
+                let retry_after = reply.retry_after();
+                return Err(NoToken::Failed(CallFailure::TurnedAway { retry_after }));
+            }
             400..=404 => return Err(NoToken::Refused(format!("login_{}", error_code(&reply)))),
             status => return Err(not_sent(format!("login answered {status}"))),
         }

@@ -1,14 +1,15 @@
-//! Verification of a bank account by penny drop, "Verify Account" or "Penny Test".
+//! Verification of a bank account by penny drop, "Verify Account" or "Penny Test". Each is a transfer of one
+//! rupee, which the status call finds ([`crate::payu::transfers`]).
 //!
-//! PayU's page of it does not say how the outcome of one that is answered as pending is learnt: the status
-//! call (Check Transfer Status) and the call-backs are described for transfers. What is said is that
-//! `merchantRefId` is there "to identify the status" and that a duplicate of it is refused. So here,
-//! inferred: a `merchantRefId` is good for one verification (1002), but one that was answered as pending
-//! may be sent again with the same account, and is then answered as the verification stands, without
-//! another drop.
+//! PayU's page says that `merchantRefId` is there "to identify the status" and that a duplicate of it is
+//! refused; how the outcome of one that is answered as pending is learnt it does not say. Besides the
+//! status call, inferred here: such a one may be sent again with the same account, and is then answered as
+//! it stands, without another drop.
 
 use std::sync::Arc;
 use std::time::Instant;
+
+use chrono::{DateTime, Utc};
 
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
 use crate::gateway::Gateway;
@@ -18,11 +19,13 @@ use crate::payu::published::{self, Finding, Outcome};
 use crate::payu::refusal::Refusal;
 use crate::payu::wire::{AccountData, AccountRequest, NameMatch, PayoutAnswer};
 use crate::shows::Shows;
-use crate::{Sandbox, likeness, scenario};
+use crate::{Sandbox, likeness, rrn, scenario};
 
 /// An account that was verified.
 #[derive(Debug)]
 pub(super) struct Verification {
+    /// What the status call tells of its transfer.
+    pub(super) transfer: Transfer,
     /// A digest of the account.
     account: String,
     /// Whether its first answer was that it is pending.
@@ -36,12 +39,34 @@ pub(super) struct Verification {
     shows_at: Option<Instant>,
 }
 
+/// The rupee's transfer, as it was ordered.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) id: u64,
+    pub(super) merchant_ref_id: String,
+    pub(super) purpose: String,
+    pub(super) bank_reference: String,
+    pub(super) ordered_at: DateTime<Utc>,
+}
+
+/// How a verification stands.
+pub(super) enum Standing<'a> {
+    Pending,
+    Exists {
+        /// The name at the bank; "" if it tells none.
+        holder: &'a str,
+        name_match: NameMatch,
+    },
+    /// It does not exist, and what is said of it.
+    No(&'static str),
+}
+
 /// `POST /payout/payment/verifyAccount`. Drops, unless it is a pending verification asked after.
 pub(super) fn verify(
     sandbox: &Sandbox,
     request: &AccountRequest,
     behaviour: Behaviour,
-) -> Result<PayoutAnswer, Refusal> {
+) -> Result<PayoutAnswer<AccountData>, Refusal> {
     let now = Instant::now();
     let wanted = limits::wanted(request)?;
     let account = account_reference(wanted.account, wanted.ifsc);
@@ -66,6 +91,13 @@ pub(super) fn verify(
         .and_then(|after| now.checked_add(after));
     let sent = (!wanted.name.is_empty()).then_some(wanted.name);
     let verification = Arc::new(Verification {
+        transfer: Transfer {
+            id: sandbox.payu.next_transfer(),
+            merchant_ref_id: wanted.merchant_ref_id.to_owned(),
+            purpose: wanted.purpose.to_owned(),
+            bank_reference: rrn::draw(),
+            ordered_at: Utc::now(),
+        },
         account: account.clone(),
         was_pending: shows_at.is_none_or(|at| now < at),
         outcome,
@@ -93,7 +125,7 @@ impl Verification {
         account: &str,
         now: Instant,
         behaviour: Behaviour,
-    ) -> Result<PayoutAnswer, Refusal> {
+    ) -> Result<PayoutAnswer<AccountData>, Refusal> {
         if self.was_pending && self.account == account {
             Ok(self.present(now, behaviour))
         } else {
@@ -101,24 +133,42 @@ impl Verification {
         }
     }
 
-    fn present(&self, now: Instant, behaviour: Behaviour) -> PayoutAnswer {
-        let pending = self.shows_at.is_none_or(|at| now < at);
-        let mut data = match self.outcome {
-            _ if pending => AccountData {
+    /// How it stands now.
+    pub(super) fn standing(&self, now: Instant) -> Standing<'_> {
+        match self.outcome {
+            _ if self.shows_at.is_none_or(|at| now < at) => Standing::Pending,
+            Outcome::Exists => Standing::Exists {
+                holder: &self.holder,
+                name_match: self.name_match(),
+            },
+            Outcome::No(error) => Standing::No(error),
+        }
+    }
+
+    /// The name sent, "" where none was.
+    pub(super) fn name_sent(&self) -> &str {
+        &self.name_sent
+    }
+
+    fn present(&self, now: Instant, behaviour: Behaviour) -> PayoutAnswer<AccountData> {
+        let standing = self.standing(now);
+        let pending = matches!(standing, Standing::Pending);
+        let mut data = match standing {
+            Standing::Pending => AccountData {
                 account_exists: "VERIFICATION_PENDING",
                 beneficiary_name: self.name_sent.clone(),
                 name_match: Some(NameMatch::Unknown),
                 status: "Success",
                 error: "",
             },
-            Outcome::Exists => AccountData {
+            Standing::Exists { holder, name_match } => AccountData {
                 account_exists: "YES",
-                beneficiary_name: self.holder.clone(),
-                name_match: Some(self.name_match()),
+                beneficiary_name: holder.to_owned(),
+                name_match: Some(name_match),
                 status: "Success",
                 error: "",
             },
-            Outcome::No(error) => AccountData {
+            Standing::No(error) => AccountData {
                 account_exists: "No",
                 beneficiary_name: String::new(),
                 name_match: None,
@@ -129,12 +179,7 @@ impl Verification {
         if behaviour.unknown_code && !pending {
             data.account_exists = UNKNOWN_CODE;
         }
-        PayoutAnswer {
-            status: 0,
-            msg: None,
-            code: None,
-            data: Some(data),
-        }
+        PayoutAnswer::good(data)
     }
 
     fn name_match(&self) -> NameMatch {

@@ -14,6 +14,7 @@ pub(super) struct Wanted<'a> {
     pub(super) name_matching: bool,
     /// Whether the IFSC is to be looked at before any money moves.
     pub(super) validate_ifsc: bool,
+    pub(super) purpose: &'a str,
 }
 
 /// The form of `verifyAccount`.
@@ -34,7 +35,7 @@ pub(super) fn wanted(request: &AccountRequest) -> Result<Wanted<'_>, Refusal> {
     if name_matching && name.is_empty() {
         return Err(Refusal::NAME);
     }
-    present(request.purpose.as_deref()).ok_or(Refusal::PURPOSE)?;
+    let purpose = present(request.purpose.as_deref()).ok_or(Refusal::PURPOSE)?;
     Ok(Wanted {
         merchant_ref_id,
         account,
@@ -42,6 +43,7 @@ pub(super) fn wanted(request: &AccountRequest) -> Result<Wanted<'_>, Refusal> {
         name,
         name_matching,
         validate_ifsc,
+        purpose,
     })
 }
 

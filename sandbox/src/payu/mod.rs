@@ -1,6 +1,6 @@
 //! PayU as its public contract has it, under `/payu`: the token endpoint, verification of a bank account
-//! by penny drop (payouts), and the look-up of a VPA (web service). At PayU the three are on different
-//! hosts.
+//! by penny drop and what became of it (payouts), and the look-up of a VPA (web service). At PayU the
+//! three are on different hosts.
 //!
 //! Payouts know one merchant, [`PAYOUT_MERCHANT_ID`], with two clients that share [`CLIENT_SECRET`]: the
 //! tokens of [`CLIENT_ID`] last as long as in the published samples, those of [`SHORT_LIVED_CLIENT_ID`]
@@ -14,16 +14,18 @@ mod oauth;
 mod published;
 mod refusal;
 mod routes;
-mod tokens;
+mod service;
+mod transfers;
 mod vpa;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::memory::Memory;
 use crate::payu::bank::Verification;
-use crate::payu::tokens::Tokens;
+use crate::tokens::Tokens;
 
 pub(crate) use crate::payu::routes::routes;
 
@@ -45,6 +47,9 @@ pub const KEY: &str = "payu_sandbox_key";
 /// The merchant's salt at the web service.
 pub const SALT: &str = "payu_sandbox_salt";
 
+/// The id of the first transfer; each next one has the next.
+const FIRST_TRANSFER: u64 = 71_870;
+
 /// How long a token is good for.
 const TOKEN_LIFE: Duration = Duration::from_secs(7_199);
 
@@ -59,6 +64,7 @@ pub(crate) struct Payu {
     tokens: Tokens,
     /// By `merchantRefId`.
     verifications: Memory<Arc<Verification>>,
+    next_transfer: AtomicU64,
 }
 
 impl Payu {
@@ -66,6 +72,11 @@ impl Payu {
         Self {
             tokens: Tokens::new(),
             verifications: Memory::new(REMEMBERED),
+            next_transfer: AtomicU64::new(FIRST_TRANSFER),
         }
+    }
+
+    fn next_transfer(&self) -> u64 {
+        self.next_transfer.fetch_add(1, Ordering::Relaxed)
     }
 }

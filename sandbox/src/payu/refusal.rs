@@ -19,7 +19,7 @@ pub(super) enum Refusal {
     Token,
     /// By the token endpoint: HTTP status, error, description.
     Oauth(u16, &'static str, &'static str),
-    /// By the VPA look-up: HTTP status and message.
+    /// By the web service: HTTP status and message.
     Service(u16, &'static str),
 }
 
@@ -90,7 +90,7 @@ fn build(status: u16) -> HttpResponseBuilder {
     HttpResponse::build(status)
 }
 
-fn payout(code: Option<u32>, msg: &'static str) -> PayoutAnswer {
+fn payout(code: Option<u32>, msg: &'static str) -> PayoutAnswer<()> {
     PayoutAnswer {
         status: 1,
         msg: Some(msg),

@@ -1,4 +1,4 @@
-//! Paths, headers and forms; what is done for them is in `oauth`, `bank` and `vpa`.
+//! Paths, headers and forms; what is done for them is in `oauth`, `bank`, `transfers` and `service`.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::payu::house::{PayoutHouse, ServiceHouse};
 use crate::payu::refusal::Refusal;
-use crate::payu::{PAYOUT_MERCHANT_ID, bank, oauth, vpa};
+use crate::payu::{PAYOUT_MERCHANT_ID, bank, oauth, service, transfers};
 use crate::{Sandbox, fault};
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -20,6 +20,14 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(
                 "/payout/payment/verifyAccount",
                 web::post().to(verify_account),
+            )
+            .route(
+                "/payout/payment/listTransactions",
+                web::post().to(list_transactions),
+            )
+            .route(
+                "/payout/merchant/getAccountDetail",
+                web::get().to(account_detail),
             )
             .route("/merchant/postservice.php", web::post().to(post_service)),
     );
@@ -44,6 +52,30 @@ async fn verify_account(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox
     .await
 }
 
+async fn list_transactions(
+    request: HttpRequest,
+    body: Bytes,
+    sandbox: Data<Sandbox>,
+) -> HttpResponse {
+    let route = "POST /payout/payment/listTransactions";
+    fault::serve::<PayoutHouse>(&request, &sandbox, route, |_| {
+        answer(
+            authenticate(request.headers(), &sandbox)
+                .and_then(|()| form(&body, Refusal::FORM))
+                .map(|form| transfers::list(&sandbox, &form)),
+        )
+    })
+    .await
+}
+
+async fn account_detail(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
+    let route = "GET /payout/merchant/getAccountDetail";
+    fault::serve::<PayoutHouse>(&request, &sandbox, route, |behaviour| {
+        answer(authenticate(request.headers(), &sandbox).map(|()| transfers::account(behaviour)))
+    })
+    .await
+}
+
 /// Without `form=2` the service answers in PHP's own serialisation; that is no JSON here either.
 async fn post_service(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
     let route = "POST /merchant/postservice.php";
@@ -51,7 +83,7 @@ async fn post_service(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>)
         if request.query_string() != "form=2" {
             return HttpResponse::Ok().body("form=2 is needed for an answer in JSON");
         }
-        answer(form(&body, Refusal::PARAMETER).and_then(|form| vpa::validate(&sandbox, &form)))
+        answer(form(&body, Refusal::PARAMETER).and_then(|form| service::obey(&sandbox, &form)))
     })
     .await
 }

@@ -10,7 +10,7 @@ use crate::razorpay::refusal::Refusal;
 use crate::sign::{hex, hmac_sha256};
 use crate::webhooks::Signs;
 
-/// Razorpay, to what all gateways share.
+/// RazorpayX, to what all gateways share.
 pub(super) struct House;
 
 impl Wording for House {
@@ -26,6 +26,25 @@ impl Wording for House {
 
     fn ip_refused() -> HttpResponse {
         Refusal::ip().answer()
+    }
+}
+
+/// The payment gateway, which has its own words for one of them.
+pub(super) struct PaymentHouse;
+
+impl Wording for PaymentHouse {
+    const GATEWAY: Gateway = Gateway::Razorpay;
+
+    fn failure() -> HttpResponse {
+        House::failure()
+    }
+
+    fn too_many_calls() -> HttpResponse {
+        House::too_many_calls()
+    }
+
+    fn ip_refused() -> HttpResponse {
+        Refusal::access().answer()
     }
 }
 

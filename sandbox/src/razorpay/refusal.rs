@@ -89,7 +89,7 @@ impl Refusal {
         )
     }
 
-    /// 400: there is no validation with this id.
+    /// 400: there is nothing with this id.
     pub(super) fn unknown_id() -> Self {
         Self::bad_request("input_validation_failed", "The id provided does not exist")
     }
@@ -102,12 +102,17 @@ impl Refusal {
         )
     }
 
-    /// 400: the caller's address is not on the list.
+    /// 400 of RazorpayX: the caller's address is not on the list (RazorpayX, API error reasons).
     pub(super) fn ip() -> Self {
         Self::bad_request(
-            "ip_not_allowed",
-            "The IP address of this request is not allowlisted",
+            "NA",
+            "Transactions from this IP are not allowed. Contact support for help.",
         )
+    }
+
+    /// 400 of the payment gateway, for the same reason (Razorpay, common errors).
+    pub(super) fn access() -> Self {
+        Self::bad_request("NA", "Access Denied")
     }
 
     /// 401: the key id and secret are not a pair that is known, or not there.

@@ -6,7 +6,8 @@ use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::behaviour::Behaviour;
-use crate::razorpay::house::House;
+use crate::fault::Wording;
+use crate::razorpay::house::{House, PaymentHouse};
 use crate::razorpay::refusal::Refusal;
 use crate::razorpay::{KEY_ID, KEY_SECRET, present, validation, vpa};
 use crate::sign::base64;
@@ -17,12 +18,13 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         web::scope("/razorpay/v1")
             .route("/fund_accounts/validations", web::post().to(create))
             .route("/fund_accounts/validations/{id}", web::get().to(look_up))
-            .route("/payments/validate/vpa", web::post().to(look_up_vpa)),
+            .route("/payments/validate/vpa", web::post().to(look_up_vpa))
+            .route("/payments/{id}", web::get().to(look_up_payment)),
     );
 }
 
 async fn create(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(
+    serve::<House>(
         &request,
         &sandbox,
         "POST /v1/fund_accounts/validations",
@@ -38,7 +40,7 @@ async fn create(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> Ht
 }
 
 async fn look_up(request: HttpRequest, id: Path<String>, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(
+    serve::<House>(
         &request,
         &sandbox,
         "GET /v1/fund_accounts/validations/{id}",
@@ -51,8 +53,16 @@ async fn look_up(request: HttpRequest, id: Path<String>, sandbox: Data<Sandbox>)
     .await
 }
 
+/// There are no payments here.
+async fn look_up_payment(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
+    serve::<PaymentHouse>(&request, &sandbox, "GET /v1/payments/{id}", |_| {
+        Err(Refusal::unknown_id())
+    })
+    .await
+}
+
 async fn look_up_vpa(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    serve(&request, &sandbox, "POST /v1/payments/validate/vpa", |_| {
+    serve::<PaymentHouse>(&request, &sandbox, "POST /v1/payments/validate/vpa", |_| {
         let asked = serde_json::from_slice(&body).map_err(|_| Refusal::malformed())?;
         Ok(HttpResponse::Ok().json(vpa::look_up(&sandbox, &asked)?))
     })
@@ -60,13 +70,13 @@ async fn look_up_vpa(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) 
 }
 
 /// Serves one call: who is calling, what is asked.
-async fn serve(
+async fn serve<W: Wording>(
     request: &HttpRequest,
     sandbox: &Sandbox,
     route: &'static str,
     work: impl FnOnce(Behaviour) -> Result<HttpResponse, Refusal>,
 ) -> HttpResponse {
-    fault::serve::<House>(request, sandbox, route, |behaviour| {
+    fault::serve::<W>(request, sandbox, route, |behaviour| {
         authenticate(request.headers())
             .and_then(|()| work(behaviour))
             .unwrap_or_else(|refusal| refusal.answer())

@@ -125,6 +125,7 @@ fn accept(
         account,
         found,
         name,
+        holder_sent,
         asked_of,
         asked,
     } = payee(sent, contact)?;
@@ -141,7 +142,7 @@ fn accept(
     let holder = match finding.oddity {
         _ if !finding.is_valid() => None,
         Oddity::EmptyName => Some(String::new()),
-        _ => scenario::told_name(asked, &asked_of, name.as_deref()),
+        _ => scenario::told_name(asked, &asked_of, holder_sent.as_deref()),
     };
     let shows_after = finding
         .shows
@@ -165,7 +166,10 @@ fn accept(
 struct Payee {
     account: Account,
     found: ValidatedBankAccount,
+    /// What the name at the bank is compared with: the holder's, else the contact's.
     name: Option<String>,
+    /// The holder's alone. A contact has to have a name, so that it may be any.
+    holder_sent: Option<String>,
     /// The account number or the VPA.
     asked_of: String,
     asked: Asked,
@@ -176,6 +180,7 @@ fn payee(sent: &FundAccountSent, contact: &ContactSent) -> Result<Payee, Refusal
         Some("bank_account") => {
             let (number, ifsc, name) = limits::bank_account(sent.bank_account.as_ref())?;
             let bank_name = ifsc.get(..4).unwrap_or_default();
+            let holder_sent = name.map(str::to_owned);
             let name = name.or(contact.name.as_deref());
             Ok(Payee {
                 account: Account::BankAccount {
@@ -188,6 +193,7 @@ fn payee(sent: &FundAccountSent, contact: &ContactSent) -> Result<Payee, Refusal
                 },
                 found: found(ifsc, number),
                 name: name.map(str::to_owned),
+                holder_sent,
                 asked: scenario::asked(number),
                 asked_of: number.to_owned(),
             })
@@ -203,6 +209,7 @@ fn payee(sent: &FundAccountSent, contact: &ContactSent) -> Result<Payee, Refusal
                 },
                 found: found(ACCOUNT_OF_VPAS.0, ACCOUNT_OF_VPAS.1),
                 name: contact.name.clone(),
+                holder_sent: None,
                 asked: scenario::asked_by_vpa(address),
                 asked_of: address.to_owned(),
             })

@@ -1,10 +1,10 @@
 //! Setu as its public contract has it (docs.setu.co and its OpenAPI documents): bank account
 //! verification by penny drop (sync, async, status) under `/setu`, and UMAP's verification of a VPA
-//! under `/setu/umap`.
+//! under `/setu/umap`, with the account service's login below it.
 //!
 //! The data gateway knows one caller, [`CLIENT_ID`], [`CLIENT_SECRET`], [`PRODUCT_INSTANCE_ID`]; UMAP
-//! knows one, [`UMAP_TOKEN`] as its bearer token and [`MERCHANT_ID`]. The token is fixed here; at Setu it
-//! comes from a token endpoint of another product and lasts half an hour.
+//! knows one, [`MERCHANT_ID`], with [`UMAP_TOKEN`], which is good for ever, or a token of Setu's account
+//! service, which [`UMAP_CLIENT_ID`] and [`UMAP_CLIENT_SECRET`] get and which lasts five minutes.
 //!
 //! No call for a bank account carries a reference of the caller's, and none is idempotent: whatever is
 //! accepted drops.
@@ -14,6 +14,7 @@ mod codes;
 mod events;
 mod house;
 mod ids;
+mod login;
 mod published;
 mod refusal;
 mod routes;
@@ -21,10 +22,12 @@ mod vpa;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::memory::Memory;
 use crate::setu::bank::BankVerification;
 use crate::setu::vpa::VpaVerification;
+use crate::tokens::Tokens;
 
 pub(crate) use crate::setu::routes::routes;
 
@@ -37,7 +40,16 @@ pub const CLIENT_SECRET: &str = "setu-sandbox-secret";
 /// The `x-product-instance-id` that is accepted.
 pub const PRODUCT_INSTANCE_ID: &str = "setu-sandbox-product-instance";
 
-/// The bearer token UMAP accepts.
+/// The client id that gets tokens for UMAP.
+pub const UMAP_CLIENT_ID: &str = "setu-sandbox-umap-client";
+
+/// Its secret.
+pub const UMAP_CLIENT_SECRET: &str = "setu-sandbox-umap-secret";
+
+/// How long such a token is good for (Setu, "API integration guide").
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
+
+/// The bearer token that UMAP accepts always.
 pub const UMAP_TOKEN: &str = "setu-sandbox-umap-token";
 
 /// The `merchantId` UMAP accepts.
@@ -53,6 +65,7 @@ const REMEMBERED: usize = 200_000;
 pub(crate) struct Setu {
     banks: Memory<Arc<BankVerification>>,
     vpas: Memory<Arc<VpaVerification>>,
+    tokens: Tokens,
 }
 
 impl Setu {
@@ -60,6 +73,7 @@ impl Setu {
         Self {
             banks: Memory::new(REMEMBERED),
             vpas: Memory::new(REMEMBERED),
+            tokens: Tokens::new(),
         }
     }
 }

@@ -127,7 +127,7 @@ impl Refusal {
     }
 }
 
-/// A refusal by UMAP. 400, 403, 404 and 500 are documented, 429 is not.
+/// A refusal by UMAP. 400, 403, 404 and 500 are documented, 401 (said by the login) and 429 are not.
 #[derive(Debug)]
 pub(super) struct UmapRefusal {
     status: StatusCode,
@@ -157,6 +157,11 @@ impl UmapRefusal {
     /// 400: the body is not as the documentation has it.
     pub(super) const fn bad_request(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// 401: the client is unknown.
+    pub(super) const fn credentials() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "unauthorized")
     }
 
     /// 403: the token or the merchant is missing or wrong, or the caller's address is not on the list.

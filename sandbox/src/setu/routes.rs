@@ -1,4 +1,6 @@
-//! Paths, headers and bodies; what is done for them is in `bank` and `vpa`.
+//! Paths, headers and bodies; what is done for them is in `bank`, `vpa` and `login`.
+
+use std::time::Instant;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
@@ -9,7 +11,7 @@ use crate::behaviour::Behaviour;
 use crate::setu::house::{BankHouse, VpaHouse};
 use crate::setu::refusal::{Refusal, UmapRefusal};
 use crate::setu::{
-    CLIENT_ID, CLIENT_SECRET, MERCHANT_ID, PRODUCT_INSTANCE_ID, UMAP_TOKEN, bank, ids, vpa,
+    CLIENT_ID, CLIENT_SECRET, MERCHANT_ID, PRODUCT_INSTANCE_ID, UMAP_TOKEN, bank, ids, login, vpa,
 };
 use crate::{Sandbox, fault};
 
@@ -25,7 +27,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             web::scope("/setu/umap/api/v1/merchants/customer-vpas/verify")
                 .route("", web::post().to(vpa_verify))
                 .route("/{id}", web::get().to(vpa_status)),
-        );
+        )
+        .route("/setu/umap/v1/users/login", web::post().to(log_in));
 }
 
 async fn bank_sync(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
@@ -64,11 +67,7 @@ async fn vpa_verify(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -
         &request,
         &sandbox,
         "POST /umap/api/v1/merchants/customer-vpas/verify",
-        |behaviour| {
-            let asked = serde_json::from_slice(&body)
-                .map_err(|_| UmapRefusal::bad_request("the body is no JSON of this request"))?;
-            vpa::verify(&sandbox, &asked, behaviour)
-        },
+        |behaviour| vpa::verify(&sandbox, &parse_umap(&body)?, behaviour),
     )
     .await
 }
@@ -84,6 +83,19 @@ async fn vpa_status(
         "GET /umap/api/v1/merchants/customer-vpas/verify/{id}",
         |_| vpa::look_up(&sandbox, &id),
     )
+    .await
+}
+
+async fn log_in(request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
+    let route = "POST /umap/v1/users/login";
+    fault::serve::<VpaHouse>(&request, &sandbox, route, |_| {
+        let client = header(request.headers(), "client");
+        let token = parse_umap(&body).and_then(|asked| login::give_token(&sandbox, client, &asked));
+        match token {
+            Ok(token) => HttpResponse::Ok().json(token),
+            Err(refusal) => refusal.answer(),
+        }
+    })
     .await
 }
 
@@ -114,7 +126,9 @@ async fn serve_umap<T: Serialize>(
         request,
         sandbox,
         route,
-        |behaviour| match authenticate_umap(request.headers()).and_then(|()| work(behaviour)) {
+        |behaviour| match authenticate_umap(request.headers(), sandbox)
+            .and_then(|()| work(behaviour))
+        {
             Ok(answer) => HttpResponse::Ok()
                 .insert_header(("requestId", ids::ulid()))
                 .json(answer),
@@ -135,10 +149,12 @@ fn authenticate(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn authenticate_umap(headers: &HeaderMap) -> Result<(), UmapRefusal> {
+fn authenticate_umap(headers: &HeaderMap, sandbox: &Sandbox) -> Result<(), UmapRefusal> {
     let token =
         header(headers, AUTHORIZATION.as_str()).and_then(|sent| sent.strip_prefix("Bearer "));
-    if (token, header(headers, "merchantId")) == (Some(UMAP_TOKEN), Some(MERCHANT_ID)) {
+    let is_good =
+        |token: &str| token == UMAP_TOKEN || sandbox.setu.tokens.is_good(token, Instant::now());
+    if token.is_some_and(is_good) && header(headers, "merchantId") == Some(MERCHANT_ID) {
         Ok(())
     } else {
         Err(UmapRefusal::forbidden())
@@ -153,4 +169,9 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| {
         Refusal::bad_request("Please refer to our docs to send an appropriate request")
     })
+}
+
+fn parse_umap<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, UmapRefusal> {
+    serde_json::from_slice(body)
+        .map_err(|_| UmapRefusal::bad_request("the body is no JSON of this request"))
 }

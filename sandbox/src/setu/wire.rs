@@ -92,6 +92,24 @@ pub(super) enum NotifiedAccount {
     Failed {},
 }
 
+/// The body of `POST /v1/users/login` (account service).
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct TokenRequest {
+    #[serde(rename = "clientID")]
+    pub(super) client_id: Option<String>,
+    pub(super) secret: Option<String>,
+    pub(super) grant_type: Option<String>,
+}
+
+/// A token.
+#[derive(Debug, Serialize)]
+pub(super) struct TokenAnswer {
+    pub(super) access_token: String,
+    /// Seconds.
+    pub(super) expires_in: u64,
+    pub(super) token_type: &'static str,
+}
+
 /// The body of `POST /api/v1/merchants/customer-vpas/verify` (UMAP).
 ///
 /// The guide names the caller's reference `merchantReferenceId`, the OpenAPI document `referenceId`:

@@ -16,6 +16,8 @@ use crate::support::{Sandbox, answer, ok, wait_for};
 
 const TOKEN: &str = "/payu/oauth/token";
 const VERIFY: &str = "/payu/payout/payment/verifyAccount";
+const TRANSFERS: &str = "/payu/payout/payment/listTransactions";
+const ACCOUNT: &str = "/payu/payout/merchant/getAccountDetail";
 const SERVICE: &str = "/payu/merchant/postservice.php?form=2";
 
 /// A sandbox, and a token that is good at it.
@@ -42,6 +44,22 @@ impl Payu {
 
     async fn verify(&self, merchant_ref_id: &str, account: &str) -> Value {
         ok(answer(self.call(&form(merchant_ref_id, account))).await)
+    }
+
+    /// The transfers that the status call finds under this reference.
+    async fn transfers(&self, merchant_ref_id: &str) -> Vec<Value> {
+        let request = self
+            .sandbox
+            .request(Method::POST, TRANSFERS)
+            .bearer_auth(&self.token)
+            .header("payoutMerchantId", PAYOUT_MERCHANT_ID)
+            .form(&[("merchantRefId", merchant_ref_id), ("page", "1")]);
+        let told = ok(answer(request).await);
+        assert_eq!(told["status"], 0);
+        let data = &told["data"];
+        let transfers = data["transactionDetails"].as_array().unwrap().clone();
+        assert_eq!(data["totalElements"], transfers.len());
+        transfers
     }
 
     /// `data` of an answer that has one.
@@ -304,6 +322,77 @@ async fn a_pending_verification_is_asked_after_with_its_reference() {
 }
 
 #[actix_web::test]
+async fn what_became_of_a_verification_is_found_by_its_reference() {
+    let payu = Payu::start(&["--sandbox-published-pending-ms", "200"]).await;
+    for account in ["51234567890", "12399009911", "12399009912", "12399009933"] {
+        payu.data(account, account).await;
+    }
+    let pending = &payu.transfers("12399009911").await[0];
+    assert_eq!(pending["txnStatus"], "PENDING");
+    assert_eq!(pending["nameWithBank"], Value::Null, "no bank has answered");
+    assert_eq!(pending["bankTransactionRefNo"], Value::Null);
+
+    let good = &payu.transfers("51234567890").await[0];
+    assert_eq!(good.as_object().unwrap().len(), 27);
+    assert_eq!(good["merchantRefId"], "51234567890");
+    assert_eq!(good["amount"], 1.0);
+    assert_eq!(good["purpose"], "Test");
+    assert_eq!(good["txnStatus"], "SUCCESS");
+    assert_eq!(good["nameWithBank"], "ASHA RAO");
+    assert_eq!(good["nameMatch"], 100.0);
+    assert_eq!(good["bankTransactionRefNo"].as_str().unwrap().len(), 12);
+    let id = good["payuTransactionRefNo"].as_str().unwrap();
+    assert!(id.starts_with("PAYOUT"), "{id}");
+    assert_ne!(pending["payuTransactionRefNo"], id);
+
+    sleep(Duration::from_millis(300)).await;
+    for (reference, status, msg) in [
+        ("12399009911", "SUCCESS", Value::Null),
+        (
+            "12399009912",
+            "FAILED",
+            json!("Invalid Benificiary MMID/Mobile Number"),
+        ),
+        ("12399009933", "FAILED", json!("Account closed")),
+    ] {
+        let transfers = payu.transfers(reference).await;
+        assert_eq!(transfers[0]["txnStatus"], status);
+        assert_eq!(transfers[0]["msg"], msg);
+        assert_eq!(transfers[0]["txnStatusDescription"], msg);
+    }
+    for unknown in ["nobody", ""] {
+        assert!(payu.transfers(unknown).await.is_empty(), "{unknown}");
+    }
+    assert_eq!(payu.sandbox.counted().await, (4, 4), "a look drops nothing");
+    let bare = payu
+        .sandbox
+        .request(Method::POST, TRANSFERS)
+        .form(&[("page", "1")]);
+    assert_eq!(answer(bare).await.0, 401);
+}
+
+#[actix_web::test]
+async fn the_merchant_s_own_account_is_told_to_the_merchant() {
+    let payu = Payu::start(&[]).await;
+    let account = async || {
+        let request = payu.sandbox.request(Method::GET, ACCOUNT);
+        let request = request.bearer_auth(&payu.token);
+        ok(answer(request.header("payoutMerchantId", PAYOUT_MERCHANT_ID)).await)
+    };
+    let told = account().await;
+    assert_eq!(told["status"], 0);
+    assert_eq!(told["data"]["payoutMerchantId"], 1_111_126);
+    assert_eq!(told["data"]["lowBalance"], false);
+    let poor = json!({"gateway": "PAYU", "insufficient_balance": true});
+    payu.sandbox.behave(&poor).await;
+    assert_eq!(account().await["data"]["balance"], 0);
+    assert_eq!(
+        answer(payu.sandbox.request(Method::GET, ACCOUNT)).await.0,
+        401
+    );
+}
+
+#[actix_web::test]
 async fn faults_are_told_in_payu_s_words() {
     let payu = Payu::start(&[]).await;
     let fields = form("att-1", "51234567890");
@@ -384,6 +473,26 @@ async fn a_vpa_is_looked_up_under_a_hash() {
     let (status, body) = answer(look_up(&sandbox, "asha.99009942@upi")).await;
     assert_eq!((status, &body["status"]), (500, &json!(0)));
     assert_eq!(sandbox.counted().await, (0, 0), "a look-up moves no money");
+}
+
+#[actix_web::test]
+async fn payments_that_were_never_made_are_not_found() {
+    let sandbox = Sandbox::start(&[]);
+    let hash = hash(&format!("{KEY}|verify_payment|one|two|{SALT}"));
+    let request = sandbox.request(Method::POST, SERVICE).form(&[
+        ("key", KEY),
+        ("command", "verify_payment"),
+        ("var1", "one|two"),
+        ("hash", &hash),
+    ]);
+    let not_found = json!({"mihpayid": "Not Found", "status": "Not Found"});
+    assert_eq!(
+        ok(answer(request).await),
+        json!({
+            "status": 0, "msg": "0 out of 2 Transactions Fetched Successfully",
+            "transaction_details": {"one": not_found, "two": not_found},
+        })
+    );
 }
 
 #[actix_web::test]

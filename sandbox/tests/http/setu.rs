@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
 use khata_sandbox::setu::{
-    CLIENT_ID, CLIENT_SECRET, MERCHANT_ID, PRODUCT_INSTANCE_ID, UMAP_TOKEN, WEBHOOK_SECRET,
+    CLIENT_ID, CLIENT_SECRET, MERCHANT_ID, PRODUCT_INSTANCE_ID, UMAP_CLIENT_ID, UMAP_CLIENT_SECRET,
+    UMAP_TOKEN, WEBHOOK_SECRET,
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use crate::support::{Sandbox, answer, ok, wait_for};
 
 const SYNC: &str = "/setu/api/verify/ban";
 const ASYNC: &str = "/setu/api/verify/ban/async";
+const LOGIN: &str = "/setu/umap/v1/users/login";
 const VPA: &str = "/setu/umap/api/v1/merchants/customer-vpas/verify";
 
 /// The codes in the order of Setu's table, without their BAV.
@@ -492,6 +494,38 @@ async fn umap_takes_either_name_of_the_reference_and_refuses_in_its_own_words() 
         let body: Value = response.json().await.unwrap();
         assert_eq!(members(&body), ["code", "detail", "docUrl"]);
         assert_eq!(body["code"], code);
+    }
+}
+
+#[actix_web::test]
+async fn a_token_opens_umap_that_the_account_service_gave() {
+    let sandbox = Sandbox::start(&[]);
+    let login = |client: &str, id: &str, secret: &str, grant: &str| {
+        let body = json!({"clientID": id, "secret": secret, "grant_type": grant});
+        let request = sandbox.request(Method::POST, LOGIN);
+        request.header("client", client).json(&body)
+    };
+    let (id, secret, grant) = (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET, "client_credentials");
+    let told = ok(answer(login("bridge", id, secret, grant)).await);
+    assert_eq!(told["expires_in"], 300);
+    for (token, status) in [
+        (told["access_token"].as_str().unwrap(), 200),
+        ("guess", 403),
+    ] {
+        let request = sandbox.request(Method::POST, VPA).bearer_auth(token);
+        let request = request.header("merchantId", MERCHANT_ID);
+        let (got, _) = answer(request.json(&json!({"customerVpa": "asha@upi"}))).await;
+        assert_eq!(got, status);
+    }
+    for (request, status) in [
+        (login("bridge", id, "guess", grant), 401),
+        (login("bridge", "somebody", secret, grant), 401),
+        (login("another", id, secret, grant), 400),
+        (login("bridge", id, secret, "password"), 400),
+    ] {
+        let (got, body) = answer(request).await;
+        assert_eq!(got, status);
+        assert!(body["code"].is_string() && body.get("access_token").is_none());
     }
 }
 

@@ -161,38 +161,37 @@ pub fn choose(
         )
     });
     let free = turns.iter().position(|turn| turn.room.is_ok());
-    let passed_over = |until: usize| {
-        let held = turns[..until]
-            .iter()
-            .filter_map(|turn| Some((turn, turn.room.err()?)));
-        held.map(|(turn, held)| format!("; {}: {held}", named(turn.candidate)))
-            .collect::<String>()
+    let passed_over: Vec<_> = turns[..free.unwrap_or(turns.len())]
+        .iter()
+        .filter_map(|turn| Some(format!("{}: {}", named(turn.candidate), turn.room.err()?)))
+        .collect();
+    let because = |why: String| {
+        let all: Vec<_> = std::iter::once(why).chain(passed_over).collect();
+        all.join("; ")
     };
-    match free {
-        Some(place) => {
-            let turn = &turns[place];
-            let why = turn.why(pin, past, &turns, now);
-            Choice::Use {
-                index: turn.index,
-                method: turn.method,
-                reason: format!("{why}{}", passed_over(place)),
-            }
-        }
-        None => {
-            let soonest = turns.iter().filter_map(|turn| match turn.room {
-                Err(Held::Not(later)) => Some((turn.index, later)),
-                _ => None,
-            });
-            match soonest.min_by_key(|(_, later)| later.at) {
-                Some((index, later)) => Choice::Later {
-                    index,
-                    later,
-                    reason: format!("nobody can be asked now{}", passed_over(turns.len())),
-                },
-                // Only who has a turn before others is held behind them, and those others have room.
-                None => Choice::Nowhere("everybody waits for everybody".into()),
-            }
-        }
+    if let Some(place) = free {
+        let turn = &turns[place];
+        return Choice::Use {
+            index: turn.index,
+            method: turn.method,
+            reason: because(turn.why(pin, past, &turns, now)),
+        };
+    }
+    let soonest = turns
+        .iter()
+        .filter_map(|turn| match turn.room {
+            Err(Held::Not(later)) => Some((turn.index, later)),
+            _ => None,
+        })
+        .min_by_key(|(_, later)| later.at);
+    match soonest {
+        Some((index, later)) => Choice::Later {
+            index,
+            later,
+            reason: because("nobody can be asked now".to_owned()),
+        },
+        // Only who has a turn before others is held behind them, and those others have room.
+        None => Choice::Nowhere("everybody waits for everybody".into()),
     }
 }
 

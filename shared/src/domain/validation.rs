@@ -499,7 +499,7 @@ mod tests {
     fn a_look_that_is_turned_away_leaves_the_attempt_open_and_waits_as_asked() {
         let polling = polling();
         let heard = Heard::Nothing(CallFailure::TurnedAway {
-            retry_after: Some(Duration::from_secs(600)),
+            retry_after: Some(Duration::from_mins(10)),
         });
         for state in [AttemptState::Pending, AttemptState::Unknown] {
             let open = Standing {

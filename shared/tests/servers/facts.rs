@@ -112,7 +112,8 @@ fn the_completed_ones_cost_nothing() {
     ))
     .load(&mut connection)
     .unwrap();
-    let plan: String = plan.iter().map(|line| format!("{}\n", line.text)).collect();
+    let plan: Vec<&str> = plan.iter().map(|line| line.text.as_str()).collect();
+    let plan = plan.join("\n");
     eprintln!("{plan}");
     assert!(plan.contains("validations_open"), "{plan}");
     assert!(!plan.contains("Seq Scan on validations"), "{plan}");

@@ -9,8 +9,8 @@ use super::*;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-fn account() -> OfGateway {
-    OfGateway {
+fn account() -> Place {
+    Place {
         merchant_id: "mer_1".to_owned(),
         gateway: "CASHFREE",
         gateway_account: "cf_main".to_owned(),
@@ -192,7 +192,7 @@ fn a_depth_that_nobody_knows_is_not_told() {
 fn a_thousand_gateway_accounts_are_told_quickly() {
     let metrics = metrics();
     for number in 0..1_000 {
-        let account = OfGateway {
+        let account = Place {
             gateway_account: format!("account_{number}"),
             ..account()
         };

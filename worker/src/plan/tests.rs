@@ -35,12 +35,12 @@ struct Character {
 }
 
 impl Character {
-    fn new(method: Result<Method, Unfit>, recovery: Recovery) -> Box<Self> {
-        Box::new(Self {
+    fn new(method: Result<Method, Unfit>, recovery: Recovery) -> Self {
+        Self {
             method,
             recovery,
             traffic: Traffic::default(),
-        })
+        }
     }
 }
 
@@ -97,7 +97,7 @@ type Connected = Result<Box<dyn Connector>, khata_gateways::ConfigFault>;
 
 /// One that drops a rupee.
 fn drops(recovery: Recovery) -> Box<dyn Connector> {
-    Character::new(Ok(Method::PennyDrop), recovery)
+    Box::new(Character::new(Ok(Method::PennyDrop), recovery))
 }
 
 fn pin(gateway: i16, reference: Option<&str>) -> Pin {

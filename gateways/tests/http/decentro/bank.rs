@@ -169,9 +169,11 @@ async fn what_is_pending_is_asked_for_by_decentros_id() {
         json!({"decentro_txn_id": TXN, "api_status": "PENDING", "response_key": "success_pending"});
     let mut done = said("INVALID");
     done["decentro_txn_id"] = "of the look".into();
+    let mut done_within_data = done.clone();
     done["request_decentro_txn_id"] = TXN.into();
+    done_within_data["data"]["request_decentro_txn_id"] = TXN.into();
     let server = Scripted::doing(
-        [&pending, &pending, &done]
+        [&pending, &pending, &done, &done_within_data]
             .map(|body| Deed::Answer(200, "", body.to_string()))
             .into(),
     )
@@ -181,7 +183,11 @@ async fn what_is_pending_is_asked_for_by_decentros_id() {
     assert_eq!(accepted.class, Class::Pending);
     let theirs = accepted.gateway_reference.as_deref();
     assert_eq!(theirs, Some(TXN));
-    for (class, told) in [(Class::Pending, None), (Class::Invalid, Some(TXN))] {
+    for (class, told) in [
+        (Class::Pending, None),
+        (Class::Invalid, Some(TXN)),
+        (Class::Invalid, Some(TXN)),
+    ] {
         let answer = look_up(decentro.as_ref(), theirs).await.unwrap().unwrap();
         assert_eq!(answer.class, class);
         assert_eq!(

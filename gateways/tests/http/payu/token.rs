@@ -145,6 +145,15 @@ async fn without_one_nothing_was_sent() {
         assert_eq!(answer.retry_after, wait);
         assert_eq!(paths(&server), [TOKEN]);
     }
+    let server = Scripted::answering(429, "retry-after: 9\r\n", "").await;
+    let payu_there = payu(&server.origin, &json!({}));
+    let (details, reference) = (good(), reference());
+    let call = call(payu_there.as_ref(), &reference, &details, None);
+    let retry_after = Some(Duration::from_secs(9));
+    assert_eq!(
+        payu_there.look_up(&call, None).await,
+        Err(CallFailure::TurnedAway { retry_after })
+    );
     // Not lost: the penny test itself was never asked for.
     let hopeless = [
         Deed::Answer(503, "", String::new()),

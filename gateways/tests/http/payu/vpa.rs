@@ -1,5 +1,7 @@
 //! The look at a UPI address, and which of the two products an account has.
 
+use std::time::Duration;
+
 use khata_gateways::ConfigFault;
 use khata_shared::domain::routing::Unfit;
 use khata_shared::domain::validation::FailureCode;
@@ -127,6 +129,19 @@ async fn our_own_faults_are_never_the_payees() {
     ] {
         assert!(is_lost(&answered(status, body).await), "{status} {body}");
     }
+}
+
+#[tokio::test]
+async fn a_look_that_is_turned_away_tells_nothing_of_the_address() {
+    let server = Scripted::answering(429, "retry-after: 9\r\n", "").await;
+    let payu = payu(&server.origin, &json!({}));
+    let (details, reference) = (upi("asha@upi"), reference());
+    let call = call(payu.as_ref(), &reference, &details, None);
+    let retry_after = Some(Duration::from_secs(9));
+    assert_eq!(
+        payu.look_up(&call, None).await,
+        Err(CallFailure::TurnedAway { retry_after })
+    );
 }
 
 #[test]

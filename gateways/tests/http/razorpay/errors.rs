@@ -215,3 +215,25 @@ async fn what_turns_a_call_away_that_is_made_again_says_nothing_about_the_first(
     );
     assert_eq!(again(400, &form).await.unwrap().class, Class::Inconclusive);
 }
+
+#[tokio::test]
+async fn a_look_at_an_address_that_is_turned_away_tells_nothing_of_it() {
+    let vpa = upi("asha@upi");
+    let retry_after = Some(Duration::from_secs(9));
+    for (status, expected) in [
+        (429, Some(CallFailure::TurnedAway { retry_after })),
+        (401, None),
+        (418, None),
+    ] {
+        let server = Scripted::answering(status, "retry-after: 9\r\n", "{}").await;
+        let razorpay = razorpay(&server.origin, &json!({}));
+        let reference = reference();
+        let looked = razorpay
+            .look_up(&call(razorpay.as_ref(), &reference, &vpa, None), None)
+            .await;
+        match expected {
+            Some(expected) => assert_eq!(looked, Err(expected)),
+            None => assert!(is_lost(&looked), "{status}: {looked:?}"),
+        }
+    }
+}

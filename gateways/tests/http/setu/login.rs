@@ -132,7 +132,6 @@ async fn a_login_that_fails_has_sent_nothing() {
     for deed in [
         Deed::Close,
         answer(500, &json!({})),
-        answer(429, &json!({})),
         answer(200, &json!({"token": "of another name"})),
         answer(200, &json!({"access_token": ""})),
         answer(200, &json!({"access_token": "a\r\nx-other: b"})),
@@ -145,6 +144,21 @@ async fn a_login_that_fails_has_sent_nothing() {
         );
         assert_eq!(server.requests().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_login_that_is_one_too_many_tells_for_how_long() {
+    let server = Scripted::answering(429, "retry-after: 9\r\n", "{}").await;
+    let setu = setu(&server.origin);
+    let turned_away = CallFailure::TurnedAway {
+        retry_after: Some(Duration::from_secs(9)),
+    };
+    assert_eq!(verify(setu.as_ref()).await, Err(turned_away.clone()));
+    let (details, reference) = (upi("asha@okhdfc"), reference());
+    let call = call(setu.as_ref(), &reference, &details, None);
+    let looked = setu.look_up(&call, Some(ULID)).await;
+    assert_eq!(looked, Err(turned_away));
+    assert_eq!(server.requests().len(), 2, "nobody was asked about");
 }
 
 #[tokio::test]

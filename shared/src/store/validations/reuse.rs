@@ -60,6 +60,11 @@ impl Reusable {
         Some((Outcome::parse(&self.outcome)?, failure))
     }
 
+    /// Which gateway told.
+    pub fn gateway_id(&self) -> i16 {
+        self.gateway_id
+    }
+
     /// Who told.
     pub fn told_by(&self) -> Option<ToldBy> {
         Some(ToldBy {

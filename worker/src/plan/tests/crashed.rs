@@ -105,7 +105,7 @@ fn after_two_lost_calls_a_gateway_account_is_not_asked_again() {
 fn a_lost_look_up_moved_no_money_and_is_simply_asked_again() {
     let mut case = case();
     let looks_up = Character::new(Ok(Method::VpaLookup), Recovery::None);
-    let main = case.gateway_with(Gateway::Cashfree, "main", ENABLED, Ok(looks_up));
+    let main = case.gateway_with(Gateway::Cashfree, "main", ENABLED, Ok(Box::new(looks_up)));
     for number in 2..6 {
         let (state, class) = (AttemptState::Settled, Some(Class::Retryable));
         case.attempted_by(Method::VpaLookup, main, state, class, Some(ANSWER_LOST));

@@ -140,7 +140,7 @@ fn nobody_to_ask_is_never_the_payees_failure_before_the_deadline() {
     let mut case = case();
     assert_eq!(case.plan().waits(), Duration::from_secs(30));
     let unfit = Character::new(Err(Unfit::Limits), Recovery::Lookup);
-    case.gateway_with(Gateway::Cashfree, "unfit", ENABLED, Ok(unfit));
+    case.gateway_with(Gateway::Cashfree, "unfit", ENABLED, Ok(Box::new(unfit)));
     let fault = khata_gateways::ConfigFault::SandboxOnly;
     case.gateway_with(Gateway::Cashfree, "broken", ENABLED, Err(fault));
     case.plan().waits();

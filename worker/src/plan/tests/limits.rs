@@ -19,7 +19,7 @@ impl Case {
     fn gateway_of(&mut self, gateway: Gateway, name: &str, traffic: Traffic) -> GatewayAccountId {
         let connector = Character {
             traffic,
-            ..*Character::new(Ok(Method::PennyDrop), Recovery::Lookup)
+            ..Character::new(Ok(Method::PennyDrop), Recovery::Lookup)
         };
         self.gateway_with(gateway, name, ENABLED, Ok(Box::new(connector)))
     }

@@ -1,4 +1,4 @@
-//! The bearer tokens that were given, each good for a while.
+//! The bearer tokens that a gateway gave, each good for a while.
 
 use std::time::{Duration, Instant};
 
@@ -11,28 +11,28 @@ const REMEMBERED: usize = 10_000;
 
 /// The tokens that were given.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     /// When each expires.
     given: Memory<Instant>,
 }
 
 impl Tokens {
     /// None so far.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             given: Memory::new(REMEMBERED),
         }
     }
 
     /// Gives a token that is good for `life`: 64 hex digits.
-    pub(super) fn give(&self, now: Instant, life: Duration) -> String {
+    pub(crate) fn give(&self, now: Instant, life: Duration) -> String {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         self.given.add(&token, now + life);
         token
     }
 
     /// Whether this token was given and is still good.
-    pub(super) fn is_good(&self, token: &str, now: Instant) -> bool {
+    pub(crate) fn is_good(&self, token: &str, now: Instant) -> bool {
         self.given.get(token).is_some_and(|expires| now < expires)
     }
 }
