@@ -153,7 +153,7 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
             "khata_validation_duration_seconds_count{outcome=\"VALID\"} 1",
         ],
     );
-    let exemplar = "khata_settle_delay_seconds_bucket{le=\"0.1\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.02";
+    let exemplar = "khata_settle_delay_seconds_bucket{le=\"0.05\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.02";
     // Neither the VPA look-up nor what is pending is a rupee.
     let text = metrics.text().unwrap();
     assert!(text.contains(exemplar), "{text}");
