@@ -2,6 +2,8 @@
 //! came of them. Labels are bounded: gateway accounts and merchants are set up by ops people, everything else is one of a few
 //! words. `docs/metrics.md` lists all; `facts` tells what the database knows.
 
+mod labels;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,6 @@ use khata_shared::metrics::{
 };
 use khata_shared::store::Pool;
 use khata_shared::store::validations::Settlement;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -24,8 +25,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::consumer::InHand;
-use crate::directory::Entry;
 use crate::facts::Facts;
+use labels::{
+    Call, Completed, Drop, GatewayName, HeldUp, Merchant, OfOutcome, Part, Queue, Result, Why,
+};
+
+pub(crate) use labels::Place;
 
 /// Seconds; a gateway answers within milliseconds or hangs until the time-out.
 const CALL_SECONDS: Buckets =
@@ -39,93 +44,6 @@ const VALIDATION_SECONDS: Buckets = Buckets(&[
 const SETTLE_SECONDS: Buckets = Buckets(&[
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0,
 ]);
-
-/// Which gateway account.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Place {
-    pub(crate) merchant_id: String,
-    pub(crate) gateway: &'static str,
-    pub(crate) gateway_account: String,
-}
-
-impl Place {
-    pub(crate) fn of(entry: &Entry) -> Self {
-        Self {
-            merchant_id: entry.account.merchant().to_string(),
-            gateway: entry.gateway.name(),
-            gateway_account: entry.account.reference_id.clone(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
-    merchant_id: String,
-    gateway: &'static str,
-    gateway_account: String,
-    method: &'static str,
-    /// The class, or `NO_ANSWER`.
-    class: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Drop {
-    merchant_id: String,
-    gateway: &'static str,
-    gateway_account: String,
-    class: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HeldUp {
-    merchant_id: String,
-    gateway: &'static str,
-    gateway_account: String,
-    why: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GatewayName {
-    gateway: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Merchant {
-    merchant_id: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Completed {
-    merchant_id: String,
-    outcome: &'static str,
-    /// The failure's code; empty where there is none.
-    failure: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOutcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Part {
-    part: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Result {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
-    why: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Queue {
-    queue: &'static str,
-}
 
 /// What became of a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
