@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_shared::domain::traffic::Wait;
-use khata_shared::domain::validation::{AttemptState, Heard, Next};
+use khata_shared::domain::validation::{AttemptState, Heard, Next, Outcome};
 use khata_shared::domain::{Class, Gateway, MerchantId, Method};
 use khata_shared::metrics::{
     BATCH_SIZES, Buckets, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool, registry,
@@ -27,7 +27,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::consumer::InHand;
 use crate::facts::Facts;
 use labels::{
-    Call, Completed, Drop, GatewayName, HeldUp, Merchant, OfOutcome, Part, Queue, Result, Why,
+    Call, Completed, GatewayName, HeldUp, Merchant, OfOutcome, OfResult, Part, Queue, ToldDrop, Why,
 };
 
 pub(crate) use labels::Place;
@@ -70,8 +70,8 @@ pub(crate) struct Timeline {
 /// One worker's metrics.
 pub(crate) struct Metrics {
     registry: Registry,
-    claims: Family<Result, Counter>,
-    settles: Family<Result, Counter>,
+    claims: Family<OfResult, Counter>,
+    settles: Family<OfResult, Counter>,
     batches: Histograms<Part>,
     commits: Histogram,
     completed: Family<Completed, Counter>,
@@ -84,7 +84,7 @@ pub(crate) struct Metrics {
     latencies: Times<GatewayName>,
     seconds: Family<Place, Counter<f64, std::sync::atomic::AtomicU64>>,
     held_up: Family<HeldUp, Counter>,
-    drops: Family<Drop, Counter>,
+    drops: Family<ToldDrop, Counter>,
     unlisted_codes: Family<GatewayName, Counter>,
     possible_double_drops: Family<Place, Counter>,
     call_backs: Family<GatewayName, Counter>,
@@ -228,7 +228,7 @@ impl Metrics {
     /// A validation was rung for; `is_mine`: it is in this worker's hand now, and had not moved on.
     pub(crate) fn claimed(&self, is_mine: bool) {
         let result = if is_mine { "claimed" } else { "moved_on" };
-        self.claims.get_or_create(&Result { result }).inc();
+        self.claims.get_or_create(&OfResult { result }).inc();
     }
 
     /// The lane committed so many claims and settles in one transaction.
@@ -261,7 +261,14 @@ impl Metrics {
                 self.durations
                     .get_or_create(&OfOutcome { outcome })
                     .observe(seconds(now - timeline.created_at), exemplar.clone(), None);
-                if settlement.attempt.is_some() {
+                let is_told = matches!(
+                    settlement.next,
+                    Next::Complete {
+                        outcome: Outcome::Valid | Outcome::Invalid | Outcome::Review,
+                        ..
+                    }
+                );
+                if is_told && settlement.attempt.is_some() {
                     let delay = seconds(now - timeline.answered_at);
                     self.settle_delays.observe(delay, exemplar, None);
                 }
@@ -269,7 +276,7 @@ impl Metrics {
             }
             Next::Wait { .. } => "waiting",
         };
-        self.settles.get_or_create(&Result { result }).inc();
+        self.settles.get_or_create(&OfResult { result }).inc();
         self.count_drop(settlement);
     }
 
@@ -280,7 +287,7 @@ impl Metrics {
             Settled::Refused => "refused",
             Settled::TooLate => "too_late",
         };
-        self.settles.get_or_create(&Result { result }).inc();
+        self.settles.get_or_create(&OfResult { result }).inc();
     }
 
     fn count_drop(&self, settlement: &Settlement) {
@@ -295,7 +302,7 @@ impl Metrics {
             return;
         }
         self.drops
-            .get_or_create(&Drop {
+            .get_or_create(&ToldDrop {
                 merchant_id: settlement.key.merchant.to_string(),
                 gateway: Gateway::from_id(told_by.gateway_id).map_or("", Gateway::name),
                 gateway_account: told_by.gateway_reference_id.clone(),
@@ -411,7 +418,7 @@ impl Metrics {
     }
 
     /// In the OpenMetrics text format.
-    pub(crate) fn text(&self) -> std::result::Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         text(&self.registry)
     }
 }

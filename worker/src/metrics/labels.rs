@@ -33,7 +33,7 @@ pub(super) struct Call {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Drop {
+pub(super) struct ToldDrop {
     pub(super) merchant_id: String,
     pub(super) gateway: &'static str,
     pub(super) gateway_account: String,
@@ -77,7 +77,7 @@ pub(super) struct Part {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Result {
+pub(super) struct OfResult {
     pub(super) result: &'static str,
 }
 

@@ -129,6 +129,14 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
     };
     let failed = settlement(failed, Method::VpaLookup, Class::Invalid);
     metrics.settled(&failed, &timeline(900, 20));
+    let unavailable = Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: Some(FailureCode::ValidationUnavailable),
+    };
+    metrics.settled(
+        &settlement(unavailable, Method::PennyDrop, Class::Retryable),
+        &timeline(900, 20),
+    );
     let pending = Next::Wait {
         until: Utc::now(),
         pending: true,
@@ -142,7 +150,7 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
     tells(
         &metrics,
         &[
-            "khata_settles_total{result=\"completed\"} 2",
+            "khata_settles_total{result=\"completed\"} 3",
             "khata_settles_total{result=\"waiting\"} 1",
             "khata_settles_total{result=\"lease_lost\"} 1",
             &format!(
