@@ -1,25 +1,28 @@
 //! One validation's time in hand: claim, ask, decide, settle. Everything it needs to survive a kill at any line is
 //! in Postgres before the line runs.
 
+mod asking;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use khata_gateways::{Call, Connector};
+use khata_gateways::Call;
 use khata_shared::backoff::Backoff;
 use khata_shared::batch::{BatchError, Lane};
 use khata_shared::broker::Rung;
 use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::name_match::{self, NameMatch, NameMatchResult};
+use khata_shared::domain::Class;
+use khata_shared::domain::name_match::NameMatch;
 use khata_shared::domain::score::Bank;
 use khata_shared::domain::validation::{
-    Asked, AttemptState, Decision, FailureCode, Heard, Next, Outcome, Standing, ValidationResult,
-    decide, valid,
+    AttemptState, Decision, FailureCode, Heard, Next, Outcome, ValidationResult, valid,
 };
-use khata_shared::domain::{CallFailure, Class, Details, Method, Recovery};
 use khata_shared::store::validations::{AttemptReport, Claimed, Settlement, ToldBy};
 use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
+
+use asking::{Case, ask, compare_names, is_mismatch, name_match};
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
 use crate::metrics::{self, Metrics, Settled, Timeline};
@@ -427,119 +430,6 @@ impl Stepper {
             }
         }
     }
-}
-
-/// What changes about an attempt while it is in hand.
-struct Case {
-    deadline_at: chrono::DateTime<Utc>,
-    setbacks: u32,
-    alternative: bool,
-    recovery: Recovery,
-    state: AttemptState,
-    polls: i16,
-    gateway_reference: Option<String>,
-    fail_on_name_mismatch: bool,
-}
-
-impl Case {
-    fn decide(
-        &self,
-        connector: &dyn Connector,
-        method: Method,
-        asked: Asked,
-        heard: &Heard,
-        name_match: Option<NameMatch>,
-    ) -> Decision {
-        let standing = Standing {
-            now: Utc::now(),
-            deadline_at: self.deadline_at,
-            attempt: self.state,
-            polls: self.polls,
-            setbacks: self.setbacks,
-            alternative: self.alternative,
-            moves_money: method.moves_money(),
-            recovery: self.recovery,
-            polling: connector.polling(method),
-            name_mismatch: self.fail_on_name_mismatch && is_mismatch(name_match),
-            jitter: rand::random(),
-        };
-        decide(&standing, asked, heard)
-    }
-
-    fn learn(&mut self, decision: &Decision, heard: &Heard) {
-        self.state = decision.attempt.state;
-        if let Heard::Answer(answer) = heard {
-            self.gateway_reference = answer
-                .gateway_reference
-                .clone()
-                .or_else(|| self.gateway_reference.take());
-        }
-    }
-}
-
-/// Makes the call that the move asks for. A call that the gateway has never seen is made under the same reference.
-async fn ask(
-    connector: &dyn Connector,
-    call: &Call<'_>,
-    next: Move,
-    case: &mut Case,
-) -> (Asked, Heard) {
-    let next = match next {
-        Move::Hear(answer) => return (Asked::LookUp, Heard::Answer(*answer)),
-        next => next,
-    };
-    // Counted too where the call is made again: the wait before the next time grows with it.
-    if next != Move::Verify {
-        case.polls = case.polls.saturating_add(1);
-    }
-    if matches!(next, Move::Recover | Move::Poll) {
-        match connector
-            .look_up(call, case.gateway_reference.as_deref())
-            .await
-        {
-            Ok(Some(answer)) => return (Asked::LookUp, Heard::Answer(answer)),
-            Err(failure) => return (Asked::LookUp, Heard::Nothing(failure)),
-            // It said that it would know later and now knows nothing: do not pay again on that word.
-            Ok(None) if next == Move::Poll => {
-                return (
-                    Asked::LookUp,
-                    Heard::Nothing(CallFailure::AnswerLost("unknown to the gateway".into())),
-                );
-            }
-            Ok(None) => {}
-        }
-    }
-    let verify = match next {
-        Move::VerifyAgain => connector.verify_again(call),
-        _ => connector.verify(call),
-    };
-    let heard = match verify.instrument(child("verify at gateway")).await {
-        Ok(answer) => Heard::Answer(answer),
-        Err(failure) => Heard::Nothing(failure),
-    };
-    (Asked::Verify, heard)
-}
-
-/// The name that the merchant gave against the one the bank has, where there are both.
-fn name_match(details: &Details, heard: &Heard) -> Option<NameMatch> {
-    match heard {
-        Heard::Answer(answer) => compare_names(details, answer.name_at_bank.as_ref()?),
-        Heard::Nothing(_) => None,
-    }
-}
-
-fn compare_names(details: &Details, at_bank: &str) -> Option<NameMatch> {
-    match details {
-        Details::Bank(bank) => {
-            let given = bank.beneficiary_name.as_ref()?;
-            name_match::compare(given.expose(), at_bank)
-        }
-        Details::Upi(_) => None,
-    }
-}
-
-fn is_mismatch(name_match: Option<NameMatch>) -> bool {
-    name_match.is_some_and(|name_match| name_match.result == NameMatchResult::NoMatch)
 }
 
 fn delay_of(next: &Next) -> Duration {

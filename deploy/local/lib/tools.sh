@@ -1,14 +1,17 @@
-# What the end-to-end tests run besides Khata: other people's clients, Schemathesis, a browser; and what the checks of deploy/
-# run. They lie in $STATE/tools; the machine itself gets no more than interpreters, the browser and promtool. Versions are pinned
-# in e2e/clients, e2e/api and deploy/checks.
+# What the tests run besides Khata: other people's clients, Schemathesis, a browser; and what the checks of deploy/ run. They lie
+# in $STATE/tools; the machine itself gets no more than interpreters, the browser and promtool. Versions are pinned in
+# e2e/clients, sandbox/tests/sdk/clients, e2e/api and deploy/checks.
 
 TOOLS=$STATE/tools
 CLIENTS=$REPOSITORY/e2e/clients
+GATEWAY_CLIENTS=$REPOSITORY/sandbox/tests/sdk/clients
 
 install_tools() {
     install_tool_packages
     install_python_tools
     install_node_tools
+    install_gateways_python_tools
+    install_gateways_node_tools
     install_schemathesis
 }
 
@@ -64,28 +67,59 @@ port_juspay() {
 # --- Juspay's client for Node ---------------------------------------------------------------
 
 install_node_tools() {
-    install_tool node "$(node --version && cat "$CLIENTS/package-lock.json" && declare -f make_node_tools)" make_node_tools
+    install_tool node "$(node --version && cat "$CLIENTS/package-lock.json" && declare -f make_node_tools install_node_packages)" \
+        make_node_tools
 }
 
 make_node_tools() {
-    mkdir -p "$1" &&
-        cp "$CLIENTS/package.json" "$CLIENTS/package-lock.json" "$1" &&
-        npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+    install_node_packages "$CLIENTS" "$1"
+}
+
+install_node_packages() {
+    mkdir -p "$2" &&
+        cp "$1/package.json" "$1/package-lock.json" "$2" &&
+        npm --prefix "$2" ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+}
+
+# --- the gateways' own clients ----------------------------------------------------------------
+
+install_gateways_python_tools() {
+    local wanted=$GATEWAY_CLIENTS/requirements.txt
+    install_tool gateways-python "$(python3 --version && cat "$wanted" && declare -f make_gateways_python_tools install_whole_list)" \
+        make_gateways_python_tools
+}
+
+make_gateways_python_tools() {
+    install_whole_list "$GATEWAY_CLIENTS/requirements.txt" "$1"
+}
+
+install_gateways_node_tools() {
+    install_tool gateways-node \
+        "$(node --version && cat "$GATEWAY_CLIENTS/package-lock.json" && declare -f make_gateways_node_tools install_node_packages)" \
+        make_gateways_node_tools
+}
+
+make_gateways_node_tools() {
+    install_node_packages "$GATEWAY_CLIENTS" "$1"
 }
 
 # --- Schemathesis ---------------------------------------------------------------------------
 
 install_schemathesis() {
     local wanted=$REPOSITORY/e2e/api/requirements.txt
-    install_tool schemathesis "$(python3 --version && cat "$wanted" && declare -f make_schemathesis)" make_schemathesis
+    install_tool schemathesis "$(python3 --version && cat "$wanted" && declare -f make_schemathesis install_whole_list)" \
+        make_schemathesis
+}
+
+make_schemathesis() {
+    install_whole_list "$REPOSITORY/e2e/api/requirements.txt" "$1"
 }
 
 # The list is whole: a package that asks for one that is not on it is told by pip check.
-make_schemathesis() {
-    python3 -m venv "$1" &&
-        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
-            --requirement "$REPOSITORY/e2e/api/requirements.txt" &&
-        "$1/bin/python" -m pip --disable-pip-version-check check
+install_whole_list() {
+    python3 -m venv "$2" &&
+        "$2/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps --requirement "$1" &&
+        "$2/bin/python" -m pip --disable-pip-version-check check
 }
 
 # --- what the checks of deploy/ run -----------------------------------------------------------
@@ -94,7 +128,7 @@ CHECKS=$REPOSITORY/deploy/checks
 
 install_deploy_tools() {
     install_deploy_tool_packages
-    install_tool deploy "$(python3 --version && cat "$CHECKS/requirements.txt" && declare -f make_deploy_tools)" \
+    install_tool deploy "$(python3 --version && cat "$CHECKS/requirements.txt" && declare -f make_deploy_tools install_whole_list)" \
         make_deploy_tools
     install_tool bindings "$(cat "$CHECKS/bindings.txt" && declare -f make_bindings)" make_bindings
 }
@@ -110,10 +144,7 @@ install_deploy_tool_packages() {
 }
 
 make_deploy_tools() {
-    python3 -m venv "$1" &&
-        "$1/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps \
-            --requirement "$CHECKS/requirements.txt" &&
-        "$1/bin/python" -m pip --disable-pip-version-check check
+    install_whole_list "$CHECKS/requirements.txt" "$1"
 }
 
 # Their source only: they are read, not compiled. Cargo fetches a package alone when it is asked about it.

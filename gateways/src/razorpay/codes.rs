@@ -236,7 +236,6 @@ mod tests {
                 "Transactions from this IP are not allowed. Contact support for help.",
             ),
             (400, "na", "Access Denied"),
-            (400, "", "Access Denied"),
             (
                 400,
                 "",

@@ -320,15 +320,8 @@ fn on_answer(standing: &Standing<'_>, answer: &Answer) -> (AttemptEnd, Next) {
         },
         Class::Pending => wait(standing, standing.polling.wait(standing.polls), true),
         Class::Retryable => {
-            let asked_for = answer
-                .retry_after
-                .map(|wait| wait.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
             let own = RETRY.wait(standing.setbacks, standing.jitter);
-            wait(
-                standing,
-                asked_for.map_or(own, |theirs| theirs.max(own)),
-                false,
-            )
+            wait(standing, at_least(answer.retry_after, own), false)
         }
         Class::Inconclusive | Class::Misconfigured if standing.alternative => {
             wait(standing, Duration::ZERO, false)
@@ -353,10 +346,7 @@ fn on_silence(standing: &Standing<'_>, asked: Asked, failure: &CallFailure) -> (
             } else {
                 AttemptState::Unknown
             };
-            let own = RECOVER.wait(tries, standing.jitter);
-            let delay = failure.retry_after().map_or(own, |theirs| {
-                theirs.clamp(RETRY_AFTER.0, RETRY_AFTER.1).max(own)
-            });
+            let delay = at_least(failure.retry_after(), RECOVER.wait(tries, standing.jitter));
             (
                 AttemptEnd {
                     state: open,
@@ -387,11 +377,21 @@ fn on_silence(standing: &Standing<'_>, asked: Asked, failure: &CallFailure) -> (
             },
             wait(
                 standing,
-                RETRY.wait(standing.setbacks, standing.jitter),
+                at_least(
+                    failure.retry_after(),
+                    RETRY.wait(standing.setbacks, standing.jitter),
+                ),
                 false,
             ),
         ),
     }
+}
+
+/// Our own wait, or the one that the gateway asked for, within bounds, if that is longer.
+fn at_least(asked_for: Option<Duration>, own: Duration) -> Duration {
+    asked_for.map_or(own, |theirs| {
+        theirs.clamp(RETRY_AFTER.0, RETRY_AFTER.1).max(own)
+    })
 }
 
 fn wait(standing: &Standing<'_>, delay: Duration, pending: bool) -> Next {

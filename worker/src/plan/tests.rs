@@ -5,11 +5,14 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use khata_gateways::{Call, Connector};
+use khata_shared::domain::gateway::ANSWER_LOST;
 use khata_shared::domain::ids::CustomerRef;
 use khata_shared::domain::routing::{Pin, Unfit};
+use khata_shared::domain::score::Score;
 use khata_shared::domain::validation::PollSchedule;
 use khata_shared::domain::{AccountId, BankAccount, CallFailure, Gateway, MerchantId};
 use khata_shared::store::accounts::{self, CreateAccounts, NewAccount};
