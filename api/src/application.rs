@@ -17,6 +17,7 @@ use tracing::info;
 use crate::call_backs::Callees;
 use crate::error::ApiError;
 use crate::lane::Creates;
+use crate::metrics::{self, Metrics};
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
@@ -36,6 +37,8 @@ const LAST_RINGS: Duration = Duration::from_secs(5);
 pub struct Application {
     server: Server,
     port: u16,
+    /// Where Prometheus asks.
+    metrics: Option<Server>,
     lane_thread: std::thread::JoinHandle<()>,
     ringer_task: tokio::task::JoinHandle<()>,
     outcomes: Outcomes,
@@ -47,12 +50,14 @@ impl Application {
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
+        let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
+        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts()));
         let creates = Creates {
             keyring: Arc::clone(&keyring),
+            metrics: Arc::clone(&metrics),
         };
         let (lane, lane_thread) = Lane::start("creates", pool.clone(), creates, COMMIT_PATIENCE)?;
-        let (outcomes, outcomes_thread) = Outcomes::start(pool.clone())?;
-        let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
+        let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters())?;
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
         let state = web::Data::new(State::new(
             keyring,
@@ -61,6 +66,7 @@ impl Application {
             outcomes.clone(),
             pool,
             Callees::new(http),
+            Arc::clone(&metrics),
             settings.sandbox.sandbox_mode,
         ));
         let mut server = HttpServer::new(move || {
@@ -90,9 +96,23 @@ impl Application {
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
         write_port_file(settings.port_file.as_ref(), port)?;
+        let metrics = (!settings.metrics_listen.is_empty())
+            .then(|| {
+                metrics::serve(metrics, &settings.metrics_listen)
+                    .with_context(|| format!("cannot listen on {}", settings.metrics_listen))
+            })
+            .transpose()?;
+        let metrics = match metrics {
+            Some((server, port)) => {
+                write_port_file(settings.metrics_port_file.as_ref(), port)?;
+                Some(server)
+            }
+            None => None,
+        };
         Ok(Self {
             server: server.run(),
             port,
+            metrics,
             lane_thread,
             ringer_task,
             outcomes,
@@ -117,11 +137,19 @@ impl Application {
             outcomes.stop();
             handle.stop(true).await;
         });
+        let metrics = self
+            .metrics
+            .map(|server| (server.handle(), tokio::spawn(server)));
         self.server.await?;
         // With the server went the last handles on the lane and the bell: both end once they have done what they have.
         shutdown::join(self.lane_thread, LAST_COMMITS).await;
         shutdown::join(self.outcomes_thread, LAST_COMMITS).await;
         let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
+        // To the end, so that the last numbers can still be read.
+        if let Some((handle, task)) = metrics {
+            handle.stop(false).await;
+            task.await??;
+        }
         info!("stopped");
         Ok(())
     }

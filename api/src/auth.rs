@@ -61,6 +61,7 @@ impl FromRequest for Caller {
                 .record("khata.merchant_id", tracing::field::display(merchant.id()));
             let (standing, taken) = state.limits.take(hash, merchant.requests_per_second());
             request.extensions_mut().insert(standing);
+            request.extensions_mut().insert(merchant.id());
             taken?;
             Ok(Self(merchant))
         })

@@ -80,17 +80,35 @@ async fn receive(
 ) -> Result<HttpResponse, ApiError> {
     let (gateway, account) = path.into_inner();
     let gateway = Gateway::parse(&gateway).ok_or(NOBODY)?;
-    let account = GatewayAccountId::parse(&account).ok_or(NOBODY)?;
-    let callee = callee(&state, account)
+    let heard = hear(&state, gateway, &account, &request, payload).await;
+    let result = match &heard {
+        Ok(status) => *status,
+        Err(ApiError::Unavailable | ApiError::Internal) => "failed",
+        Err(_) => "refused",
+    };
+    state.metrics.called_back(gateway, result);
+    heard.map(|status| HttpResponse::Ok().json(Answer { status }))
+}
+
+/// Hears it, and answers what it is told: `received` or `ignored`.
+async fn hear(
+    state: &State,
+    gateway: Gateway,
+    account: &str,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<&'static str, ApiError> {
+    let account = GatewayAccountId::parse(account).ok_or(NOBODY)?;
+    let callee = callee(state, account)
         .await?
         .filter(|callee| callee.gateway == gateway)
         .ok_or(NOBODY)?;
     Span::current().record("khata.merchant_id", field::display(callee.key.merchant));
-    let body = Body::receive(&request, payload).await?;
-    let Some(notice) = believe(&callee, &request, body.bytes())? else {
-        return Ok(answer("ignored"));
+    let body = Body::receive(request, payload).await?;
+    let Some(notice) = believe(&callee, request, body.bytes())? else {
+        return Ok("ignored");
     };
-    store(&state, &callee, notice, body.bytes()).await
+    store(state, &callee, notice, body.bytes()).await
 }
 
 /// Reads it, if it really is the gateway's.
@@ -130,7 +148,7 @@ async fn store(
     callee: &Callee,
     notice: Notice,
     body: &[u8],
-) -> Result<HttpResponse, ApiError> {
+) -> Result<&'static str, ApiError> {
     let key = callee.key;
     let found = match notice.about {
         About::Ours(reference) => match AttemptReference::parse(&reference) {
@@ -160,7 +178,7 @@ async fn store(
             gateway = callee.gateway.name(),
             "a call-back about what is over"
         );
-        return Ok(answer("ignored"));
+        return Ok("ignored");
     };
     let validation = attempt.key.id;
     let sealed = notice.answer.as_ref().map(|answer| {
@@ -205,11 +223,7 @@ async fn store(
     if received == Received::Due {
         state.ringer.ring(ring);
     }
-    Ok(answer("received"))
-}
-
-fn answer(status: &'static str) -> HttpResponse {
-    HttpResponse::Ok().json(Answer { status })
+    Ok("received")
 }
 
 async fn callee(state: &State, account: GatewayAccountId) -> Result<Option<Arc<Callee>>, ApiError> {

@@ -15,7 +15,8 @@ use crate::error::ApiError;
 use crate::state::{State, Written};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Of an answer that an earlier call was given.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const MAX_KEY: usize = 255;
 /// How long a record is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);

@@ -2,6 +2,7 @@
 //! recorded in that transaction, answer and all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::render_created;
 use crate::accounts::request::CreateRequest;
+use crate::metrics::Metrics;
 
 /// A create, ready to store.
 pub(crate) struct CreateCall {
@@ -41,6 +43,7 @@ pub(crate) enum Outcome {
 
 pub(crate) struct Creates {
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Commit for Creates {
@@ -49,6 +52,10 @@ impl Commit for Creates {
 
     fn weight(&self, call: &CreateCall) -> usize {
         call.stored.accounts.len()
+    }
+
+    fn committed(&self, calls: &[CreateCall], took: Duration) {
+        self.metrics.committed(calls.len(), took);
     }
 
     fn commit(

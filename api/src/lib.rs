@@ -3,7 +3,7 @@
 //! `accounts`, `customers` and the deprecated `bank_accounts` have the routes; `decode` turns bodies of either encoding
 //! into values or a list of faults; `error` is the one error type and its envelope; `observe` is around every request;
 //! `lane` commits creates in groups; `idempotency` answers repeated calls; `outcomes` is where calls wait; `limits` counts
-//! requests; `openapi` describes all of it. `call_backs` is for gateways, who call without a key and with a signature.
+//! requests; `metrics` counts what happens; `openapi` describes all of it. `call_backs` is for gateways, who call without a key and with a signature.
 
 mod accounts;
 pub mod admin;
@@ -19,6 +19,7 @@ mod health;
 mod idempotency;
 mod lane;
 mod limits;
+mod metrics;
 mod observe;
 mod openapi;
 mod outcomes;

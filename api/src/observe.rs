@@ -1,16 +1,22 @@
 //! Around every request: its id, its span, and the rendering of whatever error came out of it.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
-use khata_shared::domain::ids;
+use actix_web::{Error, HttpMessage, web};
+use khata_shared::domain::{MerchantId, ids};
 use khata_shared::telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;
+use crate::idempotency;
 use crate::limits::Standing;
+use crate::metrics::Request;
+use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
@@ -28,11 +34,20 @@ pub(crate) struct Observed {
     pub(crate) trace_parent: Option<String>,
 }
 
+/// Put to a request that waits for outcomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits;
+
 /// The middleware.
 pub(crate) async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let begun = Instant::now();
+    let metrics = request
+        .app_data::<web::Data<State>>()
+        .map(|state| Arc::clone(&state.metrics));
+    let _in_flight = metrics.as_ref().map(|metrics| metrics.begin());
     let given = visible_header(&request, &REQUEST_ID);
     let request_id = match given {
         Ok(Some(id)) => id,
@@ -61,7 +76,7 @@ pub(crate) async fn observe(
         }
     };
     let failed = response.response().extensions().get::<ApiError>().cloned();
-    let mut response = match failed {
+    let mut response = match &failed {
         Some(error) => response
             .into_response(error.render(&request_id))
             .map_into_boxed_body(),
@@ -72,6 +87,21 @@ pub(crate) async fn observe(
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR")
             .record("error.type", status.as_u16());
+    }
+    if let Some(metrics) = metrics {
+        let request = response.request();
+        let route = route_of(request.match_pattern());
+        metrics.answered(&Request {
+            route: &route,
+            method: request.method(),
+            status,
+            merchant: request.extensions().get::<MerchantId>().copied(),
+            waited: request.extensions().get::<Waits>().is_some(),
+            took: begun.elapsed(),
+            trace_parent: trace_parent.as_deref(),
+            error: failed.as_ref(),
+            replayed: response.headers().contains_key(idempotency::REPLAYED),
+        });
     }
     let is_page = response.request().path().starts_with("/docs");
     let standing = response.request().extensions().get::<Standing>().copied();
@@ -91,11 +121,13 @@ pub(crate) async fn observe(
     Ok(response)
 }
 
+fn route_of(pattern: Option<String>) -> String {
+    pattern.unwrap_or_else(|| "unmatched".into())
+}
+
 /// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number.
 fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>) -> Span {
-    let route = request
-        .match_pattern()
-        .unwrap_or_else(|| "unmatched".into());
+    let route = route_of(request.match_pattern());
     // Health is asked every few seconds by every probe: no trace.
     if route.starts_with("/health") {
         return Span::none();

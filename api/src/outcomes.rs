@@ -12,7 +12,10 @@ use khata_shared::domain::ValidationId;
 use khata_shared::store::accounts::{self, AccountRow};
 use khata_shared::store::validations::ValidationKey;
 use khata_shared::store::{Pool, PooledConnection, outcomes};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
+
+use crate::metrics::Counted;
 
 /// Many calls arrive together: they are looked at together.
 const GATHER: Duration = Duration::from_millis(2);
@@ -45,13 +48,17 @@ struct Waiter {
 
 /// Where calls wait.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcomes(Sender<Message>);
+pub(crate) struct Outcomes {
+    sender: Sender<Message>,
+    waiters: Gauge,
+}
 
 /// The outcome of one validation, to come.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     until: Instant,
     answer: oneshot::Receiver<AccountRow>,
+    _counted: Counted,
 }
 
 impl Outcome {
@@ -65,13 +72,16 @@ impl Outcome {
 }
 
 impl Outcomes {
-    /// Starts the thread; it ends once every handle is dropped.
-    pub(crate) fn start(pool: Pool) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    /// Starts the thread; it ends once every handle is dropped. `waiters` counts the outcomes to come.
+    pub(crate) fn start(
+        pool: Pool,
+        waiters: Gauge,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("outcomes".to_owned())
             .spawn(move || Watch::new(pool).run(&receiver))?;
-        Ok((Self(sender), thread))
+        Ok((Self { sender, waiters }, thread))
     }
 
     /// Waits for a validation that this call is about to begin: to be called before it is committed.
@@ -92,13 +102,17 @@ impl Outcomes {
             answer: sender,
         };
         // Without the thread the outcome ends at once, and the call answers with what it knows.
-        let _ = self.0.send(Message::Wait(key, waiter));
-        Outcome { until, answer }
+        let _ = self.sender.send(Message::Wait(key, waiter));
+        Outcome {
+            until,
+            answer,
+            _counted: Counted::new(&self.waiters),
+        }
     }
 
     /// Ends all waiting: the service stops.
     pub(crate) fn stop(&self) {
-        let _ = self.0.send(Message::Stop);
+        let _ = self.sender.send(Message::Stop);
     }
 }
 

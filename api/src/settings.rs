@@ -57,6 +57,12 @@ pub struct ServeSettings {
     /// File that the bound port is written to, for port 0
     #[arg(long, env = "KHATA_PORT_FILE")]
     pub port_file: Option<PathBuf>,
+    /// Address of /metrics, for Prometheus; empty: there is none
+    #[arg(long, env = "KHATA_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
+    pub metrics_listen: String,
+    /// File that the port of /metrics is written to, for port 0
+    #[arg(long, env = "KHATA_METRICS_PORT_FILE")]
+    pub metrics_port_file: Option<PathBuf>,
     /// Threads that serve HTTP; as many as cores by default
     #[arg(long, env = "KHATA_API_THREADS")]
     pub threads: Option<usize>,

@@ -19,6 +19,7 @@ use crate::call_backs::Callees;
 use crate::error::ApiError;
 use crate::lane::Creates;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 
 /// Longest wait for a read; with the checkout of a connection in it.
@@ -74,6 +75,7 @@ pub(crate) struct State {
     pub(crate) keys: KeyCache,
     pub(crate) limits: Limits,
     pub(crate) callees: Callees,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) sandbox_mode: bool,
     pub(crate) schema_is_current: AtomicBool,
     pool: Pool,
@@ -81,6 +83,7 @@ pub(crate) struct State {
 }
 
 impl State {
+    #[allow(clippy::too_many_arguments, reason = "each part once")]
     pub(crate) fn new(
         keyring: Arc<Keyring>,
         lane: Lane<Creates>,
@@ -88,6 +91,7 @@ impl State {
         outcomes: Outcomes,
         pool: Pool,
         callees: Callees,
+        metrics: Arc<Metrics>,
         sandbox_mode: bool,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl State {
             keys: KeyCache::new(),
             limits: Limits::new(),
             callees,
+            metrics,
             sandbox_mode,
             schema_is_current: AtomicBool::new(false),
             pool,

@@ -207,7 +207,7 @@ impl Browser {
     }
 }
 
-fn installed(program: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn installed(program: &str) -> anyhow::Result<PathBuf> {
     let found = ["/usr/bin", "/usr/local/bin"]
         .iter()
         .map(|folder| Path::new(folder).join(program))

@@ -62,6 +62,8 @@ pub struct Service {
     pub process: Process,
     /// `http://127.0.0.1:<port>`
     pub url: String,
+    /// Where Prometheus reads it: `127.0.0.1:<port>`
+    pub metrics: String,
 }
 
 /// The proxies of a world.
@@ -124,6 +126,8 @@ impl World {
             ("KHATA_SANDBOX_MODE", "true"),
             ("KHATA_QUEUE_PREFIX", &prefix),
             ("KHATA_LOG", setup.log),
+            // Several run on this machine.
+            ("KHATA_METRICS_LISTEN", "127.0.0.1:0"),
             ("KHATA_TRACES_PER_SECOND", "100000"),
         ]);
         let traces = if setup.traces {
@@ -229,17 +233,28 @@ impl World {
         self.started += 1;
         let stem = self.folder.join(format!("{program}-{}", self.started));
         let port_file = stem.with_extension("port");
+        let metrics_port_file = stem.with_extension("metrics-port");
         let mut all = self.services.clone();
         all.extend(settings(&[
             (listen, "127.0.0.1:0"),
             ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
+            (
+                "KHATA_METRICS_PORT_FILE",
+                &metrics_port_file.to_string_lossy(),
+            ),
         ]));
         all.extend_from_slice(own);
         let mut process = Process::start(program, arguments, &all, &stem.with_extension("log"))?;
         let port = process.port(&port_file).await?;
+        // A worker tells its metrics beside its health.
+        let metrics = match program {
+            "khata-api" => process.port(&metrics_port_file).await?,
+            _ => port,
+        };
         Ok(Service {
             process,
             url: format!("http://127.0.0.1:{port}"),
+            metrics: format!("127.0.0.1:{metrics}"),
         })
     }
 

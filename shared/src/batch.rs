@@ -44,6 +44,10 @@ pub trait Commit: Send + 'static {
         Duration::ZERO
     }
 
+    /// Told after each transaction that was committed, with how long it took: what may be counted only once is counted
+    /// here.
+    fn committed(&self, _requests: &[Self::Request], _took: Duration) {}
+
     /// Does the work of all requests inside the open transaction and answers them in order. May be called again
     /// with parts of the batch after a rollback, so it must leave nothing behind but rows.
     fn commit(
@@ -268,6 +272,7 @@ impl<C: Commit> Worker<C> {
         callers: &[Caller<C::Answer>],
     ) -> Result<Vec<C::Answer>, Broken> {
         let mut connection = self.begin().ok_or(Broken::Unavailable)?;
+        let begun = Instant::now();
         // A panic in the work must not end the lane, which nobody would restart: its connection is thrown away.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.work.commit(&mut connection, requests)
@@ -293,6 +298,7 @@ impl<C: Commit> Worker<C> {
         let broken = match result {
             Ok(answers) => {
                 self.connection = Some(connection);
+                self.work.committed(requests, begun.elapsed());
                 return Ok(answers);
             }
             Err(broken) => broken,

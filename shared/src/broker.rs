@@ -7,7 +7,7 @@ mod ringer;
 
 pub use message::{Ring, Rung, UnreadableMessage};
 pub use publisher::{BrokerError, Publisher};
-pub use ringer::Ringer;
+pub use ringer::{RingCounts, Ringer};
 
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod metrics;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::consumer::{self, InHand};
 use crate::directory::Directory;
+use crate::facts::Facts;
 use crate::health::{self, Health};
 use crate::housekeeping;
 use crate::lane::ClaimsAndSettles;
@@ -22,8 +23,8 @@ use crate::settings::Settings;
 use crate::step::{SETTLING, Stepper};
 use crate::watch::Watch;
 
-/// The lane, the scheduler, the watch, the health check.
-const CONNECTIONS: u32 = 4;
+/// The lane, the scheduler, the watch, the health check, the facts.
+const CONNECTIONS: u32 = 5;
 /// How long a claim or a settle may wait for its commit; a settle is then tried again.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -35,6 +36,7 @@ pub struct Application {
     lane_thread: std::thread::JoinHandle<()>,
     in_hand: Arc<InHand>,
     scheduler: Scheduler,
+    facts: Arc<Facts>,
     pool: Pool,
     health: Server,
     port: u16,
@@ -54,17 +56,23 @@ impl Application {
             longest_call,
         ));
         let watch = Arc::new(Watch::new());
+        let in_hand = Arc::new(InHand::new(settings.concurrency));
+        let facts = Arc::new(Facts::default());
+        let metrics = Arc::new(Metrics::new(
+            pool.clone(),
+            Arc::clone(&in_hand),
+            Arc::clone(&facts),
+        ));
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
             directory,
             watch: Arc::clone(&watch),
+            metrics: Arc::clone(&metrics),
             lease: settings.lease(),
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
         let broker = settings.broker.broker();
-        let metrics = Arc::new(Metrics::new());
-        let in_hand = Arc::new(InHand::new(settings.concurrency));
         let heartbeat = Arc::new(Heartbeat::new());
         let (health, port) = health::serve(
             Health {
@@ -81,7 +89,7 @@ impl Application {
             lane,
             keyring,
             watch: Arc::clone(&watch),
-            metrics,
+            metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             queue: broker.queue(),
         });
@@ -90,6 +98,7 @@ impl Application {
             broker,
             in_hand: Arc::clone(&in_hand),
             heartbeat,
+            metrics,
             interval: settings.scheduler_interval(),
         };
         Ok(Self {
@@ -99,6 +108,7 @@ impl Application {
             lane_thread,
             in_hand,
             scheduler,
+            facts,
             pool,
             health,
             port,
@@ -121,6 +131,7 @@ impl Application {
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
         let housekeeping = tokio::spawn(housekeeping::run(self.pool.clone(), inner.clone()));
+        let facts = tokio::spawn(self.facts.run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
         let (watching, watched) = shutdown::channel();
         let watch = tokio::spawn(self.watch.run(self.pool.clone(), watched));
@@ -142,6 +153,7 @@ impl Application {
         // A look may hang in Postgres; nothing depends on its end.
         let _ = tokio::time::timeout(COMMIT_PATIENCE, scheduler).await;
         let _ = tokio::time::timeout(COMMIT_PATIENCE, housekeeping).await;
+        let _ = tokio::time::timeout(COMMIT_PATIENCE, facts).await;
         health.stop(true).await;
         health_task.await??;
         shutdown::join(self.lane_thread, COMMIT_PATIENCE).await;

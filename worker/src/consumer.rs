@@ -11,6 +11,10 @@ use khata_shared::broker::{Broker, Rung};
 use khata_shared::shutdown::Shutdown;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -24,6 +28,7 @@ const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::fr
 #[derive(Debug)]
 pub(crate) struct InHand {
     permits: Arc<Semaphore>,
+    concurrency: u16,
     connected: AtomicBool,
 }
 
@@ -31,6 +36,7 @@ impl InHand {
     pub(crate) fn new(concurrency: u16) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(concurrency.into())),
+            concurrency,
             connected: AtomicBool::new(false),
         }
     }
@@ -43,6 +49,34 @@ impl InHand {
     /// Whether messages can reach it.
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+}
+
+impl Collector for InHand {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let most = usize::from(self.concurrency);
+        let in_hand = most.saturating_sub(self.permits.available_permits());
+        for (name, help, value) in [
+            (
+                "validations_in_hand",
+                "Validations that this worker is at",
+                in_hand,
+            ),
+            (
+                "validations_in_hand_max",
+                "Validations that this worker may be at",
+                most,
+            ),
+            (
+                "broker_connected",
+                "1 while messages can reach this worker",
+                usize::from(self.is_connected()),
+            ),
+        ] {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        Ok(())
     }
 }
 

@@ -54,7 +54,7 @@ fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
 async fn metrics(health: web::Data<Health>) -> HttpResponse {
     match health.metrics.text() {
         Ok(text) => HttpResponse::Ok()
-            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            .content_type(khata_shared::metrics::CONTENT_TYPE)
             .body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_shared::batch::Commit;
 use khata_shared::crypto::{Keyring, Purpose};
@@ -19,6 +19,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::directory::{Directory, MerchantView};
+use crate::metrics::Metrics;
 use crate::plan::{Allowances, Facts, Notice, Plan, plan};
 use crate::watch::{CallInHand, Watch};
 
@@ -52,14 +53,23 @@ pub(crate) struct Work {
     /// The earlier result that is the answer, where the plan says so.
     pub(crate) reusable: Option<Reusable>,
     pub(crate) merchant: Arc<MerchantView>,
+    /// When the gateway called back with what has not been heard yet.
+    pub(crate) called_back_at: Option<DateTime<Utc>>,
     /// Counts the plan's calls among those in hand until it is dropped.
     pub(crate) _in_hand: Option<CallInHand>,
+}
+
+/// By validation.
+struct CalledBack {
+    notices: HashMap<ValidationKey, Vec<Notice>>,
+    last_at: HashMap<ValidationKey, DateTime<Utc>>,
 }
 
 pub(crate) struct ClaimsAndSettles {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
 }
 
@@ -73,6 +83,13 @@ impl Commit for ClaimsAndSettles {
         } else {
             Duration::ZERO
         }
+    }
+
+    fn committed(&self, requests: &[Request], took: Duration) {
+        let is_claim = |request: &&Request| matches!(request, Request::Claim(_));
+        let claims = requests.iter().filter(is_claim).count();
+        self.metrics
+            .committed(claims, requests.len() - claims, took);
     }
 
     fn commit(
@@ -122,7 +139,7 @@ impl ClaimsAndSettles {
         }
         let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
         let mut past = validations::attempts(connection, &keys)?;
-        let mut notices = self.notices(connection, &claimed)?;
+        let mut called_back = self.called_back(connection, &claimed)?;
         let merchants = self.merchants(connection, &claimed)?;
         let mut reusable = reusable(connection, &claimed, &past, &merchants)?;
         let now = Utc::now();
@@ -151,7 +168,7 @@ impl ClaimsAndSettles {
                 details: details.as_ref(),
                 consent: consent.as_ref(),
                 past: &past.remove(&key).unwrap_or_default(),
-                notices: &notices.remove(&key).unwrap_or_default(),
+                notices: &called_back.notices.remove(&key).unwrap_or_default(),
                 reusable: reusable.as_ref().map(Reusable::validation),
                 merchant: &merchant,
                 now,
@@ -169,6 +186,7 @@ impl ClaimsAndSettles {
                 plan: planned.plan,
                 reusable,
                 merchant,
+                called_back_at: called_back.last_at.remove(&key),
                 _in_hand: in_hand,
             });
         }
@@ -193,15 +211,19 @@ impl ClaimsAndSettles {
         Ok(merchants)
     }
 
-    /// What gateways have called back with.
-    fn notices(
+    /// What gateways have called back with, and when they last did.
+    fn called_back(
         &self,
         connection: &mut PgConnection,
         claimed: &[Claimed],
-    ) -> QueryResult<HashMap<ValidationKey, Vec<Notice>>> {
+    ) -> QueryResult<CalledBack> {
         let called_back = claimed.iter().filter(|claimed| claimed.called_back);
         let keys: Vec<_> = called_back.map(Claimed::key).collect();
         let stored = call_backs::notices(connection, &keys)?;
+        let last_at = stored
+            .iter()
+            .filter_map(|(key, notices)| Some((*key, notices.last()?.received_at)))
+            .collect();
         let opened = stored.into_iter().map(|(key, notices)| {
             let open = |sealed: &[u8]| {
                 let plaintext = self.keyring.open(key.merchant, key.id.0, Purpose::Notice, sealed);
@@ -218,7 +240,10 @@ impl ClaimsAndSettles {
             });
             (key, notices.collect())
         });
-        Ok(opened.collect())
+        Ok(CalledBack {
+            notices: opened.collect(),
+            last_at,
+        })
     }
 
     /// Reads what is left of the gateway accounts that the batch may use. Those on which all workers have to agree are

@@ -7,6 +7,7 @@
 mod application;
 mod consumer;
 mod directory;
+mod facts;
 mod health;
 mod housekeeping;
 mod lane;

@@ -85,6 +85,8 @@ pub(crate) enum Plan {
         /// The call that is booked.
         slot: Option<Slot>,
         why: String,
+        /// Who would be asked but cannot be now, and why not.
+        held_up: Option<(Arc<Entry>, Wait)>,
         /// Whether people have to do something about it.
         is_alarming: bool,
     },
@@ -105,6 +107,7 @@ impl Plan {
             delay: Duration::ZERO,
             slot: None,
             why: why.to_owned(),
+            held_up: None,
             is_alarming: false,
         }
     }
@@ -273,6 +276,7 @@ impl<'a> Facts<'a> {
             delay,
             slot: None,
             why,
+            held_up: None,
             is_alarming: true,
         }
     }
@@ -280,7 +284,7 @@ impl<'a> Facts<'a> {
     /// A gateway account that has no room now is asked later; where it takes so many calls a minute, in a booked slot.
     fn wait(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         traffic: &Traffic,
         later: Later,
         pending: bool,
@@ -314,6 +318,7 @@ impl<'a> Facts<'a> {
             delay,
             slot,
             why: why.to_owned(),
+            held_up: Some((Arc::clone(entry), later.why)),
             is_alarming: false,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use khata_shared::backoff::Backoff;
 use khata_shared::broker::{Broker, Publisher, Ring};
@@ -13,6 +13,7 @@ use khata_shared::store::{self, Pool};
 use tracing::{debug, info, warn};
 
 use crate::consumer::InHand;
+use crate::metrics::Metrics;
 
 /// Validations rung for in one look; as many as one message names.
 const BATCH: i64 = 256;
@@ -20,6 +21,8 @@ const BATCH: i64 = 256;
 const DEEP: u32 = 16;
 /// When a ring that came to nothing is repeated.
 const RING_AGAIN: Duration = Duration::from_secs(15);
+/// How often it is asked how many messages were put aside, for metrics.
+const DEAD_LETTERS_EVERY: Duration = Duration::from_secs(15);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// When the scheduler last looked, for the health endpoint.
@@ -47,6 +50,7 @@ pub(crate) struct Scheduler {
     pub(crate) broker: Broker,
     pub(crate) in_hand: Arc<InHand>,
     pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) interval: Duration,
 }
 
@@ -55,14 +59,22 @@ impl Scheduler {
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
         let mut publisher = Publisher::new(self.broker.clone(), "khata-scheduler");
         let mut failures = 0;
+        let mut dead_letters_at = Instant::now();
         loop {
             self.heartbeat.beat();
+            if Instant::now() >= dead_letters_at {
+                dead_letters_at = Instant::now() + DEAD_LETTERS_EVERY;
+                if let Ok(messages) = publisher.dead_letters().await {
+                    self.metrics.dead_letters(messages);
+                }
+            }
             let pause = match self.look(&mut publisher).await {
                 Ok(more) => {
                     failures = 0;
                     if more { Duration::ZERO } else { self.interval }
                 }
                 Err(failure) => {
+                    self.metrics.depth_unknown();
                     if failures == 0 {
                         warn!(error = %failure, "cannot ring for what is due; trying again");
                     }
@@ -83,7 +95,9 @@ impl Scheduler {
     /// One look; answers whether there may be more at once. Nothing is taken from Postgres while the broker is away:
     /// it could not be rung for.
     async fn look(&self, publisher: &mut Publisher) -> anyhow::Result<bool> {
-        let hold = publisher.depth().await? > DEEP || self.in_hand.is_full();
+        let depth = publisher.depth().await?;
+        self.metrics.depth(depth);
+        let hold = depth > DEEP || self.in_hand.is_full();
         let pool = self.pool.clone();
         let due: Vec<DueRow> = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut connection: store::PooledConnection = pool.get()?;
@@ -109,6 +123,7 @@ impl Scheduler {
             })
             .collect();
         publisher.ring(&rings).await?;
+        self.metrics.rang(waited, lost, rescued);
         Ok(full)
     }
 }

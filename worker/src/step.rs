@@ -6,7 +6,7 @@ mod asking;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use khata_gateways::Call;
 use khata_shared::backoff::Backoff;
 use khata_shared::batch::{BatchError, Lane};
@@ -25,7 +25,7 @@ use tracing::{Instrument, Span, debug, error, field, info, warn};
 use asking::{Case, ask, compare_names, is_mismatch, name_match};
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics, Settled, Timeline};
 use crate::plan::{Move, OpenAttempt, Plan};
 use crate::watch::{Report, Watch};
 
@@ -87,6 +87,7 @@ impl Stepper {
         let work = match claim {
             Ok(Answer::Claimed(Some(work))) => work,
             Ok(_) => {
+                self.metrics.claimed(false);
                 debug!(validation_id = %rung.key.id, "nothing to do: the validation has moved on");
                 return;
             }
@@ -95,6 +96,12 @@ impl Stepper {
                 return;
             }
         };
+        self.metrics.claimed(true);
+        let mut timeline = Timeline {
+            created_at: work.claimed.created_at,
+            answered_at: work.called_back_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
+            trace_parent: work.claimed.trace_parent.clone(),
+        };
         let span = Span::current();
         span.record("khata.account_id", field::display(work.claimed.account()));
         span.record("khata.routing_id", work.claimed.routing_id());
@@ -102,7 +109,9 @@ impl Stepper {
         let Some(settlement) = self.follow(*work, lease_ends).await else {
             return;
         };
-        self.settle(settlement, lease_ends).await;
+        // It was heard just now, unless the gateway called back with it.
+        timeline.answered_at = timeline.answered_at.min(Utc::now());
+        self.settle(settlement, &timeline, lease_ends).await;
     }
 
     async fn follow(&self, work: Work, lease_ends: Instant) -> Option<Settlement> {
@@ -120,10 +129,15 @@ impl Stepper {
                 delay,
                 slot,
                 why,
+                held_up,
                 is_alarming,
             } => {
                 let account = work.claimed.account();
+                if let Some((entry, why)) = held_up {
+                    self.metrics.held_up(metrics::Place::of(entry), *why);
+                }
                 if *is_alarming {
+                    self.metrics.found_nobody(key.merchant);
                     warn!(merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, %why, "no gateway asked");
                 } else {
                     debug!(merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, %why, "no gateway asked now");
@@ -169,7 +183,8 @@ impl Stepper {
             LOOKS_IN_HAND
         };
         if attempt.may_drop_twice && *first == Move::Verify {
-            self.metrics.may_drop_twice(&attempt.entry);
+            self.metrics
+                .may_drop_twice(&metrics::Place::of(&attempt.entry));
         }
         let mut next_move = first.clone();
         let mut looks = 0;
@@ -190,8 +205,13 @@ impl Stepper {
                 && matches!(heard, Heard::Answer(_));
             case.learn(&decision, &heard);
             if calls {
-                self.metrics
-                    .called(&attempt.entry, attempt.method, &heard, started.elapsed());
+                self.metrics.called(
+                    metrics::Place::of(&attempt.entry),
+                    attempt.method,
+                    &heard,
+                    started.elapsed(),
+                    work.claimed.trace_parent.as_deref(),
+                );
                 self.watch.note(&Report {
                     gateway: attempt.entry.key(),
                     bank: Bank::of(details),
@@ -200,7 +220,7 @@ impl Stepper {
                     is_settled: decision.attempt.state == AttemptState::Settled,
                 });
             } else {
-                self.metrics.heard_call_back(&attempt.entry);
+                self.metrics.heard_call_back(attempt.entry.gateway);
             }
             if pending && delay <= SOON && looks < looks_in_hand {
                 looks += 1;
@@ -373,7 +393,7 @@ impl Stepper {
     }
 
     /// Settles, trying again while the lease lasts: the answer may have cost a rupee.
-    async fn settle(&self, settlement: Settlement, lease_ends: Instant) {
+    async fn settle(&self, settlement: Settlement, timeline: &Timeline, lease_ends: Instant) {
         let key = settlement.key;
         let mut tries = 0;
         loop {
@@ -384,12 +404,17 @@ impl Stepper {
                 .instrument(database("settle validation"))
                 .await
             {
-                Ok(Answer::Settled(true)) => return,
+                Ok(Answer::Settled(true)) => {
+                    self.metrics.settled(&settlement, timeline);
+                    return;
+                }
                 Ok(_) => {
+                    self.metrics.not_settled(Settled::LeaseLost);
                     warn!(validation_id = %key.id, "not settled: the lease was lost, and somebody else decides");
                     return;
                 }
                 Err(BatchError::Rejected(failure)) => {
+                    self.metrics.not_settled(Settled::Refused);
                     error!(validation_id = %key.id, error = %failure, "the database refuses the settlement");
                     return;
                 }
@@ -398,6 +423,7 @@ impl Stepper {
                     tries += 1;
                 }
                 Err(BatchError::Unavailable) => {
+                    self.metrics.not_settled(Settled::TooLate);
                     error!(validation_id = %key.id, "not settled in time; the rescuer recovers the attempt");
                     return;
                 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use khata_shared::broker::Ring;
 use khata_shared::domain::routing::Pin;
@@ -23,7 +23,8 @@ use crate::auth::Caller;
 use crate::decode::{Body, Fields};
 use crate::error::ApiError;
 use crate::idempotency;
-use crate::observe::Observed;
+use crate::metrics::AskedBy;
+use crate::observe::{Observed, Waits};
 use crate::openapi;
 use crate::state::{State, Written};
 
@@ -132,6 +133,9 @@ pub(crate) async fn validate_account(
         id: again.validation,
     };
     // Before the commit: nothing of what a worker may do after it can be missed.
+    if waits_until.is_some() {
+        request.extensions_mut().insert(Waits);
+    }
     let begun = waits_until.map(|_| state.outcomes.of_new(key, until));
     let record = idempotent.clone().map(|call| {
         // Also without a wait: the answer is added once it is made.
@@ -153,6 +157,10 @@ pub(crate) async fn validate_account(
         .await?;
     let (row, outcome) = match (written, &idempotent) {
         (Written::Done(Revalidation::Begun(row)), _) => {
+            let kind = if row.is(Kind::Bank) { "BANK" } else { "UPI" };
+            state
+                .metrics
+                .accepted(merchant.id(), kind, AskedBy::Validate);
             state.ringer.ring(Ring {
                 key,
                 trace_parent: observed.trace_parent.clone(),

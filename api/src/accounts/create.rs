@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use futures_util::future::join_all;
 use khata_shared::broker::Ring;
@@ -26,7 +26,8 @@ use crate::decode::Body;
 use crate::error::ApiError;
 use crate::idempotency;
 use crate::lane::{CreateCall, Outcome};
-use crate::observe::Observed;
+use crate::metrics::AskedBy;
+use crate::observe::{Observed, Waits};
 use crate::openapi;
 use crate::state::State;
 
@@ -100,6 +101,9 @@ pub(crate) async fn carry_out(
         .map(|account| (account.id, key_of(merchant.id(), account.validation)))
         .collect();
     let until = waits_until(create.request.command);
+    if until.is_some() {
+        request.extensions_mut().insert(Waits);
+    }
     // Before the commit: nothing of what a worker may do after it can be missed.
     let begun: Vec<_> = until.map_or_else(Vec::new, |until| {
         keys.iter()
@@ -136,8 +140,10 @@ pub(crate) async fn carry_out(
         }
     };
     record(&created, &keys, observed);
-    for ((_, key), outcome) in keys.iter().zip(outcomes) {
+    for (((_, key), outcome), account) in keys.iter().zip(outcomes).zip(&call.accounts) {
         if let CreatedAccount::New = outcome {
+            let kind = account.details.kind();
+            state.metrics.accepted(key.merchant, kind, AskedBy::Create);
             state.ringer.ring(Ring {
                 key: *key,
                 trace_parent: observed.trace_parent.clone(),

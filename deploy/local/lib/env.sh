@@ -9,6 +9,7 @@ write_env() {
         if is_alive api && [[ -s $STATE/api-key ]]; then
             line KHATA_API_URL "$(url_of api)"
             line KHATA_API_KEY "$(<"$STATE/api-key")"
+            line KHATA_METRICS_URL "$(url_of metrics)/metrics"
             line KHATA_WORKER_URL "$(url_of worker)"
             line KHATA_SANDBOX_URL "$(url_of sandbox)"
             line KHATA_TRACES_URL "$(url_of traces)"
@@ -17,6 +18,7 @@ write_env() {
             line KHATA_QUEUE_PREFIX khata
             line KHATA_SANDBOX_MODE true
             line KHATA_WORKER_LISTEN 127.0.0.1:0
+            line KHATA_METRICS_LISTEN 127.0.0.1:0
             line OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"
         fi
         printf '# Processes.\n'

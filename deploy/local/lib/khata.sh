@@ -21,6 +21,7 @@ build() {
 
 choose_khata_ports() {
     choose_port api api
+    choose_port metrics api
     choose_port worker worker
     choose_port sandbox sandbox
     choose_port traces traces
@@ -77,7 +78,7 @@ services_launch() {
     local -a settings
     khata_settings settings
     # shellcheck disable=SC2034 # launch takes them by name
-    local -a api=("${settings[@]}" KHATA_LISTEN="127.0.0.1:${PORTS[api]}")
+    local -a api=("${settings[@]}" KHATA_LISTEN="127.0.0.1:${PORTS[api]}" KHATA_METRICS_LISTEN="127.0.0.1:${PORTS[metrics]}")
     # A short lease, so that what a killed worker held is rescued in seconds; production's default is 30.
     # shellcheck disable=SC2034
     local -a worker=(KHATA_WORKER_LEASE_SECONDS=10 "${settings[@]}" KHATA_WORKER_LISTEN="127.0.0.1:${PORTS[worker]}")

@@ -73,7 +73,15 @@ impl Publisher {
 
     /// Messages that wait in the queue.
     pub async fn depth(&mut self) -> Result<u32, BrokerError> {
-        let queue = self.broker.queue();
+        self.messages_in(self.broker.queue()).await
+    }
+
+    /// Messages put aside as nobody can read them.
+    pub async fn dead_letters(&mut self) -> Result<u32, BrokerError> {
+        self.messages_in(self.broker.dead_letters()).await
+    }
+
+    async fn messages_in(&mut self, queue: String) -> Result<u32, BrokerError> {
         let channel = self.channel().await?;
         let passive = QueueDeclareOptions {
             passive: true,

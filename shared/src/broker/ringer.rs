@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -23,11 +24,31 @@ const BUSY: usize = 16;
 const GATHER: Duration = Duration::from_millis(10);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
+/// Validations that were rung for since the start. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct RingCounts {
+    /// The broker has confirmed the message.
+    pub rung: Counter,
+    /// It has not, or there was no room: left to the scheduler.
+    pub lost: Counter,
+}
+
+impl RingCounts {
+    fn lost(&self, rings: usize) {
+        self.lost.inc_by(u64::try_from(rings).unwrap_or(u64::MAX));
+    }
+
+    fn rung(&self, rings: usize) {
+        self.rung.inc_by(u64::try_from(rings).unwrap_or(u64::MAX));
+    }
+}
+
 /// Hands rings over without waiting. Dropping every clone ends the task once it has sent what it has.
 #[derive(Clone, Debug)]
 pub struct Ringer {
     sender: mpsc::Sender<Ring>,
     connected: Arc<AtomicBool>,
+    counts: RingCounts,
 }
 
 impl Ringer {
@@ -35,17 +56,31 @@ impl Ringer {
     pub fn start(broker: Broker, name: &'static str) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let connected = Arc::new(AtomicBool::new(false));
+        let counts = RingCounts::default();
         let task = tokio::spawn(run(
             Publisher::new(broker, name),
             receiver,
             Arc::clone(&connected),
+            counts.clone(),
         ));
-        (Self { sender, connected }, task)
+        let ringer = Self {
+            sender,
+            connected,
+            counts,
+        };
+        (ringer, task)
     }
 
     /// Rings soon, or not at all: while the broker is away, and when too much waits, the scheduler rings instead.
     pub fn ring(&self, ring: Ring) {
-        let _ = self.sender.try_send(ring);
+        if self.sender.try_send(ring).is_err() {
+            self.counts.lost(1);
+        }
+    }
+
+    /// What became of the rings so far.
+    pub fn counts(&self) -> RingCounts {
+        self.counts.clone()
     }
 
     /// Whether the last message reached the broker.
@@ -58,6 +93,7 @@ async fn run(
     mut publisher: Publisher,
     mut receiver: mpsc::Receiver<Ring>,
     connected: Arc<AtomicBool>,
+    counts: RingCounts,
 ) {
     let mut failures = 0;
     let mut rings = Vec::with_capacity(MAX_RINGS);
@@ -73,7 +109,13 @@ async fn run(
                 if failures == 0 {
                     warn!(%error, "the broker is away; the scheduler rings for what is stored meanwhile");
                 }
-                if !pause(&mut receiver, RECONNECT.wait(failures, rand::random())).await {
+                if !pause(
+                    &mut receiver,
+                    RECONNECT.wait(failures, rand::random()),
+                    &counts,
+                )
+                .await
+                {
                     return;
                 }
                 failures += 1;
@@ -88,8 +130,10 @@ async fn run(
             }
             if let Err(error) = publisher.ring(&rings).await {
                 warn!(%error, count = rings.len(), "rings lost; the scheduler rings again");
+                counts.lost(rings.len());
                 break;
             }
+            counts.rung(rings.len());
             if rings.len() >= BUSY {
                 tokio::time::sleep(GATHER).await;
             }
@@ -98,13 +142,20 @@ async fn run(
 }
 
 /// Waits while the broker is away, dropping what comes in; false once nobody can ring any more.
-async fn pause(receiver: &mut mpsc::Receiver<Ring>, duration: Duration) -> bool {
+async fn pause(
+    receiver: &mut mpsc::Receiver<Ring>,
+    duration: Duration,
+    counts: &RingCounts,
+) -> bool {
     let over = tokio::time::sleep(duration);
     tokio::pin!(over);
     loop {
         tokio::select! {
             () = &mut over => return true,
-            ring = receiver.recv() => if ring.is_none() { return false },
+            ring = receiver.recv() => match ring {
+                Some(_) => counts.lost(1),
+                None => return false,
+            },
         }
     }
 }

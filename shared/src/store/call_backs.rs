@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use uuid::Uuid;
 
 use super::gateway_health::GatewayKey;
@@ -190,6 +193,9 @@ pub struct StoredNotice {
     /// The outcome, sealed for the validation; `None`: it is to be asked for.
     #[diesel(sql_type = Nullable<Binary>)]
     pub sealed_answer: Option<Vec<u8>>,
+    /// When the gateway called back.
+    #[diesel(sql_type = Timestamptz)]
+    pub received_at: DateTime<Utc>,
 }
 
 /// What gateways have called back with about these validations, the newest last.
@@ -202,7 +208,7 @@ pub fn notices(
         return Ok(by_validation);
     }
     let rows: Vec<StoredNotice> = statement(
-        "select n.merchant_id, n.validation_id, n.number, n.sealed_answer
+        "select n.merchant_id, n.validation_id, n.number, n.sealed_answer, n.received_at
          from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
          join gateway_notices n on n.merchant_id = wanted.merchant_id and n.validation_id = wanted.id
          order by n.received_at",

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod call_backs;
 pub mod customers;
+pub mod facts;
 pub mod gateway_accounts;
 pub mod gateway_health;
 pub mod idempotency;

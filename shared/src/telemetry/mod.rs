@@ -141,6 +141,12 @@ pub fn is_recorded(trace_parent: &str) -> bool {
     parse(trace_parent).is_some_and(|context| context.is_sampled())
 }
 
+/// The trace that a `traceparent` is in, where it is recorded.
+pub fn recorded_trace_id(trace_parent: &str) -> Option<&str> {
+    let is_recorded = is_recorded(trace_parent);
+    trace_parent.split('-').nth(1).filter(|_| is_recorded)
+}
+
 /// Makes a span as a child of the trace that `trace_parent` tells of; `None`, and nothing is made, where there is none
 /// or it is not recorded.
 pub fn in_trace(trace_parent: Option<&str>, make: impl FnOnce() -> Span) -> Option<Span> {
@@ -190,6 +196,10 @@ mod tests {
         assert!(!is_recorded(
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
         ));
+        assert_eq!(
+            recorded_trace_id(good),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
         for bad in [
             "",
             "00",

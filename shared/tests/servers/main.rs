@@ -7,6 +7,7 @@ mod accounts_changing;
 mod accounts_racing;
 mod accounts_reading;
 mod call_backs;
+mod facts;
 mod gateway_health;
 mod idempotency;
 mod inspect;

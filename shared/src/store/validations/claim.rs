@@ -26,6 +26,9 @@ pub struct Claimed {
     id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     account_id: Uuid,
+    /// When it was asked for.
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
     /// When trying ends.
     #[diesel(sql_type = Timestamptz)]
     pub deadline_at: DateTime<Utc>,
@@ -140,7 +143,7 @@ pub fn claim(
          from mine, customer_accounts a
          where v.merchant_id = mine.merchant_id and v.id = mine.id
            and a.merchant_id = v.merchant_id and a.id = v.account_id
-         returning v.merchant_id, v.id, v.account_id, v.deadline_at, v.trace_parent, a.status as account_status,
+         returning v.merchant_id, v.id, v.account_id, v.created_at, v.deadline_at, v.trace_parent, a.status as account_status,
             a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.consent,
             a.customer_id, a.routing_id, v.fresh, mine.called_back, mine.slot_gateway_account_id, mine.slot_at",
     )

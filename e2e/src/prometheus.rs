@@ -1,0 +1,110 @@
+//! A real Prometheus of the test's own: it reads the services every second, and evaluates the rules as often.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::browser::installed;
+use crate::deadline::PATIENCE;
+use crate::process::Process;
+
+/// A running Prometheus.
+#[derive(Debug)]
+pub struct Prometheus {
+    http: Client,
+    url: String,
+    _process: Process,
+}
+
+impl Prometheus {
+    /// Starts one that reads these `(job, host:port)` and the rules that lie in `rules`; what it stores goes to `folder`.
+    pub async fn start(
+        folder: &Path,
+        targets: &[(&str, &str)],
+        rules: &Path,
+    ) -> anyhow::Result<Self> {
+        crate::install_tls();
+        let jobs: String = targets.iter().fold(String::new(), |jobs, (job, target)| {
+            jobs + &format!(
+                "  - job_name: {job}\n    static_configs: [{{ targets: ['{target}'] }}]\n"
+            )
+        });
+        let rules = rules.canonicalize().context("no folder of rules")?;
+        let config = format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
+             rule_files: ['{}/*.yaml']\nscrape_configs:\n{jobs}",
+            rules.display()
+        );
+        let file = folder.join("prometheus.yaml");
+        std::fs::write(&file, config)?;
+        let mut process = Process::start_file(
+            &installed("prometheus")?,
+            &[
+                &format!("--config.file={}", file.display()),
+                &format!(
+                    "--storage.tsdb.path={}",
+                    folder.join("prometheus").display()
+                ),
+                "--web.listen-address=127.0.0.1:0",
+                "--enable-feature=exemplar-storage",
+            ],
+            &[],
+            &folder.join("prometheus.log"),
+        )?;
+        let address = process
+            .said(|log| {
+                let line = log
+                    .lines()
+                    .find(|line| line.contains("msg=\"Listening on\""))?;
+                Some(line.rsplit_once("address=")?.1.trim().to_owned())
+            })
+            .await?;
+        Ok(Self {
+            http: Client::builder().no_proxy().timeout(PATIENCE).build()?,
+            url: format!("http://{address}"),
+            _process: process,
+        })
+    }
+
+    /// What a query answers now: `data.result`.
+    pub async fn query(&self, query: &str) -> anyhow::Result<Vec<Value>> {
+        let data = self.ask("/api/v1/query", &[("query", query)]).await?;
+        let result = data["result"].as_array().cloned();
+        result.with_context(|| format!("no result of {query}"))
+    }
+
+    /// The exemplars of a query's series in the last minute.
+    pub async fn exemplars(&self, query: &str) -> anyhow::Result<Vec<Value>> {
+        let now = chrono::Utc::now();
+        let (start, end) = (
+            (now - chrono::TimeDelta::minutes(1)).to_rfc3339(),
+            now.to_rfc3339(),
+        );
+        let asked = [("query", query), ("start", &start), ("end", &end)];
+        let data = self.ask("/api/v1/query_exemplars", &asked).await?;
+        let series = data.as_array().cloned().unwrap_or_default();
+        let exemplars = series
+            .iter()
+            .filter_map(|series| series["exemplars"].as_array());
+        Ok(exemplars.flatten().cloned().collect())
+    }
+
+    /// The rules, alerts and others, each with its health.
+    pub async fn rules(&self) -> anyhow::Result<Vec<Value>> {
+        let data = self.ask("/api/v1/rules", &[]).await?;
+        let groups = data["groups"].as_array().context("no groups")?;
+        let rules = groups.iter().filter_map(|group| group["rules"].as_array());
+        Ok(rules.flatten().cloned().collect())
+    }
+
+    async fn ask(&self, path: &str, asked: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let answer = self.http.get(format!("{}{path}", self.url));
+        let mut answer: Value = answer.query(asked).send().await?.json().await?;
+        if answer["status"] != "success" {
+            bail!("Prometheus: {}: {asked:?}", answer["error"]);
+        }
+        Ok(answer["data"].take())
+    }
+}

@@ -1,0 +1,346 @@
+//! Dashboards ask what there is: every metric and label of a query is one that `docs/metrics.md` lists, and every query is
+//! answered by a Prometheus that has read the real services under a little traffic.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use khata_e2e::{PATIENCE, Prometheus, Setup, World, eventually};
+use serde_json::{Value, json};
+
+/// Fewer would be dashboards that are not read.
+const QUERIES: usize = 60;
+/// Words of PromQL that may stand in the braces and brackets of a query, and are no label.
+const SERIES_OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// One query of a panel.
+#[derive(Clone, Debug)]
+struct Query {
+    panel: String,
+    text: String,
+}
+
+fn dashboards() -> Vec<Value> {
+    let folder = repository().join("deploy/grafana/dashboards");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .map(|file| serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
+        .collect()
+}
+
+fn panels(dashboards: &[Value]) -> impl Iterator<Item = (String, &Value)> {
+    dashboards.iter().flat_map(|dashboard| {
+        dashboard["panels"].as_array().unwrap().iter().map(|panel| {
+            let title = format!("{}, {}", dashboard["title"], panel["title"]);
+            (title, panel)
+        })
+    })
+}
+
+fn queries(dashboards: &[Value]) -> Vec<Query> {
+    panels(dashboards)
+        .flat_map(|(panel, content)| {
+            let targets = content["targets"].as_array().unwrap();
+            targets.iter().map(move |target| Query {
+                panel: panel.clone(),
+                text: target["expr"].as_str().unwrap().to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// What the page lists: a metric's labels by the names that queries use.
+fn listed() -> BTreeMap<String, BTreeSet<String>> {
+    let page = std::fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut metrics = BTreeMap::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, kind, _, labels, ..] = cells[..] else {
+            continue;
+        };
+        let Some(name) = quoted(name).pop().filter(|name| name.starts_with("khata_")) else {
+            continue;
+        };
+        let labels: BTreeSet<String> = quoted(labels).into_iter().collect();
+        if kind == "histogram" {
+            for part in ["sum", "count"] {
+                metrics.insert(format!("{name}_{part}"), labels.clone());
+            }
+            let mut labels = labels;
+            labels.insert("le".to_owned());
+            metrics.insert(format!("{name}_bucket"), labels);
+        } else {
+            metrics.insert(name, labels);
+        }
+    }
+    metrics
+}
+
+/// The metrics in a query, each with the labels that it is selected by.
+fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut found = Vec::new();
+    let mut rest = query;
+    while let Some(start) = rest.find("khata_") {
+        let name: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
+        rest = &rest[start + name.len()..];
+        let mut labels = BTreeSet::new();
+        // A label's value may have braces in it: the selector ends behind a quotation mark.
+        if let Some(selector) = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once("\"}"))
+        {
+            for matcher in selector.0.split("\", ") {
+                let label: String = matcher.chars().take_while(|c| is_name(*c)).collect();
+                labels.insert(label);
+            }
+        }
+        found.push((name, labels));
+    }
+    found
+}
+
+/// The labels that a query groups by, of all its parts.
+fn grouped(query: &str) -> BTreeSet<String> {
+    query
+        .split(" by (")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .flat_map(|(labels, _)| labels.split(", ").map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_query_asks_for_what_is_listed() {
+    let (dashboards, listed) = (dashboards(), listed());
+    let queries = queries(&dashboards);
+    assert!(queries.len() >= QUERIES, "{} queries", queries.len());
+    let mut faults = Vec::new();
+    let mut asked_for = BTreeSet::new();
+    for query in &queries {
+        let selected = selected(&query.text);
+        let mut known: BTreeSet<String> = ["instance", "job"].map(str::to_owned).into();
+        for (name, labels) in &selected {
+            asked_for.insert(name.clone());
+            let Some(has) = listed.get(name) else {
+                faults.push(format!("{}: there is no metric {name}", query.panel));
+                continue;
+            };
+            known.extend(has.iter().cloned());
+            for label in labels.difference(has) {
+                faults.push(format!("{}: {name} has no label {label}", query.panel));
+            }
+        }
+        for label in grouped(&query.text).difference(&known) {
+            faults.push(format!("{}: nothing has the label {label}", query.panel));
+        }
+        let is_foreign = SERIES_OF_PROMETHEUS
+            .iter()
+            .any(|name| query.text.contains(&format!("{name}{{")));
+        if selected.is_empty() && !is_foreign {
+            faults.push(format!("{}: asks for nothing: {}", query.panel, query.text));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    // What nobody looks at need not be told.
+    let unseen: Vec<_> = listed
+        .keys()
+        .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
+        .filter(|name| !name.contains("_batch_size_"))
+        .filter(|name| !asked_for.contains(*name))
+        .collect();
+    assert!(unseen.is_empty(), "on no dashboard: {unseen:?}");
+}
+
+#[test]
+fn every_panel_is_a_question_and_the_runbook_knows_them() {
+    let dashboards = dashboards();
+    assert_eq!(dashboards.len(), 4);
+    let mut titles = BTreeSet::new();
+    for (name, panel) in panels(&dashboards) {
+        let title = panel["title"].as_str().unwrap();
+        assert!(title.ends_with('?'), "{name} is no question");
+        assert!(!panel["description"].as_str().unwrap().is_empty(), "{name}");
+        assert!(
+            !panel["fieldConfig"]["defaults"]["unit"].is_null(),
+            "{name} has no unit"
+        );
+        titles.insert(title.to_owned());
+    }
+    let runbook = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let questions: Vec<&str> = runbook
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.ends_with('?'))
+        .collect();
+    assert!(questions.len() >= 5, "{questions:?}");
+    for question in questions {
+        assert!(
+            titles.contains(question),
+            "the runbook names a panel that is not there: {question}"
+        );
+    }
+}
+
+#[test]
+fn a_query_is_taken_apart() {
+    let query =
+        "sum by (route, le) (rate(khata_a_total{route=~\"/(x|{y})\", code=\"5\"}[5m])) / khata_b";
+    let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(
+        selected(query),
+        [
+            ("khata_a_total".to_owned(), labels(&["route", "code"])),
+            ("khata_b".to_owned(), BTreeSet::new())
+        ]
+    );
+    assert_eq!(grouped(query), labels(&["route", "le"]));
+}
+
+/// Valid and invalid accounts of one customer, and a call that comes twice.
+async fn traffic(world: &World, round: usize) -> Result<()> {
+    let customer = format!("dashboard_{round}");
+    let item = |number: String, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
+    let items: Vec<Value> = (0..5)
+        .map(|n| item(format!("7{round:04}{n:04}"), "AABF0008032"))
+        .chain([item("026291800001190".to_owned(), "YESB0000262")])
+        .collect();
+    let body = json!({ "bank_account_details": items });
+    world.api.create_json(&customer, &body).await?.accounts()?;
+    for _ in 0..2 {
+        let again = world.api.creation(&customer).json(&body);
+        let again = again.header("idempotency-key", format!("round-{round}"));
+        world.api.send(again).await?.expect_status(200)?;
+    }
+    world.api.list(&customer, "").await?.expect_status(200)?;
+    Ok(())
+}
+
+/// A query with Grafana's words and variables filled in.
+fn filled(query: &str, merchant: &str) -> String {
+    query
+        .replace("$__rate_interval", "15s")
+        .replace("$__range", "5m")
+        .replace("$merchant", merchant)
+        .replace("$gateway", ".*")
+}
+
+/// Whether there is a value that is a number.
+fn has_data(result: &[Value]) -> bool {
+    result.iter().any(|series| {
+        let value = series["value"][1].as_str();
+        value.is_some_and(|value| value.parse::<f64>().is_ok_and(f64::is_finite))
+    })
+}
+
+#[tokio::test]
+async fn every_query_is_answered_by_a_real_prometheus() -> Result<()> {
+    let world = World::start(Setup {
+        traces: true,
+        ..Setup::default()
+    })
+    .await?;
+    let prometheus = Prometheus::start(
+        world.folder(),
+        &[
+            ("khata-api", &world.apis[0].metrics),
+            ("khata-worker", &world.workers[0].metrics),
+        ],
+        &repository().join("deploy/prometheus/rules"),
+    )
+    .await?;
+    let merchant = eventually(
+        PATIENCE,
+        "the merchant's name among the metrics",
+        async || {
+            let info = prometheus
+                .query("khata_merchant_info{name=\"e2e\"}")
+                .await?;
+            let id = info
+                .first()
+                .and_then(|info| info["metric"]["merchant_id"].as_str());
+            anyhow::Ok(id.map(str::to_owned))
+        },
+    )
+    .await?;
+    let queries = queries(&dashboards());
+    let mut left: Vec<Query> = queries.clone();
+    let end = std::time::Instant::now() + 2 * PATIENCE;
+    let mut round = 0;
+    // With traffic all the while, so that rates are of something.
+    while !left.is_empty() && std::time::Instant::now() < end {
+        traffic(&world, round).await?;
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if round % 8 != 0 {
+            continue;
+        }
+        let mut without = Vec::new();
+        for query in left {
+            let text = filled(&query.text, &merchant);
+            if !has_data(&prometheus.query(&text).await?) {
+                without.push(query);
+            }
+        }
+        left = without;
+    }
+    assert!(left.is_empty(), "no data after {round} rounds: {left:#?}");
+    assert!(queries.len() >= QUERIES);
+
+    // A latency leads to a trace that there is.
+    let latencies = "khata_http_request_duration_seconds_bucket";
+    let trace = eventually(PATIENCE, "an exemplar", async || {
+        let exemplars = prometheus.exemplars(latencies).await?;
+        let trace = exemplars
+            .last()
+            .and_then(|found| found["labels"]["trace_id"].as_str());
+        anyhow::Ok(trace.map(str::to_owned))
+    })
+    .await?;
+    world
+        .traces()?
+        .wait_for(&trace, PATIENCE, |trace| !trace.spans.is_empty())
+        .await?;
+
+    // The rules are evaluated, and a stack that is well sets off no alert that somebody is woken for.
+    let rules = eventually(PATIENCE, "every rule evaluated", async || {
+        let rules = prometheus.rules().await?;
+        let all = rules.iter().all(|rule| rule["health"] == "ok");
+        anyhow::Ok((all && !rules.is_empty()).then_some(rules))
+    })
+    .await?;
+    for rule in rules
+        .iter()
+        .filter(|rule| rule["labels"]["severity"] == "critical")
+    {
+        assert_eq!(
+            rule["state"], "inactive",
+            "{}: {}",
+            rule["name"], rule["alerts"]
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Holds `docs/operations.md` and the alerts together: each alert has a section and a test, each section an alert, and every
+//! command that the page names is one of `khata-api`'s.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Fewer would be files that are not read.
+const AT_LEAST: usize = 20;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What the YAML files of a folder say, one after the other.
+fn all_of(folder: &str) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(repository().join(folder))
+        .expect(folder)
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    texts.concat()
+}
+
+fn page() -> String {
+    std::fs::read_to_string(repository().join("docs/operations.md")).unwrap()
+}
+
+/// Each alert with its own lines.
+fn alerts(rules: &str) -> Vec<(&str, &str)> {
+    rules
+        .split("- alert: ")
+        .skip(1)
+        .map(|rule| rule.split_once('\n').unwrap())
+        .collect()
+}
+
+#[test]
+fn each_alert_has_a_runbook_and_a_test() {
+    let (rules, tests, page) = (
+        all_of("deploy/prometheus/rules"),
+        all_of("deploy/prometheus/tests"),
+        page(),
+    );
+    let mut names = BTreeSet::new();
+    let mut faults = Vec::new();
+    for (name, lines) in alerts(&rules) {
+        names.insert(name);
+        let runbook = format!("runbook_url: docs/operations.md#{}\n", name.to_lowercase());
+        for (holds, fault) in [
+            (lines.contains(&runbook), "has no runbook_url, or another's"),
+            (lines.contains("labels: { severity: "), "has no severity"),
+            (lines.contains("summary: "), "has no summary"),
+            (lines.contains("description: "), "has no description"),
+            (
+                page.contains(&format!("\n### {name}\n")),
+                "has no section in docs/operations.md",
+            ),
+            (
+                tests.contains(&format!("alertname: {name}\n        exp_alerts:\n")),
+                "is made to fire by no test",
+            ),
+            (
+                tests.contains(&format!("alertname: {name}, exp_alerts: [] }}"))
+                    || tests.contains(&format!("alertname: {name}\n        exp_alerts: []")),
+                "is kept silent by no test",
+            ),
+        ] {
+            if !holds {
+                faults.push(format!("{name} {fault}"));
+            }
+        }
+    }
+    let sections = page.lines().filter_map(|line| {
+        line.strip_prefix("### ")
+            .filter(|name| name.starts_with("Khata"))
+    });
+    for section in sections.filter(|section| !names.contains(section)) {
+        faults.push(format!(
+            "docs/operations.md tells of {section}, which is no alert"
+        ));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(names.len() >= AT_LEAST, "{names:?}");
+}
+
+#[test]
+fn each_section_says_what_to_do() {
+    let page = page();
+    let alerts = page.split("\n## Alerts\n").nth(1).unwrap();
+    let alerts = alerts.split("\n## ").next().unwrap();
+    for section in alerts.split("\n### ").skip(1) {
+        let name = section.lines().next().unwrap();
+        for part in ["**Means**", "**Do"] {
+            let is_there = section.contains(part) || section.contains("and **do**");
+            assert!(is_there, "{name} has no {part}");
+        }
+    }
+}
+
+/// The words after `khata-api` that are a command and perhaps its own command.
+fn commands(page: &str) -> BTreeSet<Vec<String>> {
+    page.split("khata-api ")
+        .skip(1)
+        .map(|rest| {
+            rest.split(|c: char| !c.is_ascii_lowercase() && c != ' ')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .take(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|words: &Vec<String>| !words.is_empty())
+        .collect()
+}
+
+#[test]
+fn each_command_that_the_page_names_is_there() {
+    let program = std::env::current_exe().unwrap();
+    let program = program.ancestors().nth(2).unwrap().join("khata-api");
+    let found = commands(&page());
+    assert!(found.len() >= 10, "{found:?}");
+    let mut known = 0;
+    for words in &found {
+        // What is not a command is prose: "khata-api in an api pod".
+        let groups = ["account", "gateway", "merchant", "key", "keyring"];
+        let alone = ["migrate", "healthcheck", "openapi", "serve"];
+        let arguments: Vec<&str> = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [group, command] if groups.contains(&group) => vec![group, command, "--help"],
+            [command, ..] if alone.contains(&command) => vec![command, "--help"],
+            _ => continue,
+        };
+        known += 1;
+        let ran = Command::new(&program).args(&arguments).output().unwrap();
+        assert!(ran.status.success(), "khata-api {arguments:?}");
+    }
+    assert!(known >= 10, "{found:?}");
+}

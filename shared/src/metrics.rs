@@ -1,0 +1,180 @@
+//! What both services tell Prometheus in the same way: their build, their connections, times with the trace of one that took
+//! so long, and the text itself. Every metric is listed in `docs/metrics.md`; [`page`] holds the two together.
+
+#[doc(hidden)]
+pub mod page;
+
+use diesel::r2d2::State as PoolState;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::store::Pool;
+use crate::telemetry;
+
+/// What the text is, to an HTTP client.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    service: &'static str,
+    version: &'static str,
+}
+
+/// A registry whose names begin with `khata_`, with the build of this service in it.
+pub fn registry(service: &'static str) -> Registry {
+    let mut registry = Registry::with_prefix("khata");
+    registry.register(
+        "build",
+        "What runs",
+        Info::new(Build {
+            service,
+            version: env!("CARGO_PKG_VERSION"),
+        }),
+    );
+    registry
+}
+
+/// The registry in the OpenMetrics text format.
+pub fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry)?;
+    Ok(text)
+}
+
+/// The trace of one observation, where it is recorded: Grafana links to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Exemplar {
+    trace_id: String,
+}
+
+impl Exemplar {
+    /// Of what happened in the trace of this W3C `traceparent`.
+    pub fn of(trace_parent: Option<&str>) -> Option<Self> {
+        let trace_id = telemetry::recorded_trace_id(trace_parent?)?.to_owned();
+        Some(Self { trace_id })
+    }
+}
+
+/// Upper bounds of a histogram's buckets.
+#[derive(Clone, Copy, Debug)]
+pub struct Buckets(pub &'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+impl MetricConstructor<HistogramWithExemplars<Exemplar>> for Buckets {
+    fn new_metric(&self) -> HistogramWithExemplars<Exemplar> {
+        HistogramWithExemplars::new(self.0.iter().copied())
+    }
+}
+
+/// Counts of something by labels.
+pub type Histograms<L> = Family<L, Histogram, Buckets>;
+/// Times by labels, each bucket with the trace of the newest in it.
+pub type Times<L> = Family<L, HistogramWithExemplars<Exemplar>, Buckets>;
+
+/// Requests in one transaction of a lane: at most `batch::MAX_BATCH`.
+pub const BATCH_SIZES: Buckets =
+    Buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 192.0, 256.0]);
+/// Seconds that a transaction of a lane may take.
+pub const COMMIT_SECONDS: Buckets = Buckets(&[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+]);
+
+/// Adds how many connections this process has to Postgres, as they are when somebody asks.
+pub fn register_pool(registry: &mut Registry, pool: Pool) {
+    registry.register_collector(Box::new(Connections(pool)));
+}
+
+#[derive(Debug)]
+struct Connections(Pool);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectionState {
+    state: &'static str,
+}
+
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let PoolState {
+            connections,
+            idle_connections,
+            ..
+        } = self.0.state();
+        let mut metric = encoder.encode_descriptor(
+            "database_connections",
+            "Connections to Postgres that this process has",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (state, count) in [
+            ("in_use", connections.saturating_sub(idle_connections)),
+            ("idle", idle_connections),
+        ] {
+            ConstGauge::new(count).encode(metric.encode_family(&ConnectionState { state })?)?;
+        }
+        let max = encoder.encode_descriptor(
+            "database_connections_max",
+            "Connections to Postgres that this process may have",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(self.0.max_size()).encode(max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_leads_to_its_trace_if_that_is_recorded() {
+        let mut registry = registry("khata-test");
+        let times: Times<ConnectionState> = Times::new_with_constructor(COMMIT_SECONDS);
+        registry.register("waits", "Waits", times.clone());
+        let recorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let passed_by = "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-00";
+        let of_state = times.get_or_create(&ConnectionState { state: "idle" });
+        of_state.observe(0.004, Exemplar::of(Some(recorded)), None);
+        of_state.observe(0.04, Exemplar::of(Some(passed_by)), None);
+        of_state.observe(0.04, Exemplar::of(None), None);
+        drop(of_state);
+        let text = text(&registry).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            format!("khata_build_info{{service=\"khata-test\",version=\"{version}\"}} 1"),
+            "khata_waits_bucket{le=\"0.005\",state=\"idle\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.004"
+                .to_owned(),
+            "khata_waits_bucket{le=\"0.05\",state=\"idle\"} 3".to_owned(),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn connections_are_told_of_also_while_postgres_is_away() {
+        let mut registry = registry("khata-test");
+        let pool = crate::store::open("postgres://nobody@127.0.0.1:9/none", "khata-test", 3);
+        register_pool(&mut registry, pool);
+        let text = text(&registry).unwrap();
+        assert!(
+            text.contains("khata_database_connections_max 3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("khata_database_connections{state=\"in_use\"} 0\n"),
+            "{text}"
+        );
+    }
+}

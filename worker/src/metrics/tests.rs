@@ -1,0 +1,223 @@
+use std::time::Instant;
+
+use khata_shared::domain::validation::{AttemptEnd, FailureCode, Outcome};
+use khata_shared::domain::{Answer, ValidationId};
+use khata_shared::metrics::page;
+use khata_shared::store::validations::{AttemptReport, LeaseToken, ToldBy, ValidationKey};
+
+use super::*;
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn account() -> Place {
+    Place {
+        merchant_id: "mer_1".to_owned(),
+        gateway: "CASHFREE",
+        gateway_account: "cf_main".to_owned(),
+    }
+}
+
+fn settlement(next: Next, method: Method, class: Class) -> Settlement {
+    let key = ValidationKey {
+        merchant: MerchantId::new(),
+        id: ValidationId::new(),
+    };
+    let state = match next {
+        Next::Complete { .. } => AttemptState::Settled,
+        Next::Wait { .. } => AttemptState::Pending,
+    };
+    Settlement {
+        attempt: Some(AttemptReport {
+            number: 1,
+            end: AttemptEnd {
+                state,
+                class: Some(class),
+                code: "ACCOUNT_IS_VALID".into(),
+            },
+            gateway_reference: None,
+            polls: 0,
+            latency_ms: Some(20),
+            unlisted_code: false,
+            found_at: None,
+        }),
+        told_by: Some(ToldBy {
+            gateway_id: Gateway::Cashfree.id(),
+            gateway_reference_id: "cf_main".into(),
+            method,
+        }),
+        ..Settlement::without_attempt(key, LeaseToken(uuid::Uuid::new_v4()), next, Duration::ZERO)
+    }
+}
+
+fn timeline(asked: i64, answered: i64) -> Timeline {
+    let now = Utc::now();
+    Timeline {
+        created_at: now - TimeDelta::milliseconds(asked),
+        answered_at: now - TimeDelta::milliseconds(answered),
+        trace_parent: Some(TRACE.to_owned()),
+    }
+}
+
+fn valid() -> Next {
+    Next::Complete {
+        outcome: Outcome::Valid,
+        failure: None,
+    }
+}
+
+fn metrics() -> Metrics {
+    let pool = khata_shared::store::open("postgres://nobody@127.0.0.1:9/none", "test", 5);
+    Metrics::new(
+        pool,
+        Arc::new(InHand::new(512)),
+        Arc::new(crate::facts::tests::known()),
+    )
+}
+
+#[track_caller]
+fn tells(metrics: &Metrics, lines: &[&str]) {
+    let text = metrics.text().unwrap();
+    for line in lines {
+        assert!(text.lines().any(|told| told == *line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn the_page_lists_what_is_told() {
+    let metrics = metrics();
+    metrics.claimed(true);
+    metrics.committed(3, 2, Duration::from_millis(2));
+    metrics.settled(
+        &settlement(valid(), Method::PennyDrop, Class::Valid),
+        &timeline(900, 10),
+    );
+    metrics.found_nobody(MerchantId::new());
+    metrics.held_up(account(), Wait::Rate);
+    metrics.rang(1, 2, 3);
+    metrics.depth(4);
+    let unlisted = Answer {
+        unlisted: true,
+        ..Answer::of(Class::Inconclusive, "WHATEVER")
+    };
+    metrics.called(
+        account(),
+        Method::PennyDrop,
+        &Heard::Answer(unlisted),
+        Duration::from_millis(40),
+        Some(TRACE),
+    );
+    metrics.heard_call_back(Gateway::Setu);
+    metrics.may_drop_twice(&account());
+    let faults = page::differences(
+        include_str!("../../../docs/metrics.md"),
+        "khata-worker",
+        &metrics.text().unwrap(),
+    );
+    assert!(faults.is_empty(), "docs/metrics.md: {faults:#?}");
+}
+
+#[test]
+fn what_is_final_is_told_with_its_times_and_its_trace() {
+    let metrics = metrics();
+    metrics.settled(
+        &settlement(valid(), Method::PennyDrop, Class::Valid),
+        &timeline(900, 200),
+    );
+    let failed = Next::Complete {
+        outcome: Outcome::Invalid,
+        failure: Some(FailureCode::InvalidAccount),
+    };
+    let failed = settlement(failed, Method::VpaLookup, Class::Invalid);
+    metrics.settled(&failed, &timeline(900, 20));
+    let unavailable = Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: Some(FailureCode::ValidationUnavailable),
+    };
+    metrics.settled(
+        &settlement(unavailable, Method::PennyDrop, Class::Retryable),
+        &timeline(900, 20),
+    );
+    let pending = Next::Wait {
+        until: Utc::now(),
+        pending: true,
+    };
+    metrics.settled(
+        &settlement(pending, Method::PennyDrop, Class::Pending),
+        &timeline(900, 20),
+    );
+    metrics.not_settled(Settled::LeaseLost);
+    let merchant = failed.key.merchant;
+    tells(
+        &metrics,
+        &[
+            "khata_settles_total{result=\"completed\"} 3",
+            "khata_settles_total{result=\"waiting\"} 1",
+            "khata_settles_total{result=\"lease_lost\"} 1",
+            &format!(
+                "khata_validations_completed_total{{merchant_id=\"{merchant}\",outcome=\"INVALID\",failure=\"{}\"}} 1",
+                FailureCode::InvalidAccount.as_str()
+            ),
+            "khata_settle_delay_seconds_count 2",
+            "khata_validation_duration_seconds_count{outcome=\"VALID\"} 1",
+        ],
+    );
+    let exemplar = "khata_settle_delay_seconds_bucket{le=\"0.05\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.02";
+    // Neither the VPA look-up nor what is pending is a rupee.
+    let text = metrics.text().unwrap();
+    assert!(text.contains(exemplar), "{text}");
+    let drops: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("khata_gateway_penny_drops_told_total"))
+        .collect();
+    assert_eq!(drops.len(), 1, "{drops:?}");
+    assert!(
+        drops[0].contains("gateway_account=\"cf_main\",class=\"VALID\"} 1"),
+        "{drops:?}"
+    );
+}
+
+#[test]
+fn a_depth_that_nobody_knows_is_not_told() {
+    let metrics = metrics();
+    metrics.depth(7);
+    metrics.dead_letters(1);
+    tells(
+        &metrics,
+        &[
+            "khata_queue_messages{queue=\"validations\"} 7",
+            "khata_queue_messages{queue=\"dead_letters\"} 1",
+            "khata_validations_in_hand 0",
+            "khata_validations_in_hand_max 512",
+            "khata_broker_connected 0",
+        ],
+    );
+    metrics.depth_unknown();
+    assert!(!metrics.text().unwrap().contains("khata_queue_messages{"));
+}
+
+/// With every series of a large installation: a scrape must not be felt.
+#[test]
+fn a_thousand_gateway_accounts_are_told_quickly() {
+    let metrics = metrics();
+    for number in 0..1_000 {
+        let account = Place {
+            gateway_account: format!("account_{number}"),
+            ..account()
+        };
+        metrics.called(
+            account,
+            Method::PennyDrop,
+            &Heard::Answer(Answer::of(Class::Valid, "OK")),
+            Duration::from_millis(40),
+            None,
+        );
+    }
+    let begun = Instant::now();
+    let text = metrics.text().unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(text.lines().count() > 2_000);
+}
