@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_shared::batch::Commit;
 use khata_shared::crypto::{Keyring, Purpose};
+use khata_shared::domain::circuit::Passage;
 use khata_shared::domain::traffic::Allowance;
 use khata_shared::domain::{Consent, Details, MerchantId};
 use khata_shared::store::validations::{
@@ -143,7 +144,7 @@ impl ClaimsAndSettles {
         let merchants = self.merchants(connection, &claimed)?;
         let mut reusable = reusable(connection, &claimed, &past, &merchants)?;
         let now = Utc::now();
-        let mut allowances = self.allowances(connection, &merchants)?;
+        let mut allowances = self.allowances(connection, &merchants, now)?;
         let (mut new_attempts, mut given_up, mut work) =
             (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
@@ -252,6 +253,7 @@ impl ClaimsAndSettles {
         &self,
         connection: &mut PgConnection,
         merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+        now: DateTime<Utc>,
     ) -> QueryResult<Allowances> {
         let (mut shared, mut allowances) = (Vec::new(), Allowances::default());
         for entry in merchants.values().flat_map(|merchant| &merchant.entries) {
@@ -259,10 +261,11 @@ impl ClaimsAndSettles {
                 continue;
             };
             let (key, trouble) = (entry.key(), self.watch.trouble(entry.key()));
-            let is_open = trouble
+            // While it is shut there is nothing to take of it.
+            let may_be_tried = trouble
                 .as_ref()
-                .is_some_and(|state| !state.circuit.is_closed());
-            if connector.traffic().is_limited() || is_open {
+                .is_some_and(|state| state.circuit.passage(now) == Passage::Probe);
+            if connector.traffic().is_limited() || may_be_tried {
                 shared.push(key);
             } else if let Some(state) = trouble {
                 allowances.put(key, state.allowance(0), false);
