@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::client::Api;
 use crate::database::Database;
@@ -39,6 +40,9 @@ pub struct Setup {
     pub call_timeout_ms: u64,
     /// More settings for the workers.
     pub worker_settings: &'static [(&'static str, &'static str)],
+    /// Whether no other world of this test program stands at the same time: a load is put on it. A test that holds
+    /// another world already would wait for itself.
+    pub alone: bool,
 }
 
 impl Default for Setup {
@@ -51,6 +55,7 @@ impl Default for Setup {
             log: "info",
             call_timeout_ms: 3_000,
             worker_settings: &[],
+            alone: false,
         }
     }
 }
@@ -100,6 +105,26 @@ pub struct World {
     services: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
     started: u32,
+    _machine: MachineShare,
+}
+
+/// What a world holds of the machine while it stands.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+enum MachineShare {
+    Some(RwLockReadGuard<'static, ()>),
+    Whole(RwLockWriteGuard<'static, ()>),
+}
+
+impl MachineShare {
+    async fn take(alone: bool) -> Self {
+        static MACHINE: RwLock<()> = RwLock::const_new(());
+        if alone {
+            Self::Whole(MACHINE.write().await)
+        } else {
+            Self::Some(MACHINE.read().await)
+        }
+    }
 }
 
 impl World {
@@ -110,6 +135,7 @@ impl World {
             .context("KHATA_TEST_AMQP_URL is not set: the end-to-end tests need a RabbitMQ of their own; run them through `make test`")?
             .parse()
             .context("KHATA_TEST_AMQP_URL is not a URL")?;
+        let machine = MachineShare::take(setup.alone).await;
         let database = Database::create()?;
         let folder = make_folder()?;
         eprintln!("the logs of this test are in {}", folder.display());
@@ -188,6 +214,7 @@ impl World {
             services,
             worker_settings: settings(setup.worker_settings),
             started: 0,
+            _machine: machine,
         };
         for _ in 0..setup.apis {
             world.start_api().await?;

@@ -1,6 +1,8 @@
 //! What tests send, and how they read what comes back.
 
+use anyhow::Result;
 use khata_e2e::client::text;
+use khata_e2e::{PATIENCE, World, eventually};
 use serde_json::{Value, json};
 
 /// The form of one bank account.
@@ -54,4 +56,12 @@ pub(crate) fn basic(credential: &str) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(credential);
     format!("Basic {encoded}")
+}
+
+/// Waits until a query's number is this one.
+pub(crate) async fn becomes(world: &World, query: &str, wanted: i64) -> Result<()> {
+    eventually(PATIENCE, query, async || {
+        Ok::<_, anyhow::Error>((world.database.number(query)? == wanted).then_some(()))
+    })
+    .await
 }

@@ -23,12 +23,6 @@ pub(crate) async fn create_ten(world: &World, customer: &str) -> Result<()> {
     Ok(())
 }
 
-/// Held by tests that want the machine to themselves: they take turns.
-pub(crate) async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
-    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    TURN.lock().await
-}
-
 /// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
 pub(crate) const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
 

@@ -13,7 +13,6 @@ use khata_e2e::{
 use serde_json::Value;
 
 use crate::calls::{bank, banks};
-use crate::load::turn;
 
 const MINUTES: Duration = Duration::from_mins(6);
 
@@ -83,8 +82,8 @@ async fn two_workers_together_keep_a_gateways_limit() -> Result<()> {
 
 #[tokio::test]
 async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -> Result<()> {
-    let _turn = turn().await;
     let mut world = World::start(Setup {
+        alone: true,
         workers: 0,
         ..Setup::default()
     })
@@ -190,8 +189,8 @@ const ENDINGS: [(&str, &str); 4] = [
 
 #[tokio::test]
 async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<()> {
-    let _turn = turn().await;
     let mut world = World::start(Setup {
+        alone: true,
         workers: 0,
         // What is lost is what the sandbox loses: neither it nor we are so busy that a call is late by itself.
         worker_settings: &[
