@@ -83,7 +83,9 @@ async fn authenticate(
         return Ok(known.map(|merchant| (hash, merchant)));
     }
     let merchant = state
-        .read(move |connection| merchants::authenticate(connection, &hash))
+        .read("find key", move |connection| {
+            merchants::authenticate(connection, &hash)
+        })
         .await?;
     state.keys.0.insert(hash, merchant.clone());
     Ok(merchant.map(|merchant| (hash, merchant)))

@@ -154,7 +154,7 @@ async fn store(
         About::Ours(reference) => match AttemptReference::parse(&reference) {
             Some(reference) => {
                 state
-                    .read(move |connection| {
+                    .read("find attempt", move |connection| {
                         call_backs::by_our_reference(connection, key, &reference)
                     })
                     .await?
@@ -164,7 +164,9 @@ async fn store(
         },
         About::Theirs(reference) => {
             let found = state
-                .read(move |connection| call_backs::by_their_reference(connection, key, &reference))
+                .read("find attempt", move |connection| {
+                    call_backs::by_their_reference(connection, key, &reference)
+                })
                 .await?;
             if found == Found::Unknown {
                 // It may be quicker than we are to write its id down: it is asked to come again.
@@ -201,12 +203,21 @@ async fn store(
         )
     })
     .unwrap_or_else(Span::none);
+    // It is in the account's trace, and the gateway's request in its own: each leads to the other.
+    let request = Span::current();
+    if let Some(of_request) = telemetry::trace_parent_of(&request) {
+        telemetry::link(&span, &of_request);
+    }
+    let in_account = telemetry::trace_parent_of(&span).or_else(|| attempt.trace_parent.clone());
+    if let Some(in_account) = &in_account {
+        telemetry::link(&request, in_account);
+    }
     let ring = Ring {
         key: attempt.key,
-        trace_parent: attempt.trace_parent.clone(),
+        trace_parent: in_account,
     };
     let received = state
-        .write(move |connection| {
+        .write("insert notice", move |connection| {
             Ok(call_backs::receive(
                 connection,
                 &attempt,
@@ -231,7 +242,9 @@ async fn callee(state: &State, account: GatewayAccountId) -> Result<Option<Arc<C
         return Ok(known);
     }
     let stored = state
-        .read(move |connection| gateway_accounts::find_by_id(connection, account))
+        .read("find gateway account", move |connection| {
+            gateway_accounts::find_by_id(connection, account)
+        })
         .await?;
     let callee = stored.and_then(|stored| {
         let connectors = Connectors {

@@ -63,7 +63,7 @@ pub(crate) async fn live() -> HttpResponse {
 pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
     let schema_was_current = state.schema_is_current.load(Ordering::Relaxed);
     let postgres = state
-        .read(move |connection| {
+        .read("look at schema", move |connection| {
             if schema_was_current {
                 diesel::sql_query("select 1").execute(connection)?;
                 return Ok(0);

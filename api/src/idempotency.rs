@@ -141,7 +141,7 @@ pub(crate) async fn replay_or(
         return Err(error);
     };
     let known = state
-        .write_once::<()>(Some(call.clone()), |_| Err(error))
+        .write_once::<()>("insert record", Some(call.clone()), |_| Err(error))
         .await?;
     match known {
         Written::Before(before) => refuse_or_replay(&state.keyring, &call, &before),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use khata_shared::domain::{MerchantId, ids};
@@ -85,18 +86,22 @@ pub(crate) async fn observe(
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
-        span.record("otel.status_code", "ERROR")
-            .record("error.type", status.as_u16());
+        telemetry::fail(&span, status.as_str());
+    }
+    let waited = response.request().extensions().get::<Waits>().is_some();
+    if waited {
+        span.record("khata.waits", true);
     }
     if let Some(metrics) = metrics {
         let request = response.request();
-        let route = route_of(request.match_pattern());
+        let route = request.match_pattern();
+        let route = route.as_deref().unwrap_or("unmatched");
         metrics.answered(&Request {
-            route: &route,
+            route,
             method: request.method(),
             status,
             merchant: request.extensions().get::<MerchantId>().copied(),
-            waited: request.extensions().get::<Waits>().is_some(),
+            waited,
             took: begun.elapsed(),
             trace_parent: trace_parent.as_deref(),
             error: failed.as_ref(),
@@ -121,27 +126,30 @@ pub(crate) async fn observe(
     Ok(response)
 }
 
-fn route_of(pattern: Option<String>) -> String {
-    pattern.unwrap_or_else(|| "unmatched".into())
-}
-
-/// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number.
+/// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number. What the
+/// conventions call the path is therefore the route; ids of ours are told once they have been understood.
 fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>) -> Span {
-    let route = route_of(request.match_pattern());
+    let route = request.match_pattern();
+    let route = route.as_deref();
     // Health is asked every few seconds by every probe: no trace.
-    if route.starts_with("/health") {
+    if route.is_some_and(|route| route.starts_with("/health")) {
         return Span::none();
     }
-    let method = request.method().as_str();
+    let method = method_of(request.method());
     let span = tracing::info_span!(
         "request",
-        otel.name = format!("{method} {route}"),
+        otel.name = match route {
+            Some(route) => format!("{method} {route}"),
+            None => method.to_owned(),
+        },
         otel.kind = "server",
         otel.status_code = field::Empty,
         error.r#type = field::Empty,
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
+        network.protocol.version = version_of(request.version()),
+        url.path = route,
         url.scheme = "http",
         khata.request_id = request_id,
         khata.routing_id = routing_id,
@@ -149,15 +157,41 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         khata.customer_id = field::Empty,
         khata.account_id = field::Empty,
         khata.accounts = field::Empty,
+        khata.waits = field::Empty,
     );
     if let Some(caller) = request
         .headers()
         .get(TRACE_PARENT)
         .and_then(|value| value.to_str().ok())
     {
-        telemetry::link_caller(&span, caller);
+        // A stranger does not decide what we record: linked, not continued.
+        telemetry::link(&span, caller);
     }
     span
+}
+
+/// As the conventions have it: a method that nobody knows is not repeated.
+fn method_of(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::HEAD
+        | Method::OPTIONS
+        | Method::PATCH
+        | Method::CONNECT
+        | Method::TRACE => method.as_str(),
+        _ => "_OTHER",
+    }
+}
+
+fn version_of(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
 }
 
 fn visible_header(

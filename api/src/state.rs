@@ -13,6 +13,8 @@ use khata_shared::domain::routing::Pin;
 use khata_shared::domain::{Gateway, MerchantId};
 use khata_shared::store::idempotency::{self, Before, IdempotentCall, Record};
 use khata_shared::store::{self, Pool, gateway_accounts};
+use khata_shared::telemetry;
+use tracing::Instrument;
 
 use crate::auth::KeyCache;
 use crate::call_backs::Callees;
@@ -22,6 +24,8 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 
+/// `error.type` of what Postgres did not do.
+const UNANSWERED: &str = "unanswered";
 /// Longest wait for a read; with the checkout of a connection in it.
 const READ_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A new gateway account is seen everywhere after this.
@@ -116,6 +120,7 @@ impl State {
     /// Runs a query on a blocking thread with a pooled connection.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
+        summary: &'static str,
         query: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         let pool = self.pool.clone();
@@ -124,23 +129,22 @@ impl State {
                 pool.get().map_err(|error| error.to_string())?;
             query(&mut connection).map_err(|error| error.to_string())
         });
-        match tokio::time::timeout(READ_PATIENCE, work).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(error, "query failed");
-                Err(ApiError::Unavailable)
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::warn!("query not answered in time");
-                Err(ApiError::Unavailable)
-            }
+        let span = telemetry::database(summary);
+        let answered = tokio::time::timeout(READ_PATIENCE, work).instrument(span.clone());
+        match answered.await {
+            Ok(Ok(Ok(value))) => return Ok(value),
+            Ok(Ok(Err(error))) => tracing::warn!(error, "query failed"),
+            Ok(Err(_)) | Err(_) => tracing::warn!("query not answered in time"),
         }
+        telemetry::fail(&span, UNANSWERED);
+        Err(ApiError::Unavailable)
     }
 
     /// Runs a transaction on a blocking thread. Whoever has been told that the database is unavailable is not committed
     /// later.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
+        summary: &'static str,
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let pool = self.pool.clone();
@@ -160,25 +164,33 @@ impl State {
                 }
             })
         }));
-        let result = match tokio::time::timeout(READ_PATIENCE, &mut running).await {
-            Ok(result) => result,
-            Err(_) if caller.close() => {
-                tracing::warn!("transaction not done in time");
-                return Err(ApiError::Unavailable);
+        let span = telemetry::database(summary);
+        let committed = async {
+            match tokio::time::timeout(READ_PATIENCE, &mut running).await {
+                Ok(result) => result.map_err(|_| ApiError::Internal)?,
+                Err(_) if caller.close() => {
+                    tracing::warn!("transaction not done in time");
+                    Err(ApiError::Unavailable)
+                }
+                // It is being committed: what comes of it must be told.
+                Err(_) => running.await.map_err(|_| ApiError::Internal)?,
             }
-            // It is being committed: what comes of it must be told.
-            Err(_) => running.await,
         };
-        result.map_err(|_| ApiError::Internal)?
+        let result = committed.instrument(span.clone()).await;
+        if let Err(ApiError::Unavailable | ApiError::Internal) = &result {
+            telemetry::fail(&span, UNANSWERED);
+        }
+        result
     }
 
     /// Runs a transaction once for all calls with the same `Idempotency-Key`: what it answers is recorded in it.
     pub(crate) async fn write_once<T: Send + 'static>(
         &self,
+        summary: &'static str,
         idempotent: Option<IdempotentCall>,
         work: impl FnOnce(&mut PgConnection) -> Result<(T, Option<Record>), ApiError> + Send + 'static,
     ) -> Result<Written<T>, ApiError> {
-        self.write(move |connection| {
+        self.write(summary, move |connection| {
             if let Some(call) = &idempotent {
                 match idempotency::begin(connection, &[call])?.pop() {
                     Some(Before::Nothing) => {}
@@ -221,7 +233,9 @@ impl State {
             return Ok(known);
         }
         let accounts = self
-            .read(move |connection| gateway_accounts::of_merchant(connection, merchant))
+            .read("list gateway accounts", move |connection| {
+                gateway_accounts::of_merchant(connection, merchant)
+            })
             .await?;
         let known = accounts
             .into_iter()

@@ -11,6 +11,7 @@ mod deadline;
 mod folder;
 mod gateways;
 mod known;
+mod machine;
 mod merchant;
 mod process;
 mod prometheus;

@@ -1,13 +1,16 @@
 //! The trace viewer, read through the JSON that its pages are made of.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::Client;
+use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::deadline::eventually;
+use crate::process::Process;
+use crate::world::settings;
 
 /// A running trace viewer.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct Span {
     pub service: String,
     #[serde(rename = "processID")]
     process: String,
+    /// Microseconds.
+    duration: u64,
     tags: Vec<Tag>,
 }
 
@@ -78,11 +83,11 @@ struct Batch {
 #[derive(Deserialize)]
 struct Page {
     spans: Vec<Span>,
-    processes: HashMap<String, Process>,
+    processes: HashMap<String, Recorder>,
 }
 
 #[derive(Deserialize)]
-struct Process {
+struct Recorder {
     #[serde(rename = "serviceName")]
     service_name: String,
 }
@@ -91,6 +96,16 @@ impl Span {
     /// The text of an attribute.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
+    }
+
+    /// Whether it has an attribute of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tags.iter().any(|tag| tag.key == name)
+    }
+
+    /// From its begin to its end.
+    pub fn took(&self) -> Duration {
+        Duration::from_micros(self.duration)
     }
 
     /// The span it is a child of.
@@ -124,6 +139,27 @@ impl Trace {
 }
 
 impl Traces {
+    /// Starts a viewer that logs into `folder`; the URL is where spans are sent to, by OTLP over gRPC.
+    /// Both are read from its first line.
+    pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self, Url)> {
+        let own = settings(&[
+            ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
+            ("KHATA_TRACES_OTLP_LISTEN", "127.0.0.1:0"),
+        ]);
+        let mut process =
+            Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
+        let (url, otlp) = process
+            .said(|log| {
+                let line = log.lines().find(|line| line.starts_with("traces on "))?;
+                let (url, otlp) = line
+                    .strip_prefix("traces on ")?
+                    .split_once(", spans by OTLP on ")?;
+                Some((url.to_owned(), format!("http://{otlp}")))
+            })
+            .await?;
+        Ok((process, Self::new(&url), otlp.parse()?))
+    }
+
     /// The viewer at this address.
     pub fn new(url: &str) -> Self {
         crate::install_tls();

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::Url;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::client::Api;
 use crate::database::Database;
 use crate::deadline::{PATIENCE, eventually};
 use crate::folder::make_folder;
+use crate::machine::MachineShare;
 use crate::merchant::{
     GatewayAccount, add_gateway, admin_json, issue_key, make_merchant, write_private,
 };
@@ -38,6 +38,8 @@ pub struct Setup {
     pub log: &'static str,
     /// Longest gateway call, in milliseconds.
     pub call_timeout_ms: u64,
+    /// More settings for both services.
+    pub service_settings: &'static [(&'static str, &'static str)],
     /// More settings for the workers.
     pub worker_settings: &'static [(&'static str, &'static str)],
     /// Whether no other world of this test program stands at the same time: a load is put on it. A test that holds
@@ -54,6 +56,7 @@ impl Default for Setup {
             proxies: false,
             log: "info",
             call_timeout_ms: 3_000,
+            service_settings: &[],
             worker_settings: &[],
             alone: false,
         }
@@ -80,6 +83,8 @@ pub struct Proxies {
     pub broker: Proxy,
     /// Between the workers and the gateway sandbox.
     pub gateway: Proxy,
+    /// Between the services and the trace viewer, where there is one.
+    pub collector: Option<Proxy>,
 }
 
 /// A test's own stack.
@@ -106,25 +111,6 @@ pub struct World {
     worker_settings: Vec<(String, String)>,
     started: u32,
     _machine: MachineShare,
-}
-
-/// What a world holds of the machine while it stands.
-#[derive(Debug)]
-#[expect(dead_code, reason = "held, not read")]
-enum MachineShare {
-    Some(RwLockReadGuard<'static, ()>),
-    Whole(RwLockWriteGuard<'static, ()>),
-}
-
-impl MachineShare {
-    async fn take(alone: bool) -> Self {
-        static MACHINE: RwLock<()> = RwLock::const_new(());
-        if alone {
-            Self::Whole(MACHINE.write().await)
-        } else {
-            Self::Some(MACHINE.read().await)
-        }
-    }
 }
 
 impl World {
@@ -156,19 +142,19 @@ impl World {
             ("KHATA_METRICS_LISTEN", "127.0.0.1:0"),
             ("KHATA_TRACES_PER_SECOND", "100000"),
         ]);
-        let traces = if setup.traces {
-            let (program, traces, otlp) = start_traces(&folder).await?;
+        let (traces, otlp) = if setup.traces {
+            let (program, traces, otlp) = Traces::start(&folder).await?;
             programs.push(program);
-            services.extend(settings(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp)]));
-            Some(traces)
+            (Some(traces), Some(otlp))
         } else {
-            None
+            (None, None)
         };
         let proxies = if setup.proxies {
             Some(Proxies {
                 postgres: in_front_of(&database.url)?,
                 broker: in_front_of(&amqp)?,
                 gateway: in_front_of(&sandbox.url.parse()?)?,
+                collector: otlp.as_ref().map(in_front_of).transpose()?,
             })
         } else {
             None
@@ -182,6 +168,11 @@ impl World {
             }
             Ok(url.to_string())
         };
+        if let Some(otlp) = &otlp {
+            let proxy = proxies.as_ref().and_then(|p| p.collector.as_ref());
+            services.push(("OTEL_EXPORTER_OTLP_ENDPOINT".into(), through(otlp, proxy)?));
+        }
+        services.extend(settings(setup.service_settings));
         let gateway = through(
             &sandbox.cashfree().parse()?,
             proxies.as_ref().map(|p| &p.gateway),
@@ -467,23 +458,4 @@ async fn start_sandbox(folder: &Path) -> anyhow::Result<(Process, Sandbox)> {
     )?;
     let port = process.port(&port_file).await?;
     Ok((process, Sandbox::new(&format!("http://127.0.0.1:{port}"))))
-}
-
-/// The viewer and the address that spans are sent to, both read from its first line.
-async fn start_traces(folder: &Path) -> anyhow::Result<(Process, Traces, String)> {
-    let own = settings(&[
-        ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
-        ("KHATA_TRACES_OTLP_LISTEN", "127.0.0.1:0"),
-    ]);
-    let mut process = Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
-    let (url, otlp) = process
-        .said(|log| {
-            let line = log.lines().find(|line| line.starts_with("traces on "))?;
-            let (url, otlp) = line
-                .strip_prefix("traces on ")?
-                .split_once(", spans by OTLP on ")?;
-            Some((url.to_owned(), format!("http://{otlp}")))
-        })
-        .await?;
-    Ok((process, Traces::new(&url), otlp))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use khata_shared::domain::CallFailure;
-use khata_shared::wiped;
+use khata_shared::{telemetry, wiped};
 use reqwest::header::{HeaderMap, HeaderValue};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
@@ -107,6 +107,9 @@ pub(crate) async fn send(
             http.request.method = %request.method(),
             http.response.status_code = field::Empty,
             server.address = request.url().host_str().unwrap_or_default(),
+            server.port = request.url().port_or_known_default(),
+            // The values in its path and query are not told.
+            url.full = format!("{}{route}", request.url().origin().ascii_serialization()),
             url.template = route,
         )
     };
@@ -115,13 +118,11 @@ pub(crate) async fn send(
         Ok(reply) => {
             span.record("http.response.status_code", reply.status);
             if reply.status >= 400 {
-                span.record("otel.status_code", "ERROR")
-                    .record("error.type", reply.status);
+                telemetry::fail(&span, &reply.status.to_string());
             }
         }
         Err(failure) => {
-            span.record("otel.status_code", "ERROR")
-                .record("error.type", failure.code());
+            telemetry::fail(&span, failure.code());
         }
     }
     reply

@@ -2,9 +2,10 @@
 //! in Postgres before the line runs.
 
 mod asking;
+mod spans;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use khata_gateways::Call;
@@ -23,6 +24,7 @@ use khata_shared::telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 use asking::{Case, ask, compare_names, is_mismatch, name_match};
+use spans::Ended;
 
 use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
 use crate::metrics::{self, Metrics, Settled, Timeline};
@@ -50,39 +52,18 @@ pub(crate) struct Stepper {
 impl Stepper {
     /// Takes one validation as far as it can be taken now.
     pub(crate) async fn run(&self, rung: Rung) {
-        // Spans are made only in a recorded trace: all others cost nothing.
-        let span = telemetry::in_trace(rung.trace_parent.as_deref(), || {
-            tracing::info_span!(
-                "process",
-                otel.name = format!("process {}", self.queue),
-                otel.kind = "consumer",
-                otel.status_code = field::Empty,
-                error.r#type = field::Empty,
-                messaging.system = "rabbitmq",
-                messaging.operation.name = "process",
-                messaging.operation.r#type = "process",
-                messaging.destination.name = self.queue,
-                khata.merchant_id = %rung.key.merchant,
-                khata.validation_id = %rung.key.id,
-                khata.account_id = field::Empty,
-                khata.routing_id = field::Empty,
-                khata.gateway = field::Empty,
-                khata.attempt = field::Empty,
-                khata.class = field::Empty,
-                khata.outcome = field::Empty,
-            )
-        })
-        .unwrap_or_else(Span::none);
+        let span = spans::process(&self.queue, &rung);
         self.advance(rung).instrument(span).await;
     }
 
     async fn advance(&self, rung: Rung) {
+        let began = SystemTime::now();
         // Before the claim, so that our idea of the lease ends no later than Postgres's.
         let claimed_at = Instant::now();
         let claim = self
             .lane
             .submit(Request::Claim(rung.key))
-            .instrument(database("claim validation"))
+            .instrument(telemetry::database("claim validation"))
             .await;
         let work = match claim {
             Ok(Answer::Claimed(Some(work))) => work,
@@ -92,6 +73,7 @@ impl Stepper {
                 return;
             }
             Err(failure) => {
+                telemetry::fail(&Span::current(), "not_claimed");
                 warn!(validation_id = %rung.key.id, error = %failure, "not claimed; the scheduler rings again");
                 return;
             }
@@ -106,15 +88,25 @@ impl Stepper {
         span.record("khata.account_id", field::display(work.claimed.account()));
         span.record("khata.routing_id", work.claimed.routing_id());
         let lease_ends = claimed_at + self.lease.saturating_sub(SETTLING);
-        let Some(settlement) = self.follow(*work, lease_ends).await else {
-            return;
+        let settlement = self.follow(&work, lease_ends).await;
+        let unsettled = match &settlement {
+            Some(settlement) => {
+                // It was heard just now, unless the gateway called back with it.
+                timeline.answered_at = timeline.answered_at.min(Utc::now());
+                self.settle(settlement, &timeline, lease_ends).await.err()
+            }
+            None => Some("not_finished"),
         };
-        // It was heard just now, unless the gateway called back with it.
-        timeline.answered_at = timeline.answered_at.min(Utc::now());
-        self.settle(settlement, &timeline, lease_ends).await;
+        spans::end(&Ended {
+            queue: &self.queue,
+            claimed: &work.claimed,
+            began,
+            settlement: settlement.as_ref(),
+            unsettled,
+        });
     }
 
-    async fn follow(&self, work: Work, lease_ends: Instant) -> Option<Settlement> {
+    async fn follow(&self, work: &Work, lease_ends: Instant) -> Option<Settlement> {
         let key = work.claimed.key();
         let (attempt, first, setbacks, alternative) = match &work.plan {
             Plan::Attempt {
@@ -123,7 +115,7 @@ impl Stepper {
                 setbacks,
                 alternative,
             } => (attempt, first, *setbacks, *alternative),
-            Plan::Reuse => return self.reuse(&work),
+            Plan::Reuse => return self.reuse(work),
             Plan::Settle {
                 next,
                 delay,
@@ -174,8 +166,12 @@ impl Stepper {
             fail_on_name_mismatch: work.merchant.fail_on_name_mismatch,
         };
         let span = Span::current();
-        span.record("khata.gateway", attempt.entry.gateway.name());
-        span.record("khata.attempt", attempt.number);
+        span.record("khata.gateway", attempt.entry.gateway.name())
+            .record(
+                "khata.gateway_reference_id",
+                &attempt.entry.account.reference_id,
+            )
+            .record("khata.attempt", attempt.number);
         // Each call of a gateway account with a limit is planned by itself.
         let looks_in_hand = if connector.traffic().is_limited() {
             0
@@ -230,7 +226,7 @@ impl Stepper {
             }
             self.tell(&work.claimed, attempt, &decision, &heard);
             return Some(self.settlement(
-                &work,
+                work,
                 attempt,
                 case,
                 decision,
@@ -330,9 +326,6 @@ impl Stepper {
             }
             (outcome, failure) => Next::Complete { outcome, failure },
         };
-        if let Next::Complete { outcome, .. } = &next {
-            Span::current().record("khata.outcome", outcome.as_str());
-        }
         debug!(merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
             reused_from = %earlier.validation(), "an earlier result is used again");
         Some(Settlement {
@@ -357,12 +350,7 @@ impl Stepper {
     /// Writes to the trace and the log what came of it; what needs people is louder.
     #[allow(clippy::unused_self)]
     fn tell(&self, claimed: &Claimed, attempt: &OpenAttempt, decision: &Decision, heard: &Heard) {
-        let span = Span::current();
         let class = decision.attempt.class.map_or("", Class::as_str);
-        span.record("khata.class", class);
-        if let Next::Complete { outcome, .. } = &decision.next {
-            span.record("khata.outcome", outcome.as_str());
-        }
         let (key, account) = (claimed.key(), claimed.account());
         let (gateway, code) = (attempt.entry.gateway.name(), decision.attempt.code.as_str());
         match heard {
@@ -392,8 +380,13 @@ impl Stepper {
         }
     }
 
-    /// Settles, trying again while the lease lasts: the answer may have cost a rupee.
-    async fn settle(&self, settlement: Settlement, timeline: &Timeline, lease_ends: Instant) {
+    /// Settles, trying again while the lease lasts: the answer may have cost a rupee. The error is for `error.type`.
+    async fn settle(
+        &self,
+        settlement: &Settlement,
+        timeline: &Timeline,
+        lease_ends: Instant,
+    ) -> Result<(), &'static str> {
         let key = settlement.key;
         let mut tries = 0;
         loop {
@@ -401,22 +394,22 @@ impl Stepper {
             match self
                 .lane
                 .submit(request)
-                .instrument(database("settle validation"))
+                .instrument(telemetry::database("settle validation"))
                 .await
             {
                 Ok(Answer::Settled(true)) => {
-                    self.metrics.settled(&settlement, timeline);
-                    return;
+                    self.metrics.settled(settlement, timeline);
+                    return Ok(());
                 }
                 Ok(_) => {
                     self.metrics.not_settled(Settled::LeaseLost);
                     warn!(validation_id = %key.id, "not settled: the lease was lost, and somebody else decides");
-                    return;
+                    return Err("lease_lost");
                 }
                 Err(BatchError::Rejected(failure)) => {
                     self.metrics.not_settled(Settled::Refused);
                     error!(validation_id = %key.id, error = %failure, "the database refuses the settlement");
-                    return;
+                    return Err("settlement_refused");
                 }
                 Err(BatchError::Unavailable) if Instant::now() < lease_ends => {
                     tokio::time::sleep(SETTLE_AGAIN.wait(tries, rand::random())).await;
@@ -425,7 +418,7 @@ impl Stepper {
                 Err(BatchError::Unavailable) => {
                     self.metrics.not_settled(Settled::TooLate);
                     error!(validation_id = %key.id, "not settled in time; the rescuer recovers the attempt");
-                    return;
+                    return Err("not_settled");
                 }
             }
         }
@@ -436,28 +429,5 @@ fn delay_of(next: &Next) -> Duration {
     match next {
         Next::Wait { until, .. } => (*until - Utc::now()).to_std().unwrap_or_default(),
         Next::Complete { .. } => Duration::ZERO,
-    }
-}
-
-/// A span inside the current one; none where there is none.
-fn child(name: &'static str) -> Span {
-    if Span::current().is_disabled() {
-        Span::none()
-    } else {
-        tracing::info_span!("step", otel.name = name)
-    }
-}
-
-/// Likewise, around the lane's work in Postgres.
-fn database(name: &'static str) -> Span {
-    if Span::current().is_disabled() {
-        Span::none()
-    } else {
-        tracing::info_span!(
-            "database",
-            otel.name = name,
-            otel.kind = "client",
-            db.system.name = "postgresql"
-        )
     }
 }

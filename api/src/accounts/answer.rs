@@ -48,7 +48,9 @@ pub(crate) async fn late(
     let kept = {
         let call = call.clone();
         state
-            .read(move |connection| records::answer(connection, &call, &sealed))
+            .read("record answer", move |connection| {
+                records::answer(connection, &call, &sealed)
+            })
             .await
     };
     match kept {
@@ -71,7 +73,9 @@ pub(crate) async fn in_the_place_of(
 ) -> Result<HttpResponse, ApiError> {
     let merchant = call.merchant;
     let rows = state
-        .read(move |connection| accounts::find_many(connection, merchant, &accounts))
+        .read("find accounts", move |connection| {
+            accounts::find_many(connection, merchant, &accounts)
+        })
         .await?;
     let accounts = rows
         .into_iter()

@@ -142,9 +142,8 @@ pub(crate) async fn validate_account(
         idempotency::awaited(&call, vec![account], form, waits_until.unwrap_or(now), now)
     });
     let written = state
-        .write_once(
-            idempotent.clone(),
-            move |connection| match accounts::validate_again(connection, &again)? {
+        .write_once("insert validation", idempotent.clone(), move |connection| {
+            match accounts::validate_again(connection, &again)? {
                 done @ (Revalidation::Begun(_) | Revalidation::GoesOn(..)) => Ok((done, record)),
                 Revalidation::TooMany(until) => Err(ApiError::TooManyValidations {
                     field_name: None,
@@ -152,8 +151,8 @@ pub(crate) async fn validate_account(
                 }),
                 Revalidation::Deleted => Err(ApiError::AccountDeleted),
                 Revalidation::NotFound => Err(read::NO_ACCOUNT),
-            },
-        )
+            }
+        })
         .await?;
     let (row, outcome) = match (written, &idempotent) {
         (Written::Done(Revalidation::Begun(row)), _) => {
@@ -246,7 +245,7 @@ pub(crate) async fn delete_account(
     let (call, keyring) = (idempotent.clone(), state.keyring.clone());
     let (merchant, now) = (merchant.id(), Utc::now().trunc_subsecs(6));
     let written = state
-        .write_once(idempotent.clone(), move |connection| {
+        .write_once("delete account", idempotent.clone(), move |connection| {
             let deleted = accounts::delete(connection, merchant, &customer, account, now)?;
             let Deleted { account, open } = deleted.ok_or(read::NO_ACCOUNT)?;
             let body = render(present::stored(&keyring, merchant, account)?)?;

@@ -15,6 +15,7 @@ use khata_shared::store::accounts::{CreateAccounts, Created, CreatedAccount, New
 use khata_shared::store::idempotency::{AnswerForm, Before};
 use khata_shared::store::merchants::Merchant;
 use khata_shared::store::validations::ValidationKey;
+use khata_shared::telemetry;
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
@@ -114,7 +115,7 @@ pub(crate) async fn carry_out(
     let now = create.stored.created_at;
     let submitted = state.lane.submit(create);
     let committed = submitted
-        .instrument(commit_span(observed.trace_parent.as_deref()))
+        .instrument(telemetry::database("commit accounts"))
         .await?;
     let (created, rendered) = match (committed, &idempotent) {
         (Outcome::Done { created, body }, _) => (created, body),
@@ -350,18 +351,5 @@ fn seal(state: &State, merchant: MerchantId, account: &RequestedAccount) -> NewA
             .bank_code
             .as_ref()
             .map(|code| code.as_str().to_owned()),
-    }
-}
-
-fn commit_span(trace_parent: Option<&str>) -> Span {
-    if trace_parent.is_some_and(khata_shared::telemetry::is_recorded) {
-        tracing::info_span!(
-            "commit",
-            otel.name = "commit accounts",
-            otel.kind = "client",
-            db.system.name = "postgresql"
-        )
-    } else {
-        Span::none()
     }
 }

@@ -50,7 +50,9 @@ pub(crate) async fn one(
 ) -> Result<CustomerAccount, ApiError> {
     let (customer, account) = names(customer, account)?;
     let row = state
-        .read(move |connection| accounts::find(connection, merchant, &customer, account))
+        .read("find account", move |connection| {
+            accounts::find(connection, merchant, &customer, account)
+        })
         .await?
         .ok_or(NO_ACCOUNT)?;
     let span = Span::current();
@@ -124,7 +126,7 @@ pub(crate) async fn page(
     }
     let customer = CustomerRef::parse(customer).ok_or(NO_CUSTOMER)?;
     let page = state
-        .read(move |connection| {
+        .read("list accounts", move |connection| {
             accounts::list(connection, merchant, &customer, kind, count, offset)
         })
         .await?

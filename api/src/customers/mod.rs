@@ -83,7 +83,7 @@ pub(crate) async fn create(
     let (id, now) = (CustomerId::new(), Utc::now().trunc_subsecs(6));
     let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id());
     let written = state
-        .write_once(idempotent.clone(), move |connection| {
+        .write_once("insert customer", idempotent.clone(), move |connection| {
             let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?
                 .ok_or(ApiError::CustomerExists)?;
@@ -115,7 +115,9 @@ pub(crate) async fn get(
     let customer = CustomerRef::parse(&path).ok_or(NO_CUSTOMER)?;
     let merchant = merchant.id();
     let row = state
-        .read(move |connection| customers::find(connection, merchant, &customer))
+        .read("find customer", move |connection| {
+            customers::find(connection, merchant, &customer)
+        })
         .await?
         .ok_or(NO_CUSTOMER)?;
     Span::current().record("khata.customer_id", field::display(row.id()));
@@ -158,7 +160,7 @@ pub(crate) async fn update(
     let now = Utc::now().trunc_subsecs(6);
     let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id());
     let written = state
-        .write_once(idempotent.clone(), move |connection| {
+        .write_once("update customer", idempotent.clone(), move |connection| {
             let named = customers::find(connection, merchant, &customer)?.ok_or(NO_CUSTOMER)?;
             let standing = customers::lock(connection, merchant, named.id())?.ok_or(NO_CUSTOMER)?;
             let mut contact = Contact::open(&keyring, merchant, &standing)?;

@@ -19,6 +19,7 @@ const NO_LOOKS: &str = r#"{"poll_ms":[3600000]}"#;
 async fn calling_back(name: &str) -> Result<(World, String)> {
     let mut world = World::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
@@ -93,6 +94,52 @@ async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway
         }
         assert_eq!(world.sandbox.drops().await?.total, 2, "{}", gateway.name);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_back_is_in_the_accounts_trace() -> Result<()> {
+    let (world, url) = calling_back("CASHFREE").await?;
+    let webhook = Webhook {
+        gateway: "CASHFREE",
+        url,
+        ..Webhook::default()
+    };
+    world.sandbox.call_back(&webhook).await?;
+    let created = world
+        .api
+        .create("called", &bank("7000199009911", "HDFC0000001"))
+        .await?;
+    let trace_id = created.trace_id().unwrap();
+    let id = text(&created.account()?, "/id").to_owned();
+    until_status(&world, "called", &id, "ACTIVE").await?;
+    let traces = world.traces()?;
+    let trace = traces
+        .wait_for(&trace_id, PATIENCE, |trace| {
+            !trace.named("call-back").is_empty() && trace.named("process").len() == 2
+        })
+        .await?;
+    let call_back = trace.named("call-back of CASHFREE")[0];
+    assert_eq!(call_back.service, "khata-api");
+    assert_eq!(call_back.tag("khata.class"), Some("VALID"));
+    // What it set going comes after it.
+    let after = |span: &&khata_e2e::Span| trace.path_up(span).contains(&call_back.name.as_str());
+    assert!(trace.named("publish").iter().any(after));
+    let last = trace.named("process").into_iter().find(after).unwrap();
+    assert_eq!(last.tag("khata.outcome"), Some("VALID"));
+    // The gateway's own request is a trace of its own, and the two name each other.
+    let link = call_back
+        .references
+        .iter()
+        .find(|r| r.kind == "FOLLOWS_FROM");
+    let of_request = &link.unwrap().trace;
+    let request = traces
+        .wait_for(of_request, PATIENCE, |trace| {
+            !trace.named("POST").is_empty()
+        })
+        .await?;
+    let root = request.named("POST")[0];
+    assert!(root.references.iter().any(|r| r.trace == trace_id));
     Ok(())
 }
 

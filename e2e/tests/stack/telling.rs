@@ -21,6 +21,55 @@ fn telling() -> Setup {
 
 const REQUEST: &str = "POST /customers/{customer_id}/accounts";
 
+/// What OpenTelemetry's semantic conventions require of each kind of span, and what they recommend and we know.
+const CONVENTIONS: &[(&str, &[&str])] = &[
+    (
+        REQUEST,
+        &[
+            "http.request.method",
+            "http.response.status_code",
+            "http.route",
+            "network.protocol.version",
+            "url.path",
+            "url.scheme",
+        ],
+    ),
+    ("commit", &["db.system.name", "db.query.summary"]),
+    (
+        "publish",
+        &[
+            "messaging.system",
+            "messaging.operation.name",
+            "messaging.operation.type",
+            "messaging.destination.name",
+            "messaging.rabbitmq.destination.routing_key",
+            "messaging.message.id",
+        ],
+    ),
+    (
+        "process",
+        &[
+            "messaging.system",
+            "messaging.operation.name",
+            "messaging.operation.type",
+            "messaging.destination.name",
+        ],
+    ),
+    ("claim", &["db.system.name", "db.query.summary"]),
+    (
+        "POST /bank-account/async",
+        &[
+            "http.request.method",
+            "http.response.status_code",
+            "server.address",
+            "server.port",
+            "url.full",
+            "url.template",
+        ],
+    ),
+    ("settle", &["db.system.name", "db.query.summary"]),
+];
+
 /// The only span whose name starts so.
 fn only<'a>(trace: &'a Trace, name: &str) -> &'a Span {
     let found = trace.named(name);
@@ -97,6 +146,12 @@ async fn one_account_is_one_trace_across_both_services() -> Result<()> {
             ]),
             "{call}"
         );
+    }
+    for (name, attributes) in CONVENTIONS {
+        for attribute in *attributes {
+            let span = only(&trace, name);
+            assert!(span.has(attribute), "{name} has no {attribute}: {span:?}");
+        }
     }
     assert_eq!(
         root.tag("khata.customer_id"),

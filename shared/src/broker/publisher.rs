@@ -30,6 +30,17 @@ pub enum BrokerError {
     Refused,
 }
 
+impl BrokerError {
+    /// A short code, for `error.type`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Amqp(_) => "amqp",
+            Self::Silent => "timeout",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// A connection that publishes; made at first use, and again after an error.
 #[derive(Debug)]
 pub struct Publisher {
@@ -57,15 +68,17 @@ impl Publisher {
     /// sent; the scheduler will ring again.
     pub async fn ring(&mut self, rings: &[Ring]) -> Result<(), BrokerError> {
         let queue = self.broker.queue();
-        let spans: Vec<(Rung, Option<Span>)> =
-            rings.iter().map(|ring| published(ring, &queue)).collect();
+        let message_id = uuid::Uuid::now_v7().to_string();
+        let spans: Vec<(Rung, Option<Span>)> = rings
+            .iter()
+            .map(|ring| published(ring, &queue, &message_id))
+            .collect();
         let body = encode(spans.iter().map(|(rung, _)| rung.clone()));
-        let result = self.send(&queue, &body).await;
+        let result = self.send(&queue, message_id, &body).await;
         if let Err(error) = &result {
             self.open = None;
             for span in spans.iter().filter_map(|(_, span)| span.as_ref()) {
-                span.record("otel.status_code", "ERROR")
-                    .record("error.type", tracing::field::display(error));
+                telemetry::fail(span, error.code());
             }
         }
         result
@@ -106,11 +119,16 @@ impl Publisher {
         }
     }
 
-    async fn send(&mut self, queue: &str, body: &[u8]) -> Result<(), BrokerError> {
+    async fn send(
+        &mut self,
+        queue: &str,
+        message_id: String,
+        body: &[u8],
+    ) -> Result<(), BrokerError> {
         let channel = self.channel().await?;
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
-            .with_message_id(uuid::Uuid::now_v7().to_string().into())
+            .with_message_id(message_id.into())
             .with_delivery_mode(PERSISTENT);
         within(async {
             let confirm = channel
@@ -165,7 +183,7 @@ async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result
 }
 
 /// The span of publishing one validation's ring, in the account's own trace, and what goes into the message.
-fn published(ring: &Ring, queue: &str) -> (Rung, Option<Span>) {
+fn published(ring: &Ring, queue: &str, message_id: &str) -> (Rung, Option<Span>) {
     let span = telemetry::in_trace(ring.trace_parent.as_deref(), || {
         tracing::info_span!(
             "publish",
@@ -176,7 +194,10 @@ fn published(ring: &Ring, queue: &str) -> (Rung, Option<Span>) {
             messaging.system = "rabbitmq",
             messaging.operation.name = "publish",
             messaging.operation.r#type = "send",
+            // By the default exchange, whose routing keys are the queues' names.
             messaging.destination.name = queue,
+            messaging.rabbitmq.destination.routing_key = queue,
+            messaging.message.id = message_id,
             khata.merchant_id = %ring.key.merchant,
             khata.validation_id = %ring.key.id,
         )

@@ -1,5 +1,6 @@
 //! Which traces are recorded: whoever continues a trace follows its beginner; who begins one may begin so many a
-//! second. So at ordinary load every account is a trace, and under a flood the cost stays what it was.
+//! second. So at ordinary load every account is a trace, and under a flood the cost stays what it was. A beginning beyond
+//! that is written down until it ends, as it may yet fail or be slow (`keep`).
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -72,16 +73,14 @@ impl ShouldSample for ParentOrRate {
         let parent = parent
             .map(|context| context.span().span_context().clone())
             .filter(opentelemetry::trace::SpanContext::is_valid);
-        let record = parent.as_ref().map_or_else(
-            || self.may_begin(),
-            opentelemetry::trace::SpanContext::is_sampled,
-        );
+        let decision = match &parent {
+            Some(parent) if parent.is_sampled() => SamplingDecision::RecordAndSample,
+            Some(_) => SamplingDecision::Drop,
+            None if self.may_begin() => SamplingDecision::RecordAndSample,
+            None => SamplingDecision::RecordOnly,
+        };
         SamplingResult {
-            decision: if record {
-                SamplingDecision::RecordAndSample
-            } else {
-                SamplingDecision::Drop
-            },
+            decision,
             attributes: Vec::new(),
             trace_state: parent
                 .map_or_else(TraceState::default, |context| context.trace_state().clone()),

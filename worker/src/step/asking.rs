@@ -7,7 +7,7 @@ use khata_shared::domain::validation::{Asked, AttemptState, Decision, Heard, Sta
 use khata_shared::domain::{CallFailure, Details, Method, Recovery};
 use tracing::Instrument;
 
-use super::child;
+use super::spans::child;
 use crate::plan::Move;
 
 /// What changes about an attempt while it is in hand.

@@ -1,0 +1,97 @@
+//! W3C trace contexts: read, written, followed and linked.
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The W3C `traceparent` of a span; `None` where spans are not traced at all.
+pub fn trace_parent_of(span: &Span) -> Option<String> {
+    let context = span.context();
+    let span_context = context.span().span_context().clone();
+    span_context.is_valid().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            span_context.trace_id(),
+            span_context.span_id(),
+            span_context.trace_flags().to_u8()
+        )
+    })
+}
+
+/// Whether a `traceparent` belongs to a recorded trace.
+pub fn is_recorded(trace_parent: &str) -> bool {
+    parse(trace_parent).is_some_and(|context| context.is_sampled())
+}
+
+/// The trace that a `traceparent` is in, where it is recorded.
+pub fn recorded_trace_id(trace_parent: &str) -> Option<&str> {
+    let is_recorded = is_recorded(trace_parent);
+    trace_parent.split('-').nth(1).filter(|_| is_recorded)
+}
+
+/// Makes a span as a child of the trace that `trace_parent` tells of; `None`, and nothing is made, where there is none
+/// or it is not recorded.
+pub fn in_trace(trace_parent: Option<&str>, make: impl FnOnce() -> Span) -> Option<Span> {
+    let parent = parse(trace_parent?).filter(SpanContext::is_sampled)?;
+    let span = make();
+    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    Some(span)
+}
+
+/// Links a span to one of another trace.
+pub fn link(span: &Span, trace_parent: &str) {
+    if let Some(context) = parse(trace_parent) {
+        span.add_link(context);
+    }
+}
+
+pub(super) fn parse(trace_parent: &str) -> Option<SpanContext> {
+    let mut parts = trace_parent.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if version.len() != 2
+        || version == "ff"
+        || trace.len() != 32
+        || span.len() != 16
+        || flags.len() != 2
+    {
+        return None;
+    }
+    let context = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(span).ok()?,
+        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+        true,
+        TraceState::default(),
+    );
+    context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_parents_are_read_strictly() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_recorded(good));
+        assert!(!is_recorded(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+        ));
+        assert_eq!(
+            recorded_trace_id(good),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-xyz-00f067aa0ba902b7-01",
+            "é-é-é-é",
+        ] {
+            assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What is exported of traces that the rate left out: spans that failed, and spans that were slow.
+
+use std::time::Duration;
+
+use opentelemetry::trace::{SpanContext, Status};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+
+/// A span with this attribute waited as its caller wanted it to: it is not slow by that.
+pub(super) const WAITS: &str = "khata.waits";
+
+/// Stands before the processor that exports.
+#[derive(Debug)]
+pub(super) struct KeepFailedAndSlow<P> {
+    exported: P,
+    slow: Duration,
+}
+
+impl<P> KeepFailedAndSlow<P> {
+    pub(super) fn new(exported: P, slow: Duration) -> Self {
+        Self { exported, slow }
+    }
+
+    fn is_kept(&self, span: &SpanData) -> bool {
+        let took = span.end_time.duration_since(span.start_time);
+        let waited = || span.attributes.iter().any(|a| a.key.as_str() == WAITS);
+        matches!(span.status, Status::Error { .. })
+            || (took.is_ok_and(|took| took >= self.slow) && !waited())
+    }
+}
+
+impl<P: SpanProcessor> SpanProcessor for KeepFailedAndSlow<P> {
+    fn on_start(&self, span: &mut Span, context: &opentelemetry::Context) {
+        self.exported.on_start(span, context);
+    }
+
+    fn on_end(&self, mut span: SpanData) {
+        if !span.span_context.is_sampled() {
+            if !self.is_kept(&span) {
+                return;
+            }
+            let context = &span.span_context;
+            span.span_context = SpanContext::new(
+                context.trace_id(),
+                context.span_id(),
+                context.trace_flags().with_sampled(true),
+                context.is_remote(),
+                context.trace_state().clone(),
+            );
+        }
+        self.exported.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exported.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exported.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exported.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+
+    use opentelemetry::KeyValue;
+    use opentelemetry::trace::{Span as _, SpanBuilder, Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::super::sampler::ParentOrRate;
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct Exported(Arc<Mutex<Vec<String>>>);
+
+    impl SpanProcessor for Exported {
+        fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+        fn on_end(&self, span: SpanData) {
+            assert!(span.span_context.is_sampled(), "or it is not exported");
+            self.0.lock().unwrap().push(span.name.into_owned());
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    /// Which of a good, a failed, a slow and a waiting span are exported.
+    fn exported(traces_per_second: u32) -> Vec<String> {
+        let seen = Exported::default();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(KeepFailedAndSlow::new(seen.clone(), Duration::from_secs(2)))
+            .with_sampler(ParentOrRate::new(traces_per_second))
+            .build();
+        let tracer = provider.tracer("test");
+        let begun = SystemTime::now();
+        let start =
+            |name: &'static str| tracer.build(SpanBuilder::from_name(name).with_start_time(begun));
+        let end = |mut span: opentelemetry_sdk::trace::Span, seconds| {
+            span.end_with_timestamp(begun + Duration::from_secs(seconds));
+        };
+        end(start("good"), 1);
+        let mut failed = start("failed");
+        failed.set_status(Status::error(""));
+        end(failed, 0);
+        end(start("slow"), 2);
+        let mut waits = start("waits");
+        waits.set_attribute(KeyValue::new(WAITS, true));
+        end(waits, 9);
+        drop(provider);
+        std::mem::take(&mut *seen.0.lock().unwrap())
+    }
+
+    #[test]
+    fn beyond_the_rate_what_fails_or_is_slow_is_exported() {
+        assert_eq!(exported(100), ["good", "failed", "slow", "waits"]);
+        assert_eq!(exported(0), ["failed", "slow"]);
+    }
+}
