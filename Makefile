@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test fuzz bench chaos status clean-local image image-test sbom compose-check k8s-check
+.PHONY: help up down demo test fuzz bench bench-collector chaos status clean-local image image-test sbom compose-check k8s-check
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +29,10 @@ fuzz: ## look for bodies and values that break the decoders, a minute each; buil
 
 bench: ## measure a release build against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with $(PROGRAMS)/release/khata-bench
+
+bench-collector: ## measure what tracing costs, and what a collector that is away changes
+	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
+	    'KHATA_TEST_DATABASE_URL=$$KHATA_DATABASE_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/release/khata-bench collector'
 
 chaos: ## create accounts while workers and the broker are killed
 	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with $(PROGRAMS)/debug/khata-chaos

@@ -184,10 +184,14 @@ pub(crate) fn run(
     Ok(ran.printed)
 }
 
-/// Where cargo put the program: the folder above that of the running test (`target/debug/deps`).
+/// Where cargo put the program: beside the running one, or in the folder above that of a running test (`target/debug/deps`).
 pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.ancestors().nth(2).context("a test without a folder")?;
+    let folder = own
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .context("a program without a folder")?;
     let path = folder.join(program);
     if !path.is_file() {
         bail!(

@@ -2,12 +2,13 @@
 //! compared with each other, never with a clock of another day: the machine is noisy, the ratios are not.
 
 mod calls;
+mod collector;
 mod load;
 mod postgres;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use calls::Calls;
 use load::Load;
 use postgres::Postgres;
@@ -46,6 +47,14 @@ impl Stack {
 }
 
 fn main() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        None => everything(),
+        Some("collector") => collector::compare(),
+        Some(other) => bail!("there is no bench of '{other}'; there is: collector"),
+    }
+}
+
+fn everything() -> Result<()> {
     let mut stack = Stack::from_environment()?;
     let resting = (resident(stack.api_pid)?, resident(stack.worker_pid)?);
     println!(
