@@ -4,6 +4,7 @@ mod gateways;
 mod next;
 mod retry;
 mod show;
+mod to_do;
 mod which;
 
 use which::WhichAccount;
@@ -11,7 +12,7 @@ use which::WhichAccount;
 /// Customer accounts.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum AccountCommand {
-    /// Show an account with its validations and attempts, and say what happens next
+    /// Show an account with its validations and attempts, and say what happens next and what to do
     ///
     /// Never shows the account number, UPI address or name, nor what a bank said of the name: only the masked form.
     Show(show::Show),
