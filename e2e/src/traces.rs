@@ -93,6 +93,13 @@ impl Span {
         self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
     }
 
+    /// An attribute as text, also a number.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let value = &self.tags.iter().find(|tag| tag.key == name)?.value;
+        let text = value.as_str().map(str::to_owned);
+        Some(text.unwrap_or_else(|| value.to_string()))
+    }
+
     /// The span it is a child of.
     pub fn parent(&self) -> Option<&str> {
         let mut parents = self.references.iter().filter(|r| r.kind == "CHILD_OF");
