@@ -61,6 +61,18 @@ impl Database {
         })
     }
 
+    /// A new database with nothing in it, at the same server.
+    pub fn empty_beside(&self) -> anyhow::Result<Self> {
+        let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::establish(self.admin_url.as_str())?;
+        admin.batch_execute(&format!("create database {name}"))?;
+        Ok(Self {
+            url: named(&self.admin_url, &name),
+            admin_url: self.admin_url.clone(),
+            name,
+        })
+    }
+
     /// A connection for the test's own questions.
     pub fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::establish(self.url.as_str())?)

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -150,6 +150,17 @@ pub struct Ran {
     pub complaint: String,
 }
 
+impl Ran {
+    pub(crate) fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        Self {
+            code: output.status.code(),
+            printed: text(&output.stdout),
+            complaint: text(&output.stderr),
+        }
+    }
+}
+
 /// Runs a command of a program to its end.
 pub(crate) fn run_to_its_end(
     program: &str,
@@ -163,12 +174,7 @@ pub(crate) fn run_to_its_end(
         .envs(settings.iter().cloned())
         .stdin(Stdio::null())
         .output()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(Ran {
-        code: output.status.code(),
-        printed: text(&output.stdout),
-        complaint: text(&output.stderr),
-    })
+    Ok(Ran::of(&output))
 }
 
 /// Runs a command of a program to its end and answers what it printed; fails if it does.

@@ -98,9 +98,11 @@ impl Span {
         self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
     }
 
-    /// Whether it has an attribute of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.tags.iter().any(|tag| tag.key == name)
+    /// An attribute as text, also a number.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let value = &self.tags.iter().find(|tag| tag.key == name)?.value;
+        let text = value.as_str().map(str::to_owned);
+        Some(text.unwrap_or_else(|| value.to_string()))
     }
 
     /// From its begin to its end.

@@ -1,6 +1,8 @@
 //! One test's own stack: a database, queues, keys, a merchant, and the real programs around them. Everything is taken
 //! down again when it is dropped.
 
+mod moved;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

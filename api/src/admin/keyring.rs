@@ -58,6 +58,9 @@ pub enum KeyringCommand {
         output: Output,
     },
     /// Show the sealing keys' ids, which one is the primary, and with a database how many values each one sealed
+    ///
+    /// With a database, the exit code is 1 if the keyring is not the one that the database was written with: a key is
+    /// missing, or does not open what was sealed under its id. Of each, some values are tried.
     Show(Show),
 }
 

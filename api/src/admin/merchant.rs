@@ -264,11 +264,24 @@ impl Show {
             ),
             (
                 "requests per second",
-                format!("{} a key and process", settings.requests_per_second),
+                format!(
+                    "{} a key and process; more are refused (429, TOO_MANY_REQUESTS)",
+                    settings.requests_per_second
+                ),
             ),
             (
                 "validations per account per day",
-                settings.validations_per_account_per_day.to_string(),
+                format!(
+                    "{} of the same details in 24 hours; more are refused (429, TOO_MANY_VALIDATIONS)",
+                    settings.validations_per_account_per_day
+                ),
+            ),
+            (
+                "refused by these two",
+                format!(
+                    "is counted in khata_requests_limited_total{{merchant_id=\"{merchant}\"}}; nothing is stored of it. If the \
+                     merchant asks for more, and it is sound: `khata-api merchant set`",
+                ),
             ),
             ("fail on name mismatch", yes(settings.fail_on_name_mismatch)),
             ("results reused", reused(&settings)),

@@ -203,7 +203,8 @@ impl From<&KeyringFile> for Keyring {
     }
 }
 
-fn header(key_id: u32) -> [u8; HEADER_LENGTH] {
+/// What stands in front of everything that the key of this id seals.
+pub(crate) fn header(key_id: u32) -> [u8; HEADER_LENGTH] {
     let mut header = [FORMAT; HEADER_LENGTH];
     header[1..].copy_from_slice(&key_id.to_be_bytes());
     header

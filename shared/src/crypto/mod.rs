@@ -6,5 +6,6 @@ mod keyring_file;
 mod strength;
 
 pub use api_key::{ApiKey, ApiKeyHash};
+pub(crate) use keyring::header;
 pub use keyring::{HEADER_LENGTH, Keyring, Purpose, SealFault, key_id};
 pub use keyring_file::{KeyringFault, KeyringFile};

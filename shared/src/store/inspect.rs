@@ -1,10 +1,14 @@
 //! One account with its whole past, for ops people to look at. Nothing sealed is read here, and no reference of the
 //! merchant's for its customer.
 
+mod attempts;
+
+pub use attempts::{Attempt, attempts};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use uuid::Uuid;
 
@@ -131,6 +135,34 @@ pub fn find_of_any_merchant(
     .bind::<SqlUuid, _>(account.0)
     .get_result(connection)
     .optional()
+}
+
+/// The account that this validation is of, and whose it is, sought in the same way; with a merchant, among its own only.
+pub fn account_of_validation(
+    connection: &mut PgConnection,
+    merchant: Option<MerchantId>,
+    validation: ValidationId,
+) -> QueryResult<Option<(MerchantId, AccountId)>> {
+    #[derive(QueryableByName)]
+    struct Of {
+        #[diesel(sql_type = SqlUuid)]
+        merchant_id: Uuid,
+        #[diesel(sql_type = SqlUuid)]
+        account_id: Uuid,
+    }
+    let found: Option<Of> = statement(
+        "select v.merchant_id, v.account_id from merchants m
+          cross join lateral (
+             select * from validations where merchant_id = m.id and id = $1 limit 1
+          ) as v
+          where $2 is null or m.id = $3",
+    )
+    .bind::<SqlUuid, _>(validation.0)
+    .bind::<Nullable<SqlUuid>, _>(merchant.map(|merchant| merchant.0))
+    .bind::<Nullable<SqlUuid>, _>(merchant.map(|merchant| merchant.0))
+    .get_result(connection)
+    .optional()?;
+    Ok(found.map(|of| (MerchantId(of.merchant_id), AccountId(of.account_id))))
 }
 
 /// A validation, without what it found out.
@@ -297,93 +329,4 @@ fn earlier_validations(
     .bind::<SqlUuid, _>(account.id)
     .get_result(connection)?;
     Ok((row.ids, row.complete))
-}
-
-/// An attempt, with the merchant's name for the gateway account it was made at.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Attempt {
-    #[diesel(sql_type = SqlUuid)]
-    validation_id: Uuid,
-    /// 1 for the first.
-    #[diesel(sql_type = SmallInt)]
-    pub number: i16,
-    #[diesel(sql_type = SqlUuid)]
-    gateway_account_id: Uuid,
-    /// At which gateway.
-    #[diesel(sql_type = SmallInt)]
-    pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub gateway_reference_id: Option<String>,
-    /// `Method` by its word.
-    #[diesel(sql_type = Text)]
-    pub method: String,
-    /// Ours, at the gateway.
-    #[diesel(sql_type = Text)]
-    pub reference: String,
-    /// Why the routing chose this gateway account.
-    #[diesel(sql_type = Text)]
-    pub choice: String,
-    /// `AttemptState` by its word.
-    #[diesel(sql_type = Text)]
-    pub state: String,
-    /// `Class` by its word.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub class: Option<String>,
-    /// The gateway's own word, or ours for its silence.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub code: Option<String>,
-    /// The gateway's word stands in none of our tables.
-    #[diesel(sql_type = Bool)]
-    pub unlisted_code: bool,
-    /// The gateway's id for the call.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub gateway_reference: Option<String>,
-    /// Looks made at it.
-    #[diesel(sql_type = SmallInt)]
-    pub polls: i16,
-    /// Milliseconds that the newest call took.
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub latency_ms: Option<i32>,
-    /// Whether the rupee of the attempt before may have been dropped as well.
-    #[diesel(sql_type = Bool)]
-    pub possible_double_drop: bool,
-    /// When it was written down.
-    #[diesel(sql_type = Timestamptz)]
-    pub started_at: DateTime<Utc>,
-    /// When nothing more could come of it.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub settled_at: Option<DateTime<Utc>>,
-}
-
-impl Attempt {
-    /// Of which validation.
-    pub fn validation(&self) -> ValidationId {
-        ValidationId(self.validation_id)
-    }
-
-    /// At which gateway account.
-    pub fn gateway_account(&self) -> GatewayAccountId {
-        GatewayAccountId(self.gateway_account_id)
-    }
-}
-
-/// All attempts of these validations, in order.
-pub fn attempts(
-    connection: &mut PgConnection,
-    merchant: MerchantId,
-    validations: &[ValidationId],
-) -> QueryResult<Vec<Attempt>> {
-    statement(
-        "select t.validation_id, t.number, t.gateway_account_id, t.gateway_id, g.reference_id as gateway_reference_id,
-            t.method, t.reference, t.choice, t.state, t.class, t.code, t.unlisted_code, t.gateway_reference, t.polls,
-            t.latency_ms, t.possible_double_drop, t.started_at, t.settled_at
-         from unnest($1::uuid[]) as wanted (id)
-         join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
-         left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id
-         order by t.validation_id, t.number",
-    )
-    .bind::<Array<SqlUuid>, _>(validations.iter().map(|id| id.0).collect::<Vec<_>>())
-    .bind::<SqlUuid, _>(merchant.0)
-    .load(connection)
 }

@@ -8,7 +8,7 @@
 
 mod column;
 
-pub use column::{Census, SealedColumn, census, keys_in_use};
+pub use column::{Census, SealedColumn, census, keys_in_use, opens};
 
 use std::collections::{BTreeMap, BTreeSet};
 

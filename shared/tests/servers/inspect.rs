@@ -8,7 +8,7 @@ use khata_shared::domain::ids::first_at;
 use khata_shared::domain::validation::AttemptState;
 use khata_shared::domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId};
 use khata_shared::store::inspect::{
-    Account, Validation, attempts, find, find_of_any_merchant, validations,
+    Account, Validation, account_of_validation, attempts, find, find_of_any_merchant, validations,
 };
 use khata_shared::store::retry::{MadeDue, make_due};
 use khata_shared::store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
@@ -87,6 +87,27 @@ fn an_account_is_found_by_its_id_alone_and_by_no_other_merchant() {
 }
 
 #[test]
+fn an_account_is_found_by_any_of_its_validations() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let [one, two] = ["one", "two"].map(|name| merchant(&mut connection, name));
+    let account = account(&mut connection, one);
+    let first = account.validation().unwrap().id;
+    let second = validated_again(&mut connection, &account, Utc::now() + TimeDelta::hours(1));
+    for validation in [first, second] {
+        for (among, found) in [(None, true), (Some(one), true), (Some(two), false)] {
+            assert_eq!(
+                account_of_validation(&mut connection, among, validation).unwrap(),
+                found.then_some((one, account.id())),
+                "{validation} among {among:?}"
+            );
+        }
+    }
+    let unknown = account_of_validation(&mut connection, None, ValidationId::new()).unwrap();
+    assert_eq!(unknown, None);
+}
+
+#[test]
 fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
     let database = Database::new();
     let mut connection = database.connect();
@@ -96,22 +117,28 @@ fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
     }
     connection.batch_execute("analyze").unwrap();
     // This connection's own counts.
-    let scans = |connection: &mut _| {
+    let scans = |connection: &mut _, table: &str| {
         ["seq_scan", "idx_scan"].map(|kind| {
-            let counts = "pg_stat_xact_user_tables where relname = 'customer_accounts'";
+            let counts = format!("pg_stat_xact_user_tables where relname = '{table}'");
             number(connection, &format!("select {kind} from {counts}"))
         })
     };
     // In one transaction: between two, a connection hands its counts over.
     connection
         .transaction(|connection| {
-            let [scanned, looked_up] = scans(connection);
-            find_of_any_merchant(connection, AccountId::new())?;
-            assert_eq!(
-                scans(connection),
-                [scanned, looked_up + 3],
-                "one for each merchant"
-            );
+            for table in ["customer_accounts", "validations"] {
+                let [scanned, looked_up] = scans(connection, table);
+                if table == "validations" {
+                    account_of_validation(connection, None, ValidationId::new())?;
+                } else {
+                    find_of_any_merchant(connection, AccountId::new())?;
+                }
+                assert_eq!(
+                    scans(connection, table),
+                    [scanned, looked_up + 3],
+                    "one for each merchant in {table}"
+                );
+            }
             QueryResult::Ok(())
         })
         .unwrap();

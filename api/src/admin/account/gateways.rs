@@ -17,23 +17,40 @@ use super::super::gateway::health::Trouble;
 /// A gateway account that cannot simply be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Troubled {
-    /// `CASHFREE main`.
-    pub(super) name: String,
+    pub(super) gateway: String,
+    /// The merchant's name for the account there.
+    pub(super) reference_id: String,
     pub(super) trouble: Trouble,
 }
 
 impl fmt::Display for Troubled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}.", self.name, self.trouble)
+        write!(f, "{}: {}.", self.name(), self.trouble)
     }
 }
 
 impl Troubled {
+    /// `CASHFREE main`.
+    fn name(&self) -> String {
+        format!("{} {}", self.gateway, self.reference_id)
+    }
+
     pub(super) fn json(&self) -> Value {
         let mut told = self.trouble.json();
-        told["gateway"] = self.name.as_str().into();
+        told["gateway"] = self.name().into();
         told
     }
+}
+
+/// Where a new attempt for an account may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// At no gateway account that there is.
+    Nowhere,
+    /// At such only as are in trouble.
+    OnlyTroubled,
+    /// At one in good health, for all that is known.
+    Some,
 }
 
 /// The merchant's gateway accounts, as far as they matter to one of its accounts.
@@ -41,7 +58,8 @@ pub(super) struct Gateways(Vec<Known>);
 
 struct Known {
     id: GatewayAccountId,
-    name: String,
+    gateway: String,
+    reference_id: String,
     /// New attempts may be made there.
     is_open: bool,
     troubles: Vec<Trouble>,
@@ -66,12 +84,13 @@ impl Gateways {
             .into_iter()
             .map(|one| Known {
                 id: one.id(),
-                name: format!("{} {}", gateway_name(one.gateway_id), one.reference_id),
+                gateway: gateway_name(one.gateway_id),
                 is_open: one.enabled
                     && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
                         pin.allows(gateway, &one.reference_id, one.pinned_only)
                     }),
                 troubles: Trouble::of(states.get(&one.id()), now),
+                reference_id: one.reference_id,
             });
         Ok(Self(known.collect()))
     }
@@ -79,7 +98,22 @@ impl Gateways {
     /// What people call it.
     pub(super) fn name(&self, id: GatewayAccountId) -> String {
         let known = self.0.iter().find(|known| known.id == id);
-        known.map_or_else(|| id.to_string(), |known| known.name.clone())
+        known.map_or_else(
+            || id.to_string(),
+            |known| format!("{} {}", known.gateway, known.reference_id),
+        )
+    }
+
+    /// What can be done with a new attempt.
+    pub(super) fn room(&self) -> Room {
+        let mut open = self.0.iter().filter(|known| known.is_open).peekable();
+        if open.peek().is_none() {
+            Room::Nowhere
+        } else if open.any(|known| known.troubles.is_empty()) {
+            Room::Some
+        } else {
+            Room::OnlyTroubled
+        }
     }
 
     /// What may keep the next call from being made: trouble where an attempt is under way; else, wherever a new one may be
@@ -92,7 +126,8 @@ impl Gateways {
         concerned
             .flat_map(|known| {
                 known.troubles.iter().map(|trouble| Troubled {
-                    name: known.name.clone(),
+                    gateway: known.gateway.clone(),
+                    reference_id: known.reference_id.clone(),
                     trouble: trouble.clone(),
                 })
             })

@@ -1,4 +1,4 @@
-//! What happens next with an account, in a sentence. Pure.
+//! What happens next with an account, in a sentence, and what is to be done about it. Pure.
 
 use chrono::{DateTime, Utc};
 use khata_shared::domain::validation::AttemptState;
@@ -6,6 +6,7 @@ use khata_shared::store::inspect::{Account, Attempt, Validation};
 
 use super::super::table::time;
 use super::gateways::{Gateways, Troubled};
+use super::to_do::{Case, Quota, to_do};
 
 /// A sentence, and the time it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,20 +37,22 @@ pub(super) struct Stand<'a> {
     pub(super) attempt: Option<AttemptState>,
 }
 
-/// What happens next.
+/// What happens next, and what a person has to do.
 pub(super) fn next(
     account: &Account,
     newest: Option<&Validation>,
     attempt: Option<&Attempt>,
     gateways: &Gateways,
+    quota: Quota,
     now: DateTime<Utc>,
-) -> Next {
+) -> (Next, String) {
     let Some(validation) = newest else {
-        return Next {
+        let next = Next {
             sentence: "Nothing: no validation was ever asked for.".into(),
             at: None,
             troubled: Vec::new(),
         };
+        return (next, "Nothing: the merchant can validate it.".into());
     };
     let under_way = attempt.filter(|attempt| !is_settled(attempt));
     let troubled = gateways.troubled(under_way.map(Attempt::gateway_account));
@@ -68,7 +71,16 @@ pub(super) fn next(
         troubled: &troubled,
         attempt: attempt.and_then(|attempt| AttemptState::parse(&attempt.state)),
     };
-    stand.next(now)
+    let case = Case {
+        account: &account.id().to_string(),
+        merchant: &account.merchant_name,
+        failure: validation.failure_code.as_deref(),
+        class: attempt.and_then(|attempt| attempt.class.as_deref()),
+        code: attempt.and_then(|attempt| attempt.code.as_deref()),
+        room: gateways.room(),
+        quota,
+    };
+    (stand.next(now), to_do(&stand, &case, now))
 }
 
 fn is_settled(attempt: &Attempt) -> bool {
@@ -281,7 +293,8 @@ mod tests {
             "{said}"
         );
         let down = Troubled {
-            name: "CASHFREE main".into(),
+            gateway: "CASHFREE".into(),
+            reference_id: "main".into(),
             trouble: Trouble::Down {
                 until: at("12:00:03"),
             },

@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
 use khata_shared::config::DatabaseSettings;
 use khata_shared::domain::{CustomerId, ValidationId};
 use khata_shared::store::inspect::{self, Account, Attempt, Validation, Validations};
+use khata_shared::store::{accounts, merchant_settings};
 use serde_json::{Value, json};
 
 use super::super::gateway::gateway_name;
@@ -14,6 +15,7 @@ use super::super::{connect, print};
 use super::WhichAccount;
 use super::gateways::{Gateways, Troubled};
 use super::next::{Next, next};
+use super::to_do::Quota;
 use crate::accounts::present::name_match_result;
 
 /// Validations before the newest are sought among so many of the merchant's: see `inspect::validations`.
@@ -37,6 +39,7 @@ struct Past {
     validations: Validations,
     attempts: Vec<Attempt>,
     gateways: Gateways,
+    quota: Quota,
     now: DateTime<Utc>,
 }
 
@@ -48,8 +51,12 @@ impl Show {
             .repeatable_read()
             .read_only()
             .run(|connection| self.read(connection))?;
-        let next = past.next();
-        print(self.json, &past.json(&next), &past.text(&next))
+        let (next, to_do) = past.next();
+        print(
+            self.json,
+            &past.json(&next, &to_do),
+            &past.text(&next, &to_do),
+        )
     }
 
     fn read(&self, connection: &mut PgConnection) -> anyhow::Result<Past> {
@@ -59,6 +66,8 @@ impl Show {
         let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
         let attempts = inspect::attempts(connection, account.merchant(), &ids)
             .context("cannot read the account's attempts")?;
+        let quota =
+            quota(connection, &account).context("cannot read how often it was validated")?;
         let now = Utc::now();
         let gateways = Gateways::read(connection, &account, now)
             .context("cannot read the merchant's gateway accounts")?;
@@ -67,9 +76,20 @@ impl Show {
             validations,
             attempts,
             gateways,
+            quota,
             now,
         })
     }
+}
+
+fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
+    let used = accounts::used_by(connection, account.merchant(), account.id())?;
+    let settings = merchant_settings::of_merchant(connection, account.merchant())?;
+    Ok(Quota {
+        used: used.validations,
+        limit: settings.validations_per_account_per_day,
+        until: used.until(),
+    })
 }
 
 impl Past {
@@ -80,10 +100,17 @@ impl Past {
             .filter(move |attempt| attempt.validation() == id)
     }
 
-    fn next(&self) -> Next {
+    fn next(&self) -> (Next, String) {
         let newest = self.validations.rows.last();
         let attempt = newest.and_then(|newest| self.attempts_of(newest).last());
-        next(&self.account, newest, attempt, &self.gateways, self.now)
+        next(
+            &self.account,
+            newest,
+            attempt,
+            &self.gateways,
+            self.quota,
+            self.now,
+        )
     }
 
     /// Of the newest validation.
@@ -91,7 +118,7 @@ impl Past {
         self.validations.rows.last()?.trace_id()
     }
 
-    fn json(&self, next: &Next) -> Value {
+    fn json(&self, next: &Next, to_do: &str) -> Value {
         let account = &self.account;
         let validations: Vec<Value> = self
             .validations
@@ -125,13 +152,23 @@ impl Past {
                 "at": next.at.map(time),
                 "troubles": next.troubled.iter().map(Troubled::json).collect::<Vec<_>>(),
             },
+            "to_do": to_do,
+            "validations_24h": {
+                "used": self.quota.used,
+                "limit": self.quota.limit,
+                "refused_until": self.quota.refused_until().map(time),
+            },
             "validations": validations,
             "validations_complete": self.validations.complete,
         })
     }
 
-    fn text(&self, next: &Next) -> String {
-        let mut blocks = vec![self.facts().to_string(), clean(&next.sentence)];
+    fn text(&self, next: &Next, to_do: &str) -> String {
+        let mut blocks = vec![
+            self.facts().to_string(),
+            format!("What happens next: {}", clean(&next.sentence)),
+            format!("What to do: {}", clean(to_do)),
+        ];
         if !self.validations.complete {
             blocks.push(format!(
                 "There may be more validations than these: only {REACH} of the merchant's from the account's creation on, \
@@ -187,8 +224,19 @@ impl Past {
                 "last validated",
                 or_none(account.last_validated_at.map(time)),
             ),
+            ("validated in 24 h", self.validated()),
             ("deleted", or_none(account.deleted_at.map(time))),
         ])
+    }
+
+    /// How often, against the merchant's limit.
+    fn validated(&self) -> String {
+        let Quota { used, limit, .. } = self.quota;
+        let of = format!("{used} of the {limit} times that the same details may be");
+        match self.quota.refused_until() {
+            None => of,
+            Some(until) => format!("{of}; again from {}", time(until)),
+        }
     }
 
     fn validation_facts(&self, validation: &Validation) -> String {

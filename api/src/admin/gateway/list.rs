@@ -213,6 +213,13 @@ impl Listed {
                 ": look at its credentials, its balance and the gateway's list of IP addresses; `khata-api gateway test` \
                  asks whether it accepts us, `khata-api gateway add --if-absent` corrects it",
             );
+            return told;
+        }
+        let down = |trouble: &Trouble| matches!(trouble, Trouble::Down { .. } | Trouble::Probed);
+        if self.troubles.iter().any(down) {
+            told.push_str(
+                ": most calls of late failed; it is tried again by itself. Ask the gateway, or look at its status page",
+            );
         }
         told
     }

@@ -1,7 +1,11 @@
 //! `khata-api keyring show`.
 
+use std::collections::BTreeSet;
+
+use anyhow::bail;
 use khata_shared::config::KeyringSettings;
-use khata_shared::store::reseal::{Census, SealedColumn, census};
+use khata_shared::crypto::{Keyring, KeyringFile};
+use khata_shared::store::reseal::{Census, SealedColumn, census, opens};
 use serde_json::{Map, Value, json};
 
 use crate::admin::connect_patiently;
@@ -28,54 +32,88 @@ impl std::fmt::Debug for Show {
 
 type Counts = Vec<(SealedColumn, Census)>;
 
+/// What stands in a database, as far as the keyring is concerned.
+struct Stored {
+    counts: Counts,
+    /// Keys of the keyring that open nothing of what was sealed under their ids.
+    others: BTreeSet<u32>,
+}
+
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let file = super::read(&self.keyring)?;
-        let counts = self.database_url.as_deref().map(count).transpose()?;
+        let database = self.database_url.as_deref();
+        let stored = database.map(|url| look(url, &file)).transpose()?;
         // Keys that sealed something and are missing come last, and what no key sealed.
         let mut keys: Vec<Option<u32>> = file.ids().into_iter().map(Some).collect();
-        let mut strange: Vec<Option<u32>> = counts
+        let mut strange: Vec<Option<u32>> = stored
             .iter()
-            .flatten()
+            .flat_map(|stored| &stored.counts)
             .flat_map(|(_, census)| census.keys().copied())
             .filter(|key| !keys.contains(key))
             .collect();
         strange.sort_unstable();
         strange.dedup();
         let known = keys.len();
+        let fits = strange.is_empty() && stored.as_ref().is_none_or(|it| it.others.is_empty());
         keys.extend(strange);
         let keys = keys.into_iter().enumerate();
         if self.json {
             let keys: Vec<Value> = keys
                 .map(|(place, key)| {
                     json!({ "id": key, "primary": key == Some(file.primary()), "in_keyring": place < known,
-                        "seals": counts.as_ref().map(|counts| by_table(counts, key)) })
+                        "opens": stored.as_ref().map(|it| place < known && !it.is_other(key)),
+                        "seals": stored.as_ref().map(|it| by_table(&it.counts, key)) })
                 })
                 .collect();
             println!("{}", json!({ "primary": file.primary(), "sealing": keys }));
-            return Ok(());
+        } else {
+            for (place, key) in keys {
+                let name = key.map_or("no key of ours".to_owned(), |id| format!("key {id}"));
+                let role = match key {
+                    Some(id) if id == file.primary() => ", primary",
+                    Some(_) if place >= known => ", not in this keyring",
+                    _ => "",
+                };
+                let sealed = stored.as_ref().map(|it| told(&it.counts, key));
+                let other = stored.as_ref().is_some_and(|it| it.is_other(key));
+                let other = if other {
+                    "; sealed by another key of this id"
+                } else {
+                    ""
+                };
+                println!("{name}{role}{}{other}", sealed.unwrap_or_default());
+            }
         }
-        for (place, key) in keys {
-            let name = key.map_or("no key of ours".to_owned(), |id| format!("key {id}"));
-            let role = match key {
-                Some(id) if id == file.primary() => ", primary",
-                Some(_) if place >= known => ", not in this keyring",
-                _ => "",
-            };
-            let sealed = counts.as_ref().map(|counts| told(counts, key));
-            println!("{name}{role}{}", sealed.unwrap_or_default());
+        if !fits {
+            bail!(
+                "this keyring does not fit the database: what it does not open is lost without the right one; start no                  service with it"
+            );
         }
         Ok(())
     }
 }
 
-fn count(database_url: &str) -> anyhow::Result<Counts> {
+impl Stored {
+    fn is_other(&self, key: Option<u32>) -> bool {
+        key.is_some_and(|id| self.others.contains(&id))
+    }
+}
+
+fn look(database_url: &str, file: &KeyringFile) -> anyhow::Result<Stored> {
     let mut connection = connect_patiently(database_url)?;
-    let counts: Result<Counts, _> = SealedColumn::ALL
-        .into_iter()
-        .map(|column| Ok((column, census(&mut connection, column)?)))
-        .collect();
-    counts.map_err(|error: diesel::result::Error| error.into())
+    let keyring = Keyring::from(file);
+    let (mut counts, mut others) = (Counts::new(), BTreeSet::new());
+    for column in SealedColumn::ALL {
+        let census = census(&mut connection, column)?;
+        for id in file.ids() {
+            if census.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
+                others.insert(id);
+            }
+        }
+        counts.push((column, census));
+    }
+    Ok(Stored { counts, others })
 }
 
 fn of_key(counts: &Counts, key: Option<u32>) -> impl Iterator<Item = (&'static str, i64)> {

@@ -177,6 +177,21 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         2
     );
     assert!(!text(&over, "/validations/0/attempts/1/gateway_reference").is_empty());
+    // By whatever else ops people have before them.
+    let uuid = world
+        .database
+        .texts("select id from validations")?
+        .remove(0);
+    for other in [
+        text(&over, "/validations/0/id"),
+        text(&over, "/validations/0/attempts/0/reference"),
+        &uuid,
+    ] {
+        for merchant in [&["--merchant", "e2e"][..], &[]] {
+            let same = told(&world, &[&["account", "show", other], merchant].concat())?;
+            assert_eq!(same["id"], id, "{other}");
+        }
+    }
     let says = "is ACTIVE: there is nothing to retry";
     assert_refused(&world, &["account", "retry", id], 1, says)?;
     let log = audited(&world, "account.%")?;
@@ -327,7 +342,7 @@ async fn only_what_is_open_and_free_is_retried() -> Result<()> {
         &world,
         &["account", "show", &unknown],
         1,
-        "no merchant has an account",
+        "no merchant has the account",
     )?;
     assert_refused(&world, &["account", "show", "banh_x"], 2, "no account id")?;
 

@@ -19,6 +19,7 @@ use crate::domain::{AccountId, AccountStatus, CustomerId, MerchantId, Validation
 
 pub use change::{Deleted, Revalidation, ValidateAgain, delete, validate_again};
 pub use create::{CreateAccounts, Created, CreatedAccount, NewAccount, create};
+pub use velocity::{Used, used_by};
 
 /// Time that the ring has before the scheduler rings again, in milliseconds.
 const RING_GRACE_MS: i64 = 5_000;

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, SmallInt, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
 
 use super::CreateAccounts;
-use crate::domain::{CustomerId, MerchantId};
+use crate::domain::{AccountId, CustomerId, MerchantId};
 use crate::store::customers::Customers;
 use crate::store::statement::statement;
 
@@ -26,8 +27,9 @@ pub(super) struct Limited {
 
 /// What counts for some details of a merchant.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Used {
-    pub(super) validations: i64,
+pub struct Used {
+    /// So often they were validated in the last 24 hours.
+    pub validations: i64,
     oldest: Option<DateTime<Utc>>,
     /// Whether the customer itself has it live.
     standing: bool,
@@ -35,7 +37,7 @@ pub(super) struct Used {
 
 impl Used {
     /// When the oldest of what counts does no longer.
-    pub(super) fn until(&self) -> Option<DateTime<Utc>> {
+    pub fn until(&self) -> Option<DateTime<Utc>> {
         self.oldest.map(|oldest| oldest + WINDOW)
     }
 }
@@ -101,6 +103,35 @@ pub(super) fn used(
         }
     }
     Ok(used)
+}
+
+/// What counts for the details of an account: its own validations, and those of all that the merchant has or had with the
+/// same details.
+pub fn used_by(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    account: AccountId,
+) -> QueryResult<Used> {
+    #[derive(QueryableByName)]
+    struct Details {
+        #[diesel(sql_type = SqlUuid)]
+        customer_id: Uuid,
+        #[diesel(sql_type = Binary)]
+        fingerprint: Vec<u8>,
+    }
+    let details: Option<Details> = statement(
+        "select customer_id, fingerprint from customer_accounts where merchant_id = $1 and id = $2",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(account.0)
+    .get_result(connection)
+    .optional()?;
+    let Some(details) = details else {
+        return Ok(Used::default());
+    };
+    let customer = CustomerId(details.customer_id);
+    let mut used = used(connection, &[(merchant, customer, &details.fingerprint)])?;
+    Ok(used.remove(&0).unwrap_or_default())
 }
 
 /// Which of the calls would validate an account too often; calls of one batch count for each other. Two processes that

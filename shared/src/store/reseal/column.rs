@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Uuid as SqlUuid};
+use uuid::Uuid;
 
-use crate::crypto::{Purpose, key_id};
+use crate::crypto::{Keyring, Purpose, header, key_id};
+use crate::domain::MerchantId;
 use crate::store::statement::statement;
 
 /// A column that holds sealed values. `Ord` is the order in which they are walked: what is few and used by all first.
@@ -29,6 +31,7 @@ pub(super) struct Sql {
     pub(super) walk: &'static str,
     pub(super) replace: &'static str,
     census: &'static str,
+    sample: &'static str,
 }
 
 /// The statements for one column. A row's place is the rest of its primary key as bytes: `$to` and `$from` write SQL
@@ -59,6 +62,10 @@ macro_rules! statements {
             census: concat!(
                 "select substring(", $sealed, " from 1 for 5) as header, count(*) as count
                  from ", $table, " where ", $sealed, " is not null group by 1"
+            ),
+            sample: concat!(
+                "select merchant_id, ", $subject, " as subject, ", $sealed, " as sealed
+                 from ", $table, " where substring(", $sealed, " from 1 for 5) = $1 limit $2"
             ),
         }
     };
@@ -137,6 +144,42 @@ pub fn census(connection: &mut PgConnection, column: SealedColumn) -> QueryResul
         *census.entry(key_id(&row.header)).or_default() += row.count;
     }
     Ok(census)
+}
+
+/// Values of a key that are tried: one may have been altered, not all.
+const TRIED: i64 = 5;
+
+#[derive(QueryableByName)]
+struct SampleRow {
+    #[diesel(sql_type = SqlUuid)]
+    merchant_id: Uuid,
+    #[diesel(sql_type = Binary)]
+    subject: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    sealed: Vec<u8>,
+}
+
+/// Whether the keyring's key of this id is the one that sealed values of a column: keyrings that have nothing to do with
+/// each other have keys of the same ids. Some are tried; nothing to try is no fault.
+pub fn opens(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    column: SealedColumn,
+    key: u32,
+) -> QueryResult<bool> {
+    let rows: Vec<SampleRow> = statement(column.sql().sample)
+        .bind::<Binary, _>(header(key).to_vec())
+        .bind::<BigInt, _>(TRIED)
+        .load(connection)?;
+    let opens = |row: &SampleRow| {
+        Uuid::from_slice(&row.subject).is_ok_and(|subject| {
+            let merchant = MerchantId(row.merchant_id);
+            keyring
+                .open(merchant, subject, column.purpose(), &row.sealed)
+                .is_ok()
+        })
+    };
+    Ok(rows.is_empty() || rows.iter().any(opens))
 }
 
 /// The sealing keys that are needed to open what is stored now. Whoever asks in order to drop the others must know that

@@ -1,0 +1,142 @@
+//! docs/operations.md, as tests read it: what it quotes, which commands and statements it has. The statements are run.
+
+use std::path::Path;
+
+use anyhow::Result;
+use diesel::connection::SimpleConnection;
+use khata_e2e::{Setup, World};
+
+/// What the page has in the place of what only its reader knows.
+const LEFT_OUT: char = '…';
+
+/// The page.
+pub(crate) fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// What stands below a heading, `## Restore`, up to the next of its rank or higher.
+pub(crate) fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, below) = page.split_once(&format!("\n{heading}\n")).expect(heading);
+    let rank = heading.find(' ').unwrap();
+    let end = (1..=rank)
+        .filter_map(|rank| below.find(&format!("\n{} ", "#".repeat(rank))))
+        .min();
+    &below[..end.unwrap_or(below.len())]
+}
+
+/// The rows of the section's table, without its head.
+fn table<'a>(page: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let lines = section(page, heading).lines();
+    lines.filter(|line| line.starts_with('|')).skip(2)
+}
+
+fn first_cell(row: &str) -> &str {
+    row.split('|').nth(1).unwrap_or_default().trim()
+}
+
+/// What the rows of the section's table begin with.
+pub(crate) fn first_cells<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+    table(page, heading).map(first_cell).collect()
+}
+
+/// The row of the section's table that begins so.
+pub(crate) fn row<'a>(page: &'a str, heading: &str, cell: &str) -> &'a str {
+    let mut rows = table(page, heading);
+    rows.find(|row| first_cell(row) == cell).expect(cell)
+}
+
+/// What stands in backquotes.
+pub(crate) fn code(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// What stands in quotation marks, those of code left aside.
+pub(crate) fn quoted(text: &str) -> Vec<String> {
+    let prose: String = text.split('`').step_by(2).collect();
+    prose
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether the text has what the page quotes of it, in one piece but for what is left out.
+pub(crate) fn says(text: &str, quote: &str) -> bool {
+    let mut rest = text;
+    quote.split(LEFT_OUT).map(str::trim).all(|part| {
+        let found = rest.find(part);
+        rest = found.map_or("", |at| &rest[at + part.len()..]);
+        found.is_some()
+    })
+}
+
+/// The fenced blocks of this language.
+pub(crate) fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let blocks = text.split(fence.as_str()).skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect()
+}
+
+/// The SQL statement of the page that contains this, without its semicolon.
+pub(crate) fn statement<'a>(page: &'a str, part: &str) -> &'a str {
+    let mut statements = blocks(page, "sql").into_iter();
+    let found = statements.find(|statement| statement.contains(part));
+    found.expect(part).trim().trim_end_matches(';')
+}
+
+#[tokio::test]
+async fn every_statement_of_the_page_runs() -> Result<()> {
+    let world = World::start(Setup {
+        apis: 0,
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let merchant = world.database.texts("select id from merchants")?.remove(0);
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
+    let page = page();
+    let in_blocks = blocks(&page, "sql");
+    let in_prose = code(&readme)
+        .into_iter()
+        .filter(|it| it.starts_with("select "));
+    let statements: Vec<&str> = in_blocks.into_iter().chain(in_prose).collect();
+    assert!(statements.len() >= 4, "{statements:?}");
+    let mut connection = world.database.connect()?;
+    for statement in statements {
+        assert!(
+            statement.trim_start().starts_with("select "),
+            "it only reads: {statement}"
+        );
+        // A merchant's id, wherever something is left out: nothing else is asked of a reader.
+        let filled = statement.replace(LEFT_OUT, &merchant);
+        connection.batch_execute(&filled).expect(statement);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_quoted_is_found_and_nothing_else() {
+    let text = "down until 10:02:11 UTC: most calls of late failed";
+    for (quote, is_there) in [
+        ("down until … UTC", true),
+        ("most calls of late failed", true),
+        ("… failed", true),
+        ("failed … down", false),
+        ("down until 10:02:12", false),
+    ] {
+        assert_eq!(says(text, quote), is_there, "{quote}");
+    }
+    assert_eq!(
+        quoted(r#"`a{b="c"}` "said" and `x "y"` "again""#),
+        ["said", "again"]
+    );
+    assert_eq!(code("`one` and `two`"), ["one", "two"]);
+    let page = "# t\n\n## a\n\n| x | y |\n|---|---|\n| one | 1 |\n\n### b\n\nlow\n\n## c\n";
+    assert_eq!(first_cells(page, "## a"), ["one"]);
+    assert_eq!(section(page, "### b").trim(), "low");
+}
