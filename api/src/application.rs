@@ -22,7 +22,7 @@ use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, call_backs, customers, health, openapi};
+use crate::{accounts, bank_accounts, call_backs, customers, health, openapi, version};
 
 /// The lane, the outcomes and a few readers.
 const CONNECTIONS: u32 = 7;
@@ -74,6 +74,7 @@ impl Application {
                 .app_data(state.clone())
                 .wrap(from_fn(observe))
                 .configure(health::routes)
+                .configure(version::routes)
                 .configure(accounts::routes)
                 .configure(bank_accounts::routes)
                 .configure(customers::routes)

@@ -337,7 +337,12 @@ impl World {
 
     /// Runs a command of `khata-api` with the services' settings, whatever comes of it.
     pub fn try_command(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
-        process::run_to_its_end("khata-api", arguments, &self.admin_settings())
+        self.try_program("khata-api", arguments)
+    }
+
+    /// Runs a command of a program with the services' settings, whatever comes of it.
+    pub fn try_program(&self, program: &str, arguments: &[&str]) -> anyhow::Result<Ran> {
+        process::run_to_its_end(program, arguments, &self.admin_settings())
     }
 
     /// Writes a file for a command to read and answers its path; only the test can read it.

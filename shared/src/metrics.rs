@@ -21,23 +21,21 @@ use crate::telemetry;
 /// What the text is, to an HTTP client.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Build {
-    service: &'static str,
-    version: &'static str,
+pub struct Build {
+    /// `khata-api` or `khata-worker`.
+    pub service: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The commit's id.
+    pub commit: &'static str,
 }
 
-/// A registry whose names begin with `khata_`, with the build of this service in it.
-pub fn registry(service: &'static str) -> Registry {
+/// A registry whose names begin with `khata_`, with what runs in it.
+pub fn registry(build: Build) -> Registry {
     let mut registry = Registry::with_prefix("khata");
-    registry.register(
-        "build",
-        "What runs",
-        Info::new(Build {
-            service,
-            version: env!("CARGO_PKG_VERSION"),
-        }),
-    );
+    registry.register("build", "What runs", Info::new(build));
     registry
 }
 
@@ -137,9 +135,15 @@ impl Collector for Connections {
 mod tests {
     use super::*;
 
+    const BUILD: Build = Build {
+        service: "khata-test",
+        version: "0.1.0",
+        commit: "0123abcd",
+    };
+
     #[test]
     fn a_time_leads_to_its_trace_if_that_is_recorded() {
-        let mut registry = registry("khata-test");
+        let mut registry = registry(BUILD);
         let times: Times<ConnectionState> = Times::new_with_constructor(COMMIT_SECONDS);
         registry.register("waits", "Waits", times.clone());
         let recorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -150,12 +154,10 @@ mod tests {
         of_state.observe(0.04, Exemplar::of(None), None);
         drop(of_state);
         let text = text(&registry).unwrap();
-        let version = env!("CARGO_PKG_VERSION");
         for line in [
-            format!("khata_build_info{{service=\"khata-test\",version=\"{version}\"}} 1"),
-            "khata_waits_bucket{le=\"0.005\",state=\"idle\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.004"
-                .to_owned(),
-            "khata_waits_bucket{le=\"0.05\",state=\"idle\"} 3".to_owned(),
+            "khata_build_info{service=\"khata-test\",version=\"0.1.0\",commit=\"0123abcd\"} 1",
+            "khata_waits_bucket{le=\"0.005\",state=\"idle\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.004",
+            "khata_waits_bucket{le=\"0.05\",state=\"idle\"} 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -164,7 +166,7 @@ mod tests {
 
     #[test]
     fn connections_are_told_of_also_while_postgres_is_away() {
-        let mut registry = registry("khata-test");
+        let mut registry = registry(BUILD);
         let pool = crate::store::open("postgres://nobody@127.0.0.1:9/none", "khata-test", 3);
         register_pool(&mut registry, pool);
         let text = text(&registry).unwrap();

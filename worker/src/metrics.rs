@@ -12,8 +12,8 @@ use khata_shared::domain::traffic::Wait;
 use khata_shared::domain::validation::{AttemptState, Heard, Next, Outcome};
 use khata_shared::domain::{Class, Gateway, MerchantId, Method};
 use khata_shared::metrics::{
-    BATCH_SIZES, Buckets, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool, registry,
-    text,
+    BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool,
+    registry, text,
 };
 use khata_shared::store::Pool;
 use khata_shared::store::validations::Settlement;
@@ -93,7 +93,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(pool: Pool, in_hand: Arc<InHand>, facts: Arc<Facts>) -> Self {
         let metrics = Self {
-            registry: registry("khata-worker"),
+            registry: registry(Build {
+                service: "khata-worker",
+                version: khata_version::VERSION,
+                commit: khata_version::COMMIT,
+            }),
             claims: Family::default(),
             settles: Family::default(),
             batches: Histograms::new_with_constructor(BATCH_SIZES),

@@ -8,7 +8,7 @@ use khata_shared::telemetry::TelemetrySettings;
 
 /// Khata's worker: validates accounts through the merchants' gateways
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "khata-worker", version, about)]
+#[command(name = "khata-worker", version = khata_version::text(), about)]
 pub struct Settings {
     /// Address of the health endpoints
     #[arg(long, env = "KHATA_WORKER_LISTEN", default_value = "127.0.0.1:8081")]

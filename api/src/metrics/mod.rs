@@ -9,7 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use khata_shared::broker::RingCounts;
 use khata_shared::domain::{Gateway, MerchantId};
 use khata_shared::metrics::{
-    BATCH_SIZES, Buckets, COMMIT_SECONDS, Exemplar, Times, register_pool, registry, text,
+    BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Times, register_pool, registry, text,
 };
 use khata_shared::store::Pool;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -116,7 +116,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(pool: Pool, rings: &RingCounts) -> Self {
         let metrics = Self {
-            registry: registry("khata-api"),
+            registry: registry(Build {
+                service: "khata-api",
+                version: khata_version::VERSION,
+                commit: khata_version::COMMIT,
+            }),
             requests: Family::default(),
             times: Times::new_with_constructor(REQUEST_SECONDS),
             in_flight: Gauge::default(),
