@@ -94,8 +94,26 @@ async fn health_is_told_to_machines() -> Result<()> {
     let worker = world.api.at(&world.workers[0].url);
     worker.look("/health/live").await?.expect_status(200)?;
     worker.look("/health/ready").await?.expect_status(200)?;
+    let worker_listens = world.workers[0]
+        .url
+        .trim_start_matches("http://")
+        .to_owned();
+    let worker_healthcheck = || {
+        let asked = ["healthcheck", "--listen", &worker_listens];
+        world.try_program("khata-worker", &asked)
+    };
+    let ready = worker_healthcheck()?;
+    assert!(
+        ready.code == Some(0) && ready.printed.contains("\"ready\""),
+        "{ready:?}"
+    );
     world.proxies()?.postgres.cut();
     assert!(healthcheck().is_err());
+    let away = worker_healthcheck()?;
+    assert!(
+        away.code == Some(1) && away.complaint.contains("\"postgres\":\"down\""),
+        "{away:?}"
+    );
     assert_eq!(worker.look("/health/ready").await?.status, 503);
     worker.look("/health/live").await?.expect_status(200)?;
     world.proxies()?.postgres.restore();
