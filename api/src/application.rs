@@ -51,7 +51,11 @@ impl Application {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
         let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
-        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts()));
+        let rotate_by = settings
+            .keyring
+            .max_age()
+            .rotate_by(keyring.primary_created_at());
+        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts(), rotate_by));
         let creates = Creates {
             keyring: Arc::clone(&keyring),
             metrics: Arc::clone(&metrics),

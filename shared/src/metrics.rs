@@ -13,8 +13,9 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
+use crate::crypto::RotateBy;
 use crate::store::Pool;
 use crate::telemetry;
 
@@ -89,6 +90,22 @@ pub const COMMIT_SECONDS: Buckets = Buckets(&[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ]);
 
+/// Adds by when the key that seals is to be replaced: nothing where there is no limit, and 0, long ago, where nobody knows how
+/// old it is.
+pub fn register_rotate_by(registry: &mut Registry, rotate_by: RotateBy) {
+    let seconds = match rotate_by {
+        RotateBy::Never => return,
+        RotateBy::At(time) => time.timestamp(),
+        RotateBy::Unknown => 0,
+    };
+    registry.register_with_unit(
+        "sealing_key_rotate_by_timestamp",
+        "When the key that seals is to have been replaced, in Unix time; 0: nobody knows how old it is",
+        Unit::Seconds,
+        ConstGauge::new(seconds),
+    );
+}
+
 /// Adds how many connections this process has to Postgres, as they are when somebody asks.
 pub fn register_pool(registry: &mut Registry, pool: Pool) {
     registry.register_collector(Box::new(Connections(pool)));
@@ -162,6 +179,22 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_key_whose_age_nobody_knows_counts_as_overdue() {
+        const NAME: &str = "khata_sealing_key_rotate_by_timestamp_seconds";
+        let told = |rotate_by| {
+            let mut registry = registry(BUILD);
+            register_rotate_by(&mut registry, rotate_by);
+            let text = text(&registry).unwrap();
+            let line = text.lines().find(|line| line.starts_with(NAME));
+            line.map(str::to_owned)
+        };
+        let time = chrono::DateTime::from_timestamp(1_795_514_400, 0).unwrap();
+        assert_eq!(told(RotateBy::At(time)), Some(format!("{NAME} 1795514400")));
+        assert_eq!(told(RotateBy::Unknown), Some(format!("{NAME} 0")));
+        assert_eq!(told(RotateBy::Never), None);
     }
 
     #[test]
