@@ -25,6 +25,7 @@ mod load;
 mod openapi;
 mod ops;
 mod postgres;
+mod previous_release;
 mod refusals;
 mod results;
 mod several;
