@@ -20,7 +20,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 
 /// What a program was built from.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Version {
+pub(crate) struct Build {
     #[schema(example = "khata-api")]
     name: &'static str,
     #[schema(example = "0.1.0")]
@@ -34,9 +34,9 @@ pub(crate) struct Version {
 
 /// What runs here?
 #[utoipa::path(get, path = "/version", operation_id = "version", tag = "Health",
-    responses((status = 200, description = "This.", body = Version)))]
+    responses((status = 200, description = "This.", body = Build)))]
 pub(crate) async fn version() -> impl Responder {
-    HttpResponse::Ok().json(Version {
+    HttpResponse::Ok().json(Build {
         name: "khata-api",
         version: khata_version::VERSION,
         commit: khata_version::COMMIT,
