@@ -22,7 +22,7 @@ use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, call_backs, customers, health, openapi};
+use crate::{accounts, bank_accounts, call_backs, customers, health, openapi, version};
 
 /// The lane, the outcomes and a few readers.
 const CONNECTIONS: u32 = 7;
@@ -51,7 +51,11 @@ impl Application {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
         let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
-        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts()));
+        let rotate_by = settings
+            .keyring
+            .max_age()
+            .rotate_by(keyring.primary_created_at());
+        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts(), rotate_by));
         let creates = Creates {
             keyring: Arc::clone(&keyring),
             metrics: Arc::clone(&metrics),
@@ -74,6 +78,7 @@ impl Application {
                 .app_data(state.clone())
                 .wrap(from_fn(observe))
                 .configure(health::routes)
+                .configure(version::routes)
                 .configure(accounts::routes)
                 .configure(bank_accounts::routes)
                 .configure(customers::routes)

@@ -25,6 +25,7 @@ mod openapi;
 mod outcomes;
 mod settings;
 mod state;
+mod version;
 
 #[doc(hidden)]
 pub use accounts::hold_create_body;

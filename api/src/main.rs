@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use khata_api::{Application, Cli, Command, ServeSettings, admin};
-use khata_shared::{shutdown, store, telemetry};
+use khata_api::{Application, Cli, Command, ServeSettings};
+use khata_shared::{healthcheck, shutdown, store, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(settings) => serve(&settings),
         Command::Migrate(database) => migrate(&database.database_url),
-        Command::Healthcheck { listen } => admin::healthcheck(&listen),
+        Command::Healthcheck { listen } => healthcheck(&listen),
         Command::Openapi => openapi(),
         Command::Keyring(command) => command.run(),
         Command::Merchant(command) => command.run(),
@@ -39,6 +39,11 @@ fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
         telemetry.shut_down();
         result
     })
+}
+
+fn healthcheck(listen: &str) -> anyhow::Result<()> {
+    println!("{}", healthcheck::ask(listen)?);
+    Ok(())
 }
 
 fn openapi() -> anyhow::Result<()> {

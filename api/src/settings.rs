@@ -9,7 +9,7 @@ use crate::admin::{AccountCommand, GatewayCommand, KeyCommand, KeyringCommand, M
 
 /// Khata's API and its commands for ops
 #[derive(Debug, clap::Parser)]
-#[command(name = "khata-api", version, about)]
+#[command(name = "khata-api", version = khata_version::text(), about)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]

@@ -223,8 +223,14 @@ impl World {
 
     /// Starts one more `khata-api`; returns when it is bound.
     pub async fn start_api(&mut self) -> anyhow::Result<&Service> {
+        self.start_api_of(None).await
+    }
+
+    /// The same with the program of another release, which is in this folder.
+    pub async fn start_api_of(&mut self, programs: Option<&Path>) -> anyhow::Result<&Service> {
+        let program = path_in(programs, "khata-api")?;
         let service = self
-            .start_service("khata-api", &["serve"], "KHATA_LISTEN", &[])
+            .start_service(&program, &["serve"], "KHATA_LISTEN", &[])
             .await?;
         if self.apis.is_empty() {
             self.api.url.clone_from(&service.url);
@@ -235,9 +241,15 @@ impl World {
 
     /// Starts one more `khata-worker`; returns when it is bound.
     pub async fn start_worker(&mut self) -> anyhow::Result<&Service> {
+        self.start_worker_of(None).await
+    }
+
+    /// The same with the program of another release, which is in this folder.
+    pub async fn start_worker_of(&mut self, programs: Option<&Path>) -> anyhow::Result<&Service> {
+        let program = path_in(programs, "khata-worker")?;
         let own = self.worker_settings.clone();
         let service = self
-            .start_service("khata-worker", &[], "KHATA_WORKER_LISTEN", &own)
+            .start_service(&program, &[], "KHATA_WORKER_LISTEN", &own)
             .await?;
         self.workers.push(service);
         self.workers.last().context("just pushed")
@@ -245,13 +257,14 @@ impl World {
 
     async fn start_service(
         &mut self,
-        program: &str,
+        program: &Path,
         arguments: &[&str],
         listen: &str,
         own: &[(String, String)],
     ) -> anyhow::Result<Service> {
         self.started += 1;
-        let stem = self.folder.join(format!("{program}-{}", self.started));
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let stem = self.folder.join(format!("{name}-{}", self.started));
         let port_file = stem.with_extension("port");
         let metrics_port_file = stem.with_extension("metrics-port");
         let mut all = self.services.clone();
@@ -264,10 +277,11 @@ impl World {
             ),
         ]));
         all.extend_from_slice(own);
-        let mut process = Process::start(program, arguments, &all, &stem.with_extension("log"))?;
+        let mut process =
+            Process::start_file(program, arguments, &all, &stem.with_extension("log"))?;
         let port = process.port(&port_file).await?;
         // A worker tells its metrics beside its health.
-        let metrics = match program {
+        let metrics = match &*name {
             "khata-api" => process.port(&metrics_port_file).await?,
             _ => port,
         };
@@ -330,7 +344,12 @@ impl World {
 
     /// Runs a command of `khata-api` with the services' settings, whatever comes of it.
     pub fn try_command(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
-        process::run_to_its_end("khata-api", arguments, &self.admin_settings())
+        self.try_program("khata-api", arguments)
+    }
+
+    /// Runs a command of a program with the services' settings, whatever comes of it.
+    pub fn try_program(&self, program: &str, arguments: &[&str]) -> anyhow::Result<Ran> {
+        process::run_to_its_end(program, arguments, &self.admin_settings())
     }
 
     /// Writes a file for a command to read and answers its path; only the test can read it.
@@ -440,6 +459,10 @@ pub(crate) fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 fn in_front_of(url: &Url) -> anyhow::Result<Proxy> {
     let addresses = url.socket_addrs(|| None)?;
     Proxy::start(*addresses.first().context("a URL without an address")?)
+}
+
+fn path_in(programs: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
+    programs.map_or_else(|| process::path_of(name), |folder| Ok(folder.join(name)))
 }
 
 async fn start_sandbox(folder: &Path) -> anyhow::Result<(Process, Sandbox)> {

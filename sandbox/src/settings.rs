@@ -13,7 +13,7 @@ use clap::Parser;
 /// latency and faults at /_sandbox/behaviour, those for call-backs at /_sandbox/webhooks, health at
 /// /_sandbox/health.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "khata-sandbox", version)]
+#[command(name = "khata-sandbox", version = khata_version::text())]
 pub struct Settings {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(

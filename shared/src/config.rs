@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::broker::Broker;
-use crate::crypto::{Keyring, KeyringFault, KeyringFile};
+use crate::crypto::{Keyring, KeyringFault, KeyringFile, MaxAge};
 
 /// Where Postgres is.
 #[derive(Clone, clap::Args)]
@@ -59,6 +59,9 @@ pub struct KeyringSettings {
     /// variable KHATA_KEYRING
     #[arg(long, env = "KHATA_KEYRING_FILE")]
     keyring_file: Option<PathBuf>,
+    /// Days after which the key that seals is to be replaced: /metrics and `khata-api keyring show` say when that is; 0: never
+    #[arg(long, env = "KHATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(..=3_650))]
+    key_max_age_days: u16,
 }
 
 impl KeyringSettings {
@@ -76,6 +79,13 @@ impl KeyringSettings {
             );
         }
         Ok(Keyring::from(&file))
+    }
+
+    /// How old the key that seals may become.
+    pub fn max_age(&self) -> MaxAge {
+        MaxAge {
+            days: self.key_max_age_days,
+        }
     }
 
     /// Reads the keyring to change it; weak keys may be in it.
@@ -152,6 +162,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
         let settings = KeyringSettings {
             keyring_file: Some(path.clone()),
+            key_max_age_days: 365,
         };
         std::fs::write(&path, value.to_string()).unwrap();
         assert!(settings.load(true).is_ok());

@@ -13,31 +13,30 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
+use crate::crypto::RotateBy;
 use crate::store::Pool;
 use crate::telemetry;
 
 /// What the text is, to an HTTP client.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Build {
-    service: &'static str,
-    version: &'static str,
+pub struct Build {
+    /// `khata-api` or `khata-worker`.
+    pub service: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The commit's id.
+    pub commit: &'static str,
 }
 
-/// A registry whose names begin with `khata_`, with the build of this service in it.
-pub fn registry(service: &'static str) -> Registry {
+/// A registry whose names begin with `khata_`, with what runs in it.
+pub fn registry(build: Build) -> Registry {
     let mut registry = Registry::with_prefix("khata");
-    registry.register(
-        "build",
-        "What runs",
-        Info::new(Build {
-            service,
-            version: env!("CARGO_PKG_VERSION"),
-        }),
-    );
+    registry.register("build", "What runs", Info::new(build));
     registry
 }
 
@@ -91,6 +90,22 @@ pub const COMMIT_SECONDS: Buckets = Buckets(&[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ]);
 
+/// Adds by when the key that seals is to be replaced: nothing where there is no limit, and 0, long ago, where nobody knows how
+/// old it is.
+pub fn register_rotate_by(registry: &mut Registry, rotate_by: RotateBy) {
+    let seconds = match rotate_by {
+        RotateBy::Never => return,
+        RotateBy::At(time) => time.timestamp(),
+        RotateBy::Unknown => 0,
+    };
+    registry.register_with_unit(
+        "sealing_key_rotate_by_timestamp",
+        "When the key that seals is to have been replaced, in Unix time; 0: nobody knows how old it is",
+        Unit::Seconds,
+        ConstGauge::new(seconds),
+    );
+}
+
 /// Adds how many connections this process has to Postgres, as they are when somebody asks.
 pub fn register_pool(registry: &mut Registry, pool: Pool) {
     registry.register_collector(Box::new(Connections(pool)));
@@ -137,9 +152,15 @@ impl Collector for Connections {
 mod tests {
     use super::*;
 
+    const BUILD: Build = Build {
+        service: "khata-test",
+        version: "0.1.0",
+        commit: "0123abcd",
+    };
+
     #[test]
     fn a_time_leads_to_its_trace_if_that_is_recorded() {
-        let mut registry = registry("khata-test");
+        let mut registry = registry(BUILD);
         let times: Times<ConnectionState> = Times::new_with_constructor(COMMIT_SECONDS);
         registry.register("waits", "Waits", times.clone());
         let recorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -150,12 +171,10 @@ mod tests {
         of_state.observe(0.04, Exemplar::of(None), None);
         drop(of_state);
         let text = text(&registry).unwrap();
-        let version = env!("CARGO_PKG_VERSION");
         for line in [
-            format!("khata_build_info{{service=\"khata-test\",version=\"{version}\"}} 1"),
-            "khata_waits_bucket{le=\"0.005\",state=\"idle\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.004"
-                .to_owned(),
-            "khata_waits_bucket{le=\"0.05\",state=\"idle\"} 3".to_owned(),
+            "khata_build_info{service=\"khata-test\",version=\"0.1.0\",commit=\"0123abcd\"} 1",
+            "khata_waits_bucket{le=\"0.005\",state=\"idle\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.004",
+            "khata_waits_bucket{le=\"0.05\",state=\"idle\"} 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -163,8 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_whose_age_nobody_knows_counts_as_overdue() {
+        const NAME: &str = "khata_sealing_key_rotate_by_timestamp_seconds";
+        let told = |rotate_by| {
+            let mut registry = registry(BUILD);
+            register_rotate_by(&mut registry, rotate_by);
+            let text = text(&registry).unwrap();
+            let line = text.lines().find(|line| line.starts_with(NAME));
+            line.map(str::to_owned)
+        };
+        let time = chrono::DateTime::from_timestamp(1_795_514_400, 0).unwrap();
+        assert_eq!(told(RotateBy::At(time)), Some(format!("{NAME} 1795514400")));
+        assert_eq!(told(RotateBy::Unknown), Some(format!("{NAME} 0")));
+        assert_eq!(told(RotateBy::Never), None);
+    }
+
+    #[test]
     fn connections_are_told_of_also_while_postgres_is_away() {
-        let mut registry = registry("khata-test");
+        let mut registry = registry(BUILD);
         let pool = crate::store::open("postgres://nobody@127.0.0.1:9/none", "khata-test", 3);
         register_pool(&mut registry, pool);
         let text = text(&registry).unwrap();

@@ -62,6 +62,10 @@ impl Application {
             pool.clone(),
             Arc::clone(&in_hand),
             Arc::clone(&facts),
+            settings
+                .keyring
+                .max_age()
+                .rotate_by(keyring.primary_created_at()),
         ));
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),

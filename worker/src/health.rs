@@ -1,4 +1,4 @@
-//! The worker's health and metrics over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
+//! The worker's health, version and metrics over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
 //! answers.
 
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u1
             .app_data(web::Data::new(health.clone()))
             .route("/health/live", web::get().to(live))
             .route("/health/ready", web::get().to(ready))
+            .route("/version", web::get().to(version))
             .route("/metrics", web::get().to(metrics))
     })
     .workers(1)
@@ -49,6 +50,15 @@ fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
     response.json(
         serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }),
     )
+}
+
+async fn version() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({
+        "name": "khata-worker",
+        "version": khata_version::VERSION,
+        "commit": khata_version::COMMIT,
+        "built_at": khata_version::built_at(),
+    }))
 }
 
 async fn metrics(health: web::Data<Health>) -> HttpResponse {

@@ -19,4 +19,4 @@ mod step;
 mod watch;
 
 pub use application::Application;
-pub use settings::Settings;
+pub use settings::{Call, Settings};

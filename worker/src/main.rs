@@ -1,14 +1,28 @@
 //! `khata-worker`: see `khata-worker --help`.
 
-use clap::Parser;
-use khata_shared::{shutdown, telemetry};
-use khata_worker::{Application, Settings};
+use std::process::ExitCode;
+
+use khata_shared::{healthcheck, shutdown, telemetry};
+use khata_worker::{Application, Call, Settings};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() -> anyhow::Result<()> {
-    let settings = Settings::parse();
+fn main() -> ExitCode {
+    let result = match Call::parse() {
+        Call::Work(settings) => work(*settings),
+        Call::Healthcheck(listen) => healthcheck(&listen),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("khata-worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(settings: Settings) -> anyhow::Result<()> {
     shutdown::run_service(async |shutdown| {
         let telemetry = telemetry::start(&settings.telemetry, "khata-worker")?;
         let result = Application::build(settings)?
@@ -17,4 +31,9 @@ fn main() -> anyhow::Result<()> {
         telemetry.shut_down();
         result
     })
+}
+
+fn healthcheck(listen: &str) -> anyhow::Result<()> {
+    println!("{}", healthcheck::ask(listen)?);
+    Ok(())
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use khata_shared::crypto::RotateBy;
 use khata_shared::domain::traffic::Wait;
 use khata_shared::domain::validation::{AttemptState, Heard, Next, Outcome};
 use khata_shared::domain::{Class, Gateway, MerchantId, Method};
 use khata_shared::metrics::{
-    BATCH_SIZES, Buckets, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool, registry,
-    text,
+    BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool,
+    register_rotate_by, registry, text,
 };
 use khata_shared::store::Pool;
 use khata_shared::store::validations::Settlement;
@@ -91,9 +92,18 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(pool: Pool, in_hand: Arc<InHand>, facts: Arc<Facts>) -> Self {
+    pub(crate) fn new(
+        pool: Pool,
+        in_hand: Arc<InHand>,
+        facts: Arc<Facts>,
+        rotate_by: RotateBy,
+    ) -> Self {
         let metrics = Self {
-            registry: registry("khata-worker"),
+            registry: registry(Build {
+                service: "khata-worker",
+                version: khata_version::VERSION,
+                commit: khata_version::COMMIT,
+            }),
             claims: Family::default(),
             settles: Family::default(),
             batches: Histograms::new_with_constructor(BATCH_SIZES),
@@ -115,6 +125,7 @@ impl Metrics {
         };
         let mut metrics = metrics.with_pipeline().with_gateways();
         register_pool(&mut metrics.registry, pool);
+        register_rotate_by(&mut metrics.registry, rotate_by);
         metrics.registry.register_collector(Box::new(in_hand));
         metrics.registry.register_collector(Box::new(facts));
         metrics

@@ -1,14 +1,59 @@
 //! What a worker can be told.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::{CommandFactory, FromArgMatches, Parser};
 use khata_shared::config::{BrokerSettings, DatabaseSettings, KeyringSettings, SandboxSettings};
 use khata_shared::telemetry::TelemetrySettings;
 
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// `khata-worker`: to work until SIGTERM.
+    Work(Box<Settings>),
+    /// `khata-worker healthcheck`: whether the one that listens here is ready.
+    Healthcheck(String),
+}
+
+impl Call {
+    /// Reads the command line; ends the process if it cannot be understood, or asks for help.
+    pub fn parse() -> Self {
+        Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_parse_from(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        // Put together by hand, as what is required of a worker is not required of the question.
+        let command = Settings::command()
+            .subcommand(Healthcheck::command())
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.try_get_matches_from(arguments)?;
+        match matches.subcommand() {
+            Some((_, question)) => Healthcheck::from_arg_matches(question)
+                .map(|question| Self::Healthcheck(question.listen)),
+            None => {
+                Settings::from_arg_matches(&matches).map(|settings| Self::Work(Box::new(settings)))
+            }
+        }
+    }
+}
+
+/// Ask a running worker whether it is ready: exit code 0 if it is
+#[derive(Debug, Parser)]
+#[command(name = "healthcheck")]
+struct Healthcheck {
+    /// Address of its health endpoints
+    #[arg(long, env = "KHATA_WORKER_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: String,
+}
+
 /// Khata's worker: validates accounts through the merchants' gateways
-#[derive(Clone, Debug, clap::Parser)]
-#[command(name = "khata-worker", version, about)]
+#[derive(Clone, Debug, Parser)]
+#[command(name = "khata-worker", version = khata_version::text(), about)]
 pub struct Settings {
     /// Address of the health endpoints
     #[arg(long, env = "KHATA_WORKER_LISTEN", default_value = "127.0.0.1:8081")]
@@ -53,5 +98,41 @@ impl Settings {
 
     pub(crate) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: [&str; 7] = [
+        "khata-worker",
+        "--database-url=postgres://h/d",
+        "--amqp-url=amqp://h",
+        "--keyring-file=keyring.json",
+        "--listen=127.0.0.1:1",
+        "--concurrency=3",
+        "--drain-seconds=4",
+    ];
+
+    #[test]
+    fn without_a_command_it_works() {
+        let call = Call::try_parse_from(WORK).unwrap();
+        assert!(matches!(call, Call::Work(settings) if settings.concurrency == 3));
+    }
+
+    #[test]
+    fn a_healthcheck_needs_nothing_that_a_worker_needs() {
+        let asked = ["khata-worker", "healthcheck", "--listen", "127.0.0.1:2"];
+        let call = Call::try_parse_from(asked).unwrap();
+        assert!(matches!(call, Call::Healthcheck(listen) if listen == "127.0.0.1:2"));
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        for more in ["heal", "healthcheck"] {
+            let call = Call::try_parse_from(WORK.into_iter().chain([more]));
+            assert!(call.is_err(), "{more}: {call:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `khata-api keyring`: keys are made, added, promoted, and dropped once nothing needs them. A keyring goes to standard
 //! output, to be piped to where it is kept; what is said about it goes to standard error.
 
+mod age;
 mod output;
 mod progress;
 mod rotate;
@@ -57,7 +58,8 @@ pub enum KeyringCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Show the sealing keys' ids, which one is the primary, and with a database how many values each one sealed
+    /// Show the sealing keys: their age, which one is the primary and by when it is to be replaced, and with a database how many
+    /// values each one sealed
     ///
     /// With a database, the exit code is 1 if the keyring is not the one that the database was written with: a key is
     /// missing, or does not open what was sealed under its id. Of each, some values are tried.

@@ -3,7 +3,6 @@
 
 mod account;
 mod gateway;
-mod healthcheck;
 mod key;
 mod keyring;
 mod merchant;
@@ -11,7 +10,6 @@ mod table;
 
 pub use account::AccountCommand;
 pub use gateway::GatewayCommand;
-pub use healthcheck::healthcheck;
 pub use key::KeyCommand;
 pub use keyring::KeyringCommand;
 pub use merchant::MerchantCommand;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use khata_shared::broker::RingCounts;
+use khata_shared::crypto::RotateBy;
 use khata_shared::domain::{Gateway, MerchantId};
 use khata_shared::metrics::{
-    BATCH_SIZES, Buckets, COMMIT_SECONDS, Exemplar, Times, register_pool, registry, text,
+    BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Times, register_pool,
+    register_rotate_by, registry, text,
 };
 use khata_shared::store::Pool;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -114,9 +116,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(pool: Pool, rings: &RingCounts) -> Self {
+    pub(crate) fn new(pool: Pool, rings: &RingCounts, rotate_by: RotateBy) -> Self {
         let metrics = Self {
-            registry: registry("khata-api"),
+            registry: registry(Build {
+                service: "khata-api",
+                version: khata_version::VERSION,
+                commit: khata_version::COMMIT,
+            }),
             requests: Family::default(),
             times: Times::new_with_constructor(REQUEST_SECONDS),
             in_flight: Gauge::default(),
@@ -129,7 +135,9 @@ impl Metrics {
             commits: COMMIT_SECONDS.new_metric(),
             call_backs: Family::default(),
         };
-        metrics.registered(pool, rings)
+        let mut metrics = metrics.registered(pool, rings);
+        register_rotate_by(&mut metrics.registry, rotate_by);
+        metrics
     }
 
     fn registered(mut self, pool: Pool, rings: &RingCounts) -> Self {
@@ -352,7 +360,7 @@ mod tests {
     /// Each metric has happened at least once.
     fn busy() -> Metrics {
         let pool = khata_shared::store::open("postgres://nobody@127.0.0.1:9/none", "test", 7);
-        let metrics = Metrics::new(pool, &RingCounts::default());
+        let metrics = Metrics::new(pool, &RingCounts::default(), RotateBy::Unknown);
         let limited = ApiError::TooManyRequests { retry_after: 1 };
         metrics.answered(&Request {
             route: "/customers/{customer_id}/accounts",

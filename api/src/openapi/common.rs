@@ -28,7 +28,7 @@ impl Modify for Common {
             }
         }
         for (path, item) in &mut document.paths.paths {
-            if path.starts_with("/health") {
+            if path.starts_with("/health") || path == "/version" {
                 continue;
             }
             if let Some(operation) = &mut item.get {

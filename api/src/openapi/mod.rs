@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use common::Common;
 
 use crate::error::Envelope;
-use crate::{accounts, bank_accounts, customers, health};
+use crate::{accounts, bank_accounts, customers, health, version};
 
 pub(crate) use answers::*;
 pub(crate) use requests::*;
@@ -31,7 +31,7 @@ pub(crate) use requests::*;
         (name = "Customer accounts", description = "Bank accounts and UPI addresses of customers"),
         (name = "Customers", description = "Whose accounts they are"),
         (name = "Bank accounts (deprecated)", description = "Another face of the same accounts, for code that still calls it"),
-        (name = "Health", description = "For orchestrators"),
+        (name = "Health", description = "For orchestrators, and what runs"),
     ),
     paths(
         accounts::create::create,
@@ -49,6 +49,7 @@ pub(crate) use requests::*;
         bank_accounts::delete,
         health::live,
         health::ready,
+        version::version,
     ),
     components(schemas(Envelope<'static>)),
     modifiers(&Common),

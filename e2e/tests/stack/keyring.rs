@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use khata_e2e::client::text;
 use khata_e2e::{PATIENCE, Process, Setup, World, eventually};
@@ -144,11 +145,19 @@ async fn a_sealing_key_is_replaced_while_accounts_are_created() -> Result<()> {
     assert_eq!(shown["sealing"][0]["id"], 1);
     assert_eq!(shown["sealing"][0]["seals"]["customer_accounts"], 0);
     assert_eq!(shown["sealing"][1]["seals"]["customer_accounts"], 124);
+    let time = |told: &Value| -> Result<DateTime<Utc>> { Ok(told.as_str().unwrap_or("").parse()?) };
+    let (made, due) = (
+        time(&shown["sealing"][1]["created_at"])?,
+        time(&shown["rotate_by"])?,
+    );
+    assert_eq!((due - made).num_days(), 365, "{shown}");
 
     replace(&world, "prune")?;
     let shown = world.command(&["keyring", "show"])?;
     assert!(
-        shown.starts_with("key 2, primary: ") && !shown.contains("key 1"),
+        shown.starts_with("key 2, primary, made ")
+            && shown.contains(", 0 days old, to be replaced by ")
+            && !shown.contains("key 1"),
         "{shown}"
     );
     restart(&mut world).await?;
@@ -373,4 +382,50 @@ async fn start(
     tokio::time::sleep(Duration::from_millis(50)).await;
     process.kill()?;
     Ok(process.log())
+}
+
+/// What both services tell of when the key that seals is to be replaced.
+async fn rotate_by_told(world: &World) -> Result<[Option<String>; 2]> {
+    let mut told = [None, None];
+    for (told, service) in told.iter_mut().zip([&world.apis[0], &world.workers[0]]) {
+        let text = reqwest::get(format!("http://{}/metrics", service.metrics))
+            .await?
+            .text()
+            .await?;
+        let metric = "khata_sealing_key_rotate_by_timestamp_seconds ";
+        let mut lines = text.lines();
+        *told = lines.find_map(|line| line.strip_prefix(metric).map(str::to_owned));
+    }
+    Ok(told)
+}
+
+#[tokio::test]
+async fn a_key_that_seals_for_too_long_is_told_of() -> Result<()> {
+    let mut world = World::start(Setup {
+        worker_settings: &[("KHATA_KEY_MAX_AGE_DAYS", "0")],
+        ..Setup::default()
+    })
+    .await?;
+    let file = world.keyring_file();
+    let mut keyring: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    let made: DateTime<Utc> = text(&keyring, "/sealing/0/created_at").parse()?;
+    let due = (made.timestamp() + 365 * 24 * 60 * 60).to_string();
+    // Where there is no limit, nothing is told.
+    assert_eq!(rotate_by_told(&world).await?, [Some(due), None]);
+
+    // A keyring from before times were written: nobody knows, so it counts as overdue.
+    keyring["sealing"][0]
+        .as_object_mut()
+        .context("no key")?
+        .remove("created_at");
+    std::fs::write(&file, keyring.to_string())?;
+    restart(&mut world).await?;
+    assert_eq!(rotate_by_told(&world).await?, [Some("0".to_owned()), None]);
+    create(&world, "some", 500_000, 1).await?;
+    let shown = world.command(&["keyring", "show"])?;
+    assert!(
+        shown.starts_with("key 1, primary, of unknown age, TO BE REPLACED: "),
+        "{shown}"
+    );
+    Ok(())
 }

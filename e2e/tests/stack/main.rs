@@ -26,6 +26,7 @@ mod load;
 mod openapi;
 mod ops;
 mod postgres;
+mod previous_release;
 mod recording;
 mod refusals;
 mod restore;

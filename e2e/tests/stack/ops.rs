@@ -1,7 +1,8 @@
 //! What who runs Khata types: the commands of `khata-api`, and health.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use khata_e2e::{PATIENCE, Setup, World, eventually};
+use reqwest::Method;
 
 #[tokio::test]
 async fn commands_can_be_repeated_and_refuse_what_cannot_work() -> Result<()> {
@@ -93,8 +94,26 @@ async fn health_is_told_to_machines() -> Result<()> {
     let worker = world.api.at(&world.workers[0].url);
     worker.look("/health/live").await?.expect_status(200)?;
     worker.look("/health/ready").await?.expect_status(200)?;
+    let worker_listens = world.workers[0]
+        .url
+        .trim_start_matches("http://")
+        .to_owned();
+    let worker_healthcheck = || {
+        let asked = ["healthcheck", "--listen", &worker_listens];
+        world.try_program("khata-worker", &asked)
+    };
+    let ready = worker_healthcheck()?;
+    assert!(
+        ready.code == Some(0) && ready.printed.contains("\"ready\""),
+        "{ready:?}"
+    );
     world.proxies()?.postgres.cut();
     assert!(healthcheck().is_err());
+    let away = worker_healthcheck()?;
+    assert!(
+        away.code == Some(1) && away.complaint.contains("\"postgres\":\"down\""),
+        "{away:?}"
+    );
     assert_eq!(worker.look("/health/ready").await?.status, 503);
     worker.look("/health/live").await?.expect_status(200)?;
     world.proxies()?.postgres.restore();
@@ -105,5 +124,40 @@ async fn health_is_told_to_machines() -> Result<()> {
             .command(&["healthcheck", "--listen", "127.0.0.1:9"])
             .is_err()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_runs_is_told_without_a_key() -> Result<()> {
+    let world = World::start(Setup::default()).await?;
+    let services = [
+        ("khata-api", &world.apis[0]),
+        ("khata-worker", &world.workers[0]),
+    ];
+    for (program, service) in services {
+        let told = world.api.at(&service.url).look("/version").await?;
+        let told = told.expect_status(200)?.json();
+        let field = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(
+            told.as_object().map(serde_json::Map::len),
+            Some(4),
+            "{told}"
+        );
+        let (commit, built_at) = (field("commit"), field("built_at"));
+        assert!(!commit.is_empty() && built_at.ends_with('Z'), "{told}");
+
+        // The same as --version, where a person is shown the beginning of the commit's id.
+        let printed = world.try_program(program, &["--version"])?.printed;
+        let rest = printed.strip_prefix(&format!("{program} {} (commit ", field("version")));
+        let (shown, built) = rest
+            .and_then(|rest| rest.split_once(", built "))
+            .with_context(|| printed.clone())?;
+        assert_eq!(built, format!("{built_at})"));
+        let shown = shown.trim_end_matches("-changed");
+        assert!(commit.starts_with(shown), "{printed} {told}");
+        assert_eq!(field("name"), program);
+    }
+    let posted = world.api.bare(Method::POST, "/version");
+    assert_eq!(world.api.send(posted).await?.status, 405);
     Ok(())
 }

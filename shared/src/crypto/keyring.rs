@@ -4,6 +4,7 @@ use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use rand::Rng;
 use sha2::Sha256;
@@ -47,6 +48,7 @@ pub enum Purpose {
 pub struct Keyring {
     /// Seals.
     primary: (u32, Aes256Gcm),
+    primary_created_at: Option<DateTime<Utc>>,
     /// Only open.
     others: Vec<(u32, Aes256Gcm)>,
     fingerprint: Hmac<Sha256>,
@@ -72,6 +74,11 @@ impl Keyring {
     /// The key that seals.
     pub fn primary(&self) -> u32 {
         self.primary.0
+    }
+
+    /// When that one was made, where the keyring says so.
+    pub fn primary_created_at(&self) -> Option<DateTime<Utc>> {
+        self.primary_created_at
     }
 
     /// Seals: format byte, key id, random nonce, ciphertext and tag. Merchant, subject and purpose must be given
@@ -182,20 +189,22 @@ impl Keyring {
 
 impl From<&KeyringFile> for Keyring {
     fn from(file: &KeyringFile) -> Self {
-        let mut primary = None;
+        let (mut primary, mut primary_created_at) = (None, None);
         // Room for all: a vector that grows leaves its old keys behind.
         let mut others = Vec::with_capacity(file.sealing().len());
-        for (id, key) in file.sealing() {
-            let cipher = Aes256Gcm::new((&***key).into());
-            if *id == file.primary() {
-                primary = Some((*id, cipher));
+        for sealing in file.sealing() {
+            let cipher = Aes256Gcm::new((&**sealing.key).into());
+            if sealing.id == file.primary() {
+                primary = Some((sealing.id, cipher));
+                primary_created_at = sealing.created_at;
             } else {
-                others.push((*id, cipher));
+                others.push((sealing.id, cipher));
             }
         }
         #[allow(clippy::expect_used)]
         Self {
             primary: primary.expect("a keyring file whose primary is missing cannot be made"),
+            primary_created_at,
             others,
             fingerprint: mac(file.fingerprint()),
             api_keys: mac(file.api_keys()),
@@ -305,6 +314,7 @@ mod tests {
         for (sealing, opening, id) in [(&one, &two, 1), (&two, &one, 2)] {
             let sealed = sealing.seal(merchant, account.0, Purpose::Details, b"x");
             assert_eq!((sealing.primary(), key_id(&sealed)), (id, Some(id)));
+            assert!(sealing.primary_created_at().is_some());
             assert!(sealed.starts_with(&sealing.header()));
             let opened = opening.open(merchant, account.0, Purpose::Details, &sealed);
             assert_eq!(opened.unwrap().as_slice(), b"x");

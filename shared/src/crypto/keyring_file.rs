@@ -1,10 +1,11 @@
 //! A keyring as it is written down: JSON in a file, in a Kubernetes secret, or in the environment.
 //!
 //! ```json
-//! {"primary":1,"sealing":[{"id":1,"key":"<base64, 32 bytes>"}],"fingerprint":"<base64, 32 bytes>","api_keys":"<base64, 32 bytes>"}
+//! {"primary":1,"sealing":[{"id":1,"created_at":"2026-11-24T10:00:00Z","key":"<base64, 32 bytes>"}],
+//!  "fingerprint":"<base64, 32 bytes>","api_keys":"<base64, 32 bytes>"}
 //! ```
 //!
-//! `primary` names the sealing key that seals, by default the one with the highest id; all of them open. A new key must
+//! `created_at` may be missing: such a key's age is not known. `primary` names the sealing key that seals, by default the one with the highest id; all of them open. A new key must
 //! be known to every process before the first one seals with it, so a keyring is changed in two steps: a key is added,
 //! and once it is everywhere it is promoted. The other two keys cannot be changed without computing anew what they made,
 //! so they stand apart.
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -72,7 +74,35 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenKey {
     id: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_at: Option<DateTime<Utc>>,
     key: Zeroizing<String>,
+}
+
+/// A key that seals, or that sealed and still opens.
+#[derive(Clone)]
+pub struct SealingKey {
+    /// Stands in front of all that it sealed.
+    pub id: u32,
+    /// When it was made, in whole seconds; `None` where the keyring does not say.
+    pub created_at: Option<DateTime<Utc>>,
+    pub(super) key: Key,
+}
+
+impl SealingKey {
+    fn fresh(id: u32) -> Self {
+        Self {
+            id,
+            created_at: Some(Utc::now().trunc_subsecs(0)),
+            key: strength::fresh_key(),
+        }
+    }
+}
+
+impl std::fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SealingKey({})", self.id)
+    }
 }
 
 /// A keyring that can be changed and written down again. It is whole: at least one sealing key, ids unique, a primary
@@ -81,7 +111,7 @@ struct WrittenKey {
 pub struct KeyringFile {
     primary: u32,
     /// By id.
-    sealing: Vec<(u32, Key)>,
+    sealing: Vec<SealingKey>,
     fingerprint: Key,
     api_keys: Key,
 }
@@ -100,7 +130,7 @@ impl KeyringFile {
     pub fn generate() -> Self {
         Self {
             primary: 1,
-            sealing: vec![(1, strength::fresh_key())],
+            sealing: vec![SealingKey::fresh(1)],
             fingerprint: strength::fresh_key(),
             api_keys: strength::fresh_key(),
         }
@@ -126,17 +156,21 @@ impl KeyringFile {
             .map_err(|_| KeyringFault::Malformed("not the JSON of a keyring"))?;
         let mut sealing = Vec::with_capacity(written.sealing.len());
         for key in &written.sealing {
-            sealing.push((key.id, key_bytes(&key.key)?));
+            sealing.push(SealingKey {
+                id: key.id,
+                created_at: key.created_at,
+                key: key_bytes(&key.key)?,
+            });
         }
-        sealing.sort_by_key(|(id, _)| *id);
-        let Some((newest, _)) = sealing.last() else {
+        sealing.sort_by_key(|key| key.id);
+        let Some(newest) = sealing.last() else {
             return Err(KeyringFault::Malformed("no sealing key"));
         };
-        if sealing.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        if sealing.windows(2).any(|pair| pair[0].id == pair[1].id) {
             return Err(KeyringFault::Malformed("two sealing keys have the same id"));
         }
-        let primary = written.primary.unwrap_or(*newest);
-        if sealing.iter().all(|(id, _)| *id != primary) {
+        let primary = written.primary.unwrap_or(newest.id);
+        if sealing.iter().all(|key| key.id != primary) {
             return Err(KeyringFault::Malformed(
                 "the primary is not among the sealing keys",
             ));
@@ -157,9 +191,10 @@ impl KeyringFile {
             sealing: self
                 .sealing
                 .iter()
-                .map(|(id, key)| WrittenKey {
-                    id: *id,
-                    key: encoded(key),
+                .map(|key| WrittenKey {
+                    id: key.id,
+                    created_at: key.created_at,
+                    key: encoded(&key.key),
                 })
                 .collect(),
             fingerprint: encoded(&self.fingerprint),
@@ -173,25 +208,30 @@ impl KeyringFile {
         self.primary
     }
 
+    /// The sealing keys, by id.
+    pub fn sealing(&self) -> &[SealingKey] {
+        &self.sealing
+    }
+
     /// The ids of the sealing keys, ascending.
     pub fn ids(&self) -> Vec<u32> {
-        self.sealing.iter().map(|(id, _)| *id).collect()
+        self.sealing.iter().map(|key| key.id).collect()
     }
 
     /// The same with one more sealing key, which seals nothing yet; and its id.
     pub fn with_new_key(mut self) -> Result<(Self, u32), KeyringFault> {
-        let newest = self.sealing.last().map_or(0, |(id, _)| *id);
+        let newest = self.sealing.last().map_or(0, |key| key.id);
         let id = newest
             .checked_add(1)
             .ok_or(KeyringFault::Malformed("the ids are used up"))?;
-        self.sealing.push((id, strength::fresh_key()));
+        self.sealing.push(SealingKey::fresh(id));
         Ok((self, id))
     }
 
     /// The same with its newest key as the primary.
     #[must_use]
     pub fn promoted(mut self) -> Self {
-        self.primary = self.sealing.last().map_or(self.primary, |(id, _)| *id);
+        self.primary = self.sealing.last().map_or(self.primary, |key| key.id);
         self
     }
 
@@ -208,7 +248,7 @@ impl KeyringFile {
         if ids.contains(&self.primary) {
             return Err(KeyringFault::Primary(self.primary));
         }
-        self.sealing.retain(|(id, _)| !ids.contains(id));
+        self.sealing.retain(|key| !ids.contains(&key.id));
         Ok(self)
     }
 
@@ -217,7 +257,7 @@ impl KeyringFile {
         let mut keys: Vec<(String, &Key)> = self
             .sealing
             .iter()
-            .map(|(id, key)| (format!("sealing key {id}"), key))
+            .map(|sealing| (format!("sealing key {}", sealing.id), &sealing.key))
             .collect();
         keys.push(("the fingerprint key".into(), &self.fingerprint));
         keys.push(("the api_keys key".into(), &self.api_keys));
@@ -231,10 +271,6 @@ impl KeyringFile {
             }
         }
         weaknesses
-    }
-
-    pub(super) fn sealing(&self) -> &[(u32, Key)] {
-        &self.sealing
     }
 
     pub(super) fn fingerprint(&self) -> &[u8; KEY_LENGTH] {
@@ -298,6 +334,28 @@ mod tests {
         assert_eq!(KeyringFile::parse(&old).unwrap().primary(), 2);
         let unknown = json(&file).replace("\"primary\": 1,", "\"primary\": 3,");
         assert!(fault(&unknown).contains("primary"), "{}", fault(&unknown));
+    }
+
+    #[test]
+    fn a_key_has_the_time_it_was_made_at_unless_the_keyring_is_older() {
+        let before = Utc::now().trunc_subsecs(0);
+        let (file, _) = KeyringFile::generate().with_new_key().unwrap();
+        let again = KeyringFile::parse(&json(&file)).unwrap();
+        for key in again.sealing() {
+            let created_at = key.created_at.unwrap();
+            assert!((before..=Utc::now()).contains(&created_at), "{created_at}");
+        }
+        let mut written: serde_json::Value = serde_json::from_str(&json(&file)).unwrap();
+        let first = written["sealing"][0].as_object_mut().unwrap();
+        let time = first.remove("created_at").unwrap();
+        assert!(time.as_str().unwrap().len() == "2026-11-24T10:00:00Z".len());
+        let older = KeyringFile::parse(&written.to_string()).unwrap();
+        assert_eq!(older.sealing()[0].created_at, None);
+        assert_eq!(older.sealing()[1].created_at, again.sealing()[1].created_at);
+        assert_eq!(json(&older).matches("created_at").count(), 1);
+        written["sealing"][0]["created_at"] = "last year".into();
+        let fault = fault(&written.to_string());
+        assert!(fault.contains("not the JSON"), "{fault}");
     }
 
     #[test]
@@ -374,10 +432,10 @@ mod tests {
         let typed = "correct horse battery staple 123";
         assert_eq!(typed.len(), 32);
         let mut file = KeyringFile::generate();
-        file.sealing.push((
-            7,
-            Box::new(Zeroizing::new(typed.as_bytes().try_into().unwrap())),
-        ));
+        file.sealing.push(SealingKey {
+            key: Box::new(Zeroizing::new(typed.as_bytes().try_into().unwrap())),
+            ..SealingKey::fresh(7)
+        });
         file.api_keys = file.fingerprint.clone();
         let weaknesses = file.weaknesses();
         assert_eq!(weaknesses.len(), 2, "{weaknesses:?}");

@@ -23,7 +23,7 @@ pub mod schema;
 mod statement;
 pub mod validations;
 
-pub use migrate::{MigrateError, migrate, pending_migrations};
+pub use migrate::{MigrateError, migrate, migrate_by, pending_migrations};
 pub use pool::{Pool, PooledConnection, open};
 
 /// A duration as SQL takes it.

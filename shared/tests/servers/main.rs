@@ -17,6 +17,7 @@ mod lane_faults;
 mod merchant_settings;
 mod merchants;
 mod messages;
+mod migrating;
 mod outcomes;
 mod publishing;
 mod reseal;

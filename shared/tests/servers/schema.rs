@@ -1,12 +1,10 @@
-//! The CHECK constraints hold the state machines, whoever writes; and migrations run however often they are asked to.
+//! The CHECK constraints hold the state machines, whoever writes; and each migration can be taken back.
 
 use std::collections::BTreeMap;
-use std::thread;
 
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use khata_shared::store::{migrate, pending_migrations};
 
 use crate::support::Database;
 use crate::support::database::number;
@@ -294,30 +292,6 @@ fn the_words_of_the_domain_are_the_words_of_the_schema() {
         "customer_accounts",
         "status",
         AccountStatus::ALL.iter().map(|w| w.as_str()).collect(),
-    );
-}
-
-#[test]
-fn migrations_run_once_and_then_find_nothing_left() {
-    let database = Database::empty();
-    assert!(!migrate(database.url()).unwrap().is_empty());
-    assert!(migrate(database.url()).unwrap().is_empty());
-    assert_eq!(pending_migrations(&mut database.connect()).unwrap(), 0);
-}
-
-#[test]
-fn of_five_that_migrate_at_once_one_works_and_all_succeed() {
-    let database = Database::empty();
-    let ran: Vec<_> = thread::scope(|scope| {
-        let five: Vec<_> = (0..5)
-            .map(|_| scope.spawn(|| migrate(database.url()).unwrap()))
-            .collect();
-        five.into_iter().map(|one| one.join().unwrap()).collect()
-    });
-    assert_eq!(
-        ran.iter().filter(|ran| !ran.is_empty()).count(),
-        1,
-        "{ran:?}"
     );
 }
 

@@ -71,6 +71,7 @@ fn metrics() -> Metrics {
         pool,
         Arc::new(InHand::new(512)),
         Arc::new(crate::facts::tests::known()),
+        RotateBy::Unknown,
     )
 }
 

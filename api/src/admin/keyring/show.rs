@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
+use chrono::Utc;
 use khata_shared::config::KeyringSettings;
-use khata_shared::crypto::{Keyring, KeyringFile};
+use khata_shared::crypto::{Keyring, KeyringFile, RotateBy};
 use khata_shared::store::reseal::{Census, SealedColumn, census, opens};
 use serde_json::{Map, Value, json};
 
-use crate::admin::connect_patiently;
+use super::age;
+use crate::admin::{connect_patiently, table};
 
 /// `khata-api keyring show`.
 #[derive(Clone, clap::Args)]
@@ -58,36 +60,60 @@ impl Show {
         let fits = strange.is_empty() && stored.as_ref().is_none_or(|it| it.others.is_empty());
         keys.extend(strange);
         let keys = keys.into_iter().enumerate();
+        let created_at = |key: Option<u32>| {
+            let mut sealing = file.sealing().iter();
+            let found = sealing.find(|sealing| Some(sealing.id) == key);
+            found.and_then(|sealing| sealing.created_at)
+        };
+        let max_age = self.keyring.max_age();
+        let rotate_by = max_age.rotate_by(created_at(Some(file.primary())));
         if self.json {
             let keys: Vec<Value> = keys
                 .map(|(place, key)| {
                     json!({ "id": key, "primary": key == Some(file.primary()), "in_keyring": place < known,
+                        "created_at": created_at(key).map(table::time),
                         "opens": stored.as_ref().map(|it| place < known && !it.is_other(key)),
                         "seals": stored.as_ref().map(|it| by_table(&it.counts, key)) })
                 })
                 .collect();
-            println!("{}", json!({ "primary": file.primary(), "sealing": keys }));
+            let rotate_by = match rotate_by {
+                RotateBy::At(time) => Some(table::time(time)),
+                RotateBy::Never | RotateBy::Unknown => None,
+            };
+            println!(
+                "{}",
+                json!({ "primary": file.primary(), "max_age_days": max_age.days, "rotate_by": rotate_by, "sealing": keys })
+            );
         } else {
+            let now = Utc::now();
             for (place, key) in keys {
                 let name = key.map_or("no key of ours".to_owned(), |id| format!("key {id}"));
-                let role = match key {
-                    Some(id) if id == file.primary() => ", primary",
-                    Some(_) if place >= known => ", not in this keyring",
-                    _ => "",
+                let (role, due) = match key {
+                    Some(id) if id == file.primary() => (", primary", age::due(rotate_by, now)),
+                    Some(_) if place >= known => (", not in this keyring", String::new()),
+                    _ => ("", String::new()),
+                };
+                let age = if place < known {
+                    age::age(created_at(key), now)
+                } else {
+                    String::new()
                 };
                 let sealed = stored.as_ref().map(|it| told(&it.counts, key));
-                let other = stored.as_ref().is_some_and(|it| it.is_other(key));
-                let other = if other {
+                let other = if stored.as_ref().is_some_and(|it| it.is_other(key)) {
                     "; sealed by another key of this id"
                 } else {
                     ""
                 };
-                println!("{name}{role}{}{other}", sealed.unwrap_or_default());
+                println!(
+                    "{name}{role}{age}{due}{}{other}",
+                    sealed.unwrap_or_default()
+                );
             }
         }
         if !fits {
             bail!(
-                "this keyring does not fit the database: what it does not open is lost without the right one; start no                  service with it"
+                "this keyring does not fit the database: what it does not open is lost without the right one; start no \
+                 service with it"
             );
         }
         Ok(())
