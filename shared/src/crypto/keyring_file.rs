@@ -5,10 +5,10 @@
 //!  "fingerprint":"<base64, 32 bytes>","api_keys":"<base64, 32 bytes>"}
 //! ```
 //!
-//! `created_at` may be missing: such a key's age is not known. `primary` names the sealing key that seals, by default the one with the highest id; all of them open. A new key must
+//! `primary` names the sealing key that seals, by default the one with the highest id; all of them open. A new key must
 //! be known to every process before the first one seals with it, so a keyring is changed in two steps: a key is added,
-//! and once it is everywhere it is promoted. The other two keys cannot be changed without computing anew what they made,
-//! so they stand apart.
+//! and once it is everywhere it is promoted. `created_at` may be missing: nobody knows how old that key is. The other two keys
+//! cannot be changed without computing anew what they made, so they stand apart.
 
 use std::collections::BTreeSet;
 use std::path::Path;
