@@ -183,9 +183,10 @@ impl<'a> Course<'a> {
             .iter()
             .filter_map(|attempt| {
                 let class = match attempt.state() {
+                    // Its rupee may have been dropped: whoever can be asked instead goes first, now and later.
+                    _ if self.was_lost(attempt) => Class::Inconclusive,
                     AttemptState::Settled => attempt.class()?,
-                    // Its answer may still come: whoever can be asked instead goes first.
-                    _ if Some(attempt.number) == self.given_up => Class::Inconclusive,
+                    _ if Some(attempt.number) == self.given_up => Class::Retryable,
                     _ => return None,
                 };
                 Some(Past {

@@ -102,6 +102,19 @@ fn after_two_lost_calls_a_gateway_account_is_not_asked_again() {
 }
 
 #[test]
+fn where_a_rupee_may_have_been_dropped_nobody_asks_again_while_another_can_be_asked() {
+    let mut case = case();
+    let first = case.gateway(Gateway::Cashfree, "first", Recovery::None);
+    let second = case.gateway(Gateway::Setu, "second", Recovery::None);
+    assert_eq!(case.plan().going().at, first);
+    case.lost(first);
+    assert_eq!(case.plan().going().at, second);
+    let down = Some(Class::Retryable);
+    case.attempted(second, AttemptState::Settled, down, None);
+    assert_eq!(case.plan().going().at, second);
+}
+
+#[test]
 fn a_lost_look_up_moved_no_money_and_is_simply_asked_again() {
     let mut case = case();
     let looks_up = Character::new(Ok(Method::VpaLookup), Recovery::None);
