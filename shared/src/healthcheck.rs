@@ -49,10 +49,9 @@ pub fn ask(listen: &str) -> Result<String, NotReady> {
 
 fn exchange(mut stream: TcpStream, host: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
+    let question =
+        format!("GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes())?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
     Ok(answer)
@@ -70,9 +69,14 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = [0; 1024];
-            let length = stream.read(&mut asked).unwrap();
-            assert!(asked[..length].starts_with(b"GET /health/ready HTTP/1.1\r\n"));
+            // To its end: a connection that is closed before is reset, and the answer lost with it.
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            assert!(asked.starts_with(b"GET /health/ready HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
         address
