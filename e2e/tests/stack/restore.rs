@@ -152,11 +152,9 @@ async fn with_another_keyring_a_restore_ends_with_an_error_and_nothing_is_decide
     let says = "this keyring does not fit the database";
     assert!(ran.complaint.contains(says), "{ran:?}");
     // Ids of keys are counted from 1 everywhere: that they are the same says nothing.
-    let says = "key 1, primary: 1 in gateway_accounts";
-    assert!(
-        ran.printed.contains(says) && ran.printed.contains("another key"),
-        "{ran:?}"
-    );
+    for says in ["key 1, primary", ": 1 in gateway_accounts", "another key"] {
+        assert!(ran.printed.contains(says), "{says}: {ran:?}");
+    }
 
     // Whoever starts a worker all the same: it says what is wrong, and asks and decides nothing.
     let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
