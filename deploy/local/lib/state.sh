@@ -17,7 +17,7 @@ fi
 [[ $STATE != *\'* ]] || fail "RabbitMQ cannot work in a folder with a single quote in its name: $STATE"
 
 # Stacks of the Makefile's other targets live inside the developer's own.
-NESTED_STACKS=(test bench chaos)
+NESTED_STACKS=(test bench chaos images/stack)
 
 # Tells this stack from all others on the machine, also as part of a RabbitMQ node's name.
 STATE_ID=$(sha256sum <<<"$STATE" | cut -c1-12)
