@@ -107,47 +107,10 @@ prepare_merchant() {
     issue_key
 }
 
-# All five gateways of the sandbox, in the order in which they are asked; the dummy gateway, which every sandbox merchant
-# has, is there only for those who ask for gateway_id=100. Looks are quick and no limit of calls holds: nobody is waited for.
+# An account at each gateway of the sandbox, and their call-backs to the API.
 add_gateways() {
-    add_gateway CASHFREE 1 /cashfree/verification '"poll_ms":[0,500,1000,2000,5000]' \
-        '{"client_id":"sandbox_client","client_secret":"sandbox_secret"}'
-    add_gateway DECENTRO 2 /decentro '"poll_ms":[0,500,1000,2000,5000]' \
-        '{"client_id":"decentro_sandbox_client","client_secret":"decentro_sandbox_secret"}'
-    add_gateway RAZORPAY 3 /razorpay '"poll_ms":[5000],"source_account_number":"7878780080316316"' \
-        '{"key_id":"rzp_test_sandbox","key_secret":"sandbox_secret","webhook_secrets":["sandbox_webhook_secret"]}'
-    add_gateway SETU 4 /setu '"poll_ms":[500,1000,2000,5000]' \
-        '{"client_id":"setu-sandbox-client","client_secret":"setu-sandbox-secret","product_instance_id":"setu-sandbox-product-instance",
-          "umap":{"merchant_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","token":"setu-sandbox-umap-token"},"webhook_secrets":["SetuSandboxWebhookSecret01"]}'
-    add_gateway PAYU 5 /payu '"poll_ms":[0,500,1000,2000,5000]' \
-        '{"client_id":"payu_sandbox_client","client_secret":"payu_sandbox_secret","payout_merchant_id":"1111126",
-          "key":"payu_sandbox_key","salt":"payu_sandbox_salt"}'
-    # Cashfree is looked at so soon here that its call-backs would always be late.
-    call_back_from RAZORPAY SETU
-}
-
-declare -A GATEWAY_IDS
-
-# add_gateway NAME PRIORITY PATH SETTINGS CREDENTIALS : the local merchant's account at a gateway of the sandbox.
-add_gateway() {
-    local name=$1 answer
-    answer=$(admin gateway add --merchant local --gateway "$name" --reference-id "${name,,}_local" --priority "$2" \
-        --base-url "$(url_of sandbox)$3" --credentials-file - \
-        --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" --if-absent --json <<<"$5")
-    GATEWAY_IDS[$name]=$(sed -n 's/.*"id" *: *"\([^"]*\)".*/\1/p' <<<"$answer")
-    [[ -n ${GATEWAY_IDS[$name]} ]] || fail "khata-api gateway add answered without an id"
-}
-
-# Has gateways of the sandbox call back to the API when an outcome that was pending is there.
-call_back_from() {
-    local name
-    for name in "$@"; do
-        curl --silent --show-error --fail --max-time 10 --noproxy '*' --output /dev/null \
-            --request PUT --header 'content-type: application/json' \
-            --data "{\"gateway\":\"$name\",\"url\":\"$(url_of api)/gateways/${name,,}/webhooks/${GATEWAY_IDS[$name]}\"}" \
-            "$(url_of sandbox)/_sandbox/webhooks" 2>>"$STATE/logs/setup.log" ||
-            fail_with_log setup "the sandbox was not told where $name calls back to"
-    done
+    with_settings "$REPOSITORY/deploy/sandbox/gateways" local "$(url_of sandbox)" "$(url_of api)" "$PROGRAMS/khata-api" ||
+        fail_with_log setup "could not give the local merchant its gateways"
 }
 
 make_keyring() {
@@ -167,12 +130,16 @@ issue_key() {
     printf '%s\n' "$key" | write_private "$STATE/api-key"
 }
 
-# An admin command, with the services' settings, through the environment and not where others can see them.
 admin() {
+    with_settings "$PROGRAMS/khata-api" "$@" || fail_with_log setup "could not do 'khata-api $1${2:+ $2}'"
+}
+
+# with_settings COMMAND… : with the services' settings, through the environment and not where others can see them.
+with_settings() {
     local -a settings
     khata_settings settings
     (
         replace_environment "${settings[@]}"
-        exec "$PROGRAMS/khata-api" "$@" 2>>"$STATE/logs/setup.log"
-    ) || fail_with_log setup "could not do 'khata-api $1${2:+ $2}'"
+        exec "$@" 2>>"$STATE/logs/setup.log"
+    )
 }

@@ -17,7 +17,7 @@ fi
 [[ $STATE != *\'* ]] || fail "RabbitMQ cannot work in a folder with a single quote in its name: $STATE"
 
 # Stacks of the Makefile's other targets live inside the developer's own.
-NESTED_STACKS=(test bench chaos)
+NESTED_STACKS=(test bench chaos images/stack)
 
 # Tells this stack from all others on the machine, also as part of a RabbitMQ node's name.
 STATE_ID=$(sha256sum <<<"$STATE" | cut -c1-12)
@@ -48,7 +48,8 @@ lock_state() {
             flock -w 1800 "$LOCK_FD" || fail "another run has held $STATE/lock for half an hour; is it stuck?"
         fi
         # Whoever held it may have been "clean", which takes the file with it.
-        [[ $STATE/lock -ef /proc/self/fd/$LOCK_FD ]] && return
+        # Zero by name: on the way out of a failed run, a bare return would return that run's failure.
+        [[ $STATE/lock -ef /proc/self/fd/$LOCK_FD ]] && return 0
         exec {LOCK_FD}>&-
         mkdir -p "$STATE"
     done

@@ -1,5 +1,5 @@
 # What the tests run besides Khata: other people's clients, Schemathesis, a browser; and what the checks of deploy/ run. They lie
-# in $STATE/tools; the machine itself gets no more than interpreters, the browser and promtool. Versions are pinned in
+# in $STATE/tools; the machine itself gets no more than interpreters, the browser, promtool and, for images, podman. Versions are pinned in
 # e2e/clients, sandbox/tests/sdk/clients, e2e/api and deploy/checks.
 
 TOOLS=$STATE/tools
@@ -157,6 +157,25 @@ make_bindings() {
         package=$(compgen -G "${CARGO_HOME:-$HOME/.cargo}/registry/cache/*/$name-$version.crate" | head -n 1)
         sha256sum --check --quiet <<<"$sum  $package" && tar --extract --gzip --file "$package" --directory "$1" || return
     done <"$CHECKS/bindings.txt"
+}
+
+# --- what runs images, and makes a base for them (deploy/docker) --------------------------------
+
+install_image_tools() {
+    local -a missing
+    mapfile -t missing < <(missing_image_tools)
+    ((${#missing[@]} > 0)) || return 0
+    check_that_we_can_install "${missing[@]}"
+    install_packages "${missing[@]}"
+}
+
+missing_image_tools() {
+    # Whose Docker works needs no podman. Debian's crun does not go together with the limits of a nested container.
+    if ! docker info >/dev/null 2>&1; then
+        command -v podman >/dev/null || echo podman
+        command -v runc >/dev/null || echo runc
+    fi
+    [[ -n ${KHATA_RUNTIME_IMAGE:-} ]] || command -v debootstrap >/dev/null || echo debootstrap
 }
 
 # --- a tool is there whole, or it is made -----------------------------------------------------
