@@ -5,6 +5,7 @@ mod calls;
 mod collector;
 mod load;
 mod postgres;
+mod usage;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use calls::Calls;
 use load::Load;
 use postgres::Postgres;
+use usage::{Processes, Usage};
 
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: usize = 32;
@@ -27,8 +29,7 @@ struct Stack {
     api_url: String,
     api_key: String,
     postgres: Postgres,
-    api_pid: u32,
-    worker_pid: u32,
+    processes: Processes,
 }
 
 impl Stack {
@@ -40,8 +41,11 @@ impl Stack {
             api_url: read("KHATA_API_URL")?,
             api_key: read("KHATA_API_KEY")?,
             postgres: Postgres::connect(&read("KHATA_DATABASE_URL")?)?,
-            api_pid: read("KHATA_PID_API")?.parse()?,
-            worker_pid: read("KHATA_PID_WORKER")?.parse()?,
+            processes: Processes {
+                api: read("KHATA_PID_API")?.parse()?,
+                worker: read("KHATA_PID_WORKER")?.parse()?,
+                postgres: read("KHATA_PID_POSTGRES")?.parse()?,
+            },
         })
     }
 }
@@ -56,7 +60,10 @@ fn main() -> Result<()> {
 
 fn everything() -> Result<()> {
     let mut stack = Stack::from_environment()?;
-    let resting = (resident(stack.api_pid)?, resident(stack.worker_pid)?);
+    let resting = (
+        resident(stack.processes.api)?,
+        resident(stack.processes.worker)?,
+    );
     println!(
         "At rest: khata-api {:.0} MB, khata-worker {:.0} MB resident.",
         resting.0, resting.1
@@ -92,11 +99,14 @@ fn everything() -> Result<()> {
         "Load: one bank account a POST, {CONNECTIONS} connections, {} s, worker and gateway running …",
         LOAD.as_secs()
     );
+    let used_before = Usage::read(&stack.processes, &mut stack.postgres)?;
     let began = Instant::now();
     let accepted = load.run(LOAD)?;
     println!("Waiting for {} accounts to become final …", accepted.count);
     stack.postgres.wait_until_final(DRAIN)?;
     let proven_in = began.elapsed();
+    let used = Usage::read(&stack.processes, &mut stack.postgres)?;
+    let connections = stack.postgres.connections()?;
     println!("pgbench again …");
     let after = stack.postgres.pgbench(CONNECTIONS, PGBENCH)?;
 
@@ -105,7 +115,10 @@ fn everything() -> Result<()> {
     let pgbench = f64::midpoint(before, after);
     let accept = accepted.per_second();
     let proven = accepted.count_f64() / proven_in.as_secs_f64();
-    let loaded = (resident(stack.api_pid)?, resident(stack.worker_pid)?);
+    let loaded = (
+        resident(stack.processes.api)?,
+        resident(stack.processes.worker)?,
+    );
 
     println!();
     println!(
@@ -131,6 +144,8 @@ fn everything() -> Result<()> {
         "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
         resting.0, loaded.0, resting.1, loaded.1
     );
+    used.tell(&used_before, accepted.count_f64());
+    println!("connections to Postgres            {connections:>9}    of both services together");
     println!();
     println!(
         "accept_ratio {:.2}  (target at least 0.80)",

@@ -152,6 +152,33 @@ impl Postgres {
         Ok(row.at)
     }
 
+    /// Bytes of the database, and of write-ahead log so far.
+    pub(crate) fn bytes(&mut self) -> Result<(f64, f64)> {
+        #[derive(QueryableByName)]
+        struct Bytes {
+            #[diesel(sql_type = Double)]
+            stored: f64,
+            #[diesel(sql_type = Double)]
+            logged: f64,
+        }
+        let row: Bytes = diesel::sql_query(
+            "select pg_database_size(current_database())::double precision as stored,
+                    (pg_current_wal_lsn() - '0/0')::double precision as logged",
+        )
+        .get_result(&mut self.connection)?;
+        Ok((row.stored, row.logged))
+    }
+
+    /// Connections that the services hold.
+    pub(crate) fn connections(&mut self) -> Result<i64> {
+        let row: Count = diesel::sql_query(
+            "select count(*) as count from pg_stat_activity
+             where datname = current_database() and application_name like 'khata-%'",
+        )
+        .get_result(&mut self.connection)?;
+        Ok(row.count)
+    }
+
     /// Accounts that the gateway did not confirm.
     pub(crate) fn not_active(&mut self) -> Result<i64> {
         let row: Count = diesel::sql_query(
