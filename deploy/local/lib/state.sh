@@ -7,6 +7,7 @@
 #   postgres/       data of the private Postgres      logs/      one file a process
 #   rabbitmq/       data of the private RabbitMQ      lock       held by whoever changes the stack
 #   tools/          other people's clients, for tests
+#   images/         make image-test's programs, and the stack that it runs
 
 STATE=$(realpath -m -- "$REPOSITORY/${KHATA_LOCAL_DIR:-.local}")
 if [[ ${KHATA_LOCAL_DIR:-} == /* ]]; then
@@ -206,8 +207,8 @@ remove_state() {
     rm -rf -- "$SHELTER"
     rmdir --ignore-fail-on-non-empty -- "${SHELTER%/*}" 2>/dev/null || true
     # By name: a mistaken KHATA_LOCAL_DIR must not cost anybody a folder of their own.
-    for entry in env keyring.json api-key ports secrets run logs postgres rabbitmq sandbox-ledger tools lock; do
+    for entry in env keyring.json api-key ports secrets run logs postgres rabbitmq sandbox-ledger tools images/programs lock; do
         rm -rf -- "${STATE:?}/$entry" "${STATE:?}/$entry.new"
     done
-    rmdir --ignore-fail-on-non-empty -- "$STATE" 2>/dev/null || true
+    rmdir --ignore-fail-on-non-empty -- "$STATE/images" "$STATE" 2>/dev/null || true
 }

@@ -1,6 +1,6 @@
 # What the tests run besides Khata: other people's clients, Schemathesis, a browser; and what the checks of deploy/ run. They lie
-# in $STATE/tools; the machine itself gets no more than interpreters, the browser, promtool and, for images, podman. Versions are pinned in
-# e2e/clients, sandbox/tests/sdk/clients, e2e/api and deploy/checks.
+# in $STATE/tools; the machine itself gets no more than interpreters, the browser, promtool and, for images, podman. Versions
+# are pinned in e2e/clients, sandbox/tests/sdk/clients, e2e/api and deploy/checks.
 
 TOOLS=$STATE/tools
 CLIENTS=$REPOSITORY/e2e/clients
