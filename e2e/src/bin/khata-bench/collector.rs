@@ -60,7 +60,8 @@ impl Candidate {
             .build()?;
         let world = runtime.block_on(World::start(Setup {
             traces,
-            proxies: traces,
+            // Before all of them, as they cost something.
+            proxies: true,
             log: "warn",
             service_settings: &[("KHATA_TRACES_PER_SECOND", "100")],
             ..Setup::default()
