@@ -154,6 +154,13 @@ async fn a_hundred_same_calls_at_two_apis_are_one() -> Result<()> {
     Ok(())
 }
 
+/// Every row, but for what the worker learns of gateways as time goes by.
+fn records(world: &World) -> Result<Vec<String>> {
+    let mut rows = world.database.dump()?;
+    rows.retain(|row| !row.starts_with("gateway_"));
+    Ok(rows)
+}
+
 #[tokio::test]
 async fn every_post_can_be_repeated() -> Result<()> {
     let world = World::start(Setup::default()).await?;
@@ -187,18 +194,19 @@ async fn every_post_can_be_repeated() -> Result<()> {
     {
         let key = format!("key-{n}");
         let first = post(api, &path, &key, &form).await?.expect_status(200)?;
-        // Its own work done, the worker changes nothing any more: what changes then, the repetition did.
+        // Its own work done, the worker writes down only what it learned of gateways: all else that changes then, the
+        // repetition did.
         becomes(
             &world,
             "select count(*) from validations where state <> 'COMPLETED'",
             0,
         )
         .await?;
-        let before = world.database.dump()?;
+        let before = records(&world)?;
         let again = post(api, &path, &key, &form).await?.expect_status(200)?;
         assert_eq!(again.text, first.text, "{path}");
         assert_eq!(again.header(REPLAYED), Some("true"), "{path}");
-        assert_eq!(world.database.dump()?, before, "{path} did something again");
+        assert_eq!(records(&world)?, before, "{path} did something again");
     }
     assert_eq!(
         world.database.number("select count(*) from validations")?,
