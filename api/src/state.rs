@@ -14,6 +14,7 @@ use khata_shared::domain::{Gateway, MerchantId};
 use khata_shared::store::idempotency::{self, Before, IdempotentCall, Record};
 use khata_shared::store::{self, Pool, gateway_accounts};
 use khata_shared::telemetry;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::auth::KeyCache;
@@ -83,6 +84,8 @@ pub(crate) struct State {
     pub(crate) sandbox_mode: bool,
     pub(crate) schema_is_current: AtomicBool,
     pool: Pool,
+    /// A place for each connection of the pool. Who has none waits for it without a thread.
+    places: Arc<Semaphore>,
     gateways: moka::sync::Cache<MerchantId, Arc<Vec<KnownGateway>>>,
 }
 
@@ -98,6 +101,7 @@ impl State {
         metrics: Arc<Metrics>,
         sandbox_mode: bool,
     ) -> Self {
+        let places = usize::try_from(pool.max_size()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             keyring,
             lane,
@@ -110,6 +114,7 @@ impl State {
             sandbox_mode,
             schema_is_current: AtomicBool::new(false),
             pool,
+            places: Arc::new(Semaphore::new(places)),
             gateways: moka::sync::Cache::builder()
                 .max_capacity(MERCHANTS)
                 .time_to_live(FRESH)
@@ -124,7 +129,7 @@ impl State {
         query: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         let pool = self.pool.clone();
-        let work = web::block(move || {
+        let work = self.on_a_thread(move || {
             let mut connection: store::PooledConnection =
                 pool.get().map_err(|error| error.to_string())?;
             query(&mut connection).map_err(|error| error.to_string())
@@ -132,9 +137,9 @@ impl State {
         let span = telemetry::database(summary);
         let answered = tokio::time::timeout(READ_PATIENCE, work).instrument(span.clone());
         match answered.await {
-            Ok(Ok(Ok(value))) => return Ok(value),
-            Ok(Ok(Err(error))) => tracing::warn!(error, "query failed"),
-            Ok(Err(_)) | Err(_) => tracing::warn!("query not answered in time"),
+            Ok(Some(Ok(value))) => return Ok(value),
+            Ok(Some(Err(error))) => tracing::warn!(error, "query failed"),
+            Ok(None) | Err(_) => tracing::warn!("query not answered in time"),
         }
         telemetry::fail(&span, UNANSWERED);
         Err(ApiError::Unavailable)
@@ -150,7 +155,7 @@ impl State {
         let pool = self.pool.clone();
         let gate = Arc::new(CommitGate::default());
         let caller = Arc::clone(&gate);
-        let mut running = std::pin::pin!(web::block(move || {
+        let mut running = std::pin::pin!(self.on_a_thread(move || {
             let mut connection: store::PooledConnection = pool.get().map_err(|error| {
                 tracing::warn!(%error, "no database connection");
                 ApiError::Unavailable
@@ -167,13 +172,13 @@ impl State {
         let span = telemetry::database(summary);
         let committed = async {
             match tokio::time::timeout(READ_PATIENCE, &mut running).await {
-                Ok(result) => result.map_err(|_| ApiError::Internal)?,
+                Ok(result) => result.ok_or(ApiError::Internal)?,
                 Err(_) if caller.close() => {
                     tracing::warn!("transaction not done in time");
                     Err(ApiError::Unavailable)
                 }
                 // It is being committed: what comes of it must be told.
-                Err(_) => running.await.map_err(|_| ApiError::Internal)?,
+                Err(_) => running.await.ok_or(ApiError::Internal)?,
             }
         };
         let result = committed.instrument(span.clone()).await;
@@ -181,6 +186,21 @@ impl State {
             telemetry::fail(&span, UNANSWERED);
         }
         result
+    }
+
+    /// Runs on a blocking thread as soon as there is a place; `None` if it panicked. A burst begins no more threads than there
+    /// are connections to work with, and who is dropped while it waits has left nothing behind that runs later.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let done = web::block(move || {
+            // Held by the thread: it may outlive who asked.
+            let _place = place;
+            work()
+        });
+        done.await.ok()
     }
 
     /// Runs a transaction once for all calls with the same `Idempotency-Key`: what it answers is recorded in it.
