@@ -14,13 +14,17 @@ missing_packages() {
 }
 
 install_missing() {
-    local -a missing
-    mapfile -t missing < <(missing_packages)
-    if ((${#missing[@]} > 0)); then
-        check_that_we_can_install "${missing[@]}"
-        install_packages "${missing[@]}"
-    fi
+    install_what missing_packages
     check_rust
+}
+
+# install_what FUNCTION: the packages whose names it prints
+install_what() {
+    local -a missing
+    mapfile -t missing < <("$1")
+    ((${#missing[@]} > 0)) || return 0
+    check_that_we_can_install "${missing[@]}"
+    install_packages "${missing[@]}"
 }
 
 check_that_we_can_install() {

@@ -26,13 +26,7 @@ missing_tool_packages() {
     command -v chromedriver >/dev/null || echo chromium-driver
 }
 
-install_tool_packages() {
-    local -a missing
-    mapfile -t missing < <(missing_tool_packages)
-    ((${#missing[@]} > 0)) || return 0
-    check_that_we_can_install "${missing[@]}"
-    install_packages "${missing[@]}"
-}
+install_tool_packages() { install_what missing_tool_packages; }
 
 # --- Juspay's client for Python -------------------------------------------------------------
 
@@ -161,13 +155,7 @@ make_bindings() {
 
 # --- what runs images, and makes a base for them (deploy/docker) --------------------------------
 
-install_image_tools() {
-    local -a missing
-    mapfile -t missing < <(missing_image_tools)
-    ((${#missing[@]} > 0)) || return 0
-    check_that_we_can_install "${missing[@]}"
-    install_packages "${missing[@]}"
-}
+install_image_tools() { install_what missing_image_tools; }
 
 missing_image_tools() {
     # Whose Docker works needs no podman. Debian's crun does not go together with the limits of a nested container.
