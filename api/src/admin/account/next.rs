@@ -195,16 +195,16 @@ impl Stand<'_> {
     }
 }
 
+/// What the tests of what happens next and of what to do begin with.
 #[cfg(test)]
-mod tests {
-    use super::super::super::gateway::health::Trouble;
+pub(super) mod fixtures {
     use super::*;
 
-    fn at(time: &str) -> DateTime<Utc> {
+    pub(in super::super) fn at(time: &str) -> DateTime<Utc> {
         format!("2026-11-23T{time}Z").parse().unwrap()
     }
 
-    fn waiting() -> Stand<'static> {
+    pub(in super::super) fn waiting() -> Stand<'static> {
         Stand {
             deleted_at: None,
             state: "WAITING",
@@ -219,6 +219,13 @@ mod tests {
             attempt: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::gateway::health::Trouble;
+    use super::fixtures::{at, waiting};
+    use super::*;
 
     #[test]
     fn each_state_has_its_sentence() {

@@ -148,11 +148,8 @@ fn open(stand: &Stand<'_>, case: &Case<'_>, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::next::fixtures::{at, waiting};
     use super::*;
-
-    fn at(time: &str) -> DateTime<Utc> {
-        format!("2026-11-23T{time}Z").parse().unwrap()
-    }
 
     const CASE: Case<'static> = Case {
         account: "banh_1",
@@ -167,22 +164,6 @@ mod tests {
             until: None,
         },
     };
-
-    fn waiting() -> Stand<'static> {
-        Stand {
-            deleted_at: None,
-            state: "WAITING",
-            outcome: None,
-            due_at: at("12:00:30"),
-            deadline_at: at("20:00:00"),
-            leased_until: None,
-            completed_at: None,
-            called_back: false,
-            booked: None,
-            troubled: &[],
-            attempt: None,
-        }
-    }
 
     fn over_as(outcome: &'static str) -> Stand<'static> {
         Stand {
