@@ -18,6 +18,7 @@ mod prometheus;
 mod proxy;
 mod queues;
 mod sandbox;
+mod setup;
 mod signals;
 mod traces;
 mod world;
@@ -34,9 +35,10 @@ pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use queues::Queues;
 pub use sandbox::{Behaviour, Calls, Drop, Drops, Errors, Sandbox, Webhook};
+pub use setup::Setup;
 pub use signals::{Signal, send};
 pub use traces::{Reference, Span, Trace, Traces};
-pub use world::{Proxies, Service, Setup, World};
+pub use world::{Proxies, Service, World};
 
 /// Makes HTTP clients possible; may be called any number of times.
 pub fn install_tls() {
