@@ -64,7 +64,7 @@ mod tests {
         );
         assert_eq!(
             year.rotate_by(Some(made)).unix_seconds(),
-            Some(1_795_514_400)
+            Some(1_827_050_400)
         );
         assert_eq!(year.rotate_by(None).unix_seconds(), Some(0));
         assert_eq!(RotateBy::Never.unix_seconds(), None);

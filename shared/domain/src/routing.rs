@@ -291,8 +291,8 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use crate::traffic::PostponeReason;
     use super::*;
+    use crate::traffic::PostponeReason;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
