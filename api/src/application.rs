@@ -7,22 +7,22 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
-use khata_shared::batch::Lane;
-use khata_shared::broker::Ringer;
-use khata_shared::config::write_port_file;
-use khata_shared::shutdown::{self, Shutdown};
-use khata_shared::store;
+use khata_config::shutdown::{self, Shutdown};
+use khata_config::write_port_file;
+use khata_queue::WakeupPublisher;
+use khata_store as store;
+use khata_store::group_commit::Lane;
 use tracing::info;
 
-use crate::call_backs::Callees;
+use crate::create_commits::Creates;
 use crate::error::ApiError;
-use crate::lane::Creates;
+use crate::gateway_webhooks::Callees;
 use crate::metrics::{self, Metrics};
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, call_backs, customers, health, openapi, version};
+use crate::{accounts, bank_accounts, customers, gateway_webhooks, health, openapi, version};
 
 /// The lane, the outcomes and a few readers.
 const CONNECTIONS: u32 = 7;
@@ -30,7 +30,7 @@ const CONNECTIONS: u32 = 7;
 const COMMIT_PATIENCE: Duration = Duration::from_millis(2_500);
 /// How long the last commits may take; whoever waits for them has given up before.
 const LAST_COMMITS: Duration = Duration::from_secs(3);
-/// How long the last rings may take.
+/// How long the last wakeups may take.
 const LAST_RINGS: Duration = Duration::from_secs(5);
 
 /// An API, bound and ready to run.
@@ -50,12 +50,17 @@ impl Application {
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
-        let (ringer, ringer_task) = Ringer::start(settings.broker.broker(), "khata-api");
+        let (wakeup_publisher, ringer_task) =
+            WakeupPublisher::start(settings.broker.broker(), "khata-api");
         let rotate_by = settings
             .keyring
             .max_age()
             .rotate_by(keyring.primary_created_at());
-        let metrics = Arc::new(Metrics::new(pool.clone(), &ringer.counts(), rotate_by));
+        let metrics = Arc::new(Metrics::new(
+            pool.clone(),
+            &wakeup_publisher.counts(),
+            rotate_by,
+        ));
         let creates = Creates {
             keyring: Arc::clone(&keyring),
             metrics: Arc::clone(&metrics),
@@ -66,7 +71,7 @@ impl Application {
         let state = web::Data::new(State::new(
             keyring,
             lane,
-            ringer,
+            wakeup_publisher,
             outcomes.clone(),
             pool,
             Callees::new(http),
@@ -82,7 +87,7 @@ impl Application {
                 .configure(accounts::routes)
                 .configure(bank_accounts::routes)
                 .configure(customers::routes)
-                .configure(call_backs::routes)
+                .configure(gateway_webhooks::routes)
                 .configure(openapi::routes)
                 .default_service(web::to(|| async {
                     Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))

@@ -9,8 +9,8 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use khata_shared::crypto::{ApiKey, ApiKeyHash};
-use khata_shared::store::merchants::{self, Merchant};
+use khata_crypto::{ApiKey, ApiKeyHash};
+use khata_store::merchants::{self, Merchant};
 use zeroize::Zeroizing;
 
 use crate::error::ApiError;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use khata_gateways::{ConfigFault, Connector, ConnectorConfig};
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::Gateway;
-use khata_shared::store::gateway_accounts::GatewayAccount;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::Gateway;
+use khata_gateways::{ConfigError, Connector, ConnectorConfig};
+use khata_store::gateway_accounts::GatewayAccount;
 
 /// What connectors are made with.
 pub(crate) struct Connectors<'a> {
@@ -28,7 +28,7 @@ impl Connectors<'_> {
                 .open(merchant, id, Purpose::Credentials, sealed)
         });
         let credentials = opened.transpose().map_err(|_| {
-            ConfigFault::Credentials("sealed with a key that is not in the keyring").to_string()
+            ConfigError::Credentials("sealed with a key that is not in the keyring").to_string()
         })?;
         let connector = khata_gateways::connect(
             gateway,

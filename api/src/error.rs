@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use khata_shared::batch::BatchError;
+use khata_store::group_commit::BatchError;
 use serde::Serialize;
 use utoipa::ToSchema;
 

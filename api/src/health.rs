@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpResponse, web};
 use diesel::RunQueryDsl;
-use khata_shared::store::pending_migrations;
+use khata_store::pending_migrations;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -85,7 +85,7 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         checks: Checks {
             postgres: if postgres.is_ok() { "up" } else { "down" },
             schema,
-            rabbitmq: if state.ringer.is_connected() {
+            rabbitmq: if state.wakeup_publisher.is_connected() {
                 "up"
             } else {
                 "down"

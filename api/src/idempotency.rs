@@ -1,13 +1,13 @@
 //! `Idempotency-Key` (contract, *Conventions*): which call it is, and the answers to a repeated one. The records are kept
-//! by `khata_shared::store::idempotency`, in the transaction of what the call does.
+//! by `khata_store::idempotency`, in the transaction of what the call does.
 
 use actix_web::http::header::{ContentType, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::AccountId;
-use khata_shared::store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::AccountId;
+use khata_store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -26,7 +26,7 @@ const ANSWERING: TimeDelta = TimeDelta::seconds(5);
 /// The call that this request is, where it carries a key.
 pub(crate) fn call_of(
     request: &HttpRequest,
-    merchant: khata_shared::domain::MerchantId,
+    merchant: khata_domain::MerchantId,
     keyring: &Keyring,
     body: &[u8],
 ) -> Result<Option<IdempotentCall>, ApiError> {

@@ -10,7 +10,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use khata_shared::crypto::ApiKeyHash;
+use khata_crypto::ApiKeyHash;
 
 use crate::error::ApiError;
 

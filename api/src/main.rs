@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use khata_api::{Application, Cli, Command, ServeSettings};
-use khata_shared::{healthcheck, shutdown, store, telemetry};
+use khata_config::{healthcheck, shutdown};
+use khata_telemetry as telemetry;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -12,14 +13,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(settings) => serve(&settings),
-        Command::Migrate(database) => migrate(&database.database_url),
         Command::Healthcheck { listen } => healthcheck(&listen),
         Command::Openapi => openapi(),
-        Command::Keyring(command) => command.run(),
-        Command::Merchant(command) => command.run(),
-        Command::Key(command) => command.run(),
-        Command::Gateway(command) => command.run(),
-        Command::Account(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,16 +43,5 @@ fn healthcheck(listen: &str) -> anyhow::Result<()> {
 
 fn openapi() -> anyhow::Result<()> {
     print!("{}", khata_api::openapi()?);
-    Ok(())
-}
-
-fn migrate(database_url: &str) -> anyhow::Result<()> {
-    let ran = store::migrate(database_url)?;
-    if ran.is_empty() {
-        println!("The schema is up to date.");
-    }
-    for name in ran {
-        println!("Ran {name}.");
-    }
     Ok(())
 }

@@ -9,8 +9,8 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use khata_shared::domain::{MerchantId, ids};
-use khata_shared::telemetry;
+use khata_domain::{MerchantId, ids};
+use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;

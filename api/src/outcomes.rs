@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use diesel::QueryResult;
-use khata_shared::domain::ValidationId;
-use khata_shared::store::accounts::{self, AccountRow};
-use khata_shared::store::validations::ValidationKey;
-use khata_shared::store::{Pool, PooledConnection, outcomes};
+use khata_domain::ValidationId;
+use khata_domain::ValidationKey;
+use khata_store::accounts::{self, AccountRow};
+use khata_store::{Pool, PooledConnection, outcomes};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use khata_shared::config::{BrokerSettings, DatabaseSettings, KeyringSettings, SandboxSettings};
-use khata_shared::telemetry::TelemetrySettings;
+use khata_config::SandboxSettings;
+use khata_crypto::KeyringSettings;
+use khata_queue::BrokerSettings;
+use khata_store::DatabaseSettings;
+use khata_telemetry::TelemetrySettings;
 
-use crate::admin::{AccountCommand, GatewayCommand, KeyCommand, KeyringCommand, MerchantCommand};
-
-/// Khata's API and its commands for ops
+/// Khata's API for merchants
 #[derive(Debug, clap::Parser)]
 #[command(name = "khata-api", version = khata_version::text(), about)]
 pub struct Cli {
@@ -21,8 +22,6 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API until SIGTERM
     Serve(Box<ServeSettings>),
-    /// Bring the database's schema up to date; several may run at once
-    Migrate(DatabaseSettings),
     /// Ask a running API whether it is ready: exit code 0 if it is
     Healthcheck {
         /// Address it listens on
@@ -31,21 +30,6 @@ pub enum Command {
     },
     /// Print the OpenAPI document that the API serves at /openapi.json
     Openapi,
-    /// Make keyrings
-    #[command(subcommand)]
-    Keyring(KeyringCommand),
-    /// Make merchants, show them and change their settings
-    #[command(subcommand)]
-    Merchant(MerchantCommand),
-    /// Issue, list, revoke and rotate API keys
-    #[command(subcommand)]
-    Key(KeyCommand),
-    /// Set up merchants' accounts at gateways, list, switch and test them
-    #[command(subcommand)]
-    Gateway(GatewayCommand),
-    /// Look at one customer account, or have it looked at
-    #[command(subcommand)]
-    Account(AccountCommand),
 }
 
 /// What the API can be told.

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use actix_web::web;
 use diesel::{Connection, PgConnection, QueryResult};
-use khata_shared::batch::Lane;
-use khata_shared::broker::Ringer;
-use khata_shared::crypto::Keyring;
-use khata_shared::domain::routing::Pin;
-use khata_shared::domain::{Gateway, MerchantId};
-use khata_shared::store::idempotency::{self, Before, IdempotentCall, Record};
-use khata_shared::store::{self, Pool, gateway_accounts};
-use khata_shared::telemetry;
+use khata_crypto::Keyring;
+use khata_domain::routing::Pin;
+use khata_domain::{Gateway, MerchantId};
+use khata_queue::WakeupPublisher;
+use khata_store::group_commit::Lane;
+use khata_store::idempotency::{self, Before, IdempotentCall, Record};
+use khata_store::{self as store, Pool, gateway_accounts};
+use khata_telemetry as telemetry;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::auth::KeyCache;
-use crate::call_backs::Callees;
+use crate::create_commits::Creates;
 use crate::error::ApiError;
-use crate::lane::Creates;
+use crate::gateway_webhooks::Callees;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
@@ -75,7 +75,7 @@ impl CommitGate {
 pub(crate) struct State {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) lane: Lane<Creates>,
-    pub(crate) ringer: Ringer,
+    pub(crate) wakeup_publisher: WakeupPublisher,
     pub(crate) outcomes: Outcomes,
     pub(crate) keys: KeyCache,
     pub(crate) limits: Limits,
@@ -94,7 +94,7 @@ impl State {
     pub(crate) fn new(
         keyring: Arc<Keyring>,
         lane: Lane<Creates>,
-        ringer: Ringer,
+        wakeup_publisher: WakeupPublisher,
         outcomes: Outcomes,
         pool: Pool,
         callees: Callees,
@@ -105,7 +105,7 @@ impl State {
         Self {
             keyring,
             lane,
-            ringer,
+            wakeup_publisher,
             outcomes,
             keys: KeyCache::new(),
             limits: Limits::new(),

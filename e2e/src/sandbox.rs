@@ -149,7 +149,7 @@ impl Sandbox {
     }
 
     /// From now on a gateway calls back.
-    pub async fn call_back(&self, webhook: &Webhook) -> anyhow::Result<()> {
+    pub async fn webhook(&self, webhook: &Webhook) -> anyhow::Result<()> {
         self.put("webhooks", webhook).await
     }
 

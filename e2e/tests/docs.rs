@@ -108,8 +108,8 @@ fn a_row_that_is_wrong_is_told() {
         ("by eye".to_owned(), "names no test"),
         ("`flow.rs`".to_owned(), "not written as"),
         (
-            "`nowhere.rs::x`".to_owned(),
-            "no file e2e/tests/stack/nowhere.rs",
+            "`no_gateway.rs::x`".to_owned(),
+            "no file e2e/tests/stack/no_gateway.rs",
         ),
         (
             format!("`{own}`, `{own}_not`"),

@@ -5,9 +5,9 @@
 use std::fmt::Debug;
 
 use anyhow::Context;
-use khata_shared::domain::account::Fault;
-use khata_shared::domain::ids::{self, ObjectReferenceId, ValidationId};
-use khata_shared::domain::{
+use khata_domain::account::Fault;
+use khata_domain::ids::{self, ObjectReferenceId, ValidationId};
+use khata_domain::{
     AccountId, AccountNumber, BankAccount, BankCode, BeneficiaryName, CustomerId, CustomerRef,
     Details, Ifsc, MerchantId, Vpa,
 };
@@ -29,7 +29,7 @@ pub fn body(data: &[u8]) {
         Some(end) => (std::str::from_utf8(&data[..end]).ok(), &data[end + 1..]),
         None => (Some("application/x-www-form-urlencoded"), data),
     };
-    khata_api::hold_create_body(content_type.filter(|line| !line.is_empty()), body);
+    khata_api::fuzz_create_body(content_type.filter(|line| !line.is_empty()), body);
 }
 
 /// Each value an account is made of, read from the same text: what was read prints to what reads to it again.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::traffic::Traffic;
-use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{Answer, CallFailure, Class, Consent, Details, Method, Recovery};
+use khata_domain::routing::Ineligible;
+use khata_domain::traffic::Traffic;
+use khata_domain::validation::PollSchedule;
+use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
 
-use crate::callback::{CallBack, CallBackFault, Notice};
+use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
 
 /// What a connector is made from.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct ConnectorConfig<'a> {
 
 /// Why there is no connector for a gateway account. Never shows a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigFault {
+pub enum ConfigError {
     /// The settings.
     #[error("settings: {0}")]
     Settings(String),
@@ -44,7 +44,7 @@ pub enum ConfigFault {
 
 impl ConnectorConfig<'_> {
     /// The address to call, without a slash at its end.
-    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigFault> {
+    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigError> {
         self.checked_address("base_url", self.base_url.unwrap_or(public))
     }
 
@@ -54,9 +54,9 @@ impl ConnectorConfig<'_> {
         &self,
         setting: &str,
         address: &str,
-    ) -> Result<String, ConfigFault> {
+    ) -> Result<String, ConfigError> {
         let text = address.trim_end_matches('/');
-        let fault = |what: &str| Err(ConfigFault::Settings(format!("{setting} {what}")));
+        let fault = |what: &str| Err(ConfigError::Settings(format!("{setting} {what}")));
         let Ok(url) = reqwest::Url::parse(text) else {
             return fault("is not a URL");
         };
@@ -103,7 +103,7 @@ pub enum Check {
 pub trait Connector: Send + Sync {
     /// How it would validate these details, or why it cannot: of the methods that the settings allow, the first that
     /// the gateway has for them and the consent suffices for.
-    fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Unfit>;
+    fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Ineligible>;
 
     /// What can be done about a lost answer to a call about such details by this method.
     fn recovery(&self, details: &Details, method: Method) -> Recovery;
@@ -118,37 +118,40 @@ pub trait Connector: Send + Sync {
     fn call_timeout(&self) -> Duration;
 
     /// Asks the gateway to validate; may move money.
-    async fn verify(&self, call: &Call<'_>) -> Result<Answer, CallFailure>;
+    async fn verify(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure>;
 
     /// The same call once more, under the same reference, after its answer was lost ([`Recovery::Resubmit`]). What turns
     /// this one away, a limit or a refused connection for example, says nothing about the first, which may have been
     /// acted upon: it is lost still.
-    async fn verify_again(&self, call: &Call<'_>) -> Result<Answer, CallFailure> {
+    async fn verify_again(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
         match self.verify(call).await {
-            Err(CallFailure::NotSent(why)) => Err(CallFailure::AnswerLost(why)),
-            Ok(answer) if is_turned_away(&answer) => {
+            Err(CallFailure::NotSent(why)) => Err(CallFailure::ResponseLost(why)),
+            Ok(answer) if is_rejection(&answer) => {
                 let why = format!("turned away with {}", answer.code);
-                Err(CallFailure::AnswerLost(why))
+                Err(CallFailure::ResponseLost(why))
             }
             heard => heard,
         }
     }
 
     /// Asks what became of a call; moves nothing. `None`: the gateway has never seen it.
-    async fn look_up(
+    async fn lookup(
         &self,
         call: &Call<'_>,
         gateway_reference: Option<&str>,
-    ) -> Result<Option<Answer>, CallFailure>;
+    ) -> Result<Option<GatewayResponse>, CallFailure>;
 
     /// Reads a call-back of the gateway, if it really is one; `None`: it is, and about nothing that was asked for here.
-    fn call_back(&self, call_back: &CallBack<'_>) -> Result<Option<Notice>, CallBackFault> {
-        let _ = call_back;
-        Err(CallBackFault::NotOffered)
+    fn webhook(
+        &self,
+        webhook: &WebhookRequest<'_>,
+    ) -> Result<Option<WebhookMessage>, WebhookError> {
+        let _ = webhook;
+        Err(WebhookError::NotOffered)
     }
 
     /// Whether call-backs name an attempt by the gateway's own id only, so that it must be found by that.
-    fn calls_back_by_own_id(&self) -> bool {
+    fn webhook_names_gateway_reference(&self) -> bool {
         false
     }
 
@@ -163,24 +166,24 @@ pub trait Connector: Send + Sync {
 
 /// What a look tells that is the call made once more, as one can that moves nothing: what turns it away says nothing of
 /// what is looked for.
-pub(crate) fn looked_again(
-    heard: Result<Answer, CallFailure>,
-) -> Result<Option<Answer>, CallFailure> {
+pub(crate) fn lookup_by_repetition(
+    heard: Result<GatewayResponse, CallFailure>,
+) -> Result<Option<GatewayResponse>, CallFailure> {
     let answer = heard?;
-    if !is_turned_away(&answer) {
+    if !is_rejection(&answer) {
         return Ok(Some(answer));
     }
     Err(match answer.class {
-        Class::Retryable => CallFailure::TurnedAway {
+        Class::Retryable => CallFailure::Rejected {
             retry_after: answer.retry_after,
         },
-        _ => CallFailure::AnswerLost(format!("turned away with {}", answer.code)),
+        _ => CallFailure::ResponseLost(format!("turned away with {}", answer.code)),
     })
 }
 
 /// Whether an answer is about the call only, and not about a validation: a validation that failed for the same classes
 /// has the gateway's id.
-fn is_turned_away(answer: &Answer) -> bool {
+fn is_rejection(answer: &GatewayResponse) -> bool {
     let class = matches!(answer.class, Class::Misconfigured | Class::Retryable);
     (class || answer.unlisted) && answer.gateway_reference.is_none()
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::CallFailure;
-use khata_shared::{telemetry, wiped};
+use khata_domain::CallFailure;
+
 use reqwest::header::{HeaderMap, HeaderValue};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
@@ -33,14 +33,14 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     /// The body as this type; a body that is not is as good as none.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallFailure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            CallFailure::AnswerLost(format!("malformed answer at column {}", error.column()))
+            CallFailure::ResponseLost(format!("malformed answer at column {}", error.column()))
         })
     }
 
@@ -56,9 +56,9 @@ impl Reply {
             let retry_after = self
                 .seconds("retry-after")
                 .or_else(|| self.seconds("x-ratelimit-reset"));
-            CallFailure::TurnedAway { retry_after }
+            CallFailure::Rejected { retry_after }
         } else {
-            CallFailure::AnswerLost(format!("look-up answered {}", self.status))
+            CallFailure::ResponseLost(format!("look-up answered {}", self.status))
         }
     }
 
@@ -75,12 +75,14 @@ impl Reply {
     }
 }
 
-/// A header's value that nobody is shown; `None` where it is not visible ASCII. Requests share it, and it is wiped when
-/// the last who holds it lets go.
+/// A request body in JSON.
+pub(crate) fn json_body(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A header value that `Debug` hides; `None` where it is not visible ASCII.
 pub(crate) fn secret_header(value: Zeroizing<String>) -> Option<HeaderValue> {
-    let mut value = Some(value)
-        .filter(|value| value.is_ascii())
-        .and_then(|value| HeaderValue::from_maybe_shared(wiped::shared(value)).ok())?;
+    let mut value = HeaderValue::from_str(&value).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -118,21 +120,27 @@ pub(crate) async fn send(
         Ok(reply) => {
             span.record("http.response.status_code", reply.status);
             if reply.status >= 400 {
-                telemetry::fail(&span, &reply.status.to_string());
+                fail(&span, &reply.status.to_string());
             }
         }
         Err(failure) => {
-            telemetry::fail(&span, failure.code());
+            fail(&span, failure.code());
         }
     }
     reply
+}
+
+/// Marks a span as failed with an error code or an HTTP status.
+fn fail(span: &Span, error_type: &str) {
+    span.record("otel.status_code", "ERROR")
+        .record("error.type", error_type);
 }
 
 async fn exchange(
     client: &reqwest::Client,
     request: reqwest::Request,
 ) -> Result<Reply, CallFailure> {
-    let lost = |error: &reqwest::Error| CallFailure::AnswerLost(describe(error));
+    let lost = |error: &reqwest::Error| CallFailure::ResponseLost(describe(error));
     let mut response = client.execute(request).await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             CallFailure::NotSent(describe(&error))
@@ -140,17 +148,17 @@ async fn exchange(
             lost(&error)
         }
     })?;
-    let mut body = wiped::Buffer::default();
+    let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(CallFailure::AnswerLost("answer too long".into()));
+            return Err(CallFailure::ResponseLost("answer too long".into()));
         }
-        body.push(&chunk);
+        body.extend_from_slice(&chunk);
     }
     Ok(Reply {
         status: response.status().as_u16(),
         headers: std::mem::take(response.headers_mut()),
-        body: body.into_bytes(),
+        body,
     })
 }
 

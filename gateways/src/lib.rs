@@ -3,7 +3,6 @@
 //! A connector speaks to one merchant's account at one gateway. It knows no database and no queue; it says what it
 //! can take, makes the call it is told to make, and maps what comes back onto the outcome classes.
 
-mod callback;
 mod cashfree;
 mod connector;
 mod decentro;
@@ -16,19 +15,20 @@ mod razorpay;
 mod settings;
 mod setu;
 mod signature;
+mod webhook;
 mod wire;
 
-pub use callback::{About, CallBack, CallBackFault, Notice};
-pub use connector::{Call, Check, ConfigFault, Connector, ConnectorConfig};
+pub use connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
 pub use http::client;
+pub use webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
-use khata_shared::domain::Gateway;
+use khata_domain::Gateway;
 
 /// The connector for a gateway account; an error where its settings or credentials make none.
 pub fn connect(
     gateway: Gateway,
     config: &ConnectorConfig<'_>,
-) -> Result<Box<dyn Connector>, ConfigFault> {
+) -> Result<Box<dyn Connector>, ConfigError> {
     match gateway {
         Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
         Gateway::Decentro => Ok(Box::new(decentro::Decentro::new(config)?)),

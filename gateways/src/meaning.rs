@@ -1,7 +1,7 @@
 //! What a gateway's word means for the account.
 
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, Class};
+use khata_domain::validation::FailureCode;
+use khata_domain::{Class, GatewayResponse};
 
 /// No code of any gateway is longer; what is, is cut.
 const LONGEST_CODE: usize = 64;
@@ -40,14 +40,14 @@ impl Meaning {
     }
 
     /// An answer of this meaning with nothing beside the code.
-    pub(crate) fn answer(self, code: &str) -> Answer {
+    pub(crate) fn answer(self, code: &str) -> GatewayResponse {
         let code = printable(code);
         match self {
-            Self::Listed(class, failure) => Answer {
+            Self::Listed(class, failure) => GatewayResponse {
                 failure,
-                ..Answer::of(class, code)
+                ..GatewayResponse::of(class, code)
             },
-            Self::Unlisted => Answer::unlisted(code),
+            Self::Unlisted => GatewayResponse::unlisted(code),
         }
     }
 }

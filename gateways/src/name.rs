@@ -1,19 +1,18 @@
 //! The holder's name, as gateways tell it.
 
-use khata_shared::domain::name_match::is_placeholder;
-use zeroize::Zeroizing;
+use khata_name_match::is_placeholder;
 
 /// The name, trimmed; `None` where what stands there is no name.
-pub(crate) fn real_name(name: Option<Zeroizing<String>>) -> Option<Zeroizing<String>> {
+pub(crate) fn real_name(name: Option<String>) -> Option<String> {
     let name = name?;
-    (!is_placeholder(&name)).then(|| Zeroizing::new(name.trim().to_owned()))
+    (!is_placeholder(&name)).then(|| name.trim().to_owned())
 }
 
 /// The name in ASCII letters, digits and single spaces, `longest` characters at most: what every gateway takes. Marks
 /// become spaces ("S.V. Rao" → "S V Rao"), apostrophes go ("O'Neil" → "ONeil"). `None` where the name is in another
 /// script: no rendering of ours could be compared with the name at bank.
-pub(crate) fn plain(name: &str, longest: usize) -> Option<Zeroizing<String>> {
-    let mut plain = Zeroizing::new(String::with_capacity(name.len()));
+pub(crate) fn plain(name: &str, longest: usize) -> Option<String> {
+    let mut plain = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
             '\'' | '\u{2019}' => {}
@@ -49,11 +48,9 @@ mod tests {
         assert_eq!(score("100"), Some(100));
         assert_eq!(score("101"), None);
         assert_eq!(score("-"), None);
-        assert!(real_name(Some(" verified ".to_owned().into())).is_none());
+        assert!(real_name(Some(" verified ".to_owned())).is_none());
         assert_eq!(
-            real_name(Some("ASHA RAO ".to_owned().into()))
-                .unwrap()
-                .as_str(),
+            real_name(Some("ASHA RAO ".to_owned())).unwrap().as_str(),
             "ASHA RAO"
         );
     }

@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::traffic::{Hours, Traffic};
-use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{Consent, Details, Method};
+use khata_domain::routing::Ineligible;
+use khata_domain::traffic::{Hours, Traffic};
+use khata_domain::validation::PollSchedule;
+use khata_domain::{Consent, Details, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::connector::ConfigFault;
+use crate::connector::ConfigError;
 
 /// Looks at a pending outcome where neither the gateway nor the settings say more. NPCI, 2025: the first no sooner than
 /// 90 s after the call, at most 3 within 2 h.
@@ -62,16 +62,16 @@ pub(crate) enum BankFlow {
 }
 
 impl CommonSettings {
-    pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigFault> {
+    pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigError> {
         Deserialize::deserialize(settings)
-            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))
+            .map_err(|error: serde_json::Error| ConfigError::Settings(error.to_string()))
     }
 
     /// These and a connector's own: `Own` takes its members, and what is left must be of these. `Own` itself must not
     /// deny unknown fields; a word that neither knows is told all the same.
     pub(crate) fn read_with<Own: DeserializeOwned>(
         settings: &serde_json::Value,
-    ) -> Result<(Self, Own), ConfigFault> {
+    ) -> Result<(Self, Own), ConfigError> {
         #[derive(Deserialize)]
         struct Both<Own> {
             #[serde(flatten)]
@@ -80,27 +80,27 @@ impl CommonSettings {
             common: serde_json::Map<String, serde_json::Value>,
         }
         let both: Both<Own> = Deserialize::deserialize(settings)
-            .map_err(|error: serde_json::Error| ConfigFault::Settings(error.to_string()))?;
+            .map_err(|error: serde_json::Error| ConfigError::Settings(error.to_string()))?;
         Ok((Self::read(&both.common.into())?, both.own))
     }
 
     /// The waits between looks.
-    pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigFault> {
+    pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigError> {
         let waits = match &self.poll_ms {
             Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
             None => default.to_vec(),
         };
         PollSchedule::new(waits)
-            .ok_or_else(|| ConfigFault::Settings("poll_ms must not be empty".into()))
+            .ok_or_else(|| ConfigError::Settings("poll_ms must not be empty".into()))
     }
 
     /// The time-out of a call, `longest` at most.
-    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigFault> {
+    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigError> {
         let timeout = self
             .call_timeout_ms
             .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
         if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
-            return Err(ConfigFault::Settings(format!(
+            return Err(ConfigError::Settings(format!(
                 "call_timeout_ms must be between 100 and {}",
                 MAX_CALL_TIMEOUT.as_millis()
             )));
@@ -109,7 +109,7 @@ impl CommonSettings {
     }
 
     /// The methods to use, in order of preference: all of `offered`, or those of them that the settings name.
-    pub(crate) fn methods(&self, offered: &[Method]) -> Result<Vec<Method>, ConfigFault> {
+    pub(crate) fn methods(&self, offered: &[Method]) -> Result<Vec<Method>, ConfigError> {
         let Some(words) = &self.methods else {
             return Ok(offered.to_vec());
         };
@@ -119,21 +119,21 @@ impl CommonSettings {
                 .ok_or_else(|| {
                     let words: Vec<_> = offered.iter().map(|method| method.as_str()).collect();
                     let known = words.join(", ");
-                    ConfigFault::Settings(format!("methods must be of {known}, not {word:?}"))
+                    ConfigError::Settings(format!("methods must be of {known}, not {word:?}"))
                 })
         };
         let methods: Vec<_> = words.iter().map(method).collect::<Result<_, _>>()?;
         if methods.is_empty() {
-            return Err(ConfigFault::Settings("methods must not be empty".into()));
+            return Err(ConfigError::Settings("methods must not be empty".into()));
         }
         Ok(methods)
     }
 
     /// The limits; `calls_per_minute` is the gateway's own, where it publishes one.
-    pub(crate) fn traffic(&self, calls_per_minute: Option<u32>) -> Result<Traffic, ConfigFault> {
+    pub(crate) fn traffic(&self, calls_per_minute: Option<u32>) -> Result<Traffic, ConfigError> {
         let hours = |name: &str, spans: &[String]| {
             Hours::parse(spans).ok_or_else(|| {
-                ConfigFault::Settings(format!(
+                ConfigError::Settings(format!(
                     "{name} must be spans of a day in India such as \"13:00-17:00\""
                 ))
             })
@@ -157,7 +157,7 @@ pub(crate) fn suited(
     methods: &[Method],
     details: &Details,
     consent: Option<&Consent>,
-) -> Result<Method, Unfit> {
+) -> Result<Method, Ineligible> {
     let consented = consent.is_some_and(|consent| consent.obtained);
     let suits = |method: &Method| match (details, method) {
         (Details::Bank(_), Method::PennyDrop | Method::Penniless)
@@ -165,13 +165,13 @@ pub(crate) fn suited(
         (Details::Upi(_), Method::PennyDrop) => consented,
         (Details::Bank(_), Method::VpaLookup) | (Details::Upi(_), Method::Penniless) => false,
     };
-    methods.iter().copied().find(suits).ok_or(Unfit::Kind)
+    methods.iter().copied().find(suits).ok_or(Ineligible::Kind)
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use khata_shared::domain::{AccountNumber, BankAccount, Ifsc, Vpa};
+    use khata_domain::{AccountNumber, BankAccount, Ifsc, Vpa};
     use serde_json::json;
 
     use super::*;
@@ -226,12 +226,12 @@ mod tests {
                 None,
                 Ok(Penniless),
             ),
-            (&[VpaLookup], &bank, None, Err(Unfit::Kind)),
+            (&[VpaLookup], &bank, None, Err(Ineligible::Kind)),
             (&all, &upi, Some(&yes), Ok(PennyDrop)),
             (&all, &upi, Some(&no), Ok(VpaLookup)),
             (&all, &upi, None, Ok(VpaLookup)),
             (&[VpaLookup, PennyDrop], &upi, Some(&yes), Ok(VpaLookup)),
-            (&[PennyDrop, Penniless], &upi, None, Err(Unfit::Kind)),
+            (&[PennyDrop, Penniless], &upi, None, Err(Ineligible::Kind)),
         ] {
             assert_eq!(suited(methods, details, consent), method, "{methods:?}");
         }

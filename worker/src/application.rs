@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use anyhow::Context;
-use khata_shared::batch::Lane;
-use khata_shared::config::write_port_file;
-use khata_shared::shutdown::{self, Shutdown};
-use khata_shared::store::{self, Pool};
+use khata_config::shutdown::{self, Shutdown};
+use khata_config::write_port_file;
+use khata_store::group_commit::Lane;
+use khata_store::{self as store, Pool};
 use tracing::info;
 
+use crate::commits::ClaimsAndSettles;
 use crate::consumer::{self, InHand};
+use crate::database_metrics::Facts;
 use crate::directory::Directory;
-use crate::facts::Facts;
 use crate::health::{self, Health};
+use crate::health_reporter::Watch;
 use crate::housekeeping;
-use crate::lane::ClaimsAndSettles;
 use crate::metrics::Metrics;
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
-use crate::step::{SETTLING, Stepper};
-use crate::watch::Watch;
+use crate::step::{SETTLING, ValidationProcessor};
 
 /// The lane, the scheduler, the watch, the health check, the facts.
 const CONNECTIONS: u32 = 5;
@@ -31,7 +31,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// A worker, ready to run.
 pub struct Application {
     settings: Settings,
-    stepper: Arc<Stepper>,
+    stepper: Arc<ValidationProcessor>,
     watch: Arc<Watch>,
     lane_thread: std::thread::JoinHandle<()>,
     in_hand: Arc<InHand>,
@@ -89,7 +89,7 @@ impl Application {
         )
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let stepper = Arc::new(Stepper {
+        let stepper = Arc::new(ValidationProcessor {
             lane,
             keyring,
             watch: Arc::clone(&watch),

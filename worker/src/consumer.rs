@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use khata_shared::backoff::Backoff;
-use khata_shared::broker::{Broker, Rung};
-use khata_shared::shutdown::Shutdown;
+use khata_config::shutdown::Shutdown;
+use khata_domain::backoff::Backoff;
+use khata_queue::{Broker, ReceivedWakeup};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
 use prometheus_client::collector::Collector;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::step::Stepper;
+use crate::step::ValidationProcessor;
 
 const NAME: &str = "khata-worker";
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -83,7 +83,7 @@ impl Collector for InHand {
 /// Consumes until shut down, then waits for what is in hand, `drain` at most.
 pub(crate) async fn run(
     broker: Broker,
-    stepper: Arc<Stepper>,
+    stepper: Arc<ValidationProcessor>,
     in_hand: Arc<InHand>,
     concurrency: u16,
     drain: Duration,
@@ -156,13 +156,13 @@ async fn wait_for(messages: &mut JoinSet<()>, drain: Duration) {
 
 async fn take(
     delivery: Delivery,
-    stepper: &Arc<Stepper>,
+    stepper: &Arc<ValidationProcessor>,
     in_hand: &InHand,
     messages: &mut JoinSet<()>,
     shutdown: &mut Shutdown,
 ) {
-    let rungs = match Rung::decode(&delivery.data) {
-        Ok(rungs) => rungs,
+    let wakeups = match ReceivedWakeup::decode(&delivery.data) {
+        Ok(wakeups) => wakeups,
         Err(failure) => {
             error!(error = %failure, "message put aside among the dead letters");
             let reject = BasicNackOptions {
@@ -175,8 +175,8 @@ async fn take(
             return;
         }
     };
-    let mut steps = Vec::with_capacity(rungs.len());
-    for rung in rungs {
+    let mut steps = Vec::with_capacity(wakeups.len());
+    for wakeup in wakeups {
         let permit = tokio::select! {
             // What is not begun goes back with the connection.
             () = shutdown.raised() => return,
@@ -185,7 +185,7 @@ async fn take(
         let stepper = Arc::clone(stepper);
         steps.push(tokio::spawn(async move {
             let _permit = permit;
-            stepper.run(rung).await;
+            stepper.run(wakeup).await;
         }));
     }
     messages.spawn(async move {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::{PgConnection, QueryResult};
-use khata_gateways::{ConfigFault, Connector, ConnectorConfig};
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::score::{Bank, Score};
-use khata_shared::domain::traffic::Traffic;
-use khata_shared::domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Method};
-use khata_shared::store::gateway_accounts::{self, GatewayAccount};
-use khata_shared::store::gateway_health::{self, GatewayKey};
-use khata_shared::store::merchant_settings;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::routing::Ineligible;
+use khata_domain::score::{Bank, Score};
+use khata_domain::traffic::Traffic;
+use khata_domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Method};
+use khata_gateways::{ConfigError, Connector, ConnectorConfig};
+use khata_store::gateway_accounts::{self, GatewayAccount};
+use khata_store::gateway_health::{self, GatewayKey};
+use khata_store::merchant_settings;
 
 /// A change of a gateway account is seen everywhere after this.
 const FRESH: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ impl MerchantView {
 pub(crate) struct Entry {
     pub(crate) account: GatewayAccount,
     pub(crate) gateway: Gateway,
-    pub(crate) connector: Result<Box<dyn Connector>, ConfigFault>,
+    pub(crate) connector: Result<Box<dyn Connector>, ConfigError>,
 }
 
 impl Entry {
@@ -62,8 +62,11 @@ impl Entry {
         &self,
         details: &Details,
         consent: Option<&Consent>,
-    ) -> Result<(Method, &Traffic), Unfit> {
-        let connector = self.connector.as_ref().map_err(|_| Unfit::NoConnector)?;
+    ) -> Result<(Method, &Traffic), Ineligible> {
+        let connector = self
+            .connector
+            .as_ref()
+            .map_err(|_| Ineligible::NoConnector)?;
         Ok((connector.fit(details, consent)?, connector.traffic()))
     }
 }
@@ -141,7 +144,7 @@ impl Directory {
         &self,
         gateway: Gateway,
         account: &GatewayAccount,
-    ) -> Result<Box<dyn Connector>, ConfigFault> {
+    ) -> Result<Box<dyn Connector>, ConfigError> {
         let credentials = account
             .sealed_credentials
             .as_deref()
@@ -155,7 +158,7 @@ impl Directory {
             })
             .transpose()
             .map_err(|_| {
-                ConfigFault::Credentials("sealed with a key that is not in the keyring")
+                ConfigError::Credentials("sealed with a key that is not in the keyring")
             })?;
         khata_gateways::connect(
             gateway,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 use diesel::RunQueryDsl;
-use khata_shared::store::Pool;
+use khata_store::Pool;
 
 use crate::consumer::InHand;
 use crate::metrics::Metrics;
@@ -64,7 +64,7 @@ async fn version() -> HttpResponse {
 async fn metrics(health: web::Data<Health>) -> HttpResponse {
     match health.metrics.text() {
         Ok(text) => HttpResponse::Ok()
-            .content_type(khata_shared::metrics::CONTENT_TYPE)
+            .content_type(khata_telemetry::metrics::CONTENT_TYPE)
             .body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use khata_shared::shutdown::Shutdown;
-use khata_shared::store::{Pool, PooledConnection, call_backs, gateway_health, idempotency};
+use khata_config::shutdown::Shutdown;
+use khata_store::{Pool, PooledConnection, gateway_health, gateway_webhooks, idempotency};
 use tracing::{info, warn};
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -35,7 +35,7 @@ fn forget(pool: &Pool) -> anyhow::Result<usize> {
     let mut all = 0;
     for forget in [
         idempotency::forget,
-        call_backs::forget,
+        gateway_webhooks::forget,
         gateway_health::forget,
     ] {
         loop {

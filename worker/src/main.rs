@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use khata_shared::{healthcheck, shutdown, telemetry};
+use khata_config::{healthcheck, shutdown};
+use khata_telemetry as telemetry;
 use khata_worker::{Application, Call, Settings};
 
 #[global_allocator]

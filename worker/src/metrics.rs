@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_shared::crypto::RotateBy;
-use khata_shared::domain::traffic::Wait;
-use khata_shared::domain::validation::{AttemptState, Heard, Next, Outcome};
-use khata_shared::domain::{Class, Gateway, MerchantId, Method};
-use khata_shared::metrics::{
+use khata_crypto::RotateBy;
+use khata_domain::traffic::PostponeReason;
+use khata_domain::validation::{AttemptState, CallResult, Next, Outcome};
+use khata_domain::{Class, Gateway, MerchantId, Method};
+use khata_store::Pool;
+use khata_store::validations::Settlement;
+use khata_telemetry::metrics::{
     BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool,
     register_rotate_by, registry, text,
 };
-use khata_shared::store::Pool;
-use khata_shared::store::validations::Settlement;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -26,7 +26,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::consumer::InHand;
-use crate::facts::Facts;
+use crate::database_metrics::Facts;
 use labels::{
     Call, Completed, GatewayName, HeldUp, Merchant, OfOutcome, OfResult, Part, Queue, ToldDrop, Why,
 };
@@ -79,7 +79,7 @@ pub(crate) struct Metrics {
     durations: Times<OfOutcome>,
     settle_delays: HistogramWithExemplars<Exemplar>,
     nobody: Family<Merchant, Counter>,
-    rings: Family<Why, Counter>,
+    wakeups: Family<Why, Counter>,
     queues: Family<Queue, Gauge>,
     calls: Family<Call, Counter>,
     latencies: Times<GatewayName>,
@@ -88,7 +88,7 @@ pub(crate) struct Metrics {
     drops: Family<ToldDrop, Counter>,
     unlisted_codes: Family<GatewayName, Counter>,
     possible_double_drops: Family<Place, Counter>,
-    call_backs: Family<GatewayName, Counter>,
+    gateway_webhooks: Family<GatewayName, Counter>,
 }
 
 impl Metrics {
@@ -112,7 +112,7 @@ impl Metrics {
             durations: Times::new_with_constructor(VALIDATION_SECONDS),
             settle_delays: SETTLE_SECONDS.new_metric(),
             nobody: Family::default(),
-            rings: Family::default(),
+            wakeups: Family::default(),
             queues: Family::default(),
             calls: Family::default(),
             latencies: Times::new_with_constructor(CALL_SECONDS),
@@ -121,11 +121,15 @@ impl Metrics {
             drops: Family::default(),
             unlisted_codes: Family::default(),
             possible_double_drops: Family::default(),
-            call_backs: Family::default(),
+            gateway_webhooks: Family::default(),
         };
         let mut metrics = metrics.with_pipeline().with_gateways();
-        register_pool(&mut metrics.registry, pool);
-        register_rotate_by(&mut metrics.registry, rotate_by);
+        register_pool(&mut metrics.registry, move || {
+            khata_store::connections(&pool).into()
+        });
+        if let Some(seconds) = rotate_by.unix_seconds() {
+            register_rotate_by(&mut metrics.registry, seconds);
+        }
         metrics.registry.register_collector(Box::new(in_hand));
         metrics.registry.register_collector(Box::new(facts));
         metrics
@@ -179,7 +183,7 @@ impl Metrics {
         registry.register(
             "scheduler_rings",
             "Validations that the scheduler rang for",
-            self.rings.clone(),
+            self.wakeups.clone(),
         );
         registry.register(
             "queue_messages",
@@ -231,7 +235,7 @@ impl Metrics {
         registry.register(
             "gateway_call_backs_heard",
             "Outcomes that a gateway called back with and that were heard",
-            self.call_backs.clone(),
+            self.gateway_webhooks.clone(),
         );
         self
     }
@@ -302,21 +306,22 @@ impl Metrics {
     }
 
     fn count_drop(&self, settlement: &Settlement) {
-        let (Some(attempt), Some(told_by)) = (&settlement.attempt, &settlement.told_by) else {
+        let (Some(attempt), Some(provenance)) = (&settlement.attempt, &settlement.provenance)
+        else {
             return;
         };
         let Some(class @ (Class::Valid | Class::Invalid | Class::Review)) = attempt.end.class
         else {
             return;
         };
-        if attempt.end.state != AttemptState::Settled || !told_by.method.moves_money() {
+        if attempt.end.state != AttemptState::Settled || !provenance.method.moves_money() {
             return;
         }
         self.drops
             .get_or_create(&ToldDrop {
                 merchant_id: settlement.key.merchant.to_string(),
-                gateway: Gateway::from_id(told_by.gateway_id).map_or("", Gateway::name),
-                gateway_account: told_by.gateway_reference_id.clone(),
+                gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
+                gateway_account: provenance.gateway_reference_id.clone(),
                 class: class.as_str(),
             })
             .inc();
@@ -329,18 +334,18 @@ impl Metrics {
     }
 
     /// A validation was put off, as the gateway account has no room for its call.
-    pub(crate) fn held_up(&self, account: Place, why: Wait) {
+    pub(crate) fn held_up(&self, account: Place, why: PostponeReason) {
         self.held_up
             .get_or_create(&HeldUp {
                 merchant_id: account.merchant_id,
                 gateway: account.gateway,
                 gateway_account: account.gateway_account,
                 why: match why {
-                    Wait::Down => "down",
-                    Wait::Paused => "paused",
-                    Wait::Rate => "rate",
-                    Wait::Busy => "busy",
-                    Wait::Hours => "hours",
+                    PostponeReason::Down => "down",
+                    PostponeReason::Paused => "paused",
+                    PostponeReason::Rate => "rate",
+                    PostponeReason::Busy => "busy",
+                    PostponeReason::Hours => "hours",
                 },
             })
             .inc();
@@ -349,8 +354,8 @@ impl Metrics {
     /// The scheduler rang for what waited until now, for what was rung for and never claimed, and for what a dead worker held.
     pub(crate) fn rang(&self, waited: usize, lost: usize, rescued: usize) {
         for (why, count) in [("waited", waited), ("lost", lost), ("rescued", rescued)] {
-            let rings = self.rings.get_or_create(&Why { why });
-            rings.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+            let wakeups = self.wakeups.get_or_create(&Why { why });
+            wakeups.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         }
     }
 
@@ -380,7 +385,7 @@ impl Metrics {
         &self,
         account: Place,
         method: Method,
-        heard: &Heard,
+        heard: &CallResult,
         took: Duration,
         trace_parent: Option<&str>,
     ) {
@@ -388,10 +393,10 @@ impl Metrics {
             gateway: account.gateway,
         };
         let class = match heard {
-            Heard::Answer(answer) => answer.class.as_str(),
-            Heard::Nothing(_) => "NO_ANSWER",
+            Ok(answer) => answer.class.as_str(),
+            Err(_) => "NO_ANSWER",
         };
-        if let Heard::Answer(answer) = heard
+        if let Ok(answer) = heard
             && answer.unlisted
         {
             self.unlisted_codes.get_or_create(&gateway).inc();
@@ -416,11 +421,11 @@ impl Metrics {
     }
 
     /// A gateway's call-back was heard.
-    pub(crate) fn heard_call_back(&self, gateway: Gateway) {
+    pub(crate) fn count_webhook(&self, gateway: Gateway) {
         let gateway = GatewayName {
             gateway: gateway.name(),
         };
-        self.call_backs.get_or_create(&gateway).inc();
+        self.gateway_webhooks.get_or_create(&gateway).inc();
     }
 
     /// An attempt was begun that may drop a second rupee.

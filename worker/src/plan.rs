@@ -1,27 +1,27 @@
 //! What to do with a claimed validation: pure planning over what was read, done inside the claim's transaction so
 //! that the attempt is written down, and the room for its call taken, before the call can be made.
 
-mod allowances;
+mod budgets;
 mod course;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use khata_shared::domain::score::Bank;
-use khata_shared::domain::traffic::{Later, Traffic, Wait};
-use khata_shared::domain::validation::{AttemptState, Next, Outcome, unavailable};
-use khata_shared::domain::{
-    Answer, Class, Consent, Details, GatewayAccountId, Method, Recovery, ValidationId,
+use khata_domain::score::Bank;
+use khata_domain::traffic::{PostponeReason, Postponed, Traffic};
+use khata_domain::validation::{AttemptState, Next, Outcome, unavailable};
+use khata_domain::{
+    Class, Consent, Details, GatewayAccountId, GatewayResponse, Method, Recovery, ValidationId,
 };
-use khata_shared::store::validations::{Attempt, Claimed, NewAttempt, Slot};
+use khata_store::validations::{Attempt, Claimed, NewAttempt, Slot};
 
 use crate::directory::{Entry, MerchantView};
-pub(crate) use allowances::Allowances;
+pub(crate) use budgets::RateBudgets;
 use course::Course;
 
 /// How soon a validation that nobody can be asked about is looked at again: an ops person may be adding a gateway.
-const NOWHERE: Duration = Duration::from_secs(30);
+const NO_GATEWAY_RETRY: Duration = Duration::from_secs(30);
 /// Over so long those that wait for a gateway to come back are spread: it is not run over by all of them.
 const SPREAD: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ pub(crate) struct OpenAttempt {
 
 /// How the attempt goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum NextAction {
     /// Make the call.
     Verify,
     /// Make the same call again: its answer is lost.
@@ -51,14 +51,14 @@ pub(crate) enum Move {
     /// Ask for the outcome.
     Poll,
     /// The gateway has called back with the outcome.
-    Hear(Box<Answer>),
+    UseWebhook(Box<GatewayResponse>),
 }
 
-impl Move {
+impl NextAction {
     /// Calls that it may take, one after the other.
     fn calls(&self) -> u32 {
         match self {
-            Self::Hear(_) => 0,
+            Self::UseWebhook(_) => 0,
             Self::Verify | Self::VerifyAgain | Self::Poll => 1,
             Self::Recover => 2,
         }
@@ -70,7 +70,7 @@ pub(crate) enum Plan {
     /// Go on with an attempt.
     Attempt {
         attempt: OpenAttempt,
-        first: Move,
+        first: NextAction,
         /// Settled attempts before this one.
         setbacks: u32,
         /// Whether another gateway account would be asked if this one cannot tell.
@@ -86,7 +86,7 @@ pub(crate) enum Plan {
         slot: Option<Slot>,
         why: String,
         /// Who would be asked but cannot be now, and why not.
-        held_up: Option<(Arc<Entry>, Wait)>,
+        held_up: Option<(Arc<Entry>, PostponeReason)>,
         /// Whether people have to do something about it.
         is_alarming: bool,
     },
@@ -127,7 +127,7 @@ impl From<Plan> for Planned {
 pub(crate) struct Notice {
     pub(crate) number: i16,
     /// `None`: there is an outcome, and it is to be asked for.
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<GatewayResponse>,
 }
 
 /// What a plan is made from.
@@ -148,7 +148,7 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Plans, and takes the room that the plan's calls need.
-pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
+pub(crate) fn plan(facts: &Facts<'_>, budgets: &mut RateBudgets) -> Planned {
     if facts.claimed.account_is_deleted() {
         let next = Next::Complete {
             outcome: Outcome::Cancelled,
@@ -158,7 +158,7 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
     }
     let Some(details) = facts.details else {
         let why = "the sealed details do not open: is a key missing in the keyring?";
-        return facts.nowhere(why.into()).into();
+        return facts.no_gateway(why.into()).into();
     };
     let Some(open) = facts
         .past
@@ -168,15 +168,15 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
         if facts.past.is_empty() && facts.reusable.is_some() {
             return Plan::Reuse.into();
         }
-        return facts.course(details, None).begin(allowances);
+        return facts.course(details, None).begin(budgets);
     };
     let Some(entry) = facts.merchant.find(open.gateway_account()) else {
         let why = "the gateway account of the attempt under way is gone";
-        return facts.nowhere(why.into()).into();
+        return facts.no_gateway(why.into()).into();
     };
     let Ok(connector) = &entry.connector else {
         let why = "the gateway account of the attempt under way has no working connector";
-        return facts.nowhere(why.into()).into();
+        return facts.no_gateway(why.into()).into();
     };
     let course = facts.course(details, None);
     let about_it = || {
@@ -191,45 +191,38 @@ pub(crate) fn plan(facts: &Facts<'_>, allowances: &mut Allowances) -> Planned {
         .max_by_key(|answer| answer.class != Class::Pending);
     let recovery = connector.recovery(details, open.method());
     let first = match (heard, open.state(), recovery) {
-        (Some(answer), _, _) => Move::Hear(Box::new(answer.clone())),
-        (None, AttemptState::Pending, _) => Move::Poll,
+        (Some(answer), _, _) => NextAction::UseWebhook(Box::new(answer.clone())),
+        (None, AttemptState::Pending, _) => NextAction::Poll,
         // The gateway itself says that it knows it.
         (None, _, _) if open.gateway_reference.is_some() && about_it().next().is_some() => {
-            Move::Poll
+            NextAction::Poll
         }
         (None, _, Recovery::None) => {
-            return facts.course(details, Some(open.number)).begin(allowances);
+            return facts.course(details, Some(open.number)).begin(budgets);
         }
         (None, _, _) if course.is_beyond_patience(open, connector.traffic()) => {
-            return facts.course(details, Some(open.number)).begin(allowances);
+            return facts.course(details, Some(open.number)).begin(budgets);
         }
-        (None, _, Recovery::Lookup) => Move::Recover,
-        (None, _, Recovery::Resubmit) => Move::VerifyAgain,
+        (None, _, Recovery::Lookup) => NextAction::Recover,
+        (None, _, Recovery::Resubmit) => NextAction::VerifyAgain,
     };
     let (key, traffic) = (entry.key(), connector.traffic());
     if first.calls() > 0 {
         let slot = facts.slot_at(open.gateway_account());
-        let room = allowances
+        let room = budgets
             .of(key, facts.now)
             .room(traffic, first.calls(), slot, facts.now);
         if let Err(later) = room {
             let pending = open.state() == AttemptState::Pending;
             return facts
-                .wait(
-                    entry,
-                    traffic,
-                    later,
-                    pending,
-                    allowances,
-                    "it goes on later",
-                )
+                .wait(entry, traffic, later, pending, budgets, "it goes on later")
                 .into();
         }
-        allowances.take(key, traffic, first.calls(), slot, facts.now);
+        budgets.take(key, traffic, first.calls(), slot, facts.now);
     }
     Plan::Attempt {
         setbacks: course.setbacks(),
-        alternative: course.alternative(open.gateway_account(), allowances),
+        alternative: course.alternative(open.gateway_account(), budgets),
         first,
         attempt: OpenAttempt {
             number: open.number,
@@ -266,11 +259,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Nobody can be asked until something is changed.
-    fn nowhere(&self, why: String) -> Plan {
+    fn no_gateway(&self, why: String) -> Plan {
         if self.now >= self.claimed.deadline_at {
             return Plan::ends(unavailable(), &why);
         }
-        let (next, delay) = self.until(self.now + NOWHERE, false);
+        let (next, delay) = self.until(self.now + NO_GATEWAY_RETRY, false);
         Plan::Settle {
             next,
             delay,
@@ -286,30 +279,28 @@ impl<'a> Facts<'a> {
         &self,
         entry: &Arc<Entry>,
         traffic: &Traffic,
-        later: Later,
+        later: Postponed,
         pending: bool,
-        allowances: &mut Allowances,
+        budgets: &mut RateBudgets,
         why: &str,
     ) -> Plan {
         if self.now >= self.claimed.deadline_at {
             return Plan::ends(unavailable(), why);
         }
         let slot = match later.why {
-            Wait::Rate => allowances
-                .book(entry.key(), traffic, self.now)
-                .map(|at| Slot {
-                    gateway_account: entry.account.id(),
-                    at,
-                }),
-            Wait::Busy => {
-                allowances.turn_away(entry.key());
+            PostponeReason::Rate => budgets.book(entry.key(), traffic, self.now).map(|at| Slot {
+                gateway_account: entry.account.id(),
+                at,
+            }),
+            PostponeReason::Busy => {
+                budgets.reject(entry.key());
                 None
             }
-            Wait::Down | Wait::Paused | Wait::Hours => None,
+            PostponeReason::Down | PostponeReason::Paused | PostponeReason::Hours => None,
         };
         let at = match (slot, later.why) {
             (Some(slot), _) => slot.at,
-            (None, Wait::Busy) => later.at + (later.at - self.now) / 4,
+            (None, PostponeReason::Busy) => later.at + (later.at - self.now) / 4,
             (None, _) => later.at + SPREAD.mul_f64(self.jitter),
         };
         let (next, delay) = self.until(at, pending);

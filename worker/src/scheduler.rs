@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use khata_shared::backoff::Backoff;
-use khata_shared::broker::{Broker, Publisher, Ring};
-use khata_shared::shutdown::Shutdown;
-use khata_shared::store::validations::{DueRow, take_due};
-use khata_shared::store::{self, Pool};
+use khata_config::shutdown::Shutdown;
+use khata_domain::backoff::Backoff;
+use khata_queue::{Broker, Publisher, Wakeup};
+use khata_store::validations::{DueRow, take_due};
+use khata_store::{self as store, Pool};
 use tracing::{debug, info, warn};
 
 use crate::consumer::InHand;
@@ -110,19 +110,19 @@ impl Scheduler {
         let of = |state: &str| due.iter().filter(|row| row.was == state).count();
         let (waited, lost, rescued) = (of("WAITING"), of("DUE"), of("LEASED"));
         if rescued > 0 || lost > 0 {
-            info!(waited, lost, rescued, "rings for what is due");
+            info!(waited, lost, rescued, "wakeups for what is due");
         } else {
-            debug!(waited, "rings for what is due");
+            debug!(waited, "wakeups for what is due");
         }
         let full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
-        let rings: Vec<Ring> = due
+        let wakeups: Vec<Wakeup> = due
             .into_iter()
-            .map(|row| Ring {
+            .map(|row| Wakeup {
                 key: row.key(),
                 trace_parent: row.trace_parent,
             })
             .collect();
-        publisher.ring(&rings).await?;
+        publisher.publish(&wakeups).await?;
         self.metrics.rang(waited, lost, rescued);
         Ok(full)
     }

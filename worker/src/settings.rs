@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use khata_shared::config::{BrokerSettings, DatabaseSettings, KeyringSettings, SandboxSettings};
-use khata_shared::telemetry::TelemetrySettings;
+use khata_config::SandboxSettings;
+use khata_crypto::KeyringSettings;
+use khata_queue::BrokerSettings;
+use khata_store::DatabaseSettings;
+use khata_telemetry::TelemetrySettings;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]

@@ -8,28 +8,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
-use khata_gateways::Call;
-use khata_shared::backoff::Backoff;
-use khata_shared::batch::{BatchError, Lane};
-use khata_shared::broker::Rung;
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::Class;
-use khata_shared::domain::name_match::NameMatch;
-use khata_shared::domain::score::Bank;
-use khata_shared::domain::validation::{
-    AttemptState, Decision, FailureCode, Heard, Next, Outcome, ValidationResult, valid,
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::Class;
+use khata_domain::backoff::Backoff;
+use khata_domain::score::Bank;
+use khata_domain::validation::{
+    AttemptState, CallResult, Decision, FailureCode, Next, Outcome, ValidationResult, valid,
 };
-use khata_shared::store::validations::{AttemptReport, Claimed, Settlement, ToldBy};
-use khata_shared::telemetry;
+use khata_gateways::Call;
+use khata_name_match::NameMatch;
+use khata_queue::ReceivedWakeup;
+use khata_store::group_commit::{BatchError, Lane};
+use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
+use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 use asking::{Case, ask, compare_names, is_mismatch, name_match};
 use spans::Ended;
 
-use crate::lane::{Answer, ClaimsAndSettles, Request, Work};
+use crate::commits::{Answer, ClaimsAndSettles, Request, Work};
+use crate::health_reporter::{Report, Watch};
 use crate::metrics::{self, Metrics, Settled, Timeline};
-use crate::plan::{Move, OpenAttempt, Plan};
-use crate::watch::{Report, Watch};
+use crate::plan::{NextAction, OpenAttempt, Plan};
 
 /// A next look that is due this soon is made in hand, without going through Postgres.
 const SOON: Duration = Duration::from_millis(50);
@@ -37,10 +37,10 @@ const SOON: Duration = Duration::from_millis(50);
 const LOOKS_IN_HAND: u32 = 3;
 /// Kept of the lease for settling.
 pub(crate) const SETTLING: Duration = Duration::from_secs(2);
-const SETTLE_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// What every step uses.
-pub(crate) struct Stepper {
+pub(crate) struct ValidationProcessor {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) watch: Arc<Watch>,
@@ -49,39 +49,39 @@ pub(crate) struct Stepper {
     pub(crate) queue: String,
 }
 
-impl Stepper {
+impl ValidationProcessor {
     /// Takes one validation as far as it can be taken now.
-    pub(crate) async fn run(&self, rung: Rung) {
-        let span = spans::process(&self.queue, &rung);
-        self.advance(rung).instrument(span).await;
+    pub(crate) async fn run(&self, wakeup: ReceivedWakeup) {
+        let span = spans::process(&self.queue, &wakeup);
+        self.advance(wakeup).instrument(span).await;
     }
 
-    async fn advance(&self, rung: Rung) {
+    async fn advance(&self, wakeup: ReceivedWakeup) {
         let began = SystemTime::now();
         // Before the claim, so that our idea of the lease ends no later than Postgres's.
         let claimed_at = Instant::now();
         let claim = self
             .lane
-            .submit(Request::Claim(rung.key))
+            .submit(Request::Claim(wakeup.key))
             .instrument(telemetry::database("claim validation"))
             .await;
         let work = match claim {
             Ok(Answer::Claimed(Some(work))) => work,
             Ok(_) => {
                 self.metrics.claimed(false);
-                debug!(validation_id = %rung.key.id, "nothing to do: the validation has moved on");
+                debug!(validation_id = %wakeup.key.id, "nothing to do: the validation has moved on");
                 return;
             }
             Err(failure) => {
                 telemetry::fail(&Span::current(), "not_claimed");
-                warn!(validation_id = %rung.key.id, error = %failure, "not claimed; the scheduler rings again");
+                warn!(validation_id = %wakeup.key.id, error = %failure, "not claimed; the scheduler wakeups again");
                 return;
             }
         };
         self.metrics.claimed(true);
         let mut timeline = Timeline {
             created_at: work.claimed.created_at,
-            answered_at: work.called_back_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
+            answered_at: work.webhook_received_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
             trace_parent: work.claimed.trace_parent.clone(),
         };
         let span = Span::current();
@@ -178,7 +178,7 @@ impl Stepper {
         } else {
             LOOKS_IN_HAND
         };
-        if attempt.may_drop_twice && *first == Move::Verify {
+        if attempt.may_drop_twice && *first == NextAction::Verify {
             self.metrics
                 .may_drop_twice(&metrics::Place::of(&attempt.entry));
         }
@@ -186,7 +186,7 @@ impl Stepper {
         let mut looks = 0;
         loop {
             // A call that could outlive the lease might meet another worker's.
-            let calls = !matches!(next_move, Move::Hear(_));
+            let calls = !matches!(next_move, NextAction::UseWebhook(_));
             if calls && Instant::now() + 2 * connector.call_timeout() > lease_ends {
                 warn!(validation_id = %key.id, "the lease is too old to call under; it is left to the rescuer");
                 return None;
@@ -197,8 +197,7 @@ impl Stepper {
             let name_match = name_match(details, &heard);
             let decision = case.decide(connector, attempt.method, asked, &heard, name_match);
             let delay = delay_of(&decision.next);
-            let pending = decision.attempt.state == AttemptState::Pending
-                && matches!(heard, Heard::Answer(_));
+            let pending = decision.attempt.state == AttemptState::Pending && matches!(heard, Ok(_));
             case.learn(&decision, &heard);
             if calls {
                 self.metrics.called(
@@ -216,12 +215,12 @@ impl Stepper {
                     is_settled: decision.attempt.state == AttemptState::Settled,
                 });
             } else {
-                self.metrics.heard_call_back(attempt.entry.gateway);
+                self.metrics.count_webhook(attempt.entry.gateway);
             }
             if pending && delay <= SOON && looks < looks_in_hand {
                 looks += 1;
                 tokio::time::sleep(delay).await;
-                next_move = Move::Poll;
+                next_move = NextAction::Poll;
                 continue;
             }
             self.tell(&work.claimed, attempt, &decision, &heard);
@@ -244,13 +243,13 @@ impl Stepper {
         attempt: &OpenAttempt,
         case: Case,
         decision: Decision,
-        heard: &Heard,
+        heard: &CallResult,
         latency_ms: Option<i32>,
         name_match: Option<NameMatch>,
     ) -> Settlement {
         let answer = match heard {
-            Heard::Answer(answer) => Some(answer),
-            Heard::Nothing(_) => None,
+            Ok(answer) => Some(answer),
+            Err(_) => None,
         };
         let claimed = &work.claimed;
         let sealed_result = answer
@@ -264,11 +263,11 @@ impl Stepper {
                     },
                 )
             });
-        let calls_back_by_own_id = attempt
+        let webhook_names_gateway_reference = attempt
             .entry
             .connector
             .as_ref()
-            .is_ok_and(|connector| connector.calls_back_by_own_id());
+            .is_ok_and(|connector| connector.webhook_names_gateway_reference());
         Settlement {
             attempt: Some(AttemptReport {
                 number: attempt.number,
@@ -277,9 +276,9 @@ impl Stepper {
                 polls: case.polls,
                 latency_ms,
                 unlisted_code: answer.is_some_and(|answer| answer.unlisted),
-                found_at: calls_back_by_own_id.then(|| attempt.entry.account.id()),
+                found_at: webhook_names_gateway_reference.then(|| attempt.entry.account.id()),
             }),
-            told_by: Some(ToldBy {
+            provenance: Some(Provenance {
                 gateway_id: attempt.entry.gateway.id(),
                 gateway_reference_id: attempt.entry.account.reference_id.clone(),
                 method: attempt.method,
@@ -329,7 +328,7 @@ impl Stepper {
         debug!(merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
             reused_from = %earlier.validation(), "an earlier result is used again");
         Some(Settlement {
-            told_by: earlier.told_by(),
+            provenance: earlier.provenance(),
             sealed_result: result.map(|result| self.seal(claimed, &result)),
             name_match_score: name_match.map(|name_match| i16::from(name_match.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,
@@ -349,25 +348,31 @@ impl Stepper {
 
     /// Writes to the trace and the log what came of it; what needs people is louder.
     #[allow(clippy::unused_self)]
-    fn tell(&self, claimed: &Claimed, attempt: &OpenAttempt, decision: &Decision, heard: &Heard) {
+    fn tell(
+        &self,
+        claimed: &Claimed,
+        attempt: &OpenAttempt,
+        decision: &Decision,
+        heard: &CallResult,
+    ) {
         let class = decision.attempt.class.map_or("", Class::as_str);
         let (key, account) = (claimed.key(), claimed.account());
         let (gateway, code) = (attempt.entry.gateway.name(), decision.attempt.code.as_str());
         match heard {
-            Heard::Answer(answer) if answer.class == Class::Misconfigured => error!(
+            Ok(answer) if answer.class == Class::Misconfigured => error!(
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
                 gateway_account = attempt.entry.account.reference_id, code,
                 "the gateway refuses us: check this gateway account's credentials, balance and IP list"
             ),
-            Heard::Answer(answer) if answer.unlisted => warn!(
+            Ok(answer) if answer.unlisted => warn!(
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
                 "a code that stands in no table: it was taken for no answer, and belongs into the connector's table"
             ),
-            Heard::Nothing(failure) => warn!(
+            Err(failure) => warn!(
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
                 attempt = attempt.number, %failure, "no answer from the gateway"
             ),
-            Heard::Answer(_) => match &decision.next {
+            Ok(_) => match &decision.next {
                 Next::Complete { outcome, .. } => debug!(
                     merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
                     outcome = outcome.as_str(), "validated"
@@ -412,7 +417,7 @@ impl Stepper {
                     return Err("settlement_refused");
                 }
                 Err(BatchError::Unavailable) if Instant::now() < lease_ends => {
-                    tokio::time::sleep(SETTLE_AGAIN.wait(tries, rand::random())).await;
+                    tokio::time::sleep(SETTLE_RETRY.wait(tries, rand::random())).await;
                     tries += 1;
                 }
                 Err(BatchError::Unavailable) => {

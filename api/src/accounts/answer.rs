@@ -1,11 +1,11 @@
 //! Answers made of accounts: their forms, and those that come after a wait.
 
 use actix_web::HttpResponse;
-use khata_shared::domain::AccountId;
-use khata_shared::store::accounts;
-use khata_shared::store::idempotency::{self as records, AnswerForm, IdempotentCall};
+use khata_domain::AccountId;
+use khata_store::accounts;
+use khata_store::idempotency::{self as records, AnswerForm, IdempotentCall};
 
-use khata_shared::wiped;
+use khata_crypto::secret_buf as wiped;
 use zeroize::Zeroizing;
 
 use super::present::{self, CustomerAccount, List};

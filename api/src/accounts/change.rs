@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use chrono::{SubsecRound, TimeDelta, Utc};
-use khata_shared::broker::Ring;
-use khata_shared::domain::routing::Pin;
-use khata_shared::domain::{AccountId, Consent, ValidationId};
-use khata_shared::store::accounts::{self, Deleted, Kind, Revalidation, ValidateAgain};
-use khata_shared::store::idempotency::{AnswerForm, Before};
-use khata_shared::store::merchants::Merchant;
-use khata_shared::store::validations::ValidationKey;
-use khata_shared::wiped;
+use khata_crypto::secret_buf as wiped;
+use khata_domain::ValidationKey;
+use khata_domain::routing::Pin;
+use khata_domain::{AccountId, Consent, ValidationId};
+use khata_queue::Wakeup;
+use khata_store::accounts::{self, Deleted, Kind, Revalidation, ValidateAgain};
+use khata_store::idempotency::{AnswerForm, Before};
+use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 use zeroize::Zeroizing;
@@ -160,7 +160,7 @@ pub(crate) async fn validate_account(
             state
                 .metrics
                 .accepted(merchant.id(), kind, AskedBy::Validate);
-            state.ringer.ring(Ring {
+            state.wakeup_publisher.publish(Wakeup {
                 key,
                 trace_parent: observed.trace_parent.clone(),
             });
@@ -257,7 +257,7 @@ pub(crate) async fn delete_account(
         (Written::Done((body, open)), _) => {
             // A worker then ends the validation at once and not when its time comes.
             if let Some((key, trace_parent)) = open {
-                state.ringer.ring(Ring { key, trace_parent });
+                state.wakeup_publisher.publish(Wakeup { key, trace_parent });
             }
             Ok(idempotency::first(body))
         }

@@ -1,4 +1,4 @@
-//! `POST /customers/{customer_id}/accounts`: decode, validate all, seal, commit with the group, ring, and answer: at once, or
+//! `POST /customers/{customer_id}/accounts`: decode, validate all, seal, commit with the group, wakeup, and answer: at once, or
 //! when the outcomes are there.
 
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::Instant;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use futures_util::future::join_all;
-use khata_shared::broker::Ring;
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::ids::CustomerRef;
-use khata_shared::domain::{AccountId, MerchantId, ValidationId};
-use khata_shared::store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
-use khata_shared::store::idempotency::{AnswerForm, Before};
-use khata_shared::store::merchants::Merchant;
-use khata_shared::store::validations::ValidationKey;
-use khata_shared::telemetry;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::ValidationKey;
+use khata_domain::ids::CustomerRef;
+use khata_domain::{AccountId, MerchantId, ValidationId};
+use khata_queue::Wakeup;
+use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
+use khata_store::idempotency::{AnswerForm, Before};
+use khata_store::merchants::Merchant;
+use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
@@ -23,10 +23,10 @@ use super::answer;
 use super::present::{self, CustomerAccount, Fresh};
 use super::request::{Command, CreateRequest, RequestedAccount};
 use crate::auth::Caller;
+use crate::create_commits::{CreateCall, Outcome};
 use crate::decode::Body;
 use crate::error::ApiError;
 use crate::idempotency;
-use crate::lane::{CreateCall, Outcome};
 use crate::metrics::AskedBy;
 use crate::observe::{Observed, Waits};
 use crate::openapi;
@@ -145,7 +145,7 @@ pub(crate) async fn carry_out(
         if let CreatedAccount::New = outcome {
             let kind = account.details.kind();
             state.metrics.accepted(key.merchant, kind, AskedBy::Create);
-            state.ringer.ring(Ring {
+            state.wakeup_publisher.publish(Wakeup {
                 key: *key,
                 trace_parent: observed.trace_parent.clone(),
             });
@@ -195,7 +195,7 @@ fn prepare(
     observed: &Observed,
     call: CreateRequest,
     form: AnswerForm,
-    idempotent: Option<khata_shared::store::idempotency::IdempotentCall>,
+    idempotent: Option<khata_store::idempotency::IdempotentCall>,
 ) -> CreateCall {
     // Postgres keeps microseconds; what is answered now and what is read later are the same time.
     let now = Utc::now().trunc_subsecs(6);

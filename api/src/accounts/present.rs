@@ -1,14 +1,15 @@
 //! An account as merchants see it (contract, *Create: the answer*): every wire detail of the answer is here.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::validation::ValidationResult;
-use khata_shared::domain::{Details, MerchantId, NameMatchResult, ifsc};
-use khata_shared::store::accounts::AccountRow;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::validation::ValidationResult;
+use khata_domain::{Details, MerchantId};
+use khata_ifsc as ifsc;
+use khata_name_match::NameMatchResult;
+use khata_store::accounts::AccountRow;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::openapi;
@@ -67,9 +68,9 @@ pub(crate) enum AccountDetails {
     /// A bank account.
     BankAccountDetails {
         #[schema(value_type = String, example = "026291800001191")]
-        account_number: Zeroizing<String>,
+        account_number: String,
         #[schema(required, value_type = Option<String>, example = "test")]
-        beneficiary_name: Option<Zeroizing<String>>,
+        beneficiary_name: Option<String>,
         #[schema(example = "AABF0008032")]
         ifsc: String,
         #[schema(required, example = "12")]
@@ -87,7 +88,7 @@ pub(crate) enum AccountDetails {
     /// A UPI address.
     VpaDetails {
         #[schema(value_type = String, example = "9164326296@upi")]
-        vpa: Zeroizing<String>,
+        vpa: String,
     },
 }
 
@@ -105,7 +106,7 @@ pub(crate) struct Validation {
     method: Option<String>,
     /// The holder's name, as the bank has it.
     #[schema(required, value_type = Option<String>, example = "TEST")]
-    name_at_bank: Option<Zeroizing<String>>,
+    name_at_bank: Option<String>,
     #[schema(required)]
     name_match: Option<NameMatch>,
     /// Unique transaction reference of the penny drop.
@@ -163,13 +164,13 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => {
-            let known = ifsc::look_up(&bank.ifsc);
+            let known = ifsc::lookup(bank.ifsc.as_str());
             AccountDetails::BankAccountDetails {
-                account_number: Zeroizing::new(bank.account_number.expose().to_owned()),
+                account_number: bank.account_number.expose().to_owned(),
                 beneficiary_name: bank
                     .beneficiary_name
                     .as_ref()
-                    .map(|name| Zeroizing::new(name.expose().to_owned())),
+                    .map(|name| name.expose().to_owned()),
                 ifsc: bank.ifsc.as_str().to_owned(),
                 bank_code,
                 bank_name: known.bank,
@@ -178,7 +179,7 @@ pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDe
             }
         }
         Details::Upi(vpa) => AccountDetails::VpaDetails {
-            vpa: Zeroizing::new(vpa.expose().to_owned()),
+            vpa: vpa.expose().to_owned(),
         },
     }
 }
@@ -242,7 +243,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
             // The column holds 0–100.
-            result: name_match_result(score),
+            result: NameMatchResult::of_stored_score(score).as_str(),
         }),
         utr: result.utr,
         failure: columns.failure_code.clone().map(|code| Failure {
@@ -254,11 +255,6 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })
-}
-
-/// The word for a score as it is stored.
-pub(crate) fn name_match_result(score: i16) -> &'static str {
-    NameMatchResult::of_score(u8::try_from(score).unwrap_or(0)).as_str()
 }
 
 /// An account that this very call made.
@@ -299,7 +295,7 @@ impl Fresh<'_> {
 
 #[cfg(test)]
 mod tests {
-    use khata_shared::domain::{AccountNumber, BankAccount, Ifsc};
+    use khata_domain::{AccountNumber, BankAccount, Ifsc};
     use serde_json::json;
 
     use super::*;

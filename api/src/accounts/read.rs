@@ -1,10 +1,10 @@
 //! `GET …/customer-accounts/{account_id}` and `…/list`.
 
 use actix_web::{HttpResponse, web};
-use khata_shared::domain::ids::CustomerRef;
-use khata_shared::domain::{AccountId, MerchantId};
-use khata_shared::store::accounts::{self, Kind};
-use khata_shared::wiped;
+use khata_crypto::secret_buf as wiped;
+use khata_domain::ids::CustomerRef;
+use khata_domain::{AccountId, MerchantId};
+use khata_store::accounts::{self, Kind};
 use tracing::{Span, field};
 
 use super::present::{CustomerAccount, List, stored};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_shared::domain::account::Fault;
-use khata_shared::domain::routing::Pin;
-use khata_shared::domain::{
+use khata_domain::account::Fault;
+use khata_domain::routing::Pin;
+use khata_domain::{
     AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
 };
 use serde_json::{Map, Value};

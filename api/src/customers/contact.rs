@@ -1,10 +1,10 @@
 //! A customer's contact data: kept sealed, as one value.
 
-use khata_shared::crypto::{Keyring, Purpose};
-use khata_shared::domain::MerchantId;
-use khata_shared::domain::account::Fault;
-use khata_shared::store::customers::Customer;
-use khata_shared::wiped;
+use khata_crypto::secret_buf as wiped;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::MerchantId;
+use khata_domain::account::Fault;
+use khata_store::customers::Customer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 

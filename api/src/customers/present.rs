@@ -1,7 +1,7 @@
 //! A customer as merchants see it: every wire detail of the answer is here.
 
-use khata_shared::store::customers;
-use khata_shared::wiped;
+use khata_crypto::secret_buf as wiped;
+use khata_store::customers;
 use serde::Serialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use futures_util::StreamExt;
-use khata_shared::wiped::{self, Object};
+use khata_crypto::secret_buf::{self as wiped, Object};
 use serde_json::{Map, Value};
 
 use super::form;

@@ -1,6 +1,6 @@
 //! Reads typed values out of a decoded object and gathers the faults under the names the merchant wrote.
 
-use khata_shared::domain::account::Fault;
+use khata_domain::account::Fault;
 use serde_json::{Map, Value};
 
 use crate::error::FieldFault;

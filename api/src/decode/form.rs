@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use khata_shared::wiped::Object;
+use khata_crypto::secret_buf::Object;
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use khata_shared::metrics::CONTENT_TYPE;
+use khata_telemetry::metrics::CONTENT_TYPE;
 
 use super::Metrics;
 

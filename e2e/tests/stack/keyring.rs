@@ -306,7 +306,7 @@ async fn keys_that_could_be_guessed_or_are_missing_stop_a_start() -> Result<()> 
             Some("two keyrings"),
         ),
         (
-            Some(Path::new("/nowhere/keyring.json")),
+            Some(Path::new("/no_gateway/keyring.json")),
             None,
             Some("cannot read the keyring file"),
         ),

@@ -1,19 +1,19 @@
 //! What a merchant, and who runs Khata, may rely on: each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod admin;
 mod bad_values;
 mod bank_accounts;
 mod broker;
 mod broker_tls;
-mod call_backs;
 mod calls;
+mod commands;
 mod customer_records;
 mod customers;
 mod docs_page;
 mod errors;
 mod five_cases;
 mod flow;
+mod gateway_webhooks;
 mod gateways;
 mod headers;
 mod https;
@@ -28,12 +28,12 @@ mod ops;
 mod postgres;
 mod previous_release;
 mod recording;
+mod redaction_and_traces;
 mod refusals;
 mod restore;
-mod results;
+mod result_reuse;
 mod runbook;
 mod several;
 mod several_gateways;
-mod telling;
 mod tenants;
 mod validate;

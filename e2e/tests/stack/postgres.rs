@@ -165,7 +165,7 @@ async fn an_answer_that_could_not_be_stored_is_asked_for_again_and_not_paid_agai
         anyhow::Ok((world.sandbox.drops().await?.total == MIXED as u64).then_some(()))
     })
     .await?;
-    // The gateway's answers are on their way, and there is nowhere to put them until after the leases' end.
+    // The gateway's answers are on their way, and there is no_gateway to put them until after the leases' end.
     world.proxies()?.postgres.cut();
     tokio::time::sleep(Duration::from_secs(6)).await;
     world.proxies()?.postgres.restore();

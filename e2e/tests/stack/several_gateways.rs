@@ -232,7 +232,7 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
                     out_of_order: true,
                     ..Webhook::default()
                 };
-                world.sandbox.call_back(&webhook).await?;
+                world.sandbox.webhook(&webhook).await?;
             }
         }
         let faulty = Behaviour {

@@ -1,7 +1,6 @@
 //! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::wire::text_or_number;
 
@@ -55,7 +54,7 @@ pub(super) struct BankResponse {
     #[serde(default)]
     pub(super) account_status_code: Option<String>,
     #[serde(default)]
-    pub(super) name_at_bank: Option<Zeroizing<String>>,
+    pub(super) name_at_bank: Option<String>,
     #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
@@ -70,7 +69,7 @@ pub(super) struct UpiResponse {
     #[serde(default)]
     pub(super) status: Option<String>,
     #[serde(default)]
-    pub(super) name_at_bank: Option<Zeroizing<String>>,
+    pub(super) name_at_bank: Option<String>,
     #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]

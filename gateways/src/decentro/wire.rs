@@ -1,7 +1,6 @@
 //! Decentro's JSON, version 3, as its public API reference has it. Only what is sent or read.
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::wire::text_or_number;
 
@@ -86,7 +85,7 @@ pub(super) struct Outcome {
 #[serde(default)]
 pub(super) struct Data {
     pub(super) account_status: Option<String>,
-    pub(super) beneficiary_name: Option<Zeroizing<String>>,
+    pub(super) beneficiary_name: Option<String>,
     /// Seen in use; not in the reference.
     #[serde(deserialize_with = "text_or_number")]
     pub(super) bank_reference_number: Option<String>,

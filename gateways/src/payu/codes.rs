@@ -1,8 +1,8 @@
 //! What PayU's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway is asked.
 //! All are matched without case.
 
-use khata_shared::domain::Class;
-use khata_shared::domain::validation::FailureCode;
+use khata_domain::Class;
+use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 

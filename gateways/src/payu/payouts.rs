@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use khata_shared::domain::{Answer, BankAccount, CallFailure, Class};
+use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::de::DeserializeOwned;
 
@@ -36,7 +36,7 @@ impl Payouts {
         &self,
         call: &Call<'_>,
         bank: &BankAccount,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<GatewayResponse, CallFailure> {
         let name = bank
             .beneficiary_name
             .as_ref()
@@ -65,14 +65,14 @@ impl Payouts {
         };
         let word = verified.account_exists.filter(|word| !word.is_empty());
         let word = word.ok_or_else(|| {
-            CallFailure::AnswerLost("an answer that does not say whether it exists".into())
+            CallFailure::ResponseLost("an answer that does not say whether it exists".into())
         })?;
         let answer = codes::account_exists(&word).answer(&word);
         // Samples of pending answers hold a name too: the one that was sent, as no bank has answered yet.
         let name = verified
             .beneficiary_name
             .filter(|_| answer.class == Class::Valid);
-        Ok(Answer {
+        Ok(GatewayResponse {
             name_at_bank: real_name(name),
             name_match_score: verified.name_match.as_deref().and_then(score),
             ..answer
@@ -80,8 +80,11 @@ impl Payouts {
     }
 
     /// What became of a penny test.
-    pub(super) async fn look_up(&self, call: &Call<'_>) -> Result<Option<Answer>, CallFailure> {
-        let lost = |what: &str| Err(CallFailure::AnswerLost(format!("look-up {what}")));
+    pub(super) async fn lookup(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<Option<GatewayResponse>, CallFailure> {
+        let lost = |what: &str| Err(CallFailure::ResponseLost(format!("look-up {what}")));
         let fields = [
             ("merchantRefId", call.reference),
             ("page", "1"),
@@ -91,7 +94,7 @@ impl Payouts {
             Ok(reply) => reply,
             Err(NoReply::NoToken(answer)) if answer.class == Class::Retryable => {
                 let retry_after = answer.retry_after;
-                return Err(CallFailure::TurnedAway { retry_after });
+                return Err(CallFailure::Rejected { retry_after });
             }
             Err(NoReply::NoToken(answer)) => return lost(&format!("refused: {}", answer.code)),
             Err(NoReply::Silence(failure)) => return Err(failure),
@@ -116,7 +119,7 @@ impl Payouts {
             return lost("found a transfer without a status");
         };
         let sentence = transfer.msg.unwrap_or_default();
-        Ok(Some(Answer {
+        Ok(Some(GatewayResponse {
             name_at_bank: real_name(transfer.name_with_bank),
             name_match_score: transfer.name_match.as_deref().and_then(score),
             utr: transfer
@@ -186,14 +189,14 @@ impl Payouts {
 }
 
 /// `data` of a payout call that succeeded, or the answer that its failure is.
-fn opened<T: DeserializeOwned>(reply: &Reply) -> Result<Result<T, Answer>, CallFailure> {
+fn opened<T: DeserializeOwned>(reply: &Reply) -> Result<Result<T, GatewayResponse>, CallFailure> {
     let frame: Frame = reply.json()?;
     match frame.status {
         Some(0) => {
             let envelope: Envelope<T> = reply.json()?;
             let data = envelope.data;
             data.map(Ok)
-                .ok_or_else(|| CallFailure::AnswerLost("an answer without data".into()))
+                .ok_or_else(|| CallFailure::ResponseLost("an answer without data".into()))
         }
         Some(status) => {
             let code = frame.code.unwrap_or_default();
@@ -205,6 +208,8 @@ fn opened<T: DeserializeOwned>(reply: &Reply) -> Result<Result<T, Answer>, CallF
             };
             Ok(Err(meaning.answer(&word)))
         }
-        None => Err(CallFailure::AnswerLost("an answer without a status".into())),
+        None => Err(CallFailure::ResponseLost(
+            "an answer without a status".into(),
+        )),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Answer, CallFailure, Class, ValidationId, Vpa};
+use khata_domain::{CallFailure, Class, GatewayResponse, ValidationId, Vpa};
 use reqwest::header::CONTENT_TYPE;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
@@ -28,7 +28,7 @@ pub(super) struct Service {
 
 impl Service {
     /// The payment gateway's look-up: it moves nothing, and may be asked again.
-    pub(super) async fn look_at(&self, vpa: &Vpa) -> Result<Answer, CallFailure> {
+    pub(super) async fn look_at(&self, vpa: &Vpa) -> Result<GatewayResponse, CallFailure> {
         let reply = self.command("validateVPA", vpa.expose()).await?;
         if reply.status != 200 {
             return refused(&reply);
@@ -39,13 +39,13 @@ impl Service {
             return if codes::is_about_key(&sentence) {
                 Ok(Meaning::of(Class::Misconfigured).answer("command_refused"))
             } else {
-                Err(CallFailure::AnswerLost(
+                Err(CallFailure::ResponseLost(
                     "an answer that does not say whether it exists".into(),
                 ))
             };
         };
         let code = format!("isVPAValid:{word}");
-        Ok(Answer {
+        Ok(GatewayResponse {
             name_at_bank: real_name(response.payer_account_name),
             ..codes::is_vpa_valid(&word).answer(&code)
         })

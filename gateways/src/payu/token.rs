@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use khata_shared::domain::{Answer, CallFailure, Class};
+use khata_domain::{CallFailure, Class, GatewayResponse};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -37,14 +37,14 @@ struct Token {
 /// Why there is no reply to a payout call.
 pub(super) enum NoReply {
     /// It was not made: PayU gave no token for it, and said why.
-    NoToken(Answer),
+    NoToken(GatewayResponse),
     /// It was not made, or its answer is lost.
     Silence(CallFailure),
 }
 
 impl NoReply {
     /// As the end of the call.
-    pub(super) fn end(self) -> Result<Answer, CallFailure> {
+    pub(super) fn end(self) -> Result<GatewayResponse, CallFailure> {
         match self {
             Self::NoToken(answer) => Ok(answer),
             Self::Silence(failure) => Err(failure),
@@ -149,7 +149,7 @@ fn refused(reply: &Reply) -> NoReply {
     } else {
         error
     };
-    NoReply::NoToken(Answer {
+    NoReply::NoToken(GatewayResponse {
         retry_after: (class == Class::Retryable)
             .then(|| reply.retry_after())
             .flatten(),

@@ -1,22 +1,15 @@
 //! PayU's forms and JSON, as its public API reference has them (*Verify Account or Penny Test*, *Check Transfer Status*,
 //! *Generate token using private client id*, *Validate VPA*). Only what is sent or read.
 
-use bytes::Bytes;
-use khata_shared::wiped;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use crate::wire::text_or_number;
 
-/// A form as a body to send: wiped when the last who holds it lets go.
-pub(super) fn form(fields: &[(&str, &str)]) -> Bytes {
+/// A form as a request body.
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    // Room for every character escaped, so that the text never moves and leaves nothing behind.
-    let room = fields
-        .iter()
-        .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
-        .sum();
-    let mut text = Zeroizing::new(String::with_capacity(room));
+    let mut text = String::new();
     let escaped = |text: &mut String, part: &str| {
         for byte in part.bytes() {
             match byte {
@@ -40,7 +33,7 @@ pub(super) fn form(fields: &[(&str, &str)]) -> Bytes {
         text.push('=');
         escaped(&mut text, value);
     }
-    wiped::shared(text)
+    text
 }
 
 /// What every payout call answers; `data` depends on the call.
@@ -52,7 +45,7 @@ pub(super) struct Envelope<T> {
     pub(super) status: Option<i64>,
     /// A sentence. May repeat what was sent: for no log.
     #[serde(default)]
-    pub(super) msg: Option<Zeroizing<String>>,
+    pub(super) msg: Option<String>,
     /// One error code, or the first of several.
     #[serde(default, deserialize_with = "first_code")]
     pub(super) code: Option<String>,
@@ -74,7 +67,7 @@ pub(super) struct Verified {
     #[serde(default, rename = "accountExists")]
     pub(super) account_exists: Option<String>,
     #[serde(default, rename = "beneficiaryName")]
-    pub(super) beneficiary_name: Option<Zeroizing<String>>,
+    pub(super) beneficiary_name: Option<String>,
     /// 0–100, with decimals.
     #[serde(default, rename = "nameMatch", deserialize_with = "text_or_number")]
     pub(super) name_match: Option<String>,
@@ -98,7 +91,7 @@ pub(super) struct Transaction {
     pub(super) txn_status: Option<String>,
     /// A sentence.
     #[serde(default)]
-    pub(super) msg: Option<Zeroizing<String>>,
+    pub(super) msg: Option<String>,
     /// PayU's id.
     #[serde(default)]
     pub(super) payu_transaction_ref_no: Option<String>,
@@ -106,7 +99,7 @@ pub(super) struct Transaction {
     #[serde(default)]
     pub(super) bank_transaction_ref_no: Option<String>,
     #[serde(default)]
-    pub(super) name_with_bank: Option<Zeroizing<String>>,
+    pub(super) name_with_bank: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) name_match: Option<String>,
 }
@@ -134,10 +127,10 @@ pub(super) struct ServiceResponse {
     pub(super) is_vpa_valid: Option<String>,
     /// "", "NA" or a name.
     #[serde(default, rename = "payerAccountName")]
-    pub(super) payer_account_name: Option<Zeroizing<String>>,
+    pub(super) payer_account_name: Option<String>,
     /// A sentence.
     #[serde(default)]
-    pub(super) msg: Option<Zeroizing<String>>,
+    pub(super) msg: Option<String>,
 }
 
 fn first_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -168,8 +161,8 @@ mod tests {
             ("x", "आ"),
         ]);
         assert_eq!(
-            &form[..],
-            b"beneName=Asha+Rao+%26+Co&vpa=asha.rao-1_2%40upi&x=%E0%A4%86"
+            form,
+            "beneName=Asha+Rao+%26+Co&vpa=asha.rao-1_2%40upi&x=%E0%A4%86"
         );
     }
 

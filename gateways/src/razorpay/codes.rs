@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::Class;
-use khata_shared::domain::validation::FailureCode;
+use khata_domain::Class;
+use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 

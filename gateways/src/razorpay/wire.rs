@@ -2,7 +2,6 @@
 //! VPA*). Only what is sent or read.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use zeroize::Zeroizing;
 
 use crate::wire::text_or_number;
 
@@ -97,7 +96,7 @@ pub(super) struct Results {
     #[serde(default)]
     pub(super) account_status: Option<String>,
     #[serde(default)]
-    pub(super) registered_name: Option<Zeroizing<String>>,
+    pub(super) registered_name: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) name_match_score: Option<String>,
 }
@@ -114,7 +113,7 @@ pub(super) struct VpaResponse {
     #[serde(default, deserialize_with = "truth")]
     pub(super) success: Option<bool>,
     #[serde(default)]
-    pub(super) customer_name: Option<Zeroizing<String>>,
+    pub(super) customer_name: Option<String>,
 }
 
 /// Every error body.
@@ -129,7 +128,7 @@ pub(super) struct ErrorResponse {
 pub(super) struct ErrorDetails {
     pub(super) code: Option<String>,
     /// A sentence; it tells apart what `code` and `reason` do not. May repeat what was sent: for no log.
-    pub(super) description: Option<Zeroizing<String>>,
+    pub(super) description: Option<String>,
     pub(super) reason: Option<String>,
 }
 

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Answer, BankAccount, CallFailure, Class};
-use khata_shared::wiped;
+use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use super::wire::{BankRequest, BankResponse};
 use super::{JSON, codes, refused, sound_id};
 use crate::connector::Check;
-use crate::http::send;
+use crate::http::{json_body, send};
 use crate::name::real_name;
 use crate::settings::BankFlow;
 
@@ -33,7 +32,7 @@ pub(super) struct Bank {
 }
 
 impl Bank {
-    pub(super) async fn verify(&self, bank: &BankAccount) -> Result<Answer, CallFailure> {
+    pub(super) async fn verify(&self, bank: &BankAccount) -> Result<GatewayResponse, CallFailure> {
         let (route, narration) = match self.flow {
             BankFlow::Sync => (SYNC, None),
             BankFlow::Async => (ASYNC, Some(self.narration.as_str())),
@@ -46,7 +45,7 @@ impl Bank {
         let request = self
             .authorised(self.http.post(format!("{}{route}", self.base_url)))
             .header(CONTENT_TYPE, JSON)
-            .body(wiped::json_body(&body));
+            .body(json_body(&body));
         let reply = send(&self.http, request, route).await?;
         if reply.status != 200 {
             return refused(&reply, codes::bank_error(reply.status));
@@ -54,21 +53,21 @@ impl Bank {
         let response: BankResponse = reply.json()?;
         let told = response.code.is_some() || response.verification.is_some();
         let answer = if self.flow == BankFlow::Async && !told {
-            Answer {
+            GatewayResponse {
                 gateway_reference: response.id.filter(|id| sound_id(id)),
-                ..Answer::of(Class::Pending, ACCEPTED)
+                ..GatewayResponse::of(Class::Pending, ACCEPTED)
             }
         } else {
             bank_answer(response)?
         };
         if answer.class == Class::Pending && answer.gateway_reference.is_none() {
-            return Err(CallFailure::AnswerLost("pending under no id".into()));
+            return Err(CallFailure::ResponseLost("pending under no id".into()));
         }
         Ok(answer)
     }
 
     /// Asks by Setu's id.
-    pub(super) async fn look_up(&self, id: &str) -> Result<Answer, CallFailure> {
+    pub(super) async fn lookup(&self, id: &str) -> Result<GatewayResponse, CallFailure> {
         let request = self.authorised(self.http.get(format!("{}{ASYNC}/{id}", self.base_url)));
         let reply = send(&self.http, request, STATUS).await?;
         match reply.status {
@@ -95,11 +94,11 @@ impl Bank {
     }
 }
 
-fn bank_answer(response: BankResponse) -> Result<Answer, CallFailure> {
+fn bank_answer(response: BankResponse) -> Result<GatewayResponse, CallFailure> {
     let verification = response.verification.unwrap_or_default();
     let code = response.code.unwrap_or_default();
     if verification.is_empty() && code.is_empty() {
-        return Err(CallFailure::AnswerLost("an answer without a code".into()));
+        return Err(CallFailure::ResponseLost("an answer without a code".into()));
     }
     let meaning = codes::bank(&verification, &code);
     let said = if code.is_empty() {
@@ -108,7 +107,7 @@ fn bank_answer(response: BankResponse) -> Result<Answer, CallFailure> {
         &code
     };
     let data = response.data.unwrap_or_default();
-    Ok(Answer {
+    Ok(GatewayResponse {
         name_at_bank: real_name(data.name),
         utr: data.transaction_reference.filter(|utr| !utr.is_empty()),
         gateway_reference: response.id.filter(|id| sound_id(id)),

@@ -1,7 +1,7 @@
 //! What Setu's words mean.
 
-use khata_shared::domain::Class;
-use khata_shared::domain::validation::FailureCode;
+use khata_domain::Class;
+use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use khata_shared::domain::CallFailure;
-use khata_shared::wiped;
+use khata_domain::CallFailure;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::wire::{LoginRequest, LoginResponse};
 use super::{JSON, error_code};
-use crate::http::{secret_header, send};
+use crate::http::{json_body, secret_header, send};
 
 const LOGIN: &str = "/v1/users/login";
 /// Tokens are good for 300 s; Setu asks to fetch the next one in the fourth minute.
@@ -104,7 +103,7 @@ impl Login {
             .header("client", "bridge")
             .header(CONTENT_TYPE, JSON)
             .timeout(timeout)
-            .body(wiped::json_body(&body));
+            .body(json_body(&body));
         let not_sent = |what: String| NoToken::Failed(CallFailure::NotSent(what));
         let reply = send(http, request, LOGIN)
             .await
@@ -113,7 +112,7 @@ impl Login {
             200 => {}
             429 => {
                 let retry_after = reply.retry_after();
-                return Err(NoToken::Failed(CallFailure::TurnedAway { retry_after }));
+                return Err(NoToken::Failed(CallFailure::Rejected { retry_after }));
             }
             400..=404 => return Err(NoToken::Refused(format!("login_{}", error_code(&reply)))),
             status => return Err(not_sent(format!("login answered {status}"))),

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Answer, CallFailure, Class, Vpa};
-use khata_shared::wiped;
+use khata_domain::{CallFailure, Class, GatewayResponse, Vpa};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 
 use super::token::{NoToken, Token};
 use super::wire::{VpaRequest, VpaResponse};
 use super::{JSON, codes, refused, sound_id};
 use crate::connector::Check;
-use crate::http::{Reply, send};
+use crate::http::{Reply, json_body, send};
 use crate::meaning::Meaning;
 use crate::name::real_name;
 
@@ -37,7 +36,11 @@ impl Umap {
             .all(|b| b.is_ascii_alphanumeric() || b"@.-".contains(&b))
     }
 
-    pub(super) async fn verify(&self, vpa: &Vpa, reference: &str) -> Result<Answer, CallFailure> {
+    pub(super) async fn verify(
+        &self,
+        vpa: &Vpa,
+        reference: &str,
+    ) -> Result<GatewayResponse, CallFailure> {
         let body = VpaRequest {
             customer_vpa: vpa.expose(),
             merchant_reference_id: reference,
@@ -46,7 +49,7 @@ impl Umap {
             .http
             .post(format!("{}{VERIFY}", self.base_url))
             .header(CONTENT_TYPE, JSON)
-            .body(wiped::json_body(&body));
+            .body(json_body(&body));
         let reply = match self.call(request, VERIFY).await {
             Ok(reply) => reply,
             Err(NoToken::Refused(code)) => {
@@ -59,14 +62,14 @@ impl Umap {
         }
         let answer = vpa_answer(reply.json()?)?;
         if answer.class == Class::Pending && answer.gateway_reference.is_none() {
-            return Err(CallFailure::AnswerLost("pending under no id".into()));
+            return Err(CallFailure::ResponseLost("pending under no id".into()));
         }
         Ok(answer)
     }
 
     /// Asks by UMAP's id.
-    pub(super) async fn look_up(&self, id: &str) -> Result<Answer, CallFailure> {
-        let lost = |what: String| CallFailure::AnswerLost(format!("look-up answered {what}"));
+    pub(super) async fn lookup(&self, id: &str) -> Result<GatewayResponse, CallFailure> {
+        let lost = |what: String| CallFailure::ResponseLost(format!("look-up answered {what}"));
         let request = self.http.get(format!("{}{VERIFY}/{id}", self.base_url));
         match self.call(request, STATUS).await {
             Ok(reply) if reply.status == 200 => vpa_answer(reply.json()?),
@@ -96,7 +99,7 @@ impl Umap {
         tokio::time::timeout(self.call_timeout, sent)
             .await
             .unwrap_or_else(|_| {
-                let lost = CallFailure::AnswerLost("timeout".into());
+                let lost = CallFailure::ResponseLost("timeout".into());
                 Err(NoToken::Failed(lost))
             })
     }
@@ -138,11 +141,11 @@ impl Umap {
 }
 
 /// What UMAP says of an address, in an answer or in a call-back.
-pub(super) fn vpa_answer(response: VpaResponse) -> Result<Answer, CallFailure> {
+pub(super) fn vpa_answer(response: VpaResponse) -> Result<GatewayResponse, CallFailure> {
     let status = response.status.filter(|status| !status.is_empty());
     let status =
-        status.ok_or_else(|| CallFailure::AnswerLost("an answer without a status".into()))?;
-    Ok(Answer {
+        status.ok_or_else(|| CallFailure::ResponseLost("an answer without a status".into()))?;
+    Ok(GatewayResponse {
         name_at_bank: real_name(response.customer_name),
         gateway_reference: response.id.filter(|id| sound_id(id)),
         ..codes::vpa(&status).answer(&status)

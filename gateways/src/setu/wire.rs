@@ -30,7 +30,7 @@ pub(super) struct BankResponse {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct BankData {
-    pub(super) name: Option<Zeroizing<String>>,
+    pub(super) name: Option<String>,
     #[serde(deserialize_with = "text_or_number")]
     pub(super) transaction_reference: Option<String>,
 }
@@ -50,7 +50,7 @@ pub(super) struct VpaRequest<'a> {
 pub(super) struct VpaResponse {
     pub(super) id: Option<String>,
     pub(super) status: Option<String>,
-    pub(super) customer_name: Option<Zeroizing<String>>,
+    pub(super) customer_name: Option<String>,
 }
 
 /// `POST /v1/users/login` of Setu's account service.
@@ -107,7 +107,7 @@ pub(super) struct Notification {
     pub(super) merchant_reference_id: Option<String>,
     pub(super) id: Option<String>,
     pub(super) status: Option<String>,
-    pub(super) customer_name: Option<Zeroizing<String>>,
+    pub(super) customer_name: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
+use khata_domain::{Consent, Details};
 use khata_gateways::{Call, Connector};
-use khata_shared::domain::{Consent, Details};
 use serde_json::{Value, json};
 
 use crate::row::Row;
@@ -128,7 +128,7 @@ impl<'a> Bench<'a> {
     }
 
     /// From now on the gateway calls back like this.
-    pub(crate) async fn call_back(&self, mut webhook: Value) {
+    pub(crate) async fn webhook(&self, mut webhook: Value) {
         webhook["gateway"] = self.subject.gateway.name().into();
         let url = format!("{}/_sandbox/webhooks", self.sandbox.origin);
         let told = self.http.put(url).json(&webhook).send().await;

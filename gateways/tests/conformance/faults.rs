@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
+use khata_domain::CallFailure;
 use khata_gateways::{Check, Connector};
-use khata_shared::domain::CallFailure;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, PAUSE};
@@ -154,11 +154,11 @@ async fn look_turned_away(bench: &Bench<'_>) -> Result<Story, String> {
     // One that has no token yet is turned away where it asks for it, and has nothing else to say.
     let other = bench.connector();
     let told = other
-        .look_up(&attempt.call, attempt.gateway_reference())
+        .lookup(&attempt.call, attempt.gateway_reference())
         .await;
     bench.behave(json!({})).await;
     let retry_after = Some(STAY_AWAY);
-    if told != Err(CallFailure::TurnedAway { retry_after }) {
+    if told != Err(CallFailure::Rejected { retry_after }) {
         return Err(format!("before it has a token: {told:?}"));
     }
     Ok(rupees.story(&attempt).await)

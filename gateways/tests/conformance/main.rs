@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
-mod call_backs;
 mod faults;
 mod outcomes;
 mod receiver;
@@ -20,6 +19,7 @@ mod summary;
 #[path = "../http/support.rs"]
 #[allow(dead_code, reason = "the other tests use more of it")]
 mod support;
+mod webhooks;
 
 use std::io::Write;
 
@@ -74,11 +74,11 @@ async fn tried(bench: &Bench<'_>, row: Row) -> Cell {
     }
     let held = match row {
         Row::Check => faults::check(bench).await,
-        Row::CallBack => {
-            if let CallBacks::None(why) = &subject.call_backs {
+        Row::WebhookRequest => {
+            if let CallBacks::None(why) = &subject.gateway_webhooks {
                 verdict = Verdict::AsOwn(why);
             }
-            call_backs::check(bench).await
+            webhooks::check(bench).await
         }
         _ => {
             let story = if row.is_outcome() {
@@ -99,7 +99,7 @@ async fn tried(bench: &Bench<'_>, row: Row) -> Cell {
     match held {
         Ok(()) => Cell {
             said: match (&verdict, row) {
-                (Verdict::AsOwn(_), Row::CallBack) => "none".into(),
+                (Verdict::AsOwn(_), Row::WebhookRequest) => "none".into(),
                 _ => "holds".into(),
             },
             verdict,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::validation::{AttemptState, FailureCode, Outcome};
-use khata_shared::domain::{Class, Recovery};
+use khata_domain::validation::{AttemptState, FailureCode, Outcome};
+use khata_domain::{Class, Recovery};
 
 use crate::story::{Action, Name, Record, Story, Word};
 use crate::subject::{Kind, Subject, Tells, TellsUtr};
@@ -62,7 +62,7 @@ rows! {
     AddressRefused = "our IP is refused",
     Balance = "too little balance",
     Check = "check of credentials",
-    CallBack = "call-back",
+    WebhookRequest = "call-back",
 }
 
 impl Row {
@@ -154,7 +154,7 @@ impl Row {
             Self::Credentials | Self::AddressRefused | Self::Balance => {
                 refused(Class::Misconfigured, Action::Elsewhere)
             }
-            Self::Check | Self::CallBack => panic!("no attempt is made"),
+            Self::Check | Self::WebhookRequest => panic!("no attempt is made"),
         }
     }
 }
@@ -168,7 +168,7 @@ pub(crate) fn meantime(row: Row, subject: &Subject, heard: &[Word]) -> Vec<Actio
         let own = RECOVER * 2_u32.pow(u32::try_from(looks).unwrap_or(u32::MAX));
         match word {
             Word::Said(_) => Action::Look(subject.polls[looks]),
-            Word::TurnedAway => Action::Recover(STAY_AWAY.max(own)),
+            Word::Rejected => Action::Recover(STAY_AWAY.max(own)),
             Word::Lost | Word::NotSent => Action::Recover(own),
         }
     };
@@ -315,7 +315,7 @@ fn recovered_late(row: Row, subject: &Subject) -> Story {
         return story;
     }
     let word = match (row, subject.recovery) {
-        (Row::TooManyRecoveries, Recovery::Lookup) => Word::TurnedAway,
+        (Row::TooManyRecoveries, Recovery::Lookup) => Word::Rejected,
         _ => Word::Lost,
     };
     story.heard.insert(1, word);
@@ -325,7 +325,7 @@ fn recovered_late(row: Row, subject: &Subject) -> Story {
 /// A look that is turned away leaves the attempt open, for as long as it was told.
 fn turned_away(subject: &Subject) -> Story {
     let mut story = pending_for_ever(subject);
-    story.heard = vec![Word::Said(Class::Pending), Word::TurnedAway];
+    story.heard = vec![Word::Said(Class::Pending), Word::Rejected];
     story.action = Action::Look(STAY_AWAY);
     story.record.class = None;
     story

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_gateways::{Call, Connector};
-use khata_shared::domain::name_match::{self, NameMatchResult};
-use khata_shared::domain::validation::{
-    Asked, AttemptState, Decision, FailureCode, Heard, Next, Outcome, Standing, decide,
+use khata_domain::validation::{
+    AttemptContext, AttemptState, CallKind, CallResult, Decision, FailureCode, Next, Outcome,
+    decide,
 };
-use khata_shared::domain::{Answer, CallFailure, Class, Details, Recovery};
+use khata_domain::{CallFailure, Class, Details, GatewayResponse, Recovery};
+use khata_gateways::{Call, Connector};
+use khata_name_match::{self as name_match, NameMatchResult};
 
 /// What came back of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) enum Word {
     /// Nothing, and it may have been acted upon.
     Lost,
     /// A look that was one too many.
-    TurnedAway,
+    Rejected,
 }
 
 /// What the worker does next.
@@ -87,7 +88,7 @@ pub(crate) struct Attempt<'a> {
     gateway_reference: Option<String>,
     heard: Vec<Word>,
     actions: Vec<Action>,
-    last: Option<(Heard, Decision)>,
+    last: Option<(CallResult, Decision)>,
 }
 
 impl<'a> Attempt<'a> {
@@ -112,7 +113,7 @@ impl<'a> Attempt<'a> {
     /// The first call.
     pub(crate) async fn verify(&mut self, connector: &dyn Connector) {
         let heard = connector.verify(&self.call).await;
-        self.hear(connector, Asked::Verify, heard);
+        self.hear(connector, CallKind::Verify, heard);
     }
 
     /// What the attempt's state asks for next, if anything.
@@ -124,8 +125,8 @@ impl<'a> Attempt<'a> {
             (AttemptState::Started | AttemptState::Unknown, Recovery::Lookup) => {
                 self.polls += 1;
                 match self.look(connector).await {
-                    Ok(Some(answer)) => self.hear(connector, Asked::LookUp, Ok(answer)),
-                    Err(failure) => self.hear(connector, Asked::LookUp, Err(failure)),
+                    Ok(Some(answer)) => self.hear(connector, CallKind::Lookup, Ok(answer)),
+                    Err(failure) => self.hear(connector, CallKind::Lookup, Err(failure)),
                     // Never seen: the same call under the same reference.
                     Ok(None) => self.verify(connector).await,
                 }
@@ -133,12 +134,12 @@ impl<'a> Attempt<'a> {
             (AttemptState::Started | AttemptState::Unknown, Recovery::Resubmit) => {
                 self.polls += 1;
                 let heard = connector.verify_again(&self.call).await;
-                self.hear(connector, Asked::Verify, heard);
+                self.hear(connector, CallKind::Verify, heard);
             }
             // Nothing can be found out: it is given up for lost, and what comes next is another attempt.
             (AttemptState::Started | AttemptState::Unknown, Recovery::None) => {
-                let lost = CallFailure::AnswerLost("nobody can tell".into());
-                self.hear(connector, Asked::Verify, Err(lost));
+                let lost = CallFailure::ResponseLost("nobody can tell".into());
+                self.hear(connector, CallKind::Verify, Err(lost));
             }
         }
     }
@@ -169,8 +170,8 @@ impl<'a> Attempt<'a> {
             panic!("no call was made");
         };
         let answer = match heard {
-            Heard::Answer(answer) => Some(answer),
-            Heard::Nothing(_) => None,
+            Ok(answer) => Some(answer),
+            Err(_) => None,
         };
         let name = answer.and_then(|answer| answer.name_at_bank.as_ref());
         Story {
@@ -197,30 +198,33 @@ impl<'a> Attempt<'a> {
         self.polls += 1;
         let heard = match self.look(connector).await {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(CallFailure::AnswerLost("unknown to the gateway".into())),
+            Ok(None) => Err(CallFailure::ResponseLost("unknown to the gateway".into())),
             Err(failure) => Err(failure),
         };
-        self.hear(connector, Asked::LookUp, heard);
+        self.hear(connector, CallKind::Lookup, heard);
     }
 
-    async fn look(&self, connector: &dyn Connector) -> Result<Option<Answer>, CallFailure> {
+    async fn look(
+        &self,
+        connector: &dyn Connector,
+    ) -> Result<Option<GatewayResponse>, CallFailure> {
         connector
-            .look_up(&self.call, self.gateway_reference.as_deref())
+            .lookup(&self.call, self.gateway_reference.as_deref())
             .await
     }
 
     fn hear(
         &mut self,
         connector: &dyn Connector,
-        asked: Asked,
-        heard: Result<Answer, CallFailure>,
+        asked: CallKind,
+        heard: Result<GatewayResponse, CallFailure>,
     ) {
         let heard = match heard {
-            Ok(answer) => Heard::Answer(answer),
-            Err(failure) => Heard::Nothing(failure),
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(failure),
         };
         let now = Utc::now();
-        let standing = Standing {
+        let standing = AttemptContext {
             now,
             deadline_at: now + TimeDelta::hours(48),
             attempt: self.state,
@@ -237,12 +241,12 @@ impl<'a> Attempt<'a> {
         let decision = decide(&standing, asked, &heard);
         self.state = decision.attempt.state;
         self.heard.push(match &heard {
-            Heard::Answer(answer) => Word::Said(answer.class),
-            Heard::Nothing(CallFailure::NotSent(_)) => Word::NotSent,
-            Heard::Nothing(CallFailure::AnswerLost(_)) => Word::Lost,
-            Heard::Nothing(CallFailure::TurnedAway { .. }) => Word::TurnedAway,
+            Ok(answer) => Word::Said(answer.class),
+            Err(CallFailure::NotSent(_)) => Word::NotSent,
+            Err(CallFailure::ResponseLost(_)) => Word::Lost,
+            Err(CallFailure::Rejected { .. }) => Word::Rejected,
         });
-        if let Heard::Answer(answer) = &heard {
+        if let Ok(answer) = &heard {
             let theirs = answer.gateway_reference.clone();
             self.gateway_reference = theirs.or_else(|| self.gateway_reference.take());
         }
@@ -265,8 +269,8 @@ fn action(decision: &Decision, now: DateTime<Utc>) -> Action {
     }
 }
 
-fn is_another_name(details: &Details, heard: &Heard) -> bool {
-    let (Details::Bank(bank), Heard::Answer(answer)) = (details, heard) else {
+fn is_another_name(details: &Details, heard: &CallResult) -> bool {
+    let (Details::Bank(bank), Ok(answer)) = (details, heard) else {
         return false;
     };
     bank.beneficiary_name

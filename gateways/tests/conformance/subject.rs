@@ -9,7 +9,7 @@ mod setu;
 
 use std::time::Duration;
 
-use khata_shared::domain::{Gateway, Method, Recovery};
+use khata_domain::{Gateway, Method, Recovery};
 use serde_json::Value;
 
 use crate::row::Row;
@@ -37,7 +37,7 @@ pub(crate) struct Subject {
     pub(crate) has_ids: bool,
     /// When the reference of the rupee's transaction is told.
     pub(crate) tells_utr: TellsUtr,
-    pub(crate) call_backs: CallBacks,
+    pub(crate) gateway_webhooks: CallBacks,
     /// Where it honestly differs from the rule.
     pub(crate) own: Vec<Own>,
 }

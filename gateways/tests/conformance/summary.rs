@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use khata_shared::domain::validation::AttemptState;
+use khata_domain::validation::AttemptState;
 
 use crate::row::Row;
 use crate::story::{Action, Story};

@@ -1,8 +1,8 @@
 //! A running sandbox and its ledger of the rupees it dropped.
 
 use clap::Parser;
+use khata_domain::Gateway;
 use khata_sandbox::{Application, Settings};
-use khata_shared::domain::Gateway;
 use serde_json::Value;
 
 /// Gateways of the test's own. They end with the test's runtime.

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     /// Answers with this status, these header lines and this body.
-    Answer(u16, &'static str, String),
+    GatewayResponse(u16, &'static str, String),
     /// Answers with exactly these bytes, and closes.
     Raw(String),
     /// Closes, the request read to its end.
@@ -43,7 +43,12 @@ impl Scripted {
 
     /// Answers every request so.
     pub(crate) async fn answering(status: u16, headers: &'static str, body: &str) -> Self {
-        Self::doing(vec![Deed::Answer(status, headers, body.to_owned())]).await
+        Self::doing(vec![Deed::GatewayResponse(
+            status,
+            headers,
+            body.to_owned(),
+        )])
+        .await
     }
 
     /// The requests that came, head and body.
@@ -81,7 +86,7 @@ async fn serve(mut stream: TcpStream, deeds: Vec<Deed>, told: Arc<Mutex<Vec<Stri
         let request = rest(&mut stream, first[0]).await;
         *told.lock().unwrap().last_mut().unwrap() = request;
         match deed {
-            Deed::Answer(status, headers, body) => {
+            Deed::GatewayResponse(status, headers, body) => {
                 let answer = format!(
                     "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n{body}",
                     body.len()

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
-use khata_gateways::{
-    Call, CallBack, CallBackFault, ConfigFault, Connector, ConnectorConfig, Notice, connect,
-};
-use khata_shared::domain::{
+use khata_domain::{
     AccountNumber, BankAccount, BeneficiaryName, CallFailure, Consent, Details, Gateway, Ifsc,
     Method, Vpa,
+};
+use khata_gateways::{
+    Call, ConfigError, Connector, ConnectorConfig, WebhookError, WebhookMessage, WebhookRequest,
+    connect,
 };
 use serde_json::Value;
 use sha2::Sha256;
@@ -21,7 +22,7 @@ pub(crate) fn connector(
     base_url: &str,
     credentials: &Value,
     settings: &Value,
-) -> Result<Box<dyn Connector>, ConfigFault> {
+) -> Result<Box<dyn Connector>, ConfigError> {
     connect(
         gateway,
         &ConnectorConfig {
@@ -37,7 +38,7 @@ pub(crate) fn connector(
 
 /// Whether a call may have been acted upon.
 pub(crate) fn is_lost<T>(result: &Result<T, CallFailure>) -> bool {
-    matches!(result, Err(CallFailure::AnswerLost(_)))
+    matches!(result, Err(CallFailure::ResponseLost(_)))
 }
 
 pub(crate) fn bank(number: &str, ifsc: &str, name: Option<&str>) -> Details {
@@ -89,12 +90,12 @@ pub(crate) fn call<'a>(
 }
 
 /// Reads a call-back with these headers, come now.
-pub(crate) fn called_back(
+pub(crate) fn webhook_received(
     connector: &dyn Connector,
     headers: &[(&str, &str)],
     body: &str,
-) -> Result<Option<Notice>, CallBackFault> {
-    connector.call_back(&CallBack {
+) -> Result<Option<WebhookMessage>, WebhookError> {
+    connector.webhook(&WebhookRequest {
         headers,
         body: body.as_bytes(),
         received_at: Utc::now(),

@@ -1,9 +1,10 @@
 use std::time::Instant;
 
-use khata_shared::domain::validation::{AttemptEnd, FailureCode, Outcome};
-use khata_shared::domain::{Answer, ValidationId};
-use khata_shared::metrics::page;
-use khata_shared::store::validations::{AttemptReport, LeaseToken, ToldBy, ValidationKey};
+use khata_domain::ValidationKey;
+use khata_domain::validation::{AttemptEnd, FailureCode, Outcome};
+use khata_domain::{GatewayResponse, ValidationId};
+use khata_store::validations::{AttemptReport, LeaseToken, Provenance};
+use khata_telemetry::metrics::page;
 
 use super::*;
 
@@ -40,7 +41,7 @@ fn settlement(next: Next, method: Method, class: Class) -> Settlement {
             unlisted_code: false,
             found_at: None,
         }),
-        told_by: Some(ToldBy {
+        provenance: Some(Provenance {
             gateway_id: Gateway::Cashfree.id(),
             gateway_reference_id: "cf_main".into(),
             method,
@@ -66,11 +67,11 @@ fn valid() -> Next {
 }
 
 fn metrics() -> Metrics {
-    let pool = khata_shared::store::open("postgres://nobody@127.0.0.1:9/none", "test", 5);
+    let pool = khata_store::open("postgres://nobody@127.0.0.1:9/none", "test", 5);
     Metrics::new(
         pool,
         Arc::new(InHand::new(512)),
-        Arc::new(crate::facts::tests::known()),
+        Arc::new(crate::database_metrics::tests::known()),
         RotateBy::Unknown,
     )
 }
@@ -93,21 +94,21 @@ fn the_page_lists_what_is_told() {
         &timeline(900, 10),
     );
     metrics.found_nobody(MerchantId::new());
-    metrics.held_up(account(), Wait::Rate);
+    metrics.held_up(account(), PostponeReason::Rate);
     metrics.rang(1, 2, 3);
     metrics.depth(4);
-    let unlisted = Answer {
+    let unlisted = GatewayResponse {
         unlisted: true,
-        ..Answer::of(Class::Inconclusive, "WHATEVER")
+        ..GatewayResponse::of(Class::Inconclusive, "WHATEVER")
     };
     metrics.called(
         account(),
         Method::PennyDrop,
-        &Heard::Answer(unlisted),
+        &Ok(unlisted),
         Duration::from_millis(40),
         Some(TRACE),
     );
-    metrics.heard_call_back(Gateway::Setu);
+    metrics.count_webhook(Gateway::Setu);
     metrics.may_drop_twice(&account());
     let faults = page::differences(
         include_str!("../../../docs/metrics.md"),
@@ -208,7 +209,7 @@ fn a_thousand_gateway_accounts_are_told_quickly() {
         metrics.called(
             account,
             Method::PennyDrop,
-            &Heard::Answer(Answer::of(Class::Valid, "OK")),
+            &Ok(GatewayResponse::of(Class::Valid, "OK")),
             Duration::from_millis(40),
             None,
         );

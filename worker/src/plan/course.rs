@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use khata_shared::domain::gateway::ANSWER_LOST;
-use khata_shared::domain::ids::AttemptReference;
-use khata_shared::domain::routing::{Candidate, Choice, Past, Unfit, choose};
-use khata_shared::domain::score::{Bank, Score};
-use khata_shared::domain::traffic::{Later, Traffic, Wait};
-use khata_shared::domain::validation::{AttemptState, unavailable};
-use khata_shared::domain::{Class, Details, GatewayAccountId};
-use khata_shared::store::validations::{Attempt, NewAttempt};
+use khata_domain::gateway::RESPONSE_LOST;
+use khata_domain::ids::AttemptReference;
+use khata_domain::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
+use khata_domain::score::{Bank, Score};
+use khata_domain::traffic::{PostponeReason, Postponed, Traffic};
+use khata_domain::validation::{AttemptState, unavailable};
+use khata_domain::{Class, Details, GatewayAccountId};
+use khata_store::validations::{Attempt, NewAttempt};
 
-use super::{Allowances, Facts, Move, OpenAttempt, Plan, Planned};
+use super::{Facts, NextAction, OpenAttempt, Plan, Planned, RateBudgets};
 use crate::directory::Entry;
 
 /// Lost calls at a gateway that cannot look them up, after which it is not asked again.
@@ -30,7 +30,7 @@ pub(super) struct Course<'a> {
 
 impl<'a> Course<'a> {
     /// A new attempt, wherever the routing says.
-    pub(super) fn begin(&self, allowances: &mut Allowances) -> Planned {
+    pub(super) fn begin(&self, budgets: &mut RateBudgets) -> Planned {
         let (facts, given_up) = (self.facts, self.given_up);
         let planned = |plan: Plan| Planned {
             given_up,
@@ -40,7 +40,7 @@ impl<'a> Course<'a> {
         if now >= claimed.deadline_at {
             return planned(Plan::ends(unavailable(), "the deadline has passed"));
         }
-        let (entries, candidates) = self.candidates(allowances);
+        let (entries, candidates) = self.candidates(budgets);
         let (index, method, reason) =
             match choose(&candidates, &claimed.pin(), &self.settled(), now) {
                 Choice::Use {
@@ -48,7 +48,7 @@ impl<'a> Course<'a> {
                     method,
                     reason,
                 } => (index, method, reason),
-                Choice::Later {
+                Choice::Postpone {
                     index,
                     later,
                     reason,
@@ -56,17 +56,17 @@ impl<'a> Course<'a> {
                     let entry = entries[index];
                     return planned(match entry.fit(self.details, facts.consent) {
                         Ok((_, traffic)) => {
-                            facts.wait(entry, traffic, later, false, allowances, &reason)
+                            facts.wait(entry, traffic, later, false, budgets, &reason)
                         }
-                        Err(_) => facts.nowhere(reason),
+                        Err(_) => facts.no_gateway(reason),
                     });
                 }
-                Choice::Nowhere(why) => return planned(facts.nowhere(why)),
+                Choice::NoCandidate(why) => return planned(facts.no_gateway(why)),
             };
         let entry = entries[index];
         if let Ok((_, traffic)) = entry.fit(self.details, facts.consent) {
             let slot = facts.slot_at(entry.account.id());
-            allowances.take(entry.key(), traffic, 1, slot, now);
+            budgets.take(entry.key(), traffic, 1, slot, now);
         }
         let number = facts
             .past
@@ -103,9 +103,9 @@ impl<'a> Course<'a> {
         };
         let plan = Plan::Attempt {
             attempt,
-            first: Move::Verify,
+            first: NextAction::Verify,
             setbacks: self.setbacks(),
-            alternative: self.alternative(entry.account.id(), allowances),
+            alternative: self.alternative(entry.account.id(), budgets),
         };
         Planned {
             plan,
@@ -124,12 +124,12 @@ impl<'a> Course<'a> {
     fn was_lost(&self, attempt: &Attempt) -> bool {
         let given_up = Some(attempt.number) == self.given_up;
         let settled_so = attempt.state() == AttemptState::Settled
-            && attempt.code.as_deref() == Some(ANSWER_LOST);
+            && attempt.code.as_deref() == Some(RESPONSE_LOST);
         attempt.method().moves_money() && (given_up || settled_so)
     }
 
     /// The enabled gateway accounts; not fit where two calls were lost already.
-    fn candidates(&self, allowances: &Allowances) -> (Vec<&'a Arc<Entry>>, Vec<Candidate<'a>>) {
+    fn candidates(&self, budgets: &RateBudgets) -> (Vec<&'a Arc<Entry>>, Vec<Candidate<'a>>) {
         let facts = self.facts;
         let lost_at = |account| {
             facts
@@ -148,18 +148,18 @@ impl<'a> Course<'a> {
             let fit = if lost_at(id) < LOST_CALLS {
                 entry.fit(self.details, facts.consent)
             } else {
-                Err(Unfit::LostTwice)
+                Err(Ineligible::LostTwice)
             };
             let room = fit.map_or(Ok(()), |(method, traffic)| {
                 let is_upi = matches!(self.details, Details::Upi(_));
                 traffic
                     .open_at(method, is_upi, facts.now)
-                    .map_err(|at| Later {
+                    .map_err(|at| Postponed {
                         at,
-                        why: Wait::Hours,
+                        why: PostponeReason::Hours,
                     })?;
-                let allowance = allowances.of(entry.key(), facts.now);
-                allowance.room(traffic, 1, facts.slot_at(id), facts.now)
+                let budget = budgets.of(entry.key(), facts.now);
+                budget.room(traffic, 1, facts.slot_at(id), facts.now)
             });
             let scored = facts.merchant.score(id, &self.bank);
             Candidate {
@@ -177,7 +177,7 @@ impl<'a> Course<'a> {
     }
 
     /// The attempts that are over, the one given up among them.
-    fn settled(&self) -> Vec<Past> {
+    fn settled(&self) -> Vec<PriorAttempt> {
         self.facts
             .past
             .iter()
@@ -189,7 +189,7 @@ impl<'a> Course<'a> {
                     _ if Some(attempt.number) == self.given_up => Class::Retryable,
                     _ => return None,
                 };
-                Some(Past {
+                Some(PriorAttempt {
                     gateway_account: attempt.gateway_account(),
                     class,
                     started_at: attempt.started_at,
@@ -215,17 +215,17 @@ impl<'a> Course<'a> {
     }
 
     /// Whether somebody else would be asked if `asked` could not tell.
-    pub(super) fn alternative(&self, asked: GatewayAccountId, allowances: &Allowances) -> bool {
+    pub(super) fn alternative(&self, asked: GatewayAccountId, budgets: &RateBudgets) -> bool {
         if !self.has_other(asked) {
             return false;
         }
         let mut then = self.settled();
-        then.push(Past {
+        then.push(PriorAttempt {
             gateway_account: asked,
             class: Class::Inconclusive,
             started_at: self.facts.now,
         });
-        let (_, candidates) = self.candidates(allowances);
+        let (_, candidates) = self.candidates(budgets);
         let tried = |id| {
             then.iter()
                 .any(|past| past.gateway_account == id && past.class != Class::Retryable)
@@ -237,7 +237,7 @@ impl<'a> Course<'a> {
             self.facts.now,
         ) {
             Choice::Use { index, .. } => !tried(candidates[index].id),
-            Choice::Later { .. } | Choice::Nowhere(_) => false,
+            Choice::Postpone { .. } | Choice::NoCandidate(_) => false,
         }
     }
 }

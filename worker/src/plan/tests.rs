@@ -8,37 +8,31 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
+use khata_domain::ValidationKey;
+use khata_domain::gateway::RESPONSE_LOST;
+use khata_domain::ids::CustomerRef;
+use khata_domain::routing::{Ineligible, Pin};
+use khata_domain::score::Score;
+use khata_domain::validation::PollSchedule;
+use khata_domain::{AccountId, BankAccount, CallFailure, Gateway, MerchantId};
 use khata_gateways::{Call, Connector};
-use khata_shared::domain::gateway::ANSWER_LOST;
-use khata_shared::domain::ids::CustomerRef;
-use khata_shared::domain::routing::{Pin, Unfit};
-use khata_shared::domain::score::Score;
-use khata_shared::domain::validation::PollSchedule;
-use khata_shared::domain::{AccountId, BankAccount, CallFailure, Gateway, MerchantId};
-use khata_shared::store::accounts::{self, CreateAccounts, NewAccount};
-use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
-use khata_shared::store::merchants;
-use khata_shared::store::validations::{self, LeaseToken, ValidationKey};
+use khata_store::accounts::{self, CreateAccounts, NewAccount};
+use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::merchants;
+use khata_store::validations::{self, LeaseToken};
 use uuid::Uuid;
 
 use super::*;
 
-#[allow(
-    dead_code,
-    reason = "shared with the store's tests, which use all of it"
-)]
-#[path = "../../../shared/tests/servers/support/database.rs"]
-mod database;
-
 /// A gateway of which only its character matters.
 struct Character {
-    method: Result<Method, Unfit>,
+    method: Result<Method, Ineligible>,
     recovery: Recovery,
     traffic: Traffic,
 }
 
 impl Character {
-    fn new(method: Result<Method, Unfit>, recovery: Recovery) -> Self {
+    fn new(method: Result<Method, Ineligible>, recovery: Recovery) -> Self {
         Self {
             method,
             recovery,
@@ -49,7 +43,7 @@ impl Character {
 
 #[async_trait]
 impl Connector for Character {
-    fn fit(&self, _: &Details, _: Option<&Consent>) -> Result<Method, Unfit> {
+    fn fit(&self, _: &Details, _: Option<&Consent>) -> Result<Method, Ineligible> {
         self.method
     }
 
@@ -69,11 +63,15 @@ impl Connector for Character {
         unreachable!("planning does not call")
     }
 
-    async fn verify(&self, _: &Call<'_>) -> Result<Answer, CallFailure> {
+    async fn verify(&self, _: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
         unreachable!("planning does not call")
     }
 
-    async fn look_up(&self, _: &Call<'_>, _: Option<&str>) -> Result<Option<Answer>, CallFailure> {
+    async fn lookup(
+        &self,
+        _: &Call<'_>,
+        _: Option<&str>,
+    ) -> Result<Option<GatewayResponse>, CallFailure> {
         unreachable!("planning does not call")
     }
 }
@@ -89,14 +87,14 @@ struct Case {
     notices: Vec<Notice>,
     reusable: Option<ValidationId>,
     now: DateTime<Utc>,
-    _database: database::Database,
+    _database: khata_testing::database::Database,
 }
 
 const LIVE: &str = "status = 'CREATED'";
 const ENABLED: &str = "enabled = true";
 const DISABLED: &str = "enabled = false";
 
-type Connected = Result<Box<dyn Connector>, khata_gateways::ConfigFault>;
+type Connected = Result<Box<dyn Connector>, khata_gateways::ConfigError>;
 
 /// One that drops a rupee.
 fn drops(recovery: Recovery) -> Box<dyn Connector> {
@@ -116,7 +114,7 @@ fn case() -> Case {
 }
 
 fn case_with(pin: Pin, account: &str) -> Case {
-    let database = database::Database::new();
+    let database = khata_testing::database::Database::new();
     let mut connection = database.connect();
     let merchant = merchants::insert(&mut connection, "local")
         .unwrap()
@@ -162,8 +160,8 @@ fn case_with(pin: Pin, account: &str) -> Case {
         connection,
         claimed,
         details: Some(Details::Bank(BankAccount {
-            ifsc: khata_shared::domain::Ifsc::parse("HDFC0000001").unwrap(),
-            account_number: khata_shared::domain::AccountNumber::parse("00011020001772").unwrap(),
+            ifsc: khata_domain::Ifsc::parse("HDFC0000001").unwrap(),
+            account_number: khata_domain::AccountNumber::parse("00011020001772").unwrap(),
             beneficiary_name: None,
         })),
         past: Vec::new(),
@@ -276,7 +274,7 @@ impl Case {
             at,
             AttemptState::Settled,
             Some(Class::Retryable),
-            Some(ANSWER_LOST),
+            Some(RESPONSE_LOST),
         );
     }
 
@@ -293,10 +291,10 @@ impl Case {
     }
 
     fn plan(&self) -> Planned {
-        self.plan_with(&mut Allowances::default())
+        self.plan_with(&mut RateBudgets::default())
     }
 
-    fn plan_with(&self, allowances: &mut Allowances) -> Planned {
+    fn plan_with(&self, budgets: &mut RateBudgets) -> Planned {
         let merchant = MerchantView {
             fail_on_name_mismatch: false,
             reuse_results_seconds: 0,
@@ -314,14 +312,14 @@ impl Case {
             now: self.now,
             jitter: 0.5,
         };
-        plan(&facts, allowances)
+        plan(&facts, budgets)
     }
 }
 
 /// What the plan goes on with.
 #[derive(Debug, PartialEq)]
 struct Going {
-    first: Move,
+    first: NextAction,
     number: i16,
     at: GatewayAccountId,
     reference: String,
@@ -371,7 +369,7 @@ impl Planned {
     }
 }
 
-mod called_back;
 mod crashed;
 mod fresh;
 mod limits;
+mod webhook_received;

@@ -1,14 +1,16 @@
 //! Asking a gateway about an attempt in hand, and judging what it said.
 
 use chrono::Utc;
+use khata_domain::validation::{
+    AttemptContext, AttemptState, CallKind, CallResult, Decision, decide,
+};
+use khata_domain::{CallFailure, Details, Method, Recovery};
 use khata_gateways::{Call, Connector};
-use khata_shared::domain::name_match::{self, NameMatch, NameMatchResult};
-use khata_shared::domain::validation::{Asked, AttemptState, Decision, Heard, Standing, decide};
-use khata_shared::domain::{CallFailure, Details, Method, Recovery};
+use khata_name_match::{self as name_match, NameMatch, NameMatchResult};
 use tracing::Instrument;
 
 use super::spans::child;
-use crate::plan::Move;
+use crate::plan::NextAction;
 
 /// What changes about an attempt while it is in hand.
 pub(super) struct Case {
@@ -27,11 +29,11 @@ impl Case {
         &self,
         connector: &dyn Connector,
         method: Method,
-        asked: Asked,
-        heard: &Heard,
+        asked: CallKind,
+        heard: &CallResult,
         name_match: Option<NameMatch>,
     ) -> Decision {
-        let standing = Standing {
+        let standing = AttemptContext {
             now: Utc::now(),
             deadline_at: self.deadline_at,
             attempt: self.state,
@@ -47,9 +49,9 @@ impl Case {
         decide(&standing, asked, heard)
     }
 
-    pub(super) fn learn(&mut self, decision: &Decision, heard: &Heard) {
+    pub(super) fn learn(&mut self, decision: &Decision, heard: &CallResult) {
         self.state = decision.attempt.state;
-        if let Heard::Answer(answer) = heard {
+        if let Ok(answer) = heard {
             self.gateway_reference = answer
                 .gateway_reference
                 .clone()
@@ -62,50 +64,50 @@ impl Case {
 pub(super) async fn ask(
     connector: &dyn Connector,
     call: &Call<'_>,
-    next: Move,
+    next: NextAction,
     case: &mut Case,
-) -> (Asked, Heard) {
+) -> (CallKind, CallResult) {
     let next = match next {
-        Move::Hear(answer) => return (Asked::LookUp, Heard::Answer(*answer)),
+        NextAction::UseWebhook(answer) => return (CallKind::Lookup, Ok(*answer)),
         next => next,
     };
     // Counted too where the call is made again: the wait before the next time grows with it.
-    if next != Move::Verify {
+    if next != NextAction::Verify {
         case.polls = case.polls.saturating_add(1);
     }
-    if matches!(next, Move::Recover | Move::Poll) {
+    if matches!(next, NextAction::Recover | NextAction::Poll) {
         match connector
-            .look_up(call, case.gateway_reference.as_deref())
+            .lookup(call, case.gateway_reference.as_deref())
             .await
         {
-            Ok(Some(answer)) => return (Asked::LookUp, Heard::Answer(answer)),
-            Err(failure) => return (Asked::LookUp, Heard::Nothing(failure)),
+            Ok(Some(answer)) => return (CallKind::Lookup, Ok(answer)),
+            Err(failure) => return (CallKind::Lookup, Err(failure)),
             // It said that it would know later and now knows nothing: do not pay again on that word.
-            Ok(None) if next == Move::Poll => {
+            Ok(None) if next == NextAction::Poll => {
                 return (
-                    Asked::LookUp,
-                    Heard::Nothing(CallFailure::AnswerLost("unknown to the gateway".into())),
+                    CallKind::Lookup,
+                    Err(CallFailure::ResponseLost("unknown to the gateway".into())),
                 );
             }
             Ok(None) => {}
         }
     }
     let verify = match next {
-        Move::VerifyAgain => connector.verify_again(call),
+        NextAction::VerifyAgain => connector.verify_again(call),
         _ => connector.verify(call),
     };
     let heard = match verify.instrument(child("verify at gateway")).await {
-        Ok(answer) => Heard::Answer(answer),
-        Err(failure) => Heard::Nothing(failure),
+        Ok(answer) => Ok(answer),
+        Err(failure) => Err(failure),
     };
-    (Asked::Verify, heard)
+    (CallKind::Verify, heard)
 }
 
 /// The name that the merchant gave against the one the bank has, where there are both.
-pub(super) fn name_match(details: &Details, heard: &Heard) -> Option<NameMatch> {
+pub(super) fn name_match(details: &Details, heard: &CallResult) -> Option<NameMatch> {
     match heard {
-        Heard::Answer(answer) => compare_names(details, answer.name_at_bank.as_ref()?),
-        Heard::Nothing(_) => None,
+        Ok(answer) => compare_names(details, answer.name_at_bank.as_ref()?),
+        Err(_) => None,
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::time::SystemTime;
 
-use khata_shared::broker::Rung;
-use khata_shared::domain::gateway::ANSWER_LOST;
-use khata_shared::domain::validation::{AttemptState, FailureCode, Next};
-use khata_shared::domain::{Class, Gateway};
-use khata_shared::store::validations::{Claimed, Settlement};
-use khata_shared::telemetry::{self, LateSpan};
+use khata_domain::gateway::RESPONSE_LOST;
+use khata_domain::validation::{AttemptState, FailureCode, Next};
+use khata_domain::{Class, Gateway};
+use khata_queue::ReceivedWakeup;
+use khata_store::validations::{Claimed, Settlement};
+use khata_telemetry::{self as telemetry, LateSpan};
 use tracing::{Span, field};
 
 /// A step's span: made only in a recorded trace, so that all others cost nothing.
-pub(super) fn process(queue: &str, rung: &Rung) -> Span {
-    telemetry::in_trace(rung.trace_parent.as_deref(), || {
+pub(super) fn process(queue: &str, wakeup: &ReceivedWakeup) -> Span {
+    telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
         tracing::info_span!(
             "process",
             otel.name = name(queue),
@@ -23,8 +23,8 @@ pub(super) fn process(queue: &str, rung: &Rung) -> Span {
             messaging.operation.name = "process",
             messaging.operation.r#type = "process",
             messaging.destination.name = queue,
-            khata.merchant_id = %rung.key.merchant,
-            khata.validation_id = %rung.key.id,
+            khata.merchant_id = %wakeup.key.merchant,
+            khata.validation_id = %wakeup.key.id,
             khata.account_id = field::Empty,
             khata.routing_id = field::Empty,
             khata.gateway = field::Empty,
@@ -84,7 +84,7 @@ pub(super) fn end(ended: &Ended<'_>) {
             attributes: attributes(ended),
             error,
         };
-        telemetry::tell_late(trace_parent, span);
+        telemetry::record_late(trace_parent, span);
     }
 }
 
@@ -106,7 +106,7 @@ fn attributes(ended: &Ended<'_>) -> Vec<(&'static str, String)> {
         ("khata.routing_id", claimed.routing_id()),
     ];
     if let Some(settlement) = ended.settlement {
-        if let Some(by) = &settlement.told_by {
+        if let Some(by) = &settlement.provenance {
             let gateway = Gateway::from_id(by.gateway_id).map(Gateway::name);
             attributes.extend(gateway.map(|name| ("khata.gateway", name.to_owned())));
             attributes.push((
@@ -153,7 +153,7 @@ fn error_type(settlement: &Settlement) -> Option<&'static str> {
     match attempt.end.class {
         _ if attempt.unlisted_code => Some("unlisted_code"),
         Some(class @ (Class::Retryable | Class::Misconfigured)) => Some(class.as_str()),
-        None if attempt.end.state == AttemptState::Unknown => Some(ANSWER_LOST),
+        None if attempt.end.state == AttemptState::Unknown => Some(RESPONSE_LOST),
         _ => None,
     }
 }

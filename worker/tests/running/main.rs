@@ -2,24 +2,12 @@
 //! what is put aside.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(
-    dead_code,
-    reason = "shared with the store's tests, which use all of it"
-)]
-#[path = "../../../shared/tests/servers/support/database.rs"]
-mod database;
-#[allow(
-    dead_code,
-    reason = "shared with the store's tests, which use all of it"
-)]
-#[path = "../../../shared/tests/servers/support/queues.rs"]
-mod queues;
 mod workshop;
 
 use diesel::RunQueryDsl;
-use khata_shared::broker::Ring;
-use khata_shared::domain::Details;
-use khata_shared::domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc};
+use khata_domain::Details;
+use khata_domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc};
+use khata_queue::Wakeup;
 
 use workshop::{DUE_NOW, Workshop};
 
@@ -39,13 +27,13 @@ async fn what_is_rung_for_is_validated_and_a_ring_for_what_is_done_does_nothing(
         workshop.store(&account("00011020001791")),
     );
     let worker = workshop.worker().await;
-    let rings: Vec<Ring> = [valid, invalid, valid]
-        .map(|key| Ring {
+    let wakeups: Vec<Wakeup> = [valid, invalid, valid]
+        .map(|key| Wakeup {
             key,
             trace_parent: None,
         })
         .into();
-    workshop.publisher.ring(&rings).await.unwrap();
+    workshop.publisher.publish(&wakeups).await.unwrap();
     assert_eq!(
         workshop.outcome(valid).await,
         ("VALID".into(), "ACTIVE".into(), 1)
@@ -54,7 +42,7 @@ async fn what_is_rung_for_is_validated_and_a_ring_for_what_is_done_does_nothing(
         workshop.outcome(invalid).await,
         ("INVALID".into(), "FAILURE".into(), 1)
     );
-    workshop.publisher.ring(&rings).await.unwrap();
+    workshop.publisher.publish(&wakeups).await.unwrap();
     workshop.drained().await;
     assert_eq!(
         workshop.outcome(valid).await,
@@ -106,16 +94,20 @@ async fn a_message_that_cannot_be_read_is_put_aside_and_the_next_one_worked_on()
     for body in unreadable {
         tap.put(&broker.queue(), body.as_bytes()).await;
     }
-    let ring = Ring {
+    let wakeup = Wakeup {
         key,
         trace_parent: None,
     };
-    workshop.publisher.ring(&[ring]).await.unwrap();
+    workshop.publisher.publish(&[wakeup]).await.unwrap();
     assert_eq!(workshop.outcome(key).await.0, "VALID");
     for body in unreadable {
         let dead = tap.next(&broker.dead_letters()).await;
         assert_eq!(dead.delivery.data, body.as_bytes());
-        assert_eq!(queues::why_dead(&dead), "rejected", "at once");
+        assert_eq!(
+            khata_testing::queues::why_dead(&dead),
+            "rejected",
+            "at once"
+        );
     }
     worker.stop().await;
 }
@@ -127,21 +119,27 @@ async fn a_worker_that_is_told_to_stop_leaves_nothing_leased() {
         .map(|n| account(&format!("0001102{n:05}00")))
         .collect();
     let keys = workshop.store_all(&accounts);
-    let rings: Vec<Ring> = keys
+    let wakeups: Vec<Wakeup> = keys
         .iter()
-        .map(|key| Ring {
+        .map(|key| Wakeup {
             key: *key,
             trace_parent: None,
         })
         .collect();
     let worker = workshop.worker().await;
-    for part in rings.chunks(20) {
-        workshop.publisher.ring(part).await.unwrap();
+    for part in wakeups.chunks(20) {
+        workshop.publisher.publish(part).await.unwrap();
     }
     workshop.outcome(keys[0]).await;
     worker.stop().await;
     let leased = "select count(*) from validations where state = 'LEASED'";
-    assert_eq!(database::number(&mut workshop.connection, leased), 0);
+    assert_eq!(
+        khata_testing::database::number(&mut workshop.connection, leased),
+        0
+    );
     let open = "select count(*) from validation_attempts where state = 'STARTED'";
-    assert_eq!(database::number(&mut workshop.connection, open), 0);
+    assert_eq!(
+        khata_testing::database::number(&mut workshop.connection, open),
+        0
+    );
 }

@@ -7,28 +7,27 @@ use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
-use khata_shared::broker::Publisher;
-use khata_shared::crypto::{Keyring, KeyringFile, Purpose};
-use khata_shared::domain::ids::CustomerRef;
-use khata_shared::domain::routing::Pin;
-use khata_shared::domain::{
+use khata_config::shutdown::{self, Trigger};
+use khata_crypto::{Keyring, KeyringFile, Purpose};
+use khata_domain::ValidationKey;
+use khata_domain::ids::CustomerRef;
+use khata_domain::routing::Pin;
+use khata_domain::{
     AccountId, Details, Gateway, GatewayAccountId, MerchantId, Method, ValidationId,
 };
-use khata_shared::shutdown::{self, Trigger};
-use khata_shared::store::accounts::{self, CreateAccounts, NewAccount};
-use khata_shared::store::gateway_accounts::{self, NewGatewayAccount};
-use khata_shared::store::merchants;
-use khata_shared::store::validations::{
-    LeaseToken, NewAttempt, ValidationKey, claim, insert_attempts,
-};
+use khata_queue::Publisher;
+use khata_store::accounts::{self, CreateAccounts, NewAccount};
+use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::merchants;
+use khata_store::validations::{LeaseToken, NewAttempt, claim, insert_attempts};
 use khata_worker::{Application, Settings};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::database::Database;
-use crate::queues::Queues;
+use khata_testing::database::Database;
+use khata_testing::queues::Queues;
 
-/// As if nobody had rung.
+/// As if nobody had wakeup.
 pub(crate) const DUE_NOW: &str = "update validations set due_at = now()";
 
 pub(crate) struct Workshop {
@@ -92,12 +91,12 @@ impl Workshop {
         }
     }
 
-    /// Stores an account; nobody rings.
+    /// Stores an account; nobody wakeups.
     pub(crate) fn store(&mut self, details: &Details) -> ValidationKey {
         self.store_all(std::slice::from_ref(details))[0]
     }
 
-    /// Stores accounts of one call; nobody rings.
+    /// Stores accounts of one call; nobody wakeups.
     pub(crate) fn store_all(&mut self, details: &[Details]) -> Vec<ValidationKey> {
         let now = Utc::now();
         let call = CreateAccounts {

@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The UI's own routes (`/trace/<id>`) come with its start page, but as a redirect to nowhere (307 without `Location`),
+/// The UI's own routes (`/trace/<id>`) come with its start page, but as a redirect to no_gateway (307 without `Location`),
 /// which clients other than browsers take for a failure. It is the page that was asked for: 200.
 async fn page_as_found(mut response: Response) -> Response {
     if response.status() == StatusCode::TEMPORARY_REDIRECT

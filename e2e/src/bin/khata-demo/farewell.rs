@@ -5,12 +5,12 @@ use khata_e2e::client::text;
 
 use crate::{PATIENCE, Posted, SPANS_TRAVEL};
 
-pub(crate) struct Farewell<'a> {
+pub(crate) struct NextSteps<'a> {
     /// The stack's folder, `.local` of the checkout.
     pub(crate) folder: &'a str,
 }
 
-impl Farewell<'_> {
+impl NextSteps<'_> {
     /// Says which outcomes were not the expected ones, and where to look.
     pub(crate) fn explain(&self, wrong: &[&Posted]) {
         println!("\nNot as expected, after {} s at most:", PATIENCE.as_secs());

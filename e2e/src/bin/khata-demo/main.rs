@@ -14,7 +14,7 @@ use khata_e2e::{Api, Traces};
 use serde_json::Value;
 
 use crate::cases::{Case, SAVED, cases};
-use crate::farewell::Farewell;
+use crate::farewell::NextSteps;
 use crate::table::{Row, Table};
 
 /// After which an account that is not decided is not as expected.
@@ -102,7 +102,7 @@ async fn walk() -> anyhow::Result<bool> {
     watch(&api, &mut posted, &mut table).await?;
 
     let wrong: Vec<&Posted> = posted.iter().filter(|one| !one.is_as_expected()).collect();
-    let farewell = Farewell { folder: &folder };
+    let farewell = NextSteps { folder: &folder };
     if wrong.is_empty() {
         println!("\nAll {} came out as expected.", posted.len());
     } else {

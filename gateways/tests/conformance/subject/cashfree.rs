@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Class, Gateway, Method, Recovery};
+use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
 use super::{
@@ -37,7 +37,7 @@ fn asynchronous() -> Subject {
         polls: NPCI,
         has_ids: true,
         tells_utr: TellsUtr::OfValid,
-        call_backs: CallBacks::Signed {
+        gateway_webhooks: CallBacks::Signed {
             header: "x-webhook-signature",
             good_for: Some(Duration::from_mins(5)),
             remember: |credentials, old| credentials["previous_client_secret"] = old.into(),
@@ -62,7 +62,7 @@ fn synchronous() -> Subject {
         settings: json!({"bank_flow": "sync"}),
         recovery: Recovery::None,
         tells: Tells::AtOnce,
-        call_backs: CallBacks::None("a synchronous call has no reference to call back by"),
+        gateway_webhooks: CallBacks::None("a synchronous call has no reference to call back by"),
         own: vec![like(Row::Closed, Row::Invalid, CLOSED)],
         ..asynchronous()
     }
@@ -81,7 +81,7 @@ fn upi_penny_drop() -> Subject {
         flow: "upi drop",
         kind: Kind::Upi { consent: true },
         tells: Tells::AtOnce,
-        call_backs: CallBacks::None("its events are about bank accounts"),
+        gateway_webhooks: CallBacks::None("its events are about bank accounts"),
         own,
         ..asynchronous()
     }

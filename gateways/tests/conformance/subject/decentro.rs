@@ -1,6 +1,6 @@
 //! Decentro: bank accounts, with a rupee and without.
 
-use khata_shared::domain::{Gateway, Method, Recovery};
+use khata_domain::{Gateway, Method, Recovery};
 use serde_json::json;
 
 use super::{CallBacks, Kind, NPCI, Own, Subject, Tells, TellsUtr, by, without_words};
@@ -31,7 +31,7 @@ fn penny_drop() -> Subject {
         polls: NPCI,
         has_ids: true,
         tells_utr: TellsUtr::Always,
-        call_backs: CallBacks::None("it calls nobody back"),
+        gateway_webhooks: CallBacks::None("it calls nobody back"),
         own,
     }
 }

@@ -1,6 +1,6 @@
 //! PayU: bank accounts by payouts' penny test, UPI addresses by the payment gateway's look-up.
 
-use khata_shared::domain::{Gateway, Method, Recovery};
+use khata_domain::{Gateway, Method, Recovery};
 use serde_json::json;
 
 use super::{
@@ -72,7 +72,7 @@ fn bank() -> Subject {
         polls: NPCI,
         has_ids: false,
         tells_utr: TellsUtr::Never,
-        call_backs: CallBacks::None("its call-backs are about transfers, and not signed"),
+        gateway_webhooks: CallBacks::None("its call-backs are about transfers, and not signed"),
         own,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Class, Gateway, Method, Recovery};
+use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
 use super::{
@@ -35,7 +35,7 @@ fn penny_drop() -> Subject {
         polls: NPCI,
         has_ids: true,
         tells_utr: TellsUtr::OfValid,
-        call_backs: CallBacks::Signed {
+        gateway_webhooks: CallBacks::Signed {
             header: "x-razorpay-signature",
             good_for: None,
             remember: |credentials, old| {
@@ -94,7 +94,7 @@ fn vpa_look_up() -> Subject {
         tells: Tells::AtOnce,
         has_ids: false,
         tells_utr: TellsUtr::Never,
-        call_backs: CallBacks::None("its events are about validations"),
+        gateway_webhooks: CallBacks::None("its events are about validations"),
         own,
         ..penny_drop()
     }

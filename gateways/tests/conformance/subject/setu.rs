@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::{Class, Gateway, Method, Recovery};
+use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
 use super::{
@@ -35,7 +35,7 @@ fn asynchronous() -> Subject {
         polls: NPCI,
         has_ids: true,
         tells_utr: TellsUtr::OfValid,
-        call_backs: CallBacks::Hint,
+        gateway_webhooks: CallBacks::Hint,
         own: Vec::new(),
     }
 }
@@ -45,7 +45,7 @@ fn synchronous() -> Subject {
         flow: "sync",
         settings: json!({"bank_flow": "sync"}),
         tells: Tells::AtOnce,
-        call_backs: CallBacks::None("only asynchronous calls are called back about"),
+        gateway_webhooks: CallBacks::None("only asynchronous calls are called back about"),
         ..asynchronous()
     }
 }
@@ -86,7 +86,7 @@ fn umap() -> Subject {
             Duration::from_hours(1),
         ],
         tells_utr: TellsUtr::Never,
-        call_backs: CallBacks::Signed {
+        gateway_webhooks: CallBacks::Signed {
             header: "x-setu-signature",
             good_for: Some(Duration::from_hours(24)),
             remember: |credentials, old| {

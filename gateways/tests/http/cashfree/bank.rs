@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Class, Method, Recovery};
+use khata_domain::routing::Ineligible;
+use khata_domain::validation::FailureCode;
+use khata_domain::{Class, Method, Recovery};
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -102,7 +102,7 @@ async fn in_the_asynchronous_flow_every_outcome_is_found_under_our_reference() {
         let accepted = cashfree.verify(&call).await.unwrap();
         assert_eq!((accepted.class, accepted.failure), (Class::Pending, None));
         assert_eq!(accepted.code, "VALIDATION_IN_PROGRESS");
-        let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
+        let found = cashfree.lookup(&call, None).await.unwrap().unwrap();
         assert_eq!(
             (found.class, found.failure),
             (class, failure),
@@ -124,10 +124,10 @@ async fn what_is_pending_first_is_told_when_its_time_has_come() {
             let accepted = cashfree.verify(&call).await.unwrap();
             assert_eq!(accepted.class, Class::Pending, "{flow} {number}");
             let theirs = accepted.gateway_reference.as_deref();
-            let early = cashfree.look_up(&call, theirs).await.unwrap().unwrap();
+            let early = cashfree.lookup(&call, theirs).await.unwrap().unwrap();
             assert_eq!(early.class, Class::Pending, "{flow} {number}");
             tokio::time::sleep(PENDING * 2).await;
-            let late = cashfree.look_up(&call, theirs).await.unwrap().unwrap();
+            let late = cashfree.lookup(&call, theirs).await.unwrap().unwrap();
             assert_eq!(
                 (late.class, late.failure),
                 (class, failure),
@@ -171,8 +171,8 @@ async fn a_reference_that_cashfree_has_never_seen_is_none() {
     let seen = call(cashfree.as_ref(), &seen, &details, None);
     cashfree.verify(&seen).await.unwrap();
     let never = call(cashfree.as_ref(), &never, &details, None);
-    assert_eq!(cashfree.look_up(&never, None).await, Ok(None));
-    assert!(cashfree.look_up(&seen, None).await.unwrap().is_some());
+    assert_eq!(cashfree.lookup(&never, None).await, Ok(None));
+    assert!(cashfree.lookup(&seen, None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn an_account_number_outside_cashfrees_limits_is_not_taken() {
     let sandbox = Sandbox::start();
     let cashfree = sandbox.cashfree(&json!({}));
     let fit = |number: &str| cashfree.fit(&bank(number, "HDFC0000001", None), Some(&consent(true)));
-    assert_eq!(fit("12345"), Err(Unfit::Limits));
+    assert_eq!(fit("12345"), Err(Ineligible::Limits));
     assert_eq!(fit("123456"), Ok(Method::PennyDrop));
     assert_eq!(fit(&"9".repeat(35)), Ok(Method::PennyDrop));
     // What fits is taken indeed.

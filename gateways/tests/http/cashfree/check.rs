@@ -1,7 +1,7 @@
 //! Whether Cashfree accepts our credentials, found out without validating anybody.
 
+use khata_domain::{CallFailure, Gateway};
 use khata_gateways::Check;
-use khata_shared::domain::{CallFailure, Gateway};
 use serde_json::json;
 
 use super::cashfree;
@@ -81,5 +81,5 @@ async fn a_gateway_that_says_nothing_is_neither_good_nor_bad() {
     assert!(matches!(nobody.check().await, Err(CallFailure::NotSent(_))));
     let server = Scripted::doing(vec![Deed::Close]).await;
     let checked = cashfree(&server.origin, "secret", &json!({})).check().await;
-    assert!(matches!(checked, Err(CallFailure::AnswerLost(_))));
+    assert!(matches!(checked, Err(CallFailure::ResponseLost(_))));
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use khata_domain::{CallFailure, Class, GatewayResponse};
 use khata_gateways::Connector;
-use khata_shared::domain::{Answer, CallFailure, Class};
 use serde_json::json;
 
 use super::cashfree;
@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 use crate::scripted::Scripted;
 use crate::support::{call, consent, good, reference, upi};
 
-async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
+async fn verify(connector: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (good(), reference());
     connector
         .verify(&call(connector, &reference, &details, None))
@@ -29,9 +29,9 @@ async fn wrong_credentials_are_our_fault_and_nobody_elses() {
         let answer = cashfree.verify(&call).await.unwrap();
         assert_eq!((answer.class, answer.failure), (Class::Misconfigured, None));
         assert_eq!(answer.code, "authentication_failed");
-        let looked = cashfree.look_up(&call, None).await;
+        let looked = cashfree.lookup(&call, None).await;
         assert!(
-            matches!(looked, Err(CallFailure::AnswerLost(_))),
+            matches!(looked, Err(CallFailure::ResponseLost(_))),
             "not None: {looked:?}"
         );
         assert_eq!(sandbox.drops(&reference).await, 0);
@@ -91,7 +91,7 @@ async fn an_error_that_may_have_come_after_the_work_is_a_lost_answer() {
         let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
         assert!(
-            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            matches!(lost, Err(CallFailure::ResponseLost(_))),
             "{status}: {lost:?}"
         );
     }
@@ -105,7 +105,7 @@ async fn an_acceptance_in_other_words_is_not_a_refusal() {
         let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let lost = verify(cashfree.as_ref()).await;
         assert!(
-            matches!(lost, Err(CallFailure::AnswerLost(_))),
+            matches!(lost, Err(CallFailure::ResponseLost(_))),
             "{status}: {lost:?}"
         );
     }

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use khata_domain::{CallFailure, Class, Gateway, GatewayResponse};
 use khata_gateways::Connector;
-use khata_shared::domain::{Answer, CallFailure, Class, Gateway};
 use serde_json::json;
 
 use super::cashfree;
@@ -12,17 +12,17 @@ use crate::sandbox::Sandbox;
 use crate::scripted::{Deed, Scripted};
 use crate::support::{call, consent, good, is_lost, reference, upi};
 
-async fn verify(connector: &dyn Connector) -> Result<Answer, CallFailure> {
+async fn verify(connector: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (good(), reference());
     connector
         .verify(&call(connector, &reference, &details, None))
         .await
 }
 
-async fn look_up(connector: &dyn Connector) -> Result<Option<Answer>, CallFailure> {
+async fn lookup(connector: &dyn Connector) -> Result<Option<GatewayResponse>, CallFailure> {
     let (details, reference) = (good(), reference());
     connector
-        .look_up(&call(connector, &reference, &details, None), None)
+        .lookup(&call(connector, &reference, &details, None), None)
         .await
 }
 
@@ -44,12 +44,12 @@ async fn a_call_that_hangs_is_lost_in_time_and_found_again() {
         asked.elapsed()
     );
     assert!(
-        is_lost(&cashfree.look_up(&call, None).await),
+        is_lost(&cashfree.lookup(&call, None).await),
         "not None: nobody said that"
     );
     sandbox.behave(Gateway::Cashfree, json!({})).await;
     assert_eq!(sandbox.drops(&reference).await, 1, "it was performed");
-    let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
+    let found = cashfree.lookup(&call, None).await.unwrap().unwrap();
     assert_eq!(found.class, Class::Valid);
     assert_eq!(sandbox.drops(&reference).await, 1);
 }
@@ -68,7 +68,7 @@ async fn a_server_error_is_lost_whether_it_came_before_or_after_the_work() {
             let call = call(cashfree.as_ref(), &reference, details, consent);
             let failed = cashfree.verify(&call).await;
             assert!(is_lost(&failed), "{failed:?}");
-            assert!(is_lost(&cashfree.look_up(&call, None).await));
+            assert!(is_lost(&cashfree.lookup(&call, None).await));
         }
     }
 }
@@ -85,7 +85,7 @@ async fn where_nobody_listens_nothing_was_sent() {
         matches!(refused, Err(CallFailure::NotSent(_))),
         "{refused:?}"
     );
-    let refused = look_up(cashfree.as_ref()).await;
+    let refused = lookup(cashfree.as_ref()).await;
     assert!(
         matches!(refused, Err(CallFailure::NotSent(_))),
         "{refused:?}"
@@ -100,13 +100,13 @@ async fn a_connection_that_ends_after_the_request_is_lost_and_the_request_not_se
         let broken = verify(cashfree.as_ref()).await;
         assert!(is_lost(&broken), "{deed:?}: {broken:?}");
         assert_eq!(server.requests().len(), 1, "{deed:?}");
-        assert!(is_lost(&look_up(cashfree.as_ref()).await), "{deed:?}");
+        assert!(is_lost(&lookup(cashfree.as_ref()).await), "{deed:?}");
     }
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_breaks_under_a_request_does_not_send_it_twice() {
-    let valid = Deed::Answer(
+    let valid = Deed::GatewayResponse(
         200,
         "",
         r#"{"account_status_code":"ACCOUNT_IS_VALID"}"#.into(),
@@ -138,7 +138,7 @@ async fn an_answer_that_is_no_answer_is_lost() {
         let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let shown = &body[..body.len().min(20)];
         assert!(is_lost(&verify(cashfree.as_ref()).await), "{shown}");
-        assert!(is_lost(&look_up(cashfree.as_ref()).await), "{shown}");
+        assert!(is_lost(&lookup(cashfree.as_ref()).await), "{shown}");
     }
 }
 
@@ -148,7 +148,7 @@ async fn an_answer_that_breaks_off_is_lost() {
     let server = Scripted::doing(vec![Deed::Raw(broken.into())]).await;
     let cashfree = cashfree(&server.origin, "secret", &json!({}));
     assert!(is_lost(&verify(cashfree.as_ref()).await));
-    assert!(is_lost(&look_up(cashfree.as_ref()).await));
+    assert!(is_lost(&lookup(cashfree.as_ref()).await));
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn a_not_found_that_is_not_cashfrees_own_word_is_not_taken_for_never_seen(
     for body in ["<html>404</html>", "", r#"{"message":"no Route matched"}"#] {
         let server = Scripted::answering(404, "", body).await;
         let cashfree = cashfree(&server.origin, "secret", &json!({}));
-        let answer = look_up(cashfree.as_ref()).await;
+        let answer = lookup(cashfree.as_ref()).await;
         assert!(is_lost(&answer), "{body:?}: {answer:?}");
     }
 }
@@ -173,7 +173,7 @@ async fn what_went_wrong_is_told_without_anything_of_the_payee() {
         let cashfree = cashfree(&base, "secret", &json!({}));
         for told in [
             verify(cashfree.as_ref()).await.unwrap_err().to_string(),
-            look_up(cashfree.as_ref()).await.unwrap_err().to_string(),
+            lookup(cashfree.as_ref()).await.unwrap_err().to_string(),
         ] {
             for personal in ["00011020001772", "Asha", "HDFC0000001", "kh0", "secret"] {
                 assert!(!told.contains(personal), "{told}");

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
-use khata_gateways::{ConfigFault, Connector};
-use khata_shared::domain::Gateway;
+use khata_domain::Gateway;
+use khata_gateways::{ConfigError, Connector};
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::{Oaep, PrivateKey};
 use serde_json::json;
@@ -25,7 +25,7 @@ fn cashfree(
     base_url: &str,
     client_id: &str,
     public_key: &str,
-) -> Result<Box<dyn Connector>, ConfigFault> {
+) -> Result<Box<dyn Connector>, ConfigError> {
     let credentials =
         json!({"client_id": client_id, "client_secret": "secret", "public_key": public_key});
     connector(Gateway::Cashfree, base_url, &credentials, &json!({}))
@@ -82,7 +82,7 @@ fn what_is_no_key_is_told_when_the_account_is_made() {
     ] {
         let refused = cashfree(base_url, client, key).err().unwrap();
         let told = refused.to_string();
-        assert!(matches!(refused, ConfigFault::Credentials(_)), "{told}");
+        assert!(matches!(refused, ConfigError::Credentials(_)), "{told}");
         assert!(
             told.contains("public_key") && !told.contains("MII"),
             "{told}"

@@ -1,7 +1,7 @@
 //! UPI addresses: by penny drop with the payee's consent, by look-up without.
 
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{CallFailure, Class, Method, Recovery};
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, Method, Recovery};
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -54,7 +54,7 @@ async fn every_published_address_has_its_outcome() {
             let call = call(cashfree.as_ref(), &reference, &details, consent);
             let answer = cashfree.verify(&call).await.unwrap();
             assert_eq!((answer.class, answer.failure), (class, failure), "{vpa}");
-            let found = cashfree.look_up(&call, None).await.unwrap().unwrap();
+            let found = cashfree.lookup(&call, None).await.unwrap().unwrap();
             assert_eq!(
                 (found.class, found.failure),
                 (class, failure),
@@ -70,7 +70,7 @@ async fn a_call_that_cashfree_has_never_seen_is_none() {
     let cashfree = sandbox.cashfree(&json!({}));
     let (details, reference) = (upi("success@upi"), reference());
     let call = call(cashfree.as_ref(), &reference, &details, None);
-    assert_eq!(cashfree.look_up(&call, None).await, Ok(None));
+    assert_eq!(cashfree.lookup(&call, None).await, Ok(None));
 }
 
 #[tokio::test]
@@ -82,10 +82,10 @@ async fn a_call_made_twice_pays_once_and_its_answer_is_looked_up() {
     let first = cashfree.verify(&call).await.unwrap();
     let again = cashfree.verify(&call).await;
     assert!(
-        matches!(again, Err(CallFailure::AnswerLost(_))),
+        matches!(again, Err(CallFailure::ResponseLost(_))),
         "{again:?}"
     );
-    assert_eq!(cashfree.look_up(&call, None).await.unwrap(), Some(first));
+    assert_eq!(cashfree.lookup(&call, None).await.unwrap(), Some(first));
     assert_eq!(sandbox.drops(&reference).await, 1);
 }
 

@@ -1,9 +1,9 @@
 //! What goes over the wire to Cashfree, and how its words are read.
 
+use khata_domain::routing::Ineligible;
+use khata_domain::validation::FailureCode;
+use khata_domain::{Class, Consent, Details, GatewayResponse, Method};
 use khata_gateways::Connector;
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, Class, Consent, Details, Method};
 use serde_json::{Value, json};
 
 use super::cashfree;
@@ -27,7 +27,7 @@ async fn sent(
 }
 
 /// How this answer to a bank call is read.
-async fn heard(body: &Value) -> Answer {
+async fn heard(body: &Value) -> GatewayResponse {
     let server = Scripted::answering(200, "", &body.to_string()).await;
     let cashfree = cashfree(&server.origin, "s3cret", &json!({"bank_flow": "sync"}));
     let (details, reference) = (good(), reference());
@@ -130,7 +130,7 @@ async fn a_look_up_asks_by_our_reference_or_by_theirs() {
         let cashfree = cashfree(&server.origin, "s3cret", &settings);
         let reference = reference();
         let _ = cashfree
-            .look_up(&call(cashfree.as_ref(), &reference, &details, None), theirs)
+            .lookup(&call(cashfree.as_ref(), &reference, &details, None), theirs)
             .await;
         let (head, _) = server.request();
         let line = format!(
@@ -258,8 +258,8 @@ async fn only_the_methods_that_are_set_are_used() {
             Some(&given),
             Ok(Method::PennyDrop),
         ),
-        (json!(["PENNY_DROP"]), &upi, None, Err(Unfit::Kind)),
-        (json!(["VPA_LOOKUP"]), &good(), None, Err(Unfit::Kind)),
+        (json!(["PENNY_DROP"]), &upi, None, Err(Ineligible::Kind)),
+        (json!(["VPA_LOOKUP"]), &good(), None, Err(Ineligible::Kind)),
     ] {
         assert_eq!(
             fit(methods.clone(), details, consent),
@@ -268,5 +268,8 @@ async fn only_the_methods_that_are_set_are_used() {
         );
     }
     let short = bank("12345", "HDFC0000001", None);
-    assert_eq!(fit(json!(["PENNY_DROP"]), &short, None), Err(Unfit::Limits));
+    assert_eq!(
+        fit(json!(["PENNY_DROP"]), &short, None),
+        Err(Ineligible::Limits)
+    );
 }

@@ -1,12 +1,12 @@
 //! What is sent, and how what is told of an account is read.
 
+use khata_domain::routing::Ineligible;
+use khata_domain::validation::FailureCode;
+use khata_domain::{Class, Details, GatewayResponse, Method, Recovery};
 use khata_gateways::Connector;
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, Class, Details, Method, Recovery};
 use serde_json::{Value, json};
 
-use super::{TXN, decentro, look_up, said, verify};
+use super::{TXN, decentro, lookup, said, verify};
 use crate::scripted::{Deed, Scripted};
 use crate::support::{bank, call, consent, good, reference, upi};
 
@@ -21,7 +21,7 @@ async fn sent(settings: &Value, details: &Details) -> (String, Value, String) {
     (head, body, reference)
 }
 
-async fn heard(status: u16, body: &Value) -> Answer {
+async fn heard(status: u16, body: &Value) -> GatewayResponse {
     let server = Scripted::answering(status, "", &body.to_string()).await;
     let decentro = decentro(&server.origin, &json!({}));
     verify(decentro.as_ref(), &good()).await.unwrap()
@@ -90,7 +90,10 @@ async fn the_settings_choose_the_way() {
 async fn upi_addresses_are_not_its_business() {
     let decentro = decentro("http://127.0.0.1:9", &json!({}));
     for consent in [None, Some(&consent(true))] {
-        assert_eq!(decentro.fit(&upi("asha@okhdfc"), consent), Err(Unfit::Kind));
+        assert_eq!(
+            decentro.fit(&upi("asha@okhdfc"), consent),
+            Err(Ineligible::Kind)
+        );
     }
 }
 
@@ -174,7 +177,7 @@ async fn what_is_pending_is_asked_for_by_decentros_id() {
     done_within_data["data"]["request_decentro_txn_id"] = TXN.into();
     let server = Scripted::doing(
         [&pending, &pending, &done, &done_within_data]
-            .map(|body| Deed::Answer(200, "", body.to_string()))
+            .map(|body| Deed::GatewayResponse(200, "", body.to_string()))
             .into(),
     )
     .await;
@@ -188,7 +191,7 @@ async fn what_is_pending_is_asked_for_by_decentros_id() {
         (Class::Invalid, Some(TXN)),
         (Class::Invalid, Some(TXN)),
     ] {
-        let answer = look_up(decentro.as_ref(), theirs).await.unwrap().unwrap();
+        let answer = lookup(decentro.as_ref(), theirs).await.unwrap().unwrap();
         assert_eq!(answer.class, class);
         assert_eq!(
             answer.gateway_reference.as_deref(),
@@ -211,7 +214,7 @@ async fn what_was_lost_is_found_under_our_reference() {
     let connector: &dyn Connector = decentro.as_ref();
     let (details, reference) = (good(), reference());
     let found = connector
-        .look_up(&call(connector, &reference, &details, None), None)
+        .lookup(&call(connector, &reference, &details, None), None)
         .await
         .unwrap()
         .unwrap();

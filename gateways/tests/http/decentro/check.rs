@@ -1,12 +1,12 @@
 //! Whether Decentro accepts our credentials, found out without validating anybody.
 
-use khata_gateways::{CallBackFault, Check};
-use khata_shared::domain::CallFailure;
+use khata_domain::CallFailure;
+use khata_gateways::{Check, WebhookError};
 use serde_json::json;
 
 use super::{decentro, refusal};
 use crate::scripted::{Deed, Scripted};
-use crate::support::called_back;
+use crate::support::webhook_received;
 
 #[tokio::test]
 async fn only_decentros_own_not_found_means_that_it_knows_us() {
@@ -46,15 +46,15 @@ async fn a_gateway_that_says_nothing_is_neither_good_nor_bad() {
     assert!(matches!(nobody.check().await, Err(CallFailure::NotSent(_))));
     let server = Scripted::doing(vec![Deed::Close]).await;
     let checked = decentro(&server.origin, &json!({})).check().await;
-    assert!(matches!(checked, Err(CallFailure::AnswerLost(_))));
+    assert!(matches!(checked, Err(CallFailure::ResponseLost(_))));
 }
 
 #[tokio::test]
 async fn it_calls_nobody_back() {
     let decentro = decentro("http://127.0.0.1:9", &json!({}));
     assert_eq!(
-        called_back(decentro.as_ref(), &[], "{}"),
-        Err(CallBackFault::NotOffered)
+        webhook_received(decentro.as_ref(), &[], "{}"),
+        Err(WebhookError::NotOffered)
     );
-    assert!(!decentro.calls_back_by_own_id());
+    assert!(!decentro.webhook_names_gateway_reference());
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use khata_gateways::{ConfigFault, ConnectorConfig, connect};
-use khata_shared::domain::Gateway;
+use khata_domain::Gateway;
+use khata_gateways::{ConfigError, ConnectorConfig, connect};
 use serde_json::{Value, json};
 
 use super::credentials;
 
-fn fault(credentials: &Value, settings: &Value, sandbox_mode: bool) -> Option<ConfigFault> {
+fn fault(credentials: &Value, settings: &Value, sandbox_mode: bool) -> Option<ConfigError> {
     let credentials = credentials.to_string();
     let config = ConnectorConfig {
         base_url: None,
@@ -30,7 +30,7 @@ async fn credentials_must_be_whole_and_are_never_shown() {
         json!({"client_id": "a", "client_secret": "hush\r\nx-other: b"}),
     ] {
         let fault = fault(&bad, &json!({}), true).unwrap();
-        assert!(matches!(fault, ConfigFault::Credentials(_)), "{bad}");
+        assert!(matches!(fault, ConfigError::Credentials(_)), "{bad}");
         assert!(!fault.to_string().contains("hush"), "{fault}");
     }
 }
@@ -58,7 +58,7 @@ async fn settings_are_checked() {
         json!({"methods": []}),
     ] {
         let fault = fault(&credentials(), &bad, true).unwrap();
-        assert!(matches!(fault, ConfigFault::Settings(_)), "{bad}");
+        assert!(matches!(fault, ConfigError::Settings(_)), "{bad}");
     }
 }
 

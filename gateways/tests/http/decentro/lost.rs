@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use khata_shared::domain::{CallFailure, Class};
+use khata_domain::{CallFailure, Class};
 use serde_json::{Value, json};
 
-use super::{decentro, look_up, refusal, verify};
+use super::{decentro, lookup, refusal, verify};
 use crate::scripted::{Deed, Scripted};
 use crate::support::{good, is_lost};
 
@@ -141,7 +141,7 @@ async fn never_seen_is_believed_only_in_decentros_own_words() {
         let body = refusal("error_transaction_not_found").to_string();
         let server = Scripted::answering(status, "", &body).await;
         let decentro = decentro(&server.origin, &json!({}));
-        assert_eq!(look_up(decentro.as_ref(), None).await, Ok(None), "{status}");
+        assert_eq!(lookup(decentro.as_ref(), None).await, Ok(None), "{status}");
     }
     // To believe any of these would be to pay again.
     let mut success = refusal("error_transaction_not_found");
@@ -162,7 +162,7 @@ async fn never_seen_is_believed_only_in_decentros_own_words() {
     ] {
         let server = Scripted::answering(status, "", &body).await;
         let decentro = decentro(&server.origin, &json!({}));
-        let answer = look_up(decentro.as_ref(), None).await;
+        let answer = lookup(decentro.as_ref(), None).await;
         assert!(is_lost(&answer), "{status} {body}: {answer:?}");
     }
 }
@@ -186,7 +186,7 @@ async fn what_is_said_of_the_look_tells_nothing_of_the_call() {
     ] {
         let server = Scripted::answering(status, "", &body.to_string()).await;
         let decentro = decentro(&server.origin, &json!({}));
-        let answer = look_up(decentro.as_ref(), None).await;
+        let answer = lookup(decentro.as_ref(), None).await;
         assert!(is_lost(&answer), "{status} {body}: {answer:?}");
     }
 }
@@ -197,7 +197,7 @@ async fn what_a_look_says_of_the_call_it_found_is_as_good_as_its_answer() {
     let looked = async |key: &str| {
         let server = Scripted::answering(200, "", &found(key).to_string()).await;
         let decentro = decentro(&server.origin, &json!({}));
-        look_up(decentro.as_ref(), None).await
+        lookup(decentro.as_ref(), None).await
     };
     let answer = looked("error_insufficient_account_balance").await;
     assert_eq!(answer.unwrap().unwrap().class, Class::Misconfigured);
@@ -209,5 +209,5 @@ async fn what_a_look_says_of_the_call_it_found_is_as_good_as_its_answer() {
     failure["api_status"] = "FAILURE".into();
     let server = Scripted::answering(200, "", &failure.to_string()).await;
     let decentro = decentro(&server.origin, &json!({}));
-    assert!(is_lost(&look_up(decentro.as_ref(), None).await));
+    assert!(is_lost(&lookup(decentro.as_ref(), None).await));
 }

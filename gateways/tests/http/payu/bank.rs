@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, CallFailure, Class, Method, Recovery};
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, GatewayResponse, Method, Recovery};
 use serde_json::{Value, json};
 
 use super::{answering, field, parts, payu, token};
@@ -11,7 +11,11 @@ use crate::scripted::{Deed, Scripted};
 use crate::support::{bank, call, good, is_lost, reference};
 
 /// What the connector makes of the call when it is answered so.
-async fn answered(status: u16, headers: &'static str, body: &str) -> Result<Answer, CallFailure> {
+async fn answered(
+    status: u16,
+    headers: &'static str,
+    body: &str,
+) -> Result<GatewayResponse, CallFailure> {
     let server = answering(status, headers, body).await;
     let payu = payu(&server.origin, &json!({}));
     let (details, reference) = (good(), reference());
@@ -203,12 +207,12 @@ fn listed(transfers: &[(&str, &str, &str)]) -> String {
 }
 
 /// What is found of our call when its look-up is answered with this.
-async fn found(body: impl Fn(&str) -> String) -> Result<Option<Answer>, CallFailure> {
+async fn found(body: impl Fn(&str) -> String) -> Result<Option<GatewayResponse>, CallFailure> {
     let (details, reference) = (good(), reference());
     let server = answering(200, "", &body(&reference)).await;
     let payu = payu(&server.origin, &json!({}));
     let call = call(payu.as_ref(), &reference, &details, None);
-    let found = payu.look_up(&call, None).await;
+    let found = payu.lookup(&call, None).await;
     let requests = server.requests();
     let (head, fields) = parts(&requests[1]);
     assert!(
@@ -272,8 +276,8 @@ async fn a_lost_call_made_again_is_a_duplicate_and_then_asked_after() {
     let server = Scripted::doing(vec![
         token("t0ken", 7200),
         Deed::Close,
-        Deed::Answer(200, "", duplicate.into()),
-        Deed::Answer(200, "", listed(&[(&reference, "SUCCESS", "")])),
+        Deed::GatewayResponse(200, "", duplicate.into()),
+        Deed::GatewayResponse(200, "", listed(&[(&reference, "SUCCESS", "")])),
     ])
     .await;
     let payu = payu(&server.origin, &json!({}));
@@ -285,7 +289,7 @@ async fn a_lost_call_made_again_is_a_duplicate_and_then_asked_after() {
     assert!(is_lost(&payu.verify(&call).await));
     let again = payu.verify_again(&call).await.unwrap();
     assert_eq!((again.class, again.code.as_str()), (Class::Pending, "1002"));
-    let found = payu.look_up(&call, None).await.unwrap().unwrap();
+    let found = payu.lookup(&call, None).await.unwrap().unwrap();
     assert_eq!(found.class, Class::Valid);
     let requests = server.requests();
     let (first, second) = (parts(&requests[1]).1, parts(&requests[2]).1);
@@ -295,8 +299,8 @@ async fn a_lost_call_made_again_is_a_duplicate_and_then_asked_after() {
 #[tokio::test]
 async fn what_turns_a_call_away_that_is_made_again_says_nothing_about_the_first() {
     let (details, reference) = (good(), reference());
-    let no_token = Deed::Answer(401, "", r#"{"error":"invalid_client"}"#.into());
-    let busy = Deed::Answer(429, "", String::new());
+    let no_token = Deed::GatewayResponse(401, "", r#"{"error":"invalid_client"}"#.into());
+    let busy = Deed::GatewayResponse(429, "", String::new());
     for deeds in [vec![no_token], vec![token("t0ken", 7200), busy]] {
         let server = Scripted::doing(deeds.clone()).await;
         let payu = payu(&server.origin, &json!({}));

@@ -1,7 +1,7 @@
 //! Whether PayU accepts our credentials, found out without validating anybody.
 
+use khata_domain::{CallFailure, Gateway};
 use khata_gateways::{Check, Connector};
-use khata_shared::domain::{CallFailure, Gateway};
 use serde_json::{Value, json};
 
 use super::{field, parts, payu, token};
@@ -39,7 +39,7 @@ async fn payouts_tells_about_the_merchants_own_account() {
     ] {
         let server = Scripted::doing(vec![
             token("t0ken", 7200),
-            Deed::Answer(status, "", body.into()),
+            Deed::GatewayResponse(status, "", body.into()),
         ])
         .await;
         let checked = payouts(&server.origin).check().await;
@@ -84,7 +84,7 @@ async fn the_payment_gateway_is_asked_after_a_payment_that_nobody_made() {
 #[tokio::test]
 async fn an_account_with_both_products_is_accepted_by_both_or_not_at_all() {
     let both = |last: &str| {
-        let deeds = [ACCOUNT, last].map(|body| Deed::Answer(200, "", body.into()));
+        let deeds = [ACCOUNT, last].map(|body| Deed::GatewayResponse(200, "", body.into()));
         std::iter::once(token("t0ken", 7200)).chain(deeds).collect()
     };
     let server = Scripted::doing(both(NO_PAYMENT)).await;

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use khata_gateways::{ConfigFault, Connector, ConnectorConfig, connect};
-use khata_shared::domain::{Answer, CallFailure, Class, Gateway};
+use khata_domain::{CallFailure, Class, Gateway, GatewayResponse};
+use khata_gateways::{ConfigError, Connector, ConnectorConfig, connect};
 use serde_json::{Value, json};
 
 use super::{field, parts, payu, token};
@@ -13,10 +13,10 @@ use crate::support::{call, good, is_lost, reference, upi};
 
 fn exists() -> Deed {
     let body = r#"{"status":0,"msg":null,"code":null,"data":{"accountExists":"YES"}}"#;
-    Deed::Answer(200, "", body.into())
+    Deed::GatewayResponse(200, "", body.into())
 }
 
-async fn verify(payu: &dyn Connector) -> Result<Answer, CallFailure> {
+async fn verify(payu: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (good(), reference());
     payu.verify(&call(payu, &reference, &details, None)).await
 }
@@ -90,7 +90,7 @@ async fn calls_that_need_one_at_once_fetch_one() {
 
 #[tokio::test]
 async fn one_that_payu_does_not_know_any_more_is_replaced_once() {
-    let unknown = Deed::Answer(401, "", r#"{"error":"invalid_token"}"#.into());
+    let unknown = Deed::GatewayResponse(401, "", r#"{"error":"invalid_token"}"#.into());
     let server = Scripted::doing(vec![
         token("old", 7200),
         unknown.clone(),
@@ -151,14 +151,14 @@ async fn without_one_nothing_was_sent() {
     let call = call(payu_there.as_ref(), &reference, &details, None);
     let retry_after = Some(Duration::from_secs(9));
     assert_eq!(
-        payu_there.look_up(&call, None).await,
-        Err(CallFailure::TurnedAway { retry_after })
+        payu_there.lookup(&call, None).await,
+        Err(CallFailure::Rejected { retry_after })
     );
     // Not lost: the penny test itself was never asked for.
     let hopeless = [
-        Deed::Answer(503, "", String::new()),
-        Deed::Answer(200, "", "{}".into()),
-        Deed::Answer(
+        Deed::GatewayResponse(503, "", String::new()),
+        Deed::GatewayResponse(200, "", "{}".into()),
+        Deed::GatewayResponse(
             200,
             "",
             r#"{"access_token":"a\nb","expires_in":7200}"#.into(),
@@ -231,7 +231,7 @@ async fn each_of_payus_addresses_can_be_set() {
     assert_eq!(paths(&info), ["/merchant/postservice.php?form=2"]);
     let refused = made(&settings, false).err();
     let told = "payout_url must begin with https://".to_owned();
-    assert_eq!(refused, Some(ConfigFault::Settings(told)));
+    assert_eq!(refused, Some(ConfigError::Settings(told)));
     assert!(made(&json!({}), false).is_ok());
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use khata_gateways::ConfigFault;
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, CallFailure, Class, Gateway, Method};
+use khata_domain::routing::Ineligible;
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, Gateway, GatewayResponse, Method};
+use khata_gateways::ConfigError;
 use serde_json::{Value, json};
 
 use super::{field, parts, payu};
@@ -15,7 +15,7 @@ use crate::support::{call, connector, consent, good, is_lost, reference, upi};
 /// sha512 of `JPM7Fg|validateVPA|asha@upi|salt`, by coreutils' sha512sum.
 const HASH: &str = "5fa91539c4933f616d21fd6a3ae5e43763941a4ad1106faca4c4acd64a46575c5d7493aa72d051c22eeb127669bfcd7ed1d5637b55c8c6405a4eb53be11bd868";
 
-async fn answered(status: u16, body: &str) -> Result<Answer, CallFailure> {
+async fn answered(status: u16, body: &str) -> Result<GatewayResponse, CallFailure> {
     let server = Scripted::answering(status, "", body).await;
     let payu = payu(&server.origin, &json!({}));
     let (details, reference) = (upi("asha@upi"), reference());
@@ -35,7 +35,7 @@ async fn the_command_is_signed_with_the_salt_that_is_not_sent() {
         "there is no penny drop to an address"
     );
     payu.verify(&call).await.unwrap();
-    payu.look_up(&call, None).await.unwrap().unwrap();
+    payu.lookup(&call, None).await.unwrap().unwrap();
     let requests = server.requests();
     assert_eq!(
         requests.len(),
@@ -139,8 +139,8 @@ async fn a_look_that_is_turned_away_tells_nothing_of_the_address() {
     let call = call(payu.as_ref(), &reference, &details, None);
     let retry_after = Some(Duration::from_secs(9));
     assert_eq!(
-        payu.look_up(&call, None).await,
-        Err(CallFailure::TurnedAway { retry_after })
+        payu.lookup(&call, None).await,
+        Err(CallFailure::Rejected { retry_after })
     );
 }
 
@@ -154,9 +154,12 @@ fn each_product_needs_its_own_credentials() {
     let none = json!({});
     let only_payouts = made(&payouts, &none).unwrap();
     assert_eq!(only_payouts.fit(&good(), None), Ok(Method::PennyDrop));
-    assert_eq!(only_payouts.fit(&upi("asha@upi"), None), Err(Unfit::Kind));
+    assert_eq!(
+        only_payouts.fit(&upi("asha@upi"), None),
+        Err(Ineligible::Kind)
+    );
     let only_service = made(&service, &none).unwrap();
-    assert_eq!(only_service.fit(&good(), None), Err(Unfit::Kind));
+    assert_eq!(only_service.fit(&good(), None), Err(Ineligible::Kind));
     assert_eq!(
         only_service.fit(&upi("asha@upi"), None),
         Ok(Method::VpaLookup)
@@ -171,7 +174,7 @@ fn each_product_needs_its_own_credentials() {
     ] {
         let refused = made(&credentials, &none).err();
         assert!(
-            matches!(refused, Some(ConfigFault::Credentials(_))),
+            matches!(refused, Some(ConfigError::Credentials(_))),
             "{credentials}"
         );
     }
@@ -179,7 +182,7 @@ fn each_product_needs_its_own_credentials() {
     assert!(made(&service, &settings).is_ok());
     let refused = made(&payouts, &settings).err();
     assert!(
-        matches!(refused, Some(ConfigFault::Settings(_))),
+        matches!(refused, Some(ConfigError::Settings(_))),
         "{refused:?}"
     );
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use khata_shared::domain::{CallFailure, Class};
+use khata_domain::{CallFailure, Class};
 use serde_json::json;
 
 use super::{answered, razorpay};
@@ -155,7 +155,7 @@ async fn an_error_to_a_poll_says_nothing_about_the_validation() {
         let razorpay = razorpay(&server.origin, &json!({}));
         let (details, reference) = (good(), reference());
         let call = call(razorpay.as_ref(), &reference, &details, None);
-        let asked = razorpay.look_up(&call, Some("fav_00000000000001")).await;
+        let asked = razorpay.lookup(&call, Some("fav_00000000000001")).await;
         assert!(
             is_lost(&asked),
             "{status}: never «not seen», which would pay again: {asked:?}"
@@ -221,7 +221,7 @@ async fn a_look_at_an_address_that_is_turned_away_tells_nothing_of_it() {
     let vpa = upi("asha@upi");
     let retry_after = Some(Duration::from_secs(9));
     for (status, expected) in [
-        (429, Some(CallFailure::TurnedAway { retry_after })),
+        (429, Some(CallFailure::Rejected { retry_after })),
         (401, None),
         (418, None),
     ] {
@@ -229,7 +229,7 @@ async fn a_look_at_an_address_that_is_turned_away_tells_nothing_of_it() {
         let razorpay = razorpay(&server.origin, &json!({}));
         let reference = reference();
         let looked = razorpay
-            .look_up(&call(razorpay.as_ref(), &reference, &vpa, None), None)
+            .lookup(&call(razorpay.as_ref(), &reference, &vpa, None), None)
             .await;
         match expected {
             Some(expected) => assert_eq!(looked, Err(expected)),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, CallFailure, Class, Details};
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, Details, GatewayResponse};
 use serde_json::{Value, json};
 
 use super::{answered, razorpay};
@@ -30,16 +30,16 @@ async fn polled(
     details: &Details,
     attempt: i16,
     body: &Value,
-) -> Result<Option<Answer>, CallFailure> {
+) -> Result<Option<GatewayResponse>, CallFailure> {
     let server = Scripted::answering(200, "", &body.to_string()).await;
     let razorpay = razorpay(&server.origin, &json!({}));
     let (reference, given) = (reference(), consent(true));
     let mut call = call(razorpay.as_ref(), &reference, details, Some(&given));
     call.attempt = attempt;
-    razorpay.look_up(&call, Some("fav_00000000000001")).await
+    razorpay.lookup(&call, Some("fav_00000000000001")).await
 }
 
-async fn outcome(details: &Details, attempt: i16, body: &Value) -> Answer {
+async fn outcome(details: &Details, attempt: i16, body: &Value) -> GatewayResponse {
     polled(details, attempt, body).await.unwrap().unwrap()
 }
 
@@ -48,9 +48,9 @@ async fn accepted_is_pending_and_the_poll_tells_the_outcome() {
     let created = composite("created", &Value::Null, "").to_string();
     let completed = composite("completed", &json!("active"), "validation_completed").to_string();
     let server = Scripted::doing(vec![
-        Deed::Answer(200, "", created.clone()),
-        Deed::Answer(200, "", created),
-        Deed::Answer(200, "", completed),
+        Deed::GatewayResponse(200, "", created.clone()),
+        Deed::GatewayResponse(200, "", created),
+        Deed::GatewayResponse(200, "", completed),
     ])
     .await;
     let razorpay = razorpay(&server.origin, &json!({}));
@@ -64,9 +64,9 @@ async fn accepted_is_pending_and_the_poll_tells_the_outcome() {
     );
     let id = accepted.gateway_reference.as_deref();
     assert_eq!(id, Some("fav_00000000000001"));
-    let pending = razorpay.look_up(&call, id).await.unwrap().unwrap();
+    let pending = razorpay.lookup(&call, id).await.unwrap().unwrap();
     assert_eq!(pending.class, Class::Pending);
-    let valid = razorpay.look_up(&call, id).await.unwrap().unwrap();
+    let valid = razorpay.lookup(&call, id).await.unwrap().unwrap();
     assert_eq!((valid.class, valid.code.as_str()), (Class::Valid, "active"));
     assert_eq!(valid.name_at_bank.unwrap().as_str(), "Gaurav Kumar");
     assert_eq!(valid.utr.as_deref(), Some("123456789012"));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use khata_gateways::ConfigFault;
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::{Consent, Details, Gateway, Method, Recovery};
+use khata_domain::routing::Ineligible;
+use khata_domain::{Consent, Details, Gateway, Method, Recovery};
+use khata_gateways::ConfigError;
 use serde_json::{Value, json};
 
 use super::{gateway_only, razorpay};
@@ -115,7 +115,7 @@ async fn names_are_sent_as_razorpay_takes_them() {
 
 #[tokio::test]
 async fn a_call_made_again_is_the_same_bytes_under_the_same_key() {
-    let server = Scripted::doing(vec![Deed::Answer(503, "", String::new())]).await;
+    let server = Scripted::doing(vec![Deed::GatewayResponse(503, "", String::new())]).await;
     let given = consent(true);
     for (details, consent) in [(good(), None), (upi("asha@upi"), Some(&given))] {
         let reference = reference();
@@ -145,12 +145,12 @@ async fn an_outcome_is_asked_for_by_razorpays_id() {
     let razorpay = razorpay(&server.origin, &json!({}));
     let (details, reference) = (good(), reference());
     let call = call(razorpay.as_ref(), &reference, &details, None);
-    let _ = razorpay.look_up(&call, Some("fav_00000000000001")).await;
+    let _ = razorpay.lookup(&call, Some("fav_00000000000001")).await;
     let (head, _) = server.request();
     assert!(head.starts_with("get /v1/fund_accounts/validations/fav_00000000000001 "));
     assert!(head.contains(&basic()));
     for id in [None, Some(""), Some("../payouts"), Some("fav_1?x=1")] {
-        let asked = razorpay.look_up(&call, id).await;
+        let asked = razorpay.lookup(&call, id).await;
         assert!(asked.is_err(), "{id:?}: {asked:?}");
     }
     assert_eq!(server.requests().len(), 1, "no other id went into a path");
@@ -171,9 +171,9 @@ fn the_method_is_the_first_that_is_set_and_suits() {
     assert_eq!(fit(&some, &good(), None), Ok(Method::Penniless));
     assert_eq!(fit(&some, &vpa, Some(&given)), Ok(Method::VpaLookup));
     let drop_only = json!({"methods": ["PENNY_DROP"]});
-    assert_eq!(fit(&drop_only, &vpa, None), Err(Unfit::Kind));
+    assert_eq!(fit(&drop_only, &vpa, None), Err(Ineligible::Kind));
     let long = upi(&format!("{}@upi", "x".repeat(97)));
-    assert_eq!(fit(&all, &long, None), Err(Unfit::Limits));
+    assert_eq!(fit(&all, &long, None), Err(Ineligible::Limits));
     let longest = upi(&format!("{}@upi", "x".repeat(96)));
     assert_eq!(fit(&all, &longest, None), Ok(Method::VpaLookup));
 }
@@ -182,7 +182,7 @@ fn the_method_is_the_first_that_is_set_and_suits() {
 fn without_an_account_that_pays_there_is_only_the_look_up() {
     let razorpay = gateway_only("http://127.0.0.1:9", &json!({}));
     let given = consent(true);
-    assert_eq!(razorpay.fit(&good(), None), Err(Unfit::Kind));
+    assert_eq!(razorpay.fit(&good(), None), Err(Ineligible::Kind));
     assert_eq!(
         razorpay.fit(&upi("asha@upi"), Some(&given)),
         Ok(Method::VpaLookup)
@@ -206,7 +206,7 @@ fn without_an_account_that_pays_there_is_only_the_look_up() {
     ] {
         let refused = made(&credentials, settings.clone()).err();
         assert!(
-            matches!(refused, Some(ConfigFault::Settings(_))),
+            matches!(refused, Some(ConfigError::Settings(_))),
             "{settings}: {refused:?}"
         );
     }
@@ -220,7 +220,7 @@ fn without_an_account_that_pays_there_is_only_the_look_up() {
     ] {
         let refused = made(&credentials, json!({})).err();
         assert!(
-            matches!(refused, Some(ConfigFault::Credentials(_))),
+            matches!(refused, Some(ConfigError::Credentials(_))),
             "{credentials}"
         );
     }

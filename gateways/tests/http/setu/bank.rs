@@ -3,31 +3,31 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, Details, GatewayResponse, Method, Recovery};
 use khata_gateways::Connector;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, CallFailure, Class, Details, Method, Recovery};
 use serde_json::{Value, json};
 
 use super::{ID, setu};
 use crate::scripted::{Deed, Scripted};
 use crate::support::{bank, call, good, is_lost, reference};
 
-async fn verify(setu: &dyn Connector, details: &Details) -> Result<Answer, CallFailure> {
+async fn verify(setu: &dyn Connector, details: &Details) -> Result<GatewayResponse, CallFailure> {
     let reference = reference();
     setu.verify(&call(setu, &reference, details, None)).await
 }
 
-async fn look_up(
+async fn lookup(
     setu: &dyn Connector,
     theirs: Option<&str>,
-) -> Result<Option<Answer>, CallFailure> {
+) -> Result<Option<GatewayResponse>, CallFailure> {
     let (details, reference) = (good(), reference());
-    setu.look_up(&call(setu, &reference, &details, None), theirs)
+    setu.lookup(&call(setu, &reference, &details, None), theirs)
         .await
 }
 
 /// How this answer of the synchronous call is read.
-async fn heard(body: &Value) -> Answer {
+async fn heard(body: &Value) -> GatewayResponse {
     let server = Scripted::answering(200, "", &body.to_string()).await;
     let setu = setu(&server.origin, &json!({"bank_flow": "sync"}));
     verify(setu.as_ref(), &good()).await.unwrap()
@@ -96,7 +96,7 @@ async fn what_is_pending_is_asked_for_by_setus_id_until_it_is_told() {
     let success = json!({
         "id": ID, "code": "BAV00", "verification": "success", "data": {"name": "ASHA RAO", "transactionReference": 120_716_373_986_u64}
     });
-    let answer = |body: &Value| Deed::Answer(200, "", body.to_string());
+    let answer = |body: &Value| Deed::GatewayResponse(200, "", body.to_string());
     let server = Scripted::doing(vec![
         answer(&json!({"id": ID})),
         answer(&pending),
@@ -106,9 +106,9 @@ async fn what_is_pending_is_asked_for_by_setus_id_until_it_is_told() {
     let setu = setu(&server.origin, &json!({}));
     let accepted = verify(setu.as_ref(), &good()).await.unwrap();
     let theirs = accepted.gateway_reference.as_deref();
-    let early = look_up(setu.as_ref(), theirs).await.unwrap().unwrap();
+    let early = lookup(setu.as_ref(), theirs).await.unwrap().unwrap();
     assert_eq!(early.class, Class::Pending);
-    let late = look_up(setu.as_ref(), theirs).await.unwrap().unwrap();
+    let late = lookup(setu.as_ref(), theirs).await.unwrap().unwrap();
     assert_eq!(late.class, Class::Valid);
     assert_eq!(late.utr.as_deref(), Some("120716373986"));
     for request in &server.requests()[1..] {
@@ -299,14 +299,14 @@ async fn setu_is_never_taken_to_have_not_seen_a_call() {
     ] {
         let server = Scripted::answering(status, "", body).await;
         let setu = setu(&server.origin, &json!({}));
-        let looked = look_up(setu.as_ref(), Some(ID)).await;
+        let looked = lookup(setu.as_ref(), Some(ID)).await;
         assert!(is_lost(&looked), "{status} {body}: {looked:?}");
     }
     // It knows no reference of ours: nobody is asked.
     let server = Scripted::answering(200, "", "{}").await;
     let setu = setu(&server.origin, &json!({}));
     for theirs in [None, Some(""), Some("../../ban"), Some("a b")] {
-        assert!(is_lost(&look_up(setu.as_ref(), theirs).await), "{theirs:?}");
+        assert!(is_lost(&lookup(setu.as_ref(), theirs).await), "{theirs:?}");
     }
     assert!(server.requests().is_empty());
 }
@@ -317,7 +317,7 @@ async fn a_lost_bank_call_cannot_be_recovered_in_either_flow() {
         let setu = setu("http://127.0.0.1:9", &json!({"bank_flow": flow}));
         let recovery = setu.recovery(&good(), Method::PennyDrop);
         assert_eq!(recovery, Recovery::None, "{flow}");
-        assert!(setu.calls_back_by_own_id(), "{flow}");
+        assert!(setu.webhook_names_gateway_reference(), "{flow}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether Setu accepts our credentials, found out without validating anybody.
 
+use khata_domain::CallFailure;
 use khata_gateways::Check;
-use khata_shared::domain::CallFailure;
 use serde_json::json;
 
 use super::{credentials, setu, setu_with};
@@ -50,9 +50,9 @@ async fn only_setus_own_not_found_means_that_it_knows_us() {
 
 #[tokio::test]
 async fn where_there_is_umap_both_must_accept() {
-    let unknown = || Deed::Answer(404, "", r#"{"code":"not-found"}"#.into());
-    let refused = || Deed::Answer(401, "", r#"{"code":"unauthorized"}"#.into());
-    let failed = || Deed::Answer(500, "", String::new());
+    let unknown = || Deed::GatewayResponse(404, "", r#"{"code":"not-found"}"#.into());
+    let refused = || Deed::GatewayResponse(401, "", r#"{"code":"unauthorized"}"#.into());
+    let failed = || Deed::GatewayResponse(500, "", String::new());
     for (deeds, expected) in [
         (
             vec![unknown()],
@@ -83,5 +83,5 @@ async fn a_gateway_that_says_nothing_is_neither_good_nor_bad() {
     assert!(matches!(nobody.check().await, Err(CallFailure::NotSent(_))));
     let server = Scripted::doing(vec![Deed::Close]).await;
     let checked = setu(&server.origin, &json!({})).check().await;
-    assert!(matches!(checked, Err(CallFailure::AnswerLost(_))));
+    assert!(matches!(checked, Err(CallFailure::ResponseLost(_))));
 }

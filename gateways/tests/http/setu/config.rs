@@ -1,14 +1,14 @@
 //! What a Setu account is made from.
 
-use khata_gateways::ConfigFault;
-use khata_shared::domain::Gateway;
+use khata_domain::Gateway;
+use khata_gateways::ConfigError;
 use serde_json::{Value, json};
 
 use super::{ULID, credentials, setu};
 use crate::scripted::Scripted;
 use crate::support::{call, connector, reference, upi};
 
-fn fault(credentials: &Value, settings: &Value) -> Option<ConfigFault> {
+fn fault(credentials: &Value, settings: &Value) -> Option<ConfigError> {
     connector(Gateway::Setu, "https://setu.example", credentials, settings).err()
 }
 
@@ -39,7 +39,7 @@ async fn credentials_must_be_whole_and_are_never_shown() {
         merchant(json!({"client_id": "a", "client_secret": "b", "token": "hush"})),
     ] {
         let fault = fault(&bad, &json!({})).unwrap();
-        assert!(matches!(fault, ConfigFault::Credentials(_)), "{bad}");
+        assert!(matches!(fault, ConfigError::Credentials(_)), "{bad}");
         assert!(!fault.to_string().contains("hush"), "{fault}");
     }
     for good in [
@@ -70,7 +70,7 @@ async fn settings_are_checked() {
         json!({"methods": ["PENNILESS"]}),
     ] {
         let fault = fault(&credentials(), &bad).unwrap();
-        assert!(matches!(fault, ConfigFault::Settings(_)), "{bad}");
+        assert!(matches!(fault, ConfigError::Settings(_)), "{bad}");
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use khata_domain::{CallFailure, Class, GatewayResponse};
 use khata_gateways::{Check, Connector};
-use khata_shared::domain::{Answer, CallFailure, Class};
 use serde_json::{Value, json};
 
 use super::{ULID, credentials, setu_with};
@@ -22,13 +22,13 @@ fn setu(origin: &str) -> Box<dyn Connector> {
     setu_with(origin, &logging_in(), &json!({}))
 }
 
-async fn verify(setu: &dyn Connector) -> Result<Answer, CallFailure> {
+async fn verify(setu: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (upi("asha@okhdfc"), reference());
     setu.verify(&call(setu, &reference, &details, None)).await
 }
 
 fn answer(status: u16, body: &Value) -> Deed {
-    Deed::Answer(status, "", body.to_string())
+    Deed::GatewayResponse(status, "", body.to_string())
 }
 
 fn token(token: &str) -> Deed {
@@ -122,7 +122,7 @@ async fn a_login_that_is_refused_is_our_fault() {
         assert_eq!(server.requests().len(), 1, "nobody was asked about");
         let (details, reference) = (upi("asha@okhdfc"), reference());
         let call = call(setu.as_ref(), &reference, &details, None);
-        let looked = setu.look_up(&call, Some(ULID)).await;
+        let looked = setu.lookup(&call, Some(ULID)).await;
         assert!(is_lost(&looked), "{looked:?}");
     }
 }
@@ -150,13 +150,13 @@ async fn a_login_that_fails_has_sent_nothing() {
 async fn a_login_that_is_one_too_many_tells_for_how_long() {
     let server = Scripted::answering(429, "retry-after: 9\r\n", "{}").await;
     let setu = setu(&server.origin);
-    let turned_away = CallFailure::TurnedAway {
+    let turned_away = CallFailure::Rejected {
         retry_after: Some(Duration::from_secs(9)),
     };
     assert_eq!(verify(setu.as_ref()).await, Err(turned_away.clone()));
     let (details, reference) = (upi("asha@okhdfc"), reference());
     let call = call(setu.as_ref(), &reference, &details, None);
-    let looked = setu.look_up(&call, Some(ULID)).await;
+    let looked = setu.lookup(&call, Some(ULID)).await;
     assert_eq!(looked, Err(turned_away));
     assert_eq!(server.requests().len(), 2, "nobody was asked about");
 }

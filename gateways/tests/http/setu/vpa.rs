@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use khata_domain::routing::Ineligible;
+use khata_domain::validation::FailureCode;
+use khata_domain::{CallFailure, Class, GatewayResponse, Method, Recovery};
 use khata_gateways::Connector;
-use khata_shared::domain::routing::Unfit;
-use khata_shared::domain::validation::FailureCode;
-use khata_shared::domain::{Answer, CallFailure, Class, Method, Recovery};
 use serde_json::{Value, json};
 
 use super::{ULID, credentials, setu, setu_with};
 use crate::scripted::{Deed, Scripted};
 use crate::support::{call, consent, good, is_lost, reference, upi};
 
-async fn verify(setu: &dyn Connector) -> Result<Answer, CallFailure> {
+async fn verify(setu: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (upi("asha@okhdfc"), reference());
     setu.verify(&call(setu, &reference, &details, None)).await
 }
@@ -85,7 +85,7 @@ async fn every_status_has_its_class() {
 async fn what_is_pending_is_asked_for_by_umaps_id() {
     let server = Scripted::doing(
         ["pending", "pending", "invalid"]
-            .map(|status| Deed::Answer(200, "", said(status).to_string()))
+            .map(|status| Deed::GatewayResponse(200, "", said(status).to_string()))
             .into(),
     )
     .await;
@@ -95,7 +95,7 @@ async fn what_is_pending_is_asked_for_by_umaps_id() {
     let accepted = setu.verify(&call).await.unwrap();
     let theirs = accepted.gateway_reference.as_deref();
     for class in [Class::Pending, Class::Invalid] {
-        let answer = setu.look_up(&call, theirs).await.unwrap().unwrap();
+        let answer = setu.lookup(&call, theirs).await.unwrap().unwrap();
         assert_eq!(answer.class, class);
     }
     for request in &server.requests()[1..] {
@@ -103,7 +103,7 @@ async fn what_is_pending_is_asked_for_by_umaps_id() {
         assert!(request.starts_with(&line), "{request}");
         assert!(request.contains("authorization: Bearer a.t0ken"));
     }
-    assert!(is_lost(&setu.look_up(&call, None).await), "it has no other");
+    assert!(is_lost(&setu.lookup(&call, None).await), "it has no other");
 }
 
 #[tokio::test]
@@ -166,22 +166,25 @@ async fn only_addresses_that_umap_takes_fit_and_only_where_there_are_credentials
     let full = setu(origin, &json!({}));
     let fit = |vpa: &str| full.fit(&upi(vpa), Some(&given));
     assert_eq!(fit("asha.rao-1@okhdfc"), Ok(Method::VpaLookup));
-    assert_eq!(fit("asha_rao@okhdfc"), Err(Unfit::Limits));
+    assert_eq!(fit("asha_rao@okhdfc"), Err(Ineligible::Limits));
     assert_eq!(full.fit(&good(), None), Ok(Method::PennyDrop));
     let mut without = credentials();
     without.as_object_mut().unwrap().remove("umap");
     let bank_only = setu_with(origin, &without, &json!({}));
-    assert_eq!(bank_only.fit(&upi("asha@okhdfc"), None), Err(Unfit::Kind));
+    assert_eq!(
+        bank_only.fit(&upi("asha@okhdfc"), None),
+        Err(Ineligible::Kind)
+    );
     assert_eq!(bank_only.fit(&good(), None), Ok(Method::PennyDrop));
     for (methods, bank, vpa) in [
         (
             json!(["PENNY_DROP"]),
             Ok(Method::PennyDrop),
-            Err(Unfit::Kind),
+            Err(Ineligible::Kind),
         ),
         (
             json!(["VPA_LOOKUP"]),
-            Err(Unfit::Kind),
+            Err(Ineligible::Kind),
             Ok(Method::VpaLookup),
         ),
     ] {

@@ -14,7 +14,7 @@ fn an_attempt_that_can_be_looked_up_is_recovered_under_its_own_reference() {
         let going = planned.going();
         assert_eq!(
             (going.first, going.number, going.at),
-            (Move::Recover, 1, main),
+            (NextAction::Recover, 1, main),
             "{state}"
         );
         assert_eq!(going.reference, "written_01");
@@ -34,7 +34,7 @@ fn an_attempt_that_can_be_sent_again_is_sent_under_its_own_reference() {
         let going = planned.going();
         assert_eq!(
             (going.first, going.number),
-            (Move::VerifyAgain, 1),
+            (NextAction::VerifyAgain, 1),
             "{state}"
         );
         assert_eq!(going.reference, "written_01");
@@ -52,7 +52,7 @@ fn an_attempt_that_nobody_can_find_is_given_up_for_one_new_one_flagged_as_a_poss
     let going = planned.going();
     assert_eq!(
         (going.first, going.number, going.at),
-        (Move::Verify, 2, main)
+        (NextAction::Verify, 2, main)
     );
     assert_eq!(going.setbacks, 1);
     let new = planned.new_attempt.unwrap();
@@ -121,7 +121,7 @@ fn a_lost_look_up_moved_no_money_and_is_simply_asked_again() {
     let main = case.gateway_with(Gateway::Cashfree, "main", ENABLED, Ok(Box::new(looks_up)));
     for number in 2..6 {
         let (state, class) = (AttemptState::Settled, Some(Class::Retryable));
-        case.attempted_by(Method::VpaLookup, main, state, class, Some(ANSWER_LOST));
+        case.attempted_by(Method::VpaLookup, main, state, class, Some(RESPONSE_LOST));
         let planned = case.plan();
         assert_eq!(planned.going().number, number);
         assert!(!planned.new_attempt.unwrap().possible_double_drop);
@@ -136,7 +136,11 @@ fn a_pending_attempt_is_asked_after() {
         case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
         let planned = case.plan();
         let going = planned.going();
-        assert_eq!((going.first, going.number), (Move::Poll, 1), "{recovery:?}");
+        assert_eq!(
+            (going.first, going.number),
+            (NextAction::Poll, 1),
+            "{recovery:?}"
+        );
         assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
         let Plan::Attempt { attempt, .. } = planned.plan else {
             panic!()
@@ -154,8 +158,8 @@ fn what_is_under_way_is_followed_past_the_deadline_for_its_rupee_is_spent() {
     let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
     case.past_deadline();
     for (state, first) in [
-        (AttemptState::Pending, Move::Poll),
-        (AttemptState::Started, Move::Recover),
+        (AttemptState::Pending, NextAction::Poll),
+        (AttemptState::Started, NextAction::Recover),
     ] {
         case.forget();
         case.attempted(main, state, None, None);
@@ -186,8 +190,8 @@ fn a_disabled_gateway_account_is_followed_to_the_end_of_its_attempt() {
     );
     let on = case.gateway(Gateway::Cashfree, "on", Recovery::Lookup);
     for (state, first) in [
-        (AttemptState::Pending, Move::Poll),
-        (AttemptState::Unknown, Move::Recover),
+        (AttemptState::Pending, NextAction::Poll),
+        (AttemptState::Unknown, NextAction::Recover),
     ] {
         case.forget();
         case.attempted(off, state, None, None);
@@ -211,7 +215,7 @@ fn a_disabled_gateway_account_is_followed_to_the_end_of_its_attempt() {
 fn an_attempt_whose_gateway_account_cannot_be_used_is_waited_for_and_not_made_elsewhere() {
     let mut case = case();
     case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
-    let fault = khata_gateways::ConfigFault::Credentials("none given");
+    let fault = khata_gateways::ConfigError::Credentials("none given");
     let broken = case.gateway_with(Gateway::Dummy, "broken", ENABLED, Err(fault));
     case.attempted(broken, AttemptState::Unknown, None, None);
     for _ in 0..2 {

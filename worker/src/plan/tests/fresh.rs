@@ -10,7 +10,7 @@ fn a_new_account_is_verified_under_a_reference_that_every_gateway_takes() {
     let going = planned.going();
     assert_eq!(
         (going.first, going.number, going.at),
-        (Move::Verify, 1, main)
+        (NextAction::Verify, 1, main)
     );
     assert_eq!((going.setbacks, going.alternative), (0, false));
     assert_eq!(going.reference.len(), 31);
@@ -48,7 +48,7 @@ fn each_attempt_has_a_reference_of_its_own() {
     let going = second.going();
     assert_eq!(
         (going.first, going.number, going.setbacks),
-        (Move::Verify, 2, 1)
+        (NextAction::Verify, 2, 1)
     );
     assert_ne!(going.reference, first);
     assert_eq!(going.reference.len(), 31);
@@ -139,9 +139,9 @@ fn what_is_pinned_only_is_not_asked_unless_it_is_named() {
 fn nobody_to_ask_is_never_the_payees_failure_before_the_deadline() {
     let mut case = case();
     assert_eq!(case.plan().waits(), Duration::from_secs(30));
-    let unfit = Character::new(Err(Unfit::Limits), Recovery::Lookup);
+    let unfit = Character::new(Err(Ineligible::Limits), Recovery::Lookup);
     case.gateway_with(Gateway::Cashfree, "unfit", ENABLED, Ok(Box::new(unfit)));
-    let fault = khata_gateways::ConfigFault::SandboxOnly;
+    let fault = khata_gateways::ConfigError::SandboxOnly;
     case.gateway_with(Gateway::Cashfree, "broken", ENABLED, Err(fault));
     case.plan().waits();
     case.now = case.claimed.deadline_at - TimeDelta::seconds(5);

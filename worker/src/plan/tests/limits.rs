@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use khata_shared::domain::traffic::{Allowance, Hours};
-use khata_shared::store::gateway_health::GatewayKey;
+use khata_domain::traffic::{Hours, RateBudget};
+use khata_store::gateway_health::GatewayKey;
 
 use super::*;
 
@@ -32,19 +32,19 @@ impl Case {
     }
 
     /// Everything is left of it.
-    fn fresh(&self, account: GatewayAccountId) -> Allowances {
-        let mut allowances = Allowances::default();
-        allowances.put(self.key(account), Allowance::new(self.now), true);
-        allowances
+    fn fresh(&self, account: GatewayAccountId) -> RateBudgets {
+        let mut budgets = RateBudgets::default();
+        budgets.put(self.key(account), RateBudget::new(self.now), true);
+        budgets
     }
 
     /// Most calls to it failed just now.
-    fn down(&self, account: GatewayAccountId) -> Allowances {
-        let mut allowance = Allowance::new(self.now);
-        allowance.circuit = allowance.circuit.after(0, 10, self.now);
-        let mut allowances = Allowances::default();
-        allowances.put(self.key(account), allowance, true);
-        allowances
+    fn down(&self, account: GatewayAccountId) -> RateBudgets {
+        let mut budget = RateBudget::new(self.now);
+        budget.circuit = budget.circuit.after(0, 10, self.now);
+        let mut budgets = RateBudgets::default();
+        budgets.put(self.key(account), budget, true);
+        budgets
     }
 }
 
@@ -59,11 +59,11 @@ fn slot_of(planned: &Planned) -> Option<Slot> {
 fn calls_beyond_the_limit_are_booked_one_after_the_other() {
     let mut case = case();
     let main = case.gateway_of(Gateway::Cashfree, "main", limited(20, 0));
-    let mut allowances = case.fresh(main);
-    assert_eq!(case.plan_with(&mut allowances).going().at, main);
+    let mut budgets = case.fresh(main);
+    assert_eq!(case.plan_with(&mut budgets).going().at, main);
     let booked: Vec<_> = (0..3)
         .map(|_| {
-            let planned = case.plan_with(&mut allowances);
+            let planned = case.plan_with(&mut budgets);
             assert!(
                 planned.new_attempt.is_none(),
                 "nothing is written down for later"
@@ -85,7 +85,7 @@ fn calls_beyond_the_limit_are_booked_one_after_the_other() {
         booked.is_sorted_by(|a, b| *b - *a > TimeDelta::seconds(3)),
         "{booked:?}"
     );
-    assert_eq!(allowances.changed().len(), 1);
+    assert_eq!(budgets.changed().len(), 1);
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn who_has_room_is_asked_in_the_place_of_who_has_none() {
     let mut case = case();
     let main = case.gateway_of(Gateway::Cashfree, "main", limited(1, 0));
     let other = case.gateway(Gateway::Setu, "other", Recovery::None);
-    let mut allowances = case.fresh(main);
-    assert_eq!(case.plan_with(&mut allowances).going().at, main);
-    let planned = case.plan_with(&mut allowances);
+    let mut budgets = case.fresh(main);
+    assert_eq!(case.plan_with(&mut budgets).going().at, main);
+    let planned = case.plan_with(&mut budgets);
     assert_eq!(planned.going().at, other);
     let reason = planned.new_attempt.unwrap().choice;
     assert!(
@@ -109,9 +109,9 @@ fn a_look_counts_as_a_call_too_and_what_is_pending_stays_pending() {
     let mut case = case();
     let main = case.gateway_of(Gateway::Cashfree, "main", limited(1, 0));
     case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
-    let mut allowances = case.fresh(main);
-    assert_eq!(case.plan_with(&mut allowances).going().first, Move::Poll);
-    let planned = case.plan_with(&mut allowances);
+    let mut budgets = case.fresh(main);
+    assert_eq!(case.plan_with(&mut budgets).going().first, NextAction::Poll);
+    let planned = case.plan_with(&mut budgets);
     assert!(matches!(
         planned.settling().0,
         Next::Wait { pending: true, .. }
@@ -123,10 +123,10 @@ fn a_look_counts_as_a_call_too_and_what_is_pending_stays_pending() {
 fn calls_at_once_are_not_booked_but_tried_again() {
     let mut case = case();
     let main = case.gateway_of(Gateway::Cashfree, "main", limited(0, 1));
-    let mut allowances = case.fresh(main);
-    assert_eq!(case.plan_with(&mut allowances).going().at, main);
-    let first = case.plan_with(&mut allowances).waits();
-    let second = case.plan_with(&mut allowances).waits();
+    let mut budgets = case.fresh(main);
+    assert_eq!(case.plan_with(&mut budgets).going().at, main);
+    let first = case.plan_with(&mut budgets).waits();
+    let second = case.plan_with(&mut budgets).waits();
     assert!(
         first < second && second < Duration::from_secs(2),
         "{first:?} {second:?}"
@@ -137,26 +137,26 @@ fn calls_at_once_are_not_booked_but_tried_again() {
 fn a_gateway_that_is_down_is_passed_over_and_otherwise_waited_for() {
     let mut case = case();
     let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
-    let mut allowances = case.down(main);
-    let wait = case.plan_with(&mut allowances).waits();
+    let mut budgets = case.down(main);
+    let wait = case.plan_with(&mut budgets).waits();
     assert!(wait >= Duration::from_secs(5), "{wait:?}");
     let other = case.gateway(Gateway::Setu, "other", Recovery::None);
-    assert_eq!(case.plan_with(&mut allowances).going().at, other);
+    assert_eq!(case.plan_with(&mut budgets).going().at, other);
     // Recovering waits as well.
     case.attempted(main, AttemptState::Unknown, None, None);
-    case.plan_with(&mut allowances).waits();
+    case.plan_with(&mut budgets).waits();
 }
 
 #[test]
 fn one_call_finds_out_whether_it_is_back() {
     let mut case = case();
     let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
-    let mut allowances = case.down(main);
+    let mut budgets = case.down(main);
     case.now += TimeDelta::seconds(10);
-    assert_eq!(case.plan_with(&mut allowances).going().at, main);
-    case.plan_with(&mut allowances).waits();
+    assert_eq!(case.plan_with(&mut budgets).going().at, main);
+    case.plan_with(&mut budgets).waits();
     assert_eq!(
-        allowances.changed().len(),
+        budgets.changed().len(),
         1,
         "others see that it is being tried"
     );
@@ -179,7 +179,7 @@ fn outside_its_hours_a_gateway_begins_nothing_and_finishes_what_it_has() {
         Next::Wait { pending: false, .. }
     ));
     case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
-    assert_eq!(case.plan().going().first, Move::Poll);
+    assert_eq!(case.plan().going().first, NextAction::Poll);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_lost_answer_is_asked_for_as_long_as_patience_lasts_and_then_given_up_if_som
     case.claimed.deadline_at += TimeDelta::hours(47);
     assert_eq!(
         case.plan().going().first,
-        Move::Recover,
+        NextAction::Recover,
         "nobody else is there"
     );
     let other = case.gateway(Gateway::Setu, "other", Recovery::None);
@@ -201,7 +201,7 @@ fn a_lost_answer_is_asked_for_as_long_as_patience_lasts_and_then_given_up_if_som
     assert_eq!(planned.given_up, Some(1));
     assert!(planned.new_attempt.unwrap().possible_double_drop);
     case.now -= TimeDelta::minutes(2);
-    assert_eq!(case.plan().going().first, Move::Recover);
+    assert_eq!(case.plan().going().first, NextAction::Recover);
 }
 
 #[test]

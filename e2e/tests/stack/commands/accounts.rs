@@ -1,0 +1,361 @@
+//! `khata-api account`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use khata_e2e::client::text;
+use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
+use serde_json::{Value, json};
+
+use super::{FRESH, assert_refused, audited, told, without_workers};
+use crate::calls::{CONSENT, bank, named};
+
+const NUMBER: &str = "918273645546372819";
+const NAME: &str = "Zebulon Quixote";
+const VPA_USER: &str = "zebulon.quixote77";
+const REFERENCE: &str = "cust-zq-4711";
+
+/// What `account show` says, as JSON and for people; neither may tell who is paid.
+fn shown(world: &World, id: &str) -> Result<(Value, String)> {
+    let document = told(world, &["account", "show", id])?;
+    let page = world.command(&["account", "show", id])?;
+    for quiet in [NUMBER, "Zebulon", "Quixote", VPA_USER, REFERENCE] {
+        for told in [document.to_string(), page.clone()] {
+            let found = told.to_lowercase().contains(&quiet.to_lowercase());
+            assert!(!found, "{quiet}: {told}");
+        }
+    }
+    Ok((document, page))
+}
+
+fn time(value: &Value, pointer: &str) -> DateTime<Utc> {
+    let text = text(value, pointer);
+    assert!(text.ends_with('Z') && text.len() == 20, "{pointer}: {text}");
+    text.parse().unwrap()
+}
+
+/// Waits until the account's newest validation is in this state.
+async fn wait_for(world: &World, id: &str, state: &str) -> Result<(Value, String)> {
+    eventually(
+        PATIENCE,
+        &format!("the validation being {state}"),
+        async || {
+            let (document, page) = shown(world, id)?;
+            let newest = document["validations"].as_array().unwrap().last().cloned();
+            anyhow::Ok((text(&newest.unwrap(), "/state") == state).then_some((document, page)))
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Result<()> {
+    let world = World::start(Setup {
+        traces: true,
+        ..Setup::default()
+    })
+    .await?;
+    let base_url = world.sandbox.cashfree();
+    let right = GatewayAccount {
+        base_url: &base_url,
+        ..GatewayAccount::default()
+    };
+    world.set_gateway_account(&GatewayAccount {
+        credentials: r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#,
+        ..right
+    })?;
+    let form = named(NUMBER, "AABF0008032", NAME);
+    let request = world.api.creation(REFERENCE).form(&form);
+    let answer = world
+        .api
+        .send(request.header("x-routing-id", "order-4711"))
+        .await?;
+    let trace_id = answer.trace_id().unwrap();
+    let account = answer.account()?;
+    let id = text(&account, "/id");
+
+    let (waiting, page) = wait_for(&world, id, "WAITING").await?;
+    assert_eq!(waiting["masked"], "XXXXXXX2819");
+    assert_eq!(
+        (&waiting["status"], &waiting["merchant"]),
+        (&"CREATED".into(), &"e2e".into())
+    );
+    assert_eq!(waiting["customer_id"], account["customer_id"]);
+    assert_eq!(
+        (text(&waiting, "/trace_id"), text(&waiting, "/routing_id")),
+        (trace_id.as_str(), "order-4711")
+    );
+    assert_eq!(waiting["validations_complete"], true);
+    let attempt = &waiting["validations"][0]["attempts"][0];
+    assert_eq!(attempt["number"], 1);
+    for (name, is) in [
+        ("/gateway", "CASHFREE"),
+        ("/gateway_reference_id", "cashfree_e2e"),
+        ("/method", "PENNY_DROP"),
+        ("/choice", "first by priority 1"),
+        ("/state", "SETTLED"),
+        ("/class", "MISCONFIGURED"),
+        ("/code", "authentication_failed"),
+    ] {
+        assert_eq!(text(attempt, name), is, "{attempt}");
+    }
+    assert!(attempt["latency_ms"].as_i64().is_some() && attempt["possible_double_drop"] == false);
+    assert!(time(attempt, "/started_at") <= time(attempt, "/settled_at"));
+    assert!(attempt["unlisted_code"] == false);
+    let validation = &waiting["validations"][0];
+    for nothing in ["name_match", "reused_from", "booked"] {
+        assert!(validation[nothing].is_null(), "{nothing}: {validation}");
+    }
+    assert!(validation["fresh"] == false && validation["webhook_received"] == false);
+    let look = time(&waiting, "/next/at");
+    assert!(look > Utc::now() + Duration::from_secs(10), "{waiting}");
+    let sentence = format!("Waits for a look at {}", text(&waiting, "/next/at"));
+    assert!(
+        page.contains(&sentence) && page.contains("MISCONFIGURED"),
+        "{page}"
+    );
+
+    // The workers tell what they hear of a gateway about once a second.
+    let trouble = eventually(PATIENCE, "the trouble being told", async || {
+        let (document, page) = shown(&world, id)?;
+        let trouble = document["next"]["troubles"][0].clone();
+        anyhow::Ok((!trouble.is_null()).then_some((trouble, page)))
+    })
+    .await?;
+    assert_eq!(
+        (
+            text(&trouble.0, "/kind"),
+            text(&trouble.0, "/code"),
+            text(&trouble.0, "/gateway")
+        ),
+        (
+            "MISCONFIGURED",
+            "authentication_failed",
+            "CASHFREE cashfree_e2e"
+        )
+    );
+    let says = "CASHFREE cashfree_e2e: MISCONFIGURED authentication_failed since";
+    assert!(trouble.1.contains(says), "{}", trouble.1);
+
+    world.set_gateway_account(&right)?;
+    let (document, _) = shown(&world, id)?;
+    assert_eq!(document["next"]["troubles"], json!([]), "forgotten at once");
+    tokio::time::sleep(FRESH).await;
+    let began = Instant::now();
+    let retried = told(&world, &["account", "retry", id])?;
+    assert_eq!(retried["was"], "WAITING");
+    let active = world
+        .api
+        .wait_for(REFERENCE, id, &["ACTIVE"], PATIENCE)
+        .await?;
+    eprintln!("ACTIVE {:?} after it was made due", began.elapsed());
+    assert!(Utc::now() < look, "before its own time: {active}");
+    assert_eq!(
+        active["validation"]["name_at_bank"],
+        NAME.to_uppercase(),
+        "there is a name to keep quiet"
+    );
+
+    let (over, page) = shown(&world, id)?;
+    assert!(
+        page.contains("VALID since") && over["next"]["at"].is_null(),
+        "{page}"
+    );
+    assert_eq!(over["validations"][0]["outcome"], "VALID");
+    assert_eq!(
+        over["validations"][0]["name_match"],
+        json!({"score": 100, "result": "DIRECT_MATCH"})
+    );
+    assert!(over["validations"][0]["gateway_name_match_score"].is_number());
+    assert!(
+        page.contains("100 DIRECT_MATCH; the gateway's own: "),
+        "{page}"
+    );
+    assert_eq!(
+        over["validations"][0]["attempts"].as_array().unwrap().len(),
+        2
+    );
+    assert!(!text(&over, "/validations/0/attempts/1/gateway_reference").is_empty());
+    // By whatever else ops people have before them.
+    let uuid = world
+        .database
+        .texts("select id from validations")?
+        .remove(0);
+    for other in [
+        text(&over, "/validations/0/id"),
+        text(&over, "/validations/0/attempts/0/reference"),
+        &uuid,
+    ] {
+        for merchant in [&["--merchant", "e2e"][..], &[]] {
+            let same = told(&world, &[&["account", "show", other], merchant].concat())?;
+            assert_eq!(same["id"], id, "{other}");
+        }
+    }
+    let says = "is ACTIVE: there is nothing to retry";
+    assert_refused(&world, &["account", "retry", id], 1, says)?;
+    let log = audited(&world, "account.%")?;
+    assert_eq!(log.len(), 1, "only what changed something: {log:?}");
+    assert_eq!(
+        (text(&log[0], "/0"), text(&log[0], "/1")),
+        ("account.retry", id)
+    );
+    assert_eq!(log[0][2]["validation_id"], retried["validation_id"]);
+    assert_eq!(world.sandbox.drops().await?.total, 1);
+
+    let vpa = format!("{VPA_USER}@okpsp");
+    let form: Vec<_> = CONSENT.into_iter().chain([("vpa", vpa.as_str())]).collect();
+    let upi = world.api.create(REFERENCE, &form).await?.account()?;
+    let (upi, _) = wait_for(&world, text(&upi, "/id"), "COMPLETED").await?;
+    assert_eq!(
+        (&upi["kind"], &upi["masked"]),
+        (&"UPI".into(), &"ze***@okpsp".into())
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_waits_for_a_booked_call_is_told_so_and_goes_on_when_the_limit_is_lifted() -> Result<()>
+{
+    let world = World::start(Setup::default()).await?;
+    let credentials = world.keep("limited.json", GatewayAccount::default().credentials)?;
+    let base_url = world.sandbox.cashfree();
+    let limit = |calls: u32| {
+        let settings = format!(r#"{{"poll_ms":[0,500],"calls_per_minute":{calls}}}"#);
+        let add = ["gateway", "add", "--if-absent", "--merchant", "e2e"];
+        let which = [
+            "--gateway",
+            "CASHFREE",
+            "--reference-id",
+            "cashfree_e2e",
+            "--priority",
+            "1",
+        ];
+        let what = [
+            "--base-url",
+            &base_url,
+            "--credentials-file",
+            &credentials,
+            "--settings",
+            &settings,
+        ];
+        world.command(&[&add[..], &which, &what].concat()).map(drop)
+    };
+    limit(1)?;
+    let mut ids = Vec::new();
+    for number in ["50000001", "50000002"] {
+        let account = world
+            .api
+            .create(REFERENCE, &bank(number, "AABF0008032"))
+            .await?
+            .account()?;
+        ids.push(text(&account, "/id").to_owned());
+    }
+    // One may be called this minute; what became of it is asked for in the next.
+    for id in &ids {
+        let (document, page) = eventually(PATIENCE, "a call being booked", async || {
+            let (document, page) = shown(&world, id)?;
+            let is_booked = document["validations"][0]["booked"].is_object();
+            anyhow::Ok(is_booked.then_some((document, page)))
+        })
+        .await?;
+        let booked = &document["validations"][0]["booked"];
+        assert_eq!(text(booked, "/gateway"), "CASHFREE cashfree_e2e");
+        assert!(time(booked, "/at") > Utc::now(), "{booked}");
+        let says = format!(
+            "Waits for its call at CASHFREE cashfree_e2e, which takes only so many calls a minute: one is booked for {}.",
+            text(booked, "/at")
+        );
+        assert!(page.contains(&says), "{page}");
+    }
+    limit(0)?;
+    for id in &ids {
+        world
+            .api
+            .wait_for(REFERENCE, id, &["ACTIVE"], Duration::from_secs(20))
+            .await?;
+    }
+    assert_eq!(world.sandbox.drops().await?.total, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_is_open_and_free_is_retried() -> Result<()> {
+    let world = World::start(without_workers()).await?;
+    let other = world.issue_key("other")?;
+    world
+        .api
+        .with_key(&other)
+        .list("nobody", "")
+        .await?
+        .expect_status(404)?;
+    let created = world
+        .api
+        .create("open", &bank(NUMBER, "AABF0008032"))
+        .await?
+        .account()?;
+    let id = text(&created, "/id");
+    let retry = ["account", "retry", id];
+    let show = ["account", "show", id];
+
+    // The call to a worker that nobody heard has its time until the next.
+    let due_later = "select count(*) from validations where state = 'DUE' and due_at > now()";
+    assert_eq!(world.database.number(due_later)?, 1);
+    assert_eq!(told(&world, &retry)?["was"], "DUE");
+    assert_eq!(world.database.number(due_later)?, 0);
+    let (due, _) = shown(&world, id)?;
+    assert!(
+        text(&due, "/next/sentence").contains("if this stays so, no worker runs"),
+        "{due}"
+    );
+    assert!(due["trace_id"].is_null() && due["routing_id"].is_null());
+
+    world.database.execute(
+        "update validations set state = 'LEASED', lease_token = gen_random_uuid(), leased_until = now() + interval '1 h'",
+    )?;
+    assert_refused(&world, &retry, 1, "a worker is on account")?;
+    let (held, page) = shown(&world, id)?;
+    let until = text(&held, "/validations/0/leased_until");
+    assert!(
+        page.contains(&format!("A worker holds it until {until}")),
+        "{page}"
+    );
+
+    for (merchant, says) in [
+        ("other", "without --merchant"),
+        ("nobody", "there is no merchant"),
+    ] {
+        for command in [&retry, &show] {
+            assert_refused(
+                &world,
+                &[&command[..], &["--merchant", merchant]].concat(),
+                1,
+                says,
+            )?;
+        }
+    }
+    let own = told(&world, &[&show[..], &["--merchant", "e2e"]].concat())?;
+    assert_eq!(own["id"], id);
+    let mut unknown = id.to_owned();
+    unknown.replace_range(id.len() - 2.., if id.ends_with("00") { "01" } else { "00" });
+    assert_refused(
+        &world,
+        &["account", "show", &unknown],
+        1,
+        "no merchant has the account",
+    )?;
+    assert_refused(&world, &["account", "show", "banh_x"], 2, "no account id")?;
+
+    world
+        .database
+        .execute("update customer_accounts set status = 'DELETED', deleted_at = now()")?;
+    assert_refused(&world, &retry, 1, "is deleted")?;
+    let (deleted, _) = shown(&world, id)?;
+    assert_eq!(deleted["status"], "DELETED");
+    assert!(
+        text(&deleted, "/next/sentence").contains("only cancels"),
+        "{deleted}"
+    );
+    assert!(audited(&world, "account.%")?.len() == 1);
+    Ok(())
+}

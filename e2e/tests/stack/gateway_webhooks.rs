@@ -1,0 +1,344 @@
+//! Gateways that call back: what is genuine is heard at once, and nothing else changes anything.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use base64::Engine as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use khata_e2e::client::text;
+use khata_e2e::{Behaviour, GATEWAYS, PATIENCE, SandboxGateway, Setup, Webhook, World, eventually};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::calls::bank;
+
+/// Nobody looks for an hour: what is heard before was called back with.
+const NO_LOOKS: &str = r#"{"poll_ms":[3600000]}"#;
+
+/// A world whose merchant has this gateway only, which calls back and is not looked at.
+async fn calling_back(name: &str) -> Result<(World, String)> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        traces: true,
+        ..Setup::default()
+    })
+    .await?;
+    let gateway = SandboxGateway::named(name);
+    let base_url = gateway.base_url(&world.sandbox);
+    let mut account = gateway.account(&base_url, 0);
+    let own: Value = serde_json::from_str(account.settings)?;
+    let mut settings: Value = serde_json::from_str(NO_LOOKS)?;
+    if let (Some(settings), Some(own)) = (settings.as_object_mut(), own.as_object()) {
+        settings.extend(own.clone());
+    }
+    let settings = settings.to_string();
+    account.settings = &settings;
+    let id = world.set_gateway_account(&account)?;
+    let url = format!(
+        "{}/gateways/{}/webhooks/{id}",
+        world.apis[0].url,
+        name.to_lowercase()
+    );
+    world.start_worker().await?;
+    Ok((world, url))
+}
+
+async fn until_status(world: &World, customer: &str, id: &str, status: &str) -> Result<Value> {
+    eventually(
+        PATIENCE,
+        &format!("the account being {status}"),
+        async || {
+            let account = world.api.get(customer, id).await?.account()?;
+            anyhow::Ok((account["status"] == status).then_some(account))
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway_that_calls()
+-> Result<()> {
+    for gateway in GATEWAYS.iter().filter(|gateway| gateway.calls_back) {
+        let (world, url) = calling_back(gateway.name).await?;
+        let webhook = Webhook {
+            gateway: gateway.name,
+            url,
+            duplicates: 2,
+            out_of_order: true,
+            ..Webhook::default()
+        };
+        world.sandbox.webhook(&webhook).await?;
+        for (number, status, code) in [
+            ("7000199009911", "ACTIVE", ""),
+            ("7000199009912", "FAILURE", "INVALID_ACCOUNT"),
+        ] {
+            let created = world
+                .api
+                .create("called", &bank(number, "HDFC0000001"))
+                .await?
+                .account()?;
+            let id = text(&created, "/id");
+            until_status(&world, "called", id, "PENDING").await?;
+            let account = until_status(&world, "called", id, status).await?;
+            assert_eq!(
+                text(&account, "/validation/failure/code"),
+                code,
+                "{}: {account}",
+                gateway.name
+            );
+            assert_eq!(
+                account["validation"]["attempts"], 1,
+                "{}: {account}",
+                gateway.name
+            );
+        }
+        assert_eq!(world.sandbox.drops().await?.total, 2, "{}", gateway.name);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_back_is_in_the_accounts_trace() -> Result<()> {
+    let (world, url) = calling_back("CASHFREE").await?;
+    let webhook = Webhook {
+        gateway: "CASHFREE",
+        url,
+        ..Webhook::default()
+    };
+    world.sandbox.webhook(&webhook).await?;
+    let created = world
+        .api
+        .create("called", &bank("7000199009911", "HDFC0000001"))
+        .await?;
+    let trace_id = created.trace_id().unwrap();
+    let id = text(&created.account()?, "/id").to_owned();
+    until_status(&world, "called", &id, "ACTIVE").await?;
+    let traces = world.traces()?;
+    let trace = traces
+        .wait_for(&trace_id, PATIENCE, |trace| {
+            !trace.named("call-back").is_empty() && trace.named("process").len() == 2
+        })
+        .await?;
+    let webhook = trace.named("call-back of CASHFREE")[0];
+    assert_eq!(webhook.service, "khata-api");
+    assert_eq!(webhook.tag("khata.class"), Some("VALID"));
+    // What it set going comes after it.
+    let after = |span: &&khata_e2e::Span| trace.path_up(span).contains(&webhook.name.as_str());
+    assert!(trace.named("publish").iter().any(after));
+    let last = trace.named("process").into_iter().find(after).unwrap();
+    assert_eq!(last.tag("khata.outcome"), Some("VALID"));
+    // The gateway's own request is a trace of its own, and the two name each other.
+    let link = webhook.references.iter().find(|r| r.kind == "FOLLOWS_FROM");
+    let of_request = &link.unwrap().trace;
+    let request = traces
+        .wait_for(of_request, PATIENCE, |trace| {
+            !trace.named("POST").is_empty()
+        })
+        .await?;
+    let root = request.named("POST")[0];
+    assert!(root.references.iter().any(|r| r.trace == trace_id));
+    Ok(())
+}
+
+/// A call-back as Cashfree would send it.
+fn signed(secret: &str, timestamp: i64, body: &str) -> Result<Vec<(&'static str, String)>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
+    mac.update(timestamp.to_string().as_bytes());
+    mac.update(body.as_bytes());
+    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    Ok(vec![
+        ("x-webhook-timestamp", timestamp.to_string()),
+        ("x-webhook-signature", signature),
+        ("content-type", "application/json".to_owned()),
+    ])
+}
+
+fn told(reference: &str, status: &str, code: &str) -> String {
+    json!({
+        "event_type": "BANK_ACCOUNT_VERIFICATION_SUCCESS", "event_time": "2026-11-24T10:00:00Z", "version": "v2",
+        "data": {"reference_id": 34, "user_id": reference, "account_status": status, "account_status_code": code,
+            "name_at_bank": "ASHA RAO", "utr": "1387420170430008800069857"},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<()> {
+    let (world, url) = calling_back("CASHFREE").await?;
+    let http = reqwest::Client::new();
+    let send = async |url: &str, headers: &[(&'static str, String)], body: &str| -> Result<u16> {
+        let mut request = http.post(url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.send().await?.status().as_u16())
+    };
+    world
+        .sandbox
+        .behave(Behaviour {
+            pending_ms: 86_400_000,
+            ..Behaviour::default()
+        })
+        .await?;
+    let created = world
+        .api
+        .create("forged", &bank("7000200000001", "HDFC0000001"))
+        .await?
+        .account()?;
+    let id = text(&created, "/id");
+    until_status(&world, "forged", id, "PENDING").await?;
+    let reference = world
+        .database
+        .texts("select reference from validation_attempts")?
+        .remove(0);
+    let now = chrono::Utc::now().timestamp();
+    let no = told(&reference, "INVALID", "INVALID_ACCOUNT_FAIL");
+    let good = signed("sandbox_secret", now, &no)?;
+    let other_body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    for (what, to, headers, body, status) in [
+        ("unsigned", &url, vec![], &no, 401),
+        (
+            "another secret",
+            &url,
+            signed("not_this_one", now, &no)?,
+            &no,
+            401,
+        ),
+        ("another body", &url, good.clone(), &other_body, 401),
+        (
+            "stale",
+            &url,
+            signed("sandbox_secret", now - 86_400, &no)?,
+            &no,
+            401,
+        ),
+        (
+            "nobody's",
+            &url.replace("gwa_", "gwa_x"),
+            good.clone(),
+            &no,
+            404,
+        ),
+        (
+            "another gateway's",
+            &url.replace("cashfree", "razorpay"),
+            good.clone(),
+            &no,
+            404,
+        ),
+        (
+            "no gateway's",
+            &url.replace("cashfree", "nobody"),
+            good.clone(),
+            &no,
+            404,
+        ),
+    ] {
+        assert_eq!(send(to, &headers, body).await?, status, "{what}");
+    }
+    let elsewhere = told(
+        "kh00000000000000000000000000_01",
+        "INVALID",
+        "INVALID_ACCOUNT_FAIL",
+    );
+    let not_ours = told("the_merchants_own", "INVALID", "INVALID_ACCOUNT_FAIL");
+    for about_nothing in [&elsewhere, &not_ours] {
+        let headers = signed("sandbox_secret", now, about_nothing)?;
+        assert_eq!(
+            send(&url, &headers, about_nothing).await?,
+            200,
+            "it is not sent again"
+        );
+    }
+    let notices = "select count(*) from gateway_notices";
+    assert_eq!(world.database.number(notices)?, 0);
+    assert_eq!(
+        world.api.get("forged", id).await?.account()?["status"],
+        "PENDING"
+    );
+
+    // The genuine one, three times; then its opposite, which is late.
+    let yes = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let headers = signed("sandbox_secret", now, &yes)?;
+    for _ in 0..3 {
+        assert_eq!(send(&url, &headers, &yes).await?, 200);
+    }
+    let account = until_status(&world, "forged", id, "ACTIVE").await?;
+    assert_eq!(account["validation"]["name_at_bank"], "ASHA RAO");
+    assert_eq!(account["validation"]["utr"], "1387420170430008800069857");
+    assert_eq!(send(&url, &good, &no).await?, 200);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(world.api.get("forged", id).await?.account()?, account);
+    assert_eq!(world.database.number(notices)?, 1);
+    let mut took = Vec::new();
+    for _ in 0..51 {
+        let began = std::time::Instant::now();
+        assert_eq!(send(&url, &headers, &yes).await?, 200);
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    eprintln!("a call-back is answered in {:?} at the median", took[25]);
+    let logs = world.logs()?;
+    assert!(
+        logs.contains("a call-back that is not believed"),
+        "ops are told of forged ones"
+    );
+    assert!(!logs.contains("ASHA RAO"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_a_gateway_is_asked_to_call_back_again() -> Result<()> {
+    let mut world = World::start(Setup {
+        workers: 0,
+        proxies: true,
+        ..Setup::default()
+    })
+    .await?;
+    let base_url = world.sandbox.cashfree();
+    let account = khata_e2e::GatewayAccount {
+        base_url: &base_url,
+        settings: NO_LOOKS,
+        ..khata_e2e::GatewayAccount::default()
+    };
+    let id = world.set_gateway_account(&account)?;
+    let url = format!("{}/gateways/70/webhooks/{id}", world.apis[0].url);
+    world.start_worker().await?;
+    world
+        .sandbox
+        .behave(Behaviour {
+            pending_ms: 86_400_000,
+            ..Behaviour::default()
+        })
+        .await?;
+    let created = world
+        .api
+        .create("away", &bank("7000300000001", "HDFC0000001"))
+        .await?
+        .account()?;
+    let account_id = text(&created, "/id");
+    until_status(&world, "away", account_id, "PENDING").await?;
+    let reference = world
+        .database
+        .texts("select reference from validation_attempts")?
+        .remove(0);
+    let body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let headers = signed("sandbox_secret", chrono::Utc::now().timestamp(), &body)?;
+    let http = reqwest::Client::new();
+    let send = async || -> Result<u16> {
+        let mut request = http.post(&url).body(body.clone());
+        for (name, value) in &headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.send().await?.status().as_u16())
+    };
+    world.proxies()?.postgres.cut();
+    assert_eq!(send().await?, 503, "the gateway is to come again");
+    world.proxies()?.postgres.restore();
+    eventually(PATIENCE, "the call-back being taken", async || {
+        anyhow::Ok((send().await? == 200).then_some(()))
+    })
+    .await?;
+    until_status(&world, "away", account_id, "ACTIVE").await?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Cashfree's call-backs about bank accounts: `BANK_ACCOUNT_VERIFICATION_SUCCESS`, `_REJECTED` and `_FAILED`, version v2.
+//! Signed with HMAC-SHA256 over `x-webhook-timestamp` and the raw body, base64 in `x-webhook-signature` (Cashfree,
+//! *Payloads and signatures*).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use zeroize::Zeroizing;
+
+use super::bank_answer;
+use super::wire::{BankEvent, Event};
+use crate::signature::Claimed;
+use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
+
+const SIGNATURE: &str = "x-webhook-signature";
+const TIMESTAMP: &str = "x-webhook-timestamp";
+const EVENTS: &str = "BANK_ACCOUNT_VERIFICATION_";
+/// How far the timestamp may be from now (Cashfree recommends 5 minutes). What comes later is not lost: it is polled for.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// Timestamps come in milliseconds, in older samples in seconds; seconds reach this in the year 5138.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+
+/// Reads one that is signed with any of these secrets.
+pub(super) fn read(
+    secrets: &[Zeroizing<String>],
+    webhook: &WebhookRequest<'_>,
+) -> Result<Option<WebhookMessage>, WebhookError> {
+    let header = |name| webhook.header(name).ok_or(WebhookError::Unsigned(name));
+    let (signature, timestamp) = (header(SIGNATURE)?, header(TIMESTAMP)?);
+    let secrets = secrets.iter().map(|secret| secret.as_str());
+    let signed = [timestamp.as_bytes(), webhook.body];
+    if !Claimed::base64(signature).is_some_and(|claimed| claimed.is_of(&signed, secrets)) {
+        return Err(WebhookError::Forged);
+    }
+    let signed_at = instant(timestamp).ok_or(WebhookError::Malformed("its timestamp"))?;
+    if (webhook.received_at - signed_at).abs() > TOLERANCE {
+        return Err(WebhookError::Stale);
+    }
+    let event: Event = serde_json::from_slice(webhook.body)
+        .map_err(|_| WebhookError::Malformed("it is no event"))?;
+    if !event.event_type.starts_with(EVENTS) {
+        return Ok(None);
+    }
+    let BankEvent { data } =
+        serde_json::from_slice(webhook.body).map_err(|_| WebhookError::Malformed("its data"))?;
+    // Synchronous calls have no user id, and no call-backs: what has none was not asked for here.
+    let Some(ours) = data.user_id.clone().filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(WebhookMessage {
+        about: AttemptName::Reference(ours),
+        // One that tells no status only says that there is one.
+        answer: bank_answer(data).ok(),
+    }))
+}
+
+fn instant(timestamp: &str) -> Option<DateTime<Utc>> {
+    let number: i64 = timestamp.trim().parse().ok()?;
+    if number < FIRST_MILLISECONDS {
+        DateTime::from_timestamp(number, 0)
+    } else {
+        DateTime::from_timestamp_millis(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_read_in_seconds_and_milliseconds() {
+        let expected: DateTime<Utc> = "2025-05-05T06:49:19.733Z".parse().unwrap();
+        assert_eq!(instant("1746427759733"), Some(expected));
+        assert_eq!(
+            instant("1746427759").map(|at| at.timestamp()),
+            Some(expected.timestamp())
+        );
+        for text in ["", "now", "1746427759.7", "99999999999999999999"] {
+            assert_eq!(instant(text), None, "{text}");
+        }
+    }
+}

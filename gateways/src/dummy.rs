@@ -1,0 +1,259 @@
+//! DUMMY (gateway 100): no gateway at all, but every outcome on demand, so that merchants can test their side.
+//!
+//! | account number ends in | VPA user part | outcome |
+//! |---|---|---|
+//! | 91 | `invalid` | Invalid |
+//! | 92 | `pending` | Pending, then Valid after 2 s |
+//! | 93 | | Pending, then Invalid after 2 s |
+//! | 94 | `retry` | Retryable twice, then Valid |
+//! | 95 | `never` | Pending for ever |
+//! | 96 | | Inconclusive |
+//! | anything else | anything else | Valid |
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
+use khata_domain::routing::Ineligible;
+use khata_domain::traffic::Traffic;
+use khata_domain::validation::{FailureCode, PollSchedule};
+use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+
+use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
+use crate::settings::CommonSettings;
+
+/// How long a pending outcome is pending.
+const PENDING: TimeDelta = TimeDelta::seconds(2);
+/// A first look just after it, then at leisure.
+const POLLING: [Duration; 3] = [
+    Duration::from_millis(2_100),
+    Duration::from_secs(5),
+    Duration::from_mins(1),
+];
+/// Attempts that `94` refuses to answer.
+const REFUSALS: i16 = 2;
+
+/// The built-in gateway.
+pub(crate) struct Dummy {
+    polling: PollSchedule,
+    traffic: Traffic,
+    call_timeout: Duration,
+}
+
+impl Dummy {
+    pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
+        if !config.sandbox_mode {
+            return Err(ConfigError::SandboxOnly);
+        }
+        let settings = CommonSettings::read(config.settings)?;
+        Ok(Self {
+            polling: settings.polling(&POLLING)?,
+            traffic: settings.traffic(None)?,
+            call_timeout: settings.call_timeout(config.longest_call)?,
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Script {
+    Valid,
+    Invalid,
+    PendingThenValid,
+    PendingThenInvalid,
+    RetryTwice,
+    Never,
+    Inconclusive,
+}
+
+fn script(details: &Details) -> Script {
+    match details {
+        Details::Bank(bank) => {
+            let number = bank.account_number.expose();
+            match &number[number.len() - 2..] {
+                "91" => Script::Invalid,
+                "92" => Script::PendingThenValid,
+                "93" => Script::PendingThenInvalid,
+                "94" => Script::RetryTwice,
+                "95" => Script::Never,
+                "96" => Script::Inconclusive,
+                _ => Script::Valid,
+            }
+        }
+        Details::Upi(vpa) => match vpa.user() {
+            "invalid" => Script::Invalid,
+            "pending" => Script::PendingThenValid,
+            "retry" => Script::RetryTwice,
+            "never" => Script::Never,
+            _ => Script::Valid,
+        },
+    }
+}
+
+fn valid(details: &Details) -> GatewayResponse {
+    let name_at_bank = match details {
+        Details::Bank(bank) => bank
+            .beneficiary_name
+            .as_ref()
+            .map(|name| name.expose().to_uppercase()),
+        Details::Upi(_) => None,
+    };
+    GatewayResponse {
+        name_at_bank,
+        ..GatewayResponse::of(Class::Valid, "DUMMY_VALID")
+    }
+}
+
+fn invalid(details: &Details) -> GatewayResponse {
+    let failure = match details {
+        Details::Bank(_) => FailureCode::InvalidAccount,
+        Details::Upi(_) => FailureCode::InvalidVpa,
+    };
+    GatewayResponse {
+        failure: Some(failure),
+        ..GatewayResponse::of(Class::Invalid, "DUMMY_INVALID")
+    }
+}
+
+fn outcome(call: &Call<'_>) -> GatewayResponse {
+    let pending = GatewayResponse::of(Class::Pending, "DUMMY_PENDING");
+    let waited = Utc::now() - call.started_at >= PENDING;
+    match script(call.details) {
+        Script::Valid => valid(call.details),
+        Script::Invalid => invalid(call.details),
+        Script::PendingThenValid if waited => valid(call.details),
+        Script::PendingThenInvalid if waited => invalid(call.details),
+        Script::PendingThenValid | Script::PendingThenInvalid | Script::Never => pending,
+        Script::RetryTwice if call.attempt > REFUSALS => valid(call.details),
+        Script::RetryTwice => GatewayResponse::of(Class::Retryable, "DUMMY_RETRY"),
+        Script::Inconclusive => GatewayResponse::of(Class::Inconclusive, "DUMMY_INCONCLUSIVE"),
+    }
+}
+
+#[async_trait]
+impl Connector for Dummy {
+    fn fit(&self, details: &Details, _consent: Option<&Consent>) -> Result<Method, Ineligible> {
+        Ok(match details {
+            Details::Bank(_) => Method::PennyDrop,
+            Details::Upi(_) => Method::VpaLookup,
+        })
+    }
+
+    fn recovery(&self, _details: &Details, _method: Method) -> Recovery {
+        Recovery::Resubmit
+    }
+
+    fn polling(&self, _method: Method) -> &PollSchedule {
+        &self.polling
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    async fn verify(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
+        Ok(outcome(call))
+    }
+
+    /// It turns nobody away: what it answers is always about the account.
+    async fn verify_again(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
+        self.verify(call).await
+    }
+
+    async fn lookup(
+        &self,
+        call: &Call<'_>,
+        _gateway_reference: Option<&str>,
+    ) -> Result<Option<GatewayResponse>, CallFailure> {
+        Ok(Some(outcome(call)))
+    }
+
+    async fn check(&self) -> Result<Check, CallFailure> {
+        Ok(Check::Accepted("DUMMY_READY".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc, Vpa};
+
+    use super::*;
+
+    fn bank(number: &str) -> Details {
+        Details::Bank(BankAccount {
+            ifsc: Ifsc::parse("AABF0008032").unwrap(),
+            account_number: AccountNumber::parse(number).unwrap(),
+            beneficiary_name: Some(BeneficiaryName::parse("Asha Rao").unwrap()),
+        })
+    }
+
+    fn class(details: &Details, attempt: i16, age: i64) -> Class {
+        let call = Call {
+            reference: "r",
+            details,
+            method: Method::PennyDrop,
+            consent: None,
+            attempt,
+            started_at: Utc::now() - TimeDelta::seconds(age),
+        };
+        outcome(&call).class
+    }
+
+    #[test]
+    fn every_outcome_is_on_demand() {
+        for (ending, attempt, age, expected) in [
+            ("00", 1, 0, Class::Valid),
+            ("91", 1, 0, Class::Invalid),
+            ("92", 1, 0, Class::Pending),
+            ("92", 1, 2, Class::Valid),
+            ("93", 1, 0, Class::Pending),
+            ("93", 1, 2, Class::Invalid),
+            ("94", 1, 0, Class::Retryable),
+            ("94", 2, 0, Class::Retryable),
+            ("94", 3, 0, Class::Valid),
+            ("95", 1, 9_999, Class::Pending),
+            ("96", 1, 0, Class::Inconclusive),
+        ] {
+            assert_eq!(
+                class(&bank(&format!("0001234{ending}")), attempt, age),
+                expected,
+                "{ending} {attempt} {age}"
+            );
+        }
+        for (user, expected) in [
+            ("asha", Class::Valid),
+            ("invalid", Class::Invalid),
+            ("pending", Class::Pending),
+            ("retry", Class::Retryable),
+            ("never", Class::Pending),
+        ] {
+            let vpa = Details::Upi(Vpa::parse(&format!("{user}@upi")).unwrap());
+            assert_eq!(class(&vpa, 1, 0), expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn the_name_at_bank_is_the_beneficiarys() {
+        assert_eq!(
+            valid(&bank("0001234")).name_at_bank.unwrap().as_str(),
+            "ASHA RAO"
+        );
+    }
+
+    #[test]
+    fn it_does_not_exist_with_real_money() {
+        let (http, settings) = (crate::client().unwrap(), serde_json::json!({}));
+        let config = ConnectorConfig {
+            base_url: None,
+            credentials: None,
+            settings: &settings,
+            http: &http,
+            sandbox_mode: false,
+            longest_call: Duration::MAX,
+        };
+        assert!(Dummy::new(&config).is_err());
+    }
+}

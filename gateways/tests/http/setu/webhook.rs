@@ -1,0 +1,213 @@
+//! Call-backs: hints about bank accounts, signed outcomes about UPI addresses.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use khata_domain::validation::FailureCode;
+use khata_domain::{Class, GatewayResponse};
+use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
+use serde_json::{Value, json};
+
+use super::{ID, ULID, credentials, setu_with};
+use crate::support::hmac;
+
+const EVENT_AT: &str = "2026-11-24T12:08:20+0530";
+
+fn event_at() -> DateTime<Utc> {
+    "2026-11-24T06:38:20Z".parse().unwrap()
+}
+
+fn signature(body: &str, secret: &str) -> String {
+    BASE64_STANDARD.encode(hmac(secret, &[body]))
+}
+
+/// How Setu with these credentials takes it, at this time.
+fn read_with(
+    credentials: &Value,
+    body: &str,
+    signature: Option<&str>,
+    received_at: DateTime<Utc>,
+) -> Result<Option<WebhookMessage>, WebhookError> {
+    let setu = setu_with("http://127.0.0.1:9", credentials, &json!({}));
+    let headers: Vec<_> = signature
+        .map(|signature| ("X-Setu-Signature", signature))
+        .into_iter()
+        .collect();
+    setu.webhook(&WebhookRequest {
+        headers: &headers,
+        body: body.as_bytes(),
+        received_at,
+    })
+}
+
+/// Signed with this secret, just received.
+fn read(body: &Value, secret: &str) -> Result<Option<WebhookMessage>, WebhookError> {
+    let body = body.to_string();
+    let signature = signature(&body, secret);
+    read_with(&credentials(), &body, Some(&signature), event_at())
+}
+
+fn vpa_event(status: &str) -> Value {
+    json!({
+        "eventId": ULID, "eventTs": EVENT_AT, "eventType": format!("customer_vpa.{status}"), "resource": "customer_vpa",
+        "status": status, "merchantId": ULID, "merchantReferenceId": "kh00000000000000000000000001_01", "id": ULID,
+        "customerVpa": "asha@okhdfc", "customerName": "ASHA RAO", "customerAccountType": "SAVINGS", "reason": {}
+    })
+}
+
+fn bank_event() -> Value {
+    json!({
+        "data": {"bav": {"id": ID, "verification": "success", "message": "Account exists and is active.",
+            "data": {"name": "JOHN DOE", "transactionReference": "307316973027", "matchKey": null}}},
+        "event": "BAV_WEBHOOK_NOTIFICATION", "timeStamp": "2023-03-14T16:05:52.093816+05:30"
+    })
+}
+
+fn answer(notice: Result<Option<WebhookMessage>, WebhookError>) -> Option<GatewayResponse> {
+    notice.unwrap().unwrap().answer
+}
+
+#[tokio::test]
+async fn a_bank_call_back_is_a_hint_to_ask_whoever_sent_it() {
+    let hint = WebhookMessage {
+        about: AttemptName::GatewayReference(ID.into()),
+        answer: None,
+    };
+    let body = bank_event().to_string();
+    let forged = signature(&body, "somebody else");
+    for signature in [None, Some(forged.as_str())] {
+        let read = read_with(&credentials(), &body, signature, event_at());
+        assert_eq!(read, Ok(Some(hint.clone())));
+    }
+    let mut bank_only = credentials();
+    for name in ["umap", "webhook_secrets"] {
+        bank_only.as_object_mut().unwrap().remove(name);
+    }
+    let read = read_with(&bank_only, &body, None, event_at());
+    assert_eq!(read, Ok(Some(hint)));
+    for id in [Value::Null, json!(""), json!("../x"), json!("a".repeat(65))] {
+        let mut event = bank_event();
+        event["data"]["bav"]["id"] = id;
+        let read = read_with(&credentials(), &event.to_string(), None, event_at());
+        assert!(matches!(read, Err(WebhookError::Malformed(_))), "{read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_event_tells_the_outcome_under_our_reference() {
+    for secret in ["newsecret", "oldsecret"] {
+        let notice = read(&vpa_event("valid"), secret).unwrap().unwrap();
+        assert_eq!(
+            notice.about,
+            AttemptName::Reference("kh00000000000000000000000001_01".into())
+        );
+        let answer = notice.answer.unwrap();
+        assert_eq!(answer.class, Class::Valid);
+        assert_eq!(answer.name_at_bank.unwrap().as_str(), "ASHA RAO");
+        assert_eq!(answer.gateway_reference.as_deref(), Some(ULID));
+    }
+    let invalid = answer(read(&vpa_event("invalid"), "newsecret")).unwrap();
+    assert_eq!(
+        (invalid.class, invalid.failure),
+        (Class::Invalid, Some(FailureCode::InvalidVpa))
+    );
+    let failed = answer(read(&vpa_event("failed"), "newsecret")).unwrap();
+    assert_eq!(failed.class, Class::Retryable);
+}
+
+#[tokio::test]
+async fn a_word_that_is_no_outcome_is_only_a_hint() {
+    for status in ["pending", "perhaps", ""] {
+        assert_eq!(answer(read(&vpa_event(status), "newsecret")), None);
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_our_reference_is_about_theirs() {
+    let mut event = vpa_event("valid");
+    event["merchantReferenceId"] = Value::Null;
+    let notice = read(&event, "newsecret").unwrap().unwrap();
+    assert_eq!(notice.about, AttemptName::GatewayReference(ULID.into()));
+    event["id"] = Value::Null;
+    let nothing = read(&event, "newsecret");
+    assert_eq!(nothing, Err(WebhookError::Malformed("no id")));
+}
+
+#[tokio::test]
+async fn what_is_not_signed_by_a_secret_of_the_account_is_not_believed() {
+    let body = vpa_event("valid").to_string();
+    let read = |body: &str, signature: Option<&str>| {
+        read_with(&credentials(), body, signature, event_at())
+    };
+    assert_eq!(
+        read(&body, None),
+        Err(WebhookError::Unsigned("x-setu-signature"))
+    );
+    let good = signature(&body, "newsecret");
+    for wrong in [
+        signature(&body, "another"),
+        signature(&body, ""),
+        signature(&body, "s3cret"),
+        String::new(),
+        "not base64".into(),
+        good[..40].to_owned(),
+    ] {
+        let forged = read(&body, Some(&wrong));
+        assert_eq!(forged, Err(WebhookError::Forged), "{wrong}");
+    }
+    let other = body.replace("\"valid\"", "\"invalid\"");
+    assert_eq!(read(&other, Some(&good)), Err(WebhookError::Forged));
+    assert_eq!(
+        read("rubbish", Some(&signature("rubbish", "newsecret"))),
+        Err(WebhookError::Malformed("no JSON of an event"))
+    );
+    let mut none = credentials();
+    none["webhook_secrets"] = json!([]);
+    assert_eq!(
+        read_with(&none, &body, Some(&good), event_at()),
+        Err(WebhookError::NoSecret)
+    );
+    none["webhook_secrets"] = json!([""]);
+    let empty = signature(&body, "");
+    assert_eq!(
+        read_with(&none, &body, Some(&empty), event_at()),
+        Err(WebhookError::Forged)
+    );
+}
+
+#[tokio::test]
+async fn an_event_is_believed_for_a_day() {
+    let body = vpa_event("valid").to_string();
+    let good = signature(&body, "newsecret");
+    for (age, believed) in [
+        (TimeDelta::zero(), true),
+        (TimeDelta::hours(23), true),
+        (TimeDelta::hours(25), false),
+        (TimeDelta::minutes(-4), true),
+        (TimeDelta::minutes(-6), false),
+    ] {
+        let read = read_with(&credentials(), &body, Some(&good), event_at() + age);
+        let expected = if believed {
+            Ok(())
+        } else {
+            Err(WebhookError::Stale)
+        };
+        assert_eq!(read.map(|_| ()), expected, "{age}");
+    }
+    for time in [Value::Null, json!("yesterday")] {
+        let mut event = vpa_event("valid");
+        event["eventTs"] = time;
+        let read = read(&event, "newsecret");
+        assert!(matches!(read, Err(WebhookError::Malformed(_))), "{read:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_about_somebody_elses_business_is_nothing_to_us() {
+    let mut payment = vpa_event("valid");
+    payment["eventType"] = json!("payment.success");
+    assert_eq!(read(&payment, "newsecret"), Ok(None));
+    let mut other = vpa_event("valid");
+    other["merchantId"] = json!("01ARZ3NDEKTSV4RRFFQ69G5FAW");
+    assert_eq!(read(&other, "newsecret"), Ok(None));
+}

@@ -1,0 +1,120 @@
+//! Where the keyring comes from. `--help` of each binary lists the settings.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::{Keyring, KeyringError, KeyringFile, MaxAge};
+
+/// Where the keyring's JSON may stand instead of in a file: a Kubernetes secret as an environment variable. No flag has
+/// it, as flags are seen by everybody on the machine.
+const KEYRING_VARIABLE: &str = "KHATA_KEYRING";
+
+/// The keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeyringSettings {
+    /// File with the keyring's JSON (`khata-api keyring generate` makes one); or give the JSON itself, in the environment
+    /// variable KHATA_KEYRING
+    #[arg(long, env = "KHATA_KEYRING_FILE")]
+    keyring_file: Option<PathBuf>,
+    /// Days after which the key that seals is to be replaced: /metrics and `khata-api keyring show` say when that is; 0: never
+    #[arg(long, env = "KHATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(..=3_650))]
+    key_max_age_days: u16,
+}
+
+impl KeyringSettings {
+    /// Reads the keyring and takes it into use. Outside sandbox mode weak keys are refused; in it, only warned of.
+    pub fn load(&self, sandbox_mode: bool) -> Result<Keyring, KeyringError> {
+        let file = self.read()?;
+        let weaknesses = file.weaknesses();
+        if !weaknesses.is_empty() {
+            if !sandbox_mode {
+                return Err(KeyringError::Weak(weaknesses));
+            }
+            tracing::warn!(
+                weaknesses = weaknesses.join(", "),
+                "weak keys: outside sandbox mode they are refused"
+            );
+        }
+        Ok(Keyring::from(&file))
+    }
+
+    /// How old the key that seals may become.
+    pub fn max_age(&self) -> MaxAge {
+        MaxAge {
+            days: self.key_max_age_days,
+        }
+    }
+
+    /// Reads the keyring to change it; weak keys may be in it.
+    pub fn read(&self) -> Result<KeyringFile, KeyringError> {
+        let json = std::env::var_os(KEYRING_VARIABLE)
+            .filter(|json| !json.is_empty())
+            .map(|json| Zeroizing::new(json.into_encoded_bytes()));
+        read_keyring(
+            self.keyring_file.as_deref(),
+            json.as_deref().map(Vec::as_slice),
+        )
+    }
+}
+
+fn read_keyring(file: Option<&Path>, json: Option<&[u8]>) -> Result<KeyringFile, KeyringError> {
+    match (file, json) {
+        (None, None) => Err(KeyringError::Missing),
+        (Some(_), Some(_)) => Err(KeyringError::Ambiguous),
+        (Some(file), None) => KeyringFile::read(file),
+        (None, Some(json)) => {
+            let json =
+                std::str::from_utf8(json).map_err(|_| KeyringError::Malformed("not text"))?;
+            KeyringFile::parse(json)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keyring_comes_from_one_place() {
+        let json = KeyringFile::generate().to_json();
+        let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&path, json.as_slice()).unwrap();
+        assert!(read_keyring(Some(&path), None).is_ok());
+        assert!(read_keyring(None, Some(&json)).is_ok());
+        assert!(matches!(
+            read_keyring(Some(&path), Some(&json)),
+            Err(KeyringError::Ambiguous)
+        ));
+        assert!(matches!(
+            read_keyring(None, None),
+            Err(KeyringError::Missing)
+        ));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            read_keyring(None, Some(b"\xff")),
+            Err(KeyringError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn weak_keys_are_for_the_sandbox_only() {
+        let file = KeyringFile::generate();
+        let json = String::from_utf8(file.to_json().to_vec()).unwrap();
+        // The same key twice.
+        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        value["api_keys"] = value["fingerprint"].clone();
+        let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
+        let settings = KeyringSettings {
+            keyring_file: Some(path.clone()),
+            key_max_age_days: 365,
+        };
+        std::fs::write(&path, value.to_string()).unwrap();
+        assert!(settings.load(true).is_ok());
+        let fault = settings.load(false).unwrap_err().to_string();
+        assert!(fault.contains("api_keys"), "{fault}");
+        std::fs::write(&path, json).unwrap();
+        assert!(settings.load(false).is_ok());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,297 @@
+//! Ids: a UUID v7 underneath (time-ordered, 74 random bits), written for merchants as a prefix and 26 characters.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Base 32 with digits before letters, so that the text sorts as the bytes do.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+/// Characters for 128 bits at five bits each.
+const ENCODED_LENGTH: usize = 26;
+
+/// The 26-character form of a UUID: lower-case base 32, order-preserving, URL-safe.
+pub fn encode(id: Uuid) -> String {
+    let bits = id.as_u128();
+    (0..ENCODED_LENGTH)
+        .rev()
+        .map(|place| char::from(ALPHABET[((bits >> (place * 5)) & 31) as usize]))
+        .collect()
+}
+
+/// The UUID v7 that [`encode`] wrote so; `None` for anything else, another UUID version included.
+pub fn decode(text: &str) -> Option<Uuid> {
+    if text.len() != ENCODED_LENGTH {
+        return None;
+    }
+    let mut bits: u128 = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'v' => byte - b'a' + 10,
+            _ => return None,
+        };
+        // 26 × 5 = 130: the first character holds only the upper three of 128 bits.
+        if index == 0 && digit > 7 {
+            return None;
+        }
+        bits = (bits << 5) | u128::from(digit);
+    }
+    let id = Uuid::from_u128(bits);
+    (id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122).then_some(id)
+}
+
+/// The least id that could have been made at this time: where a range of ids begins that is meant as one of times.
+pub fn first_at(time: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// What its text starts with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, later than every id made before in this process.
+            #[allow(clippy::new_without_default)]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The id that this text is, if it has exactly the form of one.
+            pub fn parse(text: &str) -> Option<Self> {
+                text.strip_prefix($prefix).and_then(decode).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A merchant.
+    MerchantId, "mrc_"
+);
+id!(
+    /// A merchant's customer.
+    CustomerId, "cst_"
+);
+id!(
+    /// A customer's bank account or UPI address.
+    AccountId, "banh_"
+);
+id!(
+    /// One validation of an account.
+    ValidationId, "val_"
+);
+id!(
+    /// A merchant's account at a gateway.
+    GatewayAccountId, "gwa_"
+);
+id!(
+    /// An API key: names it where its prefix does not. It is no secret and opens nothing.
+    KeyId, "key_"
+);
+
+/// Our name for an attempt at a gateway, 31 characters `[a-z0-9_]`: the idempotency key or reference id there, which every
+/// gateway takes (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptReference {
+    /// Of which validation.
+    pub validation: ValidationId,
+    /// 1 for the first.
+    pub number: i16,
+}
+
+impl AttemptReference {
+    /// The attempt that this text names, if it has exactly the form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, number) = text.strip_prefix("kh")?.split_once('_')?;
+        let digits = number.len() >= 2 && number.bytes().all(|b| b.is_ascii_digit());
+        Some(Self {
+            validation: ValidationId(decode(id)?),
+            number: number.parse().ok().filter(|number| digits && *number > 0)?,
+        })
+    }
+}
+
+impl fmt::Display for AttemptReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kh{}_{:02}", encode(self.validation.0), self.number)
+    }
+}
+
+/// A validation and its merchant: the key of every row of a validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValidationKey {
+    pub merchant: MerchantId,
+    pub id: ValidationId,
+}
+
+/// The merchant's own name for a customer: 1–128 visible ASCII characters.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ObjectReferenceId(String);
+
+impl ObjectReferenceId {
+    /// `None` unless the text is 1–128 visible ASCII characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The text. It may be anything the merchant chose, a phone number too: not for spans and logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ObjectReferenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ObjectReferenceId(…)")
+    }
+}
+
+/// How a call names a customer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CustomerRef {
+    /// By Khata's id.
+    Id(CustomerId),
+    /// By the merchant's reference.
+    Reference(ObjectReferenceId),
+}
+
+impl CustomerRef {
+    /// What has the exact form of a Khata id is taken for one; other visible ASCII is a reference.
+    pub fn parse(text: &str) -> Option<Self> {
+        CustomerId::parse(text)
+            .map(Self::Id)
+            .or_else(|| ObjectReferenceId::parse(text).map(Self::Reference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_seed_pages_customer_is_a_reference() {
+        assert!(matches!(
+            CustomerRef::parse("cst_wexxxxsfdkl"),
+            Some(CustomerRef::Reference(_))
+        ));
+        let id = CustomerId::new();
+        assert_eq!(
+            CustomerRef::parse(&id.to_string()),
+            Some(CustomerRef::Id(id))
+        );
+    }
+
+    #[test]
+    fn references_are_visible_ascii_of_bounded_length() {
+        for good in ["customer_1122", "!", "a/b?c#%~", &"x".repeat(128)] {
+            assert!(ObjectReferenceId::parse(good).is_some(), "{good}");
+        }
+        for bad in ["", "a b", "é", "a\u{0}", &"x".repeat(129)] {
+            assert!(ObjectReferenceId::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempts_reference_reads_back_and_nothing_else_does() {
+        for number in [1, 7, 42, 100] {
+            let reference = AttemptReference {
+                validation: ValidationId::new(),
+                number,
+            };
+            assert_eq!(
+                AttemptReference::parse(&reference.to_string()),
+                Some(reference)
+            );
+        }
+        let id = encode(ValidationId::new().0);
+        for bad in [
+            format!("kh{id}"),
+            format!("kh{id}_1"),
+            format!("kh{id}_00"),
+            format!("kh{id}_+1"),
+            format!("xx{id}_01"),
+            "kh_01".into(),
+        ] {
+            assert_eq!(AttemptReference::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_made_from_a_time_on_are_not_less_than_its_first() {
+        let before = Utc::now();
+        let id = AccountId::new().0;
+        assert!(first_at(before) <= id);
+        assert!(first_at(Utc::now() + chrono::TimeDelta::milliseconds(1)) > id);
+    }
+
+    #[test]
+    fn an_id_is_safe_in_a_url_and_ends_in_what_nobody_can_guess() {
+        let ids: Vec<AccountId> = (0..1_000).map(|_| AccountId::new()).collect();
+        for id in &ids {
+            let text = id.to_string();
+            assert!(text.len() == 31 && text.starts_with("banh_"), "{text}");
+            assert!(
+                text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+                "{text}"
+            );
+        }
+        // Most of them are of one millisecond: what is left to tell them apart is no counter alone.
+        let ends: std::collections::HashSet<[u8; 4]> = ids
+            .iter()
+            .filter_map(|id| id.0.as_bytes().last_chunk().copied())
+            .collect();
+        assert!(ends.len() >= 999, "{} different ends", ends.len());
+        let steps: std::collections::HashSet<u128> = ids
+            .windows(2)
+            .map(|pair| pair[1].0.as_u128().wrapping_sub(pair[0].0.as_u128()))
+            .collect();
+        assert!(steps.len() >= 998, "{} different steps", steps.len());
+    }
+
+    #[test]
+    fn another_uuid_version_is_no_id() {
+        assert_eq!(decode(&encode(Uuid::new_v4())), None);
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_id_are_the_same(low in any::<u64>(), millis in 0u64..(1 << 48)) {
+            let id = uuid::Builder::from_unix_timestamp_millis(millis, &low.to_be_bytes().repeat(2)[..10].try_into().unwrap()).into_uuid();
+            let account = AccountId(id);
+            prop_assert_eq!(AccountId::parse(&account.to_string()), Some(account));
+        }
+
+        #[test]
+        fn text_sorts_as_ids_do(a in 0u64..(1 << 48), b in 0u64..(1 << 48)) {
+            let id = |m| uuid::Builder::from_unix_timestamp_millis(m, &[7; 10]).into_uuid();
+            prop_assert_eq!(a.cmp(&b), encode(id(a)).cmp(&encode(id(b))));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            let _ = CustomerRef::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! How well a gateway account has told lately about accounts at one bank, or behind one UPI handle. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::account::Details;
+use super::decay::Decay;
+
+/// After so long an outcome counts half.
+pub const HALF_LIFE: Duration = Duration::from_mins(10);
+/// Outcomes that a gateway account is credited with before it has any: the first failure is no verdict.
+const CREDIT: f64 = 3.0;
+/// Shares of success closer to each other than this are the same.
+const STEP: f64 = 0.05;
+/// A latency moves so far towards each new one.
+const SMOOTHING: f64 = 0.2;
+/// UPI handles are shorter; what is longer is nobody's and is not kept apart.
+const LONGEST_HANDLE: usize = 32;
+
+/// Where outcomes are kept apart: the bank by the first four letters of the IFSC, or the UPI handle.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bank(String);
+
+impl Bank {
+    /// The bank of an account.
+    pub fn of(details: &Details) -> Self {
+        match details {
+            Details::Bank(bank) => Self(bank.ifsc.as_str()[..4].to_owned()),
+            Details::Upi(vpa) if vpa.handle().len() <= LONGEST_HANDLE => {
+                Self(format!("@{}", vpa.handle()))
+            }
+            Details::Upi(_) => Self("@".to_owned()),
+        }
+    }
+
+    /// As it is stored and shown: `HDFC`, `@okhdfcbank`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Decaying counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Outcomes that were told.
+    pub told: f64,
+    /// Attempts that told nothing.
+    pub failed: f64,
+    /// From an attempt's beginning to its outcome, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// As of when.
+    pub counted_at: DateTime<Utc>,
+}
+
+impl Score {
+    /// A gateway account that nothing is known of.
+    pub fn new(now: DateTime<Utc>) -> Self {
+        Self {
+            told: 0.0,
+            failed: 0.0,
+            latency_ms: None,
+            counted_at: now,
+        }
+    }
+
+    /// With so many outcomes more.
+    #[must_use]
+    pub fn after(
+        self,
+        told: u32,
+        failed: u32,
+        latency_ms: Option<f64>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let decay = Decay::between(self.counted_at, now, HALF_LIFE);
+        let latency_ms = match (self.latency_ms, latency_ms) {
+            (Some(old), Some(new)) => Some(old + SMOOTHING * (new - old)),
+            (old, new) => new.or(old),
+        };
+        Self {
+            told: decay.of(self.told) + f64::from(told),
+            failed: decay.of(self.failed) + f64::from(failed),
+            latency_ms,
+            counted_at: now,
+        }
+    }
+
+    /// What the scores of several banks say together, as of now; a latency counts as much as its bank has told.
+    #[must_use]
+    pub fn total<'a>(scores: impl IntoIterator<Item = &'a Self>, now: DateTime<Utc>) -> Self {
+        let mut total = Self::new(now);
+        let (mut latencies, mut timed) = (0.0, 0.0);
+        for score in scores {
+            let decay = Decay::between(score.counted_at, now, HALF_LIFE);
+            let told = decay.of(score.told);
+            total.told += told;
+            total.failed += decay.of(score.failed);
+            if let Some(latency) = score.latency_ms {
+                latencies += told * latency;
+                timed += told;
+            }
+        }
+        total.latency_ms = (timed > 0.0).then(|| latencies / timed);
+        total
+    }
+
+    /// The share of attempts that told, 0 to 1; with credit, so that a gateway account is tried before it is judged
+    /// and again when its failures have faded.
+    pub fn success(&self, now: DateTime<Utc>) -> f64 {
+        let decay = Decay::between(self.counted_at, now, HALF_LIFE);
+        let (told, failed) = (decay.of(self.told) + CREDIT, decay.of(self.failed));
+        told / (told + failed)
+    }
+
+    /// Attempts that it is made from.
+    pub fn weight(&self, now: DateTime<Utc>) -> f64 {
+        let decay = Decay::between(self.counted_at, now, HALF_LIFE);
+        decay.of(self.told + self.failed)
+    }
+
+    /// What to sort by, better first: success in steps of five hundredths, then latency in powers of two. What differs
+    /// by less is the same, so that the choice does not sway with each outcome.
+    pub(crate) fn rank(&self, now: DateTime<Utc>) -> (i32, i32) {
+        #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+        let steps = ((1.0 - self.success(now)) / STEP).round() as i32;
+        #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+        let doublings = self
+            .latency_ms
+            .map_or(0, |latency| latency.max(1.0).log2().round() as i32);
+        (steps, doublings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AccountNumber, BankAccount, Ifsc, Vpa};
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + 60 * minutes, 0).unwrap()
+    }
+
+    #[test]
+    fn failures_count_and_fade() {
+        let new = Score::new(at(0));
+        let bad = new.after(10, 10, Some(200.0), at(0));
+        assert!(bad.rank(at(0)) > new.rank(at(0)));
+        assert!((bad.success(at(0)) - 13.0 / 23.0).abs() < 1e-9);
+        assert_eq!(bad.rank(at(100)).0, 0);
+        assert!(new.after(0, 1, None, at(0)).success(at(0)) > 0.7);
+    }
+
+    #[test]
+    fn banks_add_up_as_far_as_they_have_not_faded() {
+        let quick = Score::new(at(0)).after(30, 0, Some(100.0), at(0));
+        let slow = Score::new(at(10)).after(5, 5, Some(400.0), at(10));
+        let silent = Score::new(at(10)).after(0, 4, None, at(10));
+        let total = Score::total([&quick, &slow, &silent], at(10));
+        // Ten minutes are the half-life.
+        assert!((total.told - 20.0).abs() < 1e-9 && (total.failed - 9.0).abs() < 1e-9);
+        assert!((total.latency_ms.unwrap() - 175.0).abs() < 1e-9);
+        assert_eq!(Score::total([], at(10)), Score::new(at(10)));
+        assert_eq!(Score::total([&silent], at(10)).latency_ms, None);
+    }
+
+    #[test]
+    fn the_quicker_of_two_good_ones_is_better() {
+        let quick = Score::new(at(0)).after(50, 0, Some(120.0), at(0));
+        let slow = Score::new(at(0)).after(50, 0, Some(9_000.0), at(0));
+        assert!(quick.rank(at(0)) < slow.rank(at(0)));
+        let alike = Score::new(at(0)).after(50, 0, Some(125.0), at(0));
+        assert_eq!(quick.rank(at(0)), alike.rank(at(0)));
+    }
+
+    #[test]
+    fn outcomes_are_kept_apart_by_bank_and_handle() {
+        let bank = Details::Bank(BankAccount {
+            ifsc: Ifsc::parse("HDFC0000001").unwrap(),
+            account_number: AccountNumber::parse("00011020001772").unwrap(),
+            beneficiary_name: None,
+        });
+        assert_eq!(Bank::of(&bank).as_str(), "HDFC");
+        let upi = |vpa: &str| Bank::of(&Details::Upi(Vpa::parse(vpa).unwrap()));
+        assert_eq!(upi("asha@okhdfcbank").as_str(), "@okhdfcbank");
+        assert_eq!(upi(&format!("asha@{}", "a".repeat(40))).as_str(), "@");
+    }
+}

@@ -1,0 +1,440 @@
+//! How many calls a gateway account takes, and when: its own limits, whatever Khata would like. Pure: what has been
+//! taken so far is kept in Postgres and handed in.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Timelike, Utc};
+
+use super::circuit::{Circuit, CircuitState};
+use super::gateway::Method;
+
+/// India keeps one time, without summer time: UTC+5:30.
+const IST: TimeDelta = TimeDelta::minutes(330);
+const MINUTES_A_DAY: u32 = 24 * 60;
+
+/// How long a lost answer is asked for where the settings do not say.
+const RECOVER_FOR: Duration = Duration::from_hours(1);
+/// The window of `calls_per_minute`, and what a call may come later than it was booked for: until then it is under
+/// way to the gateway.
+const WINDOW: TimeDelta = TimeDelta::seconds(63);
+/// A booked call is made so late at most; later it is booked anew.
+const LATEST: TimeDelta = TimeDelta::seconds(2);
+/// How soon somebody asks again who was turned away as too many calls were under way.
+const BUSY: TimeDelta = TimeDelta::milliseconds(250);
+
+/// What a gateway account takes. Holds over all workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Calls of any kind in any 60 seconds; `None`: as many as there are.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// Calls under way at once; `None`: as many as there are.
+    pub concurrency: Option<NonZeroU32>,
+    /// When new attempts may begin.
+    pub hours: Hours,
+    /// When new penny drops to UPI addresses may begin, within `hours`: NPCI keeps its busy hours free of calls that no
+    /// payer waits for (10:00–13:00 and 17:00–21:30 IST, May 2025).
+    pub upi_penny_drop_hours: Hours,
+    /// How long a lost answer is asked for before another gateway account may be, at the risk of a second rupee.
+    pub recover_for: Duration,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            calls_per_minute: None,
+            concurrency: None,
+            hours: Hours::default(),
+            upi_penny_drop_hours: Hours::default(),
+            recover_for: RECOVER_FOR,
+        }
+    }
+}
+
+impl Traffic {
+    /// Whether all workers have to agree on each call.
+    pub fn is_limited(&self) -> bool {
+        self.calls_per_minute.is_some() || self.concurrency.is_some()
+    }
+
+    /// Whether a new attempt may begin now; else when.
+    pub fn open_at(
+        &self,
+        method: Method,
+        is_upi: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), DateTime<Utc>> {
+        self.hours.open_at(now)?;
+        if is_upi && method == Method::PennyDrop {
+            self.upi_penny_drop_hours.open_at(now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a call cannot be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostponeReason {
+    /// Most calls of late failed.
+    #[error("it is down")]
+    Down,
+    /// It asked us to stay away.
+    #[error("it asked for a pause")]
+    Paused,
+    /// Its limit of calls a minute is used up.
+    #[error("its calls a minute are used up")]
+    Rate,
+    /// As many calls are under way as it takes.
+    #[error("its calls at once are used up")]
+    Busy,
+    /// Not at this time of day.
+    #[error("it is outside its hours")]
+    Hours,
+}
+
+/// When there may be room, and why not now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Postponed {
+    /// Not before.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub why: PostponeReason,
+}
+
+/// What is left of a gateway account at one moment. Whoever plans calls takes from it, and writes it back before
+/// making them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateBudget {
+    /// Whether it can be asked at all.
+    pub circuit: Circuit,
+    /// It asked us to stay away until then.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// When the calls made and booked so far leave room again (the theoretical arrival time of the generic cell rate
+    /// algorithm).
+    pub next_call_at: Option<DateTime<Utc>>,
+    /// Calls under way, of all workers.
+    pub in_hand: u32,
+    /// Turned away since it was read, as too many calls were under way.
+    pub rejected: u32,
+}
+
+impl RateBudget {
+    /// Of a gateway account in good health of which nothing was taken yet.
+    pub fn new(now: DateTime<Utc>) -> Self {
+        Self {
+            circuit: Circuit::new(now),
+            paused_until: None,
+            next_call_at: None,
+            in_hand: 0,
+            rejected: 0,
+        }
+    }
+
+    /// Whether there is room for so many calls one after the other. `booked`: the time that the first of them was
+    /// booked for.
+    pub fn room(
+        &self,
+        traffic: &Traffic,
+        calls: u32,
+        booked: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Postponed> {
+        if let CircuitState::Open(at) = self.circuit.state(now) {
+            return Err(Postponed {
+                at,
+                why: PostponeReason::Down,
+            });
+        }
+        if let Some(at) = self.paused_until.filter(|at| *at > now) {
+            return Err(Postponed {
+                at,
+                why: PostponeReason::Paused,
+            });
+        }
+        if let Some(limit) = traffic.concurrency
+            && self.in_hand >= limit.get()
+        {
+            let queue = i32::try_from(self.rejected / limit.get())
+                .unwrap_or(i32::MAX)
+                .min(240);
+            return Err(Postponed {
+                at: now + BUSY * (1 + queue),
+                why: PostponeReason::Busy,
+            });
+        }
+        if let Some(limit) = traffic.calls_per_minute {
+            let pace = Pace::of(limit);
+            let booked = u32::from(is_due(booked, now));
+            let mut next = self.next_call_at;
+            for _ in booked..calls {
+                let (at, then) = pace.take(next, now);
+                if at > now {
+                    return Err(Postponed {
+                        at,
+                        why: PostponeReason::Rate,
+                    });
+                }
+                next = Some(then);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the room that [`Self::room`] found.
+    pub fn take(
+        &mut self,
+        traffic: &Traffic,
+        calls: u32,
+        booked: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        if self.circuit.state(now) == CircuitState::HalfOpen {
+            self.circuit.probed_at = Some(now);
+        }
+        self.in_hand = self.in_hand.saturating_add(1);
+        if let Some(limit) = traffic.calls_per_minute {
+            for _ in u32::from(is_due(booked, now))..calls {
+                self.next_call_at = Some(Pace::of(limit).take(self.next_call_at, now).1);
+            }
+        }
+    }
+
+    /// Books a call for when the limit of calls a minute has room; `None` where there is no such limit.
+    pub fn book(&mut self, traffic: &Traffic, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (at, then) = Pace::of(traffic.calls_per_minute?).take(self.next_call_at, now);
+        self.next_call_at = Some(then);
+        Some(at)
+    }
+}
+
+/// Whether a booking is for now: neither early nor so late that the gateway's minute is another one.
+fn is_due(booked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    booked.is_some_and(|at| at <= now && now <= at + LATEST)
+}
+
+/// Calls spread so that no window of 60 seconds holds more than the limit, wherever it begins.
+struct Pace {
+    interval: TimeDelta,
+    /// Calls that may be made at once after a rest.
+    burst: i32,
+}
+
+impl Pace {
+    fn of(limit: NonZeroU32) -> Self {
+        let limit = i32::try_from(limit.get()).unwrap_or(i32::MAX);
+        let burst = (limit / 20).max(1);
+        Self {
+            interval: WINDOW / (limit - burst + 1),
+            burst,
+        }
+    }
+
+    /// When the next call may be made, and what to keep for the one after it.
+    fn take(
+        &self,
+        next: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> (DateTime<Utc>, DateTime<Utc>) {
+        let next = next.map_or(now, |next| next.max(now));
+        let at = next - self.interval * (self.burst - 1);
+        (at.max(now), next + self.interval)
+    }
+}
+
+/// Times of day in India, from (inclusive) to (exclusive); none at all means always.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hours(Vec<(u32, u32)>);
+
+impl Hours {
+    /// Reads `["00:00-10:00", "21:30-24:00"]`; a span may go over midnight. `None` where one is no such span.
+    pub fn parse<S: AsRef<str>>(spans: &[S]) -> Option<Self> {
+        let minute = |text: &str| match text {
+            "24:00" => Some(MINUTES_A_DAY),
+            _ => NaiveTime::parse_from_str(text, "%H:%M")
+                .ok()
+                .map(|time| time.num_seconds_from_midnight() / 60),
+        };
+        let mut read = Vec::new();
+        for span in spans {
+            let (from, to) = span.as_ref().split_once('-')?;
+            let (from, to) = (minute(from.trim())?, minute(to.trim())?);
+            match from.cmp(&to) {
+                std::cmp::Ordering::Less => read.push((from, to)),
+                std::cmp::Ordering::Greater => read.extend([(from, MINUTES_A_DAY), (0, to)]),
+                std::cmp::Ordering::Equal => return None,
+            }
+        }
+        Some(Self(read))
+    }
+
+    /// The spans as they are written, `13:00-17:00`, one over midnight in two; none: always.
+    pub fn spans(&self) -> Vec<String> {
+        let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let spans = self.0.iter();
+        spans
+            .map(|(from, to)| format!("{}-{}", time(*from), time(*to)))
+            .collect()
+    }
+
+    /// Whether they are open now; else when they open next.
+    pub fn open_at(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        let minute = (now + IST).time().num_seconds_from_midnight() / 60;
+        if self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&minute))
+        {
+            return Ok(());
+        }
+        let wait = self
+            .0
+            .iter()
+            .map(|(from, _)| (from + MINUTES_A_DAY - minute) % MINUTES_A_DAY)
+            .min()
+            .unwrap_or(0);
+        let into_the_minute =
+            Duration::new(u64::from(now.second()), now.nanosecond() % 1_000_000_000);
+        let into_the_minute = TimeDelta::from_std(into_the_minute).unwrap_or_default();
+        Err(now + TimeDelta::minutes(i64::from(wait)) - into_the_minute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(time: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(time).unwrap().to_utc()
+    }
+
+    #[test]
+    fn hours_are_indias() {
+        let hours = Hours::parse(&["21:30-10:00", "13:00-17:00"]).unwrap();
+        for (time, opens) in [
+            ("2026-11-24T09:59:59+05:30", None),
+            (
+                "2026-11-24T10:00:00+05:30",
+                Some("2026-11-24T13:00:00+05:30"),
+            ),
+            (
+                "2026-11-24T12:59:59.5+05:30",
+                Some("2026-11-24T13:00:00+05:30"),
+            ),
+            ("2026-11-24T13:00:00+05:30", None),
+            (
+                "2026-11-24T17:00:01+05:30",
+                Some("2026-11-24T21:30:00+05:30"),
+            ),
+            ("2026-11-24T23:59:00+05:30", None),
+            ("2026-11-25T00:00:00+05:30", None),
+        ] {
+            assert_eq!(hours.open_at(at(time)).err(), opens.map(at), "{time}");
+        }
+        assert_eq!(hours.spans(), ["21:30-24:00", "00:00-10:00", "13:00-17:00"]);
+        assert_eq!(Hours::parse(&hours.spans()), Some(hours));
+        assert!(
+            Hours::default()
+                .open_at(at("2026-11-24T10:30:00+05:30"))
+                .is_ok()
+        );
+        let nights = Hours::parse(&["00:00-06:00"]).unwrap();
+        assert_eq!(
+            nights.open_at(at("2026-11-24T20:00:00+05:30")),
+            Err(at("2026-11-25T00:00:00+05:30"))
+        );
+    }
+
+    fn limited(calls_per_minute: u32, concurrency: u32) -> Traffic {
+        Traffic {
+            calls_per_minute: NonZeroU32::new(calls_per_minute),
+            concurrency: NonZeroU32::new(concurrency),
+            ..Traffic::default()
+        }
+    }
+
+    #[test]
+    fn calls_at_once_are_bounded() {
+        let (traffic, now) = (limited(0, 2), at("2026-11-24T12:00:00Z"));
+        let mut budget = RateBudget::new(now);
+        for _ in 0..2 {
+            budget.room(&traffic, 1, None, now).unwrap();
+            budget.take(&traffic, 1, None, now);
+        }
+        let later = budget.room(&traffic, 1, None, now).unwrap_err();
+        assert_eq!((later.why, later.at), (PostponeReason::Busy, now + BUSY));
+        budget.rejected = 9;
+        assert_eq!(
+            budget.room(&traffic, 1, None, now).unwrap_err().at,
+            now + BUSY * 5
+        );
+    }
+
+    #[test]
+    fn a_booked_call_is_made_in_its_time_and_no_other() {
+        let (traffic, now) = (limited(1, 0), at("2026-11-24T12:00:00Z"));
+        let mut budget = RateBudget::new(now);
+        budget.take(&traffic, 1, None, now);
+        let slot = budget.book(&traffic, now).unwrap();
+        assert_eq!(slot, now + WINDOW);
+        let room = |at| budget.room(&traffic, 1, Some(slot), at);
+        assert!(room(slot - TimeDelta::seconds(1)).is_err());
+        assert!(room(slot).is_ok() && room(slot + LATEST).is_ok());
+        assert!(room(slot + LATEST + TimeDelta::seconds(1)).is_err());
+        assert!(budget.room(&traffic, 2, Some(slot), slot).is_err());
+    }
+
+    #[test]
+    fn one_call_at_a_time_tries_a_gateway_that_was_down() {
+        let now = at("2026-11-24T12:00:00Z");
+        let mut budget = RateBudget::new(now);
+        budget.circuit = budget.circuit.after(0, 10, now - TimeDelta::seconds(30));
+        let traffic = Traffic::default();
+        assert!(budget.room(&traffic, 1, None, now).is_ok());
+        budget.take(&traffic, 1, None, now);
+        assert_eq!(
+            budget.room(&traffic, 1, None, now).unwrap_err().why,
+            PostponeReason::Down
+        );
+    }
+
+    proptest! {
+        /// Whenever calls are asked for, made at once, booked and made late: no 60 seconds hold more than the limit.
+        #[test]
+        fn no_minute_holds_more_calls_than_the_limit(
+            limit in 1u32..150,
+            asked in proptest::collection::vec((0i64..3_000, 0i64..2_000), 1..600),
+        ) {
+            let traffic = limited(limit, 0);
+            let mut now = at("2026-11-24T12:00:00Z");
+            let mut budget = RateBudget::new(now);
+            let mut made = Vec::new();
+            for (pause, late) in asked {
+                now += TimeDelta::milliseconds(pause);
+                let late = TimeDelta::milliseconds(late);
+                match budget.room(&traffic, 1, None, now) {
+                    Ok(()) => {
+                        budget.take(&traffic, 1, None, now);
+                        made.push(now + late);
+                    }
+                    Err(_) => made.extend(budget.book(&traffic, now).map(|slot| slot + late)),
+                }
+            }
+            made.sort_unstable();
+            for (index, first) in made.iter().enumerate() {
+                let within = made[index..].iter().take_while(|call| **call < *first + TimeDelta::seconds(60)).count();
+                prop_assert!(within <= limit as usize, "{within} of {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_span_is_refused() {
+        for span in ["", "10:00", "10-12", "10:00-25:00", "10:00-10:00", "a-b"] {
+            assert_eq!(Hours::parse(&[span]), None, "{span}");
+        }
+        assert!(Hours::parse(&["10:00-24:00"]).is_some());
+    }
+}

@@ -1,0 +1,285 @@
+//! Nine Indic scripts in Latin letters, as Indians write their names in them and not as scholars do.
+//!
+//! Unicode lays the scripts that come from Brahmi out alike, 128 places each (The Unicode Standard, chapter 12), so one
+//! table reads Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada and Malayalam.
+
+use super::letters::{Letters, WORD_ROOM};
+
+/// What a word was written in, as far as it matters for reading it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Script {
+    #[default]
+    Latin,
+    Devanagari,
+    Bengali,
+    Gurmukhi,
+    Gujarati,
+    Odia,
+    Tamil,
+    Telugu,
+    Kannada,
+    Malayalam,
+    /// Letters we cannot put into Latin ones; such words match only as they stand.
+    Unreadable,
+}
+
+impl Script {
+    /// The Indic script that a character belongs to.
+    pub(super) fn of(character: char) -> Option<Self> {
+        Some(match u32::from(character) {
+            0x0900..=0x097f => Self::Devanagari,
+            0x0980..=0x09ff => Self::Bengali,
+            0x0a00..=0x0a7f => Self::Gurmukhi,
+            0x0a80..=0x0aff => Self::Gujarati,
+            0x0b00..=0x0b7f => Self::Odia,
+            0x0b80..=0x0bff => Self::Tamil,
+            0x0c00..=0x0c7f => Self::Telugu,
+            0x0c80..=0x0cff => Self::Kannada,
+            0x0d00..=0x0d7f => Self::Malayalam,
+            _ => return None,
+        })
+    }
+
+    /// Whether the vowel that a last consonant carries unwritten is not spoken: राम is Ram, but రామ is Rama.
+    fn drops_last_vowel(self) -> bool {
+        !matches!(self, Self::Tamil | Self::Telugu | Self::Malayalam)
+    }
+}
+
+/// A word of an Indic script while it is read.
+#[derive(Default)]
+pub(super) struct Brahmic {
+    word: Option<Letters>,
+    /// The last consonant carries the vowel that nobody writes, unless the next sign says otherwise.
+    carries: bool,
+    /// Consonants since the last vowel: after two of them the unwritten vowel is spoken (कृष्ण, Krishna).
+    cluster: u8,
+}
+
+impl Brahmic {
+    pub(super) fn is_open(&self) -> bool {
+        self.word.is_some()
+    }
+
+    pub(super) fn script(&self) -> Option<Script> {
+        self.word.as_ref().map(|word| word.script)
+    }
+
+    /// Reads a character; `false` if it ends the word (dandas, digits, signs).
+    pub(super) fn take(&mut self, script: Script, character: char) -> bool {
+        let place = u32::from(character) & 0x7f;
+        if let Some(consonant) = consonant(script, place) {
+            self.speak_carried();
+            self.write(script, consonant);
+            self.carries = !is_bare(script, place);
+            self.cluster = self.cluster.saturating_add(1);
+            return true;
+        }
+        match place {
+            0x3c => self.dot(script),
+            0x4d => self.carries = false,
+            0x3e..=0x4c | 0x55..=0x57 | 0x62 => {
+                if let Some(vowel) = vowel_sign(place) {
+                    self.carries = false;
+                    self.vowel(script, vowel);
+                }
+            }
+            0x04..=0x14 | 0x60 => {
+                self.speak_carried();
+                self.vowel(script, independent_vowel(place));
+            }
+            0x50 => {
+                self.speak_carried();
+                self.vowel(script, "om");
+            }
+            // Candrabindu, anusvara; in Gurmukhi tippi: the vowel before is nasal.
+            0x00..=0x02 => self.nasal(script),
+            0x70 if script == Script::Gurmukhi => self.nasal(script),
+            // Visarga, avagraha, Gurmukhi's addak and vowel bearers: nothing a Latin spelling would show.
+            0x03 | 0x3d => {}
+            0x71..=0x73 if script == Script::Gurmukhi => {}
+            _ => return false,
+        }
+        true
+    }
+
+    /// The word as far as it was read.
+    pub(super) fn end(&mut self) -> Option<Letters> {
+        let script = self.script()?;
+        if self.carries && (self.cluster > 1 || !script.drops_last_vowel()) {
+            self.write(script, "a");
+        }
+        (self.carries, self.cluster) = (false, 0);
+        self.word.take()
+    }
+
+    fn speak_carried(&mut self) {
+        if self.carries {
+            if let Some(script) = self.script() {
+                self.write(script, "a");
+            }
+            (self.carries, self.cluster) = (false, 0);
+        }
+    }
+
+    fn vowel(&mut self, script: Script, vowel: &str) {
+        self.cluster = 0;
+        self.write(script, vowel);
+    }
+
+    fn nasal(&mut self, script: Script) {
+        self.speak_carried();
+        self.write(script, "n");
+    }
+
+    /// The dot below makes another sound of the letter before it.
+    fn dot(&mut self, script: Script) {
+        const DOTTED: [(&str, &str); 6] = [
+            ("ph", "f"),
+            ("dh", "rh"),
+            ("j", "z"),
+            ("d", "r"),
+            ("s", "sh"),
+            ("y", "y"),
+        ];
+        let Some(word) = self.word.as_mut() else {
+            return;
+        };
+        // Bengali and Odia write y as a dotted j.
+        let eastern = matches!(script, Script::Bengali | Script::Odia);
+        for (plain, dotted) in DOTTED {
+            if word.text.ends_with(plain) && !(plain == "j" && eastern) {
+                let kept = word.text.len() - plain.len();
+                word.text.truncate(kept);
+                word.text.push_str(dotted);
+                return;
+            }
+        }
+        if eastern && word.text.ends_with('j') {
+            word.text.pop();
+            word.text.push('y');
+        }
+    }
+
+    fn write(&mut self, script: Script, letters: &str) {
+        let word = self.word.get_or_insert_with(|| Letters {
+            text: String::with_capacity(WORD_ROOM),
+            script,
+        });
+        if word.text.len() + letters.len() <= WORD_ROOM {
+            word.text.push_str(letters);
+        }
+    }
+}
+
+const CONSONANTS: [&str; 37] = [
+    "k", "kh", "g", "gh", "n", "ch", "ch", "j", "jh", "n", "t", "th", "d", "dh", "n", "t", "th",
+    "d", "dh", "n", "n", "p", "ph", "b", "bh", "m", "y", "r", "r", "l", "l", "zh", "v", "sh", "sh",
+    "s", "h",
+];
+
+fn consonant(script: Script, place: u32) -> Option<&'static str> {
+    use Script::{Bengali, Devanagari, Gurmukhi, Malayalam, Odia};
+    match (script, place) {
+        // Only Tamil and Malayalam have a zh of their own.
+        (Devanagari, 0x34) | (Malayalam, 0x7d | 0x7e) => Some("l"),
+        (_, 0x15..=0x39) => CONSONANTS.get(place as usize - 0x15).copied(),
+        (Bengali, 0x70) | (Bengali | Odia | Gurmukhi, 0x5c) | (Malayalam, 0x7c) => Some("r"),
+        (Bengali | Odia, 0x5d) => Some("rh"),
+        (Bengali | Odia, 0x5f) => Some("y"),
+        (Bengali, 0x4e) => Some("t"),
+        (Bengali, 0x71) => Some("v"),
+        (Malayalam, 0x7a | 0x7b) => Some("n"),
+        (Malayalam, 0x7f) => Some("k"),
+        _ => None,
+    }
+}
+
+/// Letters that never carry a vowel.
+fn is_bare(script: Script, place: u32) -> bool {
+    match script {
+        Script::Bengali => place == 0x4e,
+        Script::Malayalam => place >= 0x7a,
+        _ => false,
+    }
+}
+
+fn independent_vowel(place: u32) -> &'static str {
+    match place {
+        0x04..=0x06 => "a",
+        0x07 | 0x08 => "i",
+        0x09 | 0x0a => "u",
+        0x0b | 0x60 => "ri",
+        0x0c => "li",
+        0x0d..=0x0f => "e",
+        0x10 => "ai",
+        0x14 => "au",
+        _ => "o",
+    }
+}
+
+/// `None` for marks that only lengthen a vowel written before them.
+fn vowel_sign(place: u32) -> Option<&'static str> {
+    Some(match place {
+        0x3e => "a",
+        0x3f | 0x40 => "i",
+        0x41 | 0x42 => "u",
+        0x43 | 0x44 | 0x62 => "ri",
+        0x45..=0x47 => "e",
+        0x48 => "ai",
+        0x49..=0x4b => "o",
+        0x4c => "au",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letters::{Piece, pieces};
+    use super::*;
+
+    fn latin(text: &str) -> Vec<(String, Script)> {
+        pieces(text)
+            .into_iter()
+            .filter_map(|piece| match piece {
+                Piece::Word(word) => Some((word.text.to_string(), word.script)),
+                Piece::Mark(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written_in_latin() {
+        for (text, script, read) in [
+            ("राम", Script::Devanagari, "ram"),
+            ("आशा", Script::Devanagari, "asha"),
+            ("कृष्ण", Script::Devanagari, "krishna"),
+            ("लक्ष्मी", Script::Devanagari, "lakshmi"),
+            ("राजेन्द्र", Script::Devanagari, "rajendra"),
+            ("फ़ातिमा", Script::Devanagari, "fatima"),
+            ("ज़ोया", Script::Devanagari, "zoya"),
+            ("संजय", Script::Devanagari, "sanjay"),
+            ("রমেশ", Script::Bengali, "ramesh"),
+            ("জয়া", Script::Bengali, "jaya"),
+            ("ਗੁਰਪ੍ਰੀਤ", Script::Gurmukhi, "guraprit"),
+            ("પટેલ", Script::Gujarati, "patel"),
+            ("ସୁରେଶ", Script::Odia, "suresh"),
+            ("ராமன்", Script::Tamil, "raman"),
+            ("సునీత", Script::Telugu, "sunita"),
+            ("ರಮೇಶ್", Script::Kannada, "ramesh"),
+            ("ಮೋಹನ", Script::Kannada, "mohan"),
+            ("രമേശൻ", Script::Malayalam, "rameshan"),
+        ] {
+            assert_eq!(latin(text), [(read.to_owned(), script)], "{text}");
+        }
+    }
+
+    #[test]
+    fn scripts_digits_and_dandas_divide_words() {
+        let words: Vec<_> = latin("आशाRao राव। १२ রায়")
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        assert_eq!(words, ["asha", "rao", "rav", "ray"]);
+    }
+}

@@ -1,0 +1,244 @@
+use proptest::prelude::*;
+
+use super::NameMatchResult::{
+    DirectMatch, GoodPartialMatch, ModeratePartialMatch, NoMatch, PoorPartialMatch,
+};
+use super::*;
+
+fn result(given: &str, at_bank: &str) -> NameMatchResult {
+    compare(given, at_bank).unwrap().result
+}
+
+#[test]
+fn published_examples_come_out_as_published() {
+    for (given, published) in [
+        ("john doe", 100),
+        ("john d", 85),
+        ("j doe", 70),
+        ("jane d", 38),
+    ] {
+        let found = compare(given, "JOHN DOE").unwrap();
+        assert_eq!(
+            found.result,
+            NameMatchResult::of_score(published),
+            "{given}: {found:?}"
+        );
+        assert!(found.score.abs_diff(published) <= 2, "{given}: {found:?}");
+    }
+}
+
+#[test]
+fn bands_begin_where_they_are_said_to() {
+    for (score, result) in [
+        (255, DirectMatch),
+        (100, DirectMatch),
+        (99, GoodPartialMatch),
+        (85, GoodPartialMatch),
+        (84, ModeratePartialMatch),
+        (60, ModeratePartialMatch),
+        (59, PoorPartialMatch),
+        (34, PoorPartialMatch),
+        (33, NoMatch),
+        (0, NoMatch),
+    ] {
+        assert_eq!(NameMatchResult::of_score(score), result, "{score}");
+    }
+}
+
+#[test]
+fn what_differs_in_form_only_is_a_direct_match() {
+    for (given, at_bank) in [
+        ("  asha\u{a0}rao ", "SMT. ASHA RAO"),
+        ("S.V. Krishnamurthy", "SV KRISHNAMURTHY"),
+        ("Ram Kumar", "RAMKUMAR"),
+        ("Re\u{301}nee D\u{2019}Souza", "RENEE D'SOUZA"),
+        ("Neelgiri Foods Pvt. Ltd.", "NEELGIRI FOODS (P) LIMITED"),
+        ("Larsen & Toubro", "LARSEN AND TOUBRO"),
+        ("Sharma & Co", "M/S SHARMA AND COMPANY"),
+        ("Asha Rao and Vijay Rao", "VIJAY RAO & ASHA RAO"),
+        ("आशा राव", "आशा राव"),
+        ("محمد علي", "محمد علي"),
+    ] {
+        assert_eq!(result(given, at_bank), DirectMatch, "{given} | {at_bank}");
+    }
+}
+
+#[test]
+fn what_is_told_another_way_is_good() {
+    for (given, at_bank) in [
+        ("S V Krishnamurthy", "SIVARAMAN VENKATA KRISHNAMURTHY"),
+        ("APJ Abdul Kalam", "AVUL PAKIR JAINULABDEEN ABDUL KALAM"),
+        ("Larsen & Toubro", "LARSEN AND TOUBRO LIMITED"),
+        ("Sanjay Kumar Singh", "SANJAY KR SINGH"),
+        ("Asha Rao", "RAO ASHA"),
+        ("आशा राव", "ASHA RAO"),
+        ("Laxmi Chaudhary", "LAKSHMI CHOWDHURY"),
+        ("Anil Kumar", "M/S SRI BALAJI TRADERS PROP ANIL KUMAR"),
+        (
+            "Sivaraman Venkata Krishnamurthy",
+            "SIVARAMAN VENKATA KRISHN",
+        ),
+        ("Mohd Irfan", "IRFAN"),
+    ] {
+        assert_eq!(
+            result(given, at_bank),
+            GoodPartialMatch,
+            "{given} | {at_bank}"
+        );
+    }
+}
+
+#[test]
+fn what_says_too_little_is_moderate() {
+    for (given, at_bank) in [
+        ("Ramesh", "RAMESH SHARMA"),
+        ("Ramesh Kumar", "RAMESH KUMAR SHARMA"),
+        ("R K Sharma", "RAMESH KUMAR SHARMA"),
+        ("A Rao", "ASHA RAO"),
+        ("ABC Traders", "ABC TRADERS EXPORTS"),
+        ("Asha Rao / Ravi Jain / Om Puri / Tara Sen", "TARA SEN"),
+        ("Anil Kumar", "ANIL KUMAR HUF"),
+        ("Mr Kiran Rao", "MRS KIRAN RAO"),
+        ("Asha Rao & Vijay Rao", "ASHA RAO & SUNIL RAO"),
+    ] {
+        assert_eq!(
+            result(given, at_bank),
+            ModeratePartialMatch,
+            "{given} | {at_bank}"
+        );
+    }
+}
+
+#[test]
+fn a_contradiction_is_poor_at_most() {
+    for (given, at_bank) in [
+        ("Ramesh Kumar", "SURESH KUMAR"),
+        ("Sita Devi", "GITA DEVI"),
+        ("Mohd Irfan", "MOHD IMRAN"),
+        ("Krishna Menon", "KRISHNAN MENON"),
+        ("R Kumar", "SURESH KUMAR"),
+        ("Kumar", "RAMESH KUMAR"),
+        ("Ram Lal", "ANIL KUMAR S/O RAM LAL"),
+        ("Sunil Sharma", "RIYA SHARMA (MINOR) U/G SUNIL SHARMA"),
+        ("Anil Kumar Sharma", "ANIL KUMAR VERMA"),
+    ] {
+        assert!(
+            matches!(result(given, at_bank), PoorPartialMatch | NoMatch),
+            "{given} | {at_bank}"
+        );
+    }
+}
+
+#[test]
+fn placeholders_are_no_names() {
+    for placeholder in [
+        "",
+        " ",
+        "NA",
+        "n/a",
+        "N.A.",
+        "Verified",
+        "NULL",
+        "NOT AVAILABLE",
+        "Customer",
+        "CUSTOMER 1",
+        "A/C HOLDER",
+        "Account Holder",
+        "XXXX",
+        "xxx xxxx",
+        "12345",
+        "---",
+        "🙂",
+        "\u{200b}",
+    ] {
+        assert!(is_placeholder(placeholder), "{placeholder}");
+        assert_eq!(compare("Asha Rao", placeholder), None, "{placeholder}");
+        assert_eq!(compare(placeholder, "ASHA RAO"), None, "{placeholder}");
+    }
+    for name in [
+        "TEST",
+        "Nan Singh",
+        "Verified Foods",
+        "X",
+        "Alexx",
+        "आशा",
+        "Om",
+    ] {
+        assert!(!is_placeholder(name), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_not_judged() {
+    assert_eq!(compare("محمد علي", "MOHAMMED ALI"), None);
+    assert_eq!(compare("Asha Rao", "Аша Рао"), None);
+    assert_eq!(result("محمد علي", "محمد رضا"), PoorPartialMatch);
+}
+
+/// Letters, marks and words that mean something to the rules.
+fn name() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[A-Za-z]{1,9}",
+        proptest::sample::select(vec![
+            "Kumar",
+            "Sri",
+            "Mr",
+            "M/S",
+            "S/O",
+            "Pvt",
+            "Ltd",
+            "&",
+            "and",
+            "HUF",
+            "Mohd",
+            "Prop",
+            "S.",
+            "(",
+            ",",
+            "U/G",
+            "राम",
+            "கண்",
+            "محمد",
+            "é",
+            "'",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    proptest::collection::vec(word, 1..7).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_compared(one in any::<String>(), other in "\\PC{0,250}") {
+        if let Some(found) = compare(&one, &other) {
+            prop_assert!(found.score <= 100);
+            prop_assert_eq!(found.result, NameMatchResult::of_score(found.score));
+        }
+    }
+
+    #[test]
+    fn which_name_comes_first_makes_no_difference(one in name(), other in name()) {
+        prop_assert_eq!(compare(&one, &other), compare(&other, &one));
+    }
+
+    #[test]
+    fn a_name_is_itself(name in name()) {
+        if let Some(found) = compare(&name, &name) {
+            prop_assert_eq!(found.score, 100);
+        }
+    }
+
+    #[test]
+    fn case_space_and_titles_make_no_difference(words in proptest::collection::vec("[b-df-hj-np-tv-z][aeiou][b-df-hj-np-tv-z]{1,2}[aeiou][b-df-hj-np-tv-z]", 2..5)) {
+        let name = words.join(" ");
+        let shouted = format!("SMT.  {} ", words.join(" \u{a0}.").to_uppercase());
+        prop_assert_eq!(result(&name, &shouted), DirectMatch);
+    }
+
+    #[test]
+    fn another_holder_does_not_raise_the_score(one in "[A-Z][a-z]{4,8} [A-Z][a-z]{4,8}", other in "[A-Z][a-z]{4,8} [A-Z][a-z]{4,8}") {
+        if let (Some(alone), Some(joint)) = (compare(&one, &one), compare(&one, &format!("{one} & {other}"))) {
+            prop_assert!(joint.score <= alone.score);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Publishing with confirms: a message counts as sent once the broker says so.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tracing::Span;
+
+use super::Broker;
+use super::message::{ReceivedWakeup, Wakeup, encode};
+use khata_telemetry as telemetry;
+
+/// Longest wait for the broker's confirm, and for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// AMQP: keep the message on disk.
+const PERSISTENT: u8 = 2;
+
+/// Why a message is not known to be with the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The connection or channel.
+    #[error("broker: {0}")]
+    Amqp(#[from] lapin::Error),
+    /// No confirm or connection in time.
+    #[error("the broker did not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    /// The broker refused the message.
+    #[error("the broker refused the message")]
+    Refused,
+}
+
+impl BrokerError {
+    /// A short code, for `error.type`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Amqp(_) => "amqp",
+            Self::Silent => "timeout",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A connection that publishes; made at first use, and again after an error.
+#[derive(Debug)]
+pub struct Publisher {
+    broker: Broker,
+    name: &'static str,
+    open: Option<(Connection, Channel)>,
+}
+
+impl Publisher {
+    /// Publishes to `broker` under this connection name.
+    pub fn new(broker: Broker, name: &'static str) -> Self {
+        Self {
+            broker,
+            name,
+            open: None,
+        }
+    }
+
+    /// Connects if it is not connected.
+    pub async fn connect(&mut self) -> Result<(), BrokerError> {
+        self.channel().await.map(drop)
+    }
+
+    /// Sends one message for these validations and waits for its confirm. On an error nobody knows whether it was
+    /// sent; the scheduler will ring again.
+    pub async fn publish(&mut self, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
+        let queue = self.broker.queue();
+        let message_id = uuid::Uuid::now_v7().to_string();
+        let spans: Vec<(ReceivedWakeup, Option<Span>)> = wakeups
+            .iter()
+            .map(|wakeup| published(wakeup, &queue, &message_id))
+            .collect();
+        let body = encode(spans.iter().map(|(wakeup, _)| wakeup.clone()));
+        let result = self.send(&queue, message_id, &body).await;
+        if let Err(error) = &result {
+            self.open = None;
+            for span in spans.iter().filter_map(|(_, span)| span.as_ref()) {
+                telemetry::fail(span, error.code());
+            }
+        }
+        result
+    }
+
+    /// Messages that wait in the queue.
+    pub async fn depth(&mut self) -> Result<u32, BrokerError> {
+        self.messages_in(self.broker.queue()).await
+    }
+
+    /// Messages put aside as nobody can read them.
+    pub async fn dead_letters(&mut self) -> Result<u32, BrokerError> {
+        self.messages_in(self.broker.dead_letters()).await
+    }
+
+    async fn messages_in(&mut self, queue: String) -> Result<u32, BrokerError> {
+        let channel = self.channel().await?;
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = within(async {
+            Ok(channel
+                .queue_declare(queue.as_str().into(), passive, FieldTable::default())
+                .await?)
+        })
+        .await;
+        if declared.is_err() {
+            self.open = None;
+        }
+        Ok(declared?.message_count())
+    }
+
+    /// Says goodbye to the broker.
+    pub async fn close(mut self) {
+        if let Some((connection, _)) = self.open.take() {
+            let _ = tokio::time::timeout(PATIENCE, connection.close(200, "goodbye".into())).await;
+        }
+    }
+
+    async fn send(
+        &mut self,
+        queue: &str,
+        message_id: String,
+        body: &[u8],
+    ) -> Result<(), BrokerError> {
+        let channel = self.channel().await?;
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_message_id(message_id.into())
+            .with_delivery_mode(PERSISTENT);
+        within(async {
+            let confirm = channel
+                .basic_publish(
+                    "".into(),
+                    queue.into(),
+                    BasicPublishOptions {
+                        mandatory: true,
+                        ..BasicPublishOptions::default()
+                    },
+                    body,
+                    properties,
+                )
+                .await?
+                .await?;
+            match confirm {
+                Confirmation::Ack(None) => Ok(()),
+                _ => Err(BrokerError::Refused),
+            }
+        })
+        .await
+    }
+
+    async fn channel(&mut self) -> Result<&Channel, BrokerError> {
+        let usable = self
+            .open
+            .as_ref()
+            .is_some_and(|(_, channel)| channel.status().connected());
+        if !usable {
+            self.open = None;
+            let opened = within(async {
+                let (connection, channel) = self.broker.connect(self.name).await?;
+                channel
+                    .confirm_select(ConfirmSelectOptions::default())
+                    .await?;
+                Ok((connection, channel))
+            })
+            .await?;
+            self.open = Some(opened);
+        }
+        self.open
+            .as_ref()
+            .map(|(_, channel)| channel)
+            .ok_or(BrokerError::Silent)
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or(Err(BrokerError::Silent))
+}
+
+/// The span of publishing one validation's wakeup, in the account's own trace, and what goes into the message.
+fn published(wakeup: &Wakeup, queue: &str, message_id: &str) -> (ReceivedWakeup, Option<Span>) {
+    let span = telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
+        tracing::info_span!(
+            "publish",
+            otel.name = format!("publish {queue}"),
+            otel.kind = "producer",
+            otel.status_code = tracing::field::Empty,
+            error.r#type = tracing::field::Empty,
+            messaging.system = "rabbitmq",
+            messaging.operation.name = "publish",
+            messaging.operation.r#type = "send",
+            // By the default exchange, whose routing keys are the queues' names.
+            messaging.destination.name = queue,
+            messaging.rabbitmq.destination.routing_key = queue,
+            messaging.message.id = message_id,
+            khata.merchant_id = %wakeup.key.merchant,
+            khata.validation_id = %wakeup.key.id,
+        )
+    });
+    let trace_parent = span.as_ref().and_then(telemetry::trace_parent_of);
+    (
+        ReceivedWakeup {
+            key: wakeup.key,
+            trace_parent,
+        },
+        span,
+    )
+}

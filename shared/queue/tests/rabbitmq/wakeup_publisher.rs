@@ -1,0 +1,111 @@
+//! The API's bell: never waits, gathers while a confirm is awaited, and survives the broker's absence.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use khata_domain::ValidationKey;
+use khata_queue::{Wakeup, WakeupPublisher};
+
+use khata_testing::queues::{Tap, wakeups};
+use khata_testing::{Proxy, Queues, until};
+
+fn keys(wakeups: &[Wakeup]) -> HashSet<ValidationKey> {
+    wakeups.iter().map(|wakeup| wakeup.key).collect()
+}
+
+/// Takes messages until these validations have been wakeup for, and answers whatever was.
+async fn heard(
+    tap: &Tap,
+    queue: &str,
+    expected: &HashSet<ValidationKey>,
+) -> HashSet<ValidationKey> {
+    let mut heard = HashSet::new();
+    until("all were wakeup for", async || {
+        let messages = tap.all(queue).await;
+        heard.extend(messages.iter().flatten().map(|wakeup| wakeup.key));
+        heard.is_superset(expected)
+    })
+    .await;
+    heard
+}
+
+#[tokio::test]
+async fn every_ring_arrives_and_a_message_names_at_most_256() {
+    let queues = Queues::new();
+    let broker = queues.broker();
+    let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
+    let many = wakeups(1_000);
+    for wakeup in &many {
+        wakeup_publisher.publish(wakeup.clone());
+    }
+    // Whoever stops has wakeup for what was handed over.
+    drop(wakeup_publisher);
+    task.await.unwrap();
+    let messages = queues.tap().await.all(&broker.queue()).await;
+    let heard: Vec<_> = messages.iter().flatten().map(|wakeup| wakeup.key).collect();
+    assert_eq!(
+        heard,
+        many.iter().map(|wakeup| wakeup.key).collect::<Vec<_>>()
+    );
+    assert!(messages.iter().all(|message| message.len() <= 256));
+    assert!(messages.len() <= 5, "they gather: {}", messages.len());
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_rings_are_dropped_and_afterwards_it_rings_again() {
+    let queues = Queues::new();
+    let proxy = Proxy::before(&queues.address());
+    let broker = queues.broker_through(proxy.port());
+    let (wakeup_publisher, _task) = WakeupPublisher::start(broker.clone(), "test");
+    until("connected", async || wakeup_publisher.is_connected()).await;
+    let (before, during, after) = (wakeups(1), wakeups(50), wakeups(1));
+    wakeup_publisher.publish(before[0].clone());
+    let tap = queues.tap().await;
+    heard(&tap, &broker.queue(), &keys(&before)).await;
+
+    proxy.cut();
+    let asked = Instant::now();
+    for wakeup in &during {
+        wakeup_publisher.publish(wakeup.clone());
+    }
+    assert!(
+        asked.elapsed() < Duration::from_millis(50),
+        "nobody waits for the broker"
+    );
+    until("it is noticed", async || !wakeup_publisher.is_connected()).await;
+    for wakeup in &during {
+        wakeup_publisher.publish(wakeup.clone());
+    }
+    proxy.open();
+    until("connected again", async || wakeup_publisher.is_connected()).await;
+    wakeup_publisher.publish(after[0].clone());
+    let heard = heard(&tap, &broker.queue(), &keys(&after)).await;
+    assert!(
+        heard.is_disjoint(&keys(&during)),
+        "the scheduler wakeups for those"
+    );
+}
+
+#[tokio::test]
+async fn a_ringer_may_start_before_its_broker_and_stop_without_it() {
+    let queues = Queues::new();
+    let proxy = Proxy::before(&queues.address());
+    proxy.cut();
+    let broker = queues.broker_through(proxy.port());
+    let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
+    let (stopping, stopped) = WakeupPublisher::start(broker.clone(), "test");
+    until("both have tried", async || proxy.accepted() >= 2).await;
+    assert!(!wakeup_publisher.is_connected());
+    drop(stopping);
+    tokio::time::timeout(Duration::from_secs(5), stopped)
+        .await
+        .expect("it ends, broker or none")
+        .unwrap();
+    proxy.open();
+    until("connected", async || wakeup_publisher.is_connected()).await;
+    let one = wakeups(1);
+    wakeup_publisher.publish(one[0].clone());
+    heard(&queues.tap().await, &broker.queue(), &keys(&one)).await;
+    drop(wakeup_publisher);
+    task.await.unwrap();
+}

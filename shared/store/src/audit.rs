@@ -1,0 +1,67 @@
+//! Who changed what about a merchant, and when.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::audit_log;
+use khata_domain::MerchantId;
+
+/// Writes one line of the audit log; in the transaction of what it tells of. `detail` holds no secret.
+pub fn record(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    action: &str,
+    subject: &str,
+    detail: &serde_json::Value,
+) -> QueryResult<()> {
+    insert(
+        connection,
+        merchant,
+        Uuid::now_v7(),
+        action,
+        subject,
+        detail,
+    )
+}
+
+/// Writes a line, or what has been added to it since: for work that takes many transactions and is one thing to tell.
+pub fn record_growing(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: Uuid,
+    action: &str,
+    subject: &str,
+    detail: &serde_json::Value,
+) -> QueryResult<()> {
+    let grown = diesel::update(audit_log::table.find((merchant.0, id)))
+        .set(audit_log::detail.eq(detail))
+        .execute(connection)?;
+    if grown == 0 {
+        insert(connection, merchant, id, action, subject, detail)?;
+    }
+    Ok(())
+}
+
+fn insert(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: Uuid,
+    action: &str,
+    subject: &str,
+    detail: &serde_json::Value,
+) -> QueryResult<()> {
+    let actor = std::env::var("USER")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "unknown".into());
+    diesel::insert_into(audit_log::table)
+        .values((
+            audit_log::merchant_id.eq(merchant.0),
+            audit_log::id.eq(id),
+            audit_log::actor.eq(actor),
+            audit_log::action.eq(action),
+            audit_log::subject.eq(subject),
+            audit_log::detail.eq(detail),
+        ))
+        .execute(connection)
+        .map(drop)
+}

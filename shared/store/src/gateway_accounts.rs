@@ -1,0 +1,257 @@
+//! Merchants' accounts at gateways.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use uuid::Uuid;
+
+use super::schema::gateway_accounts;
+use super::statement::statement;
+use khata_domain::ids::first_at;
+use khata_domain::{GatewayAccountId, MerchantId};
+
+/// A merchant's account at a gateway, credentials sealed.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = gateway_accounts, check_for_backend(diesel::pg::Pg))]
+pub struct GatewayAccount {
+    merchant_id: Uuid,
+    id: Uuid,
+    /// Juspay's gateway id; may name a gateway this build has no connector for.
+    pub gateway_id: i16,
+    /// The merchant's name for it.
+    pub reference_id: String,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Used only by calls that name the gateway.
+    pub pinned_only: bool,
+    /// Whether new attempts may use it; those under way are followed to their end all the same.
+    pub enabled: bool,
+    /// Overrides the gateway's public address.
+    pub base_url: Option<String>,
+    /// JSON, sealed for this gateway account.
+    pub sealed_credentials: Option<Vec<u8>>,
+    /// The connector's settings.
+    pub settings: serde_json::Value,
+}
+
+impl GatewayAccount {
+    /// Its merchant.
+    pub fn merchant(&self) -> MerchantId {
+        MerchantId(self.merchant_id)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GatewayAccountId {
+        GatewayAccountId(self.id)
+    }
+}
+
+/// What an ops person gives of a gateway account.
+#[derive(Clone, Debug)]
+pub struct NewGatewayAccount<'a> {
+    /// Its id, when it turns out to be new.
+    pub id: GatewayAccountId,
+    /// Juspay's gateway id.
+    pub gateway_id: i16,
+    /// The merchant's name for it.
+    pub reference_id: &'a str,
+    /// Lower is asked first.
+    pub priority: i16,
+    /// Used only by calls that name the gateway.
+    pub pinned_only: bool,
+    /// Overrides the gateway's public address.
+    pub base_url: Option<&'a str>,
+    /// The connector's settings.
+    pub settings: &'a serde_json::Value,
+}
+
+/// A merchant's gateway accounts, by priority.
+pub fn of_merchant(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+) -> QueryResult<Vec<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .order((gateway_accounts::priority, gateway_accounts::id))
+        .select(GatewayAccount::as_select())
+        .load(connection)
+}
+
+/// The merchant's account of that name at that gateway.
+pub fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    gateway_id: i16,
+    reference_id: &str,
+) -> QueryResult<Option<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::gateway_id.eq(gateway_id))
+        .filter(gateway_accounts::reference_id.eq(reference_id))
+        .select(GatewayAccount::as_select())
+        .first(connection)
+        .optional()
+}
+
+/// The gateway account with this id, whoever's it is: for call-backs, which name no merchant.
+pub fn find_by_id(
+    connection: &mut PgConnection,
+    account: GatewayAccountId,
+) -> QueryResult<Option<GatewayAccount>> {
+    gateway_accounts::table
+        .filter(gateway_accounts::id.eq(account.0))
+        .select(GatewayAccount::as_select())
+        .first(connection)
+        .optional()
+}
+
+/// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be
+/// sealed for the id that stands in `new`.
+pub fn upsert(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    new: &NewGatewayAccount<'_>,
+    sealed_credentials: Option<Vec<u8>>,
+) -> QueryResult<()> {
+    let changeable = (
+        gateway_accounts::priority.eq(new.priority),
+        gateway_accounts::pinned_only.eq(new.pinned_only),
+        gateway_accounts::base_url.eq(new.base_url),
+        gateway_accounts::sealed_credentials.eq(sealed_credentials),
+        gateway_accounts::settings.eq(new.settings),
+    );
+    diesel::insert_into(gateway_accounts::table)
+        .values((
+            gateway_accounts::merchant_id.eq(merchant.0),
+            gateway_accounts::id.eq(new.id.0),
+            gateway_accounts::gateway_id.eq(new.gateway_id),
+            gateway_accounts::reference_id.eq(new.reference_id),
+            changeable.clone(),
+        ))
+        .on_conflict((
+            gateway_accounts::merchant_id,
+            gateway_accounts::gateway_id,
+            gateway_accounts::reference_id,
+        ))
+        .do_update()
+        .set((
+            changeable,
+            gateway_accounts::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Lets new attempts use a gateway account, or not. Answers whether that changed anything.
+pub fn set_enabled(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    account: GatewayAccountId,
+    enabled: bool,
+) -> QueryResult<bool> {
+    diesel::update(gateway_accounts::table)
+        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::id.eq(account.0))
+        .filter(gateway_accounts::enabled.ne(enabled))
+        .set((
+            gateway_accounts::enabled.eq(enabled),
+            gateway_accounts::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(connection)
+        .map(|changed| changed > 0)
+}
+
+/// Attempts at one gateway account that came to the same.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct AttemptCount {
+    #[diesel(sql_type = SqlUuid)]
+    gateway_account_id: Uuid,
+    /// The class of a settled attempt, the state of one that is under way.
+    #[diesel(sql_type = Text)]
+    pub class: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub attempts: i64,
+    /// Before how many of them a rupee may have been dropped unseen.
+    #[diesel(sql_type = BigInt)]
+    pub possible_double_drops: i64,
+}
+
+impl AttemptCount {
+    /// At which gateway account.
+    pub fn gateway_account(&self) -> GatewayAccountId {
+        GatewayAccountId(self.gateway_account_id)
+    }
+}
+
+/// What the attempts of the validations asked for after `since` came to, by gateway account. The ids of validations
+/// begin with their time, so this is one range of the attempts' primary key; only the newest `limit` rows of it are
+/// read.
+pub fn attempts_by_class(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    since: DateTime<Utc>,
+    limit: i64,
+) -> QueryResult<Vec<AttemptCount>> {
+    statement(
+        "select gateway_account_id, class, count(*) as attempts,
+            count(*) filter (where possible_double_drop) as possible_double_drops
+         from (
+            select gateway_account_id, case when state = 'SETTLED' then class else state end as class,
+                possible_double_drop
+            from validation_attempts
+            where merchant_id = $1 and validation_id >= $2
+            order by validation_id desc, number desc limit $3
+         ) as newest
+         group by gateway_account_id, class
+         order by gateway_account_id, class",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(first_at(since))
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+}
+
+/// Attempts at one gateway account that ended with a code that stands in none of our tables.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct UnlistedCode {
+    #[diesel(sql_type = SqlUuid)]
+    gateway_account_id: Uuid,
+    /// The gateway's own word.
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub attempts: i64,
+}
+
+impl UnlistedCode {
+    /// At which gateway account.
+    pub fn gateway_account(&self) -> GatewayAccountId {
+        GatewayAccountId(self.gateway_account_id)
+    }
+}
+
+/// The codes that nobody has heard of, among the attempts that [`attempts_by_class`] counts; the most frequent first.
+pub fn unlisted_codes(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    since: DateTime<Utc>,
+    limit: i64,
+) -> QueryResult<Vec<UnlistedCode>> {
+    statement(
+        "select gateway_account_id, code, count(*) as attempts
+         from (
+            select gateway_account_id, code, unlisted_code from validation_attempts
+            where merchant_id = $1 and validation_id >= $2
+            order by validation_id desc, number desc limit $3
+         ) as newest
+         where unlisted_code and code is not null
+         group by gateway_account_id, code
+         order by gateway_account_id, attempts desc, code",
+    )
+    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(first_at(since))
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+}

@@ -1,0 +1,114 @@
+//! Merchants and their API keys.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::{api_keys, merchants};
+use khata_crypto::ApiKeyHash;
+use khata_domain::{KeyId, MerchantId};
+
+/// A merchant and its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = merchants, check_for_backend(diesel::pg::Pg))]
+pub struct Merchant {
+    id: Uuid,
+    /// Unique: lower-case letters, digits, `_` and `-`.
+    pub name: String,
+    /// Whether *create accounts* registers an unknown customer reference.
+    pub implicit_customers: bool,
+    validation_deadline_seconds: i32,
+    requests_per_second: i32,
+    validations_per_account_per_day: i16,
+}
+
+impl Merchant {
+    /// Its id.
+    pub fn id(&self) -> MerchantId {
+        MerchantId(self.id)
+    }
+
+    /// Requests that one key may make in a second, in each process.
+    pub fn requests_per_second(&self) -> u32 {
+        self.requests_per_second.unsigned_abs()
+    }
+
+    /// Validations that the same details may have in 24 hours.
+    pub fn validations_per_account_per_day(&self) -> i16 {
+        self.validations_per_account_per_day
+    }
+
+    /// How long a validation is tried before it fails as `VALIDATION_UNAVAILABLE`.
+    pub fn validation_deadline(&self) -> chrono::TimeDelta {
+        chrono::TimeDelta::seconds(self.validation_deadline_seconds.into())
+    }
+}
+
+/// The merchant with this name or id text.
+pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Option<Merchant>> {
+    let query = merchants::table.select(Merchant::as_select());
+    match MerchantId::parse(name_or_id) {
+        Some(id) => query
+            .filter(merchants::id.eq(id.0))
+            .first(connection)
+            .optional(),
+        None => query
+            .filter(merchants::name.eq(name_or_id))
+            .first(connection)
+            .optional(),
+    }
+}
+
+/// Inserts a merchant with the default settings; `None` if the name is taken.
+pub fn insert(connection: &mut PgConnection, name: &str) -> QueryResult<Option<Merchant>> {
+    diesel::insert_into(merchants::table)
+        .values((
+            merchants::id.eq(MerchantId::new().0),
+            merchants::name.eq(name),
+        ))
+        .on_conflict(merchants::name)
+        .do_nothing()
+        .returning(Merchant::as_returning())
+        .get_result(connection)
+        .optional()
+}
+
+/// Stores a key's hash and answers the key's id.
+pub fn insert_key(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    hash: &ApiKeyHash,
+    prefix: &str,
+    expires_at: Option<DateTime<Utc>>,
+) -> QueryResult<KeyId> {
+    let id = KeyId::new();
+    diesel::insert_into(api_keys::table)
+        .values((
+            api_keys::merchant_id.eq(merchant.0),
+            api_keys::id.eq(id.0),
+            api_keys::key_hash.eq(hash.0.as_slice()),
+            api_keys::prefix.eq(prefix),
+            api_keys::expires_at.eq(expires_at),
+        ))
+        .execute(connection)
+        .map(|_| id)
+}
+
+/// The merchant whose key this is, if the key is neither revoked nor expired.
+pub fn authenticate(
+    connection: &mut PgConnection,
+    hash: &ApiKeyHash,
+) -> QueryResult<Option<Merchant>> {
+    api_keys::table
+        .inner_join(merchants::table)
+        .filter(api_keys::key_hash.eq(hash.0.as_slice()))
+        .filter(api_keys::revoked_at.is_null())
+        .filter(
+            api_keys::expires_at
+                .is_null()
+                .or(api_keys::expires_at.gt(diesel::dsl::now)),
+        )
+        .select(Merchant::as_select())
+        .first(connection)
+        .optional()
+}

@@ -1,0 +1,93 @@
+//! The pool: few connections, each with limits on how long it may wait, work or idle in a transaction.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as R2d2Error};
+use diesel::{PgConnection, QueryResult, r2d2};
+
+/// Where Postgres is.
+#[derive(Clone, clap::Args)]
+pub struct DatabaseSettings {
+    /// Postgres, as postgres://user:password@host[,host]/database; several hosts with target_session_attrs=read-write
+    /// fail over
+    #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+}
+
+impl std::fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseSettings(…)")
+    }
+}
+
+/// Longest wait for a free or new connection. With it a request that finds no database is answered within 3 s.
+const CHECKOUT: Duration = Duration::from_millis(1_500);
+
+/// Connections shared by the readers and lanes of one process.
+pub type Pool = r2d2::Pool<ConnectionManager<PgConnection>>;
+/// One of them, checked out.
+pub type PooledConnection = r2d2::PooledConnection<ConnectionManager<PgConnection>>;
+
+/// Connections of a pool at one moment: open ones, idle ones among them, and the most there may be.
+pub fn connections(pool: &Pool) -> (u32, u32, u32) {
+    let state = pool.state();
+    (state.connections, state.idle_connections, pool.max_size())
+}
+
+#[derive(Debug)]
+struct Limits;
+
+impl CustomizeConnection<PgConnection, R2d2Error> for Limits {
+    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), R2d2Error> {
+        let set: QueryResult<()> = connection.batch_execute(
+            "set statement_timeout = '5s'; set lock_timeout = '2s'; set idle_in_transaction_session_timeout = '10s'",
+        );
+        set.map_err(R2d2Error::QueryError)
+    }
+}
+
+/// A pool of at most `size` connections. Returns at once, also when the database is away: it is tried again at each
+/// checkout, for 1.5 s.
+pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
+    r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .connection_timeout(CHECKOUT)
+        .connection_customizer(Box::new(Limits))
+        .build_unchecked(ConnectionManager::new(with_limits(
+            database_url,
+            application_name,
+        )))
+}
+
+/// Adds what libpq needs to notice a dead server, where the URL does not say otherwise.
+fn with_limits(database_url: &str, application_name: &str) -> String {
+    let mut url = database_url.to_owned();
+    for (name, value) in [
+        ("connect_timeout", "2"),
+        ("tcp_user_timeout", "5000"),
+        ("application_name", application_name),
+    ] {
+        if database_url.starts_with("postgres") && !database_url.contains(&format!("{name}=")) {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            url = format!("{url}{separator}{name}={value}");
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_added_but_never_overruled() {
+        let url = with_limits("postgres://h/d?connect_timeout=9", "khata");
+        assert_eq!(
+            url,
+            "postgres://h/d?connect_timeout=9&tcp_user_timeout=5000&application_name=khata"
+        );
+        assert_eq!(with_limits("host=h dbname=d", "khata"), "host=h dbname=d");
+    }
+}

@@ -1,0 +1,277 @@
+//! *Create accounts*, many calls in one transaction: who is registered, what is new and what stands.
+
+use diesel::prelude::*;
+use khata_domain::CustomerId;
+use khata_domain::ids::CustomerRef;
+use khata_domain::routing::Pin;
+use khata_store::accounts::{Created, CreatedAccount, find};
+
+use crate::rows::{account, alter_account, call, create, due, ids, merchant, stand};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+const ACCOUNTS: &str = "select count(*) from customer_accounts";
+const CUSTOMERS: &str = "select count(*) from customers";
+const VALIDATIONS: &str = "select count(*) from validations";
+
+#[test]
+fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchants = [
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    ];
+    let calls: Vec<_> = (0..60)
+        .map(|n| {
+            let seeds: Vec<String> = (0..n % 7).map(|m| format!("{n}/{m}")).collect();
+            let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+            call(merchants[n % 2], &format!("customer_{}", n % 11), &seeds)
+        })
+        .collect();
+    let created = create(&mut connection, &calls);
+    assert_eq!(created.len(), calls.len());
+    for (call, created) in calls.iter().zip(&created) {
+        let asked: Vec<_> = call.accounts.iter().map(|account| account.id).collect();
+        assert_eq!(ids(call, created), asked, "all of them are new");
+        let Created::Accounts {
+            object_reference_id,
+            ..
+        } = created
+        else {
+            panic!("{created:?}")
+        };
+        let CustomerRef::Reference(reference) = &call.customer else {
+            panic!()
+        };
+        assert_eq!(object_reference_id, reference.expose());
+    }
+    let wanted =
+        i64::try_from(calls.iter().map(|call| call.accounts.len()).sum::<usize>()).unwrap();
+    assert_eq!(number(&mut connection, ACCOUNTS), wanted);
+    assert_eq!(number(&mut connection, CUSTOMERS), 22);
+    let begun = "select count(*) from customer_accounts a join validations v
+        on v.merchant_id = a.merchant_id and v.id = a.validation_id and v.account_id = a.id
+        where a.status = 'CREATED' and v.state = 'DUE' and v.trace_parent is not null
+        and v.created_at = a.created_at and v.deadline_at = v.created_at + interval '48 hours'
+        and v.due_at between v.created_at and v.created_at + interval '1 minute'";
+    assert_eq!(number(&mut connection, begun), wanted);
+}
+
+#[test]
+fn what_a_call_gives_is_what_is_stored() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut call = call(merchant, "customer_1122", &["a"]);
+    call.metadata = r#"{"udf1":"x"}"#.into();
+    call.pin = Pin {
+        gateway_id: Some(70),
+        reference_id: Some("main".into()),
+    };
+    call.accounts[0].bank_code = Some("JP_HDFC".into());
+    create(&mut connection, std::slice::from_ref(&call));
+    let row = find(
+        &mut connection,
+        merchant,
+        &call.customer,
+        call.accounts[0].id,
+    )
+    .unwrap()
+    .unwrap();
+    assert_eq!(row.id(), call.accounts[0].id);
+    assert_eq!(row.validation.id(), Some(call.accounts[0].validation));
+    assert_eq!(row.object_reference_id, "customer_1122");
+    assert_eq!(row.sealed_details, b"a");
+    assert_eq!(row.bank_code.as_deref(), Some("JP_HDFC"));
+    assert_eq!(row.status, "CREATED");
+    assert_eq!(row.pinned_gateway_id, Some(70));
+    assert_eq!(row.pinned_gateway_reference_id.as_deref(), Some("main"));
+    assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
+    assert_eq!(
+        row.created_at.timestamp_micros(),
+        call.created_at.timestamp_micros()
+    );
+    assert_eq!(row.last_validated_at, None);
+    assert_eq!(row.validation.attempts, Some(0));
+}
+
+#[test]
+fn the_same_call_again_is_answered_with_the_standing_accounts() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let first = call(merchant, "customer_1122", &["a", "b"]);
+    let stored = create(&mut connection, std::slice::from_ref(&first));
+    let again = call(merchant, "customer_1122", &["b", "c", "a"]);
+    let answered = create(&mut connection, std::slice::from_ref(&again));
+    let standing = ids(&first, &stored[0]);
+    assert_eq!(
+        ids(&again, &answered[0]),
+        [standing[1], again.accounts[1].id, standing[0]]
+    );
+    let Created::Accounts { accounts, .. } = &answered[0] else {
+        panic!()
+    };
+    let CreatedAccount::Standing(row) = &accounts[0] else {
+        panic!("{accounts:?}")
+    };
+    assert_eq!(row.validation.id(), Some(first.accounts[1].validation));
+    assert_eq!(number(&mut connection, ACCOUNTS), 3);
+    assert_eq!(number(&mut connection, VALIDATIONS), 3);
+}
+
+#[test]
+fn the_same_account_in_two_calls_of_a_batch_is_stored_once() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let calls = [
+        call(merchant, "customer_1122", &["a"]),
+        call(merchant, "customer_1122", &["b", "a"]),
+        call(merchant, "customer_2233", &["a"]),
+    ];
+    let created = create(&mut connection, &calls);
+    assert_eq!(
+        ids(&calls[0], &created[0])[0],
+        ids(&calls[1], &created[1])[1]
+    );
+    assert_ne!(
+        ids(&calls[0], &created[0])[0],
+        ids(&calls[2], &created[2])[0]
+    );
+    assert_eq!(number(&mut connection, ACCOUNTS), 3);
+    assert_eq!(number(&mut connection, VALIDATIONS), 3);
+}
+
+#[test]
+fn merchants_and_customers_do_not_share_accounts() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchants = [
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    ];
+    for (merchant, customer) in [
+        (merchants[0], "customer_1"),
+        (merchants[0], "customer_2"),
+        (merchants[1], "customer_1"),
+    ] {
+        let call = call(merchant, customer, &["a"]);
+        let created = create(&mut connection, std::slice::from_ref(&call));
+        assert_eq!(ids(&call, &created[0]), [call.accounts[0].id], "new");
+    }
+    assert_eq!(number(&mut connection, CUSTOMERS), 3);
+}
+
+#[test]
+fn an_unknown_customer_id_is_told_and_stores_nothing_but_its_neighbours() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let (one, two) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    );
+    let known = call(two, "customer_1122", &["a"]);
+    let Created::Accounts { customer, .. } =
+        create(&mut connection, std::slice::from_ref(&known)).remove(0)
+    else {
+        panic!()
+    };
+    let calls = [
+        call(one, &CustomerId::new().to_string(), &["x"]),
+        // Another merchant's customer is as unknown as none.
+        call(one, &customer.to_string(), &["y"]),
+        call(two, &customer.to_string(), &["z"]),
+    ];
+    let created = create(&mut connection, &calls);
+    assert!(matches!(created[0], Created::UnknownCustomer));
+    assert!(matches!(created[1], Created::UnknownCustomer));
+    let Created::Accounts {
+        customer: answered,
+        object_reference_id,
+        ..
+    } = &created[2]
+    else {
+        panic!("{created:?}")
+    };
+    assert_eq!(
+        (answered, object_reference_id.as_str()),
+        (&customer, "customer_1122")
+    );
+    assert_eq!(number(&mut connection, ACCOUNTS), 2);
+    assert_eq!(number(&mut connection, CUSTOMERS), 1);
+    assert_eq!(number(&mut connection, VALIDATIONS), 2);
+}
+
+#[test]
+fn without_implicit_customers_an_unknown_reference_is_not_registered() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut strict = call(merchant, "customer_1122", &["a"]);
+    strict.implicit_customer = false;
+    let created = create(&mut connection, std::slice::from_ref(&strict));
+    assert!(matches!(created[0], Created::UnknownCustomer));
+    assert_eq!(number(&mut connection, CUSTOMERS), 0);
+    assert_eq!(number(&mut connection, ACCOUNTS), 0);
+    // Once it is registered, the same call is taken.
+    create(&mut connection, &[call(merchant, "customer_1122", &[])]);
+    let created = create(&mut connection, std::slice::from_ref(&strict));
+    assert_eq!(ids(&strict, &created[0]), [strict.accounts[0].id]);
+}
+
+#[test]
+fn a_deleted_account_lets_the_same_details_be_stored_anew() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    // Its id is older than the deleted one's, which must not stand before it in any order.
+    let anew = call(merchant, "customer_1122", &["a"]);
+    let key = due(&mut connection, merchant, 1)[0];
+    alter_account(&mut connection, key, "fingerprint = sha256('a')");
+    let standing = call(merchant, "customer_1122", &["a"]);
+    let before = ids(
+        &standing,
+        &create(&mut connection, std::slice::from_ref(&standing))[0],
+    );
+    assert_ne!(before, [standing.accounts[0].id], "it stands");
+    alter_account(
+        &mut connection,
+        key,
+        "status = 'DELETED', deleted_at = now()",
+    );
+
+    let after = ids(
+        &anew,
+        &create(&mut connection, std::slice::from_ref(&anew))[0],
+    );
+    assert_eq!(after, [anew.accounts[0].id], "it is new");
+    alter_account(&mut connection, key, "updated_at = now()");
+    let again = call(merchant, "customer_1122", &["a"]);
+    assert_eq!(
+        ids(
+            &again,
+            &create(&mut connection, std::slice::from_ref(&again))[0]
+        ),
+        after,
+        "the new one stands, not the deleted one"
+    );
+    assert_eq!(stand(&mut connection, key).account_status, "DELETED");
+}
+
+#[test]
+fn one_refused_account_stores_nothing_of_its_batch() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut bad = call(merchant, "customer_1", &["a"]);
+    bad.accounts.push(account("b"));
+    bad.accounts[1].kind = "CARD";
+    let calls = [call(merchant, "customer_2", &["c"]), bad];
+    let refused =
+        connection.transaction(|connection| khata_store::accounts::create(connection, &calls));
+    assert!(refused.is_err());
+    assert_eq!(number(&mut connection, ACCOUNTS), 0);
+    assert_eq!(number(&mut connection, CUSTOMERS), 0);
+}

@@ -1,0 +1,310 @@
+//! Validating again and deleting: what each finds, and that they never block settling in a circle.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use diesel::prelude::*;
+use khata_domain::ValidationKey;
+use khata_domain::ids::CustomerRef;
+use khata_domain::{AccountId, MerchantId, ValidationId};
+use khata_store::accounts::{
+    Created, Kind, Revalidation, ValidateAgain, delete, find, validate_again,
+};
+use khata_store::validations::{DueRow, Settlement, claim, settle, take_due};
+
+use crate::rows::{
+    LEASE, alter, call, claimed, create, ids, merchant, settlement, stand, token, valid,
+};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+fn customer() -> CustomerRef {
+    CustomerRef::parse("customer_1122").unwrap()
+}
+
+fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
+    let now = Utc::now();
+    ValidateAgain {
+        merchant,
+        customer: customer(),
+        account,
+        kind: Kind::Any,
+        validation: ValidationId::new(),
+        pin: None,
+        consent: None,
+        trace_parent: None,
+        now,
+        deadline_at: now + TimeDelta::hours(48),
+        awaited_until: None,
+        validations_per_day: 3,
+        fresh: false,
+    }
+}
+
+fn run(connection: &mut PgConnection, wanted: &ValidateAgain) -> Revalidation {
+    connection
+        .transaction(|connection| validate_again(connection, wanted))
+        .unwrap()
+}
+
+fn finish(connection: &mut PgConnection, key: ValidationKey) {
+    let (token, _) = claimed(connection, key);
+    assert_eq!(
+        settle(connection, &[settlement(key, token, valid())]).unwrap(),
+        [key]
+    );
+}
+
+#[test]
+fn an_account_has_one_open_validation_at_a_time() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let asked = call(merchant, "customer_1122", &["a"]);
+    let account = ids(
+        &asked,
+        &create(&mut connection, std::slice::from_ref(&asked))[0],
+    )[0];
+    let first = ValidationKey {
+        merchant,
+        id: asked.accounts[0].validation,
+    };
+    match run(&mut connection, &again(merchant, account)) {
+        Revalidation::GoesOn(row, open) => assert_eq!((row.id(), open), (account, first)),
+        other => panic!("{other:?}"),
+    }
+    finish(&mut connection, first);
+    let wanted = again(merchant, account);
+    let key = ValidationKey {
+        merchant,
+        id: wanted.validation,
+    };
+    match run(&mut connection, &wanted) {
+        Revalidation::Begun(row) => {
+            assert_eq!(
+                (row.status.as_str(), row.open_validation(merchant)),
+                ("PENDING", Some(key))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    finish(&mut connection, key);
+    assert_eq!(stand(&mut connection, key).account_status, "ACTIVE");
+    let third = again(merchant, account);
+    assert!(matches!(
+        run(&mut connection, &third),
+        Revalidation::Begun(_)
+    ));
+    finish(
+        &mut connection,
+        ValidationKey {
+            merchant,
+            id: third.validation,
+        },
+    );
+    match run(&mut connection, &again(merchant, account)) {
+        Revalidation::TooMany(until) => {
+            let wait = until - Utc::now();
+            assert!(
+                wait > TimeDelta::hours(23) && wait <= TimeDelta::hours(24),
+                "{wait}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let stranger = again(MerchantId::new(), account);
+    assert!(matches!(
+        run(&mut connection, &stranger),
+        Revalidation::NotFound
+    ));
+    let other_customer = ValidateAgain {
+        customer: CustomerRef::parse("another").unwrap(),
+        ..again(merchant, account)
+    };
+    assert!(matches!(
+        run(&mut connection, &other_customer),
+        Revalidation::NotFound
+    ));
+}
+
+#[test]
+fn a_deleted_account_leaves_nothing_to_do() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let asked = call(merchant, "customer_1122", &["a"]);
+    let account = ids(
+        &asked,
+        &create(&mut connection, std::slice::from_ref(&asked))[0],
+    )[0];
+    let mut gone = |merchant, customer: &CustomerRef| {
+        connection
+            .transaction(|connection| delete(connection, merchant, customer, account, Utc::now()))
+            .unwrap()
+    };
+    assert!(gone(MerchantId::new(), &customer()).is_none());
+    assert!(gone(merchant, &CustomerRef::parse("another").unwrap()).is_none());
+    let deleted = gone(merchant, &customer()).unwrap();
+    assert_eq!(deleted.account.status, "DELETED");
+    let (key, trace) = deleted.open.unwrap();
+    assert_eq!(
+        (key.id, trace.is_some()),
+        (asked.accounts[0].validation, true)
+    );
+    assert!(gone(merchant, &customer()).is_none(), "once");
+    assert!(matches!(
+        run(&mut connection, &again(merchant, account)),
+        Revalidation::Deleted
+    ));
+    // A worker that had it in hand changes nothing about the account any more.
+    finish(&mut connection, key);
+    assert_eq!(stand(&mut connection, key).account_status, "DELETED");
+    // What was asked for counts on: the account is the same at the bank.
+    let mut anew = call(merchant, "customer_1122", &["a"]);
+    anew.validations_per_day = 1;
+    let refused = create(&mut connection, std::slice::from_ref(&anew));
+    assert!(matches!(
+        refused[0],
+        Created::TooManyValidations { account: 0, .. }
+    ));
+    anew.validations_per_day = 2;
+    let stored = create(&mut connection, std::slice::from_ref(&anew));
+    assert_ne!(ids(&anew, &stored[0]), [account]);
+}
+
+#[test]
+fn everybody_at_once_does_not_deadlock() {
+    const ACCOUNTS: usize = 12;
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let seeds: Vec<String> = (0..ACCOUNTS).map(|n| format!("seed {n}")).collect();
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    let asked = call(merchant, "customer_1122", &seeds);
+    let accounts = ids(
+        &asked,
+        &create(&mut connection, std::slice::from_ref(&asked))[0],
+    );
+    let stop = AtomicBool::new(false);
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for _ in 0..2 {
+            let mut connection = database.connect();
+            workers.push(scope.spawn(move || {
+                while goes_on() {
+                    // What is open is made due, claimed together and settled in one statement, as a worker does.
+                    diesel::sql_query(
+                        "update validations set due_at = now() where id in (
+                            select id from validations where completed_at is null order by id limit 10
+                            for update skip locked)",
+                    )
+                    .execute(&mut connection)
+                    .unwrap();
+                    let open: Vec<ValidationKey> = take_due(&mut connection, 50, false, Duration::ZERO)
+                        .unwrap()
+                        .iter()
+                        .map(DueRow::key)
+                        .collect();
+                    let token = token();
+                    let held = claim(&mut connection, &open, token, LEASE).unwrap();
+                    let ends: Vec<_> =
+                        held.iter().map(|held| settlement(held.key(), token, valid())).collect();
+                    settle(&mut connection, &ends).unwrap();
+                }
+            }));
+        }
+        for turn in 0..3 {
+            let (mut connection, accounts) = (database.connect(), accounts.clone());
+            workers.push(scope.spawn(move || {
+                let mut n = turn;
+                while goes_on() {
+                    n += 1;
+                    let mut wanted = again(merchant, accounts[n * 7 % ACCOUNTS]);
+                    wanted.validations_per_day = i16::MAX;
+                    run(&mut connection, &wanted);
+                }
+            }));
+        }
+        let mut connection = database.connect();
+        workers.push(scope.spawn(move || {
+            for account in accounts.iter().take(ACCOUNTS / 2) {
+                thread::sleep(Duration::from_millis(150));
+                connection
+                    .transaction(|connection| {
+                        delete(connection, merchant, &customer(), *account, Utc::now())
+                    })
+                    .unwrap();
+            }
+        }));
+        thread::sleep(Duration::from_secs(2));
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+    let doubly = "select count(*) from (
+        select account_id from validations where completed_at is null group by 1 having count(*) > 1) as d";
+    assert_eq!(
+        number(&mut connection, doubly),
+        0,
+        "open validations of one account"
+    );
+    let validations = number(&mut connection, "select count(*) from validations");
+    assert!(
+        validations > 2 * i64::try_from(ACCOUNTS).unwrap(),
+        "{validations}: nothing happened"
+    );
+}
+
+#[test]
+fn what_a_call_asks_for_stands_with_its_validation() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut asked = [
+        call(merchant, "customer_1122", &["a", "b"]),
+        call(merchant, "customer_1122", &["c"]),
+    ];
+    asked[0].fresh = true;
+    let created = create(&mut connection, &asked);
+    let account = ids(&asked[1], &created[1])[0];
+    let of = |id| ValidationKey { merchant, id };
+    let first = of(asked[1].accounts[0].validation);
+    for (key, fresh) in [
+        (of(asked[0].accounts[0].validation), true),
+        (of(asked[0].accounts[1].validation), true),
+        (first, false),
+    ] {
+        assert_eq!(claimed(&mut connection, key).1.fresh, fresh);
+    }
+    alter(
+        &mut connection,
+        first,
+        "state = 'DUE', lease_token = null, leased_until = null",
+    );
+    finish(&mut connection, first);
+    for fresh in [true, false] {
+        let wanted = ValidateAgain {
+            fresh,
+            ..again(merchant, account)
+        };
+        let begun = run(&mut connection, &wanted);
+        assert!(matches!(begun, Revalidation::Begun(_)), "{begun:?}");
+        let key = of(wanted.validation);
+        let (token, claimed) = claimed(&mut connection, key);
+        assert_eq!(claimed.fresh, fresh);
+        let end = Settlement {
+            reused_from: (!fresh).then_some(first.id),
+            ..settlement(key, token, valid())
+        };
+        assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
+        let row = find(&mut connection, merchant, &customer(), account).unwrap();
+        assert_eq!(
+            row.unwrap().validation.reused_from(),
+            (!fresh).then_some(first.id)
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! What metrics tell of the database: true, and read without reading the table.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use khata_domain::{Gateway, GatewayAccountId};
+use khata_store::database_metrics::{self, UNFINISHED, Unfinished};
+use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::validations::settle;
+
+use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
+use khata_testing::Database;
+
+fn of_state<'a>(facts: &'a [Unfinished], state: &str) -> &'a Unfinished {
+    facts.iter().find(|row| row.state == state).unwrap()
+}
+
+#[test]
+fn unfinished_validations_are_counted_and_completed_ones_are_not() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    assert_eq!(database_metrics::unfinished(&mut connection).unwrap(), []);
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 5);
+    for (key, next) in [(keys[0], valid()), (keys[1], later(true))] {
+        let (token, _) = claimed(&mut connection, key);
+        settle(&mut connection, &[settlement(key, token, next)]).unwrap();
+    }
+    claimed(&mut connection, keys[2]);
+    alter(
+        &mut connection,
+        keys[1],
+        "created_at = now() - interval '1 hour'",
+    );
+    let facts = database_metrics::unfinished(&mut connection).unwrap();
+    let counts = ["DUE", "LEASED", "WAITING"].map(|state| {
+        let row = of_state(&facts, state);
+        assert_eq!(row.merchant(), merchant);
+        (row.count, row.stuck)
+    });
+    assert_eq!(counts, [(2, 0), (1, 0), (1, 0)]);
+    let oldest = of_state(&facts, "WAITING").oldest_seconds;
+    assert!((3_600.0..3_700.0).contains(&oldest), "{oldest}");
+    assert!(
+        facts.iter().all(|row| row.overdue_seconds < 1.0),
+        "{facts:?}"
+    );
+}
+
+#[test]
+fn what_nobody_takes_care_of_is_stuck() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 4);
+    for key in &keys[2..] {
+        claimed(&mut connection, *key);
+    }
+    alter(
+        &mut connection,
+        keys[0],
+        "due_at = now() - interval '119 s'",
+    );
+    alter(
+        &mut connection,
+        keys[1],
+        "due_at = now() - interval '130 s'",
+    );
+    alter(
+        &mut connection,
+        keys[2],
+        "leased_until = now() - interval '50 s'",
+    );
+    alter(
+        &mut connection,
+        keys[3],
+        "leased_until = now() - interval '70 s'",
+    );
+    let facts = database_metrics::unfinished(&mut connection).unwrap();
+    let (due, leased) = (of_state(&facts, "DUE"), of_state(&facts, "LEASED"));
+    assert_eq!((due.count, due.stuck), (2, 1));
+    assert_eq!((leased.count, leased.stuck), (2, 1));
+    assert!((130.0..140.0).contains(&due.overdue_seconds), "{due:?}");
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    text: String,
+}
+
+/// 200,000 completed validations and two hundred open ones: the index of the open ones is read, and little else.
+#[test]
+fn the_completed_ones_cost_nothing() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute(
+            "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, created_at, completed_at, outcome)
+             select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'COMPLETED', now(), now(), now(), now(), 'VALID'
+             from generate_series(1, 200000);
+             insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, created_at)
+             select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'DUE', now(), now(), now()
+             from generate_series(1, 200);
+             analyze validations",
+        )
+        .unwrap();
+    let limit = database_metrics::LOOKED_AT.to_string();
+    let plan: Vec<Line> = diesel::sql_query(format!(
+        "explain (analyze, buffers) {}",
+        UNFINISHED.replace("$1", &limit)
+    ))
+    .load(&mut connection)
+    .unwrap();
+    let plan: Vec<&str> = plan.iter().map(|line| line.text.as_str()).collect();
+    let plan = plan.join("\n");
+    eprintln!("{plan}");
+    assert!(plan.contains("validations_open"), "{plan}");
+    assert!(!plan.contains("Seq Scan on validations"), "{plan}");
+    let took = plan
+        .lines()
+        .find_map(|line| line.strip_prefix("Execution Time: ")?.strip_suffix(" ms"))
+        .unwrap();
+    // Of a machine that does ten things at once, and of a debug build of nothing: this is the server alone.
+    assert!(took.parse::<f64>().unwrap() < 100.0, "{plan}");
+    assert_eq!(
+        database_metrics::unfinished(&mut connection).unwrap().len(),
+        200
+    );
+}
+
+#[test]
+fn gateway_accounts_stand_as_all_workers_know_them() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let account = |reference_id| NewGatewayAccount {
+        id: GatewayAccountId::new(),
+        gateway_id: Gateway::Dummy.id(),
+        reference_id,
+        priority: 1,
+        pinned_only: false,
+        base_url: None,
+        settings: &serde_json::Value::Null,
+    };
+    for reference in ["fine", "down", "off"] {
+        let settings = serde_json::json!({});
+        let new = NewGatewayAccount {
+            settings: &settings,
+            ..account(reference)
+        };
+        gateway_accounts::upsert(&mut connection, merchant, &new, None).unwrap();
+    }
+    connection
+        .batch_execute(
+            "update gateway_accounts set enabled = false where reference_id = 'off';
+             insert into gateway_states (merchant_id, gateway_account_id, circuit, open_until, paused_until,
+                misconfigured_code, misconfigured_since)
+             select merchant_id, id, 'OPEN', now(), now() - interval '1 s', 'insufficient_balance', now()
+             from gateway_accounts where reference_id = 'down'",
+        )
+        .unwrap();
+    let mut gateways = database_metrics::gateways(&mut connection).unwrap();
+    gateways.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+    let told: Vec<_> = gateways
+        .iter()
+        .map(|g| {
+            assert_eq!(
+                (g.merchant(), g.gateway_id),
+                (merchant, Gateway::Dummy.id())
+            );
+            (
+                g.reference_id.as_str(),
+                g.is_down,
+                g.is_paused,
+                g.is_misconfigured,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("down", true, false, true), ("fine", false, false, false)]
+    );
+}

@@ -1,0 +1,198 @@
+//! What gateways call back with, and when a worker hears of it.
+
+use diesel::prelude::*;
+use khata_domain::Class;
+use khata_domain::ValidationKey;
+use khata_domain::ids::AttemptReference;
+use khata_domain::validation::AttemptState;
+use khata_store::gateway_health::GatewayKey;
+use khata_store::gateway_webhooks::{
+    Found, OpenAttempt, Received, by_our_reference, by_their_reference, forget, notices, receive,
+};
+use khata_store::validations::{NewAttempt, Settlement, insert_attempts, settle};
+
+use crate::rows::{
+    attempt, claimed, due, later, merchant, provenance, report, settlement, stand, valid,
+};
+use khata_testing::Database;
+
+/// A validation with one attempt under way, waiting for its gateway.
+struct Waiting {
+    key: ValidationKey,
+    gateway: GatewayKey,
+    reference: AttemptReference,
+}
+
+fn waiting(connection: &mut PgConnection) -> Waiting {
+    let merchant = merchant(connection, "local");
+    let key = due(connection, merchant, 1)[0];
+    let (token, _) = claimed(connection, key);
+    let reference = AttemptReference {
+        validation: key.id,
+        number: 1,
+    };
+    let new = NewAttempt {
+        reference: reference.to_string(),
+        ..attempt(key, 1)
+    };
+    let gateway = GatewayKey {
+        merchant: key.merchant,
+        account: new.gateway_account,
+    };
+    insert_attempts(connection, &[new]).unwrap();
+    let mut told = report(AttemptState::Pending, Some(Class::Pending));
+    told.found_at = Some(gateway.account);
+    let waits = Settlement {
+        attempt: Some(told),
+        provenance: Some(provenance()),
+        ..settlement(key, token, later(true))
+    };
+    assert_eq!(settle(connection, &[waits]).unwrap(), [key]);
+    Waiting {
+        key,
+        gateway,
+        reference,
+    }
+}
+
+fn open(found: Found) -> OpenAttempt {
+    match found {
+        Found::Open(attempt) => attempt,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_attempt_is_found_by_either_reference_and_by_its_own_gateway_account_only() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let ours =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    let theirs = open(by_their_reference(&mut connection, waiting.gateway, "34").unwrap());
+    assert_eq!(ours, theirs);
+    assert_eq!((ours.key, ours.number), (waiting.key, 1));
+    assert_eq!(
+        by_their_reference(&mut connection, waiting.gateway, "35").unwrap(),
+        Found::Unknown
+    );
+    let strangers = [
+        GatewayKey {
+            merchant: merchant(&mut connection, "stranger"),
+            ..waiting.gateway
+        },
+        GatewayKey {
+            account: khata_domain::GatewayAccountId::new(),
+            ..waiting.gateway
+        },
+    ];
+    for stranger in strangers {
+        assert_eq!(
+            by_our_reference(&mut connection, stranger, &waiting.reference).unwrap(),
+            Found::Unknown
+        );
+        assert_eq!(
+            by_their_reference(&mut connection, stranger, "34").unwrap(),
+            Found::Unknown
+        );
+    }
+}
+
+#[test]
+fn a_call_back_makes_its_validation_due_once() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    assert_eq!(
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        Received::Due
+    );
+    assert_eq!(stand(&mut connection, waiting.key).state, "DUE");
+    assert_eq!(
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        Received::Nothing
+    );
+    let (token, claimed) = claimed(&mut connection, waiting.key);
+    assert!(claimed.webhook_received);
+    let stored = notices(&mut connection, &[waiting.key])
+        .unwrap()
+        .remove(&waiting.key)
+        .unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!(
+        (stored[0].number, stored[0].sealed_answer.as_deref()),
+        (1, Some(&b"sealed"[..]))
+    );
+    // It ends, and what comes now comes too late.
+    let end = Settlement {
+        attempt: Some(report(AttemptState::Settled, Some(Class::Valid))),
+        provenance: Some(provenance()),
+        ..settlement(waiting.key, token, valid())
+    };
+    settle(&mut connection, &[end]).unwrap();
+    assert_eq!(
+        receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
+        Received::Nothing
+    );
+    assert_eq!(
+        by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap(),
+        Found::Over
+    );
+    assert_eq!(
+        by_their_reference(&mut connection, waiting.gateway, "34").unwrap(),
+        Found::Over
+    );
+}
+
+#[test]
+fn a_call_back_while_a_worker_has_the_validation_in_hand_is_heard_at_once_when_it_lets_go() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    receive(&mut connection, &attempt, &[1; 32], None).unwrap();
+    let (token, _) = claimed(&mut connection, waiting.key);
+    assert_eq!(
+        receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
+        Received::InHand
+    );
+    let waits = Settlement {
+        delay: std::time::Duration::from_hours(1),
+        ..settlement(waiting.key, token, later(true))
+    };
+    settle(&mut connection, &[waits]).unwrap();
+    let due = khata_store::validations::take_due(
+        &mut connection,
+        10,
+        false,
+        std::time::Duration::from_secs(15),
+    );
+    assert_eq!(due.unwrap().len(), 1);
+    let (_, claimed) = claimed(&mut connection, waiting.key);
+    assert!(claimed.webhook_received);
+}
+
+#[test]
+fn call_backs_are_forgotten_after_the_longest_time_a_validation_may_take() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    receive(&mut connection, &attempt, &[1; 32], None).unwrap();
+    assert_eq!(forget(&mut connection, 10).unwrap(), 0);
+    for (table, column) in [
+        ("gateway_notices", "received_at"),
+        ("gateway_references", "created_at"),
+    ] {
+        diesel::sql_query(format!(
+            "update {table} set {column} = now() - interval '32 days'"
+        ))
+        .execute(&mut connection)
+        .unwrap();
+    }
+    assert_eq!(forget(&mut connection, 10).unwrap(), 2);
+}

@@ -1,0 +1,345 @@
+//! The group commit: what gathered is committed together, what breaks is found and fails alone.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::{Array, Integer};
+use khata_store::Pool;
+use khata_store::group_commit::{BatchError, Commit, Lane, MAX_BATCH};
+use tokio::task;
+
+use khata_testing::Database;
+use khata_testing::database::number;
+
+/// Long enough that no test waits for it to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const SLIPS: &str = "select count(*) from slips";
+
+/// The number at which the work panics, its row inserted.
+pub(crate) const A_BUG: i32 = 1_313;
+
+/// A row to insert; a negative number is against the table's constraint.
+#[derive(Clone, Debug)]
+pub(crate) struct Slip {
+    pub(crate) number: i32,
+    pub(crate) weight: usize,
+    /// Told when the row is inserted and its transaction still open, which then waits for the answer.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Where a transaction stops: it says that it is there, and goes on when it is told to.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    reached: mpsc::SyncSender<()>,
+    go_on: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+/// The test's side of a [`Stop`].
+pub(crate) struct Stopped {
+    reached: mpsc::Receiver<()>,
+    go_on: mpsc::SyncSender<()>,
+}
+
+impl Stop {
+    pub(crate) fn new() -> (Self, Stopped) {
+        let (reached, at) = mpsc::sync_channel(8);
+        let (go_on, went) = mpsc::sync_channel(8);
+        (
+            Self {
+                reached,
+                go_on: Arc::new(Mutex::new(went)),
+            },
+            Stopped { reached: at, go_on },
+        )
+    }
+}
+
+impl Stopped {
+    /// Waits until the transaction is there.
+    pub(crate) async fn reached(self) -> Self {
+        task::spawn_blocking(move || {
+            self.reached.recv_timeout(PATIENCE).unwrap();
+            self
+        })
+        .await
+        .unwrap()
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.go_on.send(()).unwrap();
+    }
+}
+
+impl Slip {
+    pub(crate) fn new(number: i32) -> Self {
+        Self {
+            number,
+            weight: 1,
+            stop: None,
+        }
+    }
+}
+
+/// Inserts slips and notes of each transaction which it was given.
+pub(crate) struct Filing {
+    transactions: Transactions,
+}
+
+/// The numbers of each transaction begun, in order.
+pub(crate) type Transactions = Arc<Mutex<Vec<Vec<i32>>>>;
+
+impl Commit for Filing {
+    type Request = Slip;
+    type Answer = i32;
+
+    fn weight(&self, slip: &Slip) -> usize {
+        slip.weight
+    }
+
+    fn commit(&mut self, connection: &mut PgConnection, slips: &[Slip]) -> QueryResult<Vec<i32>> {
+        let numbers: Vec<i32> = slips.iter().map(|slip| slip.number).collect();
+        self.transactions.lock().unwrap().push(numbers.clone());
+        diesel::sql_query("insert into slips select unnest($1)")
+            .bind::<Array<Integer>, _>(&numbers)
+            .execute(connection)?;
+        assert!(!numbers.contains(&A_BUG), "the work panics");
+        for stop in slips.iter().filter_map(|slip| slip.stop.as_ref()) {
+            stop.reached.send(()).unwrap();
+            stop.go_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        Ok(numbers.iter().map(|number| number * 10).collect())
+    }
+}
+
+/// A lane that files slips in a database with a table for them.
+pub(crate) struct Office {
+    pub(crate) lane: Lane<Filing>,
+    pub(crate) thread: JoinHandle<()>,
+    pub(crate) transactions: Transactions,
+}
+
+pub(crate) fn table(database: &Database) -> PgConnection {
+    let mut connection = database.connect();
+    connection
+        .batch_execute("create table slips (number integer primary key constraint not_negative check (number >= 0))")
+        .unwrap();
+    connection
+}
+
+pub(crate) fn office(pool: Pool, patience: Duration) -> Office {
+    let transactions = Transactions::default();
+    let work = Filing {
+        transactions: Arc::clone(&transactions),
+    };
+    let (lane, thread) = Lane::start("slips", pool, work, patience).unwrap();
+    Office {
+        lane,
+        thread,
+        transactions,
+    }
+}
+
+type Answers = Vec<task::JoinHandle<Result<i32, BatchError>>>;
+
+impl Office {
+    /// Hands slips in, each as a caller of its own; returns when all of them are with the lane.
+    pub(crate) async fn hand_in(&self, slips: impl IntoIterator<Item = Slip>) -> Answers {
+        let mut answers = Vec::new();
+        for slip in slips {
+            let lane = self.lane.clone();
+            let mut submitting = Box::pin(async move { lane.submit(slip).await });
+            // Polled once it is in the lane's queue, as long as that is not full.
+            task::unconstrained(poll_fn(|context| {
+                assert!(submitting.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            }))
+            .await;
+            answers.push(tokio::spawn(submitting));
+        }
+        answers
+    }
+
+    /// Occupies the lane with slip 0 until the test says otherwise, so that all that follows gathers.
+    pub(crate) async fn occupied(&self) -> (Stopped, Answers) {
+        let (stop, stopped) = Stop::new();
+        let slip = Slip {
+            stop: Some(stop),
+            ..Slip::new(0)
+        };
+        let answers = self.hand_in([slip]).await;
+        (stopped.reached().await, answers)
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.transactions
+            .lock()
+            .unwrap()
+            .iter()
+            .map(Vec::len)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn what_gathers_during_a_commit_is_the_next_commit() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    answers.extend(office.hand_in((1..=300).map(Slip::new)).await);
+    stopped.go_on();
+    for (number, answer) in (0..).zip(answers) {
+        assert_eq!(
+            answer.await.unwrap().unwrap(),
+            number * 10,
+            "each its own answer"
+        );
+    }
+    assert_eq!(office.sizes(), [1, MAX_BATCH, 300 - MAX_BATCH]);
+    assert_eq!(number(&mut connection, SLIPS), 301);
+}
+
+#[tokio::test]
+async fn a_lone_request_is_committed_at_once() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    for n in 1..=3 {
+        assert_eq!(office.lane.submit(Slip::new(n)).await.unwrap(), n * 10);
+        assert_eq!(
+            number(&mut connection, SLIPS),
+            i64::from(n),
+            "stored when answered"
+        );
+    }
+    assert_eq!(office.sizes(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_fails_alone() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, first) = office.occupied().await;
+    let poison = [3, 170, 171];
+    let slips = (1..=200).map(|n| Slip::new(if poison.contains(&n) { -n } else { n }));
+    let answers = office.hand_in(slips).await;
+    stopped.go_on();
+    for answer in first {
+        answer.await.unwrap().unwrap();
+    }
+    for (n, answer) in (1..).zip(answers) {
+        match answer.await.unwrap() {
+            Ok(answer) => assert_eq!(answer, n * 10),
+            Err(BatchError::Rejected(Error::DatabaseError(
+                DatabaseErrorKind::CheckViolation,
+                info,
+            ))) => {
+                assert!(poison.contains(&n), "{n}");
+                assert_eq!(info.constraint_name(), Some("not_negative"));
+            }
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!(number(&mut connection, SLIPS), 198);
+    // Found by halving: far fewer transactions than one a request.
+    assert!(office.sizes().len() <= 50, "{:?}", office.sizes());
+    office.lane.submit(Slip::new(999)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_same_row_twice_is_refused_once() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, first) = office.occupied().await;
+    let answers = office.hand_in([7, 8, 7].map(Slip::new)).await;
+    stopped.go_on();
+    let mut refused = 0;
+    for answer in first.into_iter().chain(answers) {
+        if let Err(error) = answer.await.unwrap() {
+            assert!(matches!(
+                error,
+                BatchError::Rejected(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+            ));
+            refused += 1;
+        }
+    }
+    assert_eq!((refused, number(&mut connection, SLIPS)), (1, 3));
+}
+
+#[tokio::test]
+async fn a_batch_holds_no_more_than_its_weight() {
+    let database = Database::new();
+    table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    let weights = [
+        100,
+        100,
+        100,
+        56,
+        100,
+        1,
+        MAX_BATCH,
+        1,
+        10 * MAX_BATCH,
+        1,
+        1,
+    ];
+    let slips = (1..).zip(weights).map(|(number, weight)| Slip {
+        weight,
+        ..Slip::new(number)
+    });
+    answers.extend(office.hand_in(slips).await);
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    let expected: [&[i32]; 8] = [&[0], &[1, 2], &[3, 4, 5], &[6], &[7], &[8], &[9], &[10, 11]];
+    assert_eq!(*office.transactions.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_thread_ends_when_nobody_can_hand_in_any_more_and_all_is_answered() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    answers.extend(office.hand_in((1..=400).map(Slip::new)).await);
+    let Office { lane, thread, .. } = office;
+    drop(lane);
+    assert!(!thread.is_finished(), "there is work in hand");
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    task::spawn_blocking(|| thread.join())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(number(&mut connection, SLIPS), 401);
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_went_away_is_not_executed() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    let mut waiting = office.hand_in([1, 2].map(Slip::new)).await;
+    waiting.remove(0).abort();
+    task::yield_now().await;
+    stopped.go_on();
+    answers.extend(waiting);
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(number(&mut connection, "select sum(number) from slips"), 2);
+}

@@ -1,0 +1,242 @@
+//! The group commit when the database hangs, breaks off or is away: told in time, nothing half-stored, and no
+//! restart needed.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use khata_store as store;
+use khata_store::group_commit::BatchError;
+
+use crate::group_commit::{A_BUG, Office, PATIENCE, SLIPS, Slip, Stop, office, table};
+use khata_testing::database::number;
+use khata_testing::{Database, Proxy, until};
+
+/// How long callers wait in tests in which they wait in vain.
+const SHORT: Duration = Duration::from_millis(400);
+
+struct Remote {
+    proxy: Proxy,
+    office: Office,
+    /// Straight to the database.
+    connection: PgConnection,
+    _database: Database,
+}
+
+/// A lane that reaches its database through a proxy.
+fn remote(patience: Duration) -> Remote {
+    let database = Database::new();
+    let connection = table(&database);
+    let proxy = Proxy::before(&database.address());
+    let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
+    Remote {
+        proxy,
+        office: office(pool, patience),
+        connection,
+        _database: database,
+    }
+}
+
+fn is_unavailable(answer: &Result<i32, BatchError>) -> bool {
+    matches!(answer, Err(BatchError::Unavailable))
+}
+
+#[tokio::test]
+async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_later() {
+    let mut remote = remote(SHORT);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    remote.proxy.hang();
+    let (asked, lane) = (Instant::now(), remote.office.lane.clone());
+    let in_flight = tokio::spawn(async move { lane.submit(Slip::new(2)).await });
+    tokio::time::sleep(SHORT / 4).await;
+    let in_queue = remote.office.lane.submit(Slip::new(3)).await;
+    assert!(is_unavailable(&in_flight.await.unwrap()));
+    assert!(is_unavailable(&in_queue));
+    assert!(asked.elapsed() < 2 * SHORT, "{:?}", asked.elapsed());
+    remote.proxy.open();
+    until("served again", async || {
+        remote.office.lane.submit(Slip::new(4)).await.is_ok()
+    })
+    .await;
+    let transactions = remote.office.transactions.lock().unwrap().clone();
+    assert!(
+        !transactions.concat().contains(&3),
+        "given up in the queue: {transactions:?}"
+    );
+    let stored = number(
+        &mut remote.connection,
+        "select coalesce(sum(number), 0) from slips",
+    );
+    assert_eq!(
+        stored, 5,
+        "1 and 4: whoever was told Unavailable finds nothing stored"
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_whose_callers_have_all_given_up_is_not_committed() {
+    let mut remote = remote(SHORT);
+    let (stop, stopped) = Stop::new();
+    let slip = Slip {
+        stop: Some(stop),
+        ..Slip::new(1)
+    };
+    let lane = remote.office.lane.clone();
+    let answer = tokio::spawn(async move { lane.submit(slip).await });
+    let stopped = stopped.reached().await;
+    assert!(is_unavailable(&answer.await.unwrap()), "it took too long");
+    stopped.go_on();
+    remote.office.lane.submit(Slip::new(2)).await.unwrap();
+    assert_eq!(
+        number(&mut remote.connection, SLIPS),
+        1,
+        "only the one that was answered"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_lost_in_the_middle_fails_all_and_stores_nothing() {
+    let mut remote = remote(PATIENCE);
+    let (stop, stopped) = Stop::new();
+    let slip = Slip {
+        stop: Some(stop),
+        ..Slip::new(1)
+    };
+    let lane = remote.office.lane.clone();
+    let answer = tokio::spawn(async move { lane.submit(slip).await });
+    let stopped = stopped.reached().await;
+    remote.proxy.cut();
+    stopped.go_on();
+    assert!(is_unavailable(&answer.await.unwrap()));
+    assert_eq!(number(&mut remote.connection, SLIPS), 0);
+    remote.proxy.open();
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 1);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_callers_are_told_within_three_seconds() {
+    let mut remote = remote(PATIENCE);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    remote.proxy.cut();
+    let asked = Instant::now();
+    assert!(is_unavailable(
+        &remote.office.lane.submit(Slip::new(2)).await
+    ));
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+    remote.proxy.open();
+    until("served again", async || {
+        remote.office.lane.submit(Slip::new(3)).await.is_ok()
+    })
+    .await;
+    assert_eq!(number(&mut remote.connection, SLIPS), 2);
+}
+
+#[tokio::test]
+async fn a_lane_may_start_before_its_database() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let proxy = Proxy::before(&database.address());
+    proxy.cut();
+    let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
+    let office = office(pool, PATIENCE);
+    assert!(is_unavailable(&office.lane.submit(Slip::new(1)).await));
+    proxy.open();
+    until("served", async || {
+        office.lane.submit(Slip::new(2)).await.is_ok()
+    })
+    .await;
+    assert_eq!(number(&mut connection, SLIPS), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_while_idle_is_replaced_unnoticed() {
+    let mut remote = remote(PATIENCE);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    let mut lanes = |what: &str| {
+        let of_lane = "from pg_stat_activity where datname = current_database() and application_name = 'khata-test'";
+        number(&mut remote.connection, &format!("select {what} {of_lane}"))
+    };
+    let broken = lanes("max(pid)");
+    assert_eq!(lanes("count(pg_terminate_backend(pid))"), 1);
+    until("it is gone", async || {
+        lanes("coalesce(max(pid), 0)") != broken
+    })
+    .await;
+    remote.office.lane.submit(Slip::new(2)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 2);
+}
+
+#[tokio::test]
+async fn a_lock_held_by_somebody_else_is_nobodys_fault() {
+    let mut remote = remote(PATIENCE);
+    remote
+        .connection
+        .batch_execute("begin; lock table slips in access exclusive mode")
+        .unwrap();
+    let answer = remote.office.lane.submit(Slip::new(1)).await;
+    assert!(is_unavailable(&answer), "not Rejected: {answer:?}");
+    remote.connection.batch_execute("rollback").unwrap();
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_wait() {
+    let patience = Duration::from_millis(2_200);
+    let mut remote = remote(patience);
+    // Somebody's open transaction holds number 7, and with it whoever wants to insert it, for the lock time-out of 2 s.
+    remote
+        .connection
+        .batch_execute("begin; insert into slips values (7)")
+        .unwrap();
+    let (stopped, first) = remote.office.occupied().await;
+    let answers = remote.office.hand_in((1..=64).map(Slip::new)).await;
+    stopped.go_on();
+    let asked = Instant::now();
+    for answer in first.into_iter().chain(answers) {
+        // In time or not: they are told.
+        let _ = answer.await.unwrap();
+    }
+    until("the lane is free", async || {
+        remote.office.lane.submit(Slip::new(100)).await.is_ok()
+    })
+    .await;
+    assert!(asked.elapsed() < 3 * patience, "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_deadlock_is_not_the_requests_fault() {
+    let mut remote = remote(PATIENCE);
+    // What Postgres says when it picks this transaction as a deadlock's victim.
+    remote.connection
+        .batch_execute(
+            "create sequence times;
+             create function deadlock() returns trigger language plpgsql as $$ begin
+                if nextval('times') = 1 then raise exception 'deadlock detected' using errcode = '40P01'; end if;
+                return new; end $$;
+             create trigger deadlock before insert on slips for each row execute function deadlock()",
+        )
+        .unwrap();
+    let answer = remote.office.lane.submit(Slip::new(1)).await;
+    assert!(
+        !matches!(answer, Err(BatchError::Rejected(_))),
+        "the same rows would be taken if they were sent again: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_in_the_work_stores_nothing_and_does_not_end_the_lane() {
+    let mut remote = remote(PATIENCE);
+    for _ in 0..3 {
+        // More often than there are connections: none is kept with its transaction open.
+        let answer = remote.office.lane.submit(Slip::new(A_BUG)).await;
+        assert!(is_unavailable(&answer), "{answer:?}");
+    }
+    assert_eq!(number(&mut remote.connection, SLIPS), 0);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    assert_eq!(number(&mut remote.connection, SLIPS), 1);
+}

@@ -1,0 +1,341 @@
+//! One account with its past, and its open validation looked at now.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
+use khata_domain::ids::first_at;
+use khata_domain::validation::AttemptState;
+use khata_domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId};
+use khata_store::inspect::{
+    Account, Validation, account_of_validation, attempts, find, find_of_any_merchant, validations,
+};
+use khata_store::retry::{MadeDue, make_due};
+use khata_store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
+
+use crate::rows::{
+    LEASE, alter, attempt, call, claimed, create, due, ids, later, merchant, provenance, report,
+    settlement, stand, valid,
+};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+/// A new account with its validation.
+fn account(connection: &mut PgConnection, merchant: MerchantId) -> Account {
+    let seed = AccountId::new().to_string();
+    let call = call(merchant, "customer_1122", &[&seed]);
+    let created = create(connection, std::slice::from_ref(&call));
+    let id = ids(&call, &created[0])[0];
+    find(connection, merchant, id).unwrap().unwrap()
+}
+
+/// One more validation of the account, asked for at this time: the account's newest.
+fn validated_again(
+    connection: &mut PgConnection,
+    account: &Account,
+    at: DateTime<Utc>,
+) -> ValidationId {
+    let id = ValidationId(first_at(at));
+    diesel::sql_query(
+        "with new as (
+            insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, created_at)
+            values ($1, $2, $3, 'DUE', now(), now() + interval '1 h', $4) returning merchant_id, id, account_id
+         )
+         update customer_accounts a set validation_id = new.id from new
+         where a.merchant_id = new.merchant_id and a.id = new.account_id",
+    )
+    .bind::<SqlUuid, _>(account.merchant().0)
+    .bind::<SqlUuid, _>(id.0)
+    .bind::<SqlUuid, _>(account.id().0)
+    .bind::<Timestamptz, _>(at)
+    .execute(connection)
+    .unwrap();
+    id
+}
+
+fn read_again(connection: &mut PgConnection, account: &Account) -> Account {
+    find(connection, account.merchant(), account.id())
+        .unwrap()
+        .unwrap()
+}
+
+#[test]
+fn an_account_is_found_by_its_id_alone_and_by_no_other_merchant() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let [_, one, two] = ["zero", "one", "two"].map(|name| merchant(&mut connection, name));
+    let account = account(&mut connection, one);
+    let found = find_of_any_merchant(&mut connection, account.id())
+        .unwrap()
+        .unwrap();
+    assert_eq!((found.id(), found.merchant()), (account.id(), one));
+    assert_eq!(
+        (found.merchant_name.as_str(), found.masked.as_str()),
+        ("one", "XXXXXXX1191")
+    );
+    assert!(find(&mut connection, two, account.id()).unwrap().is_none());
+    assert!(
+        find_of_any_merchant(&mut connection, AccountId::new())
+            .unwrap()
+            .is_none()
+    );
+    diesel::sql_query("update customer_accounts set status = 'DELETED', deleted_at = now()")
+        .execute(&mut connection)
+        .unwrap();
+    let deleted = find_of_any_merchant(&mut connection, account.id()).unwrap();
+    assert!(deleted.unwrap().deleted_at.is_some(), "deleted ones too");
+}
+
+#[test]
+fn an_account_is_found_by_any_of_its_validations() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let [one, two] = ["one", "two"].map(|name| merchant(&mut connection, name));
+    let account = account(&mut connection, one);
+    let first = account.validation().unwrap().id;
+    let second = validated_again(&mut connection, &account, Utc::now() + TimeDelta::hours(1));
+    for validation in [first, second] {
+        for (among, found) in [(None, true), (Some(one), true), (Some(two), false)] {
+            assert_eq!(
+                account_of_validation(&mut connection, among, validation).unwrap(),
+                found.then_some((one, account.id())),
+                "{validation} among {among:?}"
+            );
+        }
+    }
+    let unknown = account_of_validation(&mut connection, None, ValidationId::new()).unwrap();
+    assert_eq!(unknown, None);
+}
+
+#[test]
+fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    for name in ["one", "two", "three"] {
+        let merchant = merchant(&mut connection, name);
+        due(&mut connection, merchant, 400);
+    }
+    connection.batch_execute("analyze").unwrap();
+    // This connection's own counts.
+    let scans = |connection: &mut _, table: &str| {
+        ["seq_scan", "idx_scan"].map(|kind| {
+            let counts = format!("pg_stat_xact_user_tables where relname = '{table}'");
+            number(connection, &format!("select {kind} from {counts}"))
+        })
+    };
+    // In one transaction: between two, a connection hands its counts over.
+    connection
+        .transaction(|connection| {
+            for table in ["customer_accounts", "validations"] {
+                let [scanned, looked_up] = scans(connection, table);
+                if table == "validations" {
+                    account_of_validation(connection, None, ValidationId::new())?;
+                } else {
+                    find_of_any_merchant(connection, AccountId::new())?;
+                }
+                assert_eq!(
+                    scans(connection, table),
+                    [scanned, looked_up + 3],
+                    "one for each merchant in {table}"
+                );
+            }
+            QueryResult::Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn all_validations_are_found_and_those_of_other_accounts_left_out() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let account = account(&mut connection, one);
+    let first = account.validation().unwrap().id;
+    let read = |connection: &mut _, account: &Account, reach| {
+        let read = validations(connection, account, reach).unwrap();
+        let ids: Vec<_> = read.rows.iter().map(Validation::id).collect();
+        (ids, read.complete)
+    };
+    assert_eq!(
+        read(&mut connection, &account, 10),
+        (vec![first], true),
+        "only the one it began with"
+    );
+    // Others of the merchant lie between.
+    let now = Utc::now();
+    let other = self::account(&mut connection, one);
+    for minute in 1..=6 {
+        validated_again(&mut connection, &other, now + TimeDelta::minutes(minute));
+    }
+    let second = validated_again(
+        &mut connection,
+        &account,
+        now + TimeDelta::seconds(3 * 60 + 30),
+    );
+    let third = validated_again(&mut connection, &account, now + TimeDelta::minutes(10));
+    let account = read_again(&mut connection, &account);
+    assert_eq!(
+        read(&mut connection, &account, 10),
+        (vec![first, second, third], true)
+    );
+    assert_eq!(
+        read(&mut connection, &account, 5),
+        (vec![first, second, third], true),
+        "early and late meet"
+    );
+    let (found, complete) = read(&mut connection, &account, 2);
+    assert_eq!(
+        (found, complete),
+        (vec![first, third], false),
+        "the one between is out of reach, and that is told"
+    );
+    let none = find(&mut connection, one, other.id()).unwrap().unwrap();
+    assert_eq!(
+        validations(&mut connection, &none, 10).unwrap().rows.len(),
+        7
+    );
+}
+
+#[test]
+fn attempts_are_told_with_the_name_of_their_gateway_account() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let account = account(&mut connection, one);
+    let key = account.validation().unwrap();
+    let new = attempt(key, 1);
+    let gateway_account = new.gateway_account;
+    insert_attempts(&mut connection, &[new]).unwrap();
+    let (token, _) = claimed(&mut connection, key);
+    let mut said = report(AttemptState::Settled, Some(Class::Valid));
+    said.unlisted_code = true;
+    let end = Settlement {
+        attempt: Some(said),
+        provenance: Some(provenance()),
+        name_match_score: Some(85),
+        gateway_name_match_score: Some(90),
+        reused_from: Some(key.id),
+        ..settlement(key, token, valid())
+    };
+    settle(&mut connection, &[end]).unwrap();
+    diesel::sql_query(
+        "insert into gateway_accounts (merchant_id, id, gateway_id, reference_id) values ($1, $2, 70, 'cashfree_main')",
+    )
+    .bind::<SqlUuid, _>(one.0)
+    .bind::<SqlUuid, _>(gateway_account.0)
+    .execute(&mut connection)
+    .unwrap();
+    let found = attempts(&mut connection, one, &[key.id]).unwrap();
+    assert_eq!(found.len(), 1);
+    let told = &found[0];
+    assert_eq!((told.validation(), told.number), (key.id, 1));
+    assert_eq!(told.gateway_account(), gateway_account);
+    assert_eq!(told.gateway_reference_id.as_deref(), Some("cashfree_main"));
+    assert_eq!(
+        (
+            told.state.as_str(),
+            told.class.as_deref(),
+            told.code.as_deref()
+        ),
+        ("SETTLED", Some("VALID"), Some("ACCOUNT_IS_VALID"))
+    );
+    assert_eq!((told.polls, told.latency_ms), (2, Some(120)));
+    assert!(told.settled_at.is_some() && !told.possible_double_drop && told.unlisted_code);
+    assert_eq!(told.choice, "first by priority 1");
+    let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
+    assert_eq!(row.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    assert_eq!(
+        (row.state.as_str(), row.outcome.as_deref()),
+        ("COMPLETED", Some("VALID"))
+    );
+    assert_eq!(
+        (row.name_match_score, row.gateway_name_match_score),
+        (Some(85), Some(90))
+    );
+    assert_eq!(row.reused_from(), Some(key.id));
+    assert!(!row.fresh && !row.webhook_received && row.slot().is_none());
+    let elsewhere = merchant(&mut connection, "two");
+    assert!(
+        attempts(&mut connection, elsewhere, &[key.id])
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_a_validation_waits_for_is_told() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let account = account(&mut connection, one);
+    let key = account.validation().unwrap();
+    let (token, _) = claimed(&mut connection, key);
+    let slot = Slot {
+        gateway_account: GatewayAccountId::new(),
+        at: Utc::now().trunc_subsecs(6),
+    };
+    let waits = Settlement {
+        slot: Some(slot),
+        ..settlement(key, token, later(false))
+    };
+    settle(&mut connection, &[waits]).unwrap();
+    alter(
+        &mut connection,
+        key,
+        "fresh = true, webhook_received = true",
+    );
+    let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
+    assert_eq!(row.slot(), Some(slot));
+    assert!(row.fresh && row.webhook_received && row.reused_from().is_none());
+}
+
+#[test]
+fn an_open_validation_is_made_due_and_no_other() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let key = account(&mut connection, one).validation().unwrap();
+    let take = |connection: &mut _| take_due(connection, 10, false, LEASE).unwrap().len();
+    let done = |was: &str| Some(MadeDue::Done { was: was.into() });
+
+    // DUE, and its ring has time until later: wakeup for at the next look.
+    assert_eq!(take(&mut connection), 0);
+    assert_eq!(make_due(&mut connection, key), Ok(done("DUE")));
+    assert_eq!(take(&mut connection), 1);
+
+    let (token, _) = claimed(&mut connection, key);
+    let held = make_due(&mut connection, key).unwrap();
+    assert!(matches!(held, Some(MadeDue::Held { .. })), "{held:?}");
+    assert_eq!(
+        stand(&mut connection, key).lease_token,
+        Some(token.0),
+        "it still is"
+    );
+
+    let waits = Settlement {
+        delay: std::time::Duration::from_hours(1),
+        ..settlement(key, token, later(false))
+    };
+    settle(&mut connection, &[waits]).unwrap();
+    assert_eq!(take(&mut connection), 0);
+    assert_eq!(make_due(&mut connection, key), Ok(done("WAITING")));
+    assert_eq!(stand(&mut connection, key).state, "WAITING");
+    assert_eq!(take(&mut connection), 1);
+
+    let (token, _) = claimed(&mut connection, key);
+    settle(&mut connection, &[settlement(key, token, valid())]).unwrap();
+    let before = stand(&mut connection, key);
+    assert_eq!(
+        make_due(&mut connection, key),
+        Ok(Some(MadeDue::Completed {
+            outcome: "VALID".into()
+        }))
+    );
+    assert_eq!(stand(&mut connection, key), before, "final");
+    let elsewhere = merchant(&mut connection, "two");
+    let theirs = khata_domain::ValidationKey {
+        merchant: elsewhere,
+        ..key
+    };
+    assert_eq!(make_due(&mut connection, theirs), Ok(None));
+}

@@ -1,0 +1,245 @@
+//! Rows to begin with, and how rows stand.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use khata_domain::ValidationKey;
+use khata_domain::ids::CustomerRef;
+use khata_domain::routing::Pin;
+use khata_domain::validation::{AttemptEnd, AttemptState, Next, Outcome};
+use khata_domain::{
+    AccountId, Class, GatewayAccountId, MerchantId, Method, ValidationId, validation::FailureCode,
+};
+use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount, NewAccount};
+use khata_store::merchants;
+use khata_store::validations::{
+    AttemptReport, Claimed, LeaseToken, NewAttempt, Provenance, Settlement, claim,
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
+
+/// A merchant of this name.
+pub(crate) fn merchant(connection: &mut PgConnection, name: &str) -> MerchantId {
+    merchants::insert(connection, name).unwrap().unwrap().id()
+}
+
+/// An account; equal seeds are equal details.
+pub(crate) fn account(seed: &str) -> NewAccount {
+    NewAccount {
+        id: AccountId::new(),
+        validation: ValidationId::new(),
+        kind: "BANK",
+        sealed_details: seed.as_bytes().to_vec(),
+        fingerprint: Sha256::digest(seed).into(),
+        masked: "XXXXXXX1191".into(),
+        bank_code: None,
+    }
+}
+
+/// A call that creates accounts of these seeds.
+pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> CreateAccounts {
+    let now = Utc::now();
+    CreateAccounts {
+        merchant,
+        customer: CustomerRef::parse(customer).unwrap(),
+        implicit_customer: true,
+        pin: Pin::default(),
+        metadata: "{}".into(),
+        consent: None,
+        routing_id: None,
+        trace_parent: Some(TRACE.into()),
+        created_at: now,
+        deadline_at: now + TimeDelta::hours(48),
+        awaited_until: None,
+        validations_per_day: i16::MAX,
+        fresh: false,
+        accounts: seeds.iter().map(|seed| account(seed)).collect(),
+    }
+}
+
+/// Creates in a transaction, as the group commit does.
+pub(crate) fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> Vec<Created> {
+    connection
+        .transaction(|connection| accounts::create(connection, calls))
+        .unwrap()
+}
+
+/// The ids that a call was answered, new or standing.
+pub(crate) fn ids(call: &CreateAccounts, created: &Created) -> Vec<AccountId> {
+    let Created::Accounts { accounts, .. } = created else {
+        panic!("{created:?}")
+    };
+    assert_eq!(accounts.len(), call.accounts.len(), "an answer an account");
+    call.accounts
+        .iter()
+        .zip(accounts)
+        .map(|(asked, answer)| match answer {
+            CreatedAccount::New => asked.id,
+            CreatedAccount::Standing(row) => row.id(),
+        })
+        .collect()
+}
+
+/// So many new accounts, each with its validation DUE.
+pub(crate) fn due(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    count: usize,
+) -> Vec<ValidationKey> {
+    let seeds: Vec<String> = (0..count).map(|_| Uuid::new_v4().to_string()).collect();
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    let call = call(merchant, "customer_1122", &seeds);
+    create(connection, std::slice::from_ref(&call));
+    call.accounts
+        .iter()
+        .map(|account| ValidationKey {
+            merchant,
+            id: account.validation,
+        })
+        .collect()
+}
+
+pub(crate) fn token() -> LeaseToken {
+    LeaseToken(Uuid::new_v4())
+}
+
+/// Claims one that must be free.
+pub(crate) fn claimed(connection: &mut PgConnection, key: ValidationKey) -> (LeaseToken, Claimed) {
+    let token = token();
+    let mut rows = claim(connection, &[key], token, LEASE).unwrap();
+    assert_eq!(rows.len(), 1, "claimed");
+    (token, rows.remove(0))
+}
+
+/// The first attempt of a validation.
+pub(crate) fn attempt(key: ValidationKey, number: i16) -> NewAttempt {
+    NewAttempt {
+        key,
+        number,
+        gateway_account: GatewayAccountId::new(),
+        gateway_id: 70,
+        method: Method::PennyDrop,
+        reference: format!("kh{}_{number:02}", key.id.0.simple()),
+        choice: "first by priority 1".into(),
+        possible_double_drop: false,
+    }
+}
+
+pub(crate) fn valid() -> Next {
+    Next::Complete {
+        outcome: Outcome::Valid,
+        failure: None,
+    }
+}
+
+pub(crate) fn invalid() -> Next {
+    Next::Complete {
+        outcome: Outcome::Invalid,
+        failure: Some(FailureCode::InvalidAccount),
+    }
+}
+
+pub(crate) fn later(pending: bool) -> Next {
+    Next::Wait {
+        until: Utc::now(),
+        pending,
+    }
+}
+
+/// A settlement without an attempt.
+pub(crate) fn settlement(key: ValidationKey, token: LeaseToken, next: Next) -> Settlement {
+    Settlement::without_attempt(key, token, next, Duration::from_secs(30))
+}
+
+/// Who is told of beside a report.
+pub(crate) fn provenance() -> Provenance {
+    Provenance {
+        gateway_id: 70,
+        gateway_reference_id: "cashfree_main".into(),
+        method: Method::PennyDrop,
+    }
+}
+
+/// What is told of attempt 1.
+pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport {
+    AttemptReport {
+        number: 1,
+        end: AttemptEnd {
+            state,
+            class,
+            code: "ACCOUNT_IS_VALID".into(),
+        },
+        gateway_reference: Some("34".into()),
+        polls: 2,
+        latency_ms: Some(120),
+        unlisted_code: false,
+        found_at: None,
+    }
+}
+
+/// A validation as it stands, with its account's status.
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
+pub(crate) struct Stand {
+    #[diesel(sql_type = Text)]
+    pub(crate) state: String,
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) due_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(crate) lease_token: Option<Uuid>,
+    #[diesel(sql_type = SmallInt)]
+    pub(crate) attempts: i16,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) outcome: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) failure_code: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) completed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Text)]
+    pub(crate) account_status: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(crate) last_validated_at: Option<DateTime<Utc>>,
+}
+
+/// How the validation stands.
+pub(crate) fn stand(connection: &mut PgConnection, key: ValidationKey) -> Stand {
+    diesel::sql_query(
+        "select v.state, v.due_at, v.lease_token, v.attempts, v.outcome, v.failure_code, v.completed_at,
+            a.status as account_status, a.last_validated_at
+         from validations v join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
+         where v.merchant_id = $1 and v.id = $2",
+    )
+    .bind::<SqlUuid, _>(key.merchant.0)
+    .bind::<SqlUuid, _>(key.id.0)
+    .get_result(connection)
+    .unwrap()
+}
+
+/// Changes the validation by hand: `set` is what stands after `set` in SQL.
+pub(crate) fn alter(connection: &mut PgConnection, key: ValidationKey, set: &str) {
+    let changed = diesel::sql_query(format!(
+        "update validations set {set} where merchant_id = $1 and id = $2"
+    ))
+    .bind::<SqlUuid, _>(key.merchant.0)
+    .bind::<SqlUuid, _>(key.id.0)
+    .execute(connection)
+    .unwrap();
+    assert_eq!(changed, 1);
+}
+
+/// Changes the validation's account by hand.
+pub(crate) fn alter_account(connection: &mut PgConnection, key: ValidationKey, set: &str) {
+    let changed = diesel::sql_query(format!(
+        "update customer_accounts set {set} where merchant_id = $1
+         and id = (select account_id from validations where merchant_id = $1 and id = $2)"
+    ))
+    .bind::<SqlUuid, _>(key.merchant.0)
+    .bind::<SqlUuid, _>(key.id.0)
+    .execute(connection)
+    .unwrap();
+    assert_eq!(changed, 1);
+}

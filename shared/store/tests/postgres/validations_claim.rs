@@ -1,0 +1,275 @@
+//! Claiming: what is DUE, once, by one; and what an attempt's row tells.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+use std::thread;
+
+use diesel::prelude::*;
+use diesel::result::Error;
+use khata_domain::ValidationKey;
+use khata_domain::validation::AttemptState;
+use khata_domain::{Class, MerchantId, ValidationId};
+use khata_store::validations::{
+    Claimed, NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle,
+};
+
+use crate::rows::{
+    LEASE, TRACE, alter, alter_account, attempt, call, claimed, create, due, later, merchant,
+    provenance, report, settlement, stand, token, valid,
+};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+#[test]
+fn only_what_is_due_is_claimed() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 4);
+    let (waiting_token, _) = claimed(&mut connection, keys[1]);
+    let (completed_token, _) = claimed(&mut connection, keys[2]);
+    settle(
+        &mut connection,
+        &[
+            settlement(keys[1], waiting_token, later(false)),
+            settlement(keys[2], completed_token, valid()),
+        ],
+    )
+    .unwrap();
+    let (held, _) = claimed(&mut connection, keys[3]);
+
+    let mine = token();
+    let mut wanted = keys.clone();
+    wanted.push(ValidationKey {
+        merchant,
+        id: ValidationId::new(),
+    });
+    let rows = claim(&mut connection, &wanted, mine, LEASE).unwrap();
+    let found: Vec<_> = rows.iter().map(Claimed::key).collect();
+    assert_eq!(
+        found,
+        [keys[0]],
+        "not what waits, is completed, is held or does not exist"
+    );
+    let due = stand(&mut connection, keys[0]);
+    assert_eq!(
+        (due.state.as_str(), due.lease_token),
+        ("LEASED", Some(mine.0))
+    );
+    assert_eq!(stand(&mut connection, keys[3]).lease_token, Some(held.0));
+    assert_eq!(stand(&mut connection, keys[2]).state, "COMPLETED");
+    let until = "select count(*) from validations where leased_until between now() + interval '1 s' and now() + interval '60 s'";
+    assert_eq!(number(&mut connection, until), 2);
+}
+
+#[test]
+fn a_claim_needs_the_validations_own_merchant() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let two = merchant(&mut connection, "two");
+    let id = due(&mut connection, one, 1)[0].id;
+    let wrong = ValidationKey { merchant: two, id };
+    assert!(
+        claim(&mut connection, &[wrong], token(), LEASE)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_claim_tells_all_that_a_step_needs() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let mut create_call = call(merchant, "customer_1122", &["a"]);
+    create_call.pin.gateway_id = Some(70);
+    create_call.pin.reference_id = Some("main".into());
+    create_call.routing_id = Some("route-7".into());
+    create_call.consent =
+        Some(r#"{"obtained":true,"purpose":"payout","timestamp":"2026-11-22T00:00:00Z"}"#.into());
+    create(&mut connection, std::slice::from_ref(&create_call));
+    let key = ValidationKey {
+        merchant,
+        id: create_call.accounts[0].validation,
+    };
+    let (_, row) = claimed(&mut connection, key);
+    assert_eq!(row.key(), key);
+    assert_eq!(row.account(), create_call.accounts[0].id);
+    assert_eq!(row.sealed_details, b"a");
+    assert_eq!(row.pin(), create_call.pin);
+    assert_eq!(row.trace_parent.as_deref(), Some(TRACE));
+    assert_eq!(row.consent().unwrap().purpose, "payout");
+    assert_eq!(
+        row.deadline_at.timestamp_micros(),
+        create_call.deadline_at.timestamp_micros()
+    );
+    assert!(!row.account_is_deleted());
+    assert_eq!(row.routing_id(), "route-7");
+}
+
+#[test]
+fn a_claim_of_a_deleted_account_says_so() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    alter_account(
+        &mut connection,
+        key,
+        "status = 'DELETED', deleted_at = now()",
+    );
+    let (_, row) = claimed(&mut connection, key);
+    assert!(row.account_is_deleted());
+}
+
+#[test]
+fn a_claim_that_is_rolled_back_claims_nothing() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    let rolled_back: Result<(), Error> = connection.transaction(|connection| {
+        assert_eq!(claim(connection, &[key], token(), LEASE)?.len(), 1);
+        Err(Error::RollbackTransaction)
+    });
+    assert!(rolled_back.is_err());
+    assert_eq!(stand(&mut connection, key).state, "DUE");
+    claimed(&mut connection, key);
+}
+
+#[test]
+fn of_many_that_claim_the_same_at_once_each_validation_has_one_holder() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    for round in 0..6 {
+        let keys = due(&mut connection, merchant, 120);
+        let barrier = Barrier::new(4);
+        let claims: Vec<Vec<ValidationKey>> = thread::scope(|scope| {
+            let claiming: Vec<_> = (0..4)
+                .map(|claimer| {
+                    let (barrier, keys, mut connection) = (&barrier, &keys, database.connect());
+                    scope.spawn(move || {
+                        let mut wanted = keys.clone();
+                        wanted.rotate_left(claimer * 30);
+                        if claimer % 2 == 1 {
+                            wanted.reverse();
+                        }
+                        barrier.wait();
+                        // In parts, so that they meet in the middle.
+                        wanted
+                            .chunks(20)
+                            .flat_map(|part| claim(&mut connection, part, token(), LEASE).unwrap())
+                            .map(|row| row.key())
+                            .collect()
+                    })
+                })
+                .collect();
+            claiming
+                .into_iter()
+                .map(|one| one.join().unwrap())
+                .collect()
+        });
+        let all = claims.concat();
+        let distinct: HashSet<_> = all.iter().copied().collect();
+        assert_eq!(all.len(), distinct.len(), "round {round}: none twice");
+        assert_eq!(
+            distinct,
+            keys.into_iter().collect(),
+            "round {round}: all of them"
+        );
+    }
+}
+
+fn written(connection: &mut PgConnection, merchant: MerchantId) -> (ValidationKey, NewAttempt) {
+    let key = due(connection, merchant, 1)[0];
+    let new = attempt(key, 1);
+    insert_attempts(connection, std::slice::from_ref(&new)).unwrap();
+    (key, new)
+}
+
+#[test]
+fn attempts_are_read_as_they_were_written_in_order_of_number() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (key, first) = written(&mut connection, merchant);
+    let (other, _) = written(&mut connection, merchant);
+    let bare = due(&mut connection, merchant, 1)[0];
+    let third = NewAttempt {
+        possible_double_drop: true,
+        ..attempt(key, 3)
+    };
+    insert_attempts(&mut connection, &[third, attempt(key, 2)]).unwrap();
+    insert_attempts(&mut connection, &[]).unwrap();
+
+    let found = attempts(&mut connection, &[key, other, bare]).unwrap();
+    assert_eq!(found.len(), 2, "none for the one that has none");
+    let numbers: Vec<i16> = found[&key].iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    let row = &found[&key][0];
+    assert_eq!(row.gateway_account(), first.gateway_account);
+    assert_eq!(
+        (row.gateway_id, row.method()),
+        (first.gateway_id, first.method)
+    );
+    assert_eq!(row.reference, first.reference);
+    assert_eq!(
+        (row.state(), row.class(), row.polls),
+        (AttemptState::Started, None, 0)
+    );
+    let flagged = "select number from validation_attempts where possible_double_drop";
+    assert_eq!(number(&mut connection, flagged), 3);
+    assert!(attempts(&mut connection, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn an_attempts_number_is_taken_once() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (key, _) = written(&mut connection, merchant);
+    assert!(insert_attempts(&mut connection, &[attempt(key, 1)]).is_err());
+}
+
+#[test]
+fn an_attempt_given_up_is_settled_as_lost_and_no_other_is() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (key, _) = written(&mut connection, merchant);
+    let (other, _) = written(&mut connection, merchant);
+    insert_attempts(&mut connection, &[attempt(key, 2)]).unwrap();
+    give_up_attempts(&mut connection, &[]).unwrap();
+    give_up_attempts(&mut connection, &[(key, 1)]).unwrap();
+    let found = attempts(&mut connection, &[key, other]).unwrap();
+    let lost = &found[&key][0];
+    assert_eq!(
+        (lost.state(), lost.class(), lost.code.as_deref()),
+        (
+            AttemptState::Settled,
+            Some(Class::Retryable),
+            Some("answer_lost")
+        )
+    );
+    assert_eq!(found[&key][1].state(), AttemptState::Started);
+    assert_eq!(found[&other][0].state(), AttemptState::Started);
+}
+
+#[test]
+fn a_settled_attempt_is_not_lost_by_giving_it_up_late() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (key, _) = written(&mut connection, merchant);
+    let (mine, _) = claimed(&mut connection, key);
+    let mut told = settlement(key, mine, valid());
+    told.provenance = Some(provenance());
+    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    settle(&mut connection, &[told]).unwrap();
+    alter(&mut connection, key, "trace_parent = null");
+    give_up_attempts(&mut connection, &[(key, 1)]).unwrap();
+    let found = attempts(&mut connection, &[key]).unwrap();
+    assert_eq!(found[&key][0].class(), Some(Class::Valid));
+}

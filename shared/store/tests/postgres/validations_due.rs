@@ -1,0 +1,179 @@
+//! What the scheduler takes: all that must be looked at now, nothing before its time, and no row twice.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use diesel::PgConnection;
+use diesel::connection::SimpleConnection;
+use khata_domain::ValidationKey;
+use khata_store::validations::{DueRow, settle, take_due};
+
+use crate::rows::{TRACE, alter, claimed, due, later, merchant, settlement, stand};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+const AGAIN: Duration = Duration::from_secs(15);
+const AN_HOUR: Duration = Duration::from_hours(1);
+const OVERDUE: &str = "due_at = now() - interval '1 s'";
+const NOT_YET: &str = "due_at = now() + interval '1 hour'";
+
+fn take(connection: &mut PgConnection, hold: bool) -> Vec<(ValidationKey, String)> {
+    take_due(connection, 100, hold, AGAIN)
+        .unwrap()
+        .iter()
+        .map(|row| (row.key(), row.was.clone()))
+        .collect()
+}
+
+#[test]
+fn what_waited_until_now_becomes_due() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 2);
+    for key in &keys {
+        let (token, _) = claimed(&mut connection, *key);
+        settle(&mut connection, &[settlement(*key, token, later(true))]).unwrap();
+    }
+    assert!(
+        take(&mut connection, false).is_empty(),
+        "nothing before its time"
+    );
+    alter(&mut connection, keys[0], OVERDUE);
+    assert_eq!(take(&mut connection, true), [(keys[0], "WAITING".into())]);
+    assert_eq!(stand(&mut connection, keys[0]).state, "DUE");
+    assert_eq!(stand(&mut connection, keys[1]).state, "WAITING");
+    let again = "select count(*) from validations where state = 'DUE'
+        and due_at between now() + interval '1 s' and now() + interval '15 s'";
+    assert_eq!(
+        number(&mut connection, again),
+        1,
+        "rung again later if this ring is lost"
+    );
+    assert!(take(&mut connection, false).is_empty());
+    claimed(&mut connection, keys[0]);
+}
+
+#[test]
+fn what_was_rung_for_and_not_claimed_is_taken_again_unless_the_queue_is_deep() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    alter(&mut connection, key, NOT_YET);
+    assert!(
+        take(&mut connection, false).is_empty(),
+        "its ring has a while"
+    );
+    alter(&mut connection, key, OVERDUE);
+    assert!(take(&mut connection, true).is_empty(), "held back");
+    assert_eq!(take(&mut connection, false), [(key, "DUE".into())]);
+    assert!(take(&mut connection, false).is_empty());
+}
+
+#[test]
+fn what_a_dead_worker_held_is_rescued_also_when_the_queue_is_deep() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 2);
+    for key in &keys {
+        claimed(&mut connection, *key);
+        alter(&mut connection, *key, OVERDUE);
+    }
+    assert!(take(&mut connection, false).is_empty(), "the leases hold");
+    alter(
+        &mut connection,
+        keys[0],
+        "leased_until = now() - interval '1 ms'",
+    );
+    assert_eq!(take(&mut connection, true), [(keys[0], "LEASED".into())]);
+    let rescued = stand(&mut connection, keys[0]);
+    assert_eq!((rescued.state.as_str(), rescued.lease_token), ("DUE", None));
+    assert_eq!(stand(&mut connection, keys[1]).state, "LEASED");
+}
+
+#[test]
+fn the_oldest_come_first_and_no_more_than_asked() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 6);
+    for (seconds, key) in keys.iter().enumerate() {
+        let set = format!("due_at = now() - {} * interval '1 s'", seconds + 1);
+        alter(&mut connection, *key, &set);
+    }
+    let take = |connection: &mut PgConnection| -> HashSet<ValidationKey> {
+        take_due(connection, 4, false, AGAIN)
+            .unwrap()
+            .iter()
+            .map(DueRow::key)
+            .collect()
+    };
+    assert_eq!(take(&mut connection), keys[2..].iter().copied().collect());
+    assert_eq!(take(&mut connection), keys[..2].iter().copied().collect());
+}
+
+#[test]
+fn the_trace_stays_with_the_validation_all_its_life() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    for _ in 0..3 {
+        let (token, row) = claimed(&mut connection, key);
+        assert_eq!(row.trace_parent.as_deref(), Some(TRACE));
+        settle(&mut connection, &[settlement(key, token, later(false))]).unwrap();
+        alter(&mut connection, key, OVERDUE);
+        let due = take_due(&mut connection, 1, false, AGAIN).unwrap();
+        assert_eq!(due[0].trace_parent.as_deref(), Some(TRACE));
+    }
+}
+
+#[test]
+fn those_who_take_at_once_get_different_rows() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    for round in 0..4 {
+        let keys = due(&mut connection, merchant, 200);
+        let ids: Vec<String> = keys.iter().map(|key| format!("'{}'", key.id.0)).collect();
+        let ids = ids.join(",");
+        connection
+            .batch_execute(&format!(
+                "update validations set {OVERDUE} where id in ({ids})"
+            ))
+            .unwrap();
+        let barrier = Barrier::new(4);
+        let taken: Vec<Vec<ValidationKey>> = thread::scope(|scope| {
+            let takers: Vec<_> = (0..4)
+                .map(|_| {
+                    let (barrier, mut connection) = (&barrier, database.connect());
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let mut mine = Vec::new();
+                        loop {
+                            let rows = take_due(&mut connection, 25, false, AN_HOUR).unwrap();
+                            if rows.is_empty() {
+                                return mine;
+                            }
+                            mine.extend(rows.iter().map(DueRow::key));
+                            assert!(mine.len() <= 200, "a row comes again and again");
+                        }
+                    })
+                })
+                .collect();
+            takers.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let all = taken.concat();
+        let distinct: HashSet<_> = all.iter().copied().collect();
+        assert_eq!(all.len(), distinct.len(), "round {round}: none twice");
+        assert_eq!(
+            distinct,
+            keys.into_iter().collect(),
+            "round {round}: none left"
+        );
+    }
+}

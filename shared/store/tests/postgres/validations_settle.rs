@@ -1,0 +1,378 @@
+//! Settling: fenced by the lease, once, and what it makes of the attempt, the validation and the account.
+
+use diesel::prelude::*;
+use khata_domain::ValidationKey;
+use khata_domain::validation::{AttemptState, FailureCode, Next, Outcome, unavailable};
+use khata_domain::{Class, MerchantId};
+use khata_store::accounts;
+use khata_store::validations::{
+    LeaseToken, Settlement, attempts, claim, insert_attempts, settle, take_due,
+};
+
+use crate::rows::{
+    LEASE, alter, alter_account, attempt, call, claimed, create, due, invalid, later, merchant,
+    provenance, report, settlement, stand, token, valid,
+};
+use khata_testing::Database;
+use khata_testing::database::number;
+
+struct Bench {
+    connection: PgConnection,
+    merchant: MerchantId,
+    _database: Database,
+}
+
+fn bench() -> Bench {
+    let database = Database::new();
+    let mut connection = database.connect();
+    Bench {
+        merchant: merchant(&mut connection, "local"),
+        connection,
+        _database: database,
+    }
+}
+
+impl Bench {
+    /// A claimed validation whose first attempt is written down.
+    fn in_hand(&mut self) -> (ValidationKey, LeaseToken) {
+        let key = due(&mut self.connection, self.merchant, 1)[0];
+        let (token, _) = claimed(&mut self.connection, key);
+        insert_attempts(&mut self.connection, &[attempt(key, 1)]).unwrap();
+        (key, token)
+    }
+
+    fn settle(&mut self, settlement: Settlement) -> bool {
+        let key = settlement.key;
+        let settled = settle(&mut self.connection, &[settlement]).unwrap();
+        assert!(settled.is_empty() || settled == [key]);
+        !settled.is_empty()
+    }
+
+    /// The scheduler finds the lease run out.
+    fn rescue(&mut self, key: ValidationKey) {
+        alter(
+            &mut self.connection,
+            key,
+            "leased_until = now() - interval '1 s', due_at = now() - interval '1 s'",
+        );
+        let due = take_due(&mut self.connection, 10, false, LEASE).unwrap();
+        assert_eq!((due[0].key(), due[0].was.as_str()), (key, "LEASED"));
+    }
+}
+
+#[test]
+fn a_valid_answer_completes_validation_attempt_and_account() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    let mut told = settlement(key, token, valid());
+    told.provenance = Some(provenance());
+    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    told.sealed_result = Some(b"sealed".to_vec());
+    told.name_match_score = Some(85);
+    assert!(bench.settle(told));
+    let stand = stand(&mut bench.connection, key);
+    assert_eq!(
+        (stand.state.as_str(), stand.lease_token),
+        ("COMPLETED", None)
+    );
+    assert_eq!(
+        (stand.outcome.as_deref(), stand.failure_code),
+        (Some("VALID"), None)
+    );
+    assert_eq!(
+        (stand.account_status.as_str(), stand.attempts),
+        ("ACTIVE", 1)
+    );
+    assert!(stand.completed_at.is_some() && stand.last_validated_at.is_some());
+    let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
+    assert_eq!(
+        (row.state(), row.class()),
+        (AttemptState::Settled, Some(Class::Valid))
+    );
+    assert_eq!(row.code.as_deref(), Some("ACCOUNT_IS_VALID"));
+    assert_eq!(
+        (row.gateway_reference.as_deref(), row.polls),
+        (Some("34"), 2)
+    );
+    let seen = "select count(*) from validations where gateway_id = 70 and gateway_reference_id = 'cashfree_main'
+        and method = 'PENNY_DROP' and sealed_result = 'sealed' and name_match_score = 85";
+    assert_eq!(number(&mut bench.connection, seen), 1);
+    let timed = "select count(*) from validation_attempts where latency_ms = 120 and settled_at is not null";
+    assert_eq!(number(&mut bench.connection, timed), 1);
+}
+
+#[test]
+fn each_outcome_gives_the_account_its_status() {
+    let mut bench = bench();
+    let complete = |outcome, failure| Next::Complete { outcome, failure };
+    for (next, state, status, told) in [
+        (valid(), "COMPLETED", "ACTIVE", true),
+        (invalid(), "COMPLETED", "FAILURE", true),
+        (
+            complete(Outcome::Review, Some(FailureCode::SuspectedFraud)),
+            "COMPLETED",
+            "FAILURE",
+            true,
+        ),
+        // Nobody said anything about the account.
+        (unavailable(), "COMPLETED", "FAILURE", false),
+        (
+            complete(Outcome::Cancelled, None),
+            "COMPLETED",
+            "CREATED",
+            false,
+        ),
+        (later(true), "WAITING", "PENDING", false),
+        (later(false), "WAITING", "CREATED", false),
+    ] {
+        let (key, token) = bench.in_hand();
+        assert!(
+            bench.settle(settlement(key, token, next.clone())),
+            "{next:?}"
+        );
+        let stand = stand(&mut bench.connection, key);
+        assert_eq!(
+            (stand.state.as_str(), stand.account_status.as_str()),
+            (state, status),
+            "{next:?}"
+        );
+        assert_eq!(stand.last_validated_at.is_some(), told, "{next:?}");
+        assert_eq!(
+            stand.completed_at.is_some(),
+            state == "COMPLETED",
+            "{next:?}"
+        );
+    }
+}
+
+#[test]
+fn what_waits_is_looked_at_again_after_its_delay() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    let mut told = settlement(key, token, later(true));
+    told.provenance = Some(provenance());
+    told.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
+    assert!(bench.settle(told));
+    let soon = "select count(*) from validations where due_at between now() + interval '1 s' and now() + interval '30 s'";
+    assert_eq!(number(&mut bench.connection, soon), 1);
+    let open =
+        "select count(*) from validation_attempts where state = 'PENDING' and settled_at is null";
+    assert_eq!(number(&mut bench.connection, open), 1);
+}
+
+#[test]
+fn without_the_right_token_nothing_is_settled() {
+    let mut bench = bench();
+    let (key, right) = bench.in_hand();
+    let before = stand(&mut bench.connection, key);
+    let mut told = settlement(key, token(), valid());
+    told.provenance = Some(provenance());
+    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    assert!(!bench.settle(told));
+    assert_eq!(stand(&mut bench.connection, key), before);
+    let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
+    assert_eq!(
+        (row.state(), row.polls),
+        (AttemptState::Started, 0),
+        "nor the attempt"
+    );
+    assert!(bench.settle(settlement(key, right, valid())));
+}
+
+#[test]
+fn a_validation_that_waits_is_not_settled_by_its_old_token() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    assert!(bench.settle(settlement(key, token, later(false))));
+    assert!(!bench.settle(settlement(key, token, invalid())));
+    assert_eq!(stand(&mut bench.connection, key).state, "WAITING");
+}
+
+#[test]
+fn a_settle_that_comes_after_the_rescue_changes_nothing() {
+    let mut bench = bench();
+    let (key, late) = bench.in_hand();
+    bench.rescue(key);
+    assert!(!bench.settle(settlement(key, late, valid())), "it is DUE");
+    assert_eq!(stand(&mut bench.connection, key).state, "DUE");
+    let (holder, _) = claimed(&mut bench.connection, key);
+    assert!(
+        !bench.settle(settlement(key, late, valid())),
+        "somebody else holds it"
+    );
+    assert_eq!(
+        stand(&mut bench.connection, key).lease_token,
+        Some(holder.0)
+    );
+    assert!(bench.settle(settlement(key, holder, invalid())));
+    assert!(!bench.settle(settlement(key, late, valid())), "it is final");
+    assert_eq!(stand(&mut bench.connection, key).account_status, "FAILURE");
+}
+
+#[test]
+fn a_completed_validation_never_changes_again() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    assert!(bench.settle(settlement(key, token, valid())));
+    let is_final = stand(&mut bench.connection, key);
+    alter(
+        &mut bench.connection,
+        key,
+        "due_at = now() - interval '1 day'",
+    );
+    let is_final = super::rows::Stand {
+        due_at: stand(&mut bench.connection, key).due_at,
+        ..is_final
+    };
+    for next in [valid(), invalid(), later(true)] {
+        assert!(!bench.settle(settlement(key, token, next)));
+    }
+    assert!(
+        claim(&mut bench.connection, &[key], token, LEASE)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        take_due(&mut bench.connection, 10, false, LEASE)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(stand(&mut bench.connection, key), is_final);
+}
+
+#[test]
+fn a_batch_settles_those_whose_lease_holds_and_leaves_the_others() {
+    let mut bench = bench();
+    let (held, held_token) = bench.in_hand();
+    let (lost, lost_token) = bench.in_hand();
+    let (waiting, waiting_token) = bench.in_hand();
+    bench.rescue(lost);
+    let mut settled = settle(
+        &mut bench.connection,
+        &[
+            settlement(lost, lost_token, invalid()),
+            settlement(held, held_token, valid()),
+            settlement(waiting, waiting_token, later(true)),
+        ],
+    )
+    .unwrap();
+    settled.sort_unstable();
+    let mut expected = [held, waiting];
+    expected.sort_unstable();
+    assert_eq!(settled, expected);
+    let mut state = |key| stand(&mut bench.connection, key).account_status;
+    assert_eq!(
+        (state(held), state(lost), state(waiting)),
+        ("ACTIVE".into(), "CREATED".into(), "PENDING".into())
+    );
+    assert!(settle(&mut bench.connection, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn an_account_follows_only_its_newest_validation() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    alter_account(
+        &mut bench.connection,
+        key,
+        "validation_id = gen_random_uuid()",
+    );
+    assert!(bench.settle(settlement(key, token, valid())));
+    let stand = stand(&mut bench.connection, key);
+    assert_eq!(
+        (stand.state.as_str(), stand.account_status.as_str()),
+        ("COMPLETED", "CREATED")
+    );
+    assert_eq!(stand.last_validated_at, None);
+}
+
+#[test]
+fn nothing_brings_an_account_back_from_deletion() {
+    let mut bench = bench();
+    for next in [valid(), invalid(), later(true)] {
+        let (key, token) = bench.in_hand();
+        alter_account(
+            &mut bench.connection,
+            key,
+            "status = 'DELETED', deleted_at = now()",
+        );
+        assert!(bench.settle(settlement(key, token, next)));
+        let stand = stand(&mut bench.connection, key);
+        assert_eq!(stand.account_status, "DELETED");
+        assert_eq!(stand.last_validated_at, None);
+    }
+}
+
+#[test]
+fn a_later_look_without_a_name_does_not_take_the_name_away() {
+    let mut bench = bench();
+    let (key, first) = bench.in_hand();
+    let mut told = settlement(key, first, later(true));
+    told.sealed_result = Some(b"name".to_vec());
+    told.name_match_score = Some(70);
+    assert!(bench.settle(told));
+    alter(&mut bench.connection, key, "state = 'DUE'");
+    let (second, _) = claimed(&mut bench.connection, key);
+    assert!(bench.settle(settlement(key, second, valid())));
+    let kept =
+        "select count(*) from validations where sealed_result = 'name' and name_match_score = 70";
+    assert_eq!(number(&mut bench.connection, kept), 1);
+}
+
+#[test]
+fn an_account_that_stays_active_was_validated_again_all_the_same() {
+    let mut bench = bench();
+    let (key, token) = bench.in_hand();
+    alter_account(
+        &mut bench.connection,
+        key,
+        "status = 'ACTIVE', last_validated_at = now() - interval '1 year'",
+    );
+    assert!(bench.settle(settlement(key, token, valid())));
+    let today =
+        "select count(*) from customer_accounts where last_validated_at > now() - interval '1 day'";
+    assert_eq!(number(&mut bench.connection, today), 1);
+}
+
+#[test]
+fn what_was_settled_is_what_the_merchant_reads() {
+    let mut bench = bench();
+    let create_call = call(bench.merchant, "customer_9", &["z"]);
+    create(&mut bench.connection, std::slice::from_ref(&create_call));
+    let key = ValidationKey {
+        merchant: bench.merchant,
+        id: create_call.accounts[0].validation,
+    };
+    let (token, _) = claimed(&mut bench.connection, key);
+    insert_attempts(&mut bench.connection, &[attempt(key, 1)]).unwrap();
+    let mut told = settlement(key, token, invalid());
+    told.provenance = Some(provenance());
+    told.attempt = Some(report(AttemptState::Settled, Some(Class::Invalid)));
+    assert!(bench.settle(told));
+    let row = accounts::find(
+        &mut bench.connection,
+        bench.merchant,
+        &create_call.customer,
+        create_call.accounts[0].id,
+    )
+    .unwrap()
+    .unwrap();
+    assert_eq!(row.status, "FAILURE");
+    assert_eq!(
+        row.validation.failure_code.as_deref(),
+        Some("INVALID_ACCOUNT")
+    );
+    assert_eq!(
+        row.validation.failure_reason.as_deref(),
+        Some(FailureCode::InvalidAccount.reason())
+    );
+    assert_eq!(
+        (row.validation.attempts, row.validation.gateway_id),
+        (Some(1), Some(70))
+    );
+    assert_eq!(
+        row.validation.gateway_reference_id.as_deref(),
+        Some("cashfree_main")
+    );
+    assert!(row.validation.completed_at.is_some());
+}

@@ -1,0 +1,171 @@
+//! Queues of the test's own, deleted when it ends.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use khata_domain::ValidationKey;
+use khata_domain::{MerchantId, ValidationId};
+use khata_queue::{Broker, ReceivedWakeup, Wakeup};
+use lapin::message::{BasicGetMessage, Delivery};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use uuid::Uuid;
+
+/// A queue prefix that nobody else has.
+pub struct Queues {
+    url: String,
+    prefix: String,
+}
+
+impl Queues {
+    pub fn new() -> Self {
+        let url = std::env::var("KHATA_TEST_AMQP_URL").expect(
+            "KHATA_TEST_AMQP_URL is not set: say `make test`, or start `deploy/local/stack services` and set it to \
+             that KHATA_AMQP_URL",
+        );
+        let prefix = format!("khata-test-{}", Uuid::now_v7().simple());
+        Self { url, prefix }
+    }
+
+    /// The broker with these queues.
+    pub fn broker(&self) -> Broker {
+        Broker::new(&self.url, &self.prefix)
+    }
+
+    /// The same, seen through a proxy on this port.
+    pub fn broker_through(&self, port: u16) -> Broker {
+        let url = self
+            .url
+            .replacen(&self.address(), &format!("127.0.0.1:{port}"), 1);
+        Broker::new(&url, &self.prefix)
+    }
+
+    /// Host and port of the broker.
+    pub fn address(&self) -> String {
+        let authority = self.url.split("://").nth(1).unwrap();
+        let authority = authority.split('/').next().unwrap();
+        authority.rsplit('@').next().unwrap().to_owned()
+    }
+}
+
+/// A person's look into the queues, past the code under test.
+pub struct Tap {
+    pub channel: Channel,
+    _connection: Connection,
+}
+
+impl Queues {
+    pub async fn tap(&self) -> Tap {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .unwrap();
+        Tap {
+            channel: connection.create_channel().await.unwrap(),
+            _connection: connection,
+        }
+    }
+}
+
+impl Tap {
+    /// The next message of a queue, left unacknowledged; waits five seconds for it.
+    pub async fn next(&self, queue: &str) -> BasicGetMessage {
+        for _ in 0..250 {
+            if let Some(message) = self.now(queue).await {
+                return message;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no message came to {queue}")
+    }
+
+    /// The next message, if there is one now.
+    pub async fn now(&self, queue: &str) -> Option<BasicGetMessage> {
+        self.channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .unwrap()
+    }
+
+    /// The validations of every message that is there now, message by message.
+    pub async fn all(&self, queue: &str) -> Vec<Vec<ReceivedWakeup>> {
+        let mut all = Vec::new();
+        while let Some(message) = self.now(queue).await {
+            all.push(ReceivedWakeup::decode(&message.delivery.data).unwrap());
+        }
+        all
+    }
+
+    /// Puts something into a queue.
+    pub async fn put(&self, queue: &str, body: &[u8]) {
+        self.channel
+            .basic_publish(
+                "".into(),
+                queue.into(),
+                BasicPublishOptions::default(),
+                body,
+                BasicProperties::default(),
+            )
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+    }
+}
+
+/// What a consumer is given next; fails after ten seconds.
+pub async fn delivered(consumer: &mut Consumer) -> Delivery {
+    tokio::time::timeout(Duration::from_secs(10), consumer.next())
+        .await
+        .expect("a delivery")
+        .unwrap()
+        .unwrap()
+}
+
+/// Why a message was put among the dead letters.
+pub fn why_dead(message: &BasicGetMessage) -> String {
+    let headers = message.delivery.properties.headers().as_ref().unwrap();
+    let reason = headers.inner().get("x-first-death-reason").unwrap();
+    reason.as_long_string().unwrap().to_string()
+}
+
+/// So many wakeups outside of any trace.
+pub fn wakeups(count: usize) -> Vec<Wakeup> {
+    let merchant = MerchantId::new();
+    (0..count)
+        .map(|_| Wakeup {
+            key: ValidationKey {
+                merchant,
+                id: ValidationId::new(),
+            },
+            trace_parent: None,
+        })
+        .collect()
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        let (url, broker) = (self.url.clone(), self.broker());
+        // A runtime of its own: this may run inside the test's.
+        let deleted = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(delete(&url, &[broker.queue(), broker.dead_letters()]))
+        });
+        if !matches!(deleted.join(), Ok(Ok(()))) {
+            eprintln!("the test's queues {} are left behind", self.prefix);
+        }
+    }
+}
+
+async fn delete(url: &str, queues: &[String]) -> lapin::Result<()> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    for queue in queues {
+        channel
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
+            .await?;
+    }
+    connection.close(200, "done".into()).await
+}
