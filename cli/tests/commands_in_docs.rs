@@ -8,7 +8,12 @@ use clap::{CommandFactory, Parser};
 use khata_cli::Cli;
 use khata_domain::{AccountId, ValidationId};
 
-const PAGES: [&str; 3] = ["README.md", "docs/deployment.md", "docs/operations.md"];
+const PAGES: [&str; 4] = [
+    "README.md",
+    "docs/commands.md",
+    "docs/deployment.md",
+    "docs/operations.md",
+];
 /// Fewer would be pages that are not read.
 const AT_LEAST: usize = 70;
 /// What may stand where a page has `…` for a value: a name, a number, or a yes.
@@ -54,11 +59,15 @@ fn in_prose(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// What stands behind the program, where it is called.
+/// Returns the arguments of the program that the words run: `khata` itself, or the image with it. `khata` alone is the
+/// program at the start of the line and after `--`; elsewhere the word is a namespace or a database.
 fn called(words: &[String]) -> Option<Vec<String>> {
-    let is_program =
-        |word: &String| word == "khata" || word.ends_with("/bin/khata") || word.contains("khata:");
-    let place = words.iter().position(is_program)?;
+    let is_program = |place: &usize| {
+        let word = &words[*place];
+        let begins = *place == 0 || words[*place - 1] == "--";
+        (begins && word == "khata") || word.ends_with("/bin/khata") || word.contains("khata-api:")
+    };
+    let place = (0..words.len()).rev().find(is_program)?;
     let arguments = &words[place + 1..];
     // The program by its name, and `khata …` for any command.
     let is_command = !arguments.is_empty() && arguments != [LEFT_OUT];
@@ -195,19 +204,23 @@ fn a_command_that_is_wrong_is_told() {
         ("`khata gateway list --merchant MERCHANT --attempts`", 1, 0),
         ("`khata gateway lost`", 1, 1),
         ("`khata merchant create`, `list` and `shew`", 3, 1),
-        ("`khata migrate`, `healthcheck`; `nothing of ours`", 2, 0),
-        ("`khata serve --help` and `khata-worker --help`", 1, 0),
+        ("`khata migrate`, `migrate --help`; `nothing of ours`", 2, 0),
+        ("`khata migrate --help` and `khata-worker --help`", 1, 0),
         ("`merchant set … --requests-per-second …`", 1, 0),
         ("`merchant set … --requests-per-minute …`", 1, 1),
         ("`merchant set … --fail-on-name-mismatch …`", 1, 0),
         ("`khata account show banh_…`, `retry banh_1`", 2, 1),
         (
-            "```sh\nkubectl exec deployment/khata -- /bin/khata \\\n  key issue --merchant 'a b' | cat # no\n```",
+            "```sh\nkubectl exec --namespace khata deployment/khata-api -- /bin/khata \\\n  key issue --merchant 'a b' | cat # no\n```",
             1,
             0,
         ),
-        ("```sh\n… khata:0.1.0 key issue >key\n```", 1, 0),
-        ("```sh\nkhata openapi --json\n```", 1, 1),
+        (
+            "```sh\n… --entrypoint /bin/khata khata-api:0.1.0 key issue >key\n```",
+            1,
+            0,
+        ),
+        ("```sh\nkhata migrate --json\n```", 1, 1),
         ("```text\nkhata nonsense\n```", 0, 0),
     ] {
         let (read, faults) = faults(page);
