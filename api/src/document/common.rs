@@ -1,12 +1,11 @@
-//! What all calls have in common, added to each: the key, the headers that may be sent, the headers that are answered. What
-//! recurs stands once, under `components`.
+//! The parts that all calls share: the key, request headers, reply headers. Each part is defined once, under `components`.
 
 use utoipa::Modify;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Components, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi, Ref, RefOr, Required, Schema};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
 const KEY: &str = "api_key";
 const ROUTING_ID: &str = "RoutingId";
@@ -22,32 +21,27 @@ impl Modify for Common {
         components.add_security_scheme(KEY, SecurityScheme::Http(basic));
         add_headers(components);
         add_parameters(components);
-        for (name, schema) in &mut components.schemas {
-            if super::FORMS.contains(&name.as_str()) {
-                never_null(schema);
-            }
-        }
         for (path, item) in &mut document.paths.paths {
             if path.starts_with("/health") || path == "/version" {
                 continue;
             }
             if let Some(operation) = &mut item.get {
-                complete(components, operation, false);
+                add_common_parts(components, operation, false);
             }
             if let Some(operation) = &mut item.post {
-                complete(components, operation, true);
+                add_common_parts(components, operation, true);
             }
         }
     }
 }
 
-/// Headers of answers: name, component, type, description.
+/// Reply headers: name, component, type, description.
 const HEADERS: [(&str, &str, Type, &str); 7] = [
     (
         "x-request-id",
         "RequestId",
         Type::String,
-        "Yours, if you sent one; else a new one.",
+        "Your `x-request-id`, or a new one.",
     ),
     (
         "traceresponse",
@@ -59,13 +53,13 @@ const HEADERS: [(&str, &str, Type, &str); 7] = [
         "RateLimit-Policy",
         "RateLimitPolicy",
         Type::String,
-        "What this key may do (draft-ietf-httpapi-ratelimit-headers).",
+        "Request limit of this key (draft-ietf-httpapi-ratelimit-headers).",
     ),
     (
         "RateLimit",
         "RateLimit",
         Type::String,
-        "What is left of it.",
+        "Requests left in the current window.",
     ),
     (
         "Retry-After",
@@ -77,7 +71,7 @@ const HEADERS: [(&str, &str, Type, &str); 7] = [
         "Idempotent-Replayed",
         "IdempotentReplayed",
         Type::String,
-        "`true` where this is the answer to the first call with this key.",
+        "`true` if this is the reply to the first call with this key.",
     ),
     (
         "WWW-Authenticate",
@@ -106,13 +100,13 @@ fn add_parameters(components: &mut Components) {
             ROUTING_ID,
             "x-routing-id",
             128,
-            "Kept with the account and on the trace.",
+            "Stored with the account and recorded on the trace.",
         ),
         (
             IDEMPOTENCY_KEY,
             "Idempotency-Key",
             255,
-            "The same key with the same call answers what the first one did, for 24 hours, with `Idempotent-Replayed: true`.",
+            "Repeating the call with the same key returns the first response for 24 hours, with `Idempotent-Replayed: true`.",
         ),
     ] {
         let text = ObjectBuilder::new()
@@ -132,7 +126,7 @@ fn add_parameters(components: &mut Components) {
     }
 }
 
-fn complete(components: &mut Components, operation: &mut Operation, is_post: bool) {
+fn add_common_parts(components: &mut Components, operation: &mut Operation, is_post: bool) {
     operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
         KEY,
         [],
@@ -147,14 +141,14 @@ fn complete(components: &mut Components, operation: &mut Operation, is_post: boo
             continue;
         };
         for (name, header, ..) in HEADERS {
-            let stands = match name {
+            let applies = match name {
                 "RateLimit" | "RateLimit-Policy" => status != "401",
                 "Retry-After" => ["409", "429", "503"].contains(&status.as_str()),
                 "Idempotent-Replayed" => status == "200" && is_post,
                 "WWW-Authenticate" => status == "401",
                 _ => true,
             };
-            if stands {
+            if applies {
                 let reference = RefOr::Ref(component("headers", header));
                 whole.headers.insert(name.to_owned(), reference);
             }
@@ -170,37 +164,4 @@ fn complete(components: &mut Components, operation: &mut Operation, is_post: boo
 
 fn component(kind: &str, name: &str) -> Ref {
     Ref::new(format!("#/components/{kind}/{name}"))
-}
-
-/// A form has no null. In JSON it means what leaving the field out means.
-fn never_null(schema: &mut RefOr<Schema>) {
-    if let RefOr::T(Schema::OneOf(one)) = schema {
-        one.items.retain(|item| {
-            !matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
-        });
-        if let [only] = one.items.as_slice() {
-            *schema = only.clone();
-        }
-    }
-    let RefOr::T(schema) = schema else {
-        return;
-    };
-    let not_null = |of: &mut SchemaType| {
-        if let SchemaType::Array(types) = of {
-            types.retain(|one| *one != Type::Null);
-            if let [only] = types.as_slice() {
-                *of = SchemaType::Type(only.clone());
-            }
-        }
-    };
-    match schema {
-        Schema::Object(object) => {
-            not_null(&mut object.schema_type);
-            object.properties.values_mut().for_each(never_null);
-        }
-        Schema::Array(array) => not_null(&mut array.schema_type),
-        Schema::OneOf(one) => one.items.iter_mut().for_each(never_null),
-        Schema::AllOf(all) => all.items.iter_mut().for_each(never_null),
-        _ => {}
-    }
 }
