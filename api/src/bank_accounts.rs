@@ -14,7 +14,6 @@ use crate::accounts::request::CreateRequest;
 use crate::accounts::validate::validate_account;
 use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT, method_not_allowed};
-use crate::error_replies::{ReadErrors, WriteErrors};
 use crate::present::{BankAccount, BankAccountList, DeletedBankAccount};
 use crate::{reply, schema};
 
@@ -57,7 +56,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         (schema::BankAccountForm = "application/x-www-form-urlencoded"),
         (schema::OneBankAccount = "application/json"),
     )),
-    responses((status = 200, description = "The account.", body = BankAccount), WriteErrors),
+    responses((status = 200, description = "The account.", body = BankAccount)),
 )]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read_bank_account(&context.receive().await?, Utc::now())?;
@@ -73,7 +72,7 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     operation_id = "getBankAccount",
     tag = "Bank accounts (deprecated)",
     params(schema::AccountPath),
-    responses((status = 200, description = "The account.", body = BankAccount), ReadErrors),
+    responses((status = 200, description = "The account.", body = BankAccount)),
 )]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let account = BankAccount::of(read::one(&context).await?);
@@ -89,7 +88,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
     operation_id = "listBankAccounts",
     tag = "Bank accounts (deprecated)",
     params(schema::CustomerPath, schema::PagingQuery),
-    responses((status = 200, description = "A page.", body = BankAccountList), ReadErrors),
+    responses((status = 200, description = "A page.", body = BankAccountList)),
 )]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let page = read::page(&context, Kind::Bank, BankAccount::of).await?;
@@ -109,7 +108,7 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
         (schema::ValidateForm = "application/x-www-form-urlencoded"),
         (schema::ValidateJson = "application/json"),
     )),
-    responses((status = 200, description = "The account.", body = BankAccount), WriteErrors),
+    responses((status = 200, description = "The account.", body = BankAccount)),
 )]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
     validate_account(context, AnswerForm::BankAccount).await
@@ -128,7 +127,7 @@ pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, Ap
         (schema::DeleteBody = "application/x-www-form-urlencoded"),
         (schema::DeleteBody = "application/json"),
     )),
-    responses((status = 200, description = "The deleted account's id.", body = DeletedBankAccount), WriteErrors),
+    responses((status = 200, description = "The deleted account's id.", body = DeletedBankAccount)),
 )]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {
     delete_account(context, |account| {

@@ -14,7 +14,6 @@ use tracing::{Span, field};
 use crate::context::RequestContext;
 use crate::decode::Fields;
 use crate::error::{ApiError, NO_CUSTOMER, method_not_allowed};
-use crate::error_replies::{ReadErrors, WriteErrors};
 use crate::idempotency::Written;
 use crate::{reply, schema};
 use contact::Contact;
@@ -47,7 +46,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         (schema::CreateCustomer = "application/x-www-form-urlencoded"),
         (schema::CreateCustomer = "application/json"),
     )),
-    responses((status = 200, description = "The customer.", body = present::Customer), WriteErrors),
+    responses((status = 200, description = "The customer.", body = present::Customer)),
 )]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
@@ -84,7 +83,7 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     operation_id = "getCustomer",
     tag = "Customers",
     params(schema::CustomerPath),
-    responses((status = 200, description = "The customer.", body = present::Customer), ReadErrors),
+    responses((status = 200, description = "The customer.", body = present::Customer)),
 )]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let (customer, merchant) = (context.customer()?, context.merchant_id());
@@ -114,7 +113,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
         (schema::Contact = "application/x-www-form-urlencoded"),
         (schema::Contact = "application/json"),
     )),
-    responses((status = 200, description = "The customer.", body = present::Customer), WriteErrors),
+    responses((status = 200, description = "The customer.", body = present::Customer)),
 )]
 pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;

@@ -1,6 +1,8 @@
 //! Errors of the merchant API and their JSON form (contract, *Errors*). The client's text is here; details for operators are
 //! logged where the error occurs. No reply shows SQL, a path, a stack trace or a secret.
 
+use std::fmt;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -29,57 +31,39 @@ impl FieldFault {
 }
 
 /// Why a call failed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 pub(crate) enum ApiError {
-    #[error("invalid input")]
     Invalid(Vec<FieldFault>),
-    #[error("invalid command")]
     InvalidCommand {
         /// A sentence with the valid commands.
         expected: &'static str,
     },
-    #[error("gateway not found")]
     GatewayNotFound,
-    #[error("unauthorized")]
     Unauthorized,
-    #[error("invalid webhook signature")]
     InvalidSignature,
-    #[error("not found")]
     NotFound(&'static str),
-    #[error("method not allowed")]
     MethodNotAllowed {
         /// Value of the `Allow` header.
         allowed: &'static str,
     },
-    #[error("request body timed out")]
     BodyTimeout,
-    #[error("request body too large")]
     BodyTooLarge,
-    #[error("unsupported media type")]
     UnsupportedMediaType,
-    #[error("customer reference already exists")]
     CustomerExists,
-    #[error("account deleted")]
     AccountDeleted,
-    #[error("idempotency key reused for another call")]
     IdempotencyKeyReused,
-    #[error("first call with this idempotency key still running")]
     IdempotencyInProgress,
-    #[error("too many requests")]
     TooManyRequests {
         /// Seconds.
         retry_after: u64,
     },
-    #[error("too many validations of an account")]
     TooManyValidations {
         /// The account, as the merchant wrote it; `None` if the call names only one.
         field_name: Option<String>,
         /// Seconds.
         retry_after: u64,
     },
-    #[error("database unavailable")]
     Unavailable,
-    #[error("internal error")]
     Internal,
 }
 
@@ -282,6 +266,12 @@ struct ErrorInfo<'a> {
     request_id: &'a str,
     /// Every invalid field of the call.
     fields: &'a [FieldFault],
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().code)
+    }
 }
 
 impl ResponseError for ApiError {

@@ -18,7 +18,6 @@ mod database;
 mod decode;
 mod document;
 mod error;
-mod error_replies;
 mod gateway_choices;
 mod gateway_webhooks;
 mod health;

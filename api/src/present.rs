@@ -275,14 +275,9 @@ list_of!(
     BankAccountList, BankAccount
 );
 
-schema::named_schema!(
-    Created,
-    schema::one_of(
-        "One account for flat fields, a list for arrays.",
-        None,
-        &["CustomerAccount", "CustomerAccountList"]
-    )
-);
+schema::named_schema! {
+    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+}
 
 /// The JSON of these accounts in this form.
 pub(crate) fn body(

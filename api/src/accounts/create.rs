@@ -19,7 +19,6 @@ use super::request::CreateRequest;
 use crate::context::RequestContext;
 use crate::create_commits::{Committed, CreateCall};
 use crate::error::{ApiError, NO_CUSTOMER};
-use crate::error_replies::WriteErrors;
 use crate::idempotency::Written;
 use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
@@ -42,7 +41,7 @@ use crate::{reply, schema};
         (schema::CreateAccountsForm = "application/x-www-form-urlencoded"),
         (schema::CreateAccountsJson = "application/json"),
     )),
-    responses((status = 200, description = "The account, or the list of them.", body = present::Created), WriteErrors),
+    responses((status = 200, description = "The account, or the list of them.", body = present::Created)),
 )]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read(&context.receive().await?, Utc::now())?;

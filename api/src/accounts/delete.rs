@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT};
-use crate::error_replies::WriteErrors;
 use crate::idempotency::Written;
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
@@ -26,7 +25,7 @@ use crate::{reply, schema};
         (schema::DeleteBody = "application/x-www-form-urlencoded"),
         (schema::DeleteBody = "application/json"),
     )),
-    responses((status = 200, description = "The account, DELETED.", body = CustomerAccount), WriteErrors),
+    responses((status = 200, description = "The account, DELETED.", body = CustomerAccount)),
 )]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {
     delete_account(context, |account| reply::to_json(&account)).await

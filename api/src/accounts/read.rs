@@ -9,7 +9,6 @@ use tracing::{Span, field};
 use crate::context::RequestContext;
 use crate::decode::out_of_range;
 use crate::error::{ApiError, FieldFault, NO_ACCOUNT, NO_CUSTOMER};
-use crate::error_replies::ReadErrors;
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
 
@@ -27,7 +26,7 @@ const MAX_OFFSET: i64 = 1_000_000_000;
     operation_id = "getAccount",
     tag = "Customer accounts",
     params(schema::AccountPath),
-    responses((status = 200, description = "The account.", body = CustomerAccount), ReadErrors),
+    responses((status = 200, description = "The account.", body = CustomerAccount)),
 )]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     reply::json(&one(&context).await?)
@@ -65,7 +64,7 @@ struct Paging {
     operation_id = "listAccounts",
     tag = "Customer accounts",
     params(schema::CustomerPath, schema::PagingQuery),
-    responses((status = 200, description = "A page.", body = CustomerAccountList), ReadErrors),
+    responses((status = 200, description = "A page.", body = CustomerAccountList)),
 )]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let page = page(&context, Kind::Any, Some).await?;

@@ -6,13 +6,12 @@ use actix_web::HttpResponse;
 use chrono::{SubsecRound, Utc};
 use khata_domain::ValidationKey;
 use khata_queue::Wakeup;
-use khata_store::accounts::{self, Kind, Revalidation};
+use khata_store::accounts::{self, AccountRow, Kind, Revalidation};
 use khata_store::idempotency::AnswerForm;
 
 use super::request::ValidateRequest;
 use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT};
-use crate::error_replies::WriteErrors;
 use crate::idempotency::Written;
 use crate::metrics::StartedBy;
 use crate::present::{self, CustomerAccount};
@@ -32,7 +31,7 @@ use crate::schema;
         (schema::ValidateForm = "application/x-www-form-urlencoded"),
         (schema::ValidateJson = "application/json"),
     )),
-    responses((status = 200, description = "The account.", body = CustomerAccount), WriteErrors),
+    responses((status = 200, description = "The account.", body = CustomerAccount)),
 )]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
     validate_account(context, AnswerForm::Account).await
@@ -86,10 +85,7 @@ pub(crate) async fn validate_account(
     let (row, outcome) = match written {
         Written::Reply(reply) => return Ok(reply),
         Written::Done(Revalidation::Begun(row)) => {
-            let kind = if row.is(Kind::Bank) { "BANK" } else { "UPI" };
-            state.metrics.accepted(merchant, kind, StartedBy::Validate);
-            let trace_parent = context.observed.trace_parent.clone();
-            state.wakeup_publisher.publish(Wakeup { key, trace_parent });
+            announce(&context, key, &row);
             (row, new_outcome)
         }
         Written::Done(Revalidation::GoesOn(row, open)) => {
@@ -105,4 +101,15 @@ pub(crate) async fn validate_account(
     // The validation has started even if its current state could not be read.
     let account = present::stored(&state.keyring, merchant, settled.unwrap_or(*row))?;
     idempotent.finish(present::body(form, vec![account])?).await
+}
+
+/// Counts a new validation and publishes its wake-up.
+fn announce(context: &RequestContext, key: ValidationKey, row: &AccountRow) {
+    let kind = if row.is(Kind::Bank) { "BANK" } else { "UPI" };
+    let state = &context.state;
+    state
+        .metrics
+        .accepted(key.merchant, kind, StartedBy::Validate);
+    let trace_parent = context.observed.trace_parent.clone();
+    state.wakeup_publisher.publish(Wakeup { key, trace_parent });
 }

@@ -2,113 +2,54 @@
 
 use khata_domain::account::Fault;
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
-    Encoding, Field, Member, Rule, TextField, all_of, named_schema, object, optional, required,
+    Encoding::Json, Member, Rule, all_of, fields, named_schema, object, optional, required,
 };
 
 const MAX_EMAIL: usize = 128;
 const MAX_NAME: usize = 64;
 
-macro_rules! contact_field {
-    ($field:ident, $name:literal, $rule:expr, $description:literal, $example:literal, $parse:expr) => {
-        pub(crate) static $field: TextField<String> = TextField {
-            field: Field {
-                name: $name,
-                rule: $rule,
-                description: $description,
-                example: $example,
-            },
-            parse: $parse,
-        };
-    };
+fields! {
+    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern("^[0-9]{1,16}$"),
+        "Without the country code.", "9876543210",
+        |text| digits(text, 16, "must be 1 to 16 digits, without the country code");
+    MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern("^[0-9]{1,4}$"),
+        "Without `+`; default 91.", "91", |text| digits(text, 4, "must be 1 to 4 digits, without +");
+    EMAIL_ADDRESS: String = "email_address", Rule::Length(0..=MAX_EMAIL), "", "asha@example.com", email_address;
+    FIRST_NAME: String = "first_name", Rule::Length(0..=MAX_NAME), "", "Asha", person_name;
+    LAST_NAME: String = "last_name", Rule::Length(0..=MAX_NAME), "", "Rao", person_name;
+    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern("^[!-~]{1,128}$"),
+        "Your own name for the customer; unique among your customers.", "customer_1122", reference;
 }
 
-contact_field!(
-    MOBILE_NUMBER,
-    "mobile_number",
-    Rule::Pattern("^[0-9]{1,16}$"),
-    "Without the country code.",
-    "9876543210",
-    |text| digits(text, 16, "must be 1 to 16 digits, without the country code")
-);
-contact_field!(
-    MOBILE_COUNTRY_CODE,
-    "mobile_country_code",
-    Rule::Pattern("^[0-9]{1,4}$"),
-    "Without `+`; default 91.",
-    "91",
-    |text| digits(text, 4, "must be 1 to 4 digits, without +")
-);
-contact_field!(
-    EMAIL_ADDRESS,
-    "email_address",
-    Rule::Length(0..=MAX_EMAIL),
-    "",
-    "asha@example.com",
-    email_address
-);
-contact_field!(
-    FIRST_NAME,
-    "first_name",
-    Rule::Length(0..=MAX_NAME),
-    "",
-    "Asha",
-    person_name
-);
-contact_field!(
-    LAST_NAME,
-    "last_name",
-    Rule::Length(0..=MAX_NAME),
-    "",
-    "Rao",
-    person_name
-);
+fn contact() -> RefOr<Schema> {
+    let names = [&*FIRST_NAME, &*LAST_NAME];
+    let fields = [&*MOBILE_NUMBER, &*MOBILE_COUNTRY_CODE, &*EMAIL_ADDRESS];
+    let members: Vec<Member> = fields.into_iter().chain(names).map(optional).collect();
+    object(Json, "Contact data of a customer.", None, &members)
+}
 
-pub(crate) static OBJECT_REFERENCE_ID: TextField<ObjectReferenceId> = TextField {
-    field: Field {
-        name: "object_reference_id",
-        rule: Rule::Pattern("^[!-~]{1,128}$"),
-        description: "Your own name for the customer; unique among your customers.",
-        example: "customer_1122",
-    },
-    parse: |text| match CustomerRef::parse(text) {
+fn own_reference() -> RefOr<Schema> {
+    let members = [required(&OBJECT_REFERENCE_ID)];
+    object(Json, "Your reference.", None, &members)
+}
+
+named_schema! {
+    Contact = contact();
+    CreateCustomer = all_of("A customer.", [contact(), own_reference()]);
+}
+
+fn reference(text: &str) -> Result<ObjectReferenceId, Fault> {
+    match CustomerRef::parse(text) {
         // A later call would read it as an id and never find this customer.
         Some(CustomerRef::Id(_)) => Err(Fault("must not have the form of a Khata customer id")),
         Some(CustomerRef::Reference(_)) | None => {
             ObjectReferenceId::parse(text).ok_or(Fault("must be 1 to 128 visible ASCII characters"))
         }
-    },
-};
-
-fn contact() -> Vec<Member> {
-    vec![
-        optional(&MOBILE_NUMBER),
-        optional(&MOBILE_COUNTRY_CODE),
-        optional(&EMAIL_ADDRESS),
-        optional(&FIRST_NAME),
-        optional(&LAST_NAME),
-    ]
+    }
 }
-
-const CONTACT: &str = "Contact data of a customer.";
-
-named_schema!(Contact, object(Encoding::Json, CONTACT, None, &contact()));
-named_schema!(
-    CreateCustomer,
-    all_of(
-        "A customer.",
-        [
-            object(Encoding::Json, CONTACT, None, &contact()),
-            object(
-                Encoding::Json,
-                "Your reference.",
-                None,
-                &[required(&OBJECT_REFERENCE_ID)]
-            ),
-        ]
-    )
-);
 
 fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, Fault> {
     let valid = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -139,6 +80,7 @@ fn person_name(text: &str) -> Result<String, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::TextField;
 
     #[test]
     fn contact_fields_accept_only_their_form() {

@@ -48,7 +48,7 @@ pub(crate) enum Rule {
 pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) rule: Rule,
-    /// `{gateways}` stands for the list of gateway ids. Empty: no description.
+    /// `{gateways}` is replaced with the list of gateway ids. Empty: no description.
     pub(crate) description: &'static str,
     /// Empty: no example.
     pub(crate) example: &'static str,
@@ -87,74 +87,75 @@ impl Field {
             .then(|| self.description.replace("{gateways}", &gateway_ids()))
     }
 
+    /// The schema; in JSON, an optional field may be null.
     fn schema(&self, encoding: Encoding, required: bool) -> RefOr<Schema> {
         let nullable = encoding == Encoding::Json && !required;
-        let or_null = |schema: RefOr<Schema>| -> RefOr<Schema> {
-            if !nullable {
-                return schema;
-            }
-            let null = ObjectBuilder::new().schema_type(Type::Null).build();
-            let either = OneOfBuilder::new().item(schema).item(null);
-            Schema::from(either.description(self.description()).build()).into()
-        };
-        let object = |of: Type| {
-            let types = if nullable {
-                SchemaType::Array(vec![of, Type::Null])
-            } else {
-                SchemaType::Type(of)
-            };
-            let example = (!self.example.is_empty()).then(|| Value::from(self.example));
-            ObjectBuilder::new()
-                .schema_type(types)
-                .description(self.description())
-                .example(example)
-        };
-        let text = || object(Type::String);
         match &self.rule {
-            Rule::Pattern(pattern) => text().pattern(Some(*pattern)).into(),
-            Rule::PatternUpTo(pattern, most) => text()
-                .pattern(Some(*pattern))
-                .max_length(Some(*most))
-                .into(),
-            Rule::Length(length) => {
-                let least = Some(*length.start()).filter(|least| *least > 0);
-                text()
-                    .min_length(least)
-                    .max_length(Some(*length.end()))
+            Rule::Words(words) => {
+                let words = ObjectBuilder::new().enum_values(Some(words.iter().copied()));
+                self.or_null(nullable, words.schema_type(Type::String).into())
+            }
+            Rule::Object(name) => self.or_null(nullable, Ref::from_schema_name(*name).into()),
+            Rule::Inline(schema) => self.or_null(nullable, schema()),
+            Rule::List(item, most) if encoding == Encoding::Json => {
+                let items = RefOr::<Schema>::Ref(Ref::from_schema_name(*item));
+                let list = ArrayBuilder::new()
+                    .schema_type(type_of(Type::Array, nullable))
+                    .items(items);
+                list.description(self.description())
+                    .max_items(Some(*most))
                     .into()
             }
-            Rule::Time => text()
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-                .into(),
-            Rule::Number(range) => object(Type::Integer)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-                .minimum(Some(*range.start()))
-                .maximum(Some(*range.end()))
-                .into(),
-            Rule::Flag => object(Type::Boolean).into(),
-            Rule::Words(words) => {
-                let mut object = ObjectBuilder::new()
-                    .schema_type(Type::String)
-                    .enum_values(Some(words.iter().copied()));
-                if !nullable {
-                    object = object.description(self.description());
-                }
-                or_null(object.into())
-            }
-            Rule::List(..) if encoding == Encoding::Form => text().into(),
-            Rule::List(item, most) => {
-                let mut list = ArrayBuilder::new()
-                    .items(RefOr::<Schema>::Ref(Ref::from_schema_name(*item)))
-                    .description(self.description())
-                    .max_items(Some(*most));
-                if nullable {
-                    list = list.schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
-                }
-                list.into()
-            }
-            Rule::Object(name) => or_null(Ref::from_schema_name(*name).into()),
-            Rule::Inline(schema) => or_null(schema()),
+            _ => self.scalar(nullable),
         }
+    }
+
+    /// This schema or null. A schema that is never null has its own description.
+    fn or_null(&self, nullable: bool, schema: RefOr<Schema>) -> RefOr<Schema> {
+        if !nullable {
+            return schema;
+        }
+        let null = ObjectBuilder::new().schema_type(Type::Null).build();
+        let either = OneOfBuilder::new().item(schema).item(null);
+        Schema::from(either.description(self.description()).build()).into()
+    }
+
+    fn scalar(&self, nullable: bool) -> RefOr<Schema> {
+        let known = |format| Some(SchemaFormat::KnownFormat(format));
+        let of = match self.rule {
+            Rule::Number(_) => Type::Integer,
+            Rule::Flag => Type::Boolean,
+            _ => Type::String,
+        };
+        let example = (!self.example.is_empty()).then(|| Value::from(self.example));
+        let schema = ObjectBuilder::new()
+            .schema_type(type_of(of, nullable))
+            .description(self.description())
+            .example(example);
+        match &self.rule {
+            Rule::Pattern(pattern) => schema.pattern(Some(*pattern)),
+            Rule::PatternUpTo(pattern, most) => {
+                schema.pattern(Some(*pattern)).max_length(Some(*most))
+            }
+            Rule::Length(length) => schema
+                .min_length(Some(*length.start()).filter(|least| *least > 0))
+                .max_length(Some(*length.end())),
+            Rule::Number(range) => schema
+                .format(known(KnownFormat::Int32))
+                .minimum(Some(*range.start()))
+                .maximum(Some(*range.end())),
+            Rule::Time => schema.format(known(KnownFormat::DateTime)),
+            _ => schema,
+        }
+        .into()
+    }
+}
+
+fn type_of(of: Type, nullable: bool) -> SchemaType {
+    if nullable {
+        SchemaType::Array(vec![of, Type::Null])
+    } else {
+        SchemaType::Type(of)
     }
 }
 
@@ -226,9 +227,27 @@ pub(crate) fn all_of(description: &str, schemas: [RefOr<Schema>; 2]) -> RefOr<Sc
     Schema::from(all_of.build()).into()
 }
 
-/// Declares a type that stands for a named schema.
+/// Declares fields: name, rule, description; for a field with a value also example and parser.
+macro_rules! fields {
+    () => {};
+    ($name:ident: $type:ty = $text:literal, $rule:expr, $description:literal, $example:literal, $parse:expr; $($rest:tt)*) => {
+        pub(crate) static $name: $crate::schema::TextField<$type> = $crate::schema::TextField {
+            field: $crate::schema::Field { name: $text, rule: $rule, description: $description, example: $example },
+            parse: $parse,
+        };
+        fields!($($rest)*);
+    };
+    ($name:ident = $text:literal, $rule:expr, $description:literal; $($rest:tt)*) => {
+        pub(crate) static $name: $crate::schema::Field =
+            $crate::schema::Field { name: $text, rule: $rule, description: $description, example: "" };
+        fields!($($rest)*);
+    };
+}
+pub(super) use fields;
+
+/// Declares types of the OpenAPI document by their schemas.
 macro_rules! named_schema {
-    ($name:ident, $schema:expr) => {
+    ($($name:ident = $schema:expr;)+) => {$(
         pub(crate) struct $name;
 
         impl utoipa::PartialSchema for $name {
@@ -238,6 +257,14 @@ macro_rules! named_schema {
         }
 
         impl utoipa::ToSchema for $name {}
-    };
+    )+};
 }
 pub(crate) use named_schema;
+
+/// Parses a reference: 1 to 128 visible ASCII characters.
+pub(super) fn visible_ascii(text: &str) -> Result<String, Fault> {
+    let valid = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    valid
+        .then(|| text.to_owned())
+        .ok_or(Fault("must be 1 to 128 visible ASCII characters"))
+}
