@@ -16,7 +16,7 @@ use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::PollSchedule;
 use khata_domain::{
-    BankAccount, CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery,
+    BankAccount, CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery,
     ValidationId, Vpa,
 };
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
 use crate::http::{Reply, json_body, secret_header, send};
+use crate::info::{CredentialInfo, GatewayInfo};
 use crate::name::{plain, real_name, score};
 use crate::settings::{BankFlow, CommonSettings, NPCI_POLLING, suited};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
@@ -43,8 +44,33 @@ const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 const MAX_NAME: usize = 100;
 /// Calls a minute and merchant (Cashfree, rate limits).
 const CALLS_PER_MINUTE: u32 = 100;
-/// What it has, the usual first.
-const METHODS: [Method; 2] = [Method::PennyDrop, Method::VpaLookup];
+
+/// Facts about Cashfree.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Cashfree,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::VpaLookup],
+    validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI penny drop with consent, else lookup",
+    recovery: "lookup by `user_id` or `verification_id`; none for `bank_flow: sync`",
+    webhooks: Some("the outcome of asynchronous bank validations"),
+    credentials: &[
+        CredentialInfo::required("client_id", "from Cashfree's dashboard"),
+        CredentialInfo::required(
+            "client_secret",
+            "from Cashfree's dashboard; also verifies webhooks",
+        ),
+        CredentialInfo::optional(
+            "previous_client_secret",
+            "also verifies webhooks, during a rotation of the secret",
+        ),
+        CredentialInfo::optional(
+            "public_key",
+            "RSA public key in PEM, if our IP addresses are not on Cashfree's allow-list",
+        ),
+    ],
+    settings: &[],
+    connect: |config| Ok(Box::new(Cashfree::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +135,7 @@ impl Cashfree {
             headers,
             two_factor,
             webhook_secrets,
-            methods: settings.methods(&METHODS)?,
+            methods: settings.methods(INFO.methods)?,
             polling: settings.polling(&NPCI_POLLING)?,
             traffic: settings.traffic(Some(CALLS_PER_MINUTE))?,
             call_timeout: settings.call_timeout(config.longest_call)?,

@@ -15,13 +15,14 @@ use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::PollSchedule;
 use khata_domain::{
-    CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery, ValidationId,
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery, ValidationId,
 };
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
 use crate::http::{Reply, json_body, secret_header, send};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::name::{plain, real_name};
 use crate::settings::{CommonSettings, NPCI_POLLING, suited};
 use wire::{Beneficiary, Envelope, LookedFor, Outcome, ValidateRequest};
@@ -30,8 +31,6 @@ const PUBLIC_BASE_URL: &str = "https://in.decentro.tech";
 const VALIDATE: &str = "/v3/banking/money_transfer/validate_bank_account";
 const STATUS: &str = "/v3/banking/account_validation/status";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// What the gateway has; the first that the settings name is used.
-const METHODS: [Method; 2] = [Method::PennyDrop, Method::Penniless];
 const PURPOSE: &str = "Account verification";
 /// `purpose_message`: characters.
 const PURPOSE_LENGTH: std::ops::RangeInclusive<usize> = 5..=255;
@@ -39,6 +38,38 @@ const PURPOSE_LENGTH: std::ops::RangeInclusive<usize> = 5..=255;
 const TEST_CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
 /// Ours; Decentro documents none.
 const MAX_NAME: usize = 100;
+
+/// Facts about Decentro.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Decentro,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::Penniless],
+    validation: "penny drop, penniless; bank accounts only",
+    recovery: "lookup by `reference_id`",
+    webhooks: None,
+    credentials: &[
+        CredentialInfo::required("client_id", "from Decentro's dashboard"),
+        CredentialInfo::required("client_secret", "from Decentro's dashboard"),
+    ],
+    settings: &[
+        SettingInfo {
+            name: "consumer_urn",
+            meaning: "the merchant's consumer, as Decentro's dashboard shows it",
+            default: "required; in sandbox mode Decentro's test consumer",
+        },
+        SettingInfo {
+            name: "purpose_message",
+            meaning: "what the payee reads beside the rupee, 5 to 255 letters, digits and spaces",
+            default: "`Account verification`",
+        },
+        SettingInfo {
+            name: "hybrid",
+            meaning: "`true` lets Decentro try a penniless check before the penny drop",
+            default: "`false`",
+        },
+    ],
+    connect: |config| Ok(Box::new(Decentro::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,7 +123,7 @@ impl Decentro {
             ))?;
             headers.insert(name, value);
         }
-        let methods = settings.methods(&METHODS)?;
+        let methods = settings.methods(INFO.methods)?;
         if own.hybrid && methods.first() != Some(&Method::PennyDrop) {
             return Err(ConfigError::Settings(
                 "hybrid may drop a rupee: methods must begin with PENNY_DROP".into(),

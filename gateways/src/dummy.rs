@@ -17,9 +17,12 @@ use chrono::{TimeDelta, Utc};
 use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::{FailureCode, PollSchedule};
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery,
+};
 
 use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
+use crate::info::GatewayInfo;
 use crate::settings::CommonSettings;
 
 /// How long a pending outcome is pending.
@@ -32,6 +35,19 @@ const POLLING: [Duration; 3] = [
 ];
 /// Attempts that `94` refuses to answer.
 const REFUSALS: i16 = 2;
+
+/// Facts about DUMMY.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Dummy,
+    sandbox_only: true,
+    methods: &[Method::PennyDrop, Method::VpaLookup],
+    validation: "every outcome on demand, in sandbox mode",
+    recovery: "the same call again",
+    webhooks: None,
+    credentials: &[],
+    settings: &[],
+    connect: |config| Ok(Box::new(Dummy::new(config)?)),
+};
 
 /// The built-in gateway.
 pub(crate) struct Dummy {

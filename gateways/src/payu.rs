@@ -22,7 +22,9 @@ use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::PollSchedule;
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery,
+};
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
@@ -30,6 +32,7 @@ use crate::connector::{
     Call, Check, ConfigError, Connector, ConnectorConfig, lookup_by_repetition,
 };
 use crate::http::{Reply, secret_header};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
 use crate::settings::{CommonSettings, NPCI_POLLING, suited};
 use payouts::Payouts;
@@ -41,6 +44,44 @@ const PAYOUT_URL: &str = "https://payout.payumoney.com";
 const ACCOUNTS_URL: &str = "https://accounts.payu.in";
 const INFO_URL: &str = "https://info.payu.in";
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// Facts about PayU.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Payu,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::VpaLookup],
+    validation: "penny drop; UPI lookup",
+    recovery: "the same call again, same `merchantRefId`, whose duplicate PayU refuses",
+    webhooks: None,
+    credentials: &[
+        CredentialInfo::optional("client_id", "of PayU Payouts, for bank accounts"),
+        CredentialInfo::optional("client_secret", "of PayU Payouts, for bank accounts"),
+        CredentialInfo::optional(
+            "payout_merchant_id",
+            "for bank accounts; not the merchant id of the payment gateway",
+        ),
+        CredentialInfo::optional("key", "of the payment gateway, for UPI addresses"),
+        CredentialInfo::optional("salt", "of the payment gateway, for UPI addresses"),
+    ],
+    settings: &[
+        SettingInfo {
+            name: "payout_url",
+            meaning: "address of PayU Payouts, if `base_url` is not set",
+            default: "PayU's public address",
+        },
+        SettingInfo {
+            name: "accounts_url",
+            meaning: "address that tokens for PayU Payouts come from, if `base_url` is not set",
+            default: "PayU's public address",
+        },
+        SettingInfo {
+            name: "info_url",
+            meaning: "address of the payment gateway, if `base_url` is not set",
+            default: "PayU's public address",
+        },
+    ],
+    connect: |config| Ok(Box::new(Payu::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -20,7 +20,9 @@ use base64::prelude::BASE64_STANDARD;
 use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::{FailureCode, PollSchedule};
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery, Vpa};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery, Vpa,
+};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use zeroize::Zeroizing;
 
@@ -28,6 +30,7 @@ use crate::connector::{
     Call, Check, ConfigError, Connector, ConnectorConfig, lookup_by_repetition,
 };
 use crate::http::{json_body, secret_header, send};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
 use crate::name::{plain, real_name};
 use crate::settings::{CommonSettings, NPCI_POLLING, suited};
@@ -54,11 +57,34 @@ const SOMEBODY: &str = "Beneficiary";
 /// RazorpayX asks for no more than 5–10 calls a second (*Payouts best practices*).
 const CALLS_PER_MINUTE: u32 = 5 * 60;
 /// The payment gateway has only the look-up.
-const ALL_METHODS: [Method; 3] = [Method::PennyDrop, Method::Penniless, Method::VpaLookup];
 const LOOK_UP: [Method; 1] = [Method::VpaLookup];
 /// Ids that are nobody's, to ask for.
 const NO_VALIDATION: &str = "fav_00000000000000";
 const NO_PAYMENT: &str = "pay_00000000000000";
+
+/// Facts about Razorpay.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Razorpay,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::Penniless, Method::VpaLookup],
+    validation: "penny drop, penniless; UPI penny drop with consent, else lookup",
+    recovery: "the same call again, same idempotency key",
+    webhooks: Some("the outcome"),
+    credentials: &[
+        CredentialInfo::required("key_id", "from Razorpay's dashboard"),
+        CredentialInfo::required("key_secret", "from Razorpay's dashboard"),
+        CredentialInfo::optional(
+            "webhook_secrets",
+            "a list, for webhooks; the old and the new secret during a rotation",
+        ),
+    ],
+    settings: &[SettingInfo {
+        name: "source_account_number",
+        meaning: "the RazorpayX account that pays for validations",
+        default: "none: only `VPA_LOOKUP` is available",
+    }],
+    connect: |config| Ok(Box::new(Razorpay::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,7 +146,7 @@ impl Razorpay {
             ))?,
             webhook_secrets: credentials.webhook_secrets,
             methods: match source {
-                Some(_) => common.methods(&ALL_METHODS)?,
+                Some(_) => common.methods(INFO.methods)?,
                 None => common.methods(&LOOK_UP)?,
             },
             source_account_number: source,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::connector::ConfigError;
+use crate::info::SettingInfo;
 
 /// Looks at a pending outcome where neither the gateway nor the settings say more. NPCI, 2025: the first no sooner than
 /// 90 s after the call, at most 3 within 2 h.
@@ -24,6 +25,55 @@ pub(crate) const NPCI_POLLING: [Duration; 4] = [
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No setting may pass this.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Settings that every gateway account has. All are optional.
+pub const COMMON_SETTINGS: &[SettingInfo] = &[
+    SettingInfo {
+        name: "methods",
+        meaning: "allowed methods of `PENNY_DROP`, `PENNILESS` and `VPA_LOOKUP`, in order of preference, as a list",
+        default: "all that the gateway has",
+    },
+    SettingInfo {
+        name: "poll_ms",
+        meaning: "poll intervals while an outcome is pending, as a list; the last one repeats",
+        default: "the gateway's rule",
+    },
+    SettingInfo {
+        name: "call_timeout_ms",
+        meaning: "time-out of a call, 100 to 60,000; two time-outs fit into a lease",
+        default: "10,000",
+    },
+    SettingInfo {
+        name: "calls_per_minute",
+        meaning: "calls of any kind in any 60 seconds, over all workers; 0: no limit",
+        default: "the gateway's published limit",
+    },
+    SettingInfo {
+        name: "concurrency",
+        meaning: "calls at once, over all workers; 0: no limit",
+        default: "no limit",
+    },
+    SettingInfo {
+        name: "hours",
+        meaning: "times of day in India at which new attempts may begin: `[\"21:30-10:00\", \"13:00-17:00\"]`",
+        default: "always",
+    },
+    SettingInfo {
+        name: "upi_penny_drop_hours",
+        meaning: "the same for penny drops to UPI addresses, within `hours`",
+        default: "always",
+    },
+    SettingInfo {
+        name: "recover_for_s",
+        meaning: "seconds for which Khata tries to recover a lost response before it calls another gateway",
+        default: "3,600",
+    },
+    SettingInfo {
+        name: "bank_flow",
+        meaning: "`async`, or `sync`: the response holds the outcome, but a lost one cannot be recovered; cannot be changed later",
+        default: "`async`",
+    },
+];
 
 /// What every gateway account may be set to. A connector with settings of its own reads them beside these
 /// ([`CommonSettings::read_with`]).

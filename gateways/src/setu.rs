@@ -17,13 +17,16 @@ use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::traffic::Traffic;
 use khata_domain::validation::PollSchedule;
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery,
+};
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
 use crate::http::{Reply, secret_header};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
@@ -36,8 +39,6 @@ const PUBLIC_BASE_URL: &str = "https://dg.setu.co";
 const PUBLIC_UMAP_BASE_URL: &str = "https://umap.setu.co";
 const PUBLIC_LOGIN_URL: &str = "https://accountservice.setu.co/v1/users/login";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// What the gateway has, in order of preference.
-const METHODS: [Method; 2] = [Method::PennyDrop, Method::VpaLookup];
 /// A look-up is no transaction: PSPs answer in seconds or not at all.
 const VPA_POLLING: [Duration; 4] = [
     Duration::from_secs(5),
@@ -48,6 +49,47 @@ const VPA_POLLING: [Duration; 4] = [
 const NARRATION: &str = "Account verification";
 /// Ours; Setu documents none. Bank statements show about so much.
 const MAX_NARRATION: usize = 50;
+
+/// Facts about Setu.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Setu,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::VpaLookup],
+    validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI lookup by UMAP",
+    recovery: "none for bank accounts: one new attempt at most, flagged; the same call again for UPI addresses",
+    webhooks: Some("the outcome for UPI addresses; for bank accounts a hint without the outcome"),
+    credentials: &[
+        CredentialInfo::required("client_id", "from Setu's Bridge"),
+        CredentialInfo::required("client_secret", "from Setu's Bridge"),
+        CredentialInfo::required("product_instance_id", "from Setu's Bridge"),
+        CredentialInfo::optional(
+            "umap",
+            "for UPI addresses: an object with `merchant_id`, and `client_id` and `client_secret`, or `token`",
+        ),
+        CredentialInfo::optional(
+            "webhook_secrets",
+            "a list, for webhooks of UMAP; the old and the new secret during a rotation",
+        ),
+    ],
+    settings: &[
+        SettingInfo {
+            name: "narration",
+            meaning: "what the payee reads beside the rupee (asynchronous flow), 1 to 50 letters, digits and spaces",
+            default: "`Account verification`",
+        },
+        SettingInfo {
+            name: "umap_base_url",
+            meaning: "address of UMAP",
+            default: "`umap` below `base_url`, else Setu's public address",
+        },
+        SettingInfo {
+            name: "umap_login_url",
+            meaning: "address that tokens for UMAP come from",
+            default: "`v1/users/login` below UMAP's address if `base_url` is set, else Setu's public address",
+        },
+    ],
+    connect: |config| Ok(Box::new(Setu::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +172,7 @@ impl Setu {
             },
             umap,
             webhook_secrets: credentials.webhook_secrets,
-            methods: settings.methods(&METHODS)?,
+            methods: settings.methods(INFO.methods)?,
             bank_polling: settings.polling(&NPCI_POLLING)?,
             vpa_polling: settings.polling(&VPA_POLLING)?,
             traffic: settings.traffic(None)?,
