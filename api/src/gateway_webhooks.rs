@@ -133,11 +133,11 @@ fn believe(
             %fault, "a call-back that is not believed: is the secret that the gateway signs with the one in the credentials?"
         );
         match fault {
-            WebhookError::NotOffered => NOBODY,
+            WebhookError::NotSupported => NOBODY,
             WebhookError::Malformed(what) => ApiError::field("body", what),
             WebhookError::NoSecret
-            | WebhookError::Unsigned(_)
-            | WebhookError::Forged
+            | WebhookError::MissingHeader(_)
+            | WebhookError::BadSignature
             | WebhookError::Stale => ApiError::NotSigned,
         }
     })
@@ -150,7 +150,7 @@ async fn store(
     body: &[u8],
 ) -> Result<&'static str, ApiError> {
     let key = callee.key;
-    let found = match notice.about {
+    let found = match notice.attempt {
         AttemptName::Reference(reference) => match AttemptReference::parse(&reference) {
             Some(reference) => {
                 state
@@ -183,7 +183,7 @@ async fn store(
         return Ok("ignored");
     };
     let validation = attempt.key.id;
-    let sealed = notice.answer.as_ref().map(|answer| {
+    let sealed = notice.response.as_ref().map(|answer| {
         let plaintext = answer.to_plaintext();
         state
             .keyring
@@ -199,7 +199,7 @@ async fn store(
             khata.merchant_id = %key.merchant,
             khata.validation_id = %validation,
             khata.gateway = callee.gateway.name(),
-            khata.class = notice.answer.as_ref().map(|answer| answer.class.as_str()),
+            khata.class = notice.response.as_ref().map(|answer| answer.class.as_str()),
         )
     })
     .unwrap_or_else(Span::none);

@@ -3,7 +3,8 @@
 
 use khata_domain::{Gateway, Method};
 
-use crate::connector::{ConfigError, Connector, ConnectorConfig};
+use crate::config::{ConfigError, ConnectorConfig};
+use crate::connector::Connector;
 
 /// Makes a connector from a gateway account's settings and credentials.
 pub(crate) type Connect = fn(&ConnectorConfig<'_>) -> Result<Box<dyn Connector>, ConfigError>;

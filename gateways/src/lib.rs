@@ -4,6 +4,7 @@
 //! details it can validate, makes the call, and maps the gateway's response to an outcome class.
 
 mod cashfree;
+mod config;
 mod connector;
 mod decentro;
 mod dummy;
@@ -12,16 +13,20 @@ mod info;
 mod meaning;
 mod name;
 mod payu;
+mod policy;
 mod razorpay;
 mod settings;
 mod setu;
 mod signature;
+mod token;
 mod webhook;
 mod wire;
 
-pub use connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
+pub use config::{ConfigError, ConnectorConfig};
+pub use connector::{Call, Check, Connector, LookupResult};
 pub use http::client;
 pub use info::{CredentialInfo, GatewayInfo, SettingInfo};
+pub use policy::CallPolicy;
 pub use settings::COMMON_SETTINGS;
 pub use webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
