@@ -75,7 +75,7 @@ async fn handle(
     let Some(message) = verify(&account, request, body.bytes())? else {
         return Ok("ignored");
     };
-    let Found::Open(attempt) = find_attempt(state, &account, message.about.clone()).await? else {
+    let Found::Open(attempt) = find_attempt(state, &account, message.attempt.clone()).await? else {
         debug!(
             gateway = account.gateway.name(),
             "gateway webhook ignored: no open attempt"
@@ -108,11 +108,11 @@ fn verify(
             %error, "gateway webhook rejected: bad or missing signature (check the webhook secret in the credentials)"
         );
         match error {
-            WebhookError::NotOffered => NO_GATEWAY_ACCOUNT,
+            WebhookError::NotSupported => NO_GATEWAY_ACCOUNT,
             WebhookError::Malformed(reason) => ApiError::field("body", reason),
             WebhookError::NoSecret
-            | WebhookError::Unsigned(_)
-            | WebhookError::Forged
+            | WebhookError::MissingHeader(_)
+            | WebhookError::BadSignature
             | WebhookError::Stale => ApiError::InvalidSignature,
         }
     })
@@ -163,7 +163,7 @@ async fn store(
     body: &[u8],
 ) -> Result<(), ApiError> {
     let (key, validation) = (account.key, attempt.key.id);
-    let sealed = message.answer.as_ref().map(|response| {
+    let sealed = message.response.as_ref().map(|response| {
         let plaintext = response.to_plaintext();
         state
             .keyring
@@ -227,7 +227,7 @@ fn span_of(
             khata.merchant_id = %account.key.merchant,
             khata.validation_id = %validation,
             khata.gateway = account.gateway.name(),
-            khata.class = message.answer.as_ref().map(|response| response.class.as_str()),
+            khata.class = message.response.as_ref().map(|response| response.class.as_str()),
         )
     });
     span.unwrap_or_else(Span::none)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use khata_crypto::RotateBy;
-use khata_domain::{Gateway, MerchantId};
+use khata_domain::{AccountKind, Gateway, MerchantId};
 use khata_queue::WakeupCounts;
 use khata_store::Pool;
 use khata_telemetry::metrics::{
@@ -203,12 +203,12 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a stored validation. `kind` is `BANK` or `UPI`.
-    pub(crate) fn accepted(&self, merchant: MerchantId, kind: &'static str, by: StartedBy) {
+    /// Counts a stored validation.
+    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, by: StartedBy) {
         self.accepted
             .get_or_create(&AcceptedLabels {
                 merchant_id: merchant.to_string(),
-                kind,
+                kind: kind.as_str(),
                 how: match by {
                     StartedBy::Create => "create",
                     StartedBy::Validate => "validate",
@@ -307,7 +307,7 @@ mod tests {
             error: Some(&limited),
             replayed: true,
         });
-        metrics.accepted(MerchantId::new(), "BANK", StartedBy::Create);
+        metrics.accepted(MerchantId::new(), AccountKind::Bank, StartedBy::Create);
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
         metrics

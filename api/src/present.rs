@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountStatus, Details, MerchantId};
+use khata_domain::{AccountStatus, AccountType, Details, MerchantId};
 use khata_ifsc as ifsc;
 use khata_name_match::NameMatchResult;
 use khata_store::accounts::AccountRow;
@@ -111,6 +111,9 @@ struct Validation {
     name_at_bank: Option<String>,
     #[schema(required)]
     name_match: Option<NameMatch>,
+    /// Type of the account at the bank; `null` if the gateway does not report it.
+    #[schema(required, value_type = Option<schema::AccountType>)]
+    account_type: Option<AccountType>,
     /// Unique transaction reference of the penny drop.
     #[schema(required)]
     utr: Option<String>,
@@ -385,6 +388,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
             score,
             result: NameMatchResult::of_stored_score(score).as_str(),
         }),
+        account_type: result.account_type,
         utr: result.utr,
         failure: columns.failure_code.clone().map(|code| Failure {
             code,

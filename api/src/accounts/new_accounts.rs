@@ -112,7 +112,7 @@ fn encrypt(
     accounts::NewAccount {
         id,
         validation: ValidationId::new(),
-        kind: account.details.kind(),
+        kind: account.details.kind().as_str(),
         sealed_details: keyring.seal(merchant, id.0, Purpose::Details, &plaintext),
         fingerprint: keyring.fingerprint(merchant, &account.details),
         masked: account.details.masked(),

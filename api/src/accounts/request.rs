@@ -27,7 +27,7 @@ const DEFAULT_WAIT: i64 = 10;
 /// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// What a call wants to have done with its accounts.
+/// The command of a create call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Store them and validate them in the background.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use actix_web::HttpResponse;
 use chrono::{SubsecRound, Utc};
-use khata_domain::ValidationKey;
+use khata_domain::{AccountKind, ValidationKey};
 use khata_queue::Wakeup;
 use khata_store::accounts::{self, AccountRow, Kind, Revalidation};
 use khata_store::idempotency::AnswerForm;
@@ -105,7 +105,11 @@ pub(crate) async fn validate_account(
 
 /// Counts a new validation and publishes its wake-up.
 fn announce(context: &RequestContext, key: ValidationKey, row: &AccountRow) {
-    let kind = if row.is(Kind::Bank) { "BANK" } else { "UPI" };
+    let kind = if row.is(Kind::Bank) {
+        AccountKind::Bank
+    } else {
+        AccountKind::Upi
+    };
     let state = &context.state;
     state
         .metrics

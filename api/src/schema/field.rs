@@ -3,7 +3,6 @@
 
 use std::ops::{Deref, RangeInclusive};
 
-use khata_domain::Gateway;
 use khata_domain::account::Fault;
 use serde_json::Value;
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, OneOfBuilder, Schema, SchemaType, Type};
@@ -70,15 +69,11 @@ impl<T> Deref for TextField<T> {
 
 /// `12 PAYU, 23 RAZORPAY, …`
 fn gateway_ids() -> String {
-    let named = Gateway::ALL.map(|gateway| {
-        let sandbox = if gateway == Gateway::Dummy {
-            " (sandbox)"
-        } else {
-            ""
-        };
-        format!("{} {}{sandbox}", gateway.id(), gateway.name())
+    let named = khata_gateways::all().map(|info| {
+        let sandbox = if info.sandbox_only { " (sandbox)" } else { "" };
+        format!("{} {}{sandbox}", info.gateway.id(), info.gateway)
     });
-    named.join(", ")
+    named.collect::<Vec<_>>().join(", ")
 }
 
 impl Field {

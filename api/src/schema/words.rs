@@ -1,7 +1,10 @@
 //! Published words: enums of the reply fields, each with the words of its domain type.
 
 use khata_domain::validation::FailureCode;
-use khata_domain::{AccountStatus, Method as GatewayMethod};
+use khata_domain::{
+    AccountStatus, AccountType as PayeeAccountType, Method as GatewayMethod,
+    PendingReason as WaitReason,
+};
 use khata_name_match::NameMatchResult as MatchResult;
 use serde::Serialize;
 use utoipa::openapi::RefOr;
@@ -55,6 +58,16 @@ words_of!(
     FailureWord,
     "Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.",
     FailureCode
+);
+words_of!(
+    AccountType,
+    "Type of the account, as the gateway reports it.",
+    PayeeAccountType
+);
+words_of!(
+    PendingReason,
+    "Why the validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.",
+    WaitReason
 );
 words!(
     Category,
