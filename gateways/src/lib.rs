@@ -3,6 +3,7 @@
 //! A connector speaks to one merchant's account at one gateway. It knows no database and no queue; it says what it
 //! can take, makes the call it is told to make, and maps what comes back onto the outcome classes.
 
+mod attempt;
 mod cashfree;
 mod connector;
 mod decentro;
@@ -18,6 +19,7 @@ mod signature;
 mod webhook;
 mod wire;
 
+pub use attempt::{Advanced, OpenAttempt};
 pub use connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
 pub use http::client;
 pub use webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
