@@ -58,10 +58,10 @@ words! {
 }
 
 macro_rules! labels {
-    ($($name:ident { $($label:ident: $kind:ty),+ })+) => {$(
+    ($($name:ident { $($(#[$flatten:meta])? $label:ident: $kind:ty),+ })+) => {$(
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
         pub(crate) struct $name {
-            $(pub(crate) $label: $kind),+
+            $($(#[$flatten])? pub(crate) $label: $kind),+
         }
     )+};
 }
@@ -69,24 +69,13 @@ macro_rules! labels {
 labels! {
     GatewayAccountLabels { merchant_id: String, gateway: &'static str, gateway_account: String }
     GatewayCallLabels {
-        merchant_id: String,
-        gateway: &'static str,
-        gateway_account: String,
+        #[prometheus(flatten)]
+        account: GatewayAccountLabels,
         method: &'static str,
         class: &'static str
     }
-    PennyDropLabels {
-        merchant_id: String,
-        gateway: &'static str,
-        gateway_account: String,
-        class: &'static str
-    }
-    PostponedLabels {
-        merchant_id: String,
-        gateway: &'static str,
-        gateway_account: String,
-        why: &'static str
-    }
+    PennyDropLabels { #[prometheus(flatten)] account: GatewayAccountLabels, class: &'static str }
+    PostponedLabels { #[prometheus(flatten)] account: GatewayAccountLabels, why: &'static str }
     GatewayLabels { gateway: &'static str }
     MerchantLabels { merchant_id: String }
     MerchantNameLabels { merchant_id: String, name: String }

@@ -205,12 +205,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a settlement that was not stored.
-    pub(crate) fn not_settled(&self, result: SettleResult) {
-        self.count_settlement(result);
-    }
-
-    fn count_settlement(&self, result: SettleResult) {
+    /// Counts a settlement by its result alone.
+    pub(crate) fn count_settlement(&self, result: SettleResult) {
         let result = result.as_str();
         self.settles.get_or_create(&ResultLabels { result }).inc();
     }
@@ -228,9 +224,11 @@ impl Metrics {
         }
         self.penny_drops
             .get_or_create(&PennyDropLabels {
-                merchant_id: settlement.key.merchant.to_string(),
-                gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
-                gateway_account: provenance.gateway_reference_id.clone(),
+                account: GatewayAccountLabels {
+                    merchant_id: settlement.key.merchant.to_string(),
+                    gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
+                    gateway_account: provenance.gateway_reference_id.clone(),
+                },
                 class: class.as_str(),
             })
             .inc();
@@ -246,13 +244,9 @@ impl Metrics {
 
     /// Counts a validation postponed because of a gateway account.
     pub(crate) fn postponed(&self, account: GatewayAccountLabels, reason: PostponeReason) {
+        let why = reason.as_str();
         self.postponed
-            .get_or_create(&PostponedLabels {
-                merchant_id: account.merchant_id,
-                gateway: account.gateway,
-                gateway_account: account.gateway_account,
-                why: reason.as_str(),
-            })
+            .get_or_create(&PostponedLabels { account, why })
             .inc();
     }
 
@@ -303,9 +297,7 @@ impl Metrics {
         self.call_time.get_or_create(&account).inc_by(took);
         self.calls
             .get_or_create(&GatewayCallLabels {
-                merchant_id: account.merchant_id,
-                gateway: account.gateway,
-                gateway_account: account.gateway_account,
+                account,
                 method: method.as_str(),
                 class,
             })

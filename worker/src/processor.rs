@@ -312,7 +312,7 @@ impl ValidationProcessor {
                     (SettleResult::TooLate, "not_settled")
                 }
             };
-            self.metrics.not_settled(result);
+            self.metrics.count_settlement(result);
             return Err(error_type);
         }
     }

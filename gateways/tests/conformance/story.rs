@@ -10,7 +10,7 @@ use khata_domain::{CallFailure, Class, Details, GatewayAccountId, GatewayRespons
 use khata_gateways::{Advanced, Call, Connector, OpenAttempt};
 use khata_name_match::{self as name_match, NameMatchResult, is_placeholder};
 
-/// What came back of one call.
+/// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// An answer of this class.
@@ -23,7 +23,7 @@ pub(crate) enum Word {
     Rejected,
 }
 
-/// What the worker does next.
+/// The next step of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// The validation ends.
@@ -41,7 +41,7 @@ pub(crate) enum Action {
 /// The holder's name as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// None: none was told, or a placeholder.
+    /// None, or a placeholder.
     Nobody,
     /// One.
     Somebody,
@@ -54,7 +54,7 @@ pub(crate) enum Name {
 pub(crate) struct Record {
     pub(crate) state: AttemptState,
     pub(crate) class: Option<Class>,
-    /// Whether the code stands in a table of the connector's.
+    /// Whether the connector's tables list the code.
     pub(crate) listed: bool,
     /// Whether the gateway's id is kept.
     pub(crate) reference: bool,

@@ -1,4 +1,4 @@
-//! What a gateway's response means for an account, and how a validation ends.
+//! Classes of gateway responses, and outcomes of validations.
 
 words! {
     /// Meaning of a gateway's response for the account (gateways contract, the outcome classes).

@@ -1,4 +1,4 @@
-//! What a worker does with a validation it has claimed.
+//! Plans: how a worker continues a validation that it has claimed.
 //!
 //! Planning is a pure function over plain values. The worker plans inside the claim's transaction, so that the attempt
 //! is stored, and its calls are counted against the quota, before the first call is made. `recover` continues an

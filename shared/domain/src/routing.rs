@@ -1,4 +1,4 @@
-//! Which of a merchant's gateway accounts makes the next attempt.
+//! Routing: chooses the gateway account for the next attempt.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -85,7 +85,7 @@ pub struct PriorAttempt {
 pub enum Choice {
     /// Try this one.
     Use {
-        /// Its index among the candidates.
+        /// Index among the candidates.
         index: usize,
         method: Method,
         /// Why, for operators.

@@ -151,7 +151,7 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
         &settlement(pending, Method::PennyDrop, Class::Pending),
         &timeline(900, 20),
     );
-    metrics.not_settled(SettleResult::LeaseLost);
+    metrics.count_settlement(SettleResult::LeaseLost);
     let merchant = failed.key.merchant;
     contains(
         &metrics,

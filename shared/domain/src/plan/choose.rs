@@ -110,7 +110,7 @@ impl<'a> Routes<'a> {
     /// Returns the routing's view of an attempt that is over; `None` for an unfinished one.
     fn prior(&self, attempt: &Attempt) -> Option<PriorAttempt> {
         let class = match attempt.state {
-            // Its rupee may have been paid: every other gateway account is preferred, now and later.
+            // The rupee may have been paid: every other gateway account is preferred, now and later.
             _ if self.may_have_paid(attempt) => Class::Inconclusive,
             AttemptState::Settled => attempt.class?,
             _ if Some(attempt.number) == self.given_up => Class::Retryable,

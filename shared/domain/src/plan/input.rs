@@ -37,7 +37,7 @@ pub struct GatewayProfile<'a> {
     pub enabled: bool,
     /// The method it would use; `NoConnector` if it can make no call at all.
     pub eligibility: Result<Method, Ineligible>,
-    /// What it offers after a lost response, by the method of its unfinished attempt if there is one.
+    /// Recovery after a lost response, by the method of the unfinished attempt if there is one at this gateway account.
     pub recovery: Recovery,
     pub traffic: &'a Traffic,
     /// Recent results for accounts at the same bank.

@@ -1,4 +1,4 @@
-//! What a plan says.
+//! The result of planning.
 
 use crate::attempt::{Attempt, NextAction};
 use crate::ids::GatewayAccountId;
@@ -6,7 +6,7 @@ use crate::traffic::{PostponeReason, Slot};
 use crate::validation::Next;
 use crate::validation_state::PendingReason;
 
-/// What to do with the validation.
+/// The next step of a validation.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// Make calls for an attempt.
