@@ -1,4 +1,4 @@
-//! What a step leaves in the account's trace.
+//! The spans of a processed validation, in the account's trace.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use khata_store::validations::{Claimed, Settlement};
 use khata_telemetry::{self as telemetry, LateSpan};
 use tracing::{Span, field};
 
-/// A step's span: made only in a recorded trace, so that all others cost nothing.
+/// Returns the span of one processed validation; none if the trace is not recorded.
 pub(super) fn process(queue: &str, wakeup: &ReceivedWakeup) -> Span {
     telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
         tracing::info_span!(
@@ -38,34 +38,25 @@ pub(super) fn process(queue: &str, wakeup: &ReceivedWakeup) -> Span {
     .unwrap_or_else(Span::none)
 }
 
-/// A span inside the current one; none where there is none.
-pub(super) fn child(name: &'static str) -> Span {
-    if Span::current().is_disabled() {
-        Span::none()
-    } else {
-        tracing::info_span!("step", otel.name = name)
-    }
-}
-
-/// A step that is over.
+/// A validation that was processed.
 pub(super) struct Ended<'a> {
     pub(super) queue: &'a str,
     pub(super) claimed: &'a Claimed,
     pub(super) began: SystemTime,
-    /// What it came to; `None` where it was given up.
+    /// `None` if processing stopped early.
     pub(super) settlement: Option<&'a Settlement>,
-    /// Why that was not written down.
+    /// Why the settlement was not stored.
     pub(super) unsettled: Option<&'static str>,
 }
 
-/// Tells the trace how it ended. In a trace that is not recorded this is a span only if it failed or was slow.
+/// Records the result in the trace. A trace that is not recorded gets a span only for a failure or a slow result.
 pub(super) fn end(ended: &Ended<'_>) {
     let error = ended
         .unsettled
         .or_else(|| ended.settlement.and_then(error_type));
     let span = Span::current();
     if !span.is_disabled() {
-        for (name, value) in ended.settlement.into_iter().flat_map(told) {
+        for (name, value) in ended.settlement.into_iter().flat_map(result_attributes) {
             span.record(name, value);
         }
         if let Some(error) = error {
@@ -117,13 +108,13 @@ fn attributes(ended: &Ended<'_>) -> Vec<(&'static str, String)> {
         if let Some(attempt) = &settlement.attempt {
             attributes.push(("khata.attempt", attempt.number.to_string()));
         }
-        attributes.extend(told(settlement).map(|(name, value)| (name, value.to_owned())));
+        attributes
+            .extend(result_attributes(settlement).map(|(name, value)| (name, value.to_owned())));
     }
     attributes
 }
 
-/// What was heard and what came of it.
-fn told(settlement: &Settlement) -> impl Iterator<Item = (&'static str, &str)> {
+fn result_attributes(settlement: &Settlement) -> impl Iterator<Item = (&'static str, &str)> {
     let end = settlement.attempt.as_ref().map(|attempt| &attempt.end);
     let outcome = match &settlement.next {
         Next::Complete { outcome, .. } => Some(outcome.as_str()),
@@ -139,8 +130,8 @@ fn told(settlement: &Settlement) -> impl Iterator<Item = (&'static str, &str)> {
     .flatten()
 }
 
-/// `error.type` of what somebody has to look at: no answer, a gateway that is down or refuses us, a code that stands in no
-/// table, a payee that nobody could tell of. An invalid account is no error.
+/// Returns `error.type` of a result that an operator should check: no response, a gateway that is down or rejects us, an
+/// unknown code, a validation without outcome. An invalid account is not an error.
 fn error_type(settlement: &Settlement) -> Option<&'static str> {
     if let Next::Complete {
         failure: Some(failure @ FailureCode::ValidationUnavailable),
