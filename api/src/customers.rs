@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::{SubsecRound, Utc};
 use khata_crypto::Purpose;
 use khata_domain::CustomerId;
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_store::customers;
 use khata_store::idempotency::IdempotentCall;
@@ -69,9 +69,11 @@ pub(crate) async fn create(
     let reference = fields.required("object_reference_id", |text| {
         match CustomerRef::parse(text) {
             // By its form it would be taken for an id, and this customer never be found.
-            Some(CustomerRef::Id(_)) => Err(Fault("must not have the form of a Khata customer id")),
+            Some(CustomerRef::Id(_)) => {
+                Err(ValueError("must not have the form of a Khata customer id"))
+            }
             Some(CustomerRef::Reference(_)) | None => ObjectReferenceId::parse(text)
-                .ok_or(Fault("must be 1 to 128 visible ASCII characters")),
+                .ok_or(ValueError("must be 1 to 128 visible ASCII characters")),
         }
     });
     let mut contact = Contact::default();

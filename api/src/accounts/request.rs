@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_domain::routing::Pin;
 use khata_domain::{
     AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
@@ -240,7 +240,7 @@ pub(crate) fn pin(fields: &mut Fields<'_>) -> Pin {
         if fits {
             Ok(text.to_owned())
         } else {
-            Err(Fault("must be 1 to 128 visible ASCII characters"))
+            Err(ValueError("must be 1 to 128 visible ASCII characters"))
         }
     });
     if fields.has("gateway_reference_id") && !fields.has("gateway_id") {
@@ -310,17 +310,17 @@ pub(crate) fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Con
         if fits {
             Ok(text.to_owned())
         } else {
-            Err(Fault(
+            Err(ValueError(
                 "must be 1 to 250 characters without control characters",
             ))
         }
     });
     let timestamp = fields.required("consent.timestamp", |text| {
         let time = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| Fault("must be an RFC 3339 time"))?
+            .map_err(|_| ValueError("must be an RFC 3339 time"))?
             .to_utc();
         if time > now + CLOCK_SKEW {
-            Err(Fault("must not lie in the future"))
+            Err(ValueError("must not lie in the future"))
         } else {
             Ok(time)
         }

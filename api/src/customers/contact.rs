@@ -3,7 +3,7 @@
 use khata_crypto::secret_buf as wiped;
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::MerchantId;
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_store::customers::Customer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -82,14 +82,14 @@ impl Contact {
     }
 }
 
-type Text = Result<Zeroizing<String>, Fault>;
+type Text = Result<Zeroizing<String>, ValueError>;
 
 fn digits(text: &str, most: usize, reason: &'static str) -> Text {
     let fits = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if fits {
         Ok(Zeroizing::new(text.to_owned()))
     } else {
-        Err(Fault(reason))
+        Err(ValueError(reason))
     }
 }
 
@@ -112,7 +112,9 @@ fn email_address(text: &str) -> Text {
     if fits {
         Ok(Zeroizing::new(text.to_owned()))
     } else {
-        Err(Fault("must be an e-mail address of at most 128 characters"))
+        Err(ValueError(
+            "must be an e-mail address of at most 128 characters",
+        ))
     }
 }
 
@@ -122,7 +124,7 @@ fn name(text: &str) -> Text {
     if fits {
         Ok(Zeroizing::new(name.to_owned()))
     } else {
-        Err(Fault(
+        Err(ValueError(
             "must be at most 64 characters without control characters",
         ))
     }

@@ -1,6 +1,6 @@
 //! Reads typed values out of a decoded object and gathers the faults under the names the merchant wrote.
 
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use serde_json::{Map, Value};
 
 use crate::error::FieldFault;
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn optional<T>(
         &mut self,
         name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         let text = self.text(name)?;
         match parse(text) {
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn required<T>(
         &mut self,
         name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         if !self.has(name) {
             self.fault(name, "is required");
