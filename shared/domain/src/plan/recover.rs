@@ -45,7 +45,7 @@ fn at_gateway(
     if calls > 0 {
         let slot = input.slot_at(open.gateway_account);
         let budget = budgets.of(gateway.key, now);
-        if let Err(postponed) = budget.check(gateway.traffic, calls, slot, now) {
+        if let Err(postponed) = budget.check(gateway.traffic, slot, now) {
             let reason = match open.state {
                 AttemptState::Pending => PendingReason::AwaitingGatewayResult,
                 _ => PendingReason::CheckingPreviousAttempt,

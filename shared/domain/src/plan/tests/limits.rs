@@ -196,3 +196,17 @@ fn at_equal_priority_the_gateway_account_with_better_results_is_chosen() {
     case.gateways[0].score = Score::new(case.now).after(5, 20, None, case.now);
     assert_eq!(case.plan().calls().at, second);
 }
+
+#[test]
+fn a_lost_response_is_looked_up_even_if_the_quota_allows_one_call_at_a_time() {
+    let mut case = case();
+    let main = case.limited_gateway("main", limited(1, 0));
+    case.attempted(main, AttemptState::Unknown, None, None);
+    let mut budgets = case.full(main);
+    let calls = case.plan_with(&mut budgets).calls();
+    assert_eq!(calls.action, NextAction::Recover);
+    let wait = case
+        .plan_with(&mut budgets)
+        .waits(&case, PendingReason::CheckingPreviousAttempt);
+    assert!(wait > Duration::from_mins(2), "both calls count: {wait:?}");
+}
