@@ -1,7 +1,7 @@
 # The commands of the house. Each is a line here; how the local stack works is told in deploy/local.
 
 SHELL := /bin/bash
-STACK := deploy/local/stack
+STACK := deploy/local/stack.sh
 # The stacks of bench and chaos live inside the developer's own folder, beside the developer's stack.
 LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
@@ -22,10 +22,10 @@ demo: up ## up, then watch accounts go from CREATED to their outcome
 	@$(STACK) exec $(PROGRAMS)/$(if $(filter release,$(KHATA_PROFILE)),release,debug)/khata-demo
 
 test: ## everything CI checks: formatting, lints, tests against real servers, chaos
-	@deploy/local/check
+	@deploy/local/test.sh
 
 fuzz: ## look for bodies and values that break the decoders, a minute each; builds them first
-	@fuzz/run
+	@fuzz/run.sh
 
 bench: ## measure a release build against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with $(PROGRAMS)/release/khata-bench
@@ -43,17 +43,17 @@ status: ## what runs, on which ports, and where it logs
 clean-local: ## down, and remove the local data
 	@$(STACK) clean
 
-image: ## the container images, by docker, podman or buildah: see deploy/docker/build
-	@deploy/docker/build
+image: ## the container images, by docker, podman or buildah: see deploy/docker/build.sh
+	@deploy/docker/build.sh
 
 image-test: ## run the stack from the images, read-only and without rights, and make demo's walk through it
-	@deploy/docker/test
+	@deploy/docker/test.sh
 
 sbom: ## what each program is made of, as CycloneDX, under target/sbom
-	@deploy/docker/sbom
+	@deploy/docker/sbom.sh
 
 compose-check: ## check the Dockerfile, deploy/compose.yaml and what it mounts
-	@deploy/docker/check
+	@deploy/docker/check.sh
 
 k8s-check: ## render deploy/k8s and validate it
-	@deploy/k8s/check
+	@deploy/k8s/check.sh

@@ -18,7 +18,7 @@ from manifests import settings, version
 
 ROOT = Path("deploy")
 COMPOSE = ROOT / "compose.yaml"
-# Made by deploy/docker/secrets, and in no repository.
+# Made by deploy/docker/secrets.sh, and in no repository.
 MADE = ROOT / "secrets"
 # Longer than the service's drain (README, "Settings"), the last spans and a silent database.
 STOPS_WITHIN = {"api": 10 + 4, "worker": 25 + 4}
@@ -79,7 +79,7 @@ def check_compose(compose):
         for hardened in ("read_only", "cap_drop", "security_opt"):
             if hardened not in service:
                 fault(where, f"has no {hardened}")
-    script = (ROOT / "docker" / "secrets").read_text()
+    script = (ROOT / "docker" / "secrets.sh").read_text()
     for name, secret in compose["secrets"].items():
         file = ROOT / secret["file"]
         if MADE in file.parents:

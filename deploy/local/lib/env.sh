@@ -2,7 +2,7 @@
 
 write_env() {
     {
-        printf '# Written by deploy/local/stack. To use it:  . %s\n' "$STATE/env"
+        printf '# Written by deploy/local/stack.sh. To use it:  . %s\n' "$STATE/env"
         line KHATA_LOCAL_DIR "$STATE"
         line KHATA_DATABASE_URL "$(database_url)"
         line KHATA_AMQP_URL "$(amqp_url)"

@@ -8,11 +8,11 @@ folder=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}")
 tools=$folder/tools
 rendered=$folder/k8s
 
-deploy/local/stack deploy-tools
+deploy/local/stack.sh deploy-tools
 export PATH=$tools/deploy/bin:$PATH
 
 # The rules of Prometheus and those of its operator are the same.
-deploy/k8s/rules --check
+deploy/k8s/rules.sh --check
 
 rm -rf -- "$rendered"
 mkdir -p "$rendered"

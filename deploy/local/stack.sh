@@ -6,7 +6,7 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: deploy/local/stack COMMAND
+usage: deploy/local/stack.sh COMMAND
 
   install            install what the machine lacks (Debian, Ubuntu)
   tools              install what the end-to-end tests run besides Khata

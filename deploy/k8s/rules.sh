@@ -8,7 +8,7 @@ made=components/monitoring/rules.yaml
 
 print() {
     cat <<'HEAD'
-# Made by deploy/k8s/rules of deploy/prometheus/rules: change it there.
+# Made by deploy/k8s/rules.sh of deploy/prometheus/rules: change it there.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -23,13 +23,13 @@ HEAD
 case ${1:-} in
     --check)
         diff --unified "$made" <(print) || {
-            echo "khata: the rules have changed: run deploy/k8s/rules" >&2
+            echo "khata: the rules have changed: run deploy/k8s/rules.sh" >&2
             exit 1
         }
         ;;
     '') print >"$made" ;;
     *)
-        echo "usage: deploy/k8s/rules [--check]" >&2
+        echo "usage: deploy/k8s/rules.sh [--check]" >&2
         exit 2
         ;;
 esac

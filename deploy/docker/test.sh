@@ -5,8 +5,8 @@
 #
 # On a machine without a container engine it installs podman (Debian, Ubuntu). Without Docker it needs root.
 #
-# settings, from the environment: those of deploy/docker/build, and
-#   KHATA_RUNTIME_IMAGE   the base; unset, one is made of Debian's packages (deploy/docker/base)
+# settings, from the environment: those of deploy/docker/build.sh, and
+#   KHATA_RUNTIME_IMAGE   the base; unset, one is made of Debian's packages (deploy/docker/base.sh)
 #   KHATA_RUN_FLAGS       flags for the engine's "run" instead of those below
 #   KHATA_PROFILE         release (default) or dev: whose programs go into the images
 # shellcheck source-path=SCRIPTDIR
@@ -19,8 +19,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 heading() { printf '\n=== %s ===\n' "$*"; }
 
 heading "what the machine needs"
-deploy/local/stack install
-[[ -n ${KHATA_ENGINE:-} ]] || deploy/local/stack image-tools
+deploy/local/stack.sh install
+[[ -n ${KHATA_ENGINE:-} ]] || deploy/local/stack.sh image-tools
 export KHATA_ENGINE=${KHATA_ENGINE:-$(container_engine)}
 echo "  everything is there; containers are run by $KHATA_ENGINE"
 
@@ -49,9 +49,9 @@ heading "programs"
 cargo build --workspace --bins --profile "$KHATA_PROFILE"
 
 heading "images"
-KHATA_RUNTIME_IMAGE=${KHATA_RUNTIME_IMAGE:-$(deploy/docker/base)}
+KHATA_RUNTIME_IMAGE=${KHATA_RUNTIME_IMAGE:-$(deploy/docker/base.sh)}
 export KHATA_RUNTIME_IMAGE KHATA_VERSION=image-test KHATA_IMAGES=localhost
-KHATA_PROGRAMS=given KHATA_PROGRAMS_FROM=$built deploy/docker/build
+KHATA_PROGRAMS=given KHATA_PROGRAMS_FROM=$built deploy/docker/build.sh
 
 # look FIELD IMAGE
 look() { "$KHATA_ENGINE" image inspect --format "$1" "$2"; }
@@ -88,7 +88,7 @@ for name in demo traces; do ln -s "$built/khata-$name" "$programs/khata-$name"; 
 for name in api worker sandbox; do
     cat >"$programs/khata-$name" <<PROGRAM
 #!/usr/bin/env bash
-# Made by deploy/docker/test.
+# Made by deploy/docker/test.sh.
 set -euo pipefail
 files=()
 if [[ -n \${KHATA_KEYRING_FILE:-} && -e \${KHATA_KEYRING_FILE:-} ]]; then
@@ -120,7 +120,7 @@ trap remove_containers EXIT
 heading "the stack runs from the images, and the demo's walk goes through it"
 remove_containers
 KHATA_LOCAL_DIR=$state/stack CARGO_TARGET_DIR=$state/programs KHATA_SKIP_BUILD=1 \
-    deploy/local/stack with deploy/docker/walk "$programs/khata-demo"
+    deploy/local/stack.sh with deploy/docker/walk.sh "$programs/khata-demo"
 [[ -z $(containers) ]] || fail "containers are left: $(containers | paste -sd ' ')"
 
 printf '\nmake image-test: everything passed\n'

@@ -369,7 +369,7 @@ def main():
         elif not check:
             file.write_text(text)
     if stale:
-        sys.exit(f"khata: {', '.join(stale)}: run deploy/grafana/make")
+        sys.exit(f"khata: {', '.join(stale)}: run deploy/grafana/dashboards.py")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What deploy/docker/test does once the stack runs from the images: sees how the kernel holds each program, asks the images' own
+# What deploy/docker/test.sh does once the stack runs from the images: sees how the kernel holds each program, asks the images' own
 # question after health inside the containers, and goes the demo's walk.
 #
 # usage: walk KHATA-DEMO, with the stack's settings, KHATA_ENGINE, and KHATA_IMAGE_TEST (the containers' label)

@@ -7,7 +7,7 @@
 #   KHATA_IMAGES          what the names begin with (localhost)
 #   KHATA_VERSION         their tag (the workspace's version)
 #   KHATA_PROGRAMS        built (default): compiled in the image. given: those of target/release, or of KHATA_PROGRAMS_FROM
-#   KHATA_RUST_IMAGE      base images other than those of the Dockerfile; deploy/docker/base makes a local one
+#   KHATA_RUST_IMAGE      base images other than those of the Dockerfile; deploy/docker/base.sh makes a local one
 #   KHATA_RUNTIME_IMAGE
 #   KHATA_TARGETS         only these, as "api worker"
 # shellcheck source-path=SCRIPTDIR

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-stack=$PWD/deploy/local/stack
+stack=$PWD/deploy/local/stack.sh
 folder=${KHATA_LOCAL_DIR:-.local}
 
 # A developer's sourced .local/env must not lead the tests to the developer's own stack. What the release before is, only the
@@ -28,15 +28,15 @@ echo "  everything is there"
 heading "formatting"
 cargo fmt --all --check
 if command -v shellcheck >/dev/null; then
-    shellcheck --external-sources deploy/local/stack deploy/local/check fuzz/run deploy/ifsc/refresh .ci/run \
-        deploy/docker/{base,build,check,engine.sh,sbom,secrets,test,walk} deploy/sandbox/gateways deploy/k8s/{check,rules}
+    shellcheck --external-sources deploy/local/stack.sh deploy/local/test.sh fuzz/run.sh deploy/ifsc/refresh.sh .ci/run \
+        deploy/docker/*.sh deploy/sandbox/gateways.sh deploy/k8s/*.sh
 fi
 
 heading "images, compose and their configurations"
-KHATA_LOCAL_DIR=$folder deploy/docker/check
+KHATA_LOCAL_DIR=$folder deploy/docker/check.sh
 
 heading "Kubernetes"
-KHATA_LOCAL_DIR=$folder deploy/k8s/check
+KHATA_LOCAL_DIR=$folder deploy/k8s/check.sh
 
 heading "lints"
 cargo clippy --workspace --all-targets -- -D warnings

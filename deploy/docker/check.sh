@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}/tools")
 
-deploy/local/stack deploy-tools
+deploy/local/stack.sh deploy-tools
 export PATH=$tools/deploy/bin:$PATH
 
 hadolint deploy/docker/Dockerfile
@@ -17,5 +17,5 @@ promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 promtool check rules deploy/prometheus/rules/*.yaml
 promtool test rules deploy/prometheus/tests/*.yaml
 
-deploy/grafana/make --check
+deploy/grafana/dashboards.py --check
 python deploy/checks/compose.py
