@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}/tools")
 
-deploy/local/stack.sh deploy-tools
+deploy/checks/tools.sh
 export PATH=$tools/deploy/bin:$PATH
 
 hadolint deploy/docker/Dockerfile

@@ -20,7 +20,7 @@ heading() { printf '\n=== %s ===\n' "$*"; }
 
 heading "what the machine needs"
 deploy/local/stack.sh install
-[[ -n ${KHATA_ENGINE:-} ]] || deploy/local/stack.sh image-tools
+[[ -n ${KHATA_ENGINE:-} ]] || deploy/docker/tools.sh
 export KHATA_ENGINE=${KHATA_ENGINE:-$(container_engine)}
 echo "  everything is there; containers are run by $KHATA_ENGINE"
 

@@ -8,7 +8,7 @@ folder=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}")
 tools=$folder/tools
 rendered=$folder/k8s
 
-deploy/local/stack.sh deploy-tools
+deploy/checks/tools.sh
 export PATH=$tools/deploy/bin:$PATH
 
 # The rules of Prometheus and those of its operator are the same.

@@ -60,7 +60,10 @@ impl Stack {
         if std::env::var_os("KHATA_WORKER_LEASE_SECONDS").is_none() {
             up.env("KHATA_WORKER_LEASE_SECONDS", LEASE_SECONDS);
         }
-        let output = up.output().await.context("cannot run deploy/local/stack.sh")?;
+        let output = up
+            .output()
+            .await
+            .context("cannot run deploy/local/stack.sh")?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             bail!(
