@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes shared/data/ifsc.bin anew. With a version: from that version of the crate `ifsc`, which is then the pinned one.
-# shared/data/README.md says what to look at afterwards.
+# Writes shared/ifsc/data/ifsc.bin. With a version as argument, pins that version of the crate `ifsc` first.
+# shared/ifsc/data/README.md describes the checks that follow.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -9,4 +9,4 @@ if (($# > 0)); then
     cargo update --quiet --package ifsc
 fi
 cargo test --quiet --locked
-exec cargo run --quiet --release --locked -- ../../shared/data/ifsc.bin
+exec cargo run --quiet --release --locked -- ../../shared/ifsc/data/ifsc.bin
