@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the dashboards of deploy/grafana/dashboards; with --check it writes nothing and fails if they are other ones.
+"""Generates the dashboards in deploy/grafana/dashboards. With --check, only compares and fails if they are out of date.
 
-A panel is a question a person asks, with what its answer means, a unit, and its queries. Metrics are told of in docs/metrics.md:
-numbers of the database are the same from every worker, so they are taken by max. Counters that begin with their first event are
-zero before it.
+A panel has a noun phrase for a title, a description that helps to read it, a unit, and queries. docs/metrics.md explains the metrics.
+Every worker exports the same figures of the database, so that queries take their maximum. A counter begins at its first event, so
+that queries count zero before it.
 """
 
 import json
@@ -21,7 +21,7 @@ RUNBOOK = "What to do: docs/operations.md."
 
 
 def explore(source, query):
-    """Grafana's own page for one query."""
+    """Returns the address of Grafana's Explore page for one query."""
     pane = {
         "a": {
             "datasource": source,
@@ -79,7 +79,7 @@ def panel(kind, title, description, unit, *queries, width=12, height=8, links=()
         if "_bucket" in expression:
             target["exemplar"] = True
         targets.append(target)
-    made = {
+    result = {
         "type": kind,
         "title": title,
         "description": description,
@@ -90,15 +90,15 @@ def panel(kind, title, description, unit, *queries, width=12, height=8, links=()
         "targets": targets,
     }
     if links:
-        made["links"] = list(links)
+        result["links"] = list(links)
     if kind == "table":
         hidden = {"Time": True} | {f"Value #{letter}": False for letter in "AB"}
-        made["transformations"] = [{"id": "merge", "options": {}}, {"id": "organize", "options": {"excludeByName": hidden} | more.pop("organize", {})}]
-    return made
+        result["transformations"] = [{"id": "merge", "options": {}}, {"id": "organize", "options": {"excludeByName": hidden} | more.pop("organize", {})}]
+    return result
 
 
 def stat(title, description, unit, expression, bad=None, good=None, **more):
-    """Red from `bad` on, or below `good`."""
+    """A number that is red from `bad` on, or below `good`."""
     steps = [(GOOD, None), (BAD, bad)] if bad is not None else [(BAD, None), (GOOD, good)] if good is not None else [(GOOD, None)]
     return panel("stat", title, description, unit, (expression, ""), width=more.pop("width", 6), height=4, thresholds=steps, **more)
 
@@ -117,7 +117,7 @@ def quantiles(metric, by="", where="", of=(0.5, 0.95, 0.99)):
 
 
 def variable(name, label, query, many=True):
-    made = {
+    result = {
         "name": name,
         "label": label,
         "type": "query",
@@ -130,26 +130,26 @@ def variable(name, label, query, many=True):
         "includeAll": many,
     }
     if many:
-        made |= {"allValue": ".*", "current": {"text": "All", "value": "$__all"}}
-    return made
+        result |= {"allValue": ".*", "current": {"text": "All", "value": "$__all"}}
+    return result
 
 
 def placed(panels):
-    """From left to right, and down when a row is full."""
+    """Places panels from left to right, and begins a new row when one is full."""
     x = y = tallest = 0
-    for number, made in enumerate(panels, 1):
-        grid = made["gridPos"]
+    for number, result in enumerate(panels, 1):
+        grid = result["gridPos"]
         if x + grid["w"] > 24:
             x, y, tallest = 0, y + tallest, 0
         grid |= {"x": x, "y": y}
         x, tallest = x + grid["w"], max(tallest, grid["h"])
-        made["id"] = number
+        result["id"] = number
     return panels
 
 
 def dashboard(name, title, description, panels, variables=(), links=()):
     others = {
-        "title": "Khata's dashboards",
+        "title": "Khata dashboards",
         "type": "dashboards",
         "tags": ["khata"],
         "asDropdown": True,
@@ -174,13 +174,13 @@ def dashboard(name, title, description, panels, variables=(), links=()):
         "graphTooltip": 1,
         "templating": {"list": list(variables)},
         "annotations": {"list": []},
-        "links": [others] + [{"type": "link", "icon": "external link", **made} for made in links],
+        "links": [others] + [{"type": "link", "icon": "external link", **result} for result in links],
         "panels": placed(panels),
     }
 
 
 def zero(expression):
-    """Nothing yet is zero; beside something there is no zero."""
+    """Returns zero if the expression has no value."""
     return f"({expression}) or on () vector(0)"
 
 
@@ -190,72 +190,72 @@ def overview():
     return dashboard(
         "overview",
         "overview",
-        "Is it up, who is affected, is money being lost, and what is to be done?",
+        "Health of the services, affected merchants, and money at risk.",
         [
-            stat("Does the API answer?", f"Processes of khata-api that answer Prometheus. {RUNBOOK}", "none", 'sum(up{job="khata-api"})', good=1),
-            stat("Do workers run?", f"Workers that answer Prometheus. {RUNBOOK}", "none", 'sum(up{job="khata-worker"})', good=1),
-            stat("How many alerts fire?", "Of Khata's own. Each has a section in docs/operations.md.", "none", zero('sum(ALERTS{alertname=~"Khata.+", alertstate="firing"})'), bad=1),
-            stat("Is anything stuck?", "Unfinished validations that the scheduler should have taken care of and has not.", "none", "max(khata_validations_stuck)", bad=1),
-            stat("How many requests fail?", "Share of merchants' requests that are answered 5xx; the objective is 0.1 % over 30 days.", "percentunit", f"({zero(failing)}) / {asked} or vector(0)", bad=0.001),
-            stat("How old is the oldest unfinished account?", "Since when the oldest unfinished validation has been asked for. At its deadline, 48 h by default, it fails.", "s", "max(khata_validation_oldest_unfinished_age_seconds)", bad=1800),
-            stat("Have all merchants a gateway that can be asked?", "Merchants all of whose gateway accounts are down, paused or refuse us.", "none", zero("count(max by (merchant_id) (khata_merchant_gateways_usable) == 0)"), bad=1),
-            stat("May a rupee have been dropped twice?", "Attempts in the chosen time that were begun although the rupee of a lost one may have been dropped.", "none", zero("sum(increase(khata_gateway_possible_double_drops_total[$__range]))"), bad=0.01),
+            stat("API processes up", f"Processes of khata-api that respond to Prometheus. {RUNBOOK}", "none", 'sum(up{job="khata-api"})', good=1),
+            stat("Workers up", f"Workers that respond to Prometheus. {RUNBOOK}", "none", 'sum(up{job="khata-worker"})', good=1),
+            stat("Firing alerts", "Alerts of Khata. Each has a section in docs/operations.md.", "none", zero('sum(ALERTS{alertname=~"Khata.+", alertstate="firing"})'), bad=1),
+            stat("Stuck validations", "Overdue validations that no scheduler processes.", "none", "max(khata_validations_stuck)", bad=1),
+            stat("Share of failed requests", "Merchants' requests with a 5xx status. The objective is 0.1 % over 30 days.", "percentunit", f"({zero(failing)}) / {asked} or vector(0)", bad=0.001),
+            stat("Age of the oldest unfinished validation", "Time since its request. A validation fails at its deadline, 48 h by default.", "s", "max(khata_validation_oldest_unfinished_age_seconds)", bad=1800),
+            stat("Merchants without a usable gateway", "Merchants whose gateway accounts are all down, paused or misconfigured.", "none", zero("count(max by (merchant_id) (khata_merchant_gateways_usable) == 0)"), bad=1),
+            stat("Possible double drops", "Attempts in the selected time that started although a lost attempt may have paid its rupee.", "none", zero("sum(increase(khata_gateway_possible_double_drops_total[$__range]))"), bad=0.01),
             lines(
-                "How much comes in, and how much is done?",
-                "Validations stored, and validations that became final, a second. Apart for long: a backlog grows.",
+                "Validations stored and completed per second",
+                "A backlog grows while more validations are stored than completed.",
                 "ops",
                 (f"sum(rate(khata_validations_accepted_total{RATE}))", "stored"),
-                (f"sum(rate(khata_validations_completed_total{RATE}))", "final"),
+                (f"sum(rate(khata_validations_completed_total{RATE}))", "completed"),
             ),
             lines(
-                "How late are we after the gateway's answer?",
-                "From a gateway's answer, or its call-back, to a final account: our own time. The objective is 95 % within 60 s.",
+                "Time from gateway response to final account",
+                "Khata's own time, from a gateway's response or webhook to the final account. The objective is 95 % within 60 s.",
                 "s",
                 *quantiles("khata_settle_delay_seconds"),
-                links=[link("Slow validations, as traces", traces('{ resource.service.name = "khata-worker" && name = "settle validation" && duration > 1s }'))],
+                links=[link("Traces of slow validations", traces('{ resource.service.name = "khata-worker" && name = "settle validation" && duration > 1s }'))],
             ),
             panel(
                 "table",
-                "Whose accounts wait, and since when?",
-                "Unfinished validations by merchant: since when the oldest has been asked for, in seconds, and how many there are. None: nobody waits.",
+                "Unfinished validations by merchant",
+                "Age of the oldest in seconds, and number. Zero without a merchant: no account waits.",
                 "none",
                 (zero(f"topk(20, max by (merchant_id) (khata_merchant_oldest_unfinished_age_seconds)){NAMED}"), ""),
                 (zero(f"topk(20, max by (merchant_id) (khata_merchant_validations_unfinished)){NAMED}"), ""),
                 organize={"renameByName": {"Value #A": "oldest, seconds", "Value #B": "unfinished"}},
             ),
             lines(
-                "Which calls fail?",
-                "Merchants' requests answered 5xx, by route.",
+                "Failed requests per second by route",
+                "Merchants' requests with a 5xx status.",
                 "ops",
                 (zero(f'sum by (route, method) (rate(khata_http_requests_total{{status_class="5xx"}}{RATE}))'), "{{method}} {{route}}"),
                 links=[
-                    link("Failed requests, as traces", traces('{ resource.service.name = "khata-api" && status = error }')),
-                    link("What khata-api says of it", logs('{service_name="khata-api"} | severity_text=~"ERROR|WARN"')),
+                    link("Traces of failed requests", traces('{ resource.service.name = "khata-api" && status = error }')),
+                    link("Warnings and errors of khata-api", logs('{service_name="khata-api"} | severity_text=~"ERROR|WARN"')),
                 ],
             ),
             lines(
-                "How long do merchants wait for an answer?",
-                "Requests that do not wait for an outcome. Each point of an exemplar is a trace.",
+                "Request duration",
+                "Requests that do not wait for an outcome. Each exemplar links to a trace.",
                 "s",
                 *quantiles("khata_http_request_duration_seconds", where=f'{MERCHANTS}, waits="false"'),
-                links=[link("Slow requests, as traces", traces('{ resource.service.name = "khata-api" && duration > 500ms }'))],
+                links=[link("Traces of slow requests", traces('{ resource.service.name = "khata-api" && duration > 500ms }'))],
             ),
             lines(
-                "How do validations end?",
-                "Validations that became final, by outcome. UNAVAILABLE: no gateway told before the deadline.",
+                "Validations completed per second by outcome",
+                "UNAVAILABLE: no gateway had a result before the deadline.",
                 "ops",
                 (f"sum by (outcome) (rate(khata_validations_completed_total{RATE}))", "{{outcome}}"),
             ),
             lines(
-                "How much is being answered now?",
-                "Requests in flight, by process; calls that wait for outcomes are among them.",
+                "Requests in flight",
+                "By process, including requests that wait for an outcome.",
                 "none",
                 ("sum by (instance) (khata_http_requests_in_flight)", "{{instance}}"),
-                ("sum(khata_outcome_waiters)", "outcomes waited for"),
+                ("sum(khata_outcome_waiters)", "waiting for an outcome"),
             ),
             lines(
-                "Are connections to Postgres used up?",
-                "Connections in use, of those a process may have. All of them for long: readers wait.",
+                "Postgres connections in use",
+                "Share of the connections that a process may open. At 100 % for long, reads wait for a connection.",
                 "percentunit",
                 ('max by (job, instance) (khata_database_connections{state="in_use"} / ignoring (state) khata_database_connections_max)', "{{job}} {{instance}}"),
             ),
@@ -275,26 +275,26 @@ def gateways():
     return dashboard(
         "gateways",
         "gateways",
-        "Do the gateways serve us, and what do they cost?",
+        "Availability, speed, limits and cost of the gateways.",
         [
-            stat("Does a gateway refuse us?", "Gateway accounts that answered last that we are not set up right: credentials, balance, list of IP addresses, a feature that is off. `khata-api gateway list` says which code.", "none", f"sum(max by ({account}) (khata_gateway_misconfigured{{{of}}}))", bad=1),
-            stat("Is a gateway down?", "Gateway accounts that most calls of late failed at: they are left alone, but for one call now and then.", "none", f"sum(max by ({account}) (khata_gateway_circuit_open{{{of}}}))", bad=1),
-            stat("May a rupee have been dropped twice?", "Attempts in the chosen time that were begun although the rupee of a lost one may have been dropped.", "none", zero(f"sum(increase(khata_gateway_possible_double_drops_total{{{of}}}[$__range]))"), bad=0.01),
-            stat("How many rupees were paid?", "Penny drops in the chosen time that came back VALID: a rupee each. Lost ones are not in it.", "none", zero(f'sum(increase(khata_gateway_penny_drops_told_total{{{of}, class="VALID"}}[$__range]))')),
-            lines("What do the gateways answer?", "Calls a second by the class of the answer; NO_ANSWER: a time-out or a broken connection.", "ops", (f"sum by (gateway, class) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", "{{gateway}} {{class}}"), links=[link("Calls of gateways, as traces", traces('{ resource.service.name = "khata-worker" && kind = client }'))]),
-            lines("How long do gateways take?", "Calls with and without an answer. Of all merchants together.", "s", *quantiles("khata_gateway_call_duration_seconds", by="gateway", where='gateway=~"$gateway"', of=(0.5, 0.95)), links=[link("Slow calls, as traces", traces('{ resource.service.name = "khata-worker" && name = "verify at gateway" && duration > 2s }'))]),
-            lines("Which gateway account leaves us without an answer?", "Share of its calls. Nothing is lost: what was sent is asked after.", "percentunit", (f"(sum by ({account}) (rate({unanswered}{RATE})) or 0 * sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))) / sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", legend)),
-            lines("How long does each gateway account take, on average?", "Mean of its calls, with and without an answer.", "s", (f"sum by ({account}) (rate(khata_gateway_account_call_time_seconds_total{{{of}}}{RATE})) / sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", legend)),
-            lines("Which cannot be asked, and why not?", "1 while the gateway account is down, paused, or refuses us.", "none", (f"max by ({account}) (khata_gateway_circuit_open{{{of}}})", f"{legend} down"), (f"max by ({account}) (khata_gateway_paused{{{of}}})", f"{legend} paused"), (f"max by ({account}) (khata_gateway_misconfigured{{{of}}})", f"{legend} refuses us")),
-            lines("Whose limits hold accounts up?", "Times a second that a validation was put off: rate (calls a minute used up, a later one is booked), busy (calls at once), down, paused, hours.", "ops", (zero(f"sum by ({account}, why) (rate(khata_gateway_waits_total{{{of}}}{RATE}))"), f"{legend} {{{{why}}}}")),
-            lines("Do the gateways call back, and are they believed?", "Call-backs by what was done with them; refused: not signed with the secret we have.", "ops", (zero(f'sum by (gateway, result) (rate(khata_gateway_call_backs_total{{gateway=~"$gateway"}}{RATE}))'), "{{gateway}} {{result}}"), (zero(f'sum by (gateway) (rate(khata_gateway_call_backs_heard_total{{gateway=~"$gateway"}}{RATE}))'), "{{gateway}} acted on")),
-            lines("Did a gateway say what nobody knows?", "Codes in an hour that stand in none of our tables: they belong into the connector's.", "none", (zero(f'sum by (gateway) (increase(khata_gateway_unlisted_codes_total{{gateway=~"$gateway"}}[1h]))'), "{{gateway}}")),
+            stat("Misconfigured gateway accounts", "Gateway accounts whose last response rejected our configuration: credentials, balance, list of IP addresses, a feature that is off. `khata gateway list` shows the gateway's code.", "none", f"sum(max by ({account}) (khata_gateway_misconfigured{{{of}}}))", bad=1),
+            stat("Open gateway circuits", "Gateway accounts at which most recent calls failed. Workers send them an occasional trial call only.", "none", f"sum(max by ({account}) (khata_gateway_circuit_open{{{of}}}))", bad=1),
+            stat("Possible double drops", "Attempts in the selected time that started although a lost attempt may have paid its rupee.", "none", zero(f"sum(increase(khata_gateway_possible_double_drops_total{{{of}}}[$__range]))"), bad=0.01),
+            stat("Penny drops paid", "Penny drops in the selected time with the result VALID, one rupee each. Lost attempts are not included.", "none", zero(f'sum(increase(khata_gateway_penny_drops_told_total{{{of}, class="VALID"}}[$__range]))')),
+            lines("Gateway calls per second by result", "By class of the response. NO_ANSWER: a time-out or a broken connection.", "ops", (f"sum by (gateway, class) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", "{{gateway}} {{class}}"), links=[link("Traces of gateway calls", traces('{ resource.service.name = "khata-worker" && kind = client }'))]),
+            lines("Gateway call duration", "Calls of all merchants, with and without a response.", "s", *quantiles("khata_gateway_call_duration_seconds", by="gateway", where='gateway=~"$gateway"', of=(0.5, 0.95)), links=[link("Traces of slow calls", traces('{ resource.service.name = "khata-worker" && name = "verify at gateway" && duration > 2s }'))]),
+            lines("Share of gateway calls without a response", "By gateway account. Nothing is lost: workers look up each call that was sent.", "percentunit", (f"(sum by ({account}) (rate({unanswered}{RATE})) or 0 * sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))) / sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", legend)),
+            lines("Mean call duration by gateway account", "Calls with and without a response.", "s", (f"sum by ({account}) (rate(khata_gateway_account_call_time_seconds_total{{{of}}}{RATE})) / sum by ({account}) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", legend)),
+            lines("Unavailable gateway accounts by cause", "1 while the gateway account is down, paused or misconfigured.", "none", (f"max by ({account}) (khata_gateway_circuit_open{{{of}}})", f"{legend} down"), (f"max by ({account}) (khata_gateway_paused{{{of}}})", f"{legend} paused"), (f"max by ({account}) (khata_gateway_misconfigured{{{of}}})", f"{legend} misconfigured")),
+            lines("Validations postponed per second by gateway limit", "By cause: rate (the calls per minute are used up, and a later call is booked), busy (too many calls at once), down, paused, hours.", "ops", (zero(f"sum by ({account}, why) (rate(khata_gateway_waits_total{{{of}}}{RATE}))"), f"{legend} {{{{why}}}}")),
+            lines("Gateway webhooks per second", "By result. refused: the signature does not match our secret.", "ops", (zero(f'sum by (gateway, result) (rate(khata_gateway_call_backs_total{{gateway=~"$gateway"}}{RATE}))'), "{{gateway}} {{result}}"), (zero(f'sum by (gateway) (rate(khata_gateway_call_backs_heard_total{{gateway=~"$gateway"}}{RATE}))'), "{{gateway}} applied by workers")),
+            lines("Unknown gateway codes per hour", "Codes that the connector's table does not list yet: add them.", "none", (zero(f'sum by (gateway) (increase(khata_gateway_unlisted_codes_total{{gateway=~"$gateway"}}[1h]))'), "{{gateway}}")),
         ],
         [
             variable("gateway", "Gateway", "label_values(khata_gateway_misconfigured, gateway)"),
-            variable("merchant", "Merchant's id", "label_values(khata_gateway_misconfigured, merchant_id)"),
+            variable("merchant", "Merchant id", "label_values(khata_gateway_misconfigured, merchant_id)"),
         ],
-        [link("What workers say of gateways", logs('{service_name="khata-worker"} | severity_text=~"ERROR|WARN"'))],
+        [link("Warnings and errors of workers", logs('{service_name="khata-worker"} | severity_text=~"ERROR|WARN"'))],
     )
 
 
@@ -303,27 +303,27 @@ def merchant():
     return dashboard(
         "merchant",
         "merchant",
-        "One merchant: is it served, what do its accounts come to, and what do they wait for?",
+        "Requests, outcomes and causes of waiting of one merchant.",
         [
-            stat("How many of its accounts wait?", "Unfinished validations.", "none", zero(f"max(khata_merchant_validations_unfinished{{{of}}})")),
-            stat("Since when does the oldest?", "Since when it has been asked for.", "s", zero(f"max(khata_merchant_oldest_unfinished_age_seconds{{{of}}})"), bad=1800),
-            stat("Can any of its gateways be asked?", "Enabled gateway accounts that are neither down nor paused nor refuse us.", "none", f"max(khata_merchant_gateways_usable{{{of}}})", good=1),
-            stat("How many rupees were paid for it?", "Penny drops in the chosen time that came back VALID: a rupee each.", "none", zero(f'sum(increase(khata_gateway_penny_drops_told_total{{{of}, class="VALID"}}[$__range]))')),
-            lines("How are its calls answered?", "Its requests a second, by the class of the status.", "ops", (f"sum by (status_class) (rate(khata_merchant_requests_total{{{of}}}{RATE}))", "{{status_class}}"), links=[link("Its requests, as traces", traces('{ resource.service.name = "khata-api" && span.khata.merchant_id = "$merchant" }'))]),
-            lines("Does it run into its own limits?", "Requests refused with 429: too many a second, or too many validations of the same details in a day. `khata-api merchant set` changes both.", "ops", (zero(f"sum by (limit) (rate(khata_requests_limited_total{{{of}}}{RATE}))"), "{{limit}}")),
-            lines("What does it ask for?", "Validations stored a second: of new accounts, and again of those that were there.", "ops", (f"sum by (kind, how) (rate(khata_validations_accepted_total{{{of}}}{RATE}))", "{{kind}} {{how}}")),
-            lines("What do its accounts come to?", "Validations that became final a second.", "ops", (f"sum by (outcome) (rate(khata_validations_completed_total{{{of}}}{RATE}))", "{{outcome}}")),
-            lines("Why do its accounts fail?", "By the code that the merchant sees.", "ops", (zero(f'sum by (failure) (rate(khata_validations_completed_total{{{of}, failure!=""}}{RATE}))'), "{{failure}}")),
-            lines("What do its gateways answer?", "Calls a second by gateway account and class.", "ops", (f"sum by (gateway, gateway_account, class) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", "{{gateway}} {{gateway_account}} {{class}}"), links=[link("Its validations, as traces", traces('{ resource.service.name = "khata-worker" && span.khata.merchant_id = "$merchant" }'))]),
-            lines("Which of its gateways hold accounts up?", "Times a second that a validation was put off, and why.", "ops", (zero(f"sum by (gateway, gateway_account, why) (rate(khata_gateway_waits_total{{{of}}}{RATE}))"), "{{gateway}} {{gateway_account}} {{why}}")),
-            lines("Does it need something set up?", "Times a second that one of its validations was looked at and nobody could be asked until people change something.", "ops", (zero(f"sum(rate(khata_validations_without_gateway_total{{{of}}}{RATE}))"), "nobody to ask")),
-            lines("Is anything of it stuck?", "Validations that the scheduler should have taken care of and has not.", "none", (zero(f"max(khata_merchant_validations_stuck{{{of}}})"), "stuck")),
+            stat("Unfinished validations", "Validations of this merchant without an outcome.", "none", zero(f"max(khata_merchant_validations_unfinished{{{of}}})")),
+            stat("Age of the oldest unfinished validation", "Time since its request.", "s", zero(f"max(khata_merchant_oldest_unfinished_age_seconds{{{of}}})"), bad=1800),
+            stat("Usable gateway accounts", "Enabled gateway accounts that are not down, paused or misconfigured.", "none", f"max(khata_merchant_gateways_usable{{{of}}})", good=1),
+            stat("Penny drops paid", "Penny drops in the selected time with the result VALID, one rupee each.", "none", zero(f'sum(increase(khata_gateway_penny_drops_told_total{{{of}, class="VALID"}}[$__range]))')),
+            lines("Requests per second by status class", "Requests of this merchant.", "ops", (f"sum by (status_class) (rate(khata_merchant_requests_total{{{of}}}{RATE}))", "{{status_class}}"), links=[link("Traces of this merchant's requests", traces('{ resource.service.name = "khata-api" && span.khata.merchant_id = "$merchant" }'))]),
+            lines("Rate-limited requests per second", "Requests rejected with 429: too many per second, or too many validations of the same details in a day. `khata merchant set` changes both limits.", "ops", (zero(f"sum by (limit) (rate(khata_requests_limited_total{{{of}}}{RATE}))"), "{{limit}}")),
+            lines("Validations stored per second", "Of new accounts, and repeated ones of existing accounts.", "ops", (f"sum by (kind, how) (rate(khata_validations_accepted_total{{{of}}}{RATE}))", "{{kind}} {{how}}")),
+            lines("Validations completed per second by outcome", "Validations with a final outcome.", "ops", (f"sum by (outcome) (rate(khata_validations_completed_total{{{of}}}{RATE}))", "{{outcome}}")),
+            lines("Failed validations per second by failure code", "The failure code in the API's reply.", "ops", (zero(f'sum by (failure) (rate(khata_validations_completed_total{{{of}, failure!=""}}{RATE}))'), "{{failure}}")),
+            lines("Gateway calls per second by result", "By gateway account and class of the response.", "ops", (f"sum by (gateway, gateway_account, class) (rate(khata_gateway_calls_total{{{of}}}{RATE}))", "{{gateway}} {{gateway_account}} {{class}}"), links=[link("Traces of this merchant's validations", traces('{ resource.service.name = "khata-worker" && span.khata.merchant_id = "$merchant" }'))]),
+            lines("Validations postponed per second by gateway account", "By cause.", "ops", (zero(f"sum by (gateway, gateway_account, why) (rate(khata_gateway_waits_total{{{of}}}{RATE}))"), "{{gateway}} {{gateway_account}} {{why}}")),
+            lines("Validations without an eligible gateway per second", "Attempts to process validations that wait until an operator changes the configuration.", "ops", (zero(f"sum(rate(khata_validations_without_gateway_total{{{of}}}{RATE}))"), "no eligible gateway")),
+            lines("Stuck validations", "Overdue validations that no scheduler processes.", "none", (zero(f"max(khata_merchant_validations_stuck{{{of}}})"), "stuck")),
         ],
         [
             variable("name", "Merchant", "label_values(khata_merchant_info, name)", many=False),
-            variable("merchant", "Its id", 'label_values(khata_merchant_info{name="$name"}, merchant_id)', many=False),
+            variable("merchant", "Merchant id", 'label_values(khata_merchant_info{name="$name"}, merchant_id)', many=False),
         ],
-        [link("What is said of it", logs('{service_name=~"khata-.+"} |= "$merchant"'))],
+        [link("Log lines with this merchant's id", logs('{service_name=~"khata-.+"} |= "$merchant"'))],
     )
 
 
@@ -331,37 +331,37 @@ def pipeline():
     return dashboard(
         "pipeline",
         "pipeline",
-        "How accounts go through: stored, rung for, claimed, settled; and what each part has in front of it.",
+        "Path of an account: stored, wake-up published, claimed, settled; and the load of each part.",
         [
-            stat("Do messages reach the workers?", "Workers that are connected to RabbitMQ.", "none", "sum(khata_broker_connected)", good=1),
-            stat("How deep is the queue?", "Messages that wait; each names up to 256 validations.", "none", 'max(khata_queue_messages{queue="validations"})', bad=100),
-            stat("What did nobody understand?", "Messages among the dead letters.", "none", 'max(khata_queue_messages{queue="dead_letters"})', bad=1),
-            stat("How old are the database's numbers?", "Since a worker last read them; after a minute they are not told any more.", "s", "min(khata_facts_age_seconds)", bad=60),
-            lines("How far are accounts?", "Unfinished validations by state: DUE (a worker was called), LEASED (one is at it), WAITING (looked at later).", "none", ("max by (state) (khata_validations)", "{{state}}")),
-            lines("How long does it take from asking to knowing?", "Most of it is the gateway's time.", "s", *quantiles("khata_validation_duration_seconds", by="outcome", of=(0.5, 0.95)), links=[link("Long validations, as traces", traces('{ resource.service.name = "khata-worker" && name =~ "process.*" && duration > 5s }'))]),
-            lines("Have the workers room?", "Validations in hand, of those a worker may have. At 1 for long: more workers.", "percentunit", ("max by (instance) (khata_validations_in_hand / khata_validations_in_hand_max)", "{{instance}}")),
-            lines("Is what is due taken up?", "For how long the scheduler should have looked at the first of those that no worker holds.", "s", ("max(khata_validation_oldest_overdue_age_seconds)", "overdue")),
-            lines("Does what is rung for get claimed?", "Claims a second. moved_on: somebody else has it, or it is final; many of them: rings come twice.", "ops", (f"sum by (result) (rate(khata_claims_total{RATE}))", "{{result}}"), (f"sum(rate(khata_rings_total{RATE}))", "rung by khata-api")),
-            lines("Does what was found out get written down?", "Settles a second. lease_lost: it took too long; too_late: Postgres was away; refused: a bug.", "ops", (f"sum by (result) (rate(khata_settles_total{RATE}))", "{{result}}")),
-            lines("What does the scheduler ring for?", "waited: their time came; lost: rung for before and not claimed; rescued: their worker died. And what khata-api could not ring for.", "ops", (zero(f"sum by (why) (rate(khata_scheduler_rings_total{RATE}))"), "{{why}}"), (f"sum(rate(khata_rings_lost_total{RATE}))", "lost by khata-api")),
-            lines("How many share a commit?", "Mean requests in one transaction: the busier, the more.", "none", (f"sum(rate(khata_create_batch_size_sum{RATE})) / sum(rate(khata_create_batch_size_count{RATE}))", "creates"), (f"sum by (part) (rate(khata_lane_batch_size_sum{RATE})) / sum by (part) (rate(khata_lane_batch_size_count{RATE}))", "{{part}}")),
-            lines("How long does a commit take?", "One transaction of the API's creates, and of the workers' claims and settles.", "s", *[(expression, f"creates {legend}") for expression, legend in quantiles("khata_create_commit_duration_seconds", of=(0.5, 0.99))], *[(expression, f"claims and settles {legend}") for expression, legend in quantiles("khata_lane_commit_duration_seconds", of=(0.5, 0.99))]),
-            lines("Do merchants repeat their calls?", "Answered with what an earlier call with the same Idempotency-Key was.", "ops", (f"sum(rate(khata_idempotent_replays_total{RATE}))", "replayed")),
-            panel("table", "Which release runs where?", "Version and commit of each process.", "none", ("max by (service, version, commit, instance) (khata_build_info)", "")),
-            stat("How long may the sealing key seal?", "Until the key that seals is to have been replaced, by the process whose time is up first; far below nothing: nobody knows how old it is. See KhataSealingKeyIsOld.", "s", "min(khata_sealing_key_rotate_by_timestamp_seconds) - time()", good=30 * 86400, width=12),
+            stat("Workers connected to RabbitMQ", "Only a connected worker receives wake-ups.", "none", "sum(khata_broker_connected)", good=1),
+            stat("Queue length", "Messages that wait. Each names up to 256 validations.", "none", 'max(khata_queue_messages{queue="validations"})', bad=100),
+            stat("Dead-letter messages", "Messages that no worker could decode, or that RabbitMQ delivered twenty times.", "none", 'max(khata_queue_messages{queue="dead_letters"})', bad=1),
+            stat("Age of the database figures", "Time since a worker last read them. Workers stop exporting them after a minute.", "s", "min(khata_facts_age_seconds)", bad=60),
+            lines("Open validations by state", "DUE: a wake-up was published. LEASED: a worker processes it. WAITING: due later.", "none", ("max by (state) (khata_validations)", "{{state}}")),
+            lines("Validation duration by outcome", "From the request to the outcome. Most of it is the gateways' time.", "s", *quantiles("khata_validation_duration_seconds", by="outcome", of=(0.5, 0.95)), links=[link("Traces of long validations", traces('{ resource.service.name = "khata-worker" && name =~ "process.*" && duration > 5s }'))]),
+            lines("Worker capacity used", "Share of the validations that a worker may process at once. At 100 % for long, add workers.", "percentunit", ("max by (instance) (khata_validations_in_hand / khata_validations_in_hand_max)", "{{instance}}")),
+            lines("Delay of the oldest overdue validation", "Time since the due time of the first validation that no worker holds.", "s", ("max(khata_validation_oldest_overdue_age_seconds)", "overdue")),
+            lines("Wake-ups: claimed vs. skipped", "Claims per second. moved_on: another worker holds the validation, or it is final; a high rate means duplicate wake-ups.", "ops", (f"sum by (result) (rate(khata_claims_total{RATE}))", "{{result}}"), (f"sum(rate(khata_rings_total{RATE}))", "published by khata-api")),
+            lines("Results recorded per second", "Settles by result. lease_lost: the worker was too slow. too_late: Postgres was down. refused: a bug.", "ops", (f"sum by (result) (rate(khata_settles_total{RATE}))", "{{result}}")),
+            lines("Wake-ups by the scheduler per second", "waited: the due time came. lost: no worker claimed an earlier wake-up. rescued: the lease of a stopped worker ended. Also wake-ups that khata-api could not publish.", "ops", (zero(f"sum by (why) (rate(khata_scheduler_rings_total{RATE}))"), "{{why}}"), (f"sum(rate(khata_rings_lost_total{RATE}))", "lost by khata-api")),
+            lines("Requests per commit", "Mean number of requests in one transaction. The number rises with the load.", "none", (f"sum(rate(khata_create_batch_size_sum{RATE})) / sum(rate(khata_create_batch_size_count{RATE}))", "creates"), (f"sum by (part) (rate(khata_lane_batch_size_sum{RATE})) / sum by (part) (rate(khata_lane_batch_size_count{RATE}))", "{{part}}")),
+            lines("Commit duration", "Transactions of the API's creates, and of the workers' claims and settles.", "s", *[(expression, f"creates {legend}") for expression, legend in quantiles("khata_create_commit_duration_seconds", of=(0.5, 0.99))], *[(expression, f"claims and settles {legend}") for expression, legend in quantiles("khata_lane_commit_duration_seconds", of=(0.5, 0.99))]),
+            lines("Idempotent replays per second", "Requests that repeat an Idempotency-Key and get the reply of the first request.", "ops", (f"sum(rate(khata_idempotent_replays_total{RATE}))", "replayed")),
+            panel("table", "Releases by process", "Version and commit of each process.", "none", ("max by (service, version, commit, instance) (khata_build_info)", "")),
+            stat("Time until the key rotation is due", "Of the process with the oldest encryption key. Far below zero: the age of the key is unknown. See KhataEncryptionKeyIsOld.", "s", "min(khata_sealing_key_rotate_by_timestamp_seconds) - time()", good=30 * 86400, width=12),
         ],
         links=[
-            link("A worker's traces", traces('{ resource.service.name = "khata-worker" }')),
-            link("What workers say", logs('{service_name="khata-worker"}')),
+            link("Traces of workers", traces('{ resource.service.name = "khata-worker" }')),
+            link("Logs of workers", logs('{service_name="khata-worker"}')),
         ],
     )
 
 
 def main():
-    made = {f"{each['uid'].removeprefix('khata-')}.json": each for each in (overview(), gateways(), merchant(), pipeline())}
+    generated = {f"{each['uid'].removeprefix('khata-')}.json": each for each in (overview(), gateways(), merchant(), pipeline())}
     check = sys.argv[1:] == ["--check"]
     stale = []
-    for name, content in made.items():
+    for name, content in generated.items():
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         file = FOLDER / name
         if check and (not file.exists() or file.read_text() != text):
@@ -369,7 +369,7 @@ def main():
         elif not check:
             file.write_text(text)
     if stale:
-        sys.exit(f"khata: {', '.join(stale)}: run deploy/grafana/dashboards.py")
+        sys.exit(f"khata: {', '.join(stale)} out of date: run deploy/grafana/dashboards.py")
 
 
 if __name__ == "__main__":
