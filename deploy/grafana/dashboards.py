@@ -186,7 +186,7 @@ def zero(expression):
 
 def overview():
     failing = f'sum(rate(khata_http_requests_total{{{MERCHANTS}, status_class="5xx"}}{RATE}))'
-    asked = f"sum(rate(khata_http_requests_total{{{MERCHANTS}}}{RATE}))"
+    total = f"sum(rate(khata_http_requests_total{{{MERCHANTS}}}{RATE}))"
     return dashboard(
         "overview",
         "overview",
@@ -196,7 +196,7 @@ def overview():
             stat("Workers up", f"Workers that respond to Prometheus. {RUNBOOK}", "none", 'sum(up{job="khata-worker"})', good=1),
             stat("Firing alerts", "Alerts of Khata. Each has a section in docs/operations.md.", "none", zero('sum(ALERTS{alertname=~"Khata.+", alertstate="firing"})'), bad=1),
             stat("Stuck validations", "Overdue validations that no scheduler processes.", "none", "max(khata_validations_stuck)", bad=1),
-            stat("Share of failed requests", "Merchants' requests with a 5xx status. The objective is 0.1 % over 30 days.", "percentunit", f"({zero(failing)}) / {asked} or vector(0)", bad=0.001),
+            stat("Share of failed requests", "Merchants' requests with a 5xx status. The objective is 0.1 % over 30 days.", "percentunit", f"({zero(failing)}) / {total} or vector(0)", bad=0.001),
             stat("Age of the oldest unfinished validation", "Time since its request. A validation fails at its deadline, 48 h by default.", "s", "max(khata_validation_oldest_unfinished_age_seconds)", bad=1800),
             stat("Merchants without a usable gateway", "Merchants whose gateway accounts are all down, paused or misconfigured.", "none", zero("count(max by (merchant_id) (khata_merchant_gateways_usable) == 0)"), bad=1),
             stat("Possible double drops", "Attempts in the selected time that started although a lost attempt may have paid its rupee.", "none", zero("sum(increase(khata_gateway_possible_double_drops_total[$__range]))"), bad=0.01),

@@ -43,7 +43,7 @@ trap '"$stack" down' EXIT
 heading "tests"
 cargo build --workspace --bins
 (
-    # These settings and no others: a test starts by itself what else it needs.
+    # Only these settings: a test starts further services itself.
     KHATA_TEST_DATABASE_URL=$("$stack" exec printenv KHATA_DATABASE_URL)
     KHATA_TEST_AMQP_URL=$("$stack" exec printenv KHATA_AMQP_URL)
     KHATA_TEST_TOOLS=$(realpath "$folder/tools")
