@@ -3,7 +3,7 @@
 
 PROFILE=${KHATA_PROFILE:-dev}
 [[ $PROFILE == dev || $PROFILE == release ]] || fail "KHATA_PROFILE must be dev or release, not '$PROFILE'"
-PROGRAMS=$(realpath -m -- "${CARGO_TARGET_DIR:-$REPOSITORY/target}/${PROFILE/dev/debug}")
+PROGRAMS=$(cd "$REPOSITORY" && realpath -m -- "${CARGO_TARGET_DIR:-target}/${PROFILE/dev/debug}")
 
 # The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, … Addresses, keys and
 # modes are this stack's own; in the caller's environment they come from a sourced .local/env.

@@ -45,6 +45,8 @@ launch() {
         replace_environment "${environment[@]}"
         exec "${become[@]}" ${user:+setpriv --reuid="$user" --regid="$user" --init-groups --} "$@"
     ) &
+    # Otherwise bash reports when another program kills the process.
+    disown
     started=$(start_time "$!")
     say "$! ${started:-gone} $BOOT_ID $fingerprint" | write_private "$STATE/run/$name"
 }
