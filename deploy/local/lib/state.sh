@@ -35,6 +35,8 @@ changing() {
 prepare_state() {
     mkdir -p "$STATE/run" "$STATE/logs"
     chmod 700 "$STATE" "$STATE/run" "$STATE/logs"
+    # An earlier function of this run may have removed the file.
+    PORTS=() SECRETS=()
     # shellcheck source=/dev/null
     [[ ! -e $STATE/values ]] || . "$STATE/values"
 }
