@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make fuzz: runs libFuzzer on each target for KHATA_FUZZ_SECONDS (60), from the seeds and from the corpus of earlier runs. Writes
-# an input that fails to .local/fuzz/finds: add the file to fuzz/seeds together with the fix.
+# make fuzz: runs libFuzzer on each target for KHATA_FUZZ_SECONDS (60), from the seeds and from the corpus of earlier runs.
+# Writes an input that fails to .local/fuzz/finds: add the file to fuzz/seeds together with the fix.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -29,8 +29,8 @@ main() {
     }
 }
 
-# create_system FOLDER : the smallest Debian with its updates and, as in Debian's slim image, without documents, translations and
-# package lists.
+# create_system FOLDER : the smallest Debian with its updates and, as in Debian's slim image, without documents, translations
+# and package lists.
 create_system() {
     local root=$1 repository
     debootstrap --variant=minbase bookworm "$root"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make compose-check: checks the Dockerfile, deploy/compose.yaml and the configurations that it mounts, each with its own tool if a
-# package registry has one: hadolint and checkov, compose-spec, promtool. The programs of the collector, Tempo, Loki and Grafana
-# exist in images only: deploy/checks/compose.py checks the references between their configurations.
+# make compose-check: checks the Dockerfile, deploy/compose.yaml and the configurations that it mounts, each with its own tool
+# if a package registry has one: hadolint and checkov, compose-spec, promtool. The programs of the collector, Tempo, Loki and
+# Grafana exist in images only: deploy/checks/compose.py checks the references between their configurations.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make sbom: writes a bill of materials for each program of the images, as CycloneDX JSON under target/sbom: every crate with version,
-# licence, checksum and origin, as in Cargo.lock. The image itself lists Debian's packages (libpq and its libraries) in
-# /var/lib/dpkg/status. The same commit gives the same files, byte for byte, in every folder. Installs cargo-cyclonedx under
-# .local/tools; the first run compiles it for some minutes.
+# make sbom: writes a bill of materials for each program of the images, as CycloneDX JSON under target/sbom: every crate with
+# version, licence, checksum and origin, as in Cargo.lock. The image itself lists Debian's packages (libpq and its libraries)
+# in /var/lib/dpkg/status. The same commit gives the same files, byte for byte, in every folder. Installs cargo-cyclonedx
+# under .local/tools; the first run compiles it for some minutes.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make image-test: builds the images, checks them, and runs the demo on a stack from images. Postgres and RabbitMQ are those of the
-# local stack; khata-api, khata-worker, khata-sandbox and khata run from their images with a read-only file system, without
-# capabilities, as a user without rights. Leaves no process running; the images stay.
+# make image-test: builds the images, checks them, and runs the demo on a stack from images. Postgres and RabbitMQ are those
+# of the local stack; khata-api, khata-worker, khata-sandbox and khata run from their images with a read-only file system,
+# without capabilities, as a user without rights. Leaves no process running; the images stay.
 #
 # Installs podman on a machine without a container engine (Debian, Ubuntu). Without Docker the script needs root.
 #
@@ -29,8 +29,8 @@ state=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}/images")
 target=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")
 built=$target/$([[ $KHATA_PROFILE == release ]] && echo release || echo debug)
 
-# The stack listens on 127.0.0.1, which only the machine's own network reaches. Debian's crun fails under the limits of a nested
-# container; runc with limits of its own works.
+# The stack listens on 127.0.0.1, which only the machine's own network reaches. Debian's crun fails under the limits of a
+# nested container; runc with limits of its own works.
 flags=(--network host)
 if [[ $KHATA_ENGINE == podman ]]; then
     flags+=(--runtime runc --ulimit nofile=1024:1024 --ulimit nproc=1000:1000)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Part of deploy/docker/test.sh, once the stack runs from the images: checks the rights of each process as the kernel reports them,
-# runs the images' health checks inside the containers, and runs the demo.
+# Part of deploy/docker/test.sh, once the stack runs from the images: checks the rights of each process as the kernel reports
+# them, runs the images' health checks inside the containers, and runs the demo.
 #
 # usage: walk.sh KHATA-DEMO, with the stack's settings, KHATA_ENGINE, and KHATA_IMAGE_TEST (the containers' label)
 # shellcheck source-path=SCRIPTDIR

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make k8s-check: renders every overlay and validates the result. Installs its programs under .local/tools. deploy/checks/crds.py
-# takes the definitions of custom resources from a package registry, but for one.
+# make k8s-check: renders every overlay and validates the result. Installs its programs under .local/tools.
+# deploy/checks/crds.py takes the definitions of custom resources from a package registry, but for one.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the PrometheusRule of the monitoring component from deploy/prometheus/rules, so that compose and Kubernetes have the same
-# rules. With --check, only compares and fails if the file is out of date.
+# Generates the PrometheusRule of the monitoring component from deploy/prometheus/rules, so that compose and Kubernetes have
+# the same rules. With --check, only compares and fails if the file is out of date.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
