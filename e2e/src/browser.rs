@@ -212,7 +212,7 @@ pub(crate) fn installed(program: &str) -> anyhow::Result<PathBuf> {
         .iter()
         .map(|folder| Path::new(folder).join(program))
         .find(|file| file.is_file());
-    found.with_context(|| format!("{program} is missing; say: deploy/local/stack tools"))
+    found.with_context(|| format!("{program} is missing; say: e2e/tools.sh"))
 }
 
 fn capabilities(program: &Path, profile: &Path) -> Value {

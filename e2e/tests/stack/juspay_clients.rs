@@ -59,7 +59,7 @@ async fn world() -> Result<World> {
 fn tools() -> Result<PathBuf> {
     std::env::var_os("KHATA_TEST_TOOLS").map(PathBuf::from).context(
         "KHATA_TEST_TOOLS is not set: this test needs Juspay's clients; run it through `make test`, or install them \
-         with `deploy/local/stack tools` and name their folder (.local/tools) here",
+         with `e2e/tools.sh` and name their folder (.local/tools) here",
     )
 }
 

@@ -10,7 +10,7 @@ use tokio::process::Command;
 #[tokio::test]
 async fn the_document_says_what_the_api_does() -> Result<()> {
     let tools = std::env::var_os("KHATA_TEST_TOOLS").context(
-        "KHATA_TEST_TOOLS is not set: say deploy/local/stack tools, and name the folder that it fills (.local/tools)",
+        "KHATA_TEST_TOOLS is not set: say e2e/tools.sh, and name the folder that it fills (.local/tools)",
     )?;
     let world = World::start(Setup::default()).await?;
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("api/check");

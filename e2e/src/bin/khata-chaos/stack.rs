@@ -1,4 +1,4 @@
-//! The local stack this run belongs to: its settings, its processes, and `deploy/local/stack up`.
+//! The local stack this run belongs to: its settings, its processes, and `deploy/local/stack.sh up`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -53,18 +53,21 @@ impl Stack {
     /// Starts what does not run, waits until it is healthy, and learns its process ids.
     pub(crate) async fn up(&mut self) -> anyhow::Result<()> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut up = Command::new("deploy/local/stack");
+        let mut up = Command::new("deploy/local/stack.sh");
         up.arg("up")
             .current_dir(repository)
             .env("KHATA_SKIP_BUILD", "1");
         if std::env::var_os("KHATA_WORKER_LEASE_SECONDS").is_none() {
             up.env("KHATA_WORKER_LEASE_SECONDS", LEASE_SECONDS);
         }
-        let output = up.output().await.context("cannot run deploy/local/stack")?;
+        let output = up
+            .output()
+            .await
+            .context("cannot run deploy/local/stack.sh")?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             bail!(
-                "deploy/local/stack up failed:\n{}",
+                "deploy/local/stack.sh up failed:\n{}",
                 String::from_utf8_lossy(&said)
             );
         }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes what deploy/compose.yaml asks for and nobody should make up: passwords in deploy/.env and deploy/secrets/, and the
-# keyring. Needs the image of khata-api. What is there already stays.
+# Generates the secrets of deploy/compose.yaml: passwords in deploy/.env and deploy/secrets/, and the keyring. Needs the image
+# khata-api. Keeps files that exist.
 #
-# settings, from the environment: KHATA_RUN_FLAGS, more flags for the container engine's "run"
+# environment: KHATA_RUN_FLAGS, more flags for the container engine's "run"
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
@@ -10,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=engine.sh
 . docker/engine.sh
 
-# Others on this machine may not pass the folder; in the containers each file is mounted alone, and must be readable by
-# whoever the program runs as.
+# Other users of this machine cannot enter the folder. In the containers each file is mounted alone, and must be readable by
+# the program's user.
 mkdir -p secrets
 chmod 700 secrets
 
@@ -24,16 +24,17 @@ if [[ ! -e .env ]]; then
         umask 077
         sed -e "s/^POSTGRES_PASSWORD=.*/&$postgres/" -e "s/^RABBITMQ_PASSWORD=.*/&$rabbitmq/" compose.env.example >.env
     )
-    echo "deploy/.env and the passwords are made; Grafana's admin has that of deploy/secrets/grafana"
+    echo "deploy/.env and the passwords are generated; deploy/secrets/grafana holds the password of Grafana's admin"
 fi
 
 if [[ ! -e secrets/keyring.json ]]; then
     # shellcheck source=/dev/null
     image=$(. ./.env && printf '%s/khata-api:%s' "$KHATA_IMAGES" "$KHATA_VERSION")
     # shellcheck disable=SC2086 # the flags are divided by spaces
-    # What it prints must stand in no log.
-    (umask 077 && "$(container_engine)" run --rm --log-driver none ${KHATA_RUN_FLAGS:-} "$image" keyring generate >secrets/keyring.new)
+    # No log may hold the output.
+    (umask 077 && "$(container_engine)" run --rm --log-driver none --entrypoint /usr/local/bin/khata ${KHATA_RUN_FLAGS:-} "$image" \
+        keyring generate >secrets/keyring.new)
     chmod 444 secrets/keyring.new
     mv secrets/keyring.new secrets/keyring.json
-    echo "deploy/secrets/keyring.json is made. Without it the data is lost: keep a copy elsewhere"
+    echo "deploy/secrets/keyring.json is generated. Without it the data is lost: keep a copy elsewhere"
 fi

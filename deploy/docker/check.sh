@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# make compose-check: the Dockerfile, deploy/compose.yaml, and the configurations that it mounts, each by its own tool where a
-# package registry has it: hadolint and checkov, compose-spec, promtool. The collector's, Tempo's, Loki's and Grafana's are read
-# for what one refers to in another (deploy/checks/compose.py); their own programs are in images only.
+# make compose-check: checks the Dockerfile, deploy/compose.yaml and the configurations that it mounts, each with its own tool
+# if a package registry has one: hadolint and checkov, compose-spec, promtool. The programs of the collector, Tempo, Loki and
+# Grafana exist in images only: deploy/checks/compose.py checks the references between their configurations.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$(realpath -m -- "${KHATA_LOCAL_DIR:-.local}/tools")
 
-deploy/local/stack deploy-tools
+deploy/checks/tools.sh
 export PATH=$tools/deploy/bin:$PATH
 
 hadolint deploy/docker/Dockerfile
@@ -17,5 +17,5 @@ promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 promtool check rules deploy/prometheus/rules/*.yaml
 promtool test rules deploy/prometheus/tests/*.yaml
 
-deploy/grafana/make --check
+deploy/grafana/dashboards.py --check
 python deploy/checks/compose.py

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make sbom: what each program of the images is made of, as CycloneDX JSON under target/sbom: every crate with version, licence,
-# checksum and where it comes from, as Cargo.lock has them. What Debian adds (libpq and its libraries) is listed in the image:
-# /var/lib/dpkg/status. The same commit gives the same files, byte for byte, wherever it lies. Installs cargo-cyclonedx under the
-# local folder's tools; compiling it takes some minutes, once.
+# make sbom: writes a bill of materials for each program of the images, as CycloneDX JSON under target/sbom: every crate with
+# version, licence, checksum and origin, as in Cargo.lock. The image itself lists Debian's packages (libpq and its libraries)
+# in /var/lib/dpkg/status. The same commit gives the same files, byte for byte, in every folder. Installs cargo-cyclonedx
+# under .local/tools; the first run compiles it for some minutes.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -14,16 +14,16 @@ if [[ $("$tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null) != *" $ver
     cargo install --quiet --locked --root "$tools" --version "$version" cargo-cyclonedx
 fi
 
-# With a time that it is told it makes up no serial number either.
+# With a given time, cargo-cyclonedx also generates no serial number.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
 
 mkdir -p target/sbom
-for member in api worker sandbox; do
-    # Beside each manifest of the workspace is where it writes, and nowhere else; what was not asked for goes again.
+for member in api cli worker sandbox; do
+    # cargo-cyclonedx always writes a file beside each manifest of the workspace; the others are removed.
     cargo cyclonedx --manifest-path "$member/Cargo.toml" --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu \
         --override-filename khata-sbom --quiet
-    # The workspace's own crates are named by their folder, which is nobody's business.
+    # Without the folder of the checkout, which names the workspace's own crates.
     sed "s#path+file://$PWD/#path+file:///khata/#g" "$member/khata-sbom.json" >"target/sbom/khata-$member.cdx.json"
     find . -name khata-sbom.json -not -path './target/*' -delete
     printf '  target/sbom/khata-%s.cdx.json: %d crates\n' "$member" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the base image of deploy/docker/Dockerfile from Debian's own packages, for a machine that reaches no registry of
-# images: debootstrap's smallest Debian 12 with Debian's repairs, imported as localhost/khata-base:bookworm. Needs root. What
-# was made before stays: to have newer repairs, remove the image first. Prints the image's name.
+# Creates the base image of deploy/docker/Dockerfile from Debian's packages, for a machine that reaches no image registry:
+# debootstrap's smallest Debian 12 with Debian's updates, imported as localhost/khata-base:bookworm. Needs root. Keeps an
+# existing image: remove it to get newer updates. Prints the image's name.
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
@@ -10,18 +10,18 @@ set -euo pipefail
 
 name=localhost/khata-base:bookworm
 engine=${KHATA_ENGINE:-$(container_engine)}
-[[ $engine != buildah ]] || fail "buildah imports no images: let podman make the base (KHATA_ENGINE=podman)"
+[[ $engine != buildah ]] || fail "buildah cannot import images: set KHATA_ENGINE=podman to create the base"
 
 main() {
-    ((EUID == 0)) || fail "the base is made as root; others name one with KHATA_RUNTIME_IMAGE"
-    command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
+    ((EUID == 0)) || fail "only root can create the base image: set KHATA_RUNTIME_IMAGE to an existing one"
+    command -v debootstrap >/dev/null || fail "debootstrap is missing: run deploy/docker/tools.sh"
     folder=$(mktemp -d)
     trap 'rm -rf --one-file-system -- "$folder"' EXIT
-    # What is mounted in the new system is mounted for these commands only, and is gone with them, however they end.
-    unshare --mount --propagation private bash -euo pipefail -c "$(declare -f make_system); make_system \"\$1\"" - "$folder/root" \
+    # Mounts of the new system exist for these commands only, and end with them in every case.
+    unshare --mount --propagation private bash -euo pipefail -c "$(declare -f create_system); create_system \"\$1\"" - "$folder/root" \
         >"$folder/log" 2>&1 || {
         tail -n 20 "$folder/log" >&2
-        fail "the base could not be made"
+        fail "debootstrap could not create the base"
     }
     tar --create --directory "$folder/root" . | "$engine" import - "$name" >/dev/null 2>"$folder/log" || {
         cat "$folder/log" >&2
@@ -29,17 +29,18 @@ main() {
     }
 }
 
-# make_system FOLDER : Debian's smallest, with its repairs; as in Debian's slim image, without documents, translations and lists.
-make_system() {
+# create_system FOLDER : the smallest Debian with its updates and, as in Debian's slim image, without documents, translations
+# and package lists.
+create_system() {
     local root=$1 repository
     debootstrap --variant=minbase bookworm "$root"
-    # Where debootstrap found the release there are the repairs too: beside it, by Debian's custom.
+    # By Debian's convention the updates are beside the release.
     repository=$(sed -n 's/^deb \([^ ]*\) bookworm main$/\1/p' "$root/etc/apt/sources.list")
     printf 'deb %s main\n' "$repository bookworm" "$repository bookworm-updates" \
         "${repository%/}-security bookworm-security" >"$root/etc/apt/sources.list"
     chroot "$root" apt-get update
     DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get --yes --no-install-recommends dist-upgrade
-    # The last three are this machine's own.
+    # The last three belong to this machine.
     rm -rf -- "$root"/usr/share/{doc,man,info,locale} "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/* \
         "$root"/etc/{resolv.conf,hostname,machine-id}
 }
