@@ -1,4 +1,4 @@
-//! The binary: reads the settings, serves until it is told to stop, leaves the ledger flushed.
+//! The program: reads the settings and serves until SIGTERM or SIGINT.
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,14 +11,14 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    // Handlers first: a stop that comes while the port file is being written is still a clean one.
+    // Handlers first: a signal that arrives while the port file is written still stops the server in order.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
     let application = Application::build(&settings)?;
     let port = application.port();
     eprintln!("khata-sandbox listens on {} (port {port})", settings.listen);
-    settings.announce(port)?;
+    settings.write_port_file(port)?;
 
     let server = application.handle();
     actix_web::rt::spawn(async move {

@@ -1,39 +1,33 @@
-//! The bearer tokens that a gateway gave, each good for a while.
+//! The bearer tokens that a gateway issued.
 
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::memory::Memory;
+use crate::recent::Recent;
 
-/// Tokens remembered; beyond that the oldest are forgotten, as if they had expired.
-const REMEMBERED: usize = 10_000;
+/// Number of tokens that are kept; beyond it the oldest are dropped, as if they had expired.
+const CAPACITY: usize = 10_000;
 
-/// The tokens that were given.
+/// Issued tokens, each with the time when it expires.
 #[derive(Debug)]
-pub(crate) struct Tokens {
-    /// When each expires.
-    given: Memory<Instant>,
-}
+pub(crate) struct Tokens(Recent<Instant>);
 
 impl Tokens {
-    /// None so far.
     pub(crate) fn new() -> Self {
-        Self {
-            given: Memory::new(REMEMBERED),
-        }
+        Self(Recent::new(CAPACITY))
     }
 
-    /// Gives a token that is good for `life`: 64 hex digits.
-    pub(crate) fn give(&self, now: Instant, life: Duration) -> String {
+    /// Issues a token of 64 hex digits that is valid for `life`.
+    pub(crate) fn issue(&self, now: Instant, life: Duration) -> String {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        self.given.add(&token, now + life);
+        self.0.add(&token, now + life);
         token
     }
 
-    /// Whether this token was given and is still good.
-    pub(crate) fn is_good(&self, token: &str, now: Instant) -> bool {
-        self.given.get(token).is_some_and(|expires| now < expires)
+    /// Returns whether this token was issued and has not expired.
+    pub(crate) fn is_valid(&self, token: &str, now: Instant) -> bool {
+        self.0.get(token).is_some_and(|expires| now < expires)
     }
 }
 
@@ -42,15 +36,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_until_it_expires() {
+    fn a_token_is_valid_until_it_expires() {
         let now = Instant::now();
         let life = Duration::from_secs(10);
         let tokens = Tokens::new();
-        let token = tokens.give(now, life);
+        let token = tokens.issue(now, life);
         assert_eq!(token.len(), 64);
-        assert!(tokens.is_good(&token, now + Duration::from_millis(9_999)));
-        assert!(!tokens.is_good(&token, now + life));
-        assert!(!tokens.is_good("guess", now));
-        assert_ne!(tokens.give(now, life), token);
+        assert!(tokens.is_valid(&token, now + Duration::from_millis(9_999)));
+        assert!(!tokens.is_valid(&token, now + life));
+        assert!(!tokens.is_valid("guess", now));
+        assert_ne!(tokens.issue(now, life), token);
     }
 }

@@ -1,54 +1,63 @@
-//! The gateways' call-backs: where they go, how they go wrong, and what became of them. Set through
-//! `PUT /_sandbox/webhooks`; what a gateway tells, and how it signs, is its own folder's.
+//! The gateways' webhooks: their address, their faults, and the counts of deliveries. `PUT
+//! /_sandbox/webhooks` sets them; each gateway's module makes the events and their signatures.
 
-mod delivery;
-mod tally;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
 use actix_web::rt::time::sleep;
-use actix_web::web::Data;
+use anyhow::Context;
 use chrono::{DateTime, Utc};
-use reqwest::Url;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::Sandbox;
-use crate::gateway::Gateway;
-use crate::switch;
-use crate::webhooks::delivery::Courier;
-use crate::webhooks::tally::{Counts, Tally};
+use crate::body::{Named, check_milliseconds, check_rate};
+use crate::gateway::{Gateway, PerGateway};
 
-/// The most times an event can be sent besides the first.
+/// Largest number of times an event can be sent besides the first.
 const MOST_DUPLICATES: u32 = 100;
 
-/// Where one gateway's call-backs go, and how.
+/// Time-out of a request (Razorpay, webhooks: a reply within 5 seconds).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Delays before the retries of an event. The gateways retry for hours; a test has seconds.
+const RETRY_DELAYS: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
+/// The webhook settings of one gateway.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhook {
-    /// Khata's address for them, `http://` only: the sandbox calls back to its own machine. Needed unless
-    /// they are off.
+    /// Khata's address, `http://` only: the sandbox calls its own machine. Required unless `enabled` is
+    /// false.
     url: String,
-    /// What they are signed with; the gateway's own test secret unless set.
+    /// Secret that signs the events; by default the gateway's own test secret.
     #[serde(skip_serializing)]
     secret: Option<String>,
-    /// The secret before that one.
+    /// The former secret.
     #[serde(skip_serializing)]
     old_secret: Option<String>,
-    /// The fraction of events, 0 to 1, that are signed with `old_secret` still.
+    /// Fraction of events, 0 to 1, that are signed with `old_secret`.
     old_secret_rate: f64,
-    /// Whether any are sent. An event is sent if this holds when its verification is accepted and still
-    /// when the outcome is there. On, unless set.
+    /// Whether events are sent. Read when a verification is accepted, and again when its outcome
+    /// appears; both must be true.
     enabled: bool,
-    /// How long after the outcome they are sent, in milliseconds.
+    /// Delay of an event after the outcome, in milliseconds.
     delay_ms: u64,
-    /// How many more times each is sent, the same to the byte save for time and signature.
+    /// Number of times each event is sent again, equal to the byte except for time and signature.
     duplicates: u32,
-    /// Whether the verification's older state, still pending, is sent after its outcome. No gateway
-    /// documents such an event; what comes late on the way looks like it.
+    /// Whether the older, pending state of the verification is sent after its outcome. No gateway
+    /// documents this event; an event that is delayed in transit has the same effect.
     out_of_order: bool,
-    /// The fraction of events, 0 to 1, that are lost.
+    /// Fraction of events, 0 to 1, that are lost.
     drop_rate: f64,
 }
 
@@ -75,9 +84,9 @@ impl Webhook {
         if self.enabled && !callable {
             return Err("url must be an http:// address".to_owned());
         }
-        switch::rate("old_secret_rate", self.old_secret_rate)?;
-        switch::rate("drop_rate", self.drop_rate)?;
-        switch::milliseconds("delay_ms", self.delay_ms)?;
+        check_rate("old_secret_rate", self.old_secret_rate)?;
+        check_rate("drop_rate", self.drop_rate)?;
+        check_milliseconds("delay_ms", self.delay_ms)?;
         if self.old_secret_rate > 0.0 && self.old_secret.is_none() {
             return Err("old_secret_rate needs an old_secret".to_owned());
         }
@@ -92,140 +101,240 @@ impl Webhook {
 }
 
 /// Reads the body of `PUT /_sandbox/webhooks`, or says in a sentence what is wrong.
-pub(crate) fn parse(json: &[u8]) -> Result<(Gateway, Webhook), String> {
-    let (gateway, webhook) = switch::parse::<Webhook>(json)?;
-    webhook.check()?;
-    Ok((gateway, webhook))
+pub(crate) fn parse(json: &[u8]) -> Result<Named<Webhook>, String> {
+    let named = Named::<Webhook>::parse(json)?;
+    named.settings.check()?;
+    Ok(named)
 }
 
-/// How one gateway signs.
-pub(crate) trait Signs {
-    /// Whose call-backs.
-    const GATEWAY: Gateway;
-
-    /// What it signs with where no secret is set.
-    const SECRET: &'static str;
-
-    /// The headers that hold the signature of a body sent at this moment, and all it covers.
-    fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<(&'static str, String)>;
+/// Counts of one gateway's deliveries since its webhook was set.
+#[derive(Clone, Default, Serialize)]
+struct Counts {
+    /// Requests sent, with retries and duplicates.
+    sent: u64,
+    /// Replies by HTTP status.
+    answered: BTreeMap<u16, u64>,
+    /// Requests without a reply.
+    unanswered: u64,
+    /// Events lost by `drop_rate`.
+    lost: u64,
+    /// Events given up after the last retry.
+    given_up: u64,
 }
 
-/// One event as it is sent, whenever and however often: a JSON body, and headers besides the
-/// signature's.
-pub(crate) struct Notice {
-    pub(crate) body: String,
-    pub(crate) headers: Vec<(&'static str, String)>,
-}
-
-/// What a gateway tells of one verification.
-pub(crate) struct Notices {
-    /// Its outcome.
-    pub(crate) outcome: Notice,
-    /// Its state before that, for when events come out of order.
-    pub(crate) older: Notice,
-}
-
-/// One gateway's call-backs, as `GET /_sandbox/webhooks` lists them.
+/// A webhook with its counts, as `GET /_sandbox/webhooks` lists it.
 #[derive(Serialize)]
-pub(crate) struct Listed {
-    gateway: Gateway,
+pub(crate) struct CountedWebhook {
     #[serde(flatten)]
     webhook: Webhook,
     #[serde(flatten)]
     counts: Counts,
 }
 
-/// All gateways' call-backs.
+/// How an API signs its events.
+pub(crate) struct Signing {
+    pub(crate) gateway: Gateway,
+    /// Secret where none is set.
+    pub(crate) secret: &'static str,
+    /// Returns the signature's headers for a secret and a body that is sent at this time.
+    pub(crate) sign: fn(&str, &str, DateTime<Utc>) -> Vec<Header>,
+}
+
+pub(crate) type Header = (&'static str, String);
+
+/// An event: its JSON body, and its headers besides the signature's.
+pub(crate) struct Event {
+    body: String,
+    headers: Vec<Header>,
+}
+
+impl Event {
+    pub(crate) fn new(body: &Value, headers: Vec<Header>) -> Self {
+        Self {
+            body: body.to_string(),
+            headers,
+        }
+    }
+}
+
+/// The events of one verification.
+pub(crate) struct Events {
+    pub(crate) outcome: Event,
+    /// The pending state before the outcome, for events out of order.
+    pub(crate) older: Event,
+}
+
+/// All gateways' webhooks, and the client that sends them.
 pub(crate) struct Webhooks {
-    by_gateway: [Mutex<Option<Webhook>>; Gateway::COUNT],
-    tallies: [Tally; Gateway::COUNT],
-    courier: Courier,
+    set: PerGateway<Option<Webhook>>,
+    counts: PerGateway<Counts>,
+    client: Client,
 }
 
 impl Webhooks {
-    /// Nobody is called back yet. Fails if there can be no HTTP client.
+    /// Makes the client. No webhook is set yet.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        // Only http:// addresses are called. The client needs a TLS configuration all the same, which
+        // trusts no certificate here: without one it uses a process-wide provider, which a library must
+        // not install.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .context("no TLS")?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy()
+            .build()
+            .context("no HTTP client")?;
         Ok(Self {
-            by_gateway: Default::default(),
-            tallies: Default::default(),
-            courier: Courier::new()?,
+            set: PerGateway::default(),
+            counts: PerGateway::default(),
+            client,
         })
     }
 
-    /// From now on it is called back like this. Its counts start anew.
-    pub(crate) fn set(&self, gateway: Gateway, webhook: Webhook) -> Listed {
-        *self.lock(gateway) = Some(webhook.clone());
-        self.tallies[gateway.index()].forget();
-        self.listed(gateway, webhook)
+    /// Sets a gateway's webhook and resets its counts.
+    pub(crate) fn set(&self, named: Named<Webhook>) -> Named<CountedWebhook> {
+        let gateway = named.gateway;
+        *self.set.lock(gateway) = Some(named.settings.clone());
+        *self.counts.lock(gateway) = Counts::default();
+        self.counted(gateway, named.settings)
     }
 
-    /// From now on nobody is called back.
-    pub(crate) fn forget(&self) {
+    /// Removes all webhooks.
+    pub(crate) fn remove_all(&self) {
         for gateway in Gateway::ALL {
-            *self.lock(gateway) = None;
-            self.tallies[gateway.index()].forget();
+            *self.set.lock(gateway) = None;
+            *self.counts.lock(gateway) = Counts::default();
         }
     }
 
-    /// Those that are set.
-    pub(crate) fn list(&self) -> Vec<Listed> {
-        Gateway::ALL
-            .into_iter()
-            .filter_map(|gateway| {
-                let webhook = self.lock(gateway).clone()?;
-                Some(self.listed(gateway, webhook))
-            })
-            .collect()
+    /// Lists the webhooks that are set.
+    pub(crate) fn list(&self) -> Vec<Named<CountedWebhook>> {
+        let counted = |gateway: Gateway| {
+            let webhook = self.set.lock(gateway).clone()?;
+            Some(self.counted(gateway, webhook))
+        };
+        Gateway::ALL.into_iter().filter_map(counted).collect()
     }
 
-    fn listed(&self, gateway: Gateway, webhook: Webhook) -> Listed {
-        Listed {
+    fn counted(&self, gateway: Gateway, webhook: Webhook) -> Named<CountedWebhook> {
+        let counts = self.counts.lock(gateway).clone();
+        Named {
             gateway,
-            webhook,
-            counts: self.tallies[gateway.index()].counts(),
+            settings: CountedWebhook { webhook, counts },
         }
     }
 
     fn enabled(&self, gateway: Gateway) -> Option<Webhook> {
-        self.lock(gateway)
-            .as_ref()
-            .filter(|webhook| webhook.enabled)
-            .cloned()
+        let webhook = self.set.lock(gateway).clone();
+        webhook.filter(|webhook| webhook.enabled)
     }
 
-    fn lock(&self, gateway: Gateway) -> MutexGuard<'_, Option<Webhook>> {
-        self.by_gateway[gateway.index()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Sends the events of a verification `after` this time, if the gateway's webhook is enabled. `make`
+    /// runs then; it returns `None` for an outcome without an event.
+    pub(crate) fn send_later(
+        self: &Arc<Self>,
+        signing: &'static Signing,
+        after: Duration,
+        make: impl FnOnce() -> Option<Events> + 'static,
+    ) {
+        // Checked now too: a load without webhooks must not leave a task for each call.
+        if self.enabled(signing.gateway).is_none() {
+            return;
+        }
+        let webhooks = Arc::clone(self);
+        rt::spawn(async move {
+            sleep(after).await;
+            let Some(webhook) = webhooks.enabled(signing.gateway) else {
+                return;
+            };
+            let Some(events) = make() else {
+                return;
+            };
+            let sender = WebhookSender {
+                webhooks: &webhooks,
+                webhook: &webhook,
+                signing,
+            };
+            sender.send_all(events).await;
+        });
     }
 }
 
-/// Calls back about a verification once `after` is over, if its gateway calls back at all. `tell` is
-/// asked then, and says `None` if there is nothing to tell after all.
-pub(crate) fn call_back<S: Signs>(
-    sandbox: &Data<Sandbox>,
-    after: Duration,
-    tell: impl FnOnce(&Sandbox) -> Option<Notices> + 'static,
-) {
-    // Asked now as well: a load without call-backs must not leave a task a call behind.
-    if sandbox.webhooks.enabled(S::GATEWAY).is_none() {
-        return;
-    }
-    let sandbox = Arc::clone(sandbox);
-    rt::spawn(async move {
-        sleep(after).await;
-        let webhooks = &sandbox.webhooks;
-        let Some(webhook) = webhooks.enabled(S::GATEWAY) else {
-            return;
-        };
-        if let Some(notices) = tell(&sandbox) {
-            let tally = &webhooks.tallies[S::GATEWAY.index()];
-            webhooks
-                .courier
-                .deliver::<S>(&webhook, tally, notices)
-                .await;
+/// Sends the events of one verification.
+struct WebhookSender<'a> {
+    webhooks: &'a Webhooks,
+    webhook: &'a Webhook,
+    signing: &'static Signing,
+}
+
+impl WebhookSender<'_> {
+    async fn send_all(&self, events: Events) {
+        sleep(Duration::from_millis(self.webhook.delay_ms)).await;
+        for _ in 0..=self.webhook.duplicates {
+            self.send(&events.outcome).await;
         }
-    });
+        if self.webhook.out_of_order {
+            self.send(&events.older).await;
+        }
+    }
+
+    /// Sends one event, with retries until it is accepted.
+    async fn send(&self, event: &Event) {
+        if rand::random::<f64>() < self.webhook.drop_rate {
+            self.count(|counts| counts.lost += 1);
+            return;
+        }
+        // Drawn once: the retries of an event keep its secret.
+        let secret = match &self.webhook.old_secret {
+            Some(old) if rand::random::<f64>() < self.webhook.old_secret_rate => old,
+            _ => self
+                .webhook
+                .secret
+                .as_deref()
+                .unwrap_or(self.signing.secret),
+        };
+        if self.request(event, secret).await {
+            return;
+        }
+        for delay in RETRY_DELAYS {
+            sleep(delay).await;
+            if self.request(event, secret).await {
+                return;
+            }
+        }
+        self.count(|counts| counts.given_up += 1);
+    }
+
+    /// Sends one request and returns whether the reply was a 2xx.
+    async fn request(&self, event: &Event, secret: &str) -> bool {
+        let signature = (self.signing.sign)(secret, &event.body, Utc::now());
+        let mut request = self
+            .webhooks
+            .client
+            .post(&self.webhook.url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(event.body.clone());
+        for (name, value) in event.headers.iter().chain(&signature) {
+            request = request.header(*name, value);
+        }
+        self.count(|counts| counts.sent += 1);
+        let status = request.send().await.ok().map(|reply| reply.status());
+        self.count(|counts| match status {
+            Some(status) => *counts.answered.entry(status.as_u16()).or_default() += 1,
+            None => counts.unanswered += 1,
+        });
+        status.is_some_and(|status| status.is_success())
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.webhooks.counts.lock(self.signing.gateway));
+    }
 }
 
 #[cfg(test)]
@@ -233,12 +342,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_off_needs_no_address() {
+    fn a_disabled_webhook_needs_no_address() {
         assert!(parse(br#"{"gateway":"CASHFREE","enabled":false}"#).is_ok());
     }
 
     #[test]
-    fn bad_values_are_named() {
+    fn the_error_names_the_bad_value() {
         for (json, word) in [
             (r#"{"gateway":"CASHFREE"}"#, "url"),
             (r#"{"gateway":"CASHFREE","url":"https://a"}"#, "http://"),

@@ -1,0 +1,318 @@
+//! Cashfree Secure ID as its public contract describes it: bank account verification (sync, async,
+//! status), UPI penny drop, and the older UPI lookup. One caller is known: [`CLIENT_ID`] with
+//! [`CLIENT_SECRET`].
+
+mod outcomes;
+mod replies;
+mod rules;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use chrono::{DateTime, Utc};
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use crate::body::{filled, text};
+use crate::calls::RateLimit;
+use crate::cashfree::outcomes::{Bank, REJECTED, VALID};
+use crate::cashfree::rules::{refusal, rule_refusal};
+use crate::gateway::Gateway;
+use crate::ids::hmac_sha256;
+use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::recent::Recent;
+use crate::webhooks::{Header, Signing};
+
+/// The `x-client-id` that is accepted.
+pub const CLIENT_ID: &str = "sandbox_client";
+
+/// The `x-client-secret` that is accepted.
+pub const CLIENT_SECRET: &str = "sandbox_secret";
+
+/// Number of verifications of each kind that are kept for lookups and to refuse a used
+/// `verification_id`; beyond it the oldest are dropped.
+const CAPACITY: usize = 500_000;
+
+/// Bytes of one RSA block of 2048 bits.
+const RSA_BLOCK: usize = 256;
+
+pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
+    gateway: Gateway::Cashfree,
+    prefix: "/cashfree/verification",
+    routes: &[
+        ("POST /bank-account/sync", verify_bank),
+        ("POST /bank-account/async", receive_bank),
+        ("GET /bank-account", look_up_bank),
+        ("POST /upi/penny-drop", upi_penny_drop),
+        ("POST /upi", upi_lookup),
+        ("GET /upi", look_up_upi),
+    ],
+    refusal,
+    failure: rules::INTERNAL_ERROR,
+    too_many_calls: rules::TOO_MANY_CALLS,
+    ip_refused: rules::IP,
+    skips_ip_list: has_cf_signature,
+    add_rate_limit_headers,
+}];
+
+static SIGNING: Signing = Signing {
+    gateway: Gateway::Cashfree,
+    secret: CLIENT_SECRET,
+    sign,
+};
+
+/// Cashfree's memory.
+pub(crate) struct Cashfree {
+    by_reference_id: Recent<Arc<Bank>>,
+    /// The newest verification with each `user_id`.
+    by_user_id: Recent<Arc<Bank>>,
+    /// The replies of UPI verifications by `verification_id`, as JSON text: it is smaller than a value.
+    upi: Recent<Arc<str>>,
+}
+
+impl Cashfree {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_reference_id: Recent::new(CAPACITY),
+            by_user_id: Recent::new(CAPACITY),
+            upi: Recent::new(CAPACITY),
+        }
+    }
+}
+
+/// `x-cf-signature` admits a caller from any address. At Cashfree only the private key can read it; here
+/// it must have the form alone: the base64 of one RSA block of 2048 bits.
+fn has_cf_signature(headers: &HeaderMap) -> bool {
+    let signature = headers
+        .get("x-cf-signature")
+        .and_then(|value| BASE64.decode(value.as_bytes()).ok());
+    signature.is_some_and(|block| block.len() == RSA_BLOCK)
+}
+
+fn add_rate_limit_headers(limit: RateLimit, headers: &mut HeaderMap) {
+    for (name, value) in [
+        ("x-ratelimit-limit", limit.limit.into()),
+        ("x-ratelimit-remaining", limit.remaining.into()),
+        ("x-ratelimit-reset", limit.resets_in_seconds()),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+/// base64(HMAC-SHA256(timestamp + raw body, client secret)), nothing between the two (Cashfree, payloads
+/// and signatures).
+fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<Header> {
+    let timestamp = now.timestamp_millis().to_string();
+    let mac = hmac_sha256(secret, &[&timestamp, body]);
+    vec![
+        ("x-webhook-timestamp", timestamp),
+        ("x-webhook-signature", BASE64.encode(&mac)),
+    ]
+}
+
+fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
+    let pair = (call.header("x-client-id"), call.header("x-client-secret"));
+    if pair == (Some(CLIENT_ID), Some(CLIENT_SECRET)) {
+        Ok(())
+    } else {
+        Err(refusal(rules::CREDENTIALS))
+    }
+}
+
+fn bad_request() -> Refusal {
+    refusal(rules::BAD_REQUEST)
+}
+
+/// `POST /bank-account/sync`. Drops, and replies with the outcome unless the account is pending at first.
+/// The call has no reference of the caller's, so the ledger records `sync:` and the reference id.
+fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::BANK_SHAPE, bad_request)?;
+    check(rules::BANK, &request, rule_refusal)?;
+    if call.behaviour.insufficient_balance {
+        return Err(refusal(rules::INSUFFICIENT_BALANCE));
+    }
+    let bank = verify(call, &request, None, Duration::ZERO)?;
+    memory.keep(&bank);
+    let reference = format!("sync:{}", bank.reference_id);
+    call.sandbox.ledger.record(Gateway::Cashfree, &reference);
+    if bank.appears_at.is_some_and(|at| at > call.now) {
+        send_event_later(call, &bank);
+    }
+    ok(replies::bank(&bank, call.now, call.behaviour.unknown_code))
+}
+
+/// `POST /bank-account/async`. Drops, and replies with a receipt. A `user_id` that was used before is
+/// executed and counted again: the worst a gateway can do, so that the ledger shows a client that sends
+/// twice. Where the balance is too small the receipt is the same, nothing drops, and the outcome says so.
+fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::BANK_SHAPE, bad_request)?;
+    check(rules::USER_ID, &request, rule_refusal)?;
+    check(rules::BANK, &request, rule_refusal)?;
+    let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
+    let pending = call.behaviour.pending();
+    let mut bank = verify(call, &request, user_id, pending)?;
+    if call.behaviour.insufficient_balance {
+        bank.outcome = REJECTED;
+        bank.appears_at = call.now.checked_add(pending);
+    }
+    memory.keep(&bank);
+    if !call.behaviour.insufficient_balance {
+        let own = format!("async:{}", bank.reference_id);
+        let reference = user_id.unwrap_or(&own);
+        call.sandbox.ledger.record(Gateway::Cashfree, reference);
+    }
+    send_event_later(call, &bank);
+    ok(replies::receipt(&bank))
+}
+
+/// `GET /bank-account`, by `reference_id` or, without it, by `user_id`.
+fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let query = call.query(&["reference_id", "user_id"]);
+    let query = query.ok_or_else(bad_request)?;
+    let bank = if let Some(reference_id) = text(&query, "reference_id") {
+        check(rules::REFERENCE_ID, &query, rule_refusal)?;
+        // A number has several spellings; the key has one.
+        let number: u64 = reference_id.parse().unwrap_or_default();
+        let found = memory.by_reference_id.get(&number.to_string());
+        found.ok_or_else(|| refusal(rules::REFERENCE_ID_UNKNOWN))?
+    } else {
+        check(rules::USER_ID, &query, rule_refusal)?;
+        let user_id = text(&query, "user_id").filter(|id| !id.is_empty());
+        let user_id = user_id.ok_or_else(|| refusal(rules::REFERENCE_ID_MISSING))?;
+        let found = memory.by_user_id.get(user_id);
+        found.ok_or_else(|| refusal(rules::USER_ID_UNKNOWN))?
+    };
+    ok(replies::bank(&bank, call.now, call.behaviour.unknown_code))
+}
+
+fn verify(
+    call: &Call<'_>,
+    request: &Value,
+    user_id: Option<&str>,
+    pending: Duration,
+) -> Result<Bank, Refusal> {
+    let account = text(request, "bank_account").unwrap_or_default();
+    let ifsc = text(request, "ifsc").unwrap_or_default();
+    let name = filled(request, "name").map(str::trim);
+    let scenario = call.sandbox.scenario(Gateway::Cashfree, account);
+    let (outcome, timing) = outcomes::of_account(account, ifsc, scenario).map_err(refusal)?;
+    let holder = match outcomes::published_holder(account, ifsc) {
+        _ if outcome != VALID => None,
+        Some(holder) => Some(holder.to_owned()),
+        None => scenario.holder(account, name),
+    };
+    let appears_after = call.sandbox.appears_after(timing, pending);
+    Ok(Bank {
+        reference_id: call.sandbox.next_number(),
+        user_id: user_id.map(Box::from),
+        ifsc: ifsc.into(),
+        name: name.map(Box::from),
+        holder: holder.map(Box::from),
+        outcome,
+        timing,
+        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+    })
+}
+
+impl Cashfree {
+    fn keep(&self, bank: &Bank) {
+        let bank = Arc::new(bank.clone());
+        if let Some(user_id) = &bank.user_id {
+            self.by_user_id.set(user_id, Arc::clone(&bank));
+        }
+        let reference_id = bank.reference_id.to_string();
+        self.by_reference_id.set(&reference_id, bank);
+    }
+}
+
+/// Sends the event when the outcome appears, if it ever does.
+fn send_event_later(call: &Call<'_>, bank: &Bank) {
+    let Some(appears_at) = bank.appears_at else {
+        return;
+    };
+    let after = appears_at.saturating_duration_since(call.now);
+    let (sandbox, bank) = (call.sandbox.clone(), bank.clone());
+    call.sandbox.webhooks.send_later(&SIGNING, after, move || {
+        let unknown_code = sandbox.behaviours.of(Gateway::Cashfree).unknown_code;
+        Some(replies::events(&bank, Instant::now(), unknown_code))
+    });
+}
+
+/// `POST /upi/penny-drop`. Drops, unless the `verification_id` was used before.
+fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::UPI_SHAPE, bad_request)?;
+    let version = json!({"x-api-version": call.header("x-api-version")});
+    check(rules::API_VERSION, &version, rule_refusal)?;
+    check(rules::USER_CONSENT, &request, rule_refusal)?;
+    if call.behaviour.insufficient_balance {
+        return Err(refusal(rules::INSUFFICIENT_BALANCE));
+    }
+    let reply = verify_vpa(memory, call, &request, true)?;
+    let reference = text(&request, "verification_id").unwrap_or_default();
+    call.sandbox.ledger.record(Gateway::Cashfree, reference);
+    ok(reply)
+}
+
+/// `POST /upi`. Looks the VPA up: no money moves, so the ledger records nothing.
+fn upi_lookup(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::UPI_SHAPE, bad_request)?;
+    ok(verify_vpa(memory, call, &request, false)?)
+}
+
+/// `GET /upi`: the reply of the verification again, for a client that lost it.
+fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let query = call.query(&["verification_id"]);
+    let query = query.ok_or_else(bad_request)?;
+    check(rules::VERIFICATION_ID, &query, rule_refusal)?;
+    let found = memory
+        .upi
+        .get(text(&query, "verification_id").unwrap_or_default());
+    let reply = found.ok_or_else(|| refusal(rules::VERIFICATION_ID_UNKNOWN))?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .body(reply.to_string()))
+}
+
+fn verify_vpa(
+    memory: &Cashfree,
+    call: &Call<'_>,
+    request: &Value,
+    penny_drop: bool,
+) -> Result<Value, Refusal> {
+    check(rules::VERIFICATION_ID, request, rule_refusal)?;
+    check(rules::VPA, request, rule_refusal)?;
+    let verification_id = text(request, "verification_id").unwrap_or_default();
+    let vpa = text(request, "vpa").unwrap_or_default();
+    let name = filled(request, "name").map(str::trim);
+    let scenario = call.sandbox.scenario(Gateway::Cashfree, vpa);
+    let status = outcomes::of_vpa(vpa, scenario).map_err(refusal)?;
+    let holder = if status == "VALID" {
+        scenario.holder(vpa, name)
+    } else {
+        None
+    };
+    let reply = replies::upi(&replies::Upi {
+        reference_id: call.sandbox.next_number(),
+        verification_id,
+        vpa,
+        status,
+        name,
+        holder: holder.as_deref(),
+        penny_drop,
+    });
+    match memory
+        .upi
+        .add(verification_id, Arc::from(reply.to_string()))
+    {
+        Some(_) => Err(refusal(rules::VERIFICATION_ID_USED)),
+        None => Ok(reply),
+    }
+}

@@ -1,0 +1,328 @@
+//! Cashfree's replies and events, and its comparison of names.
+
+use std::time::Instant;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use crate::behaviour::UNKNOWN_CODE;
+use crate::cashfree::outcomes::{Bank, JOHN_DOE, RECEIVED, Status, is_pending};
+use crate::ids::twelve_digits;
+use crate::webhooks::{Event, Events};
+
+/// Name, city and MICR of every branch. Only the bank depends on the IFSC; the branch is the same for
+/// all, since no published test data depend on it. The MICR is a number, as at Cashfree.
+const BRANCH: &str = "SANTACRUZ, MUMBAI";
+const CITY: &str = "MUMBAI";
+const MICR: u32 = 400_532_038;
+
+/// The account behind every valid VPA.
+const UPI_ACCOUNT: &str = "1234567890";
+const UPI_IFSC: &str = "ICIC0006567";
+
+const BANKS: [(&str, &str); 11] = [
+    ("BARB", "BANK OF BARODA"),
+    ("CNRB", "CANARA BANK"),
+    ("HDFC", "HDFC BANK"),
+    ("ICIC", "ICICI BANK"),
+    ("KKBK", "KOTAK MAHINDRA BANK"),
+    ("PUNB", "PUNJAB NATIONAL BANK"),
+    ("RATN", "RBL BANK"),
+    ("SBIN", "STATE BANK OF INDIA"),
+    ("SCBL", "STANDARD CHARTERED BANK"),
+    ("UTIB", "AXIS BANK"),
+    ("YESB", "YES BANK"),
+];
+
+/// Scores of names against JOHN DOE, as published, in small letters.
+const PUBLISHED_SCORES: [(&str, usize); 4] = [
+    ("john doe", 100),
+    ("john d", 85),
+    ("j doe", 70),
+    ("jane d", 38),
+];
+
+/// Least score of each `name_match_result`, best first. Cashfree publishes one score for each (100, 85,
+/// 70, 38, and 90 as GOOD); the bounds between them are the sandbox's.
+const MATCH_RESULTS: [(usize, &str); 5] = [
+    (100, "DIRECT_MATCH"),
+    (85, "GOOD_PARTIAL_MATCH"),
+    (60, "MODERATE_PARTIAL_MATCH"),
+    (34, "POOR_PARTIAL_MATCH"),
+    (0, "NO_MATCH"),
+];
+
+/// Returns the bank's name by the first four letters of the IFSC; a bank that is not listed is named by
+/// them.
+fn bank_name(ifsc: &str) -> String {
+    let code = ifsc.get(..4).unwrap_or(ifsc);
+    let listed = BANKS.iter().find(|(known, _)| *known == code);
+    listed.map_or_else(|| format!("{code} BANK"), |(_, name)| (*name).to_owned())
+}
+
+/// Returns `ifsc_details` without the members that differ between accounts and VPAs.
+fn ifsc_details(ifsc: &str) -> Value {
+    json!({
+        "bank": bank_name(ifsc),
+        "address": "GROUND FLOOR, S V ROAD, SANTACRUZ WEST, MUMBAI - 400054",
+        "city": CITY,
+        "state": "MAHARASHTRA",
+        "branch": BRANCH,
+        "category": "DIRECT_MEMBER",
+        "swift_code": "",
+        "micr": MICR,
+        "nbin": 9999,
+    })
+}
+
+/// Makes the reply of `POST /bank-account/async`.
+pub(super) fn receipt(bank: &Bank) -> Value {
+    json!({
+        "reference_id": bank.reference_id,
+        "user_id": bank.user_id,
+        "account_status": RECEIVED.0,
+        "account_status_code": RECEIVED.1,
+    })
+}
+
+/// Makes a reply that has the status only.
+fn bare(reference_id: u64, (status, code): Status) -> Value {
+    json!({
+        "reference_id": reference_id,
+        "name_at_bank": null,
+        "bank_name": null,
+        "utr": null,
+        "city": null,
+        "branch": null,
+        "micr": null,
+        "name_match_score": null,
+        "name_match_result": null,
+        "account_status": status,
+        "account_status_code": code,
+        "ifsc_details": null,
+    })
+}
+
+/// Makes the reply of `POST /bank-account/sync` and `GET /bank-account`. Unknown members are null.
+pub(super) fn bank(bank: &Bank, now: Instant, unknown_code: bool) -> Value {
+    let (status, code) = bank.status(now);
+    let mut reply = bare(bank.reference_id, (status, code));
+    if is_pending((status, code)) {
+        return reply;
+    }
+    if unknown_code {
+        reply["account_status_code"] = UNKNOWN_CODE.into();
+    }
+    if status == "REJECTED" {
+        return reply;
+    }
+    if code != "INVALID_IFSC_FAIL" {
+        let mut details = ifsc_details(&bank.ifsc);
+        details["ifsc"] = bank.ifsc.as_ref().into();
+        details["ifsc_subcode"] = bank.ifsc.get(..5).into();
+        reply["bank_name"] = details["bank"].clone();
+        reply["city"] = CITY.into();
+        reply["branch"] = BRANCH.into();
+        reply["micr"] = MICR.into();
+        reply["ifsc_details"] = details;
+    }
+    if status == "VALID" {
+        let score = match_score(bank.name.as_deref(), bank.holder.as_deref());
+        reply["name_match_score"] = score.map(score_text).into();
+        reply["name_match_result"] = score.map(match_result).into();
+        reply["name_at_bank"] = bank.holder.as_deref().into();
+        reply["utr"] = twelve_digits(bank.reference_id).into();
+    }
+    reply
+}
+
+/// Makes the events of a verification whose outcome appeared (Cashfree, webhooks of bank account
+/// verification). An event has no `amount_deposited` where no rupee arrived.
+pub(super) fn events(verified: &Bank, now: Instant, unknown_code: bool) -> Events {
+    let reply = bank(verified, now, unknown_code);
+    let event_type = match verified.status(now).0 {
+        "VALID" => "BANK_ACCOUNT_VERIFICATION_SUCCESS",
+        "REJECTED" => "BANK_ACCOUNT_VERIFICATION_REJECTED",
+        _ => "BANK_ACCOUNT_VERIFICATION_FAILED",
+    };
+    // UTC, in the form of the published sample: `2023-07-19 10:46:16`.
+    let event_time = Utc::now().format("%Y-%m-%d %H:%M:%S").to_string();
+    let event = |mut data: Value| {
+        data["user_id"] = verified.user_id.as_deref().into();
+        if !data["utr"].is_null() {
+            data["amount_deposited"] = "1.00".into();
+        }
+        let body = json!({
+            "event_type": event_type, "event_time": event_time, "version": "v2", "data": data,
+        });
+        Event::new(&body, vec![("x-webhook-version", "v2".to_owned())])
+    };
+    Events {
+        outcome: event(reply),
+        older: event(bare(verified.reference_id, RECEIVED)),
+    }
+}
+
+/// A VPA that was verified.
+pub(super) struct Upi<'a> {
+    pub(super) reference_id: u64,
+    pub(super) verification_id: &'a str,
+    pub(super) vpa: &'a str,
+    pub(super) status: &'static str,
+    /// The name sent.
+    pub(super) name: Option<&'a str>,
+    /// The name at the bank.
+    pub(super) holder: Option<&'a str>,
+    /// Whether a penny drop verified it, or the older lookup.
+    pub(super) penny_drop: bool,
+}
+
+/// Makes the reply of `POST /upi/penny-drop` or `POST /upi`.
+pub(super) fn upi(upi: &Upi<'_>) -> Value {
+    let score = match_score(upi.name, upi.holder);
+    let mut reply = json!({
+        "verification_id": upi.verification_id,
+        "reference_id": upi.reference_id,
+        "status": upi.status,
+        "vpa": upi.vpa,
+        "name_at_bank": upi.holder,
+        "name_match_score": score.map(score_text),
+        "name_match_result": score.map(match_result),
+    });
+    if upi.penny_drop {
+        let valid = upi.status == "VALID";
+        if reply["name_match_result"] == "DIRECT_MATCH" {
+            reply["name_match_result"] = "MATCH".into();
+        }
+        let mut details = ifsc_details(UPI_IFSC);
+        for rail in ["neft", "imps", "rtgs", "upi"] {
+            details[rail] = "Live".into();
+        }
+        reply["utr"] = valid.then(|| twelve_digits(upi.reference_id)).into();
+        reply["bank_account"] = valid.then_some(UPI_ACCOUNT).into();
+        reply["ifsc"] = valid.then_some(UPI_IFSC).into();
+        reply["ifsc_details"] = valid.then_some(details).into();
+    }
+    reply
+}
+
+fn score_text(score: usize) -> String {
+    format!("{score}.00")
+}
+
+fn match_result(score: usize) -> &'static str {
+    let found = MATCH_RESULTS.iter().find(|(least, _)| score >= *least);
+    found.map_or("NO_MATCH", |(_, result)| result)
+}
+
+/// Scores the name sent against the name at the bank, 0 to 100. Cashfree publishes four names against
+/// JOHN DOE and not how it scores others; the rule here is the sandbox's own and simple on purpose: a name
+/// that differs in case, spacing and punctuation only is 100; the same words in another order are 90;
+/// otherwise the score is the share of the longer name's letters in words that both names have, at most
+/// 84.
+fn match_score(sent: Option<&str>, at_bank: Option<&str>) -> Option<usize> {
+    let (sent, at_bank) = sent.zip(at_bank)?;
+    let published = PUBLISHED_SCORES
+        .iter()
+        .find(|(known, _)| at_bank == JOHN_DOE && known.eq_ignore_ascii_case(sent));
+    if let Some((_, score)) = published {
+        return Some(*score);
+    }
+    let (sent, mut at_bank) = (words(sent), words(at_bank));
+    if sent == at_bank {
+        return Some(100);
+    }
+    let longer = letters(&sent).max(letters(&at_bank));
+    let mut shared = 0;
+    let mut unmatched = 0;
+    for word in &sent {
+        if let Some(index) = at_bank.iter().position(|other| other == word) {
+            shared += at_bank.swap_remove(index).chars().count();
+        } else {
+            unmatched += 1;
+        }
+    }
+    if unmatched == 0 && at_bank.is_empty() {
+        return Some(90);
+    }
+    Some((100 * shared / longer.max(1)).min(84))
+}
+
+fn words(name: &str) -> Vec<String> {
+    name.to_lowercase()
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn letters(words: &[String]) -> usize {
+    words.iter().map(|word| word.chars().count()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(sent: &str, at_bank: &str) -> Option<(usize, &'static str)> {
+        let score = match_score(Some(sent), Some(at_bank))?;
+        Some((score, match_result(score)))
+    }
+
+    #[test]
+    fn names_have_the_published_scores_and_others_follow_the_rule() {
+        for (sent, at_bank, score, result) in [
+            ("john doe", "JOHN DOE", 100, "DIRECT_MATCH"),
+            ("John D", "JOHN DOE", 85, "GOOD_PARTIAL_MATCH"),
+            ("j doe", "JOHN DOE", 70, "MODERATE_PARTIAL_MATCH"),
+            ("JANE D", "JOHN DOE", 38, "POOR_PARTIAL_MATCH"),
+            ("Asha Rao", "ASHA RAO", 100, "DIRECT_MATCH"),
+            (
+                "s.v. krishnamurthy",
+                "S V KRISHNAMURTHY",
+                100,
+                "DIRECT_MATCH",
+            ),
+            ("rao  asha", "ASHA RAO", 90, "GOOD_PARTIAL_MATCH"),
+            ("asha k rao", "ASHA RAO", 84, "MODERATE_PARTIAL_MATCH"),
+            ("asha", "ASHA RAO", 57, "POOR_PARTIAL_MATCH"),
+            ("ravi", "ASHA RAO", 0, "NO_MATCH"),
+            ("...", "ASHA RAO", 0, "NO_MATCH"),
+            ("आशा राव", "आशा राव", 100, "DIRECT_MATCH"),
+        ] {
+            let found = scored(sent, at_bank);
+            assert_eq!(found, Some((score, result)), "{sent} / {at_bank}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_word_counts_once() {
+        let found = scored("rao rao", "RAO ASHA").map(|(_, result)| result);
+        assert_eq!(found, Some("POOR_PARTIAL_MATCH"));
+    }
+
+    #[test]
+    fn a_penny_drop_has_its_own_word_for_a_direct_match() {
+        for (name, holder, result) in [
+            ("asha", "ASHA", "MATCH"),
+            ("john d", "JOHN DOE", "GOOD_PARTIAL_MATCH"),
+        ] {
+            let reply = upi(&Upi {
+                reference_id: 1,
+                verification_id: "v",
+                vpa: "asha@upi",
+                status: "VALID",
+                name: Some(name),
+                holder: Some(holder),
+                penny_drop: true,
+            });
+            assert_eq!(reply["name_match_result"], result);
+        }
+    }
+
+    #[test]
+    fn a_bank_is_named_by_its_ifsc() {
+        assert_eq!(bank_name("YESB0000262"), "YES BANK");
+        assert_eq!(bank_name("AABF0008032"), "AABF BANK");
+    }
+}

@@ -1,0 +1,184 @@
+//! Decentro as its public contract describes it: validation of a bank account (version 3; penniless, by
+//! penny drop, or hybrid) and its status, under `/decentro`. At Decentro the two are on different hosts.
+//!
+//! One caller is known: [`CLIENT_ID`] with [`CLIENT_SECRET`]. It has two consumers: the simulation data
+//! are published for [`CONSUMER_URN`], which has no velocity limit; [`LIMITED_CONSUMER_URN`] has the
+//! velocity limits.
+
+mod outcomes;
+mod replies;
+mod rules;
+mod velocity;
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::HttpResponse;
+use serde_json::Value;
+
+use crate::body::{filled, text};
+use crate::decentro::outcomes::Finding;
+use crate::decentro::replies::{Outcome, Validation};
+use crate::decentro::rules::{refusal, rule_refusal};
+use crate::decentro::velocity::Velocity;
+use crate::gateway::{Gateway, lock};
+use crate::ids::bank_reference;
+use crate::name_similarity;
+use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::recent::Recent;
+use crate::rules::is_true;
+
+pub use crate::decentro::rules::{CONSUMER_URN, LIMITED_CONSUMER_URN};
+
+/// The `client_id` that is accepted.
+pub const CLIENT_ID: &str = "decentro_sandbox_client";
+
+/// The `client_secret` that is accepted.
+pub const CLIENT_SECRET: &str = "decentro_sandbox_secret";
+
+/// Number of validations, and of used references, that are kept; beyond it the oldest are dropped.
+const CAPACITY: usize = 200_000;
+
+pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile {
+    gateway: Gateway::Decentro,
+    prefix: "/decentro",
+    routes: &[
+        (
+            "POST /v3/banking/money_transfer/validate_bank_account",
+            validate,
+        ),
+        ("GET /v3/banking/account_validation/status", look_up),
+    ],
+    refusal,
+    failure: rules::DECENTRO_ERROR,
+    too_many_calls: rules::TOO_MANY_CALLS,
+    ip_refused: rules::IP,
+    skips_ip_list: |_| false,
+    add_rate_limit_headers: |_, _| {},
+}];
+
+/// Decentro's memory.
+pub(crate) struct Decentro {
+    used_references: Recent<()>,
+    by_reference: Recent<Arc<Validation>>,
+    by_txn: Recent<Arc<Validation>>,
+    velocity: Mutex<Velocity>,
+}
+
+impl Decentro {
+    pub(crate) fn new() -> Self {
+        Self {
+            used_references: Recent::new(CAPACITY),
+            by_reference: Recent::new(CAPACITY),
+            by_txn: Recent::new(CAPACITY),
+            velocity: Mutex::default(),
+        }
+    }
+}
+
+/// The headers `client_id` and `client_secret`, with underscores.
+fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
+    let sent = ["client_id", "client_secret"].map(|name| call.header(name));
+    if sent == [CLIENT_ID, CLIENT_SECRET].map(Some) {
+        Ok(())
+    } else {
+        Err(refusal(rules::CREDENTIALS))
+    }
+}
+
+/// `POST /v3/banking/money_transfer/validate_bank_account`. A penny drop drops, a penniless check does
+/// not, and a hybrid validation drops only where a penniless check is inconclusive.
+///
+/// Every call that names a `reference_id` uses it up, also a call that is refused afterwards. Decentro
+/// documents that a duplicate is refused; that a refused call counts is an integrator's observation of
+/// another call of Decentro's.
+fn validate(memory: &Decentro, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::SHAPE, || refusal(rules::MALFORMED))?;
+    check(rules::REFERENCE_ID, &request, rule_refusal)?;
+    let reference_id = text(&request, "reference_id").unwrap_or_default();
+    if memory.used_references.add(reference_id, ()).is_some() {
+        return Err(refusal(rules::DUPLICATE_REFERENCE));
+    }
+    check(rules::OTHER_FIELDS, &request, rule_refusal)?;
+    if call.behaviour.insufficient_balance {
+        return Err(refusal(rules::INSUFFICIENT_CREDITS));
+    }
+    let account = text(&request, "beneficiary_details.account_number").unwrap_or_default();
+    let limited = text(&request, "consumer_urn") == Some(LIMITED_CONSUMER_URN);
+    if limited && !lock(&memory.velocity).admit(account, call.now) {
+        return Err(refusal(rules::VELOCITY));
+    }
+    let validation = Arc::new(accept(call, &request, reference_id, account)?);
+    memory
+        .by_reference
+        .add(reference_id, Arc::clone(&validation));
+    memory
+        .by_txn
+        .add(&validation.txn_id, Arc::clone(&validation));
+    if validation.bank_reference_number.is_some() {
+        call.sandbox.ledger.record(Gateway::Decentro, reference_id);
+    }
+    ok(validation.reply(call.now, call.behaviour.unknown_code))
+}
+
+fn accept(
+    call: &Call<'_>,
+    request: &Value,
+    reference_id: &str,
+    account: &str,
+) -> Result<Validation, Refusal> {
+    let ifsc = text(request, "beneficiary_details.ifsc").unwrap_or_default();
+    let name = filled(request, "beneficiary_details.name");
+    let scenario = call.sandbox.scenario(Gateway::Decentro, account);
+    let Some(Finding {
+        penniless,
+        pennydrop,
+        timing,
+    }) = outcomes::of_account(account, ifsc, scenario)
+    else {
+        return Err(refusal(rules::PROVIDER_ERROR));
+    };
+    let drops = match text(request, "validation_type") {
+        Some("pennydrop") => true,
+        Some("hybrid") => penniless == Outcome::Inconclusive,
+        _ => false,
+    };
+    let outcome = if drops { pennydrop } else { penniless };
+    let beneficiary_name = match outcome {
+        Outcome::Valid | Outcome::Nre => scenario.holder(account, name),
+        Outcome::Invalid(_) | Outcome::Inconclusive => None,
+    };
+    let name_match_score = name
+        .filter(|_| is_true(request, "perform_name_match"))
+        .zip(beneficiary_name.as_deref())
+        .map(|(sent, at_bank)| name_similarity::score(sent, at_bank).round());
+    let pending = call.behaviour.pending();
+    let appears_after = call.sandbox.appears_after(timing, pending);
+    Ok(Validation {
+        txn_id: replies::txn_id(),
+        reference_id: reference_id.to_owned(),
+        outcome,
+        beneficiary_name,
+        bank_reference_number: drops.then(bank_reference),
+        name_match_score,
+        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+    })
+}
+
+/// `GET /v3/banking/account_validation/status`, by `decentro_txn_id` or, without it, by `reference_id`.
+fn look_up(memory: &Decentro, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let query = call.query(&["decentro_txn_id", "reference_id"]);
+    let query = query.ok_or_else(|| refusal(rules::MALFORMED))?;
+    let ids = (
+        text(&query, "decentro_txn_id"),
+        text(&query, "reference_id"),
+    );
+    let found = match ids {
+        (Some(txn_id), _) => memory.by_txn.get(txn_id),
+        (None, Some(reference_id)) => memory.by_reference.get(reference_id),
+        (None, None) => return Err(refusal(rules::NO_ID)),
+    };
+    let validation = found.ok_or_else(|| refusal(rules::UNKNOWN))?;
+    ok(validation.status_reply(call.now, call.behaviour.unknown_code))
+}

@@ -1,0 +1,286 @@
+//! PayU as its public contract describes it, under `/payu`: the token endpoint, verification of a bank
+//! account by penny drop and its status (payouts), and the lookup of a VPA (web service). At PayU the
+//! three are on different hosts.
+//!
+//! Payouts know one merchant, [`PAYOUT_MERCHANT_ID`], with two clients that share [`CLIENT_SECRET`]: the
+//! tokens of [`CLIENT_ID`] last as long as in the published samples, the tokens of
+//! [`SHORT_LIVED_CLIENT_ID`] one second, so that a test can see a token expire. The web service knows one
+//! merchant, with [`KEY`] and [`SALT`].
+//!
+//! PayU's page says that `merchantRefId` is there "to identify the status" and that a duplicate is
+//! refused; it does not say how the outcome of a pending verification is found. Two ways are inferred
+//! here: the status call finds the rupee's transfer, and a verification that was pending may be sent again
+//! with the same account, which returns its current state without another drop.
+
+mod outcomes;
+mod replies;
+mod rules;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use chrono::Utc;
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
+
+use crate::body::{self, filled, text};
+use crate::gateway::Gateway;
+use crate::ids::bank_reference;
+use crate::ledger::account_reference;
+use crate::payu::outcomes::Finding;
+use crate::payu::replies::{Outcome, Verification};
+use crate::payu::rules::{
+    MERCHANT_FIELDS, oauth_refusal, payout_refusal, payout_rule_refusal, service_refusal,
+};
+use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::recent::Recent;
+use crate::rules::is_true;
+use crate::tokens::Tokens;
+
+pub use crate::payu::replies::{CLIENT_ID, PAYOUT_MERCHANT_ID};
+
+/// A second `client_id` that is accepted, whose tokens last one second.
+pub const SHORT_LIVED_CLIENT_ID: &str = "payu_sandbox_short_lived_client";
+
+/// The `client_secret` of both clients.
+pub const CLIENT_SECRET: &str = "payu_sandbox_secret";
+
+/// The merchant's key at the web service.
+pub const KEY: &str = "payu_sandbox_key";
+
+/// The merchant's salt at the web service.
+pub const SALT: &str = "payu_sandbox_salt";
+
+/// The scope of payouts.
+const SCOPE: &str = "create_payout_transactions";
+
+/// The id of the first transfer; each further one has the next.
+const FIRST_TRANSFER: u64 = 71_870;
+
+const TOKEN_LIFE: Duration = Duration::from_secs(7_199);
+
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// Number of verifications that are kept; beyond it the oldest are dropped.
+const CAPACITY: usize = 200_000;
+
+/// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
+pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
+    GatewayProfile {
+        gateway: Gateway::Payu,
+        prefix: "/payu",
+        routes: &[
+            ("POST /oauth/token", issue_token),
+            ("POST /payout/payment/verifyAccount", verify_account),
+            ("POST /payout/payment/listTransactions", list_transactions),
+            ("GET /payout/merchant/getAccountDetail", account_detail),
+        ],
+        refusal: payout_refusal,
+        failure: rules::INTERNAL,
+        too_many_calls: rules::TOO_MANY_CALLS,
+        ip_refused: rules::IP,
+        skips_ip_list: |_| false,
+        add_rate_limit_headers: |_, _| {},
+    },
+    GatewayProfile {
+        gateway: Gateway::Payu,
+        prefix: "/payu",
+        routes: &[("POST /merchant/postservice.php", web_service)],
+        refusal: service_refusal,
+        failure: rules::INTERNAL,
+        too_many_calls: rules::TOO_MANY_CALLS,
+        ip_refused: rules::IP,
+        skips_ip_list: |_| false,
+        add_rate_limit_headers: |_, _| {},
+    },
+];
+
+/// PayU's memory.
+pub(crate) struct Payu {
+    tokens: Tokens,
+    /// By `merchantRefId`.
+    verifications: Recent<Arc<Verification>>,
+    next_transfer: AtomicU64,
+}
+
+impl Payu {
+    pub(crate) fn new() -> Self {
+        Self {
+            tokens: Tokens::new(),
+            verifications: Recent::new(CAPACITY),
+            next_transfer: AtomicU64::new(FIRST_TRANSFER),
+        }
+    }
+}
+
+/// Checks the bearer token and the merchant that it is for.
+fn authenticate(memory: &Payu, call: &Call<'_>) -> Result<(), Refusal> {
+    let token = call
+        .header("authorization")
+        .and_then(|sent| sent.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token);
+    if !token.is_some_and(|token| memory.tokens.is_valid(token, call.now)) {
+        return Err(oauth_refusal(rules::TOKEN));
+    }
+    if call.header("payoutMerchantId") == Some(PAYOUT_MERCHANT_ID) {
+        Ok(())
+    } else {
+        Err(payout_refusal(rules::MERCHANT))
+    }
+}
+
+/// `POST /oauth/token`: a bearer token for a client's id and secret (RFC 6749, section 4.4).
+fn issue_token(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    let fields = ["grant_type", "client_id", "client_secret", "scope"];
+    let form = body::form(call.body, &fields);
+    let form = form.ok_or_else(|| oauth_refusal(rules::REQUEST))?;
+    match text(&form, "grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(oauth_refusal(rules::GRANT_TYPE)),
+        None => return Err(oauth_refusal(rules::REQUEST)),
+    }
+    let life = match text(&form, "client_id") {
+        Some(CLIENT_ID) => TOKEN_LIFE,
+        Some(SHORT_LIVED_CLIENT_ID) => SHORT_LIFE,
+        _ => return Err(oauth_refusal(rules::CLIENT)),
+    };
+    if text(&form, "client_secret") != Some(CLIENT_SECRET) {
+        return Err(oauth_refusal(rules::CLIENT));
+    }
+    if text(&form, "scope") != Some(SCOPE) {
+        return Err(oauth_refusal(rules::SCOPE));
+    }
+    ok(json!({
+        "access_token": memory.tokens.issue(call.now, life),
+        "token_type": "Bearer",
+        "expires_in": life.as_secs(),
+        "scope": SCOPE,
+        // Seconds in the published samples, although the page says milliseconds.
+        "created_at": Utc::now().timestamp(),
+    }))
+}
+
+fn merchant_form(call: &Call<'_>) -> Result<Value, Refusal> {
+    let form = body::form(call.body, &MERCHANT_FIELDS);
+    form.ok_or_else(|| payout_refusal(rules::FORM))
+}
+
+/// `POST /payout/payment/verifyAccount`, "Verify Account" or "Penny Test". Drops, unless the call repeats a
+/// pending verification.
+fn verify_account(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(memory, call)?;
+    let form = merchant_form(call)?;
+    check(rules::ACCOUNT, &form, payout_rule_refusal)?;
+    let reference = text(&form, "merchantRefId").unwrap_or_default();
+    let account = text(&form, "accountNumber").unwrap_or_default();
+    let digest = account_reference(account, text(&form, "ifscCode").unwrap_or_default());
+    if let Some(known) = memory.verifications.get(reference) {
+        return repeat(&known, &digest, call);
+    }
+    if call.behaviour.insufficient_balance {
+        return Err(payout_refusal(rules::BALANCE));
+    }
+    let scenario = call.sandbox.scenario(Gateway::Payu, account);
+    let outcome = match outcomes::of_account(scenario.outcome) {
+        Finding::Account(outcome) => outcome,
+        Finding::UnknownIfsc if is_true(&form, "validateIfsc") => {
+            return Err(payout_refusal(rules::IFSC_CODE));
+        }
+        Finding::UnknownIfsc => Outcome::No("Invalid IFSC"),
+        Finding::Failure => return Err(payout_refusal(rules::INTERNAL)),
+    };
+    let pending = call.behaviour.pending();
+    let appears_after = call.sandbox.appears_after(scenario.timing, pending);
+    let appears_at = appears_after.and_then(|after| call.now.checked_add(after));
+    let name = filled(&form, "beneName");
+    let verification = Arc::new(Verification {
+        transfer_id: memory.next_transfer.fetch_add(1, Ordering::Relaxed),
+        merchant_ref_id: reference.to_owned(),
+        purpose: text(&form, "purpose").unwrap_or_default().to_owned(),
+        bank_reference: bank_reference(),
+        ordered_at: Utc::now(),
+        account: digest.clone(),
+        was_pending: appears_at.is_none_or(|at| call.now < at),
+        outcome,
+        name_sent: name.unwrap_or_default().to_owned(),
+        holder: scenario.holder(account, name).unwrap_or_default(),
+        name_matching: is_true(&form, "nameMatching"),
+        appears_at,
+    });
+    let first = memory
+        .verifications
+        .add(reference, Arc::clone(&verification));
+    // A concurrent call may have used the reference first.
+    if let Some(known) = first {
+        return repeat(&known, &digest, call);
+    }
+    call.sandbox.ledger.record(Gateway::Payu, reference);
+    ok(verification.reply(call.now, call.behaviour.unknown_code))
+}
+
+/// Replies to a call whose reference is in use.
+fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    if known.was_pending && known.account == digest {
+        ok(known.reply(call.now, call.behaviour.unknown_code))
+    } else {
+        Err(payout_refusal(rules::DUPLICATE_MERCHANT_REF_ID))
+    }
+}
+
+/// `POST /payout/payment/listTransactions`, "Check Transfer Status". Finds by `merchantRefId` only; without
+/// one, or with an unknown one, the list is empty, which PayU says means pending.
+fn list_transactions(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(memory, call)?;
+    let form = merchant_form(call)?;
+    let reference = text(&form, "merchantRefId");
+    let found = reference.and_then(|reference| memory.verifications.get(reference));
+    let transfers: Vec<Value> = found.iter().map(|found| found.transfer(call.now)).collect();
+    ok(replies::transfers(&transfers))
+}
+
+/// `GET /payout/merchant/getAccountDetail`, "Get Account Details".
+fn account_detail(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(memory, call)?;
+    ok(replies::merchant_account(
+        call.behaviour.insufficient_balance,
+    ))
+}
+
+/// `POST /merchant/postservice.php?form=2`: one address for all commands, each call signed. Without
+/// `form=2` PayU replies in PHP's own serialisation; here the reply is text, which is no JSON either.
+fn web_service(_: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    if call.request.query_string() != "form=2" {
+        return Ok(HttpResponse::Ok().body("form=2 is needed for an answer in JSON"));
+    }
+    let form = body::form(call.body, &["key", "command", "var1", "hash"]);
+    let form = form.ok_or_else(|| service_refusal(rules::PARAMETER))?;
+    let field = |name| text(&form, name).ok_or_else(|| service_refusal(rules::PARAMETER));
+    let (key, command) = (field("key")?, field("command")?);
+    let (var1, hash) = (field("var1")?, field("hash")?);
+    if key != KEY || hash != signature(command, var1) {
+        return Err(service_refusal(rules::HASH));
+    }
+    match command {
+        "validateVPA" => look_up_vpa(call, var1),
+        "verify_payment" => ok(replies::unknown_payments(var1)),
+        _ => Err(service_refusal(rules::COMMAND)),
+    }
+}
+
+/// sha512(key|command|var1|salt), in small hexadecimal digits (PayU, "Hash Generation").
+fn signature(command: &str, var1: &str) -> String {
+    HEXLOWER.encode(&Sha512::digest(format!("{KEY}|{command}|{var1}|{SALT}")))
+}
+
+/// The command validateVPA. No money moves, so the ledger records nothing.
+fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Result<HttpResponse, Refusal> {
+    let scenario = call.sandbox.scenario(Gateway::Payu, vpa);
+    match outcomes::of_vpa(vpa, scenario) {
+        Some(found) => ok(replies::vpa(vpa, found)),
+        None => Err(service_refusal(rules::INTERNAL)),
+    }
+}

@@ -1,0 +1,272 @@
+//! RazorpayX account validation as its public contract describes it: the composite call for a bank
+//! account or a VPA, its lookup by id, and the payment gateway's lookup of a VPA. One caller is known:
+//! [`KEY_ID`] with [`KEY_SECRET`], which pays from [`SOURCE_ACCOUNT_NUMBER`]. Razorpay publishes no test
+//! data: account validation is not available in its test mode.
+
+mod outcomes;
+mod replies;
+mod rules;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use data_encoding::{BASE64, HEXLOWER};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::body::{at, text};
+use crate::gateway::Gateway;
+use crate::ids::hmac_sha256;
+use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::razorpay::outcomes::{Ending, Oddity, is_final};
+use crate::razorpay::replies::Validation;
+use crate::razorpay::rules::{refusal, rule_refusal};
+use crate::recent::Recent;
+use crate::webhooks::{Header, Signing};
+
+pub use crate::razorpay::rules::SOURCE_ACCOUNT_NUMBER;
+
+/// The user name of HTTP Basic that is accepted.
+pub const KEY_ID: &str = "rzp_test_sandbox";
+
+/// The password of HTTP Basic that is accepted.
+pub const KEY_SECRET: &str = "sandbox_secret";
+
+/// The secret that signs webhooks unless another is set.
+pub const WEBHOOK_SECRET: &str = "sandbox_webhook_secret";
+
+/// Number of validations, and of idempotency keys, that are kept; beyond it the oldest are dropped.
+const CAPACITY: usize = 200_000;
+
+/// RazorpayX, and the payment gateway, which refuses an address in other words.
+pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
+    GatewayProfile {
+        gateway: Gateway::Razorpay,
+        prefix: "/razorpay",
+        routes: &[
+            ("POST /v1/fund_accounts/validations", create),
+            ("GET /v1/fund_accounts/validations/{id}", look_up),
+        ],
+        refusal,
+        failure: rules::SERVER_ERROR,
+        too_many_calls: rules::TOO_MANY_CALLS,
+        ip_refused: rules::IP,
+        skips_ip_list: |_| false,
+        add_rate_limit_headers: |_, _| {},
+    },
+    GatewayProfile {
+        gateway: Gateway::Razorpay,
+        prefix: "/razorpay",
+        routes: &[
+            ("POST /v1/payments/validate/vpa", look_up_vpa),
+            ("GET /v1/payments/{id}", look_up_payment),
+        ],
+        refusal,
+        failure: rules::SERVER_ERROR,
+        too_many_calls: rules::TOO_MANY_CALLS,
+        ip_refused: rules::ACCESS_DENIED,
+        skips_ip_list: |_| false,
+        add_rate_limit_headers: |_, _| {},
+    },
+];
+
+static SIGNING: Signing = Signing {
+    gateway: Gateway::Razorpay,
+    secret: WEBHOOK_SECRET,
+    sign,
+};
+
+/// Razorpay's memory.
+pub(crate) struct Razorpay {
+    validations: Recent<Arc<Validation>>,
+    by_idempotency_key: Recent<KeyedRequest>,
+}
+
+/// The request that an idempotency key was used for.
+#[derive(Clone)]
+struct KeyedRequest {
+    digest: [u8; 32],
+    validation: Arc<Validation>,
+}
+
+impl Razorpay {
+    pub(crate) fn new() -> Self {
+        Self {
+            validations: Recent::new(CAPACITY),
+            by_idempotency_key: Recent::new(CAPACITY),
+        }
+    }
+}
+
+/// Hexadecimal HMAC-SHA256 of the raw body (Razorpay, validate webhooks).
+fn sign(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
+    let mac = hmac_sha256(secret, &[body]);
+    vec![("x-razorpay-signature", HEXLOWER.encode(&mac))]
+}
+
+fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
+    let expected = BASE64.encode(format!("{KEY_ID}:{KEY_SECRET}").as_bytes());
+    let sent = call
+        .header("authorization")
+        .and_then(|value| value.split_once(' '));
+    match sent {
+        Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") && pair == expected => Ok(()),
+        _ => Err(refusal(rules::CREDENTIALS)),
+    }
+}
+
+fn malformed() -> Refusal {
+    refusal(rules::MALFORMED)
+}
+
+/// `POST /v1/fund_accounts/validations`. Always replies `created`. Drops unless it is penniless; an
+/// `optimized` validation drops too, the worst that it can do. A key that was used before has the former
+/// reply if the body is the same to the byte, and is refused if not; either way nothing drops.
+fn create(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    // A header that is not ASCII text is outside the key's alphabet, as `?` is.
+    let key = call.request.headers().get("x-payout-idempotency");
+    let key = key.map(|key| key.to_str().unwrap_or("?"));
+    let header = json!({"X-Payout-Idempotency": key});
+    check(rules::IDEMPOTENCY_KEY, &header, rule_refusal)?;
+    let digest: [u8; 32] = Sha256::digest(call.body).into();
+    if let Some(known) = key.and_then(|key| memory.by_idempotency_key.get(key)) {
+        return known.reply(digest);
+    }
+    let request = call.json(&rules::VALIDATION_SHAPE, malformed)?;
+    let validation = Arc::new(accept(call, &request)?);
+    if let Some(key) = key {
+        let keyed = KeyedRequest {
+            digest,
+            validation: Arc::clone(&validation),
+        };
+        // A concurrent call may have used the key first.
+        if let Some(first) = memory.by_idempotency_key.add(key, keyed) {
+            return first.reply(digest);
+        }
+    }
+    memory
+        .validations
+        .add(&validation.id, Arc::clone(&validation));
+    if validation.drops {
+        let reference = text(&request, "reference_id").unwrap_or(&validation.id);
+        call.sandbox.ledger.record(Gateway::Razorpay, reference);
+    }
+    send_event_later(call, &validation);
+    ok(replies::created(&validation))
+}
+
+impl KeyedRequest {
+    fn reply(self, digest: [u8; 32]) -> Result<HttpResponse, Refusal> {
+        if self.digest == digest {
+            ok(replies::created(&self.validation))
+        } else {
+            Err(rules::key_used_for_another_body())
+        }
+    }
+}
+
+/// `GET /v1/fund_accounts/validations/{id}`.
+fn look_up(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let found = memory.validations.get(call.id());
+    let validation = found.ok_or_else(|| refusal(rules::UNKNOWN_ID))?;
+    let appeared = validation.appears_at.is_some_and(|at| at <= call.now);
+    ok(if appeared {
+        replies::ended(&validation, call.behaviour.unknown_code)
+    } else {
+        replies::created(&validation)
+    })
+}
+
+/// `GET /v1/payments/{id}`: the sandbox has no payments.
+fn look_up_payment(_: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    Err(refusal(rules::UNKNOWN_ID))
+}
+
+/// `POST /v1/payments/validate/vpa`. No money moves, so the ledger records nothing. A final outcome says
+/// whether the VPA exists; another outcome is Razorpay's GATEWAY_ERROR.
+fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+    authenticate(call)?;
+    let request = call.json(&rules::VPA_LOOKUP_SHAPE, malformed)?;
+    check(rules::VPA_LOOKUP, &request, rule_refusal)?;
+    let vpa = text(&request, "vpa").unwrap_or_default();
+    let scenario = call.sandbox.scenario(Gateway::Razorpay, vpa);
+    let found = outcomes::of(scenario, true).map_err(refusal)?;
+    if let Ending::Failed(reason) = found.ending
+        && !is_final(reason)
+    {
+        return Err(refusal(rules::GATEWAY_ERROR));
+    }
+    let mut reply = json!({"vpa": vpa, "success": found.is_valid()});
+    if found.is_valid()
+        && let Some(holder) = scenario.holder(vpa, None)
+    {
+        reply["customer_name"] = holder.into();
+    }
+    ok(reply)
+}
+
+fn accept(call: &Call<'_>, request: &Value) -> Result<Validation, Refusal> {
+    check(rules::COMMON, request, rule_refusal)?;
+    let is_vpa = text(request, "fund_account.account_type") == Some("vpa");
+    let (fields, validation_types, payee) = if is_vpa {
+        (rules::VPA, rules::VPA_VALIDATION_TYPE, "vpa.address")
+    } else {
+        (
+            rules::BANK,
+            rules::BANK_VALIDATION_TYPE,
+            "bank_account.account_number",
+        )
+    };
+    check(fields, request, rule_refusal)?;
+    check(validation_types, request, rule_refusal)?;
+    let drops = text(request, "validation_type") != Some("penniless");
+    if drops && call.behaviour.insufficient_balance {
+        return Err(refusal(rules::INSUFFICIENT_FUNDS));
+    }
+    let fund_account = at(request, "fund_account");
+    let payee = text(fund_account, payee).unwrap_or_default();
+    // The account holder's name; a VPA has none. A contact must have a name, which may be any.
+    let holder_sent = text(fund_account, "bank_account.name").filter(|_| !is_vpa);
+    let scenario = call.sandbox.scenario(Gateway::Razorpay, payee);
+    let found = outcomes::of(scenario, is_vpa).map_err(refusal)?;
+    let holder = match found.oddity {
+        _ if !found.is_valid() => None,
+        Oddity::EmptyName => Some(String::new()),
+        _ => scenario.holder(payee, holder_sent),
+    };
+    let pending = call.behaviour.pending();
+    let appears_after = call.sandbox.appears_after(scenario.timing, pending);
+    let number = call.sandbox.next_number();
+    Ok(Validation {
+        id: replies::id("fav", number),
+        number,
+        request: replies::request_members(number, request, is_vpa),
+        account: replies::account_behind(fund_account, is_vpa),
+        name: holder_sent
+            .or(text(fund_account, "contact.name"))
+            .map(str::to_owned),
+        holder,
+        ending: found.ending,
+        oddity: found.oddity,
+        drops,
+        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+    })
+}
+
+/// Sends the event when the outcome appears, if it ever does.
+fn send_event_later(call: &Call<'_>, validation: &Arc<Validation>) {
+    let Some(appears_at) = validation.appears_at else {
+        return;
+    };
+    let after = appears_at.saturating_duration_since(Instant::now());
+    let (sandbox, validation) = (call.sandbox.clone(), Arc::clone(validation));
+    call.sandbox.webhooks.send_later(&SIGNING, after, move || {
+        let unknown_code = sandbox.behaviours.of(Gateway::Razorpay).unknown_code;
+        Some(replies::events(&validation, unknown_code))
+    });
+}

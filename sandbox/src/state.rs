@@ -1,0 +1,67 @@
+//! The state that all gateways share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+
+use crate::behaviour::Behaviours;
+use crate::calls::Calls;
+use crate::gateway::Gateway;
+use crate::ledger::Ledger;
+use crate::scenario::{FirstCalls, Scenario, Timing};
+use crate::settings::Settings;
+use crate::webhooks::Webhooks;
+
+/// The ledger, the switches and the counts, shared by all gateways and all worker threads.
+pub(crate) struct Sandbox {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) behaviours: Behaviours,
+    pub(crate) calls: Calls,
+    pub(crate) webhooks: Arc<Webhooks>,
+    first_calls: FirstCalls,
+    next_number: AtomicU64,
+    /// Least time for which an account of "pending, then …" stays pending.
+    published_pending: Duration,
+    /// Longest time for which a call that hangs holds its connection.
+    pub(crate) hang: Duration,
+}
+
+impl Sandbox {
+    /// Opens the ledger. Fails when its file cannot be read, or when no HTTP client can be made.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let ledger = match settings.ledger_file() {
+            Some(path) => Ledger::open(path)?,
+            None => Ledger::in_memory(),
+        };
+        let first_number = u64::try_from(Utc::now().timestamp_micros()).unwrap_or(1);
+        Ok(Self {
+            ledger: Arc::new(ledger),
+            behaviours: Behaviours::default(),
+            calls: Calls::new(),
+            webhooks: Arc::new(Webhooks::new()?),
+            first_calls: FirstCalls::default(),
+            next_number: AtomicU64::new(first_number),
+            published_pending: Duration::from_millis(settings.published_pending_ms),
+            hang: Duration::from_millis(settings.hang_ms),
+        })
+    }
+
+    /// Returns a number for an id. Numbers count up from the microsecond of the start: after a restart
+    /// no number repeats one in the ledger's file, and each fits a double exactly.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the scenario that this account number or VPA selects at this gateway.
+    pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
+        self.first_calls.scenario(gateway, payee)
+    }
+
+    /// Returns how long after the call an outcome appears; `None`: never. `pending` is the behaviour's
+    /// time.
+    pub(crate) fn appears_after(&self, timing: Timing, pending: Duration) -> Option<Duration> {
+        timing.after(pending, self.published_pending)
+    }
+}
