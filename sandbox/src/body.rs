@@ -55,28 +55,6 @@ pub(crate) fn check_milliseconds(name: &str, ms: u64) -> Result<(), String> {
     }
 }
 
-/// The types of a JSON request's members, each named by its path (`user_consent.type`). Members that are
-/// not listed may have any type; a listed member may be absent or null.
-pub(crate) struct Shape {
-    pub(crate) objects: &'static [&'static str],
-    pub(crate) texts: &'static [&'static str],
-    pub(crate) flags: &'static [&'static str],
-}
-
-/// Reads a JSON object of this shape; `None` if the body is none.
-pub(crate) fn json(body: &[u8], shape: &Shape) -> Option<Value> {
-    let request: Value = serde_json::from_slice(body).ok()?;
-    let all = |paths: &[&str], is_type: fn(&Value) -> bool| {
-        let mut values = paths.iter().map(|path| at(&request, path));
-        values.all(|value| value.is_null() || is_type(value))
-    };
-    let fits = request.is_object()
-        && all(shape.objects, Value::is_object)
-        && all(shape.texts, Value::is_string)
-        && all(shape.flags, Value::is_boolean);
-    fits.then_some(request)
-}
-
 /// Reads these fields of a form or a query as a JSON object of texts. Other fields are ignored; `None`
 /// if the text is no form or has one of the fields twice.
 pub(crate) fn form(text: &[u8], fields: &[&str]) -> Option<Value> {
@@ -102,6 +80,11 @@ pub(crate) fn text<'a>(request: &'a Value, path: &str) -> Option<&'a str> {
     at(request, path).as_str()
 }
 
+/// Returns the text at a path; "" if it is absent.
+pub(crate) fn field<'a>(request: &'a Value, path: &str) -> &'a str {
+    text(request, path).unwrap_or_default()
+}
+
 /// Returns the text at a path unless it is blank.
 pub(crate) fn filled<'a>(request: &'a Value, path: &str) -> Option<&'a str> {
     text(request, path).filter(|text| !text.trim().is_empty())
@@ -121,31 +104,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_request_has_the_listed_types() {
-        let shape = Shape {
-            objects: &["consent"],
-            texts: &["name", "consent.kind"],
-            flags: &["consent.given"],
-        };
-        for (text, fits) in [
-            (r"{}", true),
-            (
-                r#"{"name":"a","consent":{"kind":"b","given":true},"n":1}"#,
-                true,
-            ),
-            (r#"{"name":null,"consent":null}"#, true),
-            (r#"{"name":1}"#, false),
-            (r#"{"consent":"yes"}"#, false),
-            (r#"{"consent":{"kind":[]}}"#, false),
-            (r#"{"consent":{"given":"true"}}"#, false),
-            ("[]", false),
-            ("{", false),
-        ] {
-            assert_eq!(json(text.as_bytes(), &shape).is_some(), fits, "{text}");
-        }
-    }
 
     #[test]
     fn a_form_has_each_listed_field_once() {

@@ -15,14 +15,15 @@ use chrono::{DateTime, Utc};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::body::{filled, text};
+use crate::body::{field, filled, text};
 use crate::calls::RateLimit;
 use crate::cashfree::outcomes::{Bank, REJECTED, VALID};
-use crate::cashfree::rules::{refusal, rule_refusal};
+use crate::cashfree::rules::{check, refusal};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::webhooks::{Header, Signing};
 
 /// The `x-client-id` that is accepted.
@@ -39,22 +40,26 @@ const CAPACITY: usize = 500_000;
 const RSA_BLOCK: usize = 256;
 
 pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
-    gateway: Gateway::Cashfree,
-    prefix: "/cashfree/verification",
-    routes: &[
-        ("POST /bank-account/sync", verify_bank),
-        ("POST /bank-account/async", receive_bank),
-        ("GET /bank-account", look_up_bank),
-        ("POST /upi/penny-drop", upi_penny_drop),
-        ("POST /upi", upi_lookup),
-        ("GET /upi", look_up_upi),
-    ],
-    refusal,
-    failure: rules::INTERNAL_ERROR,
-    too_many_calls: rules::TOO_MANY_CALLS,
-    ip_refused: rules::IP,
     skips_ip_list: has_cf_signature,
     add_rate_limit_headers,
+    ..GatewayProfile::new(
+        Gateway::Cashfree,
+        "/cashfree/verification",
+        &[
+            ("POST /bank-account/sync", verify_bank),
+            ("POST /bank-account/async", receive_bank),
+            ("GET /bank-account", look_up_bank),
+            ("POST /upi/penny-drop", upi_penny_drop),
+            ("POST /upi", upi_lookup),
+            ("GET /upi", look_up_upi),
+        ],
+        refusal,
+        FaultRefusals {
+            failure: rules::INTERNAL_ERROR,
+            too_many_calls: rules::TOO_MANY_CALLS,
+            ip: rules::IP,
+        },
+    )
 }];
 
 static SIGNING: Signing = Signing {
@@ -127,63 +132,61 @@ fn bad_request() -> Refusal {
 
 /// `POST /bank-account/sync`. Drops, and replies with the outcome unless the account is pending at first.
 /// The call has no reference of the caller's, so the ledger records `sync:` and the reference id.
-fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::BANK_SHAPE, bad_request)?;
-    check(rules::BANK, &request, rule_refusal)?;
+    let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
+    check(rules::BANK, &request)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
     let bank = verify(call, &request, None, Duration::ZERO)?;
-    memory.keep(&bank);
     let reference = format!("sync:{}", bank.reference_id);
+    let reply = replies::bank(&bank, call.now, call.behaviour.unknown_code);
+    let at = bank.appears_at.filter(|at| *at > call.now);
+    memory.keep(call, bank, at);
     call.sandbox.ledger.record(Gateway::Cashfree, &reference);
-    if bank.appears_at.is_some_and(|at| at > call.now) {
-        send_event_later(call, &bank);
-    }
-    ok(replies::bank(&bank, call.now, call.behaviour.unknown_code))
+    ok(reply)
 }
 
 /// `POST /bank-account/async`. Drops, and replies with a receipt. A `user_id` that was used before is
 /// executed and counted again: the worst a gateway can do, so that the ledger shows a client that sends
 /// twice. Where the balance is too small the receipt is the same, nothing drops, and the outcome says so.
-fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::BANK_SHAPE, bad_request)?;
-    check(rules::USER_ID, &request, rule_refusal)?;
-    check(rules::BANK, &request, rule_refusal)?;
+    let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
+    check(rules::USER_ID, &request)?;
+    check(rules::BANK, &request)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
     let pending = call.behaviour.pending();
     let mut bank = verify(call, &request, user_id, pending)?;
     if call.behaviour.insufficient_balance {
         bank.outcome = REJECTED;
         bank.appears_at = call.now.checked_add(pending);
-    }
-    memory.keep(&bank);
-    if !call.behaviour.insufficient_balance {
+    } else {
         let own = format!("async:{}", bank.reference_id);
         let reference = user_id.unwrap_or(&own);
         call.sandbox.ledger.record(Gateway::Cashfree, reference);
     }
-    send_event_later(call, &bank);
-    ok(replies::receipt(&bank))
+    let (receipt, at) = (replies::receipt(&bank), bank.appears_at);
+    memory.keep(call, bank, at);
+    ok(receipt)
 }
 
 /// `GET /bank-account`, by `reference_id` or, without it, by `user_id`.
-fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let query = call.query(&["reference_id", "user_id"]);
     let query = query.ok_or_else(bad_request)?;
     let bank = if let Some(reference_id) = text(&query, "reference_id") {
-        check(rules::REFERENCE_ID, &query, rule_refusal)?;
+        check(rules::REFERENCE_ID, &query)?;
         // A number has several spellings; the key has one.
         let number: u64 = reference_id.parse().unwrap_or_default();
         let found = memory.by_reference_id.get(&number.to_string());
         found.ok_or_else(|| refusal(rules::REFERENCE_ID_UNKNOWN))?
     } else {
-        check(rules::USER_ID, &query, rule_refusal)?;
+        check(rules::USER_ID, &query)?;
         let user_id = text(&query, "user_id").filter(|id| !id.is_empty());
-        let user_id = user_id.ok_or_else(|| refusal(rules::REFERENCE_ID_MISSING))?;
+        let user_id = user_id.ok_or_else(|| refusal(rules::NO_ID))?;
         let found = memory.by_user_id.get(user_id);
         found.ok_or_else(|| refusal(rules::USER_ID_UNKNOWN))?
     };
@@ -196,8 +199,7 @@ fn verify(
     user_id: Option<&str>,
     pending: Duration,
 ) -> Result<Bank, Refusal> {
-    let account = text(request, "bank_account").unwrap_or_default();
-    let ifsc = text(request, "ifsc").unwrap_or_default();
+    let (account, ifsc) = (field(request, "bank_account"), field(request, "ifsc"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario).map_err(refusal)?;
@@ -206,7 +208,6 @@ fn verify(
         Some(holder) => Some(holder.to_owned()),
         None => scenario.holder(account, name),
     };
-    let appears_after = call.sandbox.appears_after(timing, pending);
     Ok(Bank {
         reference_id: call.sandbox.next_number(),
         user_id: user_id.map(Box::from),
@@ -215,66 +216,62 @@ fn verify(
         holder: holder.map(Box::from),
         outcome,
         timing,
-        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+        appears_at: call.appears_at(timing, pending),
     })
 }
 
 impl Cashfree {
-    fn keep(&self, bank: &Bank) {
-        let bank = Arc::new(bank.clone());
+    /// Keeps a verification, and sends its event at this time.
+    fn keep(&self, call: &Call<'_>, bank: Bank, event_at: Option<Instant>) {
+        let bank = Arc::new(bank);
         if let Some(user_id) = &bank.user_id {
             self.by_user_id.set(user_id, Arc::clone(&bank));
         }
         let reference_id = bank.reference_id.to_string();
-        self.by_reference_id.set(&reference_id, bank);
+        self.by_reference_id.set(&reference_id, Arc::clone(&bank));
+        let sandbox = call.sandbox.clone();
+        call.sandbox
+            .webhooks
+            .send_later(&SIGNING, event_at, move || {
+                let unknown_code = sandbox.behaviours.of(Gateway::Cashfree).unknown_code;
+                Some(replies::events(&bank, Instant::now(), unknown_code))
+            });
     }
 }
 
-/// Sends the event when the outcome appears, if it ever does.
-fn send_event_later(call: &Call<'_>, bank: &Bank) {
-    let Some(appears_at) = bank.appears_at else {
-        return;
-    };
-    let after = appears_at.saturating_duration_since(call.now);
-    let (sandbox, bank) = (call.sandbox.clone(), bank.clone());
-    call.sandbox.webhooks.send_later(&SIGNING, after, move || {
-        let unknown_code = sandbox.behaviours.of(Gateway::Cashfree).unknown_code;
-        Some(replies::events(&bank, Instant::now(), unknown_code))
-    });
-}
-
 /// `POST /upi/penny-drop`. Drops, unless the `verification_id` was used before.
-fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::UPI_SHAPE, bad_request)?;
+    let request = upi_request(call)?;
     let version = json!({"x-api-version": call.header("x-api-version")});
-    check(rules::API_VERSION, &version, rule_refusal)?;
-    check(rules::USER_CONSENT, &request, rule_refusal)?;
+    check(rules::API_VERSION, &version)?;
+    check(rules::USER_CONSENT, &request)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
     let reply = verify_vpa(memory, call, &request, true)?;
-    let reference = text(&request, "verification_id").unwrap_or_default();
+    let reference = field(&request, "verification_id");
     call.sandbox.ledger.record(Gateway::Cashfree, reference);
     ok(reply)
 }
 
 /// `POST /upi`. Looks the VPA up: no money moves, so the ledger records nothing.
-fn upi_lookup(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn upi_lookup(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::UPI_SHAPE, bad_request)?;
-    ok(verify_vpa(memory, call, &request, false)?)
+    ok(verify_vpa(memory, call, &upi_request(call)?, false)?)
+}
+
+fn upi_request(call: &Call<'_>) -> Result<Value, Refusal> {
+    let tables = [rules::VERIFICATION_ID, rules::VPA, rules::USER_CONSENT];
+    call.json(&tables).ok_or_else(bad_request)
 }
 
 /// `GET /upi`: the reply of the verification again, for a client that lost it.
-fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let query = call.query(&["verification_id"]);
-    let query = query.ok_or_else(bad_request)?;
-    check(rules::VERIFICATION_ID, &query, rule_refusal)?;
-    let found = memory
-        .upi
-        .get(text(&query, "verification_id").unwrap_or_default());
+    let query = call.query(&["verification_id"]).ok_or_else(bad_request)?;
+    check(rules::VERIFICATION_ID, &query)?;
+    let found = memory.upi.get(field(&query, "verification_id"));
     let reply = found.ok_or_else(|| refusal(rules::VERIFICATION_ID_UNKNOWN))?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
@@ -287,18 +284,13 @@ fn verify_vpa(
     request: &Value,
     penny_drop: bool,
 ) -> Result<Value, Refusal> {
-    check(rules::VERIFICATION_ID, request, rule_refusal)?;
-    check(rules::VPA, request, rule_refusal)?;
-    let verification_id = text(request, "verification_id").unwrap_or_default();
-    let vpa = text(request, "vpa").unwrap_or_default();
+    check(rules::VERIFICATION_ID, request)?;
+    check(rules::VPA, request)?;
+    let (verification_id, vpa) = (field(request, "verification_id"), field(request, "vpa"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, vpa);
     let status = outcomes::of_vpa(vpa, scenario).map_err(refusal)?;
-    let holder = if status == "VALID" {
-        scenario.holder(vpa, name)
-    } else {
-        None
-    };
+    let holder = scenario.holder(vpa, name).filter(|_| status == "VALID");
     let reply = replies::upi(&replies::Upi {
         reference_id: call.sandbox.next_number(),
         verification_id,

@@ -12,19 +12,19 @@ mod velocity;
 
 use std::sync::{Arc, Mutex};
 
-use actix_web::HttpResponse;
 use serde_json::Value;
 
-use crate::body::{filled, text};
+use crate::body::{field, filled, text};
 use crate::decentro::outcomes::Finding;
 use crate::decentro::replies::{Outcome, Validation};
-use crate::decentro::rules::{refusal, rule_refusal};
+use crate::decentro::rules::{check, refusal};
 use crate::decentro::velocity::Velocity;
 use crate::gateway::{Gateway, lock};
 use crate::ids::bank_reference;
 use crate::name_similarity;
-use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::rules::is_true;
 
 pub use crate::decentro::rules::{CONSUMER_URN, LIMITED_CONSUMER_URN};
@@ -38,10 +38,10 @@ pub const CLIENT_SECRET: &str = "decentro_sandbox_secret";
 /// Number of validations, and of used references, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
-pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile {
-    gateway: Gateway::Decentro,
-    prefix: "/decentro",
-    routes: &[
+pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new(
+    Gateway::Decentro,
+    "/decentro",
+    &[
         (
             "POST /v3/banking/money_transfer/validate_bank_account",
             validate,
@@ -49,12 +49,12 @@ pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile {
         ("GET /v3/banking/account_validation/status", look_up),
     ],
     refusal,
-    failure: rules::DECENTRO_ERROR,
-    too_many_calls: rules::TOO_MANY_CALLS,
-    ip_refused: rules::IP,
-    skips_ip_list: |_| false,
-    add_rate_limit_headers: |_, _| {},
-}];
+    FaultRefusals {
+        failure: rules::DECENTRO_ERROR,
+        too_many_calls: rules::TOO_MANY_CALLS,
+        ip: rules::IP,
+    },
+)];
 
 /// Decentro's memory.
 pub(crate) struct Decentro {
@@ -91,20 +91,21 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
 /// Every call that names a `reference_id` uses it up, also a call that is refused afterwards. Decentro
 /// documents that a duplicate is refused; that a refused call counts is an integrator's observation of
 /// another call of Decentro's.
-fn validate(memory: &Decentro, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::SHAPE, || refusal(rules::MALFORMED))?;
-    check(rules::REFERENCE_ID, &request, rule_refusal)?;
-    let reference_id = text(&request, "reference_id").unwrap_or_default();
+    let request = call.json(&[rules::REFERENCE_ID, rules::OTHER_FIELDS]);
+    let request = request.ok_or_else(|| refusal(rules::MALFORMED))?;
+    check(rules::REFERENCE_ID, &request)?;
+    let reference_id = field(&request, "reference_id");
     if memory.used_references.add(reference_id, ()).is_some() {
         return Err(refusal(rules::DUPLICATE_REFERENCE));
     }
-    check(rules::OTHER_FIELDS, &request, rule_refusal)?;
+    check(rules::OTHER_FIELDS, &request)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_CREDITS));
     }
-    let account = text(&request, "beneficiary_details.account_number").unwrap_or_default();
-    let limited = text(&request, "consumer_urn") == Some(LIMITED_CONSUMER_URN);
+    let account = field(&request, "beneficiary_details.account_number");
+    let limited = field(&request, "consumer_urn") == LIMITED_CONSUMER_URN;
     if limited && !lock(&memory.velocity).admit(account, call.now) {
         return Err(refusal(rules::VELOCITY));
     }
@@ -127,7 +128,7 @@ fn accept(
     reference_id: &str,
     account: &str,
 ) -> Result<Validation, Refusal> {
-    let ifsc = text(request, "beneficiary_details.ifsc").unwrap_or_default();
+    let ifsc = field(request, "beneficiary_details.ifsc");
     let name = filled(request, "beneficiary_details.name");
     let scenario = call.sandbox.scenario(Gateway::Decentro, account);
     let Some(Finding {
@@ -138,9 +139,9 @@ fn accept(
     else {
         return Err(refusal(rules::PROVIDER_ERROR));
     };
-    let drops = match text(request, "validation_type") {
-        Some("pennydrop") => true,
-        Some("hybrid") => penniless == Outcome::Inconclusive,
+    let drops = match field(request, "validation_type") {
+        "pennydrop" => true,
+        "hybrid" => penniless == Outcome::Inconclusive,
         _ => false,
     };
     let outcome = if drops { pennydrop } else { penniless };
@@ -152,8 +153,6 @@ fn accept(
         .filter(|_| is_true(request, "perform_name_match"))
         .zip(beneficiary_name.as_deref())
         .map(|(sent, at_bank)| name_similarity::score(sent, at_bank).round());
-    let pending = call.behaviour.pending();
-    let appears_after = call.sandbox.appears_after(timing, pending);
     Ok(Validation {
         txn_id: replies::txn_id(),
         reference_id: reference_id.to_owned(),
@@ -161,12 +160,12 @@ fn accept(
         beneficiary_name,
         bank_reference_number: drops.then(bank_reference),
         name_match_score,
-        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+        appears_at: call.appears_at(timing, call.behaviour.pending()),
     })
 }
 
 /// `GET /v3/banking/account_validation/status`, by `decentro_txn_id` or, without it, by `reference_id`.
-fn look_up(memory: &Decentro, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let query = call.query(&["decentro_txn_id", "reference_id"]);
     let query = query.ok_or_else(|| refusal(rules::MALFORMED))?;

@@ -46,7 +46,7 @@ struct Entry {
 
 /// The reply of `GET /_sandbox/drops`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Drops {
+pub(crate) struct Listing {
     /// Number of drops.
     total: u64,
     /// Number of references; smaller than `total` when one was dropped twice.
@@ -111,9 +111,9 @@ impl Ledger {
     }
 
     /// Returns the counts, and the oldest `limit` references.
-    pub(crate) fn list(&self, limit: usize) -> Drops {
+    pub(crate) fn list(&self, limit: usize) -> Listing {
         let entries = lock(&self.0);
-        Drops {
+        Listing {
             total: entries.total,
             distinct_references: entries.listed.len(),
             drops: entries.listed.iter().take(limit).cloned().collect(),

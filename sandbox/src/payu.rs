@@ -26,17 +26,16 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
-use crate::body::{self, filled, text};
+use crate::body::{field, filled, text};
 use crate::gateway::Gateway;
 use crate::ids::bank_reference;
 use crate::ledger::account_reference;
 use crate::payu::outcomes::Finding;
 use crate::payu::replies::{Outcome, Verification};
-use crate::payu::rules::{
-    MERCHANT_FIELDS, oauth_refusal, payout_refusal, payout_rule_refusal, service_refusal,
-};
-use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::payu::rules::{check, oauth_refusal, payout_refusal, service_refusal};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::rules::is_true;
 use crate::tokens::Tokens;
 
@@ -67,35 +66,33 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Number of verifications that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
+const FAULTS: FaultRefusals = FaultRefusals {
+    failure: rules::INTERNAL,
+    too_many_calls: rules::TOO_MANY_CALLS,
+    ip: rules::IP,
+};
+
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
-    GatewayProfile {
-        gateway: Gateway::Payu,
-        prefix: "/payu",
-        routes: &[
+    GatewayProfile::new(
+        Gateway::Payu,
+        "/payu",
+        &[
             ("POST /oauth/token", issue_token),
             ("POST /payout/payment/verifyAccount", verify_account),
             ("POST /payout/payment/listTransactions", list_transactions),
             ("GET /payout/merchant/getAccountDetail", account_detail),
         ],
-        refusal: payout_refusal,
-        failure: rules::INTERNAL,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip_refused: rules::IP,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
-    GatewayProfile {
-        gateway: Gateway::Payu,
-        prefix: "/payu",
-        routes: &[("POST /merchant/postservice.php", web_service)],
-        refusal: service_refusal,
-        failure: rules::INTERNAL,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip_refused: rules::IP,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
+        payout_refusal,
+        FAULTS,
+    ),
+    GatewayProfile::new(
+        Gateway::Payu,
+        "/payu",
+        &[("POST /merchant/postservice.php", web_service)],
+        service_refusal,
+        FAULTS,
+    ),
 ];
 
 /// PayU's memory.
@@ -134,9 +131,8 @@ fn authenticate(memory: &Payu, call: &Call<'_>) -> Result<(), Refusal> {
 }
 
 /// `POST /oauth/token`: a bearer token for a client's id and secret (RFC 6749, section 4.4).
-fn issue_token(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
-    let fields = ["grant_type", "client_id", "client_secret", "scope"];
-    let form = body::form(call.body, &fields);
+fn issue_token(memory: &Payu, call: &Call<'_>) -> Reply {
+    let form = call.form(&["grant_type", "client_id", "client_secret", "scope"]);
     let form = form.ok_or_else(|| oauth_refusal(rules::REQUEST))?;
     match text(&form, "grant_type") {
         Some("client_credentials") => {}
@@ -148,10 +144,10 @@ fn issue_token(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> 
         Some(SHORT_LIVED_CLIENT_ID) => SHORT_LIFE,
         _ => return Err(oauth_refusal(rules::CLIENT)),
     };
-    if text(&form, "client_secret") != Some(CLIENT_SECRET) {
+    if field(&form, "client_secret") != CLIENT_SECRET {
         return Err(oauth_refusal(rules::CLIENT));
     }
-    if text(&form, "scope") != Some(SCOPE) {
+    if field(&form, "scope") != SCOPE {
         return Err(oauth_refusal(rules::SCOPE));
     }
     ok(json!({
@@ -164,20 +160,15 @@ fn issue_token(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> 
     }))
 }
 
-fn merchant_form(call: &Call<'_>) -> Result<Value, Refusal> {
-    let form = body::form(call.body, &MERCHANT_FIELDS);
-    form.ok_or_else(|| payout_refusal(rules::FORM))
-}
-
 /// `POST /payout/payment/verifyAccount`, "Verify Account" or "Penny Test". Drops, unless the call repeats a
 /// pending verification.
-fn verify_account(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
-    let form = merchant_form(call)?;
-    check(rules::ACCOUNT, &form, payout_rule_refusal)?;
-    let reference = text(&form, "merchantRefId").unwrap_or_default();
-    let account = text(&form, "accountNumber").unwrap_or_default();
-    let digest = account_reference(account, text(&form, "ifscCode").unwrap_or_default());
+    let form = call.form(&rules::ACCOUNT_FIELDS);
+    let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
+    check(rules::ACCOUNT, &form)?;
+    let (reference, account) = (field(&form, "merchantRefId"), field(&form, "accountNumber"));
+    let digest = account_reference(account, field(&form, "ifscCode"));
     if let Some(known) = memory.verifications.get(reference) {
         return repeat(&known, &digest, call);
     }
@@ -193,14 +184,12 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusa
         Finding::UnknownIfsc => Outcome::No("Invalid IFSC"),
         Finding::Failure => return Err(payout_refusal(rules::INTERNAL)),
     };
-    let pending = call.behaviour.pending();
-    let appears_after = call.sandbox.appears_after(scenario.timing, pending);
-    let appears_at = appears_after.and_then(|after| call.now.checked_add(after));
+    let appears_at = call.appears_at(scenario.timing, call.behaviour.pending());
     let name = filled(&form, "beneName");
     let verification = Arc::new(Verification {
         transfer_id: memory.next_transfer.fetch_add(1, Ordering::Relaxed),
         merchant_ref_id: reference.to_owned(),
-        purpose: text(&form, "purpose").unwrap_or_default().to_owned(),
+        purpose: field(&form, "purpose").to_owned(),
         bank_reference: bank_reference(),
         ordered_at: Utc::now(),
         account: digest.clone(),
@@ -223,7 +212,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusa
 }
 
 /// Replies to a call whose reference is in use.
-fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Reply {
     if known.was_pending && known.account == digest {
         ok(known.reply(call.now, call.behaviour.unknown_code))
     } else {
@@ -233,9 +222,11 @@ fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Result<HttpRes
 
 /// `POST /payout/payment/listTransactions`, "Check Transfer Status". Finds by `merchantRefId` only; without
 /// one, or with an unknown one, the list is empty, which PayU says means pending.
-fn list_transactions(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn list_transactions(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
-    let form = merchant_form(call)?;
+    // The only filter that is read.
+    let form = call.form(&["merchantRefId"]);
+    let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
     let reference = text(&form, "merchantRefId");
     let found = reference.and_then(|reference| memory.verifications.get(reference));
     let transfers: Vec<Value> = found.iter().map(|found| found.transfer(call.now)).collect();
@@ -243,7 +234,7 @@ fn list_transactions(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Ref
 }
 
 /// `GET /payout/merchant/getAccountDetail`, "Get Account Details".
-fn account_detail(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn account_detail(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
     ok(replies::merchant_account(
         call.behaviour.insufficient_balance,
@@ -252,15 +243,14 @@ fn account_detail(memory: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusa
 
 /// `POST /merchant/postservice.php?form=2`: one address for all commands, each call signed. Without
 /// `form=2` PayU replies in PHP's own serialisation; here the reply is text, which is no JSON either.
-fn web_service(_: &Payu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn web_service(_: &Payu, call: &Call<'_>) -> Reply {
     if call.request.query_string() != "form=2" {
         return Ok(HttpResponse::Ok().body("form=2 is needed for an answer in JSON"));
     }
-    let form = body::form(call.body, &["key", "command", "var1", "hash"]);
+    let form = call.form(&["key", "command", "var1", "hash"]);
     let form = form.ok_or_else(|| service_refusal(rules::PARAMETER))?;
-    let field = |name| text(&form, name).ok_or_else(|| service_refusal(rules::PARAMETER));
-    let (key, command) = (field("key")?, field("command")?);
-    let (var1, hash) = (field("var1")?, field("hash")?);
+    let sent = |name| text(&form, name).ok_or_else(|| service_refusal(rules::PARAMETER));
+    let (key, command, var1, hash) = (sent("key")?, sent("command")?, sent("var1")?, sent("hash")?);
     if key != KEY || hash != signature(command, var1) {
         return Err(service_refusal(rules::HASH));
     }
@@ -277,7 +267,7 @@ fn signature(command: &str, var1: &str) -> String {
 }
 
 /// The command validateVPA. No money moves, so the ledger records nothing.
-fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Result<HttpResponse, Refusal> {
+fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
     let scenario = call.sandbox.scenario(Gateway::Payu, vpa);
     match outcomes::of_vpa(vpa, scenario) {
         Some(found) => ok(replies::vpa(vpa, found)),

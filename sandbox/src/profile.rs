@@ -1,18 +1,19 @@
 //! The profile of a gateway: routes, refusals, and the replies to the faults that all gateways have.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::behaviour::Behaviour;
-use crate::body::{self, Shape};
+use crate::body;
 use crate::calls::RateLimit;
 use crate::gateway::Gateway;
-use crate::rules::{Rule, first_breach};
+use crate::refusal::{Refusal, RefusalRow};
+use crate::rules::Rule;
+use crate::scenario::Timing;
 use crate::state::Sandbox;
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
@@ -24,56 +25,55 @@ pub(crate) struct GatewayProfile<M: 'static> {
     pub(crate) routes: &'static [Route<M>],
     /// Makes a refusal in the API's form.
     pub(crate) refusal: fn(RefusalRow) -> Refusal,
-    /// The API's 500.
-    pub(crate) failure: RefusalRow<'static>,
-    /// The API's 429; `Retry-After` is added.
-    pub(crate) too_many_calls: RefusalRow<'static>,
-    /// The refusal of a caller whose address is not on the gateway's list.
-    pub(crate) ip_refused: RefusalRow<'static>,
-    /// Whether a caller is admitted although its address is not on the list.
+    pub(crate) faults: FaultRefusals,
+    /// Whether a caller is admitted although its address is not on the gateway's list.
     pub(crate) skips_ip_list: fn(&HeaderMap) -> bool,
     /// Adds the rate-limit headers that every reply has while a limit is set.
     pub(crate) add_rate_limit_headers: fn(RateLimit, &mut HeaderMap),
+}
+
+/// The refusals with which an API replies to the faults.
+pub(crate) struct FaultRefusals {
+    /// The API's own fault: 500. It says nothing of the account.
+    pub(crate) failure: RefusalRow<'static>,
+    /// 429; `Retry-After` is added.
+    pub(crate) too_many_calls: RefusalRow<'static>,
+    /// The caller's address is not on the gateway's list.
+    pub(crate) ip: RefusalRow<'static>,
+}
+
+impl<M> GatewayProfile<M> {
+    /// Makes the profile of an API that publishes no way around its IP list and no rate-limit headers.
+    pub(crate) const fn new(
+        gateway: Gateway,
+        prefix: &'static str,
+        routes: &'static [Route<M>],
+        refusal: fn(RefusalRow) -> Refusal,
+        faults: FaultRefusals,
+    ) -> Self {
+        Self {
+            gateway,
+            prefix,
+            routes,
+            refusal,
+            faults,
+            skips_ip_list: |_| false,
+            add_rate_limit_headers: |_, _| {},
+        }
+    }
 }
 
 /// The method and path under which calls are counted, and the handler.
 pub(crate) type Route<M> = (&'static str, Handler<M>);
 
 /// Does all the work of a call, from the check of the credentials on.
-pub(crate) type Handler<M> = fn(&M, &Call<'_>) -> Result<HttpResponse, Refusal>;
+pub(crate) type Handler<M> = fn(&M, &Call<'_>) -> Reply;
 
-/// A row of a table of refusals: HTTP status, the gateway's code, message.
-pub(crate) type RefusalRow<'a> = (u16, &'a str, &'a str);
-
-/// The reply to a call that was refused.
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) header: Option<(&'static str, String)>,
-    pub(crate) body: Value,
-}
-
-impl Refusal {
-    pub(crate) fn new(status: u16, body: Value) -> Self {
-        Self {
-            status,
-            header: None,
-            body,
-        }
-    }
-
-    pub(crate) fn into_response(self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = HttpResponse::build(status);
-        if let Some(header) = self.header {
-            response.insert_header(header);
-        }
-        response.json(self.body)
-    }
-}
+pub(crate) type Reply = Result<HttpResponse, Refusal>;
 
 /// Replies 200 with a JSON body.
 #[allow(clippy::unnecessary_wraps)] // The last expression of a handler.
-pub(crate) fn ok(body: Value) -> Result<HttpResponse, Refusal> {
+pub(crate) fn ok(body: Value) -> Reply {
     Ok(HttpResponse::Ok().json(body))
 }
 
@@ -98,26 +98,35 @@ impl Call<'_> {
         self.request.match_info().get("id").unwrap_or_default()
     }
 
-    /// Reads the JSON body, or refuses with this refusal.
-    pub(crate) fn json(
-        &self,
-        shape: &Shape,
-        refusal: impl FnOnce() -> Refusal,
-    ) -> Result<Value, Refusal> {
-        body::json(self.body, shape).ok_or_else(refusal)
+    /// Reads the body as a JSON object in which the fields of these rules have the types of their checks;
+    /// `None` if it is none. A field may be absent or null.
+    pub(crate) fn json(&self, rules: &[&[Rule]]) -> Option<Value> {
+        let request: Value = serde_json::from_slice(self.body).ok()?;
+        let typed = rules.iter().copied().flatten().all(|(field, check, _)| {
+            let value = body::at(&request, field);
+            value.is_null() || check.has_type(value)
+        });
+        (typed && request.is_object()).then_some(request)
+    }
+
+    /// Reads these fields of the body's form.
+    pub(crate) fn form(&self, fields: &[&str]) -> Option<Value> {
+        body::form(self.body, fields)
     }
 
     /// Reads these fields of the query.
     pub(crate) fn query(&self, fields: &[&str]) -> Option<Value> {
         body::form(self.request.query_string().as_bytes(), fields)
     }
+
+    /// Returns when an outcome appears; `None`: never. `pending` is the behaviour's time.
+    pub(crate) fn appears_at(&self, timing: Timing, pending: Duration) -> Option<Instant> {
+        let after = timing.after(pending, self.sandbox.published_pending)?;
+        self.now.checked_add(after)
+    }
 }
 
-/// Checks a request against rules. `refusal` makes the refusal of a breach from the rule.
-pub(crate) fn check(
-    rules: &'static [Rule],
-    request: &Value,
-    refusal: fn(&Rule) -> Refusal,
-) -> Result<(), Refusal> {
-    first_breach(rules, request).map_or(Ok(()), |rule| Err(refusal(rule)))
+/// Returns whether an outcome that appears at this time has appeared.
+pub(crate) fn has_appeared(appears_at: Option<Instant>, now: Instant) -> bool {
+    appears_at.is_some_and(|at| at <= now)
 }

@@ -8,22 +8,21 @@ mod replies;
 mod rules;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::body::{at, text};
+use crate::body::{at, field, omit_nulls, text};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, has_appeared, ok};
 use crate::razorpay::outcomes::{Ending, Oddity, is_final};
 use crate::razorpay::replies::Validation;
-use crate::razorpay::rules::{refusal, rule_refusal};
+use crate::razorpay::rules::{check, field_refusal, refusal};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::webhooks::{Header, Signing};
 
 pub use crate::razorpay::rules::SOURCE_ACCOUNT_NUMBER;
@@ -40,36 +39,37 @@ pub const WEBHOOK_SECRET: &str = "sandbox_webhook_secret";
 /// Number of validations, and of idempotency keys, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
+const FAULTS: FaultRefusals = FaultRefusals {
+    failure: rules::SERVER_ERROR,
+    too_many_calls: rules::TOO_MANY_CALLS,
+    ip: rules::IP,
+};
+
 /// RazorpayX, and the payment gateway, which refuses an address in other words.
 pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
-    GatewayProfile {
-        gateway: Gateway::Razorpay,
-        prefix: "/razorpay",
-        routes: &[
+    GatewayProfile::new(
+        Gateway::Razorpay,
+        "/razorpay",
+        &[
             ("POST /v1/fund_accounts/validations", create),
             ("GET /v1/fund_accounts/validations/{id}", look_up),
         ],
         refusal,
-        failure: rules::SERVER_ERROR,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip_refused: rules::IP,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
-    GatewayProfile {
-        gateway: Gateway::Razorpay,
-        prefix: "/razorpay",
-        routes: &[
+        FAULTS,
+    ),
+    GatewayProfile::new(
+        Gateway::Razorpay,
+        "/razorpay",
+        &[
             ("POST /v1/payments/validate/vpa", look_up_vpa),
             ("GET /v1/payments/{id}", look_up_payment),
         ],
         refusal,
-        failure: rules::SERVER_ERROR,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip_refused: rules::ACCESS_DENIED,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
+        FaultRefusals {
+            ip: rules::ACCESS_DENIED,
+            ..FAULTS
+        },
+    ),
 ];
 
 static SIGNING: Signing = Signing {
@@ -124,18 +124,18 @@ fn malformed() -> Refusal {
 /// `POST /v1/fund_accounts/validations`. Always replies `created`. Drops unless it is penniless; an
 /// `optimized` validation drops too, the worst that it can do. A key that was used before has the former
 /// reply if the body is the same to the byte, and is refused if not; either way nothing drops.
-fn create(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     // A header that is not ASCII text is outside the key's alphabet, as `?` is.
     let key = call.request.headers().get("x-payout-idempotency");
     let key = key.map(|key| key.to_str().unwrap_or("?"));
-    let header = json!({"X-Payout-Idempotency": key});
-    check(rules::IDEMPOTENCY_KEY, &header, rule_refusal)?;
+    check(rules::IDEMPOTENCY_KEY, &json!({rules::KEY: key}))?;
     let digest: [u8; 32] = Sha256::digest(call.body).into();
     if let Some(known) = key.and_then(|key| memory.by_idempotency_key.get(key)) {
         return known.reply(digest);
     }
-    let request = call.json(&rules::VALIDATION_SHAPE, malformed)?;
+    let tables = [rules::COMMON, rules::BANK, rules::VPA, rules::VPA_OBJECT];
+    let request = call.json(&tables).ok_or_else(malformed)?;
     let validation = Arc::new(accept(call, &request)?);
     if let Some(key) = key {
         let keyed = KeyedRequest {
@@ -154,27 +154,70 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
         let reference = text(&request, "reference_id").unwrap_or(&validation.id);
         call.sandbox.ledger.record(Gateway::Razorpay, reference);
     }
-    send_event_later(call, &validation);
-    ok(replies::created(&validation))
+    let reply = replies::created(&validation);
+    let (sandbox, at) = (call.sandbox.clone(), validation.appears_at);
+    call.sandbox.webhooks.send_later(&SIGNING, at, move || {
+        let unknown_code = sandbox.behaviours.of(Gateway::Razorpay).unknown_code;
+        Some(replies::events(&validation, unknown_code))
+    });
+    ok(reply)
 }
 
 impl KeyedRequest {
-    fn reply(self, digest: [u8; 32]) -> Result<HttpResponse, Refusal> {
+    fn reply(self, digest: [u8; 32]) -> Reply {
         if self.digest == digest {
             ok(replies::created(&self.validation))
         } else {
-            Err(rules::key_used_for_another_body())
+            Err(field_refusal(rules::KEY, rules::KEY_USED))
         }
     }
 }
 
+fn accept(call: &Call<'_>, request: &Value) -> Result<Validation, Refusal> {
+    check(rules::COMMON, request)?;
+    let is_vpa = field(request, "fund_account.account_type") == "vpa";
+    check(if is_vpa { rules::VPA } else { rules::BANK }, request)?;
+    let drops = field(request, "validation_type") != "penniless";
+    if drops && call.behaviour.insufficient_balance {
+        return Err(refusal(rules::INSUFFICIENT_FUNDS));
+    }
+    let fund_account = at(request, "fund_account");
+    let (payee, holder_sent) = if is_vpa {
+        (field(fund_account, "vpa.address"), None)
+    } else {
+        let account = at(fund_account, "bank_account");
+        (field(account, "account_number"), text(account, "name"))
+    };
+    let scenario = call.sandbox.scenario(Gateway::Razorpay, payee);
+    let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(refusal)?;
+    // A contact must have a name, which may be any, so it is not the account holder's.
+    let holder = match oddity {
+        _ if !ending.is_valid() => None,
+        Oddity::EmptyName => Some(String::new()),
+        _ => scenario.holder(payee, holder_sent),
+    };
+    let number = call.sandbox.next_number();
+    let name = holder_sent.or(text(fund_account, "contact.name"));
+    Ok(Validation {
+        id: replies::id("fav", number),
+        number,
+        request: replies::request_members(number, request, is_vpa),
+        account: replies::account_behind(fund_account, is_vpa),
+        name: name.map(str::to_owned),
+        holder,
+        ending,
+        oddity,
+        drops,
+        appears_at: call.appears_at(scenario.timing, call.behaviour.pending()),
+    })
+}
+
 /// `GET /v1/fund_accounts/validations/{id}`.
-fn look_up(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.validations.get(call.id());
     let validation = found.ok_or_else(|| refusal(rules::UNKNOWN_ID))?;
-    let appeared = validation.appears_at.is_some_and(|at| at <= call.now);
-    ok(if appeared {
+    ok(if has_appeared(validation.appears_at, call.now) {
         replies::ended(&validation, call.behaviour.unknown_code)
     } else {
         replies::created(&validation)
@@ -182,91 +225,27 @@ fn look_up(memory: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> 
 }
 
 /// `GET /v1/payments/{id}`: the sandbox has no payments.
-fn look_up_payment(_: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_payment(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     Err(refusal(rules::UNKNOWN_ID))
 }
 
 /// `POST /v1/payments/validate/vpa`. No money moves, so the ledger records nothing. A final outcome says
 /// whether the VPA exists; another outcome is Razorpay's GATEWAY_ERROR.
-fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::VPA_LOOKUP_SHAPE, malformed)?;
-    check(rules::VPA_LOOKUP, &request, rule_refusal)?;
-    let vpa = text(&request, "vpa").unwrap_or_default();
+    let request = call.json(&[rules::VPA_LOOKUP]).ok_or_else(malformed)?;
+    check(rules::VPA_LOOKUP, &request)?;
+    let vpa = field(&request, "vpa");
     let scenario = call.sandbox.scenario(Gateway::Razorpay, vpa);
-    let found = outcomes::of(scenario, true).map_err(refusal)?;
-    if let Ending::Failed(reason) = found.ending
+    let (ending, _) = outcomes::of(scenario, true).map_err(refusal)?;
+    if let Ending::Failed(reason) = ending
         && !is_final(reason)
     {
         return Err(refusal(rules::GATEWAY_ERROR));
     }
-    let mut reply = json!({"vpa": vpa, "success": found.is_valid()});
-    if found.is_valid()
-        && let Some(holder) = scenario.holder(vpa, None)
-    {
-        reply["customer_name"] = holder.into();
-    }
-    ok(reply)
-}
-
-fn accept(call: &Call<'_>, request: &Value) -> Result<Validation, Refusal> {
-    check(rules::COMMON, request, rule_refusal)?;
-    let is_vpa = text(request, "fund_account.account_type") == Some("vpa");
-    let (fields, validation_types, payee) = if is_vpa {
-        (rules::VPA, rules::VPA_VALIDATION_TYPE, "vpa.address")
-    } else {
-        (
-            rules::BANK,
-            rules::BANK_VALIDATION_TYPE,
-            "bank_account.account_number",
-        )
-    };
-    check(fields, request, rule_refusal)?;
-    check(validation_types, request, rule_refusal)?;
-    let drops = text(request, "validation_type") != Some("penniless");
-    if drops && call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_FUNDS));
-    }
-    let fund_account = at(request, "fund_account");
-    let payee = text(fund_account, payee).unwrap_or_default();
-    // The account holder's name; a VPA has none. A contact must have a name, which may be any.
-    let holder_sent = text(fund_account, "bank_account.name").filter(|_| !is_vpa);
-    let scenario = call.sandbox.scenario(Gateway::Razorpay, payee);
-    let found = outcomes::of(scenario, is_vpa).map_err(refusal)?;
-    let holder = match found.oddity {
-        _ if !found.is_valid() => None,
-        Oddity::EmptyName => Some(String::new()),
-        _ => scenario.holder(payee, holder_sent),
-    };
-    let pending = call.behaviour.pending();
-    let appears_after = call.sandbox.appears_after(scenario.timing, pending);
-    let number = call.sandbox.next_number();
-    Ok(Validation {
-        id: replies::id("fav", number),
-        number,
-        request: replies::request_members(number, request, is_vpa),
-        account: replies::account_behind(fund_account, is_vpa),
-        name: holder_sent
-            .or(text(fund_account, "contact.name"))
-            .map(str::to_owned),
-        holder,
-        ending: found.ending,
-        oddity: found.oddity,
-        drops,
-        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
-    })
-}
-
-/// Sends the event when the outcome appears, if it ever does.
-fn send_event_later(call: &Call<'_>, validation: &Arc<Validation>) {
-    let Some(appears_at) = validation.appears_at else {
-        return;
-    };
-    let after = appears_at.saturating_duration_since(Instant::now());
-    let (sandbox, validation) = (call.sandbox.clone(), Arc::clone(validation));
-    call.sandbox.webhooks.send_later(&SIGNING, after, move || {
-        let unknown_code = sandbox.behaviours.of(Gateway::Razorpay).unknown_code;
-        Some(replies::events(&validation, unknown_code))
-    });
+    let valid = ending.is_valid();
+    let holder = scenario.holder(vpa, None).filter(|_| valid);
+    let reply = json!({"vpa": vpa, "success": valid, "customer_name": holder});
+    ok(omit_nulls(reply, &["customer_name"]))
 }

@@ -1,30 +1,31 @@
 //! Field rules: each gateway has tables of them, and this module interprets the tables.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::body::{at, text};
+use crate::refusal::RefusalRow;
 use crate::rules::Check::{
-    AtLeast, AtMost, Given, Holds, Is, Length, Matches, OneOf, Present, TrimmedAtMost, When,
+    AtLeast, AtMost, Flag, Given, Is, Length, Matches, Object, OneOf, Present, Sent, Text,
+    TrimmedAtMost, True, When,
 };
 
-/// One check of one field, and the refusal that a breach gives.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    /// Path of the field in the request, such as `user_consent.type`.
-    pub(crate) field: &'static str,
-    check: Check,
-    code: &'static str,
-    message: &'static str,
-}
+/// A rule: the path of a field in the request (such as `user_consent.type`), a check of the field, and the
+/// refusal that a breach gives.
+pub(crate) type Rule = (&'static str, Check, RefusalRow<'static>);
 
-/// A check of a field. Lengths are in characters. All but `Given`, `Present`, `Is` and `Holds` let an
+/// The refusal of a check that a field of the right type cannot breach.
+pub(crate) const NO_REFUSAL: RefusalRow<'static> = (400, "", "");
+
+/// A check of a field. Lengths are in characters. All but `Given`, `Present`, `Sent`, `Is` and `True` let an
 /// absent field pass.
 #[derive(Debug)]
 pub(crate) enum Check {
-    /// The field is not null.
+    /// The field is an object.
     Given,
     /// The field is a text that is not blank.
     Present,
+    /// The field is a text.
+    Sent,
     /// The text has at least this length. An empty text passes: it counts as absent.
     AtLeast(usize),
     AtMost(usize),
@@ -33,73 +34,99 @@ pub(crate) enum Check {
     Length(usize, usize),
     Matches(fn(&str) -> bool),
     OneOf(&'static [&'static str]),
-    /// The field is exactly this text.
     Is(&'static str),
-    /// The field's value, null if it is absent, satisfies this condition.
-    Holds(fn(&Value) -> bool),
+    /// The field is the JSON value `true`.
+    True,
+    /// The field may be any text.
+    Text,
+    /// The field may be true or false.
+    Flag,
+    /// The object satisfies this condition.
+    Object(fn(&Map<String, Value>) -> bool),
     /// The check holds where another field is true.
     When(&'static str, &'static Check),
 }
 
-/// Makes a rule. `{}` in the code and in the message is replaced by the field's name.
-pub(crate) const fn rule(
-    field: &'static str,
-    check: Check,
-    code: &'static str,
-    message: &'static str,
-) -> Rule {
-    Rule {
-        field,
-        check,
-        code,
-        message,
+impl Check {
+    /// Returns whether a value that is not null has the type that this check is for.
+    pub(crate) fn has_type(&self, value: &Value) -> bool {
+        match self {
+            Given | Object(_) => value.is_object(),
+            True | Flag => value.is_boolean(),
+            _ => value.is_string(),
+        }
+    }
+
+    fn passes(&self, field: &str, request: &Value) -> bool {
+        let value = at(request, field);
+        let sent = value.as_str();
+        let chars = |text: &str| text.chars().count();
+        match self {
+            Given => value.is_object(),
+            Present => sent.is_some_and(|text| !text.trim().is_empty()),
+            Sent => sent.is_some(),
+            AtLeast(least) => sent.is_none_or(|text| text.is_empty() || chars(text) >= *least),
+            AtMost(most) => sent.is_none_or(|text| chars(text) <= *most),
+            TrimmedAtMost(most) => sent.is_none_or(|text| chars(text.trim()) <= *most),
+            Length(least, most) => sent.is_none_or(|text| (*least..=*most).contains(&chars(text))),
+            Matches(matches) => sent.is_none_or(matches),
+            OneOf(words) => sent.is_none_or(|text| words.contains(&text)),
+            Is(word) => sent == Some(word),
+            True => *value == true,
+            Text | Flag => true,
+            Object(holds) => value.as_object().is_none_or(holds),
+            When(condition, check) => !is_true(request, condition) || check.passes(field, request),
+        }
     }
 }
 
-impl Rule {
-    /// Returns the code of the refusal, with `name` as the field's name.
-    pub(crate) fn code(&self, name: &str) -> String {
-        self.code.replace("{}", name)
-    }
+/// The first rule that a request breaches, with its refusal.
+#[derive(Debug)]
+pub(crate) struct Breach {
+    status: u16,
+    code: String,
+    message: String,
+    /// Last name of the field's path.
+    pub(crate) name: &'static str,
+}
 
-    /// Returns the message of the refusal, with `name` as the field's name.
-    pub(crate) fn message(&self, name: &str) -> String {
-        self.message.replace("{}", name)
+impl Breach {
+    pub(crate) fn row(&self) -> RefusalRow<'_> {
+        (self.status, &self.code, &self.message)
     }
 }
 
-/// Finds the first rule that a request breaches.
-pub(crate) fn first_breach<'a>(rules: &'a [Rule], request: &Value) -> Option<&'a Rule> {
-    rules
+/// Checks a request against a table of rules, in their order.
+pub(crate) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Breach> {
+    let breached = rules
         .iter()
-        .find(|rule| !passes(&rule.check, rule.field, request))
-}
-
-fn passes(check: &Check, field: &str, request: &Value) -> bool {
-    let value = at(request, field);
-    let sent = value.as_str();
-    match check {
-        Given => !value.is_null(),
-        Present => sent.is_some_and(|text| !text.trim().is_empty()),
-        AtLeast(least) => sent.is_none_or(|text| text.is_empty() || length(text) >= *least),
-        AtMost(most) => sent.is_none_or(|text| length(text) <= *most),
-        TrimmedAtMost(most) => sent.is_none_or(|text| length(text.trim()) <= *most),
-        Length(least, most) => sent.is_none_or(|text| (*least..=*most).contains(&length(text))),
-        Matches(matches) => sent.is_none_or(matches),
-        OneOf(words) => sent.is_none_or(|text| words.contains(&text)),
-        Is(word) => sent == Some(word),
-        Holds(holds) => holds(value),
-        When(condition, check) => !is_true(request, condition) || passes(check, field, request),
-    }
+        .find(|(field, check, _)| !check.passes(field, request));
+    let Some((field, check, (status, code, message))) = breached else {
+        return Ok(());
+    };
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let (least, most) = match check {
+        Length(least, most) => (*least, *most),
+        AtLeast(limit) | AtMost(limit) | TrimmedAtMost(limit) => (*limit, *limit),
+        _ => (0, 0),
+    };
+    let fill = |template: &str| {
+        let named = template.replace("{}", field).replace("{last}", name);
+        named
+            .replace("{least}", &least.to_string())
+            .replace("{most}", &most.to_string())
+    };
+    Err(Breach {
+        status: *status,
+        code: fill(code),
+        message: fill(message),
+        name,
+    })
 }
 
 /// Returns whether a field is true, or the text `true` as a form has it.
 pub(crate) fn is_true(request: &Value, field: &str) -> bool {
     at(request, field) == true || text(request, field) == Some("true")
-}
-
-fn length(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// Returns whether all characters are ASCII letters and digits.
@@ -166,21 +193,28 @@ mod tests {
             (OneOf(&["a", "b"]), Value::Null, true),
             (Is("a"), json!("a"), true),
             (Is("a"), Value::Null, false),
-            (Holds(Value::is_boolean), json!(true), true),
-            (Holds(Value::is_boolean), Value::Null, false),
+            (True, json!(true), true),
+            (True, json!(false), false),
+            (True, Value::Null, false),
+            (Object(Map::is_empty), json!({"a": 1}), false),
+            (Object(Map::is_empty), Value::Null, true),
             (When("on", &Present), Value::Null, false),
             (When("off", &Present), Value::Null, true),
         ] {
-            let name = format!("{check:?} of {value}");
-            let rules = [rule("outer.field", check, "{}_bad", "{} is bad.")];
             let request = json!({"outer": {"field": value}, "on": "true", "off": false});
-            let breach = first_breach(&rules, &request);
-            assert_eq!(breach.is_none(), passes, "{name}");
-            if let Some(breach) = breach {
-                assert_eq!(breach.code("field"), "field_bad");
-                assert_eq!(breach.message("field"), "field is bad.");
-            }
+            let found = check.passes("outer.field", &request);
+            assert_eq!(found, passes, "{check:?} of {value}");
         }
+    }
+
+    #[test]
+    fn a_breach_fills_the_field_and_the_limits_into_its_refusal() {
+        const ROW: RefusalRow<'static> = (400, "{}_bad", "{last}: {least} to {most}.");
+        const RULES: &[Rule] = &[("a.b", Present, ROW), ("a.b", Length(2, 3), ROW)];
+        assert!(check(RULES, &json!({"a": {"b": "xy"}})).is_ok());
+        let breach = check(RULES, &json!({"a": {"b": "x"}})).unwrap_err();
+        assert_eq!(breach.row(), (400, "a.b_bad", "b: 2 to 3."));
+        assert_eq!(breach.name, "b");
     }
 
     #[test]

@@ -13,7 +13,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
 use crate::fault::{NoReply, reset_on_close, trickle, truncate};
-use crate::profile::{Call, GatewayProfile, Handler, Refusal, RefusalRow};
+use crate::profile::{Call, GatewayProfile, Handler};
+use crate::refusal::{Refusal, RefusalRow};
 use crate::state::Sandbox;
 
 /// Returns the configuration of the routes of a gateway's APIs, which share its memory.
@@ -64,7 +65,7 @@ fn work<M>(
     if listed {
         handler(memory, call).unwrap_or_else(Refusal::into_response)
     } else {
-        refuse(profile, profile.ip_refused)
+        refuse(profile, profile.faults.ip)
     }
 }
 
@@ -92,10 +93,10 @@ async fn serve<M>(
     };
     let mut reply = match fault {
         Fault::None => work(behaviour),
-        Fault::ErrorBefore => refuse(profile, profile.failure),
+        Fault::ErrorBefore => refuse(profile, profile.faults.failure),
         Fault::ErrorAfter => {
             work(behaviour);
-            refuse(profile, profile.failure)
+            refuse(profile, profile.faults.failure)
         }
         Fault::Malformed => truncate(work(behaviour)),
         Fault::Reject => too_many_calls(profile, &behaviour, limit),
@@ -134,7 +135,7 @@ fn too_many_calls<M>(
         (0, _) => 1,
         (set, _) => set.into(),
     };
-    let mut reply = refuse(profile, profile.too_many_calls);
+    let mut reply = refuse(profile, profile.faults.too_many_calls);
     reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     reply
 }

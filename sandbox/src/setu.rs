@@ -22,41 +22,34 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::body::{omit_nulls, text};
+use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
 use crate::ids::{bank_reference, hmac_sha256};
 use crate::ledger::account_reference;
-use crate::profile::{Call, GatewayProfile, Refusal, check, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, has_appeared, ok};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::setu::replies::{Bank, Vpa};
-use crate::setu::rules::{refusal, rule_refusal, umap_refusal, umap_rule_refusal};
+use crate::setu::rules::{check, check_umap, refusal, umap_refusal};
 use crate::tokens::Tokens;
 use crate::webhooks::{Header, Signing};
 
 /// The `x-client-id` that is accepted.
 pub const CLIENT_ID: &str = "setu-sandbox-client";
-
 /// The `x-client-secret` that is accepted.
 pub const CLIENT_SECRET: &str = "setu-sandbox-secret";
-
 /// The `x-product-instance-id` that is accepted.
 pub const PRODUCT_INSTANCE_ID: &str = "setu-sandbox-product-instance";
-
 /// The client id that gets tokens for UMAP.
 pub const UMAP_CLIENT_ID: &str = "setu-sandbox-umap-client";
-
 /// The secret of [`UMAP_CLIENT_ID`].
 pub const UMAP_CLIENT_SECRET: &str = "setu-sandbox-umap-secret";
-
 /// The bearer token that UMAP always accepts.
 pub const UMAP_TOKEN: &str = "setu-sandbox-umap-token";
-
 /// The `merchantId` that UMAP accepts.
 pub const MERCHANT_ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-
 /// The secret that signs UMAP's webhooks unless another is set.
 pub const WEBHOOK_SECRET: &str = "SetuSandboxWebhookSecret01";
-
 /// Life of a token (Setu, "API integration guide").
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
 
@@ -65,25 +58,25 @@ const CAPACITY: usize = 200_000;
 
 /// The data gateway for bank accounts, and UMAP for VPAs.
 pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
-    GatewayProfile {
-        gateway: Gateway::Setu,
-        prefix: "/setu",
-        routes: &[
+    GatewayProfile::new(
+        Gateway::Setu,
+        "/setu",
+        &[
             ("POST /api/verify/ban", verify_bank),
             ("POST /api/verify/ban/async", receive_bank),
             ("GET /api/verify/ban/async/{id}", look_up_bank),
         ],
         refusal,
-        failure: rules::INTERNAL,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip_refused: rules::IP,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
-    GatewayProfile {
-        gateway: Gateway::Setu,
-        prefix: "/setu",
-        routes: &[
+        FaultRefusals {
+            failure: rules::INTERNAL,
+            too_many_calls: rules::TOO_MANY_CALLS,
+            ip: rules::IP,
+        },
+    ),
+    GatewayProfile::new(
+        Gateway::Setu,
+        "/setu",
+        &[
             (
                 "POST /umap/api/v1/merchants/customer-vpas/verify",
                 verify_vpa,
@@ -94,13 +87,13 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ),
             ("POST /umap/v1/users/login", log_in),
         ],
-        refusal: umap_refusal,
-        failure: rules::UMAP_INTERNAL,
-        too_many_calls: rules::UMAP_TOO_MANY_CALLS,
-        ip_refused: rules::UMAP_FORBIDDEN,
-        skips_ip_list: |_| false,
-        add_rate_limit_headers: |_, _| {},
-    },
+        umap_refusal,
+        FaultRefusals {
+            failure: rules::UMAP_INTERNAL,
+            too_many_calls: rules::UMAP_TOO_MANY_CALLS,
+            ip: rules::UMAP_FORBIDDEN,
+        },
+    ),
 ];
 
 /// No signature is documented for the notification of a bank verification.
@@ -160,43 +153,47 @@ fn authenticate_umap(memory: &Setu, call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
+fn bank_request(call: &Call<'_>) -> Result<Value, Refusal> {
+    let request = call.json(&[rules::NARRATION, rules::BANK]);
+    request.ok_or_else(|| refusal(rules::BAD_REQUEST))
+}
+
 /// `POST /api/verify/ban`. Drops, and replies with the outcome unless the account is pending at first; a
 /// pending verification can be looked up like an async one.
-fn verify_bank(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn verify_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::BANK_SHAPE, || refusal(rules::BAD_REQUEST))?;
-    let (bank, _) = verify(memory, call, &request, Duration::ZERO)?;
+    let bank = verify(memory, call, &bank_request(call)?, Duration::ZERO)?;
     reply(&bank, call)
 }
 
 /// `POST /api/verify/ban/async`. Drops, replies with a receipt, and sends an event when the outcome
 /// appears. An outcome that is an HTTP 500 has no event.
-fn receive_bank(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&rules::BANK_SHAPE, || refusal(rules::BAD_REQUEST))?;
-    check(rules::NARRATION, &request, rule_refusal)?;
-    let (bank, appears_after) = verify(memory, call, &request, call.behaviour.pending())?;
+    let request = bank_request(call)?;
+    check(rules::NARRATION, &request)?;
+    let bank = verify(memory, call, &request, call.behaviour.pending())?;
     let receipt = json!({"id": bank.id});
-    if let Some(after) = appears_after {
-        let webhooks = &call.sandbox.webhooks;
-        webhooks.send_later(&BANK_SIGNING, after, move || replies::bank_events(&bank));
-    }
+    let (webhooks, at) = (&call.sandbox.webhooks, bank.appears_at);
+    webhooks.send_later(&BANK_SIGNING, at, move || replies::bank_events(&bank));
     ok(receipt)
 }
 
 /// `GET /api/verify/ban/async/{id}`.
-fn look_up_bank(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.banks.get(call.id());
     let bank = found.ok_or_else(|| refusal(rules::UNKNOWN))?;
     reply(&bank, call)
 }
 
-fn reply(bank: &Bank, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
-    match replies::bank(bank, call.now, call.behaviour.unknown_code) {
-        Some(reply) => ok(reply),
-        None => Err(rules::upstream_error(&bank.id)),
+fn reply(bank: &Bank, call: &Call<'_>) -> Reply {
+    if let Some(reply) = replies::bank(bank, call.now, call.behaviour.unknown_code) {
+        return ok(reply);
     }
+    let mut upstream = refusal(rules::UPSTREAM);
+    upstream.body["id"] = bank.id.as_str().into();
+    Err(upstream)
 }
 
 fn verify(
@@ -204,28 +201,27 @@ fn verify(
     call: &Call<'_>,
     request: &Value,
     pending: Duration,
-) -> Result<(Arc<Bank>, Option<Duration>), Refusal> {
-    check(rules::BANK, request, rule_refusal)?;
+) -> Result<Arc<Bank>, Refusal> {
+    check(rules::BANK, request)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
-    let account = text(request, "accountNumber").unwrap_or_default();
-    let ifsc = text(request, "ifsc").unwrap_or_default();
+    let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
     let scenario = call.sandbox.scenario(Gateway::Setu, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
-    let appears_after = call.sandbox.appears_after(timing, pending);
+    let appears_at = call.appears_at(timing, pending);
     let bank = Arc::new(Bank {
         id: ids::request_id(),
         outcome,
         holder: scenario.holder(account, None).unwrap_or_default(),
         transaction_reference: bank_reference(),
-        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
-        verified_at: Utc::now() + appears_after.unwrap_or_default(),
+        appears_at,
+        verified_at: Utc::now() + appears_at.map_or(Duration::ZERO, |at| at - call.now),
     });
     memory.banks.add(&bank.id, Arc::clone(&bank));
     let reference = account_reference(account, ifsc);
     call.sandbox.ledger.record(Gateway::Setu, &reference);
-    Ok((bank, appears_after))
+    Ok(bank)
 }
 
 fn umap_bad_request() -> Refusal {
@@ -234,7 +230,7 @@ fn umap_bad_request() -> Refusal {
 
 /// Replies 200 with UMAP's `requestId` header.
 #[allow(clippy::unnecessary_wraps)] // The last expression of a handler.
-fn umap_ok(body: Value) -> Result<HttpResponse, Refusal> {
+fn umap_ok(body: Value) -> Reply {
     Ok(HttpResponse::Ok()
         .insert_header(("requestId", ids::ulid()))
         .json(body))
@@ -243,14 +239,13 @@ fn umap_ok(body: Value) -> Result<HttpResponse, Refusal> {
 /// `POST /umap/api/v1/merchants/customer-vpas/verify`. Looks the VPA up: no money moves, so the ledger
 /// records nothing. Replies `pending`, as published, and sends an event when the outcome appears. Setu
 /// documents nothing of a reference that was used before; it is accepted.
-fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
-    let request = call.json(&rules::VPA_SHAPE, umap_bad_request)?;
-    check(rules::VPA, &request, umap_rule_refusal)?;
-    let vpa = text(&request, "customerVpa").unwrap_or_default();
+    let request = call.json(&[rules::VPA]).ok_or_else(umap_bad_request)?;
+    check_umap(rules::VPA, &request)?;
+    let vpa = field(&request, "customerVpa");
     let scenario = call.sandbox.scenario(Gateway::Setu, vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
-    let appears_after = call.sandbox.appears_after(timing, call.behaviour.pending());
     let id = ids::ulid();
     let pending = json!({
         "createdAt": ids::india(Utc::now(), SecondsFormat::Secs),
@@ -266,25 +261,22 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
         pending: pending.to_string(),
         status,
         holder: scenario.holder(vpa, None),
-        appears_at: appears_after.and_then(|after| call.now.checked_add(after)),
+        appears_at: call.appears_at(timing, call.behaviour.pending()),
     });
     memory.vpas.add(&id, Arc::clone(&verification));
-    if let Some(after) = appears_after {
-        let webhooks = &call.sandbox.webhooks;
-        webhooks.send_later(&UMAP_SIGNING, after, move || {
-            Some(replies::vpa_events(&verification))
-        });
-    }
+    let (webhooks, at) = (&call.sandbox.webhooks, verification.appears_at);
+    webhooks.send_later(&UMAP_SIGNING, at, move || {
+        Some(replies::vpa_events(&verification))
+    });
     umap_ok(pending)
 }
 
 /// `GET /umap/api/v1/merchants/customer-vpas/verify/{id}`.
-fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
+fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
     let found = memory.vpas.get(call.id());
     let verification = found.ok_or_else(|| umap_refusal(rules::UMAP_NOT_FOUND))?;
-    let appeared = verification.appears_at.is_some_and(|at| call.now >= at);
-    umap_ok(if appeared {
+    umap_ok(if has_appeared(verification.appears_at, call.now) {
         replies::settled_vpa(&verification)
     } else {
         replies::pending_vpa(&verification)
@@ -294,13 +286,12 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> 
 /// `POST /umap/v1/users/login`, with the header `client`: a bearer token for a client's id and secret
 /// (Setu, UMAP "API integration guide"). The reply besides `access_token`, and the refusals, are not
 /// documented.
-fn log_in(memory: &Setu, call: &Call<'_>) -> Result<HttpResponse, Refusal> {
-    let request = call.json(&rules::LOGIN_SHAPE, umap_bad_request)?;
-    let client = json!({"client": call.header("client")});
-    check(rules::CLIENT, &client, umap_rule_refusal)?;
-    check(rules::GRANT_TYPE, &request, umap_rule_refusal)?;
-    let sent = (text(&request, "clientID"), text(&request, "secret"));
-    if sent != (Some(UMAP_CLIENT_ID), Some(UMAP_CLIENT_SECRET)) {
+fn log_in(memory: &Setu, call: &Call<'_>) -> Reply {
+    let request = call.json(&[rules::LOGIN]).ok_or_else(umap_bad_request)?;
+    check_umap(rules::CLIENT, &json!({"client": call.header("client")}))?;
+    check_umap(rules::LOGIN, &request)?;
+    let sent = (field(&request, "clientID"), field(&request, "secret"));
+    if sent != (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET) {
         return Err(umap_refusal(rules::UMAP_UNAUTHORIZED));
     }
     ok(json!({

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::rt;
-use actix_web::rt::time::sleep;
+use actix_web::rt::time::{sleep, sleep_until};
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
@@ -33,7 +33,7 @@ const RETRY_DELAYS: [Duration; 3] = [
 ];
 
 /// The webhook settings of one gateway.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhook {
     /// Khata's address, `http://` only: the sandbox calls its own machine. Required unless `enabled` is
@@ -49,6 +49,7 @@ pub(crate) struct Webhook {
     old_secret_rate: f64,
     /// Whether events are sent. Read when a verification is accepted, and again when its outcome
     /// appears; both must be true.
+    #[serde(default = "enabled")]
     enabled: bool,
     /// Delay of an event after the outcome, in milliseconds.
     delay_ms: u64,
@@ -61,20 +62,8 @@ pub(crate) struct Webhook {
     drop_rate: f64,
 }
 
-impl Default for Webhook {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            secret: None,
-            old_secret: None,
-            old_secret_rate: 0.0,
-            enabled: true,
-            delay_ms: 0,
-            duplicates: 0,
-            out_of_order: false,
-            drop_rate: 0.0,
-        }
-    }
+fn enabled() -> bool {
+    true
 }
 
 impl Webhook {
@@ -123,7 +112,7 @@ struct Counts {
 }
 
 /// A webhook with its counts, as `GET /_sandbox/webhooks` lists it.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct CountedWebhook {
     #[serde(flatten)]
     webhook: Webhook,
@@ -166,8 +155,7 @@ pub(crate) struct Events {
 
 /// All gateways' webhooks, and the client that sends them.
 pub(crate) struct Webhooks {
-    set: PerGateway<Option<Webhook>>,
-    counts: PerGateway<Counts>,
+    set: PerGateway<Option<CountedWebhook>>,
     client: Client,
 }
 
@@ -192,64 +180,60 @@ impl Webhooks {
             .context("no HTTP client")?;
         Ok(Self {
             set: PerGateway::default(),
-            counts: PerGateway::default(),
             client,
         })
     }
 
     /// Sets a gateway's webhook and resets its counts.
     pub(crate) fn set(&self, named: Named<Webhook>) -> Named<CountedWebhook> {
-        let gateway = named.gateway;
-        *self.set.lock(gateway) = Some(named.settings.clone());
-        *self.counts.lock(gateway) = Counts::default();
-        self.counted(gateway, named.settings)
+        let settings = CountedWebhook {
+            webhook: named.settings,
+            counts: Counts::default(),
+        };
+        *self.set.lock(named.gateway) = Some(settings.clone());
+        Named {
+            gateway: named.gateway,
+            settings,
+        }
     }
 
     /// Removes all webhooks.
     pub(crate) fn remove_all(&self) {
         for gateway in Gateway::ALL {
             *self.set.lock(gateway) = None;
-            *self.counts.lock(gateway) = Counts::default();
         }
     }
 
     /// Lists the webhooks that are set.
     pub(crate) fn list(&self) -> Vec<Named<CountedWebhook>> {
-        let counted = |gateway: Gateway| {
-            let webhook = self.set.lock(gateway).clone()?;
-            Some(self.counted(gateway, webhook))
+        let named = |gateway: Gateway| {
+            let settings = self.set.lock(gateway).clone()?;
+            Some(Named { gateway, settings })
         };
-        Gateway::ALL.into_iter().filter_map(counted).collect()
-    }
-
-    fn counted(&self, gateway: Gateway, webhook: Webhook) -> Named<CountedWebhook> {
-        let counts = self.counts.lock(gateway).clone();
-        Named {
-            gateway,
-            settings: CountedWebhook { webhook, counts },
-        }
+        Gateway::ALL.into_iter().filter_map(named).collect()
     }
 
     fn enabled(&self, gateway: Gateway) -> Option<Webhook> {
-        let webhook = self.set.lock(gateway).clone();
-        webhook.filter(|webhook| webhook.enabled)
+        let set = self.set.lock(gateway);
+        let webhook = set.as_ref().map(|set| &set.webhook);
+        webhook.filter(|webhook| webhook.enabled).cloned()
     }
 
-    /// Sends the events of a verification `after` this time, if the gateway's webhook is enabled. `make`
-    /// runs then; it returns `None` for an outcome without an event.
+    /// Sends the events of a verification at this time (`None`: never), if the gateway's webhook is
+    /// enabled. `make` runs then; it returns `None` for an outcome without an event.
     pub(crate) fn send_later(
         self: &Arc<Self>,
         signing: &'static Signing,
-        after: Duration,
+        at: Option<Instant>,
         make: impl FnOnce() -> Option<Events> + 'static,
     ) {
         // Checked now too: a load without webhooks must not leave a task for each call.
-        if self.enabled(signing.gateway).is_none() {
+        let (Some(at), Some(_)) = (at, self.enabled(signing.gateway)) else {
             return;
-        }
+        };
         let webhooks = Arc::clone(self);
         rt::spawn(async move {
-            sleep(after).await;
+            sleep_until(at.into()).await;
             let Some(webhook) = webhooks.enabled(signing.gateway) else {
                 return;
             };
@@ -333,7 +317,9 @@ impl WebhookSender<'_> {
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.webhooks.counts.lock(self.signing.gateway));
+        if let Some(set) = &mut *self.webhooks.set.lock(self.signing.gateway) {
+            change(&mut set.counts);
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use crate::cashfree::rules::{BAD_GATEWAY, BANK_DECLINED};
-use crate::profile::RefusalRow;
+use crate::profile::has_appeared;
+use crate::refusal::RefusalRow;
 use crate::scenario::{Outcome, Scenario, Timing};
 
 /// `account_status` and `account_status_code`.
@@ -44,8 +45,7 @@ pub(super) struct Bank {
 impl Bank {
     /// Returns the status at this time. An outcome that never appears says itself that it is pending.
     pub(super) fn status(&self, now: Instant) -> Status {
-        let appeared = self.appears_at.is_some_and(|at| at <= now);
-        if appeared || self.timing == Timing::Never {
+        if has_appeared(self.appears_at, now) || self.timing == Timing::Never {
             self.outcome
         } else {
             RECEIVED

@@ -4,73 +4,50 @@
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::body::Shape;
-use crate::profile::{Refusal, RefusalRow};
-use crate::rules::Check::{AtLeast, AtMost, Given, Holds, Is, Matches, Present, TrimmedAtMost};
-use crate::rules::{Rule, alphanumeric, ifsc, rule, vpa};
+use crate::refusal::{Refusal, RefusalRow, refusals};
+use crate::rules::Check::{
+    AtLeast, AtMost, Given, Is, Matches, Present, Sent, Text, TrimmedAtMost, True,
+};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, vpa};
 
-pub(super) const CREDENTIALS: RefusalRow<'static> = (
-    401,
-    "authentication_failed",
-    "Invalid clientId and clientSecret combination",
-);
-pub(super) const IP: RefusalRow<'static> = (
-    403,
-    "ip_validation_failed",
-    "IP not whitelisted your current ip is 127.0.0.1",
-);
-pub(super) const BAD_REQUEST: RefusalRow<'static> = (
-    400,
-    "bad_request",
-    "Bad request, please check API documentation",
-);
-pub(super) const REFERENCE_ID_MISSING: RefusalRow<'static> = (
-    400,
-    "reference_id_missing",
-    "Please provide reference_id or user_id",
-);
-pub(super) const REFERENCE_ID_UNKNOWN: RefusalRow<'static> = (
-    404,
-    "reference_id_not_found",
-    "reference_id does not exist.",
-);
-pub(super) const USER_ID_UNKNOWN: RefusalRow<'static> =
-    (404, "user_id_not_found", "user_id does not exist.");
-pub(super) const VERIFICATION_ID_UNKNOWN: RefusalRow<'static> = (
-    404,
-    "verification_id_not_found",
-    "verification_id does not exist.",
-);
-pub(super) const VERIFICATION_ID_USED: RefusalRow<'static> = (
-    409,
-    "verification_id_already_exists",
-    "verification ID already exists",
-);
-pub(super) const INSUFFICIENT_BALANCE: RefusalRow<'static> = (
-    422,
-    "insufficient_balance",
-    "Insufficient balance to process this request",
-);
-/// An outcome that Cashfree returns as an error, with its code in small letters.
-pub(super) const BANK_DECLINED: RefusalRow<'static> = (
-    422,
-    "bene_bank_declined",
-    "Beneficiary bank declined the request",
-);
-pub(super) const TOO_MANY_CALLS: RefusalRow<'static> = (
-    429,
-    "too_many_requests",
-    "Too many requests from the IP. Check back in sometime",
-);
-/// Cashfree's own fault, which says nothing of the account.
-pub(super) const INTERNAL_ERROR: RefusalRow<'static> = (
-    500,
-    "internal_error",
-    "something went wrong, please try after some time",
-);
-/// The bank or network that Cashfree called did not reply.
-pub(super) const BAD_GATEWAY: RefusalRow<'static> =
-    (502, "verification_failed", "verification attempt failed");
+refusals! {
+    CREDENTIALS = 401, "authentication_failed", "Invalid clientId and clientSecret combination";
+    IP = 403, "ip_validation_failed", "IP not whitelisted your current ip is 127.0.0.1";
+    BAD_REQUEST = 400, "bad_request", "Bad request, please check API documentation";
+    NO_ID = 400, "reference_id_missing", "Please provide reference_id or user_id";
+    REFERENCE_ID_UNKNOWN = 404, "reference_id_not_found", "reference_id does not exist.";
+    USER_ID_UNKNOWN = 404, "user_id_not_found", "user_id does not exist.";
+    VERIFICATION_ID_UNKNOWN =
+        404, "verification_id_not_found", "verification_id does not exist.";
+    VERIFICATION_ID_USED =
+        409, "verification_id_already_exists", "verification ID already exists";
+    INSUFFICIENT_BALANCE =
+        422, "insufficient_balance", "Insufficient balance to process this request";
+    /// An outcome that Cashfree returns as an error, with its code in small letters.
+    BANK_DECLINED = 422, "bene_bank_declined", "Beneficiary bank declined the request";
+    TOO_MANY_CALLS =
+        429, "too_many_requests", "Too many requests from the IP. Check back in sometime";
+    INTERNAL_ERROR = 500, "internal_error", "something went wrong, please try after some time";
+    /// The bank or network that Cashfree called did not reply.
+    BAD_GATEWAY = 502, "verification_failed", "verification attempt failed";
+    MISSING = 400, "{}_missing", "{} is missing in the request.";
+    TOO_LONG = 400, "{}_length_exceeded", "{} can include a maximum of {most} characters.";
+    TOO_SHORT = 400, "{}_length_short", "{} should include a minimum of {least} characters.";
+    NOT_ALPHANUMERIC = 400, "{}_value_invalid", "{} should be alphanumeric.";
+    NOT_NUMERIC = 400, "{}_value_invalid", "{} should be numeric.";
+    NOT_A_NUMBER = 400, "{}_value_invalid", "{} should be a number.";
+    NOT_AN_IFSC =
+        400, "{}_value_invalid", "{} should be of 11 characters and 5th character should be 0.";
+    NOT_A_USER_ID =
+        400, "{}_value_invalid", "{} should contain only alphanumeric and underscore characters.";
+    NOT_A_VERIFICATION_ID =
+        400, "{}_value_invalid", "{} should include only alphanum, dot, hyphen and underscores.";
+    NOT_A_VPA = 400, "{}_value_invalid", "{} should be valid.";
+    NOT_TRUE = 400, "{}_value_invalid", "{} should be true.";
+    NOT_EXPLICIT = 400, "{}_value_invalid", "{} should be EXPLICIT.";
+    NOT_A_TIME = 400, "{}_value_invalid", "{} should be a valid timestamp.";
+    OTHER_VERSION = 400, "{}_value_invalid", "{} should be 2024-12-01.";
+}
 
 /// Makes a refusal: `{type, code, message}`.
 pub(super) fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
@@ -87,202 +64,96 @@ pub(super) fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
     )
 }
 
-/// Makes the refusal of a field that breaches a rule.
-pub(super) fn rule_refusal(rule: &Rule) -> Refusal {
-    refusal((400, &rule.code(rule.field), &rule.message(rule.field)))
+/// Checks a request against a table of rules.
+pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
+    crate::rules::check(rules, request).map_err(|breach| refusal(breach.row()))
 }
 
-pub(super) const BANK_SHAPE: Shape = Shape {
-    objects: &[],
-    texts: &["bank_account", "ifsc", "name", "phone", "user_id"],
-    flags: &[],
-};
-
-pub(super) const UPI_SHAPE: Shape = Shape {
-    objects: &["user_consent"],
-    texts: &[
-        "verification_id",
-        "vpa",
-        "name",
-        "user_consent.type",
-        "user_consent.timestamp",
-        "user_consent.purpose",
-    ],
-    flags: &["user_consent.obtained"],
-};
-
-const MISSING: (&str, &str) = ("{}_missing", "{} is missing in the request.");
-const TOO_LONG: &str = "{}_length_exceeded";
-const TOO_SHORT: &str = "{}_length_short";
-const INVALID: &str = "{}_value_invalid";
-
-const NAME: Rule = rule(
-    "name",
-    TrimmedAtMost(100),
-    TOO_LONG,
-    "{} can include a maximum of 100 characters.",
-);
-
 pub(super) const BANK: &[Rule] = &[
-    rule("bank_account", Present, MISSING.0, MISSING.1),
-    rule(
-        "bank_account",
-        AtMost(40),
-        TOO_LONG,
-        "{} can include a maximum of 40 characters.",
-    ),
-    rule(
-        "bank_account",
-        AtLeast(6),
-        TOO_SHORT,
-        "{} should include a minimum of 6 characters.",
-    ),
-    rule(
-        "bank_account",
-        Matches(alphanumeric),
-        INVALID,
-        "{} should be alphanumeric.",
-    ),
-    rule("ifsc", Present, MISSING.0, MISSING.1),
-    rule(
-        "ifsc",
-        Matches(ifsc),
-        INVALID,
-        "{} should be of 11 characters and 5th character should be 0.",
-    ),
-    NAME,
-    rule(
-        "phone",
-        AtMost(13),
-        TOO_LONG,
-        "{} can include a maximum of 13 characters.",
-    ),
-    rule(
-        "phone",
-        AtLeast(8),
-        TOO_SHORT,
-        "{} should include a minimum of 8 characters.",
-    ),
-    rule("phone", Matches(digits), INVALID, "{} should be numeric."),
+    ("bank_account", Present, MISSING),
+    ("bank_account", AtMost(40), TOO_LONG),
+    ("bank_account", AtLeast(6), TOO_SHORT),
+    ("bank_account", Matches(alphanumeric), NOT_ALPHANUMERIC),
+    ("ifsc", Present, MISSING),
+    ("ifsc", Matches(ifsc), NOT_AN_IFSC),
+    ("name", TrimmedAtMost(100), TOO_LONG),
+    ("phone", AtMost(13), TOO_LONG),
+    ("phone", AtLeast(8), TOO_SHORT),
+    ("phone", Matches(is_numeric), NOT_NUMERIC),
+    // A field of the async call, whose rules are apart.
+    ("user_id", Text, NO_REFUSAL),
 ];
 
 pub(super) const USER_ID: &[Rule] = &[
-    rule(
-        "user_id",
-        AtMost(40),
-        TOO_LONG,
-        "{} can include a maximum of 40 characters.",
-    ),
-    rule(
-        "user_id",
-        Matches(letters_digits_underscores),
-        INVALID,
-        "{} should contain only alphanumeric and underscore characters.",
-    ),
+    ("user_id", AtMost(40), TOO_LONG),
+    ("user_id", Matches(is_user_id), NOT_A_USER_ID),
 ];
 
-pub(super) const REFERENCE_ID: &[Rule] = &[rule(
-    "reference_id",
-    Matches(number),
-    INVALID,
-    "{} should be a number.",
-)];
+pub(super) const REFERENCE_ID: &[Rule] = &[("reference_id", Matches(is_number), NOT_A_NUMBER)];
 
 pub(super) const VERIFICATION_ID: &[Rule] = &[
-    rule("verification_id", Present, MISSING.0, MISSING.1),
-    rule(
+    ("verification_id", Present, MISSING),
+    ("verification_id", AtMost(50), TOO_LONG),
+    (
         "verification_id",
-        AtMost(50),
-        TOO_LONG,
-        "{} can include a maximum of 50 characters.",
-    ),
-    rule(
-        "verification_id",
-        Matches(letters_digits_marks),
-        INVALID,
-        "{} should include only alphanum, dot, hyphen and underscores.",
+        Matches(is_verification_id),
+        NOT_A_VERIFICATION_ID,
     ),
 ];
 
 pub(super) const VPA: &[Rule] = &[
-    rule("vpa", Present, MISSING.0, MISSING.1),
-    rule("vpa", Matches(is_vpa), INVALID, "{} should be valid."),
-    NAME,
+    ("vpa", Present, MISSING),
+    ("vpa", Matches(is_vpa), NOT_A_VPA),
+    ("name", TrimmedAtMost(100), TOO_LONG),
 ];
 
 /// The payee's consent, which NPCI demands before a UPI penny drop.
 pub(super) const USER_CONSENT: &[Rule] = &[
-    rule("user_consent", Given, MISSING.0, MISSING.1),
-    rule(
-        "user_consent.obtained",
-        Holds(is_true),
-        INVALID,
-        "{} should be true.",
-    ),
-    rule(
-        "user_consent.type",
-        Is("EXPLICIT"),
-        INVALID,
-        "{} should be EXPLICIT.",
-    ),
-    rule("user_consent.timestamp", Present, MISSING.0, MISSING.1),
-    rule(
-        "user_consent.timestamp",
-        Matches(timestamp),
-        INVALID,
-        "{} should be a valid timestamp.",
-    ),
-    rule("user_consent.purpose", Present, MISSING.0, MISSING.1),
+    ("user_consent", Given, MISSING),
+    ("user_consent.obtained", True, NOT_TRUE),
+    ("user_consent.type", Is("EXPLICIT"), NOT_EXPLICIT),
+    ("user_consent.timestamp", Present, MISSING),
+    ("user_consent.timestamp", Matches(is_time), NOT_A_TIME),
+    ("user_consent.purpose", Present, MISSING),
 ];
 
-/// The header of the UPI penny drop, which is published under this version.
+/// The version under which the UPI penny drop is published, a header.
 pub(super) const API_VERSION: &[Rule] = &[
-    rule("x-api-version", Given, MISSING.0, MISSING.1),
-    rule(
-        "x-api-version",
-        Is("2024-12-01"),
-        INVALID,
-        "{} should be 2024-12-01.",
-    ),
+    ("x-api-version", Sent, MISSING),
+    ("x-api-version", Is("2024-12-01"), OTHER_VERSION),
 ];
 
-fn digits(text: &str) -> bool {
+fn is_numeric(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn number(text: &str) -> bool {
+fn is_number(text: &str) -> bool {
     text.parse::<u64>().is_ok()
 }
 
-fn letters_digits_underscores(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+fn is_user_id(text: &str) -> bool {
+    alphanumeric(&text.replace('_', ""))
 }
 
-fn letters_digits_marks(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+fn is_verification_id(text: &str) -> bool {
+    alphanumeric(&text.replace(['.', '-', '_'], ""))
 }
 
 fn is_vpa(text: &str) -> bool {
     vpa(text, b".-_", b".-_")
 }
 
-fn timestamp(text: &str) -> bool {
+fn is_time(text: &str) -> bool {
     DateTime::parse_from_rfc3339(text).is_ok()
-}
-
-fn is_true(value: &Value) -> bool {
-    *value == true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::first_breach;
+    use crate::rules::check;
 
     /// Returns the code of the refusal; "" if the request is accepted.
-    fn code(rules: &[Rule], field: &str, value: &Value) -> String {
+    fn code(rules: &'static [Rule], field: &str, value: &Value) -> String {
         let mut request = json!({
             "bank_account": "123456", "ifsc": "YESB0000262", "name": null, "phone": null,
             "user_id": null, "verification_id": "a", "vpa": "asha@upi", "reference_id": "1",
@@ -296,7 +167,8 @@ mod tests {
             Some((object, member)) => request[object][member] = value.clone(),
             None => request[field] = value.clone(),
         }
-        first_breach(rules, &request).map_or_else(String::new, |rule| rule.code(rule.field))
+        let breach = check(rules, &request).err();
+        breach.map_or_else(String::new, |breach| breach.row().1.to_owned())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::behaviour::UNKNOWN_CODE;
+use crate::profile::has_appeared;
 
 /// Least score of names that match. Decentro does not publish its own.
 const MATCHES: f64 = 80.0;
@@ -80,7 +81,7 @@ impl Validation {
     }
 
     fn is_pending(&self, now: Instant) -> bool {
-        self.appears_at.is_none_or(|at| now < at)
+        !has_appeared(self.appears_at, now)
     }
 
     /// The keys are ours, made like the keys of the VPA lookup.

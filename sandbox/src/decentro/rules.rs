@@ -3,13 +3,12 @@
 //! has a similar one; the keys marked as ours, and the keys of the account's own fields, are made alike.
 //! The HTTP statuses are not documented.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::body::Shape;
 use crate::decentro::replies::txn_id;
-use crate::profile::{Refusal, RefusalRow};
-use crate::rules::Check::{Given, Length, Matches, OneOf, Present, When};
-use crate::rules::{Rule, alphanumeric, ifsc_in_any_case, rule};
+use crate::refusal::{Refusal, RefusalRow, refusals};
+use crate::rules::Check::{Flag, Given, Length, Matches, OneOf, Present, When};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc_in_any_case};
 
 /// The `consumer_urn` of the published simulation data.
 pub const CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
@@ -17,62 +16,65 @@ pub const CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
 /// The `consumer_urn` with velocity limits: 3 validations of one account a minute, 4 an hour, 5 a day.
 pub const LIMITED_CONSUMER_URN: &str = "00000000000000000000000000000345";
 
-pub(super) const MALFORMED: RefusalRow<'static> =
-    (400, "error_malformed_request", "Malformed JSON request.");
-pub(super) const DUPLICATE_REFERENCE: RefusalRow<'static> = (
-    400,
-    "error_duplicate_reference_id",
-    "Duplicate Request Reference ID.",
-);
-pub(super) const NO_ID: RefusalRow<'static> = (
-    400,
-    "error_missing_reference_id",
-    "Either decentro_txn_id or reference_id is needed.",
-);
-pub(super) const INSUFFICIENT_CREDITS: RefusalRow<'static> = (
-    400,
-    "error_insufficient_prepaid_credits",
-    "Insufficient prepaid credits.",
-);
-/// The key is ours.
-pub(super) const CREDENTIALS: RefusalRow<'static> = (
-    401,
-    "error_unauthorized",
-    "Authentication failed. Invalid client_id or client_secret.",
-);
-/// The key is ours.
-pub(super) const IP: RefusalRow<'static> = (
-    403,
-    "error_ip_not_whitelisted",
-    "IP address is not whitelisted.",
-);
-/// The key is ours.
-pub(super) const UNKNOWN: RefusalRow<'static> =
-    (404, "error_transaction_not_found", "Transaction not found.");
-/// This account was validated too often. The key is ours.
-pub(super) const VELOCITY: RefusalRow<'static> = (
-    429,
-    "error_velocity_limit_exceeded",
-    "Velocity limit exceeded: 3 a minute, 4 an hour, 5 a day.",
-);
-/// There were too many calls of any kind. The key is ours.
-pub(super) const TOO_MANY_CALLS: RefusalRow<'static> = (
-    429,
-    "error_too_many_requests",
-    "Too many requests. Kindly retry after sometime.",
-);
-/// Decentro's own fault, which says nothing of the account.
-pub(super) const DECENTRO_ERROR: RefusalRow<'static> = (
-    500,
-    "error_decentro_error",
-    "Internal Server Error. Kindly retry the transaction after sometime",
-);
-/// The fault of the bank or network that Decentro called.
-pub(super) const PROVIDER_ERROR: RefusalRow<'static> = (
-    500,
-    "error_provider_error",
-    "Unexpected response received from underlying provider.",
-);
+refusals! {
+    MALFORMED = 400, "error_malformed_request", "Malformed JSON request.";
+    DUPLICATE_REFERENCE =
+        400, "error_duplicate_reference_id", "Duplicate Request Reference ID.";
+    NO_ID =
+        400, "error_missing_reference_id", "Either decentro_txn_id or reference_id is needed.";
+    INSUFFICIENT_CREDITS =
+        400, "error_insufficient_prepaid_credits", "Insufficient prepaid credits.";
+    /// The key is ours.
+    CREDENTIALS =
+        401, "error_unauthorized", "Authentication failed. Invalid client_id or client_secret.";
+    /// The key is ours.
+    IP = 403, "error_ip_not_whitelisted", "IP address is not whitelisted.";
+    /// The key is ours.
+    UNKNOWN = 404, "error_transaction_not_found", "Transaction not found.";
+    /// This account was validated too often. The key is ours.
+    VELOCITY =
+        429, "error_velocity_limit_exceeded",
+        "Velocity limit exceeded: 3 a minute, 4 an hour, 5 a day.";
+    /// There were too many calls of any kind. The key is ours.
+    TOO_MANY_CALLS =
+        429, "error_too_many_requests", "Too many requests. Kindly retry after sometime.";
+    DECENTRO_ERROR =
+        500, "error_decentro_error",
+        "Internal Server Error. Kindly retry the transaction after sometime";
+    /// The fault of the bank or network that Decentro called.
+    PROVIDER_ERROR =
+        500, "error_provider_error", "Unexpected response received from underlying provider.";
+    UNSANITIZED =
+        400, "error_unsanitized_values",
+        "Unsanitized values detected for key(s): {last}. Kindly sanitize the corresponding values \
+         by removing special characters and retry.";
+    NO_REFERENCE =
+        400, "error_missing_reference_id",
+        "Request reference id cannot be null or empty. Hint: reference_id (string).";
+    NO_PURPOSE =
+        400, "error_invalid_purpose_message",
+        "Purpose message cannot be null or empty. Hint: purpose_message (string).";
+    PURPOSE_LENGTH =
+        400, "error_invalid_purpose_message_length",
+        "Purpose message should have {least} to {most} characters.";
+    NO_CONSUMER =
+        400, "error_empty_consumer_urn",
+        "Consumer URN cannot be null or empty. Hint: consumer_urn (string).";
+    CONSUMER = 400, "error_invalid_consumer_urn", "Consumer URN is invalid.";
+    NO_TYPE = 400, "error_validation_type_empty", "Validation type is empty.";
+    TYPE =
+        400, "error_invalid_validation_type",
+        "Invalid value entered for validation_type. It can be penniless, pennydrop or hybrid.";
+    NO_BENEFICIARY =
+        400, "error_missing_beneficiary_details",
+        "Beneficiary details cannot be null or empty. Hint: beneficiary_details (object).";
+    NO_NUMBER =
+        400, "error_missing_account_number",
+        "Account number cannot be null or empty. Hint: account_number (string).";
+    NO_IFSC = 400, "error_missing_ifsc", "IFSC cannot be null or empty. Hint: ifsc (string).";
+    IFSC = 400, "error_invalid_ifsc", "IFSC is not in valid format.";
+    NO_NAME = 400, "error_empty_name", "Name cannot be null or empty. Hint: name (string).";
+}
 
 /// Makes a refusal.
 pub(super) fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusal {
@@ -83,130 +85,47 @@ pub(super) fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusa
     Refusal::new(status, body)
 }
 
-/// Makes the refusal of a field that breaches a rule. Decentro names the field without its object.
-pub(super) fn rule_refusal(rule: &Rule) -> Refusal {
-    let name = rule.field.rsplit('.').next().unwrap_or(rule.field);
-    refusal((400, &rule.code(name), &rule.message(name)))
+/// Checks a request against a table of rules.
+pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
+    crate::rules::check(rules, request).map_err(|breach| refusal(breach.row()))
 }
-
-pub(super) const SHAPE: Shape = Shape {
-    objects: &["beneficiary_details"],
-    texts: &[
-        "reference_id",
-        "purpose_message",
-        "consumer_urn",
-        "validation_type",
-        ACCOUNT_NUMBER,
-        IFSC,
-        NAME,
-    ],
-    flags: &["perform_name_match"],
-};
-
-const ACCOUNT_NUMBER: &str = "beneficiary_details.account_number";
-const IFSC: &str = "beneficiary_details.ifsc";
-const NAME: &str = "beneficiary_details.name";
-
-const UNSANITIZED: (&str, &str) = (
-    "error_unsanitized_values",
-    "Unsanitized values detected for key(s): {}. Kindly sanitize the corresponding values by removing \
-     special characters and retry.",
-);
 
 /// The reference is checked first: the call then uses it up.
 pub(super) const REFERENCE_ID: &[Rule] = &[
-    rule(
-        "reference_id",
-        Present,
-        "error_missing_reference_id",
-        "Request reference id cannot be null or empty. Hint: reference_id (string).",
-    ),
-    rule(
-        "reference_id",
-        Matches(is_sanitized),
-        UNSANITIZED.0,
-        UNSANITIZED.1,
-    ),
+    ("reference_id", Present, NO_REFERENCE),
+    ("reference_id", Matches(is_sanitized), UNSANITIZED),
 ];
 
 pub(super) const OTHER_FIELDS: &[Rule] = &[
-    rule(
-        "purpose_message",
-        Present,
-        "error_invalid_purpose_message",
-        "Purpose message cannot be null or empty. Hint: purpose_message (string).",
-    ),
-    rule(
-        "purpose_message",
-        Length(5, 255),
-        "error_invalid_purpose_message_length",
-        "Purpose message should have 5 to 255 characters.",
-    ),
-    rule(
-        "purpose_message",
-        Matches(is_sanitized),
-        UNSANITIZED.0,
-        UNSANITIZED.1,
-    ),
-    rule(
-        "consumer_urn",
-        Present,
-        "error_empty_consumer_urn",
-        "Consumer URN cannot be null or empty. Hint: consumer_urn (string).",
-    ),
-    rule(
+    ("purpose_message", Present, NO_PURPOSE),
+    ("purpose_message", Length(5, 255), PURPOSE_LENGTH),
+    ("purpose_message", Matches(is_sanitized), UNSANITIZED),
+    ("consumer_urn", Present, NO_CONSUMER),
+    (
         "consumer_urn",
         OneOf(&[CONSUMER_URN, LIMITED_CONSUMER_URN]),
-        "error_invalid_consumer_urn",
-        "Consumer URN is invalid.",
+        CONSUMER,
     ),
-    rule(
-        "validation_type",
-        Present,
-        "error_validation_type_empty",
-        "Validation type is empty.",
-    ),
-    rule(
+    ("validation_type", Present, NO_TYPE),
+    (
         "validation_type",
         OneOf(&["penniless", "pennydrop", "hybrid"]),
-        "error_invalid_validation_type",
-        "Invalid value entered for validation_type. It can be penniless, pennydrop or hybrid.",
+        TYPE,
     ),
-    rule(
-        "beneficiary_details",
-        Given,
-        "error_missing_beneficiary_details",
-        "Beneficiary details cannot be null or empty. Hint: beneficiary_details (object).",
-    ),
-    rule(
-        ACCOUNT_NUMBER,
-        Present,
-        "error_missing_account_number",
-        "Account number cannot be null or empty. Hint: account_number (string).",
-    ),
-    rule(
-        ACCOUNT_NUMBER,
+    ("perform_name_match", Flag, NO_REFUSAL),
+    ("beneficiary_details", Given, NO_BENEFICIARY),
+    ("beneficiary_details.account_number", Present, NO_NUMBER),
+    (
+        "beneficiary_details.account_number",
         Matches(alphanumeric),
-        UNSANITIZED.0,
-        UNSANITIZED.1,
+        UNSANITIZED,
     ),
-    rule(
-        IFSC,
-        Present,
-        "error_missing_ifsc",
-        "IFSC cannot be null or empty. Hint: ifsc (string).",
-    ),
-    rule(
-        IFSC,
-        Matches(ifsc_in_any_case),
-        "error_invalid_ifsc",
-        "IFSC is not in valid format.",
-    ),
-    rule(
-        NAME,
+    ("beneficiary_details.ifsc", Present, NO_IFSC),
+    ("beneficiary_details.ifsc", Matches(ifsc_in_any_case), IFSC),
+    (
+        "beneficiary_details.name",
         When("perform_name_match", &Present),
-        "error_empty_name",
-        "Name cannot be null or empty. Hint: name (string).",
+        NO_NAME,
     ),
 ];
 
@@ -219,12 +138,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::rules::first_breach;
+    use crate::rules::check;
 
     fn key(request: &Value) -> String {
         let rules = [REFERENCE_ID, OTHER_FIELDS];
-        let breach = rules.iter().find_map(|rules| first_breach(rules, request));
-        breach.map_or_else(|| "accepted".to_owned(), |rule| rule.code(rule.field))
+        let breach = rules.iter().find_map(|rules| check(rules, request).err());
+        let key = breach.map(|breach| breach.row().1.to_owned());
+        key.unwrap_or_else(|| "accepted".to_owned())
     }
 
     #[test]

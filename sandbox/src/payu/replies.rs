@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::behaviour::UNKNOWN_CODE;
 use crate::name_similarity;
+use crate::profile::has_appeared;
 
 /// The `client_id` that is accepted.
 pub const CLIENT_ID: &str = "payu_sandbox_client";
@@ -133,7 +134,7 @@ impl Verification {
     }
 
     fn is_pending(&self, now: Instant) -> bool {
-        self.appears_at.is_none_or(|at| now < at)
+        !has_appeared(self.appears_at, now)
     }
 
     /// Returns 0 to 100; null where no match was requested or no name is known.

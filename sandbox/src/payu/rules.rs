@@ -4,57 +4,46 @@
 //! that they come with HTTP 200 is inferred from that form, and so are the refusals without a code. The
 //! token endpoint follows RFC 6749. The refusals of the VPA lookup are inferred too: its page has none.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::profile::{Refusal, RefusalRow};
+use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{Matches, Present, When};
-use crate::rules::{Rule, alphanumeric, ifsc, rule};
+use crate::rules::{Rule, alphanumeric, ifsc};
 
-/// A refusal of payouts. A row without a code is a refusal without one.
-pub(super) const DUPLICATE_MERCHANT_REF_ID: RefusalRow<'static> =
-    (200, "1002", "DUPLICATE MERCHANT REF ID");
-pub(super) const IFSC_CODE: RefusalRow<'static> = (200, "1005", "INVALID IFSC CODE");
-pub(super) const BALANCE: RefusalRow<'static> = (200, "", "Insufficient balance");
-pub(super) const FORM: RefusalRow<'static> = (400, "", "Invalid request");
-pub(super) const MERCHANT: RefusalRow<'static> = (403, "", "Invalid payoutMerchantId");
-
-/// Refusals of payouts and of the web service, each in its form.
-pub(super) const IP: RefusalRow<'static> = (403, "", "IP is not whitelisted");
-pub(super) const TOO_MANY_CALLS: RefusalRow<'static> = (429, "", "Too many requests");
-pub(super) const INTERNAL: RefusalRow<'static> = (500, "", "Something went wrong");
-
-/// Refusals of the token endpoint.
-pub(super) const CLIENT: RefusalRow<'static> = (
-    401,
-    "invalid_client",
-    "Client authentication failed due to unknown client or wrong client_secret.",
-);
-pub(super) const GRANT_TYPE: RefusalRow<'static> = (
-    400,
-    "unsupported_grant_type",
-    "The authorization grant type is not supported by the authorization server.",
-);
-pub(super) const SCOPE: RefusalRow<'static> = (
-    400,
-    "invalid_scope",
-    "The requested scope is invalid, unknown, or malformed.",
-);
-pub(super) const REQUEST: RefusalRow<'static> = (
-    400,
-    "invalid_request",
-    "The request is missing a required parameter or is otherwise malformed.",
-);
-/// The bearer token of a payout call is missing, unknown or expired.
-pub(super) const TOKEN: RefusalRow<'static> = (
-    401,
-    "invalid_token",
-    "The access token is invalid or has expired.",
-);
-
-/// Refusals of the web service.
-pub(super) const PARAMETER: RefusalRow<'static> = (200, "", "Parameter missing");
-pub(super) const HASH: RefusalRow<'static> = (200, "", "Invalid Hash.");
-pub(super) const COMMAND: RefusalRow<'static> = (200, "", "Invalid command.");
+refusals! {
+    // Of payouts and of the web service, each in its form.
+    IP = 403, "", "IP is not whitelisted";
+    TOO_MANY_CALLS = 429, "", "Too many requests";
+    INTERNAL = 500, "", "Something went wrong";
+    // Of payouts.
+    MERCHANT_REF_ID = 200, "1001", "INVALID MERCHANT REF ID";
+    DUPLICATE_MERCHANT_REF_ID = 200, "1002", "DUPLICATE MERCHANT REF ID";
+    ACCOUNT_NUMBER = 200, "1004", "INVALID ACCOUNT NUMBER";
+    IFSC_CODE = 200, "1005", "INVALID IFSC CODE";
+    NAME = 200, "1007", "INVALID NAME";
+    PURPOSE = 200, "1010", "INVALID PURPOSE";
+    IFSC_CODE_PATTERN = 200, "1022", "INVALID IFSC CODE PATTERN";
+    BALANCE = 200, "", "Insufficient balance";
+    FORM = 400, "", "Invalid request";
+    MERCHANT = 403, "", "Invalid payoutMerchantId";
+    // Of the token endpoint.
+    CLIENT =
+        401, "invalid_client",
+        "Client authentication failed due to unknown client or wrong client_secret.";
+    GRANT_TYPE =
+        400, "unsupported_grant_type",
+        "The authorization grant type is not supported by the authorization server.";
+    SCOPE = 400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.";
+    REQUEST =
+        400, "invalid_request",
+        "The request is missing a required parameter or is otherwise malformed.";
+    /// The bearer token of a payout call is missing, unknown or expired.
+    TOKEN = 401, "invalid_token", "The access token is invalid or has expired.";
+    // Of the web service.
+    PARAMETER = 200, "", "Parameter missing";
+    HASH = 200, "", "Invalid Hash.";
+    COMMAND = 200, "", "Invalid command.";
+}
 
 /// Makes a refusal of payouts.
 pub(super) fn payout_refusal((status, code, msg): RefusalRow<'_>) -> Refusal {
@@ -65,8 +54,10 @@ pub(super) fn payout_refusal((status, code, msg): RefusalRow<'_>) -> Refusal {
 
 /// Makes a refusal with an OAuth error (RFC 6749, section 5.2).
 pub(super) fn oauth_refusal((status, error, description): RefusalRow<'_>) -> Refusal {
-    let body = json!({"error": error, "error_description": description});
-    Refusal::new(status, body)
+    Refusal::new(
+        status,
+        json!({"error": error, "error_description": description}),
+    )
 }
 
 /// Makes a refusal of the web service.
@@ -74,13 +65,13 @@ pub(super) fn service_refusal((status, _, msg): RefusalRow<'_>) -> Refusal {
     Refusal::new(status, json!({"status": 0, "msg": msg}))
 }
 
-/// Makes payouts' refusal of a field that breaches a rule.
-pub(super) fn payout_rule_refusal(rule: &Rule) -> Refusal {
-    payout_refusal((200, &rule.code(""), &rule.message("")))
+/// Checks a payout form against a table of rules.
+pub(super) fn check(rules: &'static [Rule], form: &Value) -> Result<(), Refusal> {
+    crate::rules::check(rules, form).map_err(|breach| payout_refusal(breach.row()))
 }
 
-/// The fields of payout forms that are read. Of the filters of `listTransactions` only `merchantRefId` is.
-pub(super) const MERCHANT_FIELDS: [&str; 7] = [
+/// The fields of `verifyAccount`, and their rules.
+pub(super) const ACCOUNT_FIELDS: [&str; 7] = [
     "accountNumber",
     "ifscCode",
     "merchantRefId",
@@ -89,37 +80,19 @@ pub(super) const MERCHANT_FIELDS: [&str; 7] = [
     "nameMatching",
     "purpose",
 ];
-
-/// The form of `verifyAccount`.
 pub(super) const ACCOUNT: &[Rule] = &[
-    rule("merchantRefId", Present, "1001", "INVALID MERCHANT REF ID"),
-    rule(
-        "merchantRefId",
-        Matches(is_reference),
-        "1001",
-        "INVALID MERCHANT REF ID",
-    ),
-    rule("accountNumber", Present, "1004", "INVALID ACCOUNT NUMBER"),
-    rule(
-        "accountNumber",
-        Matches(alphanumeric),
-        "1004",
-        "INVALID ACCOUNT NUMBER",
-    ),
-    rule("ifscCode", Present, IFSC_CODE.1, IFSC_CODE.2),
-    rule(
+    ("merchantRefId", Present, MERCHANT_REF_ID),
+    ("merchantRefId", Matches(is_reference), MERCHANT_REF_ID),
+    ("accountNumber", Present, ACCOUNT_NUMBER),
+    ("accountNumber", Matches(alphanumeric), ACCOUNT_NUMBER),
+    ("ifscCode", Present, IFSC_CODE),
+    (
         "ifscCode",
         When("validateIfsc", &Matches(ifsc)),
-        "1022",
-        "INVALID IFSC CODE PATTERN",
+        IFSC_CODE_PATTERN,
     ),
-    rule(
-        "beneName",
-        When("nameMatching", &Present),
-        "1007",
-        "INVALID NAME",
-    ),
-    rule("purpose", Present, "1010", "INVALID PURPOSE"),
+    ("beneName", When("nameMatching", &Present), NAME),
+    ("purpose", Present, PURPOSE),
 ];
 
 fn is_reference(text: &str) -> bool {
@@ -128,10 +101,8 @@ fn is_reference(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-    use crate::rules::first_breach;
+    use crate::rules::check;
 
     #[test]
     fn each_field_has_its_code() {
@@ -161,7 +132,8 @@ mod tests {
             if let (Value::Object(form), Value::Object(changes)) = (&mut form, changes.clone()) {
                 form.extend(changes);
             }
-            let found = first_breach(ACCOUNT, &form).map(|rule| rule.code(""));
+            let breach = check(ACCOUNT, &form).err();
+            let found = breach.map(|breach| breach.row().1.to_owned());
             assert_eq!(found.unwrap_or_default(), code, "{changes}");
         }
     }

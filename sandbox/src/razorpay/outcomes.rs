@@ -1,7 +1,7 @@
 //! Razorpay's outcomes: the rows of its own table, and its words for the common scenarios.
 
-use crate::profile::RefusalRow;
 use crate::razorpay::rules::{GATEWAY_ERROR, NO_SUCH_URL};
+use crate::refusal::RefusalRow;
 use crate::scenario::{Outcome, Scenario, Timing};
 
 /// How a validation ends.
@@ -27,22 +27,13 @@ pub(super) enum Oddity {
     EmptyName,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) ending: Ending,
-    pub(super) oddity: Oddity,
-}
+/// Ending and oddity of a validation.
+pub(super) type Found = (Ending, Oddity);
 
 impl Ending {
     /// Returns whether the account exists, by either word for it.
     pub(super) fn is_valid(self) -> bool {
         matches!(self, Self::Completed(Some("active" | "valid")))
-    }
-}
-
-impl Found {
-    pub(super) fn is_valid(self) -> bool {
-        self.ending.is_valid()
     }
 }
 
@@ -103,14 +94,11 @@ pub(super) fn of(scenario: Scenario, is_vpa: bool) -> Result<Found, RefusalRow<'
         Outcome::Technical => Ending::Failed("gateway_technical_error"),
         Outcome::OwnRow(row) => return of_row(row),
     };
-    Ok(Found {
-        ending,
-        oddity: Oddity::None,
-    })
+    Ok((ending, Oddity::None))
 }
 
 fn of_row(row: usize) -> Result<Found, RefusalRow<'static>> {
-    let (ending, oddity) = match row {
+    Ok(match row {
         0..20 => (Ending::Failed(REASONS[row]), Oddity::None),
         30 => (Ending::Completed(Some("valid")), Oddity::None),
         31 => (Ending::Completed(Some("invalid")), Oddity::None),
@@ -124,6 +112,5 @@ fn of_row(row: usize) -> Result<Found, RefusalRow<'static>> {
         50 => return Err(NO_SUCH_URL),
         51 => return Err(GATEWAY_ERROR),
         _ => (ACTIVE, Oddity::None),
-    };
-    Ok(Found { ending, oddity })
+    })
 }

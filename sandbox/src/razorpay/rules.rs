@@ -1,59 +1,50 @@
 //! Razorpay's field rules (RazorpayX, composite account validation, request parameters; payout
-//! idempotency) and its refusals (Razorpay, about errors; RazorpayX, error codes).
+//! idempotency) and its refusals (Razorpay, about errors; RazorpayX, error codes and API error reasons).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::body::Shape;
-use crate::profile::{Refusal, RefusalRow};
-use crate::rules::Check::{Given, Holds, Length, Matches, OneOf, Present};
-use crate::rules::{Rule, alphanumeric, ifsc, rule, vpa};
+use crate::refusal::{Refusal, RefusalRow, refusals};
+use crate::rules::Check::{Given, Length, Matches, Object, OneOf, Present, Text};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, vpa};
 
 /// The only account that the rupee can be taken from. Razorpay's samples have this number.
 pub const SOURCE_ACCOUNT_NUMBER: &str = "7878780080316316";
 
 const INPUT: &str = "input_validation_failed";
 
-pub(super) const MALFORMED: RefusalRow<'static> =
-    (400, INPUT, "The request body is not in the expected format");
-pub(super) const UNKNOWN_ID: RefusalRow<'static> = (400, INPUT, "The id provided does not exist");
-pub(super) const INSUFFICIENT_FUNDS: RefusalRow<'static> = (
-    400,
-    "insufficient_funds",
-    "Your account does not have enough balance to carry out this operation",
-);
-/// RazorpayX, API error reasons.
-pub(super) const IP: RefusalRow<'static> = (
-    400,
-    "NA",
-    "Transactions from this IP are not allowed. Contact support for help.",
-);
-/// The payment gateway's refusal of an address (Razorpay, common errors).
-pub(super) const ACCESS_DENIED: RefusalRow<'static> = (400, "NA", "Access Denied");
-pub(super) const CREDENTIALS: RefusalRow<'static> =
-    (401, "authentication_failed", "Authentication failed");
-/// The path does not exist, or its feature is off for this account.
-pub(super) const NO_SUCH_URL: RefusalRow<'static> = (
-    404,
-    "url_not_found",
-    "The requested URL was not found on the server",
-);
-pub(super) const TOO_MANY_CALLS: RefusalRow<'static> = (
-    429,
-    "too_many_requests",
-    "Request failed. Please try after sometime",
-);
-/// Razorpay's own fault, which says nothing of the account.
-pub(super) const SERVER_ERROR: RefusalRow<'static> = (
-    500,
-    "server_error",
-    "We are facing some trouble completing your request at the moment. Please try again shortly",
-);
-/// The bank or network that Razorpay called did not reply.
-pub(super) const GATEWAY_ERROR: RefusalRow<'static> = (
-    502,
-    "gateway_technical_error",
-    "The gateway request timed out",
-);
+refusals! {
+    MALFORMED = 400, INPUT, "The request body is not in the expected format";
+    UNKNOWN_ID = 400, INPUT, "The id provided does not exist";
+    KEY_USED = 400, INPUT, "Different request body sent with the same idempotency key";
+    INSUFFICIENT_FUNDS =
+        400, "insufficient_funds",
+        "Your account does not have enough balance to carry out this operation";
+    IP = 400, "NA", "Transactions from this IP are not allowed. Contact support for help.";
+    /// The payment gateway's refusal of an address (Razorpay, common errors).
+    ACCESS_DENIED = 400, "NA", "Access Denied";
+    CREDENTIALS = 401, "authentication_failed", "Authentication failed";
+    /// The path does not exist, or its feature is off for this account.
+    NO_SUCH_URL = 404, "url_not_found", "The requested URL was not found on the server";
+    TOO_MANY_CALLS = 429, "too_many_requests", "Request failed. Please try after sometime";
+    SERVER_ERROR =
+        500, "server_error",
+        "We are facing some trouble completing your request at the moment. Please try again shortly";
+    /// The bank or network that Razorpay called did not reply.
+    GATEWAY_ERROR = 502, "gateway_technical_error", "The gateway request timed out";
+    REQUIRED = 400, INPUT, "The {last} field is required.";
+    LENGTH = 400, INPUT, "The {last} must be between {least} and {most} characters.";
+    SOURCE = 400, INPUT, "The RazorpayX Account number is invalid.";
+    MANY_NOTES = 400, INPUT, "Number of fields in notes should be less than or equal to 15";
+    LONG_NOTE = 400, INPUT, "Each of the notes should be text of at most 256 characters.";
+    ACCOUNT_TYPE = 400, INPUT, "The selected account type is invalid.";
+    NUMBER_FORMAT = 400, INPUT, "The account number format is invalid.";
+    IFSC_FORMAT = 400, INPUT, "The ifsc format is invalid.";
+    VPA_FORMAT = 400, INPUT, "Invalid VPA. Please enter a valid Virtual Payment Address";
+    VALIDATION_TYPE = 400, INPUT, "The selected validation type is invalid.";
+    KEY_FORMAT =
+        400, INPUT,
+        "Idempotency key must be of 4 to 36 letters, digits, hyphens, underscores and spaces.";
+}
 
 /// Makes a refusal: `{"error": {…}}`.
 pub(super) fn refusal((status, reason, description): RefusalRow<'_>) -> Refusal {
@@ -70,219 +61,128 @@ pub(super) fn refusal((status, reason, description): RefusalRow<'_>) -> Refusal 
     Refusal::new(status, json!({"error": error}))
 }
 
-/// Makes the refusal of a field that breaches a rule. Razorpay names the field without its object.
-pub(super) fn rule_refusal(rule: &Rule) -> Refusal {
-    let name = rule.field.rsplit('.').next().unwrap_or(rule.field);
-    field_refusal(name, &rule.message(name))
-}
-
-/// Makes the refusal of an idempotency key that was used for another request.
-pub(super) fn key_used_for_another_body() -> Refusal {
-    field_refusal(
-        KEY,
-        "Different request body sent with the same idempotency key",
-    )
-}
-
-fn field_refusal(field: &str, description: &str) -> Refusal {
-    let mut refusal = refusal((400, INPUT, description));
+/// Makes the refusal of a field. Razorpay names the field without its object.
+pub(super) fn field_refusal(field: &str, row: RefusalRow<'_>) -> Refusal {
+    let mut refusal = refusal(row);
     refusal.body["error"]["field"] = field.into();
     refusal
 }
 
-pub(super) const VALIDATION_SHAPE: Shape = Shape {
-    objects: &[
-        "notes",
-        "fund_account",
-        "fund_account.bank_account",
-        "fund_account.vpa",
-        "fund_account.contact",
-        "fund_account.contact.notes",
-    ],
-    texts: &[
-        "source_account_number",
-        "validation_type",
-        "reference_id",
-        "fund_account.account_type",
-        "fund_account.bank_account.name",
-        "fund_account.bank_account.ifsc",
-        "fund_account.bank_account.account_number",
-        "fund_account.vpa.address",
-        "fund_account.contact.name",
-        "fund_account.contact.email",
-        "fund_account.contact.contact",
-        "fund_account.contact.type",
-        "fund_account.contact.reference_id",
-    ],
-    flags: &[],
-};
-
-pub(super) const VPA_LOOKUP_SHAPE: Shape = Shape {
-    objects: &[],
-    texts: &["vpa"],
-    flags: &[],
-};
-
-const KEY: &str = "X-Payout-Idempotency";
-const CONTACT_NAME: &str = "fund_account.contact.name";
-const NUMBER: &str = "fund_account.bank_account.account_number";
-const IFSC: &str = "fund_account.bank_account.ifsc";
-const NAME: &str = "fund_account.bank_account.name";
-const ADDRESS: &str = "fund_account.vpa.address";
-
-const fn required(field: &'static str) -> Rule {
-    rule(field, Present, INPUT, "The {} field is required.")
-}
-
-const fn given(field: &'static str) -> Rule {
-    rule(field, Given, INPUT, "The {} field is required.")
-}
-
-const fn few_notes(field: &'static str) -> Rule {
-    let message = "Number of fields in notes should be less than or equal to 15";
-    rule(field, Holds(has_15_notes_at_most), INPUT, message)
-}
-
-const fn short_notes(field: &'static str) -> Rule {
-    let message = "Each of the notes should be text of at most 256 characters.";
-    rule(field, Holds(has_short_notes), INPUT, message)
-}
-
-const fn vpa_length(field: &'static str) -> Rule {
-    let message = "The {} must be between 3 and 100 characters.";
-    rule(field, Length(3, 100), INPUT, message)
-}
-
-const fn vpa_format(field: &'static str) -> Rule {
-    let message = "Invalid VPA. Please enter a valid Virtual Payment Address";
-    rule(field, Matches(is_vpa), INPUT, message)
+/// Checks a request against a table of rules.
+pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
+    crate::rules::check(rules, request).map_err(|breach| field_refusal(breach.name, breach.row()))
 }
 
 /// The header of the idempotency key.
-pub(super) const IDEMPOTENCY_KEY: &[Rule] = &[rule(
-    KEY,
-    Matches(is_key),
-    INPUT,
-    "Idempotency key must be of 4 to 36 letters, digits, hyphens, underscores and spaces.",
-)];
+pub(super) const KEY: &str = "X-Payout-Idempotency";
+pub(super) const IDEMPOTENCY_KEY: &[Rule] = &[(KEY, Matches(is_key), KEY_FORMAT)];
 
 /// The fields that both kinds of validation have.
 pub(super) const COMMON: &[Rule] = &[
-    required("source_account_number"),
-    rule(
+    ("source_account_number", Present, REQUIRED),
+    (
         "source_account_number",
         OneOf(&[SOURCE_ACCOUNT_NUMBER]),
-        INPUT,
-        "The RazorpayX Account number is invalid.",
+        SOURCE,
     ),
-    rule(
-        "reference_id",
-        Length(1, 40),
-        INPUT,
-        "The {} must be between 1 and 40 characters.",
+    ("reference_id", Length(1, 40), LENGTH),
+    ("notes", Object(has_15_at_most), MANY_NOTES),
+    ("notes", Object(are_short), LONG_NOTE),
+    ("fund_account", Given, REQUIRED),
+    ("fund_account.contact", Given, REQUIRED),
+    ("fund_account.contact.name", Present, REQUIRED),
+    ("fund_account.contact.name", Length(3, 50), LENGTH),
+    ("fund_account.contact.email", Text, NO_REFUSAL),
+    ("fund_account.contact.contact", Text, NO_REFUSAL),
+    ("fund_account.contact.type", Text, NO_REFUSAL),
+    ("fund_account.contact.reference_id", Text, NO_REFUSAL),
+    (
+        "fund_account.contact.notes",
+        Object(has_15_at_most),
+        MANY_NOTES,
     ),
-    few_notes("notes"),
-    short_notes("notes"),
-    given("fund_account"),
-    given("fund_account.contact"),
-    required(CONTACT_NAME),
-    rule(
-        CONTACT_NAME,
-        Length(3, 50),
-        INPUT,
-        "The {} must be between 3 and 50 characters.",
-    ),
-    few_notes("fund_account.contact.notes"),
-    short_notes("fund_account.contact.notes"),
-    rule(
+    ("fund_account.contact.notes", Object(are_short), LONG_NOTE),
+    ("fund_account.account_type", Present, ACCOUNT_TYPE),
+    (
         "fund_account.account_type",
-        Holds(is_account_type),
-        INPUT,
-        "The selected account type is invalid.",
+        OneOf(&["bank_account", "vpa"]),
+        ACCOUNT_TYPE,
     ),
 ];
 
+/// A bank account without a validation type is validated by penny drop.
 pub(super) const BANK: &[Rule] = &[
-    given("fund_account.bank_account"),
-    required(NUMBER),
-    rule(
-        NUMBER,
+    ("fund_account.bank_account", Given, REQUIRED),
+    (
+        "fund_account.bank_account.account_number",
+        Present,
+        REQUIRED,
+    ),
+    (
+        "fund_account.bank_account.account_number",
         Length(5, 35),
-        INPUT,
-        "The {} must be between 5 and 35 characters.",
+        LENGTH,
     ),
-    rule(
-        NUMBER,
+    (
+        "fund_account.bank_account.account_number",
         Matches(alphanumeric),
-        INPUT,
-        "The account number format is invalid.",
+        NUMBER_FORMAT,
     ),
-    required(IFSC),
-    rule(IFSC, Matches(ifsc), INPUT, "The ifsc format is invalid."),
-    rule(
-        NAME,
-        Length(3, 120),
-        INPUT,
-        "The {} must be between 3 and 120 characters.",
+    ("fund_account.bank_account.ifsc", Present, REQUIRED),
+    ("fund_account.bank_account.ifsc", Matches(ifsc), IFSC_FORMAT),
+    ("fund_account.bank_account.name", Length(3, 120), LENGTH),
+    (
+        "validation_type",
+        OneOf(&["pennydrop", "penniless", "optimized"]),
+        VALIDATION_TYPE,
     ),
 ];
-
-pub(super) const VPA: &[Rule] = &[required(ADDRESS), vpa_length(ADDRESS), vpa_format(ADDRESS)];
-
-/// The payment gateway's lookup.
-pub(super) const VPA_LOOKUP: &[Rule] = &[required("vpa"), vpa_length("vpa"), vpa_format("vpa")];
-
-/// A bank account without a type is validated by penny drop.
-pub(super) const BANK_VALIDATION_TYPE: &[Rule] =
-    &[validation_type(&["pennydrop", "penniless", "optimized"])];
 
 /// A VPA is validated by penny drop only.
-pub(super) const VPA_VALIDATION_TYPE: &[Rule] = &[validation_type(&["pennydrop"])];
+pub(super) const VPA: &[Rule] = &[
+    ("fund_account.vpa.address", Present, REQUIRED),
+    ("fund_account.vpa.address", Length(3, 100), LENGTH),
+    ("fund_account.vpa.address", Matches(is_vpa), VPA_FORMAT),
+    ("validation_type", OneOf(&["pennydrop"]), VALIDATION_TYPE),
+];
 
-const fn validation_type(allowed: &'static [&'static str]) -> Rule {
-    rule(
-        "validation_type",
-        OneOf(allowed),
-        INPUT,
-        "The selected validation type is invalid.",
-    )
-}
+/// The type of an object without rules of its own.
+pub(super) const VPA_OBJECT: &[Rule] = &[("fund_account.vpa", Given, NO_REFUSAL)];
 
-fn is_account_type(value: &Value) -> bool {
-    *value == "bank_account" || *value == "vpa"
-}
+/// The payment gateway's lookup.
+pub(super) const VPA_LOOKUP: &[Rule] = &[
+    ("vpa", Present, REQUIRED),
+    ("vpa", Length(3, 100), LENGTH),
+    ("vpa", Matches(is_vpa), VPA_FORMAT),
+];
 
 fn is_vpa(text: &str) -> bool {
     vpa(text, b".-_", b".")
 }
 
 fn is_key(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b' ');
-    (4..=36).contains(&text.len()) && text.bytes().all(allowed)
+    (4..=36).contains(&text.len()) && alphanumeric(&text.replace(['-', '_', ' '], ""))
 }
 
-fn has_15_notes_at_most(notes: &Value) -> bool {
-    notes.as_object().is_none_or(|notes| notes.len() <= 15)
+fn has_15_at_most(notes: &Map<String, Value>) -> bool {
+    notes.len() <= 15
 }
 
-fn has_short_notes(notes: &Value) -> bool {
-    let short = |note: &Value| match note {
+fn are_short(notes: &Map<String, Value>) -> bool {
+    notes.values().all(|note| match note {
         Value::String(text) => text.chars().count() <= 256,
         Value::Number(_) | Value::Bool(_) | Value::Null => true,
         Value::Array(_) | Value::Object(_) => false,
-    };
-    notes
-        .as_object()
-        .is_none_or(|notes| notes.values().all(short))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::first_breach;
+    use crate::rules::check;
 
     /// Returns the field of the refusal; "" if the request is accepted.
-    fn refused(rules: &[Rule], pointer: &str, value: Value) -> String {
+    fn refused(rules: &'static [Rule], pointer: &str, value: Value) -> String {
         let mut request = json!({
             "X-Payout-Idempotency": "abcd", "validation_type": "pennydrop",
             "fund_account": {
@@ -295,11 +195,8 @@ mod tests {
         if let Some(member) = request.pointer_mut(pointer) {
             *member = value;
         }
-        let breach = first_breach(rules, &request).map(rule_refusal);
-        let field = breach.map(|refusal| refusal.body["error"]["field"].clone());
-        field.map_or_else(String::new, |field| {
-            field.as_str().unwrap_or("?").to_owned()
-        })
+        let breach = check(rules, &request).err();
+        breach.map_or_else(String::new, |breach| breach.name.to_owned())
     }
 
     #[test]
@@ -336,22 +233,12 @@ mod tests {
             (VPA, ADDRESS, json!("a@b@c"), "address"),
             (VPA, ADDRESS, json!("a b@upi"), "address"),
             (VPA, ADDRESS, json!(long_vpa), "address"),
-            (VPA_VALIDATION_TYPE, TYPE, Value::Null, ""),
-            (VPA_VALIDATION_TYPE, TYPE, json!("pennydrop"), ""),
-            (
-                VPA_VALIDATION_TYPE,
-                TYPE,
-                json!("penniless"),
-                "validation_type",
-            ),
-            (BANK_VALIDATION_TYPE, TYPE, json!("penniless"), ""),
-            (BANK_VALIDATION_TYPE, TYPE, json!("optimized"), ""),
-            (
-                BANK_VALIDATION_TYPE,
-                TYPE,
-                json!("guess"),
-                "validation_type",
-            ),
+            (VPA, TYPE, Value::Null, ""),
+            (VPA, TYPE, json!("pennydrop"), ""),
+            (VPA, TYPE, json!("penniless"), "validation_type"),
+            (BANK, TYPE, json!("penniless"), ""),
+            (BANK, TYPE, json!("optimized"), ""),
+            (BANK, TYPE, json!("guess"), "validation_type"),
             (IDEMPOTENCY_KEY, KEY, json!("a b_c-9"), ""),
             (IDEMPOTENCY_KEY, KEY, json!("k".repeat(36)), ""),
             (IDEMPOTENCY_KEY, KEY, json!("abc"), "X-Payout-Idempotency"),

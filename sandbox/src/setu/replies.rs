@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::behaviour::UNKNOWN_CODE;
+use crate::profile::has_appeared;
 use crate::setu::ids;
 use crate::setu::outcomes::{BankOutcome, is_success};
 use crate::webhooks::{Event, Events};
@@ -38,7 +39,7 @@ pub(super) struct Vpa {
 /// A pending reply has no code and no message; a failed one has no data.
 pub(super) fn bank(bank: &Bank, now: Instant, unknown_code: bool) -> Option<Value> {
     let mut reply = json!({"id": bank.id, "traceId": ids::trace_id()});
-    if bank.appears_at.is_none_or(|at| now < at) {
+    if !has_appeared(bank.appears_at, now) {
         reply["verification"] = "pending".into();
         return Some(reply);
     }
