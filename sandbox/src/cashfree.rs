@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 use crate::body::{field, filled, text};
 use crate::calls::RateLimit;
-use crate::cashfree::outcomes::{Bank, REJECTED, VALID};
+use crate::cashfree::outcomes::{RECEIVED, REJECTED, VALID};
 use crate::cashfree::rules::{check, refusal};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
+use crate::scenario::Timing;
+use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
 
 /// The `x-client-id` that is accepted.
@@ -70,9 +72,9 @@ static SIGNING: Signing = Signing {
 
 /// Cashfree's memory.
 pub(crate) struct Cashfree {
-    by_reference_id: Recent<Arc<Bank>>,
+    by_reference_id: Recent<Arc<Verification>>,
     /// The newest verification with each `user_id`.
-    by_user_id: Recent<Arc<Bank>>,
+    by_user_id: Recent<Arc<Verification>>,
     /// The replies of UPI verifications by `verification_id`, as JSON text: it is smaller than a value.
     upi: Recent<Arc<str>>,
 }
@@ -139,13 +141,15 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
-    let bank = verify(call, &request, None, Duration::ZERO)?;
-    let reference = format!("sync:{}", bank.reference_id);
-    let reply = replies::bank(&bank, call.now, call.behaviour.unknown_code);
-    let at = bank.appears_at.filter(|at| *at > call.now);
-    memory.keep(call, bank, at);
-    call.sandbox.ledger.record(Gateway::Cashfree, &reference);
-    ok(reply)
+    let bank = verify(memory, call, &request, Duration::ZERO, None)?;
+    let reference_id = &bank.pending()["reference_id"];
+    call.sandbox
+        .ledger
+        .record(Gateway::Cashfree, &format!("sync:{reference_id}"));
+    if bank.was_pending() {
+        send_event(call, &bank, None);
+    }
+    ok(bank.reply(call.now, call.behaviour))
 }
 
 /// `POST /bank-account/async`. Drops, and replies with a receipt. A `user_id` that was used before is
@@ -157,19 +161,19 @@ fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     check(rules::USER_ID, &request)?;
     check(rules::BANK, &request)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
-    let pending = call.behaviour.pending();
-    let mut bank = verify(call, &request, user_id, pending)?;
-    if call.behaviour.insufficient_balance {
-        bank.outcome = REJECTED;
-        bank.appears_at = call.now.checked_add(pending);
-    } else {
-        let own = format!("async:{}", bank.reference_id);
-        let reference = user_id.unwrap_or(&own);
-        call.sandbox.ledger.record(Gateway::Cashfree, reference);
+    let bank = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
+    let reference_id = &bank.pending()["reference_id"];
+    if !call.behaviour.insufficient_balance {
+        let own = format!("async:{reference_id}");
+        call.sandbox
+            .ledger
+            .record(Gateway::Cashfree, user_id.unwrap_or(&own));
     }
-    let (receipt, at) = (replies::receipt(&bank), bank.appears_at);
-    memory.keep(call, bank, at);
-    ok(receipt)
+    send_event(call, &bank, user_id);
+    ok(json!({
+        "reference_id": reference_id, "user_id": user_id, "account_status": RECEIVED.0,
+        "account_status_code": RECEIVED.1,
+    }))
 }
 
 /// `GET /bank-account`, by `reference_id` or, without it, by `user_id`.
@@ -190,53 +194,57 @@ fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
         let found = memory.by_user_id.get(user_id);
         found.ok_or_else(|| refusal(rules::USER_ID_UNKNOWN))?
     };
-    ok(replies::bank(&bank, call.now, call.behaviour.unknown_code))
+    ok(bank.reply(call.now, call.behaviour))
 }
 
 fn verify(
+    memory: &Cashfree,
     call: &Call<'_>,
     request: &Value,
+    delay: Duration,
     user_id: Option<&str>,
-    pending: Duration,
-) -> Result<Bank, Refusal> {
+) -> Result<Arc<Verification>, Refusal> {
     let (account, ifsc) = (field(request, "bank_account"), field(request, "ifsc"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, account);
-    let (outcome, timing) = outcomes::of_account(account, ifsc, scenario).map_err(refusal)?;
+    let (mut outcome, mut timing) =
+        outcomes::of_account(account, ifsc, scenario).map_err(refusal)?;
+    if call.behaviour.insufficient_balance {
+        (outcome, timing) = (REJECTED, Timing::AtOnce);
+    }
     let holder = match outcomes::published_holder(account, ifsc) {
-        _ if outcome != VALID => None,
         Some(holder) => Some(holder.to_owned()),
         None => scenario.holder(account, name),
     };
-    Ok(Bank {
-        reference_id: call.sandbox.next_number(),
-        user_id: user_id.map(Box::from),
-        ifsc: ifsc.into(),
-        name: name.map(Box::from),
-        holder: holder.map(Box::from),
-        outcome,
-        timing,
-        appears_at: call.appears_at(timing, pending),
-    })
+    let holder = holder.filter(|_| outcome == VALID);
+    let number = call.sandbox.next_number();
+    // An outcome that never appears says itself that it is pending.
+    let first = if timing == Timing::Never {
+        outcome
+    } else {
+        RECEIVED
+    };
+    let settled = replies::bank(number, outcome, ifsc, name, holder.as_deref());
+    let pending = replies::bare(number, first);
+    let code = Some("/account_status_code");
+    let bank = Verification::new(call, (timing, delay), &pending, &settled, code);
+    if let Some(user_id) = user_id {
+        memory.by_user_id.set(user_id, Arc::clone(&bank));
+    }
+    memory
+        .by_reference_id
+        .set(&number.to_string(), Arc::clone(&bank));
+    Ok(bank)
 }
 
-impl Cashfree {
-    /// Keeps a verification, and sends its event at this time.
-    fn keep(&self, call: &Call<'_>, bank: Bank, event_at: Option<Instant>) {
-        let bank = Arc::new(bank);
-        if let Some(user_id) = &bank.user_id {
-            self.by_user_id.set(user_id, Arc::clone(&bank));
-        }
-        let reference_id = bank.reference_id.to_string();
-        self.by_reference_id.set(&reference_id, Arc::clone(&bank));
-        let sandbox = call.sandbox.clone();
-        call.sandbox
-            .webhooks
-            .send_later(&SIGNING, event_at, move || {
-                let unknown_code = sandbox.behaviours.of(Gateway::Cashfree).unknown_code;
-                Some(replies::events(&bank, Instant::now(), unknown_code))
-            });
-    }
+/// Sends the event when the outcome appears, if it ever does.
+fn send_event(call: &Call<'_>, bank: &Arc<Verification>, user_id: Option<&str>) {
+    let (sandbox, at) = (call.sandbox.clone(), bank.appears_at);
+    let (bank, user_id) = (Arc::clone(bank), user_id.map(str::to_owned));
+    call.sandbox.webhooks.send_later(&SIGNING, at, move || {
+        let reply = bank.reply(Instant::now(), sandbox.behaviours.of(Gateway::Cashfree));
+        Some(replies::events(reply, bank.pending(), user_id.as_deref()))
+    });
 }
 
 /// `POST /upi/penny-drop`. Drops, unless the `verification_id` was used before.

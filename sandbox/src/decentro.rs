@@ -15,8 +15,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::body::{field, filled, text};
-use crate::decentro::outcomes::Finding;
-use crate::decentro::replies::{Outcome, Validation};
+use crate::decentro::replies::Outcome;
 use crate::decentro::rules::{check, refusal};
 use crate::decentro::velocity::Velocity;
 use crate::gateway::{Gateway, lock};
@@ -26,6 +25,7 @@ use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rules::is_true;
+use crate::verification::Verification;
 
 pub use crate::decentro::rules::{CONSUMER_URN, LIMITED_CONSUMER_URN};
 
@@ -59,8 +59,8 @@ pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new
 /// Decentro's memory.
 pub(crate) struct Decentro {
     used_references: Recent<()>,
-    by_reference: Recent<Arc<Validation>>,
-    by_txn: Recent<Arc<Validation>>,
+    by_reference: Recent<Arc<Verification>>,
+    by_txn: Recent<Arc<Verification>>,
     velocity: Mutex<Velocity>,
 }
 
@@ -109,59 +109,60 @@ fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     if limited && !lock(&memory.velocity).admit(account, call.now) {
         return Err(refusal(rules::VELOCITY));
     }
-    let validation = Arc::new(accept(call, &request, reference_id, account)?);
+    accept(memory, call, &request)
+}
+
+fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
+    let (reference_id, beneficiary) = (
+        field(request, "reference_id"),
+        &request["beneficiary_details"],
+    );
+    let (account, ifsc) = (
+        field(beneficiary, "account_number"),
+        field(beneficiary, "ifsc"),
+    );
+    let name = filled(beneficiary, "name");
+    let scenario = call.sandbox.scenario(Gateway::Decentro, account);
+    let found = outcomes::of_account(account, ifsc, scenario);
+    let found = found.ok_or_else(|| refusal(rules::PROVIDER_ERROR))?;
+    let drops = match field(request, "validation_type") {
+        "pennydrop" => true,
+        "hybrid" => found.penniless == Outcome::Inconclusive,
+        _ => false,
+    };
+    let outcome = if drops {
+        found.pennydrop
+    } else {
+        found.penniless
+    };
+    let has_name = matches!(outcome, Outcome::Valid | Outcome::Nre);
+    let holder = scenario.holder(account, name).filter(|_| has_name);
+    let names = name.zip(holder.as_deref());
+    let score = names
+        .filter(|_| is_true(request, "perform_name_match"))
+        .map(|(sent, at_bank)| name_similarity::score(sent, at_bank).round());
+    let txn_id = replies::txn_id();
+    let pending = replies::pending(&txn_id, reference_id);
+    let bank_reference = drops.then(bank_reference);
+    let settled = replies::settled(
+        &txn_id,
+        reference_id,
+        outcome,
+        holder.as_deref(),
+        bank_reference,
+        score,
+    );
+    let code = Some("/data/account_status");
+    let timing = (found.timing, call.behaviour.pending());
+    let validation = Verification::new(call, timing, &pending, &settled, code);
     memory
         .by_reference
         .add(reference_id, Arc::clone(&validation));
-    memory
-        .by_txn
-        .add(&validation.txn_id, Arc::clone(&validation));
-    if validation.bank_reference_number.is_some() {
+    memory.by_txn.add(&txn_id, Arc::clone(&validation));
+    if drops {
         call.sandbox.ledger.record(Gateway::Decentro, reference_id);
     }
-    ok(validation.reply(call.now, call.behaviour.unknown_code))
-}
-
-fn accept(
-    call: &Call<'_>,
-    request: &Value,
-    reference_id: &str,
-    account: &str,
-) -> Result<Validation, Refusal> {
-    let ifsc = field(request, "beneficiary_details.ifsc");
-    let name = filled(request, "beneficiary_details.name");
-    let scenario = call.sandbox.scenario(Gateway::Decentro, account);
-    let Some(Finding {
-        penniless,
-        pennydrop,
-        timing,
-    }) = outcomes::of_account(account, ifsc, scenario)
-    else {
-        return Err(refusal(rules::PROVIDER_ERROR));
-    };
-    let drops = match field(request, "validation_type") {
-        "pennydrop" => true,
-        "hybrid" => penniless == Outcome::Inconclusive,
-        _ => false,
-    };
-    let outcome = if drops { pennydrop } else { penniless };
-    let beneficiary_name = match outcome {
-        Outcome::Valid | Outcome::Nre => scenario.holder(account, name),
-        Outcome::Invalid(_) | Outcome::Inconclusive => None,
-    };
-    let name_match_score = name
-        .filter(|_| is_true(request, "perform_name_match"))
-        .zip(beneficiary_name.as_deref())
-        .map(|(sent, at_bank)| name_similarity::score(sent, at_bank).round());
-    Ok(Validation {
-        txn_id: replies::txn_id(),
-        reference_id: reference_id.to_owned(),
-        outcome,
-        beneficiary_name,
-        bank_reference_number: drops.then(bank_reference),
-        name_match_score,
-        appears_at: call.appears_at(timing, call.behaviour.pending()),
-    })
+    ok(replies::first(validation.reply(call.now, call.behaviour)))
 }
 
 /// `GET /v3/banking/account_validation/status`, by `decentro_txn_id` or, without it, by `reference_id`.
@@ -179,5 +180,5 @@ fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
         (None, None) => return Err(refusal(rules::NO_ID)),
     };
     let validation = found.ok_or_else(|| refusal(rules::UNKNOWN))?;
-    ok(validation.status_reply(call.now, call.behaviour.unknown_code))
+    ok(replies::status(&validation.reply(call.now, call.behaviour)))
 }

@@ -29,6 +29,7 @@ mod settings;
 pub mod setu;
 mod state;
 mod tokens;
+mod verification;
 mod webhooks;
 
 use std::time::Duration;

@@ -31,13 +31,14 @@ use crate::gateway::Gateway;
 use crate::ids::bank_reference;
 use crate::ledger::account_reference;
 use crate::payu::outcomes::Finding;
-use crate::payu::replies::{Outcome, Verification};
+use crate::payu::replies::{Outcome, Transfer};
 use crate::payu::rules::{check, oauth_refusal, payout_refusal, service_refusal};
 use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rules::is_true;
 use crate::tokens::Tokens;
+use crate::verification::Verification;
 
 pub use crate::payu::replies::{CLIENT_ID, PAYOUT_MERCHANT_ID};
 
@@ -184,22 +185,20 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
         Finding::UnknownIfsc => Outcome::No("Invalid IFSC"),
         Finding::Failure => return Err(payout_refusal(rules::INTERNAL)),
     };
-    let appears_at = call.appears_at(scenario.timing, call.behaviour.pending());
     let name = filled(&form, "beneName");
-    let verification = Arc::new(Verification {
-        transfer_id: memory.next_transfer.fetch_add(1, Ordering::Relaxed),
-        merchant_ref_id: reference.to_owned(),
-        purpose: field(&form, "purpose").to_owned(),
+    let transfer = Transfer {
+        id: memory.next_transfer.fetch_add(1, Ordering::Relaxed),
+        form: &form,
+        account: &digest,
         bank_reference: bank_reference(),
         ordered_at: Utc::now(),
-        account: digest.clone(),
-        was_pending: appears_at.is_none_or(|at| call.now < at),
-        outcome,
-        name_sent: name.unwrap_or_default().to_owned(),
+        name_sent: name.unwrap_or_default(),
         holder: scenario.holder(account, name).unwrap_or_default(),
-        name_matching: is_true(&form, "nameMatching"),
-        appears_at,
-    });
+    };
+    let (pending, settled) = (transfer.kept(None), transfer.kept(Some(outcome)));
+    let timing = (scenario.timing, call.behaviour.pending());
+    let code = Some("/reply/data/accountExists");
+    let verification = Verification::new(call, timing, &pending, &settled, code);
     let first = memory
         .verifications
         .add(reference, Arc::clone(&verification));
@@ -208,13 +207,14 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
         return repeat(&known, &digest, call);
     }
     call.sandbox.ledger.record(Gateway::Payu, reference);
-    ok(verification.reply(call.now, call.behaviour.unknown_code))
+    ok(verification.reply(call.now, call.behaviour)["reply"].take())
 }
 
 /// Replies to a call whose reference is in use.
 fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Reply {
-    if known.was_pending && known.account == digest {
-        ok(known.reply(call.now, call.behaviour.unknown_code))
+    let mut kept = known.reply(call.now, call.behaviour);
+    if known.was_pending() && kept["account"] == digest {
+        ok(kept["reply"].take())
     } else {
         Err(payout_refusal(rules::DUPLICATE_MERCHANT_REF_ID))
     }
@@ -229,7 +229,10 @@ fn list_transactions(memory: &Payu, call: &Call<'_>) -> Reply {
     let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
     let reference = text(&form, "merchantRefId");
     let found = reference.and_then(|reference| memory.verifications.get(reference));
-    let transfers: Vec<Value> = found.iter().map(|found| found.transfer(call.now)).collect();
+    let transfers: Vec<Value> = found
+        .iter()
+        .map(|found| found.reply(call.now, call.behaviour)["transfer"].take())
+        .collect();
     ok(replies::transfers(&transfers))
 }
 

@@ -1,6 +1,6 @@
 //! The profile of a gateway: routes, refusals, and the replies to the faults that all gateways have.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
@@ -13,7 +13,6 @@ use crate::calls::RateLimit;
 use crate::gateway::Gateway;
 use crate::refusal::{Refusal, RefusalRow};
 use crate::rules::Rule;
-use crate::scenario::Timing;
 use crate::state::Sandbox;
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
@@ -118,15 +117,4 @@ impl Call<'_> {
     pub(crate) fn query(&self, fields: &[&str]) -> Option<Value> {
         body::form(self.request.query_string().as_bytes(), fields)
     }
-
-    /// Returns when an outcome appears; `None`: never. `pending` is the behaviour's time.
-    pub(crate) fn appears_at(&self, timing: Timing, pending: Duration) -> Option<Instant> {
-        let after = timing.after(pending, self.sandbox.published_pending)?;
-        self.now.checked_add(after)
-    }
-}
-
-/// Returns whether an outcome that appears at this time has appeared.
-pub(crate) fn has_appeared(appears_at: Option<Instant>, now: Instant) -> bool {
-    appears_at.is_some_and(|at| at <= now)
 }

@@ -8,6 +8,7 @@ mod replies;
 mod rules;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use data_encoding::{BASE64, HEXLOWER};
@@ -17,12 +18,12 @@ use sha2::{Digest, Sha256};
 use crate::body::{at, field, omit_nulls, text};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, has_appeared, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::razorpay::outcomes::{Ending, Oddity, is_final};
-use crate::razorpay::replies::Validation;
 use crate::razorpay::rules::{check, field_refusal, refusal};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
+use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
 
 pub use crate::razorpay::rules::SOURCE_ACCOUNT_NUMBER;
@@ -80,7 +81,7 @@ static SIGNING: Signing = Signing {
 
 /// Razorpay's memory.
 pub(crate) struct Razorpay {
-    validations: Recent<Arc<Validation>>,
+    validations: Recent<Arc<Verification>>,
     by_idempotency_key: Recent<KeyedRequest>,
 }
 
@@ -88,7 +89,7 @@ pub(crate) struct Razorpay {
 #[derive(Clone)]
 struct KeyedRequest {
     digest: [u8; 32],
-    validation: Arc<Validation>,
+    validation: Arc<Verification>,
 }
 
 impl Razorpay {
@@ -136,7 +137,8 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     }
     let tables = [rules::COMMON, rules::BANK, rules::VPA, rules::VPA_OBJECT];
     let request = call.json(&tables).ok_or_else(malformed)?;
-    let validation = Arc::new(accept(call, &request)?);
+    let (number, drops, validation) = accept(call, &request)?;
+    let id = replies::id("fav", number);
     if let Some(key) = key {
         let keyed = KeyedRequest {
             digest,
@@ -147,33 +149,32 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
             return first.reply(digest);
         }
     }
-    memory
-        .validations
-        .add(&validation.id, Arc::clone(&validation));
-    if validation.drops {
-        let reference = text(&request, "reference_id").unwrap_or(&validation.id);
+    memory.validations.add(&id, Arc::clone(&validation));
+    if drops {
+        let reference = text(&request, "reference_id").unwrap_or(&id);
         call.sandbox.ledger.record(Gateway::Razorpay, reference);
     }
-    let reply = replies::created(&validation);
+    let created = validation.pending();
     let (sandbox, at) = (call.sandbox.clone(), validation.appears_at);
     call.sandbox.webhooks.send_later(&SIGNING, at, move || {
-        let unknown_code = sandbox.behaviours.of(Gateway::Razorpay).unknown_code;
-        Some(replies::events(&validation, unknown_code))
+        let ended = validation.reply(Instant::now(), sandbox.behaviours.of(Gateway::Razorpay));
+        Some(replies::events(number, &ended, &validation.pending()))
     });
-    ok(reply)
+    ok(created)
 }
 
 impl KeyedRequest {
     fn reply(self, digest: [u8; 32]) -> Reply {
         if self.digest == digest {
-            ok(replies::created(&self.validation))
+            ok(self.validation.pending())
         } else {
             Err(field_refusal(rules::KEY, rules::KEY_USED))
         }
     }
 }
 
-fn accept(call: &Call<'_>, request: &Value) -> Result<Validation, Refusal> {
+/// Returns the validation with its number and whether it drops.
+fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verification>), Refusal> {
     check(rules::COMMON, request)?;
     let is_vpa = field(request, "fund_account.account_type") == "vpa";
     check(if is_vpa { rules::VPA } else { rules::BANK }, request)?;
@@ -192,24 +193,25 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<Validation, Refusal> {
     let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(refusal)?;
     // A contact must have a name, which may be any, so it is not the account holder's.
     let holder = match oddity {
-        _ if !ending.is_valid() => None,
         Oddity::EmptyName => Some(String::new()),
         _ => scenario.holder(payee, holder_sent),
     };
     let number = call.sandbox.next_number();
-    let name = holder_sent.or(text(fund_account, "contact.name"));
-    Ok(Validation {
-        id: replies::id("fav", number),
+    let validation = replies::Validation {
         number,
-        request: replies::request_members(number, request, is_vpa),
-        account: replies::account_behind(fund_account, is_vpa),
-        name: name.map(str::to_owned),
-        holder,
+        request,
+        is_vpa,
+        name: holder_sent.or(text(fund_account, "contact.name")),
+        holder: holder.filter(|_| ending.is_valid()),
         ending,
         oddity,
         drops,
-        appears_at: call.appears_at(scenario.timing, call.behaviour.pending()),
-    })
+    };
+    let (created, ended) = (validation.created(), validation.ended());
+    let code = Some(validation.code_pointer());
+    let timing = (scenario.timing, call.behaviour.pending());
+    let verification = Verification::new(call, timing, &created, &ended, code);
+    Ok((number, drops, verification))
 }
 
 /// `GET /v1/fund_accounts/validations/{id}`.
@@ -217,11 +219,7 @@ fn look_up(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.validations.get(call.id());
     let validation = found.ok_or_else(|| refusal(rules::UNKNOWN_ID))?;
-    ok(if has_appeared(validation.appears_at, call.now) {
-        replies::ended(&validation, call.behaviour.unknown_code)
-    } else {
-        replies::created(&validation)
-    })
+    ok(validation.reply(call.now, call.behaviour))
 }
 
 /// `GET /v1/payments/{id}`: the sandbox has no payments.

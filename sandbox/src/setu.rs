@@ -15,7 +15,7 @@ mod replies;
 mod rules;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -24,15 +24,15 @@ use serde_json::{Value, json};
 
 use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
-use crate::ids::{bank_reference, hmac_sha256};
+use crate::ids::hmac_sha256;
 use crate::ledger::account_reference;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, has_appeared, ok};
+use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
-use crate::setu::replies::{Bank, Vpa};
 use crate::setu::rules::{check, check_umap, refusal, umap_refusal};
 use crate::tokens::Tokens;
-use crate::webhooks::{Header, Signing};
+use crate::verification::Verification;
+use crate::webhooks::{Events, Header, Signing};
 
 /// The `x-client-id` that is accepted.
 pub const CLIENT_ID: &str = "setu-sandbox-client";
@@ -111,8 +111,8 @@ static UMAP_SIGNING: Signing = Signing {
 
 /// Setu's memory, by the ids that it gave.
 pub(crate) struct Setu {
-    banks: Recent<Arc<Bank>>,
-    vpas: Recent<Arc<Vpa>>,
+    banks: Recent<Arc<Verification>>,
+    vpas: Recent<Arc<Verification>>,
     tokens: Tokens,
 }
 
@@ -173,9 +173,11 @@ fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     let request = bank_request(call)?;
     check(rules::NARRATION, &request)?;
     let bank = verify(memory, call, &request, call.behaviour.pending())?;
-    let receipt = json!({"id": bank.id});
-    let (webhooks, at) = (&call.sandbox.webhooks, bank.appears_at);
-    webhooks.send_later(&BANK_SIGNING, at, move || replies::bank_events(&bank));
+    let receipt = json!({"id": bank.pending()["id"]});
+    let (webhooks, at, behaviour) = (&call.sandbox.webhooks, bank.appears_at, call.behaviour);
+    webhooks.send_later(&BANK_SIGNING, at, move || {
+        replies::bank_events(bank.reply(Instant::now(), behaviour), bank.pending())
+    });
     ok(receipt)
 }
 
@@ -187,21 +189,23 @@ fn look_up_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     reply(&bank, call)
 }
 
-fn reply(bank: &Bank, call: &Call<'_>) -> Reply {
-    if let Some(reply) = replies::bank(bank, call.now, call.behaviour.unknown_code) {
-        return ok(reply);
+fn reply(bank: &Verification, call: &Call<'_>) -> Reply {
+    let mut reply = bank.reply(call.now, call.behaviour);
+    if replies::is_upstream_error(&reply) {
+        let mut upstream = refusal(rules::UPSTREAM);
+        upstream.body["id"] = reply["id"].clone();
+        return Err(upstream);
     }
-    let mut upstream = refusal(rules::UPSTREAM);
-    upstream.body["id"] = bank.id.as_str().into();
-    Err(upstream)
+    reply["traceId"] = ids::trace_id().into();
+    ok(reply)
 }
 
 fn verify(
     memory: &Setu,
     call: &Call<'_>,
     request: &Value,
-    pending: Duration,
-) -> Result<Arc<Bank>, Refusal> {
+    delay: Duration,
+) -> Result<Arc<Verification>, Refusal> {
     check(rules::BANK, request)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
@@ -209,18 +213,19 @@ fn verify(
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
     let scenario = call.sandbox.scenario(Gateway::Setu, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
-    let appears_at = call.appears_at(timing, pending);
-    let bank = Arc::new(Bank {
-        id: ids::request_id(),
-        outcome,
-        holder: scenario.holder(account, None).unwrap_or_default(),
-        transaction_reference: bank_reference(),
-        appears_at,
-        verified_at: Utc::now() + appears_at.map_or(Duration::ZERO, |at| at - call.now),
-    });
-    memory.banks.add(&bank.id, Arc::clone(&bank));
-    let reference = account_reference(account, ifsc);
-    call.sandbox.ledger.record(Gateway::Setu, &reference);
+    let id = ids::request_id();
+    let pending = json!({"id": id, "verification": "pending"});
+    let after = call
+        .sandbox
+        .appears_after(timing, delay)
+        .unwrap_or_default();
+    let holder = scenario.holder(account, None).unwrap_or_default();
+    let settled = replies::bank(&id, outcome, &holder, Utc::now() + after);
+    let bank = Verification::new(call, (timing, delay), &pending, &settled, Some("/code"));
+    memory.banks.add(&id, Arc::clone(&bank));
+    call.sandbox
+        .ledger
+        .record(Gateway::Setu, &account_reference(account, ifsc));
     Ok(bank)
 }
 
@@ -248,25 +253,25 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     let (status, timing) = outcomes::of_vpa(scenario);
     let id = ids::ulid();
     let pending = json!({
-        "createdAt": ids::india(Utc::now(), SecondsFormat::Secs),
-        "customerVpa": vpa,
-        "id": id,
-        "merchantId": MERCHANT_ID,
-        "merchantReferenceId": request["merchantReferenceId"],
-        "referenceId": request["referenceId"],
-        "status": "pending",
+        "createdAt": ids::india(Utc::now(), SecondsFormat::Secs), "customerVpa": vpa,
+        "id": id, "merchantId": MERCHANT_ID, "status": "pending",
+        "merchantReferenceId": request["merchantReferenceId"], "referenceId": request["referenceId"],
     });
     let pending = omit_nulls(pending, &["merchantReferenceId", "referenceId"]);
-    let verification = Arc::new(Vpa {
-        pending: pending.to_string(),
-        status,
-        holder: scenario.holder(vpa, None),
-        appears_at: call.appears_at(timing, call.behaviour.pending()),
-    });
+    let settled = replies::settled_vpa(&pending, status, scenario.holder(vpa, None));
+    let timing = (timing, call.behaviour.pending());
+    let verification = Verification::new(call, timing, &pending, &settled, None);
     memory.vpas.add(&id, Arc::clone(&verification));
-    let (webhooks, at) = (&call.sandbox.webhooks, verification.appears_at);
+    let (webhooks, at, behaviour) = (
+        &call.sandbox.webhooks,
+        verification.appears_at,
+        call.behaviour,
+    );
     webhooks.send_later(&UMAP_SIGNING, at, move || {
-        Some(replies::vpa_events(&verification))
+        Some(Events {
+            outcome: replies::vpa_event(verification.reply(Instant::now(), behaviour)),
+            older: replies::vpa_event(verification.pending()),
+        })
     });
     umap_ok(pending)
 }
@@ -276,11 +281,7 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
     let found = memory.vpas.get(call.id());
     let verification = found.ok_or_else(|| umap_refusal(rules::UMAP_NOT_FOUND))?;
-    umap_ok(if has_appeared(verification.appears_at, call.now) {
-        replies::settled_vpa(&verification)
-    } else {
-        replies::pending_vpa(&verification)
-    })
+    umap_ok(verification.reply(call.now, call.behaviour))
 }
 
 /// `POST /umap/v1/users/login`, with the header `client`: a bearer token for a client's id and secret

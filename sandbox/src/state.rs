@@ -10,7 +10,7 @@ use crate::behaviour::Behaviours;
 use crate::calls::Calls;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
-use crate::scenario::{FirstCalls, Scenario};
+use crate::scenario::{FirstCalls, Scenario, Timing};
 use crate::settings::Settings;
 use crate::webhooks::Webhooks;
 
@@ -23,7 +23,7 @@ pub(crate) struct Sandbox {
     first_calls: FirstCalls,
     next_number: AtomicU64,
     /// Least time for which an account of "pending, then …" stays pending.
-    pub(crate) published_pending: Duration,
+    published_pending: Duration,
     /// Longest time for which a call that hangs holds its connection.
     pub(crate) hang: Duration,
 }
@@ -57,5 +57,10 @@ impl Sandbox {
     /// Returns the scenario that this account number or VPA selects at this gateway.
     pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
         self.first_calls.scenario(gateway, payee)
+    }
+
+    /// Returns how long after the call an outcome appears; `None`: never.
+    pub(crate) fn appears_after(&self, timing: Timing, delay: Duration) -> Option<Duration> {
+        timing.after(delay, self.published_pending)
     }
 }

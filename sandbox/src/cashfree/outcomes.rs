@@ -1,10 +1,7 @@
 //! Cashfree's outcomes: the published test data ("Data to test integration"), the rows of its account
 //! status code table, and its words for the common scenarios.
 
-use std::time::Instant;
-
 use crate::cashfree::rules::{BAD_GATEWAY, BANK_DECLINED};
-use crate::profile::has_appeared;
 use crate::refusal::RefusalRow;
 use crate::scenario::{Outcome, Scenario, Timing};
 
@@ -26,32 +23,6 @@ const NRE: Status = ("INVALID", "NRE_ACCOUNT_FAIL");
 const FRAUD: Status = ("INVALID", "FRAUD_ACCOUNT");
 const NPCI_UNAVAILABLE: Status = ("FAILED", "NPCI_UNAVAILABLE");
 const BENE_BANK_DECLINED: Status = ("FAILED", "BENE_BANK_DECLINED");
-
-/// A bank account that was verified. Its number is not kept: nothing needs it again.
-#[derive(Clone)]
-pub(super) struct Bank {
-    pub(super) reference_id: u64,
-    pub(super) user_id: Option<Box<str>>,
-    pub(super) ifsc: Box<str>,
-    /// The name sent.
-    pub(super) name: Option<Box<str>>,
-    /// The name at the bank, if the bank returns it.
-    pub(super) holder: Option<Box<str>>,
-    pub(super) outcome: Status,
-    pub(super) timing: Timing,
-    pub(super) appears_at: Option<Instant>,
-}
-
-impl Bank {
-    /// Returns the status at this time. An outcome that never appears says itself that it is pending.
-    pub(super) fn status(&self, now: Instant) -> Status {
-        if has_appeared(self.appears_at, now) || self.timing == Timing::Never {
-            self.outcome
-        } else {
-            RECEIVED
-        }
-    }
-}
 
 /// Returns whether the outcome is still to come.
 pub(super) fn is_pending((status, _): Status) -> bool {

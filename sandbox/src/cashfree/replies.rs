@@ -1,12 +1,9 @@
 //! Cashfree's replies and events, and its comparison of names.
 
-use std::time::Instant;
-
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::behaviour::UNKNOWN_CODE;
-use crate::cashfree::outcomes::{Bank, JOHN_DOE, RECEIVED, Status, is_pending};
+use crate::cashfree::outcomes::{JOHN_DOE, Status, is_pending};
 use crate::ids::twelve_digits;
 use crate::webhooks::{Event, Events};
 
@@ -63,92 +60,70 @@ fn bank_name(ifsc: &str) -> String {
 /// Returns `ifsc_details` without the members that differ between accounts and VPAs.
 fn ifsc_details(ifsc: &str) -> Value {
     json!({
-        "bank": bank_name(ifsc),
+        "bank": bank_name(ifsc), "city": CITY, "state": "MAHARASHTRA", "branch": BRANCH,
         "address": "GROUND FLOOR, S V ROAD, SANTACRUZ WEST, MUMBAI - 400054",
-        "city": CITY,
-        "state": "MAHARASHTRA",
-        "branch": BRANCH,
-        "category": "DIRECT_MEMBER",
-        "swift_code": "",
-        "micr": MICR,
-        "nbin": 9999,
+        "category": "DIRECT_MEMBER", "swift_code": "", "micr": MICR, "nbin": 9999,
     })
 }
 
-/// Makes the reply of `POST /bank-account/async`.
-pub(super) fn receipt(bank: &Bank) -> Value {
+/// Makes the reply about a bank account that has the status only. Unknown members are null.
+pub(super) fn bare(reference_id: u64, (status, code): Status) -> Value {
     json!({
-        "reference_id": bank.reference_id,
-        "user_id": bank.user_id,
-        "account_status": RECEIVED.0,
-        "account_status_code": RECEIVED.1,
+        "reference_id": reference_id, "account_status": status, "account_status_code": code,
+        "name_at_bank": null, "bank_name": null, "utr": null, "city": null, "branch": null,
+        "micr": null, "name_match_score": null, "name_match_result": null, "ifsc_details": null,
     })
 }
 
-/// Makes a reply that has the status only.
-fn bare(reference_id: u64, (status, code): Status) -> Value {
-    json!({
-        "reference_id": reference_id,
-        "name_at_bank": null,
-        "bank_name": null,
-        "utr": null,
-        "city": null,
-        "branch": null,
-        "micr": null,
-        "name_match_score": null,
-        "name_match_result": null,
-        "account_status": status,
-        "account_status_code": code,
-        "ifsc_details": null,
-    })
-}
-
-/// Makes the reply of `POST /bank-account/sync` and `GET /bank-account`. Unknown members are null.
-pub(super) fn bank(bank: &Bank, now: Instant, unknown_code: bool) -> Value {
-    let (status, code) = bank.status(now);
-    let mut reply = bare(bank.reference_id, (status, code));
-    if is_pending((status, code)) {
-        return reply;
-    }
-    if unknown_code {
-        reply["account_status_code"] = UNKNOWN_CODE.into();
-    }
-    if status == "REJECTED" {
+/// Makes the reply of `POST /bank-account/sync` and `GET /bank-account` with the outcome. `name` was sent,
+/// `holder` is the name at the bank.
+pub(super) fn bank(
+    reference_id: u64,
+    (status, code): Status,
+    ifsc: &str,
+    name: Option<&str>,
+    holder: Option<&str>,
+) -> Value {
+    let mut reply = bare(reference_id, (status, code));
+    if is_pending((status, code)) || status == "REJECTED" {
         return reply;
     }
     if code != "INVALID_IFSC_FAIL" {
-        let mut details = ifsc_details(&bank.ifsc);
-        details["ifsc"] = bank.ifsc.as_ref().into();
-        details["ifsc_subcode"] = bank.ifsc.get(..5).into();
-        reply["bank_name"] = details["bank"].clone();
-        reply["city"] = CITY.into();
-        reply["branch"] = BRANCH.into();
-        reply["micr"] = MICR.into();
+        let mut details = ifsc_details(ifsc);
+        details["ifsc"] = ifsc.into();
+        details["ifsc_subcode"] = ifsc.get(..5).into();
+        for (member, detail) in [
+            ("bank_name", "bank"),
+            ("city", "city"),
+            ("branch", "branch"),
+            ("micr", "micr"),
+        ] {
+            reply[member] = details[detail].clone();
+        }
         reply["ifsc_details"] = details;
     }
     if status == "VALID" {
-        let score = match_score(bank.name.as_deref(), bank.holder.as_deref());
+        let score = match_score(name, holder);
         reply["name_match_score"] = score.map(score_text).into();
         reply["name_match_result"] = score.map(match_result).into();
-        reply["name_at_bank"] = bank.holder.as_deref().into();
-        reply["utr"] = twelve_digits(bank.reference_id).into();
+        reply["name_at_bank"] = holder.into();
+        reply["utr"] = twelve_digits(reference_id).into();
     }
     reply
 }
 
 /// Makes the events of a verification whose outcome appeared (Cashfree, webhooks of bank account
 /// verification). An event has no `amount_deposited` where no rupee arrived.
-pub(super) fn events(verified: &Bank, now: Instant, unknown_code: bool) -> Events {
-    let reply = bank(verified, now, unknown_code);
-    let event_type = match verified.status(now).0 {
-        "VALID" => "BANK_ACCOUNT_VERIFICATION_SUCCESS",
-        "REJECTED" => "BANK_ACCOUNT_VERIFICATION_REJECTED",
+pub(super) fn events(settled: Value, pending: Value, user_id: Option<&str>) -> Events {
+    let event_type = match settled["account_status"].as_str() {
+        Some("VALID") => "BANK_ACCOUNT_VERIFICATION_SUCCESS",
+        Some("REJECTED") => "BANK_ACCOUNT_VERIFICATION_REJECTED",
         _ => "BANK_ACCOUNT_VERIFICATION_FAILED",
     };
     // UTC, in the form of the published sample: `2023-07-19 10:46:16`.
     let event_time = Utc::now().format("%Y-%m-%d %H:%M:%S").to_string();
     let event = |mut data: Value| {
-        data["user_id"] = verified.user_id.as_deref().into();
+        data["user_id"] = user_id.into();
         if !data["utr"].is_null() {
             data["amount_deposited"] = "1.00".into();
         }
@@ -158,8 +133,8 @@ pub(super) fn events(verified: &Bank, now: Instant, unknown_code: bool) -> Event
         Event::new(&body, vec![("x-webhook-version", "v2".to_owned())])
     };
     Events {
-        outcome: event(reply),
-        older: event(bare(verified.reference_id, RECEIVED)),
+        outcome: event(settled),
+        older: event(pending),
     }
 }
 
@@ -181,11 +156,8 @@ pub(super) struct Upi<'a> {
 pub(super) fn upi(upi: &Upi<'_>) -> Value {
     let score = match_score(upi.name, upi.holder);
     let mut reply = json!({
-        "verification_id": upi.verification_id,
-        "reference_id": upi.reference_id,
-        "status": upi.status,
-        "vpa": upi.vpa,
-        "name_at_bank": upi.holder,
+        "verification_id": upi.verification_id, "reference_id": upi.reference_id,
+        "status": upi.status, "vpa": upi.vpa, "name_at_bank": upi.holder,
         "name_match_score": score.map(score_text),
         "name_match_result": score.map(match_result),
     });

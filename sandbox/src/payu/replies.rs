@@ -1,13 +1,10 @@
 //! PayU's replies about accounts, transfers and VPAs.
 
-use std::time::Instant;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::behaviour::UNKNOWN_CODE;
 use crate::name_similarity;
-use crate::profile::has_appeared;
+use crate::rules::is_true;
 
 /// The `client_id` that is accepted.
 pub const CLIENT_ID: &str = "payu_sandbox_client";
@@ -33,114 +30,88 @@ pub(super) enum VpaFound {
     Invalid,
 }
 
-/// An account that was verified, and its transfer of one rupee.
-pub(super) struct Verification {
-    pub(super) transfer_id: u64,
-    pub(super) merchant_ref_id: String,
-    pub(super) purpose: String,
+/// The transfer of one rupee that verifies an account.
+pub(super) struct Transfer<'a> {
+    pub(super) id: u64,
+    pub(super) form: &'a Value,
+    /// A digest of the account.
+    pub(super) account: &'a str,
     pub(super) bank_reference: String,
     pub(super) ordered_at: DateTime<Utc>,
-    /// A digest of the account.
-    pub(super) account: String,
-    /// Whether the first reply was that it is pending.
-    pub(super) was_pending: bool,
-    pub(super) outcome: Outcome,
     /// The name sent; "" where none was.
-    pub(super) name_sent: String,
+    pub(super) name_sent: &'a str,
     /// The name at the bank; "" if the bank returns none.
     pub(super) holder: String,
-    pub(super) name_matching: bool,
-    /// When the outcome appears; `None`: never.
-    pub(super) appears_at: Option<Instant>,
 }
 
 fn success(data: &Value) -> Value {
     json!({"status": 0, "msg": null, "code": null, "data": data})
 }
 
-impl Verification {
-    /// Makes the reply of `verifyAccount`. `accountExists` has PayU's own mixture of cases, and `status` is
-    /// "Success" for every outcome. `nameMatch` is absent when the account does not exist.
-    pub(super) fn reply(&self, now: Instant, unknown_code: bool) -> Value {
-        let mut data = json!({"status": "Success", "error": ""});
-        match self.outcome {
-            _ if self.is_pending(now) => {
-                data["accountExists"] = "VERIFICATION_PENDING".into();
-                data["beneficiaryName"] = self.name_sent.as_str().into();
-                data["nameMatch"] = Value::Null;
-                return success(&data);
-            }
-            Outcome::Exists => {
-                data["accountExists"] = "YES".into();
-                data["beneficiaryName"] = self.holder.as_str().into();
-                data["nameMatch"] = self.name_match();
-            }
-            Outcome::No(error) => {
-                data["accountExists"] = "No".into();
-                data["beneficiaryName"] = "".into();
-                data["error"] = error.into();
-            }
-        }
-        if unknown_code {
-            data["accountExists"] = UNKNOWN_CODE.into();
-        }
-        success(&data)
+impl Transfer<'_> {
+    /// Makes the members that are kept: the reply of `verifyAccount`, the transfer of `listTransactions`
+    /// and the account. `None`: the outcome is still to come.
+    pub(super) fn kept(&self, outcome: Option<Outcome>) -> Value {
+        json!({
+            "reply": self.reply(outcome), "transfer": self.transfer(outcome),
+            "account": self.account,
+        })
     }
 
-    /// Makes the transfer in the reply of `listTransactions`. Members that a penny test does not have are
-    /// null, as in PayU's sample. `txnStatus` decides: SUCCESS, FAILED or PENDING.
-    pub(super) fn transfer(&self, now: Instant) -> Value {
-        let (status, error, arrived) = match self.outcome {
-            _ if self.is_pending(now) => ("PENDING", None, false),
-            Outcome::Exists => ("SUCCESS", None, true),
-            Outcome::No(error) => ("FAILED", Some(error), false),
+    /// `accountExists` has PayU's own mixture of cases, and `status` is "Success" for every outcome.
+    /// `nameMatch` is absent when the account does not exist.
+    fn reply(&self, outcome: Option<Outcome>) -> Value {
+        let (exists, name) = match outcome {
+            None => ("VERIFICATION_PENDING", self.name_sent),
+            Some(Outcome::Exists) => ("YES", self.holder.as_str()),
+            Some(Outcome::No(error)) => {
+                return success(&json!({
+                    "accountExists": "No", "beneficiaryName": "", "status": "Success",
+                    "error": error,
+                }));
+            }
         };
-        let id = self.transfer_id;
+        success(&json!({
+            "accountExists": exists, "beneficiaryName": name, "status": "Success", "error": "",
+            "nameMatch": self.name_match(outcome),
+        }))
+    }
+
+    /// Members that a penny test does not have are null, as in PayU's sample. `txnStatus` decides: SUCCESS,
+    /// FAILED or PENDING.
+    fn transfer(&self, outcome: Option<Outcome>) -> Value {
+        let (status, error) = match outcome {
+            None => ("PENDING", None),
+            Some(Outcome::Exists) => ("SUCCESS", None),
+            Some(Outcome::No(error)) => ("FAILED", Some(error)),
+        };
+        let arrived = status == "SUCCESS";
         let ordered = self
             .ordered_at
             .format("%Y-%m-%dT%H:%M:%S%.3f+0000")
             .to_string();
-        let reference_no = format!("PAYOUT{}{id}", self.ordered_at.timestamp_millis());
+        let reference_no = format!("PAYOUT{}{}", self.ordered_at.timestamp_millis(), self.id);
         let name_with_bank = Some(&self.holder).filter(|name| arrived && !name.is_empty());
         json!({
-            "txnId": id,
-            "batchId": null,
-            "merchantRefId": self.merchant_ref_id,
-            "purpose": self.purpose,
-            "amount": 1.0,
-            "txnStatus": status,
-            "txnSubStatus": null,
-            "txnSource": "API",
-            "txnDate": ordered,
-            "scheduledTxnDate": ordered,
-            "payuTransactionRefNo": reference_no,
-            "beneficiaryName": self.name_sent,
-            "beneficiaryCardNo": null,
-            "msg": error,
-            "responseCode": null,
-            "transferType": "IMPS",
+            "txnId": self.id, "batchId": null, "merchantRefId": self.form["merchantRefId"],
+            "purpose": self.form["purpose"], "amount": 1.0, "txnStatus": status,
+            "txnSubStatus": null, "txnSource": "API", "txnDate": ordered,
+            "scheduledTxnDate": ordered, "payuTransactionRefNo": reference_no,
+            "beneficiaryName": self.name_sent, "beneficiaryCardNo": null, "msg": error,
+            "responseCode": null, "transferType": "IMPS",
             "bankTransactionRefNo": arrived.then_some(&self.bank_reference),
-            "nameWithBank": name_with_bank,
-            "lastStatusUpdateDate": ordered,
-            "succeedOn": arrived.then_some(&ordered),
-            "fee": null,
-            "tax": null,
-            "txnStatusDescription": error,
-            "custom1": null,
-            "custom2": null,
-            "custom3": null,
-            "nameMatch": if arrived { self.name_match() } else { Value::Null },
+            "nameWithBank": name_with_bank, "lastStatusUpdateDate": ordered,
+            "succeedOn": arrived.then_some(&ordered), "fee": null, "tax": null,
+            "txnStatusDescription": error, "custom1": null, "custom2": null, "custom3": null,
+            "nameMatch": self.name_match(outcome),
         })
     }
 
-    fn is_pending(&self, now: Instant) -> bool {
-        !has_appeared(self.appears_at, now)
-    }
-
     /// Returns 0 to 100; null where no match was requested or no name is known.
-    fn name_match(&self) -> Value {
-        if self.name_matching && !self.holder.is_empty() {
-            name_similarity::score(&self.name_sent, &self.holder).into()
+    fn name_match(&self, outcome: Option<Outcome>) -> Value {
+        let exists = outcome == Some(Outcome::Exists);
+        if exists && is_true(self.form, "nameMatching") && !self.holder.is_empty() {
+            name_similarity::score(self.name_sent, &self.holder).into()
         } else {
             Value::Null
         }
@@ -150,13 +121,8 @@ impl Verification {
 /// Makes the reply of `listTransactions`. The spelling of `succesTxn` is PayU's.
 pub(super) fn transfers(transfers: &[Value]) -> Value {
     success(&json!({
-        "payoutMerchantId": null,
-        "noOfPages": transfers.len(),
-        "totalElements": transfers.len(),
-        "currentPage": 0,
-        "totalAmount": 0.0,
-        "succesTxn": 0,
-        "pendingTxn": 0,
+        "payoutMerchantId": null, "noOfPages": transfers.len(), "totalElements": transfers.len(),
+        "currentPage": 0, "totalAmount": 0.0, "succesTxn": 0, "pendingTxn": 0,
         "transactionDetails": transfers,
     }))
 }
@@ -166,13 +132,9 @@ pub(super) fn merchant_account(low_balance: bool) -> Value {
     success(&json!({
         "payoutMerchantId": PAYOUT_MERCHANT_ID.parse::<u64>().unwrap_or_default(),
         "uuid": "11e8-5a8f-05faaaa4-84a5-020d245326e4",
-        "virtualAccountNumber": format!("PAYUIN{PAYOUT_MERCHANT_ID}"),
-        "transferableAmount": 0,
-        "balance": if low_balance { 0 } else { BALANCE },
-        "lowBalance": low_balance,
-        "ifsc": "YESB0CMSNOC",
-        "type": "current",
-        "clientId": CLIENT_ID,
+        "virtualAccountNumber": format!("PAYUIN{PAYOUT_MERCHANT_ID}"), "transferableAmount": 0,
+        "balance": if low_balance { 0 } else { BALANCE }, "lowBalance": low_balance,
+        "ifsc": "YESB0CMSNOC", "type": "current", "clientId": CLIENT_ID,
         "transitAccountNumber": null,
     }))
 }
@@ -182,18 +144,11 @@ pub(super) fn merchant_account(low_balance: bool) -> Value {
 pub(super) fn vpa(vpa: &str, found: VpaFound) -> Value {
     match found {
         VpaFound::Valid(name) => json!({
-            "status": "SUCCESS",
-            "vpa": vpa,
-            "isVPAValid": 1,
-            "isAutoPayVPAValid": 1,
-            "isAutoPayBankValid": "NA",
-            "payerAccountName": name,
+            "status": "SUCCESS", "vpa": vpa, "isVPAValid": 1, "isAutoPayVPAValid": 1,
+            "isAutoPayBankValid": "NA", "payerAccountName": name,
         }),
         VpaFound::Invalid => json!({
-            "status": "SUCCESS",
-            "vpa": vpa,
-            "isVPAValid": 0,
-            "payerAccountName": "NA",
+            "status": "SUCCESS", "vpa": vpa, "isVPAValid": 0, "payerAccountName": "NA",
         }),
     }
 }

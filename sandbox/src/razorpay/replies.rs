@@ -1,12 +1,9 @@
 //! Razorpay's replies and events about a validation.
 
-use std::time::Instant;
-
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::behaviour::UNKNOWN_CODE;
-use crate::body::{at, text};
+use crate::body::{at, field};
 use crate::ids::twelve_digits;
 use crate::name_similarity;
 use crate::razorpay::outcomes::{Ending, Oddity};
@@ -16,23 +13,19 @@ use crate::webhooks::{Event, Events};
 const ACCOUNT_OF_VPAS: (&str, &str) = ("ICIC0000047", "000405001234");
 
 /// A validation that was accepted.
-pub(super) struct Validation {
-    pub(super) id: String,
+pub(super) struct Validation<'a> {
     /// The number in the ids and in the `utr`.
     pub(super) number: u64,
-    /// The members of the reply that repeat the request, as JSON text: it is smaller than a value.
-    pub(super) request: String,
-    /// The account behind the payee, which is returned if it is valid: IFSC and masked number.
-    pub(super) account: (String, String),
+    pub(super) request: &'a Value,
+    pub(super) is_vpa: bool,
     /// The name sent: the account holder's, or the contact's without it.
-    pub(super) name: Option<String>,
+    pub(super) name: Option<&'a str>,
     /// The name at the bank, if the bank returns it.
     pub(super) holder: Option<String>,
     pub(super) ending: Ending,
     pub(super) oddity: Oddity,
     /// Whether a rupee moves, and so a `utr` is returned.
     pub(super) drops: bool,
-    pub(super) appears_at: Option<Instant>,
 }
 
 /// Makes a Razorpay id: the kind, an underscore, fourteen letters and digits.
@@ -48,42 +41,6 @@ pub(super) fn id(kind: &str, number: u64) -> String {
     format!("{kind}_{}", String::from_utf8_lossy(&text))
 }
 
-/// Makes the members of the reply that repeat the request.
-pub(super) fn request_members(number: u64, request: &Value, is_vpa: bool) -> String {
-    let sent = at(request, "fund_account");
-    let created_at = Utc::now().timestamp();
-    let contact = at(sent, "contact");
-    let (account_type, account) = if is_vpa {
-        ("vpa", json!({"address": text(sent, "vpa.address")}))
-    } else {
-        let ifsc = text(sent, "bank_account.ifsc").unwrap_or_default();
-        let name = text(sent, "bank_account.name").or(text(contact, "name"));
-        let account = json!({
-            "name": name,
-            "bank_name": ifsc.get(..4),
-            "ifsc": ifsc,
-            "account_number": at(sent, "bank_account.account_number"),
-        });
-        ("bank_account", account)
-    };
-    let contact = json!({
-        "id": id("cont", number), "entity": "contact", "name": contact["name"],
-        "email": contact["email"], "contact": contact["contact"], "type": contact["type"],
-        "reference_id": contact["reference_id"], "notes": notes(&contact["notes"]),
-        "active": true, "created_at": created_at,
-    });
-    let fund_account = json!({
-        "id": id("fa", number), "entity": "fund_account", "account_type": account_type,
-        account_type: account, "active": true, "created_at": created_at, "contact": contact,
-    });
-    let members = json!({
-        "reference_id": request["reference_id"],
-        "notes": notes(&request["notes"]),
-        "fund_account": fund_account,
-    });
-    members.to_string()
-}
-
 /// Returns notes; an empty array where there are none (Razorpay, samples of orders and payments).
 fn notes(sent: &Value) -> Value {
     match sent {
@@ -92,117 +49,127 @@ fn notes(sent: &Value) -> Value {
     }
 }
 
-/// Returns the IFSC and the masked number of the account behind a payee.
-pub(super) fn account_behind(fund_account: &Value, is_vpa: bool) -> (String, String) {
-    let member = |path| text(fund_account, path).unwrap_or_default();
-    let (ifsc, number) = if is_vpa {
-        ACCOUNT_OF_VPAS
-    } else {
-        (
-            member("bank_account.ifsc"),
-            member("bank_account.account_number"),
-        )
-    };
-    let shown = number.len().saturating_sub(4);
-    (ifsc.to_owned(), format!("XXXXXXXX{}", &number[shown..]))
-}
+impl Validation<'_> {
+    /// Makes the reply before the outcome.
+    pub(super) fn created(&self) -> Value {
+        let utr = (self.oddity == Oddity::UtrAtOnce).then(|| twelve_digits(self.number));
+        let details = json!({
+            "description": "Validation request is created", "source": "internal",
+            "reason": "validation_request_created",
+        });
+        self.entity("created", utr, no_results(), details)
+    }
 
-/// Makes the reply before the outcome.
-pub(super) fn created(validation: &Validation) -> Value {
-    let utr = (validation.oddity == Oddity::UtrAtOnce).then(|| twelve_digits(validation.number));
-    let details = (
-        "Validation request is created",
-        "internal",
-        "validation_request_created",
-    );
-    entity(validation, "created", utr, no_results(), details)
-}
+    /// Makes the reply with the outcome.
+    pub(super) fn ended(&self) -> Value {
+        match self.ending {
+            Ending::Completed(account_status) => {
+                let drops = self.drops && self.ending.is_valid();
+                let utr = drops.then(|| twelve_digits(self.number));
+                let details = json!({
+                    "description": "Validation request is completed", "source": "beneficiary_bank",
+                    "reason": "validation_completed",
+                });
+                self.entity("completed", utr, self.results(account_status), details)
+            }
+            Ending::Failed(reason) => {
+                let details = json!({
+                    "description": "Validation request is failed", "source": "beneficiary_bank",
+                    "reason": reason,
+                });
+                self.entity("failed", None, no_results(), details)
+            }
+        }
+    }
 
-/// Makes the reply with the outcome.
-pub(super) fn ended(validation: &Validation, unknown_code: bool) -> Value {
-    let unknown = unknown_code.then_some(UNKNOWN_CODE);
-    match validation.ending {
-        Ending::Completed(account_status) => {
-            let drops = validation.drops && validation.ending.is_valid();
-            let utr = drops.then(|| twelve_digits(validation.number));
-            let results = results(validation, unknown.or(account_status));
-            let details = (
-                "Validation request is completed",
-                "beneficiary_bank",
-                "validation_completed",
-            );
-            entity(validation, "completed", utr, results, details)
+    /// Returns the JSON pointer of the code in the reply with the outcome.
+    pub(super) fn code_pointer(&self) -> &'static str {
+        match self.ending {
+            Ending::Failed(_) => "/status_details/reason",
+            Ending::Completed(_) if self.oddity == Oddity::Classic => "/results/account_status",
+            Ending::Completed(_) => "/validation_results/account_status",
         }
-        Ending::Failed(reason) => {
-            let details = (
-                "Validation request is failed",
-                "beneficiary_bank",
-                unknown.unwrap_or(reason),
-            );
-            entity(validation, "failed", None, no_results(), details)
+    }
+
+    fn results(&self, account_status: Option<&str>) -> Value {
+        let valid = self.ending.is_valid();
+        let names = self.name.zip(self.holder.as_deref());
+        let score = names.map(|(sent, holder)| whole(name_similarity::score(sent, holder)));
+        let word = if valid { "valid" } else { "invalid" };
+        let mut results = json!({
+            "account_status": account_status,
+            "registered_name": self.holder,
+            "details": format!("The beneficiary account is {word}."),
+            "name_match_score": score.map(|score| match self.oddity {
+                Oddity::ScoreIsText => Value::from(score.to_string()),
+                _ => Value::from(score),
+            }),
+        });
+        if valid {
+            let account = at(self.request, "fund_account.bank_account");
+            let (ifsc, number) = if self.is_vpa {
+                ACCOUNT_OF_VPAS
+            } else {
+                (field(account, "ifsc"), field(account, "account_number"))
+            };
+            let last = &number[number.len().saturating_sub(4)..];
+            results["validated_account_type"] = "bank_account".into();
+            results["bank_account"] = json!({
+                "bank_routing_code": ifsc, "account_number": format!("XXXXXXXX{last}"),
+                "bank_name": ifsc.get(..4), "account_type": "savings",
+            });
         }
+        results
+    }
+
+    fn entity(&self, status: &str, utr: Option<String>, results: Value, details: Value) -> Value {
+        let mut entity = json!({
+            "id": id("fav", self.number), "entity": "fund_account.validation", "status": status,
+            "utr": utr, "status_details": details, "reference_id": self.request["reference_id"],
+            "notes": notes(&self.request["notes"]), "fund_account": self.fund_account(),
+        });
+        if self.oddity == Oddity::Classic {
+            entity["results"] = json!({
+                "account_status": results["account_status"],
+                "registered_name": results["registered_name"],
+            });
+        } else {
+            entity["validation_results"] = results;
+        }
+        entity
+    }
+
+    /// Makes the fund account from the request.
+    fn fund_account(&self) -> Value {
+        let sent = at(self.request, "fund_account");
+        let (contact, created_at) = (at(sent, "contact"), Utc::now().timestamp());
+        let (account_type, account) = if self.is_vpa {
+            ("vpa", json!({"address": field(sent, "vpa.address")}))
+        } else {
+            let (ifsc, number) = (field(sent, "bank_account.ifsc"), &sent["bank_account"]);
+            let account = json!({
+                "name": self.name, "bank_name": ifsc.get(..4), "ifsc": ifsc,
+                "account_number": number["account_number"],
+            });
+            ("bank_account", account)
+        };
+        let contact = json!({
+            "id": id("cont", self.number), "entity": "contact", "name": contact["name"],
+            "email": contact["email"], "contact": contact["contact"], "type": contact["type"],
+            "reference_id": contact["reference_id"], "notes": notes(&contact["notes"]),
+            "active": true, "created_at": created_at,
+        });
+        json!({
+            "id": id("fa", self.number), "entity": "fund_account", "account_type": account_type,
+            account_type: account, "active": true, "created_at": created_at, "contact": contact,
+        })
     }
 }
 
 fn no_results() -> Value {
     json!({
-        "account_status": null, "registered_name": null, "details": null,
-        "name_match_score": null,
+        "account_status": null, "registered_name": null, "details": null, "name_match_score": null,
     })
-}
-
-fn results(validation: &Validation, account_status: Option<&str>) -> Value {
-    let valid = validation.ending.is_valid();
-    let names = validation.name.as_deref().zip(validation.holder.as_deref());
-    let score = names.map(|(sent, holder)| whole(name_similarity::score(sent, holder)));
-    let mut results = json!({
-        "account_status": account_status,
-        "registered_name": validation.holder,
-        "details": if valid {
-            "The beneficiary account is valid."
-        } else {
-            "The beneficiary account is invalid."
-        },
-        "name_match_score": score.map(|score| match validation.oddity {
-            Oddity::ScoreIsText => Value::from(score.to_string()),
-            _ => Value::from(score),
-        }),
-    });
-    if valid {
-        let (ifsc, masked_number) = &validation.account;
-        results["validated_account_type"] = "bank_account".into();
-        results["bank_account"] = json!({
-            "bank_routing_code": ifsc, "account_number": masked_number,
-            "bank_name": ifsc.get(..4), "account_type": "savings",
-        });
-    }
-    results
-}
-
-fn entity(
-    validation: &Validation,
-    status: &str,
-    utr: Option<String>,
-    results: Value,
-    (description, source, reason): (&str, &str, &str),
-) -> Value {
-    // The text was made from a value.
-    let mut entity: Value = serde_json::from_str(&validation.request).unwrap_or_default();
-    entity["id"] = validation.id.as_str().into();
-    entity["entity"] = "fund_account.validation".into();
-    entity["status"] = status.into();
-    entity["utr"] = utr.into();
-    entity["status_details"] =
-        json!({"description": description, "source": source, "reason": reason});
-    if validation.oddity == Oddity::Classic {
-        entity["results"] = json!({
-            "account_status": results["account_status"],
-            "registered_name": results["registered_name"],
-        });
-    } else {
-        entity["validation_results"] = results;
-    }
-    entity
 }
 
 /// Returns a score without its fraction.
@@ -215,26 +182,23 @@ fn whole(score: f64) -> u8 {
 
 /// Makes the events of a validation that ended (Razorpay, account validation webhook events). Each event
 /// has an id of its own, which repetitions keep.
-pub(super) fn events(validation: &Validation, unknown_code: bool) -> Events {
-    let kind = match validation.ending {
-        Ending::Failed(_) => "fund_account.validation.failed",
-        Ending::Completed(_) => "fund_account.validation.completed",
+pub(super) fn events(number: u64, ended: &Value, created: &Value) -> Events {
+    let kind = match ended["status"].as_str() {
+        Some("failed") => "fund_account.validation.failed",
+        _ => "fund_account.validation.completed",
     };
-    let event = |entity: Value, number: u64| {
+    let event = |entity: &Value, number: u64| {
         let body = json!({
-            "entity": "event",
-            "account_id": "acc_SandboxKhata01",
-            "event": kind,
-            "contains": ["fund_account.validation"],
+            "entity": "event", "account_id": "acc_SandboxKhata01", "event": kind,
+            "contains": ["fund_account.validation"], "created_at": Utc::now().timestamp(),
             "payload": {"fund_account.validation": {"entity": entity}},
-            "created_at": Utc::now().timestamp(),
         });
         Event::new(&body, vec![("x-razorpay-event-id", id("evt", number))])
     };
-    let number = validation.number.wrapping_mul(2);
+    let number = number.wrapping_mul(2);
     Events {
-        outcome: event(ended(validation, unknown_code), number),
-        older: event(created(validation), number.wrapping_add(1)),
+        outcome: event(ended, number),
+        older: event(created, number.wrapping_add(1)),
     }
 }
 
