@@ -5,43 +5,28 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::{Named, check_milliseconds, check_rate};
-use crate::gateway::{Gateway, PerGateway};
+use crate::body::{check_milliseconds, check_rate, named};
+use crate::gateway::Named;
 
-/// A gateway's behaviour. The default is a gateway without faults.
-///
-/// A rate is a fraction of calls, 0 to 1. The rates exclude each other, so together they are at most 1.
+/// A gateway's behaviour; the crate's README says what each member does. The default is a gateway without
+/// faults. A rate is a fraction of calls, 0 to 1. The rates exclude each other, so together they are at
+/// most 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Behaviour {
-    /// Delay of every reply, in milliseconds.
     pub(crate) latency_ms: u64,
-    /// Delay before each 16 bytes of a reply, in milliseconds; 0 sends them together.
     slow_bytes_ms: u64,
-    /// Time for which every asynchronous verification stays pending, in milliseconds.
     pending_ms: u64,
-    /// Calls that reply 500.
     error_rate: f64,
-    /// Whether those fail before the work, after it, or (by default) half of them each.
     errors: Errors,
-    /// Calls that do their work and never reply.
     hang_rate: f64,
-    /// Calls that do their work before their connection is reset.
     reset_rate: f64,
-    /// Calls that do their work and reply with a truncated body.
     malformed_rate: f64,
-    /// Calls that reply 429; nothing was done.
     reject_rate: f64,
-    /// Calls allowed within any 60 seconds, counted since it was set; beyond it 429. 0: no limit.
     pub(crate) calls_per_minute: u32,
-    /// `Retry-After` of a 429, in seconds. 0: 1 s, or the time until a call is allowed again.
     pub(crate) retry_after_s: u32,
-    /// The balance is too small: every call that costs money is refused the gateway's own way.
     pub(crate) insufficient_balance: bool,
-    /// The caller's address is not on the gateway's list: every call is refused the gateway's own way.
-    /// Cashfree admits a caller that sends an `x-cf-signature`.
     pub(crate) refuse_ip: bool,
-    /// Outcomes have [`UNKNOWN_CODE`] where the gateway returns its code.
     pub(crate) unknown_code: bool,
 }
 
@@ -60,21 +45,15 @@ pub(crate) enum Errors {
     AfterWork,
 }
 
-/// The fault that a call meets.
+/// The fault that a call meets. All but `ErrorBefore` and `Reject` do the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// 500; nothing was done.
     ErrorBefore,
-    /// 500, although the work was done.
     ErrorAfter,
-    /// The work is done, the reply never comes.
     Hang,
-    /// The work is done, the connection is reset.
     Reset,
-    /// The work is done, the reply is truncated.
     Malformed,
-    /// 429; nothing was done.
     Reject,
 }
 
@@ -147,37 +126,16 @@ impl Behaviour {
 /// Reads the body of `PUT /_sandbox/behaviour`, or says in a sentence what is wrong. Absent members are
 /// 0 or false.
 pub(crate) fn parse(json: &[u8]) -> Result<Named<Behaviour>, String> {
-    let named = Named::<Behaviour>::parse(json)?;
-    named.settings.check()?;
+    let named = named::<Behaviour>(json)?;
+    named.value.check()?;
     Ok(named)
-}
-
-/// Every gateway's behaviour.
-#[derive(Debug, Default)]
-pub(crate) struct Behaviours(PerGateway<Behaviour>);
-
-impl Behaviours {
-    pub(crate) fn of(&self, gateway: Gateway) -> Behaviour {
-        *self.0.lock(gateway)
-    }
-
-    pub(crate) fn set(&self, gateway: Gateway, behaviour: Behaviour) {
-        *self.0.lock(gateway) = behaviour;
-    }
-
-    pub(crate) fn list(&self) -> Vec<Named<Behaviour>> {
-        let named = |gateway| Named {
-            gateway,
-            settings: self.of(gateway),
-        };
-        Gateway::ALL.map(named).into()
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::gateway::Gateway;
 
     fn parsed(json: &str) -> Result<Named<Behaviour>, String> {
         parse(json.as_bytes())
@@ -187,12 +145,12 @@ mod tests {
     fn absent_members_are_zero() {
         let named = parsed(r#"{"gateway":"CASHFREE"}"#).unwrap();
         assert_eq!(named.gateway, Gateway::Cashfree);
-        assert_eq!(named.settings, Behaviour::default());
-        assert!(!named.settings.is_faulty());
+        assert_eq!(named.value, Behaviour::default());
+        assert!(!named.value.is_faulty());
         let slow = parsed(r#"{"gateway":"setu","latency_ms":7,"hang_rate":1}"#).unwrap();
         assert_eq!(slow.gateway, Gateway::Setu);
-        assert_eq!(slow.settings.latency(), Duration::from_millis(7));
-        assert!(slow.settings.is_faulty());
+        assert_eq!(slow.value.latency(), Duration::from_millis(7));
+        assert!(slow.value.is_faulty());
     }
 
     #[test]
@@ -222,7 +180,7 @@ mod tests {
             (r#"{"latency_ms":5}"#, "gateway"),
             ("[]", "map"),
         ] {
-            let error = parsed(json).map(|named| named.settings).unwrap_err();
+            let error = parsed(json).map(|named| named.value).unwrap_err();
             assert!(error.contains(word), "{json}: {error}");
         }
     }
@@ -231,7 +189,7 @@ mod tests {
     fn rates_may_add_up_to_one() {
         let whole = r#"{"gateway":"PAYU","error_rate":0.1,"hang_rate":0.2,"reset_rate":0.3,
             "malformed_rate":0.3,"reject_rate":0.1}"#;
-        let behaviour = parsed(whole).unwrap().settings;
+        let behaviour = parsed(whole).unwrap().value;
         assert_eq!(behaviour.fault(0.999_999), Fault::Reject);
     }
 

@@ -1,38 +1,27 @@
 //! Reading of request bodies: of the control API into types, of the gateways into JSON values.
 
 use actix_web::web::Query;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Named};
 
 /// Longest time that can be set: one day, in milliseconds.
 const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Settings of one gateway with the gateway's name beside them, as the control API takes and lists them.
-#[derive(Debug, Serialize)]
-pub(crate) struct Named<T> {
-    pub(crate) gateway: Gateway,
-    #[serde(flatten)]
-    pub(crate) settings: T,
-}
-
-impl<T: DeserializeOwned> Named<T> {
-    /// Reads a JSON object that has the gateway's name among its members, or says in a sentence what is
-    /// wrong. Absent members take their defaults; a misspelt member is an error.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
-        let mut members: Map<String, Value> =
-            serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let gateway = match members.remove("gateway") {
-            Some(Value::String(name)) => Gateway::named(&name)?,
-            Some(_) => return Err("gateway must be text".to_owned()),
-            None => return Err("gateway is missing".to_owned()),
-        };
-        let settings =
-            serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
-        Ok(Self { gateway, settings })
-    }
+/// Reads settings from a JSON object that has a gateway's name among its members, or says in a sentence what
+/// is wrong. Absent members take their defaults; a misspelt member is an error.
+pub(crate) fn named<T: DeserializeOwned>(json: &[u8]) -> Result<Named<T>, String> {
+    let mut members: Map<String, Value> =
+        serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let gateway = match members.remove("gateway") {
+        Some(Value::String(name)) => Gateway::named(&name)?,
+        Some(_) => return Err("gateway must be text".to_owned()),
+        None => return Err("gateway is missing".to_owned()),
+    };
+    let value =
+        serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
+    Ok(Named { gateway, value })
 }
 
 /// Checks a fraction of calls: 0 to 1.

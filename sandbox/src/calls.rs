@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::body::Named;
-use crate::gateway::{Gateway, PerGateway};
+use crate::gateway::{Gateway, Named, PerGateway};
 
 /// Time for which a call counts in a window, in milliseconds.
 const MINUTE_MS: u64 = 60_000;
@@ -114,11 +113,7 @@ impl Calls {
 
     /// Returns the counts of all gateways.
     pub(crate) fn list(&self) -> Vec<Named<Counts>> {
-        let named = |gateway| Named {
-            gateway,
-            settings: self.logs.lock(gateway).counts.clone(),
-        };
-        Gateway::ALL.map(named).into()
+        self.logs.list(|log| log.counts.clone())
     }
 }
 
@@ -220,7 +215,7 @@ mod tests {
         calls.replied(Gateway::Setu, 500);
         calls.unanswered(Gateway::Setu);
 
-        let counts = |gateway: Gateway| calls.list()[gateway as usize].settings.clone();
+        let counts = |gateway: Gateway| calls.list()[gateway as usize].value.clone();
         let (cashfree, setu) = (counts(Gateway::Cashfree), counts(Gateway::Setu));
         assert_eq!((cashfree.total, cashfree.most_in_a_minute), (0, 0));
         assert_eq!((setu.total, setu.most_in_a_minute), (3, 3));

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use crate::body::{field, filled, text};
 use crate::calls::RateLimit;
 use crate::cashfree::outcomes::{RECEIVED, REJECTED, VALID};
-use crate::cashfree::rules::{check, refusal};
+use crate::cashfree::rules::refusal;
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Reply, check, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::scenario::Timing;
@@ -30,7 +30,6 @@ use crate::webhooks::{Header, Signing};
 
 /// The `x-client-id` that is accepted.
 pub const CLIENT_ID: &str = "sandbox_client";
-
 /// The `x-client-secret` that is accepted.
 pub const CLIENT_SECRET: &str = "sandbox_secret";
 
@@ -56,11 +55,7 @@ pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
             ("GET /upi", look_up_upi),
         ],
         refusal,
-        FaultRefusals {
-            failure: rules::INTERNAL_ERROR,
-            too_many_calls: rules::TOO_MANY_CALLS,
-            ip: rules::IP,
-        },
+        [rules::INTERNAL_ERROR, rules::TOO_MANY_CALLS, rules::IP],
     )
 }];
 
@@ -71,22 +66,13 @@ static SIGNING: Signing = Signing {
 };
 
 /// Cashfree's memory.
+#[derive(Default)]
 pub(crate) struct Cashfree {
-    by_reference_id: Recent<Arc<Verification>>,
+    by_reference_id: Recent<Arc<Verification>, CAPACITY>,
     /// The newest verification with each `user_id`.
-    by_user_id: Recent<Arc<Verification>>,
+    by_user_id: Recent<Arc<Verification>, CAPACITY>,
     /// The replies of UPI verifications by `verification_id`, as JSON text: it is smaller than a value.
-    upi: Recent<Arc<str>>,
-}
-
-impl Cashfree {
-    pub(crate) fn new() -> Self {
-        Self {
-            by_reference_id: Recent::new(CAPACITY),
-            by_user_id: Recent::new(CAPACITY),
-            upi: Recent::new(CAPACITY),
-        }
-    }
+    upi: Recent<Arc<str>, CAPACITY>,
 }
 
 /// `x-cf-signature` admits a caller from any address. At Cashfree only the private key can read it; here
@@ -120,8 +106,11 @@ fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<Header> {
 }
 
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
-    let pair = (call.header("x-client-id"), call.header("x-client-secret"));
-    if pair == (Some(CLIENT_ID), Some(CLIENT_SECRET)) {
+    let known = call.has_headers(&[
+        ("x-client-id", CLIENT_ID),
+        ("x-client-secret", CLIENT_SECRET),
+    ]);
+    if known {
         Ok(())
     } else {
         Err(refusal(rules::CREDENTIALS))
@@ -137,7 +126,7 @@ fn bad_request() -> Refusal {
 fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
-    check(rules::BANK, &request)?;
+    check(rules::BANK, &request, refusal)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
@@ -158,8 +147,8 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
 fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
-    check(rules::USER_ID, &request)?;
-    check(rules::BANK, &request)?;
+    check(rules::USER_ID, &request, refusal)?;
+    check(rules::BANK, &request, refusal)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
     let bank = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
     let reference_id = &bank.pending()["reference_id"];
@@ -182,13 +171,13 @@ fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     let query = call.query(&["reference_id", "user_id"]);
     let query = query.ok_or_else(bad_request)?;
     let bank = if let Some(reference_id) = text(&query, "reference_id") {
-        check(rules::REFERENCE_ID, &query)?;
+        check(rules::REFERENCE_ID, &query, refusal)?;
         // A number has several spellings; the key has one.
         let number: u64 = reference_id.parse().unwrap_or_default();
         let found = memory.by_reference_id.get(&number.to_string());
         found.ok_or_else(|| refusal(rules::REFERENCE_ID_UNKNOWN))?
     } else {
-        check(rules::USER_ID, &query)?;
+        check(rules::USER_ID, &query, refusal)?;
         let user_id = text(&query, "user_id").filter(|id| !id.is_empty());
         let user_id = user_id.ok_or_else(|| refusal(rules::NO_ID))?;
         let found = memory.by_user_id.get(user_id);
@@ -242,7 +231,7 @@ fn send_event(call: &Call<'_>, bank: &Arc<Verification>, user_id: Option<&str>) 
     let (sandbox, at) = (call.sandbox.clone(), bank.appears_at);
     let (bank, user_id) = (Arc::clone(bank), user_id.map(str::to_owned));
     call.sandbox.webhooks.send_later(&SIGNING, at, move || {
-        let reply = bank.reply(Instant::now(), sandbox.behaviours.of(Gateway::Cashfree));
+        let reply = bank.reply(Instant::now(), sandbox.behaviour(Gateway::Cashfree));
         Some(replies::events(reply, bank.pending(), user_id.as_deref()))
     });
 }
@@ -252,8 +241,8 @@ fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = upi_request(call)?;
     let version = json!({"x-api-version": call.header("x-api-version")});
-    check(rules::API_VERSION, &version)?;
-    check(rules::USER_CONSENT, &request)?;
+    check(rules::API_VERSION, &version, refusal)?;
+    check(rules::USER_CONSENT, &request, refusal)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
@@ -278,7 +267,7 @@ fn upi_request(call: &Call<'_>) -> Result<Value, Refusal> {
 fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let query = call.query(&["verification_id"]).ok_or_else(bad_request)?;
-    check(rules::VERIFICATION_ID, &query)?;
+    check(rules::VERIFICATION_ID, &query, refusal)?;
     let found = memory.upi.get(field(&query, "verification_id"));
     let reply = found.ok_or_else(|| refusal(rules::VERIFICATION_ID_UNKNOWN))?;
     Ok(HttpResponse::Ok()
@@ -292,22 +281,23 @@ fn verify_vpa(
     request: &Value,
     penny_drop: bool,
 ) -> Result<Value, Refusal> {
-    check(rules::VERIFICATION_ID, request)?;
-    check(rules::VPA, request)?;
+    check(rules::VERIFICATION_ID, request, refusal)?;
+    check(rules::VPA, request, refusal)?;
     let (verification_id, vpa) = (field(request, "verification_id"), field(request, "vpa"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, vpa);
     let status = outcomes::of_vpa(vpa, scenario).map_err(refusal)?;
     let holder = scenario.holder(vpa, name).filter(|_| status == "VALID");
-    let reply = replies::upi(&replies::Upi {
-        reference_id: call.sandbox.next_number(),
-        verification_id,
-        vpa,
+    let reference_id = call.sandbox.next_number();
+    let ids = (verification_id, vpa);
+    let reply = replies::upi(
+        reference_id,
+        ids,
         status,
         name,
-        holder: holder.as_deref(),
+        holder.as_deref(),
         penny_drop,
-    });
+    );
     match memory
         .upi
         .add(verification_id, Arc::from(reply.to_string()))

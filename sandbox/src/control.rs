@@ -3,7 +3,7 @@
 
 use actix_web::web::{self, Bytes, Data, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::state::Sandbox;
@@ -55,7 +55,7 @@ async fn health() -> HttpResponse {
 async fn list_drops(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpResponse {
     let limit = match Query::<DropsQuery>::from_query(request.query_string()) {
         Ok(query) => query.limit.unwrap_or(usize::MAX),
-        Err(error) => return bad_request(&error.to_string()),
+        Err(error) => return reply(Err::<(), _>(error.to_string())),
     };
     // On another thread: a long list must not delay the calls.
     let listed = web::block(move || serde_json::to_vec(&sandbox.ledger.list(limit))).await;
@@ -79,18 +79,14 @@ async fn clear_drops(sandbox: Data<Sandbox>) -> HttpResponse {
 }
 
 async fn list_behaviours(sandbox: Data<Sandbox>) -> HttpResponse {
-    HttpResponse::Ok().json(sandbox.behaviours.list())
+    HttpResponse::Ok().json(sandbox.behaviours.list(|behaviour| *behaviour))
 }
 
 async fn set_behaviour(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    match behaviour::parse(&body) {
-        Ok(named) => {
-            sandbox.behaviours.set(named.gateway, named.settings);
-            sandbox.calls.reset_limit(named.gateway);
-            HttpResponse::Ok().json(named)
-        }
-        Err(error) => bad_request(&error),
-    }
+    reply(behaviour::parse(&body).inspect(|named| {
+        *sandbox.behaviours.lock(named.gateway) = named.value;
+        sandbox.calls.reset_limit(named.gateway);
+    }))
 }
 
 async fn list_calls(sandbox: Data<Sandbox>) -> HttpResponse {
@@ -107,10 +103,7 @@ async fn list_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
 }
 
 async fn set_webhook(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    match webhooks::parse(&body) {
-        Ok(named) => HttpResponse::Ok().json(sandbox.webhooks.set(named)),
-        Err(error) => bad_request(&error),
-    }
+    reply(webhooks::parse(&body).map(|named| sandbox.webhooks.set(named)))
 }
 
 async fn remove_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
@@ -118,6 +111,9 @@ async fn remove_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-fn bad_request(error: &str) -> HttpResponse {
-    HttpResponse::BadRequest().json(json!({"error": error}))
+fn reply(result: Result<impl Serialize, String>) -> HttpResponse {
+    match result {
+        Ok(value) => HttpResponse::Ok().json(value),
+        Err(error) => HttpResponse::BadRequest().json(json!({"error": error})),
+    }
 }

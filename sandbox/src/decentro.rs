@@ -16,12 +16,12 @@ use serde_json::Value;
 
 use crate::body::{field, filled, text};
 use crate::decentro::replies::Outcome;
-use crate::decentro::rules::{check, refusal};
+use crate::decentro::rules::refusal;
 use crate::decentro::velocity::Velocity;
 use crate::gateway::{Gateway, lock};
 use crate::ids::bank_reference;
 use crate::name_similarity;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Reply, check, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rules::is_true;
@@ -31,7 +31,6 @@ pub use crate::decentro::rules::{CONSUMER_URN, LIMITED_CONSUMER_URN};
 
 /// The `client_id` that is accepted.
 pub const CLIENT_ID: &str = "decentro_sandbox_client";
-
 /// The `client_secret` that is accepted.
 pub const CLIENT_SECRET: &str = "decentro_sandbox_secret";
 
@@ -49,36 +48,22 @@ pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new
         ("GET /v3/banking/account_validation/status", look_up),
     ],
     refusal,
-    FaultRefusals {
-        failure: rules::DECENTRO_ERROR,
-        too_many_calls: rules::TOO_MANY_CALLS,
-        ip: rules::IP,
-    },
+    [rules::DECENTRO_ERROR, rules::TOO_MANY_CALLS, rules::IP],
 )];
 
 /// Decentro's memory.
+#[derive(Default)]
 pub(crate) struct Decentro {
-    used_references: Recent<()>,
-    by_reference: Recent<Arc<Verification>>,
-    by_txn: Recent<Arc<Verification>>,
+    used_references: Recent<(), CAPACITY>,
+    by_reference: Recent<Arc<Verification>, CAPACITY>,
+    by_txn: Recent<Arc<Verification>, CAPACITY>,
     velocity: Mutex<Velocity>,
-}
-
-impl Decentro {
-    pub(crate) fn new() -> Self {
-        Self {
-            used_references: Recent::new(CAPACITY),
-            by_reference: Recent::new(CAPACITY),
-            by_txn: Recent::new(CAPACITY),
-            velocity: Mutex::default(),
-        }
-    }
 }
 
 /// The headers `client_id` and `client_secret`, with underscores.
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
-    let sent = ["client_id", "client_secret"].map(|name| call.header(name));
-    if sent == [CLIENT_ID, CLIENT_SECRET].map(Some) {
+    let known = call.has_headers(&[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
+    if known {
         Ok(())
     } else {
         Err(refusal(rules::CREDENTIALS))
@@ -95,12 +80,12 @@ fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = call.json(&[rules::REFERENCE_ID, rules::OTHER_FIELDS]);
     let request = request.ok_or_else(|| refusal(rules::MALFORMED))?;
-    check(rules::REFERENCE_ID, &request)?;
+    check(rules::REFERENCE_ID, &request, refusal)?;
     let reference_id = field(&request, "reference_id");
     if memory.used_references.add(reference_id, ()).is_some() {
         return Err(refusal(rules::DUPLICATE_REFERENCE));
     }
-    check(rules::OTHER_FIELDS, &request)?;
+    check(rules::OTHER_FIELDS, &request, refusal)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_CREDITS));
     }

@@ -1,92 +1,55 @@
 //! Broken replies: no reply at all, half a body, a body that arrives slowly, a connection that is reset.
 
 use std::any::Any;
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
-use actix_web::rt::time::{Sleep, sleep};
+use actix_web::rt::time::sleep;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures_util::stream;
 use socket2::SockRef;
 
 /// Bytes that are sent together when a body is slow: so few that a short reply has several pieces.
 const PIECE: usize = 16;
 
-/// A body that fails before its first byte, and with it the connection, before the status line is
-/// flushed: the client sees a connection that closes without a reply.
-pub(crate) struct NoReply;
-
-impl MessageBody for NoReply {
-    type Error = io::Error;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Poll::Ready(Some(Err(io::Error::other("this call has no reply"))))
-    }
+/// Returns a reply whose body fails before its first byte, and with it the connection, before the status
+/// line is flushed: the client sees a connection that closes without a reply.
+pub(crate) fn no_reply() -> HttpResponse {
+    let failure = io::Error::other("this call has no reply");
+    let body = stream::iter([Err::<Bytes, _>(failure)]);
+    HttpResponse::Ok().streaming(body)
 }
 
 /// Keeps the first half of a reply's body: no JSON object is complete without its last brace.
 pub(crate) fn truncate(reply: HttpResponse) -> HttpResponse {
-    let (head, body) = reply.into_parts();
-    match body.try_into_bytes() {
-        Ok(bytes) => head
-            .set_body(bytes.slice(..bytes.len() / 2))
-            .map_into_boxed_body(),
-        Err(body) => head.set_body(body),
-    }
-}
-
-/// Sends a reply's body in pieces, with a pause before each.
-pub(crate) fn trickle(reply: HttpResponse, pause: Duration) -> HttpResponse {
     reply.map_body(|_, body| match body.try_into_bytes() {
-        Ok(left) => BoxBody::new(Trickle {
-            left,
-            pause,
-            wait: Box::pin(sleep(pause)),
-        }),
+        Ok(bytes) => BoxBody::new(bytes.slice(..bytes.len() / 2)),
         Err(body) => body,
     })
 }
 
-struct Trickle {
-    left: Bytes,
-    pause: Duration,
-    wait: Pin<Box<Sleep>>,
-}
-
-impl MessageBody for Trickle {
-    type Error = io::Error;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.left.len() as u64)
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if self.left.is_empty() {
-            return Poll::Ready(None);
+/// Sends a reply's body in pieces, with a pause before each.
+pub(crate) fn trickle(reply: HttpResponse, pause: Duration) -> HttpResponse {
+    let next = move |mut left: Bytes| async move {
+        if left.is_empty() {
+            return None;
         }
-        ready!(self.wait.as_mut().poll(context));
-        let length = self.left.len().min(PIECE);
-        let piece = self.left.split_to(length);
-        self.wait = Box::pin(sleep(self.pause));
-        Poll::Ready(Some(Ok(piece)))
-    }
+        sleep(pause).await;
+        let piece = left.split_to(left.len().min(PIECE));
+        Some((Ok::<_, io::Error>(piece), left))
+    };
+    reply.map_body(|_, body| match body.try_into_bytes() {
+        Ok(bytes) => BoxBody::new(SizedStream::new(
+            bytes.len() as u64,
+            Box::pin(stream::unfold(bytes, next)),
+        )),
+        Err(body) => body,
+    })
 }
 
 /// A second handle on a connection's socket. It closes with the connection.

@@ -54,10 +54,27 @@ impl Gateway {
 #[derive(Debug, Default)]
 pub(crate) struct PerGateway<T>([Mutex<T>; Gateway::COUNT]);
 
+/// A value of one gateway with the gateway's name beside its members, as the control API takes and lists
+/// it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Named<T> {
+    pub(crate) gateway: Gateway,
+    #[serde(flatten)]
+    pub(crate) value: T,
+}
+
 impl<T> PerGateway<T> {
-    /// Locks the gateway's value.
     pub(crate) fn lock(&self, gateway: Gateway) -> MutexGuard<'_, T> {
         lock(&self.0[gateway as usize])
+    }
+
+    /// Returns what `view` makes of each gateway's value, in the order of the gateways.
+    pub(crate) fn list<V>(&self, view: impl Fn(&T) -> V) -> Vec<Named<V>> {
+        let named = |gateway| Named {
+            gateway,
+            value: view(&self.lock(gateway)),
+        };
+        Gateway::ALL.map(named).into()
     }
 }
 

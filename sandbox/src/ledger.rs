@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -26,7 +26,7 @@ struct Entries {
     total: u64,
     listed: Vec<Entry>,
     /// Index in `listed` by gateway and reference.
-    indexes: [HashMap<Arc<str>, usize>; Gateway::ALL.len()],
+    indexes: [HashMap<String, usize>; Gateway::ALL.len()],
     /// File that receives one JSON line for each drop.
     file: Option<File>,
 }
@@ -36,8 +36,7 @@ struct Entries {
 struct Entry {
     gateway: Gateway,
     /// The caller's reference, or the gateway's where the call has none.
-    #[serde(serialize_with = "text")]
-    reference: Arc<str>,
+    reference: String,
     /// Time of the first drop.
     #[serde(serialize_with = "rfc3339")]
     at: DateTime<Utc>,
@@ -142,11 +141,10 @@ impl Entries {
             self.listed[index].count += 1;
             return;
         }
-        let reference: Arc<str> = Arc::from(reference);
-        indexes.insert(Arc::clone(&reference), self.listed.len());
+        indexes.insert(reference.to_owned(), self.listed.len());
         self.listed.push(Entry {
             gateway,
-            reference,
+            reference: reference.to_owned(),
             at,
             count: 1,
         });
@@ -168,10 +166,6 @@ pub(crate) fn account_reference(number: &str, ifsc: &str) -> String {
     format!("account:{}", HEXLOWER.encode(&digest[..12]))
 }
 
-fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
 fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
@@ -185,7 +179,7 @@ mod tests {
         let listed = ledger.list(usize::MAX);
         let entries = listed.drops.iter();
         entries
-            .map(|entry| (entry.reference.to_string(), entry.count))
+            .map(|entry| (entry.reference.clone(), entry.count))
             .collect()
     }
 

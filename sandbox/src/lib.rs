@@ -64,11 +64,11 @@ impl Application {
     /// cannot be read or written.
     pub fn build(settings: &Settings) -> anyhow::Result<Self> {
         let sandbox = Data::new(Sandbox::new(settings)?);
-        let cashfree = serving::routes(&cashfree::PROFILES, cashfree::Cashfree::new());
-        let razorpay = serving::routes(&razorpay::PROFILES, razorpay::Razorpay::new());
-        let setu = serving::routes(&setu::PROFILES, setu::Setu::new());
-        let decentro = serving::routes(&decentro::PROFILES, decentro::Decentro::new());
-        let payu = serving::routes(&payu::PROFILES, payu::Payu::new());
+        let cashfree = serving::routes(&cashfree::PROFILES, cashfree::Cashfree::default());
+        let razorpay = serving::routes(&razorpay::PROFILES, razorpay::Razorpay::default());
+        let setu = serving::routes(&setu::PROFILES, setu::Setu::default());
+        let decentro = serving::routes(&decentro::PROFILES, decentro::Decentro::default());
+        let payu = serving::routes(&payu::PROFILES, payu::Payu::default());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(sandbox.clone())

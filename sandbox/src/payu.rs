@@ -30,10 +30,9 @@ use crate::body::{field, filled, text};
 use crate::gateway::Gateway;
 use crate::ids::bank_reference;
 use crate::ledger::account_reference;
-use crate::payu::outcomes::Finding;
-use crate::payu::replies::{Outcome, Transfer};
-use crate::payu::rules::{check, oauth_refusal, payout_refusal, service_refusal};
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
+use crate::payu::replies::Transfer;
+use crate::payu::rules::{oauth_refusal, payout_refusal, service_refusal};
+use crate::profile::{Call, GatewayProfile, Reply, check, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rules::is_true;
@@ -44,13 +43,10 @@ pub use crate::payu::replies::{CLIENT_ID, PAYOUT_MERCHANT_ID};
 
 /// A second `client_id` that is accepted, whose tokens last one second.
 pub const SHORT_LIVED_CLIENT_ID: &str = "payu_sandbox_short_lived_client";
-
 /// The `client_secret` of both clients.
 pub const CLIENT_SECRET: &str = "payu_sandbox_secret";
-
 /// The merchant's key at the web service.
 pub const KEY: &str = "payu_sandbox_key";
-
 /// The merchant's salt at the web service.
 pub const SALT: &str = "payu_sandbox_salt";
 
@@ -67,12 +63,6 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Number of verifications that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
-const FAULTS: FaultRefusals = FaultRefusals {
-    failure: rules::INTERNAL,
-    too_many_calls: rules::TOO_MANY_CALLS,
-    ip: rules::IP,
-};
-
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
     GatewayProfile::new(
@@ -85,33 +75,25 @@ pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
             ("GET /payout/merchant/getAccountDetail", account_detail),
         ],
         payout_refusal,
-        FAULTS,
+        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
     ),
     GatewayProfile::new(
         Gateway::Payu,
         "/payu",
         &[("POST /merchant/postservice.php", web_service)],
         service_refusal,
-        FAULTS,
+        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
     ),
 ];
 
 /// PayU's memory.
+#[derive(Default)]
 pub(crate) struct Payu {
     tokens: Tokens,
     /// By `merchantRefId`.
-    verifications: Recent<Arc<Verification>>,
-    next_transfer: AtomicU64,
-}
-
-impl Payu {
-    pub(crate) fn new() -> Self {
-        Self {
-            tokens: Tokens::new(),
-            verifications: Recent::new(CAPACITY),
-            next_transfer: AtomicU64::new(FIRST_TRANSFER),
-        }
-    }
+    verifications: Recent<Arc<Verification>, CAPACITY>,
+    /// Number of transfers.
+    transfers: AtomicU64,
 }
 
 /// Checks the bearer token and the merchant that it is for.
@@ -167,7 +149,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
     let form = call.form(&rules::ACCOUNT_FIELDS);
     let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
-    check(rules::ACCOUNT, &form)?;
+    check(rules::ACCOUNT, &form, payout_refusal)?;
     let (reference, account) = (field(&form, "merchantRefId"), field(&form, "accountNumber"));
     let digest = account_reference(account, field(&form, "ifscCode"));
     if let Some(known) = memory.verifications.get(reference) {
@@ -177,17 +159,11 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
         return Err(payout_refusal(rules::BALANCE));
     }
     let scenario = call.sandbox.scenario(Gateway::Payu, account);
-    let outcome = match outcomes::of_account(scenario.outcome) {
-        Finding::Account(outcome) => outcome,
-        Finding::UnknownIfsc if is_true(&form, "validateIfsc") => {
-            return Err(payout_refusal(rules::IFSC_CODE));
-        }
-        Finding::UnknownIfsc => Outcome::No("Invalid IFSC"),
-        Finding::Failure => return Err(payout_refusal(rules::INTERNAL)),
-    };
+    let outcome = outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc"))
+        .map_err(payout_refusal)?;
     let name = filled(&form, "beneName");
     let transfer = Transfer {
-        id: memory.next_transfer.fetch_add(1, Ordering::Relaxed),
+        id: memory.transfers.fetch_add(1, Ordering::Relaxed) + FIRST_TRANSFER,
         form: &form,
         account: &digest,
         bank_reference: bank_reference(),
@@ -272,8 +248,6 @@ fn signature(command: &str, var1: &str) -> String {
 /// The command validateVPA. No money moves, so the ledger records nothing.
 fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
     let scenario = call.sandbox.scenario(Gateway::Payu, vpa);
-    match outcomes::of_vpa(vpa, scenario) {
-        Some(found) => ok(replies::vpa(vpa, found)),
-        None => Err(service_refusal(rules::INTERNAL)),
-    }
+    let holder = outcomes::of_vpa(vpa, scenario).map_err(service_refusal)?;
+    ok(replies::vpa(vpa, holder))
 }

@@ -12,7 +12,7 @@ use crate::body;
 use crate::calls::RateLimit;
 use crate::gateway::Gateway;
 use crate::refusal::{Refusal, RefusalRow};
-use crate::rules::Rule;
+use crate::rules::{self, Rule};
 use crate::state::Sandbox;
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
@@ -24,21 +24,13 @@ pub(crate) struct GatewayProfile<M: 'static> {
     pub(crate) routes: &'static [Route<M>],
     /// Makes a refusal in the API's form.
     pub(crate) refusal: fn(RefusalRow) -> Refusal,
-    pub(crate) faults: FaultRefusals,
+    /// The refusals with which the API replies to the faults: 500 (its own fault, which says nothing of the
+    /// account), 429 (`Retry-After` is added), and that of a caller whose address is not on its list.
+    pub(crate) faults: [RefusalRow<'static>; 3],
     /// Whether a caller is admitted although its address is not on the gateway's list.
     pub(crate) skips_ip_list: fn(&HeaderMap) -> bool,
     /// Adds the rate-limit headers that every reply has while a limit is set.
     pub(crate) add_rate_limit_headers: fn(RateLimit, &mut HeaderMap),
-}
-
-/// The refusals with which an API replies to the faults.
-pub(crate) struct FaultRefusals {
-    /// The API's own fault: 500. It says nothing of the account.
-    pub(crate) failure: RefusalRow<'static>,
-    /// 429; `Retry-After` is added.
-    pub(crate) too_many_calls: RefusalRow<'static>,
-    /// The caller's address is not on the gateway's list.
-    pub(crate) ip: RefusalRow<'static>,
 }
 
 impl<M> GatewayProfile<M> {
@@ -48,7 +40,7 @@ impl<M> GatewayProfile<M> {
         prefix: &'static str,
         routes: &'static [Route<M>],
         refusal: fn(RefusalRow) -> Refusal,
-        faults: FaultRefusals,
+        faults: [RefusalRow<'static>; 3],
     ) -> Self {
         Self {
             gateway,
@@ -92,6 +84,12 @@ impl Call<'_> {
         self.request.headers().get(name)?.to_str().ok()
     }
 
+    /// Returns whether these headers have these values.
+    pub(crate) fn has_headers(&self, headers: &[(&str, &str)]) -> bool {
+        let mut headers = headers.iter();
+        headers.all(|(name, value)| self.header(name) == Some(value))
+    }
+
     /// Returns the `{id}` of the path.
     pub(crate) fn id(&self) -> &str {
         self.request.match_info().get("id").unwrap_or_default()
@@ -117,4 +115,13 @@ impl Call<'_> {
     pub(crate) fn query(&self, fields: &[&str]) -> Option<Value> {
         body::form(self.request.query_string().as_bytes(), fields)
     }
+}
+
+/// Checks a request against a table of rules. `refusal` makes the refusal in the API's form.
+pub(crate) fn check(
+    rules: &'static [Rule],
+    request: &Value,
+    refusal: fn(RefusalRow) -> Refusal,
+) -> Result<(), Refusal> {
+    rules::check(rules, request).map_err(|breach| refusal(breach.row()))
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::body::{at, field, omit_nulls, text};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::razorpay::outcomes::{Ending, Oddity, is_final};
 use crate::razorpay::rules::{check, field_refusal, refusal};
 use crate::recent::Recent;
@@ -30,21 +30,13 @@ pub use crate::razorpay::rules::SOURCE_ACCOUNT_NUMBER;
 
 /// The user name of HTTP Basic that is accepted.
 pub const KEY_ID: &str = "rzp_test_sandbox";
-
 /// The password of HTTP Basic that is accepted.
 pub const KEY_SECRET: &str = "sandbox_secret";
-
 /// The secret that signs webhooks unless another is set.
 pub const WEBHOOK_SECRET: &str = "sandbox_webhook_secret";
 
 /// Number of validations, and of idempotency keys, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
-
-const FAULTS: FaultRefusals = FaultRefusals {
-    failure: rules::SERVER_ERROR,
-    too_many_calls: rules::TOO_MANY_CALLS,
-    ip: rules::IP,
-};
 
 /// RazorpayX, and the payment gateway, which refuses an address in other words.
 pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
@@ -56,7 +48,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("GET /v1/fund_accounts/validations/{id}", look_up),
         ],
         refusal,
-        FAULTS,
+        [rules::SERVER_ERROR, rules::TOO_MANY_CALLS, rules::IP],
     ),
     GatewayProfile::new(
         Gateway::Razorpay,
@@ -66,10 +58,11 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("GET /v1/payments/{id}", look_up_payment),
         ],
         refusal,
-        FaultRefusals {
-            ip: rules::ACCESS_DENIED,
-            ..FAULTS
-        },
+        [
+            rules::SERVER_ERROR,
+            rules::TOO_MANY_CALLS,
+            rules::ACCESS_DENIED,
+        ],
     ),
 ];
 
@@ -80,25 +73,11 @@ static SIGNING: Signing = Signing {
 };
 
 /// Razorpay's memory.
+#[derive(Default)]
 pub(crate) struct Razorpay {
-    validations: Recent<Arc<Verification>>,
-    by_idempotency_key: Recent<KeyedRequest>,
-}
-
-/// The request that an idempotency key was used for.
-#[derive(Clone)]
-struct KeyedRequest {
-    digest: [u8; 32],
-    validation: Arc<Verification>,
-}
-
-impl Razorpay {
-    pub(crate) fn new() -> Self {
-        Self {
-            validations: Recent::new(CAPACITY),
-            by_idempotency_key: Recent::new(CAPACITY),
-        }
-    }
+    validations: Recent<Arc<Verification>, CAPACITY>,
+    /// By idempotency key, with a digest of the body.
+    by_key: Recent<([u8; 32], Arc<Verification>), CAPACITY>,
 }
 
 /// Hexadecimal HMAC-SHA256 of the raw body (Razorpay, validate webhooks).
@@ -132,21 +111,18 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     let key = key.map(|key| key.to_str().unwrap_or("?"));
     check(rules::IDEMPOTENCY_KEY, &json!({rules::KEY: key}))?;
     let digest: [u8; 32] = Sha256::digest(call.body).into();
-    if let Some(known) = key.and_then(|key| memory.by_idempotency_key.get(key)) {
-        return known.reply(digest);
+    if let Some(known) = key.and_then(|key| memory.by_key.get(key)) {
+        return repeat(&known, digest);
     }
     let tables = [rules::COMMON, rules::BANK, rules::VPA, rules::VPA_OBJECT];
     let request = call.json(&tables).ok_or_else(malformed)?;
     let (number, drops, validation) = accept(call, &request)?;
     let id = replies::id("fav", number);
     if let Some(key) = key {
-        let keyed = KeyedRequest {
-            digest,
-            validation: Arc::clone(&validation),
-        };
+        let keyed = (digest, Arc::clone(&validation));
         // A concurrent call may have used the key first.
-        if let Some(first) = memory.by_idempotency_key.add(key, keyed) {
-            return first.reply(digest);
+        if let Some(first) = memory.by_key.add(key, keyed) {
+            return repeat(&first, digest);
         }
     }
     memory.validations.add(&id, Arc::clone(&validation));
@@ -157,19 +133,18 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     let created = validation.pending();
     let (sandbox, at) = (call.sandbox.clone(), validation.appears_at);
     call.sandbox.webhooks.send_later(&SIGNING, at, move || {
-        let ended = validation.reply(Instant::now(), sandbox.behaviours.of(Gateway::Razorpay));
+        let ended = validation.reply(Instant::now(), sandbox.behaviour(Gateway::Razorpay));
         Some(replies::events(number, &ended, &validation.pending()))
     });
     ok(created)
 }
 
-impl KeyedRequest {
-    fn reply(self, digest: [u8; 32]) -> Reply {
-        if self.digest == digest {
-            ok(self.validation.pending())
-        } else {
-            Err(field_refusal(rules::KEY, rules::KEY_USED))
-        }
+/// Replies to a call whose idempotency key is in use.
+fn repeat((known, validation): &([u8; 32], Arc<Verification>), digest: [u8; 32]) -> Reply {
+    if *known == digest {
+        ok(validation.pending())
+    } else {
+        Err(field_refusal(rules::KEY, rules::KEY_USED))
     }
 }
 

@@ -5,12 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::gateway::lock;
 
-/// Values by key, shared by all worker threads. Beyond the capacity the oldest value is dropped.
+/// Values by key, shared by all worker threads. Beyond `CAPACITY` insertions the oldest value is dropped.
 #[derive(Debug)]
-pub(crate) struct Recent<V> {
-    capacity: usize,
-    entries: Mutex<Entries<V>>,
-}
+pub(crate) struct Recent<V, const CAPACITY: usize>(Mutex<Entries<V>>);
 
 #[derive(Debug)]
 struct Entries<V> {
@@ -21,39 +18,37 @@ struct Entries<V> {
     insertions: u64,
 }
 
-impl<V: Clone> Recent<V> {
-    /// Makes an empty map for at most `capacity` insertions.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            entries: Mutex::new(Entries {
-                values: HashMap::new(),
-                order: VecDeque::new(),
-                insertions: 0,
-            }),
-        }
+impl<V, const CAPACITY: usize> Default for Recent<V, CAPACITY> {
+    fn default() -> Self {
+        Self(Mutex::new(Entries {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+            insertions: 0,
+        }))
     }
+}
 
+impl<V: Clone, const CAPACITY: usize> Recent<V, CAPACITY> {
     /// Returns the value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<V> {
-        let entries = lock(&self.entries);
+        let entries = lock(&self.0);
         entries.values.get(key).map(|(_, value)| value.clone())
     }
 
     /// Inserts a value under a new key and returns `None`. A key that exists keeps its value, which is
     /// returned. Both happen under one lock: of two concurrent calls with one key, one is first.
     pub(crate) fn add(&self, key: &str, value: V) -> Option<V> {
-        let mut entries = lock(&self.entries);
+        let mut entries = lock(&self.0);
         if let Some((_, value)) = entries.values.get(key) {
             return Some(value.clone());
         }
-        entries.insert(key, value, self.capacity);
+        entries.insert(key, value, CAPACITY);
         None
     }
 
     /// Inserts a value, in place of the key's former value if the key exists.
     pub(crate) fn set(&self, key: &str, value: V) {
-        lock(&self.entries).insert(key, value, self.capacity);
+        lock(&self.0).insert(key, value, CAPACITY);
     }
 }
 
@@ -79,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_first_value_of_a_key_stays_and_the_oldest_keys_are_dropped() {
-        let recent = Recent::new(2);
+        let recent = Recent::<_, 2>::default();
         assert_eq!(recent.add("a", 1), None);
         assert_eq!(recent.add("a", 2), Some(1));
         assert_eq!(recent.add("b", 3), None);
@@ -91,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_set_again_has_its_newest_value_and_age() {
-        let recent = Recent::new(3);
+        let recent = Recent::<_, 3>::default();
         for (key, value) in [("u", 1), ("v", 2), ("u", 3), ("w", 4)] {
             recent.set(key, value);
         }
@@ -100,7 +95,7 @@ mod tests {
         assert_eq!((recent.get("u"), recent.get("v")), (Some(3), None));
         recent.set("y", 6);
         assert_eq!(recent.get("u"), None);
-        let entries = lock(&recent.entries);
+        let entries = lock(&recent.0);
         assert_eq!((entries.order.len(), entries.values.len()), (3, 3));
     }
 }

@@ -13,6 +13,14 @@ use crate::rules::Check::{
 /// refusal that a breach gives.
 pub(crate) type Rule = (&'static str, Check, RefusalRow<'static>);
 
+/// Declares tables of rules, each as `NAME { "field": Check => REFUSAL; … }`.
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident {$($field:literal: $check:expr => $refusal:expr;)*})*) => {
+        $($(#[$doc])* pub(super) const $name: &[Rule] = &[$(($field, $check, $refusal)),*];)*
+    };
+}
+pub(crate) use rules;
+
 /// The refusal of a check that a field of the right type cannot breach.
 pub(crate) const NO_REFUSAL: RefusalRow<'static> = (400, "", "");
 

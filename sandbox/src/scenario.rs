@@ -19,24 +19,28 @@ const OWN: &str = "990088";
 /// Name of the account holder where the scenario has a name that was not sent.
 const OTHER_NAME: &str = "ZUBIN IRANI";
 
-/// An outcome that every gateway expresses in its own words.
+/// An outcome that every gateway expresses in its own words; the crate's README has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Valid,
-    /// The account does not exist.
     Invalid,
     InvalidIfsc,
     Closed,
     Blocked,
     Fraud,
-    /// The account belongs to a non-resident.
     Nre,
-    /// The bank does not say; a second call does not help.
     Inconclusive,
-    /// The gateway or the bank fails.
     Technical,
     /// A row, 0 to 99, of the gateway's own table.
     OwnRow(usize),
+}
+
+impl Outcome {
+    /// Returns whether the account or VPA is not usable.
+    pub(crate) fn is_unusable(self) -> bool {
+        use Outcome::{Blocked, Closed, Fraud, Invalid, InvalidIfsc};
+        matches!(self, Invalid | InvalidIfsc | Closed | Blocked | Fraud)
+    }
 }
 
 /// Time when an outcome appears.
@@ -61,48 +65,27 @@ impl Timing {
     }
 }
 
-/// Name that the bank returns for a valid account or VPA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HolderName {
-    /// The name sent in capitals, or a name that the number decides.
-    Usual,
-    Absent,
-    Fixed(&'static str),
-}
-
 /// The row that a number selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) outcome: Outcome,
     pub(crate) timing: Timing,
-    name: HolderName,
+    /// Name that the bank returns for a valid account or VPA: "" for none. `None`: the name sent in
+    /// capitals, or a name that the number decides.
+    name: Option<&'static str>,
 }
 
 impl Scenario {
-    /// Returns the scenario of everything that selects none.
-    const VALID: Self = Self::at_once(Outcome::Valid);
-
-    const fn at_once(outcome: Outcome) -> Self {
+    const fn new(outcome: Outcome, timing: Timing, name: Option<&'static str>) -> Self {
         Self {
             outcome,
-            timing: Timing::AtOnce,
-            name: HolderName::Usual,
-        }
-    }
-
-    const fn timed(outcome: Outcome, timing: Timing) -> Self {
-        Self {
             timing,
-            ..Self::at_once(outcome)
+            name,
         }
     }
 
-    const fn named(name: HolderName) -> Self {
-        Self {
-            name,
-            ..Self::VALID
-        }
-    }
+    /// The scenario of everything that selects none.
+    const VALID: Self = Self::new(Outcome::Valid, Timing::AtOnce, None);
 
     /// Returns the scenario that a number selects, and whether it applies to the first call only.
     fn of(number: &str) -> (Self, bool) {
@@ -116,38 +99,40 @@ impl Scenario {
             .unwrap_or_default();
         match (table, row.parse()) {
             (COMMON, Ok(row)) => (Self::in_common_table(row), row == 43),
-            (OWN, Ok(row)) => (Self::at_once(Outcome::OwnRow(row)), false),
+            (OWN, Ok(row)) => (Self::new(Outcome::OwnRow(row), Timing::AtOnce, None), false),
             _ => (Self::VALID, false),
         }
     }
 
     fn in_common_table(row: usize) -> Self {
-        match row {
-            11 => Self::timed(Outcome::Valid, Timing::Later),
-            12 => Self::timed(Outcome::Invalid, Timing::Later),
-            13 => Self::timed(Outcome::Valid, Timing::Never),
-            21 => Self::named(HolderName::Absent),
-            22 => Self::named(HolderName::Fixed("VERIFIED")),
-            23 => Self::named(HolderName::Fixed("NA")),
-            24 => Self::named(HolderName::Fixed(OTHER_NAME)),
-            31 => Self::at_once(Outcome::Invalid),
-            32 => Self::at_once(Outcome::InvalidIfsc),
-            33 => Self::at_once(Outcome::Closed),
-            34 => Self::at_once(Outcome::Blocked),
-            35 => Self::at_once(Outcome::Fraud),
-            36 => Self::at_once(Outcome::Nre),
-            41 => Self::at_once(Outcome::Inconclusive),
-            42 | 43 => Self::at_once(Outcome::Technical),
-            _ => Self::VALID,
-        }
+        let named = |name| Self::new(Outcome::Valid, Timing::AtOnce, Some(name));
+        let outcome = match row {
+            11 => return Self::new(Outcome::Valid, Timing::Later, None),
+            12 => return Self::new(Outcome::Invalid, Timing::Later, None),
+            13 => return Self::new(Outcome::Valid, Timing::Never, None),
+            21 => return named(""),
+            22 => return named("VERIFIED"),
+            23 => return named("NA"),
+            24 => return named(OTHER_NAME),
+            31 => Outcome::Invalid,
+            32 => Outcome::InvalidIfsc,
+            33 => Outcome::Closed,
+            34 => Outcome::Blocked,
+            35 => Outcome::Fraud,
+            36 => Outcome::Nre,
+            41 => Outcome::Inconclusive,
+            42 | 43 => Outcome::Technical,
+            _ => Outcome::Valid,
+        };
+        Self::new(outcome, Timing::AtOnce, None)
     }
 
     /// Returns the name that the bank has for a valid account or VPA; `None` if it returns none.
     pub(crate) fn holder(self, payee: &str, sent: Option<&str>) -> Option<String> {
         match self.name {
-            HolderName::Usual => Some(usual_name(payee, sent)),
-            HolderName::Absent => None,
-            HolderName::Fixed(name) => Some(name.to_owned()),
+            Some("") => None,
+            Some(name) => Some(name.to_owned()),
+            None => Some(usual_name(payee, sent)),
         }
     }
 }

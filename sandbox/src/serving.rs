@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
-use crate::fault::{NoReply, reset_on_close, trickle, truncate};
+use crate::fault::{no_reply, reset_on_close, trickle, truncate};
 use crate::profile::{Call, GatewayProfile, Handler};
 use crate::refusal::{Refusal, RefusalRow};
 use crate::state::Sandbox;
@@ -65,7 +65,7 @@ fn work<M>(
     if listed {
         handler(memory, call).unwrap_or_else(Refusal::into_response)
     } else {
-        refuse(profile, profile.faults.ip)
+        refuse(profile, profile.faults[2])
     }
 }
 
@@ -82,7 +82,7 @@ async fn serve<M>(
     work: impl FnOnce(Behaviour) -> HttpResponse,
 ) -> HttpResponse {
     let gateway = profile.gateway;
-    let behaviour = sandbox.behaviours.of(gateway);
+    let behaviour = sandbox.behaviour(gateway);
     let limit = sandbox
         .calls
         .arrive(gateway, route, behaviour.calls_per_minute);
@@ -93,10 +93,10 @@ async fn serve<M>(
     };
     let mut reply = match fault {
         Fault::None => work(behaviour),
-        Fault::ErrorBefore => refuse(profile, profile.faults.failure),
+        Fault::ErrorBefore => refuse(profile, profile.faults[0]),
         Fault::ErrorAfter => {
             work(behaviour);
-            refuse(profile, profile.faults.failure)
+            refuse(profile, profile.faults[0])
         }
         Fault::Malformed => truncate(work(behaviour)),
         Fault::Reject => too_many_calls(profile, &behaviour, limit),
@@ -109,7 +109,7 @@ async fn serve<M>(
                 sleep(behaviour.latency()).await;
                 reset_on_close(request);
             }
-            return HttpResponse::Ok().body(NoReply);
+            return no_reply();
         }
     };
     if let Some(limit) = limit {
@@ -135,7 +135,7 @@ fn too_many_calls<M>(
         (0, _) => 1,
         (set, _) => set.into(),
     };
-    let mut reply = refuse(profile, profile.faults.too_many_calls);
+    let mut reply = refuse(profile, profile.faults[1]);
     reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     reply
 }

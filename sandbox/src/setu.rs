@@ -26,10 +26,10 @@ use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::ledger::account_reference;
-use crate::profile::{Call, FaultRefusals, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Reply, check, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
-use crate::setu::rules::{check, check_umap, refusal, umap_refusal};
+use crate::setu::rules::{refusal, umap_refusal};
 use crate::tokens::Tokens;
 use crate::verification::Verification;
 use crate::webhooks::{Events, Header, Signing};
@@ -67,11 +67,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ("GET /api/verify/ban/async/{id}", look_up_bank),
         ],
         refusal,
-        FaultRefusals {
-            failure: rules::INTERNAL,
-            too_many_calls: rules::TOO_MANY_CALLS,
-            ip: rules::IP,
-        },
+        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
     ),
     GatewayProfile::new(
         Gateway::Setu,
@@ -88,11 +84,11 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ("POST /umap/v1/users/login", log_in),
         ],
         umap_refusal,
-        FaultRefusals {
-            failure: rules::UMAP_INTERNAL,
-            too_many_calls: rules::UMAP_TOO_MANY_CALLS,
-            ip: rules::UMAP_FORBIDDEN,
-        },
+        [
+            rules::UMAP_INTERNAL,
+            rules::UMAP_TOO_MANY_CALLS,
+            rules::UMAP_FORBIDDEN,
+        ],
     ),
 ];
 
@@ -110,20 +106,11 @@ static UMAP_SIGNING: Signing = Signing {
 };
 
 /// Setu's memory, by the ids that it gave.
+#[derive(Default)]
 pub(crate) struct Setu {
-    banks: Recent<Arc<Verification>>,
-    vpas: Recent<Arc<Verification>>,
+    banks: Recent<Arc<Verification>, CAPACITY>,
+    vpas: Recent<Arc<Verification>, CAPACITY>,
     tokens: Tokens,
-}
-
-impl Setu {
-    pub(crate) fn new() -> Self {
-        Self {
-            banks: Recent::new(CAPACITY),
-            vpas: Recent::new(CAPACITY),
-            tokens: Tokens::new(),
-        }
-    }
 }
 
 /// base64(HMAC-SHA256(raw body, secret)) (Setu, "Verify signature").
@@ -133,9 +120,12 @@ fn sign_umap(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
 }
 
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
-    let sent =
-        ["x-client-id", "x-client-secret", "x-product-instance-id"].map(|name| call.header(name));
-    if sent == [CLIENT_ID, CLIENT_SECRET, PRODUCT_INSTANCE_ID].map(Some) {
+    let known = call.has_headers(&[
+        ("x-client-id", CLIENT_ID),
+        ("x-client-secret", CLIENT_SECRET),
+        ("x-product-instance-id", PRODUCT_INSTANCE_ID),
+    ]);
+    if known {
         Ok(())
     } else {
         Err(refusal(rules::CREDENTIALS))
@@ -171,7 +161,7 @@ fn verify_bank(memory: &Setu, call: &Call<'_>) -> Reply {
 fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = bank_request(call)?;
-    check(rules::NARRATION, &request)?;
+    check(rules::NARRATION, &request, refusal)?;
     let bank = verify(memory, call, &request, call.behaviour.pending())?;
     let receipt = json!({"id": bank.pending()["id"]});
     let (webhooks, at, behaviour) = (&call.sandbox.webhooks, bank.appears_at, call.behaviour);
@@ -206,7 +196,7 @@ fn verify(
     request: &Value,
     delay: Duration,
 ) -> Result<Arc<Verification>, Refusal> {
-    check(rules::BANK, request)?;
+    check(rules::BANK, request, refusal)?;
     if call.behaviour.insufficient_balance {
         return Err(refusal(rules::INSUFFICIENT_BALANCE));
     }
@@ -247,7 +237,7 @@ fn umap_ok(body: Value) -> Reply {
 fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
     let request = call.json(&[rules::VPA]).ok_or_else(umap_bad_request)?;
-    check_umap(rules::VPA, &request)?;
+    check(rules::VPA, &request, umap_refusal)?;
     let vpa = field(&request, "customerVpa");
     let scenario = call.sandbox.scenario(Gateway::Setu, vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
@@ -289,8 +279,12 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
 /// documented.
 fn log_in(memory: &Setu, call: &Call<'_>) -> Reply {
     let request = call.json(&[rules::LOGIN]).ok_or_else(umap_bad_request)?;
-    check_umap(rules::CLIENT, &json!({"client": call.header("client")}))?;
-    check_umap(rules::LOGIN, &request)?;
+    check(
+        rules::CLIENT,
+        &json!({"client": call.header("client")}),
+        umap_refusal,
+    )?;
+    check(rules::LOGIN, &request, umap_refusal)?;
     let sent = (field(&request, "clientID"), field(&request, "secret"));
     if sent != (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET) {
         return Err(umap_refusal(rules::UMAP_UNAUTHORIZED));

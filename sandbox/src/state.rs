@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::behaviour::Behaviours;
+use crate::behaviour::Behaviour;
 use crate::calls::Calls;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PerGateway};
 use crate::ledger::Ledger;
 use crate::scenario::{FirstCalls, Scenario, Timing};
 use crate::settings::Settings;
@@ -16,8 +16,8 @@ use crate::webhooks::Webhooks;
 
 /// The ledger, the switches and the counts, shared by all gateways and all worker threads.
 pub(crate) struct Sandbox {
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) behaviours: Behaviours,
+    pub(crate) ledger: Ledger,
+    pub(crate) behaviours: PerGateway<Behaviour>,
     pub(crate) calls: Calls,
     pub(crate) webhooks: Arc<Webhooks>,
     first_calls: FirstCalls,
@@ -37,8 +37,8 @@ impl Sandbox {
         };
         let first_number = u64::try_from(Utc::now().timestamp_micros()).unwrap_or(1);
         Ok(Self {
-            ledger: Arc::new(ledger),
-            behaviours: Behaviours::default(),
+            ledger,
+            behaviours: PerGateway::default(),
             calls: Calls::new(),
             webhooks: Arc::new(Webhooks::new()?),
             first_calls: FirstCalls::default(),
@@ -46,6 +46,11 @@ impl Sandbox {
             published_pending: Duration::from_millis(settings.published_pending_ms),
             hang: Duration::from_millis(settings.hang_ms),
         })
+    }
+
+    /// Returns a gateway's behaviour at this moment.
+    pub(crate) fn behaviour(&self, gateway: Gateway) -> Behaviour {
+        *self.behaviours.lock(gateway)
     }
 
     /// Returns a number for an id. Numbers count up from the microsecond of the start: after a restart

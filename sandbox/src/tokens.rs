@@ -10,14 +10,10 @@ use crate::recent::Recent;
 const CAPACITY: usize = 10_000;
 
 /// Issued tokens, each with the time when it expires.
-#[derive(Debug)]
-pub(crate) struct Tokens(Recent<Instant>);
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(Recent<Instant, CAPACITY>);
 
 impl Tokens {
-    pub(crate) fn new() -> Self {
-        Self(Recent::new(CAPACITY))
-    }
-
     /// Issues a token of 64 hex digits that is valid for `life`.
     pub(crate) fn issue(&self, now: Instant, life: Duration) -> String {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
@@ -39,7 +35,7 @@ mod tests {
     fn a_token_is_valid_until_it_expires() {
         let now = Instant::now();
         let life = Duration::from_secs(10);
-        let tokens = Tokens::new();
+        let tokens = Tokens::default();
         let token = tokens.issue(now, life);
         assert_eq!(token.len(), 64);
         assert!(tokens.is_valid(&token, now + Duration::from_millis(9_999)));

@@ -16,8 +16,8 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::body::{Named, check_milliseconds, check_rate};
-use crate::gateway::{Gateway, PerGateway};
+use crate::body::{check_milliseconds, check_rate, named};
+use crate::gateway::{Gateway, Named, PerGateway};
 
 /// Largest number of times an event can be sent besides the first.
 const MOST_DUPLICATES: u32 = 100;
@@ -25,40 +25,31 @@ const MOST_DUPLICATES: u32 = 100;
 /// Time-out of a request (Razorpay, webhooks: a reply within 5 seconds).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Delays before the retries of an event. The gateways retry for hours; a test has seconds.
-const RETRY_DELAYS: [Duration; 3] = [
+/// Delays before the tries of an event. The gateways retry for hours; a test has seconds.
+const DELAYS: [Duration; 4] = [
+    Duration::ZERO,
     Duration::from_millis(250),
     Duration::from_secs(1),
     Duration::from_secs(3),
 ];
 
-/// The webhook settings of one gateway.
+/// The webhook settings of one gateway; the crate's README says what each member does. `url` is `http://`
+/// only: the sandbox calls its own machine. No gateway documents the event that `out_of_order` sends; an
+/// event that is delayed in transit has the same effect.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhook {
-    /// Khata's address, `http://` only: the sandbox calls its own machine. Required unless `enabled` is
-    /// false.
     url: String,
-    /// Secret that signs the events; by default the gateway's own test secret.
     #[serde(skip_serializing)]
     secret: Option<String>,
-    /// The former secret.
     #[serde(skip_serializing)]
     old_secret: Option<String>,
-    /// Fraction of events, 0 to 1, that are signed with `old_secret`.
     old_secret_rate: f64,
-    /// Whether events are sent. Read when a verification is accepted, and again when its outcome
-    /// appears; both must be true.
     #[serde(default = "enabled")]
     enabled: bool,
-    /// Delay of an event after the outcome, in milliseconds.
     delay_ms: u64,
-    /// Number of times each event is sent again, equal to the byte except for time and signature.
     duplicates: u32,
-    /// Whether the older, pending state of the verification is sent after its outcome. No gateway
-    /// documents this event; an event that is delayed in transit has the same effect.
     out_of_order: bool,
-    /// Fraction of events, 0 to 1, that are lost.
     drop_rate: f64,
 }
 
@@ -91,23 +82,19 @@ impl Webhook {
 
 /// Reads the body of `PUT /_sandbox/webhooks`, or says in a sentence what is wrong.
 pub(crate) fn parse(json: &[u8]) -> Result<Named<Webhook>, String> {
-    let named = Named::<Webhook>::parse(json)?;
-    named.settings.check()?;
+    let named = named::<Webhook>(json)?;
+    named.value.check()?;
     Ok(named)
 }
 
-/// Counts of one gateway's deliveries since its webhook was set.
+/// Counts of one gateway's requests (`sent`, `answered` by status, `unanswered`) and events (`lost`,
+/// `given_up`) since its webhook was set.
 #[derive(Clone, Default, Serialize)]
 struct Counts {
-    /// Requests sent, with retries and duplicates.
     sent: u64,
-    /// Replies by HTTP status.
     answered: BTreeMap<u16, u64>,
-    /// Requests without a reply.
     unanswered: u64,
-    /// Events lost by `drop_rate`.
     lost: u64,
-    /// Events given up after the last retry.
     given_up: u64,
 }
 
@@ -186,15 +173,13 @@ impl Webhooks {
 
     /// Sets a gateway's webhook and resets its counts.
     pub(crate) fn set(&self, named: Named<Webhook>) -> Named<CountedWebhook> {
-        let settings = CountedWebhook {
-            webhook: named.settings,
+        let gateway = named.gateway;
+        let value = CountedWebhook {
+            webhook: named.value,
             counts: Counts::default(),
         };
-        *self.set.lock(named.gateway) = Some(settings.clone());
-        Named {
-            gateway: named.gateway,
-            settings,
-        }
+        *self.set.lock(gateway) = Some(value.clone());
+        Named { gateway, value }
     }
 
     /// Removes all webhooks.
@@ -205,12 +190,10 @@ impl Webhooks {
     }
 
     /// Lists the webhooks that are set.
-    pub(crate) fn list(&self) -> Vec<Named<CountedWebhook>> {
-        let named = |gateway: Gateway| {
-            let settings = self.set.lock(gateway).clone()?;
-            Some(Named { gateway, settings })
-        };
-        Gateway::ALL.into_iter().filter_map(named).collect()
+    pub(crate) fn list(&self) -> Vec<Named<Option<CountedWebhook>>> {
+        let mut all = self.set.list(Clone::clone);
+        all.retain(|named| named.value.is_some());
+        all
     }
 
     fn enabled(&self, gateway: Gateway) -> Option<Webhook> {
@@ -237,87 +220,59 @@ impl Webhooks {
             let Some(webhook) = webhooks.enabled(signing.gateway) else {
                 return;
             };
-            let Some(events) = make() else {
-                return;
-            };
-            let sender = WebhookSender {
-                webhooks: &webhooks,
-                webhook: &webhook,
-                signing,
-            };
-            sender.send_all(events).await;
+            if let Some(events) = make() {
+                webhooks.deliver(&webhook, signing, events).await;
+            }
         });
     }
-}
 
-/// Sends the events of one verification.
-struct WebhookSender<'a> {
-    webhooks: &'a Webhooks,
-    webhook: &'a Webhook,
-    signing: &'static Signing,
-}
-
-impl WebhookSender<'_> {
-    async fn send_all(&self, events: Events) {
-        sleep(Duration::from_millis(self.webhook.delay_ms)).await;
-        for _ in 0..=self.webhook.duplicates {
-            self.send(&events.outcome).await;
+    async fn deliver(&self, webhook: &Webhook, signing: &Signing, events: Events) {
+        sleep(Duration::from_millis(webhook.delay_ms)).await;
+        for _ in 0..=webhook.duplicates {
+            self.send(webhook, signing, &events.outcome).await;
         }
-        if self.webhook.out_of_order {
-            self.send(&events.older).await;
+        if webhook.out_of_order {
+            self.send(webhook, signing, &events.older).await;
         }
     }
 
-    /// Sends one event, with retries until it is accepted.
-    async fn send(&self, event: &Event) {
-        if rand::random::<f64>() < self.webhook.drop_rate {
-            self.count(|counts| counts.lost += 1);
-            return;
+    /// Sends one event, with retries until a reply is a 2xx.
+    async fn send(&self, webhook: &Webhook, signing: &Signing, event: &Event) {
+        let gateway = signing.gateway;
+        if rand::random::<f64>() < webhook.drop_rate {
+            return self.count(gateway, |counts| counts.lost += 1);
         }
         // Drawn once: the retries of an event keep its secret.
-        let secret = match &self.webhook.old_secret {
-            Some(old) if rand::random::<f64>() < self.webhook.old_secret_rate => old,
-            _ => self
-                .webhook
-                .secret
-                .as_deref()
-                .unwrap_or(self.signing.secret),
+        let secret = match &webhook.old_secret {
+            Some(old) if rand::random::<f64>() < webhook.old_secret_rate => old,
+            _ => webhook.secret.as_deref().unwrap_or(signing.secret),
         };
-        if self.request(event, secret).await {
-            return;
-        }
-        for delay in RETRY_DELAYS {
+        for delay in DELAYS {
             sleep(delay).await;
-            if self.request(event, secret).await {
+            let signature = (signing.sign)(secret, &event.body, Utc::now());
+            let mut request = self
+                .client
+                .post(&webhook.url)
+                .header(CONTENT_TYPE, "application/json")
+                .body(event.body.clone());
+            for (name, value) in event.headers.iter().chain(&signature) {
+                request = request.header(*name, value);
+            }
+            self.count(gateway, |counts| counts.sent += 1);
+            let status = request.send().await.ok().map(|reply| reply.status());
+            self.count(gateway, |counts| match status {
+                Some(status) => *counts.answered.entry(status.as_u16()).or_default() += 1,
+                None => counts.unanswered += 1,
+            });
+            if status.is_some_and(|status| status.is_success()) {
                 return;
             }
         }
-        self.count(|counts| counts.given_up += 1);
+        self.count(gateway, |counts| counts.given_up += 1);
     }
 
-    /// Sends one request and returns whether the reply was a 2xx.
-    async fn request(&self, event: &Event, secret: &str) -> bool {
-        let signature = (self.signing.sign)(secret, &event.body, Utc::now());
-        let mut request = self
-            .webhooks
-            .client
-            .post(&self.webhook.url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(event.body.clone());
-        for (name, value) in event.headers.iter().chain(&signature) {
-            request = request.header(*name, value);
-        }
-        self.count(|counts| counts.sent += 1);
-        let status = request.send().await.ok().map(|reply| reply.status());
-        self.count(|counts| match status {
-            Some(status) => *counts.answered.entry(status.as_u16()).or_default() += 1,
-            None => counts.unanswered += 1,
-        });
-        status.is_some_and(|status| status.is_success())
-    }
-
-    fn count(&self, change: impl FnOnce(&mut Counts)) {
-        if let Some(set) = &mut *self.webhooks.set.lock(self.signing.gateway) {
+    fn count(&self, gateway: Gateway, change: impl FnOnce(&mut Counts)) {
+        if let Some(set) = &mut *self.set.lock(gateway) {
             change(&mut set.counts);
         }
     }

@@ -143,14 +143,9 @@ pub(super) fn of_vpa(vpa: &str, scenario: Scenario) -> Result<&'static str, Refu
         Outcome::Inconclusive | Outcome::OwnRow(20) => Err(BANK_DECLINED),
         Outcome::OwnRow(2) => Ok("EXPIRED"),
         Outcome::OwnRow(3) => Ok("NPCI_NAME_INCORRECT"),
-        Outcome::Invalid
-        | Outcome::InvalidIfsc
-        | Outcome::Closed
-        | Outcome::Blocked
-        | Outcome::Fraud
-        | Outcome::Nre
-        | Outcome::OwnRow(1) => Ok("INVALID"),
-        Outcome::Valid | Outcome::OwnRow(_) => Ok("VALID"),
+        Outcome::Nre | Outcome::OwnRow(1) => Ok("INVALID"),
+        unusable if unusable.is_unusable() => Ok("INVALID"),
+        _ => Ok("VALID"),
     }
 }
 

@@ -2,13 +2,13 @@
 //! UPI penny drop) and its refusals (HTTP errors of the verification APIs).
 
 use chrono::DateTime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{
     AtLeast, AtMost, Given, Is, Matches, Present, Sent, Text, TrimmedAtMost, True,
 };
-use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, vpa};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, rules, vpa};
 
 refusals! {
     CREDENTIALS = 401, "authentication_failed", "Invalid clientId and clientSecret combination";
@@ -17,16 +17,16 @@ refusals! {
     NO_ID = 400, "reference_id_missing", "Please provide reference_id or user_id";
     REFERENCE_ID_UNKNOWN = 404, "reference_id_not_found", "reference_id does not exist.";
     USER_ID_UNKNOWN = 404, "user_id_not_found", "user_id does not exist.";
-    VERIFICATION_ID_UNKNOWN =
-        404, "verification_id_not_found", "verification_id does not exist.";
-    VERIFICATION_ID_USED =
-        409, "verification_id_already_exists", "verification ID already exists";
-    INSUFFICIENT_BALANCE =
-        422, "insufficient_balance", "Insufficient balance to process this request";
+    VERIFICATION_ID_UNKNOWN = 404, "verification_id_not_found",
+        "verification_id does not exist.";
+    VERIFICATION_ID_USED = 409, "verification_id_already_exists",
+        "verification ID already exists";
+    INSUFFICIENT_BALANCE = 422, "insufficient_balance",
+        "Insufficient balance to process this request";
     /// An outcome that Cashfree returns as an error, with its code in small letters.
     BANK_DECLINED = 422, "bene_bank_declined", "Beneficiary bank declined the request";
-    TOO_MANY_CALLS =
-        429, "too_many_requests", "Too many requests from the IP. Check back in sometime";
+    TOO_MANY_CALLS = 429, "too_many_requests",
+        "Too many requests from the IP. Check back in sometime";
     INTERNAL_ERROR = 500, "internal_error", "something went wrong, please try after some time";
     /// The bank or network that Cashfree called did not reply.
     BAD_GATEWAY = 502, "verification_failed", "verification attempt failed";
@@ -36,12 +36,12 @@ refusals! {
     NOT_ALPHANUMERIC = 400, "{}_value_invalid", "{} should be alphanumeric.";
     NOT_NUMERIC = 400, "{}_value_invalid", "{} should be numeric.";
     NOT_A_NUMBER = 400, "{}_value_invalid", "{} should be a number.";
-    NOT_AN_IFSC =
-        400, "{}_value_invalid", "{} should be of 11 characters and 5th character should be 0.";
-    NOT_A_USER_ID =
-        400, "{}_value_invalid", "{} should contain only alphanumeric and underscore characters.";
-    NOT_A_VERIFICATION_ID =
-        400, "{}_value_invalid", "{} should include only alphanum, dot, hyphen and underscores.";
+    NOT_AN_IFSC = 400, "{}_value_invalid",
+        "{} should be of 11 characters and 5th character should be 0.";
+    NOT_A_USER_ID = 400, "{}_value_invalid",
+        "{} should contain only alphanumeric and underscore characters.";
+    NOT_A_VERIFICATION_ID = 400, "{}_value_invalid",
+        "{} should include only alphanum, dot, hyphen and underscores.";
     NOT_A_VPA = 400, "{}_value_invalid", "{} should be valid.";
     NOT_TRUE = 400, "{}_value_invalid", "{} should be true.";
     NOT_EXPLICIT = 400, "{}_value_invalid", "{} should be EXPLICIT.";
@@ -64,64 +64,53 @@ pub(super) fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
     )
 }
 
-/// Checks a request against a table of rules.
-pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
-    crate::rules::check(rules, request).map_err(|breach| refusal(breach.row()))
+rules! {
+    BANK {
+        "bank_account": Present => MISSING;
+        "bank_account": AtMost(40) => TOO_LONG;
+        "bank_account": AtLeast(6) => TOO_SHORT;
+        "bank_account": Matches(alphanumeric) => NOT_ALPHANUMERIC;
+        "ifsc": Present => MISSING;
+        "ifsc": Matches(ifsc) => NOT_AN_IFSC;
+        "name": TrimmedAtMost(100) => TOO_LONG;
+        "phone": AtMost(13) => TOO_LONG;
+        "phone": AtLeast(8) => TOO_SHORT;
+        "phone": Matches(is_numeric) => NOT_NUMERIC;
+        // A field of the async call, whose rules are apart.
+        "user_id": Text => NO_REFUSAL;
+    }
+    USER_ID {
+        "user_id": AtMost(40) => TOO_LONG;
+        "user_id": Matches(is_user_id) => NOT_A_USER_ID;
+    }
+    REFERENCE_ID {
+        "reference_id": Matches(is_number) => NOT_A_NUMBER;
+    }
+    VERIFICATION_ID {
+        "verification_id": Present => MISSING;
+        "verification_id": AtMost(50) => TOO_LONG;
+        "verification_id": Matches(is_verification_id) => NOT_A_VERIFICATION_ID;
+    }
+    VPA {
+        "vpa": Present => MISSING;
+        "vpa": Matches(is_vpa) => NOT_A_VPA;
+        "name": TrimmedAtMost(100) => TOO_LONG;
+    }
+    /// The payee's consent, which NPCI demands before a UPI penny drop.
+    USER_CONSENT {
+        "user_consent": Given => MISSING;
+        "user_consent.obtained": True => NOT_TRUE;
+        "user_consent.type": Is("EXPLICIT") => NOT_EXPLICIT;
+        "user_consent.timestamp": Present => MISSING;
+        "user_consent.timestamp": Matches(is_time) => NOT_A_TIME;
+        "user_consent.purpose": Present => MISSING;
+    }
+    /// The version under which the UPI penny drop is published, a header.
+    API_VERSION {
+        "x-api-version": Sent => MISSING;
+        "x-api-version": Is("2024-12-01") => OTHER_VERSION;
+    }
 }
-
-pub(super) const BANK: &[Rule] = &[
-    ("bank_account", Present, MISSING),
-    ("bank_account", AtMost(40), TOO_LONG),
-    ("bank_account", AtLeast(6), TOO_SHORT),
-    ("bank_account", Matches(alphanumeric), NOT_ALPHANUMERIC),
-    ("ifsc", Present, MISSING),
-    ("ifsc", Matches(ifsc), NOT_AN_IFSC),
-    ("name", TrimmedAtMost(100), TOO_LONG),
-    ("phone", AtMost(13), TOO_LONG),
-    ("phone", AtLeast(8), TOO_SHORT),
-    ("phone", Matches(is_numeric), NOT_NUMERIC),
-    // A field of the async call, whose rules are apart.
-    ("user_id", Text, NO_REFUSAL),
-];
-
-pub(super) const USER_ID: &[Rule] = &[
-    ("user_id", AtMost(40), TOO_LONG),
-    ("user_id", Matches(is_user_id), NOT_A_USER_ID),
-];
-
-pub(super) const REFERENCE_ID: &[Rule] = &[("reference_id", Matches(is_number), NOT_A_NUMBER)];
-
-pub(super) const VERIFICATION_ID: &[Rule] = &[
-    ("verification_id", Present, MISSING),
-    ("verification_id", AtMost(50), TOO_LONG),
-    (
-        "verification_id",
-        Matches(is_verification_id),
-        NOT_A_VERIFICATION_ID,
-    ),
-];
-
-pub(super) const VPA: &[Rule] = &[
-    ("vpa", Present, MISSING),
-    ("vpa", Matches(is_vpa), NOT_A_VPA),
-    ("name", TrimmedAtMost(100), TOO_LONG),
-];
-
-/// The payee's consent, which NPCI demands before a UPI penny drop.
-pub(super) const USER_CONSENT: &[Rule] = &[
-    ("user_consent", Given, MISSING),
-    ("user_consent.obtained", True, NOT_TRUE),
-    ("user_consent.type", Is("EXPLICIT"), NOT_EXPLICIT),
-    ("user_consent.timestamp", Present, MISSING),
-    ("user_consent.timestamp", Matches(is_time), NOT_A_TIME),
-    ("user_consent.purpose", Present, MISSING),
-];
-
-/// The version under which the UPI penny drop is published, a header.
-pub(super) const API_VERSION: &[Rule] = &[
-    ("x-api-version", Sent, MISSING),
-    ("x-api-version", Is("2024-12-01"), OTHER_VERSION),
-];
 
 fn is_numeric(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
@@ -149,6 +138,8 @@ fn is_time(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::rules::check;
 

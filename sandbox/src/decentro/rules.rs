@@ -3,12 +3,12 @@
 //! has a similar one; the keys marked as ours, and the keys of the account's own fields, are made alike.
 //! The HTTP statuses are not documented.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::decentro::replies::txn_id;
 use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{Flag, Given, Length, Matches, OneOf, Present, When};
-use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc_in_any_case};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc_in_any_case, rules};
 
 /// The `consumer_urn` of the published simulation data.
 pub const CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
@@ -18,58 +18,48 @@ pub const LIMITED_CONSUMER_URN: &str = "00000000000000000000000000000345";
 
 refusals! {
     MALFORMED = 400, "error_malformed_request", "Malformed JSON request.";
-    DUPLICATE_REFERENCE =
-        400, "error_duplicate_reference_id", "Duplicate Request Reference ID.";
-    NO_ID =
-        400, "error_missing_reference_id", "Either decentro_txn_id or reference_id is needed.";
-    INSUFFICIENT_CREDITS =
-        400, "error_insufficient_prepaid_credits", "Insufficient prepaid credits.";
+    DUPLICATE_REFERENCE = 400, "error_duplicate_reference_id",
+        "Duplicate Request Reference ID.";
+    NO_ID = 400, "error_missing_reference_id",
+        "Either decentro_txn_id or reference_id is needed.";
+    INSUFFICIENT_CREDITS = 400, "error_insufficient_prepaid_credits",
+        "Insufficient prepaid credits.";
     /// The key is ours.
-    CREDENTIALS =
-        401, "error_unauthorized", "Authentication failed. Invalid client_id or client_secret.";
+    CREDENTIALS = 401, "error_unauthorized",
+        "Authentication failed. Invalid client_id or client_secret.";
     /// The key is ours.
     IP = 403, "error_ip_not_whitelisted", "IP address is not whitelisted.";
     /// The key is ours.
     UNKNOWN = 404, "error_transaction_not_found", "Transaction not found.";
     /// This account was validated too often. The key is ours.
-    VELOCITY =
-        429, "error_velocity_limit_exceeded",
+    VELOCITY = 429, "error_velocity_limit_exceeded",
         "Velocity limit exceeded: 3 a minute, 4 an hour, 5 a day.";
     /// There were too many calls of any kind. The key is ours.
-    TOO_MANY_CALLS =
-        429, "error_too_many_requests", "Too many requests. Kindly retry after sometime.";
-    DECENTRO_ERROR =
-        500, "error_decentro_error",
+    TOO_MANY_CALLS = 429, "error_too_many_requests",
+        "Too many requests. Kindly retry after sometime.";
+    DECENTRO_ERROR = 500, "error_decentro_error",
         "Internal Server Error. Kindly retry the transaction after sometime";
     /// The fault of the bank or network that Decentro called.
-    PROVIDER_ERROR =
-        500, "error_provider_error", "Unexpected response received from underlying provider.";
-    UNSANITIZED =
-        400, "error_unsanitized_values",
+    PROVIDER_ERROR = 500, "error_provider_error",
+        "Unexpected response received from underlying provider.";
+    UNSANITIZED = 400, "error_unsanitized_values",
         "Unsanitized values detected for key(s): {last}. Kindly sanitize the corresponding values \
          by removing special characters and retry.";
-    NO_REFERENCE =
-        400, "error_missing_reference_id",
+    NO_REFERENCE = 400, "error_missing_reference_id",
         "Request reference id cannot be null or empty. Hint: reference_id (string).";
-    NO_PURPOSE =
-        400, "error_invalid_purpose_message",
+    NO_PURPOSE = 400, "error_invalid_purpose_message",
         "Purpose message cannot be null or empty. Hint: purpose_message (string).";
-    PURPOSE_LENGTH =
-        400, "error_invalid_purpose_message_length",
+    PURPOSE_LENGTH = 400, "error_invalid_purpose_message_length",
         "Purpose message should have {least} to {most} characters.";
-    NO_CONSUMER =
-        400, "error_empty_consumer_urn",
+    NO_CONSUMER = 400, "error_empty_consumer_urn",
         "Consumer URN cannot be null or empty. Hint: consumer_urn (string).";
     CONSUMER = 400, "error_invalid_consumer_urn", "Consumer URN is invalid.";
     NO_TYPE = 400, "error_validation_type_empty", "Validation type is empty.";
-    TYPE =
-        400, "error_invalid_validation_type",
+    TYPE = 400, "error_invalid_validation_type",
         "Invalid value entered for validation_type. It can be penniless, pennydrop or hybrid.";
-    NO_BENEFICIARY =
-        400, "error_missing_beneficiary_details",
+    NO_BENEFICIARY = 400, "error_missing_beneficiary_details",
         "Beneficiary details cannot be null or empty. Hint: beneficiary_details (object).";
-    NO_NUMBER =
-        400, "error_missing_account_number",
+    NO_NUMBER = 400, "error_missing_account_number",
         "Account number cannot be null or empty. Hint: account_number (string).";
     NO_IFSC = 400, "error_missing_ifsc", "IFSC cannot be null or empty. Hint: ifsc (string).";
     IFSC = 400, "error_invalid_ifsc", "IFSC is not in valid format.";
@@ -85,49 +75,29 @@ pub(super) fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusa
     Refusal::new(status, body)
 }
 
-/// Checks a request against a table of rules.
-pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
-    crate::rules::check(rules, request).map_err(|breach| refusal(breach.row()))
+rules! {
+    /// The reference is checked first: the call then uses it up.
+    REFERENCE_ID {
+        "reference_id": Present => NO_REFERENCE;
+        "reference_id": Matches(is_sanitized) => UNSANITIZED;
+    }
+    OTHER_FIELDS {
+        "purpose_message": Present => NO_PURPOSE;
+        "purpose_message": Length(5, 255) => PURPOSE_LENGTH;
+        "purpose_message": Matches(is_sanitized) => UNSANITIZED;
+        "consumer_urn": Present => NO_CONSUMER;
+        "consumer_urn": OneOf(&[CONSUMER_URN, LIMITED_CONSUMER_URN]) => CONSUMER;
+        "validation_type": Present => NO_TYPE;
+        "validation_type": OneOf(&["penniless", "pennydrop", "hybrid"]) => TYPE;
+        "perform_name_match": Flag => NO_REFUSAL;
+        "beneficiary_details": Given => NO_BENEFICIARY;
+        "beneficiary_details.account_number": Present => NO_NUMBER;
+        "beneficiary_details.account_number": Matches(alphanumeric) => UNSANITIZED;
+        "beneficiary_details.ifsc": Present => NO_IFSC;
+        "beneficiary_details.ifsc": Matches(ifsc_in_any_case) => IFSC;
+        "beneficiary_details.name": When("perform_name_match", &Present) => NO_NAME;
+    }
 }
-
-/// The reference is checked first: the call then uses it up.
-pub(super) const REFERENCE_ID: &[Rule] = &[
-    ("reference_id", Present, NO_REFERENCE),
-    ("reference_id", Matches(is_sanitized), UNSANITIZED),
-];
-
-pub(super) const OTHER_FIELDS: &[Rule] = &[
-    ("purpose_message", Present, NO_PURPOSE),
-    ("purpose_message", Length(5, 255), PURPOSE_LENGTH),
-    ("purpose_message", Matches(is_sanitized), UNSANITIZED),
-    ("consumer_urn", Present, NO_CONSUMER),
-    (
-        "consumer_urn",
-        OneOf(&[CONSUMER_URN, LIMITED_CONSUMER_URN]),
-        CONSUMER,
-    ),
-    ("validation_type", Present, NO_TYPE),
-    (
-        "validation_type",
-        OneOf(&["penniless", "pennydrop", "hybrid"]),
-        TYPE,
-    ),
-    ("perform_name_match", Flag, NO_REFUSAL),
-    ("beneficiary_details", Given, NO_BENEFICIARY),
-    ("beneficiary_details.account_number", Present, NO_NUMBER),
-    (
-        "beneficiary_details.account_number",
-        Matches(alphanumeric),
-        UNSANITIZED,
-    ),
-    ("beneficiary_details.ifsc", Present, NO_IFSC),
-    ("beneficiary_details.ifsc", Matches(ifsc_in_any_case), IFSC),
-    (
-        "beneficiary_details.name",
-        When("perform_name_match", &Present),
-        NO_NAME,
-    ),
-];
 
 fn is_sanitized(text: &str) -> bool {
     text.is_ascii() && !text.contains(|letter| ".@#$%^&*!;:'\"~`?=+)(".contains(letter))

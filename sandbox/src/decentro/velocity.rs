@@ -2,7 +2,7 @@
 //! publishes them per mobile number, which a bank validation does not have; here the account takes its
 //! place.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Largest number of validations within each time (Decentro: 3 a minute, 4 an hour, 5 a day).
@@ -12,39 +12,29 @@ const LIMITS: [(usize, Duration); 3] = [
     (5, Duration::from_hours(24)),
 ];
 
-/// Number of times that are kept for an account: the limit of the longest time.
-const KEPT: usize = 5;
-
 /// Number of accounts that are kept; beyond it all are dropped.
 const CAPACITY: usize = 100_000;
 
-/// The times of each account's newest validations.
+/// The times of each account's validations of the last day.
 #[derive(Debug, Default)]
-pub(super) struct Velocity {
-    by_account: HashMap<Box<str>, VecDeque<Instant>>,
-}
+pub(super) struct Velocity(HashMap<String, Vec<Instant>>);
 
 impl Velocity {
     /// Returns whether one more validation of this account is admitted now; if so, it counts.
     pub(super) fn admit(&mut self, account: &str, now: Instant) -> bool {
-        if self.by_account.len() >= CAPACITY && !self.by_account.contains_key(account) {
-            self.by_account.clear();
+        if self.0.len() >= CAPACITY && !self.0.contains_key(account) {
+            self.0.clear();
         }
-        let times = self.by_account.entry(account.into()).or_default();
-        let exceeded = LIMITS.iter().any(|(most, span)| {
-            let recent = times
-                .iter()
-                .filter(|at| now.saturating_duration_since(**at) < *span);
-            recent.count() >= *most
-        });
-        if exceeded {
-            return false;
+        let times = self.0.entry(account.to_owned()).or_default();
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        times.retain(|at| age(at) < LIMITS[2].1);
+        let admitted = LIMITS
+            .iter()
+            .all(|(most, time)| times.iter().filter(|at| age(at) < *time).count() < *most);
+        if admitted {
+            times.push(now);
         }
-        times.push_back(now);
-        if times.len() > KEPT {
-            times.pop_front();
-        }
-        true
+        admitted
     }
 }
 

@@ -15,20 +15,8 @@ pub const PAYOUT_MERCHANT_ID: &str = "1111126";
 /// The merchant's balance in rupees while it is sufficient.
 const BALANCE: u64 = 94_003;
 
-/// The outcome of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Exists,
-    /// The account does not exist, with the text of `error`.
-    No(&'static str),
-}
-
-/// The finding of a VPA lookup.
-pub(super) enum VpaFound {
-    /// The VPA exists, under this name; "" and "NA" where the bank returns none.
-    Valid(String),
-    Invalid,
-}
+/// The outcome of an account: it exists, or it does not, with the text of `error`.
+pub(super) type Outcome = Result<(), &'static str>;
 
 /// The transfer of one rupee that verifies an account.
 pub(super) struct Transfer<'a> {
@@ -63,8 +51,8 @@ impl Transfer<'_> {
     fn reply(&self, outcome: Option<Outcome>) -> Value {
         let (exists, name) = match outcome {
             None => ("VERIFICATION_PENDING", self.name_sent),
-            Some(Outcome::Exists) => ("YES", self.holder.as_str()),
-            Some(Outcome::No(error)) => {
+            Some(Ok(())) => ("YES", self.holder.as_str()),
+            Some(Err(error)) => {
                 return success(&json!({
                     "accountExists": "No", "beneficiaryName": "", "status": "Success",
                     "error": error,
@@ -82,8 +70,8 @@ impl Transfer<'_> {
     fn transfer(&self, outcome: Option<Outcome>) -> Value {
         let (status, error) = match outcome {
             None => ("PENDING", None),
-            Some(Outcome::Exists) => ("SUCCESS", None),
-            Some(Outcome::No(error)) => ("FAILED", Some(error)),
+            Some(Ok(())) => ("SUCCESS", None),
+            Some(Err(error)) => ("FAILED", Some(error)),
         };
         let arrived = status == "SUCCESS";
         let ordered = self
@@ -109,7 +97,7 @@ impl Transfer<'_> {
 
     /// Returns 0 to 100; null where no match was requested or no name is known.
     fn name_match(&self, outcome: Option<Outcome>) -> Value {
-        let exists = outcome == Some(Outcome::Exists);
+        let exists = outcome == Some(Ok(()));
         if exists && is_true(self.form, "nameMatching") && !self.holder.is_empty() {
             name_similarity::score(self.name_sent, &self.holder).into()
         } else {
@@ -139,15 +127,16 @@ pub(super) fn merchant_account(low_balance: bool) -> Value {
     }))
 }
 
-/// Makes the reply of the command validateVPA. `status` is "SUCCESS" for every outcome; the two members
+/// Makes the reply of the command validateVPA. `holder` is the name at the bank, "" or "NA" where the bank
+/// returns none; `None`: the VPA does not exist. `status` is "SUCCESS" for every outcome; the two members
 /// about recurring payments are there for a valid VPA only.
-pub(super) fn vpa(vpa: &str, found: VpaFound) -> Value {
-    match found {
-        VpaFound::Valid(name) => json!({
+pub(super) fn vpa(vpa: &str, holder: Option<String>) -> Value {
+    match holder {
+        Some(name) => json!({
             "status": "SUCCESS", "vpa": vpa, "isVPAValid": 1, "isAutoPayVPAValid": 1,
             "isAutoPayBankValid": "NA", "payerAccountName": name,
         }),
-        VpaFound::Invalid => json!({
+        None => json!({
             "status": "SUCCESS", "vpa": vpa, "isVPAValid": 0, "payerAccountName": "NA",
         }),
     }

@@ -4,11 +4,11 @@
 //! that they come with HTTP 200 is inferred from that form, and so are the refusals without a code. The
 //! token endpoint follows RFC 6749. The refusals of the VPA lookup are inferred too: its page has none.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{Matches, Present, When};
-use crate::rules::{Rule, alphanumeric, ifsc};
+use crate::rules::{Rule, alphanumeric, ifsc, rules};
 
 refusals! {
     // Of payouts and of the web service, each in its form.
@@ -27,15 +27,12 @@ refusals! {
     FORM = 400, "", "Invalid request";
     MERCHANT = 403, "", "Invalid payoutMerchantId";
     // Of the token endpoint.
-    CLIENT =
-        401, "invalid_client",
+    CLIENT = 401, "invalid_client",
         "Client authentication failed due to unknown client or wrong client_secret.";
-    GRANT_TYPE =
-        400, "unsupported_grant_type",
+    GRANT_TYPE = 400, "unsupported_grant_type",
         "The authorization grant type is not supported by the authorization server.";
     SCOPE = 400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.";
-    REQUEST =
-        400, "invalid_request",
+    REQUEST = 400, "invalid_request",
         "The request is missing a required parameter or is otherwise malformed.";
     /// The bearer token of a payout call is missing, unknown or expired.
     TOKEN = 401, "invalid_token", "The access token is invalid or has expired.";
@@ -65,11 +62,6 @@ pub(super) fn service_refusal((status, _, msg): RefusalRow<'_>) -> Refusal {
     Refusal::new(status, json!({"status": 0, "msg": msg}))
 }
 
-/// Checks a payout form against a table of rules.
-pub(super) fn check(rules: &'static [Rule], form: &Value) -> Result<(), Refusal> {
-    crate::rules::check(rules, form).map_err(|breach| payout_refusal(breach.row()))
-}
-
 /// The fields of `verifyAccount`, and their rules.
 pub(super) const ACCOUNT_FIELDS: [&str; 7] = [
     "accountNumber",
@@ -80,20 +72,18 @@ pub(super) const ACCOUNT_FIELDS: [&str; 7] = [
     "nameMatching",
     "purpose",
 ];
-pub(super) const ACCOUNT: &[Rule] = &[
-    ("merchantRefId", Present, MERCHANT_REF_ID),
-    ("merchantRefId", Matches(is_reference), MERCHANT_REF_ID),
-    ("accountNumber", Present, ACCOUNT_NUMBER),
-    ("accountNumber", Matches(alphanumeric), ACCOUNT_NUMBER),
-    ("ifscCode", Present, IFSC_CODE),
-    (
-        "ifscCode",
-        When("validateIfsc", &Matches(ifsc)),
-        IFSC_CODE_PATTERN,
-    ),
-    ("beneName", When("nameMatching", &Present), NAME),
-    ("purpose", Present, PURPOSE),
-];
+rules! {
+    ACCOUNT {
+        "merchantRefId": Present => MERCHANT_REF_ID;
+        "merchantRefId": Matches(is_reference) => MERCHANT_REF_ID;
+        "accountNumber": Present => ACCOUNT_NUMBER;
+        "accountNumber": Matches(alphanumeric) => ACCOUNT_NUMBER;
+        "ifscCode": Present => IFSC_CODE;
+        "ifscCode": When("validateIfsc", &Matches(ifsc)) => IFSC_CODE_PATTERN;
+        "beneName": When("nameMatching", &Present) => NAME;
+        "purpose": Present => PURPOSE;
+    }
+}
 
 fn is_reference(text: &str) -> bool {
     text.len() <= 40
@@ -101,6 +91,8 @@ fn is_reference(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::rules::check;
 

@@ -125,14 +125,14 @@ impl Validation<'_> {
     fn entity(&self, status: &str, utr: Option<String>, results: Value, details: Value) -> Value {
         let mut entity = json!({
             "id": id("fav", self.number), "entity": "fund_account.validation", "status": status,
-            "utr": utr, "status_details": details, "reference_id": self.request["reference_id"],
-            "notes": notes(&self.request["notes"]), "fund_account": self.fund_account(),
+            "reference_id": self.request["reference_id"], "notes": notes(&self.request["notes"]),
+            "fund_account": self.fund_account(),
         });
+        entity["utr"] = utr.into();
+        entity["status_details"] = details;
         if self.oddity == Oddity::Classic {
-            entity["results"] = json!({
-                "account_status": results["account_status"],
-                "registered_name": results["registered_name"],
-            });
+            let [status, name] = ["account_status", "registered_name"].map(|name| &results[name]);
+            entity["results"] = json!({"account_status": status, "registered_name": name});
         } else {
             entity["validation_results"] = results;
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{Given, Length, Matches, Object, OneOf, Present, Text};
-use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, vpa};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, ifsc, rules, vpa};
 
 /// The only account that the rupee can be taken from. Razorpay's samples have this number.
 pub const SOURCE_ACCOUNT_NUMBER: &str = "7878780080316316";
@@ -16,8 +16,7 @@ refusals! {
     MALFORMED = 400, INPUT, "The request body is not in the expected format";
     UNKNOWN_ID = 400, INPUT, "The id provided does not exist";
     KEY_USED = 400, INPUT, "Different request body sent with the same idempotency key";
-    INSUFFICIENT_FUNDS =
-        400, "insufficient_funds",
+    INSUFFICIENT_FUNDS = 400, "insufficient_funds",
         "Your account does not have enough balance to carry out this operation";
     IP = 400, "NA", "Transactions from this IP are not allowed. Contact support for help.";
     /// The payment gateway's refusal of an address (Razorpay, common errors).
@@ -26,8 +25,7 @@ refusals! {
     /// The path does not exist, or its feature is off for this account.
     NO_SUCH_URL = 404, "url_not_found", "The requested URL was not found on the server";
     TOO_MANY_CALLS = 429, "too_many_requests", "Request failed. Please try after sometime";
-    SERVER_ERROR =
-        500, "server_error",
+    SERVER_ERROR = 500, "server_error",
         "We are facing some trouble completing your request at the moment. Please try again shortly";
     /// The bank or network that Razorpay called did not reply.
     GATEWAY_ERROR = 502, "gateway_technical_error", "The gateway request timed out";
@@ -41,8 +39,7 @@ refusals! {
     IFSC_FORMAT = 400, INPUT, "The ifsc format is invalid.";
     VPA_FORMAT = 400, INPUT, "Invalid VPA. Please enter a valid Virtual Payment Address";
     VALIDATION_TYPE = 400, INPUT, "The selected validation type is invalid.";
-    KEY_FORMAT =
-        400, INPUT,
+    KEY_FORMAT = 400, INPUT,
         "Idempotency key must be of 4 to 36 letters, digits, hyphens, underscores and spaces.";
 }
 
@@ -75,86 +72,59 @@ pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refus
 
 /// The header of the idempotency key.
 pub(super) const KEY: &str = "X-Payout-Idempotency";
-pub(super) const IDEMPOTENCY_KEY: &[Rule] = &[(KEY, Matches(is_key), KEY_FORMAT)];
-
-/// The fields that both kinds of validation have.
-pub(super) const COMMON: &[Rule] = &[
-    ("source_account_number", Present, REQUIRED),
-    (
-        "source_account_number",
-        OneOf(&[SOURCE_ACCOUNT_NUMBER]),
-        SOURCE,
-    ),
-    ("reference_id", Length(1, 40), LENGTH),
-    ("notes", Object(has_15_at_most), MANY_NOTES),
-    ("notes", Object(are_short), LONG_NOTE),
-    ("fund_account", Given, REQUIRED),
-    ("fund_account.contact", Given, REQUIRED),
-    ("fund_account.contact.name", Present, REQUIRED),
-    ("fund_account.contact.name", Length(3, 50), LENGTH),
-    ("fund_account.contact.email", Text, NO_REFUSAL),
-    ("fund_account.contact.contact", Text, NO_REFUSAL),
-    ("fund_account.contact.type", Text, NO_REFUSAL),
-    ("fund_account.contact.reference_id", Text, NO_REFUSAL),
-    (
-        "fund_account.contact.notes",
-        Object(has_15_at_most),
-        MANY_NOTES,
-    ),
-    ("fund_account.contact.notes", Object(are_short), LONG_NOTE),
-    ("fund_account.account_type", Present, ACCOUNT_TYPE),
-    (
-        "fund_account.account_type",
-        OneOf(&["bank_account", "vpa"]),
-        ACCOUNT_TYPE,
-    ),
-];
-
-/// A bank account without a validation type is validated by penny drop.
-pub(super) const BANK: &[Rule] = &[
-    ("fund_account.bank_account", Given, REQUIRED),
-    (
-        "fund_account.bank_account.account_number",
-        Present,
-        REQUIRED,
-    ),
-    (
-        "fund_account.bank_account.account_number",
-        Length(5, 35),
-        LENGTH,
-    ),
-    (
-        "fund_account.bank_account.account_number",
-        Matches(alphanumeric),
-        NUMBER_FORMAT,
-    ),
-    ("fund_account.bank_account.ifsc", Present, REQUIRED),
-    ("fund_account.bank_account.ifsc", Matches(ifsc), IFSC_FORMAT),
-    ("fund_account.bank_account.name", Length(3, 120), LENGTH),
-    (
-        "validation_type",
-        OneOf(&["pennydrop", "penniless", "optimized"]),
-        VALIDATION_TYPE,
-    ),
-];
-
-/// A VPA is validated by penny drop only.
-pub(super) const VPA: &[Rule] = &[
-    ("fund_account.vpa.address", Present, REQUIRED),
-    ("fund_account.vpa.address", Length(3, 100), LENGTH),
-    ("fund_account.vpa.address", Matches(is_vpa), VPA_FORMAT),
-    ("validation_type", OneOf(&["pennydrop"]), VALIDATION_TYPE),
-];
-
-/// The type of an object without rules of its own.
-pub(super) const VPA_OBJECT: &[Rule] = &[("fund_account.vpa", Given, NO_REFUSAL)];
-
-/// The payment gateway's lookup.
-pub(super) const VPA_LOOKUP: &[Rule] = &[
-    ("vpa", Present, REQUIRED),
-    ("vpa", Length(3, 100), LENGTH),
-    ("vpa", Matches(is_vpa), VPA_FORMAT),
-];
+rules! {
+    IDEMPOTENCY_KEY {
+        "X-Payout-Idempotency": Matches(is_key) => KEY_FORMAT;
+    }
+    /// The fields that both kinds of validation have.
+    COMMON {
+        "source_account_number": Present => REQUIRED;
+        "source_account_number": OneOf(&[SOURCE_ACCOUNT_NUMBER]) => SOURCE;
+        "reference_id": Length(1, 40) => LENGTH;
+        "notes": Object(has_15_at_most) => MANY_NOTES;
+        "notes": Object(are_short) => LONG_NOTE;
+        "fund_account": Given => REQUIRED;
+        "fund_account.contact": Given => REQUIRED;
+        "fund_account.contact.name": Present => REQUIRED;
+        "fund_account.contact.name": Length(3, 50) => LENGTH;
+        "fund_account.contact.email": Text => NO_REFUSAL;
+        "fund_account.contact.contact": Text => NO_REFUSAL;
+        "fund_account.contact.type": Text => NO_REFUSAL;
+        "fund_account.contact.reference_id": Text => NO_REFUSAL;
+        "fund_account.contact.notes": Object(has_15_at_most) => MANY_NOTES;
+        "fund_account.contact.notes": Object(are_short) => LONG_NOTE;
+        "fund_account.account_type": Present => ACCOUNT_TYPE;
+        "fund_account.account_type": OneOf(&["bank_account", "vpa"]) => ACCOUNT_TYPE;
+    }
+    /// A bank account without a validation type is validated by penny drop.
+    BANK {
+        "fund_account.bank_account": Given => REQUIRED;
+        "fund_account.bank_account.account_number": Present => REQUIRED;
+        "fund_account.bank_account.account_number": Length(5, 35) => LENGTH;
+        "fund_account.bank_account.account_number": Matches(alphanumeric) => NUMBER_FORMAT;
+        "fund_account.bank_account.ifsc": Present => REQUIRED;
+        "fund_account.bank_account.ifsc": Matches(ifsc) => IFSC_FORMAT;
+        "fund_account.bank_account.name": Length(3, 120) => LENGTH;
+        "validation_type": OneOf(&["pennydrop", "penniless", "optimized"]) => VALIDATION_TYPE;
+    }
+    /// A VPA is validated by penny drop only.
+    VPA {
+        "fund_account.vpa.address": Present => REQUIRED;
+        "fund_account.vpa.address": Length(3, 100) => LENGTH;
+        "fund_account.vpa.address": Matches(is_vpa) => VPA_FORMAT;
+        "validation_type": OneOf(&["pennydrop"]) => VALIDATION_TYPE;
+    }
+    /// The type of an object without rules of its own.
+    VPA_OBJECT {
+        "fund_account.vpa": Given => NO_REFUSAL;
+    }
+    /// The payment gateway's lookup.
+    VPA_LOOKUP {
+        "vpa": Present => REQUIRED;
+        "vpa": Length(3, 100) => LENGTH;
+        "vpa": Matches(is_vpa) => VPA_FORMAT;
+    }
+}
 
 fn is_vpa(text: &str) -> bool {
     vpa(text, b".-_", b".")

@@ -5,31 +5,28 @@
 //! documented for its sister, the reverse penny drop; the others follow their form. Of UMAP's, 400, 403,
 //! 404 and 500 are documented; 401 (of the login) and 429 are not.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::refusal::{Refusal, RefusalRow, refusals};
 use crate::rules::Check::{Is, Length, Matches, Present, Text};
-use crate::rules::{self, NO_REFUSAL, Rule, alphanumeric, vpa};
+use crate::rules::{NO_REFUSAL, Rule, alphanumeric, rules, vpa};
 use crate::setu::ids;
 
 refusals! {
     BAD_REQUEST = 400, "bad_request", "Please refer to our docs to send an appropriate request";
     MISSING = 400, "bad_request", "{} is missing";
     INVALID = 400, "bad_request", "{} is missing or invalid";
-    CREDENTIALS =
-        401, "unauthorized",
+    CREDENTIALS = 401, "unauthorized",
         "Missing or invalid x-client-id, x-client-secret or x-product-instance-id.";
-    INSUFFICIENT_BALANCE =
-        402, "insufficient_balance", "Insufficient balance to process this request.";
+    INSUFFICIENT_BALANCE = 402, "insufficient_balance",
+        "Insufficient balance to process this request.";
     IP = 403, "forbidden", "IP address is not whitelisted.";
     UNKNOWN = 404, "request_not_found", "Unable to find the BAV request.";
     TOO_MANY_CALLS = 429, "too_many_requests", "Too many requests. Please try again later.";
-    INTERNAL =
-        500, "internal_server_error",
+    INTERNAL = 500, "internal_server_error",
         "Internal Server Error, Please reach out to support along with the traceId.";
     /// The bank's fault, when this verification was tried.
-    UPSTREAM =
-        500, "upstream_service_error",
+    UPSTREAM = 500, "upstream_service_error",
         "Upstream service error. Please reach out to support along with the traceId.";
     UMAP_BAD_REQUEST = 400, "bad-request", "the body is no JSON of this request";
     UMAP_INVALID = 400, "bad-request", "{} is missing or invalid";
@@ -59,44 +56,36 @@ pub(super) fn umap_refusal((status, code, detail): RefusalRow<'_>) -> Refusal {
     }
 }
 
-/// Checks a request to the data gateway against a table of rules.
-pub(super) fn check(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
-    rules::check(rules, request).map_err(|breach| refusal(breach.row()))
+rules! {
+    /// A field of the async call only.
+    NARRATION {
+        "narration": Present => MISSING;
+    }
+    /// No other limits are documented, and a published IFSC (DCBA6543210) is none by the usual rule.
+    BANK {
+        "ifsc": Present => INVALID;
+        "ifsc": Matches(is_ifsc) => INVALID;
+        "accountNumber": Present => INVALID;
+        "accountNumber": Matches(alphanumeric) => INVALID;
+    }
+    /// Setu publishes the pattern of a VPA; that no part may be empty is the sandbox's own rule. The guide
+    /// names the caller's reference `merchantReferenceId`, the OpenAPI document `referenceId`.
+    VPA {
+        "customerVpa": Present => UMAP_INVALID;
+        "customerVpa": Matches(is_vpa) => UMAP_INVALID;
+        "merchantReferenceId": Length(1, 255) => UMAP_REFERENCE;
+        "referenceId": Length(1, 255) => UMAP_REFERENCE;
+    }
+    /// The header of the login.
+    CLIENT {
+        "client": Is("bridge") => UMAP_CLIENT;
+    }
+    LOGIN {
+        "grant_type": Is("client_credentials") => UMAP_GRANT_TYPE;
+        "clientID": Text => NO_REFUSAL;
+        "secret": Text => NO_REFUSAL;
+    }
 }
-
-/// Checks a request to UMAP against a table of rules.
-pub(super) fn check_umap(rules: &'static [Rule], request: &Value) -> Result<(), Refusal> {
-    rules::check(rules, request).map_err(|breach| umap_refusal(breach.row()))
-}
-
-/// A field of the async call only.
-pub(super) const NARRATION: &[Rule] = &[("narration", Present, MISSING)];
-
-/// No other limits are documented, and a published IFSC (DCBA6543210) is none by the usual rule.
-pub(super) const BANK: &[Rule] = &[
-    ("ifsc", Present, INVALID),
-    ("ifsc", Matches(is_ifsc), INVALID),
-    ("accountNumber", Present, INVALID),
-    ("accountNumber", Matches(alphanumeric), INVALID),
-];
-
-/// Setu publishes the pattern of a VPA; that no part may be empty is the sandbox's own rule. The guide
-/// names the caller's reference `merchantReferenceId`, the OpenAPI document `referenceId`.
-pub(super) const VPA: &[Rule] = &[
-    ("customerVpa", Present, UMAP_INVALID),
-    ("customerVpa", Matches(is_vpa), UMAP_INVALID),
-    ("merchantReferenceId", Length(1, 255), UMAP_REFERENCE),
-    ("referenceId", Length(1, 255), UMAP_REFERENCE),
-];
-
-/// The header of the login.
-pub(super) const CLIENT: &[Rule] = &[("client", Is("bridge"), UMAP_CLIENT)];
-
-pub(super) const LOGIN: &[Rule] = &[
-    ("grant_type", Is("client_credentials"), UMAP_GRANT_TYPE),
-    ("clientID", Text, NO_REFUSAL),
-    ("secret", Text, NO_REFUSAL),
-];
 
 fn is_ifsc(text: &str) -> bool {
     text.len() == 11 && alphanumeric(text)
