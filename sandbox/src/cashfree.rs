@@ -4,9 +4,8 @@
 
 mod outcomes;
 mod replies;
-mod rules;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -18,12 +17,12 @@ use serde_json::{Value, json};
 use crate::body::{field, filled, text};
 use crate::calls::RateLimit;
 use crate::cashfree::outcomes::{RECEIVED, REJECTED, VALID};
-use crate::cashfree::rules::refusal;
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Reply, check, ok};
+use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
+use crate::rules::{RefusalRow, Tables};
 use crate::scenario::Timing;
 use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
@@ -40,6 +39,9 @@ const CAPACITY: usize = 500_000;
 /// Bytes of one RSA block of 2048 bits.
 const RSA_BLOCK: usize = 256;
 
+static TABLES: LazyLock<Tables> =
+    LazyLock::new(|| Tables::parse(include_str!("cashfree/rules.txt")));
+
 pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
     skips_ip_list: has_cf_signature,
     add_rate_limit_headers,
@@ -54,8 +56,7 @@ pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
             ("POST /upi", upi_lookup),
             ("GET /upi", look_up_upi),
         ],
-        refusal,
-        [rules::INTERNAL_ERROR, rules::TOO_MANY_CALLS, rules::IP],
+        refuse,
     )
 }];
 
@@ -105,6 +106,33 @@ fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<Header> {
     ]
 }
 
+/// Makes a refusal: `{type, code, message}`.
+fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
+    let kind = match status {
+        401 | 403 => "authentication_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        500.. => "internal_error",
+        _ => "validation_error",
+    };
+    Refusal::new(
+        status,
+        json!({"type": kind, "code": code, "message": message}),
+    )
+}
+
+/// Makes the refusal of this name.
+fn refuse(name: &str) -> Refusal {
+    refusal(TABLES.refusal(name))
+}
+
+/// Checks a request against the rules of a table.
+fn check(table: &str, request: &Value) -> Result<(), Refusal> {
+    TABLES
+        .check(table, request)
+        .map_err(|breach| refusal(breach.row()))
+}
+
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[
         ("x-client-id", CLIENT_ID),
@@ -113,22 +141,22 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     if known {
         Ok(())
     } else {
-        Err(refusal(rules::CREDENTIALS))
+        Err(refuse("CREDENTIALS"))
     }
 }
 
 fn bad_request() -> Refusal {
-    refusal(rules::BAD_REQUEST)
+    refuse("BAD_REQUEST")
 }
 
 /// `POST /bank-account/sync`. Drops, and replies with the outcome unless the account is pending at first.
 /// The call has no reference of the caller's, so the ledger records `sync:` and the reference id.
 fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
-    check(rules::BANK, &request, refusal)?;
+    let request = TABLES.json(call.body, &["bank"]).ok_or_else(bad_request)?;
+    check("bank", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_BALANCE));
+        return Err(refuse("INSUFFICIENT_BALANCE"));
     }
     let bank = verify(memory, call, &request, Duration::ZERO, None)?;
     let reference_id = &bank.pending()["reference_id"];
@@ -146,9 +174,9 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
 /// twice. Where the balance is too small the receipt is the same, nothing drops, and the outcome says so.
 fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&[rules::BANK]).ok_or_else(bad_request)?;
-    check(rules::USER_ID, &request, refusal)?;
-    check(rules::BANK, &request, refusal)?;
+    let request = TABLES.json(call.body, &["bank"]).ok_or_else(bad_request)?;
+    check("user_id", &request)?;
+    check("bank", &request)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
     let bank = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
     let reference_id = &bank.pending()["reference_id"];
@@ -171,17 +199,17 @@ fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     let query = call.query(&["reference_id", "user_id"]);
     let query = query.ok_or_else(bad_request)?;
     let bank = if let Some(reference_id) = text(&query, "reference_id") {
-        check(rules::REFERENCE_ID, &query, refusal)?;
+        check("reference_id", &query)?;
         // A number has several spellings; the key has one.
         let number: u64 = reference_id.parse().unwrap_or_default();
         let found = memory.by_reference_id.get(&number.to_string());
-        found.ok_or_else(|| refusal(rules::REFERENCE_ID_UNKNOWN))?
+        found.ok_or_else(|| refuse("REFERENCE_ID_UNKNOWN"))?
     } else {
-        check(rules::USER_ID, &query, refusal)?;
+        check("user_id", &query)?;
         let user_id = text(&query, "user_id").filter(|id| !id.is_empty());
-        let user_id = user_id.ok_or_else(|| refusal(rules::NO_ID))?;
+        let user_id = user_id.ok_or_else(|| refuse("NO_ID"))?;
         let found = memory.by_user_id.get(user_id);
-        found.ok_or_else(|| refusal(rules::USER_ID_UNKNOWN))?
+        found.ok_or_else(|| refuse("USER_ID_UNKNOWN"))?
     };
     ok(bank.reply(call.now, call.behaviour))
 }
@@ -197,7 +225,7 @@ fn verify(
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, account);
     let (mut outcome, mut timing) =
-        outcomes::of_account(account, ifsc, scenario).map_err(refusal)?;
+        outcomes::of_account(account, ifsc, scenario).map_err(refuse)?;
     if call.behaviour.insufficient_balance {
         (outcome, timing) = (REJECTED, Timing::AtOnce);
     }
@@ -241,10 +269,10 @@ fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = upi_request(call)?;
     let version = json!({"x-api-version": call.header("x-api-version")});
-    check(rules::API_VERSION, &version, refusal)?;
-    check(rules::USER_CONSENT, &request, refusal)?;
+    check("api_version", &version)?;
+    check("user_consent", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_BALANCE));
+        return Err(refuse("INSUFFICIENT_BALANCE"));
     }
     let reply = verify_vpa(memory, call, &request, true)?;
     let reference = field(&request, "verification_id");
@@ -259,17 +287,17 @@ fn upi_lookup(memory: &Cashfree, call: &Call<'_>) -> Reply {
 }
 
 fn upi_request(call: &Call<'_>) -> Result<Value, Refusal> {
-    let tables = [rules::VERIFICATION_ID, rules::VPA, rules::USER_CONSENT];
-    call.json(&tables).ok_or_else(bad_request)
+    let tables = ["verification_id", "vpa", "user_consent"];
+    TABLES.json(call.body, &tables).ok_or_else(bad_request)
 }
 
 /// `GET /upi`: the reply of the verification again, for a client that lost it.
 fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let query = call.query(&["verification_id"]).ok_or_else(bad_request)?;
-    check(rules::VERIFICATION_ID, &query, refusal)?;
+    check("verification_id", &query)?;
     let found = memory.upi.get(field(&query, "verification_id"));
-    let reply = found.ok_or_else(|| refusal(rules::VERIFICATION_ID_UNKNOWN))?;
+    let reply = found.ok_or_else(|| refuse("VERIFICATION_ID_UNKNOWN"))?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .body(reply.to_string()))
@@ -281,12 +309,12 @@ fn verify_vpa(
     request: &Value,
     penny_drop: bool,
 ) -> Result<Value, Refusal> {
-    check(rules::VERIFICATION_ID, request, refusal)?;
-    check(rules::VPA, request, refusal)?;
+    check("verification_id", request)?;
+    check("vpa", request)?;
     let (verification_id, vpa) = (field(request, "verification_id"), field(request, "vpa"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.sandbox.scenario(Gateway::Cashfree, vpa);
-    let status = outcomes::of_vpa(vpa, scenario).map_err(refusal)?;
+    let status = outcomes::of_vpa(vpa, scenario).map_err(refuse)?;
     let holder = scenario.holder(vpa, name).filter(|_| status == "VALID");
     let reference_id = call.sandbox.next_number();
     let ids = (verification_id, vpa);
@@ -302,7 +330,145 @@ fn verify_vpa(
         .upi
         .add(verification_id, Arc::from(reply.to_string()))
     {
-        Some(_) => Err(refusal(rules::VERIFICATION_ID_USED)),
+        Some(_) => Err(refuse("VERIFICATION_ID_USED")),
         None => Ok(reply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the code of the refusal; "" if the request is accepted.
+    fn code(table: &str, field: &str, value: &Value) -> String {
+        let mut request = json!({
+            "bank_account": "123456", "ifsc": "YESB0000262", "name": null, "phone": null,
+            "user_id": null, "verification_id": "a", "vpa": "asha@upi", "reference_id": "1",
+            "x-api-version": "2024-12-01",
+            "user_consent": {
+                "obtained": true, "type": "EXPLICIT", "timestamp": "2025-10-27T09:24:36Z",
+                "purpose": "payout",
+            },
+        });
+        match field.split_once('.') {
+            Some((object, member)) => request[object][member] = value.clone(),
+            None => request[field] = value.clone(),
+        }
+        let breach = TABLES.check(table, &request).err();
+        breach.map_or_else(String::new, |breach| breach.row().1.to_owned())
+    }
+
+    #[test]
+    fn each_field_keeps_its_limits() {
+        for (table, field, value, expected) in [
+            ("bank", "bank_account", json!("AbC123"), ""),
+            ("bank", "bank_account", json!("9".repeat(40)), ""),
+            ("bank", "bank_account", Value::Null, "_missing"),
+            ("bank", "bank_account", json!(""), "_missing"),
+            ("bank", "bank_account", json!("12345"), "_length_short"),
+            (
+                "bank",
+                "bank_account",
+                json!("9".repeat(41)),
+                "_length_exceeded",
+            ),
+            ("bank", "bank_account", json!("1234 56"), "_value_invalid"),
+            ("bank", "bank_account", json!("12345-6"), "_value_invalid"),
+            ("bank", "bank_account", json!("१२३४५६"), "_value_invalid"),
+            ("bank", "ifsc", json!("ABCD0A1B2C3"), ""),
+            ("bank", "ifsc", Value::Null, "_missing"),
+            ("bank", "ifsc", json!("yesb0000262"), "_value_invalid"),
+            ("bank", "name", json!("  "), ""),
+            ("bank", "name", json!("श".repeat(100)), ""),
+            ("bank", "name", json!("a".repeat(101)), "_length_exceeded"),
+            ("bank", "phone", json!(""), ""),
+            ("bank", "phone", json!("99999999"), ""),
+            ("bank", "phone", json!("9199999999999"), ""),
+            ("bank", "phone", json!("9999999"), "_length_short"),
+            ("bank", "phone", json!("99999999999999"), "_length_exceeded"),
+            ("bank", "phone", json!("+919999999"), "_value_invalid"),
+            ("user_id", "user_id", json!("att_1"), ""),
+            ("user_id", "user_id", json!("att-1"), "_value_invalid"),
+            (
+                "user_id",
+                "user_id",
+                json!("a".repeat(41)),
+                "_length_exceeded",
+            ),
+            ("reference_id", "reference_id", json!("12"), ""),
+            (
+                "reference_id",
+                "reference_id",
+                json!("12a"),
+                "_value_invalid",
+            ),
+            ("verification_id", "verification_id", json!("a.b-c_1"), ""),
+            (
+                "verification_id",
+                "verification_id",
+                Value::Null,
+                "_missing",
+            ),
+            (
+                "verification_id",
+                "verification_id",
+                json!("a/b"),
+                "_value_invalid",
+            ),
+            (
+                "verification_id",
+                "verification_id",
+                json!("a".repeat(51)),
+                "_length_exceeded",
+            ),
+            ("vpa", "vpa", json!("a.b-c_d@okhdfcbank"), ""),
+            ("vpa", "vpa", Value::Null, "_missing"),
+            ("vpa", "vpa", json!("a@b@c"), "_value_invalid"),
+            ("api_version", "x-api-version", Value::Null, "_missing"),
+            (
+                "api_version",
+                "x-api-version",
+                json!("2023-12-18"),
+                "_value_invalid",
+            ),
+            ("user_consent", "user_consent", Value::Null, "_missing"),
+            (
+                "user_consent",
+                "user_consent.obtained",
+                json!(false),
+                "_value_invalid",
+            ),
+            (
+                "user_consent",
+                "user_consent.type",
+                json!("IMPLICIT"),
+                "_value_invalid",
+            ),
+            (
+                "user_consent",
+                "user_consent.timestamp",
+                Value::Null,
+                "_missing",
+            ),
+            (
+                "user_consent",
+                "user_consent.timestamp",
+                json!("today"),
+                "_value_invalid",
+            ),
+            (
+                "user_consent",
+                "user_consent.purpose",
+                json!(" "),
+                "_missing",
+            ),
+            ("user_consent", "user_consent.purpose", json!("payout"), ""),
+        ] {
+            let expected = match expected {
+                "" => String::new(),
+                suffix => format!("{field}{suffix}"),
+            };
+            assert_eq!(code(table, field, &value), expected, "{field}: {value}");
+        }
     }
 }

@@ -7,28 +7,28 @@
 
 mod outcomes;
 mod replies;
-mod rules;
 mod velocity;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::body::{field, filled, text};
 use crate::decentro::replies::Outcome;
-use crate::decentro::rules::refusal;
 use crate::decentro::velocity::Velocity;
 use crate::gateway::{Gateway, lock};
 use crate::ids::bank_reference;
 use crate::name_similarity;
-use crate::profile::{Call, GatewayProfile, Reply, check, ok};
+use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
-use crate::rules::is_true;
+use crate::rules::{RefusalRow, Tables, is_true};
 use crate::verification::Verification;
 
-pub use crate::decentro::rules::{CONSUMER_URN, LIMITED_CONSUMER_URN};
-
+/// The `consumer_urn` of the published simulation data.
+pub const CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
+/// The `consumer_urn` with velocity limits: 3 validations of one account a minute, 4 an hour, 5 a day.
+pub const LIMITED_CONSUMER_URN: &str = "00000000000000000000000000000345";
 /// The `client_id` that is accepted.
 pub const CLIENT_ID: &str = "decentro_sandbox_client";
 /// The `client_secret` that is accepted.
@@ -36,6 +36,9 @@ pub const CLIENT_SECRET: &str = "decentro_sandbox_secret";
 
 /// Number of validations, and of used references, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
+
+static TABLES: LazyLock<Tables> =
+    LazyLock::new(|| Tables::parse(include_str!("decentro/rules.txt")));
 
 pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new(
     Gateway::Decentro,
@@ -47,8 +50,7 @@ pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new
         ),
         ("GET /v3/banking/account_validation/status", look_up),
     ],
-    refusal,
-    [rules::DECENTRO_ERROR, rules::TOO_MANY_CALLS, rules::IP],
+    refuse,
 )];
 
 /// Decentro's memory.
@@ -61,12 +63,33 @@ pub(crate) struct Decentro {
 }
 
 /// The headers `client_id` and `client_secret`, with underscores.
+/// Makes a refusal.
+fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusal {
+    let body = json!({
+        "decentro_txn_id": replies::txn_id(), "api_status": "FAILURE", "response_key": response_key,
+        "message": message,
+    });
+    Refusal::new(status, body)
+}
+
+/// Makes the refusal of this name.
+fn refuse(name: &str) -> Refusal {
+    refusal(TABLES.refusal(name))
+}
+
+/// Checks a request against the rules of a table.
+fn check(table: &str, request: &Value) -> Result<(), Refusal> {
+    TABLES
+        .check(table, request)
+        .map_err(|breach| refusal(breach.row()))
+}
+
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
     if known {
         Ok(())
     } else {
-        Err(refusal(rules::CREDENTIALS))
+        Err(refuse("CREDENTIALS"))
     }
 }
 
@@ -78,21 +101,21 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
 /// another call of Decentro's.
 fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&[rules::REFERENCE_ID, rules::OTHER_FIELDS]);
-    let request = request.ok_or_else(|| refusal(rules::MALFORMED))?;
-    check(rules::REFERENCE_ID, &request, refusal)?;
+    let request = TABLES.json(call.body, &["reference_id", "other_fields"]);
+    let request = request.ok_or_else(|| refuse("MALFORMED"))?;
+    check("reference_id", &request)?;
     let reference_id = field(&request, "reference_id");
     if memory.used_references.add(reference_id, ()).is_some() {
-        return Err(refusal(rules::DUPLICATE_REFERENCE));
+        return Err(refuse("DUPLICATE_REFERENCE"));
     }
-    check(rules::OTHER_FIELDS, &request, refusal)?;
+    check("other_fields", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_CREDITS));
+        return Err(refuse("INSUFFICIENT_CREDITS"));
     }
     let account = field(&request, "beneficiary_details.account_number");
     let limited = field(&request, "consumer_urn") == LIMITED_CONSUMER_URN;
     if limited && !lock(&memory.velocity).admit(account, call.now) {
-        return Err(refusal(rules::VELOCITY));
+        return Err(refuse("VELOCITY"));
     }
     accept(memory, call, &request)
 }
@@ -109,7 +132,7 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
     let name = filled(beneficiary, "name");
     let scenario = call.sandbox.scenario(Gateway::Decentro, account);
     let found = outcomes::of_account(account, ifsc, scenario);
-    let found = found.ok_or_else(|| refusal(rules::PROVIDER_ERROR))?;
+    let found = found.ok_or_else(|| refuse("PROVIDER_ERROR"))?;
     let drops = match field(request, "validation_type") {
         "pennydrop" => true,
         "hybrid" => found.penniless == Outcome::Inconclusive,
@@ -154,7 +177,7 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
 fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let query = call.query(&["decentro_txn_id", "reference_id"]);
-    let query = query.ok_or_else(|| refusal(rules::MALFORMED))?;
+    let query = query.ok_or_else(|| refuse("MALFORMED"))?;
     let ids = (
         text(&query, "decentro_txn_id"),
         text(&query, "reference_id"),
@@ -162,8 +185,113 @@ fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
     let found = match ids {
         (Some(txn_id), _) => memory.by_txn.get(txn_id),
         (None, Some(reference_id)) => memory.by_reference.get(reference_id),
-        (None, None) => return Err(refusal(rules::NO_ID)),
+        (None, None) => return Err(refuse("NO_ID")),
     };
-    let validation = found.ok_or_else(|| refusal(rules::UNKNOWN))?;
+    let validation = found.ok_or_else(|| refuse("UNKNOWN"))?;
     ok(replies::status(&validation.reply(call.now, call.behaviour)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn key(request: &Value) -> String {
+        let tables = ["reference_id", "other_fields"];
+        let breach = tables
+            .iter()
+            .find_map(|table| TABLES.check(table, request).err());
+        let key = breach.map(|breach| breach.row().1.to_owned());
+        key.unwrap_or_else(|| "accepted".to_owned())
+    }
+
+    #[test]
+    fn each_field_keeps_its_limits() {
+        const NUMBER: &str = "/beneficiary_details/account_number";
+        let good = json!({
+            "reference_id": "att-1",
+            "purpose_message": "Account check",
+            "consumer_urn": CONSUMER_URN,
+            "validation_type": "pennydrop",
+            "perform_name_match": true,
+            "beneficiary_details": {
+                "account_number": "121416119212", "ifsc": "SBIN0001077", "name": "Asha Rao",
+            },
+        });
+        assert_eq!(key(&good), "accepted");
+        for (pointer, value, expected) in [
+            ("/reference_id", json!(""), "error_missing_reference_id"),
+            ("/reference_id", json!("a.b"), "error_unsanitized_values"),
+            ("/reference_id", json!("a_b-C9"), "accepted"),
+            (
+                "/purpose_message",
+                Value::Null,
+                "error_invalid_purpose_message",
+            ),
+            (
+                "/purpose_message",
+                json!("abcd"),
+                "error_invalid_purpose_message_length",
+            ),
+            ("/purpose_message", json!("abcde"), "accepted"),
+            ("/purpose_message", json!("a".repeat(255)), "accepted"),
+            (
+                "/purpose_message",
+                json!("a".repeat(256)),
+                "error_invalid_purpose_message_length",
+            ),
+            (
+                "/purpose_message",
+                json!("why not?"),
+                "error_unsanitized_values",
+            ),
+            ("/consumer_urn", Value::Null, "error_empty_consumer_urn"),
+            (
+                "/consumer_urn",
+                json!("unknown"),
+                "error_invalid_consumer_urn",
+            ),
+            ("/consumer_urn", json!(LIMITED_CONSUMER_URN), "accepted"),
+            (
+                "/validation_type",
+                Value::Null,
+                "error_validation_type_empty",
+            ),
+            (
+                "/validation_type",
+                json!("PENNYDROP"),
+                "error_invalid_validation_type",
+            ),
+            ("/validation_type", json!("hybrid"), "accepted"),
+            (
+                "/beneficiary_details",
+                Value::Null,
+                "error_missing_beneficiary_details",
+            ),
+            (NUMBER, Value::Null, "error_missing_account_number"),
+            (NUMBER, json!("12-34"), "error_unsanitized_values"),
+            (
+                "/beneficiary_details/ifsc",
+                Value::Null,
+                "error_missing_ifsc",
+            ),
+            (
+                "/beneficiary_details/ifsc",
+                json!("SBIN1001077"),
+                "error_invalid_ifsc",
+            ),
+            ("/beneficiary_details/name", Value::Null, "error_empty_name"),
+        ] {
+            let mut request = good.clone();
+            if let Some(member) = request.pointer_mut(pointer) {
+                *member = value;
+            }
+            assert_eq!(key(&request), expected, "{pointer}");
+        }
+        let mut unmatched = good;
+        unmatched["perform_name_match"] = Value::Null;
+        unmatched["beneficiary_details"]["name"] = Value::Null;
+        assert_eq!(key(&unmatched), "accepted");
+    }
 }

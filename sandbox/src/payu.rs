@@ -14,10 +14,9 @@
 
 mod outcomes;
 mod replies;
-mod rules;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -31,11 +30,10 @@ use crate::gateway::Gateway;
 use crate::ids::bank_reference;
 use crate::ledger::account_reference;
 use crate::payu::replies::Transfer;
-use crate::payu::rules::{oauth_refusal, payout_refusal, service_refusal};
-use crate::profile::{Call, GatewayProfile, Reply, check, ok};
+use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
-use crate::rules::is_true;
+use crate::rules::{RefusalRow, Tables, is_true};
 use crate::tokens::Tokens;
 use crate::verification::Verification;
 
@@ -63,6 +61,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Number of verifications that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::parse(include_str!("payu/rules.txt")));
+
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
     GatewayProfile::new(
@@ -74,15 +74,13 @@ pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
             ("POST /payout/payment/listTransactions", list_transactions),
             ("GET /payout/merchant/getAccountDetail", account_detail),
         ],
-        payout_refusal,
-        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
+        refuse,
     ),
     GatewayProfile::new(
         Gateway::Payu,
         "/payu",
         &[("POST /merchant/postservice.php", web_service)],
-        service_refusal,
-        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
+        refuse_service,
     ),
 ];
 
@@ -96,6 +94,46 @@ pub(crate) struct Payu {
     transfers: AtomicU64,
 }
 
+/// Makes a refusal of payouts.
+fn payout_refusal((status, code, msg): RefusalRow<'_>) -> Refusal {
+    let code = code.parse::<u32>().ok();
+    let body = json!({"status": 1, "msg": msg, "code": code, "data": null});
+    Refusal::new(status, body)
+}
+
+/// Makes a refusal with an OAuth error (RFC 6749, section 5.2).
+fn oauth_refusal((status, error, description): RefusalRow<'_>) -> Refusal {
+    Refusal::new(
+        status,
+        json!({"error": error, "error_description": description}),
+    )
+}
+
+/// Makes a refusal of the web service.
+fn service_refusal((status, _, msg): RefusalRow<'_>) -> Refusal {
+    Refusal::new(status, json!({"status": 0, "msg": msg}))
+}
+
+/// Makes the refusal of this name.
+fn refuse(name: &str) -> Refusal {
+    payout_refusal(TABLES.refusal(name))
+}
+
+/// Checks a request against the rules of a table.
+fn check(table: &str, request: &Value) -> Result<(), Refusal> {
+    TABLES
+        .check(table, request)
+        .map_err(|breach| payout_refusal(breach.row()))
+}
+
+fn refuse_oauth(name: &str) -> Refusal {
+    oauth_refusal(TABLES.refusal(name))
+}
+
+fn refuse_service(name: &str) -> Refusal {
+    service_refusal(TABLES.refusal(name))
+}
+
 /// Checks the bearer token and the merchant that it is for.
 fn authenticate(memory: &Payu, call: &Call<'_>) -> Result<(), Refusal> {
     let token = call
@@ -104,34 +142,34 @@ fn authenticate(memory: &Payu, call: &Call<'_>) -> Result<(), Refusal> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token);
     if !token.is_some_and(|token| memory.tokens.is_valid(token, call.now)) {
-        return Err(oauth_refusal(rules::TOKEN));
+        return Err(refuse_oauth("TOKEN"));
     }
     if call.header("payoutMerchantId") == Some(PAYOUT_MERCHANT_ID) {
         Ok(())
     } else {
-        Err(payout_refusal(rules::MERCHANT))
+        Err(refuse("MERCHANT"))
     }
 }
 
 /// `POST /oauth/token`: a bearer token for a client's id and secret (RFC 6749, section 4.4).
 fn issue_token(memory: &Payu, call: &Call<'_>) -> Reply {
     let form = call.form(&["grant_type", "client_id", "client_secret", "scope"]);
-    let form = form.ok_or_else(|| oauth_refusal(rules::REQUEST))?;
+    let form = form.ok_or_else(|| refuse_oauth("REQUEST"))?;
     match text(&form, "grant_type") {
         Some("client_credentials") => {}
-        Some(_) => return Err(oauth_refusal(rules::GRANT_TYPE)),
-        None => return Err(oauth_refusal(rules::REQUEST)),
+        Some(_) => return Err(refuse_oauth("GRANT_TYPE")),
+        None => return Err(refuse_oauth("REQUEST")),
     }
     let life = match text(&form, "client_id") {
         Some(CLIENT_ID) => TOKEN_LIFE,
         Some(SHORT_LIVED_CLIENT_ID) => SHORT_LIFE,
-        _ => return Err(oauth_refusal(rules::CLIENT)),
+        _ => return Err(refuse_oauth("CLIENT")),
     };
     if field(&form, "client_secret") != CLIENT_SECRET {
-        return Err(oauth_refusal(rules::CLIENT));
+        return Err(refuse_oauth("CLIENT"));
     }
     if field(&form, "scope") != SCOPE {
-        return Err(oauth_refusal(rules::SCOPE));
+        return Err(refuse_oauth("SCOPE"));
     }
     ok(json!({
         "access_token": memory.tokens.issue(call.now, life),
@@ -147,20 +185,20 @@ fn issue_token(memory: &Payu, call: &Call<'_>) -> Reply {
 /// pending verification.
 fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
-    let form = call.form(&rules::ACCOUNT_FIELDS);
-    let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
-    check(rules::ACCOUNT, &form, payout_refusal)?;
+    let form = TABLES.form(call.body, &["account"]);
+    let form = form.ok_or_else(|| refuse("FORM"))?;
+    check("account", &form)?;
     let (reference, account) = (field(&form, "merchantRefId"), field(&form, "accountNumber"));
     let digest = account_reference(account, field(&form, "ifscCode"));
     if let Some(known) = memory.verifications.get(reference) {
         return repeat(&known, &digest, call);
     }
     if call.behaviour.insufficient_balance {
-        return Err(payout_refusal(rules::BALANCE));
+        return Err(refuse("BALANCE"));
     }
     let scenario = call.sandbox.scenario(Gateway::Payu, account);
-    let outcome = outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc"))
-        .map_err(payout_refusal)?;
+    let outcome =
+        outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc")).map_err(refuse)?;
     let name = filled(&form, "beneName");
     let transfer = Transfer {
         id: memory.transfers.fetch_add(1, Ordering::Relaxed) + FIRST_TRANSFER,
@@ -192,7 +230,7 @@ fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Reply {
     if known.was_pending() && kept["account"] == digest {
         ok(kept["reply"].take())
     } else {
-        Err(payout_refusal(rules::DUPLICATE_MERCHANT_REF_ID))
+        Err(refuse("DUPLICATE_MERCHANT_REF_ID"))
     }
 }
 
@@ -202,7 +240,7 @@ fn list_transactions(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
     // The only filter that is read.
     let form = call.form(&["merchantRefId"]);
-    let form = form.ok_or_else(|| payout_refusal(rules::FORM))?;
+    let form = form.ok_or_else(|| refuse("FORM"))?;
     let reference = text(&form, "merchantRefId");
     let found = reference.and_then(|reference| memory.verifications.get(reference));
     let transfers: Vec<Value> = found
@@ -227,16 +265,16 @@ fn web_service(_: &Payu, call: &Call<'_>) -> Reply {
         return Ok(HttpResponse::Ok().body("form=2 is needed for an answer in JSON"));
     }
     let form = call.form(&["key", "command", "var1", "hash"]);
-    let form = form.ok_or_else(|| service_refusal(rules::PARAMETER))?;
-    let sent = |name| text(&form, name).ok_or_else(|| service_refusal(rules::PARAMETER));
+    let form = form.ok_or_else(|| refuse_service("PARAMETER"))?;
+    let sent = |name| text(&form, name).ok_or_else(|| refuse_service("PARAMETER"));
     let (key, command, var1, hash) = (sent("key")?, sent("command")?, sent("var1")?, sent("hash")?);
     if key != KEY || hash != signature(command, var1) {
-        return Err(service_refusal(rules::HASH));
+        return Err(refuse_service("HASH"));
     }
     match command {
         "validateVPA" => look_up_vpa(call, var1),
         "verify_payment" => ok(replies::unknown_payments(var1)),
-        _ => Err(service_refusal(rules::COMMAND)),
+        _ => Err(refuse_service("COMMAND")),
     }
 }
 
@@ -248,6 +286,45 @@ fn signature(command: &str, var1: &str) -> String {
 /// The command validateVPA. No money moves, so the ledger records nothing.
 fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
     let scenario = call.sandbox.scenario(Gateway::Payu, vpa);
-    let holder = outcomes::of_vpa(vpa, scenario).map_err(service_refusal)?;
+    let holder = outcomes::of_vpa(vpa, scenario).map_err(refuse_service)?;
     ok(replies::vpa(vpa, holder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_has_its_code() {
+        let long = "a".repeat(41);
+        for (changes, code) in [
+            (json!({}), ""),
+            (json!({"merchantRefId": null}), "1001"),
+            (json!({"merchantRefId": long}), "1001"),
+            (json!({"accountNumber": null}), "1004"),
+            (json!({"accountNumber": "12-34"}), "1004"),
+            (json!({"ifscCode": null}), "1005"),
+            (json!({"ifscCode": "HDFC1001098"}), "1022"),
+            // The IFSC is not checked unless the caller demands it.
+            (
+                json!({"ifscCode": "HDFC1001098", "validateIfsc": "false"}),
+                "",
+            ),
+            (json!({"beneName": null}), "1007"),
+            (json!({"beneName": null, "nameMatching": null}), ""),
+            (json!({"purpose": null}), "1010"),
+        ] {
+            let mut form = json!({
+                "accountNumber": "51234567890", "ifscCode": "HDFC0001098",
+                "merchantRefId": "987668124234235", "validateIfsc": "true",
+                "beneName": "Asha Rao", "nameMatching": "true", "purpose": "Test",
+            });
+            if let (Value::Object(form), Value::Object(changes)) = (&mut form, changes.clone()) {
+                form.extend(changes);
+            }
+            let breach = TABLES.check("account", &form).err();
+            let found = breach.map(|breach| breach.row().1.to_owned());
+            assert_eq!(found.unwrap_or_default(), code, "{changes}");
+        }
+    }
 }

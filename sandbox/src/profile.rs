@@ -11,8 +11,7 @@ use crate::behaviour::Behaviour;
 use crate::body;
 use crate::calls::RateLimit;
 use crate::gateway::Gateway;
-use crate::refusal::{Refusal, RefusalRow};
-use crate::rules::{self, Rule};
+use crate::refusal::Refusal;
 use crate::state::Sandbox;
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
@@ -22,11 +21,10 @@ pub(crate) struct GatewayProfile<M: 'static> {
     /// Path before the paths of the routes.
     pub(crate) prefix: &'static str,
     pub(crate) routes: &'static [Route<M>],
-    /// Makes a refusal in the API's form.
-    pub(crate) refusal: fn(RefusalRow) -> Refusal,
-    /// The refusals with which the API replies to the faults: 500 (its own fault, which says nothing of the
-    /// account), 429 (`Retry-After` is added), and that of a caller whose address is not on its list.
-    pub(crate) faults: [RefusalRow<'static>; 3],
+    /// Makes the refusal of this name. `FAILURE` is the API's own fault (500), which says nothing of the
+    /// account, `TOO_MANY_CALLS` its 429, to which `Retry-After` is added, and `IP` the refusal of a caller
+    /// whose address is not on the gateway's list.
+    pub(crate) refuse: fn(&str) -> Refusal,
     /// Whether a caller is admitted although its address is not on the gateway's list.
     pub(crate) skips_ip_list: fn(&HeaderMap) -> bool,
     /// Adds the rate-limit headers that every reply has while a limit is set.
@@ -39,15 +37,13 @@ impl<M> GatewayProfile<M> {
         gateway: Gateway,
         prefix: &'static str,
         routes: &'static [Route<M>],
-        refusal: fn(RefusalRow) -> Refusal,
-        faults: [RefusalRow<'static>; 3],
+        refuse: fn(&str) -> Refusal,
     ) -> Self {
         Self {
             gateway,
             prefix,
             routes,
-            refusal,
-            faults,
+            refuse,
             skips_ip_list: |_| false,
             add_rate_limit_headers: |_, _| {},
         }
@@ -95,17 +91,6 @@ impl Call<'_> {
         self.request.match_info().get("id").unwrap_or_default()
     }
 
-    /// Reads the body as a JSON object in which the fields of these rules have the types of their checks;
-    /// `None` if it is none. A field may be absent or null.
-    pub(crate) fn json(&self, rules: &[&[Rule]]) -> Option<Value> {
-        let request: Value = serde_json::from_slice(self.body).ok()?;
-        let typed = rules.iter().copied().flatten().all(|(field, check, _)| {
-            let value = body::at(&request, field);
-            value.is_null() || check.has_type(value)
-        });
-        (typed && request.is_object()).then_some(request)
-    }
-
     /// Reads these fields of the body's form.
     pub(crate) fn form(&self, fields: &[&str]) -> Option<Value> {
         body::form(self.body, fields)
@@ -115,13 +100,4 @@ impl Call<'_> {
     pub(crate) fn query(&self, fields: &[&str]) -> Option<Value> {
         body::form(self.request.query_string().as_bytes(), fields)
     }
-}
-
-/// Checks a request against a table of rules. `refusal` makes the refusal in the API's form.
-pub(crate) fn check(
-    rules: &'static [Rule],
-    request: &Value,
-    refusal: fn(RefusalRow) -> Refusal,
-) -> Result<(), Refusal> {
-    rules::check(rules, request).map_err(|breach| refusal(breach.row()))
 }

@@ -5,9 +5,8 @@
 
 mod outcomes;
 mod replies;
-mod rules;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -20,14 +19,14 @@ use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::razorpay::outcomes::{Ending, Oddity, is_final};
-use crate::razorpay::rules::{check, field_refusal, refusal};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
+use crate::rules::{RefusalRow, Tables};
 use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
 
-pub use crate::razorpay::rules::SOURCE_ACCOUNT_NUMBER;
-
+/// The only account that the rupee can be taken from. Razorpay's samples have this number.
+pub const SOURCE_ACCOUNT_NUMBER: &str = "7878780080316316";
 /// The user name of HTTP Basic that is accepted.
 pub const KEY_ID: &str = "rzp_test_sandbox";
 /// The password of HTTP Basic that is accepted.
@@ -38,6 +37,12 @@ pub const WEBHOOK_SECRET: &str = "sandbox_webhook_secret";
 /// Number of validations, and of idempotency keys, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
+/// The header of the idempotency key.
+const KEY: &str = "X-Payout-Idempotency";
+
+static TABLES: LazyLock<Tables> =
+    LazyLock::new(|| Tables::parse(include_str!("razorpay/rules.txt")));
+
 /// RazorpayX, and the payment gateway, which refuses an address in other words.
 pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
     GatewayProfile::new(
@@ -47,8 +52,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("POST /v1/fund_accounts/validations", create),
             ("GET /v1/fund_accounts/validations/{id}", look_up),
         ],
-        refusal,
-        [rules::SERVER_ERROR, rules::TOO_MANY_CALLS, rules::IP],
+        refuse,
     ),
     GatewayProfile::new(
         Gateway::Razorpay,
@@ -57,12 +61,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("POST /v1/payments/validate/vpa", look_up_vpa),
             ("GET /v1/payments/{id}", look_up_payment),
         ],
-        refusal,
-        [
-            rules::SERVER_ERROR,
-            rules::TOO_MANY_CALLS,
-            rules::ACCESS_DENIED,
-        ],
+        refuse,
     ),
 ];
 
@@ -86,6 +85,40 @@ fn sign(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
     vec![("x-razorpay-signature", HEXLOWER.encode(&mac))]
 }
 
+/// Makes a refusal: `{"error": {…}}`.
+fn refusal((status, reason, description): RefusalRow<'_>) -> Refusal {
+    let (code, source) = match status {
+        500 => ("SERVER_ERROR", "internal"),
+        502 => ("GATEWAY_ERROR", "internal"),
+        _ => ("BAD_REQUEST_ERROR", "business"),
+    };
+    // `step` and `metadata` are about a payment, and there is none.
+    let error = json!({
+        "code": code, "description": description, "source": source, "step": null,
+        "reason": reason, "metadata": {},
+    });
+    Refusal::new(status, json!({"error": error}))
+}
+
+/// Makes the refusal of a field. Razorpay names the field without its object.
+fn field_refusal(field: &str, row: RefusalRow<'_>) -> Refusal {
+    let mut refusal = refusal(row);
+    refusal.body["error"]["field"] = field.into();
+    refusal
+}
+
+/// Makes the refusal of this name.
+fn refuse(name: &str) -> Refusal {
+    refusal(TABLES.refusal(name))
+}
+
+/// Checks a request against the rules of a table.
+fn check(table: &str, request: &Value) -> Result<(), Refusal> {
+    TABLES
+        .check(table, request)
+        .map_err(|breach| field_refusal(breach.name, breach.row()))
+}
+
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let expected = BASE64.encode(format!("{KEY_ID}:{KEY_SECRET}").as_bytes());
     let sent = call
@@ -93,12 +126,12 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
         .and_then(|value| value.split_once(' '));
     match sent {
         Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") && pair == expected => Ok(()),
-        _ => Err(refusal(rules::CREDENTIALS)),
+        _ => Err(refuse("CREDENTIALS")),
     }
 }
 
 fn malformed() -> Refusal {
-    refusal(rules::MALFORMED)
+    refuse("MALFORMED")
 }
 
 /// `POST /v1/fund_accounts/validations`. Always replies `created`. Drops unless it is penniless; an
@@ -109,13 +142,13 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     // A header that is not ASCII text is outside the key's alphabet, as `?` is.
     let key = call.request.headers().get("x-payout-idempotency");
     let key = key.map(|key| key.to_str().unwrap_or("?"));
-    check(rules::IDEMPOTENCY_KEY, &json!({rules::KEY: key}))?;
+    check("idempotency_key", &json!({KEY: key}))?;
     let digest: [u8; 32] = Sha256::digest(call.body).into();
     if let Some(known) = key.and_then(|key| memory.by_key.get(key)) {
         return repeat(&known, digest);
     }
-    let tables = [rules::COMMON, rules::BANK, rules::VPA, rules::VPA_OBJECT];
-    let request = call.json(&tables).ok_or_else(malformed)?;
+    let tables = ["common", "bank", "vpa", "vpa_object"];
+    let request = TABLES.json(call.body, &tables).ok_or_else(malformed)?;
     let (number, drops, validation) = accept(call, &request)?;
     let id = replies::id("fav", number);
     if let Some(key) = key {
@@ -144,18 +177,18 @@ fn repeat((known, validation): &([u8; 32], Arc<Verification>), digest: [u8; 32])
     if *known == digest {
         ok(validation.pending())
     } else {
-        Err(field_refusal(rules::KEY, rules::KEY_USED))
+        Err(field_refusal(KEY, TABLES.refusal("KEY_USED")))
     }
 }
 
 /// Returns the validation with its number and whether it drops.
 fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verification>), Refusal> {
-    check(rules::COMMON, request)?;
+    check("common", request)?;
     let is_vpa = field(request, "fund_account.account_type") == "vpa";
-    check(if is_vpa { rules::VPA } else { rules::BANK }, request)?;
+    check(if is_vpa { "vpa" } else { "bank" }, request)?;
     let drops = field(request, "validation_type") != "penniless";
     if drops && call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_FUNDS));
+        return Err(refuse("INSUFFICIENT_FUNDS"));
     }
     let fund_account = at(request, "fund_account");
     let (payee, holder_sent) = if is_vpa {
@@ -165,7 +198,7 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verificati
         (field(account, "account_number"), text(account, "name"))
     };
     let scenario = call.sandbox.scenario(Gateway::Razorpay, payee);
-    let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(refusal)?;
+    let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(refuse)?;
     // A contact must have a name, which may be any, so it is not the account holder's.
     let holder = match oddity {
         Oddity::EmptyName => Some(String::new()),
@@ -193,32 +226,125 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verificati
 fn look_up(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.validations.get(call.id());
-    let validation = found.ok_or_else(|| refusal(rules::UNKNOWN_ID))?;
+    let validation = found.ok_or_else(|| refuse("UNKNOWN_ID"))?;
     ok(validation.reply(call.now, call.behaviour))
 }
 
 /// `GET /v1/payments/{id}`: the sandbox has no payments.
 fn look_up_payment(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    Err(refusal(rules::UNKNOWN_ID))
+    Err(refuse("UNKNOWN_ID"))
 }
 
 /// `POST /v1/payments/validate/vpa`. No money moves, so the ledger records nothing. A final outcome says
 /// whether the VPA exists; another outcome is Razorpay's GATEWAY_ERROR.
 fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = call.json(&[rules::VPA_LOOKUP]).ok_or_else(malformed)?;
-    check(rules::VPA_LOOKUP, &request)?;
+    let request = TABLES
+        .json(call.body, &["vpa_lookup"])
+        .ok_or_else(malformed)?;
+    check("vpa_lookup", &request)?;
     let vpa = field(&request, "vpa");
     let scenario = call.sandbox.scenario(Gateway::Razorpay, vpa);
-    let (ending, _) = outcomes::of(scenario, true).map_err(refusal)?;
+    let (ending, _) = outcomes::of(scenario, true).map_err(refuse)?;
     if let Ending::Failed(reason) = ending
         && !is_final(reason)
     {
-        return Err(refusal(rules::GATEWAY_ERROR));
+        return Err(refuse("GATEWAY_ERROR"));
     }
     let valid = ending.is_valid();
     let holder = scenario.holder(vpa, None).filter(|_| valid);
     let reply = json!({"vpa": vpa, "success": valid, "customer_name": holder});
     ok(omit_nulls(reply, &["customer_name"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the field of the refusal; "" if the request is accepted.
+    fn refused(table: &str, pointer: &str, value: Value) -> String {
+        let mut request = json!({
+            "X-Payout-Idempotency": "abcd", "validation_type": "pennydrop",
+            "fund_account": {
+                "bank_account": {
+                    "account_number": "12345", "ifsc": "HDFC0000001", "name": "Asha Rao",
+                },
+                "vpa": {"address": "a@b"},
+            },
+        });
+        if let Some(member) = request.pointer_mut(pointer) {
+            *member = value;
+        }
+        let breach = TABLES.check(table, &request).err();
+        breach.map_or_else(String::new, |breach| breach.name.to_owned())
+    }
+
+    #[test]
+    fn each_field_keeps_its_limits() {
+        const NUMBER: &str = "/fund_account/bank_account/account_number";
+        const IFSC: &str = "/fund_account/bank_account/ifsc";
+        const NAME: &str = "/fund_account/bank_account/name";
+        const ADDRESS: &str = "/fund_account/vpa/address";
+        const KEY: &str = "/X-Payout-Idempotency";
+        const TYPE: &str = "/validation_type";
+        let long_vpa = format!("{}@upi", "a".repeat(97));
+        for (table, pointer, value, field) in [
+            ("bank", NUMBER, json!("AbC12"), ""),
+            ("bank", NUMBER, json!("9".repeat(35)), ""),
+            ("bank", NUMBER, json!("1234"), "account_number"),
+            ("bank", NUMBER, json!("1234-5"), "account_number"),
+            ("bank", NUMBER, json!(""), "account_number"),
+            ("bank", NUMBER, json!("9".repeat(36)), "account_number"),
+            ("bank", IFSC, json!("HDFC1000001"), "ifsc"),
+            ("bank", IFSC, json!("hdfc0000001"), "ifsc"),
+            ("bank", NAME, Value::Null, ""),
+            ("bank", NAME, json!("ab"), "name"),
+            ("bank", NAME, json!("a".repeat(121)), "name"),
+            (
+                "bank",
+                "/fund_account/bank_account",
+                Value::Null,
+                "bank_account",
+            ),
+            ("vpa", ADDRESS, json!("asha.rao-1_2@okhdfcbank"), ""),
+            ("vpa", ADDRESS, Value::Null, "address"),
+            ("vpa", ADDRESS, json!("a@"), "address"),
+            ("vpa", ADDRESS, json!("asha"), "address"),
+            ("vpa", ADDRESS, json!("a@b@c"), "address"),
+            ("vpa", ADDRESS, json!("a b@upi"), "address"),
+            ("vpa", ADDRESS, json!(long_vpa), "address"),
+            ("vpa", TYPE, Value::Null, ""),
+            ("vpa", TYPE, json!("pennydrop"), ""),
+            ("vpa", TYPE, json!("penniless"), "validation_type"),
+            ("bank", TYPE, json!("penniless"), ""),
+            ("bank", TYPE, json!("optimized"), ""),
+            ("bank", TYPE, json!("guess"), "validation_type"),
+            ("idempotency_key", KEY, json!("a b_c-9"), ""),
+            ("idempotency_key", KEY, json!("k".repeat(36)), ""),
+            ("idempotency_key", KEY, json!("abc"), "X-Payout-Idempotency"),
+            ("idempotency_key", KEY, json!(""), "X-Payout-Idempotency"),
+            (
+                "idempotency_key",
+                KEY,
+                json!("ab/cd"),
+                "X-Payout-Idempotency",
+            ),
+            (
+                "idempotency_key",
+                KEY,
+                json!("ключ"),
+                "X-Payout-Idempotency",
+            ),
+            (
+                "idempotency_key",
+                KEY,
+                json!("k".repeat(37)),
+                "X-Payout-Idempotency",
+            ),
+        ] {
+            let label = format!("{pointer}: {value}");
+            assert_eq!(refused(table, pointer, value), field, "{label}");
+        }
+    }
 }

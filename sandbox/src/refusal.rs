@@ -4,19 +4,6 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-/// A row of a gateway's table of refusals: HTTP status, the gateway's code, message. In the refusal of a
-/// field, `{}` stands for the field's path, `{last}` for the last name of the path, `{least}` and `{most}`
-/// for the limits.
-pub(crate) type RefusalRow<'a> = (u16, &'a str, &'a str);
-
-/// Declares a table of refusals, each as `NAME = status, code, message`.
-macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $status:literal, $code:expr, $message:expr;)*) => {
-        $($(#[$doc])* pub(super) const $name: RefusalRow<'static> = ($status, $code, $message);)*
-    };
-}
-pub(crate) use refusals;
-
 /// A refusal in the gateway's form.
 pub(crate) struct Refusal {
     pub(crate) status: u16,

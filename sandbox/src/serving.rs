@@ -14,7 +14,7 @@ use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
 use crate::fault::{no_reply, reset_on_close, trickle, truncate};
 use crate::profile::{Call, GatewayProfile, Handler};
-use crate::refusal::{Refusal, RefusalRow};
+use crate::refusal::Refusal;
 use crate::state::Sandbox;
 
 /// Returns the configuration of the routes of a gateway's APIs, which share its memory.
@@ -65,12 +65,8 @@ fn work<M>(
     if listed {
         handler(memory, call).unwrap_or_else(Refusal::into_response)
     } else {
-        refuse(profile, profile.faults[2])
+        (profile.refuse)("IP").into_response()
     }
-}
-
-fn refuse<M>(profile: &GatewayProfile<M>, row: RefusalRow<'_>) -> HttpResponse {
-    (profile.refusal)(row).into_response()
 }
 
 /// Does `work` and replies as the gateway behaves. The call counts under `route`.
@@ -93,10 +89,10 @@ async fn serve<M>(
     };
     let mut reply = match fault {
         Fault::None => work(behaviour),
-        Fault::ErrorBefore => refuse(profile, profile.faults[0]),
+        Fault::ErrorBefore => (profile.refuse)("FAILURE").into_response(),
         Fault::ErrorAfter => {
             work(behaviour);
-            refuse(profile, profile.faults[0])
+            (profile.refuse)("FAILURE").into_response()
         }
         Fault::Malformed => truncate(work(behaviour)),
         Fault::Reject => too_many_calls(profile, &behaviour, limit),
@@ -135,7 +131,7 @@ fn too_many_calls<M>(
         (0, _) => 1,
         (set, _) => set.into(),
     };
-    let mut reply = refuse(profile, profile.faults[1]);
+    let mut reply = (profile.refuse)("TOO_MANY_CALLS").into_response();
     reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     reply
 }

@@ -12,9 +12,8 @@
 mod ids;
 mod outcomes;
 mod replies;
-mod rules;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -26,10 +25,10 @@ use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::ledger::account_reference;
-use crate::profile::{Call, GatewayProfile, Reply, check, ok};
+use crate::profile::{Call, GatewayProfile, Reply, ok};
 use crate::recent::Recent;
 use crate::refusal::Refusal;
-use crate::setu::rules::{refusal, umap_refusal};
+use crate::rules::{RefusalRow, Tables};
 use crate::tokens::Tokens;
 use crate::verification::Verification;
 use crate::webhooks::{Events, Header, Signing};
@@ -56,6 +55,11 @@ const TOKEN_LIFE: Duration = Duration::from_mins(5);
 /// Number of verifications of each kind that are kept for lookups; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::parse(include_str!("setu/rules.txt")));
+
+static UMAP_TABLES: LazyLock<Tables> =
+    LazyLock::new(|| Tables::parse(include_str!("setu/umap_rules.txt")));
+
 /// The data gateway for bank accounts, and UMAP for VPAs.
 pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
     GatewayProfile::new(
@@ -66,8 +70,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ("POST /api/verify/ban/async", receive_bank),
             ("GET /api/verify/ban/async/{id}", look_up_bank),
         ],
-        refusal,
-        [rules::INTERNAL, rules::TOO_MANY_CALLS, rules::IP],
+        refuse,
     ),
     GatewayProfile::new(
         Gateway::Setu,
@@ -83,12 +86,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ),
             ("POST /umap/v1/users/login", log_in),
         ],
-        umap_refusal,
-        [
-            rules::UMAP_INTERNAL,
-            rules::UMAP_TOO_MANY_CALLS,
-            rules::UMAP_FORBIDDEN,
-        ],
+        refuse_umap,
     ),
 ];
 
@@ -119,6 +117,43 @@ fn sign_umap(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
     vec![("x-setu-signature", BASE64.encode(&mac))]
 }
 
+/// Makes a refusal of the data gateway.
+fn refusal((status, code, detail): RefusalRow<'_>) -> Refusal {
+    let error = json!({"code": code, "detail": detail, "traceId": ids::trace_id()});
+    Refusal::new(status, json!({"error": error}))
+}
+
+/// Makes a refusal of UMAP.
+fn umap_refusal((status, code, detail): RefusalRow<'_>) -> Refusal {
+    Refusal {
+        status,
+        header: Some(("requestId", ids::ulid())),
+        body: json!({"code": code, "detail": detail, "docUrl": ""}),
+    }
+}
+
+/// Makes the refusal of this name.
+fn refuse(name: &str) -> Refusal {
+    refusal(TABLES.refusal(name))
+}
+
+/// Checks a request against the rules of a table.
+fn check(table: &str, request: &Value) -> Result<(), Refusal> {
+    TABLES
+        .check(table, request)
+        .map_err(|breach| refusal(breach.row()))
+}
+
+fn refuse_umap(name: &str) -> Refusal {
+    umap_refusal(UMAP_TABLES.refusal(name))
+}
+
+fn check_umap(table: &str, request: &Value) -> Result<(), Refusal> {
+    UMAP_TABLES
+        .check(table, request)
+        .map_err(|breach| umap_refusal(breach.row()))
+}
+
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[
         ("x-client-id", CLIENT_ID),
@@ -128,7 +163,7 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     if known {
         Ok(())
     } else {
-        Err(refusal(rules::CREDENTIALS))
+        Err(refuse("CREDENTIALS"))
     }
 }
 
@@ -139,13 +174,13 @@ fn authenticate_umap(memory: &Setu, call: &Call<'_>) -> Result<(), Refusal> {
     if token.is_some_and(is_valid) && call.header("merchantId") == Some(MERCHANT_ID) {
         Ok(())
     } else {
-        Err(umap_refusal(rules::UMAP_FORBIDDEN))
+        Err(refuse_umap("FORBIDDEN"))
     }
 }
 
 fn bank_request(call: &Call<'_>) -> Result<Value, Refusal> {
-    let request = call.json(&[rules::NARRATION, rules::BANK]);
-    request.ok_or_else(|| refusal(rules::BAD_REQUEST))
+    let request = TABLES.json(call.body, &["narration", "bank"]);
+    request.ok_or_else(|| refuse("BAD_REQUEST"))
 }
 
 /// `POST /api/verify/ban`. Drops, and replies with the outcome unless the account is pending at first; a
@@ -161,7 +196,7 @@ fn verify_bank(memory: &Setu, call: &Call<'_>) -> Reply {
 fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = bank_request(call)?;
-    check(rules::NARRATION, &request, refusal)?;
+    check("narration", &request)?;
     let bank = verify(memory, call, &request, call.behaviour.pending())?;
     let receipt = json!({"id": bank.pending()["id"]});
     let (webhooks, at, behaviour) = (&call.sandbox.webhooks, bank.appears_at, call.behaviour);
@@ -175,14 +210,14 @@ fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
 fn look_up_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.banks.get(call.id());
-    let bank = found.ok_or_else(|| refusal(rules::UNKNOWN))?;
+    let bank = found.ok_or_else(|| refuse("UNKNOWN"))?;
     reply(&bank, call)
 }
 
 fn reply(bank: &Verification, call: &Call<'_>) -> Reply {
     let mut reply = bank.reply(call.now, call.behaviour);
     if replies::is_upstream_error(&reply) {
-        let mut upstream = refusal(rules::UPSTREAM);
+        let mut upstream = refuse("UPSTREAM");
         upstream.body["id"] = reply["id"].clone();
         return Err(upstream);
     }
@@ -196,9 +231,9 @@ fn verify(
     request: &Value,
     delay: Duration,
 ) -> Result<Arc<Verification>, Refusal> {
-    check(rules::BANK, request, refusal)?;
+    check("bank", request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refusal(rules::INSUFFICIENT_BALANCE));
+        return Err(refuse("INSUFFICIENT_BALANCE"));
     }
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
     let scenario = call.sandbox.scenario(Gateway::Setu, account);
@@ -220,7 +255,7 @@ fn verify(
 }
 
 fn umap_bad_request() -> Refusal {
-    umap_refusal(rules::UMAP_BAD_REQUEST)
+    refuse_umap("BAD_REQUEST")
 }
 
 /// Replies 200 with UMAP's `requestId` header.
@@ -236,8 +271,10 @@ fn umap_ok(body: Value) -> Reply {
 /// documents nothing of a reference that was used before; it is accepted.
 fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
-    let request = call.json(&[rules::VPA]).ok_or_else(umap_bad_request)?;
-    check(rules::VPA, &request, umap_refusal)?;
+    let request = UMAP_TABLES
+        .json(call.body, &["vpa"])
+        .ok_or_else(umap_bad_request)?;
+    check_umap("vpa", &request)?;
     let vpa = field(&request, "customerVpa");
     let scenario = call.sandbox.scenario(Gateway::Setu, vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
@@ -270,7 +307,7 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
 fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
     let found = memory.vpas.get(call.id());
-    let verification = found.ok_or_else(|| umap_refusal(rules::UMAP_NOT_FOUND))?;
+    let verification = found.ok_or_else(|| refuse_umap("NOT_FOUND"))?;
     umap_ok(verification.reply(call.now, call.behaviour))
 }
 
@@ -278,16 +315,14 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
 /// (Setu, UMAP "API integration guide"). The reply besides `access_token`, and the refusals, are not
 /// documented.
 fn log_in(memory: &Setu, call: &Call<'_>) -> Reply {
-    let request = call.json(&[rules::LOGIN]).ok_or_else(umap_bad_request)?;
-    check(
-        rules::CLIENT,
-        &json!({"client": call.header("client")}),
-        umap_refusal,
-    )?;
-    check(rules::LOGIN, &request, umap_refusal)?;
+    let request = UMAP_TABLES
+        .json(call.body, &["login"])
+        .ok_or_else(umap_bad_request)?;
+    check_umap("client", &json!({"client": call.header("client")}))?;
+    check_umap("login", &request)?;
     let sent = (field(&request, "clientID"), field(&request, "secret"));
     if sent != (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET) {
-        return Err(umap_refusal(rules::UMAP_UNAUTHORIZED));
+        return Err(refuse_umap("UNAUTHORIZED"));
     }
     ok(json!({
         "access_token": memory.tokens.issue(call.now, TOKEN_LIFE),

@@ -1,8 +1,6 @@
 //! Cashfree's outcomes: the published test data ("Data to test integration"), the rows of its account
 //! status code table, and its words for the common scenarios.
 
-use crate::cashfree::rules::{BAD_GATEWAY, BANK_DECLINED};
-use crate::refusal::RefusalRow;
 use crate::scenario::{Outcome, Scenario, Timing};
 
 /// `account_status` and `account_status_code`.
@@ -91,7 +89,7 @@ pub(super) fn of_account(
     account: &str,
     ifsc: &str,
     scenario: Scenario,
-) -> Result<(Status, Timing), RefusalRow<'static>> {
+) -> Result<(Status, Timing), &'static str> {
     let published = ACCOUNTS
         .iter()
         .find(|(known, branch, ..)| *known == account && *branch == ifsc);
@@ -109,8 +107,8 @@ pub(super) fn of_account(
         Outcome::Nre => NRE,
         Outcome::Inconclusive => BENE_BANK_DECLINED,
         Outcome::Technical => NPCI_UNAVAILABLE,
-        Outcome::OwnRow(20) => return Err(BANK_DECLINED),
-        Outcome::OwnRow(21) => return Err(BAD_GATEWAY),
+        Outcome::OwnRow(20) => return Err("BANK_DECLINED"),
+        Outcome::OwnRow(21) => return Err("BAD_GATEWAY"),
         Outcome::OwnRow(row) => {
             // A row beyond the table is pending for ever.
             let outcome = ROWS.get(row).copied().unwrap_or(RECEIVED);
@@ -130,7 +128,7 @@ pub(super) fn published_holder(account: &str, ifsc: &str) -> Option<&'static str
 
 /// Returns the status of a VPA, or its refusal. The reply about a VPA comes at once or not at all, so a
 /// scenario that is pending has its last status here, and a failure is an HTTP error.
-pub(super) fn of_vpa(vpa: &str, scenario: Scenario) -> Result<&'static str, RefusalRow<'static>> {
+pub(super) fn of_vpa(vpa: &str, scenario: Scenario) -> Result<&'static str, &'static str> {
     let published = VPAS
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(vpa));
@@ -138,9 +136,9 @@ pub(super) fn of_vpa(vpa: &str, scenario: Scenario) -> Result<&'static str, Refu
         return Ok(status);
     }
     match scenario.outcome {
-        Outcome::Technical | Outcome::OwnRow(21) => Err(BAD_GATEWAY),
-        Outcome::Valid if scenario.timing == Timing::Never => Err(BAD_GATEWAY),
-        Outcome::Inconclusive | Outcome::OwnRow(20) => Err(BANK_DECLINED),
+        Outcome::Technical | Outcome::OwnRow(21) => Err("BAD_GATEWAY"),
+        Outcome::Valid if scenario.timing == Timing::Never => Err("BAD_GATEWAY"),
+        Outcome::Inconclusive | Outcome::OwnRow(20) => Err("BANK_DECLINED"),
         Outcome::OwnRow(2) => Ok("EXPIRED"),
         Outcome::OwnRow(3) => Ok("NPCI_NAME_INCORRECT"),
         Outcome::Nre | Outcome::OwnRow(1) => Ok("INVALID"),
@@ -155,7 +153,7 @@ mod tests {
     use crate::gateway::Gateway;
     use crate::scenario::FirstCalls;
 
-    fn account(account: &str, ifsc: &str) -> Result<(Status, Timing), RefusalRow<'static>> {
+    fn account(account: &str, ifsc: &str) -> Result<(Status, Timing), &'static str> {
         let scenario = FirstCalls::default().scenario(Gateway::Cashfree, account);
         of_account(account, ifsc, scenario)
     }
@@ -205,7 +203,7 @@ mod tests {
             };
             assert_eq!(found, Ok((expected, timing)), "row {row}");
         }
-        assert_eq!(account("99008820", "HDFC0000001"), Err(BANK_DECLINED));
-        assert_eq!(account("99008821", "HDFC0000001"), Err(BAD_GATEWAY));
+        assert_eq!(account("99008820", "HDFC0000001"), Err("BANK_DECLINED"));
+        assert_eq!(account("99008821", "HDFC0000001"), Err("BAD_GATEWAY"));
     }
 }

@@ -1,7 +1,5 @@
 //! Razorpay's outcomes: the rows of its own table, and its words for the common scenarios.
 
-use crate::razorpay::rules::{GATEWAY_ERROR, NO_SUCH_URL};
-use crate::refusal::RefusalRow;
 use crate::scenario::{Outcome, Scenario, Timing};
 
 /// How a validation ends.
@@ -79,7 +77,7 @@ pub(super) fn is_final(reason: &str) -> bool {
 
 /// Returns the outcome of a scenario, or its refusal: rows 50 and 51 are an HTTP 404 (the feature is off)
 /// and 502.
-pub(super) fn of(scenario: Scenario, is_vpa: bool) -> Result<Found, RefusalRow<'static>> {
+pub(super) fn of(scenario: Scenario, is_vpa: bool) -> Result<Found, &'static str> {
     let ending = match scenario.outcome {
         // Razorpay has no word for fraud and non-residents: such an account is as good as any.
         Outcome::Valid | Outcome::Fraud | Outcome::Nre => ACTIVE,
@@ -97,7 +95,7 @@ pub(super) fn of(scenario: Scenario, is_vpa: bool) -> Result<Found, RefusalRow<'
     Ok((ending, Oddity::None))
 }
 
-fn of_row(row: usize) -> Result<Found, RefusalRow<'static>> {
+fn of_row(row: usize) -> Result<Found, &'static str> {
     Ok(match row {
         0..20 => (Ending::Failed(REASONS[row]), Oddity::None),
         30 => (Ending::Completed(Some("valid")), Oddity::None),
@@ -109,8 +107,8 @@ fn of_row(row: usize) -> Result<Found, RefusalRow<'static>> {
         41 => (ACTIVE, Oddity::UtrAtOnce),
         42 => (ACTIVE, Oddity::Classic),
         43 => (ACTIVE, Oddity::EmptyName),
-        50 => return Err(NO_SUCH_URL),
-        51 => return Err(GATEWAY_ERROR),
+        50 => return Err("NO_SUCH_URL"),
+        51 => return Err("GATEWAY_ERROR"),
         _ => (ACTIVE, Oddity::None),
     })
 }
