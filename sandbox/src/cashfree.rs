@@ -5,7 +5,7 @@
 mod outcomes;
 mod replies;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -19,10 +19,9 @@ use crate::calls::RateLimit;
 use crate::cashfree::outcomes::{RECEIVED, REJECTED, VALID};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
 use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rules::{RefusalRow, Tables};
+use crate::rules::RefusalRow;
 use crate::scenario::Timing;
 use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
@@ -39,8 +38,7 @@ const CAPACITY: usize = 500_000;
 /// Bytes of one RSA block of 2048 bits.
 const RSA_BLOCK: usize = 256;
 
-static TABLES: LazyLock<Tables> =
-    LazyLock::new(|| Tables::parse(include_str!("cashfree/rules.txt")));
+static RULES: Rulebook = Rulebook::new(include_str!("cashfree/rules.txt"), refusal);
 
 pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
     skips_ip_list: has_cf_signature,
@@ -56,7 +54,7 @@ pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
             ("POST /upi", upi_lookup),
             ("GET /upi", look_up_upi),
         ],
-        refuse,
+        &RULES,
     )
 }];
 
@@ -107,7 +105,7 @@ fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<Header> {
 }
 
 /// Makes a refusal: `{type, code, message}`.
-fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
+fn refusal((status, code, message): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     let kind = match status {
         401 | 403 => "authentication_error",
         404 => "not_found_error",
@@ -121,42 +119,24 @@ fn refusal((status, code, message): RefusalRow<'_>) -> Refusal {
     )
 }
 
-/// Makes the refusal of this name.
-fn refuse(name: &str) -> Refusal {
-    refusal(TABLES.refusal(name))
-}
-
-/// Checks a request against the rules of a table.
-fn check(table: &str, request: &Value) -> Result<(), Refusal> {
-    TABLES
-        .check(table, request)
-        .map_err(|breach| refusal(breach.row()))
-}
-
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[
         ("x-client-id", CLIENT_ID),
         ("x-client-secret", CLIENT_SECRET),
     ]);
-    if known {
-        Ok(())
-    } else {
-        Err(refuse("CREDENTIALS"))
-    }
-}
-
-fn bad_request() -> Refusal {
-    refuse("BAD_REQUEST")
+    known
+        .then_some(())
+        .ok_or_else(|| RULES.refuse("CREDENTIALS"))
 }
 
 /// `POST /bank-account/sync`. Drops, and replies with the outcome unless the account is pending at first.
 /// The call has no reference of the caller's, so the ledger records `sync:` and the reference id.
 fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = TABLES.json(call.body, &["bank"]).ok_or_else(bad_request)?;
-    check("bank", &request)?;
+    let request = RULES.json(call, &["bank"])?;
+    RULES.check("bank", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refuse("INSUFFICIENT_BALANCE"));
+        return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
     let bank = verify(memory, call, &request, Duration::ZERO, None)?;
     let reference_id = &bank.pending()["reference_id"];
@@ -174,9 +154,9 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
 /// twice. Where the balance is too small the receipt is the same, nothing drops, and the outcome says so.
 fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = TABLES.json(call.body, &["bank"]).ok_or_else(bad_request)?;
-    check("user_id", &request)?;
-    check("bank", &request)?;
+    let request = RULES.json(call, &["bank"])?;
+    RULES.check("user_id", &request)?;
+    RULES.check("bank", &request)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
     let bank = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
     let reference_id = &bank.pending()["reference_id"];
@@ -196,20 +176,19 @@ fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
 /// `GET /bank-account`, by `reference_id` or, without it, by `user_id`.
 fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let query = call.query(&["reference_id", "user_id"]);
-    let query = query.ok_or_else(bad_request)?;
+    let query = RULES.query(call, &["reference_id", "user_id"])?;
     let bank = if let Some(reference_id) = text(&query, "reference_id") {
-        check("reference_id", &query)?;
+        RULES.check("reference_id", &query)?;
         // A number has several spellings; the key has one.
         let number: u64 = reference_id.parse().unwrap_or_default();
         let found = memory.by_reference_id.get(&number.to_string());
-        found.ok_or_else(|| refuse("REFERENCE_ID_UNKNOWN"))?
+        found.ok_or_else(|| RULES.refuse("REFERENCE_ID_UNKNOWN"))?
     } else {
-        check("user_id", &query)?;
+        RULES.check("user_id", &query)?;
         let user_id = text(&query, "user_id").filter(|id| !id.is_empty());
-        let user_id = user_id.ok_or_else(|| refuse("NO_ID"))?;
+        let user_id = user_id.ok_or_else(|| RULES.refuse("NO_ID"))?;
         let found = memory.by_user_id.get(user_id);
-        found.ok_or_else(|| refuse("USER_ID_UNKNOWN"))?
+        found.ok_or_else(|| RULES.refuse("USER_ID_UNKNOWN"))?
     };
     ok(bank.reply(call.now, call.behaviour))
 }
@@ -223,9 +202,9 @@ fn verify(
 ) -> Result<Arc<Verification>, Refusal> {
     let (account, ifsc) = (field(request, "bank_account"), field(request, "ifsc"));
     let name = filled(request, "name").map(str::trim);
-    let scenario = call.sandbox.scenario(Gateway::Cashfree, account);
+    let scenario = call.scenario(Gateway::Cashfree, account);
     let (mut outcome, mut timing) =
-        outcomes::of_account(account, ifsc, scenario).map_err(refuse)?;
+        outcomes::of_account(account, ifsc, scenario).map_err(|name| RULES.refuse(name))?;
     if call.behaviour.insufficient_balance {
         (outcome, timing) = (REJECTED, Timing::AtOnce);
     }
@@ -267,12 +246,12 @@ fn send_event(call: &Call<'_>, bank: &Arc<Verification>, user_id: Option<&str>) 
 /// `POST /upi/penny-drop`. Drops, unless the `verification_id` was used before.
 fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = upi_request(call)?;
+    let request = RULES.json(call, &UPI)?;
     let version = json!({"x-api-version": call.header("x-api-version")});
-    check("api_version", &version)?;
-    check("user_consent", &request)?;
+    RULES.check("api_version", &version)?;
+    RULES.check("user_consent", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refuse("INSUFFICIENT_BALANCE"));
+        return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
     let reply = verify_vpa(memory, call, &request, true)?;
     let reference = field(&request, "verification_id");
@@ -283,21 +262,19 @@ fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
 /// `POST /upi`. Looks the VPA up: no money moves, so the ledger records nothing.
 fn upi_lookup(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    ok(verify_vpa(memory, call, &upi_request(call)?, false)?)
+    ok(verify_vpa(memory, call, &RULES.json(call, &UPI)?, false)?)
 }
 
-fn upi_request(call: &Call<'_>) -> Result<Value, Refusal> {
-    let tables = ["verification_id", "vpa", "user_consent"];
-    TABLES.json(call.body, &tables).ok_or_else(bad_request)
-}
+/// The tables of both UPI calls.
+const UPI: [&str; 3] = ["verification_id", "vpa", "user_consent"];
 
 /// `GET /upi`: the reply of the verification again, for a client that lost it.
 fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let query = call.query(&["verification_id"]).ok_or_else(bad_request)?;
-    check("verification_id", &query)?;
+    let query = RULES.query(call, &["verification_id"])?;
+    RULES.check("verification_id", &query)?;
     let found = memory.upi.get(field(&query, "verification_id"));
-    let reply = found.ok_or_else(|| refuse("VERIFICATION_ID_UNKNOWN"))?;
+    let reply = found.ok_or_else(|| RULES.refuse("VERIFICATION_ID_UNKNOWN"))?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .body(reply.to_string()))
@@ -309,12 +286,12 @@ fn verify_vpa(
     request: &Value,
     penny_drop: bool,
 ) -> Result<Value, Refusal> {
-    check("verification_id", request)?;
-    check("vpa", request)?;
+    RULES.check("verification_id", request)?;
+    RULES.check("vpa", request)?;
     let (verification_id, vpa) = (field(request, "verification_id"), field(request, "vpa"));
     let name = filled(request, "name").map(str::trim);
-    let scenario = call.sandbox.scenario(Gateway::Cashfree, vpa);
-    let status = outcomes::of_vpa(vpa, scenario).map_err(refuse)?;
+    let scenario = call.scenario(Gateway::Cashfree, vpa);
+    let status = outcomes::of_vpa(vpa, scenario).map_err(|name| RULES.refuse(name))?;
     let holder = scenario.holder(vpa, name).filter(|_| status == "VALID");
     let reference_id = call.sandbox.next_number();
     let ids = (verification_id, vpa);
@@ -330,7 +307,7 @@ fn verify_vpa(
         .upi
         .add(verification_id, Arc::from(reply.to_string()))
     {
-        Some(_) => Err(refuse("VERIFICATION_ID_USED")),
+        Some(_) => Err(RULES.refuse("VERIFICATION_ID_USED")),
         None => Ok(reply),
     }
 }
@@ -354,8 +331,9 @@ mod tests {
             Some((object, member)) => request[object][member] = value.clone(),
             None => request[field] = value.clone(),
         }
-        let breach = TABLES.check(table, &request).err();
-        breach.map_or_else(String::new, |breach| breach.row().1.to_owned())
+        let breach = RULES.check(table, &request).err();
+        let code = breach.map(|refusal| refusal.body["code"].clone());
+        code.map_or_else(String::new, |code| code.as_str().unwrap_or("?").to_owned())
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod outcomes;
 mod replies;
 mod velocity;
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -19,10 +19,9 @@ use crate::decentro::velocity::Velocity;
 use crate::gateway::{Gateway, lock};
 use crate::ids::bank_reference;
 use crate::name_similarity;
-use crate::profile::{Call, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
 use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rules::{RefusalRow, Tables, is_true};
+use crate::rules::{RefusalRow, is_true};
 use crate::verification::Verification;
 
 /// The `consumer_urn` of the published simulation data.
@@ -37,8 +36,7 @@ pub const CLIENT_SECRET: &str = "decentro_sandbox_secret";
 /// Number of validations, and of used references, that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
-static TABLES: LazyLock<Tables> =
-    LazyLock::new(|| Tables::parse(include_str!("decentro/rules.txt")));
+static RULES: Rulebook = Rulebook::new(include_str!("decentro/rules.txt"), refusal);
 
 pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new(
     Gateway::Decentro,
@@ -50,7 +48,7 @@ pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new
         ),
         ("GET /v3/banking/account_validation/status", look_up),
     ],
-    refuse,
+    &RULES,
 )];
 
 /// Decentro's memory.
@@ -64,7 +62,7 @@ pub(crate) struct Decentro {
 
 /// The headers `client_id` and `client_secret`, with underscores.
 /// Makes a refusal.
-fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusal {
+fn refusal((status, response_key, message): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     let body = json!({
         "decentro_txn_id": replies::txn_id(), "api_status": "FAILURE", "response_key": response_key,
         "message": message,
@@ -72,25 +70,11 @@ fn refusal((status, response_key, message): RefusalRow<'_>) -> Refusal {
     Refusal::new(status, body)
 }
 
-/// Makes the refusal of this name.
-fn refuse(name: &str) -> Refusal {
-    refusal(TABLES.refusal(name))
-}
-
-/// Checks a request against the rules of a table.
-fn check(table: &str, request: &Value) -> Result<(), Refusal> {
-    TABLES
-        .check(table, request)
-        .map_err(|breach| refusal(breach.row()))
-}
-
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
-    if known {
-        Ok(())
-    } else {
-        Err(refuse("CREDENTIALS"))
-    }
+    known
+        .then_some(())
+        .ok_or_else(|| RULES.refuse("CREDENTIALS"))
 }
 
 /// `POST /v3/banking/money_transfer/validate_bank_account`. A penny drop drops, a penniless check does
@@ -101,21 +85,20 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
 /// another call of Decentro's.
 fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = TABLES.json(call.body, &["reference_id", "other_fields"]);
-    let request = request.ok_or_else(|| refuse("MALFORMED"))?;
-    check("reference_id", &request)?;
+    let request = RULES.json(call, &["reference_id", "other_fields"])?;
+    RULES.check("reference_id", &request)?;
     let reference_id = field(&request, "reference_id");
     if memory.used_references.add(reference_id, ()).is_some() {
-        return Err(refuse("DUPLICATE_REFERENCE"));
+        return Err(RULES.refuse("DUPLICATE_REFERENCE"));
     }
-    check("other_fields", &request)?;
+    RULES.check("other_fields", &request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refuse("INSUFFICIENT_CREDITS"));
+        return Err(RULES.refuse("INSUFFICIENT_CREDITS"));
     }
     let account = field(&request, "beneficiary_details.account_number");
     let limited = field(&request, "consumer_urn") == LIMITED_CONSUMER_URN;
     if limited && !lock(&memory.velocity).admit(account, call.now) {
-        return Err(refuse("VELOCITY"));
+        return Err(RULES.refuse("VELOCITY"));
     }
     accept(memory, call, &request)
 }
@@ -130,9 +113,9 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
         field(beneficiary, "ifsc"),
     );
     let name = filled(beneficiary, "name");
-    let scenario = call.sandbox.scenario(Gateway::Decentro, account);
+    let scenario = call.scenario(Gateway::Decentro, account);
     let found = outcomes::of_account(account, ifsc, scenario);
-    let found = found.ok_or_else(|| refuse("PROVIDER_ERROR"))?;
+    let found = found.ok_or_else(|| RULES.refuse("PROVIDER_ERROR"))?;
     let drops = match field(request, "validation_type") {
         "pennydrop" => true,
         "hybrid" => found.penniless == Outcome::Inconclusive,
@@ -176,8 +159,7 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
 /// `GET /v3/banking/account_validation/status`, by `decentro_txn_id` or, without it, by `reference_id`.
 fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let query = call.query(&["decentro_txn_id", "reference_id"]);
-    let query = query.ok_or_else(|| refuse("MALFORMED"))?;
+    let query = RULES.query(call, &["status"])?;
     let ids = (
         text(&query, "decentro_txn_id"),
         text(&query, "reference_id"),
@@ -185,9 +167,9 @@ fn look_up(memory: &Decentro, call: &Call<'_>) -> Reply {
     let found = match ids {
         (Some(txn_id), _) => memory.by_txn.get(txn_id),
         (None, Some(reference_id)) => memory.by_reference.get(reference_id),
-        (None, None) => return Err(refuse("NO_ID")),
+        (None, None) => return Err(RULES.refuse("NO_ID")),
     };
-    let validation = found.ok_or_else(|| refuse("UNKNOWN"))?;
+    let validation = found.ok_or_else(|| RULES.refuse("UNKNOWN"))?;
     ok(replies::status(&validation.reply(call.now, call.behaviour)))
 }
 
@@ -201,9 +183,12 @@ mod tests {
         let tables = ["reference_id", "other_fields"];
         let breach = tables
             .iter()
-            .find_map(|table| TABLES.check(table, request).err());
-        let key = breach.map(|breach| breach.row().1.to_owned());
-        key.unwrap_or_else(|| "accepted".to_owned())
+            .find_map(|table| RULES.check(table, request).err());
+        let key = breach.map(|refusal| refusal.body["response_key"].clone());
+        key.map_or_else(
+            || "accepted".to_owned(),
+            |key| key.as_str().unwrap_or("?").to_owned(),
+        )
     }
 
     #[test]

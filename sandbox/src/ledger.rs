@@ -17,8 +17,9 @@ use sha2::{Digest, Sha256};
 
 use crate::gateway::{Gateway, lock};
 
-/// Every drop since the start, or since the ledger was last cleared. Shared by all worker threads.
-#[derive(Debug)]
+/// Every drop since the start, or since the ledger was last cleared. The default is lost when the process
+/// ends.
+#[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Entries>);
 
 #[derive(Debug, Default)]
@@ -55,11 +56,6 @@ pub(crate) struct Listing {
 }
 
 impl Ledger {
-    /// Makes a ledger that is lost when the process ends.
-    pub(crate) fn in_memory() -> Self {
-        Self(Mutex::default())
-    }
-
     /// Opens a ledger that is kept in this file: reads the lines of the file back, and appends a line
     /// for each new drop. A line that cannot be read (a process killed while it wrote leaves one) is
     /// skipped with a message on stderr.
@@ -189,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_reference_dropped_twice_is_one_entry_with_count_two() {
-        let ledger = Ledger::in_memory();
+        let ledger = Ledger::default();
         for reference in ["a", "b", "a"] {
             ledger.record(Gateway::Cashfree, reference);
         }
@@ -207,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_its_first_time_in_utc() {
-        let ledger = Ledger::in_memory();
+        let ledger = Ledger::default();
         ledger.record(Gateway::Cashfree, "a");
         let json = serde_json::to_value(ledger.list(usize::MAX)).unwrap();
         let at = json["drops"][0]["at"].as_str().unwrap();

@@ -21,7 +21,6 @@ pub mod payu;
 mod profile;
 pub mod razorpay;
 mod recent;
-mod refusal;
 mod rules;
 mod scenario;
 mod serving;

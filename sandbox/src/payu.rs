@@ -15,8 +15,8 @@
 mod outcomes;
 mod replies;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -30,10 +30,9 @@ use crate::gateway::Gateway;
 use crate::ids::bank_reference;
 use crate::ledger::account_reference;
 use crate::payu::replies::Transfer;
-use crate::profile::{Call, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
 use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rules::{RefusalRow, Tables, is_true};
+use crate::rules::{RefusalRow, is_true};
 use crate::tokens::Tokens;
 use crate::verification::Verification;
 
@@ -48,9 +47,6 @@ pub const KEY: &str = "payu_sandbox_key";
 /// The merchant's salt at the web service.
 pub const SALT: &str = "payu_sandbox_salt";
 
-/// The scope of payouts.
-const SCOPE: &str = "create_payout_transactions";
-
 /// The id of the first transfer; each further one has the next.
 const FIRST_TRANSFER: u64 = 71_870;
 
@@ -61,7 +57,11 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Number of verifications that are kept; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::parse(include_str!("payu/rules.txt")));
+static RULES: Rulebook = Rulebook::new(include_str!("payu/rules.txt"), payout_refusal);
+
+static OAUTH: Rulebook = Rulebook::new(include_str!("payu/oauth_rules.txt"), oauth_refusal);
+
+static SERVICE: Rulebook = Rulebook::new(include_str!("payu/service_rules.txt"), service_refusal);
 
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
@@ -74,13 +74,13 @@ pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
             ("POST /payout/payment/listTransactions", list_transactions),
             ("GET /payout/merchant/getAccountDetail", account_detail),
         ],
-        refuse,
+        &RULES,
     ),
     GatewayProfile::new(
         Gateway::Payu,
         "/payu",
         &[("POST /merchant/postservice.php", web_service)],
-        refuse_service,
+        &SERVICE,
     ),
 ];
 
@@ -95,14 +95,14 @@ pub(crate) struct Payu {
 }
 
 /// Makes a refusal of payouts.
-fn payout_refusal((status, code, msg): RefusalRow<'_>) -> Refusal {
+fn payout_refusal((status, code, msg): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     let code = code.parse::<u32>().ok();
     let body = json!({"status": 1, "msg": msg, "code": code, "data": null});
     Refusal::new(status, body)
 }
 
 /// Makes a refusal with an OAuth error (RFC 6749, section 5.2).
-fn oauth_refusal((status, error, description): RefusalRow<'_>) -> Refusal {
+fn oauth_refusal((status, error, description): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     Refusal::new(
         status,
         json!({"error": error, "error_description": description}),
@@ -110,28 +110,8 @@ fn oauth_refusal((status, error, description): RefusalRow<'_>) -> Refusal {
 }
 
 /// Makes a refusal of the web service.
-fn service_refusal((status, _, msg): RefusalRow<'_>) -> Refusal {
+fn service_refusal((status, _, msg): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     Refusal::new(status, json!({"status": 0, "msg": msg}))
-}
-
-/// Makes the refusal of this name.
-fn refuse(name: &str) -> Refusal {
-    payout_refusal(TABLES.refusal(name))
-}
-
-/// Checks a request against the rules of a table.
-fn check(table: &str, request: &Value) -> Result<(), Refusal> {
-    TABLES
-        .check(table, request)
-        .map_err(|breach| payout_refusal(breach.row()))
-}
-
-fn refuse_oauth(name: &str) -> Refusal {
-    oauth_refusal(TABLES.refusal(name))
-}
-
-fn refuse_service(name: &str) -> Refusal {
-    service_refusal(TABLES.refusal(name))
 }
 
 /// Checks the bearer token and the merchant that it is for.
@@ -142,40 +122,33 @@ fn authenticate(memory: &Payu, call: &Call<'_>) -> Result<(), Refusal> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token);
     if !token.is_some_and(|token| memory.tokens.is_valid(token, call.now)) {
-        return Err(refuse_oauth("TOKEN"));
+        return Err(OAUTH.refuse("TOKEN"));
     }
     if call.header("payoutMerchantId") == Some(PAYOUT_MERCHANT_ID) {
         Ok(())
     } else {
-        Err(refuse("MERCHANT"))
+        Err(RULES.refuse("MERCHANT"))
     }
 }
 
 /// `POST /oauth/token`: a bearer token for a client's id and secret (RFC 6749, section 4.4).
 fn issue_token(memory: &Payu, call: &Call<'_>) -> Reply {
-    let form = call.form(&["grant_type", "client_id", "client_secret", "scope"]);
-    let form = form.ok_or_else(|| refuse_oauth("REQUEST"))?;
-    match text(&form, "grant_type") {
-        Some("client_credentials") => {}
-        Some(_) => return Err(refuse_oauth("GRANT_TYPE")),
-        None => return Err(refuse_oauth("REQUEST")),
-    }
+    let form = OAUTH.form(call, &["token"])?;
+    OAUTH.check("token", &form)?;
     let life = match text(&form, "client_id") {
         Some(CLIENT_ID) => TOKEN_LIFE,
         Some(SHORT_LIVED_CLIENT_ID) => SHORT_LIFE,
-        _ => return Err(refuse_oauth("CLIENT")),
+        _ => return Err(OAUTH.refuse("CLIENT")),
     };
     if field(&form, "client_secret") != CLIENT_SECRET {
-        return Err(refuse_oauth("CLIENT"));
+        return Err(OAUTH.refuse("CLIENT"));
     }
-    if field(&form, "scope") != SCOPE {
-        return Err(refuse_oauth("SCOPE"));
-    }
+    OAUTH.check("scope", &form)?;
     ok(json!({
         "access_token": memory.tokens.issue(call.now, life),
         "token_type": "Bearer",
         "expires_in": life.as_secs(),
-        "scope": SCOPE,
+        "scope": form["scope"],
         // Seconds in the published samples, although the page says milliseconds.
         "created_at": Utc::now().timestamp(),
     }))
@@ -185,20 +158,19 @@ fn issue_token(memory: &Payu, call: &Call<'_>) -> Reply {
 /// pending verification.
 fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
-    let form = TABLES.form(call.body, &["account"]);
-    let form = form.ok_or_else(|| refuse("FORM"))?;
-    check("account", &form)?;
+    let form = RULES.form(call, &["account"])?;
+    RULES.check("account", &form)?;
     let (reference, account) = (field(&form, "merchantRefId"), field(&form, "accountNumber"));
     let digest = account_reference(account, field(&form, "ifscCode"));
     if let Some(known) = memory.verifications.get(reference) {
         return repeat(&known, &digest, call);
     }
     if call.behaviour.insufficient_balance {
-        return Err(refuse("BALANCE"));
+        return Err(RULES.refuse("BALANCE"));
     }
-    let scenario = call.sandbox.scenario(Gateway::Payu, account);
-    let outcome =
-        outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc")).map_err(refuse)?;
+    let scenario = call.scenario(Gateway::Payu, account);
+    let outcome = outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc"))
+        .map_err(|name| RULES.refuse(name))?;
     let name = filled(&form, "beneName");
     let transfer = Transfer {
         id: memory.transfers.fetch_add(1, Ordering::Relaxed) + FIRST_TRANSFER,
@@ -230,7 +202,7 @@ fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Reply {
     if known.was_pending() && kept["account"] == digest {
         ok(kept["reply"].take())
     } else {
-        Err(refuse("DUPLICATE_MERCHANT_REF_ID"))
+        Err(RULES.refuse("DUPLICATE_MERCHANT_REF_ID"))
     }
 }
 
@@ -238,9 +210,7 @@ fn repeat(known: &Verification, digest: &str, call: &Call<'_>) -> Reply {
 /// one, or with an unknown one, the list is empty, which PayU says means pending.
 fn list_transactions(memory: &Payu, call: &Call<'_>) -> Reply {
     authenticate(memory, call)?;
-    // The only filter that is read.
-    let form = call.form(&["merchantRefId"]);
-    let form = form.ok_or_else(|| refuse("FORM"))?;
+    let form = RULES.form(call, &["status"])?;
     let reference = text(&form, "merchantRefId");
     let found = reference.and_then(|reference| memory.verifications.get(reference));
     let transfers: Vec<Value> = found
@@ -264,17 +234,17 @@ fn web_service(_: &Payu, call: &Call<'_>) -> Reply {
     if call.request.query_string() != "form=2" {
         return Ok(HttpResponse::Ok().body("form=2 is needed for an answer in JSON"));
     }
-    let form = call.form(&["key", "command", "var1", "hash"]);
-    let form = form.ok_or_else(|| refuse_service("PARAMETER"))?;
-    let sent = |name| text(&form, name).ok_or_else(|| refuse_service("PARAMETER"));
-    let (key, command, var1, hash) = (sent("key")?, sent("command")?, sent("var1")?, sent("hash")?);
+    let form = SERVICE.form(call, &["command"])?;
+    SERVICE.check("command", &form)?;
+    let (key, command) = (field(&form, "key"), field(&form, "command"));
+    let (var1, hash) = (field(&form, "var1"), field(&form, "hash"));
     if key != KEY || hash != signature(command, var1) {
-        return Err(refuse_service("HASH"));
+        return Err(SERVICE.refuse("HASH"));
     }
     match command {
         "validateVPA" => look_up_vpa(call, var1),
         "verify_payment" => ok(replies::unknown_payments(var1)),
-        _ => Err(refuse_service("COMMAND")),
+        _ => Err(SERVICE.refuse("COMMAND")),
     }
 }
 
@@ -285,8 +255,8 @@ fn signature(command: &str, var1: &str) -> String {
 
 /// The command validateVPA. No money moves, so the ledger records nothing.
 fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
-    let scenario = call.sandbox.scenario(Gateway::Payu, vpa);
-    let holder = outcomes::of_vpa(vpa, scenario).map_err(refuse_service)?;
+    let scenario = call.scenario(Gateway::Payu, vpa);
+    let holder = outcomes::of_vpa(vpa, scenario).map_err(|name| SERVICE.refuse(name))?;
     ok(replies::vpa(vpa, holder))
 }
 
@@ -322,8 +292,8 @@ mod tests {
             if let (Value::Object(form), Value::Object(changes)) = (&mut form, changes.clone()) {
                 form.extend(changes);
             }
-            let breach = TABLES.check("account", &form).err();
-            let found = breach.map(|breach| breach.row().1.to_owned());
+            let breach = RULES.check("account", &form).err();
+            let found = breach.map(|refusal| refusal.body["code"].to_string());
             assert_eq!(found.unwrap_or_default(), code, "{changes}");
         }
     }

@@ -1,17 +1,19 @@
 //! The profile of a gateway: routes, refusals, and the replies to the faults that all gateways have.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::behaviour::Behaviour;
-use crate::body;
 use crate::calls::RateLimit;
 use crate::gateway::Gateway;
-use crate::refusal::Refusal;
+use crate::rules::{Breach, RefusalRow, Tables};
+use crate::scenario::Scenario;
 use crate::state::Sandbox;
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
@@ -21,10 +23,10 @@ pub(crate) struct GatewayProfile<M: 'static> {
     /// Path before the paths of the routes.
     pub(crate) prefix: &'static str,
     pub(crate) routes: &'static [Route<M>],
-    /// Makes the refusal of this name. `FAILURE` is the API's own fault (500), which says nothing of the
-    /// account, `TOO_MANY_CALLS` its 429, to which `Retry-After` is added, and `IP` the refusal of a caller
-    /// whose address is not on the gateway's list.
-    pub(crate) refuse: fn(&str) -> Refusal,
+    /// The refusals: `FAILURE` is the API's own fault (500), which says nothing of the account,
+    /// `TOO_MANY_CALLS` its 429, to which `Retry-After` is added, and `IP` the refusal of a caller whose
+    /// address is not on the gateway's list.
+    pub(crate) rules: &'static Rulebook,
     /// Whether a caller is admitted although its address is not on the gateway's list.
     pub(crate) skips_ip_list: fn(&HeaderMap) -> bool,
     /// Adds the rate-limit headers that every reply has while a limit is set.
@@ -37,13 +39,13 @@ impl<M> GatewayProfile<M> {
         gateway: Gateway,
         prefix: &'static str,
         routes: &'static [Route<M>],
-        refuse: fn(&str) -> Refusal,
+        rules: &'static Rulebook,
     ) -> Self {
         Self {
             gateway,
             prefix,
             routes,
-            refuse,
+            rules,
             skips_ip_list: |_| false,
             add_rate_limit_headers: |_, _| {},
         }
@@ -57,6 +59,32 @@ pub(crate) type Route<M> = (&'static str, Handler<M>);
 pub(crate) type Handler<M> = fn(&M, &Call<'_>) -> Reply;
 
 pub(crate) type Reply = Result<HttpResponse, Refusal>;
+
+/// A refusal in the gateway's form.
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) header: Option<(&'static str, String)>,
+    pub(crate) body: Value,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, body: Value) -> Self {
+        Self {
+            status,
+            header: None,
+            body,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status);
+        let mut response = HttpResponse::build(status.unwrap_or(StatusCode::BAD_REQUEST));
+        if let Some(header) = self.header {
+            response.insert_header(header);
+        }
+        response.json(self.body)
+    }
+}
 
 /// Replies 200 with a JSON body.
 #[allow(clippy::unnecessary_wraps)] // The last expression of a handler.
@@ -86,18 +114,67 @@ impl Call<'_> {
         headers.all(|(name, value)| self.header(name) == Some(value))
     }
 
+    /// Returns the scenario that this account number or VPA selects.
+    pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
+        self.sandbox.first_calls.scenario(gateway, payee)
+    }
+
     /// Returns the `{id}` of the path.
     pub(crate) fn id(&self) -> &str {
         self.request.match_info().get("id").unwrap_or_default()
     }
+}
 
-    /// Reads these fields of the body's form.
-    pub(crate) fn form(&self, fields: &[&str]) -> Option<Value> {
-        body::form(self.body, fields)
+/// The tables of an API, and the form of its refusals. A refusal may name the field that breaches a rule.
+pub(crate) struct Rulebook {
+    text: &'static str,
+    tables: OnceLock<Tables>,
+    form: fn(RefusalRow<'_>, Option<&str>) -> Refusal,
+}
+
+impl Rulebook {
+    pub(crate) const fn new(
+        text: &'static str,
+        form: fn(RefusalRow<'_>, Option<&str>) -> Refusal,
+    ) -> Self {
+        Self {
+            text,
+            tables: OnceLock::new(),
+            form,
+        }
     }
 
-    /// Reads these fields of the query.
-    pub(crate) fn query(&self, fields: &[&str]) -> Option<Value> {
-        body::form(self.request.query_string().as_bytes(), fields)
+    fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| Tables::parse(self.text))
+    }
+
+    /// Makes the refusal of this name.
+    pub(crate) fn refuse(&self, name: &str) -> Refusal {
+        (self.form)(self.tables().refusal(name), None)
+    }
+
+    /// Checks a request against the rules of a table.
+    pub(crate) fn check(&self, table: &str, request: &Value) -> Result<(), Refusal> {
+        let refusal = |breach: Breach| (self.form)(breach.row(), Some(breach.name));
+        self.tables().check(table, request).map_err(refusal)
+    }
+
+    /// Reads a JSON body with the fields of these tables, or makes the refusal `MALFORMED`.
+    pub(crate) fn json(&self, call: &Call<'_>, tables: &[&str]) -> Result<Value, Refusal> {
+        let request = self.tables().json(call.body, tables);
+        request.ok_or_else(|| self.refuse("MALFORMED"))
+    }
+
+    /// Reads the fields of these tables from a form, or makes the refusal `MALFORMED`.
+    pub(crate) fn form(&self, call: &Call<'_>, tables: &[&str]) -> Result<Value, Refusal> {
+        let form = self.tables().form(call.body, tables);
+        form.ok_or_else(|| self.refuse("MALFORMED"))
+    }
+
+    /// Reads the fields of these tables from the query, or makes the refusal `MALFORMED`.
+    pub(crate) fn query(&self, call: &Call<'_>, tables: &[&str]) -> Result<Value, Refusal> {
+        let query = call.request.query_string().as_bytes();
+        let query = self.tables().form(query, tables);
+        query.ok_or_else(|| self.refuse("MALFORMED"))
     }
 }

@@ -6,7 +6,7 @@
 mod outcomes;
 mod replies;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -17,11 +17,10 @@ use sha2::{Digest, Sha256};
 use crate::body::{at, field, omit_nulls, text};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
 use crate::razorpay::outcomes::{Ending, Oddity, is_final};
 use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rules::{RefusalRow, Tables};
+use crate::rules::RefusalRow;
 use crate::verification::Verification;
 use crate::webhooks::{Header, Signing};
 
@@ -40,8 +39,7 @@ const CAPACITY: usize = 200_000;
 /// The header of the idempotency key.
 const KEY: &str = "X-Payout-Idempotency";
 
-static TABLES: LazyLock<Tables> =
-    LazyLock::new(|| Tables::parse(include_str!("razorpay/rules.txt")));
+static RULES: Rulebook = Rulebook::new(include_str!("razorpay/rules.txt"), refusal);
 
 /// RazorpayX, and the payment gateway, which refuses an address in other words.
 pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
@@ -52,7 +50,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("POST /v1/fund_accounts/validations", create),
             ("GET /v1/fund_accounts/validations/{id}", look_up),
         ],
-        refuse,
+        &RULES,
     ),
     GatewayProfile::new(
         Gateway::Razorpay,
@@ -61,7 +59,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
             ("POST /v1/payments/validate/vpa", look_up_vpa),
             ("GET /v1/payments/{id}", look_up_payment),
         ],
-        refuse,
+        &RULES,
     ),
 ];
 
@@ -85,8 +83,8 @@ fn sign(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
     vec![("x-razorpay-signature", HEXLOWER.encode(&mac))]
 }
 
-/// Makes a refusal: `{"error": {…}}`.
-fn refusal((status, reason, description): RefusalRow<'_>) -> Refusal {
+/// Makes a refusal: `{"error": {…}}`. Razorpay names a field without its object.
+fn refusal((status, reason, description): RefusalRow<'_>, field: Option<&str>) -> Refusal {
     let (code, source) = match status {
         500 => ("SERVER_ERROR", "internal"),
         502 => ("GATEWAY_ERROR", "internal"),
@@ -95,28 +93,9 @@ fn refusal((status, reason, description): RefusalRow<'_>) -> Refusal {
     // `step` and `metadata` are about a payment, and there is none.
     let error = json!({
         "code": code, "description": description, "source": source, "step": null,
-        "reason": reason, "metadata": {},
+        "reason": reason, "metadata": {}, "field": field,
     });
-    Refusal::new(status, json!({"error": error}))
-}
-
-/// Makes the refusal of a field. Razorpay names the field without its object.
-fn field_refusal(field: &str, row: RefusalRow<'_>) -> Refusal {
-    let mut refusal = refusal(row);
-    refusal.body["error"]["field"] = field.into();
-    refusal
-}
-
-/// Makes the refusal of this name.
-fn refuse(name: &str) -> Refusal {
-    refusal(TABLES.refusal(name))
-}
-
-/// Checks a request against the rules of a table.
-fn check(table: &str, request: &Value) -> Result<(), Refusal> {
-    TABLES
-        .check(table, request)
-        .map_err(|breach| field_refusal(breach.name, breach.row()))
+    Refusal::new(status, json!({"error": omit_nulls(error, &["field"])}))
 }
 
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
@@ -126,12 +105,8 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
         .and_then(|value| value.split_once(' '));
     match sent {
         Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") && pair == expected => Ok(()),
-        _ => Err(refuse("CREDENTIALS")),
+        _ => Err(RULES.refuse("CREDENTIALS")),
     }
-}
-
-fn malformed() -> Refusal {
-    refuse("MALFORMED")
 }
 
 /// `POST /v1/fund_accounts/validations`. Always replies `created`. Drops unless it is penniless; an
@@ -142,13 +117,12 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     // A header that is not ASCII text is outside the key's alphabet, as `?` is.
     let key = call.request.headers().get("x-payout-idempotency");
     let key = key.map(|key| key.to_str().unwrap_or("?"));
-    check("idempotency_key", &json!({KEY: key}))?;
+    RULES.check("idempotency_key", &json!({KEY: key}))?;
     let digest: [u8; 32] = Sha256::digest(call.body).into();
     if let Some(known) = key.and_then(|key| memory.by_key.get(key)) {
         return repeat(&known, digest);
     }
-    let tables = ["common", "bank", "vpa", "vpa_object"];
-    let request = TABLES.json(call.body, &tables).ok_or_else(malformed)?;
+    let request = RULES.json(call, &["common", "bank", "vpa", "vpa_object"])?;
     let (number, drops, validation) = accept(call, &request)?;
     let id = replies::id("fav", number);
     if let Some(key) = key {
@@ -177,18 +151,20 @@ fn repeat((known, validation): &([u8; 32], Arc<Verification>), digest: [u8; 32])
     if *known == digest {
         ok(validation.pending())
     } else {
-        Err(field_refusal(KEY, TABLES.refusal("KEY_USED")))
+        let mut refusal = RULES.refuse("KEY_USED");
+        refusal.body["error"]["field"] = KEY.into();
+        Err(refusal)
     }
 }
 
 /// Returns the validation with its number and whether it drops.
 fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verification>), Refusal> {
-    check("common", request)?;
+    RULES.check("common", request)?;
     let is_vpa = field(request, "fund_account.account_type") == "vpa";
-    check(if is_vpa { "vpa" } else { "bank" }, request)?;
+    RULES.check(if is_vpa { "vpa" } else { "bank" }, request)?;
     let drops = field(request, "validation_type") != "penniless";
     if drops && call.behaviour.insufficient_balance {
-        return Err(refuse("INSUFFICIENT_FUNDS"));
+        return Err(RULES.refuse("INSUFFICIENT_FUNDS"));
     }
     let fund_account = at(request, "fund_account");
     let (payee, holder_sent) = if is_vpa {
@@ -197,8 +173,8 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verificati
         let account = at(fund_account, "bank_account");
         (field(account, "account_number"), text(account, "name"))
     };
-    let scenario = call.sandbox.scenario(Gateway::Razorpay, payee);
-    let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(refuse)?;
+    let scenario = call.scenario(Gateway::Razorpay, payee);
+    let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(|name| RULES.refuse(name))?;
     // A contact must have a name, which may be any, so it is not the account holder's.
     let holder = match oddity {
         Oddity::EmptyName => Some(String::new()),
@@ -226,31 +202,29 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verificati
 fn look_up(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.validations.get(call.id());
-    let validation = found.ok_or_else(|| refuse("UNKNOWN_ID"))?;
+    let validation = found.ok_or_else(|| RULES.refuse("UNKNOWN_ID"))?;
     ok(validation.reply(call.now, call.behaviour))
 }
 
 /// `GET /v1/payments/{id}`: the sandbox has no payments.
 fn look_up_payment(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    Err(refuse("UNKNOWN_ID"))
+    Err(RULES.refuse("UNKNOWN_ID"))
 }
 
 /// `POST /v1/payments/validate/vpa`. No money moves, so the ledger records nothing. A final outcome says
 /// whether the VPA exists; another outcome is Razorpay's GATEWAY_ERROR.
 fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = TABLES
-        .json(call.body, &["vpa_lookup"])
-        .ok_or_else(malformed)?;
-    check("vpa_lookup", &request)?;
+    let request = RULES.json(call, &["vpa_lookup"])?;
+    RULES.check("vpa_lookup", &request)?;
     let vpa = field(&request, "vpa");
-    let scenario = call.sandbox.scenario(Gateway::Razorpay, vpa);
-    let (ending, _) = outcomes::of(scenario, true).map_err(refuse)?;
+    let scenario = call.scenario(Gateway::Razorpay, vpa);
+    let (ending, _) = outcomes::of(scenario, true).map_err(|name| RULES.refuse(name))?;
     if let Ending::Failed(reason) = ending
         && !is_final(reason)
     {
-        return Err(refuse("GATEWAY_ERROR"));
+        return Err(RULES.refuse("GATEWAY_ERROR"));
     }
     let valid = ending.is_valid();
     let holder = scenario.holder(vpa, None).filter(|_| valid);
@@ -276,8 +250,11 @@ mod tests {
         if let Some(member) = request.pointer_mut(pointer) {
             *member = value;
         }
-        let breach = TABLES.check(table, &request).err();
-        breach.map_or_else(String::new, |breach| breach.name.to_owned())
+        let breach = RULES.check(table, &request).err();
+        let field = breach.map(|refusal| refusal.body["error"]["field"].clone());
+        field.map_or_else(String::new, |field| {
+            field.as_str().unwrap_or("?").to_owned()
+        })
     }
 
     #[test]

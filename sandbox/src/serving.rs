@@ -13,8 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
 use crate::fault::{no_reply, reset_on_close, trickle, truncate};
-use crate::profile::{Call, GatewayProfile, Handler};
-use crate::refusal::Refusal;
+use crate::profile::{Call, GatewayProfile, Handler, Refusal};
 use crate::state::Sandbox;
 
 /// Returns the configuration of the routes of a gateway's APIs, which share its memory.
@@ -65,7 +64,7 @@ fn work<M>(
     if listed {
         handler(memory, call).unwrap_or_else(Refusal::into_response)
     } else {
-        (profile.refuse)("IP").into_response()
+        profile.rules.refuse("IP").into_response()
     }
 }
 
@@ -89,10 +88,10 @@ async fn serve<M>(
     };
     let mut reply = match fault {
         Fault::None => work(behaviour),
-        Fault::ErrorBefore => (profile.refuse)("FAILURE").into_response(),
+        Fault::ErrorBefore => profile.rules.refuse("FAILURE").into_response(),
         Fault::ErrorAfter => {
             work(behaviour);
-            (profile.refuse)("FAILURE").into_response()
+            profile.rules.refuse("FAILURE").into_response()
         }
         Fault::Malformed => truncate(work(behaviour)),
         Fault::Reject => too_many_calls(profile, &behaviour, limit),
@@ -131,7 +130,7 @@ fn too_many_calls<M>(
         (0, _) => 1,
         (set, _) => set.into(),
     };
-    let mut reply = (profile.refuse)("TOO_MANY_CALLS").into_response();
+    let mut reply = profile.rules.refuse("TOO_MANY_CALLS").into_response();
     reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     reply
 }

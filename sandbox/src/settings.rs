@@ -19,17 +19,14 @@ pub struct Settings {
     #[arg(long = "sandbox-listen", env = "KHATA_SANDBOX_LISTEN")]
     #[arg(default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     pub listen: String,
-
     /// File that keeps the ledger of penny drops over a restart, one JSON line a drop; unset: memory only
     #[arg(long = "sandbox-ledger", env = "KHATA_SANDBOX_LEDGER")]
     #[arg(value_name = "FILE")]
     pub ledger: Option<String>,
-
     /// Worker threads that serve HTTP
     #[arg(long = "sandbox-threads", env = "KHATA_SANDBOX_THREADS")]
     #[arg(default_value_t = 1, value_parser = threads, value_name = "NUMBER")]
     pub threads: usize,
-
     /// Time for which the published "pending, then …" accounts stay pending after the call
     #[arg(
         long = "sandbox-published-pending-ms",
@@ -37,12 +34,10 @@ pub struct Settings {
     )]
     #[arg(default_value_t = 2000, value_name = "MILLISECONDS")]
     pub published_pending_ms: u64,
-
     /// Time for which a hanging call holds its connection, unless its client closes first
     #[arg(long = "sandbox-hang-ms", env = "KHATA_SANDBOX_HANG_MS")]
     #[arg(default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(..=60_000), value_name = "MILLISECONDS")]
     pub hang_ms: u64,
-
     /// File that receives the number of the bound port, as text
     #[arg(long = "port-file", env = "KHATA_PORT_FILE", value_name = "FILE")]
     pub port_file: Option<String>,

@@ -13,7 +13,7 @@ mod ids;
 mod outcomes;
 mod replies;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -25,10 +25,9 @@ use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::ledger::account_reference;
-use crate::profile::{Call, GatewayProfile, Reply, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
 use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rules::{RefusalRow, Tables};
+use crate::rules::RefusalRow;
 use crate::tokens::Tokens;
 use crate::verification::Verification;
 use crate::webhooks::{Events, Header, Signing};
@@ -55,10 +54,9 @@ const TOKEN_LIFE: Duration = Duration::from_mins(5);
 /// Number of verifications of each kind that are kept for lookups; beyond it the oldest are dropped.
 const CAPACITY: usize = 200_000;
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::parse(include_str!("setu/rules.txt")));
+static RULES: Rulebook = Rulebook::new(include_str!("setu/rules.txt"), refusal);
 
-static UMAP_TABLES: LazyLock<Tables> =
-    LazyLock::new(|| Tables::parse(include_str!("setu/umap_rules.txt")));
+static UMAP: Rulebook = Rulebook::new(include_str!("setu/umap_rules.txt"), umap_refusal);
 
 /// The data gateway for bank accounts, and UMAP for VPAs.
 pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
@@ -70,7 +68,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ("POST /api/verify/ban/async", receive_bank),
             ("GET /api/verify/ban/async/{id}", look_up_bank),
         ],
-        refuse,
+        &RULES,
     ),
     GatewayProfile::new(
         Gateway::Setu,
@@ -86,7 +84,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ),
             ("POST /umap/v1/users/login", log_in),
         ],
-        refuse_umap,
+        &UMAP,
     ),
 ];
 
@@ -118,40 +116,18 @@ fn sign_umap(secret: &str, body: &str, _: DateTime<Utc>) -> Vec<Header> {
 }
 
 /// Makes a refusal of the data gateway.
-fn refusal((status, code, detail): RefusalRow<'_>) -> Refusal {
+fn refusal((status, code, detail): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     let error = json!({"code": code, "detail": detail, "traceId": ids::trace_id()});
     Refusal::new(status, json!({"error": error}))
 }
 
 /// Makes a refusal of UMAP.
-fn umap_refusal((status, code, detail): RefusalRow<'_>) -> Refusal {
+fn umap_refusal((status, code, detail): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     Refusal {
         status,
         header: Some(("requestId", ids::ulid())),
         body: json!({"code": code, "detail": detail, "docUrl": ""}),
     }
-}
-
-/// Makes the refusal of this name.
-fn refuse(name: &str) -> Refusal {
-    refusal(TABLES.refusal(name))
-}
-
-/// Checks a request against the rules of a table.
-fn check(table: &str, request: &Value) -> Result<(), Refusal> {
-    TABLES
-        .check(table, request)
-        .map_err(|breach| refusal(breach.row()))
-}
-
-fn refuse_umap(name: &str) -> Refusal {
-    umap_refusal(UMAP_TABLES.refusal(name))
-}
-
-fn check_umap(table: &str, request: &Value) -> Result<(), Refusal> {
-    UMAP_TABLES
-        .check(table, request)
-        .map_err(|breach| umap_refusal(breach.row()))
 }
 
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
@@ -160,11 +136,9 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
         ("x-client-secret", CLIENT_SECRET),
         ("x-product-instance-id", PRODUCT_INSTANCE_ID),
     ]);
-    if known {
-        Ok(())
-    } else {
-        Err(refuse("CREDENTIALS"))
-    }
+    known
+        .then_some(())
+        .ok_or_else(|| RULES.refuse("CREDENTIALS"))
 }
 
 fn authenticate_umap(memory: &Setu, call: &Call<'_>) -> Result<(), Refusal> {
@@ -174,20 +148,20 @@ fn authenticate_umap(memory: &Setu, call: &Call<'_>) -> Result<(), Refusal> {
     if token.is_some_and(is_valid) && call.header("merchantId") == Some(MERCHANT_ID) {
         Ok(())
     } else {
-        Err(refuse_umap("FORBIDDEN"))
+        Err(UMAP.refuse("FORBIDDEN"))
     }
-}
-
-fn bank_request(call: &Call<'_>) -> Result<Value, Refusal> {
-    let request = TABLES.json(call.body, &["narration", "bank"]);
-    request.ok_or_else(|| refuse("BAD_REQUEST"))
 }
 
 /// `POST /api/verify/ban`. Drops, and replies with the outcome unless the account is pending at first; a
 /// pending verification can be looked up like an async one.
 fn verify_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let bank = verify(memory, call, &bank_request(call)?, Duration::ZERO)?;
+    let bank = verify(
+        memory,
+        call,
+        &RULES.json(call, &["narration", "bank"])?,
+        Duration::ZERO,
+    )?;
     reply(&bank, call)
 }
 
@@ -195,8 +169,8 @@ fn verify_bank(memory: &Setu, call: &Call<'_>) -> Reply {
 /// appears. An outcome that is an HTTP 500 has no event.
 fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
-    let request = bank_request(call)?;
-    check("narration", &request)?;
+    let request = RULES.json(call, &["narration", "bank"])?;
+    RULES.check("narration", &request)?;
     let bank = verify(memory, call, &request, call.behaviour.pending())?;
     let receipt = json!({"id": bank.pending()["id"]});
     let (webhooks, at, behaviour) = (&call.sandbox.webhooks, bank.appears_at, call.behaviour);
@@ -210,14 +184,14 @@ fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
 fn look_up_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.banks.get(call.id());
-    let bank = found.ok_or_else(|| refuse("UNKNOWN"))?;
+    let bank = found.ok_or_else(|| RULES.refuse("UNKNOWN"))?;
     reply(&bank, call)
 }
 
 fn reply(bank: &Verification, call: &Call<'_>) -> Reply {
     let mut reply = bank.reply(call.now, call.behaviour);
     if replies::is_upstream_error(&reply) {
-        let mut upstream = refuse("UPSTREAM");
+        let mut upstream = RULES.refuse("UPSTREAM");
         upstream.body["id"] = reply["id"].clone();
         return Err(upstream);
     }
@@ -231,12 +205,12 @@ fn verify(
     request: &Value,
     delay: Duration,
 ) -> Result<Arc<Verification>, Refusal> {
-    check("bank", request)?;
+    RULES.check("bank", request)?;
     if call.behaviour.insufficient_balance {
-        return Err(refuse("INSUFFICIENT_BALANCE"));
+        return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
-    let scenario = call.sandbox.scenario(Gateway::Setu, account);
+    let scenario = call.scenario(Gateway::Setu, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
     let id = ids::request_id();
     let pending = json!({"id": id, "verification": "pending"});
@@ -254,10 +228,6 @@ fn verify(
     Ok(bank)
 }
 
-fn umap_bad_request() -> Refusal {
-    refuse_umap("BAD_REQUEST")
-}
-
 /// Replies 200 with UMAP's `requestId` header.
 #[allow(clippy::unnecessary_wraps)] // The last expression of a handler.
 fn umap_ok(body: Value) -> Reply {
@@ -271,12 +241,10 @@ fn umap_ok(body: Value) -> Reply {
 /// documents nothing of a reference that was used before; it is accepted.
 fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
-    let request = UMAP_TABLES
-        .json(call.body, &["vpa"])
-        .ok_or_else(umap_bad_request)?;
-    check_umap("vpa", &request)?;
+    let request = UMAP.json(call, &["vpa"])?;
+    UMAP.check("vpa", &request)?;
     let vpa = field(&request, "customerVpa");
-    let scenario = call.sandbox.scenario(Gateway::Setu, vpa);
+    let scenario = call.scenario(Gateway::Setu, vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
     let id = ids::ulid();
     let pending = json!({
@@ -307,7 +275,7 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
 fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     authenticate_umap(memory, call)?;
     let found = memory.vpas.get(call.id());
-    let verification = found.ok_or_else(|| refuse_umap("NOT_FOUND"))?;
+    let verification = found.ok_or_else(|| UMAP.refuse("NOT_FOUND"))?;
     umap_ok(verification.reply(call.now, call.behaviour))
 }
 
@@ -315,14 +283,12 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
 /// (Setu, UMAP "API integration guide"). The reply besides `access_token`, and the refusals, are not
 /// documented.
 fn log_in(memory: &Setu, call: &Call<'_>) -> Reply {
-    let request = UMAP_TABLES
-        .json(call.body, &["login"])
-        .ok_or_else(umap_bad_request)?;
-    check_umap("client", &json!({"client": call.header("client")}))?;
-    check_umap("login", &request)?;
+    let request = UMAP.json(call, &["login"])?;
+    UMAP.check("client", &json!({"client": call.header("client")}))?;
+    UMAP.check("login", &request)?;
     let sent = (field(&request, "clientID"), field(&request, "secret"));
     if sent != (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET) {
-        return Err(refuse_umap("UNAUTHORIZED"));
+        return Err(UMAP.refuse("UNAUTHORIZED"));
     }
     ok(json!({
         "access_token": memory.tokens.issue(call.now, TOKEN_LIFE),

@@ -10,7 +10,7 @@ use crate::behaviour::Behaviour;
 use crate::calls::Calls;
 use crate::gateway::{Gateway, PerGateway};
 use crate::ledger::Ledger;
-use crate::scenario::{FirstCalls, Scenario, Timing};
+use crate::scenario::{FirstCalls, Timing};
 use crate::settings::Settings;
 use crate::webhooks::Webhooks;
 
@@ -20,7 +20,7 @@ pub(crate) struct Sandbox {
     pub(crate) behaviours: PerGateway<Behaviour>,
     pub(crate) calls: Calls,
     pub(crate) webhooks: Arc<Webhooks>,
-    first_calls: FirstCalls,
+    pub(crate) first_calls: FirstCalls,
     next_number: AtomicU64,
     /// Least time for which an account of "pending, then …" stays pending.
     published_pending: Duration,
@@ -33,7 +33,7 @@ impl Sandbox {
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let ledger = match settings.ledger_file() {
             Some(path) => Ledger::open(path)?,
-            None => Ledger::in_memory(),
+            None => Ledger::default(),
         };
         let first_number = u64::try_from(Utc::now().timestamp_micros()).unwrap_or(1);
         Ok(Self {
@@ -57,11 +57,6 @@ impl Sandbox {
     /// no number repeats one in the ledger's file, and each fits a double exactly.
     pub(crate) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Returns the scenario that this account number or VPA selects at this gateway.
-    pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
-        self.first_calls.scenario(gateway, payee)
     }
 
     /// Returns how long after the call an outcome appears; `None`: never.
