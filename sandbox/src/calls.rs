@@ -134,9 +134,8 @@ impl Log {
     }
 }
 
-/// The calls of the last 60 seconds: a call at `t` counts until just before `t` + 60 s. Times are
-/// milliseconds since any fixed moment and never go back. The calls of one millisecond are one entry, so
-/// there are at most 60,000 entries.
+/// The calls of the last 60 seconds: a call at `t` counts until just before `t` + 60 s. Times are milliseconds
+/// and never go back. The calls of one millisecond are one entry, so there are at most 60,000.
 #[derive(Debug, Default)]
 struct Window {
     by_millisecond: VecDeque<(u64, u64)>,

@@ -35,9 +35,6 @@ pub const CLIENT_SECRET: &str = "sandbox_secret";
 /// `verification_id`; beyond it the oldest are dropped.
 const CAPACITY: usize = 500_000;
 
-/// Bytes of one RSA block of 2048 bits.
-const RSA_BLOCK: usize = 256;
-
 static RULES: Rulebook = Rulebook::new(include_str!("cashfree/rules.txt"), refusal);
 
 pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
@@ -80,7 +77,7 @@ fn has_cf_signature(headers: &HeaderMap) -> bool {
     let signature = headers
         .get("x-cf-signature")
         .and_then(|value| BASE64.decode(value.as_bytes()).ok());
-    signature.is_some_and(|block| block.len() == RSA_BLOCK)
+    signature.is_some_and(|block| block.len() == 256)
 }
 
 fn add_rate_limit_headers(limit: RateLimit, headers: &mut HeaderMap) {

@@ -29,13 +29,7 @@ impl Gateway {
 
     /// Returns the name in requests, replies and the ledger's file.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Cashfree => "CASHFREE",
-            Self::Razorpay => "RAZORPAY",
-            Self::Setu => "SETU",
-            Self::Decentro => "DECENTRO",
-            Self::Payu => "PAYU",
-        }
+        ["CASHFREE", "RAZORPAY", "SETU", "DECENTRO", "PAYU"][self as usize]
     }
 
     /// Finds a gateway by its name in any case. The error is a sentence that lists the names.

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -39,8 +39,7 @@ struct Entry {
     /// The caller's reference, or the gateway's where the call has none.
     reference: String,
     /// Time of the first drop.
-    #[serde(serialize_with = "rfc3339")]
-    at: DateTime<Utc>,
+    at: String,
     count: u64,
 }
 
@@ -141,7 +140,7 @@ impl Entries {
         self.listed.push(Entry {
             gateway,
             reference: reference.to_owned(),
-            at,
+            at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
             count: 1,
         });
     }
@@ -160,10 +159,6 @@ impl Entries {
 pub(crate) fn account_reference(number: &str, ifsc: &str) -> String {
     let digest = Sha256::digest(format!("{number}/{ifsc}"));
     format!("account:{}", HEXLOWER.encode(&digest[..12]))
-}
-
-fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -236,10 +231,7 @@ mod tests {
         let second = Ledger::open(&path).unwrap();
         assert_eq!(second.list(usize::MAX).total, 3);
         assert_eq!(counts(&second), counts(&first));
-        assert_eq!(
-            second.list(1).drops[0].at.timestamp_millis(),
-            first.list(1).drops[0].at.timestamp_millis()
-        );
+        assert_eq!(second.list(1).drops[0].at, first.list(1).drops[0].at);
 
         second.record(Gateway::Cashfree, "cleared");
         second.clear().unwrap();

@@ -1,10 +1,10 @@
 //! A stand-in for every gateway that Khata calls: the same paths, headers, fields and codes, with the
 //! gateways' published test data, a ledger of the rupees that it dropped, and faults on demand.
 //!
-//! The sandbox shares no type with the connectors: a shared type would hide a connector's mistakes.
-//! Each gateway is one [`profile::GatewayProfile`] with a table of field rules, a table of refusals and
-//! a table of outcomes. All gateways share the ledger, the behaviour, the counts of calls, the
-//! webhooks, the scenarios that an account number selects, and the control API under `/_sandbox`.
+//! The sandbox shares no type with the connectors: a shared type would hide a connector's mistakes. Each
+//! gateway is a profile with a table of field rules and refusals (`rules.txt`), its outcomes and its
+//! replies. All share the ledger, the behaviour, the counts of calls, the webhooks, the scenarios that an
+//! account number selects, and the control API under `/_sandbox`.
 
 mod behaviour;
 mod body;
@@ -27,7 +27,6 @@ mod serving;
 mod settings;
 pub mod setu;
 mod state;
-mod tokens;
 mod verification;
 mod webhooks;
 
@@ -43,8 +42,8 @@ use crate::state::Sandbox;
 
 pub use crate::settings::Settings;
 
-/// Time for which an idle connection stays open. It is longer than a usual client pool keeps one (90 s),
-/// so that the client closes first: a server that closes first can lose a request on its way.
+/// Time for which an idle connection stays open: longer than a usual client pool keeps one (90 s), so that
+/// the client closes first. A server that closes first can lose a request on its way.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// Time for which a stop waits for replies that are being sent.
@@ -79,7 +78,7 @@ impl Application {
                 .configure(payu.clone())
                 .default_service(web::to(control::no_such_path))
         })
-        .workers(settings.threads)
+        .workers(settings.threads.into())
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .on_connect(fault::keep_socket)
         .tcp_nodelay(true)

@@ -5,12 +5,9 @@ use clap::Parser;
 use khata_sandbox::{Application, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
-fn main() -> anyhow::Result<()> {
+#[actix_web::main]
+async fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
-    actix_web::rt::System::new().block_on(serve(settings))
-}
-
-async fn serve(settings: Settings) -> anyhow::Result<()> {
     // Handlers first: a signal that arrives while the port file is written still stops the server in order.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;

@@ -31,9 +31,8 @@ use crate::ids::bank_reference;
 use crate::ledger::account_reference;
 use crate::payu::replies::Transfer;
 use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
-use crate::recent::Recent;
+use crate::recent::{Recent, Tokens};
 use crate::rules::{RefusalRow, is_true};
-use crate::tokens::Tokens;
 use crate::verification::Verification;
 
 pub use crate::payu::replies::{CLIENT_ID, PAYOUT_MERCHANT_ID};
@@ -51,7 +50,6 @@ pub const SALT: &str = "payu_sandbox_salt";
 const FIRST_TRANSFER: u64 = 71_870;
 
 const TOKEN_LIFE: Duration = Duration::from_secs(7_199);
-
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// Number of verifications that are kept; beyond it the oldest are dropped.

@@ -155,7 +155,10 @@ impl Rulebook {
 
     /// Checks a request against the rules of a table.
     pub(crate) fn check(&self, table: &str, request: &Value) -> Result<(), Refusal> {
-        let refusal = |breach: Breach| (self.form)(breach.row(), Some(breach.name));
+        let refusal = |breach: Breach| {
+            let row = (breach.status, breach.code.as_str(), breach.message.as_str());
+            (self.form)(row, Some(breach.name))
+        };
         self.tables().check(table, request).map_err(refusal)
     }
 

@@ -30,19 +30,16 @@ struct Rule {
     refusal: RefusalRow<'static>,
 }
 
-/// A check of a field. Lengths are in characters. All but `Given`, `Present`, `Sent`, `Is` and `True` let an
+/// A check of a field: an object (`Given`), a text (`Sent`), any text or none, any flag or none, and so on.
+/// Lengths are in characters, times are RFC 3339. All but `Given`, `Present`, `Sent`, `Is` and `True` let an
 /// absent field pass.
 #[derive(Debug, PartialEq)]
 enum Check {
-    /// The field is an object.
     Given,
     /// The field is a text that is not blank.
     Present,
-    /// The field is a text.
     Sent,
-    /// The field may be any text.
     Text,
-    /// The field may be true or false.
     Flag,
     /// The field is the JSON value `true`.
     True,
@@ -59,7 +56,6 @@ enum Check {
     AsciiWithout(&'static str),
     Digits,
     Number,
-    /// RFC 3339.
     Time,
     /// Four capitals, a zero, six capitals or digits.
     Ifsc,
@@ -180,10 +176,10 @@ impl Check {
     }
 
     fn limits(&self) -> (usize, usize) {
-        match self {
-            Self::Length(least, most) => (*least, *most),
+        match *self {
+            Self::Length(least, most) => (least, most),
             Self::AtLeast(limit) | Self::AtMost(limit) | Self::TrimmedAtMost(limit) => {
-                (*limit, *limit)
+                (limit, limit)
             }
             _ => (0, 0),
         }
@@ -204,20 +200,13 @@ pub(crate) fn is_true(request: &Value, field: &str) -> bool {
     at(request, field) == true || text(request, field) == Some("true")
 }
 
-/// The refusal of a field that breaches a rule.
+/// The refusal of a field that breaches a rule, and the last name of the field's path.
 #[derive(Debug)]
 pub(crate) struct Breach {
-    status: u16,
-    code: String,
-    message: String,
-    /// Last name of the field's path.
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
     pub(crate) name: &'static str,
-}
-
-impl Breach {
-    pub(crate) fn row(&self) -> RefusalRow<'_> {
-        (self.status, &self.code, &self.message)
-    }
 }
 
 impl Tables {
@@ -402,7 +391,8 @@ mod tests {
         assert!(tables.unreadable.is_empty());
         assert!(tables.check("t", &json!({"a": {"b": "xy"}})).is_ok());
         let breach = tables.check("t", &json!({"a": {"b": "x"}})).unwrap_err();
-        assert_eq!(breach.row(), (400, "a.b_bad", "b: 2 to 3."));
+        let row = (breach.status, breach.code.as_str(), breach.message.as_str());
+        assert_eq!(row, (400, "a.b_bad", "b: 2 to 3."));
         assert_eq!(breach.name, "b");
         for (body, typed) in [
             (r#"{"a":{"b":"x"},"c":true,"d":1}"#, true),

@@ -159,9 +159,6 @@ pub(crate) struct FirstCalls {
 }
 
 impl FirstCalls {
-    /// Number of hashes that are kept; beyond it all are dropped.
-    const CAPACITY: usize = 100_000;
-
     /// Returns the scenario of an account number or a VPA. Row 43 fails at the first call with this
     /// number and is valid at later ones.
     pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
@@ -176,7 +173,8 @@ impl FirstCalls {
     fn is_first(&self, gateway: Gateway, payee: &str) -> bool {
         let hash = self.hasher.hash_one((gateway as usize, payee));
         let mut seen = lock(&self.seen);
-        if seen.len() >= Self::CAPACITY {
+        // Enough for a test run; beyond it all are dropped.
+        if seen.len() >= 100_000 {
             seen.clear();
         }
         seen.insert(hash)

@@ -25,8 +25,8 @@ pub struct Settings {
     pub ledger: Option<String>,
     /// Worker threads that serve HTTP
     #[arg(long = "sandbox-threads", env = "KHATA_SANDBOX_THREADS")]
-    #[arg(default_value_t = 1, value_parser = threads, value_name = "NUMBER")]
-    pub threads: usize,
+    #[arg(default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), value_name = "NUMBER")]
+    pub threads: u8,
     /// Time for which the published "pending, then …" accounts stay pending after the call
     #[arg(
         long = "sandbox-published-pending-ms",
@@ -65,11 +65,4 @@ impl Settings {
 
 fn path(text: Option<&str>) -> Option<&Path> {
     text.filter(|text| !text.is_empty()).map(Path::new)
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=64) => Ok(number),
-        _ => Err("a whole number from 1 to 64 is needed".to_owned()),
-    }
 }

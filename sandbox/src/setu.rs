@@ -20,15 +20,15 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::body::{field, omit_nulls};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
 use crate::ledger::account_reference;
 use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
-use crate::recent::Recent;
+use crate::recent::{Recent, Tokens};
 use crate::rules::RefusalRow;
-use crate::tokens::Tokens;
 use crate::verification::Verification;
 use crate::webhooks::{Events, Header, Signing};
 
@@ -212,7 +212,7 @@ fn verify(
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
     let scenario = call.scenario(Gateway::Setu, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
-    let id = ids::request_id();
+    let id = Uuid::new_v4().to_string();
     let pending = json!({"id": id, "verification": "pending"});
     let after = call
         .sandbox

@@ -44,8 +44,7 @@ impl Verification {
         if self.appears_at.is_none_or(|at| now < at) {
             return self.pending();
         }
-        // The text was made from a value.
-        let mut reply: Value = serde_json::from_str(&self.settled).unwrap_or_default();
+        let mut reply = parse(&self.settled);
         let code = self.code.filter(|_| behaviour.unknown_code);
         if let Some(code) = code.and_then(|pointer| reply.pointer_mut(pointer)) {
             *code = UNKNOWN_CODE.into();
@@ -55,12 +54,16 @@ impl Verification {
 
     /// Returns the reply before the outcome.
     pub(crate) fn pending(&self) -> Value {
-        // The text was made from a value.
-        serde_json::from_str(&self.pending).unwrap_or_default()
+        parse(&self.pending)
     }
 
     /// Returns whether the first reply was that the verification is pending.
     pub(crate) fn was_pending(&self) -> bool {
         self.appears_at.is_none_or(|at| self.accepted_at < at)
     }
+}
+
+/// Reads a text that was made from a value.
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
 }

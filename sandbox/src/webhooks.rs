@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::rt;
+use actix_web::rt::spawn;
 use actix_web::rt::time::{sleep, sleep_until};
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -25,13 +25,8 @@ const MOST_DUPLICATES: u32 = 100;
 /// Time-out of a request (Razorpay, webhooks: a reply within 5 seconds).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Delays before the tries of an event. The gateways retry for hours; a test has seconds.
-const DELAYS: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
+/// Delays before the tries of an event, in milliseconds. The gateways retry for hours; a test has seconds.
+const DELAYS_MS: [u64; 4] = [0, 250, 1_000, 3_000];
 
 /// The webhook settings of one gateway; the crate's README says what each member does. `url` is `http://`
 /// only: the sandbox calls its own machine. No gateway documents the event that `out_of_order` sends; an
@@ -70,10 +65,10 @@ impl Webhook {
         if self.old_secret_rate > 0.0 && self.old_secret.is_none() {
             return Err("old_secret_rate needs an old_secret".to_owned());
         }
-        if self.duplicates > MOST_DUPLICATES {
+        let duplicates = self.duplicates;
+        if duplicates > MOST_DUPLICATES {
             return Err(format!(
-                "duplicates must be at most {MOST_DUPLICATES}, not {}",
-                self.duplicates
+                "duplicates must be at most {MOST_DUPLICATES}, not {duplicates}"
             ));
         }
         Ok(())
@@ -215,7 +210,7 @@ impl Webhooks {
             return;
         };
         let webhooks = Arc::clone(self);
-        rt::spawn(async move {
+        spawn(async move {
             sleep_until(at.into()).await;
             let Some(webhook) = webhooks.enabled(signing.gateway) else {
                 return;
@@ -247,8 +242,8 @@ impl Webhooks {
             Some(old) if rand::random::<f64>() < webhook.old_secret_rate => old,
             _ => webhook.secret.as_deref().unwrap_or(signing.secret),
         };
-        for delay in DELAYS {
-            sleep(delay).await;
+        for delay in DELAYS_MS {
+            sleep(Duration::from_millis(delay)).await;
             let signature = (signing.sign)(secret, &event.body, Utc::now());
             let mut request = self
                 .client

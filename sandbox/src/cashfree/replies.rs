@@ -85,9 +85,9 @@ pub(super) fn bank(
         reply["ifsc_details"] = details;
     }
     if status == "VALID" {
-        let score = match_score(name, holder);
-        reply["name_match_score"] = score.map(score_text).into();
-        reply["name_match_result"] = score.map(match_result).into();
+        let (score, result) = name_match(name, holder).unzip();
+        reply["name_match_score"] = score.into();
+        reply["name_match_result"] = result.into();
         reply["name_at_bank"] = holder.into();
         reply["utr"] = twelve_digits(reference_id).into();
     }
@@ -129,11 +129,11 @@ pub(super) fn upi(
     holder: Option<&str>,
     penny_drop: bool,
 ) -> Value {
-    let score = match_score(name, holder);
+    let (score, result) = name_match(name, holder).unzip();
     let mut reply = json!({
         "verification_id": verification_id, "reference_id": reference_id, "status": status,
-        "vpa": vpa, "name_at_bank": holder, "name_match_score": score.map(score_text),
-        "name_match_result": score.map(match_result),
+        "vpa": vpa, "name_at_bank": holder, "name_match_score": score,
+        "name_match_result": result,
     });
     if penny_drop {
         let valid = status == "VALID";
@@ -152,20 +152,18 @@ pub(super) fn upi(
     reply
 }
 
-fn score_text(score: usize) -> String {
-    format!("{score}.00")
-}
-
-/// Cashfree publishes one score for each result (100, 85, 70, 38, and 90 as GOOD); the bounds between them
-/// are the sandbox's.
-fn match_result(score: usize) -> &'static str {
-    match score {
+/// Returns `name_match_score` and `name_match_result`. Cashfree publishes one score for each result (100, 85,
+/// 70, 38, and 90 as GOOD); the bounds between them are the sandbox's.
+fn name_match(sent: Option<&str>, at_bank: Option<&str>) -> Option<(String, &'static str)> {
+    let score = match_score(sent?, at_bank?);
+    let result = match score {
         100.. => "DIRECT_MATCH",
         85.. => "GOOD_PARTIAL_MATCH",
         60.. => "MODERATE_PARTIAL_MATCH",
         34.. => "POOR_PARTIAL_MATCH",
         _ => "NO_MATCH",
-    }
+    };
+    Some((format!("{score}.00"), result))
 }
 
 /// Scores the name sent against the name at the bank, 0 to 100. Cashfree publishes four names against
@@ -173,20 +171,19 @@ fn match_result(score: usize) -> &'static str {
 /// that differs in case, spacing and punctuation only is 100; the same words in another order are 90;
 /// otherwise the score is the share of the longer name's letters in words that both names have, at most
 /// 84.
-fn match_score(sent: Option<&str>, at_bank: Option<&str>) -> Option<usize> {
-    let (sent, at_bank) = sent.zip(at_bank)?;
+fn match_score(sent: &str, at_bank: &str) -> usize {
     if at_bank == JOHN_DOE {
         match sent.to_lowercase().as_str() {
-            "john doe" => return Some(100),
-            "john d" => return Some(85),
-            "j doe" => return Some(70),
-            "jane d" => return Some(38),
+            "john doe" => return 100,
+            "john d" => return 85,
+            "j doe" => return 70,
+            "jane d" => return 38,
             _ => {}
         }
     }
     let (sent, mut at_bank) = (words(sent), words(at_bank));
     if sent == at_bank {
-        return Some(100);
+        return 100;
     }
     let longer = letters(&sent).max(letters(&at_bank));
     let mut shared = 0;
@@ -199,9 +196,9 @@ fn match_score(sent: Option<&str>, at_bank: Option<&str>) -> Option<usize> {
         }
     }
     if unmatched == 0 && at_bank.is_empty() {
-        return Some(90);
+        return 90;
     }
-    Some((100 * shared / longer.max(1)).min(84))
+    (100 * shared / longer.max(1)).min(84)
 }
 
 fn words(name: &str) -> Vec<String> {
@@ -220,9 +217,8 @@ fn letters(words: &[String]) -> usize {
 mod tests {
     use super::*;
 
-    fn scored(sent: &str, at_bank: &str) -> Option<(usize, &'static str)> {
-        let score = match_score(Some(sent), Some(at_bank))?;
-        Some((score, match_result(score)))
+    fn scored(sent: &str, at_bank: &str) -> Option<(String, &'static str)> {
+        name_match(Some(sent), Some(at_bank))
     }
 
     #[test]
@@ -247,7 +243,8 @@ mod tests {
             ("आशा राव", "आशा राव", 100, "DIRECT_MATCH"),
         ] {
             let found = scored(sent, at_bank);
-            assert_eq!(found, Some((score, result)), "{sent} / {at_bank}");
+            let expected = Some((format!("{score}.00"), result));
+            assert_eq!(found, expected, "{sent} / {at_bank}");
         }
     }
 

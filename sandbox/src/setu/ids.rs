@@ -9,11 +9,6 @@ const ULID_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// India's offset from UTC, in seconds.
 const IST: i32 = 5 * 3600 + 1800;
 
-/// Makes the id of a bank verification: a UUID.
-pub(super) fn request_id() -> String {
-    Uuid::new_v4().to_string()
-}
-
 /// Makes a trace id: `1-<8 hex digits, the second>-<24 hex digits>`.
 pub(super) fn trace_id() -> String {
     let drawn = Uuid::new_v4().simple().to_string();

@@ -2,7 +2,7 @@
 //! signed and has no code; the event of a VPA is signed.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::ids::bank_reference;
 use crate::setu::ids;
@@ -62,8 +62,7 @@ pub(super) fn bank_events(settled: Value, pending: Value) -> Option<Events> {
     })
 }
 
-/// Makes UMAP's reply with the outcome. Unknown members are absent. The reason of a failure is the only
-/// published sample.
+/// Makes UMAP's reply with the outcome. The reason of a failure is the only published sample.
 pub(super) fn settled_vpa(pending: &Value, status: &str, holder: Option<String>) -> Value {
     let mut reply = pending.clone();
     reply["status"] = status.into();
@@ -99,16 +98,10 @@ pub(super) fn vpa_event(reply: Value) -> Event {
         .or_insert(reference.into());
     members.remove("createdAt");
     members.entry("reason").or_insert_with(|| json!({}));
-    let own = [
-        ("eventId", ids::ulid()),
-        ("eventTs", ids::india(Utc::now(), SecondsFormat::Secs)),
-        ("eventType", event_type),
-        ("resource", "customer_vpa".to_owned()),
-    ];
-    let own: Map<_, _> = own
-        .into_iter()
-        .map(|(name, text)| (name.to_owned(), text.into()))
-        .collect();
-    members.extend(own);
-    Event::new(&Value::Object(members), Vec::new())
+    let mut event = Value::Object(members);
+    event["eventId"] = ids::ulid().into();
+    event["eventTs"] = ids::india(Utc::now(), SecondsFormat::Secs).into();
+    event["eventType"] = event_type.into();
+    event["resource"] = "customer_vpa".into();
+    Event::new(&event, Vec::new())
 }
