@@ -33,15 +33,14 @@ pub(crate) struct Behaviour {
 /// A code that is in no gateway's table.
 pub(crate) const UNKNOWN_CODE: &str = "A_CODE_OF_NEXT_YEAR";
 
-/// When a failing call fails.
+/// When a failing call fails: half of the calls before the work and half after it, or all before, or all
+/// after it, the case that a client must survive without a second payment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Errors {
-    /// Half of the calls before the work, half after it.
     #[default]
     Either,
     BeforeWork,
-    /// After the work: the case that a client must survive without a second payment.
     AfterWork,
 }
 

@@ -18,29 +18,23 @@ pub(crate) struct Calls {
     logs: PerGateway<Log>,
 }
 
-/// A call's place in a limit per minute.
+/// A call's place in a limit per minute: the calls that remain now, and the time until the oldest call that
+/// counts no longer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLimit {
     pub(crate) limit: u32,
-    /// Number of further calls that are admitted now.
     pub(crate) remaining: u32,
-    /// Time until the oldest call that counts no longer does.
     pub(crate) resets_in: Duration,
-    /// Whether this call is admitted.
     pub(crate) admitted: bool,
 }
 
-/// One gateway's counts, as `GET /_sandbox/calls` lists them.
+/// One gateway's counts, as `GET /_sandbox/calls` lists them; the crate's README says what they are.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Counts {
     total: u64,
-    /// By method and path.
     by_route: BTreeMap<&'static str, u64>,
-    /// By the HTTP status of the reply.
     by_status: BTreeMap<u16, u64>,
-    /// Calls without a reply: hung or reset.
     unanswered: u64,
-    /// Largest number of calls within any 60 seconds, to the millisecond.
     most_in_a_minute: u64,
 }
 

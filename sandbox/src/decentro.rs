@@ -80,9 +80,8 @@ fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
 /// `POST /v3/banking/money_transfer/validate_bank_account`. A penny drop drops, a penniless check does
 /// not, and a hybrid validation drops only where a penniless check is inconclusive.
 ///
-/// Every call that names a `reference_id` uses it up, also a call that is refused afterwards. Decentro
-/// documents that a duplicate is refused; that a refused call counts is an integrator's observation of
-/// another call of Decentro's.
+/// Every call that names a `reference_id` uses it up, also a call that is refused afterwards: Decentro
+/// documents the first, an integrator observed the second at another of Decentro's calls.
 fn validate(memory: &Decentro, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let request = RULES.json(call, &["reference_id", "other_fields"])?;

@@ -43,14 +43,11 @@ struct Entry {
     count: u64,
 }
 
-/// The reply of `GET /_sandbox/drops`.
+/// The reply of `GET /_sandbox/drops`: the counts, and one entry for each reference, oldest first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listing {
-    /// Number of drops.
     total: u64,
-    /// Number of references; smaller than `total` when one was dropped twice.
     distinct_references: usize,
-    /// One entry for each reference, oldest first.
     drops: Vec<Entry>,
 }
 

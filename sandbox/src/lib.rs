@@ -58,8 +58,7 @@ pub struct Application {
 impl Application {
     /// Opens the ledger, binds the listening address and starts the workers.
     ///
-    /// Call it inside an actix or tokio runtime. It fails when the address is taken or the ledger file
-    /// cannot be read or written.
+    /// Call it inside an actix or tokio runtime. It fails when the address is taken, or the ledger unreadable.
     pub fn build(settings: &Settings) -> anyhow::Result<Self> {
         let sandbox = Data::new(Sandbox::new(settings)?);
         let cashfree = serving::routes(&cashfree::PROFILES, cashfree::Cashfree::default());

@@ -48,7 +48,6 @@ pub const SALT: &str = "payu_sandbox_salt";
 
 /// The id of the first transfer; each further one has the next.
 const FIRST_TRANSFER: u64 = 71_870;
-
 const TOKEN_LIFE: Duration = Duration::from_secs(7_199);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 

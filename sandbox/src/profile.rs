@@ -125,18 +125,18 @@ impl Call<'_> {
     }
 }
 
-/// The tables of an API, and the form of its refusals. A refusal may name the field that breaches a rule.
+/// The tables of an API, and the form of its refusals.
 pub(crate) struct Rulebook {
     text: &'static str,
     tables: OnceLock<Tables>,
-    form: fn(RefusalRow<'_>, Option<&str>) -> Refusal,
+    form: RefusalForm,
 }
 
+/// Makes a refusal from its row and the field that breaches a rule, if there is one.
+pub(crate) type RefusalForm = fn(RefusalRow<'_>, Option<&str>) -> Refusal;
+
 impl Rulebook {
-    pub(crate) const fn new(
-        text: &'static str,
-        form: fn(RefusalRow<'_>, Option<&str>) -> Refusal,
-    ) -> Self {
+    pub(crate) const fn new(text: &'static str, form: RefusalForm) -> Self {
         Self {
             text,
             tables: OnceLock::new(),

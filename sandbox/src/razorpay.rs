@@ -149,12 +149,11 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
 /// Replies to a call whose idempotency key is in use.
 fn repeat((known, validation): &([u8; 32], Arc<Verification>), digest: [u8; 32]) -> Reply {
     if *known == digest {
-        ok(validation.pending())
-    } else {
-        let mut refusal = RULES.refuse("KEY_USED");
-        refusal.body["error"]["field"] = KEY.into();
-        Err(refusal)
+        return ok(validation.pending());
     }
+    let mut refusal = RULES.refuse("KEY_USED");
+    refusal.body["error"]["field"] = KEY.into();
+    Err(refusal)
 }
 
 /// Returns the validation with its number and whether it drops.

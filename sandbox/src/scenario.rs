@@ -12,7 +12,6 @@ use crate::gateway::{Gateway, lock};
 
 /// Digits before the last two that select a row of the common table.
 const COMMON: &str = "990099";
-
 /// Digits before the last two that select a row of the gateway's own table.
 const OWN: &str = "990088";
 

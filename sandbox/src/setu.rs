@@ -6,8 +6,7 @@
 //! UMAP knows one, [`MERCHANT_ID`], with [`UMAP_TOKEN`], which never expires, or a token of the account
 //! service, which [`UMAP_CLIENT_ID`] and [`UMAP_CLIENT_SECRET`] get and which lasts five minutes.
 //!
-//! No call about a bank account has a reference of the caller's, and none is idempotent: every accepted
-//! call drops.
+//! No call about a bank account has the caller's reference or is idempotent: every accepted call drops.
 
 mod ids;
 mod outcomes;
@@ -279,9 +278,8 @@ fn look_up_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     umap_ok(verification.reply(call.now, call.behaviour))
 }
 
-/// `POST /umap/v1/users/login`, with the header `client`: a bearer token for a client's id and secret
-/// (Setu, UMAP "API integration guide"). The reply besides `access_token`, and the refusals, are not
-/// documented.
+/// `POST /umap/v1/users/login`: a bearer token for a client's id and secret (Setu, UMAP "API integration
+/// guide"). The reply besides `access_token`, and the refusals, are not documented.
 fn log_in(memory: &Setu, call: &Call<'_>) -> Reply {
     let request = UMAP.json(call, &["login"])?;
     UMAP.check("client", &json!({"client": call.header("client")}))?;

@@ -24,12 +24,11 @@ pub(crate) struct Sandbox {
     next_number: AtomicU64,
     /// Least time for which an account of "pending, then …" stays pending.
     published_pending: Duration,
-    /// Longest time for which a call that hangs holds its connection.
     pub(crate) hang: Duration,
 }
 
 impl Sandbox {
-    /// Opens the ledger. Fails when its file cannot be read, or when no HTTP client can be made.
+    /// Opens the ledger. Fails when its file cannot be read, or no HTTP client can be made.
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let ledger = match settings.ledger_file() {
             Some(path) => Ledger::open(path)?,

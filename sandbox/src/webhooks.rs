@@ -82,8 +82,7 @@ pub(crate) fn parse(json: &[u8]) -> Result<Named<Webhook>, String> {
     Ok(named)
 }
 
-/// Counts of one gateway's requests (`sent`, `answered` by status, `unanswered`) and events (`lost`,
-/// `given_up`) since its webhook was set.
+/// Counts of one gateway's requests and events since its webhook was set.
 #[derive(Clone, Default, Serialize)]
 struct Counts {
     sent: u64,
@@ -144,9 +143,8 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     /// Makes the client. No webhook is set yet.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        // Only http:// addresses are called. The client needs a TLS configuration all the same, which
-        // trusts no certificate here: without one it uses a process-wide provider, which a library must
-        // not install.
+        // Only http:// addresses are called. Without a TLS configuration, which trusts no certificate here,
+        // the client uses a process-wide provider, which a library must not install.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -7,8 +7,8 @@ use crate::cashfree::outcomes::{JOHN_DOE, Status, is_pending};
 use crate::ids::twelve_digits;
 use crate::webhooks::{Event, Events};
 
-/// Name, city and MICR of every branch. Only the bank depends on the IFSC; the branch is the same for
-/// all, since no published test data depend on it. The MICR is a number, as at Cashfree.
+/// Name, city and MICR (a number, as at Cashfree) of every branch. Only the bank depends on the IFSC: no
+/// published test data depend on the branch.
 const BRANCH: &str = "SANTACRUZ, MUMBAI";
 const CITY: &str = "MUMBAI";
 const MICR: u32 = 400_532_038;

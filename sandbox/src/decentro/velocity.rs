@@ -12,9 +12,6 @@ const LIMITS: [(usize, Duration); 3] = [
     (5, Duration::from_hours(24)),
 ];
 
-/// Number of accounts that are kept; beyond it all are dropped.
-const CAPACITY: usize = 100_000;
-
 /// The times of each account's validations of the last day.
 #[derive(Debug, Default)]
 pub(super) struct Velocity(HashMap<String, Vec<Instant>>);
@@ -22,7 +19,8 @@ pub(super) struct Velocity(HashMap<String, Vec<Instant>>);
 impl Velocity {
     /// Returns whether one more validation of this account is admitted now; if so, it counts.
     pub(super) fn admit(&mut self, account: &str, now: Instant) -> bool {
-        if self.0.len() >= CAPACITY && !self.0.contains_key(account) {
+        // Beyond this number of accounts all are dropped.
+        if self.0.len() >= 100_000 && !self.0.contains_key(account) {
             self.0.clear();
         }
         let times = self.0.entry(account.to_owned()).or_default();
