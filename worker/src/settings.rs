@@ -26,15 +26,18 @@ impl Call {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
+    /// Returns the command line's definition. Built by hand: `healthcheck` does not need the settings of a worker.
+    pub fn command() -> clap::Command {
+        Settings::command()
+            .subcommand(Healthcheck::command())
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true)
+    }
+
     fn try_parse_from(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        // Put together by hand, as what is required of a worker is not required of the question.
-        let command = Settings::command()
-            .subcommand(Healthcheck::command())
-            .subcommand_negates_reqs(true)
-            .args_conflicts_with_subcommands(true);
-        let matches = command.try_get_matches_from(arguments)?;
+        let matches = Self::command().try_get_matches_from(arguments)?;
         match matches.subcommand() {
             Some((_, question)) => Healthcheck::from_arg_matches(question)
                 .map(|question| Self::Healthcheck(question.listen)),
