@@ -40,8 +40,8 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(crate) fn yes_or_no(yes: bool) -> String {
-    if yes { "yes" } else { "no" }.to_owned()
+pub(crate) fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
 }
 
 /// Formats the value, or [`NONE`] if there is no value.
@@ -73,21 +73,19 @@ impl Table {
         table
     }
 
-    /// Returns a table of names and values without headings.
-    pub(crate) fn facts<const N: usize>(facts: [(&str, String); N]) -> Self {
-        let mut table = Self::new();
-        for (name, value) in facts {
-            table.add_fact(name, &value);
-        }
-        table
+    /// Returns an empty table of names and values, without headings.
+    pub(crate) fn facts() -> Self {
+        Self::new()
     }
 
-    pub(crate) fn add_fact(&mut self, name: &str, value: &str) {
-        self.0.add_row([name.to_owned(), clean(value)]);
+    /// Adds a name and its value.
+    pub(crate) fn fact(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.0.add_row([name.to_owned(), clean(&value.to_string())]);
         let longest = ColumnConstraint::UpperBoundary(Width::Fixed(VALUE_WIDTH + GAP));
         if let Some(values) = self.0.column_mut(1) {
             values.set_constraint(longest);
         }
+        self
     }
 
     /// Renders the table `indent` columns further to the right.
@@ -118,17 +116,16 @@ mod tests {
             table.to_string(),
             "NAME           STATE\nacme           ACTIVE\na-longer-name  -"
         );
-        let facts = Table::facts([("id", "1".into()), ("status", String::new())]);
+        let facts = Table::facts().fact("id", 1).fact("status", "");
         assert_eq!(facts.indented(2), "  id      1\n  status");
     }
 
     #[test]
     fn a_long_value_continues_below_itself() {
         let reason = "first by priority 2; RAZORPAY main: circuit open until 08:00; ".repeat(3);
-        let facts = Table::facts([
-            ("chosen", reason.trim().into()),
-            ("state", "SETTLED".into()),
-        ]);
+        let facts = Table::facts()
+            .fact("chosen", reason.trim())
+            .fact("state", "SETTLED");
         let text = facts.to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
@@ -156,7 +153,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_a_gateway_never_reach_the_terminal() {
-        let table = Table::facts([("code", "\u{1b}[2Jgone\nfake row".into())]);
+        let table = Table::facts().fact("code", "\u{1b}[2Jgone\nfake row");
         assert_eq!(table.to_string(), "code  \u{fffd}[2Jgone\u{fffd}fake row");
     }
 }

@@ -47,25 +47,24 @@ fn account_facts(history: &History) -> Table {
         let gateway = gateway_name(id);
         format!("{gateway} {}", reference.unwrap_or("(any account)"))
     });
-    let last_validated = account.last_validated_at.map(time);
-    Table::facts([
-        ("account", account.id().to_string()),
-        (
-            "merchant",
-            format!("{} {}", account.merchant_name, account.merchant()),
-        ),
-        ("customer", customer),
-        ("details", format!("{} {}", account.kind, account.masked)),
-        ("status", account.status.clone()),
-        ("pinned gateway", or_none(pin)),
-        ("routing id", routing_id),
-        ("trace id", or_none(history.trace_id())),
-        ("created", time(account.created_at)),
-        ("updated", time(account.updated_at)),
-        ("last validated", or_none(last_validated)),
-        ("validated in 24 h", validated(history)),
-        ("deleted", or_none(account.deleted_at.map(time))),
-    ])
+    let merchant = format!("{} {}", account.merchant_name, account.merchant());
+    Table::facts()
+        .fact("account", account.id())
+        .fact("merchant", merchant)
+        .fact("customer", customer)
+        .fact("details", format!("{} {}", account.kind, account.masked))
+        .fact("status", &account.status)
+        .fact("pinned gateway", or_none(pin))
+        .fact("routing id", routing_id)
+        .fact("trace id", or_none(history.trace_id()))
+        .fact("created", time(account.created_at))
+        .fact("updated", time(account.updated_at))
+        .fact(
+            "last validated",
+            or_none(account.last_validated_at.map(time)),
+        )
+        .fact("validated in 24 h", validated(history))
+        .fact("deleted", or_none(account.deleted_at.map(time)))
 }
 
 fn validated(history: &History) -> String {
@@ -89,21 +88,20 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         let gateway = history.gateways.name(slot.gateway_account);
         format!("at {gateway}, {}", time(slot.at))
     });
-    let facts = Table::facts([
-        ("state", validation.state.clone()),
-        ("outcome", or_none(validation.outcome.as_ref())),
-        ("failure", or_none(failure)),
-        ("name match", name_match(validation)),
-        ("reused from", or_none(validation.reused_from())),
-        ("fresh requested", yes_or_no(validation.fresh)),
-        ("due", time(validation.due_at)),
-        ("rate-limit slot", or_none(slot)),
-        ("leased until", or_none(validation.leased_until.map(time))),
-        ("deadline", time(validation.deadline_at)),
-        ("created", time(validation.created_at)),
-        ("completed", or_none(validation.completed_at.map(time))),
-        ("trace id", or_none(validation.trace_id())),
-    ]);
+    let facts = Table::facts()
+        .fact("state", &validation.state)
+        .fact("outcome", or_none(validation.outcome.as_ref()))
+        .fact("failure", or_none(failure))
+        .fact("name match", name_match(validation))
+        .fact("reused from", or_none(validation.reused_from()))
+        .fact("fresh requested", yes_or_no(validation.fresh))
+        .fact("due", time(validation.due_at))
+        .fact("rate-limit slot", or_none(slot))
+        .fact("leased until", or_none(validation.leased_until.map(time)))
+        .fact("deadline", time(validation.deadline_at))
+        .fact("created", time(validation.created_at))
+        .fact("completed", or_none(validation.completed_at.map(time)))
+        .fact("trace id", or_none(validation.trace_id()));
     format!("validation {}\n{}", validation.id(), facts.indented(2))
 }
 
@@ -128,36 +126,34 @@ fn attempt_text(attempt: &Attempt) -> String {
     let gateway = gateway_name(attempt.gateway_id);
     let reference_id = attempt.gateway_reference_id.as_deref().unwrap_or(NONE);
     let class = attempt.class.as_deref().unwrap_or_default();
-    let latency = attempt.latency_ms.map(|ms| format!("{ms} ms"));
-    let polls = if attempt.polls == 1 { "poll" } else { "polls" };
-    let facts = Table::facts([
-        (
+    let latency = or_none(attempt.latency_ms.map(|ms| format!("{ms} ms")));
+    let polls = match attempt.polls {
+        1 => "1 poll".to_owned(),
+        polls => format!("{polls} polls"),
+    };
+    let facts = Table::facts()
+        .fact(
             "gateway",
             format!("{gateway} {reference_id}, by {}", attempt.method),
-        ),
-        ("chosen", attempt.choice.clone()),
-        ("state", format!("{} {class}", attempt.state)),
-        ("code", or_none(attempt.code.as_ref())),
-        ("unknown code", yes_or_no(attempt.unlisted_code)),
-        ("our reference", attempt.reference.clone()),
-        (
+        )
+        .fact("chosen", &attempt.choice)
+        .fact("state", format!("{} {class}", attempt.state))
+        .fact("code", or_none(attempt.code.as_ref()))
+        .fact("unknown code", yes_or_no(attempt.unlisted_code))
+        .fact("our reference", &attempt.reference)
+        .fact(
             "gateway's reference",
             or_none(attempt.gateway_reference.as_ref()),
-        ),
-        (
+        )
+        .fact(
             "calls",
-            format!(
-                "{} {polls}; latency of the newest call: {}",
-                attempt.polls,
-                or_none(latency)
-            ),
-        ),
-        (
+            format!("{polls}; latency of the newest call: {latency}"),
+        )
+        .fact(
             "possible double drop",
             yes_or_no(attempt.possible_double_drop),
-        ),
-        ("started", time(attempt.started_at)),
-        ("settled", or_none(attempt.settled_at.map(time))),
-    ]);
+        )
+        .fact("started", time(attempt.started_at))
+        .fact("settled", or_none(attempt.settled_at.map(time)));
     format!("  attempt {}\n{}", attempt.number, facts.indented(4))
 }

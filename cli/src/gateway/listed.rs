@@ -91,24 +91,23 @@ impl Listed {
     pub(super) fn text(&self, now: DateTime<Utc>) -> String {
         let account = &self.account;
         let usable = self.traffic.as_ref();
-        let mut facts = Table::facts([
-            ("health", self.health()),
-            ("recent success", self.recent_success(now)),
-            ("enabled", yes_or_no(account.enabled)),
-            ("order", self.order()),
-            (
+        let mut facts = Table::facts()
+            .fact("health", self.health())
+            .fact("recent success", self.recent_success(now))
+            .fact("enabled", yes_or_no(account.enabled))
+            .fact("order", self.order())
+            .fact(
                 "usable",
-                usable.map_or_else(|error| format!("no: {error}"), |_| yes_or_no(true)),
-            ),
-            ("limits", usable.map_or(NONE.to_owned(), limits)),
-            ("base url", or_none(account.base_url.as_ref())),
-            ("webhook path", self.webhook_path()),
-        ]);
+                usable.map_or_else(|error| format!("no: {error}"), |_| "yes".to_owned()),
+            )
+            .fact("limits", usable.map_or(NONE.to_owned(), limits))
+            .fact("base url", or_none(account.base_url.as_ref()))
+            .fact("webhook path", self.webhook_path());
         if let Some(attempts) = &self.attempts {
-            facts.add_fact("attempts in 24 h", &attempts.by_class());
-            let double_drops = attempts.possible_double_drops.to_string();
-            facts.add_fact("possible double drops", &double_drops);
-            facts.add_fact("unknown codes", &attempts.unlisted());
+            facts = facts
+                .fact("attempts in 24 h", attempts.by_class())
+                .fact("possible double drops", attempts.possible_double_drops)
+                .fact("unknown codes", attempts.unlisted());
         }
         format!(
             "{} {} {}\n{}",

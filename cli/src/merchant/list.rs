@@ -33,11 +33,11 @@ impl List {
                 merchant.name.clone(),
                 merchant.merchant().to_string(),
                 time(merchant.created_at),
-                yes_or_no(merchant.implicit_customers),
+                yes_or_no(merchant.implicit_customers).to_owned(),
                 format!("{} s", merchant.validation_deadline_seconds),
                 merchant.requests_per_second.to_string(),
                 merchant.validations_per_account_per_day.to_string(),
-                yes_or_no(merchant.fail_on_name_mismatch),
+                yes_or_no(merchant.fail_on_name_mismatch).to_owned(),
                 results_reused(merchant),
             ]
         });

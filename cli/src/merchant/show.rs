@@ -44,51 +44,37 @@ impl Show {
 
 fn facts(settings: &Settings, has: &Holdings) -> Table {
     let id = settings.merchant();
-    Table::facts([
-        ("merchant", settings.name.clone()),
-        ("id", id.to_string()),
-        ("created", time(settings.created_at)),
-        ("implicit customers", yes_or_no(settings.implicit_customers)),
-        (
-            "validation deadline",
-            format!("{} s", settings.validation_deadline_seconds),
-        ),
-        (
-            "requests per second",
-            format!(
-                "{} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)",
-                settings.requests_per_second
-            ),
-        ),
-        (
-            "validations per account per day",
-            format!(
-                "{} of the same details in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)",
-                settings.validations_per_account_per_day
-            ),
-        ),
-        (
-            "rejected by these limits",
-            format!(
-                "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \
-                 `khata merchant set`",
-            ),
-        ),
-        (
+    let deadline = settings.validation_deadline_seconds;
+    let requests = settings.requests_per_second;
+    let validations = settings.validations_per_account_per_day;
+    let requests = format!(
+        "{requests} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)"
+    );
+    let validations = format!(
+        "{validations} of the same details in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
+    );
+    let rejected = format!(
+        "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \
+         `khata merchant set`",
+    );
+    let (enabled, total) = (has.enabled_gateway_accounts, has.gateway_accounts);
+    Table::facts()
+        .fact("merchant", &settings.name)
+        .fact("id", id)
+        .fact("created", time(settings.created_at))
+        .fact("implicit customers", yes_or_no(settings.implicit_customers))
+        .fact("validation deadline", format!("{deadline} s"))
+        .fact("requests per second", requests)
+        .fact("validations per account per day", validations)
+        .fact("rejected by these limits", rejected)
+        .fact(
             "fail on name mismatch",
             yes_or_no(settings.fail_on_name_mismatch),
-        ),
-        ("results reused", results_reused(settings)),
-        ("keys", format!("{} active", has.active_keys)),
-        (
-            "gateway accounts",
-            format!(
-                "{} enabled of {}",
-                has.enabled_gateway_accounts, has.gateway_accounts
-            ),
-        ),
-        ("accounts", accounts(has)),
-    ])
+        )
+        .fact("results reused", results_reused(settings))
+        .fact("keys", format!("{} active", has.active_keys))
+        .fact("gateway accounts", format!("{enabled} enabled of {total}"))
+        .fact("accounts", accounts(has))
 }
 
 fn accounts(has: &Holdings) -> String {
