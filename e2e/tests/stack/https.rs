@@ -21,7 +21,7 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// Https for a host of this name, with a certificate that nobody but the test trusts.
+    /// Starts an HTTPS server for a host of this name, with a certificate that only the test trusts.
     pub(crate) async fn in_front_of(service: SocketAddr, name: &str) -> Result<Self> {
         let pem = self_signed(name)?;
         let certificate = CertificateDer::from_pem_slice(&pem)?;

@@ -1,8 +1,8 @@
-//! What tests send, and how they read what comes back.
+//! Requests of the tests, and parts of the replies.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, World, eventually};
+use khata_e2e::{TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
 /// The form of one bank account.
@@ -59,9 +59,9 @@ pub(crate) fn basic(credential: &str) -> String {
 }
 
 /// Waits until a query's number is this one.
-pub(crate) async fn becomes(world: &World, query: &str, wanted: i64) -> Result<()> {
-    eventually(PATIENCE, query, async || {
-        Ok::<_, anyhow::Error>((world.database.number(query)? == wanted).then_some(()))
+pub(crate) async fn becomes(stack: &TestStack, query: &str, wanted: i64) -> Result<()> {
+    eventually(TIMEOUT, query, async || {
+        Ok::<_, anyhow::Error>((stack.database.number(query)? == wanted).then_some(()))
     })
     .await
 }
