@@ -1,5 +1,5 @@
-//! Dashboards ask what there is: every metric and label of a query is one that `docs/metrics.md` lists, and every query is
-//! answered by a Prometheus that has read the real services under a little traffic.
+//! Dashboards: every metric and label of a query is listed in `docs/metrics.md`, and every query returns data from a
+//! Prometheus that scrapes the real services under a little traffic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use anyhow::Result;
 use khata_e2e::{Prometheus, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-/// Fewer would be dashboards that are not read.
+/// Minimum number of queries: fewer would mean that the test does not find the dashboards.
 const QUERIES: usize = 60;
 /// Words of PromQL that may be in the braces and brackets of a query without being labels.
 const SERIES_OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
@@ -64,7 +64,7 @@ fn queries(dashboards: &[Value]) -> Vec<Query> {
         .collect()
 }
 
-/// What the page lists: a metric's labels by the names that queries use.
+/// The metrics that the page lists, with their labels by the names that queries use.
 fn listed() -> BTreeMap<String, BTreeSet<String>> {
     let page = std::fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
     let quoted = |cell: &str| -> Vec<String> {
@@ -98,7 +98,7 @@ fn listed() -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// The metrics in a query, each with the labels that it is selected by.
+/// Returns the metrics in a query, each with the labels of its selector.
 fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
@@ -107,7 +107,7 @@ fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
         let name: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
         rest = &rest[start + name.len()..];
         let mut labels = BTreeSet::new();
-        // A label's value may have braces in it: the selector ends behind a quotation mark.
+        // A label's value may contain braces: the selector ends after a quotation mark.
         if let Some(selector) = rest
             .strip_prefix('{')
             .and_then(|rest| rest.split_once("\"}"))
@@ -122,7 +122,7 @@ fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
     found
 }
 
-/// The labels that a query groups by, of all its parts.
+/// Returns the labels that the parts of a query group by.
 fn grouped(query: &str) -> BTreeSet<String> {
     query
         .split(" by (")
@@ -220,7 +220,7 @@ fn a_query_is_parsed() {
     assert_eq!(grouped(query), labels(&["route", "le"]));
 }
 
-/// Valid and invalid accounts of one customer, and a call that comes twice.
+/// Posts valid and invalid accounts of one customer, and repeats a call.
 async fn traffic(stack: &TestStack, round: usize) -> Result<()> {
     let customer = format!("dashboard_{round}");
     let item = |number: String, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
@@ -239,7 +239,7 @@ async fn traffic(stack: &TestStack, round: usize) -> Result<()> {
     Ok(())
 }
 
-/// A query with Grafana's words and variables filled in.
+/// Returns a query with values for Grafana's macros and variables.
 fn filled(query: &str, merchant: &str) -> String {
     query
         .replace("$__rate_interval", "15s")
@@ -248,7 +248,7 @@ fn filled(query: &str, merchant: &str) -> String {
         .replace("$gateway", ".*")
 }
 
-/// Whether there is a value that is a number.
+/// Returns whether a value is a number.
 fn has_data(result: &[Value]) -> bool {
     result.iter().any(|series| {
         let value = series["value"][1].as_str();
@@ -290,7 +290,7 @@ async fn every_query_runs_on_a_real_prometheus() -> Result<()> {
     let mut left: Vec<Query> = queries.clone();
     let end = std::time::Instant::now() + 2 * TIMEOUT;
     let mut round = 0;
-    // With traffic all the while, so that rates are of something.
+    // With continuous traffic, so that rates are not zero.
     while !left.is_empty() && std::time::Instant::now() < end {
         traffic(&stack, round).await?;
         round += 1;
@@ -310,7 +310,7 @@ async fn every_query_runs_on_a_real_prometheus() -> Result<()> {
     assert!(left.is_empty(), "no data after {round} rounds: {left:#?}");
     assert!(queries.len() >= QUERIES);
 
-    // A latency leads to a trace that there is.
+    // An exemplar of a latency leads to an existing trace.
     let latencies = "khata_http_request_duration_seconds_bucket";
     let trace = eventually(TIMEOUT, "an exemplar", async || {
         let exemplars = prometheus.exemplars(latencies).await?;

@@ -1,10 +1,10 @@
-//! Holds `docs/operations.md` and the alerts together: each alert has a section and a test, and each section an alert.
+//! Compares `docs/operations.md` with the alerts: each alert has a section and a test, and each section an alert.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Fewer would be files that are not read.
+/// Minimum number of alerts: fewer would mean that the test does not find the files.
 const AT_LEAST: usize = 20;
 
 fn repository() -> PathBuf {
@@ -33,7 +33,7 @@ fn page() -> String {
     std::fs::read_to_string(repository().join("docs/operations.md")).unwrap()
 }
 
-/// Each alert with its own lines.
+/// Returns each alert with its lines.
 fn alerts(rules: &str) -> Vec<(&str, &str)> {
     rules
         .split("- alert: ")

@@ -86,7 +86,7 @@ const FORMS: &str = "
     many faults at once               | bank_account_details=[<item>,{\"ifsc\":\"x\",\"account_number\":\"y\"},7]&upi_details=[{}]&gateway_id=x&consent.obtained=true | bank_account_details[1].ifsc bank_account_details[1].account_number bank_account_details[2] upi_details[0].vpa gateway_id consent.purpose consent.timestamp
 ";
 
-/// The same for JSON bodies; `\\u` is JSON's own escape.
+/// The same for JSON bodies; `\\u` is JSON's escape.
 const BODIES: &str = r#"
     nothing                           |                                             | body
     broken JSON                       | {"ifsc":                                    | body
@@ -158,7 +158,7 @@ fn expand(template: &str) -> String {
     text + rest
 }
 
-/// Sends every body, and shows all that were not answered by exactly these fields.
+/// Sends every body, and prints those whose errors do not name exactly these fields.
 async fn assert_all_told(content_type: &str, table: &str) -> Result<()> {
     let stack = stack().await?;
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! The deprecated family: another face of the same accounts.
+//! The deprecated endpoints for the same accounts.
 
 use anyhow::Result;
 use khata_e2e::client::text;
@@ -45,7 +45,7 @@ async fn the_deprecated_endpoints_return_the_same_accounts() -> Result<()> {
     assert_eq!(get(&stack, &format!("/{id}")).await?.account()?, made);
     let same = stack.api.get("customer_1122", id).await?.account()?;
     assert_eq!((text(&same, "/id"), text(&same, "/status")), (id, "ACTIVE"));
-    // Created only; and a UPI address of the newer family, which this one does not know.
+    // One account that is only created, and a UPI address, which these endpoints do not know.
     let created = post(&stack, OLD, &bank("026291800001190", IFSC))
         .await?
         .account()?;

@@ -120,7 +120,7 @@ async fn unreadable_messages_are_dead_lettered_and_work_continues() -> Result<()
     for body in unreadable {
         stack.queues.publish(&queue, body).await?;
     }
-    // Readable, but about nothing that there is: no dead letter, and no harm.
+    // A readable message about an unknown validation is no dead letter, and does no harm.
     let nothing = r#"{"v":1,"type":"validations.due","validations":[{"m":"0193a3a0-0000-7000-8000-000000000000","v":"0193a3a0-0000-7000-8000-000000000001"}]}"#;
     stack.queues.publish(&queue, nothing.as_bytes()).await?;
     create_ten(&stack, "after").await?;

@@ -1,4 +1,4 @@
-//! RabbitMQ over TLS: what `amqps://` promises.
+//! RabbitMQ over TLS with `amqps://`.
 
 use std::net::ToSocketAddrs;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn amqps_connects_only_to_a_broker_with_a_valid_certificate() -> Result<()
         Ok(url.as_str().replacen("amqp://", "amqps://", 1))
     };
     let trusted = tls.certificate().to_string_lossy().into_owned();
-    // Before anybody worked: one that does not trust the certificate, and one whose broker does not speak TLS at all.
+    // First a service that does not trust the certificate, and one whose broker does not use TLS.
     let (secured, plain) = (amqps(tls.port())?, amqps(plain_port)?);
     let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
     let mut begin = |broker: &str, certificates: Option<&str>| {

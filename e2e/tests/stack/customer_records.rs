@@ -100,7 +100,7 @@ async fn a_customer_reference_is_unique() -> Result<()> {
     assert_eq!(taken["status"], "invalid_request_error");
     assert_eq!(taken["error_code"], "unique");
     assert_eq!(taken["error_info"]["code"], "ALREADY_EXISTS");
-    // One that was registered on the fly is there too, and can be given its contact data.
+    // A customer that was registered with its first account exists too, and can get contact data.
     stack
         .api
         .create("on_the_fly", &bank("026291800001191", "AABF0008032"))

@@ -59,7 +59,7 @@ async fn a_customer_is_created_once_and_found_by_id_or_reference() -> Result<()>
     })
     .await?;
     let api = &stack.api;
-    // The seed page's own id has not the form of ours: it is a reference.
+    // The API page's id does not have the form of a Khata id: it is a reference.
     let created = api
         .create("cst_wexxxxsfdkl", &bank("026291800001191", "AABF0008032"))
         .await?;
@@ -75,7 +75,7 @@ async fn a_customer_is_created_once_and_found_by_id_or_reference() -> Result<()>
         assert_eq!(text(&again.account()?, "/id"), id, "the same account again");
     }
     assert_eq!(stack.database.row_counts()?, [1, 1, 1]);
-    // For another customer it is another account.
+    // The same details of another customer are another account.
     let other = api
         .create("somebody_else", &bank("026291800001191", "AABF0008032"))
         .await?;
@@ -125,7 +125,7 @@ async fn another_merchants_objects_are_not_found() -> Result<()> {
         .await?
         .accounts()?;
     let stranger = api.with_key(&stack.issue_key("stranger")?);
-    // The last character changed, which leaves an id of the right form.
+    // Another last character gives an unknown id of the right form.
     let other = |id: &str| {
         let (start, last) = id.split_at(id.len() - 1);
         format!("{start}{}", if last == "0" { "1" } else { "0" })
@@ -220,7 +220,7 @@ async fn a_call_can_name_its_gateway_and_carry_metadata() -> Result<()> {
             "JP_HDFC"
         );
     }
-    // Five characters are an account number, but not one that Cashfree takes: it waits for another gateway.
+    // Cashfree does not accept a number of five characters: the account waits for another gateway.
     let short = api
         .create("pinned", &bank("12345", "AABF0008032"))
         .await?

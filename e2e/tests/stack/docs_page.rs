@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use khata_e2e::{Browser, Setup, TestStack};
 use serde_json::Value;
 
-/// *Create accounts*, as the page marks it.
+/// CSS selector of *Create accounts*.
 const CREATE: &str = ".opblock-post:has([data-path=\"/customers/{customer_id}/accounts\"])";
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
     Ok(())
 }
 
-/// `POST /customers` and the like, sorted.
+/// Returns the operations on the page, such as `POST /customers`, sorted.
 async fn operations_shown(page: &Browser) -> Result<Vec<String>> {
     let script = "return [...document.querySelectorAll('.opblock')].map(one =>
         one.querySelector('.opblock-summary-method').textContent + ' ' +

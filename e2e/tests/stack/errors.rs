@@ -11,7 +11,7 @@ const INVALID: [&str; 4] = [
     "USER_ERROR",
 ];
 
-/// Holds an error answer to the contract's envelope.
+/// Asserts that an error has the contract's envelope.
 pub(crate) fn assert_error(what: &str, reply: &HttpReply, http: u16, words: [&str; 4]) {
     assert_eq!(reply.status, http, "{what}: {}", reply.text);
     let body = reply.json();
@@ -66,7 +66,7 @@ pub(crate) fn assert_faults(what: &str, reply: &HttpReply, fields: &[&str]) {
     assert_eq!(named_fields(reply), fields, "{what}: {}", reply.text);
 }
 
-/// The names in `error_info.fields`, each with a reason.
+/// Returns the names in `error_info.fields`, each with a reason.
 pub(crate) fn named_fields(reply: &HttpReply) -> Vec<String> {
     let fields = reply.json()["error_info"]["fields"]
         .as_array()
@@ -85,7 +85,7 @@ pub(crate) fn named_fields(reply: &HttpReply) -> Vec<String> {
         .collect()
 }
 
-/// A 400 for bad values.
+/// Asserts a 400 for invalid values.
 pub(crate) fn assert_invalid(what: &str, reply: &HttpReply) {
     assert_error(what, reply, 400, INVALID);
 }

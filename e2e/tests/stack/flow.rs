@@ -26,7 +26,7 @@ fn assert_seed_account(account: &Value) {
     assert_eq!(details["ifsc"], "AABF0008032");
     assert_eq!(details["beneficiary_name"], "test");
     assert_eq!(details["bank_code"], "12");
-    // No bank's, and accepted all the same.
+    // An IFSC of no known bank is accepted too.
     for member in ["bank_name", "branch_name"] {
         assert_eq!(details.get(member), Some(&Value::Null), "{member}");
     }
@@ -112,7 +112,7 @@ async fn arrays_are_equal_in_every_encoding() -> Result<()> {
     );
     let wanted = ids(&accounts);
 
-    // The customer has them now: whichever way they are sent, the same accounts come back, bank accounts first.
+    // The accounts exist now: in every encoding the call returns them, bank accounts first.
     let indexed = [
         ("upi_details[0][vpa]", "9164326296@UPI"),
         ("bank_account_details[0][ifsc]", " aabf0008032 "),
@@ -232,7 +232,7 @@ async fn names_are_matched_as_published() -> Result<()> {
         let found = &account["validation"]["name_match"];
         assert_eq!(found, &json!({"score": score, "result": result}));
     }
-    // A name in another script, longer than the gateway takes, or none at all is no obstacle.
+    // A name in another script, a name that is too long for the gateway, or no name fails no account.
     let long = "x".repeat(120);
     for (customer, name) in [
         ("hindi", "आशा राव"),
@@ -322,7 +322,7 @@ async fn the_dummy_gateway_returns_every_outcome_on_demand() -> Result<()> {
             for status in way {
                 api.wait_for("dummy", id, &[status], TIMEOUT).await?;
             }
-            // It has been asked by then, also where its word changes nothing.
+            // The gateway was called, even if its result changes nothing.
             let account = eventually(TIMEOUT, "an attempt", async || {
                 let account = api.get("dummy", id).await?.account()?;
                 anyhow::Ok((!account["validation"].is_null()).then_some(account))
@@ -385,7 +385,7 @@ async fn an_account_is_final_within_the_target_time() -> Result<()> {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    // 50 ms with a release build on an idle machine; this is neither, and still no scheduler's interval was waited for.
+    // 50 ms with a release build on an idle machine. Even here the time is below the scheduler's interval.
     assert!(
         took[took.len() / 2] < Duration::from_millis(400),
         "{took:?}"

@@ -16,7 +16,7 @@ use crate::requests::{bank, banks};
 
 const MINUTES: Duration = Duration::from_mins(6);
 
-/// Posts accounts with these numbers, a hundred a call.
+/// Posts accounts with these numbers, a hundred per call.
 async fn post(api: &Api, customer: &str, numbers: &[String]) -> Result<()> {
     let calls = numbers
         .chunks(100)
@@ -40,7 +40,7 @@ async fn two_workers_share_a_gateways_rate_limit() -> Result<()> {
     })
     .await?;
     let base_url = stack.sandbox.cashfree();
-    // One call an account, so that there are as many calls as accounts.
+    // One call per account, so that there are as many calls as accounts.
     stack.set_gateway_account(&GatewayAccount {
         base_url: &base_url,
         reference_id: "limited",
@@ -94,7 +94,7 @@ async fn if_the_first_gateway_fails_the_second_validates_every_account() -> Resu
     );
     let base_url = first.base_url(&stack.sandbox);
     let mut account = first.account(&base_url, 0);
-    // What was lost on it before it was found out is given up soon.
+    // Recovery of its lost calls ends soon.
     account.settings = r#"{"recover_for_s":1}"#;
     stack.set_gateway_account(&account)?;
     stack.start_worker().await?;
@@ -151,7 +151,7 @@ async fn if_the_first_gateway_fails_the_second_validates_every_account() -> Resu
         "{reasons:?}"
     );
 
-    // The same without the fault: the first gateway disabled, nothing else changed.
+    // For comparison without the fault: the first gateway is disabled.
     stack.command(&[
         "gateway",
         "disable",
@@ -192,7 +192,7 @@ async fn faults_at_every_gateway_lose_no_account_and_mark_every_double_drop() ->
     let mut stack = TestStack::start(Setup {
         alone: true,
         workers: 0,
-        // What is lost is what the sandbox loses: neither it nor we are so busy that a call is late by itself.
+        // Only the sandbox loses calls: no process is so busy that a call times out.
         worker_settings: &[
             ("KHATA_WORKER_CONCURRENCY", "64"),
             ("KHATA_WORKER_LEASE_SECONDS", "12"),
@@ -239,7 +239,7 @@ async fn faults_at_every_gateway_lose_no_account_and_mark_every_double_drop() ->
             reset_rate: 0.05,
             hang_rate: 0.05,
             error_rate: 0.05,
-            // Where a lost answer cannot be found again each was a rupee: what is flagged is what was dropped.
+            // If a lost response cannot be recovered, each call dropped a rupee: every double drop is marked.
             errors: if first.name == "SETU" {
                 Errors::AfterWork
             } else {

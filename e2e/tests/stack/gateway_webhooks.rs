@@ -123,12 +123,12 @@ async fn a_gateway_webhook_is_in_the_accounts_trace() -> Result<()> {
     let webhook = trace.named("call-back of CASHFREE")[0];
     assert_eq!(webhook.service, "khata-api");
     assert_eq!(webhook.tag("khata.class"), Some("VALID"));
-    // What it set going comes after it.
+    // The spans that it caused come after it.
     let after = |span: &&khata_e2e::Span| trace.path_up(span).contains(&webhook.name.as_str());
     assert!(trace.named("publish").iter().any(after));
     let last = trace.named("process").into_iter().find(after).unwrap();
     assert_eq!(last.tag("khata.outcome"), Some("VALID"));
-    // The gateway's own request is a trace of its own, and the two name each other.
+    // The gateway's request has its own trace, and the two are linked.
     let link = webhook.references.iter().find(|r| r.kind == "FOLLOWS_FROM");
     let of_request = &link.unwrap().trace;
     let request = traces
@@ -139,7 +139,7 @@ async fn a_gateway_webhook_is_in_the_accounts_trace() -> Result<()> {
     Ok(())
 }
 
-/// A call-back as Cashfree would send it.
+/// Returns the body of a webhook as Cashfree sends it.
 fn signed(secret: &str, timestamp: i64, body: &str) -> Result<Vec<(&'static str, String)>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
     mac.update(timestamp.to_string().as_bytes());

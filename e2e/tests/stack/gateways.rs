@@ -128,7 +128,7 @@ async fn if_the_first_gateway_gives_no_result_the_next_is_used() -> Result<()> {
         assert_eq!(validation["attempts"], attempts, "{customer}: {account}");
         assert!(validation["failure"].is_null(), "{customer}: {account}");
     }
-    // A call that names the first is not taken elsewhere.
+    // A call that names the first gateway is not sent to another one.
     let mut form = bank("50000002", "AABF0008032");
     form.extend([
         ("gateway_id", "70"),
@@ -171,7 +171,7 @@ async fn an_account_without_a_result_fails_at_its_deadline() -> Result<()> {
         form.push(("gateway_id", "100"));
         form
     };
-    // Pending for ever, never decided, and a gateway that is away.
+    // Pending forever, never final, and a gateway that is unreachable.
     let forms = [
         dummy("5000095"),
         dummy("5000096"),
@@ -218,7 +218,7 @@ async fn an_account_without_a_result_fails_at_its_deadline() -> Result<()> {
     Ok(())
 }
 
-/// Accounts that meet a gateway in trouble: none may fail, and all are ACTIVE once it is well.
+/// Creates accounts while a gateway has a fault: none may fail, and all are ACTIVE when the fault ends.
 async fn assert_no_account_fails(
     stack: &TestStack,
     customer: &str,

@@ -19,7 +19,7 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
         (&revoked, "revoked_at = now()"),
         (&expired, "expires_at = now()"),
     ] {
-        // The newest key of its prefix; twelve characters do not collide among three.
+        // The newest key with the prefix; three keys do not share twelve characters.
         let prefix = &key[..12];
         stack.database.execute(&format!(
             "update api_keys set {change} where prefix = '{prefix}'"
@@ -87,7 +87,7 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
-    // The scheme's name has no case, and a client may leave the colon out.
+    // The scheme's name is case-insensitive, and a client may omit the colon.
     for credential in [
         basic(&format!("{key}:")).replace("Basic", "basic"),
         basic(key),
@@ -126,7 +126,7 @@ async fn every_invalid_key_takes_the_same_time() -> Result<()> {
     ))?;
     let keys = ["-", "kh_test_unknown", &revoked];
     let mut took: [Vec<Duration>; 3] = Default::default();
-    // In turn, so that a busy moment of the machine is in all three.
+    // In turn, so that a busy moment of the machine affects all three.
     for _ in 0..60 {
         for (key, took) in keys.iter().zip(&mut took) {
             let began = Instant::now();

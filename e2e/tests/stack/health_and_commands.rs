@@ -151,7 +151,7 @@ async fn the_version_is_public() -> Result<()> {
         let (commit, built_at) = (field("commit"), field("built_at"));
         assert!(!commit.is_empty() && built_at.ends_with('Z'), "{version}");
 
-        // The same as --version, where a person is shown the beginning of the commit's id.
+        // The same as --version, which shows the beginning of the commit's id.
         let stdout = stack.try_program(program, &["--version"])?.stdout;
         let rest = stdout.strip_prefix(&format!("{program} {} (commit ", field("version")));
         let (shown, built) = rest

@@ -1,4 +1,4 @@
-//! Https in front of a service, as a load balancer puts it there: for clients that speak nothing else.
+//! HTTPS before a service, like a load balancer: for clients that use only HTTPS.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Https {
         self.port
     }
 
-    /// The file with the certificate, for who is to trust it.
+    /// Returns the file with the certificate, for clients.
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate
     }
@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, service: SocketAddr
     }
 }
 
-/// A certificate and its key, good for a day. The key lives in memory only.
+/// Creates a certificate and its key, valid for a day. The key is in memory only.
 fn self_signed(name: &str) -> Result<Vec<u8>> {
     let output = Command::new("openssl")
         .args(["req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"])

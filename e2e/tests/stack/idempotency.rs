@@ -1,4 +1,4 @@
-//! Contract, *Idempotency-Key*: a repeated call does nothing again and answers what the first one did.
+//! Contract, *Idempotency-Key*: repeating a call changes nothing and returns the first reply.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
     assert_eq!(again.header(REPLAYED), Some("true"));
     assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
 
-    // Each of these is another call.
+    // Each of these is a different call.
     for (path, form) in [
         (accounts(CUSTOMER), bank("026291800001190", IFSC)),
         (accounts("somebody_else"), form.clone()),
@@ -54,7 +54,7 @@ async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
             .expect_status(422)?;
         assert_eq!(other.json()["error_code"], "idempotency_key_reused");
     }
-    // Another merchant's key of the same text is another key.
+    // Another merchant's equal key is a different key.
     let stranger = api.with_key(&stack.issue_key("stranger")?);
     let theirs = post(&stranger, &path, "order-17", &form).await?.account()?;
     assert_ne!(text(&theirs, "/id"), id);
@@ -64,7 +64,7 @@ async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
             .number("select count(*) from customer_accounts")?,
         2
     );
-    // Nothing of key, body or answer can be read in the table.
+    // The table holds no part of the key, the body or the reply in plain text.
     let dump = stack
         .database
         .texts("select r::text from idempotency_records r")?;
@@ -78,7 +78,7 @@ async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
         )?,
         2
     );
-    // After its time it is as if it had never been used.
+    // After its expiry the key is unused.
     stack
         .database
         .execute("update idempotency_records set expires_at = now() - interval '1 second'")?;
@@ -149,7 +149,7 @@ async fn a_hundred_equal_calls_at_two_apis_run_once() -> Result<()> {
     Ok(())
 }
 
-/// Every row, but for what the worker learns of gateways as time goes by.
+/// Returns every row except the workers' reports on gateways.
 fn records(stack: &TestStack) -> Result<Vec<String>> {
     let mut rows = stack.database.dump()?;
     rows.retain(|row| !row.starts_with("gateway_"));
@@ -189,8 +189,7 @@ async fn every_post_can_be_repeated() -> Result<()> {
     {
         let key = format!("key-{n}");
         let first = post(api, &path, &key, &form).await?.expect_status(200)?;
-        // Its own work done, the worker writes down only what it learned of gateways: all else that changes then, the
-        // repetition did.
+        // After its work the worker writes only its reports on gateways: the repetition made every other change.
         becomes(
             &stack,
             "select count(*) from validations where state <> 'COMPLETED'",
@@ -261,7 +260,7 @@ async fn work_and_idempotency_record_are_stored_in_one_transaction() -> Result<(
     })
     .await?;
     let api = &stack.api;
-    // Postgres breaks again and again while calls are under way; each is sent until it is answered.
+    // Postgres fails repeatedly while calls are open; each call is repeated until it gets a reply.
     let breaking = async {
         for _ in 0..6 {
             tokio::time::sleep(Duration::from_millis(150)).await;
@@ -277,7 +276,7 @@ async fn work_and_idempotency_record_are_stored_in_one_transaction() -> Result<(
         eventually(TIMEOUT, "an answer", async || {
             tokio::time::sleep(Duration::from_millis(n * 17 % 300)).await;
             let reply = post(api, &accounts(CUSTOMER), &key, &form).await?;
-            // Only that there is no Postgres now, or that the call before is not over, may be said instead.
+            // Other replies may only report that Postgres is unreachable, or that the first call is still open.
             assert!([200, 409, 503].contains(&reply.status), "{}", reply.text);
             anyhow::Ok((reply.status == 200).then_some(reply))
         })

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::https::Https;
 
-/// For a dozen calls; the interpreters need most of it.
+/// Time-out for a dozen calls; the interpreters need most of the time.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A name that cannot exist elsewhere (RFC 6761).
@@ -34,7 +34,7 @@ async fn the_python_client_needs_another_base_url_only() -> Result<()> {
 async fn the_node_client_needs_another_base_url_only() -> Result<()> {
     let tools = tools()?.join("node");
     let stack = stack().await?;
-    // It speaks https only.
+    // The client uses https only.
     let service = stack.api.url.trim_start_matches("http://").parse()?;
     let https = Https::in_front_of(service, HOST).await?;
     let certificate = https.certificate().to_string_lossy().into_owned();
@@ -63,7 +63,7 @@ fn tools() -> Result<PathBuf> {
     )
 }
 
-/// Runs a script in its client's folder, with these settings and the merchant's key, and answers what it saw.
+/// Runs a script in its client's folder, with these settings and the merchant's key. Returns its results.
 async fn run(
     stack: &TestStack,
     folder: &Path,
@@ -75,7 +75,7 @@ async fn run(
     let running = Command::new(interpreter)
         .arg(scripts.join(script))
         .current_dir(folder)
-        // No proxy of the machine's: it is not for 127.0.0.1.
+        // The machine's proxy cannot reach 127.0.0.1.
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("KHATA_API_KEY", &stack.api.key)

@@ -1,4 +1,4 @@
-//! Sealing keys come and go while Khata runs, and none that could be guessed is taken into use.
+//! Rotation of encryption keys while Khata runs, and rejection of weak keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const TABLES: [&str; 3] = ["customer_accounts", "validations", "gateway_accounts"];
 
-/// How many values of these tables this key sealed.
+/// Returns the number of values in each table that this key encrypted.
 fn sealed_under(stack: &TestStack, key: u32) -> Result<[i64; 3]> {
     let columns = ["sealed_details", "sealed_result", "sealed_credentials"];
     let mut counts = [0; 3];
@@ -58,7 +58,7 @@ async fn assert_readable(stack: &TestStack, customer: &str, first: u64, count: u
     Ok(())
 }
 
-/// A rolling restart: the new ones are up before the old ones go.
+/// Restarts the services one by one: the new ones are ready before the old ones stop.
 async fn restart(stack: &mut TestStack) -> Result<()> {
     let (api, worker) = (stack.apis.remove(0), stack.workers.remove(0));
     let url = stack.start_api().await?.url.clone();
@@ -73,7 +73,7 @@ async fn restart(stack: &mut TestStack) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and answers whether it succeeded, and all it said.
+/// Waits for the end of a command. Returns whether it succeeded, and its output.
 async fn finished(mut process: Process) -> Result<(bool, String)> {
     let status = process.wait(TIMEOUT).await?;
     Ok((status.success(), process.log()))
@@ -90,7 +90,7 @@ async fn the_encryption_key_is_rotated_while_accounts_are_created() -> Result<()
     create(&stack, "before", 500_000, 100).await?;
     assert_eq!(sealed_under(&stack, 1)?, [100, 100, 1]);
 
-    // A key that is known and not yet the primary seals nothing.
+    // A key that is not yet the primary encrypts nothing.
     replace(&stack, "add")?;
     restart(&mut stack).await?;
     create(&stack, "known", 600_000, 2).await?;
@@ -108,7 +108,7 @@ async fn the_encryption_key_is_rotated_while_accounts_are_created() -> Result<()
     assert!(success && said.contains("kept encryption key 1"), "{said}");
     assert!(said.contains("\"id\": 1") && said.contains("\"id\": 2"));
 
-    // Killed on the way, and twice at once; all the while accounts are created.
+    // One rotation is killed, and two run at once, while accounts are created.
     let slowly = ["keyring", "rotate", "--batch", "5", "--pause-ms", "150"];
     let mut killed = stack.start_program("khata", &slowly, &[])?;
     eventually(TIMEOUT, "a part being re-encrypted", async || {
@@ -227,7 +227,7 @@ async fn a_rotation_reports_the_rows_it_could_not_re_encrypt() -> Result<()> {
     );
     assert!(said.contains("2 in customer_accounts"), "{said}");
     holder.batch_execute("commit")?;
-    // The services still have the keyring of before: what they seal now is sealed under the old key.
+    // The services still have the old keyring: they encrypt with the old key.
     create(&stack, "late", 600_000, 1).await?;
     let (success, said) = finished(stack.start_program("khata", &rotate, &[])?).await?;
     assert!(
@@ -344,7 +344,7 @@ async fn a_service_does_not_start_with_weak_or_missing_keys() -> Result<()> {
     Ok(())
 }
 
-/// Starts a service with this keyring and answers what it said: until it ended, if it must refuse, or was up.
+/// Starts a service with this keyring. Returns its output up to its end, if it must not start, or until it is ready.
 async fn start(
     stack: &mut TestStack,
     program: &str,

@@ -18,7 +18,7 @@ async fn killed_workers_lose_no_account_and_no_rupee() -> Result<()> {
         ..Setup::default()
     })
     .await?;
-    // Slow enough that every kill finds calls on their way.
+    // Slow enough that every kill interrupts open calls.
     stack
         .sandbox
         .set_behaviour(Behaviour {
@@ -36,7 +36,7 @@ async fn killed_workers_lose_no_account_and_no_rupee() -> Result<()> {
             .accounts()?;
         assert_eq!(created.len(), MIXED);
         if customer % 2 == 1 {
-            // At another moment of the work each time.
+            // At another moment each time.
             tokio::time::sleep(Duration::from_millis(40 * customer as u64)).await;
             stack.workers.remove(0).process.kill()?;
             killed_in_flight += stack.database.number(LEASED)?;

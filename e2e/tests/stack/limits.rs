@@ -1,4 +1,4 @@
-//! Contract, *Limits*: how often a key may call, and how often an account may be validated.
+//! Contract, *Limits*: requests per key, and validations per account.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn a_key_is_limited_to_its_requests_per_second() -> Result<()> {
         );
         assert_eq!(reply.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
     }
-    // Another key of the same merchant is another bucket; no key at all has none.
+    // Another key of the same merchant has its own limit; a call without a key has none.
     let other = api.with_key(&stack.issue_key("e2e")?);
     assert_eq!(other.list(CUSTOMER, "").await?.status, 404);
     let none = api.send(api.bare(Method::GET, "/customers/x")).await?;
@@ -99,7 +99,7 @@ async fn validations_of_one_account_are_limited_per_day() -> Result<()> {
         text(&other, "/id")
     );
     post(&again, &[]).await?.expect_status(429)?;
-    // All or nothing, and the item is named.
+    // The call is all-or-nothing, and the error names the item.
     let mut many = banks(["50000001".to_owned(), "50000002".to_owned()]);
     many["bank_account_details"][1] = serde_json::json!({ "account_number": NUMBER, "ifsc": IFSC });
     let refused = api.create_json(CUSTOMER, &many).await?.expect_status(429)?;
@@ -114,7 +114,7 @@ async fn validations_of_one_account_are_limited_per_day() -> Result<()> {
     // The API returns the existing account, which costs nothing.
     api.create("other", &form).await?.expect_status(200)?;
     assert_eq!(stack.sandbox.drops().await?.total, 3);
-    // A day later there is room again.
+    // A day later another validation is accepted.
     stack.database.execute(
         "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
     )?;
@@ -141,7 +141,7 @@ async fn concurrent_calls_count_against_the_daily_limit() -> Result<()> {
     stack.database.execute(
         "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
     )?;
-    // Thirty at once for one account: each begins one validation or joins the one that goes on.
+    // Thirty calls at once for one account: each begins a validation or joins the open one.
     let path = format!("/customers/{customer}/customer-accounts/{id}/validate");
     let calls = (0..30).map(|_| api.send(api.call(Method::POST, &path)));
     for reply in try_join_all(calls).await? {

@@ -1,4 +1,4 @@
-//! Accounts by the dozen, and what must have become of them.
+//! Many accounts with their expected results.
 
 use anyhow::Result;
 use khata_e2e::client::text;
@@ -23,12 +23,12 @@ pub(crate) async fn create_ten(stack: &TestStack, customer: &str) -> Result<()> 
     Ok(())
 }
 
-/// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
+/// The shortest allowed lease; the time-out of a call is then 1 s: a lease is more than two seconds longer than two calls.
 pub(crate) const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
 
 pub(crate) const LEASED: &str = "select count(*) from validations where state = 'LEASED'";
 
-/// Twenty accounts of one customer: fourteen valid by number, the others as Cashfree publishes them.
+/// Returns twenty accounts of one customer: fourteen with valid numbers, the others from Cashfree's test data.
 pub(crate) fn mixed(customer: usize) -> Value {
     let item = |number: &str, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
     let mut items: Vec<Value> = (0..14)
@@ -70,7 +70,7 @@ pub(crate) async fn assert_all_mixed_right(api: &Api, customer: &str) -> Result<
     Ok(())
 }
 
-/// Each account was paid exactly once: neither twice under one reference, nor again under another.
+/// Asserts that each account was paid exactly once: not twice under one reference, and not under two references.
 pub(crate) async fn assert_paid_once(stack: &TestStack, accounts: u64) -> Result<()> {
     let drops = stack.sandbox.drops().await?;
     assert!(drops.doubles().is_empty(), "{:?}", drops.doubles());

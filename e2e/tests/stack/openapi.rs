@@ -1,4 +1,4 @@
-//! The OpenAPI document is true: Schemathesis makes calls out of it, and holds the answers to it.
+//! Schemathesis makes calls from the OpenAPI document, and compares the replies with it.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Postgres away, or silent: what cannot be stored is refused in time, and nothing is half-stored.
+//! Postgres unreachable or hanging: calls that cannot be stored are rejected in time, and nothing is stored in part.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::load::{
 };
 use crate::requests::{bank, banks};
 
-/// Contract: with Postgres away, an answer comes within this.
+/// Contract: maximum time of a reply without Postgres.
 const ANSWERED: Duration = Duration::from_secs(3);
 
-/// A 503 as the contract has it, within 3 s.
+/// Asserts a 503 in the contract's form within 3 s.
 async fn assert_unavailable(
     what: &str,
     call: impl Future<Output = Result<HttpReply>>,
@@ -36,7 +36,7 @@ async fn assert_all_unavailable(stack: &TestStack) -> Result<()> {
     let api = &stack.api;
     let stranger = api.with_key("kh_test_unknown");
     let form = bank("50000001", "AABF0008032");
-    // First alone, so that no other caller's failure is waited for; then many at once.
+    // First one call, which waits for no other call's failure; then many at once.
     assert_unavailable("a create", api.create("away", &form)).await?;
     assert_unavailable("a list", api.list("before", "")).await?;
     assert_unavailable("a key never seen", stranger.list("before", "")).await?;
@@ -168,7 +168,7 @@ async fn a_response_that_could_not_be_stored_is_looked_up_and_not_paid_again() -
         anyhow::Ok((stack.sandbox.drops().await?.total == MIXED as u64).then_some(()))
     })
     .await?;
-    // The gateway's answers are on their way, and there is no_gateway to put them until after the leases' end.
+    // The gateway's responses arrive, but cannot be stored until after the leases' end.
     stack.proxies()?.postgres.cut();
     tokio::time::sleep(Duration::from_secs(6)).await;
     stack.proxies()?.postgres.restore();

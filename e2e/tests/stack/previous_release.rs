@@ -77,11 +77,11 @@ async fn the_previous_release_works_on_this_schema_and_beside_this_release() -> 
         ..Setup::default()
     })
     .await?;
-    // The schema is new, and nothing else is yet; or all has been rolled back.
+    // Only the schema is new, or everything else was rolled back.
     start(&mut stack, Some(&previous)).await?;
     validate_accounts(&stack, 0, "before").await?;
 
-    // Each takes up what the other stored.
+    // Each release continues the other's validations.
     start(&mut stack, None).await?;
     let old_worker = stack.workers.remove(0);
     stop(old_worker).await?;

@@ -70,7 +70,7 @@ const CONVENTIONS: &[(&str, &[&str])] = &[
     ("settle", &["db.system.name", "db.query.summary"]),
 ];
 
-/// The only span whose name starts so.
+/// Returns the only span whose name starts with `start`.
 fn only<'a>(trace: &'a Trace, name: &str) -> &'a Span {
     let found = trace.named(name);
     assert_eq!(found.len(), 1, "{name}: {found:#?}");
@@ -86,7 +86,7 @@ fn ancestors(trace: &Trace, span: &Span) -> Vec<String> {
     trace.path_up(span).into_iter().skip(1).map(short).collect()
 }
 
-/// A trace is whole when each validation in it was processed and settled, and no parent is missing.
+/// Returns whether each validation of a trace was processed and settled, and no parent is missing.
 fn is_whole(trace: &Trace, steps: usize) -> bool {
     let known: HashSet<&str> = trace.spans.iter().map(|span| span.id.as_str()).collect();
     let orphan = |span: &Span| span.parent().is_some_and(|parent| !known.contains(parent));
@@ -100,7 +100,7 @@ fn is_whole(trace: &Trace, steps: usize) -> bool {
 async fn one_account_is_one_trace_across_both_services() -> Result<()> {
     let stack = TestStack::start(telling()).await?;
     let form = named("026291800001191", "AABF0008032", "test");
-    // A stranger's trace is linked to and not continued: what is recorded is ours to decide.
+    // A caller's trace is linked and not continued: Khata decides about sampling.
     let stranger = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = stack.api.creation("traced").form(&form);
     let request = request.header("traceparent", format!("00-{stranger}-00f067aa0ba902b7-01"));
@@ -237,7 +237,7 @@ async fn traces_carry_the_routing_id_or_the_customers_id() -> Result<()> {
     Ok(())
 }
 
-/// Personal data of the accounts below, and secrets, in the forms they are sent in.
+/// Returns personal data of the accounts below, and secrets, in the forms in which they are sent.
 const NUMBER: &str = "918273645546372819";
 const NAME: &str = "Zebulon Quixote";
 const VPA_USER: &str = "zebulon.quixote77";
@@ -245,7 +245,7 @@ const REFERENCE: &str = "cust-zq-4711";
 const FAULTY: &str = "faultyzebra";
 const METADATA: &str = "metazebra";
 
-/// Sends everything that there is to keep quiet about, in calls that succeed, fail, and meet trouble; answers the traces.
+/// Sends all personal data in calls that succeed, are rejected, or meet faults. Returns the traces.
 async fn say_everything(stack: &TestStack) -> Result<Vec<String>> {
     let api = &stack.api;
     let vpa = format!("{VPA_USER}@okpsp");
@@ -279,7 +279,7 @@ async fn say_everything(stack: &TestStack) -> Result<Vec<String>> {
     let query = format!("/{FAULTY}?{FAULTY}={FAULTY}");
     keep(api.send(api.call(Method::GET, &query)).await?).expect_status(404)?;
 
-    // The gateway fails, Postgres goes and comes: what is said about trouble is said carefully too.
+    // The gateway and Postgres fail: errors must not contain personal data either.
     let again = format!("{NUMBER}1");
     stack
         .sandbox

@@ -1,4 +1,4 @@
-//! Calls that are refused for other reasons than a field: command, gateway, path, method, type, size.
+//! Calls that are rejected for another reason than a field: command, gateway, path, method, type, size.
 
 use anyhow::Result;
 use reqwest::Method;
@@ -230,7 +230,7 @@ async fn a_long_chunked_body_is_rejected() -> Result<()> {
     let reply = stack.api.raw(&request).await?;
     assert!(reply.starts_with("HTTP/1.1 413 "), "{reply:?}");
     assert!(reply.contains("PAYLOAD_TOO_LARGE"), "{reply:?}");
-    // What is no HTTP at all neither.
+    // Bytes that are not HTTP.
     for junk in [
         "\x16\x03\x01\x02",
         "GET\r\n\r\n",

@@ -1,4 +1,4 @@
-//! Several processes of a kind work as one.
+//! Several processes of each service share the work.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -19,7 +19,7 @@ async fn replicas_of_api_and_worker_share_the_work() -> Result<()> {
     })
     .await?;
     let apis = [stack.api_at(0), stack.api_at(1)];
-    // The same call six times at once, three at each API: one customer, one id an account.
+    // The same call six times at once, three at each API: one customer, one id per account.
     let customers: Vec<(String, Value)> = (0..CUSTOMERS)
         .map(|n| (format!("shared{n}"), mixed(n)))
         .collect();

@@ -1,5 +1,4 @@
-//! docs/operations.md, "Restore", followed to the letter: its own lines are run, on a database in which accounts stand at
-//! every point of their way.
+//! Runs the commands of docs/operations.md, "Restore", on a database with accounts in every state.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +30,7 @@ async fn accounts_of(stack: &TestStack, customer: &str) -> Result<Vec<Value>> {
     Ok(accounts)
 }
 
-/// The rupees of these accounts' attempts that the sandbox dropped more than once.
+/// Returns the references of these accounts' attempts that the sandbox dropped more than once.
 async fn paid_twice(stack: &TestStack) -> Result<BTreeSet<String>> {
     let drops = stack.sandbox.drops().await?;
     Ok(drops
@@ -41,7 +40,7 @@ async fn paid_twice(stack: &TestStack) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Accounts that are final, pending at the gateway, lost, and not begun; no worker runs any more.
+/// Creates accounts that are final, pending at the gateway, lost, and not begun. Stops all workers.
 async fn on_their_way(stack: &mut TestStack) -> Result<()> {
     create(stack, "final", 91_000_000..91_000_005).await?;
     stack
@@ -55,7 +54,7 @@ async fn on_their_way(stack: &mut TestStack) -> Result<()> {
     create(stack, "pending", 92_000_000..92_000_004).await?;
     let attempts = "select count(*) from validation_attempts where state";
     becomes(stack, &format!("{attempts} = 'PENDING'"), 4).await?;
-    // Each call does its work, and its answer is lost.
+    // Each call does its work, and its response is lost.
     let losing = Behaviour {
         error_rate: 1.0,
         errors: Errors::AfterWork,
@@ -88,7 +87,7 @@ async fn after_a_restore_work_continues_and_open_attempts_are_paid_once() -> Res
         .database
         .texts("select reference from validation_attempts")?;
 
-    // What the copy does not know: the rest is paid, and one more account is created.
+    // After the backup the remaining accounts are paid, and one more is created.
     stack.start_worker().await?;
     create(&stack, "too_late", 95_000_000..95_000_001).await?;
     stack
@@ -151,7 +150,7 @@ async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing()
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let says = "this keyring does not fit the database";
     assert!(ran.stderr.contains(says), "{ran:?}");
-    // Ids of keys are counted from 1 everywhere: that they are the same says nothing.
+    // Every keyring numbers its keys from 1: equal ids do not mean equal keys.
     for says in ["key 1, primary", ": 1 in gateway_accounts", "another key"] {
         assert!(ran.stdout.contains(says), "{says}: {ran:?}");
     }
@@ -173,7 +172,7 @@ async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing()
     .await?;
     worker.kill()?;
     assert_eq!(stack.database.texts(statuses)?, stood);
-    // And no key that merchants have is known.
+    // No merchant's API key is known.
     let port_file = stack.folder().join("other-keyring.port");
     let port = ("KHATA_PORT_FILE", port_file.to_str());
     let listen = ("KHATA_LISTEN", Some("127.0.0.1:0"));
@@ -187,7 +186,7 @@ async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing()
     assert_eq!(reply.status, 401, "{}", reply.text);
     assert_eq!(stack.sandbox.drops().await?.total, paid);
 
-    // With the right one it goes on from there.
+    // With the right keyring the work continues.
     let ran = stack.shell("khata keyring show", &[])?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     Ok(())

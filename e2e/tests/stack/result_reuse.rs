@@ -26,7 +26,7 @@ fn set(stack: &TestStack, option: &str, value: &str) -> Result<()> {
     stack.command(&set).map(drop)
 }
 
-/// Creates and validates the account for this customer, with these fields more.
+/// Creates and validates the account for this customer, with additional fields.
 async fn validated(
     stack: &TestStack,
     customer: &str,
@@ -62,7 +62,7 @@ async fn a_result_is_reused_until_a_call_requests_a_fresh_one() -> Result<()> {
     assert_eq!(first["validation"]["attempts"], 1);
     assert!(first["validation"]["reused_from"].is_null(), "{first}");
 
-    // Of another customer the same.
+    // The same for another customer.
     let other = validated(&stack, "two", GOOD, &[]).await?;
     assert_eq!(other["status"], "ACTIVE", "{other}");
     assert_ne!(other["id"], first["id"]);
@@ -110,7 +110,7 @@ async fn a_result_is_reused_until_a_call_requests_a_fresh_one() -> Result<()> {
         "the newest result of a gateway"
     );
 
-    // The deprecated family likewise.
+    // The same with the deprecated endpoints.
     let old = "/customers/five/bank-accounts";
     let post = async |path: &str, form: &[(&str, &str)]| {
         let call = stack.api.call(Method::POST, path).form(form);
@@ -148,7 +148,7 @@ async fn only_gateway_results_are_reused_and_names_are_compared_again() -> Resul
     assert_eq!(reused_from(&also), failed["validation"]["id"]);
 
     let before = drops(&stack).await?;
-    // Whose name is another fails, and the next one with the right name does not.
+    // An account with another name fails, and the next one with the right name does not.
     let other = validated(&stack, "one", GOOD, &[("beneficiary_name", OTHER_NAME)]).await?;
     assert_eq!(other["status"], "FAILURE", "{other}");
     assert_eq!(other["validation"]["failure"]["code"], "NAME_MISMATCH");
@@ -227,7 +227,7 @@ async fn a_name_mismatch_fails_an_account_only_if_the_merchant_says_so() -> Resu
     assert_eq!(validation["name_match"]["result"], "NO_MATCH");
     assert_eq!(validation["name_at_bank"], HOLDER.to_uppercase());
     assert!(failed["last_validated"].is_string(), "{failed}");
-    // A name that fits, or none at all, is no obstacle.
+    // A matching name, or no name, fails no account.
     for (customer, name) in [("two", Some(HOLDER)), ("three", None)] {
         let mut form = bank(GOOD, IFSC);
         form.push(VALIDATE);

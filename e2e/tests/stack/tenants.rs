@@ -23,7 +23,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
     let account = account.account()?;
     let (id, customer) = (text(&account, "/id"), text(&account, "/customer_id"));
     let stranger = stack.api.with_key(&stack.issue_key("stranger")?);
-    // The stranger has a customer of the same reference, with an account of the same details.
+    // The other merchant has a customer of the same reference, with an account of the same details.
     let theirs = stranger
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?;
@@ -44,7 +44,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         for (method, operation) in item.as_object().context("no operations")? {
             let method: Method = method.to_uppercase().parse()?;
             for name in [customer, "mine"] {
-                // A reference that both merchants have, and no account, names the stranger's own customer.
+                // A path with only a reference that both merchants use names the other merchant's own customer.
                 if name == "mine" && !path.contains("{account_id}") {
                     continue;
                 }
@@ -106,7 +106,7 @@ async fn every_operation_needs_a_key() -> Result<()> {
     Ok(())
 }
 
-/// The example of the operation's form, or what it needs at least.
+/// Returns the example of the operation's form, or its required fields.
 fn body_of(document: &Value, operation: &Value) -> Vec<(String, String)> {
     let form = "/requestBody/content/application~1x-www-form-urlencoded/schema/$ref";
     let name = text(operation, form).rsplit('/').next().unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::requests::bank;
 const CUSTOMER: &str = "recorded";
 const IFSC: &str = "AABF0008032";
 
-/// Nothing is recorded for the rate's sake, and half a second is slow.
+/// A rate of zero, and half a second counts as slow.
 fn failed_and_slow_traces_only() -> Setup {
     Setup {
         traces: true,
@@ -82,7 +82,7 @@ async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
     );
     stack.proxies()?.postgres.restore();
 
-    // Long after everything else has arrived.
+    // All other spans have arrived by now.
     assert!(traces.get(&unrecorded).await?.is_none());
     Ok(())
 }
@@ -100,7 +100,7 @@ async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
     let began = Instant::now();
     let waited = stack.api.create(CUSTOMER, &form).await?;
     assert!(began.elapsed() >= Duration::from_millis(500));
-    // Its spans would be there before those of what is asked, and fails, later.
+    // Its spans would arrive before those of the later call that fails.
     stack.proxies()?.postgres.cut();
     let failed = stack.api.create(CUSTOMER, &bank("80000002", IFSC)).await?;
     let traces = stack.traces()?;
@@ -163,7 +163,7 @@ async fn accounts_are_validated_while_the_collector_fails() -> Result<()> {
         })
         .await?;
     }
-    // Nor does a stopping service wait for it longer than it must.
+    // A stopping service does not wait long for the collector.
     stack.proxies()?.collector.as_ref().unwrap().hang();
     recorded(&stack, "80000009").await?;
     for service in stack.apis.iter_mut().chain(&mut stack.workers) {

@@ -119,7 +119,7 @@ async fn thousands_of_waiting_calls_use_no_thread_or_connection_each() -> Result
     let pid = stack.apis[0].process.pid();
     let threads =
         || -> Result<usize> { Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.count()) };
-    // Few accounts, whose validations most calls join: it is about the waiting.
+    // Few accounts, so that most calls join a running validation: the test measures the waiting.
     let calls = (0..CALLS).map(|n| {
         let (api, number) = (stack.api.clone(), format!("81234567{:02}00", n % ACCOUNTS));
         tokio::spawn(async move {
@@ -135,7 +135,7 @@ async fn thousands_of_waiting_calls_use_no_thread_or_connection_each() -> Result
         Ok::<_, anyhow::Error>((open >= CALLS).then_some(()))
     })
     .await?;
-    // Others are served meanwhile, once all calls are in.
+    // Other calls get replies while all these calls wait.
     eventually(TIMEOUT, "a list at once", async || {
         let began = Instant::now();
         let listed = stack.api.list(CUSTOMER, "").await;
@@ -224,7 +224,7 @@ async fn an_account_is_validated_again() -> Result<()> {
             ..Behaviour::default()
         })
         .await?;
-    // Meanwhile it is PENDING, and a second call joins the first.
+    // The account is PENDING meanwhile, and a second call joins the first.
     let at_once = post(&stack, id, "/validate", &[("wait_seconds", "0")])
         .await?
         .account()?;
@@ -293,7 +293,7 @@ async fn a_consent_given_later_counts() -> Result<()> {
     assert_eq!(asked["validation"]["method"], "VPA_LOOKUP", "{asked}");
     assert_eq!(stack.sandbox.drops().await?.total, 0);
     let id = text(&asked, "/id");
-    // It stays with the account: the next validation needs none.
+    // The consent stays with the account: the next validation needs none.
     for (drops, consent) in [(1, &CONSENT[..]), (2, &[])] {
         let paid = post(&stack, id, "/validate", consent).await?.account()?;
         assert_eq!(paid["validation"]["method"], "PENNY_DROP", "{paid}");
@@ -324,7 +324,7 @@ async fn an_account_can_be_deleted_in_every_status() -> Result<()> {
         stack.api.get(CUSTOMER, id).await?.expect_status(404)?;
     }
     assert_eq!(stack.api.list(CUSTOMER, "").await?.json()["total"], 0);
-    // What was under way ends, and brings none of them back.
+    // Open validations end, and restore no deleted account.
     let open = "select count(*) from validations where state <> 'COMPLETED'";
     becomes(&stack, open, 0).await?;
     assert_eq!(stack.count("DELETED")?, 4);
@@ -362,7 +362,7 @@ async fn deleting_an_account_cancels_its_validation() -> Result<()> {
     assert_eq!(again.json()["error_info"]["code"], "INVALID_ACTION");
     let cancelled = "select count(*) from validations where outcome = 'CANCELLED'";
     becomes(&stack, cancelled, 1).await?;
-    // The same details are a new account now.
+    // The same details create a new account now.
     let new = stack.api.create(CUSTOMER, &form).await?.accounts()?;
     assert_ne!(ids(&new), [id]);
     Ok(())

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use comfy_table::presets;
+use indicatif::ProgressBar;
 use khata_e2e::{Setup, TestStack};
 
 use crate::load::Load;
@@ -47,7 +49,7 @@ struct Candidate {
     /// Accepted accounts per second, by slice.
     accepted: Vec<f64>,
     /// Final accounts per second, from the first POST to the last outcome.
-    proven: Vec<f64>,
+    validated: Vec<f64>,
     // Runs the stack's tasks.
     _runtime: tokio::runtime::Runtime,
 }
@@ -84,7 +86,7 @@ impl Candidate {
             load,
             postgres,
             accepted: Vec::new(),
-            proven: Vec::new(),
+            validated: Vec::new(),
             _runtime: runtime,
         })
     }
@@ -94,7 +96,7 @@ impl Candidate {
         let accepted = self.load.run(SLICE)?;
         self.postgres.wait_until_final(DRAIN)?;
         self.accepted.push(accepted.per_second());
-        self.proven
+        self.validated
             .push(accepted.count_f64() / began.elapsed().as_secs_f64());
         Ok(())
     }
@@ -110,40 +112,53 @@ pub(crate) fn compare() -> Result<()> {
         candidates.push(Candidate::start(collector)?);
     }
     println!("{ROUNDS} rounds of {} s each …", SLICE.as_secs());
+    // The bar appears on a terminal only.
+    let progress = ProgressBar::new((ROUNDS * COLLECTORS.len()) as u64);
     for round in 0..ROUNDS {
         // Another stack is first in each round.
         for turn in 0..candidates.len() {
             let index = (turn + round) % COLLECTORS.len();
             candidates[index].run_slice()?;
+            progress.inc(1);
         }
     }
+    progress.finish_and_clear();
     println!();
-    println!("median of {ROUNDS} rounds, and to the first of the same round:");
-    let [first, ..] = &candidates[..] else {
-        anyhow::bail!("no stack to compare");
-    };
-    for candidate in &candidates {
-        let ratio = |own: &[f64], first: &[f64]| {
-            median(own.iter().zip(first).map(|(own, first)| own / first))
-        };
-        println!(
-            "{:<34} accepted {:>6.0} /s {:>+6.1} %   proven {:>6.0} /s {:>+6.1} %",
-            candidate.collector.name(),
-            median(candidate.accepted.iter().copied()),
-            100.0 * (ratio(&candidate.accepted, &first.accepted) - 1.0),
-            median(candidate.proven.iter().copied()),
-            100.0 * (ratio(&candidate.proven, &first.proven) - 1.0),
-        );
-    }
+    println!(
+        "Median of {ROUNDS} rounds, and the difference to the first collector in the same round:"
+    );
+    println!("{}", table(&candidates)?);
     for candidate in &mut candidates {
-        let unproven = candidate.postgres.not_active()?;
+        let unfinished = candidate.postgres.not_active()?;
         let name = candidate.collector.name();
         ensure!(
-            unproven == 0,
-            "{unproven} accounts are not ACTIVE in the stack whose collector {name}"
+            unfinished == 0,
+            "{unfinished} accounts are not ACTIVE in the stack whose collector {name}"
         );
     }
     Ok(())
+}
+
+fn table(candidates: &[Candidate]) -> Result<String> {
+    let first = candidates.first().context("no stack to compare")?;
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["collector", "accepted /s", "", "validated /s", ""]);
+    for candidate in candidates {
+        let rate = |own: &[f64]| format!("{:.0}", median(own.iter().copied()));
+        let difference = |own: &[f64], first: &[f64]| {
+            let ratio = median(own.iter().zip(first).map(|(own, first)| own / first));
+            format!("{:+.1} %", 100.0 * (ratio - 1.0))
+        };
+        table.add_row([
+            candidate.collector.name().to_owned(),
+            rate(&candidate.accepted),
+            difference(&candidate.accepted, &first.accepted),
+            rate(&candidate.validated),
+            difference(&candidate.validated, &first.validated),
+        ]);
+    }
+    Ok(table.trim_fmt())
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

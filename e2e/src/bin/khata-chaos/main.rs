@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use khata_e2e::{Api, Behaviour, Sandbox};
 
 use crate::accounts::{Posted, create_all};
@@ -24,6 +25,7 @@ const MORE_ACCOUNTS: usize = 200;
 const WORKER_KILLS: usize = 10;
 /// Delay of the gateway's responses, so that a kill interrupts open calls.
 const GATEWAY_LATENCY_MS: u64 = 100;
+const PROGRESS: &str = "  [{bar:40}] {pos} of {len} kills, {elapsed}";
 /// Maximum time from the last kill to the last outcome.
 const TIMEOUT: Duration = Duration::from_mins(4);
 
@@ -64,6 +66,9 @@ async fn run() -> anyhow::Result<Findings> {
 
     // The stack may have been used before: it has other customers, and drops in the ledger.
     let began = chrono::Utc::now().format("%Y%m%d_%H%M%S");
+    // The bar appears on a terminal only.
+    let progress = ProgressBar::new(WORKER_KILLS as u64)
+        .with_style(ProgressStyle::with_template(PROGRESS)?.progress_chars("=> "));
     let mut findings = Findings::beginning(sandbox.drops().await?.total);
     let mut posted = create_during(&api, format!("chaos_{began}"), ACCOUNTS, async || {
         for kill in 1..=WORKER_KILLS {
@@ -76,10 +81,12 @@ async fn run() -> anyhow::Result<Findings> {
                 findings.killed("RabbitMQ");
             }
             stack.up().await?;
+            progress.inc(1);
         }
         Ok(())
     })
     .await?;
+    progress.finish_and_clear();
     println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
     posted.extend(
         create_during(
