@@ -1,6 +1,7 @@
-//! The API put together: built from settings, run until told to stop.
+//! The API server: built from settings, run until stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -14,119 +15,60 @@ use khata_store as store;
 use khata_store::group_commit::Lane;
 use tracing::info;
 
-use crate::create_commits::Creates;
+use crate::auth::Authenticator;
+use crate::connectors::WebhookAccounts;
+use crate::create_commits::CreateCommits;
+use crate::database::Database;
 use crate::error::ApiError;
-use crate::gateway_webhooks::Callees;
-use crate::metrics::{self, Metrics};
+use crate::gateway_choices::GatewayChoices;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::state::State;
-use crate::{accounts, bank_accounts, customers, gateway_webhooks, health, openapi, version};
+use crate::{
+    accounts, bank_accounts, customers, document, gateway_webhooks, health, metrics_server,
+};
 
-/// The lane, the outcomes and a few readers.
+/// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
 const CONNECTIONS: u32 = 7;
-/// How long a create may wait for its commit: with the rest of the call it is answered within 3 s.
-const COMMIT_PATIENCE: Duration = Duration::from_millis(2_500);
-/// How long the last commits may take; whoever waits for them has given up before.
+/// Longest wait of a create for its commit. With the rest of the call, the reply comes within 3 s.
+const COMMIT_TIME_LIMIT: Duration = Duration::from_millis(2_500);
+/// Time for the last commits. Every caller has given up before.
 const LAST_COMMITS: Duration = Duration::from_secs(3);
-/// How long the last wakeups may take.
-const LAST_RINGS: Duration = Duration::from_secs(5);
+/// Time for the last wake-ups.
+const LAST_WAKEUPS: Duration = Duration::from_secs(5);
 
 /// An API, bound and ready to run.
 pub struct Application {
     server: Server,
     port: u16,
-    /// Where Prometheus asks.
-    metrics: Option<Server>,
-    lane_thread: std::thread::JoinHandle<()>,
-    ringer_task: tokio::task::JoinHandle<()>,
+    metrics_server: Option<Server>,
+    background: Background,
+}
+
+/// Threads and tasks that end after the server, once the last handle on each is dropped.
+struct Background {
+    creates: std::thread::JoinHandle<()>,
     outcomes: Outcomes,
     outcomes_thread: std::thread::JoinHandle<()>,
+    wakeups: tokio::task::JoinHandle<()>,
 }
 
 impl Application {
-    /// Reads the keyring, binds the port and starts the lane. Postgres and RabbitMQ may be away.
+    /// Reads the keyring, binds the ports and starts the threads. Postgres and RabbitMQ may be away.
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
-        let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
-        let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
-        let (wakeup_publisher, ringer_task) =
-            WakeupPublisher::start(settings.broker.broker(), "khata-api");
-        let rotate_by = settings
-            .keyring
-            .max_age()
-            .rotate_by(keyring.primary_created_at());
-        let metrics = Arc::new(Metrics::new(
-            pool.clone(),
-            &wakeup_publisher.counts(),
-            rotate_by,
-        ));
-        let creates = Creates {
-            keyring: Arc::clone(&keyring),
-            metrics: Arc::clone(&metrics),
-        };
-        let (lane, lane_thread) = Lane::start("creates", pool.clone(), creates, COMMIT_PATIENCE)?;
-        let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters())?;
-        let http = khata_gateways::client().context("cannot make the HTTP client")?;
-        let state = web::Data::new(State::new(
-            keyring,
-            lane,
-            wakeup_publisher,
-            outcomes.clone(),
-            pool,
-            Callees::new(http),
-            Arc::clone(&metrics),
-            settings.sandbox.sandbox_mode,
-        ));
-        let mut server = HttpServer::new(move || {
-            App::new()
-                .app_data(state.clone())
-                .wrap(from_fn(observe))
-                .configure(health::routes)
-                .configure(version::routes)
-                .configure(accounts::routes)
-                .configure(bank_accounts::routes)
-                .configure(customers::routes)
-                .configure(gateway_webhooks::routes)
-                .configure(openapi::routes)
-                .default_service(web::to(|| async {
-                    Err::<&str, _>(ApiError::NotFound("There is nothing at this path."))
-                }))
-        })
-        .disable_signals()
-        .backlog(4_096)
-        .client_request_timeout(Duration::from_secs(10))
-        .keep_alive(Duration::from_secs(75))
-        .shutdown_timeout(settings.drain_seconds);
-        if let Some(threads) = settings.threads {
-            server = server.workers(threads);
-        }
-        let server = server
-            .bind(&settings.listen)
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
-        let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
+        let (state, background) = start_parts(settings)?;
+        let metrics = Arc::clone(&state.metrics);
+        let (server, port) = bind(settings, state)?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let metrics = (!settings.metrics_listen.is_empty())
-            .then(|| {
-                metrics::serve(metrics, &settings.metrics_listen)
-                    .with_context(|| format!("cannot listen on {}", settings.metrics_listen))
-            })
-            .transpose()?;
-        let metrics = match metrics {
-            Some((server, port)) => {
-                write_port_file(settings.metrics_port_file.as_ref(), port)?;
-                Some(server)
-            }
-            None => None,
-        };
+        let metrics_server = bind_metrics(settings, metrics)?;
         Ok(Self {
-            server: server.run(),
+            server,
             port,
-            metrics,
-            lane_thread,
-            ringer_task,
-            outcomes,
-            outcomes_thread,
+            metrics_server,
+            background,
         })
     }
 
@@ -135,27 +77,27 @@ impl Application {
         self.port
     }
 
-    /// Serves until the signal; then takes no new connection, finishes open requests and returns.
+    /// Serves until the signal; then accepts no new connection, finishes open requests and returns.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
-        info!(port = self.port, "khata-api is up");
+        info!(port = self.port, "khata-api started");
         let handle = self.server.handle();
-        let outcomes = self.outcomes;
+        let outcomes = self.background.outcomes;
         tokio::spawn(async move {
             shutdown.raised().await;
-            info!("stopping: taking no new connection, finishing open requests");
-            // A call that waits for an outcome is answered with what there is.
+            info!("stopping: accepting no new connection, finishing open requests");
+            // Calls that wait for an outcome reply with the current state.
             outcomes.stop();
             handle.stop(true).await;
         });
         let metrics = self
-            .metrics
+            .metrics_server
             .map(|server| (server.handle(), tokio::spawn(server)));
         self.server.await?;
-        // With the server went the last handles on the lane and the bell: both end once they have done what they have.
-        shutdown::join(self.lane_thread, LAST_COMMITS).await;
-        shutdown::join(self.outcomes_thread, LAST_COMMITS).await;
-        let _ = tokio::time::timeout(LAST_RINGS, self.ringer_task).await;
-        // To the end, so that the last numbers can still be read.
+        // The server held the last handles: each thread and task ends once its remaining work is done.
+        shutdown::join(self.background.creates, LAST_COMMITS).await;
+        shutdown::join(self.background.outcomes_thread, LAST_COMMITS).await;
+        let _ = tokio::time::timeout(LAST_WAKEUPS, self.background.wakeups).await;
+        // Stop the metrics server last, so that Prometheus can still read the final values.
         if let Some((handle, task)) = metrics {
             handle.stop(false).await;
             task.await??;
@@ -163,4 +105,88 @@ impl Application {
         info!("stopped");
         Ok(())
     }
+}
+
+fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> {
+    let sandbox_mode = settings.sandbox.sandbox_mode;
+    let keyring = Arc::new(settings.keyring.load(sandbox_mode)?);
+    let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
+    let (wakeup_publisher, wakeups) = WakeupPublisher::start(settings.broker.broker(), "khata-api");
+    let rotate_by = settings
+        .keyring
+        .max_age()
+        .rotate_by(keyring.primary_created_at());
+    let counts = wakeup_publisher.counts();
+    let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
+    let commits = CreateCommits {
+        metrics: Arc::clone(&metrics),
+    };
+    let (creates, creates_thread) =
+        Lane::start("creates", pool.clone(), commits, COMMIT_TIME_LIMIT)?;
+    let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters())?;
+    let http = khata_gateways::client().context("cannot create the HTTP client")?;
+    let state = State {
+        database: Database::new(pool),
+        creates,
+        wakeup_publisher,
+        outcomes: outcomes.clone(),
+        authenticator: Authenticator::new(sandbox_mode),
+        limits: Limits::new(),
+        gateway_choices: GatewayChoices::new(sandbox_mode),
+        webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
+        metrics,
+        schema_is_current: AtomicBool::new(false),
+        keyring,
+    };
+    let background = Background {
+        creates: creates_thread,
+        outcomes,
+        outcomes_thread,
+        wakeups,
+    };
+    Ok((state, background))
+}
+
+fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)> {
+    let metrics = web::Data::from(Arc::clone(&state.metrics));
+    let state = web::Data::new(state);
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(metrics.clone())
+            .wrap(from_fn(observe))
+            .configure(health::routes)
+            .configure(accounts::routes)
+            .configure(bank_accounts::routes)
+            .configure(customers::routes)
+            .configure(gateway_webhooks::routes)
+            .configure(document::routes)
+            .default_service(web::to(|| async {
+                Err::<&str, _>(ApiError::NotFound("No such endpoint. See /docs."))
+            }))
+    })
+    .disable_signals()
+    .backlog(4_096)
+    .client_request_timeout(Duration::from_secs(10))
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(settings.drain_seconds);
+    if let Some(threads) = settings.threads {
+        server = server.workers(threads);
+    }
+    let server = server
+        .bind(&settings.listen)
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
+    Ok((server.run(), port))
+}
+
+fn bind_metrics(settings: &ServeSettings, metrics: Arc<Metrics>) -> anyhow::Result<Option<Server>> {
+    let listen = &settings.metrics_listen;
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let (server, port) = metrics_server::bind(metrics, listen)
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    write_port_file(settings.metrics_port_file.as_ref(), port)?;
+    Ok(Some(server))
 }

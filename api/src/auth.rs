@@ -1,97 +1,73 @@
-//! Who calls: HTTP Basic, the API key as user name, no password.
+//! Authentication: HTTP Basic with the API key as user name and an empty password.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use actix_web::dev::Payload;
-use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use khata_crypto::{ApiKey, ApiKeyHash};
+use khata_crypto::{ApiKey, ApiKeyHash, Keyring};
 use khata_store::merchants::{self, Merchant};
 use zeroize::Zeroizing;
 
+use crate::database::Database;
 use crate::error::ApiError;
-use crate::state::State;
 
-/// A revoked key stops working everywhere after this.
-const FRESH: Duration = Duration::from_secs(5);
-const KEYS: u64 = 10_000;
+/// Time after which a revoked key stops working everywhere.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+const CACHED_KEYS: u64 = 10_000;
 
-/// Keys seen lately, good and bad: what a key costs does not tell which it is.
+/// Checks API keys. Caches valid and invalid keys alike, so that the time of a reply says nothing about the key.
 #[derive(Debug)]
-pub(crate) struct KeyCache(moka::sync::Cache<ApiKeyHash, Option<Merchant>>);
+pub(crate) struct Authenticator {
+    keys: moka::sync::Cache<ApiKeyHash, Option<Merchant>>,
+    sandbox_mode: bool,
+}
 
-impl KeyCache {
-    pub(crate) fn new() -> Self {
-        Self(
-            moka::sync::Cache::builder()
-                .max_capacity(KEYS)
-                .time_to_live(FRESH)
+impl Authenticator {
+    pub(crate) fn new(sandbox_mode: bool) -> Self {
+        Self {
+            keys: moka::sync::Cache::builder()
+                .max_capacity(CACHED_KEYS)
+                .time_to_live(CACHE_TTL)
                 .build(),
-        )
+            sandbox_mode,
+        }
+    }
+
+    /// Returns the hash and the merchant of a request's key.
+    pub(crate) async fn authenticate(
+        &self,
+        database: &Database,
+        keyring: &Keyring,
+        headers: &HeaderMap,
+    ) -> Result<(ApiKeyHash, Merchant), ApiError> {
+        let key = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| basic_user(value.as_bytes()));
+        // A key of the other environment is invalid, even if both environments share a database. A missing, malformed or
+        // foreign key takes the same way as one that cannot exist, and therefore the same time.
+        let key = key
+            .and_then(|key| ApiKey::parse(&key))
+            .filter(|key| !key.is_for_other_than(self.sandbox_mode))
+            .or_else(|| ApiKey::parse("-"))
+            .ok_or(ApiError::Unauthorized)?;
+        let hash = keyring.hash_api_key(&key);
+        let merchant = if let Some(cached) = self.keys.get(&hash) {
+            cached
+        } else {
+            let found = database
+                .read("find key", move |connection| {
+                    merchants::authenticate(connection, &hash)
+                })
+                .await?;
+            self.keys.insert(hash, found.clone());
+            found
+        };
+        Ok((hash, merchant.ok_or(ApiError::Unauthorized)?))
     }
 }
 
-/// The merchant that a request's key belongs to.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller(pub(crate) Merchant);
-
-impl FromRequest for Caller {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let state = request.app_data::<web::Data<State>>().cloned();
-        let request = request.clone();
-        let key = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .map(|value| basic_user(value.as_bytes()));
-        Box::pin(async move {
-            let state = state.ok_or(ApiError::Internal)?;
-            // What is missing or malformed is looked up too, as a key that cannot exist.
-            let key = key.flatten().unwrap_or_else(|| Zeroizing::new("-".into()));
-            let (hash, merchant) = authenticate(&state, &key)
-                .await?
-                .ok_or(ApiError::Unauthorized)?;
-            tracing::Span::current()
-                .record("khata.merchant_id", tracing::field::display(merchant.id()));
-            let (standing, taken) = state.limits.take(hash, merchant.requests_per_second());
-            request.extensions_mut().insert(standing);
-            request.extensions_mut().insert(merchant.id());
-            taken?;
-            Ok(Self(merchant))
-        })
-    }
-}
-
-async fn authenticate(
-    state: &State,
-    key: &str,
-) -> Result<Option<(ApiKeyHash, Merchant)>, ApiError> {
-    // A key of the other environment is none here, also where both should share a database: it is looked up as one that
-    // cannot exist.
-    let key = ApiKey::parse(key).filter(|key| !key.is_for_other_than(state.sandbox_mode));
-    let Some(key) = key.or_else(|| ApiKey::parse("-")) else {
-        return Ok(None);
-    };
-    let hash = state.keyring.hash_api_key(&key);
-    if let Some(known) = state.keys.0.get(&hash) {
-        return Ok(known.map(|merchant| (hash, merchant)));
-    }
-    let merchant = state
-        .read("find key", move |connection| {
-            merchants::authenticate(connection, &hash)
-        })
-        .await?;
-    state.keys.0.insert(hash, merchant.clone());
-    Ok(merchant.map(|merchant| (hash, merchant)))
-}
-
-/// The user of a Basic credential whose password is empty; `None` if it is anything else.
+/// The user of a Basic credential with an empty password; `None` for anything else.
 fn basic_user(header: &[u8]) -> Option<Zeroizing<String>> {
     let (scheme, encoded) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {

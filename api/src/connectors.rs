@@ -1,34 +1,95 @@
-//! Connectors of stored gateway accounts, for the calls and commands of this crate; workers have their own directory.
+//! Connectors of the gateway accounts that receive webhooks. Workers have their own directory of connectors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::Gateway;
+use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
-use khata_store::gateway_accounts::GatewayAccount;
+use khata_store::gateway_accounts::{self, GatewayAccount};
+use khata_store::gateway_health::GatewayKey;
+use tracing::warn;
 
-/// What connectors are made with.
-pub(crate) struct Connectors<'a> {
-    pub(crate) keyring: &'a Keyring,
-    pub(crate) http: &'a reqwest::Client,
-    pub(crate) sandbox_mode: bool,
+use crate::database::Database;
+use crate::error::ApiError;
+
+/// Time after which changed webhook secrets are used here.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+const CACHED_ACCOUNTS: u64 = 10_000;
+
+/// A gateway account with its connector.
+pub(crate) struct WebhookAccount {
+    pub(crate) key: GatewayKey,
+    pub(crate) gateway: Gateway,
+    pub(crate) reference_id: String,
+    pub(crate) connector: Box<dyn Connector>,
 }
 
-impl Connectors<'_> {
-    /// The account's connector; `Err` with a sentence where it makes none.
-    pub(crate) fn connect(
+/// Gateway accounts that recently received webhooks. Unknown ids are cached too, so that guessing an id costs one query.
+pub(crate) struct WebhookAccounts {
+    keyring: Arc<Keyring>,
+    http: reqwest::Client,
+    sandbox_mode: bool,
+    cache: moka::sync::Cache<GatewayAccountId, Option<Arc<WebhookAccount>>>,
+}
+
+impl WebhookAccounts {
+    pub(crate) fn new(keyring: Arc<Keyring>, http: reqwest::Client, sandbox_mode: bool) -> Self {
+        Self {
+            keyring,
+            http,
+            sandbox_mode,
+            cache: moka::sync::Cache::builder()
+                .max_capacity(CACHED_ACCOUNTS)
+                .time_to_live(CACHE_TTL)
+                .build(),
+        }
+    }
+
+    /// The gateway account with this id; `None` if it does not exist or its configuration is not usable.
+    pub(crate) async fn find(
         &self,
-        account: &GatewayAccount,
-    ) -> Result<(Gateway, Box<dyn Connector>), String> {
+        database: &Database,
+        id: GatewayAccountId,
+    ) -> Result<Option<Arc<WebhookAccount>>, ApiError> {
+        if let Some(cached) = self.cache.get(&id) {
+            return Ok(cached);
+        }
+        let stored = database
+            .read("find gateway account", move |connection| {
+                gateway_accounts::find_by_id(connection, id)
+            })
+            .await?;
+        let account = stored.and_then(|stored| match self.connect(&stored) {
+            Ok((gateway, connector)) => Some(Arc::new(WebhookAccount {
+                key: GatewayKey {
+                    merchant: stored.merchant(),
+                    account: stored.id(),
+                },
+                gateway,
+                reference_id: stored.reference_id,
+                connector,
+            })),
+            Err(error) => {
+                warn!(merchant_id = %stored.merchant(), gateway_account = stored.reference_id, error,
+                    "gateway webhook rejected: gateway account not usable; correct it with `khata gateway add`");
+                None
+            }
+        });
+        self.cache.insert(id, account.clone());
+        Ok(account)
+    }
+
+    fn connect(&self, account: &GatewayAccount) -> Result<(Gateway, Box<dyn Connector>), String> {
         let gateway = Gateway::from_id(account.gateway_id)
-            .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
-        let opened = account.sealed_credentials.as_deref().map(|sealed| {
+            .ok_or_else(|| "this version of Khata does not support the gateway".to_owned())?;
+        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
             let (merchant, id) = (account.merchant(), account.id().0);
             self.keyring
                 .open(merchant, id, Purpose::Credentials, sealed)
         });
-        let credentials = opened.transpose().map_err(|_| {
-            ConfigError::Credentials("sealed with a key that is not in the keyring").to_string()
+        let credentials = decrypted.transpose().map_err(|_| {
+            ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()
         })?;
         let connector = khata_gateways::connect(
             gateway,
@@ -36,12 +97,12 @@ impl Connectors<'_> {
                 base_url: account.base_url.as_deref(),
                 credentials: credentials.as_ref().map(|plain| plain.as_slice()),
                 settings: &account.settings,
-                http: self.http,
+                http: &self.http,
                 sandbox_mode: self.sandbox_mode,
                 longest_call: Duration::MAX,
             },
         )
-        .map_err(|fault| fault.to_string())?;
+        .map_err(|error| error.to_string())?;
         Ok((gateway, connector))
     }
 }

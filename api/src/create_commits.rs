@@ -1,54 +1,52 @@
-//! The write path: creates of many callers, one transaction. A call with an `Idempotency-Key` is looked up, carried out and
-//! recorded in that transaction, answer and all.
+//! The group commit of create calls: many calls, one transaction. The reply of a call with an `Idempotency-Key` is rendered
+//! and recorded in that transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
-use khata_crypto::Keyring;
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use khata_store::group_commit::Commit;
-use khata_store::idempotency::{self, AnswerForm, Before, IdempotentCall};
-use zeroize::Zeroizing;
+use khata_store::idempotency::{AnswerForm, IdempotentCall, Record};
 
-use crate::accounts::render_created;
-use crate::accounts::request::CreateRequest;
+use crate::error::ApiError;
+use crate::idempotency::{self, Execution, Idempotent};
 use crate::metrics::Metrics;
 
-/// A create, ready to store.
+/// Renders the reply. `Fn`, because a batch may be committed again after a rollback.
+pub(crate) type Render = Box<dyn Fn(&Created) -> Result<Vec<u8>, ApiError> + Send>;
+
+/// A create call, ready to store.
 pub(crate) struct CreateCall {
     pub(crate) stored: CreateAccounts,
-    /// As it was read, for the answer.
-    pub(crate) request: Arc<CreateRequest>,
-    pub(crate) form: AnswerForm,
-    pub(crate) idempotent: Option<IdempotentCall>,
-    /// Until when the call waits for outcomes before it answers.
+    pub(crate) idempotent: Idempotent,
+    /// Time until which the call waits for outcomes before it replies.
     pub(crate) waits_until: Option<DateTime<Utc>>,
+    pub(crate) form: AnswerForm,
+    pub(crate) render: Render,
 }
 
-/// What became of it.
-pub(crate) enum Outcome {
-    /// It was carried out, or could not be.
-    Done {
-        created: Created,
-        /// The answer, where it had to be made in the transaction.
-        body: Option<Zeroizing<Vec<u8>>>,
-    },
-    /// It was not carried out: it had been before, or is being.
-    Before(Before),
-    /// Its answer could not be made.
-    Broken,
+impl CreateCall {
+    fn key(&self) -> Option<&IdempotentCall> {
+        self.idempotent.call()
+    }
 }
 
-pub(crate) struct Creates {
-    pub(crate) keyring: Arc<Keyring>,
+/// A committed call.
+pub(crate) struct Committed {
+    pub(crate) created: Created,
+    /// The reply, if the transaction recorded it.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+pub(crate) struct CreateCommits {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Commit for Creates {
+impl Commit for CreateCommits {
     type Request = CreateCall;
-    type Answer = Outcome;
+    type Answer = Execution<Result<Committed, ApiError>>;
 
     fn weight(&self, call: &CreateCall) -> usize {
         call.stored.accounts.len()
@@ -62,107 +60,64 @@ impl Commit for Creates {
         &mut self,
         connection: &mut PgConnection,
         calls: &[CreateCall],
-    ) -> QueryResult<Vec<Outcome>> {
-        let idempotent: Vec<(usize, &IdempotentCall)> = calls
-            .iter()
-            .enumerate()
-            .filter_map(|(index, call)| Some((index, call.idempotent.as_ref()?)))
-            .collect();
-        let mut before: Vec<Before> = vec![Before::Nothing; calls.len()];
-        let looked_up: Vec<&IdempotentCall> = idempotent.iter().map(|(_, call)| *call).collect();
-        let found = idempotency::begin(connection, &looked_up)?;
-        for ((index, _), found) in idempotent.iter().zip(found) {
-            before[*index] = match found {
-                // Its place among all calls, not only among those with a key.
-                Before::SameAs(same) => Before::SameAs(idempotent[same].0),
-                other => other,
-            };
-        }
-        let wanted: Vec<&CreateAccounts> = calls
-            .iter()
-            .zip(&before)
-            .filter(|(_, before)| **before == Before::Nothing)
-            .map(|(call, _)| &call.stored)
-            .collect();
-        let mut created = accounts::create(connection, &wanted)?.into_iter();
-        let mut records = Vec::new();
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(calls.len());
-        for (call, before) in calls.iter().zip(before) {
-            outcomes.push(match before {
-                Before::Nothing => match created.next() {
-                    Some(created) => self.record(call, created, &mut records),
-                    None => Outcome::Broken,
-                },
-                Before::SameAs(index) => {
-                    Outcome::Before(same_as(&outcomes[index], &records, &calls[index]))
-                }
-                other => Outcome::Before(other),
-            });
-        }
-        idempotency::insert(connection, &records)?;
-        Ok(outcomes)
-    }
-}
-
-impl Creates {
-    /// Keeps the record of a call that was carried out and carries a key.
-    fn record(
-        &self,
-        call: &CreateCall,
-        created: Created,
-        records: &mut Vec<idempotency::Record>,
-    ) -> Outcome {
-        let (Some(idempotent), Created::Accounts { accounts, .. }) = (&call.idempotent, &created)
-        else {
-            return Outcome::Done {
-                created,
-                body: None,
-            };
-        };
-        let now = call.stored.created_at;
-        if let Some(until) = call.waits_until {
-            let ids = accounts
+    ) -> QueryResult<Vec<Self::Answer>> {
+        idempotency::execute(connection, calls, CreateCall::key, |connection, calls| {
+            let wanted: Vec<&CreateAccounts> = calls.iter().map(|call| &call.stored).collect();
+            let created = accounts::create(connection, &wanted)?;
+            Ok(calls
                 .iter()
-                .zip(&call.stored.accounts)
-                .map(|(outcome, new)| match outcome {
-                    CreatedAccount::New => new.id,
-                    CreatedAccount::Standing(row) => row.id(),
-                })
-                .collect();
-            records.push(crate::idempotency::awaited(
-                idempotent, ids, call.form, until, now,
-            ));
-            return Outcome::Done {
-                created,
-                body: None,
-            };
-        }
-        let Ok(body) = render_created(&self.keyring, call, &created) else {
-            return Outcome::Broken;
-        };
-        records.push(crate::idempotency::answered(
-            idempotent,
-            &self.keyring,
-            &body,
-            now,
-        ));
-        Outcome::Done {
-            created,
-            body: Some(body),
-        }
+                .zip(created)
+                .map(|(call, created)| commit_one(call, created))
+                .collect())
+        })
     }
 }
 
-/// What a call is told that came in the same batch as the same call.
-fn same_as(first: &Outcome, records: &[idempotency::Record], call: &CreateCall) -> Before {
-    let record = records
-        .iter()
-        .find(|record| Some(&record.call) == call.idempotent.as_ref());
-    match (first, record.map(|record| &record.answer)) {
-        (Outcome::Done { .. }, Some(idempotency::Answer::Known { sealed })) => Before::Answered {
-            sealed_answer: sealed.clone(),
-        },
-        // It waits for an outcome, or did nothing that can be repeated.
-        _ => Before::Running,
+/// The result and the record of one call.
+fn commit_one(
+    call: &CreateCall,
+    created: Created,
+) -> (Result<Committed, ApiError>, Option<Record>) {
+    let unrecorded = |created| {
+        (
+            Ok(Committed {
+                created,
+                body: None,
+            }),
+            None,
+        )
+    };
+    let Created::Accounts { accounts, .. } = &created else {
+        return unrecorded(created);
+    };
+    if call.idempotent.call().is_none() {
+        return unrecorded(created);
+    }
+    let now = call.stored.created_at;
+    if let Some(until) = call.waits_until {
+        let ids = accounts
+            .iter()
+            .zip(&call.stored.accounts)
+            .map(|(outcome, new)| match outcome {
+                CreatedAccount::New => new.id,
+                CreatedAccount::Standing(row) => row.id(),
+            })
+            .collect();
+        let record = call.idempotent.waiting(ids, call.form, until, now);
+        return (
+            Ok(Committed {
+                created,
+                body: None,
+            }),
+            record,
+        );
+    }
+    match (call.render)(&created) {
+        Ok(body) => {
+            let record = call.idempotent.replied(&body, now);
+            let body = Some(body);
+            (Ok(Committed { created, body }), record)
+        }
+        Err(error) => (Err(error), None),
     }
 }

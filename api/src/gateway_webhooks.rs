@@ -1,74 +1,39 @@
-//! What gateways call back with: `POST /gateways/{gateway}/webhooks/{gateway_account_id}`. No API key; the connector
-//! checks the signature on the bytes as they came. What is genuine is stored beside the validation it is about, and a worker
-//! settles it; here nothing is decided.
+//! Webhooks of gateways: `POST /gateways/{gateway}/webhooks/{gateway_account_id}`, without an API key. The connector checks the
+//! signature on the bytes as received. A genuine webhook is stored with its validation, and a worker records the result.
+//! Nothing is decided here.
 
-use std::sync::Arc;
-use std::time::Duration;
-
+use actix_web::dev::Payload;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use khata_crypto::Purpose;
 use khata_domain::ids::AttemptReference;
-use khata_domain::{Gateway, GatewayAccountId};
-use khata_gateways::{AttemptName, Connector, WebhookError, WebhookMessage, WebhookRequest};
+use khata_domain::{Gateway, GatewayAccountId, ValidationId};
+use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 use khata_queue::Wakeup;
-use khata_store::gateway_accounts;
-use khata_store::gateway_health::GatewayKey;
-use khata_store::gateway_webhooks::{self, Found, Received};
+use khata_store::gateway_webhooks::{self, Found, OpenAttempt, Received};
 use khata_telemetry as telemetry;
 use serde::Serialize;
 use tracing::{Instrument, Span, debug, field, info, warn};
 
-use crate::accounts::not_allowed;
-use crate::connectors::Connectors;
+use crate::connectors::WebhookAccount;
 use crate::decode::Body;
-use crate::error::ApiError;
+use crate::error::{ApiError, method_not_allowed};
 use crate::state::State;
 
-const NOBODY: ApiError = ApiError::NotFound("There is no such gateway account.");
-/// A change of a gateway account's secrets is seen here after this.
-const FRESH: Duration = Duration::from_secs(5);
-const ACCOUNTS: u64 = 10_000;
-
-/// A gateway account that may be called back for.
-struct Callee {
-    key: GatewayKey,
-    gateway: Gateway,
-    reference_id: String,
-    connector: Box<dyn Connector>,
-}
-
-/// Gateway accounts that were called back for; also those that do not exist, so that a stranger's guesses cost one look
-/// each.
-pub(crate) struct Callees {
-    http: reqwest::Client,
-    known: moka::sync::Cache<GatewayAccountId, Option<Arc<Callee>>>,
-}
-
-impl Callees {
-    pub(crate) fn new(http: reqwest::Client) -> Self {
-        Self {
-            http,
-            known: moka::sync::Cache::builder()
-                .max_capacity(ACCOUNTS)
-                .time_to_live(FRESH)
-                .build(),
-        }
-    }
-}
+const NO_GATEWAY_ACCOUNT: ApiError = ApiError::NotFound("No such gateway account.");
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config.service(
         web::resource("/gateways/{gateway}/webhooks/{gateway_account_id}")
             .route(web::post().to(receive))
-            .default_service(web::to(|| async { not_allowed("POST") })),
+            .default_service(method_not_allowed("POST")),
     );
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct WebhookReply {
     status: &'static str,
 }
 
@@ -79,41 +44,51 @@ async fn receive(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let (gateway, account) = path.into_inner();
-    let gateway = Gateway::parse(&gateway).ok_or(NOBODY)?;
-    let heard = hear(&state, gateway, &account, &request, payload).await;
-    let result = match &heard {
+    let gateway = Gateway::parse(&gateway).ok_or(NO_GATEWAY_ACCOUNT)?;
+    let handled = handle(&state, gateway, &account, &request, payload.into_inner()).await;
+    let result = match &handled {
         Ok(status) => *status,
         Err(ApiError::Unavailable | ApiError::Internal) => "failed",
         Err(_) => "refused",
     };
     state.metrics.webhook_received(gateway, result);
-    heard.map(|status| HttpResponse::Ok().json(Answer { status }))
+    handled.map(|status| HttpResponse::Ok().json(WebhookReply { status }))
 }
 
-/// Hears it, and answers what it is told: `received` or `ignored`.
-async fn hear(
+/// Handles the webhook. Returns `received` or `ignored`.
+async fn handle(
     state: &State,
     gateway: Gateway,
     account: &str,
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: Payload,
 ) -> Result<&'static str, ApiError> {
-    let account = GatewayAccountId::parse(account).ok_or(NOBODY)?;
-    let callee = callee(state, account)
+    let id = GatewayAccountId::parse(account).ok_or(NO_GATEWAY_ACCOUNT)?;
+    let account = state
+        .webhook_accounts
+        .find(&state.database, id)
         .await?
-        .filter(|callee| callee.gateway == gateway)
-        .ok_or(NOBODY)?;
-    Span::current().record("khata.merchant_id", field::display(callee.key.merchant));
+        .filter(|account| account.gateway == gateway)
+        .ok_or(NO_GATEWAY_ACCOUNT)?;
+    Span::current().record("khata.merchant_id", field::display(account.key.merchant));
     let body = Body::receive(request, payload).await?;
-    let Some(notice) = believe(&callee, request, body.bytes())? else {
+    let Some(message) = verify(&account, request, body.bytes())? else {
         return Ok("ignored");
     };
-    store(state, &callee, notice, body.bytes()).await
+    let Found::Open(attempt) = find_attempt(state, &account, message.attempt.clone()).await? else {
+        debug!(
+            gateway = account.gateway.name(),
+            "gateway webhook ignored: no open attempt"
+        );
+        return Ok("ignored");
+    };
+    store(state, &account, &message, attempt, body.bytes()).await?;
+    Ok("received")
 }
 
-/// Reads it, if it really is the gateway's.
-fn believe(
-    callee: &Callee,
+/// Verifies the signature and parses the webhook; `None` if the webhook is about nothing that Khata handles.
+fn verify(
+    account: &WebhookAccount,
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<Option<WebhookMessage>, ApiError> {
@@ -127,64 +102,69 @@ fn believe(
         body,
         received_at: Utc::now(),
     };
-    callee.connector.webhook(&webhook).map_err(|fault| {
+    account.connector.webhook(&webhook).map_err(|error| {
         warn!(
-            merchant_id = %callee.key.merchant, gateway = callee.gateway.name(), gateway_account = callee.reference_id,
-            %fault, "a call-back that is not believed: is the secret that the gateway signs with the one in the credentials?"
+            merchant_id = %account.key.merchant, gateway = account.gateway.name(), gateway_account = account.reference_id,
+            %error, "gateway webhook rejected: bad or missing signature (check the webhook secret in the credentials)"
         );
-        match fault {
-            WebhookError::NotOffered => NOBODY,
-            WebhookError::Malformed(what) => ApiError::field("body", what),
+        match error {
+            WebhookError::NotSupported => NO_GATEWAY_ACCOUNT,
+            WebhookError::Malformed(reason) => ApiError::field("body", reason),
             WebhookError::NoSecret
-            | WebhookError::Unsigned(_)
-            | WebhookError::Forged
-            | WebhookError::Stale => ApiError::NotSigned,
+            | WebhookError::MissingHeader(_)
+            | WebhookError::BadSignature
+            | WebhookError::Stale => ApiError::InvalidSignature,
         }
     })
 }
 
-async fn store(
+/// Finds the attempt that a webhook names, by our reference or by the gateway's.
+async fn find_attempt(
     state: &State,
-    callee: &Callee,
-    notice: WebhookMessage,
-    body: &[u8],
-) -> Result<&'static str, ApiError> {
-    let key = callee.key;
-    let found = match notice.about {
+    account: &WebhookAccount,
+    name: AttemptName,
+) -> Result<Found, ApiError> {
+    let key = account.key;
+    match name {
         AttemptName::Reference(reference) => match AttemptReference::parse(&reference) {
             Some(reference) => {
                 state
+                    .database
                     .read("find attempt", move |connection| {
                         gateway_webhooks::by_our_reference(connection, key, &reference)
                     })
-                    .await?
+                    .await
             }
-            // The merchant uses the gateway for other things too.
-            None => Found::Over,
+            // The merchant also uses the gateway without Khata.
+            None => Ok(Found::Over),
         },
         AttemptName::GatewayReference(reference) => {
             let found = state
+                .database
                 .read("find attempt", move |connection| {
                     gateway_webhooks::by_their_reference(connection, key, &reference)
                 })
                 .await?;
             if found == Found::Unknown {
-                // It may be quicker than we are to write its id down: it is asked to come again.
-                return Err(ApiError::NotFound("Nothing of this id is known yet."));
+                // The webhook may arrive before the worker has stored the gateway's id: the 404 makes the gateway retry.
+                return Err(ApiError::NotFound("No attempt with this id yet."));
             }
-            found
+            Ok(found)
         }
-    };
-    let Found::Open(attempt) = found else {
-        debug!(
-            gateway = callee.gateway.name(),
-            "a call-back about what is over"
-        );
-        return Ok("ignored");
-    };
-    let validation = attempt.key.id;
-    let sealed = notice.answer.as_ref().map(|answer| {
-        let plaintext = answer.to_plaintext();
+    }
+}
+
+/// Stores the webhook with its attempt, and wakes a worker.
+async fn store(
+    state: &State,
+    account: &WebhookAccount,
+    message: &WebhookMessage,
+    attempt: OpenAttempt,
+    body: &[u8],
+) -> Result<(), ApiError> {
+    let (key, validation) = (account.key, attempt.key.id);
+    let sealed = message.response.as_ref().map(|response| {
+        let plaintext = response.to_plaintext();
         state
             .keyring
             .seal(key.merchant, validation.0, Purpose::Notice, &plaintext)
@@ -192,18 +172,13 @@ async fn store(
     let digest = state
         .keyring
         .request_digest(key.merchant, &[key.account.0.as_bytes(), body]);
-    let span = telemetry::in_trace(attempt.trace_parent.as_deref(), || {
-        tracing::info_span!(
-            "call-back",
-            otel.name = format!("call-back of {}", callee.gateway),
-            khata.merchant_id = %key.merchant,
-            khata.validation_id = %validation,
-            khata.gateway = callee.gateway.name(),
-            khata.class = notice.answer.as_ref().map(|answer| answer.class.as_str()),
-        )
-    })
-    .unwrap_or_else(Span::none);
-    // It is in the account's trace, and the gateway's request in its own: each leads to the other.
+    let span = span_of(
+        account,
+        message,
+        validation,
+        attempt.trace_parent.as_deref(),
+    );
+    // The webhook is in the account's trace, and the gateway's request in a trace of its own: link both ways.
     let request = Span::current();
     if let Some(of_request) = telemetry::trace_parent_of(&request) {
         telemetry::link(&span, &of_request);
@@ -217,6 +192,7 @@ async fn store(
         trace_parent: in_account,
     };
     let received = state
+        .database
         .write("insert notice", move |connection| {
             Ok(gateway_webhooks::receive(
                 connection,
@@ -228,47 +204,31 @@ async fn store(
         .instrument(span)
         .await?;
     info!(
-        merchant_id = %key.merchant, validation_id = %validation, gateway = callee.gateway.name(), ?received,
-        "called back"
+        merchant_id = %key.merchant, validation_id = %validation, gateway = account.gateway.name(), ?received,
+        "gateway webhook stored"
     );
     if received == Received::Due {
         state.wakeup_publisher.publish(wakeup);
     }
-    Ok("received")
+    Ok(())
 }
 
-async fn callee(state: &State, account: GatewayAccountId) -> Result<Option<Arc<Callee>>, ApiError> {
-    if let Some(known) = state.callees.known.get(&account) {
-        return Ok(known);
-    }
-    let stored = state
-        .read("find gateway account", move |connection| {
-            gateway_accounts::find_by_id(connection, account)
-        })
-        .await?;
-    let callee = stored.and_then(|stored| {
-        let connectors = Connectors {
-            keyring: &state.keyring,
-            http: &state.callees.http,
-            sandbox_mode: state.sandbox_mode,
-        };
-        match connectors.connect(&stored) {
-            Ok((gateway, connector)) => Some(Arc::new(Callee {
-                key: GatewayKey {
-                    merchant: stored.merchant(),
-                    account: stored.id(),
-                },
-                gateway,
-                reference_id: stored.reference_id,
-                connector,
-            })),
-            Err(fault) => {
-                warn!(merchant_id = %stored.merchant(), gateway_account = stored.reference_id, fault,
-                    "called back for a gateway account that cannot be used: correct it with `khata-api gateway add`");
-                None
-            }
-        }
+/// A span in the account's trace; none if that trace is not recorded.
+fn span_of(
+    account: &WebhookAccount,
+    message: &WebhookMessage,
+    validation: ValidationId,
+    trace_parent: Option<&str>,
+) -> Span {
+    let span = telemetry::in_trace(trace_parent, || {
+        tracing::info_span!(
+            "gateway webhook",
+            otel.name = format!("webhook of {}", account.gateway),
+            khata.merchant_id = %account.key.merchant,
+            khata.validation_id = %validation,
+            khata.gateway = account.gateway.name(),
+            khata.class = message.response.as_ref().map(|response| response.class.as_str()),
+        )
     });
-    state.callees.known.insert(account, callee.clone());
-    Ok(callee)
+    span.unwrap_or_else(Span::none)
 }

@@ -1,37 +1,38 @@
-//! Health for orchestrators: live while the process serves, ready while it can store. RabbitMQ is told of but does
-//! not decide: without it accounts are stored, and validated when it is back.
+//! Health for orchestrators, and the running version. `/health/live` succeeds while the process serves, `/health/ready` while it
+//! can store. RabbitMQ is reported but does not decide: without it accounts are stored and validated later.
 
 use std::sync::atomic::Ordering;
 
-use actix_web::web::ServiceConfig;
-use actix_web::{HttpResponse, web};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Responder};
 use diesel::RunQueryDsl;
 use khata_store::pending_migrations;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use crate::error::method_not_allowed;
 use crate::state::State;
 
-/// Adds `/health/live` and `/health/ready`.
+/// Adds `/health/live`, `/health/ready` and `/version`.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     for (path, route) in [
         ("/health/live", web::get().to(live)),
         ("/health/ready", web::get().to(ready)),
+        ("/version", web::get().to(version)),
     ] {
-        let others = web::to(|| async { Err::<&str, _>(ApiError::MethodNotAllowed("GET")) });
-        config.service(web::resource(path).route(route).default_service(others));
+        let resource = web::resource(path).route(route);
+        config.service(resource.default_service(method_not_allowed("GET")));
     }
 }
 
-/// The process serves.
+/// Status of a process that serves.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Live {
     #[schema(example = "live")]
     status: &'static str,
 }
 
-/// Whether it can store, and what it depends on.
+/// Whether the API can store, and the state of its dependencies.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
     #[schema(example = "ready")]
@@ -39,7 +40,7 @@ pub(crate) struct Ready {
     checks: Checks,
 }
 
-/// The parts. RabbitMQ does not decide.
+/// The dependencies. RabbitMQ does not decide.
 #[derive(Serialize, ToSchema)]
 struct Checks {
     #[schema(example = "up")]
@@ -50,20 +51,35 @@ struct Checks {
     rabbitmq: &'static str,
 }
 
-/// Is the process serving?
+/// The build of a program.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Build {
+    #[schema(example = "khata-api")]
+    name: &'static str,
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// The commit's id; `unknown` if the build did not set it.
+    #[schema(example = "0123456789abcdef0123456789abcdef01234567")]
+    commit: &'static str,
+    #[schema(format = DateTime, example = "2026-11-24T10:00:00Z")]
+    built_at: &'static str,
+}
+
+/// Check that the process serves
 #[utoipa::path(get, path = "/health/live", operation_id = "live", tag = "Health",
-    responses((status = 200, description = "It is.", body = Live)))]
+    responses((status = 200, description = "The process serves.", body = Live)))]
 pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Live { status: "live" })
 }
 
-/// Can it store?
+/// Check that the API can store
 #[utoipa::path(get, path = "/health/ready", operation_id = "ready", tag = "Health",
-    responses((status = 200, description = "It can.", body = Ready), (status = 503, description = "It cannot.", body = Ready)))]
+    responses((status = 200, description = "The API can store.", body = Ready), (status = 503, description = "The API cannot store.", body = Ready)))]
 pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
     let schema_was_current = state.schema_is_current.load(Ordering::Relaxed);
-    let postgres = state
-        .read("look at schema", move |connection| {
+    let pending = state
+        .database
+        .read("check schema", move |connection| {
             if schema_was_current {
                 diesel::sql_query("select 1").execute(connection)?;
                 return Ok(0);
@@ -71,30 +87,37 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
             pending_migrations(connection)
         })
         .await;
-    let schema = match &postgres {
+    let schema = match &pending {
         Ok(0) => {
             state.schema_is_current.store(true, Ordering::Relaxed);
             "current"
         }
-        Ok(_) => "behind: run `khata-api migrate`",
+        Ok(_) => "behind: run `khata migrate`",
         Err(_) => "unknown",
     };
-    let ready = matches!(postgres, Ok(0));
-    let body = Ready {
-        status: if ready { "ready" } else { "unavailable" },
-        checks: Checks {
-            postgres: if postgres.is_ok() { "up" } else { "down" },
-            schema,
-            rabbitmq: if state.wakeup_publisher.is_connected() {
-                "up"
-            } else {
-                "down"
-            },
-        },
+    let up = |up: bool| if up { "up" } else { "down" };
+    let checks = Checks {
+        postgres: up(pending.is_ok()),
+        schema,
+        rabbitmq: up(state.wakeup_publisher.is_connected()),
     };
-    if ready {
-        HttpResponse::Ok().json(body)
+    if matches!(pending, Ok(0)) {
+        let status = "ready";
+        HttpResponse::Ok().json(Ready { status, checks })
     } else {
-        HttpResponse::ServiceUnavailable().json(body)
+        let status = "unavailable";
+        HttpResponse::ServiceUnavailable().json(Ready { status, checks })
     }
+}
+
+/// Get the running version
+#[utoipa::path(get, path = "/version", operation_id = "version", tag = "Health",
+    responses((status = 200, description = "The build.", body = Build)))]
+pub(crate) async fn version() -> impl Responder {
+    HttpResponse::Ok().json(Build {
+        name: "khata-api",
+        version: khata_version::VERSION,
+        commit: khata_version::COMMIT,
+        built_at: khata_version::built_at(),
+    })
 }

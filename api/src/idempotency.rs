@@ -1,166 +1,303 @@
-//! `Idempotency-Key` (contract, *Conventions*): which call it is, and the answers to a repeated one. The records are kept
-//! by `khata_store::idempotency`, in the transaction of what the call does.
+//! `Idempotency-Key` (contract, *Conventions*): each call with a key is performed once. A repeated call gets the first reply.
+//!
+//! Every write that a merchant may repeat goes through [`execute`], inside its transaction: the group commit for many calls
+//! at once, [`Idempotent::write`] for one. The record of a call commits together with its work.
 
-use actix_web::http::header::{ContentType, HeaderName, HeaderValue};
-use actix_web::web::Bytes;
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::AccountId;
-use khata_store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
+use khata_domain::{AccountId, MerchantId};
+use khata_store::accounts;
+use khata_store::idempotency::{
+    self as records, Answer, AnswerForm, Before, IdempotentCall, Record,
+};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
+use crate::database::Database;
 use crate::error::ApiError;
-use crate::state::{State, Written};
+use crate::{present, reply};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Of an answer that an earlier call was given.
-pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const MAX_KEY: usize = 255;
-/// How long a record is kept.
-const KEPT: TimeDelta = TimeDelta::hours(24);
-/// After the end of a wait, a call that has not answered has died.
-const ANSWERING: TimeDelta = TimeDelta::seconds(5);
+/// Time that a record is kept.
+const RETENTION: TimeDelta = TimeDelta::hours(24);
+/// Time after the end of its wait in which a call must reply; later it counts as interrupted.
+const REPLY_TIME: TimeDelta = TimeDelta::seconds(5);
 
-/// The call that this request is, where it carries a key.
-pub(crate) fn call_of(
-    request: &HttpRequest,
-    merchant: khata_domain::MerchantId,
-    keyring: &Keyring,
-    body: &[u8],
-) -> Result<Option<IdempotentCall>, ApiError> {
-    let mut keys = request.headers().get_all(KEY);
-    let Some(key) = keys.next() else {
-        return Ok(None);
-    };
-    let fits = (1..=MAX_KEY).contains(&key.len())
-        && key.as_bytes().iter().all(u8::is_ascii_graphic)
-        && keys.next().is_none();
-    if !fits {
-        return Err(ApiError::field(
-            "Idempotency-Key",
-            "must be given once, 1 to 255 visible ASCII characters",
-        ));
-    }
-    let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
-    Ok(Some(IdempotentCall {
-        merchant,
-        key_hash: digest(&[b"key", key.as_bytes()]),
-        request_hash: digest(&[
-            b"call",
-            request.method().as_str().as_bytes(),
-            request.path().as_bytes(),
-            body,
-        ]),
-    }))
+/// The result of [`execute`] for one call.
+pub(crate) enum Execution<T> {
+    /// The call's own work.
+    Done(T),
+    /// An earlier call with the same key did the work, or is doing it.
+    Earlier(Before),
 }
 
-/// A record of a call that is answered with this body.
-pub(crate) fn answered(
-    call: &IdempotentCall,
-    keyring: &Keyring,
-    body: &[u8],
-    now: DateTime<Utc>,
-) -> Record {
-    Record {
-        call: call.clone(),
-        answer: Answer::Known {
-            sealed: seal(keyring, call, body),
+/// The result of an idempotent write after its commit.
+pub(crate) enum Written<T> {
+    /// The call's own work.
+    Done(T),
+    /// The reply of an earlier call with the same key.
+    Reply(HttpResponse),
+}
+
+/// Performs the calls that no earlier call has performed, and stores their records. In a transaction. `work` returns a value
+/// and a record for each of the calls it is given, in order.
+pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
+    connection: &mut PgConnection,
+    calls: &[C],
+    key_of: impl Fn(&C) -> Option<&IdempotentCall>,
+    work: impl FnOnce(&mut PgConnection, &[&C]) -> Result<Vec<(T, Option<Record>)>, E>,
+) -> Result<Vec<Execution<T>>, E> {
+    let keys: Vec<&IdempotentCall> = calls.iter().filter_map(&key_of).collect();
+    let mut found = records::begin(connection, &keys)?.into_iter();
+    let earlier: Vec<Before> = calls
+        .iter()
+        .map(|call| key_of(call).and_then(|_| found.next()))
+        .map(|before| before.unwrap_or(Before::Nothing))
+        .collect();
+    let new: Vec<&C> = calls
+        .iter()
+        .zip(&earlier)
+        .filter(|(_, before)| **before == Before::Nothing)
+        .map(|(call, _)| call)
+        .collect();
+    let mut done = work(connection, &new)?.into_iter();
+    let mut kept: Vec<Record> = Vec::new();
+    let mut executions = Vec::with_capacity(calls.len());
+    for (call, before) in calls.iter().zip(earlier) {
+        executions.push(match before {
+            Before::Nothing => match done.next() {
+                Some((value, record)) => {
+                    kept.extend(record);
+                    Execution::Done(value)
+                }
+                None => Execution::Earlier(Before::Nothing),
+            },
+            Before::SameAs(_) => Execution::Earlier(reply_in_batch(&kept, key_of(call))),
+            before => Execution::Earlier(before),
+        });
+    }
+    records::insert(connection, &kept)?;
+    Ok(executions)
+}
+
+/// The state of a call whose first occurrence is in the same batch.
+fn reply_in_batch(kept: &[Record], call: Option<&IdempotentCall>) -> Before {
+    let record = kept.iter().find(|record| Some(&record.call) == call);
+    match record.map(|record| &record.answer) {
+        Some(Answer::Known { sealed }) => Before::Answered {
+            sealed_answer: sealed.clone(),
         },
-        expires_at: now + KEPT,
+        // The first one waits for an outcome, or was rejected and may be repeated.
+        _ => Before::Running,
     }
 }
 
-/// A record of a call that made these accounts and waits for their outcomes.
-pub(crate) fn awaited(
-    call: &IdempotentCall,
-    accounts: Vec<AccountId>,
-    form: AnswerForm,
-    waits_until: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Record {
-    Record {
-        call: call.clone(),
-        answer: Answer::Awaited {
+/// The `Idempotency-Key` of a call, if it has one, and the means to use it.
+#[derive(Clone)]
+pub(crate) struct Idempotent {
+    database: Database,
+    keyring: Arc<Keyring>,
+    call: Option<IdempotentCall>,
+}
+
+impl Idempotent {
+    /// Reads the key of a request with this body.
+    pub(crate) fn of(
+        database: &Database,
+        keyring: &Arc<Keyring>,
+        merchant: MerchantId,
+        request: &HttpRequest,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
+        let mut keys = request.headers().get_all(KEY);
+        let call = match keys.next() {
+            None => None,
+            Some(key) => {
+                let valid = (1..=MAX_KEY).contains(&key.len())
+                    && key.as_bytes().iter().all(u8::is_ascii_graphic)
+                    && keys.next().is_none();
+                if !valid {
+                    return Err(ApiError::field(
+                        "Idempotency-Key",
+                        "must be given once, 1 to 255 visible ASCII characters",
+                    ));
+                }
+                let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
+                let method = request.method().as_str().as_bytes();
+                Some(IdempotentCall {
+                    merchant,
+                    key_hash: digest(&[b"key", key.as_bytes()]),
+                    request_hash: digest(&[b"call", method, request.path().as_bytes(), body]),
+                })
+            }
+        };
+        Ok(Self {
+            database: database.clone(),
+            keyring: Arc::clone(keyring),
+            call,
+        })
+    }
+
+    pub(crate) fn call(&self) -> Option<&IdempotentCall> {
+        self.call.as_ref()
+    }
+
+    /// The record of this call with its reply.
+    pub(crate) fn replied(&self, body: &[u8], now: DateTime<Utc>) -> Option<Record> {
+        let call = self.call.as_ref()?;
+        let sealed = self.encrypt(call, body);
+        Some(record(call, Answer::Known { sealed }, now))
+    }
+
+    /// The record of this call, which replies with these accounts once they have outcomes, or at `waits_until`.
+    pub(crate) fn waiting(
+        &self,
+        accounts: Vec<AccountId>,
+        form: AnswerForm,
+        waits_until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Option<Record> {
+        let answer = Answer::Awaited {
             accounts,
             form,
-            until: waits_until + ANSWERING,
-        },
-        expires_at: now + KEPT,
+            until: waits_until + REPLY_TIME,
+        };
+        Some(record(self.call.as_ref()?, answer, now))
+    }
+
+    /// Performs one call in a transaction of its own.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        summary: &'static str,
+        work: impl FnOnce(&mut PgConnection, &Self) -> Result<(T, Option<Record>), ApiError>
+        + Send
+        + 'static,
+    ) -> Result<Written<T>, ApiError> {
+        let calls = [self.clone()];
+        let execution = self
+            .database
+            .write(summary, move |connection| {
+                let one = |connection: &mut PgConnection, calls: &[&Self]| {
+                    let results = calls.first().map(|call| work(connection, call));
+                    results.into_iter().collect::<Result<Vec<_>, _>>()
+                };
+                let mut executions = execute(connection, &calls, Self::call, one)?;
+                executions.pop().ok_or(ApiError::Internal)
+            })
+            .await?;
+        self.conclude(execution).await
+    }
+
+    /// Turns the result of [`execute`] into this call's own work, or into the reply of the earlier call.
+    pub(crate) async fn conclude<T>(
+        &self,
+        execution: Execution<T>,
+    ) -> Result<Written<T>, ApiError> {
+        let (before, call) = match (execution, &self.call) {
+            (Execution::Done(value), _) => return Ok(Written::Done(value)),
+            (Execution::Earlier(before), Some(call)) => (before, call),
+            (Execution::Earlier(_), None) => return Err(ApiError::Internal),
+        };
+        let reply = match before {
+            Before::Answered { sealed_answer } => {
+                reply::replayed(self.decrypt(call, &sealed_answer)?)
+            }
+            Before::Died { accounts, form } => {
+                self.resume_interrupted(call.merchant, accounts, form)
+                    .await?
+            }
+            Before::Reused => return Err(ApiError::IdempotencyKeyReused),
+            Before::Running | Before::SameAs(_) => return Err(ApiError::IdempotencyInProgress),
+            Before::Nothing => return Err(ApiError::Internal),
+        };
+        Ok(Written::Reply(reply))
+    }
+
+    /// The reply of an earlier call with the same key, or else this error.
+    pub(crate) async fn replay_or(&self, error: ApiError) -> Result<HttpResponse, ApiError> {
+        if self.call.is_none() {
+            return Err(error);
+        }
+        match self.write::<()>("find record", |_, _| Err(error)).await? {
+            Written::Reply(reply) => Ok(reply),
+            Written::Done(()) => Err(ApiError::Internal),
+        }
+    }
+
+    /// Replies to a call that waited. With a key, the reply is recorded first, and the recorded reply is sent.
+    pub(crate) async fn finish(&self, body: Vec<u8>) -> Result<HttpResponse, ApiError> {
+        let Some(call) = &self.call else {
+            return Ok(reply::ok(body));
+        };
+        let sealed = self.encrypt(call, &body);
+        let owned = call.clone();
+        let recorded = self
+            .database
+            .read("record reply", move |connection| {
+                records::answer(connection, &owned, &sealed)
+            })
+            .await;
+        match recorded {
+            Ok(Some(recorded)) => Ok(reply::ok(self.decrypt(call, &recorded)?)),
+            // The work is done, so reply; the next call with this key replies again.
+            Ok(None) | Err(_) => Ok(reply::ok(body)),
+        }
+    }
+
+    /// Replies in place of a call that was interrupted while it waited, with the current state of its accounts.
+    async fn resume_interrupted(
+        &self,
+        merchant: MerchantId,
+        accounts: Vec<AccountId>,
+        form: AnswerForm,
+    ) -> Result<HttpResponse, ApiError> {
+        let rows = self
+            .database
+            .read("find accounts", move |connection| {
+                accounts::find_many(connection, merchant, &accounts)
+            })
+            .await?;
+        let accounts = rows
+            .into_iter()
+            .map(|row| present::stored(&self.keyring, merchant, row))
+            .collect::<Result<_, _>>()?;
+        self.finish(present::body(form, accounts)?).await
+    }
+
+    /// Encrypts a reply, because it may hold account numbers.
+    fn encrypt(&self, call: &IdempotentCall, body: &[u8]) -> Vec<u8> {
+        self.keyring
+            .seal(call.merchant, subject(call), Purpose::Answer, body)
+    }
+
+    fn decrypt(&self, call: &IdempotentCall, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let plain = self
+            .keyring
+            .open(call.merchant, subject(call), Purpose::Answer, sealed);
+        plain.map(|plain| plain.to_vec()).map_err(|_| {
+            tracing::error!(
+                "cannot decrypt a recorded reply; check that the keyring holds its key"
+            );
+            ApiError::Internal
+        })
     }
 }
 
-/// Seals an answer: it may hold account numbers.
-pub(crate) fn seal(keyring: &Keyring, call: &IdempotentCall, body: &[u8]) -> Vec<u8> {
-    keyring.seal(call.merchant, subject(call), Purpose::Answer, body)
-}
-
-/// Opens an answer.
-pub(crate) fn open(
-    keyring: &Keyring,
-    call: &IdempotentCall,
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let opened = keyring.open(call.merchant, subject(call), Purpose::Answer, sealed);
-    opened.map_err(|_| {
-        tracing::error!("a kept answer does not open: is a key missing in the keyring?");
-        ApiError::Internal
-    })
+fn record(call: &IdempotentCall, answer: Answer, now: DateTime<Utc>) -> Record {
+    Record {
+        call: call.clone(),
+        answer,
+        expires_at: now + RETENTION,
+    }
 }
 
 fn subject(call: &IdempotentCall) -> Uuid {
     let mut bytes = [0u8; 16];
     bytes.copy_from_slice(&call.key_hash[..16]);
     Uuid::from_bytes(bytes)
-}
-
-/// What a call that is not to be carried out is answered, unless it has died.
-pub(crate) fn refuse_or_replay(
-    keyring: &Keyring,
-    call: &IdempotentCall,
-    before: &Before,
-) -> Result<HttpResponse, ApiError> {
-    match before {
-        Before::Answered { sealed_answer } => Ok(replay(open(keyring, call, sealed_answer)?)),
-        Before::Reused => Err(ApiError::IdempotencyKeyReused),
-        Before::Running | Before::SameAs(_) | Before::Died { .. } => {
-            Err(ApiError::IdempotencyInProgress)
-        }
-        Before::Nothing => Err(ApiError::Internal),
-    }
-}
-
-/// What a call is answered that cannot be carried out any more: what it was answered when it could, or why it cannot.
-pub(crate) async fn replay_or(
-    state: &State,
-    call: Option<IdempotentCall>,
-    error: ApiError,
-) -> Result<HttpResponse, ApiError> {
-    let Some(call) = call else {
-        return Err(error);
-    };
-    let known = state
-        .write_once::<()>("insert record", Some(call.clone()), |_| Err(error))
-        .await?;
-    match known {
-        Written::Before(before) => refuse_or_replay(&state.keyring, &call, &before),
-        Written::Done(()) => Err(ApiError::Internal),
-    }
-}
-
-/// A first answer.
-pub(crate) fn first(body: Zeroizing<Vec<u8>>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .body(Bytes::from_owner(body))
-}
-
-/// The first answer, again.
-pub(crate) fn replay(body: Zeroizing<Vec<u8>>) -> HttpResponse {
-    let mut response = first(body);
-    response
-        .headers_mut()
-        .insert(REPLAYED, HeaderValue::from_static("true"));
-    response
 }

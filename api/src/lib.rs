@@ -1,33 +1,40 @@
-//! The REST API that merchants call, and the commands that ops people run.
+//! The REST API that merchants call.
 //!
-//! `accounts`, `customers` and the deprecated `bank_accounts` have the routes; `decode` turns bodies of either encoding
-//! into values or a list of faults; `error` is the one error type and its envelope; `observe` is around every request;
-//! `lane` commits creates in groups; `idempotency` answers repeated calls; `outcomes` is where calls wait; `limits` counts
-//! requests; `metrics` counts what happens; `openapi` describes all of it. `gateway_webhooks` is for gateways, who call without a key and with a signature.
+//! From the bottom up: `schema` defines request fields and published words; `error`, `reply`, `database` and `present` turn
+//! rows and errors into replies; `idempotency` performs each keyed call once; `create_commits` stores accounts by group
+//! commit; `state` holds the shared parts and `context` what one request carries. Above them are the resources: `accounts`,
+//! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document and
+//! `application` starts the server.
 
 mod accounts;
 mod application;
 mod auth;
 mod bank_accounts;
 mod connectors;
+mod context;
 mod create_commits;
 mod customers;
+mod database;
 mod decode;
+mod document;
 mod error;
+mod gateway_choices;
 mod gateway_webhooks;
 mod health;
 mod idempotency;
 mod limits;
 mod metrics;
+mod metrics_server;
 mod observe;
-mod openapi;
 mod outcomes;
+mod present;
+mod reply;
+mod schema;
 mod settings;
 mod state;
-mod version;
 
 #[doc(hidden)]
 pub use accounts::fuzz_create_body;
 pub use application::Application;
-pub use openapi::print as openapi;
+pub use document::print as openapi;
 pub use settings::{Cli, Command, ServeSettings};

@@ -1,5 +1,5 @@
-//! How many requests an API key may make: a token bucket a key, in each process. It keeps one merchant's loop from taking
-//! the service away from the others; what costs rupees is limited in Postgres, for all processes together.
+//! The request limit of an API key: one token bucket per key and process. The limit keeps one merchant's loop from slowing
+//! the service for the others. Validations cost rupees; Postgres limits them across all processes.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::error::ApiError;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit");
 const KEYS: u64 = 10_000;
-/// A bucket that nobody took from for so long is full.
-const FULL: Duration = Duration::from_mins(5);
+/// Time after which an unused bucket is full again and can be dropped.
+const REFILL_TIME: Duration = Duration::from_mins(5);
 
 type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// The buckets of the keys seen lately.
+/// The buckets of recently used keys.
 pub(crate) struct Limits {
     buckets: moka::sync::Cache<ApiKeyHash, Arc<(u32, Bucket)>>,
     clock: DefaultClock,
 }
 
-/// What a request is told of its key's limit (draft-ietf-httpapi-ratelimit-headers-11).
+/// The state of a key's limit after a request (draft-ietf-httpapi-ratelimit-headers-11).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct LimitState {
     per_second: u32,
     remaining: u32,
-    /// Seconds until the bucket gives again; 0 where it does now.
+    /// Seconds until the next request is accepted; 0: now.
     wait: u64,
 }
 
@@ -42,18 +42,18 @@ impl Limits {
         Self {
             buckets: moka::sync::Cache::builder()
                 .max_capacity(KEYS)
-                .time_to_idle(FULL)
+                .time_to_idle(REFILL_TIME)
                 .build(),
             clock: DefaultClock::default(),
         }
     }
 
-    /// Takes one request from the key's bucket: `per_second` go in, and it holds as many.
+    /// Takes one request from the key's bucket. The bucket holds `per_second` requests and refills at the same rate.
     pub(crate) fn take(
         &self,
         key: ApiKeyHash,
         per_second: u32,
-    ) -> (Standing, Result<(), ApiError>) {
+    ) -> (LimitState, Result<(), ApiError>) {
         let size = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
         let bucket = self
             .buckets
@@ -69,30 +69,29 @@ impl Limits {
             });
         match bucket.1.check() {
             Ok(snapshot) => {
-                let standing = Standing {
+                let state = LimitState {
                     per_second,
                     remaining: snapshot.remaining_burst_capacity(),
                     wait: 0,
                 };
-                (standing, Ok(()))
+                (state, Ok(()))
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.clock.now());
                 let retry_after = wait.as_secs() + 1;
-                let standing = Standing {
+                let state = LimitState {
                     per_second,
                     remaining: 0,
                     wait: retry_after,
                 };
-                (standing, Err(ApiError::TooManyRequests { retry_after }))
+                (state, Err(ApiError::TooManyRequests { retry_after }))
             }
         }
     }
 }
 
-impl Standing {
-    /// Adds the headers.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+impl LimitState {
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         let policy = format!("\"key\";q={};w=1", self.per_second);
         let window = self.wait.max(1);
         let remaining = format!("\"key\";r={};t={window}", self.remaining);
@@ -109,33 +108,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_its_own_bucket_and_a_new_setting_a_new_one() {
+    fn each_key_has_a_bucket_and_a_changed_limit_replaces_it() {
         let limits = Limits::new();
         let (one, two) = (ApiKeyHash([1; 32]), ApiKeyHash([2; 32]));
         for left in [2, 1, 0] {
-            let (standing, taken) = limits.take(one, 3);
+            let (state, taken) = limits.take(one, 3);
             assert!(taken.is_ok());
-            assert_eq!(standing.remaining, left);
+            assert_eq!(state.remaining, left);
         }
-        let (standing, refused) = limits.take(one, 3);
+        let (state, rejected) = limits.take(one, 3);
         assert!(matches!(
-            refused,
+            rejected,
             Err(ApiError::TooManyRequests { retry_after: 1 })
         ));
-        assert_eq!((standing.remaining, standing.wait), (0, 1));
+        assert_eq!((state.remaining, state.wait), (0, 1));
         assert!(limits.take(two, 3).1.is_ok());
         assert!(limits.take(one, 4).1.is_ok());
     }
 
     #[test]
-    fn the_headers_are_those_of_the_draft() {
+    fn rate_limit_headers_follow_the_draft() {
         let mut headers = HeaderMap::new();
-        let standing = Standing {
+        let state = LimitState {
             per_second: 500,
             remaining: 17,
             wait: 0,
         };
-        standing.tell(&mut headers);
+        state.add_headers(&mut headers);
         assert_eq!(
             headers.get("ratelimit-policy").unwrap(),
             "\"key\";q=500;w=1"

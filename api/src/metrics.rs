@@ -1,13 +1,11 @@
-//! What Prometheus reads of `khata-api`: the calls it answered, what it took in, and how its parts fare. Labels are bounded:
-//! routes by their template, merchants that ops people made, everything else one of a few words. `docs/metrics.md` lists all.
-
-mod listen;
+//! Metrics of `khata-api` for Prometheus: replies, accepted validations, and the state of its parts. Labels are bounded:
+//! routes are templates, operators create the merchants, and every other label has a few values. `docs/metrics.md` lists all.
 
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use khata_crypto::RotateBy;
-use khata_domain::{Gateway, MerchantId};
+use khata_domain::{AccountKind, Gateway, MerchantId};
 use khata_queue::WakeupCounts;
 use khata_store::Pool;
 use khata_telemetry::metrics::{
@@ -23,222 +21,156 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ApiError;
 
-pub(crate) use listen::serve;
-
-/// Seconds: a call answers within milliseconds; one that waits for outcomes within its `wait_seconds`.
+/// Seconds. Most replies take milliseconds; a call that waits for outcomes takes up to its `wait_seconds`.
 const REQUEST_SECONDS: Buckets = Buckets(&[
     0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ]);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Timed {
-    route: String,
-    method: &'static str,
-    /// Whether the call waited for outcomes: its time is then a gateway's.
-    waits: bool,
+/// Declares the metrics: field, type, first value, name, unit, help and label set of each.
+macro_rules! metrics {
+    (($wakeups:ident) $(
+        $field:ident: $type:ty = $new:expr, $name:literal $(in $unit:ident)?, $help:literal
+        $(, by $labels:ident { $($label:ident: $label_type:ty),+ })?;
+    )+) => {
+        $($(
+            #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+            struct $labels { $($label: $label_type),+ }
+        )?)+
+
+        /// The metrics of one `khata-api`.
+        #[derive(Debug)]
+        #[allow(dead_code, reason = "the wake-up publisher counts its own metrics")]
+        pub(crate) struct Metrics {
+            registry: Registry,
+            $($field: $type),+
+        }
+
+        impl Metrics {
+            fn register(mut registry: Registry, $wakeups: &WakeupCounts) -> Self {
+                $(
+                    let $field: $type = $new;
+                    metrics!(@register registry, $name, $help, $field $(, $unit)?);
+                )+
+                Self { registry, $($field),+ }
+            }
+        }
+    };
+    (@register $registry:ident, $name:literal, $help:literal, $field:ident) => {
+        $registry.register($name, $help, $field.clone());
+    };
+    (@register $registry:ident, $name:literal, $help:literal, $field:ident, $unit:ident) => {
+        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
+    };
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
-    route: String,
-    method: &'static str,
-    status_class: &'static str,
+metrics! {
+    (wakeups)
+    requests: Family<RequestLabels, Counter> = Family::default(),
+        "http_requests", "Requests answered",
+        by RequestLabels { route: String, method: &'static str, status_class: &'static str };
+    times: Times<TimeLabels> = Times::new_with_constructor(REQUEST_SECONDS),
+        "http_request_duration" in Seconds, "Time from the head of a request to its reply",
+        by TimeLabels { route: String, method: &'static str, waits: bool };
+    in_flight: Gauge = Gauge::default(),
+        "http_requests_in_flight", "Requests in progress";
+    by_merchant: Family<MerchantLabels, Counter> = Family::default(),
+        "merchant_requests", "Requests with a valid key answered",
+        by MerchantLabels { merchant_id: String, status_class: &'static str };
+    accepted: Family<AcceptedLabels, Counter> = Family::default(),
+        "validations_accepted", "Validations stored",
+        by AcceptedLabels { merchant_id: String, kind: &'static str, how: &'static str };
+    limited: Family<LimitedLabels, Counter> = Family::default(),
+        "requests_limited", "Requests rejected with 429",
+        by LimitedLabels { merchant_id: String, limit: &'static str };
+    replays: Counter = Counter::default(),
+        "idempotent_replays", "Requests answered with the reply of an earlier call with the same Idempotency-Key";
+    waiters: Gauge = Gauge::default(),
+        "outcome_waiters", "Validations whose outcome a call waits for";
+    batches: Histogram = BATCH_SIZES.new_metric(),
+        "create_batch_size", "Calls in one transaction of the group commit";
+    commits: Histogram = COMMIT_SECONDS.new_metric(),
+        "create_commit_duration" in Seconds, "Time of one transaction of the group commit";
+    wakeups_published: Counter = wakeups.wakeup.clone(),
+        "rings", "Wake-ups published in messages that the broker confirmed";
+    wakeups_lost: Counter = wakeups.lost.clone(),
+        "rings_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";
+    gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
+        "gateway_call_backs", "Gateway webhooks by result",
+        by WebhookLabels { gateway: &'static str, result: &'static str };
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfMerchant {
-    merchant_id: String,
-    status_class: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Accepted {
-    merchant_id: String,
-    kind: &'static str,
-    how: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Limited {
-    merchant_id: String,
-    limit: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallBack {
-    gateway: &'static str,
-    result: &'static str,
-}
-
-/// How a validation was asked for.
+/// The call that started a validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AskedBy {
-    /// With a new account.
+pub(crate) enum StartedBy {
+    /// *Create accounts*.
     Create,
-    /// Of an account that was there.
+    /// *Validate again*.
     Validate,
 }
 
-/// One answered request.
+/// One request and its reply.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    /// Its template, `/customers/{customer_id}/accounts`; `unmatched` where there is none.
+    /// Template of the route, `/customers/{customer_id}/accounts`; `unmatched` if there is none.
     pub(crate) route: &'a str,
     pub(crate) method: &'a Method,
     pub(crate) status: StatusCode,
-    /// Whose key it carried, where that is known.
+    /// The merchant of a valid key.
     pub(crate) merchant: Option<MerchantId>,
     pub(crate) waited: bool,
     pub(crate) took: Duration,
-    /// W3C trace context of its span.
+    /// W3C trace context of the request's span.
     pub(crate) trace_parent: Option<&'a str>,
-    /// Why it was not done.
     pub(crate) error: Option<&'a ApiError>,
-    /// Whether it is the answer to an earlier call with the same `Idempotency-Key`.
+    /// Whether the reply is that of an earlier call with the same `Idempotency-Key`.
     pub(crate) replayed: bool,
-}
-
-/// One `khata-api`'s metrics.
-#[derive(Debug)]
-pub(crate) struct Metrics {
-    registry: Registry,
-    requests: Family<Answered, Counter>,
-    times: Times<Timed>,
-    in_flight: Gauge,
-    of_merchants: Family<OfMerchant, Counter>,
-    accepted: Family<Accepted, Counter>,
-    limited: Family<Limited, Counter>,
-    replays: Counter,
-    waiters: Gauge,
-    batches: Histogram,
-    commits: Histogram,
-    gateway_webhooks: Family<CallBack, Counter>,
 }
 
 impl Metrics {
     pub(crate) fn new(pool: Pool, wakeups: &WakeupCounts, rotate_by: RotateBy) -> Self {
-        let metrics = Self {
-            registry: registry(Build {
+        let mut metrics = Self::register(
+            registry(Build {
                 service: "khata-api",
                 version: khata_version::VERSION,
                 commit: khata_version::COMMIT,
             }),
-            requests: Family::default(),
-            times: Times::new_with_constructor(REQUEST_SECONDS),
-            in_flight: Gauge::default(),
-            of_merchants: Family::default(),
-            accepted: Family::default(),
-            limited: Family::default(),
-            replays: Counter::default(),
-            waiters: Gauge::default(),
-            batches: BATCH_SIZES.new_metric(),
-            commits: COMMIT_SECONDS.new_metric(),
-            gateway_webhooks: Family::default(),
-        };
-        let mut metrics = metrics.registered(pool, wakeups);
+            wakeups,
+        );
+        register_pool(&mut metrics.registry, move || {
+            khata_store::connections(&pool).into()
+        });
         if let Some(seconds) = rotate_by.unix_seconds() {
             register_rotate_by(&mut metrics.registry, seconds);
         }
         metrics
     }
 
-    fn registered(mut self, pool: Pool, wakeups: &WakeupCounts) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "http_requests",
-            "Requests that were answered",
-            self.requests.clone(),
-        );
-        registry.register_with_unit(
-            "http_request_duration",
-            "From a request's head to its answer",
-            Unit::Seconds,
-            self.times.clone(),
-        );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests that are being answered",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "merchant_requests",
-            "Requests with a good key that were answered",
-            self.of_merchants.clone(),
-        );
-        registry.register(
-            "validations_accepted",
-            "Validations that were stored, to be carried out",
-            self.accepted.clone(),
-        );
-        registry.register(
-            "requests_limited",
-            "Requests that were refused with 429",
-            self.limited.clone(),
-        );
-        registry.register(
-            "idempotent_replays",
-            "Requests that were answered with what an earlier one with their Idempotency-Key was",
-            self.replays.clone(),
-        );
-        registry.register(
-            "outcome_waiters",
-            "Validations whose outcome a call waits for",
-            self.waiters.clone(),
-        );
-        registry.register(
-            "create_batch_size",
-            "Calls in one transaction of the group commit",
-            self.batches.clone(),
-        );
-        registry.register_with_unit(
-            "create_commit_duration",
-            "How long one transaction of the group commit took",
-            Unit::Seconds,
-            self.commits.clone(),
-        );
-        registry.register(
-            "wakeups",
-            "Validations rung for, in messages that the broker confirmed",
-            wakeups.wakeup.clone(),
-        );
-        registry.register(
-            "rings_lost",
-            "Validations not rung for, as the broker was away or too much waited: the scheduler wakeups for them",
-            wakeups.lost.clone(),
-        );
-        registry.register(
-            "gateway_call_backs",
-            "Call-backs of gateways, by what was done with them",
-            self.gateway_webhooks.clone(),
-        );
-        register_pool(registry, move || khata_store::connections(&pool).into());
-        self
-    }
-
-    /// Counts a request among those in flight until what it answers is dropped.
-    pub(crate) fn begin(&self) -> Counted {
+    /// Counts a request as in progress until the returned value is dropped.
+    pub(crate) fn start_request(&self) -> Counted {
         Counted::new(&self.in_flight)
     }
 
-    /// Where calls that wait count themselves.
+    /// The gauge of waiting calls.
     pub(crate) fn waiters(&self) -> Gauge {
         self.waiters.clone()
     }
 
     pub(crate) fn answered(&self, request: &Request<'_>) {
-        let (method, status_class) = (method_of(request.method), class_of(request.status));
+        let (method, status_class) = (method_label(request.method), status_class(request.status));
+        let route = request.route.to_owned();
         self.requests
-            .get_or_create(&Answered {
-                route: request.route.to_owned(),
+            .get_or_create(&RequestLabels {
+                route: route.clone(),
                 method,
                 status_class,
             })
             .inc();
+        let waits = request.waited;
         self.times
-            .get_or_create(&Timed {
-                route: request.route.to_owned(),
+            .get_or_create(&TimeLabels {
+                route,
                 method,
-                waits: request.waited,
+                waits,
             })
             .observe(
                 request.took.as_secs_f64(),
@@ -258,59 +190,57 @@ impl Metrics {
             _ => None,
         };
         if let Some(limit) = limit {
+            let merchant_id = merchant_id.clone();
             self.limited
-                .get_or_create(&Limited {
-                    merchant_id: merchant_id.clone(),
-                    limit,
-                })
+                .get_or_create(&LimitedLabels { merchant_id, limit })
                 .inc();
         }
-        self.of_merchants
-            .get_or_create(&OfMerchant {
+        self.by_merchant
+            .get_or_create(&MerchantLabels {
                 merchant_id,
                 status_class,
             })
             .inc();
     }
 
-    /// A validation was stored. `kind`: `BANK` or `UPI`.
-    pub(crate) fn accepted(&self, merchant: MerchantId, kind: &'static str, how: AskedBy) {
+    /// Counts a stored validation.
+    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, by: StartedBy) {
         self.accepted
-            .get_or_create(&Accepted {
+            .get_or_create(&AcceptedLabels {
                 merchant_id: merchant.to_string(),
-                kind,
-                how: match how {
-                    AskedBy::Create => "create",
-                    AskedBy::Validate => "validate",
+                kind: kind.as_str(),
+                how: match by {
+                    StartedBy::Create => "create",
+                    StartedBy::Validate => "validate",
                 },
             })
             .inc();
     }
 
-    /// A group was committed.
+    /// Counts a group commit.
     pub(crate) fn committed(&self, calls: usize, took: Duration) {
         #[allow(clippy::cast_precision_loss, reason = "256 at most")]
         self.batches.observe(calls as f64);
         self.commits.observe(took.as_secs_f64());
     }
 
-    /// A gateway called back; `result` is what it was told, or why nothing was stored.
+    /// Counts a gateway webhook.
     pub(crate) fn webhook_received(&self, gateway: Gateway, result: &'static str) {
         self.gateway_webhooks
-            .get_or_create(&CallBack {
+            .get_or_create(&WebhookLabels {
                 gateway: gateway.name(),
                 result,
             })
             .inc();
     }
 
-    /// In the OpenMetrics text format.
+    /// The metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         text(&self.registry)
     }
 }
 
-/// One of those that a gauge counts, until it is dropped.
+/// Increments a gauge until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted(Gauge);
 
@@ -327,7 +257,7 @@ impl Drop for Counted {
     }
 }
 
-fn class_of(status: StatusCode) -> &'static str {
+fn status_class(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
         1 => "1xx",
         2 => "2xx",
@@ -337,8 +267,8 @@ fn class_of(status: StatusCode) -> &'static str {
     }
 }
 
-/// A client may call with any word.
-fn method_of(method: &Method) -> &'static str {
+/// The label of a method. Unknown methods share one label, because a client may send any word.
+pub(crate) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
@@ -347,6 +277,8 @@ fn method_of(method: &Method) -> &'static str {
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
+        "CONNECT" => "CONNECT",
+        "TRACE" => "TRACE",
         _ => "_OTHER",
     }
 }
@@ -359,9 +291,9 @@ mod tests {
 
     const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    /// Each metric has happened at least once.
-    fn busy() -> Metrics {
-        let pool = khata_store::open("postgres://nobody@127.0.0.1:9/none", "test", 7);
+    /// Metrics with at least one sample each.
+    fn sampled() -> Metrics {
+        let pool = khata_store::open("postgres://khata@127.0.0.1:9/none", "test", 7);
         let metrics = Metrics::new(pool, &WakeupCounts::default(), RotateBy::Unknown);
         let limited = ApiError::TooManyRequests { retry_after: 1 };
         metrics.answered(&Request {
@@ -375,26 +307,26 @@ mod tests {
             error: Some(&limited),
             replayed: true,
         });
-        metrics.accepted(MerchantId::new(), "BANK", AskedBy::Create);
+        metrics.accepted(MerchantId::new(), AccountKind::Bank, StartedBy::Create);
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
         metrics
     }
 
     #[test]
-    fn the_page_lists_what_is_told() {
+    fn the_metrics_page_lists_every_metric() {
         let faults = page::differences(
             include_str!("../../docs/metrics.md"),
             "khata-api",
-            &busy().text().unwrap(),
+            &sampled().text().unwrap(),
         );
         assert!(faults.is_empty(), "docs/metrics.md: {faults:#?}");
     }
 
     #[test]
-    fn names_units_and_exemplars_are_as_prometheus_wants_them() {
-        let metrics = busy();
-        let flight = metrics.begin();
+    fn names_units_and_exemplars_follow_prometheus() {
+        let metrics = sampled();
+        let flight = metrics.start_request();
         let text = metrics.text().unwrap();
         for line in [
             "khata_http_requests_total{route=\"/customers/{customer_id}/accounts\",method=\"POST\",status_class=\"4xx\"} 1",
@@ -405,7 +337,7 @@ mod tests {
             "khata_create_batch_size_bucket{le=\"32.0\"} 1",
             "khata_idempotent_replays_total 1",
         ] {
-            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         drop(flight);
         assert!(
@@ -417,9 +349,9 @@ mod tests {
     }
 
     #[test]
-    fn a_method_nobody_knows_makes_no_new_series() {
+    fn an_unknown_method_creates_no_series() {
         let method = Method::from_bytes(b"BREW").unwrap();
-        assert_eq!(method_of(&method), "_OTHER");
-        assert_eq!(method_of(&Method::DELETE), "DELETE");
+        assert_eq!(method_label(&method), "_OTHER");
+        assert_eq!(method_label(&Method::DELETE), "DELETE");
     }
 }

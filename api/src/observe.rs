@@ -1,12 +1,11 @@
-//! Around every request: its id, its span, and the rendering of whatever error came out of it.
+//! The middleware around every request: its id, its span, its metrics, and the rendering of errors.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::http::{Method, Version};
+use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use khata_domain::{MerchantId, ids};
@@ -14,43 +13,39 @@ use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;
-use crate::idempotency;
-use crate::limits::Standing;
-use crate::metrics::Request;
-use crate::state::State;
+use crate::limits::LimitState;
+use crate::metrics::{Metrics, Request, method_label};
+use crate::reply::REPLAYED;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const TRACE_PARENT: &str = "traceparent";
-/// Of an id that comes from outside.
+/// Characters of an id that the caller sends.
 const MAX_ID: usize = 128;
 
-/// What a handler may want to know of its request.
+/// Ids of a request, for its handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
-    /// `x-routing-id`, where given.
+    /// `x-routing-id`, if sent.
     pub(crate) routing_id: Option<String>,
     /// W3C trace context of the request's span.
     pub(crate) trace_parent: Option<String>,
 }
 
-/// Put to a request that waits for outcomes.
+/// Marks a request as waiting for outcomes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waits;
+pub(crate) struct Waiting;
 
 /// The middleware.
 pub(crate) async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let begun = Instant::now();
-    let metrics = request
-        .app_data::<web::Data<State>>()
-        .map(|state| Arc::clone(&state.metrics));
-    let _in_flight = metrics.as_ref().map(|metrics| metrics.begin());
-    let given = visible_header(&request, &REQUEST_ID);
-    let request_id = match given {
+    let started = Instant::now();
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let _in_flight = metrics.as_ref().map(|metrics| metrics.start_request());
+    let request_id = match visible_header(&request, &REQUEST_ID) {
         Ok(Some(id)) => id,
         _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),
     };
@@ -76,66 +71,77 @@ pub(crate) async fn observe(
                 .map_into_left_body()
         }
     };
-    let failed = response.response().extensions().get::<ApiError>().cloned();
-    let mut response = match &failed {
+    let error = response.response().extensions().get::<ApiError>().cloned();
+    let mut response = match &error {
         Some(error) => response
             .into_response(error.render(&request_id))
             .map_into_boxed_body(),
         None => response.map_into_boxed_body(),
     };
-    let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        telemetry::fail(&span, status.as_str());
-    }
-    let waited = response.request().extensions().get::<Waits>().is_some();
-    if waited {
-        span.record("khata.waits", true);
-    }
+    let waited = response.request().extensions().get::<Waiting>().is_some();
+    record_result(&span, response.status(), waited);
     if let Some(metrics) = metrics {
         let request = response.request();
         let route = request.match_pattern();
-        let route = route.as_deref().unwrap_or("unmatched");
         metrics.answered(&Request {
-            route,
+            route: route.as_deref().unwrap_or("unmatched"),
             method: request.method(),
-            status,
+            status: response.status(),
             merchant: request.extensions().get::<MerchantId>().copied(),
             waited,
-            took: begun.elapsed(),
+            took: started.elapsed(),
             trace_parent: trace_parent.as_deref(),
-            error: failed.as_ref(),
-            replayed: response.headers().contains_key(idempotency::REPLAYED),
+            error: error.as_ref(),
+            replayed: response.headers().contains_key(REPLAYED),
         });
     }
+    add_headers(&mut response, &request_id, trace_parent.as_deref());
+    Ok(response)
+}
+
+fn record_result(span: &Span, status: StatusCode, waited: bool) {
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        telemetry::fail(span, status.as_str());
+    }
+    if waited {
+        span.record("khata.waits", true);
+    }
+}
+
+/// Adds the headers that every reply has.
+fn add_headers(
+    response: &mut ServiceResponse<impl MessageBody>,
+    request_id: &str,
+    trace_parent: Option<&str>,
+) {
     let is_page = response.request().path().starts_with("/docs");
-    let standing = response.request().extensions().get::<Standing>().copied();
+    let limit = response.request().extensions().get::<LimitState>().copied();
     let headers = response.headers_mut();
     if !is_page {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    if let Some(standing) = standing {
-        standing.tell(headers);
+    if let Some(limit) = limit {
+        limit.add_headers(headers);
     }
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
     }
-    if let Some(value) = trace_parent.and_then(|text| HeaderValue::from_str(&text).ok()) {
+    if let Some(value) = trace_parent.and_then(|text| HeaderValue::from_str(text).ok()) {
         headers.insert(TRACE_RESPONSE, value);
     }
-    Ok(response)
 }
 
-/// Names neither the URL's values nor the query: a merchant's customer reference may be a person's phone number. What the
-/// conventions call the path is therefore the route; ids of ours are told once they have been understood.
+/// The span of a request. The span holds neither path values nor the query, because a customer reference may be a person's
+/// phone number: `url.path` is the route's template. Handlers record Khata's own ids once they have parsed them.
 fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>) -> Span {
     let route = request.match_pattern();
     let route = route.as_deref();
-    // Health is asked every few seconds by every probe: no trace.
+    // Probes call the health endpoints every few seconds: no trace.
     if route.is_some_and(|route| route.starts_with("/health")) {
         return Span::none();
     }
-    let method = method_of(request.method());
+    let method = method_label(request.method());
     let span = tracing::info_span!(
         "request",
         otel.name = match route {
@@ -164,26 +170,10 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         .get(TRACE_PARENT)
         .and_then(|value| value.to_str().ok())
     {
-        // A stranger does not decide what we record: linked, not continued.
+        // Link the caller's trace, do not continue it: callers must not control sampling.
         telemetry::link(&span, caller);
     }
     span
-}
-
-/// As the conventions have it: a method that nobody knows is not repeated.
-fn method_of(method: &Method) -> &str {
-    match *method {
-        Method::GET
-        | Method::POST
-        | Method::PUT
-        | Method::DELETE
-        | Method::HEAD
-        | Method::OPTIONS
-        | Method::PATCH
-        | Method::CONNECT
-        | Method::TRACE => method.as_str(),
-        _ => "_OTHER",
-    }
 }
 
 fn version_of(version: Version) -> &'static str {

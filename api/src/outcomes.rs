@@ -1,6 +1,6 @@
-//! Calls that wait for an outcome: one thread and one connection for all of them. Postgres tells it of what is finished;
-//! it reads what it was told of in one statement and hands each call its account. A telling may be lost, as a ring may, so
-//! it also looks by itself now and then; and while Postgres is away it keeps its calls until their time is over.
+//! Calls that wait for the outcome of a validation: one thread and one connection serve all of them. Postgres notifies the
+//! thread of finished validations; the thread reads their accounts in one statement and hands one to each call. Because a
+//! notification may be lost, the thread also polls. While Postgres is away it keeps the calls until their wait ends.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,22 +17,22 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Counted;
 
-/// Many calls arrive together: they are looked at together.
-const GATHER: Duration = Duration::from_millis(2);
-/// How often what Postgres told is read while calls wait: a call ends so much after the settle at most.
-const TICK: Duration = Duration::from_millis(20);
-/// How often it is read while none does, so that it does not pile up.
-const IDLE: Duration = Duration::from_secs(1);
-/// How often every waiting validation is looked at, told of or not.
-const LOOK: Duration = Duration::from_secs(2);
-/// After the database could not be reached.
-const AGAIN: Duration = Duration::from_millis(500);
-/// Longer than any call waits.
+/// Pause after a call arrives, so that calls which arrive together are read together.
+const GATHER_DELAY: Duration = Duration::from_millis(2);
+/// Interval between reads of notifications while calls wait. A call ends at most this long after the worker settles.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval while no call waits, so that notifications do not pile up.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between reads of every waiting validation, notified or not.
+const FULL_READ_INTERVAL: Duration = Duration::from_secs(2);
+/// Delay after the database could not be reached.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// More than the longest wait of a call.
 const LONGEST_WAIT: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 /// Validations in one statement.
 const CHUNK: usize = 500;
-/// What a call waits beyond its time for the last look at its account.
-const LAST_LOOK: Duration = Duration::from_millis(1_500);
+/// Time after the end of a wait for the last read of its account.
+const LAST_READ: Duration = Duration::from_millis(1_500);
 
 enum Message {
     Wait(ValidationKey, Waiter),
@@ -41,38 +41,38 @@ enum Message {
 
 struct Waiter {
     until: Instant,
-    /// The validation began without this call.
+    /// Whether another call started the validation.
     joins: bool,
-    answer: oneshot::Sender<AccountRow>,
+    account: oneshot::Sender<AccountRow>,
 }
 
-/// Where calls wait.
+/// Handle of the thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcomes {
     sender: Sender<Message>,
     waiters: Gauge,
 }
 
-/// The outcome of one validation, to come.
+/// The future outcome of one validation.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     until: Instant,
-    answer: oneshot::Receiver<AccountRow>,
+    account: oneshot::Receiver<AccountRow>,
     _counted: Counted,
 }
 
 impl Outcome {
-    /// The account once the validation is finished, or as it stands when the time is over; `None` if it could not be
-    /// read.
+    /// Returns the account once the validation is finished, or its current state when the wait ends; `None` if the account
+    /// could not be read.
     pub(crate) async fn wait(self) -> Option<AccountRow> {
-        let deadline = self.until + LAST_LOOK;
-        let answered = tokio::time::timeout_at(deadline.into(), self.answer);
-        answered.await.ok()?.ok()
+        let deadline = self.until + LAST_READ;
+        let account = tokio::time::timeout_at(deadline.into(), self.account);
+        account.await.ok()?.ok()
     }
 }
 
 impl Outcomes {
-    /// Starts the thread; it ends once every handle is dropped. `waiters` counts the outcomes to come.
+    /// Starts the thread. The thread ends once every handle is dropped. `waiters` counts waiting calls.
     pub(crate) fn start(
         pool: Pool,
         waiters: Gauge,
@@ -80,60 +80,60 @@ impl Outcomes {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("outcomes".to_owned())
-            .spawn(move || Watch::new(pool).run(&receiver))?;
+            .spawn(move || OutcomeListener::new(pool).run(&receiver))?;
         Ok((Self { sender, waiters }, thread))
     }
 
-    /// Waits for a validation that this call is about to begin: to be called before it is committed.
-    pub(crate) fn of_new(&self, key: ValidationKey, until: Instant) -> Outcome {
+    /// Waits for a validation that this call starts. Call this before the commit, so that no outcome is missed.
+    pub(crate) fn wait_for_new(&self, key: ValidationKey, until: Instant) -> Outcome {
         self.enter(key, until, false)
     }
 
-    /// Waits for a validation that goes on already.
-    pub(crate) fn of_open(&self, key: ValidationKey, until: Instant) -> Outcome {
+    /// Waits for a validation that is already running.
+    pub(crate) fn wait_for_open(&self, key: ValidationKey, until: Instant) -> Outcome {
         self.enter(key, until, true)
     }
 
     fn enter(&self, key: ValidationKey, until: Instant, joins: bool) -> Outcome {
-        let (sender, answer) = oneshot::channel();
+        let (sender, account) = oneshot::channel();
         let waiter = Waiter {
             until,
             joins,
-            answer: sender,
+            account: sender,
         };
-        // Without the thread the outcome ends at once, and the call answers with what it knows.
+        // If the thread has ended, the wait ends at once, and the call replies with the account as stored.
         let _ = self.sender.send(Message::Wait(key, waiter));
         Outcome {
             until,
-            answer,
+            account,
             _counted: Counted::new(&self.waiters),
         }
     }
 
-    /// Ends all waiting: the service stops.
+    /// Ends every wait, because the service stops.
     pub(crate) fn stop(&self) {
         let _ = self.sender.send(Message::Stop);
     }
 }
 
-struct Watch {
+struct OutcomeListener {
     pool: Pool,
     connection: Option<PooledConnection>,
     retry_at: Instant,
-    look_at: Instant,
+    full_read_at: Instant,
     stopping: bool,
     waiting: HashMap<ValidationId, (ValidationKey, Vec<Waiter>)>,
     joining: HashSet<ValidationKey>,
 }
 
-impl Watch {
+impl OutcomeListener {
     fn new(pool: Pool) -> Self {
         let now = Instant::now();
         Self {
             pool,
             connection: None,
             retry_at: now,
-            look_at: now,
+            full_read_at: now,
             stopping: false,
             waiting: HashMap::new(),
             joining: HashSet::new(),
@@ -142,35 +142,39 @@ impl Watch {
 
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
-            let patience = if self.waiting.is_empty() { IDLE } else { TICK };
-            match receiver.recv_timeout(patience) {
+            let interval = if self.waiting.is_empty() {
+                IDLE_INTERVAL
+            } else {
+                POLL_INTERVAL
+            };
+            match receiver.recv_timeout(interval) {
                 Ok(message) => {
-                    self.take(message);
-                    std::thread::sleep(GATHER);
+                    self.accept(message);
+                    std::thread::sleep(GATHER_DELAY);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= self.retry_at
                 && (self.connection.is_some() || !self.waiting.is_empty())
-                && let Err(failure) = self.tick(receiver)
+                && let Err(error) = self.poll(receiver)
             {
-                tracing::warn!(%failure, calls = self.waiting.len(), "cannot look at outcomes; trying again");
+                tracing::warn!(%error, calls = self.waiting.len(), "cannot read validation outcomes; retrying");
                 self.connection = None;
-                self.retry_at = Instant::now() + AGAIN;
+                self.retry_at = Instant::now() + RETRY_DELAY;
             }
-            self.take_all(receiver);
-            self.forget();
+            self.accept_all(receiver);
+            self.drop_expired();
         }
     }
 
-    fn take_all(&mut self, receiver: &Receiver<Message>) {
+    fn accept_all(&mut self, receiver: &Receiver<Message>) {
         while let Ok(message) = receiver.try_recv() {
-            self.take(message);
+            self.accept(message);
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn accept(&mut self, message: Message) {
         match message {
             Message::Wait(key, mut waiter) => {
                 if self.stopping {
@@ -191,24 +195,24 @@ impl Watch {
         }
     }
 
-    /// A connection that hears of outcomes. What was told before was not heard, so everything is looked at.
+    /// Opens a connection that receives notifications. Earlier ones were missed, so every waiting validation is read.
     fn listen(&mut self) -> anyhow::Result<PooledConnection> {
         let mut connection = self.pool.get()?;
         outcomes::listen(&mut connection)?;
-        self.look_at = Instant::now();
+        self.full_read_at = Instant::now();
         Ok(connection)
     }
 
-    /// Reads what is finished, and what is not but whose time is over.
-    fn tick(&mut self, receiver: &Receiver<Message>) -> anyhow::Result<()> {
+    /// Reads the accounts of finished validations, and of those whose wait is over.
+    fn poll(&mut self, receiver: &Receiver<Message>) -> anyhow::Result<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.listen()?,
         };
-        let heard = outcomes::heard(&mut connection)?;
-        // After hearing, not before: who waits for what was told has said so before it could be told.
-        self.take_all(receiver);
-        let mut finished: HashSet<ValidationKey> = heard
+        let notified = outcomes::heard(&mut connection)?;
+        // Accept messages after reading notifications: a call registers before its validation can be notified.
+        self.accept_all(receiver);
+        let mut finished: HashSet<ValidationKey> = notified
             .into_iter()
             .filter_map(|id| Some(self.waiting.get(&id)?.0))
             .collect();
@@ -216,34 +220,34 @@ impl Watch {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
             let joined = outcomes::join(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
             finished.extend(joining);
-            // What a worker is at this moment is joined at the next tick, unless it is finished then.
+            // A validation that a worker holds right now is joined at the next poll, unless it is finished then.
             self.joining
                 .retain(|key| !joined.contains(key) && self.waiting.contains_key(&key.id));
         }
         let now = Instant::now();
-        if now >= self.look_at {
+        if now >= self.full_read_at {
             finished.extend(self.waiting.values().map(|(key, _)| *key));
-            self.look_at = now + LOOK;
+            self.full_read_at = now + FULL_READ_INTERVAL;
         }
-        self.answer(
+        self.deliver(
             &mut connection,
             &finished.into_iter().collect::<Vec<_>>(),
             None,
         )?;
-        let over: Vec<ValidationKey> = self
+        let expired: Vec<ValidationKey> = self
             .waiting
             .values()
             .filter(|(_, waiters)| waiters.iter().any(|waiter| waiter.until <= now))
             .map(|(key, _)| *key)
             .collect();
-        self.answer(&mut connection, &over, Some(now))?;
+        self.deliver(&mut connection, &expired, Some(now))?;
         self.connection = Some(connection);
         Ok(())
     }
 
-    /// Hands their accounts to the calls that wait for these: those that are finished, or with `over` to those whose time
-    /// was over then.
-    fn answer(
+    /// Sends the accounts of finished validations to the calls that wait for them; with `over`, of any validation to the
+    /// calls whose wait ended by that time.
+    fn deliver(
         &mut self,
         connection: &mut PooledConnection,
         keys: &[ValidationKey],
@@ -256,19 +260,19 @@ impl Watch {
                 };
                 let is_due = |waiter: &mut Waiter| over.is_none_or(|now| waiter.until <= now);
                 for waiter in waiters.extract_if(.., is_due) {
-                    // The call may have gone away.
-                    let _ = waiter.answer.send(row.clone());
+                    // The call may have been cancelled.
+                    let _ = waiter.account.send(row.clone());
                 }
             }
         }
         Ok(())
     }
 
-    /// Forgets calls that have gone away, and those that the database kept waiting for too long.
-    fn forget(&mut self) {
+    /// Drops cancelled calls, and calls that waited too long for the database.
+    fn drop_expired(&mut self) {
         let now = Instant::now();
         self.waiting.retain(|_, (_, waiters)| {
-            waiters.retain(|waiter| !waiter.answer.is_closed() && waiter.until + LAST_LOOK > now);
+            waiters.retain(|waiter| !waiter.account.is_closed() && waiter.until + LAST_READ > now);
             !waiters.is_empty()
         });
     }

@@ -12,19 +12,18 @@ use khata_telemetry::TelemetrySettings;
 #[derive(Debug, clap::Parser)]
 #[command(name = "khata-api", version = khata_version::text(), about)]
 pub struct Cli {
-    /// What to do
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What `khata-api` can do.
+/// The commands of `khata-api`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Serve the API until SIGTERM
     Serve(Box<ServeSettings>),
-    /// Ask a running API whether it is ready: exit code 0 if it is
+    /// Check that a running API is ready: exit code 0 if so
     Healthcheck {
-        /// Address it listens on
+        /// Address that the API listens on
         #[arg(long, env = "KHATA_LISTEN", default_value = "127.0.0.1:8080")]
         listen: String,
     },
@@ -32,25 +31,25 @@ pub enum Command {
     Openapi,
 }
 
-/// What the API can be told.
+/// The settings of the API.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeSettings {
     /// Address to listen on
     #[arg(long, env = "KHATA_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// File that the bound port is written to, for port 0
+    /// File to write the bound port to, for port 0
     #[arg(long, env = "KHATA_PORT_FILE")]
     pub port_file: Option<PathBuf>,
-    /// Address of /metrics, for Prometheus; empty: there is none
+    /// Address of /metrics for Prometheus; empty: none
     #[arg(long, env = "KHATA_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
     pub metrics_listen: String,
-    /// File that the port of /metrics is written to, for port 0
+    /// File to write the port of /metrics to, for port 0
     #[arg(long, env = "KHATA_METRICS_PORT_FILE")]
     pub metrics_port_file: Option<PathBuf>,
-    /// Threads that serve HTTP; as many as cores by default
+    /// Threads that serve HTTP; default: number of cores
     #[arg(long, env = "KHATA_API_THREADS")]
     pub threads: Option<usize>,
-    /// Seconds that open requests may take to finish after SIGTERM
+    /// Seconds for open requests to finish after SIGTERM
     #[arg(long, env = "KHATA_API_DRAIN_SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-// Starts the page of the documentation; see mod.rs.
+// Starts the documentation page; see document.rs.
 window.onload = () => {
     window.ui = SwaggerUIBundle({
         url: "/openapi.json",

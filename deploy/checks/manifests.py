@@ -179,8 +179,8 @@ def secrets_of(pod):
 
 
 def settings() -> set[str]:
-    """The first column of the README's table of settings."""
-    return set(re.findall(r"^\| `([A-Z][A-Z_]+)` \|", Path("README.md").read_text(), re.M))
+    """Returns the first column of the table in docs/settings.md."""
+    return set(re.findall(r"^\| `([A-Z][A-Z_]+)` \|", Path("docs/settings.md").read_text(), re.M))
 
 
 def version() -> str:

@@ -1,9 +1,9 @@
-//! `docs/api.md` names, rule by rule, the tests that hold the contract. This holds the page to it: what a row names is there.
+//! `docs/contract-tests.md` names, rule by rule, the tests that hold the contract. This holds the page to it: what a row names is there.
 
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = "docs/api.md";
-const SECTION: &str = "## The contract, row by row";
+const PAGE: &str = "docs/contract-tests.md";
+const SECTION: &str = "## Rules and their tests";
 /// Where a file is that is named without a folder.
 const STACK: &str = "e2e/tests/stack";
 const NOT_BUILT: &str = "not built yet";

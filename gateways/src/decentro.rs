@@ -1,44 +1,73 @@
-//! Decentro (gateway 1002): bank accounts by penny drop, without a transfer, or as Decentro chooses; found again by our
-//! `reference_id`.
+//! Decentro (gateway 1002): bank accounts by penny drop, penniless, or as Decentro chooses; lookup by our `reference_id`.
 //!
-//! Facts: docs.decentro.tech, version 3, as gathered in the gateways contract. Its velocity limits (3 calls a minute, 4
-//! an hour, 5 a day) count by the payee's mobile number, and none is sent: they are no limits of ours.
-//! The status call is documented for a sister product on `api.decentro.tech`; it is made where the validation is.
+//! Source: docs.decentro.tech, version 3. Decentro's velocity limits (3 calls per minute, 4 per hour, 5 per day) count by
+//! the payee's mobile number; Khata sends none, so they do not apply. The status call is documented for a sister product on
+//! `api.decentro.tech`; Khata calls it on the host of the validation.
 
 mod codes;
+mod response;
 mod wire;
-
-use std::time::Duration;
 
 use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
-use khata_domain::traffic::Traffic;
-use khata_domain::validation::PollSchedule;
+use khata_domain::validation::CallResult;
 use khata_domain::{
-    CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery, ValidationId,
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery, ValidationId,
 };
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
-use crate::http::{Reply, json_body, secret_header, send};
-use crate::name::{plain, real_name};
-use crate::settings::{CommonSettings, NPCI_POLLING, suited};
-use wire::{Beneficiary, Envelope, LookedFor, Outcome, ValidateRequest};
+use crate::config::{ConfigError, ConnectorConfig};
+use crate::connector::{Call, Check, Connector, LookupResult};
+use crate::http::{Client, Reply, secret_headers};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
+use crate::name::{plain, trimmed};
+use crate::policy::{CallPolicy, eligible_method};
+use crate::settings::{CommonSettings, NPCI_POLLING};
+use response::{account_response, error_response, is_never_seen, original_rejection};
+use wire::{Beneficiary, Envelope, FoundCall, ValidateRequest};
 
 const PUBLIC_BASE_URL: &str = "https://in.decentro.tech";
 const VALIDATE: &str = "/v3/banking/money_transfer/validate_bank_account";
 const STATUS: &str = "/v3/banking/account_validation/status";
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// What the gateway has; the first that the settings name is used.
-const METHODS: [Method; 2] = [Method::PennyDrop, Method::Penniless];
 const PURPOSE: &str = "Account verification";
 /// `purpose_message`: characters.
 const PURPOSE_LENGTH: std::ops::RangeInclusive<usize> = 5..=255;
-/// The one that Decentro publishes for its test data.
+/// The consumer that Decentro publishes with its test data.
 const TEST_CONSUMER_URN: &str = "4ac34260a0e34e4f82069e85b4a881fd";
-/// Ours; Decentro documents none.
+/// Our limit; Decentro documents none.
 const MAX_NAME: usize = 100;
+
+/// Facts about Decentro.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Decentro,
+    sandbox_only: false,
+    methods: &[Method::PennyDrop, Method::Penniless],
+    validation: "penny drop, penniless; bank accounts only",
+    recovery: "lookup by `reference_id`",
+    webhooks: None,
+    credentials: &[
+        CredentialInfo::required("client_id", "from Decentro's dashboard"),
+        CredentialInfo::required("client_secret", "from Decentro's dashboard"),
+    ],
+    settings: &[
+        SettingInfo {
+            name: "consumer_urn",
+            meaning: "the merchant's consumer, as Decentro's dashboard shows it",
+            default: "required; in sandbox mode Decentro's test consumer",
+        },
+        SettingInfo {
+            name: "purpose_message",
+            meaning: "what the payee reads beside the rupee, 5 to 255 letters, digits and spaces",
+            default: "`Account verification`",
+        },
+        SettingInfo {
+            name: "hybrid",
+            meaning: "`true` lets Decentro try a penniless check before the penny drop",
+            default: "`false`",
+        },
+    ],
+    connect: |config| Ok(Box::new(Decentro::new(config)?)),
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,88 +76,57 @@ struct Credentials {
     client_secret: Zeroizing<String>,
 }
 
-/// Settings beside the common ones.
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct OwnSettings {
-    /// The merchant's consumer at Decentro, as its dashboard shows it.
+struct Settings {
     consumer_urn: Option<String>,
-    /// What the payee reads beside the rupee.
     purpose_message: Option<String>,
-    /// Lets Decentro look for a way without a transfer before it drops the rupee.
     hybrid: bool,
 }
 
 /// A merchant's account at Decentro.
 pub(crate) struct Decentro {
-    http: reqwest::Client,
-    base_url: String,
-    headers: HeaderMap,
+    client: Client,
     consumer_urn: String,
     purpose_message: String,
     hybrid: bool,
-    methods: Vec<Method>,
-    polling: PollSchedule,
-    traffic: Traffic,
-    call_timeout: Duration,
+    policy: CallPolicy,
 }
 
 impl Decentro {
-    pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
-        let (settings, own) = CommonSettings::read_with::<OwnSettings>(config.settings)?;
-        let credentials = config
-            .credentials
-            .ok_or(ConfigError::Credentials("none given"))?;
-        let credentials: Credentials = serde_json::from_slice(credentials).map_err(|_| {
-            ConfigError::Credentials("must be a JSON object with client_id and client_secret")
-        })?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
+    fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
+        let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
+        let credentials: Credentials =
+            config.credentials("must be a JSON object with client_id and client_secret")?;
+        let headers = secret_headers([
             ("client_id", credentials.client_id),
             ("client_secret", credentials.client_secret),
-        ] {
-            let value = secret_header(value).ok_or(ConfigError::Credentials(
-                "client_id and client_secret must be visible ASCII",
-            ))?;
-            headers.insert(name, value);
-        }
-        let methods = settings.methods(&METHODS)?;
-        if own.hybrid && methods.first() != Some(&Method::PennyDrop) {
+        ])?;
+        let policy = common.policy(config, INFO.methods, &NPCI_POLLING, None)?;
+        if own.hybrid && policy.methods.first() != Some(&Method::PennyDrop) {
             return Err(ConfigError::Settings(
                 "hybrid may drop a rupee: methods must begin with PENNY_DROP".into(),
             ));
         }
+        let base_url = config.address(PUBLIC_BASE_URL)?;
         Ok(Self {
-            http: config.http.clone(),
-            base_url: config.address(PUBLIC_BASE_URL)?,
-            headers,
+            client: Client::new(config.http, base_url, headers, policy.call_timeout),
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,
             purpose_message: purpose_message(own.purpose_message)?,
             hybrid: own.hybrid,
-            methods,
-            polling: settings.polling(&NPCI_POLLING)?,
-            traffic: settings.traffic(None)?,
-            call_timeout: settings.call_timeout(config.longest_call)?,
+            policy,
         })
     }
 
-    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        request
-            .headers(self.headers.clone())
-            .timeout(self.call_timeout)
-    }
-
-    /// Exactly one of `reference_id` and `decentro_txn_id` is asked by.
+    /// Asks for the status by exactly one of `reference_id` and `decentro_txn_id`.
     async fn status(&self, query: (&str, &str)) -> Result<Reply, CallFailure> {
-        let request = self
-            .authorised(self.http.get(format!("{}{STATUS}", self.base_url)))
-            .query(&[query]);
-        send(&self.http, request, STATUS).await
+        let request = self.client.get(STATUS).query(&[query]);
+        self.client.send(request, STATUS).await
     }
 }
 
-fn consumer_urn(set: Option<String>, sandbox_mode: bool) -> Result<String, ConfigError> {
-    let urn = set.or_else(|| sandbox_mode.then(|| TEST_CONSUMER_URN.to_owned()));
+fn consumer_urn(setting: Option<String>, sandbox_mode: bool) -> Result<String, ConfigError> {
+    let urn = setting.or_else(|| sandbox_mode.then(|| TEST_CONSUMER_URN.to_owned()));
     urn.filter(|urn| (1..=64).contains(&urn.len()) && is_plain(urn, b"-_"))
         .ok_or_else(|| {
             ConfigError::Settings(
@@ -137,10 +135,10 @@ fn consumer_urn(set: Option<String>, sandbox_mode: bool) -> Result<String, Confi
         })
 }
 
-fn purpose_message(set: Option<String>) -> Result<String, ConfigError> {
-    let purpose = set.unwrap_or_else(|| PURPOSE.to_owned());
-    let fits = PURPOSE_LENGTH.contains(&purpose.len()) && is_plain(&purpose, b" ");
-    fits.then_some(purpose).ok_or_else(|| {
+fn purpose_message(setting: Option<String>) -> Result<String, ConfigError> {
+    let purpose = setting.unwrap_or_else(|| PURPOSE.to_owned());
+    let valid = PURPOSE_LENGTH.contains(&purpose.len()) && is_plain(&purpose, b" ");
+    valid.then_some(purpose).ok_or_else(|| {
         ConfigError::Settings(format!(
             "purpose_message must be {} to {} letters, digits and spaces",
             PURPOSE_LENGTH.start(),
@@ -149,11 +147,25 @@ fn purpose_message(set: Option<String>) -> Result<String, ConfigError> {
     })
 }
 
+/// Whether the text has only ASCII letters, digits and these marks.
+fn is_plain(text: &str, marks: &[u8]) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
+}
+
 #[async_trait]
 impl Connector for Decentro {
-    fn fit(&self, details: &Details, consent: Option<&Consent>) -> Result<Method, Ineligible> {
+    fn policy(&self) -> &CallPolicy {
+        &self.policy
+    }
+
+    fn eligible_method(
+        &self,
+        details: &Details,
+        consent: Option<&Consent>,
+    ) -> Result<Method, Ineligible> {
         match details {
-            Details::Bank(_) => suited(&self.methods, details, consent),
+            Details::Bank(_) => eligible_method(&self.policy.methods, details, consent),
             Details::Upi(_) => Err(Ineligible::Kind),
         }
     }
@@ -162,23 +174,11 @@ impl Connector for Decentro {
         Recovery::Lookup
     }
 
-    fn polling(&self, _method: Method) -> &PollSchedule {
-        &self.polling
-    }
-
-    fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-
-    fn call_timeout(&self) -> Duration {
-        self.call_timeout
-    }
-
-    async fn verify(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
+    async fn verify(&self, call: &Call<'_>) -> CallResult {
         let Details::Bank(bank) = call.details else {
-            return Err(CallFailure::NotSent("no bank account".into()));
+            return Err(CallFailure::NotSent("not a bank account".into()));
         };
-        // Optional: one that Decentro would refuse for its characters stays out.
+        // Optional: a name with characters that Decentro would reject is left out.
         let name = bank
             .beneficiary_name
             .as_ref()
@@ -192,137 +192,81 @@ impl Connector for Decentro {
                 Method::PennyDrop | Method::VpaLookup if self.hybrid => "hybrid",
                 Method::PennyDrop | Method::VpaLookup => "pennydrop",
             },
-            // The name at bank comes either way, and the match that counts is Khata's.
+            // The reply holds the name at the bank either way, and Khata's own match counts.
             perform_name_match: false,
             beneficiary_details: Beneficiary {
                 account_number: bank.account_number.expose(),
                 ifsc: bank.ifsc.as_str(),
-                name: name.as_ref().map(|name| name.as_str()),
+                name: name.as_deref(),
             },
         };
-        let request = self
-            .authorised(self.http.post(format!("{}{VALIDATE}", self.base_url)))
-            .header(CONTENT_TYPE, JSON)
-            .body(json_body(&body));
-        let reply = send(&self.http, request, VALIDATE).await?;
-        let envelope = reply.json::<Envelope>().unwrap_or_default();
+        let request = self.client.post(VALIDATE).json(&body);
+        let reply = self.client.send(request, VALIDATE).await?;
+        let envelope: Envelope = reply.json().unwrap_or_default();
         match reply.status {
-            200 | 400..=499 if let Some(answer) = account_answer(&reply, &envelope) => {
+            200 | 400..=499 if let Some(response) = account_response(&reply, &envelope) => {
                 Ok(GatewayResponse {
-                    gateway_reference: envelope.decentro_txn_id.filter(|id| !id.is_empty()),
-                    ..answer
+                    gateway_reference: trimmed(envelope.decentro_txn_id),
+                    ..response
                 })
             }
-            _ => refused(&reply, &envelope),
+            _ => error_response(&reply, &envelope),
         }
     }
 
-    /// By Decentro's id where an answer told it, else by our reference. Of look-ups by reference Decentro says that a
-    /// call which it has not answered yet may not be found: "never seen" can come too early. The same call, sent again on
-    /// that word under the same reference, is then refused as a duplicate and looked for once more.
-    async fn lookup(
-        &self,
-        call: &Call<'_>,
-        gateway_reference: Option<&str>,
-    ) -> Result<Option<GatewayResponse>, CallFailure> {
+    /// Looks up a call by Decentro's id if a reply gave it, else by our reference. Decentro says that a lookup by reference
+    /// may not find a call that it has not answered yet, so "never seen" can come too early. The same call, sent again under
+    /// the same reference, is then rejected as a duplicate, and looked up once more.
+    async fn lookup(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> LookupResult {
         let reply = match gateway_reference {
-            Some(theirs) => self.status(("decentro_txn_id", theirs)).await?,
+            Some(id) => self.status(("decentro_txn_id", id)).await?,
             None => self.status(("reference_id", call.reference)).await?,
         };
-        let envelope = reply.json::<Envelope>().unwrap_or_default();
+        let envelope: Envelope = reply.json().unwrap_or_default();
         if is_never_seen(&reply, &envelope) {
             return Ok(None);
         }
-        let looked_for = reply.json::<LookedFor>().unwrap_or_default();
-        let found = match reply.status {
-            200 => account_answer(&reply, &envelope)
-                .or_else(|| refused_then(&envelope, looked_for.response_key()?)),
+        let found: FoundCall = reply.json().unwrap_or_default();
+        let response = match reply.status {
+            200 => account_response(&reply, &envelope)
+                .or_else(|| original_rejection(&envelope, found.response_key()?)),
             _ => None,
         };
-        // What is said of the look tells nothing of the call, which stays open.
-        let answer = found.ok_or_else(|| reply.unheard())?;
+        let response = response.ok_or_else(|| reply.lookup_failure())?;
         Ok(Some(GatewayResponse {
-            gateway_reference: looked_for.txn_id().map(str::to_owned),
-            ..answer
+            gateway_reference: found.txn_id().map(str::to_owned),
+            ..response
         }))
     }
 
-    /// Looks for a reference that was never used: that it is not there, in Decentro's own words, is said only to whom it
-    /// knows.
+    /// Looks up a reference that was never used: Decentro says "not found" in its own words only to its own merchants.
     async fn check(&self) -> Result<Check, CallFailure> {
         let reference = ValidationId::new().to_string();
         let reply = self.status(("reference_id", &reference)).await?;
-        let envelope = reply.json::<Envelope>().unwrap_or_default();
+        let envelope: Envelope = reply.json().unwrap_or_default();
         let key = envelope.response_key.as_deref().unwrap_or_default();
-        let said = said(&reply, key);
-        Ok(match codes::refusal(reply.status, key) {
-            _ if is_never_seen(&reply, &envelope) => Check::Accepted(said),
-            // Not a URL of Decentro's, whoever says so.
+        let code = reply.code_or_status(key);
+        Ok(match codes::rejection(reply.status, key) {
+            _ if is_never_seen(&reply, &envelope) => Check::Accepted(code),
+            // A 404 in other words is not from this call of Decentro's.
             Some(meaning) if meaning.class() == Class::Misconfigured && reply.status != 404 => {
-                Check::Refused(said)
+                Check::Refused(code)
             }
-            _ => Check::Unclear(said),
+            _ => Check::Unclear(code),
         })
     }
 }
 
-/// What is said of the account, whatever is said of the call; `None` where nothing is.
-fn account_answer(reply: &Reply, envelope: &Envelope) -> Option<GatewayResponse> {
-    let data = reply.json::<Outcome>().ok().and_then(|told| told.data);
-    let data = data.unwrap_or_default();
-    let status = data.account_status.filter(|status| !status.is_empty());
-    let pending = || envelope.went("PENDING").then(|| "PENDING".to_owned());
-    let status = status.or_else(pending)?;
-    Some(GatewayResponse {
-        name_at_bank: real_name(data.beneficiary_name),
-        utr: data.bank_reference_number.filter(|utr| !utr.is_empty()),
-        ..codes::account(&status).answer(&status)
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::info::fields;
 
-/// How a call that a look has found was refused when it was made: as good as its answer then.
-fn refused_then(envelope: &Envelope, key: &str) -> Option<GatewayResponse> {
-    let meaning = codes::refusal(200, key).filter(|_| envelope.went("SUCCESS"))?;
-    Some(meaning.answer(key))
-}
-
-/// An answer to a call that validates which says nothing of the account.
-fn refused(reply: &Reply, envelope: &Envelope) -> Result<GatewayResponse, CallFailure> {
-    let key = envelope.response_key.as_deref().unwrap_or_default();
-    let said = said(reply, key);
-    // Where it does not say that it failed, it says nothing.
-    let meaning = codes::refusal(reply.status, key)
-        .filter(|_| reply.status != 200 || envelope.went("FAILURE"))
-        .ok_or_else(|| CallFailure::ResponseLost(format!("answered {}", reply.status)))?;
-    Ok(GatewayResponse {
-        retry_after: (meaning.class() == Class::Retryable)
-            .then(|| reply.retry_after())
-            .flatten(),
-        ..meaning.answer(&said)
-    })
-}
-
-/// Whether it is Decentro that says that there is no such call, and no proxy on the way: what it has never seen is sent
-/// again.
-fn is_never_seen(reply: &Reply, envelope: &Envelope) -> bool {
-    matches!(reply.status, 200 | 400 | 404)
-        && envelope.went("FAILURE")
-        && envelope
-            .response_key
-            .as_deref()
-            .is_some_and(codes::is_never_seen)
-}
-
-fn said(reply: &Reply, key: &str) -> String {
-    if key.is_empty() {
-        format!("http_{}", reply.status)
-    } else {
-        key.to_owned()
+    #[test]
+    fn every_credential_and_setting_is_described() {
+        let described = INFO.credentials.iter().map(|credential| credential.name);
+        assert_eq!(fields::sorted(described), fields::of::<Credentials>());
+        let described = INFO.settings.iter().map(|setting| setting.name);
+        assert_eq!(fields::sorted(described), fields::of::<Settings>());
     }
-}
-
-/// ASCII letters, digits and these.
-fn is_plain(text: &str, marks: &[u8]) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
 }

@@ -1,4 +1,4 @@
-//! DUMMY (gateway 100): no gateway at all, but every outcome on demand, so that merchants can test their side.
+//! DUMMY (gateway 100): no real gateway, but every outcome on demand, so that merchants can test their integration.
 //!
 //! | account number ends in | VPA user part | outcome |
 //! |---|---|---|
@@ -15,42 +15,55 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use khata_domain::routing::Ineligible;
-use khata_domain::traffic::Traffic;
-use khata_domain::validation::{FailureCode, PollSchedule};
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+use khata_domain::validation::{CallResult, FailureCode};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery,
+};
 
-use crate::connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
+use crate::config::{ConfigError, ConnectorConfig};
+use crate::connector::{Call, Check, Connector, LookupResult};
+use crate::info::GatewayInfo;
+use crate::policy::CallPolicy;
 use crate::settings::CommonSettings;
 
 /// How long a pending outcome is pending.
 const PENDING: TimeDelta = TimeDelta::seconds(2);
-/// A first look just after it, then at leisure.
+/// The first poll comes just after [`PENDING`].
 const POLLING: [Duration; 3] = [
     Duration::from_millis(2_100),
     Duration::from_secs(5),
     Duration::from_mins(1),
 ];
-/// Attempts that `94` refuses to answer.
-const REFUSALS: i16 = 2;
+/// Attempts that fail at an account number that ends in 94.
+const RETRYABLE_ATTEMPTS: i16 = 2;
+
+/// Facts about DUMMY.
+pub(crate) const INFO: GatewayInfo = GatewayInfo {
+    gateway: Gateway::Dummy,
+    sandbox_only: true,
+    methods: &[Method::PennyDrop, Method::VpaLookup],
+    validation: "every outcome on demand, in sandbox mode",
+    recovery: "the same call again",
+    webhooks: None,
+    credentials: &[],
+    settings: &[],
+    connect: |config| Ok(Box::new(Dummy::new(config)?)),
+};
 
 /// The built-in gateway.
 pub(crate) struct Dummy {
-    polling: PollSchedule,
-    traffic: Traffic,
-    call_timeout: Duration,
+    policy: CallPolicy,
 }
 
 impl Dummy {
-    pub(crate) fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
+    fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
         if !config.sandbox_mode {
             return Err(ConfigError::SandboxOnly);
         }
         let settings = CommonSettings::read(config.settings)?;
-        Ok(Self {
-            polling: settings.polling(&POLLING)?,
-            traffic: settings.traffic(None)?,
-            call_timeout: settings.call_timeout(config.longest_call)?,
-        })
+        // Methods in the settings are ignored.
+        let policy = settings.policy(config, Method::ALL, &POLLING, None)?;
+        Ok(Self { policy })
     }
 }
 
@@ -114,16 +127,16 @@ fn invalid(details: &Details) -> GatewayResponse {
     }
 }
 
-fn outcome(call: &Call<'_>) -> GatewayResponse {
+fn response(call: &Call<'_>) -> GatewayResponse {
     let pending = GatewayResponse::of(Class::Pending, "DUMMY_PENDING");
-    let waited = Utc::now() - call.started_at >= PENDING;
+    let decided = Utc::now() - call.started_at >= PENDING;
     match script(call.details) {
         Script::Valid => valid(call.details),
         Script::Invalid => invalid(call.details),
-        Script::PendingThenValid if waited => valid(call.details),
-        Script::PendingThenInvalid if waited => invalid(call.details),
+        Script::PendingThenValid if decided => valid(call.details),
+        Script::PendingThenInvalid if decided => invalid(call.details),
         Script::PendingThenValid | Script::PendingThenInvalid | Script::Never => pending,
-        Script::RetryTwice if call.attempt > REFUSALS => valid(call.details),
+        Script::RetryTwice if call.attempt > RETRYABLE_ATTEMPTS => valid(call.details),
         Script::RetryTwice => GatewayResponse::of(Class::Retryable, "DUMMY_RETRY"),
         Script::Inconclusive => GatewayResponse::of(Class::Inconclusive, "DUMMY_INCONCLUSIVE"),
     }
@@ -131,7 +144,16 @@ fn outcome(call: &Call<'_>) -> GatewayResponse {
 
 #[async_trait]
 impl Connector for Dummy {
-    fn fit(&self, details: &Details, _consent: Option<&Consent>) -> Result<Method, Ineligible> {
+    fn policy(&self) -> &CallPolicy {
+        &self.policy
+    }
+
+    /// Returns the method without regard to consent: no money moves.
+    fn eligible_method(
+        &self,
+        details: &Details,
+        _consent: Option<&Consent>,
+    ) -> Result<Method, Ineligible> {
         Ok(match details {
             Details::Bank(_) => Method::PennyDrop,
             Details::Upi(_) => Method::VpaLookup,
@@ -142,33 +164,17 @@ impl Connector for Dummy {
         Recovery::Resubmit
     }
 
-    fn polling(&self, _method: Method) -> &PollSchedule {
-        &self.polling
+    async fn verify(&self, call: &Call<'_>) -> CallResult {
+        Ok(response(call))
     }
 
-    fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-
-    fn call_timeout(&self) -> Duration {
-        self.call_timeout
-    }
-
-    async fn verify(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
-        Ok(outcome(call))
-    }
-
-    /// It turns nobody away: what it answers is always about the account.
-    async fn verify_again(&self, call: &Call<'_>) -> Result<GatewayResponse, CallFailure> {
+    /// Returns the response as it is: DUMMY rejects no call, so every response concerns the account.
+    async fn verify_again(&self, call: &Call<'_>) -> CallResult {
         self.verify(call).await
     }
 
-    async fn lookup(
-        &self,
-        call: &Call<'_>,
-        _gateway_reference: Option<&str>,
-    ) -> Result<Option<GatewayResponse>, CallFailure> {
-        Ok(Some(outcome(call)))
+    async fn lookup(&self, call: &Call<'_>, _gateway_reference: Option<&str>) -> LookupResult {
+        Ok(Some(response(call)))
     }
 
     async fn check(&self) -> Result<Check, CallFailure> {
@@ -199,11 +205,11 @@ mod tests {
             attempt,
             started_at: Utc::now() - TimeDelta::seconds(age),
         };
-        outcome(&call).class
+        response(&call).class
     }
 
     #[test]
-    fn every_outcome_is_on_demand() {
+    fn every_outcome_can_be_requested() {
         for (ending, attempt, age, expected) in [
             ("00", 1, 0, Class::Valid),
             ("91", 1, 0, Class::Invalid),
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_at_bank_is_the_beneficiarys() {
+    fn the_name_at_bank_is_the_beneficiary_name() {
         assert_eq!(
             valid(&bank("0001234")).name_at_bank.unwrap().as_str(),
             "ASHA RAO"
@@ -244,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_exist_with_real_money() {
-        let (http, settings) = (crate::client().unwrap(), serde_json::json!({}));
+    fn dummy_exists_only_in_sandbox_mode() {
+        let (http, settings) = (crate::http::client().unwrap(), serde_json::json!({}));
         let config = ConnectorConfig {
             base_url: None,
             credentials: None,

@@ -1,23 +1,26 @@
-//! HTTP to a gateway: one call, one span, and the question "was it sent?" answered for each failure.
+//! HTTP calls to a gateway: one span per call, and for each failure whether the request was sent.
 
 use std::time::Duration;
 
 use khata_domain::CallFailure;
-
+use reqwest::RequestBuilder;
 use reqwest::header::{HeaderMap, HeaderValue};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
-/// Idle connections kept to one gateway: as many as a worker has calls in hand by default, as a connection that is
-/// thrown away is made anew for the next call.
+use crate::config::ConfigError;
+
+/// Idle connections kept per gateway: as many as a worker has calls under way by default, because a connection that is
+/// closed must be opened again for the next call.
 const IDLE_CONNECTIONS: usize = 512;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// No answer of a gateway is longer.
+/// Maximum length of a gateway's reply in bytes.
 const MAX_BODY: usize = 256 * 1024;
 
-/// The client all connectors of a process share. Follows no redirects: credentials go where they were configured to.
+/// Returns the HTTP client that all connectors of a process share. The client follows no redirects, so that credentials
+/// reach only the configured address.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // Somebody else in the process may have installed it: all of ours use the same.
+    // Fails if the process has installed a provider already; all parts of Khata use the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("khata/", env!("CARGO_PKG_VERSION")))
@@ -29,109 +32,157 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-/// A gateway's HTTP answer.
+/// Calls one service of a gateway. All calls have the same headers and the same time-out.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base_url: String,
+    headers: HeaderMap,
+    pub(crate) timeout: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(
+        http: &reqwest::Client,
+        base_url: String,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            http: http.clone(),
+            base_url,
+            headers,
+            timeout,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.with_headers(self.http.get(format!("{}{path}", self.base_url)))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.with_headers(self.http.post(format!("{}{path}", self.base_url)))
+    }
+
+    fn with_headers(&self, request: RequestBuilder) -> RequestBuilder {
+        request.headers(self.headers.clone()).timeout(self.timeout)
+    }
+
+    /// Sends a request. `route` is the path without values, for the span.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        route: &'static str,
+    ) -> Result<Reply, CallFailure> {
+        let request = request
+            .build()
+            .map_err(|error| CallFailure::NotSent(describe(&error)))?;
+        // Spans exist only inside a recorded trace.
+        let span = if Span::current().is_disabled() {
+            Span::none()
+        } else {
+            tracing::info_span!(
+                "gateway call",
+                otel.name = format!("{} {route}", request.method()),
+                otel.kind = "client",
+                otel.status_code = field::Empty,
+                error.r#type = field::Empty,
+                http.request.method = %request.method(),
+                http.response.status_code = field::Empty,
+                server.address = request.url().host_str().unwrap_or_default(),
+                server.port = request.url().port_or_known_default(),
+                // Without the values in the path and the query.
+                url.full = format!("{}{route}", request.url().origin().ascii_serialization()),
+                url.template = route,
+            )
+        };
+        let reply = exchange(&self.http, request).instrument(span.clone()).await;
+        match &reply {
+            Ok(reply) => {
+                span.record("http.response.status_code", reply.status);
+                if reply.status >= 400 {
+                    record_error(&span, &reply.status.to_string());
+                }
+            }
+            Err(failure) => record_error(&span, failure.code()),
+        }
+        reply
+    }
+}
+
+/// A gateway's HTTP reply.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+    headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 impl Reply {
-    /// The body as this type; a body that is not is as good as none.
+    /// Parses the body. A body of another form counts as a lost response.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallFailure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            CallFailure::ResponseLost(format!("malformed answer at column {}", error.column()))
+            CallFailure::ResponseLost(format!("malformed response at column {}", error.column()))
         })
     }
 
-    /// How long the gateway asks us to stay away.
+    /// Returns the gateway's code, or the HTTP status if the code is empty.
+    pub(crate) fn code_or_status(&self, code: &str) -> String {
+        if code.is_empty() {
+            format!("http_{}", self.status)
+        } else {
+            code.to_owned()
+        }
+    }
+
+    /// Returns how long the gateway asks us to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.seconds("retry-after")
             .or_else(|| self.seconds("x-ratelimit-reset"))
     }
 
-    /// What an answer says of a look that told nothing of the call it was after.
-    pub(crate) fn unheard(&self) -> CallFailure {
+    /// Maps the reply to a failed lookup to a [`CallFailure`]: the reply says nothing about the call that was looked up.
+    pub(crate) fn lookup_failure(&self) -> CallFailure {
         if self.status == 429 {
-            let retry_after = self
-                .seconds("retry-after")
-                .or_else(|| self.seconds("x-ratelimit-reset"));
-            CallFailure::Rejected { retry_after }
+            CallFailure::Rejected {
+                retry_after: self.retry_after(),
+            }
         } else {
-            CallFailure::ResponseLost(format!("look-up answered {}", self.status))
+            CallFailure::ResponseLost(format!("lookup failed with status {}", self.status))
         }
     }
 
-    /// A header that holds whole seconds.
+    /// Returns a header that holds whole seconds.
     fn seconds(&self, name: &str) -> Option<Duration> {
-        self.headers
-            .get(name)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
-            .map(Duration::from_secs)
+        let text = self.headers.get(name)?.to_str().ok()?;
+        text.trim().parse().ok().map(Duration::from_secs)
     }
 }
 
-/// A request body in JSON.
-pub(crate) fn json_body(value: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-/// A header value that `Debug` hides; `None` where it is not visible ASCII.
+/// Makes a header value that `Debug` hides; `None` if the value is not visible ASCII.
 pub(crate) fn secret_header(value: Zeroizing<String>) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&value).ok()?;
+    let is_visible = value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    let mut value = HeaderValue::from_str(&value).ok().filter(|_| is_visible)?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// Sends. `route` is the path without values, for the span.
-pub(crate) async fn send(
-    client: &reqwest::Client,
-    request: reqwest::RequestBuilder,
-    route: &'static str,
-) -> Result<Reply, CallFailure> {
-    let request = request
-        .build()
-        .map_err(|error| CallFailure::NotSent(describe(&error)))?;
-    // Spans exist only inside a recorded trace.
-    let span = if Span::current().is_disabled() {
-        Span::none()
-    } else {
-        tracing::info_span!(
-            "gateway call",
-            otel.name = format!("{} {route}", request.method()),
-            otel.kind = "client",
-            otel.status_code = field::Empty,
-            error.r#type = field::Empty,
-            http.request.method = %request.method(),
-            http.response.status_code = field::Empty,
-            server.address = request.url().host_str().unwrap_or_default(),
-            server.port = request.url().port_or_known_default(),
-            // The values in its path and query are not told.
-            url.full = format!("{}{route}", request.url().origin().ascii_serialization()),
-            url.template = route,
-        )
-    };
-    let reply = exchange(client, request).instrument(span.clone()).await;
-    match &reply {
-        Ok(reply) => {
-            span.record("http.response.status_code", reply.status);
-            if reply.status >= 400 {
-                fail(&span, &reply.status.to_string());
-            }
-        }
-        Err(failure) => {
-            fail(&span, failure.code());
-        }
+/// Makes headers from credentials.
+pub(crate) fn secret_headers<const N: usize>(
+    credentials: [(&'static str, Zeroizing<String>); N],
+) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in credentials {
+        headers.insert(
+            name,
+            secret_header(value).ok_or(ConfigError::Credentials(
+                "ids and secrets must be visible ASCII",
+            ))?,
+        );
     }
-    reply
+    Ok(headers)
 }
 
 /// Marks a span as failed with an error code or an HTTP status.
-fn fail(span: &Span, error_type: &str) {
+fn record_error(span: &Span, error_type: &str) {
     span.record("otel.status_code", "ERROR")
         .record("error.type", error_type);
 }
@@ -140,18 +191,18 @@ async fn exchange(
     client: &reqwest::Client,
     request: reqwest::Request,
 ) -> Result<Reply, CallFailure> {
-    let lost = |error: &reqwest::Error| CallFailure::ResponseLost(describe(error));
+    let lost = |error: reqwest::Error| CallFailure::ResponseLost(describe(&error));
     let mut response = client.execute(request).await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             CallFailure::NotSent(describe(&error))
         } else {
-            lost(&error)
+            lost(error)
         }
     })?;
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(CallFailure::ResponseLost("answer too long".into()));
+            return Err(CallFailure::ResponseLost("response too long".into()));
         }
         body.extend_from_slice(&chunk);
     }
@@ -162,14 +213,14 @@ async fn exchange(
     })
 }
 
-/// What went wrong in a few words; a URL may carry a reference, so it stays out.
+/// Describes an error in a few words, without the URL, which may hold a reference.
 fn describe(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {
         "timeout"
     } else if error.is_connect() {
         "cannot connect"
     } else if error.is_body() || error.is_decode() {
-        "broken answer"
+        "broken response"
     } else {
         "connection lost"
     };

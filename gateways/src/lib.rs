@@ -1,40 +1,58 @@
-//! The gateways: one folder each, its wire types apart from its logic, all behind [`Connector`].
+//! Connectors to payment gateways: one folder per gateway, all behind [`Connector`].
 //!
-//! A connector speaks to one merchant's account at one gateway. It knows no database and no queue; it says what it
-//! can take, makes the call it is told to make, and maps what comes back onto the outcome classes.
+//! A connector calls one gateway account of one merchant. A connector knows no database and no queue: it says which
+//! details it can validate, makes the call, and maps the gateway's response to an outcome class.
 
 mod cashfree;
+mod config;
 mod connector;
 mod decentro;
 mod dummy;
 mod http;
+mod info;
 mod meaning;
 mod name;
 mod payu;
+mod policy;
 mod razorpay;
 mod settings;
 mod setu;
 mod signature;
+mod token;
 mod webhook;
 mod wire;
 
-pub use connector::{Call, Check, ConfigError, Connector, ConnectorConfig};
+pub use config::{ConfigError, ConnectorConfig};
+pub use connector::{Call, Check, Connector, LookupResult};
 pub use http::client;
+pub use info::{CredentialInfo, GatewayInfo, SettingInfo};
+pub use policy::CallPolicy;
+pub use settings::COMMON_SETTINGS;
 pub use webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 use khata_domain::Gateway;
 
-/// The connector for a gateway account; an error where its settings or credentials make none.
+/// Returns the facts about a gateway.
+pub fn info(gateway: Gateway) -> &'static GatewayInfo {
+    match gateway {
+        Gateway::Cashfree => &cashfree::INFO,
+        Gateway::Decentro => &decentro::INFO,
+        Gateway::Dummy => &dummy::INFO,
+        Gateway::Payu => &payu::INFO,
+        Gateway::Razorpay => &razorpay::INFO,
+        Gateway::Setu => &setu::INFO,
+    }
+}
+
+/// Returns the facts about every gateway, by id.
+pub fn all() -> impl Iterator<Item = &'static GatewayInfo> {
+    Gateway::ALL.into_iter().map(info)
+}
+
+/// Makes the connector of a gateway account; fails on invalid settings or credentials.
 pub fn connect(
     gateway: Gateway,
     config: &ConnectorConfig<'_>,
 ) -> Result<Box<dyn Connector>, ConfigError> {
-    match gateway {
-        Gateway::Cashfree => Ok(Box::new(cashfree::Cashfree::new(config)?)),
-        Gateway::Decentro => Ok(Box::new(decentro::Decentro::new(config)?)),
-        Gateway::Dummy => Ok(Box::new(dummy::Dummy::new(config)?)),
-        Gateway::Payu => Ok(Box::new(payu::Payu::new(config)?)),
-        Gateway::Razorpay => Ok(Box::new(razorpay::Razorpay::new(config)?)),
-        Gateway::Setu => Ok(Box::new(setu::Setu::new(config)?)),
-    }
+    (info(gateway).connect)(config)
 }

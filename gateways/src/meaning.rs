@@ -1,37 +1,38 @@
-//! What a gateway's word means for the account.
+//! Meaning of a gateway's words for the payee's account.
 
-use khata_domain::validation::FailureCode;
-use khata_domain::{Class, GatewayResponse};
+use khata_domain::validation::{CallResult, FailureCode};
+use khata_domain::{CallFailure, Class, GatewayResponse};
 
-/// No code of any gateway is longer; what is, is cut.
-const LONGEST_CODE: usize = 64;
+use crate::http::Reply;
 
-/// What a word means.
+/// Maximum length of a stored code; longer codes are cut.
+const MAX_CODE: usize = 64;
+
+/// Meaning of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// It stands in a table of the connector's.
+    /// The word is in a table of the connector.
     Listed(Class, Option<FailureCode>),
-    /// It stands in none: the safe class, counted.
+    /// The word is in no table: [`Class::Inconclusive`], which is safe, and counted.
     Unlisted,
 }
 
 impl Meaning {
-    /// A word of this class.
+    /// Returns the meaning of a word of this class.
     pub(crate) const fn of(class: Class) -> Self {
         Self::Listed(class, None)
     }
 
-    /// The bank or PSP said no, for this reason.
+    /// Returns the meaning of a final rejection by the bank or PSP, for this reason.
     pub(crate) const fn invalid(failure: FailureCode) -> Self {
         Self::Listed(Class::Invalid, Some(failure))
     }
 
-    /// The gateway suspects fraud or has blocked the account.
+    /// Returns the meaning of suspected fraud, or of an account that the gateway blocks.
     pub(crate) const fn review() -> Self {
         Self::Listed(Class::Review, Some(FailureCode::SuspectedFraud))
     }
 
-    /// Its class.
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Listed(class, _) => class,
@@ -39,8 +40,8 @@ impl Meaning {
         }
     }
 
-    /// An answer of this meaning with nothing beside the code.
-    pub(crate) fn answer(self, code: &str) -> GatewayResponse {
+    /// Returns a response with this meaning and this code, and no other data.
+    pub(crate) fn response(self, code: &str) -> GatewayResponse {
         let code = printable(code);
         match self {
             Self::Listed(class, failure) => GatewayResponse {
@@ -52,12 +53,24 @@ impl Meaning {
     }
 }
 
-/// The code, fit for a log and a column: a gateway may put anything where its code should stand.
+/// Returns the response that an error reply to a validating call means; a lost response if the meaning is `None`, because
+/// the gateway may have acted on the call.
+pub(crate) fn error_response(reply: &Reply, meaning: Option<Meaning>, code: &str) -> CallResult {
+    let meaning = meaning
+        .ok_or_else(|| CallFailure::ResponseLost(format!("failed with status {}", reply.status)))?;
+    let may_retry = meaning.class() == Class::Retryable;
+    Ok(GatewayResponse {
+        retry_after: may_retry.then(|| reply.retry_after()).flatten(),
+        ..meaning.response(&reply.code_or_status(code))
+    })
+}
+
+/// Makes a code fit for a log and a column: a gateway may send any text in the place of its code.
 fn printable(code: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
     code.chars()
-        .take(LONGEST_CODE)
-        .map(|c| if fits(c) { c } else { '_' })
+        .take(MAX_CODE)
+        .map(|c| if allowed(c) { c } else { '_' })
         .collect()
 }
 
@@ -66,22 +79,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_no_table_is_safe_and_counted() {
-        let answer = Meaning::Unlisted.answer("A_CODE_OF_NEXT_YEAR");
-        assert!(answer.unlisted);
+    fn an_unlisted_word_is_inconclusive_and_counted() {
+        let response = Meaning::Unlisted.response("A_CODE_OF_NEXT_YEAR");
+        assert!(response.unlisted);
         assert_eq!(
-            (answer.class, answer.failure, answer.code.as_str()),
+            (response.class, response.failure, response.code.as_str()),
             (Class::Inconclusive, None, "A_CODE_OF_NEXT_YEAR")
         );
-        let answer = Meaning::invalid(FailureCode::InvalidVpa).answer("ZH");
-        assert!(!answer.unlisted);
-        assert_eq!(answer.failure, Some(FailureCode::InvalidVpa));
+        let response = Meaning::invalid(FailureCode::InvalidVpa).response("ZH");
+        assert!(!response.unlisted);
+        assert_eq!(response.failure, Some(FailureCode::InvalidVpa));
     }
 
     #[test]
-    fn a_code_is_short_and_of_plain_characters() {
-        let answer = Meaning::Unlisted.answer("no\nsuch <code>: आ");
-        assert_eq!(answer.code, "no_such__code_:__");
-        assert_eq!(Meaning::Unlisted.answer(&"x".repeat(900)).code.len(), 64);
+    fn a_code_is_cut_to_64_printable_characters() {
+        let response = Meaning::Unlisted.response("no\nsuch <code>: आ");
+        assert_eq!(response.code, "no_such__code_:__");
+        assert_eq!(Meaning::Unlisted.response(&"x".repeat(900)).code.len(), 64);
     }
 }

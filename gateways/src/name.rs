@@ -1,17 +1,15 @@
-//! The holder's name, as gateways tell it.
+//! Names and name-match scores, as gateways send and take them.
 
-use khata_name_match::is_placeholder;
-
-/// The name, trimmed; `None` where what stands there is no name.
-pub(crate) fn real_name(name: Option<String>) -> Option<String> {
-    let name = name?;
-    (!is_placeholder(&name)).then(|| name.trim().to_owned())
+/// Returns the text without spaces at its ends; `None` if it is empty.
+pub(crate) fn trimmed(text: Option<String>) -> Option<String> {
+    let text = text?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }
 
-/// The name in ASCII letters, digits and single spaces, `longest` characters at most: what every gateway takes. Marks
-/// become spaces ("S.V. Rao" → "S V Rao"), apostrophes go ("O'Neil" → "ONeil"). `None` where the name is in another
-/// script: no rendering of ours could be compared with the name at bank.
-pub(crate) fn plain(name: &str, longest: usize) -> Option<String> {
+/// Returns the name in ASCII letters, digits and single spaces, at most `max` characters: the form that every gateway
+/// takes. Marks become spaces ("S.V. Rao" → "S V Rao"), apostrophes are dropped ("O'Neil" → "ONeil"). `None` if the name is
+/// in another script: a bank could not compare a transliteration of ours with its own.
+pub(crate) fn plain(name: &str, max: usize) -> Option<String> {
     let mut plain = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
@@ -25,15 +23,14 @@ pub(crate) fn plain(name: &str, longest: usize) -> Option<String> {
             _ => return None,
         }
     }
-    plain.truncate(longest);
-    let trimmed = plain.trim_end().len();
-    plain.truncate(trimmed);
+    plain.truncate(max);
+    plain.truncate(plain.trim_end().len());
     (!plain.is_empty()).then_some(plain)
 }
 
-/// A name-match score of the gateway's own: "90.00" → 90.
-pub(crate) fn score(text: &str) -> Option<u8> {
-    let score: f64 = text.trim().parse().ok()?;
+/// Returns a gateway's own name-match score from 0 to 100: "90.00" → 90.
+pub(crate) fn score(text: Option<&str>) -> Option<u8> {
+    let score: f64 = text?.trim().parse().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     (0.0..=100.0).contains(&score).then(|| score.round() as u8)
 }
@@ -43,16 +40,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_and_names_are_read_as_told() {
-        assert_eq!(score("90.00"), Some(90));
-        assert_eq!(score("100"), Some(100));
-        assert_eq!(score("101"), None);
-        assert_eq!(score("-"), None);
-        assert!(real_name(Some(" verified ".to_owned())).is_none());
-        assert_eq!(
-            real_name(Some("ASHA RAO ".to_owned())).unwrap().as_str(),
-            "ASHA RAO"
-        );
+    fn scores_are_rounded_and_must_be_within_0_and_100() {
+        for (text, read) in [
+            ("90.00", Some(90)),
+            ("100", Some(100)),
+            ("101", None),
+            ("-", None),
+        ] {
+            assert_eq!(score(Some(text)), read, "{text}");
+        }
+        assert_eq!(score(None), None);
+    }
+
+    #[test]
+    fn an_empty_text_is_none() {
+        let trim = |text: &str| trimmed(Some(text.to_owned()));
+        assert_eq!(trim(" ASHA RAO ").as_deref(), Some("ASHA RAO"));
+        assert_eq!(trim(" "), None);
+        assert_eq!(trimmed(None), None);
     }
 
     #[test]
@@ -68,10 +73,9 @@ mod tests {
             (".-()", None),
             ("", None),
         ] {
-            let plain = plain(name, 50);
-            assert_eq!(plain.as_ref().map(|name| name.as_str()), sent, "{name:?}");
+            assert_eq!(plain(name, 50).as_deref(), sent, "{name:?}");
         }
-        assert_eq!(plain("Asha Rao", 5).unwrap().as_str(), "Asha");
+        assert_eq!(plain("Asha Rao", 5).as_deref(), Some("Asha"));
         assert_eq!(plain(&"x".repeat(120), 50).unwrap().len(), 50);
     }
 }

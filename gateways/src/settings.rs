@@ -1,74 +1,113 @@
-//! Settings that connectors share: a gateway account's `settings`, JSON, everything optional.
+//! Settings that every gateway account has: `settings`, JSON.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use khata_domain::routing::Ineligible;
+use khata_domain::Method;
 use khata_domain::traffic::{Hours, Traffic};
 use khata_domain::validation::PollSchedule;
-use khata_domain::{Consent, Details, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::connector::ConfigError;
+use crate::config::{ConfigError, ConnectorConfig};
+use crate::info::SettingInfo;
+use crate::policy::CallPolicy;
 
-/// Looks at a pending outcome where neither the gateway nor the settings say more. NPCI, 2025: the first no sooner than
-/// 90 s after the call, at most 3 within 2 h.
+/// Poll intervals if neither the gateway nor the settings say more. NPCI, 2025: the first poll no sooner than 90 s after
+/// the call, at most 3 within 2 h.
 pub(crate) const NPCI_POLLING: [Duration; 4] = [
     Duration::from_secs(90),
     Duration::from_mins(15),
     Duration::from_mins(100),
     Duration::from_hours(6),
 ];
-/// How long a call may take where the settings do not say.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// No setting may pass this.
+const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What every gateway account may be set to. A connector with settings of its own reads them beside these
+/// Settings that every gateway account has. All are optional.
+pub const COMMON_SETTINGS: &[SettingInfo] = &[
+    SettingInfo {
+        name: "methods",
+        meaning: "allowed methods of `PENNY_DROP`, `PENNILESS` and `VPA_LOOKUP`, in order of preference, as a list",
+        default: "all that the gateway has",
+    },
+    SettingInfo {
+        name: "poll_ms",
+        meaning: "poll intervals while an outcome is pending, as a list; the last one repeats",
+        default: "the gateway's rule",
+    },
+    SettingInfo {
+        name: "call_timeout_ms",
+        meaning: "time-out of a call, 100 to 60,000; two time-outs fit into a lease",
+        default: "10,000",
+    },
+    SettingInfo {
+        name: "calls_per_minute",
+        meaning: "calls of any kind in any 60 seconds, over all workers; 0: no limit",
+        default: "the gateway's published limit",
+    },
+    SettingInfo {
+        name: "concurrency",
+        meaning: "calls at once, over all workers; 0: no limit",
+        default: "no limit",
+    },
+    SettingInfo {
+        name: "hours",
+        meaning: "times of day in India at which new attempts may begin: `[\"21:30-10:00\", \"13:00-17:00\"]`",
+        default: "always",
+    },
+    SettingInfo {
+        name: "upi_penny_drop_hours",
+        meaning: "the same for penny drops to UPI addresses, within `hours`",
+        default: "always",
+    },
+    SettingInfo {
+        name: "recover_for_s",
+        meaning: "seconds for which Khata tries to recover a lost response before it calls another gateway",
+        default: "3,600",
+    },
+    SettingInfo {
+        name: "bank_flow",
+        meaning: "`async`, or `sync`: the response holds the outcome, but a lost one cannot be recovered; cannot be changed later",
+        default: "`async`",
+    },
+];
+
+/// Parsed settings that every gateway account has. A connector with settings of its own reads them beside these
 /// ([`CommonSettings::read_with`]).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CommonSettings {
-    /// Waits between looks at a pending outcome in milliseconds, the last one repeated.
     poll_ms: Option<Vec<u64>>,
-    /// Longest call in milliseconds.
     call_timeout_ms: Option<u64>,
-    /// How bank accounts are asked for: `async` (by our reference, safe to recover) or `sync`.
     pub(crate) bank_flow: BankFlow,
-    /// The methods that may be used, in order of preference; all that the gateway has, where absent.
     methods: Option<Vec<String>>,
-    /// Calls of any kind in any 60 seconds over all workers; 0: no limit; the gateway's own limit where absent.
     calls_per_minute: Option<u32>,
-    /// Calls under way at once over all workers; 0: no limit.
     concurrency: Option<u32>,
-    /// When new attempts may begin, times of day in India: `["00:00-10:00", "13:00-17:00"]`.
     hours: Vec<String>,
-    /// When new UPI penny drops may begin, within `hours`.
     upi_penny_drop_hours: Vec<String>,
-    /// Seconds that a lost answer is asked for before another gateway account may be, at the risk of a second rupee.
     recover_for_s: Option<u64>,
 }
 
-/// The two ways some gateways have of validating a bank account.
+/// One of the two ways in which some gateways validate a bank account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BankFlow {
-    /// Accepted now, told later.
+    /// The gateway accepts the call and reports the outcome later.
     #[default]
     Async,
-    /// Told in the answer; a lost answer cannot be found again.
+    /// The response holds the outcome; a lost response cannot be recovered.
     Sync,
 }
 
 impl CommonSettings {
     pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigError> {
-        Deserialize::deserialize(settings)
-            .map_err(|error: serde_json::Error| ConfigError::Settings(error.to_string()))
+        Deserialize::deserialize(settings).map_err(settings_error)
     }
 
-    /// These and a connector's own: `Own` takes its members, and what is left must be of these. `Own` itself must not
-    /// deny unknown fields; a word that neither knows is told all the same.
+    /// Reads these settings and a connector's own: `Own` takes its members, and all others must be common settings. `Own`
+    /// must not deny unknown fields; a setting that neither type knows is an error all the same.
     pub(crate) fn read_with<Own: DeserializeOwned>(
         settings: &serde_json::Value,
     ) -> Result<(Self, Own), ConfigError> {
@@ -79,12 +118,28 @@ impl CommonSettings {
             #[serde(flatten)]
             common: serde_json::Map<String, serde_json::Value>,
         }
-        let both: Both<Own> = Deserialize::deserialize(settings)
-            .map_err(|error: serde_json::Error| ConfigError::Settings(error.to_string()))?;
+        let both: Both<Own> = Deserialize::deserialize(settings).map_err(settings_error)?;
         Ok((Self::read(&both.common.into())?, both.own))
     }
 
-    /// The waits between looks.
+    /// Checks the settings. `offered` are the gateway's methods, `polling` its poll intervals, and `calls_per_minute` its
+    /// own limit, if it publishes one.
+    pub(crate) fn policy(
+        &self,
+        config: &ConnectorConfig<'_>,
+        offered: &[Method],
+        polling: &[Duration],
+        calls_per_minute: Option<u32>,
+    ) -> Result<CallPolicy, ConfigError> {
+        Ok(CallPolicy {
+            methods: self.methods(offered)?,
+            polling: self.polling(polling)?,
+            traffic: self.traffic(calls_per_minute)?,
+            call_timeout: self.call_timeout(config.longest_call)?,
+        })
+    }
+
+    /// Returns the poll intervals.
     pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigError> {
         let waits = match &self.poll_ms {
             Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
@@ -94,22 +149,22 @@ impl CommonSettings {
             .ok_or_else(|| ConfigError::Settings("poll_ms must not be empty".into()))
     }
 
-    /// The time-out of a call, `longest` at most.
-    pub(crate) fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigError> {
+    fn call_timeout(&self, longest: Duration) -> Result<Duration, ConfigError> {
         let timeout = self
             .call_timeout_ms
             .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
-        if timeout < Duration::from_millis(100) || timeout > MAX_CALL_TIMEOUT {
-            return Err(ConfigError::Settings(format!(
-                "call_timeout_ms must be between 100 and {}",
-                MAX_CALL_TIMEOUT.as_millis()
-            )));
+        if (MIN_CALL_TIMEOUT..=MAX_CALL_TIMEOUT).contains(&timeout) {
+            return Ok(timeout.min(longest));
         }
-        Ok(timeout.min(longest))
+        Err(ConfigError::Settings(format!(
+            "call_timeout_ms must be between {} and {}",
+            MIN_CALL_TIMEOUT.as_millis(),
+            MAX_CALL_TIMEOUT.as_millis()
+        )))
     }
 
-    /// The methods to use, in order of preference: all of `offered`, or those of them that the settings name.
-    pub(crate) fn methods(&self, offered: &[Method]) -> Result<Vec<Method>, ConfigError> {
+    /// Returns the allowed methods, in order of preference: all of `offered`, or those that the settings name.
+    fn methods(&self, offered: &[Method]) -> Result<Vec<Method>, ConfigError> {
         let Some(words) = &self.methods else {
             return Ok(offered.to_vec());
         };
@@ -117,9 +172,9 @@ impl CommonSettings {
             Method::parse(word)
                 .filter(|method| offered.contains(method))
                 .ok_or_else(|| {
-                    let words: Vec<_> = offered.iter().map(|method| method.as_str()).collect();
-                    let known = words.join(", ");
-                    ConfigError::Settings(format!("methods must be of {known}, not {word:?}"))
+                    let offered: Vec<_> = offered.iter().map(|method| method.as_str()).collect();
+                    let offered = offered.join(", ");
+                    ConfigError::Settings(format!("methods must be of {offered}, not {word:?}"))
                 })
         };
         let methods: Vec<_> = words.iter().map(method).collect::<Result<_, _>>()?;
@@ -129,8 +184,7 @@ impl CommonSettings {
         Ok(methods)
     }
 
-    /// The limits; `calls_per_minute` is the gateway's own, where it publishes one.
-    pub(crate) fn traffic(&self, calls_per_minute: Option<u32>) -> Result<Traffic, ConfigError> {
+    fn traffic(&self, calls_per_minute: Option<u32>) -> Result<Traffic, ConfigError> {
         let hours = |name: &str, spans: &[String]| {
             Hours::parse(spans).ok_or_else(|| {
                 ConfigError::Settings(format!(
@@ -151,94 +205,50 @@ impl CommonSettings {
     }
 }
 
-/// Of these methods, in order of preference, the first that suits the details and that the consent suffices for: a
-/// penny drop to a UPI address needs the payee's (NPCI, May 2025).
-pub(crate) fn suited(
-    methods: &[Method],
-    details: &Details,
-    consent: Option<&Consent>,
-) -> Result<Method, Ineligible> {
-    let consented = consent.is_some_and(|consent| consent.obtained);
-    let suits = |method: &Method| match (details, method) {
-        (Details::Bank(_), Method::PennyDrop | Method::Penniless)
-        | (Details::Upi(_), Method::VpaLookup) => true,
-        (Details::Upi(_), Method::PennyDrop) => consented,
-        (Details::Bank(_), Method::VpaLookup) | (Details::Upi(_), Method::Penniless) => false,
-    };
-    methods.iter().copied().find(suits).ok_or(Ineligible::Kind)
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn settings_error(error: serde_json::Error) -> ConfigError {
+    ConfigError::Settings(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use khata_domain::{AccountNumber, BankAccount, Ifsc, Vpa};
     use serde_json::json;
 
     use super::*;
+    use crate::info::fields;
 
     #[test]
-    fn limits_are_the_gateways_own_until_set() {
-        let traffic = |settings| {
-            let settings = CommonSettings::read(&settings).unwrap();
-            settings.traffic(Some(100)).unwrap().calls_per_minute
-        };
-        assert_eq!(traffic(json!({})), NonZeroU32::new(100));
-        assert_eq!(traffic(json!({"calls_per_minute": 7})), NonZeroU32::new(7));
-        assert_eq!(traffic(json!({"calls_per_minute": 0})), None);
+    fn every_common_setting_is_described() {
+        let described = COMMON_SETTINGS.iter().map(|setting| setting.name);
+        assert_eq!(fields::sorted(described), fields::of::<CommonSettings>());
     }
 
     #[test]
-    fn only_methods_that_the_gateway_has_can_be_set() {
+    fn limits_are_the_gateways_own_until_set() {
+        let limit = |settings| {
+            let settings = CommonSettings::read(&settings).unwrap();
+            settings.traffic(Some(100)).unwrap().calls_per_minute
+        };
+        assert_eq!(limit(json!({})), NonZeroU32::new(100));
+        assert_eq!(limit(json!({"calls_per_minute": 7})), NonZeroU32::new(7));
+        assert_eq!(limit(json!({"calls_per_minute": 0})), None);
+    }
+
+    #[test]
+    fn only_methods_that_the_gateway_offers_can_be_set() {
         let methods = |settings| {
             let offered = [Method::PennyDrop, Method::VpaLookup];
             CommonSettings::read(&settings).unwrap().methods(&offered)
         };
         assert_eq!(methods(json!({})).unwrap().len(), 2);
-        assert_eq!(
-            methods(json!({"methods": ["VPA_LOOKUP"]})).unwrap(),
-            [Method::VpaLookup]
-        );
+        let lookup_only = methods(json!({"methods": ["VPA_LOOKUP"]})).unwrap();
+        assert_eq!(lookup_only, [Method::VpaLookup]);
         assert!(methods(json!({"methods": ["PENNILESS"]})).is_err());
         assert!(methods(json!({"methods": []})).is_err());
     }
 
     #[test]
-    fn the_first_method_that_suits_is_used() {
-        use Method::{Penniless, PennyDrop, VpaLookup};
-        let bank = Details::Bank(BankAccount {
-            ifsc: Ifsc::parse("HDFC0000001").unwrap(),
-            account_number: AccountNumber::parse("00011020001772").unwrap(),
-            beneficiary_name: None,
-        });
-        let upi = Details::Upi(Vpa::parse("asha@upi").unwrap());
-        let consent = |obtained| Consent {
-            obtained,
-            purpose: String::new(),
-            timestamp: DateTime::UNIX_EPOCH,
-        };
-        let (yes, no) = (consent(true), consent(false));
-        let all = [PennyDrop, Penniless, VpaLookup];
-        for (methods, details, consent, method) in [
-            (&all[..], &bank, None, Ok(PennyDrop)),
-            (
-                &[VpaLookup, Penniless, PennyDrop],
-                &bank,
-                None,
-                Ok(Penniless),
-            ),
-            (&[VpaLookup], &bank, None, Err(Ineligible::Kind)),
-            (&all, &upi, Some(&yes), Ok(PennyDrop)),
-            (&all, &upi, Some(&no), Ok(VpaLookup)),
-            (&all, &upi, None, Ok(VpaLookup)),
-            (&[VpaLookup, PennyDrop], &upi, Some(&yes), Ok(VpaLookup)),
-            (&[PennyDrop, Penniless], &upi, None, Err(Ineligible::Kind)),
-        ] {
-            assert_eq!(suited(methods, details, consent), method, "{methods:?}");
-        }
-    }
-
-    #[test]
-    fn a_connectors_own_settings_stand_beside_the_common_ones() {
+    fn a_connectors_own_settings_are_read_beside_the_common_ones() {
         #[derive(Debug, Deserialize)]
         struct Own {
             product: Option<String>,
@@ -261,11 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_nobody_knows_or_that_makes_no_sense_is_told() {
+    fn an_unknown_or_impossible_setting_is_an_error() {
         assert!(CommonSettings::read(&json!({"pol_ms": [1]})).is_err());
-        let settings =
-            CommonSettings::read(&json!({"hours": ["25:00-26:00"], "poll_ms": []})).unwrap();
+        let settings = json!({"hours": ["25:00-26:00"], "poll_ms": [], "call_timeout_ms": 1});
+        let settings = CommonSettings::read(&settings).unwrap();
         assert!(settings.traffic(None).is_err());
         assert!(settings.polling(&[Duration::ZERO]).is_err());
+        assert!(settings.call_timeout(Duration::MAX).is_err());
     }
 }

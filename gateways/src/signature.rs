@@ -1,46 +1,34 @@
-//! Signatures under call-backs, compared in constant time.
+//! Signatures of webhooks, compared in constant time.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What HMAC-SHA256 makes.
-const TAG_LENGTH: usize = 32;
-
-/// A HMAC-SHA256 as a call-back claims it.
+/// An HMAC-SHA256 tag that a webhook carries.
 #[derive(Clone, Copy)]
-pub(crate) struct Claimed([u8; TAG_LENGTH]);
+pub(crate) struct Signature([u8; 32]);
 
-impl Claimed {
-    /// Written in hexadecimal digits of either case; `None` where it is no HMAC-SHA256.
-    pub(crate) fn hex(text: &str) -> Option<Self> {
-        let digits = text.trim().as_bytes();
-        let mut tag = [0; TAG_LENGTH];
-        if digits.len() != 2 * TAG_LENGTH {
-            return None;
-        }
-        for (byte, pair) in tag.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16);
-            *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-        }
-        Some(Self(tag))
-    }
-
-    /// Written in base64; `None` where it is no HMAC-SHA256.
-    pub(crate) fn base64(text: &str) -> Option<Self> {
-        let tag = BASE64_STANDARD.decode(text.trim()).ok()?;
+impl Signature {
+    /// Decodes hexadecimal digits of either case; `None` if the text is no HMAC-SHA256 tag.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let tag = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?;
         tag.try_into().ok().map(Self)
     }
 
-    /// Whether it is that of these parts, one after the other, under one of these secrets.
-    pub(crate) fn is_of<'a>(
+    /// Decodes base64; `None` if the text is no HMAC-SHA256 tag.
+    pub(crate) fn from_base64(text: &str) -> Option<Self> {
+        let tag = BASE64.decode(text.trim().as_bytes()).ok()?;
+        tag.try_into().ok().map(Self)
+    }
+
+    /// Whether this is the signature of the concatenated parts under one of these secrets. An empty secret never matches,
+    /// because any sender could sign with it.
+    pub(crate) fn matches<'a>(
         self,
         parts: &[&[u8]],
         secrets: impl IntoIterator<Item = &'a str>,
     ) -> bool {
         secrets.into_iter().any(|secret| {
-            // Anybody could sign with nothing.
             !secret.is_empty()
                 && Hmac::<Sha256>::new_from_slice(secret.as_bytes()).is_ok_and(|mut mac| {
                     for part in parts {
@@ -52,18 +40,10 @@ impl Claimed {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
 
     // RFC 4231, test case 2.
@@ -72,31 +52,28 @@ mod tests {
     const TAG: &str = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
 
     #[test]
-    fn a_signature_is_known_by_any_of_the_secrets_and_in_parts() {
-        let claimed = Claimed::hex(TAG).unwrap();
-        assert!(claimed.is_of(&[DATA], [SECRET]));
-        assert!(claimed.is_of(&[&DATA[..5], &DATA[5..]], ["another", SECRET]));
-        assert!(!claimed.is_of(&[DATA, b" "], [SECRET]));
-        assert!(!claimed.is_of(&[DATA], ["another"]));
-        assert!(!claimed.is_of(&[DATA], []));
-        assert!(
-            Claimed::hex(&TAG.to_uppercase())
-                .unwrap()
-                .is_of(&[DATA], [SECRET])
-        );
-        let base64 = BASE64_STANDARD.encode(claimed.0);
-        assert!(Claimed::base64(&base64).unwrap().is_of(&[DATA], [SECRET]));
+    fn a_signature_matches_under_any_of_the_secrets_and_in_parts() {
+        let signature = Signature::from_hex(TAG).unwrap();
+        assert!(signature.matches(&[DATA], [SECRET]));
+        assert!(signature.matches(&[&DATA[..5], &DATA[5..]], ["another", SECRET]));
+        assert!(!signature.matches(&[DATA, b" "], [SECRET]));
+        assert!(!signature.matches(&[DATA], ["another"]));
+        assert!(!signature.matches(&[DATA], []));
+        let upper = Signature::from_hex(&TAG.to_uppercase()).unwrap();
+        assert!(upper.matches(&[DATA], [SECRET]));
+        let base64 = Signature::from_base64(&BASE64.encode(&signature.0)).unwrap();
+        assert!(base64.matches(&[DATA], [SECRET]));
     }
 
     #[test]
-    fn nothing_is_signed_with_an_empty_secret() {
+    fn an_empty_secret_never_matches() {
         let mac = Hmac::<Sha256>::new_from_slice(b"").unwrap();
-        let tag = hex(&mac.chain_update(DATA).finalize().into_bytes());
-        assert!(!Claimed::hex(&tag).unwrap().is_of(&[DATA], [""]));
+        let tag = HEXLOWER.encode(&mac.chain_update(DATA).finalize().into_bytes());
+        assert!(!Signature::from_hex(&tag).unwrap().matches(&[DATA], [""]));
     }
 
     #[test]
-    fn what_is_no_signature_is_none() {
+    fn other_text_is_no_signature() {
         for text in [
             "",
             "5b",
@@ -105,13 +82,8 @@ mod tests {
             &TAG.replace('5', "+"),
             "आशा",
         ] {
-            assert!(Claimed::hex(text).is_none(), "{text}");
-            assert!(Claimed::base64(text).is_none(), "{text}");
+            assert!(Signature::from_hex(text).is_none(), "{text}");
+            assert!(Signature::from_base64(text).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn digits_are_lower_case_and_two_a_byte() {
-        assert_eq!(hex(&[0, 9, 0xab, 0xff]), "0009abff");
     }
 }

@@ -1,30 +1,34 @@
-//! What gateways call back with: believed only under their signature.
+//! Webhooks of gateways: requests, messages and errors.
 
 use chrono::{DateTime, Utc};
 use khata_domain::GatewayResponse;
 
-/// A call-back as it came.
+/// A gateway webhook as received.
 #[derive(Clone, Copy)]
 pub struct WebhookRequest<'a> {
-    /// Names in any case, values as text; what is no text is left out.
+    /// Names in any case; headers that are not text are left out.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Byte for byte: what is signed.
+    /// Raw body, which the gateway has signed.
     pub body: &'a [u8],
-    /// Now.
     pub received_at: DateTime<Utc>,
 }
 
 impl<'a> WebhookRequest<'a> {
-    /// The header of this name.
+    /// Returns the header of this name.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers
             .iter()
-            .find(|(one, _)| one.eq_ignore_ascii_case(name))
+            .find(|(header, _)| header.eq_ignore_ascii_case(name))
             .map(|(_, value)| *value)
+    }
+
+    /// Returns the header of this name; fails if the header is missing.
+    pub(crate) fn required_header(&self, name: &'static str) -> Result<&'a str, WebhookError> {
+        self.header(name).ok_or(WebhookError::MissingHeader(name))
     }
 }
 
-/// Which attempt a gateway speaks of.
+/// Names an attempt, as a webhook does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptName {
     /// By our reference.
@@ -33,34 +37,28 @@ pub enum AttemptName {
     GatewayReference(String),
 }
 
-/// What a genuine call-back says.
+/// Contents of a genuine webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookMessage {
-    /// Which attempt it is about.
-    pub about: AttemptName,
-    /// The outcome; `None` where it only says that there is one, which is then asked for.
-    pub answer: Option<GatewayResponse>,
+    /// The attempt that the webhook concerns.
+    pub attempt: AttemptName,
+    /// The outcome; `None` if the webhook only reports that there is one, so that a worker has to look it up.
+    pub response: Option<GatewayResponse>,
 }
 
-/// Why a call-back is not believed. The text is for ops; it repeats nothing of the call.
+/// Reports a webhook that is rejected. The text is for operators and repeats nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    /// This gateway has none.
-    #[error("this gateway calls nobody back")]
-    NotOffered,
-    /// Nothing to check the signature with.
+    #[error("webhooks are not supported by this gateway")]
+    NotSupported,
     #[error("the gateway account's credentials hold no webhook secret")]
     NoSecret,
-    /// A header that it must have is not there.
     #[error("header {0} is missing")]
-    Unsigned(&'static str),
-    /// Not signed with any secret of this gateway account.
-    #[error("the signature is not of this gateway account")]
-    Forged,
-    /// Signed too long ago, or in the future.
-    #[error("it was signed too long ago")]
+    MissingHeader(&'static str),
+    #[error("bad signature: no secret of this gateway account matches")]
+    BadSignature,
+    #[error("the signed time is too old or in the future")]
     Stale,
-    /// Signed, and not to be understood.
-    #[error("it is not to be understood: {0}")]
+    #[error("malformed payload: {0}")]
     Malformed(&'static str),
 }

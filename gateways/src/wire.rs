@@ -1,8 +1,8 @@
-//! What the wire types of several gateways have in common.
+//! Deserialization that the wire types of several gateways share.
 
 use serde::{Deserialize, Deserializer};
 
-/// Scores come as strings and ids as numbers, in some answers the other way round.
+/// Reads a text or a number as text: some gateways send scores as strings and ids as numbers, others the other way round.
 pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -14,7 +14,7 @@ pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
         Decimal(f64),
     }
     Ok(
-        Option::<Either>::deserialize(deserializer)?.map(|either| match either {
+        Option::<Either>::deserialize(deserializer)?.map(|value| match value {
             Either::Text(text) => text,
             Either::Whole(number) => number.to_string(),
             Either::Decimal(number) => number.to_string(),

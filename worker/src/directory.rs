@@ -67,7 +67,10 @@ impl Entry {
             .connector
             .as_ref()
             .map_err(|_| Ineligible::NoConnector)?;
-        Ok((connector.fit(details, consent)?, connector.traffic()))
+        Ok((
+            connector.eligible_method(details, consent)?,
+            connector.traffic(),
+        ))
     }
 }
 

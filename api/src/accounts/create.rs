@@ -1,355 +1,205 @@
-//! `POST /customers/{customer_id}/accounts`: decode, validate all, seal, commit with the group, wakeup, and answer: at once, or
-//! when the outcomes are there.
+//! `POST /customers/{customer_id}/accounts`: read and validate the request, encrypt, commit with the group, publish wake-ups,
+//! and reply at once or when the outcomes are known.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use chrono::{SubsecRound, TimeDelta, Utc};
+use actix_web::HttpResponse;
+use chrono::Utc;
 use futures_util::future::join_all;
-use khata_crypto::{Keyring, Purpose};
-use khata_domain::ValidationKey;
-use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId, ValidationId};
+use khata_domain::{AccountId, ValidationKey};
 use khata_queue::Wakeup;
-use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
-use khata_store::idempotency::{AnswerForm, Before};
-use khata_store::merchants::Merchant;
+use khata_store::accounts::{Created, CreatedAccount};
+use khata_store::idempotency::AnswerForm;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
-use zeroize::Zeroizing;
 
-use super::answer;
-use super::present::{self, CustomerAccount, Fresh};
-use super::request::{Command, CreateRequest, RequestedAccount};
-use crate::auth::Caller;
-use crate::create_commits::{CreateCall, Outcome};
-use crate::decode::Body;
-use crate::error::ApiError;
-use crate::idempotency;
-use crate::metrics::AskedBy;
-use crate::observe::{Observed, Waits};
-use crate::openapi;
-use crate::state::State;
+use super::new_accounts::NewAccounts;
+use super::request::CreateRequest;
+use crate::context::RequestContext;
+use crate::create_commits::{Committed, CreateCall};
+use crate::error::{ApiError, NO_CUSTOMER};
+use crate::idempotency::Written;
+use crate::metrics::StartedBy;
+use crate::outcomes::Outcome;
+use crate::present::{self, CustomerAccount};
+use crate::{reply, schema};
 
 /// Create accounts, or create and validate them
 ///
-/// One account in flat fields answers one account; `bank_account_details` and `upi_details` answer a list, in the order of the
-/// call, bank accounts first. All or nothing: one fault, and nothing is stored. The same account as a live one of this
-/// customer answers that one. A customer reference that is not known is registered. With `command=validate` the call waits for
-/// the outcomes, `wait_seconds` at most.
+/// One account in flat fields returns one account; `bank_account_details` and `upi_details` return a list in the order of the
+/// call, bank accounts first. The call is all-or-nothing: if one field is invalid, nothing is stored. If the customer already has an
+/// account, the existing one is returned. An unknown customer reference is registered. With `command=validate` the call waits
+/// for the outcomes, at most `wait_seconds`.
 #[utoipa::path(
     post,
     path = "/customers/{customer_id}/accounts",
     operation_id = "createAccounts",
     tag = "Customer accounts",
-    params(openapi::CustomerPath),
+    params(schema::CustomerPath),
     request_body(content(
-        (openapi::CreateAccountsForm = "application/x-www-form-urlencoded"),
-        (openapi::CreateAccountsJson = "application/json"),
+        (schema::CreateAccountsForm = "application/x-www-form-urlencoded"),
+        (schema::CreateAccountsJson = "application/json"),
     )),
-    responses((status = 200, description = "The account, or the list of them.", body = openapi::Created), openapi::WriteErrors),
+    responses((status = 200, description = "The account, or the list of them.", body = present::Created)),
 )]
-pub(crate) async fn create(
-    Caller(merchant): Caller,
-    state: web::Data<State>,
-    request: HttpRequest,
-    path: web::Path<String>,
-    observed: web::ReqData<Observed>,
-    payload: web::Payload,
-) -> Result<HttpResponse, ApiError> {
-    let body = Body::receive(&request, payload).await?;
-    let decoded = body.decode()?;
-    let call = CreateRequest::read(&decoded, Utc::now())?;
-    let form = if call.flat {
+pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
+    let request = CreateRequest::read(&context.receive().await?, Utc::now())?;
+    let form = if request.flat {
         AnswerForm::Account
     } else {
         AnswerForm::List
     };
-    carry_out(
-        &state, &request, &merchant, &path, &observed, &body, call, form,
-    )
-    .await
+    create_accounts(&context, request, form).await
 }
 
-/// Carries out a call that has been read, of this family or of the deprecated one.
-#[allow(clippy::too_many_arguments)]
-pub(crate) async fn carry_out(
-    state: &State,
-    request: &HttpRequest,
-    merchant: &Merchant,
-    customer: &str,
-    observed: &Observed,
-    body: &Body,
-    call: CreateRequest,
+/// Creates the accounts of a call of either family.
+pub(crate) async fn create_accounts(
+    context: &RequestContext,
+    request: CreateRequest,
     form: AnswerForm,
 ) -> Result<HttpResponse, ApiError> {
-    let customer = CustomerRef::parse(customer).ok_or_else(|| {
+    let customer = context.named_customer().ok_or_else(|| {
         ApiError::field(
             "customer_id",
             "must be a customer id, or 1 to 128 visible ASCII characters",
         )
     })?;
-    let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
-    if let Err(error) = state.check_gateway(merchant.id(), &call.pin).await {
-        return idempotency::replay_or(state, idempotent, error).await;
+    let idempotent = context.idempotent()?;
+    let (state, merchant) = (&context.state, context.merchant_id());
+    let pin = &request.options.pin;
+    let gateway = state.gateway_choices.check(&state.database, merchant, pin);
+    if let Err(error) = gateway.await {
+        return idempotent.replay_or(error).await;
     }
-    let create = prepare(state, merchant, customer, observed, call, form, idempotent);
-    let keys: Vec<(AccountId, ValidationKey)> = create
-        .stored
-        .accounts
-        .iter()
-        .map(|account| (account.id, key_of(merchant.id(), account.validation)))
-        .collect();
-    let until = waits_until(create.request.command);
-    if until.is_some() {
-        request.extensions_mut().insert(Waits);
-    }
-    // Before the commit: nothing of what a worker may do after it can be missed.
-    let begun: Vec<_> = until.map_or_else(Vec::new, |until| {
-        keys.iter()
-            .map(|(_, key)| state.outcomes.of_new(*key, until))
-            .collect()
+    let wait_ends = request.wait().map(|wait| Instant::now() + wait);
+    let (new, stored) = NewAccounts::encrypt(context, customer, request);
+    let new = Arc::new(new);
+    // Register before the commit, so that no outcome of a fast worker is missed.
+    let new_outcomes: Vec<Outcome> = wait_ends.map_or_else(Vec::new, |until| {
+        context.mark_waiting();
+        let wait = |(_, key): &(_, ValidationKey)| state.outcomes.wait_for_new(*key, until);
+        new.keys.iter().map(wait).collect()
     });
-    let (call, idempotent) = (Arc::clone(&create.request), create.idempotent.clone());
-    let now = create.stored.created_at;
-    let submitted = state.lane.submit(create);
-    let committed = submitted
+    let rendered = Arc::clone(&new);
+    let submitted = state.creates.submit(CreateCall {
+        waits_until: stored.awaited_until,
+        stored,
+        idempotent: idempotent.clone(),
+        form,
+        render: Box::new(move |created| present::body(form, rendered.present(created)?)),
+    });
+    let execution = submitted
         .instrument(telemetry::database("commit accounts"))
         .await?;
-    let (created, rendered) = match (committed, &idempotent) {
-        (Outcome::Done { created, body }, _) => (created, body),
-        (Outcome::Before(Before::Died { accounts, form }), Some(idempotent)) => {
-            return answer::in_the_place_of(state, idempotent, accounts, form).await;
-        }
-        (Outcome::Before(before), Some(idempotent)) => {
-            return idempotency::refuse_or_replay(&state.keyring, idempotent, &before);
-        }
-        (Outcome::Before(_), None) | (Outcome::Broken, _) => return Err(ApiError::Internal),
+    let Committed { created, body } = match idempotent.conclude(execution).await? {
+        Written::Done(committed) => committed?,
+        Written::Reply(reply) => return Ok(reply),
     };
-    let outcomes = match &created {
-        Created::Accounts { accounts, .. } => accounts,
-        Created::UnknownCustomer => return Err(ApiError::NotFound("There is no such customer.")),
+    announce(context, &new, &created)?;
+    if let Some(body) = body {
+        return Ok(reply::ok(body));
+    }
+    let mut accounts = new.present(&created)?;
+    if let Some(until) = wait_ends {
+        accounts = wait_for_outcomes(context, &created, new_outcomes, accounts, until).await?;
+    }
+    let body = present::body(form, accounts)?;
+    if wait_ends.is_none() {
+        return Ok(reply::ok(body));
+    }
+    idempotent.finish(body).await
+}
+
+/// Publishes a wake-up for each new validation, or returns why nothing was stored.
+fn announce(
+    context: &RequestContext,
+    new: &NewAccounts,
+    created: &Created,
+) -> Result<(), ApiError> {
+    let accounts = match created {
+        Created::Accounts {
+            customer, accounts, ..
+        } => {
+            record_ids(context, customer, &new.keys);
+            accounts
+        }
+        Created::UnknownCustomer => return Err(NO_CUSTOMER),
         Created::TooManyValidations { account, until } => {
-            return Err(ApiError::TooManyValidations {
-                field_name: call
-                    .accounts
-                    .get(*account)
-                    .map(|account| account.name.clone()),
-                retry_after: seconds_until(*until),
-            });
+            let named = new.requested().get(*account);
+            let name = named.map(|account| account.name.clone());
+            return Err(ApiError::too_many_validations(name, *until));
         }
     };
-    record(&created, &keys, observed);
-    for (((_, key), outcome), account) in keys.iter().zip(outcomes).zip(&call.accounts) {
+    let state = &context.state;
+    for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(new.requested()) {
         if let CreatedAccount::New = outcome {
-            let kind = account.details.kind().as_str();
-            state.metrics.accepted(key.merchant, kind, AskedBy::Create);
+            let kind = account.details.kind();
+            state
+                .metrics
+                .accepted(key.merchant, kind, StartedBy::Create);
             state.wakeup_publisher.publish(Wakeup {
                 key: *key,
-                trace_parent: observed.trace_parent.clone(),
+                trace_parent: context.observed.trace_parent.clone(),
             });
         }
     }
-    if let Some(body) = rendered {
-        return Ok(idempotency::first(body));
-    }
-    let accounts = present_created(&state.keyring, merchant.id(), &keys, &call, now, &created)?;
-    let Some(until) = until else {
-        return Ok(idempotency::first(answer::body(form, accounts)?));
-    };
-    let waited = outcomes
-        .iter()
-        .zip(begun)
-        .zip(accounts)
-        .map(|((outcome, begun), account)| {
-            let awaited = match outcome {
-                CreatedAccount::New => Some(begun),
-                CreatedAccount::Standing(row) => row
-                    .open_validation(merchant.id())
-                    .map(|open| state.outcomes.of_open(open, until)),
-            };
-            async move {
-                match awaited {
-                    None => Ok(account),
-                    Some(outcome) => match outcome.wait().await {
-                        Some(row) => present::stored(&state.keyring, merchant.id(), row),
-                        // Stored all the same; how it stands now could not be read.
-                        None => Ok(account),
-                    },
-                }
-            }
-        });
-    let accounts = join_all(waited)
-        .await
-        .into_iter()
-        .collect::<Result<_, _>>()?;
-    answer::late(state, idempotent.as_ref(), answer::body(form, accounts)?).await
+    Ok(())
 }
 
-/// The call, sealed and ready for the lane.
-fn prepare(
-    state: &State,
-    merchant: &Merchant,
-    customer: CustomerRef,
-    observed: &Observed,
-    call: CreateRequest,
-    form: AnswerForm,
-    idempotent: Option<khata_store::idempotency::IdempotentCall>,
-) -> CreateCall {
-    // Postgres keeps microseconds; what is answered now and what is read later are the same time.
-    let now = Utc::now().trunc_subsecs(6);
-    let waits_until = match call.command {
-        Command::Validate(wait) if !wait.is_zero() => {
-            Some(now + TimeDelta::from_std(wait).unwrap_or_default())
-        }
-        _ => None,
-    };
-    let stored = CreateAccounts {
-        merchant: merchant.id(),
-        customer,
-        implicit_customer: merchant.implicit_customers,
-        pin: call.pin.clone(),
-        metadata: serde_json::to_string(&call.metadata).unwrap_or_else(|_| "{}".into()),
-        consent: call
-            .consent
-            .as_ref()
-            .and_then(|consent| serde_json::to_string(consent).ok()),
-        routing_id: observed.routing_id.clone(),
-        trace_parent: observed.trace_parent.clone(),
-        created_at: now,
-        deadline_at: now + merchant.validation_deadline(),
-        awaited_until: waits_until,
-        validations_per_day: merchant.validations_per_account_per_day(),
-        fresh: call.fresh,
-        accounts: call
-            .accounts
-            .iter()
-            .map(|account| seal(state, merchant.id(), account))
-            .collect(),
-    };
-    CreateCall {
-        stored,
-        request: Arc::new(call),
-        form,
-        idempotent,
-        waits_until,
-    }
-}
-
-/// The answer to a call that waits for nothing.
-pub(crate) fn render_created(
-    keyring: &Keyring,
-    call: &CreateCall,
+/// Waits for the outcome of each account, and returns the accounts as they are then.
+async fn wait_for_outcomes(
+    context: &RequestContext,
     created: &Created,
-) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let merchant = call.stored.merchant;
-    let accounts = call.stored.accounts.iter();
-    let keys: Vec<_> = accounts
-        .map(|account| (account.id, key_of(merchant, account.validation)))
-        .collect();
-    let now = call.stored.created_at;
-    let accounts = present_created(keyring, merchant, &keys, &call.request, now, created)?;
-    answer::body(call.form, accounts)
-}
-
-/// The accounts of a call as they stand right after its commit.
-fn present_created(
-    keyring: &Keyring,
-    merchant: MerchantId,
-    keys: &[(AccountId, ValidationKey)],
-    call: &CreateRequest,
-    now: chrono::DateTime<Utc>,
-    created: &Created,
+    new_outcomes: Vec<Outcome>,
+    accounts: Vec<CustomerAccount>,
+    until: Instant,
 ) -> Result<Vec<CustomerAccount>, ApiError> {
     let Created::Accounts {
-        customer,
-        object_reference_id,
-        accounts,
+        accounts: outcomes, ..
     } = created
     else {
         return Err(ApiError::Internal);
     };
-    let customer_id = customer.to_string();
-    let present = |(((account, _), requested), outcome): (
-        (&(AccountId, ValidationKey), &RequestedAccount),
-        &CreatedAccount,
-    )| match outcome {
-        CreatedAccount::Standing(row) => present::stored(keyring, merchant, (**row).clone()),
-        CreatedAccount::New => Ok(Fresh {
-            id: account.to_string(),
-            customer_id: &customer_id,
-            object_reference_id,
-            created_at: now,
-            details: &requested.details,
-            bank_code: requested
-                .bank_code
-                .as_ref()
-                .map(|code| code.as_str().to_owned()),
-            gateway_id: call.pin.gateway_id,
-            gateway_reference_id: call.pin.reference_id.clone(),
-            metadata: &call.metadata,
-        }
-        .present()),
-    };
-    keys.iter()
-        .zip(&call.accounts)
+    let (state, merchant) = (&context.state, context.merchant_id());
+    let waits = outcomes
+        .iter()
+        .zip(new_outcomes)
         .zip(accounts)
-        .map(present)
-        .collect()
+        .map(|((outcome, new), account)| {
+            let outcome = match outcome {
+                CreatedAccount::New => Some(new),
+                CreatedAccount::Standing(row) => row
+                    .open_validation(merchant)
+                    .map(|open| state.outcomes.wait_for_open(open, until)),
+            };
+            async move {
+                let Some(outcome) = outcome else {
+                    return Ok(account);
+                };
+                match outcome.wait().await {
+                    Some(row) => present::stored(&state.keyring, merchant, row),
+                    // The account is stored even if its current state could not be read.
+                    None => Ok(account),
+                }
+            }
+        });
+    join_all(waits).await.into_iter().collect()
 }
 
-/// Names the accounts on the request's span.
-fn record(created: &Created, keys: &[(AccountId, ValidationKey)], observed: &Observed) {
-    let Created::Accounts { customer, .. } = created else {
-        return;
-    };
+/// Records the ids of the accounts on the request's span.
+fn record_ids(
+    context: &RequestContext,
+    customer: &khata_domain::CustomerId,
+    keys: &[(AccountId, ValidationKey)],
+) {
     let span = Span::current();
     span.record("khata.customer_id", field::display(customer));
-    if observed.routing_id.is_none() {
+    if context.observed.routing_id.is_none() {
         span.record("khata.routing_id", field::display(customer));
     }
     span.record("khata.accounts", keys.len());
     if let [(account, _)] = keys {
         span.record("khata.account_id", field::display(account));
-    }
-}
-
-fn key_of(merchant: MerchantId, id: ValidationId) -> ValidationKey {
-    ValidationKey { merchant, id }
-}
-
-/// When a call that validates stops waiting.
-fn waits_until(command: Command) -> Option<Instant> {
-    match command {
-        Command::Validate(wait) if !wait.is_zero() => Some(Instant::now() + wait),
-        _ => None,
-    }
-}
-
-/// Whole seconds from now, at least one.
-pub(super) fn seconds_until(time: chrono::DateTime<Utc>) -> u64 {
-    let left = (time - Utc::now()).num_seconds() + 1;
-    u64::try_from(left).unwrap_or(1).max(1)
-}
-
-fn seal(state: &State, merchant: MerchantId, account: &RequestedAccount) -> NewAccount {
-    let id = AccountId::new();
-    NewAccount {
-        id,
-        validation: ValidationId::new(),
-        kind: account.details.kind().as_str(),
-        sealed_details: state.keyring.seal(
-            merchant,
-            id.0,
-            Purpose::Details,
-            &account.details.to_plaintext(),
-        ),
-        fingerprint: state.keyring.fingerprint(merchant, &account.details),
-        masked: account.details.masked(),
-        bank_code: account
-            .bank_code
-            .as_ref()
-            .map(|code| code.as_str().to_owned()),
     }
 }

@@ -1,21 +1,17 @@
 //! `GET …/customer-accounts/{account_id}` and `…/list`.
 
-use actix_web::{HttpResponse, web};
-use khata_crypto::secret_buf as wiped;
-use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId};
+use std::ops::RangeInclusive;
+
+use actix_web::HttpResponse;
 use khata_store::accounts::{self, Kind};
 use tracing::{Span, field};
 
-use super::present::{CustomerAccount, List, stored};
-use crate::auth::Caller;
-use crate::error::{ApiError, FieldFault};
-use crate::idempotency;
-use crate::openapi;
-use crate::state::State;
+use crate::context::RequestContext;
+use crate::decode::out_of_range;
+use crate::error::{ApiError, FieldFault, NO_ACCOUNT, NO_CUSTOMER};
+use crate::present::{self, CustomerAccount, CustomerAccountList, List};
+use crate::{reply, schema};
 
-pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("There is no such account.");
-const NO_CUSTOMER: ApiError = ApiError::NotFound("There is no such customer.");
 const MAX_COUNT: i64 = 100;
 const DEFAULT_COUNT: i64 = 10;
 /// More accounts than any customer has.
@@ -23,54 +19,38 @@ const MAX_OFFSET: i64 = 1_000_000_000;
 
 /// Get an account
 ///
-/// The account as it stands.
+/// Returns the current state of the account.
 #[utoipa::path(
     get,
     path = "/customers/{customer_id}/customer-accounts/{account_id}",
     operation_id = "getAccount",
     tag = "Customer accounts",
-    params(openapi::AccountPath),
-    responses((status = 200, description = "The account.", body = CustomerAccount), openapi::ReadErrors),
+    params(schema::AccountPath),
+    responses((status = 200, description = "The account.", body = CustomerAccount)),
 )]
-pub(crate) async fn get(
-    Caller(merchant): Caller,
-    state: web::Data<State>,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, ApiError> {
-    let account = one(&state, merchant.id(), &path.0, &path.1).await?;
-    Ok(idempotency::first(wiped::json(&account)))
+pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
+    reply::json(&one(&context).await?)
 }
 
-/// The customer's live account.
-pub(crate) async fn one(
-    state: &State,
-    merchant: MerchantId,
-    customer: &str,
-    account: &str,
-) -> Result<CustomerAccount, ApiError> {
-    let (customer, account) = names(customer, account)?;
-    let row = state
+/// The account that the path names.
+pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, ApiError> {
+    let (customer, account) = context.account()?;
+    let merchant = context.merchant_id();
+    let row = context
+        .state
+        .database
         .read("find account", move |connection| {
             accounts::find(connection, merchant, &customer, account)
         })
         .await?
         .ok_or(NO_ACCOUNT)?;
-    let span = Span::current();
-    span.record("khata.account_id", field::display(account));
-    span.record("khata.customer_id", field::display(row.customer()));
-    stored(&state.keyring, merchant, row)
+    Span::current().record("khata.customer_id", field::display(row.customer()));
+    present::stored(&context.state.keyring, merchant, row)
 }
 
-/// What a path names; what cannot be a name is not there.
-pub(super) fn names(customer: &str, account: &str) -> Result<(CustomerRef, AccountId), ApiError> {
-    let customer = CustomerRef::parse(customer).ok_or(NO_CUSTOMER)?;
-    let account = AccountId::parse(account).ok_or(NO_ACCOUNT)?;
-    Ok((customer, account))
-}
-
-/// Which page of a list is wanted, as the query says it.
+/// The query parameters of a list.
 #[derive(serde::Deserialize)]
-pub(crate) struct Paging {
+struct Paging {
     count: Option<String>,
     offset: Option<String>,
 }
@@ -83,49 +63,39 @@ pub(crate) struct Paging {
     path = "/customers/{customer_id}/customer-accounts/list",
     operation_id = "listAccounts",
     tag = "Customer accounts",
-    params(openapi::CustomerPath, openapi::PagingQuery),
-    responses((status = 200, description = "A page.", body = openapi::CustomerAccountList), openapi::ReadErrors),
+    params(schema::CustomerPath, schema::PagingQuery),
+    responses((status = 200, description = "A page.", body = CustomerAccountList)),
 )]
-pub(crate) async fn list(
-    Caller(merchant): Caller,
-    state: web::Data<State>,
-    path: web::Path<String>,
-    paging: Result<web::Query<Paging>, actix_web::Error>,
-) -> Result<HttpResponse, ApiError> {
-    let list = page(&state, merchant.id(), &path, paging, Kind::Any).await?;
-    Ok(idempotency::first(wiped::json(&list)))
+pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
+    let page = page(&context, Kind::Any, Some).await?;
+    reply::json(&page)
 }
 
-/// A page of the customer's live accounts of this kind.
-pub(crate) async fn page(
-    state: &State,
-    merchant: MerchantId,
-    customer: &str,
-    paging: Result<web::Query<Paging>, actix_web::Error>,
+/// A page of the customer's accounts of this kind, each in the form that `form` gives it.
+pub(crate) async fn page<T>(
+    context: &RequestContext,
     kind: Kind,
-) -> Result<List<CustomerAccount>, ApiError> {
-    let paging =
-        paging.map_err(|_| ApiError::field("query", "count and offset may be given once each"))?;
+    form: impl Fn(CustomerAccount) -> Option<T>,
+) -> Result<List<T>, ApiError> {
+    let paging: Paging = context
+        .query()
+        .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Vec::new();
-    let count = whole_number(
-        "count",
-        paging.count.as_deref(),
-        DEFAULT_COUNT,
-        1..=MAX_COUNT,
-        &mut faults,
-    );
-    let offset = whole_number(
-        "offset",
-        paging.offset.as_deref(),
-        0,
-        0..=MAX_OFFSET,
-        &mut faults,
-    );
+    let mut number = |name: &str, text: Option<String>, default, range| {
+        whole_number(text.as_deref(), default, &range).unwrap_or_else(|| {
+            faults.push(FieldFault::new(name, out_of_range(&range)));
+            default
+        })
+    };
+    let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
+    let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);
     if !faults.is_empty() {
         return Err(ApiError::Invalid(faults));
     }
-    let customer = CustomerRef::parse(customer).ok_or(NO_CUSTOMER)?;
-    let page = state
+    let (customer, merchant) = (context.customer()?, context.merchant_id());
+    let page = context
+        .state
+        .database
         .read("list accounts", move |connection| {
             accounts::list(connection, merchant, &customer, kind, count, offset)
         })
@@ -134,39 +104,21 @@ pub(crate) async fn page(
     let list = page
         .accounts
         .into_iter()
-        .map(|row| stored(&state.keyring, merchant, row))
+        .filter_map(|row| {
+            present::stored(&context.state.keyring, merchant, row)
+                .map(&form)
+                .transpose()
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(List {
-        object: "list",
-        count: list.len(),
-        offset,
-        total: page.total,
-        list,
-    })
+    Ok(List::new(list, offset, page.total))
 }
 
-fn whole_number(
-    name: &str,
-    text: Option<&str>,
-    default: i64,
-    range: std::ops::RangeInclusive<i64>,
-    faults: &mut Vec<FieldFault>,
-) -> i64 {
-    let Some(text) = text else { return default };
+fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -> Option<i64> {
+    let Some(text) = text else {
+        return Some(default);
+    };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse()
         .ok()
         .filter(|number| digits && range.contains(number))
-        .unwrap_or_else(|| {
-            let reason = format!(
-                "must be a whole number from {} to {}",
-                range.start(),
-                range.end()
-            );
-            faults.push(FieldFault {
-                field_name: name.to_owned(),
-                reason,
-            });
-            default
-        })
 }

@@ -1,72 +1,90 @@
-//! What *create accounts* is asked (contract, *Create: the request*): every wire detail of it is here.
+//! Reads the requests of *create accounts* and *validate again* (contract, *Create: the request*) and turns them into what the
+//! store needs. The fields are defined in `schema`.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_domain::account::Fault;
+use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
-use khata_domain::{
-    AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
-};
+use khata_domain::{AccountId, BankAccount, BankCode, Consent, Details, ValidationId};
+use khata_store::accounts::{CreateAccounts, Kind, NewAccount, ValidateAgain};
+use khata_store::idempotency::AnswerForm;
 use serde_json::{Map, Value};
 
+use crate::context::RequestContext;
 use crate::decode::Fields;
 use crate::error::ApiError;
+use crate::schema::{
+    ACCOUNT_NUMBER, BANK_ACCOUNTS, BANK_CODE, BENEFICIARY_NAME, CONSENT_OBTAINED, CONSENT_PURPOSE,
+    CONSENT_TIMESTAMP, CREATE_COMMAND, FRESH, Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC,
+    MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE, UPI_ADDRESSES, VPA,
+    WAIT_SECONDS,
+};
 
-/// Contract, *Limits*.
-pub(super) const MAX_ACCOUNTS: usize = 100;
-const BANK: &str = "bank_account_details";
-const UPI: &str = "upi_details";
-const FLAT_BANK: [&str; 3] = ["ifsc", "account_number", "beneficiary_name"];
-const MAX_METADATA: usize = 20;
-const MAX_METADATA_KEY: usize = 40;
-const MAX_METADATA_VALUE: usize = 500;
-/// Seconds that a call with `command=validate` waits for outcomes, and may ask to.
-const WAIT: i64 = 10;
-const MAX_WAIT: i64 = 30;
-const MAX_PURPOSE: usize = 250;
-/// A merchant's clock may be ahead of ours by this much.
+/// Wait of a call with `command=validate` that sends no `wait_seconds`.
+const DEFAULT_WAIT: i64 = 10;
+/// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// What a call asks to be done with the accounts it names.
+/// The command of a create call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Store them, validate them in the background.
+    /// Store them and validate them in the background.
     Create,
-    /// Store them and answer when they are validated, or after so long.
+    /// Store them, and reply when they are validated or after this time.
     Validate(Duration),
 }
 
-/// A call that may be carried out.
+/// A valid create call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CreateRequest {
     pub(crate) command: Command,
     pub(crate) accounts: Vec<RequestedAccount>,
-    /// One account in flat fields: the answer is that account and not a list.
+    /// Whether the call has one account in flat fields: the reply is then that account and not a list.
     pub(crate) flat: bool,
-    pub(crate) pin: Pin,
+    pub(crate) options: Options,
     pub(crate) metadata: Map<String, Value>,
-    pub(crate) consent: Option<Consent>,
-    /// A gateway is to be asked, however young an earlier result is.
-    pub(crate) fresh: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RequestedAccount {
-    /// As the merchant wrote it: `bank_account_details[1]`, or the field of a flat call that tells which account it is.
+    /// As the merchant wrote it: `bank_account_details[1]`, or the identifying field of a flat call.
     pub(crate) name: String,
     pub(crate) details: Details,
     pub(crate) bank_code: Option<BankCode>,
 }
 
+/// The fields that apply to every validation a call starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) pin: Pin,
+    consent: Option<Consent>,
+    /// Whether a gateway must be called even if an earlier result could be reused.
+    fresh: bool,
+}
+
+impl Options {
+    fn read(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Self {
+        Self {
+            pin: pin(fields),
+            consent: consent(fields, now),
+            fresh: fields.flag(&FRESH).unwrap_or(false),
+        }
+    }
+
+    fn consent_json(&self) -> Option<String> {
+        serde_json::to_string(self.consent.as_ref()?).ok()
+    }
+}
+
 impl CreateRequest {
-    /// Reads a decoded body. All faults are told at once.
+    /// Reads a decoded body. Reports every fault.
     pub(crate) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
         Self::read_accounts(body, now, accounts)
     }
 
-    /// Reads a decoded body of the deprecated family: one bank account in flat fields.
+    /// Reads a decoded body of the legacy family: one bank account in flat fields.
     pub(crate) fn read_bank_account(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
@@ -79,26 +97,24 @@ impl CreateRequest {
         now: DateTime<Utc>,
         accounts: impl FnOnce(&mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)>,
     ) -> Result<Self, ApiError> {
-        let validates = match body.get("command") {
+        let validates = match body.get(CREATE_COMMAND.name) {
             None | Some(Value::Null) => false,
             Some(Value::String(command)) if command == "create" => false,
             Some(Value::String(command)) if command == "validate" => true,
             Some(_) => {
                 return Err(ApiError::InvalidCommand {
-                    known: "command must be create or validate.",
+                    expected: "command must be create or validate.",
                 });
             }
         };
         let mut faults = Vec::new();
         let fields = &mut Fields::of(body, &mut faults);
         let accounts = accounts(fields);
-        let pin = pin(fields);
+        let options = Options::read(fields, now);
         let metadata = metadata(fields);
-        let consent = consent(fields, now);
-        let fresh = fresh(fields);
         let wait = wait(fields);
-        if fields.has("wait_seconds") && !validates {
-            fields.fault("wait_seconds", "needs command=validate");
+        if fields.has(&WAIT_SECONDS) && !validates {
+            fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
         let command = if validates {
             Command::Validate(wait)
@@ -106,76 +122,169 @@ impl CreateRequest {
             Command::Create
         };
         let (accounts, flat) = accounts.unwrap_or_default();
-        if faults.is_empty() {
-            Ok(Self {
-                command,
-                accounts,
-                flat,
-                pin,
-                metadata,
-                consent,
-                fresh,
-            })
-        } else {
-            Err(ApiError::Invalid(faults))
+        if !faults.is_empty() {
+            return Err(ApiError::Invalid(faults));
+        }
+        Ok(Self {
+            command,
+            accounts,
+            flat,
+            options,
+            metadata,
+        })
+    }
+
+    /// How long the call waits for outcomes; `None` if it does not wait.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self.command {
+            Command::Validate(wait) if !wait.is_zero() => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// The call as the store takes it.
+    pub(crate) fn to_store(
+        &self,
+        context: &RequestContext,
+        customer: CustomerRef,
+        accounts: Vec<NewAccount>,
+        now: DateTime<Utc>,
+    ) -> CreateAccounts {
+        CreateAccounts {
+            merchant: context.merchant_id(),
+            customer,
+            implicit_customer: context.merchant.implicit_customers,
+            pin: self.options.pin.clone(),
+            metadata: serde_json::to_string(&self.metadata).unwrap_or_else(|_| "{}".into()),
+            consent: self.options.consent_json(),
+            routing_id: context.observed.routing_id.clone(),
+            trace_parent: context.observed.trace_parent.clone(),
+            created_at: now,
+            deadline_at: now + context.merchant.validation_deadline(),
+            awaited_until: self.wait().map(|wait| end_of(wait, now)),
+            validations_per_day: context.merchant.validations_per_account_per_day(),
+            fresh: self.options.fresh,
+            accounts,
         }
     }
 }
 
-/// The accounts, and whether they were one in flat fields; `None` where the call mixes the encodings or names none.
+/// A valid *validate again* call.
+pub(crate) struct ValidateRequest {
+    /// The gateway, if the call names one.
+    pub(crate) pin: Option<Pin>,
+    options: Options,
+    pub(crate) wait: Duration,
+}
+
+impl ValidateRequest {
+    pub(crate) fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
+        let mut faults = Vec::new();
+        let fields = &mut Fields::of(body, &mut faults);
+        let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
+        let options = Options::read(fields, Utc::now());
+        let wait = wait(fields);
+        if !faults.is_empty() {
+            return Err(ApiError::Invalid(faults));
+        }
+        Ok(Self {
+            pin: names_gateway.then(|| options.pin.clone()),
+            options,
+            wait,
+        })
+    }
+
+    /// The call as the store takes it.
+    pub(crate) fn to_store(
+        &self,
+        context: &RequestContext,
+        customer: CustomerRef,
+        account: AccountId,
+        form: AnswerForm,
+        now: DateTime<Utc>,
+    ) -> ValidateAgain {
+        ValidateAgain {
+            merchant: context.merchant_id(),
+            customer,
+            account,
+            kind: match form {
+                AnswerForm::BankAccount => Kind::Bank,
+                AnswerForm::Account | AnswerForm::List => Kind::Any,
+            },
+            validation: ValidationId::new(),
+            pin: self.pin.clone(),
+            consent: self.options.consent_json(),
+            trace_parent: context.observed.trace_parent.clone(),
+            now,
+            deadline_at: now + context.merchant.validation_deadline(),
+            awaited_until: (!self.wait.is_zero()).then(|| end_of(self.wait, now)),
+            validations_per_day: context.merchant.validations_per_account_per_day(),
+            fresh: self.options.fresh,
+        }
+    }
+}
+
+fn end_of(wait: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::from_std(wait).unwrap_or_default()
+}
+
+/// The accounts, and whether they are one in flat fields; `None` if the call mixes both forms or has no account.
 fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
-    let lists = fields.has(BANK) || fields.has(UPI);
-    let flat_bank = FLAT_BANK.iter().any(|name| fields.has(name));
-    let flat_upi = fields.has("vpa");
-    match (lists, flat_bank, flat_upi) {
+    let flat_bank: [&Field; 3] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME];
+    let has_lists = fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES);
+    let has_bank = flat_bank.iter().any(|field| fields.has(field));
+    match (has_lists, has_bank, fields.has(&VPA)) {
         (true, false, false) => listed(fields).map(|accounts| (accounts, false)),
         (true, ..) => {
-            for name in FLAT_BANK.into_iter().chain(["vpa"]) {
-                if fields.has(name) {
-                    fields.fault(
-                        name,
-                        "cannot stand beside bank_account_details or upi_details",
-                    );
+            let vpa: &Field = &VPA;
+            for field in flat_bank.into_iter().chain([vpa]) {
+                if fields.has(field) {
+                    let reason = "cannot be combined with bank_account_details or upi_details";
+                    fields.fault(field.name, reason);
                 }
             }
             None
         }
         (false, true, true) => {
-            fields.fault("vpa", "cannot stand beside a bank account; use bank_account_details and upi_details for both");
+            fields.fault(
+                VPA.name,
+                "cannot be combined with bank-account fields; use bank_account_details and upi_details",
+            );
             None
         }
         (false, true, false) => bank(fields, None).map(|account| (vec![account], true)),
         (false, false, true) => upi(fields, None).map(|account| (vec![account], true)),
         (false, false, false) => {
-            fields.fault("bank_account_details", "name at least one account: bank_account_details, upi_details, or the fields of one account");
+            fields.fault(
+                BANK_ACCOUNTS.name,
+                "provide at least one account: bank_account_details, upi_details, or the fields of one account",
+            );
             None
         }
     }
 }
 
 fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
-    let default = fields.optional("bank_code", BankCode::parse);
-    let (banks, addresses) = (fields.length(BANK), fields.length(UPI));
-    let first = if fields.has(BANK) { BANK } else { UPI };
-    let given = banks.unwrap_or(0) + addresses.unwrap_or(0);
+    let default = fields.optional(&BANK_CODE);
+    let lengths = [fields.length(&BANK_ACCOUNTS), fields.length(&UPI_ADDRESSES)];
+    let first = if fields.has(&BANK_ACCOUNTS) {
+        &BANK_ACCOUNTS
+    } else {
+        &UPI_ADDRESSES
+    };
+    let given: usize = lengths.iter().flatten().sum();
     if given > MAX_ACCOUNTS {
-        // Nothing of it is read: a fault for each of ten thousand items helps nobody.
-        fields.fault(
-            first,
-            format!("a call may name at most {MAX_ACCOUNTS} accounts"),
-        );
+        // Do not read the items: a fault for each of ten thousand would help no merchant.
+        let reason = format!("must not name more than {MAX_ACCOUNTS} accounts in one call");
+        fields.fault(first.name, reason);
         return None;
     }
     let mut accounts: Vec<(String, RequestedAccount)> = Vec::with_capacity(given);
-    for (list, read) in [
-        (BANK, bank as fn(&mut Fields<'_>, Option<&BankCode>) -> _),
-        (UPI, upi),
-    ] {
-        accounts.extend(fields.list(list, |item| read(item, default.as_ref())));
-    }
-    // A field that is no list has been told already.
-    if given == 0 && (banks.is_some() || addresses.is_some()) {
-        fields.fault(first, "must name at least one account");
+    accounts.extend(fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref())));
+    accounts.extend(fields.list(&UPI_ADDRESSES, |item| upi(item, default.as_ref())));
+    // A field that is not a list has a fault already.
+    if given == 0 && lengths.iter().any(Option::is_some) {
+        fields.fault(first.name, "must name at least one account");
     }
     let identities: Vec<_> = accounts
         .iter()
@@ -191,140 +300,98 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     Some(accounts.into_iter().map(named).collect())
 }
 
-pub(crate) fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
-    // All of them are read before any is missed, so that all faults are told.
-    let ifsc = item.required("ifsc", Ifsc::parse);
-    let account_number = item.required("account_number", AccountNumber::parse);
-    let beneficiary_name = item.optional("beneficiary_name", BeneficiaryName::parse);
-    let bank_code = item
-        .optional("bank_code", BankCode::parse)
-        .or_else(|| default.cloned());
+fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
+    // Read every field before the first `?`, so that every fault is reported.
+    let ifsc = item.required(&IFSC);
+    let account_number = item.required(&ACCOUNT_NUMBER);
+    let beneficiary_name = item.optional(&BENEFICIARY_NAME);
+    let bank_code = item.optional(&BANK_CODE).or_else(|| default.cloned());
     let details = Details::Bank(BankAccount {
         ifsc: ifsc?,
         account_number: account_number?,
         beneficiary_name,
     });
     Some(RequestedAccount {
-        name: "account_number".to_owned(),
+        name: ACCOUNT_NUMBER.name.to_owned(),
         details,
         bank_code,
     })
 }
 
 fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAccount> {
-    let details = Details::Upi(item.required("vpa", Vpa::parse)?);
     Some(RequestedAccount {
-        name: "vpa".to_owned(),
-        details,
+        details: Details::Upi(item.required(&VPA)?),
+        name: VPA.name.to_owned(),
         bank_code: None,
     })
 }
 
-/// How long the call waits for outcomes.
-pub(crate) fn wait(fields: &mut Fields<'_>) -> Duration {
-    let seconds = fields.number("wait_seconds", 0..=MAX_WAIT).unwrap_or(WAIT);
+fn wait(fields: &mut Fields<'_>) -> Duration {
+    let seconds = fields.number(&WAIT_SECONDS).unwrap_or(DEFAULT_WAIT);
     Duration::from_secs(seconds.unsigned_abs())
 }
 
-/// Whether a gateway is to be asked even where an earlier result could be used again.
-pub(crate) fn fresh(fields: &mut Fields<'_>) -> bool {
-    fields.boolean("fresh").unwrap_or(false)
-}
-
-pub(crate) fn pin(fields: &mut Fields<'_>) -> Pin {
-    let gateway_id = fields
-        .number("gateway_id", 1..=i64::from(i16::MAX))
-        .and_then(|id| i16::try_from(id).ok());
-    let reference_id = fields.optional("gateway_reference_id", |text| {
-        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        if fits {
-            Ok(text.to_owned())
-        } else {
-            Err(Fault("must be 1 to 128 visible ASCII characters"))
-        }
-    });
-    if fields.has("gateway_reference_id") && !fields.has("gateway_id") {
-        fields.fault("gateway_reference_id", "needs gateway_id");
+fn pin(fields: &mut Fields<'_>) -> Pin {
+    let gateway_id = fields.number(&GATEWAY_ID);
+    let reference_id = fields.optional(&GATEWAY_REFERENCE_ID);
+    if fields.has(&GATEWAY_REFERENCE_ID) && !fields.has(&GATEWAY_ID) {
+        fields.fault(GATEWAY_REFERENCE_ID.name, "requires gateway_id");
     }
     Pin {
-        gateway_id,
+        gateway_id: gateway_id.and_then(|id| i16::try_from(id).ok()),
         reference_id,
     }
 }
 
-pub(crate) fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
+fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
     if given.len() > MAX_METADATA {
-        fields.fault(
-            "metadata",
-            format!("may have at most {MAX_METADATA} members"),
-        );
+        let reason = format!("must not have more than {MAX_METADATA} members");
+        fields.fault("metadata", reason);
     }
     let mut metadata = Map::new();
     for (key, value) in given.into_iter().take(MAX_METADATA) {
-        let name = format!(
-            "metadata.{}",
-            key.chars()
-                .filter(|c| !c.is_control())
-                .take(MAX_METADATA_KEY)
-                .collect::<String>()
-        );
-        let Value::String(value) = value else {
-            fields.fault(&name, "must be a string");
-            continue;
-        };
-        let key_length = key.chars().count();
-        if key_length == 0 || key_length > MAX_METADATA_KEY || key.chars().any(char::is_control) {
-            fields.fault(
-                &name,
-                format!(
-                    "its key must be 1 to {MAX_METADATA_KEY} characters without control characters"
-                ),
-            );
-        } else if value.chars().count() > MAX_METADATA_VALUE || value.contains('\0') {
-            fields.fault(
-                &name,
-                format!("must be at most {MAX_METADATA_VALUE} characters without NUL"),
-            );
-        } else {
-            metadata.insert(key.to_owned(), Value::String(value.clone()));
+        match metadata_fault(key, value) {
+            None => {
+                metadata.insert(key.to_owned(), value.clone());
+            }
+            Some(reason) => {
+                let printable = key.chars().filter(|c| !c.is_control());
+                let shown: String = printable.take(MAX_METADATA_KEY).collect();
+                fields.fault(&format!("metadata.{shown}"), reason);
+            }
         }
     }
     metadata
 }
 
-pub(crate) fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
-    let names = ["consent.obtained", "consent.purpose", "consent.timestamp"];
-    if !names.iter().any(|name| fields.has(name))
-        && fields.starting_with("consent.").next().is_none()
-    {
-        return None;
+fn metadata_fault(key: &str, value: &Value) -> Option<String> {
+    let Value::String(value) = value else {
+        return Some("must be a string".to_owned());
+    };
+    let key_length = key.chars().count();
+    if key_length == 0 || key_length > MAX_METADATA_KEY || key.chars().any(char::is_control) {
+        Some(format!(
+            "must have a key of 1 to {MAX_METADATA_KEY} characters without control characters"
+        ))
+    } else if value.chars().count() > MAX_METADATA_VALUE || value.contains('\0') {
+        Some(format!(
+            "must be at most {MAX_METADATA_VALUE} characters without NUL"
+        ))
+    } else {
+        None
     }
-    let obtained = fields.boolean("consent.obtained");
-    if !fields.has("consent.obtained") {
-        fields.fault("consent.obtained", "is required");
+}
+
+fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
+    fields.starting_with("consent.").next()?;
+    let obtained = fields.flag(&CONSENT_OBTAINED);
+    fields.require(&CONSENT_OBTAINED);
+    let purpose = fields.required(&CONSENT_PURPOSE);
+    let timestamp = fields.required(&CONSENT_TIMESTAMP);
+    if timestamp.is_some_and(|time| time > now + CLOCK_SKEW) {
+        fields.fault(CONSENT_TIMESTAMP.name, "must not be in the future");
     }
-    let purpose = fields.required("consent.purpose", |text| {
-        let length = text.chars().count();
-        let fits = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
-        if fits {
-            Ok(text.to_owned())
-        } else {
-            Err(Fault(
-                "must be 1 to 250 characters without control characters",
-            ))
-        }
-    });
-    let timestamp = fields.required("consent.timestamp", |text| {
-        let time = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| Fault("must be an RFC 3339 time"))?
-            .to_utc();
-        if time > now + CLOCK_SKEW {
-            Err(Fault("must not lie in the future"))
-        } else {
-            Ok(time)
-        }
-    });
     Some(Consent {
         obtained: obtained?,
         purpose: purpose?,
@@ -362,7 +429,7 @@ mod tests {
         "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=test&bank_code=12";
 
     #[test]
-    fn forms_and_json_mean_the_same() {
+    fn forms_and_json_are_read_alike() {
         let form = read(BANK_FORM).unwrap();
         let json = read(r#"{"ifsc":"AABF0008032","account_number":"026291800001191","beneficiary_name":"test","bank_code":"12"}"#).unwrap();
         assert_eq!(form, json);
@@ -374,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_named_at_once() {
+    fn all_faults_are_reported_at_once() {
         let body = r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"},{"ifsc":"bad","account_number":12345678},7],
             "upi_details":[{"vpa":"a@@b"},{}],"gateway_reference_id":"x","metadata":{"a":1}}"#;
         assert_eq!(
@@ -392,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_names_accounts_in_one_way() {
+    fn a_call_has_flat_fields_or_lists_but_not_both() {
         assert_eq!(faults(""), ["bank_account_details"]);
         assert_eq!(faults("bank_code=12"), ["bank_account_details"]);
         assert_eq!(faults("bank_account_details=[]"), ["bank_account_details"]);
@@ -408,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_accounts_and_no_more() {
+    fn a_call_has_at_most_a_hundred_accounts() {
         let body = |count| {
             let items: Vec<_> = (0..count)
                 .map(|n| serde_json::json!({"vpa": format!("user{n}@upi")}))
@@ -420,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn bank_code_beside_the_lists_is_their_default() {
+    fn bank_code_next_to_the_lists_is_their_default() {
         let request = read(r#"{"bank_code":"12","bank_account_details":[{"ifsc":"AABF0008032","account_number":"12345"},{"ifsc":"AABF0008032","account_number":"12346","bank_code":"JP_X"}]}"#).unwrap();
         let codes: Vec<_> = request
             .accounts
@@ -431,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_up_to_its_limits_is_kept() {
+    fn metadata_within_its_limits_is_accepted() {
         let members = |count: usize| -> Map<String, Value> {
             let (key, value) = ("क".repeat(MAX_METADATA_KEY - 2), "🙂".repeat(500));
             (0..count)
@@ -447,17 +514,18 @@ mod tests {
     }
 
     #[test]
-    fn consent_is_whole_or_absent() {
+    fn consent_is_complete_or_absent() {
         let consent =
             "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";
         assert!(
             read(&format!("vpa=asha@upi{consent}"))
                 .unwrap()
+                .options
                 .consent
                 .unwrap()
                 .obtained
         );
-        assert!(read(r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z"}}"#).unwrap().consent.is_some());
+        assert!(read(r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z"}}"#).unwrap().options.consent.is_some());
         assert_eq!(
             faults("vpa=asha@upi&consent.obtained=true"),
             ["consent.purpose", "consent.timestamp"]
@@ -471,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_waits_only_where_it_validates() {
+    fn only_a_validating_call_waits() {
         let wait = |body: &str| read(body).unwrap().command;
         assert_eq!(wait("vpa=asha@upi"), Command::Create);
         let seconds = |seconds| Command::Validate(Duration::from_secs(seconds));
@@ -494,8 +562,8 @@ mod tests {
     }
 
     #[test]
-    fn fresh_is_true_or_false_in_both_encodings() {
-        let fresh = |body: &str| read(body).unwrap().fresh;
+    fn fresh_is_a_flag_in_both_encodings() {
+        let fresh = |body: &str| read(body).unwrap().options.fresh;
         assert!(!fresh("vpa=asha@upi"));
         assert!(fresh("vpa=asha@upi&fresh=true"));
         assert!(!fresh("vpa=asha@upi&fresh=false&command=validate"));
@@ -514,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn other_commands_are_invalid() {
+    fn unknown_commands_are_invalid() {
         assert!(matches!(
             read("command=destroy&vpa=asha@upi"),
             Err(ApiError::InvalidCommand { .. })

@@ -1,14 +1,13 @@
-//! A customer as merchants see it: every wire detail of the answer is here.
+//! A customer as merchants see it: every wire detail of the reply.
 
-use khata_crypto::secret_buf as wiped;
 use khata_store::customers;
 use serde::Serialize;
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
-use super::contact::{Contact, INDIA};
-use crate::accounts::present::time;
-use crate::openapi;
+use super::contact::{Contact, DEFAULT_COUNTRY_CODE};
+use crate::error::ApiError;
+use crate::present::time;
+use crate::{reply, schema};
 
 /// A merchant's customer.
 #[derive(Serialize, ToSchema)]
@@ -18,7 +17,7 @@ pub(crate) struct Customer<'a> {
         example = "cst_01k82u7s7deddovl581r211s9l"
     )]
     id: String,
-    #[schema(value_type = openapi::CustomerObject)]
+    #[schema(value_type = schema::CustomerObject)]
     object: &'static str,
     /// Your own name for the customer.
     #[schema(example = "customer_1122")]
@@ -40,21 +39,18 @@ pub(crate) struct Customer<'a> {
 }
 
 /// The JSON of a customer.
-pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Zeroizing<Vec<u8>> {
-    let customer = Customer {
+pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Result<Vec<u8>, ApiError> {
+    let country_code = contact.mobile_country_code.as_deref();
+    reply::to_json(&Customer {
         id: row.id().to_string(),
         object: "customer",
         object_reference_id: &row.object_reference_id,
-        mobile_country_code: contact
-            .mobile_country_code
-            .as_ref()
-            .map_or(INDIA, |text| text),
-        mobile_number: contact.mobile_number.as_ref().map(|text| text.as_str()),
-        email_address: contact.email_address.as_ref().map(|text| text.as_str()),
-        first_name: contact.first_name.as_ref().map(|text| text.as_str()),
-        last_name: contact.last_name.as_ref().map(|text| text.as_str()),
+        mobile_country_code: country_code.unwrap_or(DEFAULT_COUNTRY_CODE),
+        mobile_number: contact.mobile_number.as_deref(),
+        email_address: contact.email_address.as_deref(),
+        first_name: contact.first_name.as_deref(),
+        last_name: contact.last_name.as_deref(),
         date_created: time(row.created_at),
         last_updated: time(row.updated_at),
-    };
-    wiped::json(&customer)
+    })
 }

@@ -1,12 +1,11 @@
-//! The body: read up to its limit, in time, and decoded by its content type.
+//! The request body: received within its limits and decoded by its content type.
 
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::web::Payload;
 use futures_util::StreamExt;
-use khata_crypto::secret_buf::{self as wiped, Object};
 use serde_json::{Map, Value};
 
 use super::form;
@@ -14,19 +13,20 @@ use crate::error::{ApiError, FieldFault};
 
 /// Contract, *Limits*.
 const MAX_BODY: usize = 256 * 1024;
-/// Taken at once for a body that says how long it is; a longer one has to show it first.
-const FIRST_ROOM: usize = 16 * 1024;
-/// A body of that size takes a slow line a few seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Most memory reserved for a declared length before any byte has arrived.
+const MAX_RESERVED: usize = 16 * 1024;
+/// Time limit for the whole body: enough for 256 KiB on a slow line.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
 
-/// A request's body as it came.
+/// The bytes of a request body and their content type.
+#[derive(Default)]
 pub(crate) struct Body {
     content_type: Option<String>,
-    bytes: wiped::Buffer,
+    bytes: Vec<u8>,
 }
 
 impl Body {
-    /// Reads a request's body up to its limit, in time.
+    /// Receives a body within its size and time limits.
     pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
         let content_type = request
             .headers()
@@ -39,7 +39,7 @@ impl Body {
         if declared.is_some_and(|length| length > MAX_BODY) {
             return Err(ApiError::BodyTooLarge);
         }
-        let bytes = tokio::time::timeout(PATIENCE, collect(payload, declared))
+        let bytes = tokio::time::timeout(TIME_LIMIT, collect(payload, declared))
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
         Ok(Self {
@@ -48,35 +48,36 @@ impl Body {
         })
     }
 
-    /// As it came.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Decodes it into an object.
-    pub(crate) fn decode(&self) -> Result<Object, ApiError> {
+    pub(crate) fn decode(&self) -> Result<Map<String, Value>, ApiError> {
         decode(self.content_type.as_deref(), &self.bytes)
     }
 }
 
-async fn collect(mut payload: Payload, declared: Option<usize>) -> Result<wiped::Buffer, ApiError> {
-    let mut body = wiped::Buffer::with_capacity(declared.unwrap_or_default().min(FIRST_ROOM));
+async fn collect(mut payload: Payload, declared: Option<usize>) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::with_capacity(declared.unwrap_or_default().min(MAX_RESERVED));
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
         if body.len() + chunk.len() > MAX_BODY {
             return Err(ApiError::BodyTooLarge);
         }
-        body.push(&chunk);
+        body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Decodes a body of this content type; no body at all is an empty form.
-pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Object, ApiError> {
+/// Decodes a body of this content type. No body at all is an empty form.
+pub(crate) fn decode(
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Map<String, Value>, ApiError> {
     let (media_type, parameters) = match content_type {
         Some(value) => value.split_once(';').unwrap_or((value, "")),
-        None if body.is_empty() => return Ok(Object::default()),
+        None if body.is_empty() => return Ok(Map::new()),
         None => return Err(ApiError::UnsupportedMediaType),
     };
     let charset = parameters.split(';').find_map(|parameter| {
@@ -98,33 +99,23 @@ pub(crate) fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Object, 
     }
 }
 
-fn json(body: &[u8]) -> Result<Object, ApiError> {
+fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => {
             let mut faults = Vec::new();
-            let object = Object::from(flatten(object, &mut faults));
+            let object = flatten(object, &mut faults);
             if faults.is_empty() {
                 Ok(object)
             } else {
                 Err(ApiError::Invalid(faults))
             }
         }
-        Ok(other) => {
-            wiped::wipe(other);
-            Err(ApiError::field("body", "must be a JSON object"))
-        }
-        Err(error) => {
-            let reason = format!(
-                "is not JSON: line {}, column {}",
-                error.line(),
-                error.column()
-            );
-            Err(ApiError::field("body", &reason))
-        }
+        Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
+        Err(error) => Err(ApiError::field("body", &form::not_json(&error))),
     }
 }
 
-/// `{"metadata":{"a":"b"}}` means what `metadata.a=b` means in a form; `consent` likewise.
+/// Renames members of groups as a form names them: `{"metadata":{"a":"b"}}` becomes `metadata.a`; `consent` likewise.
 fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<String, Value> {
     for group in ["metadata", "consent"] {
         match object.remove(group) {
@@ -134,13 +125,7 @@ fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<
                     object.insert(format!("{group}.{name}"), value);
                 }
             }
-            Some(other) => {
-                wiped::wipe(other);
-                faults.push(FieldFault {
-                    field_name: group.into(),
-                    reason: "must be an object".into(),
-                });
-            }
+            Some(_) => faults.push(FieldFault::new(group, "must be an object")),
         }
     }
     object

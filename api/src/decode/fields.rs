@@ -1,11 +1,11 @@
-//! Reads typed values out of a decoded object and gathers the faults under the names the merchant wrote.
+//! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
-use khata_domain::account::Fault;
 use serde_json::{Map, Value};
 
 use crate::error::FieldFault;
+use crate::schema::{Field, Rule, TextField};
 
-/// An object being read, and where it stands in the body.
+/// An object, and its place in the body.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     prefix: String,
@@ -22,118 +22,93 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether the field is there at all; JSON's null is not.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| !value.is_null())
+    /// Whether the field is present. JSON's null means absent.
+    pub(crate) fn has(&self, field: &Field) -> bool {
+        self.value(field).is_some()
     }
 
-    /// Notes a fault of this object's field.
+    fn value(&self, field: &Field) -> Option<&'a Value> {
+        self.object.get(field.name).filter(|value| !value.is_null())
+    }
+
+    /// Adds a fault of this object's field.
     pub(crate) fn fault(&mut self, name: &str, reason: impl Into<String>) {
-        self.faults.push(FieldFault {
-            field_name: format!("{}{name}", self.prefix),
-            reason: reason.into(),
-        });
+        let name = format!("{}{name}", self.prefix);
+        self.faults.push(FieldFault::new(name, reason));
     }
 
-    /// The field's text; a number, list or object is a fault (a number has lost its leading zeros).
-    pub(crate) fn text(&mut self, name: &str) -> Option<&'a str> {
-        match self.object.get(name) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text),
-            Some(_) => {
-                self.fault(name, "must be a string");
-                None
-            }
-        }
-    }
-
-    /// A field that may be absent.
-    pub(crate) fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Option<T> {
-        let text = self.text(name)?;
-        match parse(text) {
+    /// A field that may be absent. A number is a fault, because it has lost its leading zeros.
+    pub(crate) fn optional<T>(&mut self, field: &TextField<T>) -> Option<T> {
+        let Value::String(text) = self.value(field)? else {
+            self.fault(field.name, "must be a string");
+            return None;
+        };
+        match (field.parse)(text) {
             Ok(value) => Some(value),
             Err(fault) => {
-                self.fault(name, fault.0);
+                self.fault(field.name, fault.0);
                 None
             }
         }
     }
 
-    /// A field that must be there.
-    pub(crate) fn required<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Option<T> {
-        if !self.has(name) {
-            self.fault(name, "is required");
-            return None;
-        }
-        self.optional(name, parse)
+    /// A field that must be present.
+    pub(crate) fn required<T>(&mut self, field: &TextField<T>) -> Option<T> {
+        self.require(field);
+        self.optional(field)
     }
 
-    /// `true` or `false`, as text or as JSON's own.
-    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
-        let boolean = match self.object.get(name) {
-            None | Some(Value::Null) => return None,
-            Some(Value::Bool(boolean)) => Some(*boolean),
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(_) => None,
+    /// Adds a fault if the field is absent.
+    pub(crate) fn require(&mut self, field: &Field) {
+        if !self.has(field) {
+            self.fault(field.name, "is required");
+        }
+    }
+
+    /// `true` or `false`, as text or as a JSON boolean.
+    pub(crate) fn flag(&mut self, field: &Field) -> Option<bool> {
+        let flag = match self.value(field)? {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
         };
-        if boolean.is_none() {
-            self.fault(name, "must be true or false");
+        if flag.is_none() {
+            self.fault(field.name, "must be true or false");
         }
-        boolean
+        flag
     }
 
-    /// A whole number in this range, as digits or as a JSON number.
-    pub(crate) fn number(
-        &mut self,
-        name: &str,
-        range: std::ops::RangeInclusive<i64>,
-    ) -> Option<i64> {
-        let number = match self.object.get(name) {
-            None | Some(Value::Null) => return None,
-            Some(Value::String(text)) if text.bytes().all(|b| b.is_ascii_digit()) => {
-                text.parse().ok()
-            }
-            Some(Value::Number(number)) => number.as_i64(),
-            Some(_) => None,
+    /// A whole number in the field's range, as digits or as a JSON number.
+    pub(crate) fn number(&mut self, field: &Field) -> Option<i64> {
+        let Rule::Number(range) = &field.rule else {
+            return None;
+        };
+        let number = match self.value(field)? {
+            Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+            Value::Number(number) => number.as_i64(),
+            _ => None,
         };
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            self.fault(
-                name,
-                format!(
-                    "must be a whole number from {} to {}",
-                    range.start(),
-                    range.end()
-                ),
-            );
+            self.fault(field.name, out_of_range(range));
         }
         number
     }
 
-    /// How many items a list field has; `None` where it is absent or no list.
-    pub(crate) fn length(&self, name: &str) -> Option<usize> {
-        self.object
-            .get(name)
-            .and_then(Value::as_array)
-            .map(Vec::len)
+    /// Number of items of a list field; `None` if it is absent or not a list.
+    pub(crate) fn length(&self, field: &Field) -> Option<usize> {
+        self.value(field)?.as_array().map(Vec::len)
     }
 
-    /// The items of a list field, each with its name and read by `read`; none where the field is absent.
+    /// The items of a list field, each with its name and read by `read`; none if the field is absent.
     pub(crate) fn list<T>(
         &mut self,
-        name: &str,
+        field: &Field,
         mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
     ) -> Vec<(String, T)> {
-        let items = match self.object.get(name) {
-            None | Some(Value::Null) => return Vec::new(),
+        let name = field.name;
+        let items = match self.value(field) {
+            None => return Vec::new(),
             Some(Value::Array(items)) => items,
             Some(_) => {
                 self.fault(name, "must be a list");
@@ -157,7 +132,7 @@ impl<'a> Fields<'a> {
         read_items
     }
 
-    /// The fields whose names start with `prefix`, the prefix taken off.
+    /// The fields whose names start with `prefix`, without the prefix.
     pub(crate) fn starting_with(
         &self,
         prefix: &str,
@@ -167,4 +142,13 @@ impl<'a> Fields<'a> {
             .iter()
             .filter_map(move |(name, value)| Some((name.strip_prefix(&prefix)?, value)))
     }
+}
+
+/// The reason of a fault for a number outside its range.
+pub(crate) fn out_of_range(range: &std::ops::RangeInclusive<i64>) -> String {
+    format!(
+        "must be a whole number from {} to {}",
+        range.start(),
+        range.end()
+    )
 }

@@ -1,30 +1,20 @@
 //! Forms: flat fields, arrays as JSON text in a field, and the indexed form that PHP, Rails and Node encoders emit.
 
 use std::collections::BTreeMap;
-use std::mem;
 
-use khata_crypto::secret_buf::Object;
-use serde_json::Value;
-use zeroize::{Zeroize, Zeroizing};
+use serde_json::{Map, Value};
 
 use crate::error::FieldFault;
 
 /// The fields whose value is a list of objects.
 const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
-/// Highest index that is believed; more accounts than a call may have, fewer than would hurt.
+/// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
 
-fn fault(field_name: &str, reason: &str) -> FieldFault {
-    FieldFault {
-        field_name: field_name.to_owned(),
-        reason: reason.to_owned(),
-    }
-}
-
-/// Decodes a form; every fault of its encoding is told.
-pub(super) fn decode(body: &[u8]) -> Result<Object, Vec<FieldFault>> {
-    let (mut object, mut faults) = (Object::default(), Vec::new());
-    let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Object>> = BTreeMap::new();
+/// Decodes a form. Reports every fault of its encoding.
+pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
+    let (mut object, mut faults) = (Map::new(), Vec::new());
+    let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
     for pair in body
         .split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
@@ -33,70 +23,94 @@ pub(super) fn decode(body: &[u8]) -> Result<Object, Vec<FieldFault>> {
         let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| {
             (&pair[..at], &pair[at + 1..])
         });
-        let (Some(name), Some(mut value)) = (percent_decode(name), percent_decode(value)) else {
-            let name = percent_decode(name).unwrap_or_else(|| Zeroizing::new("body".into()));
-            faults.push(fault(&shown(&name), "is not UTF-8 in percent-encoding"));
+        let (Some(name), Some(value)) = (percent_decode(name), percent_decode(value)) else {
+            let name = percent_decode(name).unwrap_or_else(|| "body".into());
+            faults.push(FieldFault::new(
+                printable(&name),
+                "is not UTF-8 in percent-encoding",
+            ));
             continue;
         };
-        match bracketed(&name) {
-            Bracketed::No => {
-                if object.set(&name, Value::String(mem::take(&mut value))) {
-                    faults.push(fault(&shown(&name), "is given more than once"));
-                }
-            }
-            Bracketed::Bad => faults.push(fault(
-                &shown(&name),
-                "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]",
-            )),
-            Bracketed::Item { list, index, field } => {
-                let items = indexed.entry(list).or_default();
-                // `[]` goes on with the last item until a field repeats.
-                let index = index.unwrap_or_else(|| match items.last_key_value() {
-                    Some((last, item)) if !item.contains_key(field) => *last,
-                    Some((last, _)) => last + 1,
-                    None => 0,
-                });
-                let item = items.entry(index).or_default();
-                if item.set(field, Value::String(mem::take(&mut value))) {
-                    faults.push(fault(
-                        &format!("{list}[{index}].{}", shown(field)),
-                        "is given more than once",
-                    ));
-                }
-            }
-        }
+        add_pair(&name, value, &mut object, &mut indexed, &mut faults);
     }
     for list in LISTS {
-        if let Some(Value::String(text)) = object.get(list) {
-            match serde_json::from_str::<Value>(text) {
-                Ok(value) => {
-                    object.set(list, value);
-                }
-                Err(error) => {
-                    faults.push(fault(
-                        list,
-                        &format!(
-                            "is not JSON: line {}, column {}",
-                            error.line(),
-                            error.column()
-                        ),
-                    ));
-                    object.forget(list);
-                }
-            }
-        }
-        if let Some(items) = indexed.remove(list) {
-            if object.contains_key(list) {
-                faults.push(fault(list, "is given both as JSON and in the indexed form"));
-            }
-            let items = items.into_values().map(|item| Value::Object(item.into()));
-            object.set(list, items.collect());
-        }
+        let items = indexed.remove(list);
+        merge_list(list, items, &mut object, &mut faults);
     }
     if faults.is_empty() {
         Ok(object)
     } else {
         Err(faults)
+    }
+}
+
+/// Adds one decoded pair to the flat fields or to the items of a list.
+fn add_pair(
+    name: &str,
+    value: String,
+    object: &mut Map<String, Value>,
+    indexed: &mut BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>>,
+    faults: &mut Vec<FieldFault>,
+) {
+    const REPEATED: &str = "is given more than once";
+    match bracketed(name) {
+        Bracketed::No => {
+            if object
+                .insert(name.to_owned(), Value::String(value))
+                .is_some()
+            {
+                faults.push(FieldFault::new(printable(name), REPEATED));
+            }
+        }
+        Bracketed::Bad => faults.push(FieldFault::new(
+            printable(name),
+            "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]",
+        )),
+        Bracketed::Item { list, index, field } => {
+            let items = indexed.entry(list).or_default();
+            // `[]` continues the last item until a field repeats.
+            let index = index.unwrap_or_else(|| match items.last_key_value() {
+                Some((last, item)) if !item.contains_key(field) => *last,
+                Some((last, _)) => last + 1,
+                None => 0,
+            });
+            let item = items.entry(index).or_default();
+            if item
+                .insert(field.to_owned(), Value::String(value))
+                .is_some()
+            {
+                let name = format!("{list}[{index}].{}", printable(field));
+                faults.push(FieldFault::new(name, REPEATED));
+            }
+        }
+    }
+}
+
+/// Puts a list into the object, from JSON text or from indexed items, but not from both.
+fn merge_list(
+    list: &str,
+    items: Option<BTreeMap<usize, Map<String, Value>>>,
+    object: &mut Map<String, Value>,
+    faults: &mut Vec<FieldFault>,
+) {
+    if let Some(Value::String(text)) = object.get(list) {
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) => {
+                object.insert(list.to_owned(), value);
+            }
+            Err(error) => {
+                faults.push(FieldFault::new(list, not_json(&error)));
+                object.remove(list);
+            }
+        }
+    }
+    if let Some(items) = items {
+        if object.contains_key(list) {
+            let reason = "is given both as JSON and in the indexed form";
+            faults.push(FieldFault::new(list, reason));
+        }
+        let items = items.into_values().map(Value::Object).collect();
+        object.insert(list.to_owned(), items);
     }
 }
 
@@ -142,10 +156,18 @@ fn bracketed(name: &str) -> Bracketed<'_> {
     }
 }
 
-/// `application/x-www-form-urlencoded` decoding, strict about UTF-8: what is not text is not guessed at.
-fn percent_decode(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    // Never longer than what it is written as.
-    let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
+/// The reason of a fault for text that is not JSON. It never repeats the text.
+pub(super) fn not_json(error: &serde_json::Error) -> String {
+    format!(
+        "is not JSON: line {}, column {}",
+        error.line(),
+        error.column()
+    )
+}
+
+/// Decodes percent-encoding; `None` if the result is not UTF-8.
+fn percent_decode(bytes: &[u8]) -> Option<String> {
+    let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -160,26 +182,23 @@ fn percent_decode(bytes: &[u8]) -> Option<Zeroizing<String>> {
             other => decoded.push(other),
         }
     }
-    String::from_utf8(mem::take(&mut decoded))
-        .map(Zeroizing::new)
-        .map_err(|error| error.into_bytes().zeroize())
-        .ok()
+    String::from_utf8(decoded).ok()
 }
 
-/// A field's name as it may be echoed: short and printable.
-fn shown(name: &str) -> String {
+/// A field's name as a reply may repeat it: short and printable.
+fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn every_way_of_writing_a_list_means_the_same() {
+    fn every_encoding_of_a_list_decodes_the_same() {
         let expected = json!({"bank_account_details":[{"ifsc":"HDFC0000001","account_number":"00011020001772"}]});
         for body in [
             r#"bank_account_details=[{"ifsc":"HDFC0000001","account_number":"00011020001772"}]"#,
@@ -188,12 +207,12 @@ mod tests {
             "bank_account_details[7][ifsc]=HDFC0000001&bank_account_details[7][account_number]=00011020001772",
         ] {
             let decoded = decode(body.as_bytes()).unwrap();
-            assert_eq!(Value::Object(decoded.clone()), expected, "{body}");
+            assert_eq!(Value::Object(decoded), expected, "{body}");
         }
     }
 
     #[test]
-    fn empty_brackets_begin_an_item_when_a_field_repeats() {
+    fn empty_brackets_start_an_item_when_a_field_repeats() {
         let object = decode(b"upi_details[][vpa]=a1@upi&upi_details[][vpa]=b1@upi").unwrap();
         assert_eq!(
             object["upi_details"],
@@ -225,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Fields with any text, and lists of objects of such fields.
+    /// Fields with any text, and lists of objects with any text fields.
     fn any_tree() -> impl Strategy<Value = Map<String, Value>> {
         let text = || "\\PC{0,12}".prop_map(Value::String);
         let item = proptest::collection::btree_map("[a-z_]{1,8}", text(), 1..4);
@@ -246,7 +265,7 @@ mod tests {
     }
 
     /// The tree as a form, its lists in the indexed form or as JSON.
-    fn written(tree: &Map<String, Value>, indexed: bool) -> String {
+    fn encoded(tree: &Map<String, Value>, indexed: bool) -> String {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in tree {
             match value {
@@ -281,18 +300,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn decoding_never_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode(&body);
         }
 
         #[test]
-        fn a_tree_written_as_a_form_is_read_as_that_tree(tree in any_tree(), indexed in any::<bool>()) {
-            let form = written(&tree, indexed);
-            prop_assert_eq!(decode(form.as_bytes()).map(Map::from).map_err(|faults| faults.len()), Ok(tree), "{}", form);
+        fn a_tree_encoded_as_a_form_decodes_to_itself(tree in any_tree(), indexed in any::<bool>()) {
+            let form = encoded(&tree, indexed);
+            prop_assert_eq!(decode(form.as_bytes()).map_err(|faults| faults.len()), Ok(tree), "{}", form);
         }
 
         #[test]
-        fn text_survives(text in "\\PC{0,40}") {
+        fn percent_encoded_text_is_unchanged(text in "\\PC{0,40}") {
             let encoded: Vec<String> = text.bytes().map(|b| format!("%{b:02X}")).collect();
             let encoded = encoded.concat();
             let object = decode(format!("beneficiary_name={encoded}").as_bytes()).unwrap();

@@ -39,14 +39,14 @@ const CASES: [Case; 5] = [
         ..USUAL
     },
     Case {
-        row: "Its credential is wrong",
+        row: "The credential is wrong",
         merchant: "wrong",
         reference_id: "cashfree_wrong",
         credentials: Some(r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#),
         ..USUAL
     },
     Case {
-        row: "It waits for a poll",
+        row: "The account waits for a poll",
         merchant: "slow",
         reference_id: "cashfree_slow",
         settings: r#"{"poll_ms":[600000]}"#,

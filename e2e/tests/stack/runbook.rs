@@ -97,14 +97,8 @@ async fn every_statement_in_the_runbook_runs() -> Result<()> {
     })
     .await?;
     let merchant = stack.database.texts("select id from merchants")?.remove(0);
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
     let page = page();
-    let in_blocks = blocks(&page, "sql");
-    let in_prose = code(&readme)
-        .into_iter()
-        .filter(|it| it.starts_with("select "));
-    let statements: Vec<&str> = in_blocks.into_iter().chain(in_prose).collect();
+    let statements = blocks(&page, "sql");
     assert!(statements.len() >= 4, "{statements:?}");
     let mut connection = stack.database.connect()?;
     for statement in statements {

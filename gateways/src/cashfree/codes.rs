@@ -1,13 +1,13 @@
-//! What Cashfree's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway
-//! is asked. All are matched without case, as technical outcomes come in lower case in error bodies.
+//! Meaning of Cashfree's words. Words that are in no table are `Inconclusive`: the payee does not fail, and Khata calls
+//! another gateway. Case does not matter, because error bodies hold technical outcomes in lower case.
 
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// `account_status` and `account_status_code` of a bank answer (Cashfree, *BAV response description*). Codes decide;
-/// the status stands in where the code is absent.
+/// Returns the meaning of `account_status` and `account_status_code` of a bank reply (Cashfree, *BAV response
+/// description*). The code decides; the status counts if the code is absent.
 pub(super) fn bank(status: &str, code: &str) -> Meaning {
     let code = if code.is_empty() { status } else { code };
     match code.to_ascii_uppercase().as_str() {
@@ -17,7 +17,7 @@ pub(super) fn bank(status: &str, code: &str) -> Meaning {
         "ACCOUNT_BLOCKED" => Meaning::invalid(FailureCode::AccountBlocked),
         "NRE_ACCOUNT_FAIL" => Meaning::invalid(FailureCode::NreAccount),
         "FRAUD_ACCOUNT" | "BAV_BLOCKED" => Meaning::review(),
-        // The last two are said of files that wait for the merchant's own approval.
+        // The last two are for files that wait for the merchant's own approval.
         "VALIDATION_IN_PROGRESS"
         | "VERIFICATION_ALREADY_UNDER_PROCESS"
         | "RECEIVED"
@@ -31,7 +31,7 @@ pub(super) fn bank(status: &str, code: &str) -> Meaning {
         | "SOURCE_BANK_DECLINED"
         | "BENEFICIARY_BANK_OFFLINE"
         | "FAILED" => Meaning::of(Class::Retryable),
-        // The last two are a person's doing at the dashboard: nobody asked the bank.
+        // The last two come from an operator at Cashfree's dashboard: the bank was not asked.
         "BENE_BANK_DECLINED" | "IMPS_MODE_FAIL" | "CANCELLED" | "MANUALLY_REJECTED" => {
             Meaning::of(Class::Inconclusive)
         }
@@ -40,7 +40,7 @@ pub(super) fn bank(status: &str, code: &str) -> Meaning {
     }
 }
 
-/// `status` of a UPI answer (Cashfree, UPI verification and UPI penny drop).
+/// Returns the meaning of `status` of a UPI reply (Cashfree, UPI verification and UPI penny drop).
 pub(super) fn upi(status: &str) -> Meaning {
     match status.to_ascii_uppercase().as_str() {
         // The name NPCI holds differs from the one sent; the address exists.
@@ -52,17 +52,17 @@ pub(super) fn upi(status: &str) -> Meaning {
     }
 }
 
-/// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon.
+/// Returns the meaning of an error reply to a validating call; `None` if Cashfree may have acted on the call.
 pub(super) fn error(status: u16, code: &str) -> Option<Meaning> {
     match status {
-        // Accepted in other words, or the verification id is known there: what became of it has to be looked up. A
-        // proxy's 408 says no more than silence does.
+        // The call was accepted in an unknown form, or Cashfree knows the verification id: the outcome must be looked up. A
+        // proxy's 408 says no more than a time-out.
         ..=399 | 408 | 409 | 500.. => None,
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
         // Balance, and technical outcomes of the bank table in lower case.
         422 => Some(bank("", code)),
-        // The details or a header are not to Cashfree's liking; another gateway may take them.
+        // Cashfree rejects the form of the details or a header; another gateway may accept them.
         400 => Some(Meaning::of(Class::Inconclusive)),
         _ => Some(Meaning::Unlisted),
     }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_table() {
+    fn every_documented_word_has_its_class() {
         for (status, code, class) in [
             ("VALID", "ACCOUNT_IS_VALID", Class::Valid),
             ("INVALID", "INVALID_ACCOUNT_FAIL", Class::Invalid),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_table_is_counted() {
+    fn a_word_in_no_table_is_unlisted() {
         for (status, code) in [
             ("INVALID", "A_CODE_OF_NEXT_YEAR"),
             ("MYSTERY", ""),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_account_always_says_why() {
+    fn an_invalid_account_always_has_a_failure_code() {
         for code in [
             "INVALID_ACCOUNT_FAIL",
             "INVALID_IFSC_FAIL",
@@ -154,11 +154,11 @@ mod tests {
             "FRAUD_ACCOUNT",
         ] {
             assert!(
-                bank("INVALID", code).answer(code).failure.is_some(),
+                bank("INVALID", code).response(code).failure.is_some(),
                 "{code}"
             );
         }
-        assert!(upi("INVALID").answer("INVALID").failure.is_some());
+        assert!(upi("INVALID").response("INVALID").failure.is_some());
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! `x-cf-signature`: what a caller whose IP address is not on Cashfree's list shows instead, base64 of
-//! RSA-OAEP-SHA1(public key, "clientId.unixSeconds") (Cashfree, *2FA API signature generation*). Only the public half of
-//! a key pair is here, and nothing is ever decrypted with it.
+//! `x-cf-signature`, which replaces the IP allow-list: base64 of RSA-OAEP-SHA1(public key, "clientId.unixSeconds")
+//! (Cashfree, *2FA API signature generation*). Only the public half of a key pair is held here, and nothing is ever
+//! decrypted with it.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use reqwest::header::HeaderValue;
 use rsa::pkcs8::DecodePublicKey;
 use rsa::{Oaep, PublicKey};
@@ -15,11 +14,11 @@ use zeroize::Zeroizing;
 
 use crate::http::secret_header;
 
-/// A signature may be used for 360 s (Cashfree's SDKs). Made anew a minute sooner: the call takes its time, and clocks
-/// differ.
-const USED_FOR: Duration = Duration::from_mins(5);
+/// Maximum age of a signature. Cashfree accepts it for 360 s (Cashfree's SDKs); the last minute is left for the call itself
+/// and for clocks that differ.
+const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// Makes the signatures, each used until it is old.
+/// Makes signatures and uses each one until it is too old.
 pub(super) struct TwoFactor {
     client_id: Zeroizing<String>,
     key: PublicKey,
@@ -27,34 +26,37 @@ pub(super) struct TwoFactor {
 }
 
 impl TwoFactor {
-    /// `None` where this is no RSA public key in PEM, or one too short to sign for this client.
+    /// Returns `None` if this is no RSA public key in PEM, or one too short to sign for this client.
     pub(super) fn new(client_id: &Zeroizing<String>, public_key: &str) -> Option<Self> {
-        let one = Self {
+        let two_factor = Self {
             client_id: client_id.clone(),
             key: PublicKey::from_public_key_pem(public_key.trim()).ok()?,
             last: Mutex::default(),
         };
-        one.encrypted(i64::MAX).is_some().then_some(one)
+        two_factor
+            .encrypted(i64::MAX)
+            .is_some()
+            .then_some(two_factor)
     }
 
-    /// The header's value for a call made now.
+    /// Returns the header's value for a call made now.
     pub(super) fn signature(&self, unix_seconds: i64) -> Option<HeaderValue> {
         self.signature_at(Instant::now(), unix_seconds)
     }
 
     fn signature_at(&self, now: Instant, unix_seconds: i64) -> Option<HeaderValue> {
-        // What a panic of another thread left here is a whole signature, or none.
+        // A panic of another thread leaves a whole signature here, or none.
         let mut last = self
             .last
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((made_at, signature)) = last.as_ref()
-            && now.saturating_duration_since(*made_at) < USED_FOR
+            && now.saturating_duration_since(*made_at) < MAX_AGE
         {
             return Some(signature.clone());
         }
         let encrypted = self.encrypted(unix_seconds)?;
-        let signature = secret_header(Zeroizing::new(BASE64_STANDARD.encode(encrypted)))?;
+        let signature = secret_header(Zeroizing::new(BASE64.encode(&encrypted)))?;
         *last = Some((now, signature.clone()));
         Some(signature)
     }
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_made_anew_before_it_is_too_old() {
+    fn a_signature_is_replaced_before_it_is_too_old() {
         let key = PrivateKey::new(&mut rand::rng(), 1024).unwrap();
         let pem = key
             .to_public_key()

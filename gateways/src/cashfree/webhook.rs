@@ -1,54 +1,55 @@
-//! Cashfree's call-backs about bank accounts: `BANK_ACCOUNT_VERIFICATION_SUCCESS`, `_REJECTED` and `_FAILED`, version v2.
+//! Cashfree's webhooks about bank accounts: `BANK_ACCOUNT_VERIFICATION_SUCCESS`, `_REJECTED` and `_FAILED`, version v2.
 //! Signed with HMAC-SHA256 over `x-webhook-timestamp` and the raw body, base64 in `x-webhook-signature` (Cashfree,
 //! *Payloads and signatures*).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
-use super::bank_answer;
+use super::response::bank_response;
 use super::wire::{BankEvent, Event};
-use crate::signature::Claimed;
+use crate::signature::Signature;
 use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 const SIGNATURE: &str = "x-webhook-signature";
 const TIMESTAMP: &str = "x-webhook-timestamp";
 const EVENTS: &str = "BANK_ACCOUNT_VERIFICATION_";
-/// How far the timestamp may be from now (Cashfree recommends 5 minutes). What comes later is not lost: it is polled for.
+/// Maximum distance of the timestamp from now (Cashfree recommends 5 minutes). A worker polls for an outcome whose webhook
+/// comes later.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
-/// Timestamps come in milliseconds, in older samples in seconds; seconds reach this in the year 5138.
+/// Timestamps come in milliseconds, in older samples in seconds; seconds reach this number in the year 5138.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
-/// Reads one that is signed with any of these secrets.
+/// Verifies a webhook with these secrets and reads it.
 pub(super) fn read(
     secrets: &[Zeroizing<String>],
     webhook: &WebhookRequest<'_>,
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    let header = |name| webhook.header(name).ok_or(WebhookError::Unsigned(name));
-    let (signature, timestamp) = (header(SIGNATURE)?, header(TIMESTAMP)?);
+    let signature = webhook.required_header(SIGNATURE)?;
+    let timestamp = webhook.required_header(TIMESTAMP)?;
     let secrets = secrets.iter().map(|secret| secret.as_str());
     let signed = [timestamp.as_bytes(), webhook.body];
-    if !Claimed::base64(signature).is_some_and(|claimed| claimed.is_of(&signed, secrets)) {
-        return Err(WebhookError::Forged);
+    if !Signature::from_base64(signature).is_some_and(|tag| tag.matches(&signed, secrets)) {
+        return Err(WebhookError::BadSignature);
     }
-    let signed_at = instant(timestamp).ok_or(WebhookError::Malformed("its timestamp"))?;
+    let signed_at = instant(timestamp).ok_or(WebhookError::Malformed("invalid timestamp"))?;
     if (webhook.received_at - signed_at).abs() > TOLERANCE {
         return Err(WebhookError::Stale);
     }
     let event: Event = serde_json::from_slice(webhook.body)
-        .map_err(|_| WebhookError::Malformed("it is no event"))?;
+        .map_err(|_| WebhookError::Malformed("not a JSON event"))?;
     if !event.event_type.starts_with(EVENTS) {
         return Ok(None);
     }
-    let BankEvent { data } =
-        serde_json::from_slice(webhook.body).map_err(|_| WebhookError::Malformed("its data"))?;
-    // Synchronous calls have no user id, and no call-backs: what has none was not asked for here.
-    let Some(ours) = data.user_id.clone().filter(|id| !id.is_empty()) else {
+    let BankEvent { data } = serde_json::from_slice(webhook.body)
+        .map_err(|_| WebhookError::Malformed("invalid data"))?;
+    // Synchronous calls have no user id and no webhooks: an event without a user id is not about a call of Khata's.
+    let Some(reference) = data.user_id.clone().filter(|id| !id.is_empty()) else {
         return Ok(None);
     };
     Ok(Some(WebhookMessage {
-        about: AttemptName::Reference(ours),
-        // One that tells no status only says that there is one.
-        answer: bank_answer(data).ok(),
+        attempt: AttemptName::Reference(reference),
+        // An event without a status only reports that there is an outcome.
+        response: bank_response(data).ok(),
     }))
 }
 

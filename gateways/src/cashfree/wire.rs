@@ -1,4 +1,4 @@
-//! Cashfree Secure ID's JSON, as its public API reference has it. Only what is sent or read.
+//! Cashfree Secure ID's JSON, as its public API reference has it. Only fields that are sent or read.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,57 +41,50 @@ pub(super) struct UserConsent<'a> {
     pub(super) purpose: &'a str,
 }
 
-/// Answers of all bank calls, and `data` of the call-backs; what is not told is absent.
+/// Replies to all bank calls, and `data` of the webhooks.
 #[derive(Deserialize)]
-pub(super) struct BankResponse {
-    /// Ours, where the call was asynchronous.
+pub(super) struct BankReply {
+    /// Ours, in the asynchronous flow.
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) user_id: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) reference_id: Option<String>,
-    #[serde(default)]
     pub(super) account_status: Option<String>,
-    #[serde(default)]
     pub(super) account_status_code: Option<String>,
-    #[serde(default)]
     pub(super) name_at_bank: Option<String>,
-    #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) name_match_score: Option<String>,
 }
 
-/// Answers of the UPI calls.
+/// Replies to the UPI calls.
 #[derive(Deserialize)]
-pub(super) struct UpiResponse {
+pub(super) struct UpiReply {
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) reference_id: Option<String>,
-    #[serde(default)]
     pub(super) status: Option<String>,
-    #[serde(default)]
     pub(super) name_at_bank: Option<String>,
-    #[serde(default)]
     pub(super) utr: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     pub(super) name_match_score: Option<String>,
 }
 
-/// What a call-back is about. Its other members depend on that.
+/// Type of a webhook, on which its other members depend.
 #[derive(Deserialize)]
 pub(super) struct Event {
     #[serde(default)]
     pub(super) event_type: String,
 }
 
-/// A `BANK_ACCOUNT_VERIFICATION_*` call-back, version v2.
+/// A `BANK_ACCOUNT_VERIFICATION_*` webhook, version v2.
 #[derive(Deserialize)]
 pub(super) struct BankEvent {
-    pub(super) data: BankResponse,
+    pub(super) data: BankReply,
 }
 
 /// Every error body.
 #[derive(Default, Deserialize)]
-pub(super) struct ErrorResponse {
+pub(super) struct ErrorReply {
     #[serde(default)]
     pub(super) code: String,
 }

@@ -1,16 +1,17 @@
-//! What Decentro's words mean.
+//! Meaning of Decentro's words.
 
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// `data.account_status`, the only word that decides: `api_status` says how the call went, not the account.
+/// Returns the meaning of `data.account_status`, which alone decides: `api_status` is the status of the call, not of the
+/// account.
 pub(super) fn account(status: &str) -> Meaning {
     match status.to_ascii_uppercase().as_str() {
         "VALID" => Meaning::of(Class::Valid),
         "INVALID" => Meaning::invalid(FailureCode::InvalidAccount),
-        // The second spelling is seen in use.
+        // The second spelling occurs in replies.
         "NRE" | "NRE_ACCOUNT" => Meaning::invalid(FailureCode::NreAccount),
         "INCONCLUSIVE" => Meaning::of(Class::Inconclusive),
         "PENDING" => Meaning::of(Class::Pending),
@@ -18,17 +19,17 @@ pub(super) fn account(status: &str) -> Meaning {
     }
 }
 
-/// What it means that a call was turned away, by the HTTP status and `response_key` (empty where there is none); `None`
-/// where it may have been acted upon and must be looked up. Decentro says no with 200 as well, so that the key decides
-/// where it is known. Keys: its "Response keys" pages, and such as all its modules share; nothing is published for this
+/// Returns the meaning of a rejected call, by the HTTP status and `response_key` (empty if there is none); `None` if Decentro
+/// may have acted on the call, so that it must be looked up. Decentro rejects with status 200 too, so a known key decides.
+/// Source of the keys: Decentro's "Response keys" pages, and keys that all its modules share; it publishes none for this
 /// call alone.
-pub(super) fn refusal(status: u16, key: &str) -> Option<Meaning> {
+pub(super) fn rejection(status: u16, key: &str) -> Option<Meaning> {
     if !matches!(status, 200 | 400..=499) {
         return None;
     }
     match key.to_ascii_lowercase().as_str() {
-        // The call was made before, under this reference: its outcome is there. And errors that say only that somebody
-        // behind Decentro failed, perhaps after the rupee had left.
+        // An earlier call had this reference, and its outcome exists. And errors of a provider behind Decentro, which may
+        // have failed after it sent the rupee.
         "error_duplicate_reference_id" | "error_provider_error" | "error_internal_server_error" => {
             None
         }
@@ -44,7 +45,7 @@ pub(super) fn refusal(status: u16, key: &str) -> Option<Meaning> {
         | "error_provider_feature_unavailable"
         | "error_empty_module_secret"
         | "error_empty_consumer_urn" => Some(Meaning::of(Class::Misconfigured)),
-        // The details are not to its liking; another gateway may take them.
+        // Decentro rejects the form of the details; another gateway may accept them.
         "error_unsanitized_values"
         | "error_invalid_data_type"
         | "error_null_or_empty_value"
@@ -56,10 +57,10 @@ pub(super) fn refusal(status: u16, key: &str) -> Option<Meaning> {
 
 fn by_status(status: u16, key: &str) -> Option<Meaning> {
     match status {
-        // Credentials; balance; list of IP addresses, module; a URL that is not there.
+        // Credentials; balance; IP allow-list, module; an unknown URL.
         401..=404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // Not answered in time, a conflict with something that is under way, too early. And a failure without a word.
+        // Time-out, conflict with a call under way, too early. And a failure without a key.
         408 | 409 | 425 => None,
         200 if key.is_empty() => None,
         400 | 422 if key.is_empty() => Some(Meaning::of(Class::Inconclusive)),
@@ -67,9 +68,9 @@ fn by_status(status: u16, key: &str) -> Option<Meaning> {
     }
 }
 
-/// Whether a look's `response_key` says, in Decentro's own words, that there is no such call. Its page tells that
-/// `api_status` is FAILURE then and not the key, so that all that its other pages would lead to are taken. What is not
-/// recognised leaves the call open, which pays nobody twice.
+/// Whether the `response_key` of a lookup says that there is no such call. Decentro documents `api_status` FAILURE for this
+/// case and not the key, so all keys that its other pages suggest count. Any other key leaves the call open, so that nothing
+/// is paid twice.
 pub(super) fn is_never_seen(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let missing =
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_accounts_own_status_decides() {
+    fn only_the_status_of_the_account_decides() {
         for (status, meaning) in [
             ("VALID", Meaning::of(Class::Valid)),
             ("Valid", Meaning::of(Class::Valid)),
@@ -119,12 +120,12 @@ mod tests {
             (200, "error_of_next_year", Some(Meaning::Unlisted)),
             (418, "", Some(Meaning::Unlisted)),
         ] {
-            assert_eq!(refusal(status, key), expected, "{status} {key}");
+            assert_eq!(rejection(status, key), expected, "{status} {key}");
         }
     }
 
     #[test]
-    fn what_may_have_paid_somebody_stays_open() {
+    fn a_call_that_may_have_paid_stays_open() {
         for (status, key) in [
             (200, ""),
             (200, "error_duplicate_reference_id"),
@@ -137,12 +138,12 @@ mod tests {
             (500, "error_unsanitized_values"),
             (503, "error_insufficient_account_balance"),
         ] {
-            assert_eq!(refusal(status, key), None, "{status} {key}");
+            assert_eq!(rejection(status, key), None, "{status} {key}");
         }
     }
 
     #[test]
-    fn never_seen_is_said_of_calls_and_of_nothing_else() {
+    fn only_a_missing_call_is_never_seen() {
         for key in [
             "error_transaction_not_found",
             "error_no_transaction_found",

@@ -1,4 +1,4 @@
-//! Decentro's JSON, version 3, as its public API reference has it. Only what is sent or read.
+//! Decentro's JSON, version 3, as its public API reference has it. Only fields that are sent or read.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,69 +24,68 @@ pub(super) struct Beneficiary<'a> {
     pub(super) name: Option<&'a str>,
 }
 
-/// What stands around every answer and every error.
+/// Members that all replies and all errors have.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Envelope {
-    /// Of this call: of a look, where a look was made.
+    /// Decentro's id of this call; in the reply to a lookup, of the lookup.
     pub(super) decentro_txn_id: Option<String>,
     pub(super) api_status: Option<String>,
     pub(super) response_key: Option<String>,
 }
 
 impl Envelope {
-    /// Whether this is how the call went: `SUCCESS`, `FAILURE`, `PENDING`.
-    pub(super) fn went(&self, word: &str) -> bool {
-        self.api_status
-            .as_deref()
-            .is_some_and(|status| status.eq_ignore_ascii_case(word))
+    /// Whether the call has this status: `SUCCESS`, `FAILURE` or `PENDING`.
+    pub(super) fn has_status(&self, word: &str) -> bool {
+        let status = self.api_status.as_deref();
+        status.is_some_and(|status| status.eq_ignore_ascii_case(word))
     }
 }
 
-/// What a look tells of the call that it found. Decentro's page lists these members beside the envelope's, and says that
-/// the details of the request are in `data`: they are read in either place.
+/// The call that a lookup has found. Decentro's page lists these members beside the envelope's, and says that the details
+/// of the request are in `data`: they are read in both places.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct LookedFor {
+pub(super) struct FoundCall {
     request_decentro_txn_id: Option<String>,
     request_response_key: Option<String>,
-    data: Option<Box<LookedFor>>,
+    data: Option<Box<FoundCall>>,
 }
 
-impl LookedFor {
-    /// Decentro's id of that call.
+impl FoundCall {
+    /// Returns Decentro's id of the call.
     pub(super) fn txn_id(&self) -> Option<&str> {
-        self.told(|at| &at.request_decentro_txn_id)
+        self.member(|call| &call.request_decentro_txn_id)
     }
 
-    /// The `response_key` that it was answered with.
+    /// Returns the `response_key` of the reply to the call.
     pub(super) fn response_key(&self) -> Option<&str> {
-        self.told(|at| &at.request_response_key)
+        self.member(|call| &call.request_response_key)
     }
 
-    fn told(&self, member: fn(&Self) -> &Option<String>) -> Option<&str> {
+    fn member(&self, member: fn(&Self) -> &Option<String>) -> Option<&str> {
         let data = self.data.as_deref();
         [Some(self), data]
             .into_iter()
             .flatten()
-            .filter_map(|place| member(place).as_deref())
+            .filter_map(|call| member(call).as_deref())
             .find(|text| !text.is_empty())
     }
 }
 
-/// What is told of the account. Read apart from the envelope: whatever stands in `data` of an error, its key is known.
+/// Data about the account. Read apart from the envelope, so that `data` of another form does not hide the key of an error.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Outcome {
-    pub(super) data: Option<Data>,
+pub(super) struct AccountReply {
+    pub(super) data: Option<AccountData>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Data {
+pub(super) struct AccountData {
     pub(super) account_status: Option<String>,
     pub(super) beneficiary_name: Option<String>,
-    /// Seen in use; not in the reference.
+    /// Seen in replies; not in the reference.
     #[serde(deserialize_with = "text_or_number")]
     pub(super) bank_reference_number: Option<String>,
 }

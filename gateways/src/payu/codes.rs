@@ -1,15 +1,15 @@
-//! What PayU's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway is asked.
-//! All are matched without case.
+//! Meaning of PayU's words. Words that are in no table are `Inconclusive`: the payee does not fail, and Khata calls another
+//! gateway. Case does not matter.
 
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// A reference that PayU has seen before.
+/// Code for a reference that PayU has seen before.
 pub(super) const DUPLICATE: &str = "1002";
 
-/// `accountExists` of a verification.
+/// Returns the meaning of `accountExists` of a verification.
 pub(super) fn account_exists(word: &str) -> Meaning {
     match word.to_ascii_uppercase().as_str() {
         "YES" => Meaning::of(Class::Valid),
@@ -19,16 +19,16 @@ pub(super) fn account_exists(word: &str) -> Meaning {
     }
 }
 
-/// `txnStatus` of the penny's transfer (PayU, *Check transfer status*). Of a transfer that failed only a sentence tells
-/// why: the one that PayU documents for an account that does not exist is believed, any other tells nothing.
+/// Returns the meaning of `txnStatus` of the penny's transfer (PayU, *Check transfer status*). Only a sentence gives the
+/// reason of a failed transfer: the one that PayU documents for an account that does not exist counts, any other does not.
 pub(super) fn transfer(status: &str, sentence: &str) -> Meaning {
     match status.to_ascii_uppercase().as_str() {
         "SUCCESS" => Meaning::of(Class::Valid),
-        // PayU spells the second so.
+        // SHEDULED: PayU's spelling.
         "QUEUED" | "SCHEDULED" | "SHEDULED" | "IN_PROGRESS" | "PENDING" | "WAITING_FOR_RETRY" => {
             Meaning::of(Class::Pending)
         }
-        "FAILED" | "FAILURE" if says_no_such_account(sentence) => {
+        "FAILED" | "FAILURE" if is_about_missing_account(sentence) => {
             Meaning::invalid(FailureCode::InvalidAccount)
         }
         "FAILED" | "FAILURE" | "REVERSED" | "CANCELLED" => Meaning::of(Class::Inconclusive),
@@ -36,19 +36,19 @@ pub(super) fn transfer(status: &str, sentence: &str) -> Meaning {
     }
 }
 
-/// "Invalid Benificiary MMID/Mobile Number", and spelt right.
-fn says_no_such_account(sentence: &str) -> bool {
+/// Whether the sentence is "Invalid Benificiary MMID/Mobile Number", in PayU's spelling or the right one.
+fn is_about_missing_account(sentence: &str) -> bool {
     let sentence = sentence.trim().to_ascii_lowercase();
     ["invalid benificiary mmid", "invalid beneficiary mmid"]
         .iter()
         .any(|words| sentence.starts_with(words))
 }
 
-/// `code` of a call that failed (PayU, *Error codes for payouts*). Accounts and IFSCs reach PayU in their right form, so
-/// that "invalid account number" and "invalid IFSC code" are taken for its word about them.
+/// Returns the meaning of `code` of a failed call (PayU, *Error codes for payouts*). Khata sends account numbers and IFSCs
+/// in the right form, so "invalid account number" and "invalid IFSC code" decide about the account.
 pub(super) fn payout(code: &str, sentence: &str) -> Meaning {
     match code {
-        // It is known there: what became of it is asked for, and it is not sent again under another reference.
+        // PayU knows the call: Khata looks it up and does not send it again under another reference.
         DUPLICATE => Meaning::of(Class::Pending),
         "1004" => Meaning::invalid(FailureCode::InvalidAccount),
         "1005" | "1022" => Meaning::invalid(FailureCode::InvalidIfsc),
@@ -56,8 +56,8 @@ pub(super) fn payout(code: &str, sentence: &str) -> Meaning {
         "1001" | "1010" | "1011" | "1024" | "1025" | "1032" | "1128" => {
             Meaning::of(Class::Misconfigured)
         }
-        // A name it does not take; then what no call of ours holds: batches, amounts, telephone numbers, e-mail, UPI
-        // transfers, cards, beneficiary ids, schedules, custom fields.
+        // A name that PayU rejects; then fields that no call of Khata's holds: batches, amounts, telephone numbers, e-mail,
+        // UPI transfers, cards, beneficiary ids, schedules, custom fields.
         "1007" | "1015" | "1003" | "1006" | "1008" | "1009" | "1012" | "1013" | "1014" | "1016"
         | "1017" | "1018" | "1019" | "1020" | "1021" | "1026" | "1027" | "1028" | "1030"
         | "1031" => Meaning::of(Class::Inconclusive),
@@ -66,7 +66,7 @@ pub(super) fn payout(code: &str, sentence: &str) -> Meaning {
     }
 }
 
-/// No code stands for an empty account; the sentence may.
+/// Whether the sentence reports an empty account, for which PayU has no code.
 fn is_about_balance(sentence: &str) -> bool {
     let sentence = sentence.to_ascii_lowercase();
     ["insufficient balance", "insufficient fund", "low balance"]
@@ -74,21 +74,21 @@ fn is_about_balance(sentence: &str) -> bool {
         .any(|words| sentence.contains(words))
 }
 
-/// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon.
+/// Returns the meaning of an error reply to a validating call; `None` if PayU may have acted on the call.
 pub(super) fn error(status: u16, code: &str, sentence: &str) -> Option<Meaning> {
     match status {
-        // A proxy's 408 says no more than silence does.
+        // A proxy's 408 says no more than a time-out.
         ..=399 | 408 | 409 | 500.. => None,
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // Its own input check, as in an answer with status 1.
+        // PayU's input check, as in a reply with status 1.
         400 | 422 if !code.is_empty() || is_about_balance(sentence) => Some(payout(code, sentence)),
         400 | 422 => Some(Meaning::of(Class::Inconclusive)),
         _ => Some(Meaning::Unlisted),
     }
 }
 
-/// `isVPAValid` of a look at a UPI address.
+/// Returns the meaning of `isVPAValid` of a UPI lookup.
 pub(super) fn is_vpa_valid(word: &str) -> Meaning {
     match word {
         "1" => Meaning::of(Class::Valid),
@@ -97,7 +97,7 @@ pub(super) fn is_vpa_valid(word: &str) -> Meaning {
     }
 }
 
-/// Whether a command's refusal is about the merchant's key, its hash or what the merchant may do.
+/// Whether the sentence of a rejected command concerns the merchant's key, its hash or its permissions.
 pub(super) fn is_about_key(sentence: &str) -> bool {
     let sentence = sentence.to_ascii_lowercase();
     [
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_table() {
+    fn every_documented_word_has_its_class() {
         for (word, class) in [
             ("YES", Class::Valid),
             ("yes", Class::Valid),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_table_is_counted() {
+    fn a_word_in_no_table_is_unlisted() {
         assert_eq!(account_exists("MAYBE"), Meaning::Unlisted);
         assert_eq!(account_exists(""), Meaning::Unlisted);
         assert_eq!(transfer("MAYBE", ""), Meaning::Unlisted);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_that_failed_says_nothing_unless_it_says_that_there_is_no_such_account() {
+    fn a_failed_transfer_decides_only_if_the_account_does_not_exist() {
         for status in [
             "QUEUED",
             "SCHEDULED",

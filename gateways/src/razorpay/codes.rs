@@ -1,5 +1,5 @@
-//! What Razorpay's words mean. Words that are in no table are `Inconclusive`: nobody's failure, and another gateway is
-//! asked. All are matched without case.
+//! Meaning of Razorpay's words. Words that are in no table are `Inconclusive`: the payee does not fail, and Khata calls
+//! another gateway. Case does not matter.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// How long to leave a bank, PSP or network alone that failed (RazorpayX, *Payout status details*: retry after 30 min).
-pub(super) const REST: Duration = Duration::from_mins(30);
+/// Delay before a retry after a bank, PSP or network failed (RazorpayX, *Payout status details*: retry after 30 min).
+pub(super) const RETRY_DELAY: Duration = Duration::from_mins(30);
 
-/// `account_status` of a validation that is completed; `unknown` says why an account fails where Razorpay does not.
-/// Completed means that it was asked, not that the account is valid. `active` and `invalid` are documented, samples show
-/// the others; `null` and `""` both mean that the bank did not find it.
-pub(super) fn completed(account_status: &str, unknown: FailureCode) -> Meaning {
+/// Returns the meaning of `account_status` of a completed validation; `default` is the failure if Razorpay gives no
+/// reason. Completed means that the bank was asked, not that the account is valid. `active` and `invalid` are documented,
+/// samples show the others; `null` and `""` both mean that the bank did not find the account.
+pub(super) fn completed(account_status: &str, default: FailureCode) -> Meaning {
     match account_status.to_ascii_lowercase().as_str() {
         "active" | "valid" => Meaning::of(Class::Valid),
-        "invalid" | "inactive" | "" => Meaning::invalid(unknown),
+        "invalid" | "inactive" | "" => Meaning::invalid(default),
         _ => Meaning::Unlisted,
     }
 }
 
-/// `status_details.reason` of a validation that failed, which is a technical end and for some reasons also says
-/// something about the account (RazorpayX, *Account validation error reasons*). `retried` tells whether an address that
-/// is said to be invalid was asked about before: PSPs say so of addresses that exist.
+/// Returns the meaning of `status_details.reason` of a failed validation. Failure is technical, but some reasons also
+/// decide about the account (RazorpayX, *Account validation error reasons*). `retried` says whether an earlier attempt has
+/// asked about the same address: PSPs call addresses invalid that exist, so the first such reply is retried.
 pub(super) fn failed(reason: &str, retried: bool) -> Meaning {
     match reason.to_ascii_lowercase().as_str() {
         "beneficiary_vpa_invalid" if retried => Meaning::invalid(FailureCode::InvalidVpa),
@@ -38,7 +38,7 @@ pub(super) fn failed(reason: &str, retried: bool) -> Meaning {
         | "beneficiary_psp_offline"
         | "npci_beneficiary_timeout"
         | "server_error_temporary"
-        // The classic shape gives no reason: a technical end and no more.
+        // The classic shape gives no reason: a technical failure.
         | "" => Meaning::of(Class::Retryable),
         "bank_account_invalid" | "beneficiary_account_invalid" => {
             Meaning::invalid(FailureCode::InvalidAccount)
@@ -55,14 +55,14 @@ pub(super) fn failed(reason: &str, retried: bool) -> Meaning {
     }
 }
 
-/// Whether what this reason means depends on how often it was said.
+/// Whether the meaning of this reason depends on the number of the attempt.
 pub(super) fn depends_on_attempt(reason: &str) -> bool {
     reason.eq_ignore_ascii_case("beneficiary_vpa_invalid")
 }
 
-/// The meaning of an error answer to a look at a UPI address, otherwise as [`error`]. Razorpay documents only the answer
-/// `success`; that an unknown address can also be an error of this reason is known from programs that call it.
-pub(super) fn look_error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
+/// Returns the meaning of an error reply to a UPI lookup, otherwise as [`error`]. Razorpay documents only `success`;
+/// programs that call the lookup show that an unknown address can also be an error with this reason.
+pub(super) fn vpa_error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
     if status == 400
         && (reason == "invalid_vpa" || description.to_ascii_lowercase().starts_with("invalid vpa"))
     {
@@ -71,21 +71,21 @@ pub(super) fn look_error(status: u16, reason: &str, description: &str) -> Option
     error(status, reason, description)
 }
 
-/// The meaning of an error answer to a call that validates; `None` where the call may have been acted upon. The
-/// descriptions are of RazorpayX, *API error reasons and next steps*, and of Razorpay, *Common errors* ("Access Denied": the
-/// caller's address is on no list).
+/// Returns the meaning of an error reply to a validating call; `None` if Razorpay may have acted on the call. The
+/// descriptions are from RazorpayX, *API error reasons and next steps*, and from Razorpay, *Common errors* ("Access Denied":
+/// the caller's IP address is not on the allow-list).
 pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
     let description = description.to_ascii_lowercase();
     let says = |words: &str| description.contains(words);
     match status {
-        // Also 409: the first call under the idempotency key is still under way. A proxy's 408 says no more than silence.
+        // 409: the first call under the idempotency key is still under way. A proxy's 408 says no more than a time-out.
         ..=399 | 408 | 409 | 500.. => None,
         // "Different request body sent for the same Idempotency Header": the settings changed between two calls under
-        // one reference. The first is known there.
+        // one reference. Razorpay knows the first one.
         400 if says("idempotency") => None,
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // A feature that is off, an IP address on no list, an empty account.
+        // A feature that is off, an IP address that is not on the allow-list, an empty account.
         400 if says("requested url was not found")
             || says("this ip")
             || says("access denied")
@@ -96,13 +96,13 @@ pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Mean
         {
             Some(Meaning::of(Class::Misconfigured))
         }
-        // The details are not to Razorpay's liking; that is no word of the bank's, and another gateway may take them.
+        // Razorpay rejects the form of the details; the bank has not decided, and another gateway may accept them.
         400 => Some(Meaning::of(Class::Inconclusive)),
         _ => Some(Meaning::Unlisted),
     }
 }
 
-/// Whether Razorpay says that it has no validation of this id, which it says only to whom it knows.
+/// Whether Razorpay says that there is no such id, as it does only to its own merchants.
 pub(super) fn is_unknown_id(status: u16, description: &str) -> bool {
     let description = description.to_ascii_lowercase();
     matches!(status, 400 | 404)
@@ -119,7 +119,7 @@ pub(super) fn is_unknown_id(status: u16, description: &str) -> bool {
 mod tests {
     use super::*;
 
-    const UNKNOWN: FailureCode = FailureCode::InvalidAccount;
+    const DEFAULT: FailureCode = FailureCode::InvalidAccount;
 
     #[test]
     fn completed_is_not_valid() {
@@ -131,15 +131,15 @@ mod tests {
             ("inactive", Class::Invalid),
             ("", Class::Invalid),
         ] {
-            let meaning = completed(status, UNKNOWN);
+            let meaning = completed(status, DEFAULT);
             assert_eq!(meaning.class(), class, "{status:?}");
             assert_ne!(meaning, Meaning::Unlisted);
         }
-        assert_eq!(completed("mystery", UNKNOWN), Meaning::Unlisted);
+        assert_eq!(completed("mystery", DEFAULT), Meaning::Unlisted);
     }
 
     #[test]
-    fn the_whole_table_of_reasons() {
+    fn every_documented_reason_has_its_class() {
         for reason in [
             "gateway_technical_error",
             "gateway_timeout",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_invalid_when_it_was_said_twice() {
+    fn an_address_is_invalid_only_after_a_retry() {
         let reason = "beneficiary_vpa_invalid";
         assert_eq!(failed(reason, false), Meaning::of(Class::Retryable));
         assert_eq!(
@@ -198,14 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_address_may_come_as_an_error() {
+    fn an_error_reply_may_mean_an_unknown_address() {
         let unknown = Some(Meaning::invalid(FailureCode::InvalidVpa));
-        let said = "Invalid VPA. Please enter a valid Virtual Payment Address";
-        assert_eq!(look_error(400, "invalid_vpa", ""), unknown);
-        assert_eq!(look_error(400, "", said), unknown);
-        assert_ne!(error(400, "invalid_vpa", said), unknown, "only of a look");
+        let description = "Invalid VPA. Please enter a valid Virtual Payment Address";
+        assert_eq!(vpa_error(400, "invalid_vpa", ""), unknown);
+        assert_eq!(vpa_error(400, "", description), unknown);
+        assert_ne!(
+            error(400, "invalid_vpa", description),
+            unknown,
+            "only in a lookup"
+        );
         for status in [401, 403, 404, 429, 500] {
-            assert_eq!(look_error(status, "", said), error(status, "", said));
+            assert_eq!(
+                vpa_error(status, "", description),
+                error(status, "", description)
+            );
         }
     }
 
@@ -223,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_from_what_may_have_been_acted_upon() {
+    fn a_rejection_differs_from_a_call_that_razorpay_may_have_acted_on() {
         let misconfigured = Some(Meaning::of(Class::Misconfigured));
         for (status, reason, description) in [
             (401, "", "Authentication failed"),
@@ -271,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_it_does_not_know_is_told_from_a_path_it_does_not_know() {
+    fn an_unknown_id_differs_from_an_unknown_path() {
         assert!(is_unknown_id(400, "The id provided does not exist"));
         assert!(is_unknown_id(400, "fav_0 is not a valid id"));
         for (status, description) in [

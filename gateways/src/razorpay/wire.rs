@@ -1,12 +1,12 @@
 //! Razorpay's JSON, as its public API reference has it (*Composite account validation*, *Account validation*, *Validate
-//! VPA*). Only what is sent or read.
+//! VPA*). Only fields that are sent or read.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::wire::text_or_number;
 
-/// `POST /v1/fund_accounts/validations`, composite: contact, fund account and validation in one call. The same call
-/// must be the same bytes each time it is made: nothing in it depends on when that is.
+/// `POST /v1/fund_accounts/validations`, composite: contact, fund account and validation in one call. A repeated call must
+/// be the same bytes: nothing in the body depends on the time.
 #[derive(Serialize)]
 pub(super) struct ValidationRequest<'a> {
     /// The merchant's own account at RazorpayX, which pays.
@@ -60,66 +60,55 @@ pub(super) struct VpaRequest<'a> {
     pub(super) vpa: &'a str,
 }
 
-/// A validation, as answered and as called back.
+/// A validation, in replies and in webhooks.
 #[derive(Deserialize)]
 pub(super) struct Validation {
-    #[serde(default)]
     pub(super) id: Option<String>,
-    #[serde(default)]
     pub(super) status: Option<String>,
-    #[serde(default)]
     pub(super) utr: Option<String>,
     /// Ours; only in the composite shape.
-    #[serde(default)]
     pub(super) reference_id: Option<String>,
-    /// The composite shape says `validation_results`, the classic one `results`.
-    #[serde(default, alias = "validation_results")]
+    /// `validation_results` in the composite shape, `results` in the classic one.
+    #[serde(alias = "validation_results")]
     pub(super) results: Option<Results>,
-    /// Why; only in the composite shape.
-    #[serde(default)]
+    /// Only in the composite shape.
     pub(super) status_details: Option<StatusDetails>,
-    #[serde(default)]
-    pub(super) fund_account: Option<Validated>,
+    pub(super) fund_account: Option<ValidatedAccount>,
 }
 
-/// What was validated.
 #[derive(Deserialize)]
-pub(super) struct Validated {
+pub(super) struct ValidatedAccount {
     /// `bank_account` or `vpa`.
-    #[serde(default)]
     pub(super) account_type: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Results {
-    /// `null` and `""` are answers of their own.
-    #[serde(default)]
+    /// `null` and `""` have a meaning of their own.
     pub(super) account_status: Option<String>,
-    #[serde(default)]
     pub(super) registered_name: Option<String>,
-    #[serde(default, deserialize_with = "text_or_number")]
+    #[serde(deserialize_with = "text_or_number")]
     pub(super) name_match_score: Option<String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct StatusDetails {
-    #[serde(default)]
     pub(super) reason: Option<String>,
 }
 
-/// The answer to a VPA look-up.
+/// Reply to a VPA lookup.
 #[derive(Deserialize)]
-pub(super) struct VpaResponse {
-    #[serde(default, deserialize_with = "truth")]
+pub(super) struct VpaReply {
+    #[serde(default, deserialize_with = "boolean")]
     pub(super) success: Option<bool>,
-    #[serde(default)]
     pub(super) customer_name: Option<String>,
 }
 
 /// Every error body.
 #[derive(Default, Deserialize)]
-pub(super) struct ErrorResponse {
-    #[serde(default)]
+#[serde(default)]
+pub(super) struct ErrorBody {
     pub(super) error: ErrorDetails,
 }
 
@@ -127,19 +116,19 @@ pub(super) struct ErrorResponse {
 #[serde(default)]
 pub(super) struct ErrorDetails {
     pub(super) code: Option<String>,
-    /// A sentence; it tells apart what `code` and `reason` do not. May repeat what was sent: for no log.
+    /// A sentence that separates cases with the same `code` and `reason`. May repeat values of the request: not for logs.
     pub(super) description: Option<String>,
     pub(super) reason: Option<String>,
 }
 
-/// What a call-back is about.
+/// Type of a webhook.
 #[derive(Deserialize)]
 pub(super) struct Event {
     #[serde(default)]
     pub(super) event: String,
 }
 
-/// A `fund_account.validation.*` call-back.
+/// A `fund_account.validation.*` webhook.
 #[derive(Deserialize)]
 pub(super) struct ValidationEvent {
     pub(super) payload: Payload,
@@ -156,18 +145,18 @@ pub(super) struct Entity {
     pub(super) entity: Validation,
 }
 
-/// A truth in any of the ways JSON has been seen to tell it.
-fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+/// Reads a boolean, a number or a text as a boolean.
+fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
-        Truth(bool),
+        Boolean(bool),
         Number(u8),
         Text(String),
     }
     Ok(
-        Option::<Either>::deserialize(deserializer)?.and_then(|either| match either {
-            Either::Truth(truth) => Some(truth),
+        Option::<Either>::deserialize(deserializer)?.and_then(|value| match value {
+            Either::Boolean(boolean) => Some(boolean),
             Either::Number(number) => Some(number == 1),
             Either::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
         }),

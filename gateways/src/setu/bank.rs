@@ -1,38 +1,33 @@
-//! Bank accounts at Setu. It takes no idempotency key and no reference of ours: a lost answer cannot be found again.
+//! Bank accounts at Setu. Setu takes no idempotency key and no reference of ours: a lost response cannot be recovered.
 
-use std::time::Duration;
-
+use khata_domain::validation::CallResult;
 use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse};
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::wire::{BankRequest, BankResponse};
-use super::{JSON, codes, refused, sound_id};
+use super::codes;
+use super::response::{check, error_response, is_id, lost};
+use super::wire::{BankReply, BankRequest};
 use crate::connector::Check;
-use crate::http::{json_body, send};
-use crate::name::real_name;
+use crate::http::Client;
+use crate::name::trimmed;
 use crate::settings::BankFlow;
 
 const SYNC: &str = "/api/verify/ban";
 const ASYNC: &str = "/api/verify/ban/async";
 const STATUS: &str = "/api/verify/ban/async/{id}";
-/// Of the form of Setu's ids, and none of them.
-const NOBODYS_ID: &str = "00000000-0000-4000-8000-000000000000";
-/// What the asynchronous call is accepted with has no code.
+/// An id of the right form that Setu never gives.
+const UNKNOWN_ID: &str = "00000000-0000-4000-8000-000000000000";
+/// Code that Khata records for an accepted asynchronous call; Setu sends none.
 const ACCEPTED: &str = "accepted";
 
-/// The calls about bank accounts.
+/// Validates bank accounts.
 pub(super) struct Bank {
-    pub(super) http: reqwest::Client,
-    pub(super) base_url: String,
-    /// The credentials.
-    pub(super) headers: HeaderMap,
-    pub(super) call_timeout: Duration,
+    pub(super) client: Client,
     pub(super) flow: BankFlow,
     pub(super) narration: String,
 }
 
 impl Bank {
-    pub(super) async fn verify(&self, bank: &BankAccount) -> Result<GatewayResponse, CallFailure> {
+    pub(super) async fn verify(&self, bank: &BankAccount) -> CallResult {
         let (route, narration) = match self.flow {
             BankFlow::Sync => (SYNC, None),
             BankFlow::Async => (ASYNC, Some(self.narration.as_str())),
@@ -42,75 +37,57 @@ impl Bank {
             account_number: bank.account_number.expose(),
             narration,
         };
-        let request = self
-            .authorised(self.http.post(format!("{}{route}", self.base_url)))
-            .header(CONTENT_TYPE, JSON)
-            .body(json_body(&body));
-        let reply = send(&self.http, request, route).await?;
+        let request = self.client.post(route).json(&body);
+        let reply = self.client.send(request, route).await?;
         if reply.status != 200 {
-            return refused(&reply, codes::bank_error(reply.status));
+            return error_response(&reply, codes::bank_error(reply.status));
         }
-        let response: BankResponse = reply.json()?;
-        let told = response.code.is_some() || response.verification.is_some();
-        let answer = if self.flow == BankFlow::Async && !told {
+        let reply: BankReply = reply.json()?;
+        let has_outcome = reply.code.is_some() || reply.verification.is_some();
+        let response = if self.flow == BankFlow::Async && !has_outcome {
             GatewayResponse {
-                gateway_reference: response.id.filter(|id| sound_id(id)),
+                gateway_reference: reply.id.filter(|id| is_id(id)),
                 ..GatewayResponse::of(Class::Pending, ACCEPTED)
             }
         } else {
-            bank_answer(response)?
+            bank_response(reply)?
         };
-        if answer.class == Class::Pending && answer.gateway_reference.is_none() {
-            return Err(CallFailure::ResponseLost("pending under no id".into()));
+        if response.class == Class::Pending && response.gateway_reference.is_none() {
+            return Err(lost("pending without an id"));
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Asks by Setu's id.
-    pub(super) async fn lookup(&self, id: &str) -> Result<GatewayResponse, CallFailure> {
-        let request = self.authorised(self.http.get(format!("{}{ASYNC}/{id}", self.base_url)));
-        let reply = send(&self.http, request, STATUS).await?;
+    /// Looks up a call by Setu's id. "No such id" proves nothing, because Setu gave us that id.
+    pub(super) async fn lookup(&self, id: &str) -> CallResult {
+        let request = self.client.get(&format!("{ASYNC}/{id}"));
+        let reply = self.client.send(request, STATUS).await?;
         match reply.status {
-            200 => bank_answer(reply.json()?),
-            // What is said of the look tells nothing of the call: it stays open. Setu made the id up itself, so that it
-            // does not know it now is not believed either.
-            _ => Err(reply.unheard()),
+            200 => bank_response(reply.json()?),
+            _ => Err(reply.lookup_failure()),
         }
     }
 
-    /// Asks for an id that nobody has. What Setu answers then is not documented: a 404 in its own words is told only to
-    /// whom it knows, anything else says nothing.
+    /// Asks for an id that does not exist.
     pub(super) async fn check(&self) -> Result<Check, CallFailure> {
-        let url = format!("{}{ASYNC}/{NOBODYS_ID}", self.base_url);
-        let request = self.authorised(self.http.get(url));
-        let reply = send(&self.http, request, STATUS).await?;
-        Ok(super::checked(&reply))
-    }
-
-    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        request
-            .headers(self.headers.clone())
-            .timeout(self.call_timeout)
+        let request = self.client.get(&format!("{ASYNC}/{UNKNOWN_ID}"));
+        Ok(check(&self.client.send(request, STATUS).await?))
     }
 }
 
-fn bank_answer(response: BankResponse) -> Result<GatewayResponse, CallFailure> {
-    let verification = response.verification.unwrap_or_default();
-    let code = response.code.unwrap_or_default();
-    if verification.is_empty() && code.is_empty() {
-        return Err(CallFailure::ResponseLost("an answer without a code".into()));
-    }
-    let meaning = codes::bank(&verification, &code);
-    let said = if code.is_empty() {
-        &verification
-    } else {
-        &code
+fn bank_response(reply: BankReply) -> CallResult {
+    let verification = reply.verification.unwrap_or_default();
+    let code = reply.code.unwrap_or_default();
+    let word = match (code.as_str(), verification.as_str()) {
+        ("", "") => return Err(lost("response without a code")),
+        ("", verification) => verification,
+        (code, _) => code,
     };
-    let data = response.data.unwrap_or_default();
+    let data = reply.data.unwrap_or_default();
     Ok(GatewayResponse {
-        name_at_bank: real_name(data.name),
-        utr: data.transaction_reference.filter(|utr| !utr.is_empty()),
-        gateway_reference: response.id.filter(|id| sound_id(id)),
-        ..meaning.answer(said)
+        name_at_bank: trimmed(data.name),
+        utr: trimmed(data.transaction_reference),
+        gateway_reference: reply.id.filter(|id| is_id(id)),
+        ..codes::bank(&verification, &code).response(word)
     })
 }

@@ -1,18 +1,18 @@
-//! What Setu's words mean.
+//! Meaning of Setu's words.
 
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// `code` (BAV codes, docs.setu.co, with their prefix) and `verification` (`success`, `failed`, `pending`) of a bank
-/// answer. The code decides. A word that says the opposite of its code makes both unbelievable, except beside `BAVM0`,
-/// whose failure is the credit's and not the account's.
+/// Returns the meaning of `code` (BAV codes, docs.setu.co, with their prefix) and `verification` (`success`, `failed`,
+/// `pending`) of a bank reply. The code decides. If `verification` contradicts the code, neither counts, except beside
+/// `BAVM0`, where the credit failed and not the account.
 pub(super) fn bank(verification: &str, code: &str) -> Meaning {
     let verification = verification.to_ascii_lowercase();
     let code = code.to_ascii_uppercase();
     match (verification.as_str(), code.as_str()) {
-        // Whatever else is told: the outcome is not out.
+        // No outcome yet, whatever the other members say.
         ("pending", _) => Meaning::of(Class::Pending),
         ("success", "") => Meaning::of(Class::Valid),
         ("failed", "BAV00") => Meaning::Unlisted,
@@ -24,7 +24,7 @@ pub(super) fn bank(verification: &str, code: &str) -> Meaning {
     }
 }
 
-/// A BAV code without its prefix: all that Setu publishes.
+/// Returns the meaning of a BAV code without its prefix; lists all codes that Setu publishes.
 fn bav(code: &str) -> Meaning {
     match code {
         // M0: the account was found, the rupee did not arrive.
@@ -35,47 +35,47 @@ fn bav(code: &str) -> Meaning {
         "84" | "M3" | "M5" => Meaning::invalid(FailureCode::AccountBlocked),
         "M4" => Meaning::invalid(FailureCode::NreAccount),
         "34" => Meaning::review(),
-        // A bank, the switch or Setu itself was down, slow or not to be understood.
+        // A bank, the switch or Setu itself was down, slow or sent a malformed message.
         "08" | "20" | "51" | "76" | "91" | "CU" | "FLD" | "IU" | "NC" | "NF" | "RM1" | "XF"
         | "XU" | "1012" | "2000" | "2001" => Meaning::of(Class::Retryable),
-        // The account may be good: this kind of transfer, or one more today, is not taken there.
+        // The account may exist: the bank does not accept this kind of transfer, or no further one today.
         "03" | "12" | "17" | "78" | "M2" | "M6" | "M7" | "M8" | "MI" | "MN" | "MP" | "MQ"
         | "MT" | "MW" | "NR" | "REF" | "RET" => Meaning::of(Class::Inconclusive),
-        // Duplicate references and traces, and requests that Setu made up wrongly for this product instance.
+        // Duplicate references and traces, and requests that Setu built wrongly for this product instance.
         "19" | "94" | "1000" | "1001" | "1004" | "1009" | "1010" | "1013" | "1014" | "1015"
         | "1016" | "1017" => Meaning::of(Class::Misconfigured),
         _ => Meaning::Unlisted,
     }
 }
 
-/// `status` of a UMAP VPA verification.
+/// Returns the meaning of `status` of a VPA verification by UMAP.
 pub(super) fn vpa(status: &str) -> Meaning {
     match status.to_ascii_lowercase().as_str() {
         "pending" => Meaning::of(Class::Pending),
         "valid" => Meaning::of(Class::Valid),
         "invalid" => Meaning::invalid(FailureCode::InvalidVpa),
-        // "Failed to fetch VPA details": nobody said anything about the address.
+        // "Failed to fetch VPA details": nothing is known about the address.
         "failed" => Meaning::of(Class::Retryable),
         _ => Meaning::Unlisted,
     }
 }
 
-/// The meaning of an error answer to a bank call, which moves money: `None` where it may have been acted upon. Setu
-/// publishes no 4xx for it, so they mean what HTTP means by them.
+/// Returns the meaning of an error reply to a bank call, which moves money: `None` if Setu may have acted on the call. Setu
+/// publishes no 4xx for bank calls, so each has its meaning in HTTP.
 pub(super) fn bank_error(status: u16) -> Option<Meaning> {
     match status {
         401..=404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // The details are not to Setu's liking; another gateway may take them.
+        // Setu rejects the form of the details; another gateway may accept them.
         400 | 422 => Some(Meaning::of(Class::Inconclusive)),
-        // Not answered in time, a conflict with something that is under way, too early: it may be under way.
+        // Time-out, conflict with a call under way, too early: the call may be under way.
         408 | 409 | 425 => None,
         405..=499 => Some(Meaning::Unlisted),
         _ => None,
     }
 }
 
-/// The meaning of an error answer to a VPA call, which moves nothing and may simply be made again.
+/// Returns the meaning of an error reply to a VPA call, which moves no money and may be repeated.
 pub(super) fn vpa_error(status: u16) -> Option<Meaning> {
     match status {
         408 | 409 | 425 | 500.. => Some(Meaning::of(Class::Retryable)),
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_fails_is_told_why_and_nobody_else_is() {
+    fn a_failure_code_comes_with_every_failure_and_only_then() {
         for code in PUBLISHED {
-            let answer = bank("", code).answer(code);
-            let fails = matches!(answer.class, Class::Invalid | Class::Review);
-            assert_eq!(answer.failure.is_some(), fails, "{code}");
+            let response = bank("", code).response(code);
+            let fails = matches!(response.class, Class::Invalid | Class::Review);
+            assert_eq!(response.failure.is_some(), fails, "{code}");
         }
-        for (code, why) in [
+        for (code, failure) in [
             ("BAVM1", FailureCode::InvalidAccount),
             ("BAV1008", FailureCode::InvalidIfsc),
             ("BAVM5", FailureCode::AccountBlocked),
@@ -152,8 +152,8 @@ mod tests {
             ("BAV34", FailureCode::SuspectedFraud),
         ] {
             assert_eq!(
-                bank("failed", code).answer(code).failure,
-                Some(why),
+                bank("failed", code).response(code).failure,
+                Some(failure),
                 "{code}"
             );
         }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_against_its_code_is_not_believed() {
+    fn a_word_that_contradicts_its_code_is_unlisted() {
         assert_eq!(class("success", "BAV00"), Some(Class::Valid));
         assert_eq!(class("failed", "BAV00"), None);
         assert_eq!(class("failed", "BAVM0"), Some(Class::Valid));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_heard_of_is_in_no_table() {
+    fn a_word_in_no_table_is_unlisted() {
         for (verification, code) in [
             ("failed", ""),
             ("failed", "BAVZZ"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_may_have_come_after_the_rupee_is_no_answer() {
+    fn an_error_that_may_follow_the_rupee_is_no_response() {
         for status in [301, 408, 409, 425, 500, 502, 503, 504] {
             assert_eq!(bank_error(status), None, "{status}");
         }
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(bank_error(status), Some(Meaning::of(Class::Misconfigured)));
         }
         let again = Some(Meaning::of(Class::Retryable));
-        assert_eq!(vpa_error(500), again, "it moves nothing");
+        assert_eq!(vpa_error(500), again, "a lookup moves no money");
         assert_eq!(vpa_error(302), None);
     }
 }

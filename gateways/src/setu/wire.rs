@@ -1,5 +1,5 @@
-//! Setu's JSON, as its public OpenAPI documents and pages have it (github.com/SetuHQ/docs, MIT). Only what is sent or
-//! read.
+//! Setu's JSON, as its public OpenAPI documents and pages have it (github.com/SetuHQ/docs, MIT). Only fields that are sent
+//! or read.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -17,10 +17,10 @@ pub(super) struct BankRequest<'a> {
     pub(super) narration: Option<&'a str>,
 }
 
-/// Answers of all bank calls; the asynchronous one is accepted with an `id` alone.
+/// Replies to all bank calls; the acceptance of an asynchronous call holds only `id`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct BankResponse {
+pub(super) struct BankReply {
     pub(super) id: Option<String>,
     pub(super) code: Option<String>,
     pub(super) verification: Option<String>,
@@ -40,14 +40,14 @@ pub(super) struct BankData {
 #[serde(rename_all = "camelCase")]
 pub(super) struct VpaRequest<'a> {
     pub(super) customer_vpa: &'a str,
-    /// 1–255 characters. So named by the guide and in call-backs; the OpenAPI document calls it `referenceId`.
+    /// 1–255 characters. The name in the guide and in webhooks; the OpenAPI document calls it `referenceId`.
     pub(super) merchant_reference_id: &'a str,
 }
 
-/// Answers of both UMAP calls.
+/// Replies to both UMAP calls.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct VpaResponse {
+pub(super) struct VpaReply {
     pub(super) id: Option<String>,
     pub(super) status: Option<String>,
     pub(super) customer_name: Option<String>,
@@ -62,16 +62,16 @@ pub(super) struct LoginRequest<'a> {
     pub(super) grant_type: &'static str,
 }
 
-/// Its answer; the token is good for 300 s.
+/// Reply to the login; the token is valid for 300 s.
 #[derive(Deserialize)]
-pub(super) struct LoginResponse {
+pub(super) struct LoginReply {
     pub(super) access_token: Zeroizing<String>,
 }
 
-/// Every error body: the bank calls wrap it, UMAP does not.
+/// Every error body: bank calls wrap the code, UMAP does not.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ErrorResponse {
+pub(super) struct ErrorReply {
     error: ErrorBody,
     code: String,
 }
@@ -82,8 +82,8 @@ struct ErrorBody {
     code: String,
 }
 
-impl ErrorResponse {
-    /// `internal_server_error`, `upstream_service_error`, `bad-request` and the like; empty where none is told.
+impl ErrorReply {
+    /// Returns `internal_server_error`, `upstream_service_error`, `bad-request` and the like; empty if there is none.
     pub(super) fn into_code(self) -> String {
         if self.error.code.is_empty() {
             self.code
@@ -93,14 +93,14 @@ impl ErrorResponse {
     }
 }
 
-/// Both kinds of call-back: of a bank account's verification (`BAV_WEBHOOK_NOTIFICATION`), and UMAP's events, which are
-/// about more than VPAs.
+/// Both kinds of webhook: of a bank account's verification (`BAV_WEBHOOK_NOTIFICATION`), and UMAP's events, not all of
+/// them about VPAs.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Notification {
+pub(super) struct Event {
     pub(super) event: String,
-    pub(super) data: Option<NotificationData>,
-    /// Of UMAP, here and below.
+    pub(super) data: Option<EventData>,
+    /// UMAP's, like all members below.
     pub(super) event_type: String,
     pub(super) event_ts: String,
     pub(super) merchant_id: String,
@@ -112,13 +112,13 @@ pub(super) struct Notification {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct NotificationData {
-    pub(super) bav: NotificationBank,
+pub(super) struct EventData {
+    pub(super) bav: BankEvent,
 }
 
-/// Tells the outcome without its code, and unsigned: only the id is read.
+/// Holds the outcome without its code, and unsigned: only the id is read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct NotificationBank {
+pub(super) struct BankEvent {
     pub(super) id: Option<String>,
 }

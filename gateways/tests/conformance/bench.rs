@@ -103,7 +103,7 @@ impl<'a> Bench<'a> {
         let given = self.subject.kind == Kind::Upi { consent: true };
         let consent = given.then_some(&self.consent);
         let method = connector
-            .fit(&payee.details, consent)
+            .eligible_method(&payee.details, consent)
             .expect("the details are fit for it");
         assert_eq!(method, self.subject.method, "{}", self.subject.name());
         assert_eq!(

@@ -173,7 +173,9 @@ impl<'a> Attempt<'a> {
             Ok(answer) => Some(answer),
             Err(_) => None,
         };
-        let name = answer.and_then(|answer| answer.name_at_bank.as_ref());
+        let name = answer
+            .and_then(|answer| answer.name_at_bank.as_ref())
+            .filter(|name| !name_match::is_placeholder(name));
         Story {
             heard: self.heard.clone(),
             meantime: meantime.to_vec(),

@@ -55,7 +55,7 @@ async fn signed(
         tells_what_a_look_tells(connector, &attempt, &came[..3]).await?;
         let older = read(connector, &came[3], TimeDelta::zero());
         let is_final = |notice: &WebhookMessage| {
-            let answer = notice.answer.as_ref();
+            let answer = notice.response.as_ref();
             answer.is_some_and(|answer| answer.class != Class::Pending)
         };
         match older {
@@ -77,7 +77,7 @@ async fn signed(
         format!("under the old secret, which is configured: {believed:?}")
     })?;
     let unbelieved = read(connector, &came[0], TimeDelta::zero());
-    ensure(unbelieved == Err(WebhookError::Forged), || {
+    ensure(unbelieved == Err(WebhookError::BadSignature), || {
         format!("under a secret that is not configured: {unbelieved:?}")
     })
 }
@@ -92,12 +92,12 @@ async fn hints(bench: &Bench<'_>) -> Result<(), String> {
     let came = webhook_received(bench, &mut attempt, connector, &more, 2).await?;
     for one in &came {
         let notice = notice(connector, one)?;
-        ensure(notice.answer.is_none(), || "it tells an outcome".into())?;
+        ensure(notice.response.is_none(), || "it tells an outcome".into())?;
         is_about(&attempt, &notice)?;
     }
     for place in 0..came[0].body.len() {
         let read = read(connector, &changed(&came[0], place), TimeDelta::zero());
-        let tells = matches!(&read, Ok(Some(notice)) if notice.answer.is_some());
+        let tells = matches!(&read, Ok(Some(notice)) if notice.response.is_some());
         ensure(!tells, || {
             format!("changed at byte {place}, it tells an outcome")
         })?;
@@ -138,7 +138,7 @@ async fn tells_what_a_look_tells(
     for one in came {
         let notice = notice(connector, one)?;
         is_about(attempt, &notice)?;
-        let told = notice.answer.ok_or("no outcome is told")?;
+        let told = notice.response.ok_or("no outcome is told")?;
         ensure(told == found, || {
             format!(
                 "called back: {}; looked up: {}",
@@ -155,25 +155,25 @@ async fn tells_what_a_look_tells(
 }
 
 fn is_about(attempt: &Attempt<'_>, notice: &WebhookMessage) -> Result<(), String> {
-    let ours = match &notice.about {
+    let ours = match &notice.attempt {
         AttemptName::Reference(reference) => reference == attempt.call.reference,
         AttemptName::GatewayReference(id) => Some(id.as_str()) == attempt.gateway_reference(),
     };
-    ensure(ours, || format!("it is about {:?}", notice.about))
+    ensure(ours, || format!("it is about {:?}", notice.attempt))
 }
 
 /// No byte of the body may differ, no header may be gone.
 fn bent(connector: &dyn Connector, came: &Came, header: &'static str) -> Result<(), String> {
     for place in 0..came.body.len() {
         let read = read(connector, &changed(came, place), TimeDelta::zero());
-        ensure(read == Err(WebhookError::Forged), || {
+        ensure(read == Err(WebhookError::BadSignature), || {
             format!("changed at byte {place}: {read:?}")
         })?;
     }
     let mut bare = came.clone();
     bare.headers.retain(|(name, _)| name != header);
     let read = read(connector, &bare, TimeDelta::zero());
-    ensure(read == Err(WebhookError::Unsigned(header)), || {
+    ensure(read == Err(WebhookError::MissingHeader(header)), || {
         format!("without {header}: {read:?}")
     })
 }

@@ -82,7 +82,9 @@ pub(crate) fn call<'a>(
     Call {
         reference,
         details,
-        method: connector.fit(details, consent).unwrap_or(Method::PennyDrop),
+        method: connector
+            .eligible_method(details, consent)
+            .unwrap_or(Method::PennyDrop),
         consent,
         attempt: 1,
         started_at: Utc::now(),

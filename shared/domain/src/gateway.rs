@@ -6,64 +6,53 @@ use std::time::Duration;
 use super::account::AccountType;
 use super::validation::FailureCode;
 
-/// A gateway Khata knows, by Juspay's id for it (contract, *Gateway ids*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Gateway {
+/// Declares [`Gateway`]: one line per gateway, with its id and its name.
+macro_rules! gateways {
+    ($($(#[$doc:meta])* $variant:ident = $id:literal $name:literal),+ $(,)?) => {
+        /// A gateway that Khata has a connector for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i16)]
+        pub enum Gateway { $($(#[$doc])* $variant = $id),+ }
+
+        impl Gateway {
+            /// Every gateway, by id.
+            pub const ALL: [Self; [$($id),+].len()] = [$(Self::$variant),+];
+
+            /// Returns Juspay's id of the gateway, which attempts store: an id is never given to another gateway.
+            pub fn id(self) -> i16 {
+                self as i16
+            }
+
+            /// Returns the name that operators use.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+gateways! {
     /// PayU.
-    Payu,
+    Payu = 12 "PAYU",
     /// Razorpay and RazorpayX.
-    Razorpay,
+    Razorpay = 23 "RAZORPAY",
     /// Cashfree Secure ID.
-    Cashfree,
+    Cashfree = 70 "CASHFREE",
     /// Built in, for merchants' own tests; only in sandbox mode.
-    Dummy,
+    Dummy = 100 "DUMMY",
     /// Setu.
-    Setu,
+    Setu = 1001 "SETU",
     /// Decentro.
-    Decentro,
+    Decentro = 1002 "DECENTRO",
 }
 
 impl Gateway {
-    /// Every gateway there is a connector for, by id.
-    pub const ALL: [Self; 6] = [
-        Self::Payu,
-        Self::Razorpay,
-        Self::Cashfree,
-        Self::Dummy,
-        Self::Setu,
-        Self::Decentro,
-    ];
-
-    /// Juspay's id.
-    pub fn id(self) -> i16 {
-        match self {
-            Self::Payu => 12,
-            Self::Razorpay => 23,
-            Self::Cashfree => 70,
-            Self::Dummy => 100,
-            Self::Setu => 1001,
-            Self::Decentro => 1002,
-        }
-    }
-
-    /// The name used by people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Payu => "PAYU",
-            Self::Razorpay => "RAZORPAY",
-            Self::Cashfree => "CASHFREE",
-            Self::Dummy => "DUMMY",
-            Self::Setu => "SETU",
-            Self::Decentro => "DECENTRO",
-        }
-    }
-
-    /// The gateway with this id.
+    /// Returns the gateway with this id.
     pub fn from_id(id: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|gateway| gateway.id() == id)
     }
 
-    /// The gateway with this name (any case) or this id in digits.
+    /// Returns the gateway with this name (in any case) or with this id in digits.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|gateway| {
             gateway.name().eq_ignore_ascii_case(text) || gateway.id().to_string() == text

@@ -15,7 +15,7 @@ use khata_domain::routing::{Ineligible, Pin};
 use khata_domain::score::Score;
 use khata_domain::validation::PollSchedule;
 use khata_domain::{AccountId, BankAccount, CallFailure, Gateway, MerchantId};
-use khata_gateways::{Call, Connector};
+use khata_gateways::{Call, CallPolicy, Connector};
 use khata_store::accounts::{self, CreateAccounts, NewAccount};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchants;
@@ -43,7 +43,11 @@ impl Character {
 
 #[async_trait]
 impl Connector for Character {
-    fn fit(&self, _: &Details, _: Option<&Consent>) -> Result<Method, Ineligible> {
+    fn policy(&self) -> &CallPolicy {
+        unreachable!("planning reads only the traffic")
+    }
+
+    fn eligible_method(&self, _: &Details, _: Option<&Consent>) -> Result<Method, Ineligible> {
         self.method
     }
 
@@ -53,14 +57,6 @@ impl Connector for Character {
 
     fn traffic(&self) -> &Traffic {
         &self.traffic
-    }
-
-    fn polling(&self, _: Method) -> &PollSchedule {
-        unreachable!("planning does not poll")
-    }
-
-    fn call_timeout(&self) -> Duration {
-        unreachable!("planning does not call")
     }
 
     async fn verify(&self, _: &Call<'_>) -> Result<GatewayResponse, CallFailure> {

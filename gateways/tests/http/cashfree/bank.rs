@@ -197,7 +197,9 @@ async fn only_the_asynchronous_flow_can_recover_a_lost_bank_call() {
 async fn an_account_number_outside_cashfrees_limits_is_not_taken() {
     let sandbox = Sandbox::start();
     let cashfree = sandbox.cashfree(&json!({}));
-    let fit = |number: &str| cashfree.fit(&bank(number, "HDFC0000001", None), Some(&consent(true)));
+    let fit = |number: &str| {
+        cashfree.eligible_method(&bank(number, "HDFC0000001", None), Some(&consent(true)))
+    };
     assert_eq!(fit("12345"), Err(Ineligible::Limits));
     assert_eq!(fit("123456"), Ok(Method::PennyDrop));
     assert_eq!(fit(&"9".repeat(35)), Ok(Method::PennyDrop));

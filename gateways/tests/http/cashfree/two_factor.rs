@@ -1,8 +1,7 @@
 //! The signature of callers whose IP address is on no list.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
+use data_encoding::BASE64;
 use khata_domain::Gateway;
 use khata_gateways::{ConfigError, Connector};
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
@@ -50,7 +49,7 @@ async fn calls_are_signed_for_the_client_and_the_time_and_the_signature_used_aga
         })
         .collect();
     assert!(signatures.len() == 2 && signatures[0] == signatures[1]);
-    let encrypted = BASE64_STANDARD.decode(&signatures[0]).unwrap();
+    let encrypted = BASE64.decode(signatures[0].as_bytes()).unwrap();
     let text = key.decrypt(Oaep::<Sha1>::new(), &encrypted).unwrap();
     let text = String::from_utf8(text).unwrap();
     let (client, time) = text.rsplit_once('.').unwrap();

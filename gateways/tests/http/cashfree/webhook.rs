@@ -1,8 +1,7 @@
 //! Call-backs: believed only under Cashfree's signature, and read like the answer to a look.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use chrono::{TimeDelta, Utc};
+use data_encoding::BASE64;
 use khata_domain::{Class, Gateway};
 use khata_gateways::{AttemptName, Connector, WebhookError, WebhookMessage};
 use serde_json::{Value, json};
@@ -46,7 +45,7 @@ fn heard(
     body: &str,
 ) -> Result<Option<WebhookMessage>, WebhookError> {
     let timestamp = (Utc::now() + later).timestamp_millis().to_string();
-    let signature = BASE64_STANDARD.encode(hmac(secret, &[&timestamp, body]));
+    let signature = BASE64.encode(&hmac(secret, &[&timestamp, body]));
     let headers = [
         ("X-Webhook-Signature", signature.as_str()),
         ("X-Webhook-Timestamp", timestamp.as_str()),
@@ -60,8 +59,8 @@ fn the_outcome_is_read_like_an_answer() {
         .unwrap()
         .unwrap();
     let ours = AttemptName::Reference("kh00000000000000000000000001_01".into());
-    assert_eq!(notice.about, ours);
-    let answer = notice.answer.unwrap();
+    assert_eq!(notice.attempt, ours);
+    let answer = notice.response.unwrap();
     assert_eq!(
         (answer.class, answer.code.as_str()),
         (Class::Valid, "ACCOUNT_IS_VALID")
@@ -91,7 +90,7 @@ fn the_outcome_is_read_like_an_answer() {
         let notice = heard("new secret", TimeDelta::zero(), &body)
             .unwrap()
             .unwrap();
-        assert_eq!(notice.answer.unwrap().class, class, "{code}");
+        assert_eq!(notice.response.unwrap().class, class, "{code}");
     }
 }
 
@@ -105,7 +104,7 @@ fn both_secrets_of_a_rotation_are_good_and_no_other() {
     }
     for secret in ["another", "new secret ", "NEW SECRET"] {
         let heard = heard(secret, TimeDelta::zero(), &valid());
-        assert_eq!(heard, Err(WebhookError::Forged), "{secret}");
+        assert_eq!(heard, Err(WebhookError::BadSignature), "{secret}");
     }
 }
 
@@ -116,7 +115,7 @@ fn a_body_or_time_that_was_changed_is_forged() {
         .timestamp_millis()
         .to_string();
     let body = valid();
-    let signature = BASE64_STANDARD.encode(hmac("new secret", &[&timestamp, &body]));
+    let signature = BASE64.encode(&hmac("new secret", &[&timestamp, &body]));
     let cashfree = cashfree();
     let read = |signature: &str, timestamp: &str, body: &str| {
         let headers = [
@@ -137,7 +136,7 @@ fn a_body_or_time_that_was_changed_is_forged() {
     ] {
         assert_eq!(
             read(signature, timestamp, body),
-            Err(WebhookError::Forged),
+            Err(WebhookError::BadSignature),
             "{signature}"
         );
     }
@@ -149,11 +148,11 @@ fn what_is_not_signed_or_signed_long_ago_is_not_believed() {
     let missing = |headers: &[(&str, &str)]| webhook_received(cashfree.as_ref(), headers, &valid());
     assert_eq!(
         missing(&[("x-webhook-timestamp", "1")]),
-        Err(WebhookError::Unsigned("x-webhook-signature"))
+        Err(WebhookError::MissingHeader("x-webhook-signature"))
     );
     assert_eq!(
         missing(&[("x-webhook-signature", "eA==")]),
-        Err(WebhookError::Unsigned("x-webhook-timestamp"))
+        Err(WebhookError::MissingHeader("x-webhook-timestamp"))
     );
     for minutes in [-4, 4] {
         let later = TimeDelta::minutes(minutes);
@@ -163,7 +162,7 @@ fn what_is_not_signed_or_signed_long_ago_is_not_believed() {
         let heard = heard("new secret", TimeDelta::minutes(minutes), &valid());
         assert_eq!(heard, Err(WebhookError::Stale), "{minutes}");
     }
-    let signature = BASE64_STANDARD.encode(hmac("new secret", &["soon", &valid()]));
+    let signature = BASE64.encode(&hmac("new secret", &["soon", &valid()]));
     let headers = [
         ("x-webhook-signature", signature.as_str()),
         ("x-webhook-timestamp", "soon"),
@@ -210,5 +209,5 @@ fn one_that_tells_no_status_only_says_that_there_is_one() {
     let notice = heard("new secret", TimeDelta::zero(), &body)
         .unwrap()
         .unwrap();
-    assert_eq!(notice.answer, None);
+    assert_eq!(notice.response, None);
 }

@@ -242,7 +242,7 @@ async fn only_the_methods_that_are_set_are_used() {
     let given = consent(true);
     let fit = |methods: Value, details: &Details, consent: Option<&Consent>| {
         let settings = json!({"methods": methods});
-        cashfree("http://127.0.0.1:9", "secret", &settings).fit(details, consent)
+        cashfree("http://127.0.0.1:9", "secret", &settings).eligible_method(details, consent)
     };
     let upi = upi("asha@upi");
     for (methods, details, consent, expected) in [

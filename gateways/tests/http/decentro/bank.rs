@@ -74,7 +74,11 @@ async fn the_settings_choose_the_way() {
         (json!({"hybrid": true}), Method::PennyDrop, "hybrid"),
     ] {
         let decentro = decentro("http://127.0.0.1:9", &settings);
-        assert_eq!(decentro.fit(&good(), None), Ok(method), "{settings}");
+        assert_eq!(
+            decentro.eligible_method(&good(), None),
+            Ok(method),
+            "{settings}"
+        );
         assert_eq!(
             decentro.recovery(&good(), method),
             Recovery::Lookup,
@@ -91,7 +95,7 @@ async fn upi_addresses_are_not_its_business() {
     let decentro = decentro("http://127.0.0.1:9", &json!({}));
     for consent in [None, Some(&consent(true))] {
         assert_eq!(
-            decentro.fit(&upi("asha@okhdfc"), consent),
+            decentro.eligible_method(&upi("asha@okhdfc"), consent),
             Err(Ineligible::Kind)
         );
     }

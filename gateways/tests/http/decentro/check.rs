@@ -54,7 +54,7 @@ async fn it_calls_nobody_back() {
     let decentro = decentro("http://127.0.0.1:9", &json!({}));
     assert_eq!(
         webhook_received(decentro.as_ref(), &[], "{}"),
-        Err(WebhookError::NotOffered)
+        Err(WebhookError::NotSupported)
     );
     assert!(!decentro.webhook_names_gateway_reference());
 }

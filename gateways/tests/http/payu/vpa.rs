@@ -153,15 +153,21 @@ fn each_product_needs_its_own_credentials() {
     let service = json!({"key": "d", "salt": "e"});
     let none = json!({});
     let only_payouts = made(&payouts, &none).unwrap();
-    assert_eq!(only_payouts.fit(&good(), None), Ok(Method::PennyDrop));
     assert_eq!(
-        only_payouts.fit(&upi("asha@upi"), None),
+        only_payouts.eligible_method(&good(), None),
+        Ok(Method::PennyDrop)
+    );
+    assert_eq!(
+        only_payouts.eligible_method(&upi("asha@upi"), None),
         Err(Ineligible::Kind)
     );
     let only_service = made(&service, &none).unwrap();
-    assert_eq!(only_service.fit(&good(), None), Err(Ineligible::Kind));
     assert_eq!(
-        only_service.fit(&upi("asha@upi"), None),
+        only_service.eligible_method(&good(), None),
+        Err(Ineligible::Kind)
+    );
+    assert_eq!(
+        only_service.eligible_method(&upi("asha@upi"), None),
         Ok(Method::VpaLookup)
     );
     for credentials in [

@@ -54,8 +54,8 @@ fn the_outcome_is_read_like_an_answer() {
         &json!("active"),
         "validation_completed",
     ));
-    assert_eq!(valid.about, AttemptName::Reference(OURS.into()));
-    let answer = valid.answer.unwrap();
+    assert_eq!(valid.attempt, AttemptName::Reference(OURS.into()));
+    let answer = valid.response.unwrap();
     assert_eq!(
         (answer.class, answer.name_match_score),
         (Class::Valid, Some(90))
@@ -67,23 +67,23 @@ fn the_outcome_is_read_like_an_answer() {
     );
     let invalid = notice(&event("completed", &Value::Null, "validation_completed"));
     assert_eq!(
-        invalid.answer.unwrap().failure,
+        invalid.response.unwrap().failure,
         Some(FailureCode::InvalidVpa)
     );
     let mut bank = event("completed", &json!("invalid"), "validation_completed");
     bank["payload"]["fund_account.validation"]["entity"]["fund_account"]["account_type"] =
         json!("bank_account");
-    let failure = notice(&bank).answer.unwrap().failure;
+    let failure = notice(&bank).response.unwrap().failure;
     assert_eq!(failure, Some(FailureCode::InvalidAccount));
     let failed = notice(&event("failed", &Value::Null, "gateway_timeout"));
-    assert_eq!(failed.answer.unwrap().class, Class::Retryable);
+    assert_eq!(failed.response.unwrap().class, Class::Retryable);
 }
 
 #[test]
 fn whether_an_address_was_asked_about_before_is_not_told_so_the_outcome_is_asked_for() {
     let notice = notice(&event("failed", &Value::Null, "beneficiary_vpa_invalid"));
-    assert_eq!(notice.about, AttemptName::Reference(OURS.into()));
-    assert_eq!(notice.answer, None);
+    assert_eq!(notice.attempt, AttemptName::Reference(OURS.into()));
+    assert_eq!(notice.response, None);
 }
 
 #[test]
@@ -93,7 +93,11 @@ fn both_secrets_of_a_rotation_are_good_and_no_other() {
         assert!(heard(secret, &body).is_ok(), "{secret}");
     }
     for secret in ["another", "s3cret", ""] {
-        assert_eq!(heard(secret, &body), Err(WebhookError::Forged), "{secret}");
+        assert_eq!(
+            heard(secret, &body),
+            Err(WebhookError::BadSignature),
+            "{secret}"
+        );
     }
 }
 
@@ -108,13 +112,13 @@ fn what_is_not_signed_is_not_believed() {
     let razorpay = connector_with(json!(["secret"]));
     assert_eq!(
         webhook_received(razorpay.as_ref(), &[], &body),
-        Err(WebhookError::Unsigned("x-razorpay-signature"))
+        Err(WebhookError::MissingHeader("x-razorpay-signature"))
     );
     for signature in ["", "00", "no digits", &"0".repeat(64)] {
         let headers = [("x-razorpay-signature", signature)];
         assert_eq!(
             webhook_received(razorpay.as_ref(), &headers, &body),
-            Err(WebhookError::Forged),
+            Err(WebhookError::BadSignature),
             "{signature}"
         );
     }

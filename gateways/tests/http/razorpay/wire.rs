@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use khata_domain::routing::Ineligible;
 use khata_domain::{Consent, Details, Gateway, Method, Recovery};
 use khata_gateways::ConfigError;
@@ -30,7 +29,7 @@ async fn sent(
 }
 
 fn basic() -> String {
-    let encoded = BASE64_STANDARD.encode("rzp_live_key:s3cret");
+    let encoded = BASE64.encode("rzp_live_key:s3cret".as_bytes());
     format!("authorization: Basic {encoded}").to_lowercase()
 }
 
@@ -161,7 +160,7 @@ fn the_method_is_the_first_that_is_set_and_suits() {
     let given = consent(true);
     let vpa = upi("asha@upi");
     let fit = |settings: &Value, details: &Details, consent: Option<&Consent>| {
-        razorpay("http://127.0.0.1:9", settings).fit(details, consent)
+        razorpay("http://127.0.0.1:9", settings).eligible_method(details, consent)
     };
     let all = json!({});
     assert_eq!(fit(&all, &good(), None), Ok(Method::PennyDrop));
@@ -182,9 +181,12 @@ fn the_method_is_the_first_that_is_set_and_suits() {
 fn without_an_account_that_pays_there_is_only_the_look_up() {
     let razorpay = gateway_only("http://127.0.0.1:9", &json!({}));
     let given = consent(true);
-    assert_eq!(razorpay.fit(&good(), None), Err(Ineligible::Kind));
     assert_eq!(
-        razorpay.fit(&upi("asha@upi"), Some(&given)),
+        razorpay.eligible_method(&good(), None),
+        Err(Ineligible::Kind)
+    );
+    assert_eq!(
+        razorpay.eligible_method(&upi("asha@upi"), Some(&given)),
         Ok(Method::VpaLookup)
     );
     let credentials = json!({"key_id": "a", "key_secret": "b"});

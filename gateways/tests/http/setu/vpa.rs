@@ -164,18 +164,21 @@ async fn only_addresses_that_umap_takes_fit_and_only_where_there_are_credentials
     let origin = "http://127.0.0.1:9";
     let given = consent(true);
     let full = setu(origin, &json!({}));
-    let fit = |vpa: &str| full.fit(&upi(vpa), Some(&given));
+    let fit = |vpa: &str| full.eligible_method(&upi(vpa), Some(&given));
     assert_eq!(fit("asha.rao-1@okhdfc"), Ok(Method::VpaLookup));
     assert_eq!(fit("asha_rao@okhdfc"), Err(Ineligible::Limits));
-    assert_eq!(full.fit(&good(), None), Ok(Method::PennyDrop));
+    assert_eq!(full.eligible_method(&good(), None), Ok(Method::PennyDrop));
     let mut without = credentials();
     without.as_object_mut().unwrap().remove("umap");
     let bank_only = setu_with(origin, &without, &json!({}));
     assert_eq!(
-        bank_only.fit(&upi("asha@okhdfc"), None),
+        bank_only.eligible_method(&upi("asha@okhdfc"), None),
         Err(Ineligible::Kind)
     );
-    assert_eq!(bank_only.fit(&good(), None), Ok(Method::PennyDrop));
+    assert_eq!(
+        bank_only.eligible_method(&good(), None),
+        Ok(Method::PennyDrop)
+    );
     for (methods, bank, vpa) in [
         (
             json!(["PENNY_DROP"]),
@@ -189,8 +192,8 @@ async fn only_addresses_that_umap_takes_fit_and_only_where_there_are_credentials
         ),
     ] {
         let setu = setu(origin, &json!({"methods": methods}));
-        assert_eq!(setu.fit(&good(), None), bank);
-        assert_eq!(setu.fit(&upi("asha@okhdfc"), None), vpa);
+        assert_eq!(setu.eligible_method(&good(), None), bank);
+        assert_eq!(setu.eligible_method(&upi("asha@okhdfc"), None), vpa);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Call-backs: hints about bank accounts, signed outcomes about UPI addresses.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::BASE64;
 use khata_domain::validation::FailureCode;
 use khata_domain::{Class, GatewayResponse};
 use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
@@ -18,7 +17,7 @@ fn event_at() -> DateTime<Utc> {
 }
 
 fn signature(body: &str, secret: &str) -> String {
-    BASE64_STANDARD.encode(hmac(secret, &[body]))
+    BASE64.encode(&hmac(secret, &[body]))
 }
 
 /// How Setu with these credentials takes it, at this time.
@@ -64,14 +63,14 @@ fn bank_event() -> Value {
 }
 
 fn answer(notice: Result<Option<WebhookMessage>, WebhookError>) -> Option<GatewayResponse> {
-    notice.unwrap().unwrap().answer
+    notice.unwrap().unwrap().response
 }
 
 #[tokio::test]
 async fn a_bank_call_back_is_a_hint_to_ask_whoever_sent_it() {
     let hint = WebhookMessage {
-        about: AttemptName::GatewayReference(ID.into()),
-        answer: None,
+        attempt: AttemptName::GatewayReference(ID.into()),
+        response: None,
     };
     let body = bank_event().to_string();
     let forged = signature(&body, "somebody else");
@@ -98,10 +97,10 @@ async fn a_signed_event_tells_the_outcome_under_our_reference() {
     for secret in ["newsecret", "oldsecret"] {
         let notice = read(&vpa_event("valid"), secret).unwrap().unwrap();
         assert_eq!(
-            notice.about,
+            notice.attempt,
             AttemptName::Reference("kh00000000000000000000000001_01".into())
         );
-        let answer = notice.answer.unwrap();
+        let answer = notice.response.unwrap();
         assert_eq!(answer.class, Class::Valid);
         assert_eq!(answer.name_at_bank.unwrap().as_str(), "ASHA RAO");
         assert_eq!(answer.gateway_reference.as_deref(), Some(ULID));
@@ -127,10 +126,10 @@ async fn an_event_without_our_reference_is_about_theirs() {
     let mut event = vpa_event("valid");
     event["merchantReferenceId"] = Value::Null;
     let notice = read(&event, "newsecret").unwrap().unwrap();
-    assert_eq!(notice.about, AttemptName::GatewayReference(ULID.into()));
+    assert_eq!(notice.attempt, AttemptName::GatewayReference(ULID.into()));
     event["id"] = Value::Null;
     let nothing = read(&event, "newsecret");
-    assert_eq!(nothing, Err(WebhookError::Malformed("no id")));
+    assert_eq!(nothing, Err(WebhookError::Malformed("invalid id")));
 }
 
 #[tokio::test]
@@ -141,7 +140,7 @@ async fn what_is_not_signed_by_a_secret_of_the_account_is_not_believed() {
     };
     assert_eq!(
         read(&body, None),
-        Err(WebhookError::Unsigned("x-setu-signature"))
+        Err(WebhookError::MissingHeader("x-setu-signature"))
     );
     let good = signature(&body, "newsecret");
     for wrong in [
@@ -153,13 +152,13 @@ async fn what_is_not_signed_by_a_secret_of_the_account_is_not_believed() {
         good[..40].to_owned(),
     ] {
         let forged = read(&body, Some(&wrong));
-        assert_eq!(forged, Err(WebhookError::Forged), "{wrong}");
+        assert_eq!(forged, Err(WebhookError::BadSignature), "{wrong}");
     }
     let other = body.replace("\"valid\"", "\"invalid\"");
-    assert_eq!(read(&other, Some(&good)), Err(WebhookError::Forged));
+    assert_eq!(read(&other, Some(&good)), Err(WebhookError::BadSignature));
     assert_eq!(
         read("rubbish", Some(&signature("rubbish", "newsecret"))),
-        Err(WebhookError::Malformed("no JSON of an event"))
+        Err(WebhookError::Malformed("not a JSON event"))
     );
     let mut none = credentials();
     none["webhook_secrets"] = json!([]);
@@ -171,7 +170,7 @@ async fn what_is_not_signed_by_a_secret_of_the_account_is_not_believed() {
     let empty = signature(&body, "");
     assert_eq!(
         read_with(&none, &body, Some(&empty), event_at()),
-        Err(WebhookError::Forged)
+        Err(WebhookError::BadSignature)
     );
 }
 

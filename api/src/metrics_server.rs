@@ -1,4 +1,4 @@
-//! `/metrics` on a port of its own, which no merchant reaches.
+//! Serves `/metrics` on a separate port that merchants cannot reach.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use khata_telemetry::metrics::CONTENT_TYPE;
 
-use super::Metrics;
+use crate::metrics::Metrics;
 
-/// Binds the endpoint; the caller runs the server and stops it.
-pub(crate) fn serve(metrics: Arc<Metrics>, listen: &str) -> std::io::Result<(Server, u16)> {
+/// Binds the endpoint. The caller runs and stops the server.
+pub(crate) fn bind(metrics: Arc<Metrics>, listen: &str) -> std::io::Result<(Server, u16)> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&metrics)))
-            .route("/metrics", web::get().to(tell))
+            .route("/metrics", web::get().to(page))
     })
     .workers(1)
     .disable_signals()
@@ -23,7 +23,7 @@ pub(crate) fn serve(metrics: Arc<Metrics>, listen: &str) -> std::io::Result<(Ser
     Ok((server.run(), port))
 }
 
-async fn tell(metrics: web::Data<Metrics>) -> HttpResponse {
+async fn page(metrics: web::Data<Metrics>) -> HttpResponse {
     match metrics.text() {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),

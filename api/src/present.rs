@@ -1,70 +1,72 @@
-//! An account as merchants see it (contract, *Create: the answer*): every wire detail of the answer is here.
+//! Accounts as merchants see them, in both families (contract, *Create: the answer*): every wire detail of the replies and
+//! their OpenAPI schemas. A new reply field is added here.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::validation::ValidationResult;
-use khata_domain::{Details, MerchantId};
+use khata_domain::{AccountStatus, AccountType, Details, MerchantId};
 use khata_ifsc as ifsc;
 use khata_name_match::NameMatchResult;
 use khata_store::accounts::AccountRow;
+use khata_store::idempotency::AnswerForm;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::openapi;
+use crate::{reply, schema};
 
 /// A customer's bank account or UPI address.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CustomerAccount {
-    #[schema(value_type = openapi::CustomerAccountObject)]
-    pub(crate) object: &'static str,
+    #[schema(value_type = schema::CustomerAccountObject)]
+    object: &'static str,
     #[schema(
         pattern = "^banh_[0-9a-v]{26}$",
         example = "banh_01k82u7s7aeqraoh1tia1a3hc8"
     )]
-    pub(crate) id: String,
+    id: String,
     #[schema(
         pattern = "^cst_[0-9a-v]{26}$",
         example = "cst_01k82u7s7deddovl581r211s9l"
     )]
-    pub(crate) customer_id: String,
+    customer_id: String,
     /// Your own name for the customer.
     #[schema(example = "customer_1122")]
-    pub(crate) object_reference_id: String,
+    object_reference_id: String,
     #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
-    pub(crate) date_created: String,
-    /// When the status last changed.
+    date_created: String,
+    /// Time of the last status change.
     #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
-    pub(crate) last_updated: String,
-    /// When a gateway last said whether the account is real.
+    last_updated: String,
+    /// Time of the last result from a gateway.
     #[schema(required, format = DateTime, example = "2023-06-06T13:29:53Z")]
-    pub(crate) last_validated: Option<String>,
-    pub(crate) account_details: AccountDetails,
-    /// What a penny drop pays, in rupees.
+    last_validated: Option<String>,
+    account_details: AccountDetails,
+    /// Amount of a penny drop in rupees.
     #[schema(example = 1)]
-    pub(crate) validation_amount: u8,
+    validation_amount: u8,
     #[schema(example = "INR")]
-    pub(crate) currency: &'static str,
-    #[schema(value_type = openapi::Status)]
-    pub(crate) status: String,
-    /// The gateway that you asked for; what validated the account stands in `validation`.
+    currency: &'static str,
+    #[schema(value_type = schema::Status)]
+    status: String,
+    /// The gateway that you requested. `validation` shows the gateway that validated the account.
     #[schema(required, example = json!(null))]
-    pub(crate) gateway_id: Option<i16>,
+    gateway_id: Option<i16>,
     #[schema(required, example = json!(null))]
-    pub(crate) gateway_reference_id: Option<String>,
-    /// The newest validation; `null` until a gateway has been asked.
+    gateway_reference_id: Option<String>,
+    /// The newest validation; `null` until the first gateway call.
     #[schema(required)]
-    pub(crate) validation: Option<Validation>,
-    /// What you sent as `metadata.*`.
-    #[schema(value_type = openapi::Metadata)]
-    pub(crate) metadata: Value,
+    validation: Option<Validation>,
+    /// Your `metadata.*`.
+    #[schema(value_type = schema::Metadata)]
+    metadata: Value,
 }
 
-/// What the account is made of.
+/// Details of the account.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AccountDetails {
+enum AccountDetails {
     /// A bank account.
     BankAccountDetails {
         #[schema(value_type = String, example = "026291800001191")]
@@ -75,13 +77,13 @@ pub(crate) enum AccountDetails {
         ifsc: String,
         #[schema(required, example = "12")]
         bank_code: Option<String>,
-        /// The bank that the IFSC belongs to; `null` where it is not known.
+        /// Bank of the IFSC; `null` if unknown.
         #[schema(required, example = json!(null))]
         bank_name: Option<&'static str>,
-        /// `null` where the IFSC is not listed.
+        /// Branch of the IFSC; `null` if the IFSC is not listed.
         #[schema(required, example = json!(null))]
         branch_name: Option<&'static str>,
-        /// Whether the IFSC is in the published list. One that is not may be right: the list lags behind the banks.
+        /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
         #[schema(example = false)]
         ifsc_listed: bool,
     },
@@ -94,36 +96,39 @@ pub(crate) enum AccountDetails {
 
 /// One validation of an account.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Validation {
+struct Validation {
     #[schema(pattern = "^val_[0-9a-v]{26}$")]
     id: String,
-    /// The gateway asked last, or whose earlier answer this is.
+    /// The gateway of the last call, or of the reused result.
     #[schema(required, example = 70)]
     gateway_id: Option<i16>,
     #[schema(required)]
     gateway_reference_id: Option<String>,
-    #[schema(required, value_type = Option<openapi::Method>)]
+    #[schema(required, value_type = Option<schema::Method>)]
     method: Option<String>,
-    /// The holder's name, as the bank has it.
+    /// The account holder's name at the bank.
     #[schema(required, value_type = Option<String>, example = "TEST")]
     name_at_bank: Option<String>,
     #[schema(required)]
     name_match: Option<NameMatch>,
+    /// Type of the account at the bank; `null` if the gateway does not report it.
+    #[schema(required, value_type = Option<schema::AccountType>)]
+    account_type: Option<AccountType>,
     /// Unique transaction reference of the penny drop.
     #[schema(required)]
     utr: Option<String>,
-    /// Why it failed; `null` unless it did.
+    /// Why the validation failed; `null` unless it failed.
     #[schema(required)]
     failure: Option<Failure>,
-    /// How often a gateway was asked.
+    /// Number of gateway calls.
     #[schema(minimum = 0)]
     attempts: i16,
-    /// The earlier validation of the same details whose result this is; `null` where a gateway was asked.
+    /// The earlier validation of the same details whose result was reused; `null` if a gateway was called.
     #[schema(required, pattern = "^val_[0-9a-v]{26}$")]
     reused_from: Option<String>,
     #[schema(format = DateTime)]
     date_created: String,
-    /// `null` until it is decided.
+    /// Time of the outcome; `null` until then.
     #[schema(required, format = DateTime)]
     date_completed: Option<String>,
 }
@@ -133,27 +138,166 @@ pub(crate) struct Validation {
 struct NameMatch {
     #[schema(minimum = 0, maximum = 100, example = 100)]
     score: i16,
-    #[schema(value_type = openapi::NameMatchResult)]
+    #[schema(value_type = schema::NameMatchResult)]
     result: &'static str,
 }
 
 /// Why a validation failed.
 #[derive(Serialize, ToSchema)]
 struct Failure {
-    #[schema(value_type = openapi::FailureWord)]
+    #[schema(value_type = schema::FailureWord)]
     code: String,
-    /// A sentence for people.
+    /// A sentence for users.
     reason: String,
 }
 
+/// A bank account in the form of the legacy endpoints.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BankAccount {
+    #[schema(value_type = schema::BankAccountObject)]
+    object: &'static str,
+    #[schema(pattern = "^banh_[0-9a-v]{26}$")]
+    id: String,
+    #[schema(pattern = "^cst_[0-9a-v]{26}$")]
+    customer_id: String,
+    #[schema(format = DateTime)]
+    date_created: String,
+    /// Bank of the IFSC; `null` if unknown.
+    #[schema(required)]
+    bank_name: Option<&'static str>,
+    ifsc: String,
+    #[schema(value_type = String)]
+    account_number: String,
+    #[schema(required, value_type = Option<String>)]
+    beneficiary_name: Option<String>,
+    /// Amount of a penny drop in rupees.
+    validation_amount: u8,
+    #[schema(example = "INR")]
+    currency: &'static str,
+    #[schema(value_type = schema::Status)]
+    validation_status: String,
+    #[schema(required, format = DateTime)]
+    last_validated: Option<String>,
+    #[schema(value_type = schema::Metadata)]
+    metadata: Value,
+}
+
+/// The reply to a legacy delete call.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeletedBankAccount {
+    bank_account_id: String,
+    #[schema(example = "deleted")]
+    bank_account_status: &'static str,
+}
+
+impl BankAccount {
+    /// `None` for a UPI address, which this family does not have.
+    pub(crate) fn of(account: CustomerAccount) -> Option<Self> {
+        let AccountDetails::BankAccountDetails {
+            account_number,
+            beneficiary_name,
+            ifsc,
+            bank_name,
+            ..
+        } = account.account_details
+        else {
+            return None;
+        };
+        Some(Self {
+            object: "bank_account",
+            id: account.id,
+            customer_id: account.customer_id,
+            date_created: account.date_created,
+            bank_name,
+            ifsc,
+            account_number,
+            beneficiary_name,
+            validation_amount: account.validation_amount,
+            currency: account.currency,
+            validation_status: account.status,
+            last_validated: account.last_validated,
+            metadata: account.metadata,
+        })
+    }
+
+    pub(crate) fn deleted(self) -> DeletedBankAccount {
+        DeletedBankAccount {
+            bank_account_id: self.id,
+            bank_account_status: "deleted",
+        }
+    }
+}
+
+/// A page of a list, or all accounts of a call.
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names, reason = "the contract's own name")]
 pub(crate) struct List<T> {
-    pub(crate) object: &'static str,
-    pub(crate) count: usize,
-    pub(crate) offset: i64,
-    pub(crate) total: i64,
-    pub(crate) list: Vec<T>,
+    object: &'static str,
+    count: usize,
+    offset: i64,
+    total: i64,
+    list: Vec<T>,
+}
+
+impl<T> List<T> {
+    pub(crate) fn new(list: Vec<T>, offset: i64, total: i64) -> Self {
+        Self {
+            object: "list",
+            count: list.len(),
+            offset,
+            total,
+            list,
+        }
+    }
+}
+
+macro_rules! list_of {
+    ($(#[$doc:meta])* $name:ident, $item:ty) => {
+        $(#[$doc])*
+        #[derive(ToSchema)]
+        #[allow(dead_code, reason = "a schema")]
+        pub(crate) struct $name {
+            object: schema::ListObject,
+            /// Number of items in `list`.
+            count: usize,
+            /// Number of items skipped.
+            offset: u64,
+            /// Number of items in total.
+            total: u64,
+            list: Vec<$item>,
+        }
+    };
+}
+
+list_of!(
+    /// Accounts.
+    CustomerAccountList, CustomerAccount
+);
+list_of!(
+    /// Bank accounts.
+    BankAccountList, BankAccount
+);
+
+schema::named_schema! {
+    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+}
+
+/// The JSON of these accounts in this form.
+pub(crate) fn body(
+    form: AnswerForm,
+    mut accounts: Vec<CustomerAccount>,
+) -> Result<Vec<u8>, ApiError> {
+    match form {
+        AnswerForm::List => {
+            let total = i64::try_from(accounts.len()).unwrap_or(i64::MAX);
+            reply::to_json(&List::new(accounts, 0, total))
+        }
+        AnswerForm::Account => reply::to_json(&accounts.pop().ok_or(ApiError::Internal)?),
+        AnswerForm::BankAccount => {
+            let account = accounts.pop().and_then(BankAccount::of);
+            reply::to_json(&account.ok_or(ApiError::Internal)?)
+        }
+    }
 }
 
 /// RFC 3339 in UTC, whole seconds.
@@ -161,16 +305,14 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
+fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => {
             let known = ifsc::lookup(bank.ifsc.as_str());
+            let name = bank.beneficiary_name.as_ref();
             AccountDetails::BankAccountDetails {
                 account_number: bank.account_number.expose().to_owned(),
-                beneficiary_name: bank
-                    .beneficiary_name
-                    .as_ref()
-                    .map(|name| name.expose().to_owned()),
+                beneficiary_name: name.map(|name| name.expose().to_owned()),
                 ifsc: bank.ifsc.as_str().to_owned(),
                 bank_code,
                 bank_name: known.bank,
@@ -184,27 +326,30 @@ pub(crate) fn details(details: &Details, bank_code: Option<String>) -> AccountDe
     }
 }
 
-/// A stored account, opened.
+/// Decrypts and presents a stored account.
 pub(crate) fn stored(
     keyring: &Keyring,
     merchant: MerchantId,
     row: AccountRow,
 ) -> Result<CustomerAccount, ApiError> {
-    let broken = |what: &str| {
-        tracing::error!(account_id = %row.id(), what, "sealed data does not open: is a key missing in the keyring?");
+    let subject = row.id().0;
+    let decrypt = |purpose, sealed: &[u8]| {
+        keyring.open(merchant, subject, purpose, sealed).map_err(|_| {
+            tracing::error!(account_id = %row.id(), ?purpose, "cannot decrypt an account; check that the keyring holds its key");
+            ApiError::Internal
+        })
+    };
+    let unreadable = || {
+        tracing::error!(account_id = %row.id(), "cannot parse a decrypted account");
         ApiError::Internal
     };
-    let plain = keyring
-        .open(merchant, row.id().0, Purpose::Details, &row.sealed_details)
-        .map_err(|_| broken("details"))?;
-    let opened = Details::from_plaintext(&plain).ok_or_else(|| broken("details"))?;
+    let plain = decrypt(Purpose::Details, &row.sealed_details)?;
+    let opened = Details::from_plaintext(&plain).ok_or_else(unreadable)?;
     let result = match &row.validation.sealed_result {
         None => ValidationResult::default(),
         Some(sealed) => {
-            let plain = keyring
-                .open(merchant, row.id().0, Purpose::ValidationResult, sealed)
-                .map_err(|_| broken("result"))?;
-            ValidationResult::from_plaintext(&plain).ok_or_else(|| broken("result"))?
+            let plain = decrypt(Purpose::ValidationResult, sealed)?;
+            ValidationResult::from_plaintext(&plain).ok_or_else(unreadable)?
         }
     };
     let validation = validation(&row, result);
@@ -227,7 +372,6 @@ pub(crate) fn stored(
     })
 }
 
-/// `null` until a gateway has been asked.
 fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
     let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
@@ -242,9 +386,9 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
-            // The column holds 0–100.
             result: NameMatchResult::of_stored_score(score).as_str(),
         }),
+        account_type: result.account_type,
         utr: result.utr,
         failure: columns.failure_code.clone().map(|code| Failure {
             code,
@@ -257,8 +401,8 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
     })
 }
 
-/// An account that this very call made.
-pub(crate) struct Fresh<'a> {
+/// An account that this call stored.
+pub(crate) struct NewAccount<'a> {
     pub(crate) id: String,
     pub(crate) customer_id: &'a str,
     pub(crate) object_reference_id: &'a str,
@@ -270,7 +414,8 @@ pub(crate) struct Fresh<'a> {
     pub(crate) metadata: &'a Map<String, Value>,
 }
 
-impl Fresh<'_> {
+impl NewAccount<'_> {
+    /// Presents the account without reading it back. `validation` is `null` in this reply (contract).
     pub(crate) fn present(self) -> CustomerAccount {
         let created = time(self.created_at);
         CustomerAccount {
@@ -284,7 +429,7 @@ impl Fresh<'_> {
             account_details: details(self.details, self.bank_code),
             validation_amount: 1,
             currency: "INR",
-            status: "CREATED".to_owned(),
+            status: AccountStatus::Created.as_str().to_owned(),
             gateway_id: self.gateway_id,
             gateway_reference_id: self.gateway_reference_id,
             validation: None,
@@ -301,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_told_with_its_bank_and_branch() {
+    fn an_account_shows_its_bank_and_branch() {
         for (ifsc, bank, branch, listed) in [
             (
                 "HDFC0CPD295",
@@ -317,10 +462,10 @@ mod tests {
                 account_number: AccountNumber::parse("026291800001191").unwrap(),
                 beneficiary_name: None,
             });
-            // What the merchant calls the bank is echoed, whatever the directory says.
-            let told = serde_json::to_value(details(&account, Some("JP_SBI".to_owned()))).unwrap();
+            // The merchant's bank code is echoed, independent of the directory.
+            let shown = serde_json::to_value(details(&account, Some("JP_SBI".to_owned()))).unwrap();
             assert_eq!(
-                told["bank_account_details"],
+                shown["bank_account_details"],
                 json!({
                     "account_number": "026291800001191", "beneficiary_name": null, "ifsc": ifsc,
                     "bank_code": "JP_SBI", "bank_name": bank, "branch_name": branch, "ifsc_listed": listed,

@@ -1,0 +1,119 @@
+//! `POST …/customer-accounts/{account_id}/validate`.
+
+use std::time::Instant;
+
+use actix_web::HttpResponse;
+use chrono::{SubsecRound, Utc};
+use khata_domain::{AccountKind, ValidationKey};
+use khata_queue::Wakeup;
+use khata_store::accounts::{self, AccountRow, Kind, Revalidation};
+use khata_store::idempotency::AnswerForm;
+
+use super::request::ValidateRequest;
+use crate::context::RequestContext;
+use crate::error::{ApiError, NO_ACCOUNT};
+use crate::idempotency::Written;
+use crate::metrics::StartedBy;
+use crate::present::{self, CustomerAccount};
+use crate::schema;
+
+/// Validate an account again
+///
+/// Starts another validation and waits for its outcome, at most `wait_seconds`. If a validation is already running, the call
+/// waits for that one. Counts against the validations of the same details in 24 hours.
+#[utoipa::path(
+    post,
+    path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
+    operation_id = "validateAccount",
+    tag = "Customer accounts",
+    params(schema::AccountPath),
+    request_body(content(
+        (schema::ValidateForm = "application/x-www-form-urlencoded"),
+        (schema::ValidateJson = "application/json"),
+    )),
+    responses((status = 200, description = "The account.", body = CustomerAccount)),
+)]
+pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
+    validate_account(context, AnswerForm::Account).await
+}
+
+/// Validates an account again and replies when the outcome is known, or after the wait.
+pub(crate) async fn validate_account(
+    mut context: RequestContext,
+    form: AnswerForm,
+) -> Result<HttpResponse, ApiError> {
+    let request = ValidateRequest::read(&context.receive().await?)?;
+    let (customer, account) = context.account()?;
+    let idempotent = context.idempotent()?;
+    let (state, merchant) = (context.state.clone(), context.merchant_id());
+    if let Some(pin) = &request.pin
+        && let Err(error) = state
+            .gateway_choices
+            .check(&state.database, merchant, pin)
+            .await
+    {
+        return idempotent.replay_or(error).await;
+    }
+    let now = Utc::now().trunc_subsecs(6);
+    let wait_ends = Instant::now() + request.wait;
+    let again = request.to_store(&context, customer, account, form, now);
+    let (waits, waits_until) = (again.awaited_until.is_some(), again.awaited_until);
+    let key = ValidationKey {
+        merchant,
+        id: again.validation,
+    };
+    if waits {
+        context.mark_waiting();
+    }
+    // Register before the commit, so that no outcome of a fast worker is missed.
+    let new_outcome = waits.then(|| state.outcomes.wait_for_new(key, wait_ends));
+    let written = idempotent
+        .write("insert validation", move |connection, idempotent| {
+            match accounts::validate_again(connection, &again)? {
+                done @ (Revalidation::Begun(_) | Revalidation::GoesOn(..)) => {
+                    // A call that does not wait also records its reply later: the reply is rendered after the commit.
+                    let until = waits_until.unwrap_or(now);
+                    let record = idempotent.waiting(vec![account], form, until, now);
+                    Ok((done, record))
+                }
+                Revalidation::TooMany(until) => Err(ApiError::too_many_validations(None, until)),
+                Revalidation::Deleted => Err(ApiError::AccountDeleted),
+                Revalidation::NotFound => Err(NO_ACCOUNT),
+            }
+        })
+        .await?;
+    let (row, outcome) = match written {
+        Written::Reply(reply) => return Ok(reply),
+        Written::Done(Revalidation::Begun(row)) => {
+            announce(&context, key, &row);
+            (row, new_outcome)
+        }
+        Written::Done(Revalidation::GoesOn(row, open)) => {
+            let outcome = waits.then(|| state.outcomes.wait_for_open(open, wait_ends));
+            (row, outcome)
+        }
+        Written::Done(_) => return Err(ApiError::Internal),
+    };
+    let settled = match outcome {
+        Some(outcome) => outcome.wait().await,
+        None => None,
+    };
+    // The validation has started even if its current state could not be read.
+    let account = present::stored(&state.keyring, merchant, settled.unwrap_or(*row))?;
+    idempotent.finish(present::body(form, vec![account])?).await
+}
+
+/// Counts a new validation and publishes its wake-up.
+fn announce(context: &RequestContext, key: ValidationKey, row: &AccountRow) {
+    let kind = if row.is(Kind::Bank) {
+        AccountKind::Bank
+    } else {
+        AccountKind::Upi
+    };
+    let state = &context.state;
+    state
+        .metrics
+        .accepted(key.merchant, kind, StartedBy::Validate);
+    let trace_parent = context.observed.trace_parent.clone();
+    state.wakeup_publisher.publish(Wakeup { key, trace_parent });
+}

@@ -1,0 +1,119 @@
+//! The context of one request of a merchant: who calls, what the request carries, and the parts it may use.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use khata_domain::ids::CustomerRef;
+use khata_domain::{AccountId, MerchantId};
+use khata_store::merchants::Merchant;
+use serde_json::{Map, Value};
+use tracing::{Span, field};
+
+use crate::decode::Body;
+use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
+use crate::idempotency::Idempotent;
+use crate::observe::{Observed, Waiting};
+use crate::state::State;
+
+/// An authenticated request within its limit.
+pub(crate) struct RequestContext {
+    pub(crate) state: web::Data<State>,
+    pub(crate) merchant: Merchant,
+    pub(crate) observed: Observed,
+    /// `customer_id` and `account_id`, as far as the path has them.
+    path: Vec<String>,
+    request: HttpRequest,
+    payload: Payload,
+    body: Body,
+}
+
+impl FromRequest for RequestContext {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let state = request.app_data::<web::Data<State>>().cloned();
+            let state = state.ok_or(ApiError::Internal)?;
+            let (key, merchant) = state
+                .authenticator
+                .authenticate(&state.database, &state.keyring, request.headers())
+                .await?;
+            Span::current().record("khata.merchant_id", field::display(merchant.id()));
+            let (limit, within_limit) = state.limits.take(key, merchant.requests_per_second());
+            request.extensions_mut().insert(limit);
+            request.extensions_mut().insert(merchant.id());
+            within_limit?;
+            let observed = request.extensions().get::<Observed>().cloned();
+            let path = web::Path::<Vec<String>>::extract(&request).await;
+            Ok(Self {
+                state,
+                merchant,
+                observed: observed.ok_or(ApiError::Internal)?,
+                path: path.map_err(|_| ApiError::Internal)?.into_inner(),
+                request,
+                payload,
+                body: Body::default(),
+            })
+        })
+    }
+}
+
+impl RequestContext {
+    pub(crate) fn merchant_id(&self) -> MerchantId {
+        self.merchant.id()
+    }
+
+    /// Receives and decodes the body.
+    pub(crate) async fn receive(&mut self) -> Result<Map<String, Value>, ApiError> {
+        self.body = Body::receive(&self.request, self.payload.take()).await?;
+        self.body.decode()
+    }
+
+    /// The idempotency of the call, once its body is received.
+    pub(crate) fn idempotent(&self) -> Result<Idempotent, ApiError> {
+        let state = &self.state;
+        let merchant = self.merchant_id();
+        let body = self.body.bytes();
+        Idempotent::of(
+            &state.database,
+            &state.keyring,
+            merchant,
+            &self.request,
+            body,
+        )
+    }
+
+    /// The customer that the path names; `None` if the text is neither an id nor a reference.
+    pub(crate) fn named_customer(&self) -> Option<CustomerRef> {
+        CustomerRef::parse(self.path.first()?)
+    }
+
+    /// The customer that the path names.
+    pub(crate) fn customer(&self) -> Result<CustomerRef, ApiError> {
+        self.named_customer().ok_or(NO_CUSTOMER)
+    }
+
+    /// The customer and the account that the path names.
+    pub(crate) fn account(&self) -> Result<(CustomerRef, AccountId), ApiError> {
+        let customer = self.customer()?;
+        let account = self.path.get(1).and_then(|text| AccountId::parse(text));
+        let account = account.ok_or(NO_ACCOUNT)?;
+        Span::current().record("khata.account_id", field::display(account));
+        Ok((customer, account))
+    }
+
+    /// The query parameters.
+    pub(crate) fn query<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        let query = web::Query::<T>::from_query(self.request.query_string());
+        query.ok().map(web::Query::into_inner)
+    }
+
+    /// Marks the request as waiting for outcomes, for its span and its metrics.
+    pub(crate) fn mark_waiting(&self) {
+        self.request.extensions_mut().insert(Waiting);
+    }
+}

@@ -1,0 +1,176 @@
+//! The request fields and bodies of the account calls. A new field is defined here and listed in its bodies.
+
+use chrono::{DateTime, Utc};
+use khata_domain::account::Fault;
+use khata_domain::{AccountNumber, BankCode, BeneficiaryName, Ifsc, Vpa};
+use serde_json::{Value, json};
+use utoipa::PartialSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::field::{
+    Encoding::{self, Form, Json},
+    Member, Rule, fields, named_schema, object, object_within, one_of, optional, required,
+    visible_ascii,
+};
+use super::words::Metadata;
+
+/// Accounts in one call (contract, *Limits*).
+pub(crate) const MAX_ACCOUNTS: usize = 100;
+/// Limits of `metadata`: members, characters of a key, characters of a value.
+pub(crate) const MAX_METADATA: usize = 20;
+pub(crate) const MAX_METADATA_KEY: usize = 40;
+pub(crate) const MAX_METADATA_VALUE: usize = 500;
+const MAX_PURPOSE: usize = 250;
+
+fields! {
+    IFSC: Ifsc = "ifsc", Rule::Pattern("^[A-Z]{4}0[A-Z0-9]{6}$"),
+        "IFSC of the branch. It is trimmed and upper-cased.", "AABF0008032", Ifsc::parse;
+    ACCOUNT_NUMBER: AccountNumber = "account_number", Rule::Pattern("^[A-Za-z0-9]{5,35}$"),
+        "Taken literally: leading zeros count.", "026291800001191", AccountNumber::parse;
+    BENEFICIARY_NAME: BeneficiaryName = "beneficiary_name", Rule::Length(1..=120),
+        "The account holder's name as you know it.", "test", BeneficiaryName::parse;
+    BANK_CODE: BankCode = "bank_code", Rule::Pattern("^(JP_[A-Za-z0-9_]{1,29}|[0-9]{1,32})$"),
+        "`JP_…` or digits; echoed. Next to arrays: the default for their bank accounts.", "12", BankCode::parse;
+    VPA: Vpa = "vpa", Rule::PatternUpTo("^[A-Za-z0-9._-]{2,}@[A-Za-z][A-Za-z0-9.-]*$", 255),
+        "UPI address. It is lower-cased.", "9164326296@upi", Vpa::parse;
+    BANK_ACCOUNTS = "bank_account_details", Rule::List("BankItem", MAX_ACCOUNTS),
+        "Bank accounts; in a form, the JSON text of the array.";
+    UPI_ADDRESSES = "upi_details", Rule::List("UpiItem", MAX_ACCOUNTS),
+        "UPI addresses; in a form, the JSON text of the array.";
+    CREATE_COMMAND = "command", Rule::Words(&["create", "validate"]), "`validate` waits for the outcomes.";
+    DELETE_COMMAND = "command", Rule::Words(&["delete"]), "";
+    WAIT_SECONDS = "wait_seconds", Rule::Number(0..=30),
+        "Seconds to wait for the outcomes; default 10. *Create* accepts it only with `command=validate`.";
+    GATEWAY_ID = "gateway_id", Rule::Number(1..=i16::MAX as i64),
+        "Id of the gateway to validate with: {gateways}. *Validate again* without it uses the gateway that the account was created with.";
+    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern("^[!-~]{1,128}$"),
+        "Which of your accounts at that gateway; requires `gateway_id`.", "", visible_ascii;
+    FRESH = "fresh", Rule::Flag, "Call a gateway even if an earlier result could be reused; default false.";
+    METADATA = "metadata", Rule::Inline(Metadata::schema), "";
+    CONSENT = "consent", Rule::Object("ConsentBody"), "";
+    CONSENT_OBTAINED = "consent.obtained", Rule::Flag,
+        "Whether the payee agreed to the validation. Send all three consent fields or none.";
+    CONSENT_PURPOSE: String = "consent.purpose", Rule::Length(1..=MAX_PURPOSE), "", "payout verification", purpose;
+    CONSENT_TIMESTAMP: DateTime<Utc> = "consent.timestamp", Rule::Time,
+        "Must not be in the future.", "2025-10-27T09:24:36Z", rfc3339;
+}
+
+fn purpose(text: &str) -> Result<String, Fault> {
+    let length = text.chars().count();
+    let valid = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
+    valid.then(|| text.to_owned()).ok_or(Fault(
+        "must be 1 to 250 characters without control characters",
+    ))
+}
+
+fn rfc3339(text: &str) -> Result<DateTime<Utc>, Fault> {
+    let time = DateTime::parse_from_rfc3339(text);
+    time.map(|time| time.to_utc())
+        .map_err(|_| Fault("must be an RFC 3339 time"))
+}
+
+fn bank_account() -> Vec<Member> {
+    let [ifsc, number] = [required(&IFSC), required(&ACCOUNT_NUMBER)];
+    vec![
+        ifsc,
+        number,
+        optional(&BENEFICIARY_NAME),
+        optional(&BANK_CODE),
+    ]
+}
+
+fn consent() -> [Member; 3] {
+    [&CONSENT_OBTAINED, &*CONSENT_PURPOSE, &*CONSENT_TIMESTAMP].map(required)
+}
+
+/// The fields that apply to every validation a call starts.
+fn options(encoding: Encoding) -> Vec<Member> {
+    let mut options = vec![
+        optional(&GATEWAY_ID),
+        optional(&GATEWAY_REFERENCE_ID),
+        optional(&FRESH),
+    ];
+    match encoding {
+        Json => options.push(optional(&CONSENT)),
+        Form => options.extend(consent().map(|(field, _)| optional(field))),
+    }
+    options
+}
+
+/// The schema of a create call for these accounts.
+fn create(
+    encoding: Encoding,
+    text: &str,
+    example: Option<Value>,
+    accounts: Vec<Member>,
+) -> RefOr<Schema> {
+    let mut members = accounts;
+    members.extend([optional(&CREATE_COMMAND), optional(&WAIT_SECONDS)]);
+    members.extend(options(encoding));
+    if encoding == Json {
+        members.push(optional(&METADATA));
+    }
+    object(encoding, text, example, &members)
+}
+
+fn validate(encoding: Encoding) -> RefOr<Schema> {
+    let mut members = vec![optional(&WAIT_SECONDS)];
+    members.extend(options(encoding));
+    object(encoding, "Every field is optional.", None, &members)
+}
+
+fn example() -> Option<Value> {
+    Some(
+        json!({ "ifsc": "AABF0008032", "account_number": "026291800001191", "beneficiary_name": "test" }),
+    )
+}
+
+fn form_example() -> Option<Value> {
+    let mut example = example();
+    example.as_mut()?["bank_code"] = json!("12");
+    example
+}
+
+fn flat_or_lists() -> Vec<Member> {
+    let mut members: Vec<Member> = bank_account()
+        .into_iter()
+        .map(|(field, _)| optional(field))
+        .collect();
+    members.extend([
+        optional(&VPA),
+        optional(&BANK_ACCOUNTS),
+        optional(&UPI_ADDRESSES),
+    ]);
+    members
+}
+
+fn lists() -> Vec<Member> {
+    vec![
+        optional(&BANK_ACCOUNTS),
+        optional(&UPI_ADDRESSES),
+        optional(&BANK_CODE),
+    ]
+}
+
+fn one_or_many_example() -> Option<Value> {
+    Some(
+        json!({ "bank_account_details": [example()], "upi_details": [{ "vpa": "9164326296@upi" }] }),
+    )
+}
+
+const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_number`, `beneficiary_name`, `bank_code`, or `vpa`), or the arrays `bank_account_details` and `upi_details` as JSON text or in the indexed form `bank_account_details[0][ifsc]=…`. `metadata.<name>=<value>` is echoed: at most 20, name 1–40 characters, value at most 500.";
+
+named_schema! {
+    BankItem = object(Json, "A bank account.", None, &bank_account());
+    UpiItem = object(Json, "A UPI address.", None, &[required(&VPA)]);
+    ConsentBody = object_within("consent.", Json, "Proof that the payee agreed to the validation.", None, &consent());
+    CreateAccountsForm = create(Form, CREATE_FORM, form_example(), flat_or_lists());
+    OneBankAccount = create(Json, "One bank account.", None, bank_account());
+    OneUpiAddress = create(Json, "One UPI address.", None, vec![required(&VPA)]);
+    ManyAccounts = create(Json, "Up to 100 accounts in total, at least one.", None, lists());
+    CreateAccountsJson = one_of("One account in flat fields, or many in arrays.", one_or_many_example(), &["OneBankAccount", "OneUpiAddress", "ManyAccounts"]);
+    BankAccountForm = create(Form, "One bank account. `metadata.<name>=<value>` is echoed.", example(), bank_account());
+    ValidateForm = validate(Form);
+    ValidateJson = validate(Json);
+    DeleteBody = object(Json, "What to do with the account.", None, &[required(&DELETE_COMMAND)]);
+}

@@ -1,0 +1,265 @@
+//! A request field: one definition parses the field and publishes its OpenAPI schema.
+#![allow(deprecated, reason = "merchants' tools read `example`, not `examples`")]
+
+use std::ops::{Deref, RangeInclusive};
+
+use khata_domain::account::Fault;
+use serde_json::Value;
+use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat};
+
+/// The encoding of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// `application/x-www-form-urlencoded`: every value is text, and there is no null.
+    Form,
+    /// `application/json`: null means the same as an absent field.
+    Json,
+}
+
+/// The published rule of a field.
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    /// Text that matches a regular expression.
+    Pattern(&'static str),
+    /// Text that matches a regular expression, of at most this many characters.
+    PatternUpTo(&'static str, usize),
+    /// Text with this many characters.
+    Length(RangeInclusive<usize>),
+    /// RFC 3339 time.
+    Time,
+    /// Whole number.
+    Number(RangeInclusive<i64>),
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// List of up to this many objects of the named schema; in a form, its JSON text.
+    List(&'static str, usize),
+    /// Object of the named schema, in JSON only.
+    Object(&'static str),
+    /// Object of this schema, in JSON only.
+    Inline(fn() -> RefOr<Schema>),
+}
+
+/// A field's name, rule and documentation.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) rule: Rule,
+    /// `{gateways}` is replaced with the list of gateway ids. Empty: no description.
+    pub(crate) description: &'static str,
+    /// Empty: no example.
+    pub(crate) example: &'static str,
+}
+
+/// A field whose text is parsed into a value.
+pub(crate) struct TextField<T> {
+    pub(crate) field: Field,
+    pub(crate) parse: fn(&str) -> Result<T, Fault>,
+}
+
+impl<T> Deref for TextField<T> {
+    type Target = Field;
+
+    fn deref(&self) -> &Field {
+        &self.field
+    }
+}
+
+/// `12 PAYU, 23 RAZORPAY, …`
+fn gateway_ids() -> String {
+    let named = khata_gateways::all().map(|info| {
+        let sandbox = if info.sandbox_only { " (sandbox)" } else { "" };
+        format!("{} {}{sandbox}", info.gateway.id(), info.gateway)
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+impl Field {
+    fn description(&self) -> Option<String> {
+        (!self.description.is_empty())
+            .then(|| self.description.replace("{gateways}", &gateway_ids()))
+    }
+
+    /// The schema; in JSON, an optional field may be null.
+    fn schema(&self, encoding: Encoding, required: bool) -> RefOr<Schema> {
+        let nullable = encoding == Encoding::Json && !required;
+        match &self.rule {
+            Rule::Words(words) => {
+                let words = ObjectBuilder::new().enum_values(Some(words.iter().copied()));
+                self.or_null(nullable, words.schema_type(Type::String).into())
+            }
+            Rule::Object(name) => self.or_null(nullable, Ref::from_schema_name(*name).into()),
+            Rule::Inline(schema) => self.or_null(nullable, schema()),
+            Rule::List(item, most) if encoding == Encoding::Json => {
+                let items = RefOr::<Schema>::Ref(Ref::from_schema_name(*item));
+                let list = ArrayBuilder::new()
+                    .schema_type(type_of(Type::Array, nullable))
+                    .items(items);
+                list.description(self.description())
+                    .max_items(Some(*most))
+                    .into()
+            }
+            _ => self.scalar(nullable),
+        }
+    }
+
+    /// This schema or null. A schema that is never null has its own description.
+    fn or_null(&self, nullable: bool, schema: RefOr<Schema>) -> RefOr<Schema> {
+        if !nullable {
+            return schema;
+        }
+        let null = ObjectBuilder::new().schema_type(Type::Null).build();
+        let either = OneOfBuilder::new().item(schema).item(null);
+        Schema::from(either.description(self.description()).build()).into()
+    }
+
+    fn scalar(&self, nullable: bool) -> RefOr<Schema> {
+        let known = |format| Some(SchemaFormat::KnownFormat(format));
+        let of = match self.rule {
+            Rule::Number(_) => Type::Integer,
+            Rule::Flag => Type::Boolean,
+            _ => Type::String,
+        };
+        let example = (!self.example.is_empty()).then(|| Value::from(self.example));
+        let schema = ObjectBuilder::new()
+            .schema_type(type_of(of, nullable))
+            .description(self.description())
+            .example(example);
+        match &self.rule {
+            Rule::Pattern(pattern) => schema.pattern(Some(*pattern)),
+            Rule::PatternUpTo(pattern, most) => {
+                schema.pattern(Some(*pattern)).max_length(Some(*most))
+            }
+            Rule::Length(length) => schema
+                .min_length(Some(*length.start()).filter(|least| *least > 0))
+                .max_length(Some(*length.end())),
+            Rule::Number(range) => schema
+                .format(known(KnownFormat::Int32))
+                .minimum(Some(*range.start()))
+                .maximum(Some(*range.end())),
+            Rule::Time => schema.format(known(KnownFormat::DateTime)),
+            _ => schema,
+        }
+        .into()
+    }
+}
+
+fn type_of(of: Type, nullable: bool) -> SchemaType {
+    if nullable {
+        SchemaType::Array(vec![of, Type::Null])
+    } else {
+        SchemaType::Type(of)
+    }
+}
+
+/// A field of a body, and whether a call must send it.
+pub(crate) type Member = (&'static Field, bool);
+
+pub(crate) fn required(field: &'static Field) -> Member {
+    (field, true)
+}
+
+pub(crate) fn optional(field: &'static Field) -> Member {
+    (field, false)
+}
+
+/// The schema of an object with these members. A dotted name loses its first part: `consent.obtained` becomes `obtained` if
+/// `within` is `consent.`.
+pub(crate) fn object_within(
+    within: &str,
+    encoding: Encoding,
+    description: &str,
+    example: Option<Value>,
+    members: &[Member],
+) -> RefOr<Schema> {
+    let mut object = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(description))
+        .example(example);
+    for (field, required) in members {
+        let name = field.name.strip_prefix(within).unwrap_or(field.name);
+        object = object.property(name, field.schema(encoding, *required));
+        if *required {
+            object = object.required(name);
+        }
+    }
+    object.into()
+}
+
+/// The schema of an object with these members.
+pub(crate) fn object(
+    encoding: Encoding,
+    description: &str,
+    example: Option<Value>,
+    members: &[Member],
+) -> RefOr<Schema> {
+    object_within("", encoding, description, example, members)
+}
+
+/// The schema of one of these named schemas.
+pub(crate) fn one_of(
+    description: &str,
+    example: Option<Value>,
+    names: &[&'static str],
+) -> RefOr<Schema> {
+    let mut one_of = OneOfBuilder::new()
+        .description(Some(description))
+        .example(example);
+    for name in names {
+        one_of = one_of.item(Ref::from_schema_name(*name));
+    }
+    Schema::from(one_of.build()).into()
+}
+
+/// The schema of an object that has the members of each of these.
+pub(crate) fn all_of(description: &str, schemas: [RefOr<Schema>; 2]) -> RefOr<Schema> {
+    let mut all_of = AllOfBuilder::new().description(Some(description));
+    for schema in schemas {
+        all_of = all_of.item(schema);
+    }
+    Schema::from(all_of.build()).into()
+}
+
+/// Declares fields: name, rule, description; for a field with a value also example and parser.
+macro_rules! fields {
+    () => {};
+    ($name:ident: $type:ty = $text:literal, $rule:expr, $description:literal, $example:literal, $parse:expr; $($rest:tt)*) => {
+        pub(crate) static $name: $crate::schema::TextField<$type> = $crate::schema::TextField {
+            field: $crate::schema::Field { name: $text, rule: $rule, description: $description, example: $example },
+            parse: $parse,
+        };
+        fields!($($rest)*);
+    };
+    ($name:ident = $text:literal, $rule:expr, $description:literal; $($rest:tt)*) => {
+        pub(crate) static $name: $crate::schema::Field =
+            $crate::schema::Field { name: $text, rule: $rule, description: $description, example: "" };
+        fields!($($rest)*);
+    };
+}
+pub(super) use fields;
+
+/// Declares types of the OpenAPI document by their schemas.
+macro_rules! named_schema {
+    ($($name:ident = $schema:expr;)+) => {$(
+        pub(crate) struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                $schema
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    )+};
+}
+pub(crate) use named_schema;
+
+/// Parses a reference: 1 to 128 visible ASCII characters.
+pub(super) fn visible_ascii(text: &str) -> Result<String, Fault> {
+    let valid = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    valid
+        .then(|| text.to_owned())
+        .ok_or(Fault("must be 1 to 128 visible ASCII characters"))
+}

@@ -1,0 +1,72 @@
+//! Settings and credentials that a connector is made from.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+/// Parts that a connector is made from.
+#[derive(Clone)]
+pub struct ConnectorConfig<'a> {
+    /// Address to call instead of the gateway's public one.
+    pub base_url: Option<&'a str>,
+    /// The merchant's credentials at the gateway, JSON.
+    pub credentials: Option<&'a [u8]>,
+    /// The gateway account's settings, JSON.
+    pub settings: &'a serde_json::Value,
+    /// HTTP client that all connectors of a process share.
+    pub http: &'a reqwest::Client,
+    /// Whether gateways that exist only for tests, and addresses without TLS, are allowed.
+    pub sandbox_mode: bool,
+    /// Upper bound for every call time-out: the worker's lease must outlive the call.
+    pub longest_call: Duration,
+}
+
+/// Reports settings or credentials that make no connector. The text never shows a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("settings: {0}")]
+    Settings(String),
+    #[error("credentials: {0}")]
+    Credentials(&'static str),
+    #[error("this gateway exists only in sandbox mode")]
+    SandboxOnly,
+}
+
+impl ConnectorConfig<'_> {
+    /// Parses the credentials. `expected` is the error text for credentials of another form.
+    pub(crate) fn credentials<T: DeserializeOwned>(
+        &self,
+        expected: &'static str,
+    ) -> Result<T, ConfigError> {
+        let json = self
+            .credentials
+            .ok_or(ConfigError::Credentials("missing"))?;
+        serde_json::from_slice(json).map_err(|_| ConfigError::Credentials(expected))
+    }
+
+    /// Returns the address to call, without a slash at its end.
+    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigError> {
+        self.checked_address("base_url", self.base_url.unwrap_or(public))
+    }
+
+    /// Returns the address that this setting holds, without a slash at its end. The address must begin with https://,
+    /// except in sandbox mode, because credentials and account numbers are sent there; and must hold no credentials.
+    pub(crate) fn checked_address(
+        &self,
+        setting: &str,
+        address: &str,
+    ) -> Result<String, ConfigError> {
+        let text = address.trim_end_matches('/');
+        let error = |problem: &str| Err(ConfigError::Settings(format!("{setting} {problem}")));
+        let Ok(url) = reqwest::Url::parse(text) else {
+            return error("is not a URL");
+        };
+        if url.scheme() != "https" && !(self.sandbox_mode && url.scheme() == "http") {
+            return error("must begin with https://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return error("must not hold a user name or password");
+        }
+        Ok(text.to_owned())
+    }
+}
