@@ -1,58 +1,49 @@
-//! `khata-api gateway`: merchants' accounts at gateways.
+//! `khata gateway`: merchants' accounts at gateways.
 
 mod add;
-mod check;
-pub(super) mod health;
+mod connectors;
+mod health;
 mod list;
+mod listed;
 mod switch;
+mod test;
+mod which;
 
-use anyhow::Context;
-use diesel::PgConnection;
-use khata_config::SandboxSettings;
-use khata_crypto::Keyring;
-use khata_crypto::KeyringSettings;
-use khata_domain::Gateway;
-use khata_gateways::Connector;
-use khata_store::gateway_accounts::{self, GatewayAccount};
-use khata_store::merchants::Merchant;
+pub(crate) use health::HealthIssue;
+pub(crate) use which::gateway_name;
 
-use super::{find_merchant, open};
-use crate::connectors::Connectors;
-
-/// Merchants' accounts at gateways.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum GatewayCommand {
-    /// Set up a merchant's account at a gateway
+pub(crate) enum GatewayCommand {
+    /// Add a merchant's account at a gateway
     Add(Box<add::Add>),
-    /// List a merchant's gateway accounts, by priority: how each is, what it takes, and whether it can be used
+    /// List a merchant's gateway accounts by priority: health, limits, and whether each can be used
     ///
-    /// `health` is what the workers know of it together: ok, down (most calls of late failed), paused (it asked to be left
-    /// alone), MISCONFIGURED (it refuses us). `told lately` is the share of attempts that it could tell about, of which those
-    /// of ten minutes ago count half. Give the gateway the address of this API with the path at `call-backs to`, where it can
-    /// call back.
+    /// `health` is what all workers know of the account: ok, circuit open (most recent calls failed), paused (the gateway
+    /// asked for a pause), MISCONFIGURED (the gateway rejects us). `recent success` is the share of recent attempts that
+    /// brought a result; an attempt of ten minutes ago counts half. If the gateway can send webhooks, give it this
+    /// API's address with the path at `webhook path`.
     ///
-    /// An account is usable if its credentials open with this keyring and it makes a connector; `gateway test` finds out
-    /// whether the gateway accepts them. Give the services' own settings (keyring, sandbox mode), or a fault told here
-    /// may be this command's only.
+    /// An account is usable if the keyring decrypts its credentials and its settings are valid; `gateway test` checks
+    /// whether the gateway accepts the credentials. Run the command with the services' own settings (keyring, sandbox
+    /// mode); otherwise a problem shown here may not exist in the services.
     List(list::List),
-    /// Let new attempts use a gateway account again; workers follow within five seconds
+    /// Send new validations to a gateway account again (takes effect within 5 s)
     Enable(switch::Switch),
-    /// Keep new attempts off a gateway account; workers follow within five seconds
+    /// Stop sending new validations to a gateway account (takes effect within 5 s)
     ///
-    /// Attempts under way there are still followed to their end, so that nobody is paid twice. Validations that no other
-    /// gateway account fits wait, and fail as VALIDATION_UNAVAILABLE at their deadline.
+    /// Workers complete open attempts at this account, so that no account is paid twice. A validation that has no
+    /// other gateway account waits, and fails as VALIDATION_UNAVAILABLE at its deadline.
     Disable(switch::Switch),
-    /// Ask a gateway whether it accepts the stored credentials; moves no money: exit code 0 if it does
+    /// Check whether a gateway accepts the stored credentials; moves no money; exit code 0 if it does
     ///
-    /// With --json, `outcome` is ACCEPTED, REFUSED (credentials, list of IP addresses, a feature that is off),
-    /// UNCLEAR (it failed, is busy, or somebody else answered), UNREACHABLE, or UNUSABLE (the stored credentials or
-    /// settings make no call). Run it where the workers run: the gateway may know them by their IP address.
-    Test(check::Test),
+    /// With --json, `outcome` is ACCEPTED, REFUSED (credentials, IP allow-list, or a feature that is off), UNCLEAR (the
+    /// call failed, the gateway is busy, or another server answered), UNREACHABLE, or UNUSABLE (the stored credentials
+    /// or settings are invalid). Run it where the workers run: the gateway may allow them by their IP address.
+    Test(test::Test),
 }
 
 impl GatewayCommand {
-    /// Runs it.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Add(add) => add.run(),
             Self::List(list) => list.run(),
@@ -61,78 +52,4 @@ impl GatewayCommand {
             Self::Test(test) => test.run(),
         }
     }
-}
-
-/// Which gateway account is meant.
-#[derive(Clone, Debug, clap::Args)]
-struct WhichAccount {
-    /// The merchant's name or id
-    #[arg(long)]
-    merchant: String,
-    /// The gateway's name or id, as `gateway list` shows it
-    #[arg(long)]
-    gateway: String,
-    /// The merchant's name for the account, as `gateway list` shows it
-    #[arg(long)]
-    reference_id: String,
-}
-
-impl WhichAccount {
-    fn find(
-        &self,
-        connection: &mut PgConnection,
-    ) -> anyhow::Result<(Merchant, Gateway, GatewayAccount)> {
-        let gateway = parse(&self.gateway)?;
-        let merchant = find_merchant(connection, &self.merchant)?;
-        let account =
-            gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
-        let account = account.with_context(|| {
-            format!(
-                "{0} has no {gateway} account {1:?}; `khata-api gateway list --merchant {0}` shows its accounts",
-                merchant.name, self.reference_id
-            )
-        })?;
-        Ok((merchant, gateway, account))
-    }
-}
-
-fn parse(gateway: &str) -> anyhow::Result<Gateway> {
-    Gateway::parse(gateway).with_context(|| {
-        format!(
-            "{gateway:?} is no gateway; there are {}",
-            Gateway::ALL.map(Gateway::name).join(", ")
-        )
-    })
-}
-
-/// Makes connectors of stored accounts, as the workers do.
-struct Workbench {
-    keyring: Keyring,
-    http: reqwest::Client,
-    sandbox_mode: bool,
-}
-
-impl Workbench {
-    fn new(keyring: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Self> {
-        Ok(Self {
-            keyring: open(keyring, sandbox)?,
-            http: khata_gateways::client()?,
-            sandbox_mode: sandbox.sandbox_mode,
-        })
-    }
-
-    /// The account's connector; `Err` with a sentence where it makes none.
-    fn connect(&self, account: &GatewayAccount) -> Result<Box<dyn Connector>, String> {
-        let connectors = Connectors {
-            keyring: &self.keyring,
-            http: &self.http,
-            sandbox_mode: self.sandbox_mode,
-        };
-        connectors.connect(account).map(|(_, connector)| connector)
-    }
-}
-
-/// The gateway's name, or its id where this version of Khata does not know it.
-pub(super) fn gateway_name(id: i16) -> String {
-    Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
 }

@@ -1,11 +1,11 @@
-//! Every `khata` command that the pages for ops people name is one: with what the page leaves out filled in, it parses.
+//! Every command of `khata`, `khata-api` and `khata-worker` that a documentation page names parses, with values for the
+//! parts that the page leaves out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
-use khata_cli::Cli;
+use clap::{Command, CommandFactory};
 use khata_domain::{AccountId, ValidationId};
 
 const PAGES: [&str; 4] = [
@@ -14,84 +14,147 @@ const PAGES: [&str; 4] = [
     "docs/deployment.md",
     "docs/operations.md",
 ];
-/// Fewer would be pages that are not read.
+/// Minimum number of commands: fewer would mean that the test does not find them.
 const AT_LEAST: usize = 70;
-/// What may stand where a page has `…` for a value: a name, a number, or a yes.
+/// Values to try for a `…`: a name, a number, a boolean.
 const VALUES: [&str; 3] = ["acme", "100", "true"];
 const LEFT_OUT: &str = "…";
 
-/// The arguments of each command that a page names, without `khata` itself.
-fn commands(page: &str) -> Vec<Vec<String>> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Khata,
+    Api,
+    Worker,
+}
+
+impl Program {
+    const ALL: [Self; 3] = [Self::Khata, Self::Api, Self::Worker];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Khata => "khata",
+            Self::Api => "khata-api",
+            Self::Worker => "khata-worker",
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Khata => khata_cli::Cli::command(),
+            Self::Api => khata_api::Cli::command(),
+            Self::Worker => khata_worker::Call::command(),
+        }
+    }
+
+    /// Returns the program that a word names as a path or as an image.
+    fn of_path(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|program| {
+            let name = program.name();
+            word.ends_with(&format!("/bin/{name}")) || is_image(word, name)
+        })
+    }
+}
+
+fn is_image(word: &str, name: &str) -> bool {
+    let image = word.rsplit('/').next().unwrap_or_default();
+    image
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// A command that a page names.
+#[derive(Clone, Debug)]
+struct Named {
+    program: Program,
+    arguments: Vec<String>,
+}
+
+fn commands(page: &str) -> Vec<Named> {
     let mut found = Vec::new();
     for (index, part) in page.split("```").enumerate() {
         if index % 2 == 0 {
             found.extend(in_prose(part));
         } else if let Some(shell) = part.strip_prefix("sh\n") {
             let joined = shell.replace("\\\n", " ");
-            found.extend(joined.lines().filter_map(|line| called(&words(line))));
+            found.extend(joined.lines().filter_map(|line| started(&words(line))));
         }
     }
     found
 }
 
-/// Those in `code`: called as in a shell, by their words alone (`gateway list`), or as in "`khata key issue`, `list`".
-fn in_prose(text: &str) -> Vec<Vec<String>> {
+/// Returns the commands in `code` spans: a shell line, the words alone (`gateway list`), or a further command of the same
+/// group as in "`khata key issue`, `list`".
+fn in_prose(text: &str) -> Vec<Named> {
     let mut found = Vec::new();
-    // The group of the command before, if it has one, while only ", " or " and " has followed it.
-    let mut before: Option<Vec<String>> = None;
+    // The group of the previous command, while only ", ", " and " or " or " has followed it.
+    let mut group: Option<String> = None;
     for (index, part) in text.replace('\n', " ").split('`').enumerate() {
         if index % 2 == 0 {
-            let goes_on = [", ", " and ", " or "].contains(&part);
-            before = before.filter(|_| goes_on);
+            group = group.filter(|_| [", ", " and ", " or "].contains(&part));
             continue;
         }
         let words = words(part);
-        let own = called(&words).or_else(|| is_command(&words).then(|| words.clone()));
-        let command = own.or_else(|| match before.as_deref()? {
-            [group] => Some([std::slice::from_ref(group), &words].concat()),
-            _ => is_known(words.first()?).then_some(words),
-        });
+        let own = |arguments| Named {
+            program: Program::Khata,
+            arguments,
+        };
+        let command = started(&words)
+            .or_else(|| is_command(&words).then(|| own(words.clone())))
+            .or_else(|| {
+                let group = group.take()?;
+                Some(own([vec![group], words.clone()].concat()))
+            });
         let Some(command) = command else { continue };
-        let group = command.iter().take(1).filter(|word| is_group(word));
-        before = Some(group.cloned().collect());
+        let first = command.arguments.first().cloned();
+        group = first.filter(|word| command.program == Program::Khata && is_group(word));
         found.push(command);
     }
     found
 }
 
-/// Returns the arguments of the program that the words run: `khata` itself, or the image with it. `khata` alone is the
-/// program at the start of the line and after `--`; elsewhere the word is a namespace or a database.
-fn called(words: &[String]) -> Option<Vec<String>> {
-    let is_program = |place: &usize| {
-        let word = &words[*place];
-        let begins = *place == 0 || words[*place - 1] == "--";
-        (begins && word == "khata") || word.ends_with("/bin/khata") || word.contains("khata-api:")
+/// Returns the program that a line starts, and its arguments. A bare name counts only as the first word after variables:
+/// elsewhere `khata` is a namespace or a database.
+fn started(words: &[String]) -> Option<Named> {
+    let is_variable = |word: &&String| word.contains('=') && !word.starts_with('-');
+    let first = words.iter().take_while(is_variable).count();
+    let by_name = words.get(first).and_then(|word| {
+        let mut programs = Program::ALL.into_iter();
+        programs.find(|program| program.name() == word)
+    });
+    let (place, program) = match by_name {
+        Some(program) => (first, program),
+        None => words
+            .iter()
+            .enumerate()
+            .find_map(|(place, word)| Some((place, Program::of_path(word)?)))?,
     };
-    let place = (0..words.len()).rev().find(is_program)?;
-    let arguments = &words[place + 1..];
-    // The program by its name, and `khata …` for any command.
+    let mut arguments = words[place + 1..].to_vec();
+    if place > 0 && words[place - 1] == "--entrypoint" && !arguments.is_empty() {
+        arguments.remove(0); // The image.
+    }
+    // A program's name alone, and `khata …` for any command, name no command.
     let is_command = !arguments.is_empty() && arguments != [LEFT_OUT];
-    is_command.then(|| arguments.to_vec())
-}
-
-fn is_known(word: &str) -> bool {
-    Cli::command().find_subcommand(word).is_some()
+    is_command.then_some(Named { program, arguments })
 }
 
 fn is_group(word: &str) -> bool {
-    let cli = Cli::command();
-    cli.find_subcommand(word)
-        .is_some_and(clap::Command::has_subcommands)
+    Program::Khata
+        .command()
+        .find_subcommand(word)
+        .is_some_and(Command::has_subcommands)
 }
 
 fn is_command(words: &[String]) -> bool {
-    let cli = Cli::command();
-    let group = words.first().and_then(|word| cli.find_subcommand(word));
-    let own = group.zip(words.get(1));
-    own.is_some_and(|(group, word)| group.find_subcommand(word).is_some())
+    let khata = Program::Khata.command();
+    let group = words.first().and_then(|word| khata.find_subcommand(word));
+    match (group, words.get(1)) {
+        (Some(group), Some(word)) => group.find_subcommand(word).is_some(),
+        (Some(group), None) => !group.has_subcommands(),
+        _ => false,
+    }
 }
 
-/// As a shell takes a line apart, up to where another command, a file or a comment begins.
+/// Splits a line as a shell does, up to a pipe, a redirection or a comment.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let (mut quote, mut quoted) = (None, false);
@@ -116,11 +179,11 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// What is wrong with a command, with `value` in the place of each value that is left out.
-fn fault(command: &[String], value: &str) -> Option<String> {
-    let cli = Cli::command();
-    let mut own = &cli;
-    for word in command {
+/// Returns why a command does not parse with `value` for each value that is left out.
+fn error(named: &Named, value: &str) -> Option<String> {
+    let command = named.program.command();
+    let mut own = &command;
+    for word in &named.arguments {
         let Some(deeper) = own.find_subcommand(word) else {
             break;
         };
@@ -135,64 +198,65 @@ fn fault(command: &[String], value: &str) -> Option<String> {
         });
         argument.is_some_and(|argument| argument.get_action().takes_values())
     };
-    // Whoever names a command by its words alone, or with "…" among its arguments, leaves out what it needs.
-    let mut left_out = command.iter().all(|word| !word.starts_with('-'));
-    let mut arguments = vec!["khata".to_owned()];
-    for (place, word) in command.iter().enumerate() {
-        let is_value = place > 0 && takes_value(&command[place - 1]);
+    // A command without options, or with "…" among its arguments, may lack required arguments.
+    let mut left_out = named.arguments.iter().all(|word| !word.starts_with('-'));
+    let mut line = vec![named.program.name().to_owned()];
+    for (place, word) in named.arguments.iter().enumerate() {
+        let is_value = place > 0 && takes_value(&named.arguments[place - 1]);
         match word.as_str() {
-            LEFT_OUT if is_value => arguments.push(value.to_owned()),
+            LEFT_OUT if is_value => line.push(value.to_owned()),
             LEFT_OUT => left_out = true,
-            "banh_…" => arguments.push(AccountId::new().to_string()),
-            "val_…" => arguments.push(ValidationId::new().to_string()),
-            _ => arguments.push(word.clone()),
+            "banh_…" => line.push(AccountId::new().to_string()),
+            "val_…" => line.push(ValidationId::new().to_string()),
+            _ => line.push(word.clone()),
         }
     }
-    // Settings come from the environment.
+    // Required settings come from the environment.
     for argument in own.get_arguments() {
         if let (true, Some(_), Some(long)) = (
             argument.is_required_set(),
             argument.get_env(),
             argument.get_long(),
         ) {
-            arguments.extend([format!("--{long}"), "set".to_owned()]);
+            line.extend([format!("--{long}"), "set".to_owned()]);
         }
     }
-    let error = Cli::try_parse_from(&arguments).err()?;
+    let error = command.clone().try_get_matches_from(&line).err()?;
     let is_good = match error.kind() {
         ErrorKind::DisplayHelp => true,
         ErrorKind::MissingRequiredArgument => left_out,
         _ => false,
     };
-    (!is_good).then(|| format!("{}: {error}", arguments.join(" ")))
+    (!is_good).then(|| format!("{}: {error}", line.join(" ")))
 }
 
-fn faults(page: &str) -> (usize, Vec<String>) {
+/// Returns the number of commands on a page, and an error for each that parses with none of the values.
+fn check(page: &str) -> (usize, Vec<String>) {
     let commands = commands(page);
     let wrong = commands.iter().filter_map(|command| {
-        let faults: Option<Vec<String>> =
-            VALUES.iter().map(|value| fault(command, value)).collect();
-        faults.map(|mut faults| faults.remove(0))
+        let errors: Option<Vec<String>> =
+            VALUES.iter().map(|value| error(command, value)).collect();
+        errors.map(|mut errors| errors.remove(0))
     });
     (commands.len(), wrong.collect())
 }
 
 #[test]
-fn every_command_that_a_page_names_parses() {
+fn every_command_in_the_docs_parses() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let (mut read, mut wrong) = (0, Vec::new());
     for name in PAGES {
         let page = std::fs::read_to_string(repository.join(name)).expect(name);
-        let (commands, faults) = faults(&page);
+        let (commands, errors) = check(&page);
         read += commands;
-        wrong.extend(faults.into_iter().map(|fault| format!("{name}: {fault}")));
+        wrong.extend(errors.into_iter().map(|error| format!("{name}: {error}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(read >= AT_LEAST, "{read} commands were read");
 }
 
 #[test]
-fn a_command_that_is_wrong_is_told() {
+fn a_wrong_command_is_found() {
     for (page, commands, wrong) in [
         ("`khata` and `khata …` are none", 0, 0),
         (
@@ -204,30 +268,39 @@ fn a_command_that_is_wrong_is_told() {
         ("`khata gateway list --merchant MERCHANT --attempts`", 1, 0),
         ("`khata gateway lost`", 1, 1),
         ("`khata merchant create`, `list` and `shew`", 3, 1),
-        ("`khata migrate`, `migrate --help`; `nothing of ours`", 2, 0),
-        ("`khata migrate --help` and `khata-worker --help`", 1, 0),
+        ("`khata migrate`, `healthcheck`; `another word`", 1, 0),
+        ("`khata serve`", 1, 1),
+        ("`khata-api serve --help` and `khata-worker --help`", 2, 0),
+        ("`khata-api healthcheck`, `khata-worker healthcheck`", 2, 0),
+        ("`khata-api merchant list`", 1, 1),
         ("`merchant set … --requests-per-second …`", 1, 0),
         ("`merchant set … --requests-per-minute …`", 1, 1),
         ("`merchant set … --fail-on-name-mismatch …`", 1, 0),
         ("`khata account show banh_…`, `retry banh_1`", 2, 1),
         (
-            "```sh\nkubectl exec --namespace khata deployment/khata-api -- /bin/khata \\\n  key issue --merchant 'a b' | cat # no\n```",
+            "```sh\nkubectl exec deployment/khata-api -- /bin/khata \\\n  key issue --merchant 'a b' | cat # no\n```",
             1,
             0,
         ),
         (
-            "```sh\n… --entrypoint /bin/khata khata-api:0.1.0 key issue >key\n```",
+            "```sh\ndocker run --entrypoint /bin/khata localhost/khata-api:0.1.0 keyring generate\n```",
             1,
             0,
         ),
-        ("```sh\nkhata migrate --json\n```", 1, 1),
+        ("```sh\n… khata-api:0.1.0 serve >log\n```", 1, 0),
+        (
+            "```sh\nkubectl --namespace khata rollout status deployment/khata-api\n```",
+            0,
+            0,
+        ),
+        ("```sh\nkhata-api openapi --json\n```", 1, 1),
         ("```text\nkhata nonsense\n```", 0, 0),
     ] {
-        let (read, faults) = faults(page);
+        let (read, errors) = check(page);
         assert_eq!(
-            (read, faults.len()),
+            (read, errors.len()),
             (commands, wrong),
-            "{page}: {faults:?}"
+            "{page}: {errors:?}"
         );
     }
 }

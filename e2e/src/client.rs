@@ -1,4 +1,4 @@
-//! A merchant's backend: calls Khata's API as one would, and waits as one would.
+//! A client of Khata's API, as a merchant's backend uses it.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::deadline::eventually;
+use crate::tls::install_tls;
 
-/// No answer takes longer, whatever is down.
+/// Time-out of a call. No reply takes longer, even if a server is down.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Khata's API at one address, called with one merchant's key.
@@ -20,51 +21,42 @@ pub struct Api {
     http: Client,
     /// `http://127.0.0.1:8080`
     pub url: String,
-    /// The API key.
     pub key: String,
 }
 
-/// An answer, whole.
+/// A complete reply.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// HTTP status.
+pub struct HttpReply {
     pub status: u16,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// Its body as it came.
     pub text: String,
 }
 
-impl Answer {
-    /// The body as JSON; null if it is none.
+impl HttpReply {
+    /// Returns the body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The trace it belongs to, as its `traceresponse` header names it: 32 hex digits.
+    /// Returns the trace id of the `traceresponse` header: 32 hex digits.
     pub fn trace_id(&self) -> Option<String> {
         let mut parts = self.header("traceresponse")?.split('-').skip(1);
         parts.next().map(str::to_owned)
     }
 
-    /// Itself, if its status is this one.
+    /// Returns the reply itself; another status is an error.
     pub fn expect_status(self, status: u16) -> anyhow::Result<Self> {
         if self.status != status {
-            bail!(
-                "answered {} instead of {status}: {}",
-                self.status,
-                self.text
-            );
+            bail!("got {} instead of {status}: {}", self.status, self.text);
         }
         Ok(self)
     }
 
-    /// The accounts of a 200: those of a list, or the one that was answered by itself.
+    /// Returns the accounts of a 200: those of a list, or a single one.
     pub fn accounts(self) -> anyhow::Result<Vec<Value>> {
         let body = self.expect_status(200)?.json();
         Ok(match body {
@@ -75,17 +67,17 @@ impl Answer {
         })
     }
 
-    /// The account of a 200 to a call about one.
+    /// Returns the only account of a 200.
     pub fn account(self) -> anyhow::Result<Value> {
         let mut accounts = self.accounts()?;
         if accounts.len() != 1 {
-            bail!("answered {} accounts instead of one", accounts.len());
+            bail!("got {} accounts instead of one", accounts.len());
         }
         Ok(accounts.remove(0))
     }
 }
 
-/// The text of a member of an answer, empty where it is none.
+/// Returns the text at a JSON pointer; empty if there is no text.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value
         .pointer(pointer)
@@ -94,9 +86,9 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 impl Api {
-    /// The API at this address.
+    /// Returns a client of the API at this address.
     pub fn new(url: &str, key: &str) -> anyhow::Result<Self> {
-        crate::install_tls();
+        install_tls();
         let http = Client::builder()
             .timeout(CALL_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
@@ -110,7 +102,7 @@ impl Api {
         })
     }
 
-    /// The same API with another key.
+    /// Returns the same client with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
         Self {
@@ -119,7 +111,7 @@ impl Api {
         }
     }
 
-    /// The same merchant at another address.
+    /// Returns the same client at another address.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
         Self {
@@ -128,62 +120,62 @@ impl Api {
         }
     }
 
-    /// A call without credentials.
+    /// Builds a call without credentials.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    /// A call with the key.
+    /// Builds a call with the key.
     pub fn call(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).basic_auth(&self.key, Some(""))
     }
 
-    /// Makes a call; fails only if there is no answer at all.
-    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
-        let response = request.send().await.context("no answer")?;
+    /// Makes a call; fails only if there is no reply.
+    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<HttpReply> {
+        let response = request.send().await.context("no reply")?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.context("the answer broke off")?;
-        Ok(Answer {
+        let text = response.text().await.context("the reply is incomplete")?;
+        Ok(HttpReply {
             status,
             headers,
             text,
         })
     }
 
-    /// *Create accounts* with a form of these fields.
-    pub async fn create(&self, customer: &str, form: &[(&str, &str)]) -> anyhow::Result<Answer> {
+    /// Calls *Create accounts* with a form.
+    pub async fn create(&self, customer: &str, form: &[(&str, &str)]) -> anyhow::Result<HttpReply> {
         self.send(self.creation(customer).form(form)).await
     }
 
-    /// *Create accounts* with this JSON body.
-    pub async fn create_json(&self, customer: &str, body: &Value) -> anyhow::Result<Answer> {
+    /// Calls *Create accounts* with a JSON body.
+    pub async fn create_json(&self, customer: &str, body: &Value) -> anyhow::Result<HttpReply> {
         self.send(self.creation(customer).json(body)).await
     }
 
-    /// *Create accounts*, the body to be added.
+    /// Builds a *Create accounts* call without its body.
     pub fn creation(&self, customer: &str) -> RequestBuilder {
         self.call(Method::POST, &format!("/customers/{customer}/accounts"))
     }
 
-    /// *Get account*.
-    pub async fn get(&self, customer: &str, account: &str) -> anyhow::Result<Answer> {
+    /// Calls *Get account*.
+    pub async fn get(&self, customer: &str, account: &str) -> anyhow::Result<HttpReply> {
         let path = format!("/customers/{customer}/customer-accounts/{account}");
         self.send(self.call(Method::GET, &path)).await
     }
 
-    /// *List accounts*; `query` with its question mark, or empty.
-    pub async fn list(&self, customer: &str, query: &str) -> anyhow::Result<Answer> {
+    /// Calls *List accounts*. `query` begins with a question mark, or is empty.
+    pub async fn list(&self, customer: &str, query: &str) -> anyhow::Result<HttpReply> {
         let path = format!("/customers/{customer}/customer-accounts/list{query}");
         self.send(self.call(Method::GET, &path)).await
     }
 
-    /// `GET` without credentials, for health.
-    pub async fn look(&self, path: &str) -> anyhow::Result<Answer> {
+    /// Calls a path with `GET` and no credentials, for health.
+    pub async fn get_path(&self, path: &str) -> anyhow::Result<HttpReply> {
         self.send(self.bare(Method::GET, path)).await
     }
 
-    /// Waits until the account has one of these statuses, and answers it as it is then. ACTIVE and FAILURE are final: an
-    /// account with one of them that was not asked for is an error at once.
+    /// Waits until the account has one of these statuses, and returns it. ACTIVE and FAILURE are final: an account with
+    /// another final status is an error at once.
     pub async fn wait_for(
         &self,
         customer: &str,
@@ -207,19 +199,19 @@ impl Api {
         .await?
     }
 
-    /// Sends these bytes as they are and answers what comes back until the server closes or is silent for 5 s.
+    /// Sends these bytes unchanged. Returns all bytes until the server closes or is silent for 5 s.
     pub async fn raw(&self, request: &[u8]) -> anyhow::Result<String> {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await?;
-        // A server that has seen enough may answer and close before everything is sent.
+        // A server may reply and close before everything is sent.
         let _ = stream.write_all(request).await;
-        let mut answer = Vec::new();
+        let mut reply = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer)).await;
             match read {
-                Ok(Ok(count)) if count > 0 => answer.extend_from_slice(&buffer[..count]),
-                _ => return Ok(String::from_utf8_lossy(&answer).into_owned()),
+                Ok(Ok(count)) if count > 0 => reply.extend_from_slice(&buffer[..count]),
+                _ => return Ok(String::from_utf8_lossy(&reply).into_owned()),
             }
         }
     }

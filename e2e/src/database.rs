@@ -1,4 +1,4 @@
-//! A database a test, cloned from a template that `khata-api migrate` made.
+//! A database per test, cloned from a template that `khata migrate` created.
 
 use std::time::UNIX_EPOCH;
 
@@ -10,16 +10,17 @@ use reqwest::Url;
 use uuid::Uuid;
 
 use crate::process;
+use crate::settings::settings;
 
-/// Of the template's advisory lock: whoever makes or clones it holds it.
+/// Advisory lock of the template: a process holds it while it creates or clones the template.
 const LOCK: i64 = 0x6b68_6174_6100;
 
-/// A test's own database. It is dropped with its `Database`.
+/// A test's own database. Dropping the value drops the database.
 #[derive(Debug)]
 pub struct Database {
     admin_url: Url,
     name: String,
-    /// Where it is, straight and not through any proxy.
+    /// URL of the database, past any proxy.
     pub url: Url,
 }
 
@@ -36,10 +37,10 @@ struct Line {
 }
 
 impl Database {
-    /// A new database with Khata's schema at the server of `KHATA_TEST_DATABASE_URL`.
+    /// Creates a database with Khata's schema at the server of `KHATA_TEST_DATABASE_URL`.
     pub(crate) fn create() -> anyhow::Result<Self> {
         let url = std::env::var("KHATA_TEST_DATABASE_URL").context(
-            "KHATA_TEST_DATABASE_URL is not set: the end-to-end tests need a Postgres of their own; run them through `make test`",
+            "KHATA_TEST_DATABASE_URL is not set: the end-to-end tests need a Postgres; run them with `make test`",
         )?;
         let admin_url: Url = url
             .parse()
@@ -50,7 +51,7 @@ impl Database {
         sql_query("select pg_advisory_lock($1)")
             .bind::<BigInt, _>(LOCK)
             .execute(&mut admin)?;
-        // The lock goes with the connection.
+        // Closing the connection releases the lock.
         make_template(&mut admin, &admin_url, &template)?;
         let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
         admin.batch_execute(&format!("create database {name} template {template}"))?;
@@ -61,8 +62,8 @@ impl Database {
         })
     }
 
-    /// A new database with nothing in it, at the same server.
-    pub fn empty_beside(&self) -> anyhow::Result<Self> {
+    /// Creates an empty database at the same server.
+    pub fn create_empty(&self) -> anyhow::Result<Self> {
         let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::establish(self.admin_url.as_str())?;
         admin.batch_execute(&format!("create database {name}"))?;
@@ -73,12 +74,12 @@ impl Database {
         })
     }
 
-    /// A connection for the test's own questions.
+    /// Opens a connection.
     pub fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::establish(self.url.as_str())?)
     }
 
-    /// The number that this query answers in its only row and column.
+    /// Returns the number in the only row and column of a query's result.
     pub fn number(&self, query: &str) -> anyhow::Result<i64> {
         let sql = format!("select ({query})::bigint as value");
         let row: Number = sql_query(sql)
@@ -87,20 +88,20 @@ impl Database {
         Ok(row.value)
     }
 
-    /// The texts that this query answers in its only column; nulls are left out.
+    /// Returns the texts in the only column of a query's result, without nulls.
     pub fn texts(&self, query: &str) -> anyhow::Result<Vec<String>> {
         texts(self.url.as_str(), query)
     }
 
-    /// Changes something behind the services' backs.
+    /// Executes a statement that changes rows without the services.
     pub fn execute(&self, statement: &str) -> anyhow::Result<()> {
         self.connect()?
             .batch_execute(statement)
             .with_context(|| statement.to_owned())
     }
 
-    /// Rows of the tables that *create accounts* writes: customers, accounts, validations.
-    pub fn stored(&self) -> anyhow::Result<[i64; 3]> {
+    /// Returns the number of rows that *Create accounts* wrote: customers, accounts, validations.
+    pub fn row_counts(&self) -> anyhow::Result<[i64; 3]> {
         Ok([
             self.number("select count(*) from customers")?,
             self.number("select count(*) from customer_accounts")?,
@@ -108,7 +109,7 @@ impl Database {
         ])
     }
 
-    /// Every row of every table as text, a line each, its table's name in front.
+    /// Returns every row of every table as text, with the table's name in front.
     pub fn dump(&self) -> anyhow::Result<Vec<String>> {
         let tables = self.texts(
             "select table_name from information_schema.tables where table_schema = 'public'",
@@ -122,7 +123,7 @@ impl Database {
     }
 }
 
-/// The texts that this query answers in its only column at any database; nulls are left out.
+/// Returns the texts in the only column of a query's result at any database, without nulls.
 pub fn texts(url: &str, query: &str) -> anyhow::Result<Vec<String>> {
     let sql = format!("select t.value::text as value from ({query}) as t (value)");
     let rows: Vec<Line> = sql_query(sql)
@@ -146,9 +147,9 @@ fn named(url: &Url, database: &str) -> Url {
     url
 }
 
-/// Another build of `khata-api` may migrate to another schema: each has a template of its own.
+/// Each build of `khata` has its own template: another build may migrate to another schema.
 fn template_name() -> anyhow::Result<String> {
-    let built = std::fs::metadata(process::path_of("khata-api")?)?;
+    let built = std::fs::metadata(process::path_of("khata")?)?;
     let age = built.modified()?.duration_since(UNIX_EPOCH)?;
     Ok(format!("khata_e2e_template_{}", age.as_nanos()))
 }
@@ -165,14 +166,11 @@ fn make_template(admin: &mut PgConnection, url: &Url, name: &str) -> anyhow::Res
             None => {}
         }
     }
-    // Under another name until it is whole: a run that is interrupted here leaves nothing that looks like one.
+    // The template gets its name last: an interrupted run leaves no template without the full schema.
     let raw = format!("khata_e2e_raw_{}", Uuid::new_v4().simple());
     admin.batch_execute(&format!("create database {raw}"))?;
-    let settings = [(
-        "KHATA_DATABASE_URL".to_owned(),
-        named(url, &raw).to_string(),
-    )];
-    process::run("khata-api", &["migrate"], &settings)?;
+    let own = settings(&[("KHATA_DATABASE_URL", named(url, &raw).as_str())]);
+    process::run("khata", &["migrate"], &own)?;
     admin.batch_execute(&format!("alter database {raw} rename to {name}"))?;
     Ok(())
 }

@@ -1,35 +1,35 @@
-//! Waiting for what must come, without guessing how long it takes.
+//! Waiting for an event whose time is unknown.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// How long a test waits for what takes a second on an idle machine: the machine may be busy with other tests.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Time-out for an event that takes a second on an idle machine: other tests may keep the machine busy.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(40);
+/// Time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(40);
 
-/// Looks until there is something, or until `patience` has passed: then the error names `what` was waited for and what
-/// the last look met. An error of a look is only a look that saw nothing: services may be starting.
+/// Calls `check` until it returns a value. After `patience` the error names `what` the test waited for, and the last
+/// check's error. An error of a check counts as "not yet": services may be starting.
 pub async fn eventually<T, E: Into<anyhow::Error>>(
     patience: Duration,
     what: &str,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, E>,
+    mut check: impl AsyncFnMut() -> Result<Option<T>, E>,
 ) -> anyhow::Result<T> {
     let end = Instant::now() + patience;
     loop {
-        let seen = look().await.map_err(Into::into);
+        let seen = check().await.map_err(Into::into);
         if let Ok(Some(found)) = seen {
             return Ok(found);
         }
         if Instant::now() >= end {
             let seconds = patience.as_secs();
             match seen {
-                Err(error) => bail!("{what}: not within {seconds} s; the last look: {error:#}"),
+                Err(error) => bail!("{what}: not within {seconds} s; last check: {error:#}"),
                 Ok(_) => bail!("{what}: not within {seconds} s"),
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

@@ -1,8 +1,8 @@
-//! Black-box tests of Khata: they start the real programs and look at them only from outside, over HTTP, SQL, AMQP, the
-//! trace viewer and the logs. Nothing here may use another crate of the workspace.
+//! Black-box tests of Khata: they start the real programs and check them from outside, over HTTP, SQL, AMQP, the trace
+//! viewer and the logs.
 //!
-//! [`World`] is one test's own stack; [`Api`], [`Sandbox`] and [`Traces`] are clients that the demo and the chaos run
-//! use too; [`Proxy`] stands in front of what is to fail.
+//! [`TestStack`] is one test's own stack. The demo and the chaos run use the clients [`Api`], [`Sandbox`] and [`Traces`]
+//! too. A [`Proxy`] makes the server behind it fail.
 
 mod browser;
 pub mod client;
@@ -10,38 +10,39 @@ mod database;
 mod deadline;
 mod folder;
 mod gateways;
-mod known;
 mod machine;
 mod merchant;
 mod process;
 mod prometheus;
+mod proxies;
 mod proxy;
+mod published_accounts;
 mod queues;
 mod sandbox;
+mod service;
+mod settings;
 mod setup;
 mod signals;
+mod test_stack;
+mod tls;
 mod traces;
-mod world;
 
-pub use browser::{Browser, Element};
-pub use client::{Answer, Api};
+pub use browser::Browser;
+pub use client::{Api, HttpReply};
 pub use database::{Database, texts};
-pub use deadline::{PATIENCE, eventually};
+pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
-pub use known::{Known, PUBLISHED};
 pub use merchant::GatewayAccount;
-pub use process::{Process, Ran};
+pub use process::{CommandOutput, Process};
 pub use prometheus::Prometheus;
+pub use proxies::Proxies;
 pub use proxy::Proxy;
+pub use published_accounts::{PUBLISHED, PublishedAccount};
 pub use queues::Queues;
 pub use sandbox::{Behaviour, Calls, Drop, Drops, Errors, Sandbox, Webhook};
+pub use service::Service;
 pub use setup::Setup;
 pub use signals::{Signal, send};
+pub use test_stack::TestStack;
+pub use tls::install_tls;
 pub use traces::{Reference, Span, Trace, Traces};
-pub use world::{Proxies, Service, World};
-
-/// Makes HTTP clients possible; may be called any number of times.
-pub fn install_tls() {
-    // Somebody else in the process may have installed it: it is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}

@@ -1,8 +1,8 @@
-//! Who has the machine: tests that only use it share it, one that puts a load on it has it alone.
+//! Shares of the machine: tests run at the same time, but a test under load runs alone.
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// What a world holds of the machine while it stands.
+/// The share that a stack holds until it is dropped.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, not read")]
 pub(crate) enum MachineShare {

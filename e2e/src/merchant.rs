@@ -1,4 +1,4 @@
-//! The world's merchant, set up by the commands that ops people run.
+//! A stack's merchant, created with the operator's commands.
 
 use std::path::Path;
 
@@ -7,29 +7,25 @@ use serde_json::{Map, Value, json};
 
 use crate::database::Database;
 use crate::process;
-use crate::world::{KEYRING, settings};
+use crate::settings::{KEYRING, Setting, settings};
 
 const MERCHANT: &str = "e2e";
 const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
 
-/// The merchant's account at a gateway, as ops would set it up; the default is the one at Cashfree that every world has.
+/// A merchant's account at a gateway; the default is the one at Cashfree that every stack has.
 #[derive(Clone, Copy, Debug)]
 pub struct GatewayAccount<'a> {
-    /// Whose it is.
     pub merchant: &'a str,
-    /// The gateway's name.
     pub gateway: &'a str,
-    /// The merchant's name for it.
+    /// The merchant's name for the account.
     pub reference_id: &'a str,
-    /// Lower is asked first.
+    /// Lower is used first.
     pub priority: i16,
-    /// Where it is.
     pub base_url: &'a str,
-    /// JSON.
     pub credentials: &'a str,
-    /// Longest call, in milliseconds.
+    /// Time-out of a call, in milliseconds.
     pub call_timeout_ms: u64,
-    /// More settings, JSON; they come before the ones that every account has here: quick looks and no limit of calls.
+    /// More settings, JSON; they override those of every account here: short poll intervals and no limit of calls.
     pub settings: &'a str,
 }
 
@@ -48,25 +44,25 @@ impl Default for GatewayAccount<'_> {
     }
 }
 
-/// The keyring, the merchant with its gateway accounts, and its key.
-pub(crate) fn make_merchant(
+/// Creates the keyring and the merchant with its gateway account. Returns an API key.
+pub(crate) fn create_merchant(
     folder: &Path,
-    services: &[(String, String)],
+    services: &[Setting],
     database: &Database,
     gateway: &str,
     call_timeout_ms: u64,
 ) -> anyhow::Result<String> {
     let mut own = services.to_vec();
     own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
-    let keyring = process::run("khata-api", &["keyring", "generate"], &own)?;
+    let keyring = process::run("khata", &["keyring", "generate"], &own)?;
     write_private(&folder.join(KEYRING), &keyring)?;
-    // A test that is about the limits sets its own.
+    // Tests of the limits set their own.
     let unlimited = [
         "--requests-per-second=1000000",
         "--validations-per-account-per-day=32767",
     ];
     let create = ["merchant", "create", "--name", MERCHANT];
-    admin_json(&own, &[&create[..], &unlimited[..]].concat())?;
+    khata_json(&own, &[&create[..], &unlimited[..]].concat())?;
     let account = GatewayAccount {
         base_url: gateway,
         call_timeout_ms,
@@ -78,7 +74,7 @@ pub(crate) fn make_merchant(
 
 pub(crate) fn add_gateway(
     folder: &Path,
-    services: &[(String, String)],
+    services: &[Setting],
     account: &GatewayAccount<'_>,
 ) -> anyhow::Result<String> {
     let credentials = folder.join(format!("{}.json", account.reference_id));
@@ -104,29 +100,25 @@ pub(crate) fn add_gateway(
     ] {
         arguments.extend([flag, value]);
     }
-    let added = admin_json(services, &arguments)?;
+    let added = khata_json(services, &arguments)?;
     let id = added["id"].as_str().context("an account without an id")?;
     Ok(id.to_owned())
 }
 
-pub(crate) fn issue_key(own: &[(String, String)], merchant: &str) -> anyhow::Result<String> {
-    let issued = admin_json(own, &["key", "issue", "--merchant", merchant])?;
+pub(crate) fn issue_key(own: &[Setting], merchant: &str) -> anyhow::Result<String> {
+    let issued = khata_json(own, &["key", "issue", "--merchant", merchant])?;
     let key = issued["key"]
         .as_str()
-        .context("khata-api key issue answered without a key")?;
+        .context("khata key issue printed no key")?;
     Ok(key.to_owned())
 }
 
-pub(crate) fn admin_json(own: &[(String, String)], arguments: &[&str]) -> anyhow::Result<Value> {
+pub(crate) fn khata_json(own: &[Setting], arguments: &[&str]) -> anyhow::Result<Value> {
     let mut arguments = arguments.to_vec();
     arguments.push("--json");
-    let printed = process::run("khata-api", &arguments, own)?;
-    serde_json::from_str(&printed).with_context(|| {
-        format!(
-            "khata-api {} did not print JSON: {printed}",
-            arguments.join(" ")
-        )
-    })
+    let stdout = process::run("khata", &arguments, own)?;
+    serde_json::from_str(&stdout)
+        .with_context(|| format!("khata {} did not print JSON: {stdout}", arguments.join(" ")))
 }
 
 pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {

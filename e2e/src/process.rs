@@ -1,5 +1,4 @@
-//! A program of Khata, started as a child. It ends with its [`Process`], and with the test that started it, even if that
-//! is killed.
+//! A program of Khata as a child process. It ends when its [`Process`] is dropped, and when the test ends, even by a kill.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::deadline::{PATIENCE, eventually};
+use crate::deadline::{TIMEOUT, eventually};
+use crate::settings::Setting;
 use crate::signals::{self, Signal};
 
 /// A running program.
@@ -20,21 +20,21 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program with these arguments and nothing but these settings; what it says goes to the file `log`.
+    /// Starts a program of the workspace with these arguments and only these settings. Its output goes to the file `log`.
     pub fn start(
         program: &str,
         arguments: &[&str],
-        settings: &[(String, String)],
+        settings: &[Setting],
         log: &Path,
     ) -> anyhow::Result<Self> {
         Self::start_file(&path_of(program)?, arguments, settings, log)
     }
 
-    /// The same with a program that is not the workspace's own.
+    /// Starts any program, given by its path.
     pub(crate) fn start_file(
         program: &Path,
         arguments: &[&str],
-        settings: &[(String, String)],
+        settings: &[Setting],
         log: &Path,
     ) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -63,61 +63,68 @@ impl Process {
         })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// Returns the output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Its exit status, if it has ended.
+    /// Returns the exit status, if the process has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Kills it at once; fails if it had ended by itself before.
+    /// Kills the process; fails if it had ended before.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.ended() {
-            bail!("{} had ended by itself: {status}", self.name);
+            bail!("{} had already ended: {status}", self.name);
         }
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Asks it to stop, by SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) -> anyhow::Result<()> {
         signals::send(Signal::Term, self.pid())
     }
 
-    /// Waits for its end, `patience` at most.
+    /// Waits for the end of the process, for `patience` at most.
     pub async fn wait(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         let child = &mut self.child;
         eventually(patience, &what, async || child.try_wait()).await
     }
 
-    /// The text that it writes to this file once it is bound (`KHATA_PORT_FILE`).
+    /// Waits for the port that the process writes to this file when it listens (`KHATA_PORT_FILE`).
     pub(crate) async fn port(&mut self, file: &Path) -> anyhow::Result<u16> {
-        self.said(|_| std::fs::read_to_string(file).ok()?.parse().ok())
+        self.wait_for_log(|_| std::fs::read_to_string(file).ok()?.parse().ok())
             .await
     }
 
-    /// What `find` finds in its log or elsewhere, as soon as it does; fails when it ends before.
-    pub(crate) async fn said<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
-        let end = Instant::now() + PATIENCE;
+    /// Waits until `find` returns a value, given the output so far; fails if the process ends before.
+    pub(crate) async fn wait_for_log<T>(
+        &mut self,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(found) = find(&self.log()) {
                 return Ok(found);
             }
             if let Some(status) = self.ended() {
-                bail!("{} ended at its start, {status}: {}", self.name, self.log());
+                bail!(
+                    "{} ended while starting, {status}: {}",
+                    self.name,
+                    self.log()
+                );
             }
             if Instant::now() > end {
-                bail!("{} does not come up: {}", self.name, self.log());
+                bail!("{} does not start: {}", self.name, self.log());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -128,45 +135,43 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Shown by the test runner for tests that failed.
+        // The test runner shows this for failed tests.
         let log = self.log();
         let notable = |line: &&str| !line.contains("\"INFO\"") && !line.contains("\"DEBUG\"");
         let lines: Vec<&str> = log.lines().filter(notable).collect();
-        eprintln!("{} said in {}:", self.name, self.log.display());
+        eprintln!("last lines of {} in {}:", self.name, self.log.display());
         for line in &lines[lines.len().saturating_sub(15)..] {
             eprintln!("  {line}");
         }
     }
 }
 
-/// How a command of a program ended.
+/// Result of a command that has ended.
 #[derive(Clone, Debug)]
-pub struct Ran {
-    /// Its exit code; `None` if a signal ended it.
+pub struct CommandOutput {
+    /// Exit code; `None` if a signal ended the command.
     pub code: Option<i32>,
-    /// What it printed.
-    pub printed: String,
-    /// What it complained of.
-    pub complaint: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Ran {
+impl CommandOutput {
     pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Self {
             code: output.status.code(),
-            printed: text(&output.stdout),
-            complaint: text(&output.stderr),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
         }
     }
 }
 
-/// Runs a command of a program to its end.
+/// Runs a command until it ends.
 pub(crate) fn run_to_its_end(
     program: &str,
     arguments: &[&str],
-    settings: &[(String, String)],
-) -> anyhow::Result<Ran> {
+    settings: &[Setting],
+) -> anyhow::Result<CommandOutput> {
     let output = Command::new(path_of(program)?)
         .args(arguments)
         .env_clear()
@@ -174,23 +179,24 @@ pub(crate) fn run_to_its_end(
         .envs(settings.iter().cloned())
         .stdin(Stdio::null())
         .output()?;
-    Ok(Ran::of(&output))
+    Ok(CommandOutput::of(&output))
 }
 
-/// Runs a command of a program to its end and answers what it printed; fails if it does.
+/// Runs a command and returns its standard output; an exit code other than 0 is an error.
 pub(crate) fn run(
     program: &str,
     arguments: &[&str],
-    settings: &[(String, String)],
+    settings: &[Setting],
 ) -> anyhow::Result<String> {
     let ran = run_to_its_end(program, arguments, settings)?;
     if ran.code != Some(0) {
-        bail!("{program} {}: {}", arguments.join(" "), ran.complaint);
+        bail!("{program} {}: {}", arguments.join(" "), ran.stderr);
     }
-    Ok(ran.printed)
+    Ok(ran.stdout)
 }
 
-/// Where cargo put the program: beside the running one, or in the folder above that of a running test (`target/debug/deps`).
+/// Returns the path of a program as cargo built it: beside the running program, or above a running test's folder
+/// (`target/debug/deps`).
 pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own
@@ -201,9 +207,18 @@ pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(program);
     if !path.is_file() {
         bail!(
-            "{} is not there: run `make test`, or `cargo build --workspace --bins` before the tests",
+            "{} is missing: run `make test`, or `cargo build --workspace --bins` before the tests",
             path.display()
         );
     }
     Ok(path)
+}
+
+/// Returns the path of a program that the tests need from the system.
+pub(crate) fn installed_program(program: &str) -> anyhow::Result<PathBuf> {
+    let found = ["/usr/bin", "/usr/local/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(program))
+        .find(|file| file.is_file());
+    found.with_context(|| format!("{program} is missing; say: e2e/tools.sh"))
 }

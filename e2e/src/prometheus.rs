@@ -1,4 +1,4 @@
-//! A real Prometheus of the test's own: it reads the services every second, and evaluates the rules as often.
+//! A real Prometheus that scrapes the services and evaluates the rules every second.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use reqwest::Client;
 use serde_json::Value;
 
-use crate::browser::installed;
-use crate::deadline::PATIENCE;
-use crate::process::Process;
+use crate::deadline::TIMEOUT;
+use crate::process::{Process, installed_program};
+use crate::tls::install_tls;
 
 /// A running Prometheus.
 #[derive(Debug)]
@@ -19,13 +19,13 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that reads these `(job, host:port)` and the rules that lie in `rules`; what it stores goes to `folder`.
+    /// Starts a Prometheus that scrapes these `(job, host:port)`, with the rules in `rules` and its data in `folder`.
     pub async fn start(
         folder: &Path,
         targets: &[(&str, &str)],
         rules: &Path,
     ) -> anyhow::Result<Self> {
-        crate::install_tls();
+        install_tls();
         let jobs: String = targets.iter().fold(String::new(), |jobs, (job, target)| {
             jobs + &format!(
                 "  - job_name: {job}\n    static_configs: [{{ targets: ['{target}'] }}]\n"
@@ -40,7 +40,7 @@ impl Prometheus {
         let file = folder.join("prometheus.yaml");
         std::fs::write(&file, config)?;
         let mut process = Process::start_file(
-            &installed("prometheus")?,
+            &installed_program("prometheus")?,
             &[
                 &format!("--config.file={}", file.display()),
                 &format!(
@@ -54,7 +54,7 @@ impl Prometheus {
             &folder.join("prometheus.log"),
         )?;
         let address = process
-            .said(|log| {
+            .wait_for_log(|log| {
                 let line = log
                     .lines()
                     .find(|line| line.contains("msg=\"Listening on\""))?;
@@ -62,20 +62,20 @@ impl Prometheus {
             })
             .await?;
         Ok(Self {
-            http: Client::builder().no_proxy().timeout(PATIENCE).build()?,
+            http: Client::builder().no_proxy().timeout(TIMEOUT).build()?,
             url: format!("http://{address}"),
             _process: process,
         })
     }
 
-    /// What a query answers now: `data.result`.
+    /// Returns the current result of a query: `data.result`.
     pub async fn query(&self, query: &str) -> anyhow::Result<Vec<Value>> {
         let data = self.ask("/api/v1/query", &[("query", query)]).await?;
         let result = data["result"].as_array().cloned();
         result.with_context(|| format!("no result of {query}"))
     }
 
-    /// The exemplars of a query's series in the last minute.
+    /// Returns the exemplars of a query's series in the last minute.
     pub async fn exemplars(&self, query: &str) -> anyhow::Result<Vec<Value>> {
         let now = chrono::Utc::now();
         let (start, end) = (
@@ -91,7 +91,7 @@ impl Prometheus {
         Ok(exemplars.flatten().cloned().collect())
     }
 
-    /// The rules, alerts and others, each with its health.
+    /// Returns all rules, each with its health.
     pub async fn rules(&self) -> anyhow::Result<Vec<Value>> {
         let data = self.ask("/api/v1/rules", &[]).await?;
         let groups = data["groups"].as_array().context("no groups")?;
@@ -100,11 +100,11 @@ impl Prometheus {
     }
 
     async fn ask(&self, path: &str, asked: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let answer = self.http.get(format!("{}{path}", self.url));
-        let mut answer: Value = answer.query(asked).send().await?.json().await?;
-        if answer["status"] != "success" {
-            bail!("Prometheus: {}: {asked:?}", answer["error"]);
+        let reply = self.http.get(format!("{}{path}", self.url));
+        let mut reply: Value = reply.query(asked).send().await?.json().await?;
+        if reply["status"] != "success" {
+            bail!("Prometheus: {}: {asked:?}", reply["error"]);
         }
-        Ok(answer["data"].take())
+        Ok(reply["data"].take())
     }
 }

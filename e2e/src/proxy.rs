@@ -1,4 +1,4 @@
-//! A TCP proxy that fails on demand, to be put in front of Postgres, RabbitMQ or the gateway.
+//! A TCP proxy that fails on demand.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -15,9 +15,9 @@ const BACKLOG: u32 = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// What comes is passed on.
+    /// Bytes pass.
     Forward,
-    /// Connections are refused, and those that stood are reset.
+    /// New connections are refused, and existing ones are reset.
     Cut,
     /// Connections are accepted, and nothing passes in either direction.
     Hang,
@@ -25,11 +25,11 @@ enum Mode {
 
 enum Order {
     Be(Mode),
-    /// What hung is reset instead of going on.
+    /// Connections that hung are reset.
     Reset,
 }
 
-/// The proxy. It runs in a thread of its own, so that no test can hold it up; it ends when it is dropped.
+/// The proxy. It runs in its own thread, so that a busy test does not stop it.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -38,10 +38,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that forwards to `target`.
+    /// Starts a proxy that forwards to `target`.
     pub fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let (orders, received) = async_mpsc::unbounded_channel();
-        let (told, port) = mpsc::channel();
+        let (ready, port) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("proxy".into())
             .spawn(move || {
@@ -49,10 +49,10 @@ impl Proxy {
                     .enable_all()
                     .build();
                 if let Ok(runtime) = runtime {
-                    let _ = runtime.block_on(serve(target, received, &told));
+                    let _ = runtime.block_on(serve(target, received, &ready));
                 }
             })?;
-        let port = port.recv().context("the proxy does not come up")?;
+        let port = port.recv().context("the proxy does not start")?;
         Ok(Self {
             port,
             orders: Some(orders),
@@ -60,33 +60,33 @@ impl Proxy {
         })
     }
 
-    /// Its own port, at 127.0.0.1.
+    /// Returns the proxy's port at 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on connections are refused; those that stood are reset.
+    /// Refuses connections, and resets existing ones.
     pub fn cut(&self) {
         self.order(Order::Be(Mode::Cut));
     }
 
-    /// From now on connections are accepted and nothing passes, also on those that stood.
+    /// Accepts connections but passes no bytes, on existing ones too.
     pub fn hang(&self) {
         self.order(Order::Be(Mode::Hang));
     }
 
-    /// From now on everything passes again. What hung is reset: nothing that was sent meanwhile arrives late.
+    /// Passes bytes again, and resets the connections that hung, so that no byte arrives late.
     pub fn restore(&self) {
         self.order(Order::Reset);
         self.order(Order::Be(Mode::Forward));
     }
 
-    /// From now on everything passes again, and what was sent meanwhile arrives late.
+    /// Passes bytes again, those included that were sent meanwhile.
     pub fn thaw(&self) {
         self.order(Order::Be(Mode::Forward));
     }
 
-    /// Returns when the order has been carried out.
+    /// Returns when the order is carried out.
     fn order(&self, order: Order) {
         let (done, is_done) = mpsc::channel();
         if let Some(orders) = &self.orders {
@@ -105,7 +105,7 @@ impl Drop for Proxy {
     }
 }
 
-/// The port, listening or only held so that nobody else takes it.
+/// The port: listening, or only bound so that no other process takes it.
 enum Port {
     Open(TcpListener),
     Held(TcpSocket),
@@ -114,14 +114,14 @@ enum Port {
 async fn serve(
     target: SocketAddr,
     mut orders: async_mpsc::UnboundedReceiver<(Order, mpsc::Sender<()>)>,
-    told: &mpsc::Sender<u16>,
+    ready: &mpsc::Sender<u16>,
 ) -> anyhow::Result<()> {
     let mut port = Port::Open(TcpListener::bind("127.0.0.1:0").await?);
     let Port::Open(listener) = &port else {
         return Ok(());
     };
     let address = listener.local_addr()?;
-    told.send(address.port())?;
+    ready.send(address.port())?;
     let (mode, _) = watch::channel(Mode::Forward);
     let mut connections = JoinSet::new();
     loop {
@@ -168,7 +168,7 @@ async fn accept(port: &Port) -> std::io::Result<TcpStream> {
     }
 }
 
-/// One connection. Dropped half-way it resets both sides.
+/// Forwards one connection. Dropping the future resets both sides.
 async fn forward(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
     let _ = client.set_zero_linger();
     let _ = client.set_nodelay(true);
@@ -231,33 +231,33 @@ mod tests {
         address
     }
 
-    async fn heard(stream: &mut TcpStream) -> Option<u8> {
+    async fn echoed(stream: &mut TcpStream) -> Option<u8> {
         stream.write_u8(7).await.ok()?;
         stream.read_u8().await.ok()
     }
 
     #[tokio::test]
-    async fn it_forwards_refuses_hangs_and_recovers_on_the_same_port() {
+    async fn the_proxy_forwards_refuses_hangs_and_recovers_on_one_port() {
         let proxy = Proxy::start(echo().await).unwrap();
         let connect = || TcpStream::connect(("127.0.0.1", proxy.port()));
         let mut stream = connect().await.unwrap();
-        assert_eq!(heard(&mut stream).await, Some(7));
+        assert_eq!(echoed(&mut stream).await, Some(7));
         proxy.cut();
         assert!(stream.read_u8().await.is_err());
         assert!(connect().await.is_err());
         proxy.restore();
         let mut stream = connect().await.unwrap();
-        assert_eq!(heard(&mut stream).await, Some(7));
+        assert_eq!(echoed(&mut stream).await, Some(7));
         proxy.hang();
         let mut late = connect().await.unwrap();
         let silence = Duration::from_millis(100);
-        assert!(timeout(silence, heard(&mut stream)).await.is_err());
-        assert!(timeout(silence, heard(&mut late)).await.is_err());
+        assert!(timeout(silence, echoed(&mut stream)).await.is_err());
+        assert!(timeout(silence, echoed(&mut late)).await.is_err());
         proxy.thaw();
         assert_eq!(stream.read_u8().await.unwrap(), 7);
         assert_eq!(late.read_u8().await.unwrap(), 7);
         proxy.hang();
-        assert!(timeout(silence, heard(&mut stream)).await.is_err());
+        assert!(timeout(silence, echoed(&mut stream)).await.is_err());
         proxy.restore();
         assert!(stream.read_u8().await.is_err());
     }

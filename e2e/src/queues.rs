@@ -1,4 +1,4 @@
-//! A test's own queues at the shared RabbitMQ, looked at and meddled with.
+//! A test's own queues at the shared RabbitMQ.
 
 use anyhow::Context;
 use lapin::options::{
@@ -7,27 +7,32 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-/// The queues that start with one prefix.
-#[derive(Clone, Debug)]
+/// The queues with one prefix. Dropping the value deletes them.
+#[derive(Debug)]
 pub struct Queues {
     url: String,
     prefix: String,
 }
 
 impl Queues {
-    pub(crate) fn new(url: &str, prefix: &str) -> Self {
+    /// Returns queues with a new prefix; the services declare them.
+    pub(crate) fn create(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            prefix: prefix.to_owned(),
+            prefix: format!("e2e_{}", uuid::Uuid::new_v4().simple()),
         }
     }
 
-    /// Where validations are rung for.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns the name of the queue of wake-ups.
     pub fn validations(&self) -> String {
         format!("{}.validations", self.prefix)
     }
 
-    /// Where messages go that nobody can read.
+    /// Returns the name of the queue of unreadable messages.
     pub fn dead_letters(&self) -> String {
         format!("{}.validations.dead", self.prefix)
     }
@@ -40,7 +45,7 @@ impl Queues {
         Ok((connection, channel))
     }
 
-    /// Messages that wait in a queue, those that are with a consumer not counted.
+    /// Returns the number of waiting messages, without those at a consumer.
     pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
         let (connection, channel) = self.open().await?;
         let options = QueueDeclareOptions {
@@ -55,7 +60,7 @@ impl Queues {
         Ok(depth)
     }
 
-    /// Loses every waiting message of a queue; answers how many there were.
+    /// Deletes every waiting message of a queue. Returns their number.
     pub async fn purge(&self, queue: &str) -> anyhow::Result<u32> {
         let (connection, channel) = self.open().await?;
         let purged = channel
@@ -65,7 +70,7 @@ impl Queues {
         Ok(purged)
     }
 
-    /// Puts a message with this body into a queue.
+    /// Publishes a message to a queue.
     pub async fn publish(&self, queue: &str, body: &[u8]) -> anyhow::Result<()> {
         let (connection, channel) = self.open().await?;
         let options = BasicPublishOptions {
@@ -86,7 +91,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Deletes both queues with all that is in them.
+    /// Deletes both queues with their messages.
     pub async fn delete(&self) -> anyhow::Result<()> {
         let (connection, channel) = self.open().await?;
         for queue in [self.validations(), self.dead_letters()] {
@@ -97,18 +102,20 @@ impl Queues {
         connection.close(200, "done".into()).await?;
         Ok(())
     }
+}
 
-    /// Deletes the queues, from outside any runtime's threads.
-    pub(crate) fn remove(&self) {
-        let queues = self.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            if let Ok(runtime) = runtime {
-                let _ = runtime.block_on(queues.delete());
-            }
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // In a thread: this may run inside the test's own runtime.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                if let Ok(runtime) = runtime {
+                    let _ = runtime.block_on(self.delete());
+                }
+            });
         });
-        let _ = thread.join();
     }
 }

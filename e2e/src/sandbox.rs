@@ -1,8 +1,14 @@
-//! The gateway sandbox: its ledger of drops and its switches for faults.
+//! A client of the gateway sandbox: the ledger of drops, and the faults of each gateway.
+
+use std::path::Path;
 
 use anyhow::Context;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
+
+use crate::process::Process;
+use crate::settings::settings;
+use crate::tls::install_tls;
 
 /// A running sandbox.
 #[derive(Clone, Debug)]
@@ -12,113 +18,125 @@ pub struct Sandbox {
     pub url: String,
 }
 
-/// The ledger: every rupee that was dropped.
+/// The ledger of all penny drops.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Drops {
-    /// Drops performed.
+    /// Number of drops.
     pub total: u64,
-    /// References they carried.
+    /// Number of different references.
     pub distinct_references: u64,
-    /// One entry a reference, oldest first.
+    /// One entry per reference, the oldest first.
     pub drops: Vec<Drop>,
 }
 
 /// One reference of the ledger.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Drop {
-    /// At which gateway.
     pub gateway: String,
-    /// Khata's reference.
     pub reference: String,
-    /// How often it was dropped.
+    /// Number of drops with this reference.
     pub count: u64,
 }
 
 impl Drops {
-    /// The references that were paid more than once.
+    /// Returns the references that were paid more than once.
     pub fn doubles(&self) -> Vec<&Drop> {
         self.drops.iter().filter(|drop| drop.count > 1).collect()
     }
 }
 
-/// Which of the calls that answer 500 have done their work.
+/// Whether calls that return 500 do their work.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Errors {
-    /// Half of them.
+    /// Half of them do.
     #[default]
     Either,
-    /// None.
+    /// None does.
     BeforeWork,
-    /// All.
+    /// All do.
     AfterWork,
 }
 
-/// How a gateway behaves; the default is in perfect health.
+/// Behaviour of a gateway; the default is healthy.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Behaviour {
-    /// Every answer is held back so long, in milliseconds.
+    /// Delay of every response, in milliseconds.
     pub latency_ms: u64,
-    /// The fraction of calls that answer 500.
+    /// Fraction of calls that return 500.
     pub error_rate: f64,
-    /// Which of these have done their work.
+    /// Whether these calls do their work.
     pub errors: Errors,
-    /// The fraction of calls that do their work and never answer.
+    /// Fraction of calls that do their work and never respond.
     pub hang_rate: f64,
-    /// The fraction of calls that do their work before the connection is reset.
+    /// Fraction of calls that do their work before the connection is reset.
     pub reset_rate: f64,
-    /// Every bank verification stays pending so long, in milliseconds.
+    /// Time for which every bank verification stays pending, in milliseconds.
     pub pending_ms: u64,
-    /// Beyond so many calls within any 60 s, 429; 0: never.
+    /// Maximum number of calls in any 60 s; further calls get 429; 0: no limit.
     pub calls_per_minute: u32,
-    /// What costs money is refused for want of it.
+    /// Reject every call that costs money because of an insufficient balance.
     pub insufficient_balance: bool,
-    /// Every call is refused, as if the address were on no list.
+    /// Reject every call because of its IP address.
     pub refuse_ip: bool,
 }
 
-/// Where a gateway calls back to, and how well.
+/// Webhooks that a gateway sends.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Webhook {
-    /// The gateway's name.
     pub gateway: &'static str,
     /// `http://` only.
     pub url: String,
-    /// How many more times each event is sent.
+    /// Number of repetitions of each event.
     pub duplicates: u32,
-    /// After the outcome the verification's older state is sent.
+    /// Send the verification's older state after the outcome.
     pub out_of_order: bool,
-    /// How long after the outcome an event goes out, in milliseconds.
+    /// Time from the outcome to the event, in milliseconds.
     pub delay_ms: u64,
 }
 
-/// The calls that a gateway took.
+/// Calls that a gateway received.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Calls {
-    /// Its name.
     pub gateway: String,
-    /// All of them.
     pub total: u64,
-    /// The largest number within any 60 s.
+    /// The largest number of calls in any 60 s.
     pub most_in_a_minute: u64,
 }
 
 impl Sandbox {
-    /// The sandbox at this address.
+    /// Starts a sandbox on a free port, with its log and its ledger in `folder`.
+    pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self)> {
+        let port_file = folder.join("khata-sandbox.port");
+        let own = settings(&[
+            ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
+            ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
+            (
+                "KHATA_SANDBOX_LEDGER",
+                &folder.join("ledger").to_string_lossy(),
+            ),
+        ]);
+        let log = folder.join("khata-sandbox.log");
+        let mut process = Process::start("khata-sandbox", &[], &own, &log)?;
+        let port = process.port(&port_file).await?;
+        Ok((process, Self::new(&format!("http://127.0.0.1:{port}"))))
+    }
+
+    /// Returns a client of the sandbox at this address.
     pub fn new(url: &str) -> Self {
-        crate::install_tls();
+        install_tls();
         Self {
             http: Client::new(),
             url: url.to_owned(),
         }
     }
 
-    /// Cashfree's base URL there.
+    /// Returns the base URL of its Cashfree.
     pub fn cashfree(&self) -> String {
         format!("{}/cashfree/verification", self.url)
     }
 
-    /// The ledger.
+    /// Returns the ledger.
     pub async fn drops(&self) -> anyhow::Result<Drops> {
         let response = self
             .http
@@ -132,13 +150,17 @@ impl Sandbox {
             .context("the ledger is not as documented")
     }
 
-    /// From now on Cashfree behaves like this.
-    pub async fn behave(&self, behaviour: Behaviour) -> anyhow::Result<()> {
-        self.behave_as("CASHFREE", behaviour).await
+    /// Sets the behaviour of Cashfree.
+    pub async fn set_behaviour(&self, behaviour: Behaviour) -> anyhow::Result<()> {
+        self.set_behaviour_of("CASHFREE", behaviour).await
     }
 
-    /// From now on a gateway behaves like this.
-    pub async fn behave_as(&self, gateway: &str, behaviour: Behaviour) -> anyhow::Result<()> {
+    /// Sets the behaviour of a gateway.
+    pub async fn set_behaviour_of(
+        &self,
+        gateway: &str,
+        behaviour: Behaviour,
+    ) -> anyhow::Result<()> {
         #[derive(Serialize)]
         struct Named<'a> {
             gateway: &'a str,
@@ -148,12 +170,12 @@ impl Sandbox {
         self.put("behaviour", &Named { gateway, behaviour }).await
     }
 
-    /// From now on a gateway calls back.
+    /// Makes a gateway send webhooks.
     pub async fn webhook(&self, webhook: &Webhook) -> anyhow::Result<()> {
         self.put("webhooks", webhook).await
     }
 
-    /// The calls that a gateway took so far.
+    /// Returns the calls that a gateway has received.
     pub async fn calls(&self, gateway: &str) -> anyhow::Result<Calls> {
         let url = format!("{}/_sandbox/calls", self.url);
         let response = self.http.get(url).send().await?.error_for_status()?;

@@ -1,26 +1,25 @@
-//! What a test wants of its stack.
+//! The parts of a test stack.
 
-/// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Processes of `khata-api`.
+    /// Number of `khata-api` processes.
     pub apis: usize,
-    /// Processes of `khata-worker`.
+    /// Number of `khata-worker` processes.
     pub workers: usize,
-    /// Whether there is a trace viewer, and the services send their spans to it.
+    /// Start a trace viewer, and let the services send their spans to it.
     pub traces: bool,
-    /// Whether proxies stand in front of Postgres, RabbitMQ and the gateway.
+    /// Start proxies before Postgres, RabbitMQ, the gateway sandbox and the trace viewer.
     pub proxies: bool,
     /// `KHATA_LOG`
     pub log: &'static str,
-    /// Longest gateway call, in milliseconds.
+    /// Time-out of a gateway call, in milliseconds.
     pub call_timeout_ms: u64,
-    /// More settings for both services.
+    /// More settings of all services.
     pub service_settings: &'static [(&'static str, &'static str)],
-    /// More settings for the workers.
+    /// More settings of the workers.
     pub worker_settings: &'static [(&'static str, &'static str)],
-    /// Whether no other world of this test program stands at the same time: a load is put on it. A test that holds
-    /// another world already would wait for itself.
+    /// Run no other stack of this test program at the same time, because the test measures under load. A test that has
+    /// another stack already would wait for itself.
     pub alone: bool,
 }
 

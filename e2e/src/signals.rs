@@ -4,20 +4,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// What a process can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Stop, and leave everything in order.
+    /// Stop in an orderly way.
     Term,
-    /// Gone at once.
+    /// End at once.
     Kill,
-    /// Frozen where it is.
+    /// Freeze.
     Stop,
-    /// On again.
+    /// Continue after a freeze.
     Continue,
 }
 
-/// Sends the signal to the process with this id; fails if there is none.
+/// Sends the signal to the process with this id; fails if there is no such process.
 pub fn send(signal: Signal, pid: u32) -> anyhow::Result<()> {
     let name = match signal {
         Signal::Term => "TERM",
@@ -25,7 +24,7 @@ pub fn send(signal: Signal, pid: u32) -> anyhow::Result<()> {
         Signal::Stop => "STOP",
         Signal::Continue => "CONT",
     };
-    // The shell's own: a machine need not have a program of that name.
+    // The shell's own `kill`: the program of this name may be missing.
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
         .stderr(Stdio::null())

@@ -1,4 +1,4 @@
-//! The trace viewer, read through the JSON that its pages are made of.
+//! A client of the trace viewer: the JSON that its pages load.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use crate::deadline::eventually;
 use crate::process::Process;
-use crate::world::settings;
+use crate::settings::settings;
+use crate::tls::install_tls;
 
 /// A running trace viewer.
 #[derive(Clone, Debug)]
@@ -23,25 +24,22 @@ pub struct Traces {
 /// One trace.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// As it came, to be searched whole.
+    /// The reply's text, for searches over everything.
     pub json: String,
-    /// Its spans.
     pub spans: Vec<Span>,
 }
 
 /// One span.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Span {
-    /// 16 hex digits.
     #[serde(rename = "spanID")]
     pub id: String,
-    /// Its name.
     #[serde(rename = "operationName")]
     pub name: String,
-    /// Parents and links.
+    /// Parent and links.
     #[serde(default, deserialize_with = "or_none")]
     pub references: Vec<Reference>,
-    /// The service it was recorded in.
+    /// Name of the service that recorded the span.
     #[serde(default)]
     pub service: String,
     #[serde(rename = "processID")]
@@ -57,16 +55,14 @@ struct Tag {
     value: serde_json::Value,
 }
 
-/// A span's tie to another.
+/// A reference of a span to another span.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Reference {
     /// `CHILD_OF` or `FOLLOWS_FROM`.
     #[serde(rename = "refType")]
     pub kind: String,
-    /// The other span's trace.
     #[serde(rename = "traceID")]
     pub trace: String,
-    /// The other span.
     #[serde(rename = "spanID")]
     pub span: String,
 }
@@ -93,24 +89,24 @@ struct Recorder {
 }
 
 impl Span {
-    /// The text of an attribute.
+    /// Returns the text of an attribute.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
     }
 
-    /// An attribute as text, also a number.
+    /// Returns an attribute as text; numbers are formatted.
     pub fn value(&self, name: &str) -> Option<String> {
         let value = &self.tags.iter().find(|tag| tag.key == name)?.value;
         let text = value.as_str().map(str::to_owned);
         Some(text.unwrap_or_else(|| value.to_string()))
     }
 
-    /// From its begin to its end.
+    /// Returns the span's duration.
     pub fn took(&self) -> Duration {
         Duration::from_micros(self.duration)
     }
 
-    /// The span it is a child of.
+    /// Returns the id of the parent span.
     pub fn parent(&self) -> Option<&str> {
         let mut parents = self.references.iter().filter(|r| r.kind == "CHILD_OF");
         parents.next().map(|reference| reference.span.as_str())
@@ -118,7 +114,7 @@ impl Span {
 }
 
 impl Trace {
-    /// The spans whose name starts so.
+    /// Returns the spans whose name starts with `start`.
     pub fn named(&self, start: &str) -> Vec<&Span> {
         self.spans
             .iter()
@@ -126,7 +122,7 @@ impl Trace {
             .collect()
     }
 
-    /// The names from a span up to the trace's root, the span's own first.
+    /// Returns the names from a span up to the trace's root, the span's own first.
     pub fn path_up(&self, span: &Span) -> Vec<&str> {
         let mut names = Vec::new();
         let mut next = self.spans.iter().find(|s| s.id == span.id);
@@ -141,8 +137,7 @@ impl Trace {
 }
 
 impl Traces {
-    /// Starts a viewer that logs into `folder`; the URL is where spans are sent to, by OTLP over gRPC.
-    /// Both are read from its first line.
+    /// Starts a viewer that logs into `folder`. Also returns the URL for spans (OTLP over gRPC), which the viewer logs.
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self, Url)> {
         let own = settings(&[
             ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
@@ -151,7 +146,7 @@ impl Traces {
         let mut process =
             Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
         let (url, otlp) = process
-            .said(|log| {
+            .wait_for_log(|log| {
                 let line = log.lines().find(|line| line.starts_with("traces on "))?;
                 let (url, otlp) = line
                     .strip_prefix("traces on ")?
@@ -162,21 +157,21 @@ impl Traces {
         Ok((process, Self::new(&url), otlp.parse()?))
     }
 
-    /// The viewer at this address.
+    /// Returns a client of the viewer at this address.
     pub fn new(url: &str) -> Self {
-        crate::install_tls();
+        install_tls();
         Self {
             http: Client::new(),
             url: url.to_owned(),
         }
     }
 
-    /// The page that shows a trace.
+    /// Returns the address of the page of a trace.
     pub fn page(&self, trace_id: &str) -> String {
         format!("{}/trace/{trace_id}", self.url)
     }
 
-    /// The trace as far as it has arrived; `None` if nothing of it has.
+    /// Returns the spans of a trace that have arrived; `None` if there are none.
     pub async fn get(&self, trace_id: &str) -> anyhow::Result<Option<Trace>> {
         let url = format!("{}/api/traces/{trace_id}", self.url);
         let response = self.http.get(url).send().await?;
@@ -185,7 +180,7 @@ impl Traces {
         }
         let json = response.error_for_status()?.text().await?;
         let batch: Batch =
-            serde_json::from_str(&json).context("a trace that is not as Jaeger has it")?;
+            serde_json::from_str(&json).context("the trace is not in Jaeger's format")?;
         let mut spans = Vec::new();
         for page in batch.data {
             for mut span in page.spans {
@@ -198,18 +193,18 @@ impl Traces {
         Ok(Some(Trace { json, spans }))
     }
 
-    /// Waits until the trace is there and complete in the eyes of `enough`.
+    /// Waits until `is_complete` accepts the trace.
     pub async fn wait_for(
         &self,
         trace_id: &str,
         patience: Duration,
-        enough: impl Fn(&Trace) -> bool,
+        is_complete: impl Fn(&Trace) -> bool,
     ) -> anyhow::Result<Trace> {
         eventually(patience, &format!("trace {trace_id}"), async || {
             let Some(trace) = self.get(trace_id).await? else {
-                anyhow::bail!("the viewer does not have it");
+                anyhow::bail!("the viewer has no span of it");
             };
-            if enough(&trace) {
+            if is_complete(&trace) {
                 return Ok(Some(trace));
             }
             let names: Vec<_> = trace.spans.iter().map(|span| span.name.as_str()).collect();

@@ -1,5 +1,5 @@
-//! Dashboards ask what there is: every metric and label of a query is one that `docs/metrics.md` lists, and every query is
-//! answered by a Prometheus that has read the real services under a little traffic.
+//! Dashboards: every metric and label of a query is listed in `docs/metrics.md`, and every query returns data from a
+//! Prometheus that scrapes the real services under a little traffic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use khata_e2e::{PATIENCE, Prometheus, Setup, World, eventually};
+use khata_e2e::{Prometheus, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-/// Fewer would be dashboards that are not read.
+/// Minimum number of queries: fewer would mean that the test does not find the dashboards.
 const QUERIES: usize = 60;
-/// Words of PromQL that may stand in the braces and brackets of a query, and are no label.
+/// Words of PromQL that may be in the braces and brackets of a query without being labels.
 const SERIES_OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
 fn repository() -> PathBuf {
@@ -64,7 +64,7 @@ fn queries(dashboards: &[Value]) -> Vec<Query> {
         .collect()
 }
 
-/// What the page lists: a metric's labels by the names that queries use.
+/// The metrics that the page lists, with their labels by the names that queries use.
 fn listed() -> BTreeMap<String, BTreeSet<String>> {
     let page = std::fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
     let quoted = |cell: &str| -> Vec<String> {
@@ -98,7 +98,7 @@ fn listed() -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// The metrics in a query, each with the labels that it is selected by.
+/// Returns the metrics in a query, each with the labels of its selector.
 fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
@@ -107,7 +107,7 @@ fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
         let name: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
         rest = &rest[start + name.len()..];
         let mut labels = BTreeSet::new();
-        // A label's value may have braces in it: the selector ends behind a quotation mark.
+        // A label's value may contain braces: the selector ends after a quotation mark.
         if let Some(selector) = rest
             .strip_prefix('{')
             .and_then(|rest| rest.split_once("\"}"))
@@ -122,7 +122,7 @@ fn selected(query: &str) -> Vec<(String, BTreeSet<String>)> {
     found
 }
 
-/// The labels that a query groups by, of all its parts.
+/// Returns the labels that the parts of a query group by.
 fn grouped(query: &str) -> BTreeSet<String> {
     query
         .split(" by (")
@@ -133,7 +133,7 @@ fn grouped(query: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_query_asks_for_what_is_listed() {
+fn every_query_uses_listed_metrics() {
     let (dashboards, listed) = (dashboards(), listed());
     let queries = queries(&dashboards);
     assert!(queries.len() >= QUERIES, "{} queries", queries.len());
@@ -164,7 +164,7 @@ fn every_query_asks_for_what_is_listed() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
-    // What nobody looks at need not be told.
+    // Every listed metric is used.
     let unseen: Vec<_> = listed
         .keys()
         .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
@@ -207,7 +207,7 @@ fn every_panel_is_described_and_the_runbook_names_existing_panels() {
 }
 
 #[test]
-fn a_query_is_taken_apart() {
+fn a_query_is_parsed() {
     let query =
         "sum by (route, le) (rate(khata_a_total{route=~\"/(x|{y})\", code=\"5\"}[5m])) / khata_b";
     let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -221,8 +221,8 @@ fn a_query_is_taken_apart() {
     assert_eq!(grouped(query), labels(&["route", "le"]));
 }
 
-/// Valid and invalid accounts of one customer, and a call that comes twice.
-async fn traffic(world: &World, round: usize) -> Result<()> {
+/// Posts valid and invalid accounts of one customer, and repeats a call.
+async fn traffic(stack: &TestStack, round: usize) -> Result<()> {
     let customer = format!("dashboard_{round}");
     let item = |number: String, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
     let items: Vec<Value> = (0..5)
@@ -230,17 +230,17 @@ async fn traffic(world: &World, round: usize) -> Result<()> {
         .chain([item("026291800001190".to_owned(), "YESB0000262")])
         .collect();
     let body = json!({ "bank_account_details": items });
-    world.api.create_json(&customer, &body).await?.accounts()?;
+    stack.api.create_json(&customer, &body).await?.accounts()?;
     for _ in 0..2 {
-        let again = world.api.creation(&customer).json(&body);
+        let again = stack.api.creation(&customer).json(&body);
         let again = again.header("idempotency-key", format!("round-{round}"));
-        world.api.send(again).await?.expect_status(200)?;
+        stack.api.send(again).await?.expect_status(200)?;
     }
-    world.api.list(&customer, "").await?.expect_status(200)?;
+    stack.api.list(&customer, "").await?.expect_status(200)?;
     Ok(())
 }
 
-/// A query with Grafana's words and variables filled in.
+/// Returns a query with values for Grafana's macros and variables.
 fn filled(query: &str, merchant: &str) -> String {
     query
         .replace("$__rate_interval", "15s")
@@ -249,7 +249,7 @@ fn filled(query: &str, merchant: &str) -> String {
         .replace("$gateway", ".*")
 }
 
-/// Whether there is a value that is a number.
+/// Returns whether a value is a number.
 fn has_data(result: &[Value]) -> bool {
     result.iter().any(|series| {
         let value = series["value"][1].as_str();
@@ -258,23 +258,23 @@ fn has_data(result: &[Value]) -> bool {
 }
 
 #[tokio::test]
-async fn every_query_is_answered_by_a_real_prometheus() -> Result<()> {
-    let world = World::start(Setup {
+async fn every_query_runs_on_a_real_prometheus() -> Result<()> {
+    let stack = TestStack::start(Setup {
         traces: true,
         ..Setup::default()
     })
     .await?;
     let prometheus = Prometheus::start(
-        world.folder(),
+        stack.folder(),
         &[
-            ("khata-api", &world.apis[0].metrics),
-            ("khata-worker", &world.workers[0].metrics),
+            ("khata-api", &stack.apis[0].metrics),
+            ("khata-worker", &stack.workers[0].metrics),
         ],
         &repository().join("deploy/prometheus/rules"),
     )
     .await?;
     let merchant = eventually(
-        PATIENCE,
+        TIMEOUT,
         "the merchant's name among the metrics",
         async || {
             let info = prometheus
@@ -289,11 +289,11 @@ async fn every_query_is_answered_by_a_real_prometheus() -> Result<()> {
     .await?;
     let queries = queries(&dashboards());
     let mut left: Vec<Query> = queries.clone();
-    let end = std::time::Instant::now() + 2 * PATIENCE;
+    let end = std::time::Instant::now() + 2 * TIMEOUT;
     let mut round = 0;
-    // With traffic all the while, so that rates are of something.
+    // With continuous traffic, so that rates are not zero.
     while !left.is_empty() && std::time::Instant::now() < end {
-        traffic(&world, round).await?;
+        traffic(&stack, round).await?;
         round += 1;
         tokio::time::sleep(Duration::from_millis(500)).await;
         if round % 8 != 0 {
@@ -311,9 +311,9 @@ async fn every_query_is_answered_by_a_real_prometheus() -> Result<()> {
     assert!(left.is_empty(), "no data after {round} rounds: {left:#?}");
     assert!(queries.len() >= QUERIES);
 
-    // A latency leads to a trace that there is.
+    // An exemplar of a latency leads to an existing trace.
     let latencies = "khata_http_request_duration_seconds_bucket";
-    let trace = eventually(PATIENCE, "an exemplar", async || {
+    let trace = eventually(TIMEOUT, "an exemplar", async || {
         let exemplars = prometheus.exemplars(latencies).await?;
         let trace = exemplars
             .last()
@@ -321,13 +321,13 @@ async fn every_query_is_answered_by_a_real_prometheus() -> Result<()> {
         anyhow::Ok(trace.map(str::to_owned))
     })
     .await?;
-    world
+    stack
         .traces()?
-        .wait_for(&trace, PATIENCE, |trace| !trace.spans.is_empty())
+        .wait_for(&trace, TIMEOUT, |trace| !trace.spans.is_empty())
         .await?;
 
-    // The rules are evaluated, and a stack that is well sets off no alert that somebody is woken for.
-    let rules = eventually(PATIENCE, "every rule evaluated", async || {
+    // Prometheus evaluates the rules, and a healthy stack fires no critical alert.
+    let rules = eventually(TIMEOUT, "every rule evaluated", async || {
         let rules = prometheus.rules().await?;
         let all = rules.iter().all(|rule| rule["health"] == "ok");
         anyhow::Ok((all && !rules.is_empty()).then_some(rules))

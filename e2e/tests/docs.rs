@@ -23,7 +23,7 @@ fn row(line: &str) -> Option<(&str, &str)> {
     (!is_head).then_some((rule, tests))
 }
 
-/// What is wrong with a row's tests.
+/// Returns the errors in a row's tests.
 fn faults(tests: &str, root: &Path) -> Vec<String> {
     if tests == NOT_BUILT {
         return Vec::new();
@@ -72,7 +72,7 @@ fn is_test(code: &str, function: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_page_names_is_there() {
+fn every_test_named_in_the_docs_exists() {
     let root = repository();
     let page = std::fs::read_to_string(root.join(PAGE)).expect(PAGE);
     let (before, section) = page.split_once(SECTION).expect(SECTION);
@@ -98,10 +98,10 @@ fn every_test_that_the_page_names_is_there() {
 }
 
 #[test]
-fn a_row_that_is_wrong_is_told() {
+fn a_wrong_row_is_found() {
     let root = repository();
-    let own = "e2e/tests/docs.rs::a_row_that_is_wrong_is_told";
-    for (tests, told) in [
+    let own = "e2e/tests/docs.rs::a_wrong_row_is_found";
+    for (tests, expected) in [
         (format!("`{own}`"), ""),
         (NOT_BUILT.to_owned(), ""),
         (String::new(), "names no test"),
@@ -118,9 +118,13 @@ fn a_row_that_is_wrong_is_told() {
         ("`e2e/tests/docs.rs::is_test`".to_owned(), "no test is_test"),
     ] {
         let faults = faults(&tests, &root);
-        assert_eq!(faults.is_empty(), told.is_empty(), "{tests}: {faults:?}");
+        assert_eq!(
+            faults.is_empty(),
+            expected.is_empty(),
+            "{tests}: {faults:?}"
+        );
         assert!(
-            faults.iter().all(|fault| fault.contains(told)),
+            faults.iter().all(|fault| fault.contains(expected)),
             "{faults:?}"
         );
     }

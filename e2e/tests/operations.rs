@@ -1,17 +1,17 @@
-//! Holds `docs/operations.md` and the alerts together: each alert has a section and a test, and each section an alert.
+//! Compares `docs/operations.md` with the alerts: each alert has a section and a test, and each section an alert.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Fewer would be files that are not read.
+/// Minimum number of alerts: fewer would mean that the test does not find the files.
 const AT_LEAST: usize = 20;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What the YAML files of a folder say, one after the other.
+/// Returns the text of all YAML files in a folder.
 fn all_of(folder: &str) -> String {
     let mut files: Vec<PathBuf> = std::fs::read_dir(repository().join(folder))
         .expect(folder)
@@ -33,7 +33,7 @@ fn page() -> String {
     std::fs::read_to_string(repository().join("docs/operations.md")).unwrap()
 }
 
-/// Each alert with its own lines.
+/// Returns each alert with its lines.
 fn alerts(rules: &str) -> Vec<(&str, &str)> {
     rules
         .split("- alert: ")
@@ -55,7 +55,7 @@ fn each_alert_has_a_runbook_and_a_test() {
         names.insert(name);
         let runbook = format!("runbook_url: docs/operations.md#{}\n", name.to_lowercase());
         for (holds, fault) in [
-            (lines.contains(&runbook), "has no runbook_url, or another's"),
+            (lines.contains(&runbook), "has a wrong or no runbook_url"),
             (lines.contains("labels: { severity: "), "has no severity"),
             (lines.contains("summary: "), "has no summary"),
             (lines.contains("description: "), "has no description"),
@@ -65,12 +65,12 @@ fn each_alert_has_a_runbook_and_a_test() {
             ),
             (
                 tests.contains(&format!("alertname: {name}\n        exp_alerts:\n")),
-                "is made to fire by no test",
+                "fires in no test",
             ),
             (
                 tests.contains(&format!("alertname: {name}, exp_alerts: [] }}"))
                     || tests.contains(&format!("alertname: {name}\n        exp_alerts: []")),
-                "is kept silent by no test",
+                "is silent in no test",
             ),
         ] {
             if !holds {
@@ -84,7 +84,7 @@ fn each_alert_has_a_runbook_and_a_test() {
     });
     for section in sections.filter(|section| !names.contains(section)) {
         faults.push(format!(
-            "docs/operations.md tells of {section}, which is no alert"
+            "docs/operations.md has a section {section}, which is no alert"
         ));
     }
     assert!(faults.is_empty(), "{faults:#?}");
@@ -92,7 +92,7 @@ fn each_alert_has_a_runbook_and_a_test() {
 }
 
 #[test]
-fn each_section_says_what_to_do() {
+fn each_runbook_section_has_its_parts() {
     let page = page();
     let alerts = page.split("\n## Alerts\n").nth(1).unwrap();
     let alerts = alerts.split("\n## ").next().unwrap();

@@ -1,4 +1,4 @@
-//! The gateway accounts that an account's validation may have to wait for.
+//! A merchant's gateway accounts, as far as they matter to one customer account.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,58 +11,54 @@ use khata_store::inspect::Account;
 use khata_store::{gateway_accounts, gateway_health};
 use serde_json::Value;
 
-use super::super::gateway::gateway_name;
-use super::super::gateway::health::HealthIssue;
+use crate::gateway::{HealthIssue, gateway_name};
 
-/// A gateway account that cannot simply be asked.
+/// A health issue with the gateway account that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Troubled {
+pub(super) struct GatewayIssue {
     pub(super) gateway: String,
-    /// The merchant's name for the account there.
+    /// The merchant's name for the account at the gateway.
     pub(super) reference_id: String,
-    pub(super) trouble: HealthIssue,
+    pub(super) issue: HealthIssue,
 }
 
-impl fmt::Display for Troubled {
+impl fmt::Display for GatewayIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}.", self.name(), self.trouble)
+        write!(f, "{}: {}.", self.name(), self.issue)
     }
 }
 
-impl Troubled {
-    /// `CASHFREE main`.
+impl GatewayIssue {
+    /// Returns `CASHFREE main`.
     fn name(&self) -> String {
         format!("{} {}", self.gateway, self.reference_id)
     }
 
     pub(super) fn json(&self) -> Value {
-        let mut told = self.trouble.json();
-        told["gateway"] = self.name().into();
-        told
+        let mut document = self.issue.json();
+        document["gateway"] = self.name().into();
+        document
     }
 }
 
-/// Where a new attempt for an account may be made.
+/// The gateway accounts at which a new attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// At no gateway account that there is.
-    NoCandidate,
-    /// At such only as are in trouble.
-    OnlyTroubled,
-    /// At one in good health, for all that is known.
-    Some,
+pub(super) enum Candidates {
+    None,
+    /// At least one, but each has a health issue.
+    OnlyWithIssues,
+    Healthy,
 }
 
-/// The merchant's gateway accounts, as far as they matter to one of its accounts.
-pub(super) struct Gateways(Vec<Known>);
+pub(super) struct Gateways(Vec<GatewayAccount>);
 
-struct Known {
+struct GatewayAccount {
     id: GatewayAccountId,
     gateway: String,
     reference_id: String,
-    /// New attempts may be made there.
-    is_open: bool,
-    troubles: Vec<HealthIssue>,
+    /// Whether a new attempt for the customer account may be made here.
+    is_candidate: bool,
+    issues: Vec<HealthIssue>,
 }
 
 impl Gateways {
@@ -80,55 +76,54 @@ impl Gateways {
             .into_iter()
             .map(|state| (state.key.account, state))
             .collect();
-        let known = gateway_accounts::of_merchant(connection, merchant)?
+        let accounts = gateway_accounts::of_merchant(connection, merchant)?
             .into_iter()
-            .map(|one| Known {
+            .map(|one| GatewayAccount {
                 id: one.id(),
                 gateway: gateway_name(one.gateway_id),
-                is_open: one.enabled
+                is_candidate: one.enabled
                     && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
                         pin.allows(gateway, &one.reference_id, one.pinned_only)
                     }),
-                troubles: HealthIssue::of(states.get(&one.id()), now),
+                issues: HealthIssue::all(states.get(&one.id()), now),
                 reference_id: one.reference_id,
             });
-        Ok(Self(known.collect()))
+        Ok(Self(accounts.collect()))
     }
 
-    /// What people call it.
+    /// Returns `CASHFREE main`, or the id of a gateway account that is gone.
     pub(super) fn name(&self, id: GatewayAccountId) -> String {
-        let known = self.0.iter().find(|known| known.id == id);
-        known.map_or_else(
+        let found = self.0.iter().find(|account| account.id == id);
+        found.map_or_else(
             || id.to_string(),
-            |known| format!("{} {}", known.gateway, known.reference_id),
+            |account| format!("{} {}", account.gateway, account.reference_id),
         )
     }
 
-    /// What can be done with a new attempt.
-    pub(super) fn room(&self) -> Room {
-        let mut open = self.0.iter().filter(|known| known.is_open).peekable();
-        if open.peek().is_none() {
-            Room::NoCandidate
-        } else if open.any(|known| known.troubles.is_empty()) {
-            Room::Some
+    pub(super) fn candidates(&self) -> Candidates {
+        let mut candidates = self.0.iter().filter(|it| it.is_candidate).peekable();
+        if candidates.peek().is_none() {
+            Candidates::None
+        } else if candidates.any(|account| account.issues.is_empty()) {
+            Candidates::Healthy
         } else {
-            Room::OnlyTroubled
+            Candidates::OnlyWithIssues
         }
     }
 
-    /// What may keep the next call from being made: trouble where an attempt is under way; else, wherever a new one may be
-    /// made.
-    pub(super) fn troubled(&self, under_way: Option<GatewayAccountId>) -> Vec<Troubled> {
-        let concerned = self.0.iter().filter(|known| match under_way {
-            Some(id) => known.id == id,
-            None => known.is_open,
+    /// Returns the issues that may delay the next call: those of the gateway account with the open attempt, or without
+    /// one those of all candidates.
+    pub(super) fn issues(&self, open_attempt_at: Option<GatewayAccountId>) -> Vec<GatewayIssue> {
+        let concerned = self.0.iter().filter(|account| match open_attempt_at {
+            Some(id) => account.id == id,
+            None => account.is_candidate,
         });
         concerned
-            .flat_map(|known| {
-                known.troubles.iter().map(|trouble| Troubled {
-                    gateway: known.gateway.clone(),
-                    reference_id: known.reference_id.clone(),
-                    trouble: trouble.clone(),
+            .flat_map(|account| {
+                account.issues.iter().map(|issue| GatewayIssue {
+                    gateway: account.gateway.clone(),
+                    reference_id: account.reference_id.clone(),
+                    issue: issue.clone(),
                 })
             })
             .collect()

@@ -1,259 +1,168 @@
-//! What happens next with an account, in a sentence, and what is to be done about it. Pure.
+//! The next step of an account's newest validation, in sentences. Pure.
 
 use chrono::{DateTime, Utc};
-use khata_domain::validation::AttemptState;
-use khata_store::inspect::{Account, Attempt, Validation};
+use khata_domain::ValidationState;
+use khata_domain::validation::{AttemptState, Outcome};
 
-use super::super::table::time;
-use super::gateways::{Gateways, Troubled};
-use super::to_do::{Case, Quota, to_do};
+use super::gateways::GatewayIssue;
+use super::situation::Situation;
+use crate::output::time;
 
-/// A sentence, and the time it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct NextStep {
     pub(super) sentence: String,
+    /// The time that the sentence names.
     pub(super) at: Option<DateTime<Utc>>,
-    /// What may keep it from coming about.
-    pub(super) troubled: Vec<Troubled>,
+    /// Health issues that may delay the step.
+    pub(super) issues: Vec<GatewayIssue>,
 }
 
-/// Where the account's newest validation stands, as far as it decides what comes next.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stand<'a> {
-    pub(super) deleted_at: Option<DateTime<Utc>>,
-    pub(super) state: &'a str,
-    pub(super) outcome: Option<&'a str>,
-    pub(super) due_at: DateTime<Utc>,
-    pub(super) deadline_at: DateTime<Utc>,
-    pub(super) leased_until: Option<DateTime<Utc>>,
-    pub(super) completed_at: Option<DateTime<Utc>>,
-    /// A gateway has called back, and nobody has looked since.
-    pub(super) webhook_received: bool,
-    /// Where a call is booked, and when.
-    pub(super) booked: Option<(&'a str, DateTime<Utc>)>,
-    /// What may keep the next call from being made.
-    pub(super) troubled: &'a [Troubled],
-    /// State of its newest attempt.
-    pub(super) attempt: Option<AttemptState>,
-}
-
-/// What happens next, and what a person has to do.
-pub(super) fn next(
-    account: &Account,
-    newest: Option<&Validation>,
-    attempt: Option<&Attempt>,
-    gateways: &Gateways,
-    quota: Quota,
-    now: DateTime<Utc>,
-) -> (Next, String) {
-    let Some(validation) = newest else {
-        let next = Next {
-            sentence: "Nothing: no validation was ever asked for.".into(),
-            at: None,
-            troubled: Vec::new(),
-        };
-        return (next, "Nothing: the merchant can validate it.".into());
+/// Returns the next step; without a situation the account was never validated.
+pub(super) fn next_step(situation: Option<&Situation>, now: DateTime<Utc>) -> NextStep {
+    let done = |sentence: String| NextStep {
+        sentence,
+        at: None,
+        issues: Vec::new(),
     };
-    let under_way = attempt.filter(|attempt| !is_settled(attempt));
-    let troubled = gateways.troubled(under_way.map(Attempt::gateway_account));
-    let slot = validation.slot();
-    let slot = slot.map(|slot| (gateways.name(slot.gateway_account), slot.at));
-    let stand = Stand {
-        deleted_at: account.deleted_at,
-        state: &validation.state,
-        outcome: validation.outcome.as_deref(),
-        due_at: validation.due_at,
-        deadline_at: validation.deadline_at,
-        leased_until: validation.leased_until,
-        completed_at: validation.completed_at,
-        webhook_received: validation.webhook_received,
-        booked: slot.as_ref().map(|(name, at)| (name.as_str(), *at)),
-        troubled: &troubled,
-        attempt: attempt.and_then(|attempt| AttemptState::parse(&attempt.state)),
+    let Some(situation) = situation else {
+        return done("Nothing: the account was never validated.".into());
     };
-    let case = Case {
-        account: &account.id().to_string(),
-        merchant: &account.merchant_name,
-        failure: validation.failure_code.as_deref(),
-        class: attempt.and_then(|attempt| attempt.class.as_deref()),
-        code: attempt.and_then(|attempt| attempt.code.as_deref()),
-        room: gateways.room(),
-        quota,
-    };
-    (stand.next(now), to_do(&stand, &case, now))
+    match situation.outcome {
+        Some(outcome) => done(final_result(situation, outcome)),
+        None => open_step(situation, now),
+    }
 }
 
-fn is_settled(attempt: &Attempt) -> bool {
-    AttemptState::parse(&attempt.state) == Some(AttemptState::Settled)
+fn final_result(situation: &Situation, outcome: Outcome) -> String {
+    let since = situation.completed_at;
+    let since = since.map_or(String::new(), |at| format!(" since {}", time(at)));
+    let then = match situation.deleted_at {
+        Some(at) => format!("The account was deleted at {}.", time(at)),
+        None => "The merchant can validate the account again.".to_owned(),
+    };
+    format!("Nothing: the validation is {outcome}{since}, and final. {then}")
 }
 
-impl Stand<'_> {
-    fn next(self, now: DateTime<Utc>) -> Next {
-        if let Some(outcome) = self.outcome {
-            return self.over(outcome);
-        }
-        let held_until = self.leased_until.filter(|until| *until > now);
-        let at = self
-            .leased_until
-            .map_or(self.due_at, |until| until.max(self.due_at));
-        // Who is held or has been told makes no call that anything could keep from being made.
-        let needs_a_call =
-            held_until.is_none() && !self.webhook_received && self.deleted_at.is_none();
-        let troubled = if needs_a_call { self.troubled } else { &[] };
-        let mut sentences = vec![self.turn(now)];
-        if self.deleted_at.is_some() {
-            sentences.push("The account is deleted: the look only cancels the validation.".into());
+fn open_step(situation: &Situation, now: DateTime<Utc>) -> NextStep {
+    let is_leased = situation.leased_until.is_some_and(|until| until > now);
+    let is_deleted = situation.deleted_at.is_some();
+    // A leased validation, or one with a pending webhook, makes no outgoing call.
+    let needs_a_call = !is_leased && !situation.webhook_received && !is_deleted;
+    let issues = if needs_a_call {
+        situation.issues.clone()
+    } else {
+        Vec::new()
+    };
+    let mut sentences = vec![by_state(situation, now)];
+    if is_deleted {
+        sentences.push("The account is deleted: the worker only cancels the validation.".into());
+    } else {
+        sentences.extend(recovery(situation.attempt, is_leased).map(str::to_owned));
+        sentences.extend(issues.iter().map(GatewayIssue::to_string));
+        let deadline = time(situation.deadline_at);
+        sentences.push(if situation.deadline_at > now {
+            format!("No new attempt begins after {deadline}.")
         } else {
-            sentences.extend(self.before(held_until.is_some()).map(str::to_owned));
-            sentences.extend(troubled.iter().map(Troubled::to_string));
-            let deadline = time(self.deadline_at);
-            sentences.push(if self.deadline_at > now {
-                format!("No new attempt is begun after {deadline}.")
-            } else {
-                format!("Its deadline was {deadline}: no new attempt is begun.")
-            });
-        }
-        Next {
-            sentence: sentences.join(" "),
-            at: Some(at),
-            troubled: troubled.to_vec(),
-        }
+            format!("The deadline was {deadline}: no new attempt begins.")
+        });
     }
-
-    /// Whose turn it is.
-    fn turn(self, now: DateTime<Utc>) -> String {
-        let due = time(self.due_at);
-        match (self.state, self.leased_until) {
-            (_, Some(until)) if until > now => {
-                let then = if self.webhook_received {
-                    " A gateway has called back meanwhile: it is looked at again right after."
-                } else {
-                    ""
-                };
-                format!(
-                    "A worker holds it until {} at the latest.{then}",
-                    time(until)
-                )
-            }
-            (_, Some(until)) => format!(
-                "Its worker died: the lease ran out at {}. A worker's scheduler wakeups for it within a second; if this \
-                 stays so, no worker runs.",
-                time(until)
-            ),
-            ("WAITING", None) if self.due_at > now => match self.booked {
-                Some((gateway, at)) => format!(
-                    "Waits for its call at {gateway}, which takes only so many calls a minute: one is booked for {}.",
-                    time(at)
-                ),
-                None => format!(
-                    "Waits for a look at {due}; `khata-api account retry` has it looked at now."
-                ),
-            },
-            ("WAITING", None) => format!(
-                "Due since {due}: a worker's scheduler wakeups for it within a second; if this stays so, no worker runs."
-            ),
-            (_, None) if self.due_at > now && self.webhook_received => format!(
-                "A gateway has called back, and a worker was called: it takes it up now. If the call was lost, the next is \
-                 at {due}."
-            ),
-            (_, None) if self.due_at > now => format!(
-                "Due, and a worker was called: it takes it up now. If the call was lost, the next is at {due}."
-            ),
-            (_, None) => format!(
-                "Due since {due}: a worker's scheduler calls for it again, once the queue is not deep; if this stays so, \
-                 no worker runs, or they have more to do than they can."
-            ),
-        }
-    }
-
-    /// What the newest attempt asks for before anything else.
-    fn before(self, is_held: bool) -> Option<&'static str> {
-        match self.attempt? {
-            // While a worker holds it the call may just be under way.
-            AttemptState::Started if is_held => None,
-            AttemptState::Started | AttemptState::Unknown => Some(
-                "The newest attempt's answer is lost: what became of it is found out before anything else.",
-            ),
-            AttemptState::Pending => {
-                Some("The gateway does not know the outcome yet; it is asked again.")
-            }
-            AttemptState::Settled => None,
-        }
-    }
-
-    fn over(self, outcome: &str) -> Next {
-        let since = self.completed_at.map(|at| format!(" since {}", time(at)));
-        let then = match self.deleted_at {
-            Some(at) => format!("The account was deleted at {}.", time(at)),
-            None => "The merchant can validate it again.".to_owned(),
-        };
-        let since = since.unwrap_or_default();
-        Next {
-            sentence: format!("Nothing: it is {outcome}{since}, and final. {then}"),
-            at: None,
-            troubled: Vec::new(),
-        }
+    let due_at = situation.due_at;
+    let at = situation
+        .leased_until
+        .map_or(due_at, |until| until.max(due_at));
+    NextStep {
+        sentence: sentences.join(" "),
+        at: Some(at),
+        issues,
     }
 }
 
-/// What the tests of what happens next and of what to do begin with.
-#[cfg(test)]
-pub(super) mod fixtures {
-    use super::*;
-
-    pub(in super::super) fn at(time: &str) -> DateTime<Utc> {
-        format!("2026-11-23T{time}Z").parse().unwrap()
+fn by_state(situation: &Situation, now: DateTime<Utc>) -> String {
+    if let Some(until) = situation.leased_until {
+        return leased(situation, until, now);
     }
+    let due = time(situation.due_at);
+    match (situation.state, situation.due_at > now) {
+        (ValidationState::Waiting, true) => match &situation.slot {
+            Some((gateway, at)) => format!(
+                "Waits for a rate-limit slot at {gateway}, which limits calls per minute: reserved for {}.",
+                time(*at)
+            ),
+            None => format!(
+                "The next poll or attempt is due at {due}; `khata account retry` makes it due now."
+            ),
+        },
+        (ValidationState::Waiting, false) => format!(
+            "Due since {due}: a worker's scheduler publishes a wake-up within a second; if this does not change, no \
+             worker is running."
+        ),
+        (_, true) if situation.webhook_received => format!(
+            "A gateway webhook has arrived and a wake-up was published: a worker processes it now. If the wake-up was \
+             lost, the next one is due at {due}."
+        ),
+        (_, true) => format!(
+            "Due, and a wake-up was published: a worker claims it now. If the wake-up was lost, the next one is due at \
+             {due}."
+        ),
+        (_, false) => format!(
+            "Due since {due}: a worker's scheduler publishes another wake-up when the queue is short; if this does not \
+             change, no worker is running, or all workers are overloaded."
+        ),
+    }
+}
 
-    pub(in super::super) fn waiting() -> Stand<'static> {
-        Stand {
-            deleted_at: None,
-            state: "WAITING",
-            outcome: None,
-            due_at: at("12:00:03"),
-            deadline_at: at("20:00:00"),
-            leased_until: None,
-            completed_at: None,
-            webhook_received: false,
-            booked: None,
-            troubled: &[],
-            attempt: None,
+fn leased(situation: &Situation, until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let until_text = time(until);
+    if until <= now {
+        return format!(
+            "The worker stopped: its lease expired at {until_text}. A worker's scheduler publishes a wake-up within a \
+             second; if this does not change, no worker is running."
+        );
+    }
+    let then = if situation.webhook_received {
+        " A gateway webhook has arrived meanwhile; a worker processes it next."
+    } else {
+        ""
+    };
+    format!("A worker holds the lease until {until_text} at the latest.{then}")
+}
+
+/// Returns what the newest attempt needs before any other call.
+fn recovery(attempt: Option<AttemptState>, is_leased: bool) -> Option<&'static str> {
+    match attempt? {
+        // The call of a leased validation may be open right now.
+        AttemptState::Started if is_leased => None,
+        AttemptState::Started | AttemptState::Unknown => {
+            Some("The response to the newest attempt was lost: the worker recovers it first.")
         }
+        AttemptState::Pending => {
+            Some("The gateway does not know the outcome yet; the worker polls it again.")
+        }
+        AttemptState::Settled => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::gateway::health::HealthIssue;
-    use super::fixtures::{at, waiting};
+    use super::super::situation::fixtures::{at, completed, due, leased, waiting};
     use super::*;
+    use crate::gateway::HealthIssue;
+
+    fn step(situation: &Situation, now: &str) -> NextStep {
+        next_step(Some(situation), at(now))
+    }
 
     #[test]
     fn each_state_has_its_sentence() {
-        let leased = Stand {
-            state: "LEASED",
-            leased_until: Some(at("12:00:30")),
-            ..waiting()
-        };
-        let due = Stand {
-            state: "DUE",
-            ..waiting()
-        };
-        let completed = Stand {
-            state: "COMPLETED",
-            outcome: Some("VALID"),
-            completed_at: Some(at("11:00:00")),
-            ..waiting()
-        };
-        let deleted = Stand {
+        let deleted = Situation {
             deleted_at: Some(at("11:30:00")),
             ..waiting()
         };
-        for (stand, now, says, time) in [
+        for (situation, now, expected, time) in [
             (
                 waiting(),
                 "12:00:00",
-                "Waits for a look at 2026-11-23T12:00:03Z",
+                "The next poll or attempt is due at 2026-11-23T12:00:03Z",
                 Some("12:00:03"),
             ),
             (
@@ -263,99 +172,104 @@ mod tests {
                 Some("12:00:03"),
             ),
             (
-                leased,
+                leased(),
                 "12:00:00",
-                "holds it until 2026-11-23T12:00:30Z",
+                "holds the lease until 2026-11-23T12:00:30Z",
                 Some("12:00:30"),
             ),
-            (leased, "12:01:00", "Its worker died", Some("12:00:30")),
-            (due, "12:00:00", "a worker was called", Some("12:00:03")),
-            (due, "12:00:04", "calls for it again", Some("12:00:03")),
+            (leased(), "12:01:00", "The worker stopped", Some("12:00:30")),
             (
-                completed,
+                due(),
+                "12:00:00",
+                "a wake-up was published",
+                Some("12:00:03"),
+            ),
+            (
+                due(),
+                "12:00:04",
+                "publishes another wake-up",
+                Some("12:00:03"),
+            ),
+            (
+                completed(Outcome::Valid),
                 "12:00:00",
                 "VALID since 2026-11-23T11:00:00Z, and final",
                 None,
             ),
             (deleted, "12:00:00", "only cancels", Some("12:00:03")),
         ] {
-            let next = stand.next(at(now));
-            assert!(next.sentence.contains(says), "{says}: {}", next.sentence);
-            assert_eq!(next.at, time.map(at), "{says}");
+            let next = step(&situation, now);
+            assert!(next.sentence.contains(expected), "{expected}: {next:?}");
+            assert_eq!(next.at, time.map(at), "{expected}");
         }
+        let never = next_step(None, at("12:00:00"));
+        assert_eq!(never.sentence, "Nothing: the account was never validated.");
     }
 
     #[test]
-    fn why_it_waits_is_told() {
-        let now = at("12:00:00");
-        let booked = Stand {
-            booked: Some(("CASHFREE main", at("12:00:03"))),
+    fn a_reserved_slot_and_a_health_issue_are_reported() {
+        let now = "12:00:00";
+        let reserved = Situation {
+            slot: Some(("CASHFREE main".into(), at("12:00:03"))),
             ..waiting()
         };
-        let said = booked.next(now).sentence;
+        let sentence = step(&reserved, now).sentence;
         assert!(
-            said.starts_with(
-                "Waits for its call at CASHFREE main, which takes only so many calls a minute: one is booked for \
+            sentence.starts_with(
+                "Waits for a rate-limit slot at CASHFREE main, which limits calls per minute: reserved for \
                  2026-11-23T12:00:03Z."
             ),
-            "{said}"
+            "{sentence}"
         );
-        let down = Troubled {
+        let issues = vec![GatewayIssue {
             gateway: "CASHFREE".into(),
             reference_id: "main".into(),
-            trouble: HealthIssue::Down {
+            issue: HealthIssue::CircuitOpen {
                 until: at("12:00:03"),
             },
+        }];
+        let with_issue = |situation| Situation {
+            issues: issues.clone(),
+            ..situation
         };
-        let troubled = Stand {
-            troubled: std::slice::from_ref(&down),
-            ..waiting()
-        };
-        let says = "CASHFREE main: down until 12:00:03 UTC.";
-        assert!(troubled.next(now).sentence.contains(says));
-        let webhook_received = Stand {
-            state: "DUE",
+        let expected = "CASHFREE main: circuit open until 12:00:03 UTC.";
+        let sentence = step(&with_issue(waiting()), now).sentence;
+        assert!(sentence.contains(expected), "{sentence}");
+        // A webhook needs no call.
+        let webhook = |situation| Situation {
             webhook_received: true,
-            ..troubled
+            ..with_issue(situation)
         };
-        let said = webhook_received.next(now).sentence;
-        assert!(said.starts_with("A gateway has called back"), "{said}");
-        assert!(!said.contains(says), "what was told needs no call: {said}");
-        let held = Stand {
-            state: "LEASED",
-            leased_until: Some(at("12:00:30")),
-            ..webhook_received
-        };
-        assert!(held.next(now).sentence.contains("called back meanwhile"));
-        let over = Stand {
-            state: "COMPLETED",
-            outcome: Some("VALID"),
-            ..troubled
-        };
-        assert!(!over.next(now).sentence.contains(says));
+        let sentence = step(&webhook(due()), now).sentence;
+        assert!(
+            sentence.starts_with("A gateway webhook has arrived"),
+            "{sentence}"
+        );
+        assert!(!sentence.contains(expected), "{sentence}");
+        let sentence = step(&webhook(leased()), now).sentence;
+        assert!(sentence.contains("arrived meanwhile"), "{sentence}");
+        let sentence = step(&with_issue(completed(Outcome::Valid)), now).sentence;
+        assert!(!sentence.contains(expected), "{sentence}");
     }
 
     #[test]
-    fn an_open_attempt_and_the_deadline_are_told() {
-        let told = |state, attempt, now| {
-            let leased_until = (state == "LEASED").then(|| at("12:00:30"));
-            let stand = Stand {
-                state,
-                leased_until,
+    fn an_open_attempt_and_the_deadline_are_reported() {
+        let sentence = |situation, attempt, now| {
+            let situation = Situation {
                 attempt: Some(attempt),
-                ..waiting()
+                ..situation
             };
-            stand.next(at(now)).sentence
+            step(&situation, now).sentence
         };
-        let lost = "answer is lost";
-        assert!(told("WAITING", AttemptState::Unknown, "12:00:00").contains(lost));
-        assert!(!told("LEASED", AttemptState::Started, "12:00:00").contains(lost));
-        assert!(told("LEASED", AttemptState::Started, "12:01:00").contains(lost));
-        assert!(!told("WAITING", AttemptState::Settled, "12:00:00").contains(lost));
-        let pending = told("WAITING", AttemptState::Pending, "12:00:00");
-        assert!(pending.contains("is asked again"), "{pending}");
-        assert!(pending.ends_with("No new attempt is begun after 2026-11-23T20:00:00Z."));
-        let late = told("WAITING", AttemptState::Settled, "21:00:00");
-        assert!(late.contains("Its deadline was"), "{late}");
+        let lost = "was lost: the worker recovers it first";
+        assert!(sentence(waiting(), AttemptState::Unknown, "12:00:00").contains(lost));
+        assert!(!sentence(leased(), AttemptState::Started, "12:00:00").contains(lost));
+        assert!(sentence(leased(), AttemptState::Started, "12:01:00").contains(lost));
+        assert!(!sentence(waiting(), AttemptState::Settled, "12:00:00").contains(lost));
+        let pending = sentence(waiting(), AttemptState::Pending, "12:00:00");
+        assert!(pending.contains("the worker polls it again"), "{pending}");
+        assert!(pending.ends_with("No new attempt begins after 2026-11-23T20:00:00Z."));
+        let late = sentence(waiting(), AttemptState::Settled, "21:00:00");
+        assert!(late.contains("The deadline was"), "{late}");
     }
 }

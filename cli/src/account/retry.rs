@@ -1,84 +1,89 @@
-//! `khata-api account retry`.
+//! `khata account retry`.
 
 use anyhow::{Context, bail};
 use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountStatus, ValidationId};
-use khata_store::DatabaseSettings;
 use khata_store::accounts::{Kind, Revalidation, ValidateAgain, validate_again};
 use khata_store::inspect::Account;
 use khata_store::retry::{MadeDue, make_due};
 use khata_store::{audit, merchants};
 use serde_json::json;
 
-use super::super::table::time;
-use super::super::{connect, print};
-use super::WhichAccount;
+use super::which::WhichAccount;
+use crate::options::CommonOptions;
+use crate::output::time;
 
-/// `khata-api account retry`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Retry {
+pub(crate) struct Retry {
     #[command(flatten)]
     which: WhichAccount,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    database: DatabaseSettings,
+    common: CommonOptions,
 }
 
 impl Retry {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut connection = connect(&self.database.database_url)?;
+        let mut connection = self.common.connect()?;
         let account = self.which.find(&mut connection)?;
-        let id = account.id();
-        if account.status == AccountStatus::Deleted.as_str() {
-            bail!("account {id} is deleted: there is nothing to validate");
-        }
-        let validation = account
-            .validation()
-            .with_context(|| format!("account {id} has no validation"))?;
-        let (validation, was) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let made = make_due(connection, validation)?
-                .with_context(|| format!("the validation {} of account {id} is gone", validation.id))?;
-            let (validation, was) = match made {
-                MadeDue::Done { was } => (validation.id, was),
-                MadeDue::Held { until } => bail!(
-                    "a worker is on account {id} now and holds it until {} at the latest: look again then",
-                    time(until)
-                ),
-                MadeDue::Completed { .. } if account.status != AccountStatus::Failure.as_str() => {
-                    bail!("account {id} is {}: there is nothing to retry", account.status)
-                }
-                MadeDue::Completed { .. } => (begin(connection, &account)?, "COMPLETED".to_owned()),
-            };
+        let (id, merchant) = (account.id().to_string(), account.merchant());
+        let (validation, was) = connection.transaction(|connection| {
+            let (validation, was) = retry(connection, &account)?;
             let detail = json!({ "validation_id": validation.to_string(), "was": was });
-            audit::record(connection, account.merchant(), "account.retry", &id.to_string(), &detail)?;
-            Ok((validation, was))
+            audit::record(connection, merchant, "account.retry", &id, &detail)?;
+            anyhow::Ok((validation, was))
         })?;
-        let told = json!({
-            "account_id": id.to_string(),
-            "merchant_id": account.merchant().to_string(),
+        let document = json!({
+            "account_id": id,
+            "merchant_id": merchant.to_string(),
             "validation_id": validation.to_string(),
             "was": was,
         });
-        print(
-            self.json,
-            &told,
-            &format!(
-                "The validation of account {id} was {was}; validation {validation} is due now, and a worker takes it up within seconds. \
-                 `khata-api account show {id}` tells how it went."
-            ),
-        )
+        let sentence = format!(
+            "The validation of account {id} was {was}. Validation {validation} is due now; a worker claims it within \
+             seconds. See the result with `khata account show {id}`."
+        );
+        self.common.print(&document, &sentence)
     }
 }
 
-/// Begins another validation, as the merchant could. That these details were validated often does not keep ops from it, and
-/// the earlier result is what they do not believe.
+/// Makes the open validation due, or begins a new one after a failure. Returns the validation's id, and the state before.
+fn retry(
+    connection: &mut PgConnection,
+    account: &Account,
+) -> anyhow::Result<(ValidationId, String)> {
+    let (id, status) = (account.id(), &account.status);
+    if status == AccountStatus::Deleted.as_str() {
+        bail!("account {id} is deleted: there is nothing to validate");
+    }
+    let validation = account
+        .validation()
+        .with_context(|| format!("account {id} has no validation"))?;
+    let made = make_due(connection, validation)?.with_context(|| {
+        format!(
+            "validation {} of account {id} does not exist",
+            validation.id
+        )
+    })?;
+    match made {
+        MadeDue::Done { was } => Ok((validation.id, was)),
+        MadeDue::Held { until } => bail!(
+            "a worker holds account {id} until {} at the latest; try again then",
+            time(until)
+        ),
+        MadeDue::Completed { .. } if status != AccountStatus::Failure.as_str() => {
+            bail!("account {id} is {status}: there is nothing to retry")
+        }
+        MadeDue::Completed { .. } => Ok((begin(connection, account)?, "COMPLETED".to_owned())),
+    }
+}
+
+/// Begins another validation, as the merchant could. An operator is not bound by the limit of validations per day, and
+/// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
     let merchant = merchants::find(connection, &account.merchant().to_string())?
-        .context("the merchant of this account is gone")?;
+        .context("the merchant of this account does not exist")?;
     let (validation, now) = (ValidationId::new(), Utc::now());
     let again = ValidateAgain {
         merchant: merchant.id(),
@@ -99,10 +104,7 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         Revalidation::Begun(_) => Ok(validation),
         Revalidation::GoesOn(_, open) => Ok(open.id),
         Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
-            bail!(
-                "account {} was changed meanwhile: look at it again",
-                account.id()
-            )
+            bail!("account {} was changed meanwhile; try again", account.id())
         }
     }
 }

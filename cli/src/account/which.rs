@@ -1,4 +1,4 @@
-//! Which account a command means: by whatever name of it ops people have before them.
+//! Finding a customer account by any of the ids that an operator may have.
 
 use std::fmt;
 
@@ -9,41 +9,39 @@ use khata_domain::{AccountId, MerchantId, ValidationId};
 use khata_store::inspect::{self, Account};
 use uuid::Uuid;
 
-use super::super::find_merchant;
+use crate::database::find_merchant;
 
-/// Which account is meant.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct WhichAccount {
-    /// The account's id (banh_ and 26 characters), or that of one of its validations (val_…); either also as the UUID
-    /// that Postgres shows; or our reference at a gateway (kh…_01)
+pub(crate) struct WhichAccount {
+    /// Id of the account (banh_…) or of one of its validations (val_…), either also as the UUID that Postgres shows; or
+    /// our reference at a gateway (kh…_01)
     #[arg(value_name = "ACCOUNT", value_parser = parse)]
-    account: Name,
-    /// The name or id of its merchant, if known: faster, as otherwise it is sought among each merchant's accounts
+    account: AnyId,
+    /// Name or id of the account's merchant, if known; faster, because only this merchant's accounts are searched
     #[arg(long)]
     merchant: Option<String>,
 }
 
-/// What an account is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
+enum AnyId {
     Account(AccountId),
     Validation(ValidationId),
-    /// Of either: Postgres shows both alike.
+    /// The UUID of an account or a validation: Postgres shows both alike.
     Uuid(Uuid),
 }
 
-fn parse(text: &str) -> Result<Name, &'static str> {
-    let account = AccountId::parse(text).map(Name::Account);
+fn parse(text: &str) -> Result<AnyId, &'static str> {
+    let account = AccountId::parse(text).map(AnyId::Account);
     account
-        .or_else(|| ValidationId::parse(text).map(Name::Validation))
-        .or_else(|| AttemptReference::parse(text).map(|of| Name::Validation(of.validation)))
-        .or_else(|| Uuid::try_parse(text).ok().map(Name::Uuid))
+        .or_else(|| ValidationId::parse(text).map(AnyId::Validation))
+        .or_else(|| AttemptReference::parse(text).map(|of| AnyId::Validation(of.validation)))
+        .or_else(|| Uuid::try_parse(text).ok().map(AnyId::Uuid))
         .ok_or(
-            "no account id: it is banh_ and 26 characters, val_ and 26 characters, a UUID, or a reference kh…_01",
+            "not an account id; expected banh_… or val_… (each with 26 characters), a UUID, or a reference kh…_01",
         )
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for AnyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(id) => write!(f, "account {id}"),
@@ -55,16 +53,14 @@ impl fmt::Display for Name {
 
 impl WhichAccount {
     pub(super) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Account> {
-        let name = self.account;
+        let id = self.account;
         match &self.merchant {
-            None => {
-                find(connection, None, name)?.with_context(|| format!("no merchant has the {name}"))
-            }
+            None => find(connection, None, id)?.with_context(|| format!("no merchant has {id}")),
             Some(merchant) => {
                 let merchant = find_merchant(connection, merchant)?;
-                find(connection, Some(merchant.id()), name)?.with_context(|| {
+                find(connection, Some(merchant.id()), id)?.with_context(|| {
                     format!(
-                        "{} has no {name}; without --merchant it is sought among all merchants",
+                        "{} has no {id}; omit --merchant to search all merchants",
                         merchant.name
                     )
                 })
@@ -73,20 +69,20 @@ impl WhichAccount {
     }
 }
 
-/// Among the accounts of the merchant, or of all.
+/// Searches the accounts of the merchant, or of all merchants.
 fn find(
     connection: &mut PgConnection,
     merchant: Option<MerchantId>,
-    name: Name,
+    id: AnyId,
 ) -> QueryResult<Option<Account>> {
     let by_id = |connection: &mut PgConnection, id| match merchant {
         Some(merchant) => inspect::find(connection, merchant, id),
         None => inspect::find_of_any_merchant(connection, id),
     };
-    let validation = match name {
-        Name::Account(id) => return by_id(connection, id),
-        Name::Validation(id) => id,
-        Name::Uuid(id) => match by_id(connection, AccountId(id))? {
+    let validation = match id {
+        AnyId::Account(id) => return by_id(connection, id),
+        AnyId::Validation(id) => id,
+        AnyId::Uuid(id) => match by_id(connection, AccountId(id))? {
             Some(found) => return Ok(Some(found)),
             None => ValidationId(id),
         },
@@ -102,19 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_ops_people_have_before_them_is_taken() {
+    fn ids_uuids_and_references_are_accepted() {
         let (account, validation) = (AccountId::new(), ValidationId::new());
         let reference = AttemptReference {
             validation,
             number: 2,
         };
-        for (text, name) in [
-            (account.to_string(), Name::Account(account)),
-            (account.0.to_string(), Name::Uuid(account.0)),
-            (validation.to_string(), Name::Validation(validation)),
-            (reference.to_string(), Name::Validation(validation)),
+        for (text, id) in [
+            (account.to_string(), AnyId::Account(account)),
+            (account.0.to_string(), AnyId::Uuid(account.0)),
+            (validation.to_string(), AnyId::Validation(validation)),
+            (reference.to_string(), AnyId::Validation(validation)),
         ] {
-            assert_eq!(parse(&text), Ok(name), "{text}");
+            assert_eq!(parse(&text), Ok(id), "{text}");
         }
         for text in [
             "",

@@ -1,199 +1,230 @@
-//! `khata-api gateway add`.
+//! `khata gateway add`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use diesel::{Connection, PgConnection};
-use khata_config::SandboxSettings;
-use khata_crypto::KeyringSettings;
-use khata_crypto::Purpose;
-use khata_crypto::secret_buf as wiped;
-use khata_domain::GatewayAccountId;
-use khata_gateways::ConnectorConfig;
-use khata_store::DatabaseSettings;
+use khata_crypto::{Purpose, secret_buf};
+use khata_domain::{Gateway, GatewayAccountId};
 use khata_store::audit;
 use khata_store::gateway_accounts::{self, GatewayAccount, NewGatewayAccount};
 use khata_store::gateway_health::{self, GatewayKey};
-use serde_json::json;
+use khata_store::merchants::Merchant;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::super::{connect, find_merchant, open, print};
-use super::parse;
+use super::connectors::{ConnectorOptions, Connectors};
+use super::which::parse_gateway;
+use crate::options::{CommonOptions, MerchantOption};
 
-/// Credentials of any gateway are shorter.
+/// Maximum size of a credentials file. Every gateway's credentials are shorter.
 const MAX_CREDENTIALS: usize = 64 * 1024;
 
-/// What stands in the files; each connector has the last word, and tells what it does not like.
+/// The forms of credentials and settings. Each connector validates its own and reports what is wrong.
 const FORMS: &str = "\
-Credentials, a JSON object with these members; what is in brackets may be left out:
-  CASHFREE  client_id, client_secret [public_key: PEM, where our IP addresses are not on its list;
-            previous_client_secret: while the secret is changed, for call-backs]
-  RAZORPAY  key_id, key_secret [webhook_secrets: a list, for call-backs; the old and the new while they change]
+Credentials: a JSON object with these members; members in brackets are optional:
+  CASHFREE  client_id, client_secret [public_key: PEM, if our IP addresses are not on Cashfree's allow-list;
+            previous_client_secret: for webhooks while the secret changes]
+  RAZORPAY  key_id, key_secret [webhook_secrets: list, for webhooks; both the old and the new while they change]
   SETU      client_id, client_secret, product_instance_id [umap: {merchant_id, and token or client_id and
-            client_secret}, for UPI addresses; webhook_secrets: a list]
+            client_secret}, for UPI addresses; webhook_secrets: list]
   DECENTRO  client_id, client_secret
   PAYU      client_id, client_secret, payout_merchant_id for bank accounts; key, salt for UPI addresses; or all five
   DUMMY     none
 
-Settings of all gateways, each optional:
-  methods               of PENNY_DROP, PENNILESS, VPA_LOOKUP those to use, in order of preference, as a list
-  calls_per_minute      calls of any kind in any 60 seconds, over all workers; 0: no limit [the gateway's own]
-  concurrency           calls at once, over all workers; 0: no limit [0]
+Settings of every gateway, all optional:
+  methods               list of PENNY_DROP, PENNILESS, VPA_LOOKUP: the methods to use, in order of preference
+  calls_per_minute      maximum calls in any 60 seconds, over all workers; 0: no limit [the gateway's own]
+  concurrency           maximum open calls, over all workers; 0: no limit [0]
   hours                 when new attempts may begin, times of day in India: [\"06:00-22:00\"]
   upi_penny_drop_hours  the same for penny drops to UPI addresses
-  bank_flow             \"async\", or \"sync\" for at-once answers that cannot be recovered; cannot be changed later
-  recover_for_s         seconds that a lost answer is asked for before another gateway may be [3600]
-  poll_ms               waits between looks at a pending outcome, the last one repeated, as a list
-  call_timeout_ms       longest call, 100 to 60000 [10000]
+  bank_flow             \"async\", or \"sync\" for synchronous responses that cannot be recovered; cannot be changed later
+  recover_for_s         seconds for which a lost response is looked up before another gateway may be used [3600]
+  poll_ms               list of poll intervals for a pending outcome; the last one is repeated
+  call_timeout_ms       time-out of a call, 100 to 60000 [10000]
 
 Settings of one gateway:
   RAZORPAY  source_account_number: the RazorpayX account that pays; without it UPI addresses are only looked up
   SETU      narration, umap_base_url, umap_login_url
-  DECENTRO  consumer_urn, purpose_message, hybrid: true lets it look for a way without a transfer first
+  DECENTRO  consumer_urn, purpose_message, hybrid: true lets Decentro try a method without a transfer first
   PAYU      payout_url, accounts_url, info_url";
 
-/// `khata-api gateway add`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = FORMS)]
-pub struct Add {
-    /// The merchant's name or id
-    #[arg(long)]
-    merchant: String,
-    /// The gateway's name or id: PAYU (12), RAZORPAY (23), CASHFREE (70), DUMMY (100, in sandbox mode), SETU (1001),
+pub(crate) struct Add {
+    #[command(flatten)]
+    merchant: MerchantOption,
+    /// Name or id of the gateway: PAYU (12), RAZORPAY (23), CASHFREE (70), DUMMY (100, in sandbox mode), SETU (1001),
     /// DECENTRO (1002)
     #[arg(long)]
     gateway: String,
     /// The merchant's name for the account, which calls may give as gateway_reference_id
     #[arg(long)]
     reference_id: String,
-    /// Lower is asked first
+    /// Priority; the gateway account with the lowest number is used first
     #[arg(long, default_value_t = 100)]
     priority: i16,
-    /// Use it only for calls that name the gateway
+    /// Use the account only for calls that name the gateway
     #[arg(long)]
     pinned_only: bool,
-    /// Another address than the gateway's public one
+    /// Override the gateway's public base URL
     #[arg(long)]
     base_url: Option<String>,
-    /// File with the credentials' JSON, `-` for standard input; `--help` tells what each gateway needs
+    /// File with the credentials as JSON, `-` for standard input; `--help` lists the members of each gateway
     #[arg(long)]
     credentials_file: Option<PathBuf>,
-    /// Settings as JSON; `--help` tells what there is
+    /// Settings as JSON; `--help` lists them
     #[arg(long, default_value = "{}")]
     settings: String,
-    /// Update the account if there is one of this gateway and reference id: workers follow within five seconds, and forget
-    /// that it was down or refused us, and, where calls_per_minute is another, the calls they have booked there
+    /// Update the account if this merchant has one with this gateway and reference id. Workers apply the update within
+    /// five seconds and reset the account's circuit, pause and MISCONFIGURED mark; if calls_per_minute changes, they
+    /// also drop its reserved rate-limit slots
     #[arg(long)]
     if_absent: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    database: DatabaseSettings,
+    common: CommonOptions,
     #[command(flatten)]
-    keyring: KeyringSettings,
-    #[command(flatten)]
-    sandbox: SandboxSettings,
+    connectors: ConnectorOptions,
+}
+
+/// The account to store.
+struct NewAccount {
+    gateway: Gateway,
+    settings: Value,
+    credentials: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Add {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let gateway = parse(&self.gateway)?;
+        let gateway = parse_gateway(&self.gateway)?;
         if !(1..=128).contains(&self.reference_id.len())
             || !self.reference_id.bytes().all(|b| b.is_ascii_graphic())
         {
             bail!("--reference-id must be 1 to 128 visible ASCII characters");
         }
-        let settings: serde_json::Value =
-            serde_json::from_str(&self.settings).context("--settings is not JSON")?;
-        let credentials = self.credentials_file.as_deref().map(read).transpose()?;
-        // What does not make a connector is told now, not by the first account that waits for it.
-        khata_gateways::connect(
+        let new = NewAccount {
             gateway,
-            &ConnectorConfig {
-                base_url: self.base_url.as_deref(),
-                credentials: credentials.as_ref().map(|bytes| bytes.as_slice()),
-                settings: &settings,
-                http: &khata_gateways::client()?,
-                sandbox_mode: self.sandbox.sandbox_mode,
-                longest_call: std::time::Duration::MAX,
-            },
+            settings: serde_json::from_str(&self.settings).context("--settings is not JSON")?,
+            credentials: self.credentials_file.as_deref().map(read).transpose()?,
+        };
+        let connectors = self.connectors.connectors()?;
+        // Invalid credentials or settings are reported now, not by the first validation that uses them.
+        let credentials = new.credentials.as_ref().map(|plain| plain.as_slice());
+        connectors.build(
+            gateway,
+            credentials,
+            &new.settings,
+            self.base_url.as_deref(),
         )?;
-        let keyring = open(&self.keyring, self.sandbox)?;
-        let mut connection = connect(&self.database.database_url)?;
-        let merchant = find_merchant(&mut connection, &self.merchant)?;
-        let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let standing = gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
-            if standing.is_some() && !self.if_absent {
-                bail!("{} has a {gateway} account {:?} already; --if-absent updates it", merchant.name, self.reference_id);
+        let mut connection = self.common.connect()?;
+        let merchant = self.merchant.find(&mut connection)?;
+        let (id, is_new) = connection
+            .transaction(|connection| self.store(connection, &connectors, &merchant, &new))?;
+        let document = json!({
+            "id": id.to_string(),
+            "gateway": gateway.name(),
+            "reference_id": self.reference_id,
+            "created": is_new,
+        });
+        let verb = if is_new { "Added" } else { "Updated" };
+        let sentence = format!(
+            "{verb} gateway account {id} ({gateway} {} of {}).",
+            self.reference_id, merchant.name
+        );
+        self.common.print(&document, &sentence)
+    }
+
+    /// Stores the account and the audit log's row. Returns the account's id, and whether it is new.
+    fn store(
+        &self,
+        connection: &mut PgConnection,
+        connectors: &Connectors,
+        merchant: &Merchant,
+        new: &NewAccount,
+    ) -> anyhow::Result<(GatewayAccountId, bool)> {
+        let (gateway, reference_id) = (new.gateway, &self.reference_id);
+        let existing =
+            gateway_accounts::find(connection, merchant.id(), gateway.id(), reference_id)?;
+        if let Some(existing) = &existing {
+            if !self.if_absent {
+                bail!(
+                    "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
+                    merchant.name
+                );
             }
-            // Attempts under way are recovered by the flow they were made in.
-            if standing.as_ref().is_some_and(|standing| flow(&standing.settings) != flow(&settings)) {
-                bail!("bank_flow cannot be changed in place; add another account under another reference id");
+            // An open attempt is recovered by the flow that made it.
+            if flow(&existing.settings) != flow(&new.settings) {
+                bail!(
+                    "bank_flow cannot be changed; add another account under another reference id"
+                );
             }
-            let new = NewGatewayAccount {
-                id: standing.as_ref().map_or_else(GatewayAccountId::new, GatewayAccount::id),
-                gateway_id: gateway.id(),
-                reference_id: &self.reference_id,
-                priority: self.priority,
-                pinned_only: self.pinned_only,
-                base_url: self.base_url.as_deref(),
-                settings: &settings,
-            };
-            let sealed = credentials.as_ref().map(|plain| keyring.seal(merchant.id(), new.id.0, Purpose::Credentials, plain));
-            gateway_accounts::upsert(connection, merchant.id(), &new, sealed)?;
-            if let Some(standing) = &standing {
-                start_over(connection, standing, &settings)?;
-            }
-            let action = if standing.is_some() { "gateway.update" } else { "gateway.add" };
-            let detail = json!({ "gateway": gateway.name(), "reference_id": self.reference_id, "settings": settings });
-            audit::record(connection, merchant.id(), action, &new.id.to_string(), &detail)?;
-            Ok((new.id, standing.is_none()))
-        })?;
-        print(
-            self.json,
-            &json!({ "id": id.to_string(), "gateway": gateway.name(), "reference_id": self.reference_id, "created": is_new }),
-            &format!(
-                "{} account {} of {} is {id}.",
-                gateway, self.reference_id, merchant.name
-            ),
-        )
+        }
+        let id = existing
+            .as_ref()
+            .map_or_else(GatewayAccountId::new, GatewayAccount::id);
+        let account = NewGatewayAccount {
+            id,
+            gateway_id: gateway.id(),
+            reference_id,
+            priority: self.priority,
+            pinned_only: self.pinned_only,
+            base_url: self.base_url.as_deref(),
+            settings: &new.settings,
+        };
+        let sealed = new.credentials.as_ref().map(|plain| {
+            let keyring = &connectors.keyring;
+            keyring.seal(merchant.id(), id.0, Purpose::Credentials, plain)
+        });
+        gateway_accounts::upsert(connection, merchant.id(), &account, sealed)?;
+        if let Some(existing) = &existing {
+            reset_health(connection, existing, &new.settings)?;
+        }
+        let action = if existing.is_some() {
+            "gateway.update"
+        } else {
+            "gateway.add"
+        };
+        let detail = json!({
+            "gateway": gateway.name(), "reference_id": reference_id, "settings": new.settings,
+        });
+        audit::record(connection, merchant.id(), action, &id.to_string(), &detail)?;
+        Ok((id, existing.is_none()))
     }
 }
 
-/// What the workers know of the account as it was holds no longer.
-fn start_over(
+/// Resets what the workers know of the account: it describes the old credentials and settings.
+fn reset_health(
     connection: &mut PgConnection,
-    standing: &GatewayAccount,
-    settings: &serde_json::Value,
+    existing: &GatewayAccount,
+    settings: &Value,
 ) -> diesel::QueryResult<()> {
     let key = GatewayKey {
-        merchant: standing.merchant(),
-        account: standing.id(),
+        merchant: existing.merchant(),
+        account: existing.id(),
     };
     gateway_health::reset(connection, key)?;
-    // Under the same limit what is booked must stay booked, or more calls than it allows would be made.
-    let limit = |settings: &serde_json::Value| settings.get("calls_per_minute").cloned();
-    if limit(&standing.settings) != limit(settings) {
+    // Under an unchanged limit the reserved slots must stay, or workers would make more calls than it allows.
+    let limit = |settings: &Value| settings.get("calls_per_minute").cloned();
+    if limit(&existing.settings) != limit(settings) {
         gateway_health::forget_bookings(connection, key)?;
     }
     Ok(())
 }
 
-fn flow(settings: &serde_json::Value) -> &str {
+fn flow(settings: &Value) -> &str {
     settings
         .get("bank_flow")
-        .and_then(serde_json::Value::as_str)
+        .and_then(Value::as_str)
         .unwrap_or("async")
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let bytes = if path.as_os_str() == "-" {
-        wiped::read(std::io::stdin(), MAX_CREDENTIALS)?
+        secret_buf::read(std::io::stdin(), MAX_CREDENTIALS)?
     } else {
-        let file =
-            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        wiped::read(file, MAX_CREDENTIALS)?
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        secret_buf::read(file, MAX_CREDENTIALS)?
     };
     bytes.context("the credentials are longer than 64 KiB")
 }

@@ -1,4 +1,4 @@
-//! What keeps a gateway account from being asked, in words for people. Pure.
+//! Reasons why a gateway account gets no calls, or only some. Pure.
 
 use std::fmt;
 
@@ -6,53 +6,63 @@ use chrono::{DateTime, Utc};
 use khata_store::gateway_health::State;
 use serde_json::{Value, json};
 
-use super::super::table::time;
+use crate::output::time;
 
-/// Why a gateway account is not simply asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HealthIssue {
-    /// It refuses us: credentials, balance, list of IP addresses, a feature that is off.
+    /// The gateway rejects us: credentials, balance, IP allow-list, or a feature that is off.
     Misconfigured {
-        /// Its own word.
+        /// The gateway's own code.
         code: String,
         since: DateTime<Utc>,
     },
-    /// Most calls of late failed: nobody calls it until then.
-    Down { until: DateTime<Utc> },
-    /// It was down, and one call at a time is let through to see.
-    Probed,
-    /// It asked us to stay away until then.
+    /// Most recent calls failed; workers make no call until then.
+    CircuitOpen { until: DateTime<Utc> },
+    /// The circuit was open; workers make one trial call at a time.
+    CircuitHalfOpen,
+    /// The gateway asked for a pause until then.
     Paused { until: DateTime<Utc> },
 }
 
 impl HealthIssue {
-    /// What is to be told of a gateway account, the gravest first; nothing of one in good health, or never asked.
-    pub(crate) fn of(state: Option<&State>, now: DateTime<Utc>) -> Vec<Self> {
+    /// Returns a gateway account's issues, the gravest first. A healthy or unused account has none.
+    pub(crate) fn all(state: Option<&State>, now: DateTime<Utc>) -> Vec<Self> {
         let Some(state) = state else {
             return Vec::new();
         };
         let misconfigured = state.misconfigured.clone();
-        let refused = misconfigured.map(|(code, since)| Self::Misconfigured { code, since });
-        let down = state.circuit.open_until.map(|until| {
+        let misconfigured = misconfigured.map(|(code, since)| Self::Misconfigured { code, since });
+        let circuit = state.circuit.open_until.map(|until| {
             if until > now {
-                Self::Down { until }
+                Self::CircuitOpen { until }
             } else {
-                Self::Probed
+                Self::CircuitHalfOpen
             }
         });
         let paused = state.paused_until.filter(|until| *until > now);
         let paused = paused.map(|until| Self::Paused { until });
-        [refused, down, paused].into_iter().flatten().collect()
+        [misconfigured, circuit, paused]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
-    /// For scripts.
+    pub(crate) fn is_misconfigured(&self) -> bool {
+        matches!(self, Self::Misconfigured { .. })
+    }
+
+    pub(crate) fn is_circuit(&self) -> bool {
+        matches!(self, Self::CircuitOpen { .. } | Self::CircuitHalfOpen)
+    }
+
+    /// Returns the issue for scripts. The words in `kind` are stable.
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Misconfigured { code, since } => {
                 json!({ "kind": "MISCONFIGURED", "code": code, "since": time(*since) })
             }
-            Self::Down { until } => json!({ "kind": "DOWN", "until": time(*until) }),
-            Self::Probed => json!({ "kind": "PROBED" }),
+            Self::CircuitOpen { until } => json!({ "kind": "DOWN", "until": time(*until) }),
+            Self::CircuitHalfOpen => json!({ "kind": "PROBED" }),
             Self::Paused { until } => json!({ "kind": "PAUSED", "until": time(*until) }),
         }
     }
@@ -60,14 +70,14 @@ impl HealthIssue {
 
 impl fmt::Display for HealthIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Soon, so that the day goes without saying.
+        // Within the hour: the time of day is enough.
         let clock = |at: &DateTime<Utc>| at.format("%H:%M:%S UTC").to_string();
         match self {
             Self::Misconfigured { code, since } => {
                 write!(f, "MISCONFIGURED {code} since {}", time(*since))
             }
-            Self::Down { until } => write!(f, "down until {}", clock(until)),
-            Self::Probed => f.write_str("down; one call at a time is let through to see"),
+            Self::CircuitOpen { until } => write!(f, "circuit open until {}", clock(until)),
+            Self::CircuitHalfOpen => f.write_str("circuit half-open, one trial call at a time"),
             Self::Paused { until } => write!(f, "paused until {}", clock(until)),
         }
     }
@@ -86,7 +96,7 @@ mod tests {
         "2026-11-24T10:02:01Z".parse().unwrap()
     }
 
-    fn well() -> State {
+    fn healthy() -> State {
         State {
             key: GatewayKey {
                 merchant: MerchantId::new(),
@@ -100,57 +110,57 @@ mod tests {
         }
     }
 
-    fn told(state: &State) -> Vec<String> {
-        let troubles = HealthIssue::of(Some(state), now());
-        troubles.iter().map(ToString::to_string).collect()
+    fn texts(state: &State) -> Vec<String> {
+        let issues = HealthIssue::all(Some(state), now());
+        issues.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn what_is_over_is_not_told() {
-        assert!(HealthIssue::of(None, now()).is_empty());
-        let over = State {
+    fn an_ended_pause_is_no_issue() {
+        assert!(HealthIssue::all(None, now()).is_empty());
+        let ended = State {
             paused_until: Some(now()),
-            ..well()
+            ..healthy()
         };
-        assert!(told(&over).is_empty());
+        assert!(texts(&ended).is_empty());
     }
 
     #[test]
-    fn each_trouble_is_told_the_gravest_first() {
+    fn issues_are_listed_gravest_first() {
         let in_ten = now() + TimeDelta::seconds(10);
-        let down = Circuit {
+        let open = Circuit {
             open_until: Some(in_ten),
-            ..well().circuit
+            ..healthy().circuit
         };
         let state = State {
-            circuit: down,
+            circuit: open,
             paused_until: Some(in_ten + TimeDelta::hours(1)),
             misconfigured: Some(("insufficient_balance".into(), now())),
-            ..well()
+            ..healthy()
         };
         assert_eq!(
-            told(&state),
+            texts(&state),
             [
                 "MISCONFIGURED insufficient_balance since 2026-11-24T10:02:01Z",
-                "down until 10:02:11 UTC",
+                "circuit open until 10:02:11 UTC",
                 "paused until 11:02:11 UTC",
             ]
         );
-        let kinds: Vec<_> = HealthIssue::of(Some(&state), now())
+        let kinds: Vec<_> = HealthIssue::all(Some(&state), now())
             .iter()
-            .map(|trouble| trouble.json()["kind"].clone())
+            .map(|issue| issue.json()["kind"].clone())
             .collect();
         assert_eq!(kinds, ["MISCONFIGURED", "DOWN", "PAUSED"]);
-        let probed = State {
+        let half_open = State {
             circuit: Circuit {
                 open_until: Some(now()),
-                ..down
+                ..open
             },
-            ..well()
+            ..healthy()
         };
         assert_eq!(
-            told(&probed),
-            ["down; one call at a time is let through to see"]
+            texts(&half_open),
+            ["circuit half-open, one trial call at a time"]
         );
     }
 }

@@ -1,75 +1,53 @@
-//! How far a long piece of work is: a bar for a person at a terminal, else a line every few seconds.
+//! Progress of a long command: a bar on a terminal, else a line every few seconds.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-const WIDTH: u64 = 30;
-/// Between two pictures of the bar.
-const BAR: Duration = Duration::from_millis(100);
-/// Between two lines.
-const LINE: Duration = Duration::from_secs(5);
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const TEMPLATE: &str = "[{bar:30}] {percent} %, {pos} of {len}, {msg}, {per_sec}, {eta} left";
+/// Time between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) struct Progress {
-    total: u64,
-    began: Instant,
-    told: Option<Instant>,
+    bar: ProgressBar,
+    last_line: Instant,
     is_terminal: bool,
 }
 
 impl Progress {
-    /// Of so many in all.
-    pub(super) fn of(total: u64) -> Self {
-        Self {
-            total,
-            began: Instant::now(),
-            told: None,
+    pub(super) fn new(total: u64) -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template(TEMPLATE)?.progress_chars("==  ");
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        Ok(Self {
+            bar: bar.with_style(style),
+            last_line: Instant::now(),
             is_terminal: io::stderr().is_terminal(),
+        })
+    }
+
+    /// Shows how much is done, and the kind of data that the command processes now.
+    pub(super) fn update(&mut self, done: u64, kind: &str) {
+        if self.is_terminal {
+            self.bar.set_message(kind.to_owned());
+            self.bar.set_position(done);
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            let total = self.bar.length().unwrap_or_default();
+            // A closed standard error does not stop the work.
+            let _ = writeln!(io::stderr(), "khata: {}", line(done, total, kind));
         }
     }
 
-    /// Tells, unless it has just been told.
-    pub(super) fn tell(&mut self, done: u64, what: &str) {
-        let every = if self.is_terminal { BAR } else { LINE };
-        let since = self.told.unwrap_or(self.began);
-        if since.elapsed() >= every {
-            self.told = Some(Instant::now());
-            let line = line(done, self.total, self.began.elapsed(), what);
-            // Who reads it may be gone; the work is not.
-            let _ = if self.is_terminal {
-                write!(io::stderr(), "\r\x1b[K{} {line}", bar(done, self.total))
-            } else {
-                writeln!(io::stderr(), "khata-api: {line}")
-            };
-        }
-    }
-
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn finish(&self) {
-        if self.is_terminal && self.told.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.bar.finish_and_clear();
     }
 }
 
-fn bar(done: u64, total: u64) -> String {
-    let full = done.min(total) * WIDTH / total.max(1);
-    let mut bar = String::from("[");
-    for place in 0..WIDTH {
-        bar.push(if place < full { '=' } else { ' ' });
-    }
-    bar.push(']');
-    bar
-}
-
-fn line(done: u64, total: u64, took: Duration, what: &str) -> String {
+fn line(done: u64, total: u64, kind: &str) -> String {
     let percent = (done.min(total) * 100).checked_div(total).unwrap_or(100);
-    let mut line = format!("{percent} %, {done} of {total}, {what}");
-    let per_second = u128::from(done) * 1_000 / took.as_millis().max(1);
-    if let Some(left) = u128::from(total.saturating_sub(done)).checked_div(per_second) {
-        let _ = write!(line, ", {per_second}/s, {} min left", left.div_ceil(60));
-    }
-    line
+    format!("{percent} %, {done} of {total}, {kind}")
 }
 
 #[cfg(test)]
@@ -77,20 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_tells_how_far_it_is() {
-        assert_eq!(bar(0, 10), format!("[{}]", " ".repeat(30)));
+    fn a_line_shows_percent_and_counts() {
         assert_eq!(
-            bar(5, 10),
-            format!("[{}{}]", "=".repeat(15), " ".repeat(15))
+            line(500, 2_000, "customers"),
+            "25 %, 500 of 2000, customers"
         );
-        assert_eq!(bar(11, 10), format!("[{}]", "=".repeat(30)));
-        assert_eq!(
-            line(500, 2_000, Duration::from_secs(10), "customers"),
-            "25 %, 500 of 2000, customers, 50/s, 1 min left"
-        );
-        assert_eq!(
-            line(0, 0, Duration::ZERO, "customers"),
-            "100 %, 0 of 0, customers"
-        );
+        assert_eq!(line(0, 0, "customers"), "100 %, 0 of 0, customers");
+    }
+
+    #[test]
+    fn the_template_is_valid() {
+        assert!(Progress::new(1).is_ok());
     }
 }

@@ -1,39 +1,34 @@
-//! `khata-api keyring rotate`.
+//! `khata keyring rotate`.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
 use khata_config::SandboxSettings;
-use khata_crypto::Keyring;
-use khata_crypto::KeyringSettings;
+use khata_crypto::{Keyring, KeyringSettings};
 use khata_store::DatabaseSettings;
 use khata_store::reseal::{self, Rotation, SealedColumn, Step};
 
 use super::progress::Progress;
-use crate::connect_patiently;
+use crate::database::connect_without_timeout;
 
-/// Before rows that others hold are looked at again.
-const BUSY: Duration = Duration::from_millis(50);
-/// Values that do not open are named up to here; then only counted.
-const NAMED: usize = 100;
+/// Minimum pause before rows that other transactions hold are tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// Maximum number of unreadable values that are listed; the rest is only counted.
+const MAX_LISTED: usize = 100;
 
-/// `khata-api keyring rotate`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Rotate {
-    /// Rows to look at in one transaction
+pub(crate) struct Rotate {
+    /// Rows to read in one transaction
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
-    /// Milliseconds to rest between two batches, to leave the database to others
+    /// Milliseconds to pause between two batches, to leave the database to the services
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pause_ms: u64,
-    /// Where Postgres is
     #[command(flatten)]
     database: DatabaseSettings,
-    /// The keys
     #[command(flatten)]
     keyring: KeyringSettings,
-    /// Whether this is a playground
     #[command(flatten)]
     sandbox: SandboxSettings,
 }
@@ -41,25 +36,25 @@ pub struct Rotate {
 impl Rotate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
-        let mut connection = connect_patiently(&self.database.database_url)?;
-        let mut progress = Progress::of(count(&mut connection, &keyring)?);
+        let mut connection = connect_without_timeout(&self.database.database_url)?;
+        let mut progress = Progress::new(count(&mut connection, &keyring)?)?;
         let mut rotation = Rotation::new(&keyring, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);
         progress.finish();
-        tell(&rotation, keyring.primary());
-        walked.context("stopped on the way; the same command goes on from here")?;
+        report(&rotation, keyring.primary());
+        walked.context("stopped before the end; run the same command again to continue")?;
         let broken = rotation.broken().count();
         if broken > 0 {
             bail!(
-                "{broken} values do not open: their key is gone from the keyring, or they were altered"
+                "{broken} values cannot be decrypted: their key is missing from the keyring, or they were altered"
             );
         }
-        // What was busy at every look, and what was sealed under another key behind the walk.
+        // Rows that were locked at every attempt, and rows that a service wrote with an old key after they were read.
         let left = count(&mut connection, &keyring)?;
         if left > 0 {
             bail!(
-                "{left} values have been sealed under another key meanwhile: give every process the new primary, then \
-                 run it again"
+                "{left} values were encrypted with another key meanwhile: give every process the new primary, then run \
+                 this command again"
             );
         }
         Ok(())
@@ -70,27 +65,27 @@ impl Rotate {
         connection: &mut PgConnection,
         rotation: &mut Rotation<'_>,
         progress: &mut Progress,
-    ) -> diesel::QueryResult<()> {
+    ) -> QueryResult<()> {
         let pause = Duration::from_millis(self.pause_ms);
         while let Some(column) = rotation.column() {
             match rotation.step(connection)? {
                 Step::Walked => std::thread::sleep(pause),
-                Step::Busy => std::thread::sleep(pause.max(BUSY)),
+                Step::Busy => std::thread::sleep(pause.max(BUSY_PAUSE)),
                 Step::Done => break,
             }
             let done = rotation.resealed().values().sum::<u64>();
-            progress.tell(done + rotation.broken().count() as u64, column.table());
+            progress.update(done + rotation.broken().count() as u64, column.table());
         }
         Ok(())
     }
 }
 
-/// Values that wait to be sealed anew.
-fn count(connection: &mut PgConnection, keyring: &Keyring) -> diesel::QueryResult<u64> {
+/// Counts the values that another key than the primary encrypted.
+fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
     let mut count = 0;
     for column in SealedColumn::ALL {
-        let census = reseal::census(connection, column)?;
-        let others = census
+        let usage = reseal::census(connection, column)?;
+        let others = usage
             .into_iter()
             .filter(|(key, _)| *key != Some(keyring.primary()));
         count += others.map(|(_, count)| count.unsigned_abs()).sum::<u64>();
@@ -98,9 +93,9 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> diesel::QueryResul
     Ok(count)
 }
 
-fn tell(rotation: &Rotation<'_>, primary: u32) {
-    for (place, _) in rotation.broken().zip(0..NAMED) {
-        eprintln!("khata-api: does not open: {place}");
+fn report(rotation: &Rotation<'_>, primary: u32) {
+    for (place, _) in rotation.broken().zip(0..MAX_LISTED) {
+        eprintln!("khata: cannot decrypt: {place}");
     }
     let tables: Vec<String> = rotation
         .resealed()
@@ -113,5 +108,5 @@ fn tell(rotation: &Rotation<'_>, primary: u32) {
     } else {
         tables.join(", ")
     };
-    println!("Sealed anew under key {primary}: {tables}.");
+    println!("Re-encrypted under key {primary}: {tables}.");
 }

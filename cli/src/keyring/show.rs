@@ -1,168 +1,187 @@
-//! `khata-api keyring show`.
+//! `khata keyring show`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use anyhow::bail;
-use chrono::Utc;
-use khata_crypto::KeyringSettings;
-use khata_crypto::{Keyring, KeyringFile, RotateBy};
+use chrono::{DateTime, Utc};
+use khata_crypto::{Keyring, KeyringFile, KeyringSettings, RotateBy};
 use khata_store::reseal::{KeyUsage, SealedColumn, census, opens};
 use serde_json::{Map, Value, json};
 
-use super::age;
-use crate::{connect_patiently, table};
+use super::{age, file};
+use crate::database::connect_without_timeout;
+use crate::output::{print, time};
 
-/// `khata-api keyring show`.
 #[derive(Clone, clap::Args)]
-pub struct Show {
-    /// Postgres, to count what each key sealed
+pub(crate) struct Show {
+    /// URL of the Postgres database, to count the values of each key
     #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The keys
     #[command(flatten)]
     keyring: KeyringSettings,
 }
 
-impl std::fmt::Debug for Show {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Show(…)")
     }
 }
 
-type Counts = Vec<(SealedColumn, KeyUsage)>;
-
-/// What stands in a database, as far as the keyring is concerned.
-struct Stored {
-    counts: Counts,
-    /// Keys of the keyring that open nothing of what was sealed under their ids.
-    others: BTreeSet<u32>,
-}
-
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let file = super::read(&self.keyring)?;
+        let file = file::read(&self.keyring)?;
         let database = self.database_url.as_deref();
-        let stored = database.map(|url| look(url, &file)).transpose()?;
-        // Keys that sealed something and are missing come last, and what no key sealed.
-        let mut keys: Vec<Option<u32>> = file.ids().into_iter().map(Some).collect();
-        let mut strange: Vec<Option<u32>> = stored
-            .iter()
-            .flat_map(|stored| &stored.counts)
-            .flat_map(|(_, census)| census.keys().copied())
-            .filter(|key| !keys.contains(key))
-            .collect();
-        strange.sort_unstable();
-        strange.dedup();
-        let known = keys.len();
-        let fits = strange.is_empty() && stored.as_ref().is_none_or(|it| it.others.is_empty());
-        keys.extend(strange);
-        let keys = keys.into_iter().enumerate();
-        let created_at = |key: Option<u32>| {
-            let mut sealing = file.sealing().iter();
-            let found = sealing.find(|sealing| Some(sealing.id) == key);
-            found.and_then(|sealing| sealing.created_at)
-        };
+        let usage = database.map(|url| Usage::read(url, &file)).transpose()?;
         let max_age = self.keyring.max_age();
-        let rotate_by = max_age.rotate_by(created_at(Some(file.primary())));
-        if self.json {
-            let keys: Vec<Value> = keys
-                .map(|(place, key)| {
-                    json!({ "id": key, "primary": key == Some(file.primary()), "in_keyring": place < known,
-                        "created_at": created_at(key).map(table::time),
-                        "opens": stored.as_ref().map(|it| place < known && !it.is_other(key)),
-                        "seals": stored.as_ref().map(|it| by_table(&it.counts, key)) })
-                })
-                .collect();
-            let rotate_by = match rotate_by {
-                RotateBy::At(time) => Some(table::time(time)),
-                RotateBy::Never | RotateBy::Unknown => None,
-            };
-            println!(
-                "{}",
-                json!({ "primary": file.primary(), "max_age_days": max_age.days, "rotate_by": rotate_by, "sealing": keys })
-            );
-        } else {
-            let now = Utc::now();
-            for (place, key) in keys {
-                let name = key.map_or("no key of ours".to_owned(), |id| format!("key {id}"));
-                let (role, due) = match key {
-                    Some(id) if id == file.primary() => (", primary", age::due(rotate_by, now)),
-                    Some(_) if place >= known => (", not in this keyring", String::new()),
-                    _ => ("", String::new()),
-                };
-                let age = if place < known {
-                    age::age(created_at(key), now)
-                } else {
-                    String::new()
-                };
-                let sealed = stored.as_ref().map(|it| told(&it.counts, key));
-                let other = if stored.as_ref().is_some_and(|it| it.is_other(key)) {
-                    "; sealed by another key of this id"
-                } else {
-                    ""
-                };
-                println!(
-                    "{name}{role}{age}{due}{}{other}",
-                    sealed.unwrap_or_default()
-                );
-            }
-        }
-        if !fits {
+        let rotate_by = max_age.rotate_by(created_at(&file, file.primary()));
+        let keys = keys(&file, usage.as_ref());
+        let rotate_by_time = match rotate_by {
+            RotateBy::At(at) => Some(time(at)),
+            RotateBy::Never | RotateBy::Unknown => None,
+        };
+        let document = json!({
+            "primary": file.primary(),
+            "max_age_days": max_age.days,
+            "rotate_by": rotate_by_time,
+            "sealing": keys.iter().map(KeyLine::json).collect::<Vec<_>>(),
+        });
+        let now = Utc::now();
+        let lines: Vec<String> = keys.iter().map(|key| key.text(rotate_by, now)).collect();
+        print(self.json, &document, &lines.join("\n"))?;
+        if !keys.iter().all(|key| key.in_keyring && !key.is_other) {
             bail!(
-                "this keyring does not fit the database: what it does not open is lost without the right one; start no \
-                 service with it"
+                "this keyring cannot decrypt all data in this database. Do not start a service with it; without the \
+                 right keyring that data is lost"
             );
         }
         Ok(())
     }
 }
 
-impl Stored {
-    fn is_other(&self, key: Option<u32>) -> bool {
-        key.is_some_and(|id| self.others.contains(&id))
-    }
+fn created_at(file: &KeyringFile, id: u32) -> Option<DateTime<Utc>> {
+    let found = file.sealing().iter().find(|key| key.id == id);
+    found.and_then(|key| key.created_at)
 }
 
-fn look(database_url: &str, file: &KeyringFile) -> anyhow::Result<Stored> {
-    let mut connection = connect_patiently(database_url)?;
-    let keyring = Keyring::from(file);
-    let (mut counts, mut others) = (Counts::new(), BTreeSet::new());
-    for column in SealedColumn::ALL {
-        let census = census(&mut connection, column)?;
-        for id in file.ids() {
-            if census.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
-                others.insert(id);
+/// Use of the keys in a database.
+struct Usage {
+    columns: Vec<(SealedColumn, KeyUsage)>,
+    /// Ids in the keyring under which another key encrypted the data.
+    others: BTreeSet<u32>,
+}
+
+impl Usage {
+    fn read(database_url: &str, file: &KeyringFile) -> anyhow::Result<Self> {
+        let mut connection = connect_without_timeout(database_url)?;
+        let keyring = Keyring::from(file);
+        let (mut columns, mut others) = (Vec::new(), BTreeSet::new());
+        for column in SealedColumn::ALL {
+            let usage = census(&mut connection, column)?;
+            for id in file.ids() {
+                if usage.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
+                    others.insert(id);
+                }
             }
+            columns.push((column, usage));
         }
-        counts.push((column, census));
+        Ok(Self { columns, others })
     }
-    Ok(Stored { counts, others })
+
+    fn by_table(&self, key: Option<u32>) -> Vec<(&'static str, i64)> {
+        let columns = self.columns.iter();
+        let count = |usage: &KeyUsage| usage.get(&key).copied().unwrap_or_default();
+        columns
+            .map(|(column, usage)| (column.table(), count(usage)))
+            .collect()
+    }
 }
 
-fn of_key(counts: &Counts, key: Option<u32>) -> impl Iterator<Item = (&'static str, i64)> {
-    counts.iter().map(move |(column, census)| {
-        let count = census.get(&key).copied().unwrap_or_default();
-        (column.table(), count)
-    })
+/// One key in the output.
+struct KeyLine {
+    /// `None` for values that carry no key id of ours.
+    id: Option<u32>,
+    is_primary: bool,
+    in_keyring: bool,
+    created_at: Option<DateTime<Utc>>,
+    /// Whether another key of this id encrypted the data.
+    is_other: bool,
+    /// Number of values by table; `None` without a database.
+    by_table: Option<Vec<(&'static str, i64)>>,
 }
 
-fn by_table(counts: &Counts, key: Option<u32>) -> Map<String, Value> {
-    of_key(counts, key)
-        .map(|(table, count)| (table.to_owned(), count.into()))
-        .collect()
-}
-
-fn told(counts: &Counts, key: Option<u32>) -> String {
-    let tables: Vec<String> = of_key(counts, key)
-        .filter(|(_, count)| *count > 0)
-        .map(|(table, count)| format!("{count} in {table}"))
+/// Returns the keyring's keys, then the keys that the database needs and the keyring lacks.
+fn keys(file: &KeyringFile, usage: Option<&Usage>) -> Vec<KeyLine> {
+    let known: BTreeSet<Option<u32>> = file.ids().into_iter().map(Some).collect();
+    let used = usage.iter().flat_map(|usage| &usage.columns);
+    let missing: BTreeSet<Option<u32>> = used
+        .flat_map(|(_, usage)| usage.keys().copied())
+        .filter(|key| !known.contains(key))
         .collect();
-    if tables.is_empty() {
-        ": seals nothing".to_owned()
-    } else {
-        format!(": {}", tables.join(", "))
+    let ids = file.ids().into_iter().map(Some).chain(missing);
+    let line = |id: Option<u32>| KeyLine {
+        id,
+        is_primary: id == Some(file.primary()),
+        in_keyring: known.contains(&id),
+        created_at: id.and_then(|id| created_at(file, id)),
+        is_other: id.is_some_and(|id| usage.is_some_and(|usage| usage.others.contains(&id))),
+        by_table: usage.map(|usage| usage.by_table(id)),
+    };
+    ids.map(line).collect()
+}
+
+impl KeyLine {
+    fn json(&self) -> Value {
+        let opens = self.in_keyring && !self.is_other;
+        let seals = self.by_table.as_ref().map(|tables| {
+            let counts = tables.iter();
+            counts
+                .map(|(table, count)| ((*table).to_owned(), (*count).into()))
+                .collect::<Map<String, Value>>()
+        });
+        json!({
+            "id": self.id,
+            "primary": self.is_primary,
+            "in_keyring": self.in_keyring,
+            "created_at": self.created_at.map(time),
+            "opens": seals.as_ref().map(|_| opens),
+            "seals": seals,
+        })
+    }
+
+    fn text(&self, rotate_by: RotateBy, now: DateTime<Utc>) -> String {
+        let mut text = self
+            .id
+            .map_or("unknown key".to_owned(), |id| format!("key {id}"));
+        if self.is_primary {
+            text += ", primary";
+        }
+        if self.in_keyring {
+            text += &age::age(self.created_at, now);
+        } else if self.id.is_some() {
+            text += ", missing from this keyring";
+        }
+        if self.is_primary {
+            text += &age::due(rotate_by, now);
+        }
+        if let Some(tables) = &self.by_table {
+            let used = tables.iter().filter(|(_, count)| *count > 0);
+            let used: Vec<String> = used
+                .map(|(table, count)| format!("{count} in {table}"))
+                .collect();
+            text += ": ";
+            text += &if used.is_empty() {
+                "unused".to_owned()
+            } else {
+                used.join(", ")
+            };
+        }
+        if self.is_other {
+            text += "; encrypted by another key of this id";
+        }
+        text
     }
 }

@@ -1,7 +1,7 @@
-//! Every value that is not one of its kind, in both encodings: told by its field's name, and nothing is stored.
+//! Invalid values in both encodings: the error names the field, and nothing is stored.
 
 use anyhow::Result;
-use khata_e2e::{Answer, Setup, World};
+use khata_e2e::{HttpReply, Setup, TestStack};
 use serde_json::json;
 
 use crate::errors::{assert_faults, assert_invalid, named_fields};
@@ -10,8 +10,8 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 pub(crate) const GOOD: &str = "ifsc=AABF0008032&account_number=026291800001191";
 
-/// A line a case: what it is | the body | the fields that must be named. `<x*9>` stands for nine `x`, `<good>` for the
-/// fields of a good account, `<item>` for one of a list, `<items*9>` for nine of them.
+/// One case per line: meaning | body | fields that the error must name. `<x*9>` means nine `x`, `<good>` the fields of a
+/// valid account, `<item>` an item of a list, `<items*9>` nine of them.
 const FORMS: &str = "
     an empty form                     |                                             | bank_account_details
     no account                        | bank_code=12&metadata.a=b                   | bank_account_details
@@ -86,7 +86,7 @@ const FORMS: &str = "
     many faults at once               | bank_account_details=[<item>,{\"ifsc\":\"x\",\"account_number\":\"y\"},7]&upi_details=[{}]&gateway_id=x&consent.obtained=true | bank_account_details[1].ifsc bank_account_details[1].account_number bank_account_details[2] upi_details[0].vpa gateway_id consent.purpose consent.timestamp
 ";
 
-/// The same for JSON bodies; `\\u` is JSON's own escape.
+/// The same for JSON bodies; `\\u` is JSON's escape.
 const BODIES: &str = r#"
     nothing                           |                                             | body
     broken JSON                       | {"ifsc":                                    | body
@@ -113,26 +113,26 @@ const BODIES: &str = r#"
     an empty consent time             | {"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":""}} | consent.timestamp
 "#;
 
-/// Nobody works here, so what is stored stays as it was stored.
-pub(crate) async fn world() -> Result<World> {
+/// Starts a stack without workers, so that accounts keep their first status.
+pub(crate) async fn stack() -> Result<TestStack> {
     let setup = Setup {
         workers: 0,
         traces: true,
         ..Setup::default()
     };
-    World::start(setup).await
+    TestStack::start(setup).await
 }
 
 pub(crate) async fn post(
-    world: &World,
+    stack: &TestStack,
     content_type: &str,
     body: impl Into<Vec<u8>>,
-) -> Result<Answer> {
-    let request = world.api.creation("bad");
+) -> Result<HttpReply> {
+    let request = stack.api.creation("bad");
     let request = request
         .header("content-type", content_type)
         .body(body.into());
-    world.api.send(request).await
+    stack.api.send(request).await
 }
 
 fn expand(template: &str) -> String {
@@ -158,61 +158,61 @@ fn expand(template: &str) -> String {
     text + rest
 }
 
-/// Sends every body, and shows all that were not answered by exactly these fields.
+/// Sends every body, and prints those whose errors do not name exactly these fields.
 async fn assert_all_told(content_type: &str, table: &str) -> Result<()> {
-    let world = world().await?;
+    let stack = stack().await?;
     let mut wrong = Vec::new();
     for line in table.lines().filter(|line| !line.trim().is_empty()) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [what, body, fields] = cells[..] else {
             panic!("{line}")
         };
-        let answer = post(&world, content_type, expand(body)).await?;
-        assert_invalid(what, &answer);
-        let (named, expected) = (named_fields(&answer), fields.split(' ').collect::<Vec<_>>());
+        let reply = post(&stack, content_type, expand(body)).await?;
+        assert_invalid(what, &reply);
+        let (named, expected) = (named_fields(&reply), fields.split(' ').collect::<Vec<_>>());
         if named != expected {
-            let told = named.len();
-            let first = &named[..told.min(9)];
+            let count = named.len();
+            let first = &named[..count.min(9)];
             wrong.push(format!(
-                "{what}: {told} faults, {first:?}, instead of {expected:?}"
+                "{what}: {count} faults, {first:?}, instead of {expected:?}"
             ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }
 
 #[tokio::test]
-async fn every_fault_of_a_form_is_named_by_its_field() -> Result<()> {
+async fn every_invalid_form_field_is_listed() -> Result<()> {
     assert_all_told(FORM, FORMS).await
 }
 
 #[tokio::test]
-async fn every_fault_of_a_json_body_is_named_by_its_field() -> Result<()> {
+async fn every_invalid_json_field_is_listed() -> Result<()> {
     assert_all_told(JSON, BODIES).await
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_in_a_table_is_refused_too() -> Result<()> {
-    let world = world().await?;
-    let none = world.api.send(world.api.creation("bad")).await?;
+async fn further_invalid_values_are_rejected() -> Result<()> {
+    let stack = stack().await?;
+    let none = stack.api.send(stack.api.creation("bad")).await?;
     assert_faults("no body at all", &none, &["bank_account_details"]);
     let bytes = b"{\"ifsc\":\"\xff\xfe\"}".to_vec();
-    assert_faults("no UTF-8", &post(&world, JSON, bytes).await?, &["body"]);
+    assert_faults("no UTF-8", &post(&stack, JSON, bytes).await?, &["body"]);
     let with = |metadata| json!({"vpa": "asha@upi", "metadata": metadata}).to_string();
     let key = "k".repeat(41);
     let long_key = with(json!({ key: "x" }));
-    // Told by what fits of it.
+    // The error holds the part of the key that fits.
     let named = format!("metadata.{}", "k".repeat(40));
     assert_faults(
         "a long key",
-        &post(&world, JSON, long_key).await?,
+        &post(&stack, JSON, long_key).await?,
         &[&named],
     );
     let many: serde_json::Map<_, _> = (0..21).map(|n| (format!("k{n}"), json!("v"))).collect();
-    let answer = post(&world, JSON, with(many.into())).await?;
-    assert_faults("21 members", &answer, &["metadata"]);
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    let reply = post(&stack, JSON, with(many.into())).await?;
+    assert_faults("21 members", &reply, &["metadata"]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }

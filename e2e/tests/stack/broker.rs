@@ -1,103 +1,115 @@
-//! RabbitMQ away, forgetful or noisy: it is only the doorbell.
+//! RabbitMQ unreachable, with lost messages, or with duplicates: it only wakes workers.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use khata_e2e::{PATIENCE, Setup, World, eventually};
+use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
 
 use crate::load::{assert_paid_once, create_ten, outage};
 
-/// Issue: accounts are validated so long after the broker's return at most.
+/// Maximum time from the broker's return until all accounts are validated.
 const CAUGHT_UP: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn without_the_broker_accounts_are_taken_and_validated_after_its_return() -> Result<()> {
-    let world = World::start(outage()).await?;
-    let broker = &world.proxies()?.broker;
-    create_ten(&world, "before").await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+async fn without_the_broker_accounts_are_accepted_and_validated_later() -> Result<()> {
+    let stack = TestStack::start(outage()).await?;
+    let broker = &stack.proxies()?.broker;
+    create_ten(&stack, "before").await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     broker.cut();
-    create_ten(&world, "refused").await?;
-    let ready = world.api.look("/health/ready").await?.expect_status(200)?;
+    create_ten(&stack, "refused").await?;
+    let ready = stack
+        .api
+        .get_path("/health/ready")
+        .await?
+        .expect_status(200)?;
     assert_eq!(ready.json()["checks"]["postgres"], "up");
-    eventually(PATIENCE, "health telling of the broker", async || {
-        let ready = world.api.look("/health/ready").await?.expect_status(200)?;
+    eventually(TIMEOUT, "health telling of the broker", async || {
+        let ready = stack
+            .api
+            .get_path("/health/ready")
+            .await?
+            .expect_status(200)?;
         anyhow::Ok((ready.json()["checks"]["rabbitmq"] == "down").then_some(()))
     })
     .await?;
-    create_ten(&world, "noticed").await?;
-    let worker = world.api.at(&world.workers[0].url);
+    create_ten(&stack, "noticed").await?;
+    let worker = stack.api.at(&stack.workers[0].url);
     eventually(
-        PATIENCE,
+        TIMEOUT,
         "the worker telling that it hears nothing",
-        async || anyhow::Ok((worker.look("/health/ready").await?.status == 503).then_some(())),
+        async || anyhow::Ok((worker.get_path("/health/ready").await?.status == 503).then_some(())),
     )
     .await?;
-    worker.look("/health/live").await?.expect_status(200)?;
-    assert_eq!(world.count("CREATED")?, 20, "nobody can have been woken");
+    worker.get_path("/health/live").await?.expect_status(200)?;
+    assert_eq!(stack.count("CREATED")?, 20, "no worker can have been woken");
     broker.restore();
     let back = Instant::now();
-    world
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
         .await?;
     eprintln!("caught up {:?} after the broker's return", back.elapsed());
 
     broker.hang();
-    create_ten(&world, "silence").await?;
-    world.api.look("/health/ready").await?.expect_status(200)?;
+    create_ten(&stack, "silence").await?;
+    stack
+        .api
+        .get_path("/health/ready")
+        .await?
+        .expect_status(200)?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    create_ten(&world, "still").await?;
+    create_ten(&stack, "still").await?;
     broker.restore();
     let back = Instant::now();
-    world
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
         .await?;
     eprintln!(
         "caught up {:?} after the broker spoke again",
         back.elapsed()
     );
-    assert_eq!(world.count("ACTIVE")?, 50);
-    assert_paid_once(&world, 50).await
+    assert_eq!(stack.count("ACTIVE")?, 50);
+    assert_paid_once(&stack, 50).await
 }
 
 #[tokio::test]
-async fn lost_messages_cost_seconds_and_no_account() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn lost_messages_delay_work_and_lose_no_account() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
     for n in 0..5 {
-        create_ten(&world, &format!("lost{n}")).await?;
+        create_ten(&stack, &format!("lost{n}")).await?;
     }
-    let queue = world.queues.validations();
-    let lost = eventually(PATIENCE, "messages", async || {
-        let waiting = world.queues.depth(&queue).await?;
-        // The last create's ring may still be on its way.
+    let queue = stack.queues.validations();
+    let lost = eventually(TIMEOUT, "messages", async || {
+        let waiting = stack.queues.depth(&queue).await?;
+        // The last create's wake-up may still arrive.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        anyhow::Ok((waiting > 0 && world.queues.depth(&queue).await? == waiting).then_some(waiting))
+        anyhow::Ok((waiting > 0 && stack.queues.depth(&queue).await? == waiting).then_some(waiting))
     })
     .await?;
-    assert_eq!(world.queues.purge(&queue).await?, lost);
-    world.start_worker().await?;
+    assert_eq!(stack.queues.purge(&queue).await?, lost);
+    stack.start_worker().await?;
     let began = Instant::now();
-    world
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
         .await?;
     eprintln!(
         "{lost} messages lost; caught up after {:?}",
         began.elapsed()
     );
-    assert_eq!(world.count("ACTIVE")?, 50);
-    assert_paid_once(&world, 50).await
+    assert_eq!(stack.count("ACTIVE")?, 50);
+    assert_paid_once(&stack, 50).await
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_put_aside_and_work_goes_on() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let (queue, dead) = (world.queues.validations(), world.queues.dead_letters());
+async fn unreadable_messages_are_dead_lettered_and_work_continues() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let (queue, dead) = (stack.queues.validations(), stack.queues.dead_letters());
     let unreadable: [&[u8]; 5] = [
         b"",
         b"\xff\xfe",
@@ -106,33 +118,33 @@ async fn what_nobody_can_read_is_put_aside_and_work_goes_on() -> Result<()> {
         br#"{"v":1,"type":"validations.due","validations":[{"m":"x","v":"y"}]}"#,
     ];
     for body in unreadable {
-        world.queues.publish(&queue, body).await?;
+        stack.queues.publish(&queue, body).await?;
     }
-    // Readable, but about nothing that there is: no dead letter, and no harm.
+    // A readable message about an unknown validation is no dead letter, and does no harm.
     let nothing = r#"{"v":1,"type":"validations.due","validations":[{"m":"0193a3a0-0000-7000-8000-000000000000","v":"0193a3a0-0000-7000-8000-000000000001"}]}"#;
-    world.queues.publish(&queue, nothing.as_bytes()).await?;
-    create_ten(&world, "after").await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack.queues.publish(&queue, nothing.as_bytes()).await?;
+    create_ten(&stack, "after").await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    eventually(PATIENCE, "five dead letters", async || {
-        anyhow::Ok((world.queues.depth(&dead).await? == 5).then_some(()))
+    eventually(TIMEOUT, "five dead letters", async || {
+        anyhow::Ok((stack.queues.depth(&dead).await? == 5).then_some(()))
     })
     .await?;
-    assert_eq!(world.queues.depth(&queue).await?, 0);
-    assert_paid_once(&world, 10).await
+    assert_eq!(stack.queues.depth(&queue).await?, 0);
+    assert_paid_once(&stack, 10).await
 }
 
 #[tokio::test]
-async fn a_bell_that_rings_too_often_does_no_harm() -> Result<()> {
-    let world = World::start(Setup {
+async fn duplicate_wakeups_do_no_harm() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 2,
         ..Setup::default()
     })
     .await?;
-    let queue = world.queues.validations();
-    create_ten(&world, "rung").await?;
-    let rows = world
+    let queue = stack.queues.validations();
+    create_ten(&stack, "woken").await?;
+    let rows = stack
         .database
         .texts("select json_build_object('m', merchant_id, 'v', id)::text from validations")?;
     let all = format!(
@@ -140,44 +152,44 @@ async fn a_bell_that_rings_too_often_does_no_harm() -> Result<()> {
         rows.join(",")
     );
     for _ in 0..10 {
-        world.queues.publish(&queue, all.as_bytes()).await?;
+        stack.queues.publish(&queue, all.as_bytes()).await?;
     }
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    let decided = world
+    let decided = stack
         .database
         .texts("select v::text from validations v order by id")?;
-    // What is decided is not touched again, however late it is rung for.
+    // A late wake-up does not change a final account.
     for _ in 0..10 {
-        world.queues.publish(&queue, all.as_bytes()).await?;
+        stack.queues.publish(&queue, all.as_bytes()).await?;
     }
-    eventually(PATIENCE, "an empty queue", async || {
-        anyhow::Ok((world.queues.depth(&queue).await? == 0).then_some(()))
+    eventually(TIMEOUT, "an empty queue", async || {
+        anyhow::Ok((stack.queues.depth(&queue).await? == 0).then_some(()))
     })
     .await?;
-    create_ten(&world, "later").await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    create_ten(&stack, "later").await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    let now = world
+    let now = stack
         .database
         .texts("select v::text from validations v order by id")?;
     assert_eq!(now[..10], decided);
-    assert_paid_once(&world, 20).await
+    assert_paid_once(&stack, 20).await
 }
 
 #[tokio::test]
-async fn a_queue_that_vanishes_is_made_again() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    create_ten(&world, "before").await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+async fn a_deleted_queue_is_declared_again() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    create_ten(&stack, "before").await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    world.queues.delete().await?;
-    create_ten(&world, "after").await?;
-    world
+    stack.queues.delete().await?;
+    create_ten(&stack, "after").await?;
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
         .await?;
-    assert_paid_once(&world, 20).await
+    assert_paid_once(&stack, 20).await
 }

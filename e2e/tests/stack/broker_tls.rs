@@ -1,18 +1,18 @@
-//! RabbitMQ over TLS: what `amqps://` promises.
+//! RabbitMQ over TLS with `amqps://`.
 
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, Setup, World};
+use khata_e2e::{Setup, TIMEOUT, TestStack};
 
-use crate::calls::bank;
 use crate::https::Https;
+use crate::requests::bank;
 
 #[tokio::test]
-async fn amqps_speaks_tls_to_who_can_show_that_it_is_the_broker() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn amqps_connects_only_to_a_broker_with_a_valid_certificate() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
@@ -29,7 +29,7 @@ async fn amqps_speaks_tls_to_who_can_show_that_it_is_the_broker() -> Result<()> 
         Ok(url.as_str().replacen("amqp://", "amqps://", 1))
     };
     let trusted = tls.certificate().to_string_lossy().into_owned();
-    // Before anybody worked: one that does not trust the certificate, and one whose broker does not speak TLS at all.
+    // First a service that does not trust the certificate, and one whose broker does not use TLS.
     let (secured, plain) = (amqps(tls.port())?, amqps(plain_port)?);
     let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
     let mut begin = |broker: &str, certificates: Option<&str>| {
@@ -38,15 +38,15 @@ async fn amqps_speaks_tls_to_who_can_show_that_it_is_the_broker() -> Result<()> 
             ("SSL_CERT_FILE", certificates),
             listen,
         ];
-        world.begin("khata-worker", &[], &own)
+        stack.start_program("khata-worker", &[], &own)
     };
     let strangers = [begin(&secured, None)?, begin(&plain, Some(&trusted))?];
     let form = bank("026291800001191", "YESB0000262");
-    let account = world.api.create("customer_1122", &form).await?.account()?;
+    let account = stack.api.create("customer_1122", &form).await?.account()?;
     let id = text(&account, "/id");
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let seen = world.api.get("customer_1122", id).await?.account()?;
-    assert_eq!(seen["status"], "CREATED", "somebody works without TLS");
+    let seen = stack.api.get("customer_1122", id).await?.account()?;
+    assert_eq!(seen["status"], "CREATED", "a worker runs without TLS");
     for stranger in &strangers {
         assert!(!stranger.log().contains("connected"), "{}", stranger.log());
     }
@@ -56,10 +56,10 @@ async fn amqps_speaks_tls_to_who_can_show_that_it_is_the_broker() -> Result<()> 
         ("SSL_CERT_FILE", Some(trusted.as_str())),
         listen,
     ];
-    let _worker = world.begin("khata-worker", &[], &own)?;
-    world
+    let _worker = stack.start_program("khata-worker", &[], &own)?;
+    stack
         .api
-        .wait_for("customer_1122", id, &["ACTIVE"], PATIENCE)
+        .wait_for("customer_1122", id, &["ACTIVE"], TIMEOUT)
         .await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The commands of `khata-api`: what each prints, changes and refuses, and that the services follow.
+//! The commands of `khata`: what each prints, changes and rejects, and that the services apply the changes.
 
 mod accounts;
 mod gateways;
@@ -8,12 +8,12 @@ mod merchants;
 use std::time::Duration;
 
 use anyhow::Result;
-use khata_e2e::{Setup, World};
+use khata_e2e::{Setup, TestStack};
 use serde_json::Value;
 
-/// What the services may know of a change no longer.
-const FRESH: Duration = Duration::from_secs(5);
-/// For a busy machine.
+/// Maximum age of the settings that the services use.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+/// Additional time for a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 fn without_workers() -> Setup {
@@ -23,24 +23,24 @@ fn without_workers() -> Setup {
     }
 }
 
-/// Runs a command with `--json` and answers its document.
-fn told(world: &World, arguments: &[&str]) -> Result<Value> {
-    let printed = world.command(&[arguments, &["--json"]].concat())?;
-    Ok(serde_json::from_str(&printed)?)
+/// Runs a command with `--json` and returns its document.
+fn document_of(stack: &TestStack, arguments: &[&str]) -> Result<Value> {
+    let stdout = stack.command(&[arguments, &["--json"]].concat())?;
+    Ok(serde_json::from_str(&stdout)?)
 }
 
-/// Asserts that a command fails with this exit code and says so.
-fn assert_refused(world: &World, arguments: &[&str], code: i32, says: &str) -> Result<()> {
-    let ran = world.try_command(arguments)?;
+/// Asserts that a command fails with this exit code and an error that contains `says`.
+fn assert_fails(stack: &TestStack, arguments: &[&str], code: i32, says: &str) -> Result<()> {
+    let ran = stack.try_command(arguments)?;
     assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
-    assert!(ran.complaint.contains(says), "{arguments:?}: {ran:?}");
-    assert!(ran.printed.is_empty(), "{arguments:?}: {ran:?}");
+    assert!(ran.stderr.contains(says), "{arguments:?}: {ran:?}");
+    assert!(ran.stdout.is_empty(), "{arguments:?}: {ran:?}");
     Ok(())
 }
 
-/// The audit log's lines of these actions: action and detail, in order.
-fn audited(world: &World, actions: &str) -> Result<Vec<Value>> {
-    let lines = world.database.texts(&format!(
+/// Returns the audit log's rows of these actions, in order: action, subject and detail.
+fn audited(stack: &TestStack, actions: &str) -> Result<Vec<Value>> {
+    let lines = stack.database.texts(&format!(
         "select jsonb_build_array(action, subject, detail) from audit_log where action like '{actions}' order by id"
     ))?;
     Ok(lines

@@ -2,25 +2,25 @@
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{Answer, Setup, World};
+use khata_e2e::{HttpReply, Setup, TestStack};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::calls::{bank, is_time};
+use crate::requests::{bank, is_time};
 
-async fn post(world: &World, path: &str, form: &[(&str, &str)]) -> Result<Answer> {
-    let call = world.api.call(Method::POST, path).form(form);
-    world.api.send(call).await
+async fn post(stack: &TestStack, path: &str, form: &[(&str, &str)]) -> Result<HttpReply> {
+    let call = stack.api.call(Method::POST, path).form(form);
+    stack.api.send(call).await
 }
 
-async fn get(world: &World, name: &str) -> Result<Answer> {
-    let call = world.api.call(Method::GET, &format!("/customers/{name}"));
-    world.api.send(call).await
+async fn get(stack: &TestStack, name: &str) -> Result<HttpReply> {
+    let call = stack.api.call(Method::GET, &format!("/customers/{name}"));
+    stack.api.send(call).await
 }
 
 #[tokio::test]
 async fn a_customer_is_created_read_and_updated() -> Result<()> {
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
@@ -32,7 +32,7 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
         ("first_name", "आशा"),
         ("last_name", "Rao 🙂"),
     ];
-    let created = post(&world, "/customers", &form)
+    let created = post(&stack, "/customers", &form)
         .await?
         .expect_status(200)?
         .json();
@@ -46,16 +46,16 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
     assert_eq!(created["date_created"], created["last_updated"]);
     assert!(is_time(&created["date_created"]), "{created}");
     for name in [id, "customer_1122"] {
-        assert_eq!(get(&world, name).await?.expect_status(200)?.json(), created);
+        assert_eq!(get(&stack, name).await?.expect_status(200)?.json(), created);
     }
-    // What is not named stays; unknown fields are nobody's fault (Juspay's Python client sends the id).
+    // Other fields stay unchanged, and unknown fields are ignored (Juspay's Python client sends the id).
     let changes = [
         ("id", id),
         ("object_reference_id", "another"),
         ("last_name", "Menon"),
         ("mobile_country_code", "44"),
     ];
-    let updated = post(&world, "/customers/customer_1122", &changes)
+    let updated = post(&stack, "/customers/customer_1122", &changes)
         .await?
         .expect_status(200)?;
     let mut wanted = created.clone();
@@ -63,17 +63,17 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
     wanted["mobile_country_code"] = json!("44");
     wanted["last_updated"] = updated.json()["last_updated"].clone();
     assert_eq!(updated.json(), wanted);
-    assert_eq!(get(&world, id).await?.json(), wanted);
+    assert_eq!(get(&stack, id).await?.json(), wanted);
     assert!(is_time(&wanted["last_updated"]), "{wanted}");
-    // Its accounts are its accounts.
-    let account = world
+    // The customer's accounts belong to this id.
+    let account = stack
         .api
         .create(id, &bank("026291800001191", "AABF0008032"))
         .await?
         .account()?;
     assert_eq!(account["customer_id"], id);
-    // Nothing personal stands in the table.
-    let dump = world.database.dump()?.concat();
+    // The table holds no personal data in plain text.
+    let dump = stack.database.dump()?.concat();
     for personal in ["9876543210", "asha@", "आशा", "Menon"] {
         assert!(!dump.contains(personal), "{personal}");
     }
@@ -81,41 +81,41 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_reference_is_taken_once() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_customer_reference_is_unique() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
     let form = [("object_reference_id", "customer_1122")];
-    let created = post(&world, "/customers", &form)
+    let created = post(&stack, "/customers", &form)
         .await?
         .expect_status(200)?
         .json();
     assert!(created["mobile_number"].is_null() && created["first_name"].is_null());
-    let taken = post(&world, "/customers", &form)
+    let taken = post(&stack, "/customers", &form)
         .await?
         .expect_status(400)?
         .json();
     assert_eq!(taken["status"], "invalid_request_error");
     assert_eq!(taken["error_code"], "unique");
     assert_eq!(taken["error_info"]["code"], "ALREADY_EXISTS");
-    // One that was registered on the fly is there too, and can be given its contact data.
-    world
+    // A customer that was registered with its first account exists too, and can get contact data.
+    stack
         .api
         .create("on_the_fly", &bank("026291800001191", "AABF0008032"))
         .await?
         .account()?;
     let form = [("object_reference_id", "on_the_fly")];
-    assert_eq!(post(&world, "/customers", &form).await?.status, 400);
-    let named = post(&world, "/customers/on_the_fly", &[("first_name", "Asha")]).await?;
+    assert_eq!(post(&stack, "/customers", &form).await?.status, 400);
+    let named = post(&stack, "/customers/on_the_fly", &[("first_name", "Asha")]).await?;
     assert_eq!(named.expect_status(200)?.json()["first_name"], "Asha");
     Ok(())
 }
 
 #[tokio::test]
-async fn bad_contact_data_is_named_field_by_field() -> Result<()> {
-    let world = World::start(Setup {
+async fn every_invalid_contact_field_is_listed() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
@@ -127,18 +127,18 @@ async fn bad_contact_data_is_named_field_by_field() -> Result<()> {
         ("email_address", "asha"),
         ("first_name", "a\u{0}b"),
     ];
-    let answer = post(&world, "/customers", &bad)
+    let reply = post(&stack, "/customers", &bad)
         .await?
         .expect_status(400)?
         .json();
-    let named: Vec<&str> = answer["error_info"]["fields"]
+    let named: Vec<&str> = reply["error_info"]["fields"]
         .as_array()
         .unwrap()
         .iter()
         .map(|fault| text(fault, "/field_name"))
         .collect();
     assert_eq!(named, bad.map(|(name, _)| name));
-    let none = post(&world, "/customers", &[])
+    let none = post(&stack, "/customers", &[])
         .await?
         .expect_status(400)?
         .json();
@@ -149,10 +149,10 @@ async fn bad_contact_data_is_named_field_by_field() -> Result<()> {
         ("/customers/unknown", vec![("first_name", "Asha")], 404),
         ("/customers/unknown", vec![("mobile_number", "x")], 400),
     ] {
-        post(&world, path, &form).await?.expect_status(status)?;
+        post(&stack, path, &form).await?.expect_status(status)?;
     }
-    get(&world, id).await?.expect_status(404)?;
-    get(&world, "unknown").await?.expect_status(404)?;
-    assert_eq!(world.database.number("select count(*) from customers")?, 0);
+    get(&stack, id).await?.expect_status(404)?;
+    get(&stack, "unknown").await?.expect_status(404)?;
+    assert_eq!(stack.database.number("select count(*) from customers")?, 0);
     Ok(())
 }

@@ -1,22 +1,22 @@
-//! Whose an account is, how it is found again, and what comes back as it was sent.
+//! Customers and their accounts: ownership, lists, and fields that are returned as they were sent.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, Setup, World, eventually};
+use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
 use serde_json::json;
 
-use crate::calls::{bank, banks, ids, named};
+use crate::requests::{bank, banks, ids, named};
 
 const CUSTOMER: &str = "customer_1122";
 
 #[tokio::test]
 async fn a_list_pages_through_the_newest_accounts_first() -> Result<()> {
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let api = &world.api;
+    let api = &stack.api;
     let mut created = Vec::new();
     for n in 0..12 {
         let body = banks([format!("5000000{n:02}")]);
@@ -33,8 +33,8 @@ async fn a_list_pages_through_the_newest_accounts_first() -> Result<()> {
         ("?offset=3&count=100", &created[3..]),
         ("?offset=12", &[]),
     ] {
-        let answer = api.list(CUSTOMER, query).await?.expect_status(200)?;
-        let list = answer.json();
+        let reply = api.list(CUSTOMER, query).await?.expect_status(200)?;
+        let list = reply.json();
         assert_eq!(list["object"], "list");
         assert_eq!(list["count"], wanted.len(), "{query}");
         assert_eq!(list["total"], 12, "{query}");
@@ -43,7 +43,7 @@ async fn a_list_pages_through_the_newest_accounts_first() -> Result<()> {
             .nth(1)
             .map_or("0", |rest| rest.split('&').next().unwrap());
         assert_eq!(list["offset"].to_string(), offset, "{query}");
-        assert_eq!(ids(&answer.accounts()?), wanted, "{query}");
+        assert_eq!(ids(&reply.accounts()?), wanted, "{query}");
     }
     let one = api.get(CUSTOMER, &created[0]).await?.account()?;
     let first = api.list(CUSTOMER, "?count=1").await?.accounts()?;
@@ -52,14 +52,14 @@ async fn a_list_pages_through_the_newest_accounts_first() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_customer_is_made_once_and_named_either_way() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_customer_is_created_once_and_found_by_id_or_reference() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let api = &world.api;
-    // The seed page's own id has not the form of ours: it is a reference.
+    let api = &stack.api;
+    // The API page's id does not have the form of a Khata id: it is a reference.
     let created = api
         .create("cst_wexxxxsfdkl", &bank("026291800001191", "AABF0008032"))
         .await?;
@@ -74,8 +74,8 @@ async fn a_customer_is_made_once_and_named_either_way() -> Result<()> {
             .await?;
         assert_eq!(text(&again.account()?, "/id"), id, "the same account again");
     }
-    assert_eq!(world.database.stored()?, [1, 1, 1]);
-    // For another customer it is another account.
+    assert_eq!(stack.database.row_counts()?, [1, 1, 1]);
+    // The same details of another customer are another account.
     let other = api
         .create("somebody_else", &bank("026291800001191", "AABF0008032"))
         .await?;
@@ -84,8 +84,8 @@ async fn a_customer_is_made_once_and_named_either_way() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_reference_may_be_of_any_visible_characters() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_reference_accepts_any_visible_characters() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
@@ -96,26 +96,26 @@ async fn a_reference_may_be_of_any_visible_characters() -> Result<()> {
         ("+91-98765;x=%22%5C%22", "+91-98765;x=\"\\\""),
         (&longest, &longest),
     ] {
-        let account = world
+        let account = stack
             .api
             .create(path, &bank("026291800001191", "AABF0008032"))
             .await?
             .account()?;
         assert_eq!(account["object_reference_id"], reference);
-        let found = world.api.get(path, text(&account, "/id")).await?;
+        let found = stack.api.get(path, text(&account, "/id")).await?;
         assert_eq!(found.account()?["object_reference_id"], reference);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_not_yours_is_not_there() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn another_merchants_objects_are_not_found() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let api = world.api.clone();
+    let api = stack.api.clone();
     let account = api
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?
@@ -124,8 +124,8 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
     api.create("other", &bank("50000001", "AABF0008032"))
         .await?
         .accounts()?;
-    let stranger = api.with_key(&world.issue_key("stranger")?);
-    // The last character changed, which leaves an id of the right form.
+    let stranger = api.with_key(&stack.issue_key("stranger")?);
+    // Another last character gives an unknown id of the right form.
     let other = |id: &str| {
         let (start, last) = id.split_at(id.len() - 1);
         format!("{start}{}", if last == "0" { "1" } else { "0" })
@@ -133,7 +133,7 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
     let (unknown_account, unknown_customer) = (other(id), other(customer));
     for (who, call) in [
         ("another customer", api.get("other", id).await?),
-        ("an unknown reference", api.get("nobody", id).await?),
+        ("an unknown reference", api.get("unknown", id).await?),
         ("an unknown customer", api.get(&unknown_customer, id).await?),
         (
             "an unknown account",
@@ -144,7 +144,7 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
         ("another merchant by id", stranger.get(customer, id).await?),
         (
             "a list of an unknown reference",
-            api.list("nobody", "").await?,
+            api.list("unknown", "").await?,
         ),
         (
             "a list of an unknown customer",
@@ -174,17 +174,17 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
         assert_eq!(body["error_info"]["code"], "RESOURCE_NOT_FOUND", "{who}");
         assert_eq!(body["error_info"]["category"], "USER_ERROR", "{who}");
     }
-    // The stranger's own customer of that name is somebody else, with an account of their own.
+    // The other merchant's customer of that name is another customer, with its own account.
     let theirs = stranger
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?
         .account()?;
     assert_ne!(theirs["id"], account["id"]);
     assert_ne!(theirs["customer_id"], account["customer_id"]);
-    assert_eq!(world.database.stored()?, [3, 3, 3]);
-    // Both are validated, each by its merchant's gateways; the stranger has none but the dummy, which nobody named.
-    world.start_worker().await?;
-    api.wait_for("mine", id, &["ACTIVE"], PATIENCE).await?;
+    assert_eq!(stack.database.row_counts()?, [3, 3, 3]);
+    // Each is validated by its merchant's gateways; the other merchant has only DUMMY, and no call named it.
+    stack.start_worker().await?;
+    api.wait_for("mine", id, &["ACTIVE"], TIMEOUT).await?;
     let waiting = stranger
         .get("mine", text(&theirs, "/id"))
         .await?
@@ -194,9 +194,9 @@ async fn what_is_not_yours_is_not_there() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_call_may_name_its_gateway_and_carry_metadata() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn a_call_can_name_its_gateway_and_carry_metadata() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let mut form = bank("50000001", "AABF0008032");
     form.extend([
         ("gateway_id", "70"),
@@ -209,7 +209,7 @@ async fn a_call_may_name_its_gateway_and_carry_metadata() -> Result<()> {
     let metadata = json!({"order": "ord 7 & more", "ünïcode": "आशा"});
     for account in [
         created.clone(),
-        api.wait_for("pinned", text(&created, "/id"), &["ACTIVE"], PATIENCE)
+        api.wait_for("pinned", text(&created, "/id"), &["ACTIVE"], TIMEOUT)
             .await?,
     ] {
         assert_eq!(account["gateway_id"], 70);
@@ -220,16 +220,16 @@ async fn a_call_may_name_its_gateway_and_carry_metadata() -> Result<()> {
             "JP_HDFC"
         );
     }
-    // Five characters are an account number, but not one that Cashfree takes: it waits for another gateway.
+    // Cashfree does not accept a number of five characters: the account waits for another gateway.
     let short = api
         .create("pinned", &bank("12345", "AABF0008032"))
         .await?
         .account()?;
     let completed = "select count(*) from validations where due_at > now() + interval '20 s' and state = 'WAITING'";
     eventually(
-        PATIENCE,
+        TIMEOUT,
         "the validation without a gateway waiting",
-        async || anyhow::Ok((world.database.number(completed)? == 1).then_some(())),
+        async || anyhow::Ok((stack.database.number(completed)? == 1).then_some(())),
     )
     .await?;
     let short = api.get("pinned", text(&short, "/id")).await?.account()?;

@@ -1,33 +1,33 @@
-//! The page of the documentation, as a merchant's developer uses it: in a browser, and with the network cut off.
+//! The documentation page in a browser without network, as a merchant's developer uses it.
 
 use anyhow::{Context, Result};
-use khata_e2e::{Browser, Setup, World};
-use serde_json::{Value, json};
+use khata_e2e::{Browser, Setup, TestStack};
+use serde_json::Value;
 
-/// *Create accounts*, as the page marks it.
+/// CSS selector of *Create accounts*.
 const CREATE: &str = ".opblock-post:has([data-path=\"/customers/{customer_id}/accounts\"])";
 
 #[tokio::test]
 async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let page = Browser::start(world.folder()).await?;
-    page.open(&format!("{}/docs", world.api.url)).await?;
+    let page = Browser::start(stack.folder()).await?;
+    page.open(&format!("{}/docs", stack.api.url)).await?;
     page.find(CREATE).await?;
     page.screenshot("docs").await?;
     assert_eq!(
         operations_shown(&page).await?,
-        operations_documented(&world).await?
+        operations_documented(&stack).await?
     );
     assert!(
-        page.complaints().await?.is_empty(),
-        "the page loads without complaint"
+        page.console_errors().await?.is_empty(),
+        "the page loads without console errors"
     );
 
-    authorize(&page, &world.api.key).await?;
+    authorize(&page, &stack.api.key).await?;
     open_create(&page).await?;
     let (status, body) = execute(&page).await?;
     page.screenshot("docs_created").await?;
@@ -35,11 +35,11 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
     let account: Value = serde_json::from_str(&body).context("the answer that is shown")?;
     let shown = account["id"].as_str().unwrap_or_default();
     assert!(shown.starts_with("banh_"), "{body}");
-    let stored = world.api.get("from_the_page", shown).await?.account()?;
+    let stored = stack.api.get("from_the_page", shown).await?.account()?;
     assert_eq!(stored["id"], shown);
     assert!(
-        page.complaints().await?.is_empty(),
-        "a call succeeds without complaint"
+        page.console_errors().await?.is_empty(),
+        "a call causes no console errors"
     );
 
     authorize(&page, "kh_test_wrong").await?;
@@ -53,25 +53,28 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
         .await?
         .iter()
         .filter(|url| ["http", "https", "ws", "wss"].contains(&url.scheme()))
-        .filter(|url| !url.as_str().starts_with(&world.api.url))
+        .filter(|url| !url.as_str().starts_with(&stack.api.url))
         .map(ToString::to_string)
         .collect();
-    assert!(strangers.is_empty(), "asked for elsewhere: {strangers:?}");
+    assert!(
+        strangers.is_empty(),
+        "requests to other servers: {strangers:?}"
+    );
     Ok(())
 }
 
-/// `POST /customers` and the like, sorted.
+/// Returns the operations on the page, such as `POST /customers`, sorted.
 async fn operations_shown(page: &Browser) -> Result<Vec<String>> {
     let script = "return [...document.querySelectorAll('.opblock')].map(one =>
         one.querySelector('.opblock-summary-method').textContent + ' ' +
         one.querySelector('[data-path]').dataset.path)";
-    let mut shown: Vec<String> = serde_json::from_value(page.run(script, &json!([])).await?)?;
+    let mut shown: Vec<String> = serde_json::from_value(page.run(script, &[]).await?)?;
     shown.sort();
     Ok(shown)
 }
 
-async fn operations_documented(world: &World) -> Result<Vec<String>> {
-    let document = world.api.look("/openapi.json").await?.json();
+async fn operations_documented(stack: &TestStack) -> Result<Vec<String>> {
+    let document = stack.api.get_path("/openapi.json").await?.json();
     let paths = document["paths"].as_object().context("no paths")?;
     let mut documented = Vec::new();
     for (path, item) in paths {
@@ -86,20 +89,20 @@ async fn operations_documented(world: &World) -> Result<Vec<String>> {
     Ok(documented)
 }
 
-/// The key as the user name of HTTP Basic, in place of one given before.
+/// Enters the key as the user name of HTTP Basic, in place of an earlier one.
 async fn authorize(page: &Browser, key: &str) -> Result<()> {
     page.click(&page.find(".auth-wrapper > .authorize").await?)
         .await?;
     let dialog = page.find(".dialog-ux .modal-ux").await?;
-    if page.text(&dialog).await?.contains("Logout") {
-        let out = page.find_where(".modal-ux button", "Logout").await?;
+    if dialog.text().await?.contains("Logout") {
+        let out = page.find_with_text(".modal-ux button", "Logout").await?;
         page.click(&out).await?;
     }
     let user = page.find(".modal-ux input[name=username]").await?;
     page.fill(&user, key).await?;
     page.click(&page.find(".modal-ux button.authorize").await?)
         .await?;
-    page.find_where(".modal-ux button", "Logout").await?;
+    page.find_with_text(".modal-ux button", "Logout").await?;
     page.click(&page.find(".modal-ux .btn-done").await?).await?;
     Ok(())
 }
@@ -109,10 +112,10 @@ async fn open_create(page: &Browser) -> Result<()> {
     let within = |rest: &str| format!("{CREATE} {rest}");
     page.click(&page.find(&within(".opblock-summary-control")).await?)
         .await?;
-    // The page may be set up to offer the fields at once: the button then takes them away.
+    // The page may show the fields at once: the button would then hide them.
     page.find(&within(".try-out__btn")).await?;
     let button = within(".try-out__btn:not(.cancel)");
-    page.click_if_there(&button).await?;
+    page.click_if_present(&button).await?;
     let customer = page
         .find(&within("[data-param-name=customer_id] input"))
         .await?;
@@ -122,30 +125,31 @@ async fn open_create(page: &Browser) -> Result<()> {
     page.fill(&body, r#"{"vpa":"asha@okhdfcbank"}"#).await
 }
 
-/// Where the page offers both encodings.
+/// Chooses JSON if the page offers both encodings.
 async fn choose_json(page: &Browser) -> Result<()> {
     let script = "const choice = document.querySelector(arguments[0] + ' .opblock-section-request-body select');
         if (!choice) return;
         Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set.call(choice, 'application/json');
         choice.dispatchEvent(new Event('change', { bubbles: true }));";
-    page.run(script, &json!([CREATE])).await?;
+    page.run(script, &[CREATE]).await?;
     Ok(())
 }
 
-/// Sends the call; the status and the body that the page shows for it.
+/// Sends the call. Returns the status and the body that the page shows.
 async fn execute(page: &Browser) -> Result<(String, String)> {
     let within = |rest: &str| format!("{CREATE} {rest}");
-    // What was answered before must not be taken for the answer.
-    page.click_if_there(&within(".btn-clear")).await?;
-    page.gone(&within(".live-responses-table")).await?;
+    // The page must not show the previous reply.
+    page.click_if_present(&within(".btn-clear")).await?;
+    page.wait_until_gone(&within(".live-responses-table"))
+        .await?;
     page.click(&page.find(&within("button.execute")).await?)
         .await?;
-    let answer = within(".live-responses-table .response");
-    let status = page.find(&format!("{answer} .response-col_status")).await?;
+    let reply = within(".live-responses-table .response");
+    let status = page.find(&format!("{reply} .response-col_status")).await?;
     let body = page
-        .find(&format!("{answer} .response-col_description pre"))
+        .find(&format!("{reply} .response-col_description pre"))
         .await?;
-    let status = page.text(&status).await?;
+    let status = status.text().await?;
     let status = status.split_whitespace().next().unwrap_or_default();
-    Ok((status.to_owned(), page.text(&body).await?))
+    Ok((status.to_owned(), body.text().await?))
 }

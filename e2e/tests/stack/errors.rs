@@ -1,6 +1,6 @@
-//! How errors are told: the contract's envelope, and the names of faulty fields.
+//! The form of errors: the contract's envelope, and the names of invalid fields.
 
-use khata_e2e::Answer;
+use khata_e2e::HttpReply;
 use khata_e2e::client::text;
 
 const JSON: &str = "application/json";
@@ -11,10 +11,10 @@ const INVALID: [&str; 4] = [
     "USER_ERROR",
 ];
 
-/// Holds an error answer to the contract's envelope.
-pub(crate) fn assert_error(what: &str, answer: &Answer, http: u16, words: [&str; 4]) {
-    assert_eq!(answer.status, http, "{what}: {}", answer.text);
-    let body = answer.json();
+/// Asserts that an error has the contract's envelope.
+pub(crate) fn assert_error(what: &str, reply: &HttpReply, http: u16, words: [&str; 4]) {
+    assert_eq!(reply.status, http, "{what}: {}", reply.text);
+    let body = reply.json();
     let info = &body["error_info"];
     let [status, error_code, code, category] = words;
     assert_eq!(body["status"], status, "{what}: {body}");
@@ -30,18 +30,18 @@ pub(crate) fn assert_error(what: &str, answer: &Answer, http: u16, words: [&str;
     }
     assert_eq!(
         text(info, "/request_id"),
-        answer.header("x-request-id").unwrap(),
+        reply.header("x-request-id").unwrap(),
         "{what}"
     );
     assert!(info["fields"].is_array(), "{what}: {body}");
-    assert_eq!(answer.header("content-type"), Some(JSON), "{what}");
-    assert!(answer.trace_id().is_some(), "{what}: no traceresponse");
-    assert_nothing_inside(what, answer);
+    assert_eq!(reply.header("content-type"), Some(JSON), "{what}");
+    assert!(reply.trace_id().is_some(), "{what}: no traceresponse");
+    assert_nothing_inside(what, reply);
 }
 
-/// No answer shows an SQL, a path, a stack or where the servers are.
-fn assert_nothing_inside(what: &str, answer: &Answer) {
-    let told = answer.text.to_lowercase();
+/// No reply shows an SQL statement, a path, a backtrace or a server's address.
+fn assert_nothing_inside(what: &str, reply: &HttpReply) {
+    let lower = reply.text.to_lowercase();
     for inside in [
         "select ",
         "insert ",
@@ -57,32 +57,35 @@ fn assert_nothing_inside(what: &str, answer: &Answer) {
         "panicked",
         "stack backtrace",
     ] {
-        assert!(!told.contains(inside), "{what}: {inside}: {}", answer.text);
+        assert!(!lower.contains(inside), "{what}: {inside}: {}", reply.text);
     }
 }
 
-pub(crate) fn assert_faults(what: &str, answer: &Answer, fields: &[&str]) {
-    assert_invalid(what, answer);
-    assert_eq!(named_fields(answer), fields, "{what}: {}", answer.text);
+pub(crate) fn assert_faults(what: &str, reply: &HttpReply, fields: &[&str]) {
+    assert_invalid(what, reply);
+    assert_eq!(named_fields(reply), fields, "{what}: {}", reply.text);
 }
 
-/// The names in `error_info.fields`, each with a reason.
-pub(crate) fn named_fields(answer: &Answer) -> Vec<String> {
-    let told = answer.json()["error_info"]["fields"]
+/// Returns the names in `error_info.fields`, each with a reason.
+pub(crate) fn named_fields(reply: &HttpReply) -> Vec<String> {
+    let fields = reply.json()["error_info"]["fields"]
         .as_array()
         .cloned()
         .unwrap_or_default();
     assert!(
-        told.iter().all(|field| !text(field, "/reason").is_empty()),
+        fields
+            .iter()
+            .all(|field| !text(field, "/reason").is_empty()),
         "{}",
-        answer.text
+        reply.text
     );
-    told.iter()
+    fields
+        .iter()
         .map(|field| text(field, "/field_name").to_owned())
         .collect()
 }
 
-/// A 400 for bad values.
-pub(crate) fn assert_invalid(what: &str, answer: &Answer) {
-    assert_error(what, answer, 400, INVALID);
+/// Asserts a 400 for invalid values.
+pub(crate) fn assert_invalid(what: &str, reply: &HttpReply) {
+    assert_error(what, reply, 400, INVALID);
 }

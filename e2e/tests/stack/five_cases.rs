@@ -1,5 +1,5 @@
-//! The five cases of docs/operations.md, "Five typical cases", each with an account of its own on the real programs: what
-//! the page quotes is what the commands print, the metrics count and the trace tells, and what it says to do helps.
+//! The five cases of docs/operations.md, "Five typical cases", each with its own account and the real programs: the commands,
+//! metrics and traces show what the page quotes, and the page's advice helps.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
 use khata_e2e::{
-    Answer, Api, Behaviour, Errors, GatewayAccount, PATIENCE, SandboxGateway, Setup, Span, Trace,
-    World, eventually,
+    Api, Behaviour, Errors, GatewayAccount, HttpReply, SandboxGateway, Setup, Span, TIMEOUT,
+    TestStack, Trace, eventually,
 };
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::calls::bank;
+use crate::requests::bank;
 use crate::runbook;
 
 const SECTION: &str = "## Five typical cases";
 
-/// A merchant with one gateway account, for a case of its own.
+/// A case: a merchant with one gateway account.
 struct Case {
-    /// What the page calls it.
+    /// Name of the case on the page.
     row: &'static str,
     merchant: &'static str,
     gateway: &'static str,
     reference_id: &'static str,
-    /// Where they are not the right ones.
+    /// Wrong credentials, if the case has some.
     credentials: Option<&'static str>,
     settings: &'static str,
 }
@@ -75,25 +75,25 @@ const USUAL: Case = Case {
     settings: "{}",
 };
 
-/// Validations that make a circuit open: more than the fewest that are counted.
+/// Number of failed validations that opens a circuit: above the breaker's minimum.
 const ENOUGH: usize = 6;
-/// Slower than the limit of requests that is set.
+/// Interval between requests that keeps below the limit.
 const PACE: Duration = Duration::from_millis(300);
 
 impl Case {
-    /// Sets up the gateway account, with the credentials that the gateway takes or those of the case.
-    fn set_up(&self, world: &World, are_right: bool) -> Result<()> {
+    /// Sets up the gateway account with the right credentials, or with those of the case.
+    fn set_up(&self, stack: &TestStack, are_right: bool) -> Result<()> {
         let gateway = SandboxGateway::named(self.gateway);
-        let base_url = gateway.base_url(&world.sandbox);
+        let base_url = gateway.base_url(&stack.sandbox);
         let usual = gateway.account(&base_url, 1);
         let credentials = self.credentials.filter(|_| !are_right);
-        // Settings of the gateway's own, which the case adds to.
+        // The case adds settings to the gateway's own.
         let mut settings: Value = serde_json::from_str(usual.settings)?;
         let own: Map<String, Value> = serde_json::from_str(self.settings)?;
         for (name, value) in own {
             settings[name] = value;
         }
-        world.set_gateway_account(&GatewayAccount {
+        stack.set_gateway_account(&GatewayAccount {
             merchant: self.merchant,
             reference_id: self.reference_id,
             credentials: credentials.unwrap_or(usual.credentials),
@@ -104,45 +104,45 @@ impl Case {
     }
 }
 
-/// The account of a case, and the call whose trace tells of it.
+/// The account of a case, and the trace of its call.
 struct Prepared {
     account: String,
     trace: String,
 }
 
 impl Prepared {
-    fn by(account: &str, answer: &Answer) -> Result<Self> {
+    fn by(account: &str, reply: &HttpReply) -> Result<Self> {
         Ok(Self {
             account: account.to_owned(),
-            trace: answer.trace_id().context("an answer without a trace")?,
+            trace: reply.trace_id().context("a reply without a trace")?,
         })
     }
 }
 
 async fn create(api: &Api, number: &str) -> Result<Prepared> {
-    let answer = api.create("payee", &bank(number, "AABF0008032")).await?;
-    let account = answer.clone().account()?;
-    Prepared::by(text(&account, "/id"), &answer)
+    let reply = api.create("payee", &bank(number, "AABF0008032")).await?;
+    let account = reply.clone().account()?;
+    Prepared::by(text(&account, "/id"), &reply)
 }
 
-/// A gateway that fails each call, and so many of them that it is left alone.
-async fn down(world: &World, api: &Api) -> Result<Prepared> {
+/// Makes a gateway fail every call until its circuit opens.
+async fn down(stack: &TestStack, api: &Api) -> Result<Prepared> {
     let broken = Behaviour {
         error_rate: 1.0,
         errors: Errors::BeforeWork,
         ..Behaviour::default()
     };
-    world.sandbox.behave_as("RAZORPAY", broken).await?;
+    stack.sandbox.set_behaviour_of("RAZORPAY", broken).await?;
     for number in 1..ENOUGH {
         create(api, &format!("8100001{number}")).await?;
     }
     create(api, "81000001").await
 }
 
-/// An account that was validated as often as it may be, and a key that calls more often than it may.
+/// Uses up the daily limit of an account, and the request limit of a key.
 async fn limited(api: &Api) -> Result<Prepared> {
     let account = create(api, "84000001").await?.account;
-    eventually(PATIENCE, "the account being ACTIVE", async || {
+    eventually(TIMEOUT, "the account being ACTIVE", async || {
         tokio::time::sleep(PACE).await;
         let seen = api.get("payee", &account).await?.account()?;
         anyhow::Ok((seen["status"] == "ACTIVE").then_some(()))
@@ -151,13 +151,13 @@ async fn limited(api: &Api) -> Result<Prepared> {
     let path = format!("/customers/payee/customer-accounts/{account}/validate");
     let refused = api.send(api.call(Method::POST, &path)).await?;
     assert_eq!(refused.status, 429, "{}", refused.text);
-    let answers = try_join_all((0..30).map(|_| api.get("payee", &account))).await?;
-    assert!(answers.iter().any(|answer| answer.status == 429));
+    let replies = try_join_all((0..30).map(|_| api.get("payee", &account))).await?;
+    assert!(replies.iter().any(|reply| reply.status == 429));
     Prepared::by(&account, &refused)
 }
 
-/// What the commands that the page names for it print now, on one line.
-fn printed(world: &World, case: &Case, account: &str) -> Result<String> {
+/// Returns the current output of the case's commands on one line.
+fn printed(stack: &TestStack, case: &Case, account: &str) -> Result<String> {
     let test = [
         "gateway",
         "test",
@@ -168,21 +168,21 @@ fn printed(world: &World, case: &Case, account: &str) -> Result<String> {
         "--reference-id",
         case.reference_id,
     ];
-    let tested = world.try_command(&test)?;
+    let tested = stack.try_command(&test)?;
     let pages = [
-        world.command(&["account", "show", account])?,
-        world.command(&["gateway", "list", "--merchant", case.merchant])?,
-        world.command(&["merchant", "show", "--merchant", case.merchant])?,
-        tested.printed,
-        tested.complaint,
+        stack.command(&["account", "show", account])?,
+        stack.command(&["gateway", "list", "--merchant", case.merchant])?,
+        stack.command(&["merchant", "show", "--merchant", case.merchant])?,
+        tested.stdout,
+        tested.stderr,
     ];
-    // Long values go on below themselves.
+    // Long values continue on the next line.
     let words = pages.iter().flat_map(|page| page.split_whitespace());
     Ok(words.collect::<Vec<_>>().join(" "))
 }
 
-/// The lines of `/metrics` that this selector of the page's means, for the case's merchant, with a number above nothing.
-async fn measured(world: &World, merchant_id: &str, selector: &str) -> Result<Vec<String>> {
+/// Returns the lines of `/metrics` that this selector of the page matches, for the case's merchant, above zero.
+async fn measured(stack: &TestStack, merchant_id: &str, selector: &str) -> Result<Vec<String>> {
     let (name, labels) = selector.split_once('{').unwrap_or((selector, ""));
     let labels: Vec<&str> = labels
         .trim_end_matches('}')
@@ -191,7 +191,7 @@ async fn measured(world: &World, merchant_id: &str, selector: &str) -> Result<Ve
         .map(str::trim)
         .collect();
     let mut lines = Vec::new();
-    for service in world.apis.iter().chain(&world.workers) {
+    for service in stack.apis.iter().chain(&stack.workers) {
         let page = reqwest::get(format!("http://{}/metrics", service.metrics)).await?;
         lines.extend(page.text().await?.lines().map(str::to_owned));
     }
@@ -208,15 +208,15 @@ async fn measured(world: &World, merchant_id: &str, selector: &str) -> Result<Ve
     Ok(lines)
 }
 
-/// Holds one row of the page to what is.
-async fn assert_told(world: &World, case: &Case, prepared: &Prepared) -> Result<()> {
+/// Compares one row of the page with the running stack.
+async fn assert_row(stack: &TestStack, case: &Case, prepared: &Prepared) -> Result<()> {
     let page = runbook::page();
     let row = runbook::row(&page, SECTION, case.row);
     let quotes = runbook::quoted(row);
     assert!(quotes.len() >= 3, "{}: {quotes:?}", case.row);
-    let what = format!("what the page quotes of {:?}", case.row);
-    eventually(PATIENCE, &what, async || {
-        let printed = printed(world, case, &prepared.account)?;
+    let what = format!("the quotations of {:?}", case.row);
+    eventually(TIMEOUT, &what, async || {
+        let printed = printed(stack, case, &prepared.account)?;
         let missing: Vec<_> = quotes
             .iter()
             .filter(|quote| !runbook::says(&printed, quote))
@@ -226,45 +226,45 @@ async fn assert_told(world: &World, case: &Case, prepared: &Prepared) -> Result<
     })
     .await?;
 
-    let shown = shown(world, &prepared.account)?;
+    let shown = shown(stack, &prepared.account)?;
     let code = runbook::code(row);
     let metrics: Vec<_> = code.iter().filter(|it| it.starts_with("khata_")).collect();
     assert!(!metrics.is_empty(), "{}", case.row);
     for selector in metrics {
-        // Those of the database are read every fifteen seconds.
-        eventually(PATIENCE, selector, async || {
-            let lines = measured(world, text(&shown, "/merchant_id"), selector).await?;
+        // The services read the metrics of the database every fifteen seconds.
+        eventually(TIMEOUT, selector, async || {
+            let lines = measured(stack, text(&shown, "/merchant_id"), selector).await?;
             anyhow::Ok((!lines.is_empty()).then_some(()))
         })
         .await?;
     }
 
-    // As in `khata.class=INVALID`: what a span of the trace has.
+    // Attributes of a span, as in `khata.class=INVALID`.
     let tags = code.iter().filter_map(|it| it.split_once('='));
     let tags: Vec<_> = tags.filter(|(name, _)| !name.contains('{')).collect();
     assert!(!tags.is_empty(), "{}", case.row);
-    let is_told = |trace: &Trace| {
+    let has_tags = |trace: &Trace| {
         let has = |span: &Span, name, value| span.value(name).as_deref() == Some(value);
         let mut tags = tags.iter();
         tags.all(|(name, value)| trace.spans.iter().any(|span| has(span, name, *value)))
     };
-    let traces = world.traces()?;
-    traces.wait_for(&prepared.trace, PATIENCE, is_told).await?;
-    // A call that is refused stores nothing: its trace is known to who made it.
+    let traces = stack.traces()?;
+    traces.wait_for(&prepared.trace, TIMEOUT, has_tags).await?;
+    // A rejected call stores nothing: only the caller knows its trace.
     if case.merchant != "limited" {
         assert_eq!(text(&shown, "/trace_id"), prepared.trace, "{}", case.row);
     }
     Ok(())
 }
 
-fn shown(world: &World, account: &str) -> Result<Value> {
-    let printed = world.command(&["account", "show", account, "--json"])?;
-    Ok(serde_json::from_str(&printed)?)
+fn shown(stack: &TestStack, account: &str) -> Result<Value> {
+    let stdout = stack.command(&["account", "show", account, "--json"])?;
+    Ok(serde_json::from_str(&stdout)?)
 }
 
 #[tokio::test]
-async fn what_is_wrong_and_what_to_do_can_be_told_from_outside() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn the_five_cases_print_and_count_what_the_runbook_quotes() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         traces: true,
         workers: 0,
         ..Setup::default()
@@ -272,19 +272,19 @@ async fn what_is_wrong_and_what_to_do_can_be_told_from_outside() -> Result<()> {
     .await?;
     let mut apis = Vec::new();
     for case in &CASES {
-        apis.push(world.api.with_key(&world.issue_key(case.merchant)?));
-        case.set_up(&world, false)?;
+        apis.push(stack.api.with_key(&stack.issue_key(case.merchant)?));
+        case.set_up(&stack, false)?;
     }
-    // Before its first call: nobody knows another setting yet.
+    // Before the first call, so that no process has cached another setting.
     let limits = [
         "--validations-per-account-per-day=1",
         "--requests-per-second=10",
     ];
     let set = ["merchant", "set", "--merchant", "limited"];
-    world.command(&[&set[..], &limits].concat())?;
-    world.start_worker().await?;
+    stack.command(&[&set[..], &limits].concat())?;
+    stack.start_worker().await?;
     let prepared = [
-        down(&world, &apis[0]).await?,
+        down(&stack, &apis[0]).await?,
         create(&apis[1], "82000001").await?,
         create(&apis[2], "83000001").await?,
         limited(&apis[3]).await?,
@@ -294,44 +294,44 @@ async fn what_is_wrong_and_what_to_do_can_be_told_from_outside() -> Result<()> {
     let rows = CASES.map(|case| case.row);
     assert_eq!(runbook::first_cells(&page, SECTION), rows);
     for (case, prepared) in CASES.iter().zip(&prepared) {
-        assert_told(&world, case, prepared).await?;
+        assert_row(&stack, case, prepared).await?;
     }
 
-    // What a statement of the page finds is what the commands take.
+    // The commands accept the ids that the page's statement finds.
     let oldest = runbook::statement(&page, "order by created_at limit 10");
-    let found = world
+    let found = stack
         .database
         .texts(&format!("select account_id from ({oldest}) as found"))?;
     let mut waiting = Vec::new();
     for id in &found {
-        waiting.push(text(&shown(&world, id)?, "/id").to_owned());
+        waiting.push(text(&shown(&stack, id)?, "/id").to_owned());
     }
     for (case, prepared) in CASES.iter().zip(&prepared).take(3) {
         assert!(waiting.contains(&prepared.account), "{}", case.row);
     }
-    what_the_page_says_helps(&world, &prepared).await
+    follow_the_runbook(&stack, &prepared).await
 }
 
-/// Each that waits is brought to its end, and the limit is raised.
-async fn what_the_page_says_helps(world: &World, prepared: &[Prepared; 5]) -> Result<()> {
+/// Brings every waiting account to its final status, and raises the limit.
+async fn follow_the_runbook(stack: &TestStack, prepared: &[Prepared; 5]) -> Result<()> {
     let well = Behaviour::default();
-    world.sandbox.behave_as("RAZORPAY", well).await?;
-    CASES[1].set_up(world, true)?;
+    stack.sandbox.set_behaviour_of("RAZORPAY", well).await?;
+    CASES[1].set_up(stack, true)?;
     let set = ["merchant", "set", "--merchant", "limited"];
-    world.command(&[&set[..], &["--validations-per-account-per-day=2"]].concat())?;
+    stack.command(&[&set[..], &["--validations-per-account-per-day=2"]].concat())?;
     for (case, prepared) in CASES.iter().zip(prepared).take(3) {
-        eventually(PATIENCE, case.row, async || {
-            let is_active = shown(world, &prepared.account)?["status"] == "ACTIVE";
+        eventually(TIMEOUT, case.row, async || {
+            let is_active = shown(stack, &prepared.account)?["status"] == "ACTIVE";
             if !is_active {
-                // A worker may be on it.
-                let _ = world.try_command(&["account", "retry", &prepared.account])?;
+                // A worker may hold the validation.
+                let _ = stack.try_command(&["account", "retry", &prepared.account])?;
                 tokio::time::sleep(PACE).await;
             }
             anyhow::Ok(is_active.then_some(()))
         })
         .await?;
     }
-    let limited = shown(world, &prepared[3].account)?;
+    let limited = shown(stack, &prepared[3].account)?;
     assert_eq!(
         limited["validations_24h"],
         json!({ "used": 1, "limit": 2, "refused_until": null })

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, PUBLISHED, Setup, World, eventually};
+use khata_e2e::{PUBLISHED, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-use crate::calls::{CONSENT, bank, ids, is_time, named};
+use crate::requests::{CONSENT, bank, ids, is_time, named};
 
 const CUSTOMER: &str = "customer_1122";
 
-/// What the seed page's own bank account becomes.
+/// Asserts the final form of the API page's example.
 fn assert_seed_account(account: &Value) {
     assert_eq!(account["object"], "customer_account");
     assert!(text(account, "/id").starts_with("banh_"), "{account}");
@@ -26,7 +26,7 @@ fn assert_seed_account(account: &Value) {
     assert_eq!(details["ifsc"], "AABF0008032");
     assert_eq!(details["beneficiary_name"], "test");
     assert_eq!(details["bank_code"], "12");
-    // No bank's, and accepted all the same.
+    // An IFSC of no known bank is accepted too.
     for member in ["bank_name", "branch_name"] {
         assert_eq!(details.get(member), Some(&Value::Null), "{member}");
     }
@@ -38,9 +38,9 @@ fn assert_seed_account(account: &Value) {
 }
 
 #[tokio::test]
-async fn the_seed_pages_own_example_becomes_active() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn the_api_pages_example_becomes_active() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let mut form = named("026291800001191", "AABF0008032", "test");
     form.push(("bank_code", "12"));
     let bank = api.create(CUSTOMER, &form).await?.account()?;
@@ -62,7 +62,7 @@ async fn the_seed_pages_own_example_becomes_active() -> Result<()> {
     assert_eq!(upi["customer_id"], bank["customer_id"]);
 
     let id = text(&bank, "/id");
-    let bank = api.wait_for(CUSTOMER, id, &["ACTIVE"], PATIENCE).await?;
+    let bank = api.wait_for(CUSTOMER, id, &["ACTIVE"], TIMEOUT).await?;
     assert_seed_account(&bank);
     assert!(is_time(&bank["last_validated"]) && is_time(&bank["last_updated"]));
     let validation = &bank["validation"];
@@ -81,16 +81,16 @@ async fn the_seed_pages_own_example_becomes_active() -> Result<()> {
     assert!(validation["reused_from"].is_null() && validation.get("reused_from").is_some());
     assert!(is_time(&validation["date_created"]) && is_time(&validation["date_completed"]));
     let upi = api
-        .wait_for(CUSTOMER, text(&upi, "/id"), &["ACTIVE"], PATIENCE)
+        .wait_for(CUSTOMER, text(&upi, "/id"), &["ACTIVE"], TIMEOUT)
         .await?;
     assert_eq!(upi["validation"]["method"], "VPA_LOOKUP");
     Ok(())
 }
 
 #[tokio::test]
-async fn arrays_mean_the_same_in_every_encoding() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn arrays_are_equal_in_every_encoding() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let item = r#"{"ifsc":"AABF0008032","account_number":"026291800001191","beneficiary_name":"test","bank_code":"12"}"#;
     let array = format!("[{item}]");
     let form = [
@@ -112,14 +112,14 @@ async fn arrays_mean_the_same_in_every_encoding() -> Result<()> {
     );
     let wanted = ids(&accounts);
 
-    // The customer has them now: whichever way they are sent, the same accounts come back, bank accounts first.
+    // The accounts exist now: in every encoding the call returns them, bank accounts first.
     let indexed = [
         ("upi_details[0][vpa]", "9164326296@UPI"),
         ("bank_account_details[0][ifsc]", " aabf0008032 "),
         ("bank_account_details[0][account_number]", "026291800001191"),
     ];
-    let answer = api.create(CUSTOMER, &indexed).await?;
-    assert_eq!(ids(&answer.accounts()?), wanted);
+    let reply = api.create(CUSTOMER, &indexed).await?;
+    assert_eq!(ids(&reply.accounts()?), wanted);
     let body = json!({
         "upi_details": [{"vpa": "9164326296@upi"}],
         "bank_account_details": [{"ifsc": "AABF0008032", "account_number": "026291800001191"}],
@@ -129,20 +129,20 @@ async fn arrays_mean_the_same_in_every_encoding() -> Result<()> {
         wanted
     );
     let flat = json!({"ifsc": "AABF0008032", "account_number": "026291800001191", "beneficiary_name": "test"});
-    let answer = api.create_json(CUSTOMER, &flat).await?;
-    assert_eq!(text(&answer.account()?, "/id"), wanted[0]);
-    assert_eq!(world.database.stored()?, [1, 2, 2]);
+    let reply = api.create_json(CUSTOMER, &flat).await?;
+    assert_eq!(text(&reply.account()?, "/id"), wanted[0]);
+    assert_eq!(stack.database.row_counts()?, [1, 2, 2]);
     for id in &wanted {
-        api.wait_for(CUSTOMER, id, &["ACTIVE"], PATIENCE).await?;
+        api.wait_for(CUSTOMER, id, &["ACTIVE"], TIMEOUT).await?;
     }
-    assert_eq!(world.sandbox.drops().await?.total, 1);
+    assert_eq!(stack.sandbox.drops().await?.total, 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn every_published_account_comes_to_its_published_outcome() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn every_published_account_gets_its_published_outcome() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let items: Vec<Value> = PUBLISHED
         .iter()
         .map(|known| json!({"account_number": known.account_number, "ifsc": known.ifsc}))
@@ -155,7 +155,7 @@ async fn every_published_account_comes_to_its_published_outcome() -> Result<()> 
         .map(async |(known, account)| {
             let id = text(account, "/id");
             let account = api
-                .wait_for("published", id, &[known.status], PATIENCE)
+                .wait_for("published", id, &[known.status], TIMEOUT)
                 .await?;
             let details = &account["account_details"]["bank_account_details"];
             let named = details["branch_name"].is_string();
@@ -176,20 +176,20 @@ async fn every_published_account_comes_to_its_published_outcome() -> Result<()> 
                 known.status == "PENDING",
                 "{account}"
             );
-            let told = !text(validation, "/name_at_bank").is_empty();
-            assert_eq!(told, known.status == "ACTIVE", "{account}");
+            let has_name = !text(validation, "/name_at_bank").is_empty();
+            assert_eq!(has_name, known.status == "ACTIVE", "{account}");
             anyhow::Ok(())
         });
     try_join_all(waits).await?;
-    let drops = world.sandbox.drops().await?;
+    let drops = stack.sandbox.drops().await?;
     assert_eq!((drops.total, drops.distinct_references), (15, 15));
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_pending_at_the_bank_is_pending_and_then_decided() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn an_account_pending_at_the_bank_is_pending_and_then_final() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     for (account, ifsc, end) in [
         ("00224412311300", "YESB0000001", "ACTIVE"),
         ("7766666351000", "YESB0000001", "FAILURE"),
@@ -199,21 +199,21 @@ async fn what_is_pending_at_the_bank_is_pending_and_then_decided() -> Result<()>
             .await?
             .account()?;
         let id = text(&created, "/id");
-        let pending = api.wait_for("pending", id, &["PENDING"], PATIENCE).await?;
+        let pending = api.wait_for("pending", id, &["PENDING"], TIMEOUT).await?;
         assert!(
             pending["validation"]["date_completed"].is_null(),
             "{pending}"
         );
         assert!(pending["last_validated"].is_null(), "{pending}");
-        api.wait_for("pending", id, &[end], PATIENCE).await?;
+        api.wait_for("pending", id, &[end], TIMEOUT).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn names_are_compared_as_published() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn names_are_matched_as_published() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     for (name, score, result) in [
         ("john doe", 100, "DIRECT_MATCH"),
         ("john d", 85, "GOOD_PARTIAL_MATCH"),
@@ -224,7 +224,7 @@ async fn names_are_compared_as_published() -> Result<()> {
         let form = named("026291800001191", "YESB0000262", name);
         let created = api.create(&customer, &form).await?.account()?;
         let id = text(&created, "/id");
-        let account = api.wait_for(&customer, id, &["ACTIVE"], PATIENCE).await?;
+        let account = api.wait_for(&customer, id, &["ACTIVE"], TIMEOUT).await?;
         assert_eq!(
             account["validation"]["name_at_bank"], "JOHN DOE",
             "{account}"
@@ -232,7 +232,7 @@ async fn names_are_compared_as_published() -> Result<()> {
         let found = &account["validation"]["name_match"];
         assert_eq!(found, &json!({"score": score, "result": result}));
     }
-    // A name in another script, longer than the gateway takes, or none at all is no obstacle.
+    // A name in another script, a name that is too long for the gateway, or no name fails no account.
     let long = "x".repeat(120);
     for (customer, name) in [
         ("hindi", "आशा राव"),
@@ -243,23 +243,23 @@ async fn names_are_compared_as_published() -> Result<()> {
         let created = api.create(customer, &form).await?.account()?;
         let details = "/account_details/bank_account_details/beneficiary_name";
         assert_eq!(text(&created, details), name);
-        api.wait_for(customer, text(&created, "/id"), &["ACTIVE"], PATIENCE)
+        api.wait_for(customer, text(&created, "/id"), &["ACTIVE"], TIMEOUT)
             .await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_upi_address_is_paid_a_rupee_only_with_consent() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn a_upi_address_gets_a_penny_drop_only_with_consent() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     for (vpa, status, failure) in [
         ("success@upi", "ACTIVE", ""),
         ("incorrect@upi", "FAILURE", "INVALID_VPA"),
         ("invalid@upi", "FAILURE", "INVALID_VPA"),
     ] {
         let (user, _) = vpa.split_once('@').unwrap();
-        let before = world.sandbox.drops().await?.total;
+        let before = stack.sandbox.drops().await?.total;
         for (consent, method) in [(false, "VPA_LOOKUP"), (true, "PENNY_DROP")] {
             let customer = format!("{user}_{method}");
             let mut form = vec![("vpa", vpa)];
@@ -268,7 +268,7 @@ async fn a_upi_address_is_paid_a_rupee_only_with_consent() -> Result<()> {
             }
             let created = api.create(&customer, &form).await?.account()?;
             let id = text(&created, "/id");
-            let account = api.wait_for(&customer, id, &[status], PATIENCE).await?;
+            let account = api.wait_for(&customer, id, &[status], TIMEOUT).await?;
             assert_eq!(account["validation"]["method"], method, "{account}");
             assert_eq!(
                 text(&account, "/validation/failure/code"),
@@ -276,15 +276,15 @@ async fn a_upi_address_is_paid_a_rupee_only_with_consent() -> Result<()> {
                 "{account}"
             );
         }
-        assert_eq!(world.sandbox.drops().await?.total, before + 1, "{vpa}");
+        assert_eq!(stack.sandbox.drops().await?.total, before + 1, "{vpa}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_dummy_gateway_has_every_outcome_on_demand() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn the_dummy_gateway_returns_every_outcome_on_demand() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let pinned = ("gateway_id", "100");
     let banks = [
         ("00", &["ACTIVE"][..], ""),
@@ -320,10 +320,10 @@ async fn the_dummy_gateway_has_every_outcome_on_demand() -> Result<()> {
             assert_eq!(created["gateway_id"], 100, "{created}");
             let id = text(&created, "/id");
             for status in way {
-                api.wait_for("dummy", id, &[status], PATIENCE).await?;
+                api.wait_for("dummy", id, &[status], TIMEOUT).await?;
             }
-            // It has been asked by then, also where its word changes nothing.
-            let account = eventually(PATIENCE, "an attempt", async || {
+            // The gateway was called, even if its result changes nothing.
+            let account = eventually(TIMEOUT, "an attempt", async || {
                 let account = api.get("dummy", id).await?.account()?;
                 anyhow::Ok((!account["validation"].is_null()).then_some(account))
             })
@@ -358,7 +358,7 @@ async fn the_dummy_gateway_has_every_outcome_on_demand() -> Result<()> {
         });
     try_join_all(cases).await?;
     assert_eq!(
-        world.sandbox.drops().await?.total,
+        stack.sandbox.drops().await?.total,
         0,
         "DUMMY is no gateway at all"
     );
@@ -366,26 +366,26 @@ async fn the_dummy_gateway_has_every_outcome_on_demand() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_account_is_final_within_a_moment() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn an_account_is_final_within_the_target_time() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let mut took = Vec::new();
     for n in 0..30 {
         let number = format!("7000000{n:02}");
         let began = std::time::Instant::now();
-        let created = world
+        let created = stack
             .api
             .create("quick", &bank(&number, "AABF0008032"))
             .await?
             .account()?;
         let id = text(&created, "/id");
-        while world.api.get("quick", id).await?.account()?["status"] != "ACTIVE" {
-            assert!(began.elapsed() < PATIENCE);
+        while stack.api.get("quick", id).await?.account()?["status"] != "ACTIVE" {
+            assert!(began.elapsed() < TIMEOUT);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    // 50 ms with a release build on an idle machine; this is neither, and still no scheduler's interval was waited for.
+    // 50 ms with a release build on an idle machine. Even here the time is below the scheduler's interval.
     assert!(
         took[took.len() / 2] < Duration::from_millis(400),
         "{took:?}"

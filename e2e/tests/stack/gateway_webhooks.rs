@@ -1,4 +1,4 @@
-//! Gateways that call back: what is genuine is heard at once, and nothing else changes anything.
+//! Gateway webhooks: a genuine one settles the account at once, and no other one changes anything.
 
 use std::time::Duration;
 
@@ -6,49 +6,51 @@ use anyhow::Result;
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, GATEWAYS, PATIENCE, SandboxGateway, Setup, Webhook, World, eventually};
+use khata_e2e::{
+    Behaviour, GATEWAYS, SandboxGateway, Setup, TIMEOUT, TestStack, Webhook, eventually,
+};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::calls::bank;
+use crate::requests::bank;
 
-/// Nobody looks for an hour: what is heard before was called back with.
-const NO_LOOKS: &str = r#"{"poll_ms":[3600000]}"#;
+/// A poll interval of an hour: an earlier outcome came by webhook.
+const NO_POLLS: &str = r#"{"poll_ms":[3600000]}"#;
 
-/// A world whose merchant has this gateway only, which calls back and is not looked at.
-async fn calling_back(name: &str) -> Result<(World, String)> {
-    let mut world = World::start(Setup {
+/// A stack whose merchant has this gateway only, which sends webhooks and is not polled.
+async fn calling_back(name: &str) -> Result<(TestStack, String)> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         traces: true,
         ..Setup::default()
     })
     .await?;
     let gateway = SandboxGateway::named(name);
-    let base_url = gateway.base_url(&world.sandbox);
+    let base_url = gateway.base_url(&stack.sandbox);
     let mut account = gateway.account(&base_url, 0);
     let own: Value = serde_json::from_str(account.settings)?;
-    let mut settings: Value = serde_json::from_str(NO_LOOKS)?;
+    let mut settings: Value = serde_json::from_str(NO_POLLS)?;
     if let (Some(settings), Some(own)) = (settings.as_object_mut(), own.as_object()) {
         settings.extend(own.clone());
     }
     let settings = settings.to_string();
     account.settings = &settings;
-    let id = world.set_gateway_account(&account)?;
+    let id = stack.set_gateway_account(&account)?;
     let url = format!(
         "{}/gateways/{}/webhooks/{id}",
-        world.apis[0].url,
+        stack.apis[0].url,
         name.to_lowercase()
     );
-    world.start_worker().await?;
-    Ok((world, url))
+    stack.start_worker().await?;
+    Ok((stack, url))
 }
 
-async fn until_status(world: &World, customer: &str, id: &str, status: &str) -> Result<Value> {
+async fn until_status(stack: &TestStack, customer: &str, id: &str, status: &str) -> Result<Value> {
     eventually(
-        PATIENCE,
+        TIMEOUT,
         &format!("the account being {status}"),
         async || {
-            let account = world.api.get(customer, id).await?.account()?;
+            let account = stack.api.get(customer, id).await?.account()?;
             anyhow::Ok((account["status"] == status).then_some(account))
         },
     )
@@ -56,10 +58,9 @@ async fn until_status(world: &World, customer: &str, id: &str, status: &str) -> 
 }
 
 #[tokio::test]
-async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway_that_calls()
--> Result<()> {
-    for gateway in GATEWAYS.iter().filter(|gateway| gateway.calls_back) {
-        let (world, url) = calling_back(gateway.name).await?;
+async fn a_webhook_of_every_gateway_settles_the_account_at_once() -> Result<()> {
+    for gateway in GATEWAYS.iter().filter(|gateway| gateway.sends_webhooks) {
+        let (stack, url) = calling_back(gateway.name).await?;
         let webhook = Webhook {
             gateway: gateway.name,
             url,
@@ -67,19 +68,19 @@ async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway
             out_of_order: true,
             ..Webhook::default()
         };
-        world.sandbox.webhook(&webhook).await?;
+        stack.sandbox.webhook(&webhook).await?;
         for (number, status, code) in [
             ("7000199009911", "ACTIVE", ""),
             ("7000199009912", "FAILURE", "INVALID_ACCOUNT"),
         ] {
-            let created = world
+            let created = stack
                 .api
                 .create("called", &bank(number, "HDFC0000001"))
                 .await?
                 .account()?;
             let id = text(&created, "/id");
-            until_status(&world, "called", id, "PENDING").await?;
-            let account = until_status(&world, "called", id, status).await?;
+            until_status(&stack, "called", id, "PENDING").await?;
+            let account = until_status(&stack, "called", id, status).await?;
             assert_eq!(
                 text(&account, "/validation/failure/code"),
                 code,
@@ -92,55 +93,53 @@ async fn an_outcome_that_is_called_back_with_is_heard_at_once_from_every_gateway
                 gateway.name
             );
         }
-        assert_eq!(world.sandbox.drops().await?.total, 2, "{}", gateway.name);
+        assert_eq!(stack.sandbox.drops().await?.total, 2, "{}", gateway.name);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_call_back_is_in_the_accounts_trace() -> Result<()> {
-    let (world, url) = calling_back("CASHFREE").await?;
+async fn a_gateway_webhook_is_in_the_accounts_trace() -> Result<()> {
+    let (stack, url) = calling_back("CASHFREE").await?;
     let webhook = Webhook {
         gateway: "CASHFREE",
         url,
         ..Webhook::default()
     };
-    world.sandbox.webhook(&webhook).await?;
-    let created = world
+    stack.sandbox.webhook(&webhook).await?;
+    let created = stack
         .api
         .create("called", &bank("7000199009911", "HDFC0000001"))
         .await?;
     let trace_id = created.trace_id().unwrap();
     let id = text(&created.account()?, "/id").to_owned();
-    until_status(&world, "called", &id, "ACTIVE").await?;
-    let traces = world.traces()?;
+    until_status(&stack, "called", &id, "ACTIVE").await?;
+    let traces = stack.traces()?;
     let trace = traces
-        .wait_for(&trace_id, PATIENCE, |trace| {
+        .wait_for(&trace_id, TIMEOUT, |trace| {
             !trace.named("call-back").is_empty() && trace.named("process").len() == 2
         })
         .await?;
     let webhook = trace.named("call-back of CASHFREE")[0];
     assert_eq!(webhook.service, "khata-api");
     assert_eq!(webhook.tag("khata.class"), Some("VALID"));
-    // What it set going comes after it.
+    // The spans that it caused come after it.
     let after = |span: &&khata_e2e::Span| trace.path_up(span).contains(&webhook.name.as_str());
     assert!(trace.named("publish").iter().any(after));
     let last = trace.named("process").into_iter().find(after).unwrap();
     assert_eq!(last.tag("khata.outcome"), Some("VALID"));
-    // The gateway's own request is a trace of its own, and the two name each other.
+    // The gateway's request has its own trace, and the two are linked.
     let link = webhook.references.iter().find(|r| r.kind == "FOLLOWS_FROM");
     let of_request = &link.unwrap().trace;
     let request = traces
-        .wait_for(of_request, PATIENCE, |trace| {
-            !trace.named("POST").is_empty()
-        })
+        .wait_for(of_request, TIMEOUT, |trace| !trace.named("POST").is_empty())
         .await?;
     let root = request.named("POST")[0];
     assert!(root.references.iter().any(|r| r.trace == trace_id));
     Ok(())
 }
 
-/// A call-back as Cashfree would send it.
+/// Returns the body of a webhook as Cashfree sends it.
 fn signed(secret: &str, timestamp: i64, body: &str) -> Result<Vec<(&'static str, String)>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
     mac.update(timestamp.to_string().as_bytes());
@@ -153,7 +152,7 @@ fn signed(secret: &str, timestamp: i64, body: &str) -> Result<Vec<(&'static str,
     ])
 }
 
-fn told(reference: &str, status: &str, code: &str) -> String {
+fn webhook_body(reference: &str, status: &str, code: &str) -> String {
     json!({
         "event_type": "BANK_ACCOUNT_VERIFICATION_SUCCESS", "event_time": "2026-11-24T10:00:00Z", "version": "v2",
         "data": {"reference_id": 34, "user_id": reference, "account_status": status, "account_status_code": code,
@@ -163,8 +162,8 @@ fn told(reference: &str, status: &str, code: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<()> {
-    let (world, url) = calling_back("CASHFREE").await?;
+async fn forged_stale_late_and_unknown_webhooks_change_nothing() -> Result<()> {
+    let (stack, url) = calling_back("CASHFREE").await?;
     let http = reqwest::Client::new();
     let send = async |url: &str, headers: &[(&'static str, String)], body: &str| -> Result<u16> {
         let mut request = http.post(url).body(body.to_owned());
@@ -173,28 +172,28 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
         }
         Ok(request.send().await?.status().as_u16())
     };
-    world
+    stack
         .sandbox
-        .behave(Behaviour {
+        .set_behaviour(Behaviour {
             pending_ms: 86_400_000,
             ..Behaviour::default()
         })
         .await?;
-    let created = world
+    let created = stack
         .api
         .create("forged", &bank("7000200000001", "HDFC0000001"))
         .await?
         .account()?;
     let id = text(&created, "/id");
-    until_status(&world, "forged", id, "PENDING").await?;
-    let reference = world
+    until_status(&stack, "forged", id, "PENDING").await?;
+    let reference = stack
         .database
         .texts("select reference from validation_attempts")?
         .remove(0);
     let now = chrono::Utc::now().timestamp();
-    let no = told(&reference, "INVALID", "INVALID_ACCOUNT_FAIL");
+    let no = webhook_body(&reference, "INVALID", "INVALID_ACCOUNT_FAIL");
     let good = signed("sandbox_secret", now, &no)?;
-    let other_body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let other_body = webhook_body(&reference, "VALID", "ACCOUNT_IS_VALID");
     for (what, to, headers, body, status) in [
         ("unsigned", &url, vec![], &no, 401),
         (
@@ -213,7 +212,7 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
             401,
         ),
         (
-            "nobody's",
+            "unknown reference",
             &url.replace("gwa_", "gwa_x"),
             good.clone(),
             &no,
@@ -228,7 +227,7 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
         ),
         (
             "no gateway's",
-            &url.replace("cashfree", "nobody"),
+            &url.replace("cashfree", "unknown"),
             good.clone(),
             &no,
             404,
@@ -236,12 +235,12 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
     ] {
         assert_eq!(send(to, &headers, body).await?, status, "{what}");
     }
-    let elsewhere = told(
+    let elsewhere = webhook_body(
         "kh00000000000000000000000000_01",
         "INVALID",
         "INVALID_ACCOUNT_FAIL",
     );
-    let not_ours = told("the_merchants_own", "INVALID", "INVALID_ACCOUNT_FAIL");
+    let not_ours = webhook_body("the_merchants_own", "INVALID", "INVALID_ACCOUNT_FAIL");
     for about_nothing in [&elsewhere, &not_ours] {
         let headers = signed("sandbox_secret", now, about_nothing)?;
         assert_eq!(
@@ -251,25 +250,25 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
         );
     }
     let notices = "select count(*) from gateway_notices";
-    assert_eq!(world.database.number(notices)?, 0);
+    assert_eq!(stack.database.number(notices)?, 0);
     assert_eq!(
-        world.api.get("forged", id).await?.account()?["status"],
+        stack.api.get("forged", id).await?.account()?["status"],
         "PENDING"
     );
 
     // The genuine one, three times; then its opposite, which is late.
-    let yes = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let yes = webhook_body(&reference, "VALID", "ACCOUNT_IS_VALID");
     let headers = signed("sandbox_secret", now, &yes)?;
     for _ in 0..3 {
         assert_eq!(send(&url, &headers, &yes).await?, 200);
     }
-    let account = until_status(&world, "forged", id, "ACTIVE").await?;
+    let account = until_status(&stack, "forged", id, "ACTIVE").await?;
     assert_eq!(account["validation"]["name_at_bank"], "ASHA RAO");
     assert_eq!(account["validation"]["utr"], "1387420170430008800069857");
     assert_eq!(send(&url, &good, &no).await?, 200);
     tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!(world.api.get("forged", id).await?.account()?, account);
-    assert_eq!(world.database.number(notices)?, 1);
+    assert_eq!(stack.api.get("forged", id).await?.account()?, account);
+    assert_eq!(stack.database.number(notices)?, 1);
     let mut took = Vec::new();
     for _ in 0..51 {
         let began = std::time::Instant::now();
@@ -278,51 +277,51 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
     }
     took.sort_unstable();
     eprintln!("a call-back is answered in {:?} at the median", took[25]);
-    let logs = world.logs()?;
+    let logs = stack.logs()?;
     assert!(
         logs.contains("a call-back that is not believed"),
-        "ops are told of forged ones"
+        "operators see forged webhooks"
     );
     assert!(!logs.contains("ASHA RAO"));
     Ok(())
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_a_gateway_is_asked_to_call_back_again() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn without_postgres_a_gateway_is_asked_to_repeat_its_webhook() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         proxies: true,
         ..Setup::default()
     })
     .await?;
-    let base_url = world.sandbox.cashfree();
+    let base_url = stack.sandbox.cashfree();
     let account = khata_e2e::GatewayAccount {
         base_url: &base_url,
-        settings: NO_LOOKS,
+        settings: NO_POLLS,
         ..khata_e2e::GatewayAccount::default()
     };
-    let id = world.set_gateway_account(&account)?;
-    let url = format!("{}/gateways/70/webhooks/{id}", world.apis[0].url);
-    world.start_worker().await?;
-    world
+    let id = stack.set_gateway_account(&account)?;
+    let url = format!("{}/gateways/70/webhooks/{id}", stack.apis[0].url);
+    stack.start_worker().await?;
+    stack
         .sandbox
-        .behave(Behaviour {
+        .set_behaviour(Behaviour {
             pending_ms: 86_400_000,
             ..Behaviour::default()
         })
         .await?;
-    let created = world
+    let created = stack
         .api
         .create("away", &bank("7000300000001", "HDFC0000001"))
         .await?
         .account()?;
     let account_id = text(&created, "/id");
-    until_status(&world, "away", account_id, "PENDING").await?;
-    let reference = world
+    until_status(&stack, "away", account_id, "PENDING").await?;
+    let reference = stack
         .database
         .texts("select reference from validation_attempts")?
         .remove(0);
-    let body = told(&reference, "VALID", "ACCOUNT_IS_VALID");
+    let body = webhook_body(&reference, "VALID", "ACCOUNT_IS_VALID");
     let headers = signed("sandbox_secret", chrono::Utc::now().timestamp(), &body)?;
     let http = reqwest::Client::new();
     let send = async || -> Result<u16> {
@@ -332,13 +331,13 @@ async fn while_postgres_is_away_a_gateway_is_asked_to_call_back_again() -> Resul
         }
         Ok(request.send().await?.status().as_u16())
     };
-    world.proxies()?.postgres.cut();
+    stack.proxies()?.postgres.cut();
     assert_eq!(send().await?, 503, "the gateway is to come again");
-    world.proxies()?.postgres.restore();
-    eventually(PATIENCE, "the call-back being taken", async || {
+    stack.proxies()?.postgres.restore();
+    eventually(TIMEOUT, "the call-back being taken", async || {
         anyhow::Ok((send().await? == 200).then_some(()))
     })
     .await?;
-    until_status(&world, "away", account_id, "ACTIVE").await?;
+    until_status(&stack, "away", account_id, "ACTIVE").await?;
     Ok(())
 }

@@ -1,90 +1,90 @@
-//! Gateways that refuse, fail, hang or cannot tell: which is asked then, and that nobody is paid twice for it.
+//! Gateways that reject, fail, hang or give no result: which one is used next, and that no account is paid twice.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, GatewayAccount, PATIENCE, Setup, World, eventually};
+use khata_e2e::{Behaviour, GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 
-use crate::calls::bank;
 use crate::load::{assert_paid_once, create_ten, outage};
+use crate::requests::bank;
 
 const WRONG: &str = r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#;
 
 /// Makes what waits for its time due now: tests do not wait for half an hour.
-fn hurry(world: &World) -> Result<()> {
-    world
+fn hurry(stack: &TestStack) -> Result<()> {
+    stack
         .database
         .execute("update validations set due_at = now() where state = 'WAITING'")
 }
 
-async fn wait_for_attempts(world: &World, class: &str, count: i64) -> Result<()> {
+async fn wait_for_attempts(stack: &TestStack, class: &str, count: i64) -> Result<()> {
     let query = format!("select count(*) from validation_attempts where class = '{class}'");
     eventually(
-        PATIENCE,
+        TIMEOUT,
         &format!("{count} attempts being {class}"),
-        async || anyhow::Ok((world.database.number(&query)? >= count).then_some(())),
+        async || anyhow::Ok((stack.database.number(&query)? >= count).then_some(())),
     )
     .await
 }
 
 #[tokio::test]
-async fn what_the_gateway_has_against_us_is_not_the_payees_fault() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let base_url = world.sandbox.cashfree();
+async fn a_gateway_that_rejects_us_fails_no_account() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let base_url = stack.sandbox.cashfree();
     let wrong = GatewayAccount {
         base_url: &base_url,
         credentials: WRONG,
         ..GatewayAccount::default()
     };
-    world.set_gateway_account(&wrong)?;
-    let created = world
+    stack.set_gateway_account(&wrong)?;
+    let created = stack
         .api
         .create("ours", &bank("50000001", "AABF0008032"))
         .await?
         .account()?;
-    wait_for_attempts(&world, "MISCONFIGURED", 1).await?;
+    wait_for_attempts(&stack, "MISCONFIGURED", 1).await?;
     let id = text(&created, "/id");
-    let waiting = eventually(PATIENCE, "the attempt being told", async || {
-        let account = world.api.get("ours", id).await?.account()?;
+    let waiting = eventually(TIMEOUT, "the attempt being shown", async || {
+        let account = stack.api.get("ours", id).await?.account()?;
         anyhow::Ok((!account["validation"].is_null()).then_some(account))
     })
     .await?;
     assert_eq!(waiting["status"], "CREATED", "{waiting}");
     assert!(waiting["validation"]["failure"].is_null(), "{waiting}");
-    let logs = world.logs()?;
+    let logs = stack.logs()?;
     assert!(
         logs.lines()
             .any(|line| line.contains("ERROR") && line.contains("cashfree_e2e")),
         "{logs}"
     );
-    world.set_gateway_account(&GatewayAccount {
+    stack.set_gateway_account(&GatewayAccount {
         credentials: GatewayAccount::default().credentials,
         ..wrong
     })?;
     eventually(
-        PATIENCE,
+        TIMEOUT,
         "the account being ACTIVE with the right credentials",
         async || {
-            hurry(&world)?;
-            let account = world.api.get("ours", id).await?.account()?;
+            hurry(&stack)?;
+            let account = stack.api.get("ours", id).await?.account()?;
             anyhow::Ok((account["status"] == "ACTIVE").then_some(()))
         },
     )
     .await?;
-    assert_eq!(world.sandbox.drops().await?.total, 1);
+    assert_eq!(stack.sandbox.drops().await?.total, 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn where_the_first_gateway_cannot_tell_the_next_is_asked() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn if_the_first_gateway_gives_no_result_the_next_is_used() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let base_url = world.sandbox.cashfree();
+    let base_url = stack.sandbox.cashfree();
     let first = GatewayAccount {
         base_url: &base_url,
         ..GatewayAccount::default()
@@ -94,29 +94,29 @@ async fn where_the_first_gateway_cannot_tell_the_next_is_asked() -> Result<()> {
         priority: 2,
         ..first
     };
-    world.set_gateway_account(&second)?;
+    stack.set_gateway_account(&second)?;
     let misconfigured = GatewayAccount {
         credentials: WRONG,
         ..first
     };
-    // The discard port: nobody listens there.
+    // The discard port: no server listens.
     let away = GatewayAccount {
         base_url: "http://127.0.0.1:9",
         ..first
     };
     for (customer, first, attempts) in [("misconfigured", misconfigured, 2), ("away", away, 4)] {
-        world.set_gateway_account(&first)?;
-        world.workers.clear();
-        world.start_worker().await?;
-        let created = world
+        stack.set_gateway_account(&first)?;
+        stack.workers.clear();
+        stack.start_worker().await?;
+        let created = stack
             .api
             .create(customer, &bank("50000001", "AABF0008032"))
             .await?
             .account()?;
         let id = text(&created, "/id");
-        let account = eventually(PATIENCE, "the account being ACTIVE", async || {
-            hurry(&world)?;
-            let account = world.api.get(customer, id).await?.account()?;
+        let account = eventually(TIMEOUT, "the account being ACTIVE", async || {
+            hurry(&stack)?;
+            let account = stack.api.get(customer, id).await?.account()?;
             anyhow::Ok((account["status"] == "ACTIVE").then_some(account))
         })
         .await?;
@@ -128,22 +128,22 @@ async fn where_the_first_gateway_cannot_tell_the_next_is_asked() -> Result<()> {
         assert_eq!(validation["attempts"], attempts, "{customer}: {account}");
         assert!(validation["failure"].is_null(), "{customer}: {account}");
     }
-    // A call that names the first is not taken elsewhere.
+    // A call that names the first gateway is not sent to another one.
     let mut form = bank("50000002", "AABF0008032");
     form.extend([
         ("gateway_id", "70"),
         ("gateway_reference_id", "cashfree_e2e"),
     ]);
-    let created = world.api.create("pinned", &form).await?.account()?;
+    let created = stack.api.create("pinned", &form).await?.account()?;
     let tried = "select count(*) from validation_attempts where gateway_account_id in
         (select id from gateway_accounts where reference_id = 'cashfree_e2e') and class = 'RETRYABLE'";
-    // It is asked again and again, however seldom: the workers know by now that it is down.
-    eventually(PATIENCE, "two attempts more at the first", async || {
-        hurry(&world)?;
-        anyhow::Ok((world.database.number(tried)? >= 3 + 2).then_some(()))
+    // The workers know that the gateway is down, and still send trial calls.
+    eventually(TIMEOUT, "two attempts more at the first", async || {
+        hurry(&stack)?;
+        anyhow::Ok((stack.database.number(tried)? >= 3 + 2).then_some(()))
     })
     .await?;
-    let account = world
+    let account = stack
         .api
         .get("pinned", text(&created, "/id"))
         .await?
@@ -153,25 +153,25 @@ async fn where_the_first_gateway_cannot_tell_the_next_is_asked() -> Result<()> {
         account["validation"]["gateway_reference_id"],
         "cashfree_e2e"
     );
-    assert_eq!(world.sandbox.drops().await?.total, 2);
+    assert_eq!(stack.sandbox.drops().await?.total, 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Result<()> {
-    let world = World::start(Setup {
+async fn an_account_without_a_result_fails_at_its_deadline() -> Result<()> {
+    let stack = TestStack::start(Setup {
         proxies: true,
         call_timeout_ms: 1_000,
         ..Setup::default()
     })
     .await?;
-    world.proxies()?.gateway.cut();
+    stack.proxies()?.gateway.cut();
     let dummy = |ending: &'static str| {
         let mut form = bank(ending, "AABF0008032");
         form.push(("gateway_id", "100"));
         form
     };
-    // Pending for ever, never decided, and a gateway that is away.
+    // Pending forever, never final, and a gateway that is unreachable.
     let forms = [
         dummy("5000095"),
         dummy("5000096"),
@@ -179,30 +179,30 @@ async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Res
     ];
     let mut created = Vec::new();
     for form in &forms {
-        created.push(world.api.create("late", form).await?.account()?);
+        created.push(stack.api.create("late", form).await?.account()?);
     }
     let attempts =
         "select count(distinct validation_id) from validation_attempts where class is not null";
-    eventually(PATIENCE, "each being tried", async || {
-        anyhow::Ok((world.database.number(attempts)? == 3).then_some(()))
+    eventually(TIMEOUT, "each being tried", async || {
+        anyhow::Ok((stack.database.number(attempts)? == 3).then_some(()))
     })
     .await?;
-    assert_eq!((world.count("PENDING")?, world.count("CREATED")?), (1, 2));
+    assert_eq!((stack.count("PENDING")?, stack.count("CREATED")?), (1, 2));
     let deadlines =
         "select extract(epoch from deadline_at - created_at)::bigint::text from validations";
     assert_eq!(
-        world.database.texts(deadlines)?,
+        stack.database.texts(deadlines)?,
         ["172800"; 3],
         "48 hours, unless the merchant's setting says otherwise"
     );
-    world
+    stack
         .database
         .execute("update validations set deadline_at = now()")?;
     for account in &created {
         let id = text(account, "/id");
-        let account = eventually(PATIENCE, "the account being decided", async || {
-            hurry(&world)?;
-            let account = world.api.get("late", id).await?.account()?;
+        let account = eventually(TIMEOUT, "the account being decided", async || {
+            hurry(&stack)?;
+            let account = stack.api.get("late", id).await?.account()?;
             anyhow::Ok((account["status"] == "FAILURE").then_some(account))
         })
         .await?;
@@ -212,65 +212,65 @@ async fn only_after_the_deadline_an_account_fails_for_want_of_an_answer() -> Res
         );
         assert!(
             account["last_validated"].is_null(),
-            "nobody validated it: {account}"
+            "no gateway validated it: {account}"
         );
     }
     Ok(())
 }
 
-/// Accounts that meet a gateway in trouble: none may fail, and all are ACTIVE once it is well.
-async fn assert_trouble_is_not_the_payees(
-    world: &World,
+/// Creates accounts while a gateway has a fault: none may fail, and all are ACTIVE when the fault ends.
+async fn assert_no_account_fails(
+    stack: &TestStack,
     customer: &str,
     attempts: &str,
     well: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<()> {
-    create_ten(world, customer).await?;
+    create_ten(stack, customer).await?;
     let tried =
         format!("select count(distinct validation_id) from validation_attempts where {attempts}");
-    eventually(PATIENCE, "ten attempts in trouble", async || {
-        anyhow::Ok((world.database.number(&tried)? >= 10).then_some(()))
+    eventually(TIMEOUT, "ten attempts in trouble", async || {
+        anyhow::Ok((stack.database.number(&tried)? >= 10).then_some(()))
     })
     .await?;
-    assert_eq!(world.count("FAILURE")?, 0);
+    assert_eq!(stack.count("FAILURE")?, 0);
     well().await?;
     let back = Instant::now();
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     eprintln!(
         "{customer}: all decided {:?} after the gateway's return",
         back.elapsed()
     );
-    assert_eq!(world.count("FAILURE")?, 0);
+    assert_eq!(stack.count("FAILURE")?, 0);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_gateway_that_refuses_or_swallows_calls_is_not_the_payees_fault() -> Result<()> {
-    let world = World::start(outage()).await?;
-    let gateway = &world.proxies()?.gateway;
+async fn a_gateway_that_refuses_or_drops_calls_fails_no_account() -> Result<()> {
+    let stack = TestStack::start(outage()).await?;
+    let gateway = &stack.proxies()?.gateway;
     gateway.cut();
     let refused = "state = 'SETTLED' and class = 'RETRYABLE'";
-    assert_trouble_is_not_the_payees(&world, "refused", refused, async || {
+    assert_no_account_fails(&stack, "refused", refused, async || {
         gateway.restore();
         Ok(())
     })
     .await?;
-    assert_paid_once(&world, 10).await?;
+    assert_paid_once(&stack, 10).await?;
     gateway.hang();
-    assert_trouble_is_not_the_payees(&world, "silence", "state = 'UNKNOWN'", async || {
+    assert_no_account_fails(&stack, "silence", "state = 'UNKNOWN'", async || {
         gateway.restore();
         Ok(())
     })
     .await?;
-    assert_eq!(world.count("ACTIVE")?, 20);
-    assert_paid_once(&world, 20).await
+    assert_eq!(stack.count("ACTIVE")?, 20);
+    assert_paid_once(&stack, 20).await
 }
 
 #[tokio::test]
-async fn a_gateway_that_fails_after_doing_its_work_is_looked_up_and_not_paid_twice() -> Result<()> {
-    let world = World::start(outage()).await?;
+async fn a_gateway_error_after_the_drop_is_looked_up_and_not_paid_twice() -> Result<()> {
+    let stack = TestStack::start(outage()).await?;
     let failing = Behaviour {
         error_rate: 1.0,
         ..Behaviour::default()
@@ -280,20 +280,20 @@ async fn a_gateway_that_fails_after_doing_its_work_is_looked_up_and_not_paid_twi
         ..Behaviour::default()
     };
     for (customer, behaviour) in [("failing", failing), ("silent", silent)] {
-        world.sandbox.behave(behaviour).await?;
+        stack.sandbox.set_behaviour(behaviour).await?;
         let unknown = "state = 'UNKNOWN'";
-        assert_trouble_is_not_the_payees(&world, customer, unknown, async || {
-            world.sandbox.behave(Behaviour::default()).await
+        assert_no_account_fails(&stack, customer, unknown, async || {
+            stack.sandbox.set_behaviour(Behaviour::default()).await
         })
         .await?;
     }
-    assert_eq!(world.count("ACTIVE")?, 20);
-    assert_paid_once(&world, 20).await
+    assert_eq!(stack.count("ACTIVE")?, 20);
+    assert_paid_once(&stack, 20).await
 }
 
 #[tokio::test]
-async fn a_gateway_that_fails_at_random_brings_every_account_to_its_end() -> Result<()> {
-    let world = World::start(outage()).await?;
+async fn a_gateway_that_fails_at_random_settles_every_account() -> Result<()> {
+    let stack = TestStack::start(outage()).await?;
     let shaky = Behaviour {
         latency_ms: 20,
         error_rate: 0.3,
@@ -301,25 +301,25 @@ async fn a_gateway_that_fails_at_random_brings_every_account_to_its_end() -> Res
         pending_ms: 300,
         ..Behaviour::default()
     };
-    world.sandbox.behave(shaky).await?;
+    stack.sandbox.set_behaviour(shaky).await?;
     let customers: Vec<String> = (0..4).map(|n| format!("shaky{n}")).collect();
     try_join_all(
         customers
             .iter()
-            .map(|customer| create_ten(&world, customer)),
+            .map(|customer| create_ten(&stack, customer)),
     )
     .await?;
     let half = "select count(*) from customer_accounts where status = 'ACTIVE'";
     eventually(
-        PATIENCE,
+        TIMEOUT,
         "half of the accounts being ACTIVE in spite of it",
-        async || anyhow::Ok((world.database.number(half)? >= 20).then_some(())),
+        async || anyhow::Ok((stack.database.number(half)? >= 20).then_some(())),
     )
     .await?;
-    world.sandbox.behave(Behaviour::default()).await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack.sandbox.set_behaviour(Behaviour::default()).await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    assert_eq!(world.count("ACTIVE")?, 40);
-    assert_paid_once(&world, 40).await
+    assert_eq!(stack.count("ACTIVE")?, 40);
+    assert_paid_once(&stack, 40).await
 }

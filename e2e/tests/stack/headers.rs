@@ -1,4 +1,4 @@
-//! Keys, request ids, routing ids and traces: what stands in the headers.
+//! The headers: keys, request ids, routing ids and traces.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,22 @@ use anyhow::Result;
 use khata_e2e::client::text;
 use reqwest::Method;
 
-use crate::bad_values::world;
-use crate::calls::{bank, basic};
+use crate::bad_values::stack;
 use crate::errors::{assert_error, assert_faults};
+use crate::requests::{bank, basic};
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
-    let world = world().await?;
-    let (api, key) = (&world.api, &world.api.key);
-    let [revoked, expired] = [world.issue_key("e2e")?, world.issue_key("e2e")?];
+async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
+    let stack = stack().await?;
+    let (api, key) = (&stack.api, &stack.api.key);
+    let [revoked, expired] = [stack.issue_key("e2e")?, stack.issue_key("e2e")?];
     for (key, change) in [
         (&revoked, "revoked_at = now()"),
         (&expired, "expires_at = now()"),
     ] {
-        // The newest key of its prefix; twelve characters do not collide among three.
+        // The newest key with the prefix; three keys do not share twelve characters.
         let prefix = &key[..12];
-        world.database.execute(&format!(
+        stack.database.execute(&format!(
             "update api_keys set {change} where prefix = '{prefix}'"
         ))?;
     }
@@ -64,75 +64,75 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() -> Result<()> {
             if let Some(credential) = &credential {
                 request = request.header("authorization", credential);
             }
-            let answer = api.send(request).await?;
+            let reply = api.send(request).await?;
             assert_error(
                 what,
-                &answer,
+                &reply,
                 401,
                 ["error", "access_denied", "UNAUTHORIZED", "USER_ERROR"],
             );
-            let told = answer.json();
-            assert_eq!(told["error_info"]["user_message"], "Unauthorized.");
+            let body = reply.json();
+            assert_eq!(body["error_info"]["user_message"], "Unauthorized.");
             assert_eq!(
-                told["error_info"]["developer_message"],
+                body["error_info"]["developer_message"],
                 "Invalid API Key. Please pass a valid and active api key."
             );
             assert!(
-                answer
+                reply
                     .header("www-authenticate")
                     .is_some_and(|value| value.starts_with("Basic"))
             );
-            bodies.push(answer.text);
+            bodies.push(reply.text);
         }
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
-    // The scheme's name has no case, and a client may leave the colon out.
+    // The scheme's name is case-insensitive, and a client may omit the colon.
     for credential in [
         basic(&format!("{key}:")).replace("Basic", "basic"),
         basic(key),
     ] {
         let request = api.bare(Method::GET, "/customers/a/customer-accounts/list");
-        let answer = api
+        let reply = api
             .send(request.header("authorization", credential))
             .await?;
-        assert_eq!(answer.status, 404, "{}", answer.text);
+        assert_eq!(reply.status, 404, "{}", reply.text);
     }
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_key_opens_the_database_that_it_was_issued_in_and_no_other() -> Result<()> {
-    let (here, elsewhere) = (world().await?, world().await?);
-    for (world, key, status) in [
+async fn a_key_is_valid_only_in_its_own_database() -> Result<()> {
+    let (here, elsewhere) = (stack().await?, stack().await?);
+    for (stack, key, status) in [
         (&here, &here.api.key, 404),
         (&here, &elsewhere.api.key, 401),
         (&elsewhere, &here.api.key, 401),
     ] {
-        let answer = world.api.with_key(key).list("nobody", "").await?;
-        assert_eq!(answer.status, status, "{}", answer.text);
+        let reply = stack.api.with_key(key).list("unknown", "").await?;
+        assert_eq!(reply.status, status, "{}", reply.text);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_bad_key_takes_as_long_whatever_is_wrong_with_it() -> Result<()> {
-    let world = world().await?;
-    let revoked = world.issue_key("e2e")?;
+async fn every_invalid_key_takes_the_same_time() -> Result<()> {
+    let stack = stack().await?;
+    let revoked = stack.issue_key("e2e")?;
     let prefix = &revoked[..12];
-    world.database.execute(&format!(
+    stack.database.execute(&format!(
         "update api_keys set revoked_at = now() where prefix = '{prefix}'"
     ))?;
     let keys = ["-", "kh_test_unknown", &revoked];
     let mut took: [Vec<Duration>; 3] = Default::default();
-    // In turn, so that a busy moment of the machine is in all three.
+    // In turn, so that a busy moment of the machine affects all three.
     for _ in 0..60 {
         for (key, took) in keys.iter().zip(&mut took) {
             let began = Instant::now();
-            let answer = world.api.with_key(key).list("a", "").await?;
+            let reply = stack.api.with_key(key).list("a", "").await?;
             took.push(began.elapsed());
-            assert_eq!(answer.status, 401, "{}", answer.text);
+            assert_eq!(reply.status, 401, "{}", reply.text);
         }
     }
     let medians = took.map(|mut took| {
@@ -141,15 +141,15 @@ async fn a_bad_key_takes_as_long_whatever_is_wrong_with_it() -> Result<()> {
     });
     let (least, most) = (medians.iter().min(), medians.iter().max());
     let (least, most) = (*least.unwrap(), *most.unwrap());
-    // What would tell is work that only some of them cost: a slow hash, another query.
+    // Work for only some of the keys, such as a slow hash or another query, would show in the time.
     assert!(most < least * 2 + Duration::from_millis(2), "{medians:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_header_of_100_kb_is_judged_by_its_own_rule() -> Result<()> {
-    let world = world().await?;
-    let api = &world.api;
+    let stack = stack().await?;
+    let api = &stack.api;
     let huge = "x".repeat(100 * 1024);
     let with = |name: &str| {
         api.creation("a")
@@ -163,11 +163,11 @@ async fn a_header_of_100_kb_is_judged_by_its_own_rule() -> Result<()> {
         .bare(Method::GET, "/customers/a")
         .header("authorization", format!("Basic {huge}"));
     api.send(credentials).await?.expect_status(401)?;
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
-    // An id that does not fit is replaced, and what nobody reads is nobody's fault.
-    let answer = api.send(with("x-request-id")).await?.expect_status(200)?;
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
+    // An invalid id is replaced, and unknown headers are ignored.
+    let reply = api.send(with("x-request-id")).await?.expect_status(200)?;
     assert!(
-        answer
+        reply
             .header("x-request-id")
             .is_some_and(|id| id.starts_with("req_") && id.len() < 128)
     );
@@ -176,28 +176,28 @@ async fn a_header_of_100_kb_is_judged_by_its_own_rule() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_answer_carries_its_request_id_and_trace() -> Result<()> {
-    let world = world().await?;
-    let api = &world.api;
+async fn every_reply_has_a_request_id_and_a_trace() -> Result<()> {
+    let stack = stack().await?;
+    let api = &stack.api;
     let list = || api.call(Method::GET, "/customers/a/customer-accounts/list");
     for given in ["a", "order-7/ü".trim_end_matches('ü'), &"x".repeat(128)] {
-        let answer = api.send(list().header("x-request-id", given)).await?;
-        assert_eq!(answer.header("x-request-id"), Some(given));
-        assert_eq!(text(&answer.json(), "/error_info/request_id"), given);
+        let reply = api.send(list().header("x-request-id", given)).await?;
+        assert_eq!(reply.header("x-request-id"), Some(given));
+        assert_eq!(text(&reply.json(), "/error_info/request_id"), given);
     }
     let mut made = Vec::new();
     let too_long = "x".repeat(129);
     for unfit in ["", "a b", "é", &too_long] {
-        let answer = api.send(list().header("x-request-id", unfit)).await?;
-        made.push(answer.header("x-request-id").unwrap().to_owned());
+        let reply = api.send(list().header("x-request-id", unfit)).await?;
+        made.push(reply.header("x-request-id").unwrap().to_owned());
     }
-    for answer in [
+    for reply in [
         api.send(list()).await?,
         api.create("a", &bank("026291800001191", "AABF0008032"))
             .await?,
     ] {
-        made.push(answer.header("x-request-id").unwrap().to_owned());
-        let trace = answer.header("traceresponse").unwrap();
+        made.push(reply.header("x-request-id").unwrap().to_owned());
+        let trace = reply.header("traceresponse").unwrap();
         let parts: Vec<&str> = trace.split('-').collect();
         assert_eq!(
             parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
@@ -218,9 +218,9 @@ async fn every_answer_carries_its_request_id_and_trace() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_routing_id_is_taken_within_its_limits() -> Result<()> {
-    let world = world().await?;
-    let api = &world.api;
+async fn a_routing_id_is_accepted_within_its_limits() -> Result<()> {
+    let stack = stack().await?;
+    let api = &stack.api;
     let longest = "r".repeat(128);
     let too_long = "r".repeat(129);
     for unfit in ["", "a b", "é", "a\tb", &too_long] {
@@ -229,11 +229,11 @@ async fn a_routing_id_is_taken_within_its_limits() -> Result<()> {
                 .form(&bank("026291800001191", "AABF0008032")),
             api.call(Method::GET, "/customers/a/customer-accounts/list"),
         ] {
-            let answer = api.send(request.header("x-routing-id", unfit)).await?;
-            assert_faults(unfit, &answer, &["x-routing-id"]);
+            let reply = api.send(request.header("x-routing-id", unfit)).await?;
+            assert_faults(unfit, &reply, &["x-routing-id"]);
         }
     }
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     for given in ["customer_1122", &longest] {
         let request = api
             .creation(&given[..10])
@@ -242,7 +242,7 @@ async fn a_routing_id_is_taken_within_its_limits() -> Result<()> {
             .await?
             .account()?;
     }
-    let stored = world
+    let stored = stack
         .database
         .texts("select routing_id from customer_accounts order by id")?;
     assert_eq!(stored, ["customer_1122", &longest]);

@@ -1,4 +1,4 @@
-//! Https in front of a service, as a load balancer puts it there: for clients that speak nothing else.
+//! HTTPS before a service, like a load balancer: for clients that use only HTTPS.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// Https for a host of this name, with a certificate that nobody but the test trusts.
+    /// Starts an HTTPS server for a host of this name, with a certificate that only the test trusts.
     pub(crate) async fn in_front_of(service: SocketAddr, name: &str) -> Result<Self> {
         let pem = self_signed(name)?;
         let certificate = CertificateDer::from_pem_slice(&pem)?;
@@ -45,7 +45,7 @@ impl Https {
         self.port
     }
 
-    /// The file with the certificate, for who is to trust it.
+    /// Returns the file with the certificate, for clients.
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate
     }
@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, service: SocketAddr
     }
 }
 
-/// A certificate and its key, good for a day. The key lives in memory only.
+/// Creates a certificate and its key, valid for a day. The key is in memory only.
 fn self_signed(name: &str) -> Result<Vec<u8>> {
     let output = Command::new("openssl")
         .args(["req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"])

@@ -1,21 +1,21 @@
-//! Contract, *Idempotency-Key*: a repeated call does nothing again and answers what the first one did.
+//! Contract, *Idempotency-Key*: repeating a call changes nothing and returns the first reply.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{Answer, Api, PATIENCE, Setup, World, eventually};
+use khata_e2e::{Api, HttpReply, Setup, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
 
-use crate::calls::{bank, banks, becomes, ids};
+use crate::requests::{bank, banks, becomes, ids};
 
 const CUSTOMER: &str = "customer_1122";
 const IFSC: &str = "YESB0000262";
 const KEY: &str = "Idempotency-Key";
 const REPLAYED: &str = "idempotent-replayed";
 
-async fn post(api: &Api, path: &str, key: &str, form: &[(&str, &str)]) -> Result<Answer> {
+async fn post(api: &Api, path: &str, key: &str, form: &[(&str, &str)]) -> Result<HttpReply> {
     let call = api.call(Method::POST, path).header(KEY, key).form(form);
     api.send(call).await
 }
@@ -25,9 +25,9 @@ fn accounts(customer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let form = bank("026291800001191", IFSC);
     let path = accounts(CUSTOMER);
     let first = post(api, &path, "order-17", &form)
@@ -35,7 +35,7 @@ async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
         .expect_status(200)?;
     assert_eq!(first.header(REPLAYED), None);
     let id = text(&first.json(), "/id").to_owned();
-    api.wait_for(CUSTOMER, &id, &["ACTIVE"], PATIENCE).await?;
+    api.wait_for(CUSTOMER, &id, &["ACTIVE"], TIMEOUT).await?;
     let again = post(api, &path, "order-17", &form)
         .await?
         .expect_status(200)?;
@@ -43,7 +43,7 @@ async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
     assert_eq!(again.header(REPLAYED), Some("true"));
     assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
 
-    // Each of these is another call.
+    // Each of these is a different call.
     for (path, form) in [
         (accounts(CUSTOMER), bank("026291800001190", IFSC)),
         (accounts("somebody_else"), form.clone()),
@@ -54,32 +54,32 @@ async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
             .expect_status(422)?;
         assert_eq!(other.json()["error_code"], "idempotency_key_reused");
     }
-    // Another merchant's key of the same text is another key.
-    let stranger = api.with_key(&world.issue_key("stranger")?);
+    // Another merchant's equal key is a different key.
+    let stranger = api.with_key(&stack.issue_key("stranger")?);
     let theirs = post(&stranger, &path, "order-17", &form).await?.account()?;
     assert_ne!(text(&theirs, "/id"), id);
     assert_eq!(
-        world
+        stack
             .database
             .number("select count(*) from customer_accounts")?,
         2
     );
-    // Nothing of key, body or answer can be read in the table.
-    let dump = world
+    // The table holds no part of the key, the body or the reply in plain text.
+    let dump = stack
         .database
         .texts("select r::text from idempotency_records r")?;
     assert_eq!(dump.len(), 2);
     assert!(!dump.concat().contains("order-17") && !dump.concat().contains("0262918"));
 
     assert_eq!(
-        world.database.number(
+        stack.database.number(
             "select count(*) from idempotency_records
              where expires_at between now() + interval '23 hours 58 minutes' and now() + interval '24 hours'"
         )?,
         2
     );
-    // After its time it is as if it had never been used.
-    world
+    // After its expiry the key is unused.
+    stack
         .database
         .execute("update idempotency_records set expires_at = now() - interval '1 second'")?;
     let new = post(api, &path, "order-17", &form)
@@ -93,40 +93,40 @@ async fn a_replay_is_the_first_answer_byte_for_byte() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_refused_may_be_corrected_under_the_same_key() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn a_rejected_call_can_be_corrected_under_the_same_key() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let path = accounts(CUSTOMER);
     let bad = bank("026291800001191", "nonsense");
-    post(&world.api, &path, "k1", &bad)
+    post(&stack.api, &path, "k1", &bad)
         .await?
         .expect_status(400)?;
     let good = bank("026291800001191", IFSC);
-    post(&world.api, &path, "k1", &good)
+    post(&stack.api, &path, "k1", &good)
         .await?
         .expect_status(200)?;
     for bad in ["", "two words", "\u{e9}", &"k".repeat(256)] {
-        let call = world
+        let call = stack
             .api
             .call(Method::POST, &path)
             .header(KEY, bad)
             .form(&good);
-        let answer = world.api.send(call).await?.expect_status(400)?;
-        assert_eq!(text(&answer.json(), "/error_info/fields/0/field_name"), KEY);
+        let reply = stack.api.send(call).await?.expect_status(400)?;
+        assert_eq!(text(&reply.json(), "/error_info/fields/0/field_name"), KEY);
     }
-    post(&world.api, &path, &"k".repeat(255), &good)
+    post(&stack.api, &path, &"k".repeat(255), &good)
         .await?
         .expect_status(200)?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_hundred_same_calls_at_two_apis_are_one() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_hundred_equal_calls_at_two_apis_run_once() -> Result<()> {
+    let stack = TestStack::start(Setup {
         apis: 2,
         ..Setup::default()
     })
     .await?;
-    let apis = [world.api_at(0), world.api_at(1)];
+    let apis = [stack.api_at(0), stack.api_at(1)];
     let body = banks((0..5).map(|n| format!("410000{n:02}")));
     let calls = (0..100).map(|n| {
         let call = apis[n % 2]
@@ -135,40 +135,35 @@ async fn a_hundred_same_calls_at_two_apis_are_one() -> Result<()> {
             .json(&body);
         apis[n % 2].send(call)
     });
-    let answers = try_join_all(calls).await?;
-    let done: Vec<&Answer> = answers
-        .iter()
-        .filter(|answer| answer.status == 200)
-        .collect();
-    assert!(done.iter().all(|answer| answer.text == done[0].text));
-    let first = done
-        .iter()
-        .filter(|answer| answer.header(REPLAYED).is_none());
+    let replies = try_join_all(calls).await?;
+    let done: Vec<&HttpReply> = replies.iter().filter(|reply| reply.status == 200).collect();
+    assert!(done.iter().all(|reply| reply.text == done[0].text));
+    let first = done.iter().filter(|reply| reply.header(REPLAYED).is_none());
     assert_eq!(first.count(), 1);
-    for answer in answers.iter().filter(|answer| answer.status != 200) {
-        assert_eq!(answer.status, 409, "{}", answer.text);
-        assert!(answer.text.contains("idempotency_in_progress"));
-        assert!(answer.header("retry-after").is_some());
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        assert_eq!(reply.status, 409, "{}", reply.text);
+        assert!(reply.text.contains("idempotency_in_progress"));
+        assert!(reply.header("retry-after").is_some());
     }
-    assert_eq!(world.database.stored()?, [1, 5, 5]);
+    assert_eq!(stack.database.row_counts()?, [1, 5, 5]);
     Ok(())
 }
 
-/// Every row, but for what the worker learns of gateways as time goes by.
-fn records(world: &World) -> Result<Vec<String>> {
-    let mut rows = world.database.dump()?;
+/// Returns every row except the workers' reports on gateways.
+fn records(stack: &TestStack) -> Result<Vec<String>> {
+    let mut rows = stack.database.dump()?;
     rows.retain(|row| !row.starts_with("gateway_"));
     Ok(rows)
 }
 
 #[tokio::test]
 async fn every_post_can_be_repeated() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let form = bank("026291800001191", IFSC);
     let account = api.create(CUSTOMER, &form).await?.account()?;
     let id = text(&account, "/id");
-    api.wait_for(CUSTOMER, id, &["ACTIVE"], PATIENCE).await?;
+    api.wait_for(CUSTOMER, id, &["ACTIVE"], TIMEOUT).await?;
     let own = format!("/customers/{CUSTOMER}/customer-accounts/{id}");
     let old = format!("/customers/{CUSTOMER}/bank-accounts");
     let mut waits = bank("026291800001190", IFSC);
@@ -194,30 +189,29 @@ async fn every_post_can_be_repeated() -> Result<()> {
     {
         let key = format!("key-{n}");
         let first = post(api, &path, &key, &form).await?.expect_status(200)?;
-        // Its own work done, the worker writes down only what it learned of gateways: all else that changes then, the
-        // repetition did.
+        // After its work the worker writes only its reports on gateways: the repetition made every other change.
         becomes(
-            &world,
+            &stack,
             "select count(*) from validations where state <> 'COMPLETED'",
             0,
         )
         .await?;
-        let before = records(&world)?;
+        let before = records(&stack)?;
         let again = post(api, &path, &key, &form).await?.expect_status(200)?;
         assert_eq!(again.text, first.text, "{path}");
         assert_eq!(again.header(REPLAYED), Some("true"), "{path}");
-        assert_eq!(records(&world)?, before, "{path} did something again");
+        assert_eq!(records(&stack)?, before, "{path} did something again");
     }
     assert_eq!(
-        world.database.number("select count(*) from validations")?,
+        stack.database.number("select count(*) from validations")?,
         6
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_call_that_dies_while_it_waits_is_answered_by_the_next() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn a_call_that_died_while_waiting_is_completed_by_its_repetition() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         apis: 2,
         workers: 0,
         ..Setup::default()
@@ -227,71 +221,71 @@ async fn a_call_that_dies_while_it_waits_is_answered_by_the_next() -> Result<()>
         .into_iter()
         .chain([("command", "validate"), ("wait_seconds", "2")])
         .collect();
-    let (one, two) = (world.api_at(0), world.api_at(1));
+    let (one, two) = (stack.api_at(0), stack.api_at(1));
     let sent = form.clone();
     let waiting = tokio::spawn(async move { post(&one, &accounts(CUSTOMER), "dies", &sent).await });
-    eventually(PATIENCE, "the commit", async || {
-        let accounts = world
+    eventually(TIMEOUT, "the commit", async || {
+        let accounts = stack
             .database
             .number("select count(*) from customer_accounts")?;
         Ok::<_, anyhow::Error>((accounts == 1).then_some(()))
     })
     .await?;
-    world.apis[0].process.kill()?;
+    stack.apis[0].process.kill()?;
     assert!(waiting.await?.is_err(), "it was killed before it answered");
     let path = accounts(CUSTOMER);
     let running = post(&two, &path, "dies", &form).await?.expect_status(409)?;
     assert_eq!(running.json()["error_info"]["code"], "DUPLICATE_REQUEST");
-    world.start_worker().await?;
-    let answer = eventually(Duration::from_secs(30), "an answer", async || {
-        let answer = post(&two, &path, "dies", &form).await?;
-        Ok::<_, anyhow::Error>((answer.status == 200).then_some(answer))
+    stack.start_worker().await?;
+    let reply = eventually(Duration::from_secs(30), "an answer", async || {
+        let reply = post(&two, &path, "dies", &form).await?;
+        Ok::<_, anyhow::Error>((reply.status == 200).then_some(reply))
     })
     .await?;
-    assert_eq!(answer.clone().account()?["status"], "ACTIVE");
+    assert_eq!(reply.clone().account()?["status"], "ACTIVE");
     let again = post(&two, &path, "dies", &form).await?.expect_status(200)?;
-    assert_eq!(again.text, answer.text);
-    assert_eq!(world.database.stored()?, [1, 1, 1]);
-    assert_eq!(world.sandbox.drops().await?.total, 1);
+    assert_eq!(again.text, reply.text);
+    assert_eq!(stack.database.row_counts()?, [1, 1, 1]);
+    assert_eq!(stack.sandbox.drops().await?.total, 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn work_and_record_are_stored_together_or_not_at_all() -> Result<()> {
-    let world = World::start(Setup {
+async fn work_and_idempotency_record_are_stored_in_one_transaction() -> Result<()> {
+    let stack = TestStack::start(Setup {
         apis: 1,
         workers: 0,
         proxies: true,
         ..Setup::default()
     })
     .await?;
-    let api = &world.api;
-    // Postgres breaks again and again while calls are under way; each is sent until it is answered.
+    let api = &stack.api;
+    // Postgres fails repeatedly while calls are open; each call is repeated until it gets a reply.
     let breaking = async {
         for _ in 0..6 {
             tokio::time::sleep(Duration::from_millis(150)).await;
-            world.proxies()?.postgres.cut();
+            stack.proxies()?.postgres.cut();
             tokio::time::sleep(Duration::from_millis(100)).await;
-            world.proxies()?.postgres.restore();
+            stack.proxies()?.postgres.restore();
         }
         anyhow::Ok(())
     };
     let answered = async |n: u64| {
         let (key, number) = (format!("broken-{n}"), format!("420000{n:02}"));
         let form = bank(&number, IFSC);
-        eventually(PATIENCE, "an answer", async || {
+        eventually(TIMEOUT, "an answer", async || {
             tokio::time::sleep(Duration::from_millis(n * 17 % 300)).await;
-            let answer = post(api, &accounts(CUSTOMER), &key, &form).await?;
-            // Only that there is no Postgres now, or that the call before is not over, may be said instead.
-            assert!([200, 409, 503].contains(&answer.status), "{}", answer.text);
-            anyhow::Ok((answer.status == 200).then_some(answer))
+            let reply = post(api, &accounts(CUSTOMER), &key, &form).await?;
+            // Other replies may only report that Postgres is unreachable, or that the first call is still open.
+            assert!([200, 409, 503].contains(&reply.status), "{}", reply.text);
+            anyhow::Ok((reply.status == 200).then_some(reply))
         })
         .await
     };
     let calls = try_join_all((0..40).map(async |n| answered(n).await?.accounts()));
     let (broken, made) = tokio::try_join!(breaking, calls)?;
     let () = broken;
-    assert_eq!(world.database.stored()?[1], 40);
+    assert_eq!(stack.database.row_counts()?[1], 40);
     for (n, made) in (0..).zip(made) {
         let again = answered(n).await?;
         assert_eq!(again.header(REPLAYED), Some("true"), "{}", again.text);

@@ -1,5 +1,5 @@
-//! What a merchant who comes from Juspay relies on: its own client libraries work with another base URL and nothing else
-//! changed. The scripts in `e2e/clients` use them and check what they give back; here is who runs the scripts.
+//! Juspay's own client libraries work with another base URL and no other change. The scripts in `e2e/clients` use the libraries
+//! and check their results; these tests run the scripts.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use khata_e2e::client::text;
-use khata_e2e::{Setup, World};
+use khata_e2e::{Setup, TestStack};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::https::Https;
 
-/// For a dozen calls; the interpreters need most of it.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time-out for a dozen calls; the interpreters need most of the time.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A name that cannot exist elsewhere (RFC 6761).
 const HOST: &str = "khata.test";
@@ -23,19 +23,19 @@ const HOST: &str = "khata.test";
 #[tokio::test]
 async fn the_python_client_needs_another_base_url_only() -> Result<()> {
     let tools = tools()?.join("python");
-    let world = world().await?;
+    let stack = stack().await?;
     let python = tools.join("bin/python");
-    let settings = [("KHATA_API_URL", world.api.url.clone())];
-    let seen = run(&world, &tools, &python, "juspay_python.py", &settings).await?;
-    compare_with_khata(&seen, &world).await
+    let settings = [("KHATA_API_URL", stack.api.url.clone())];
+    let seen = run(&stack, &tools, &python, "juspay_python.py", &settings).await?;
+    compare_with_khata(&seen, &stack).await
 }
 
 #[tokio::test]
 async fn the_node_client_needs_another_base_url_only() -> Result<()> {
     let tools = tools()?.join("node");
-    let world = world().await?;
-    // It speaks https only.
-    let service = world.api.url.trim_start_matches("http://").parse()?;
+    let stack = stack().await?;
+    // The client uses https only.
+    let service = stack.api.url.trim_start_matches("http://").parse()?;
     let https = Https::in_front_of(service, HOST).await?;
     let certificate = https.certificate().to_string_lossy().into_owned();
     let settings = [
@@ -44,12 +44,12 @@ async fn the_node_client_needs_another_base_url_only() -> Result<()> {
         ("NODE_EXTRA_CA_CERTS", certificate),
     ];
     let node = Path::new("node");
-    let seen = run(&world, &tools, node, "expresscheckout.mjs", &settings).await?;
-    compare_with_khata(&seen, &world).await
+    let seen = run(&stack, &tools, node, "expresscheckout.mjs", &settings).await?;
+    compare_with_khata(&seen, &stack).await
 }
 
-async fn world() -> Result<World> {
-    World::start(Setup {
+async fn stack() -> Result<TestStack> {
+    TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
@@ -63,9 +63,9 @@ fn tools() -> Result<PathBuf> {
     )
 }
 
-/// Runs a script in its client's folder, with these settings and the merchant's key, and answers what it saw.
+/// Runs a script in its client's folder, with these settings and the merchant's key. Returns its results.
 async fn run(
-    world: &World,
+    stack: &TestStack,
     folder: &Path,
     interpreter: &Path,
     script: &str,
@@ -75,15 +75,15 @@ async fn run(
     let running = Command::new(interpreter)
         .arg(scripts.join(script))
         .current_dir(folder)
-        // No proxy of the machine's: it is not for 127.0.0.1.
+        // The machine's proxy cannot reach 127.0.0.1.
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("KHATA_API_KEY", &world.api.key)
+        .env("KHATA_API_KEY", &stack.api.key)
         .envs(settings.iter().cloned())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, running)
+    let output = tokio::time::timeout(TIMEOUT, running)
         .await
         .with_context(|| format!("{script} does not end"))?
         .with_context(|| format!("cannot run {}", interpreter.display()))?;
@@ -95,14 +95,14 @@ async fn run(
         .with_context(|| format!("{script} did not print one line of JSON"))
 }
 
-/// What the client told its caller last is what Khata holds.
-async fn compare_with_khata(seen: &Value, world: &World) -> Result<()> {
+/// Compares the client's last result with Khata's data.
+async fn compare_with_khata(seen: &Value, stack: &TestStack) -> Result<()> {
     let path = format!("/customers/{}", text(seen, "/updated/id"));
-    let request = world.api.call(Method::GET, &path);
-    let held = world.api.send(request).await?.expect_status(200)?.json();
-    let told = seen["updated"].as_object().context("no updated customer")?;
-    assert!(told.len() >= 10, "{told:?}");
-    for (name, value) in told {
+    let request = stack.api.call(Method::GET, &path);
+    let held = stack.api.send(request).await?.expect_status(200)?.json();
+    let updated = seen["updated"].as_object().context("no updated customer")?;
+    assert!(updated.len() >= 10, "{updated:?}");
+    for (name, value) in updated {
         assert_eq!(&held[name], value, "{name}");
     }
     Ok(())

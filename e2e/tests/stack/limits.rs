@@ -1,59 +1,59 @@
-//! Contract, *Limits*: how often a key may call, and how often an account may be validated.
+//! Contract, *Limits*: requests per key, and validations per account.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, Setup, World};
+use khata_e2e::{Setup, TIMEOUT, TestStack};
 use reqwest::Method;
 
-use crate::calls::{bank, banks};
+use crate::requests::{bank, banks};
 
 const CUSTOMER: &str = "customer_1122";
 const IFSC: &str = "YESB0000262";
 const NUMBER: &str = "026291800001191";
 
-fn set(world: &World, setting: &str) -> Result<()> {
-    world.command(&["merchant", "set", "--merchant", "e2e", setting])?;
+fn set(stack: &TestStack, setting: &str) -> Result<()> {
+    stack.command(&["merchant", "set", "--merchant", "e2e", setting])?;
     Ok(())
 }
 
-/// What is set is known everywhere after this.
-const KNOWN: Duration = Duration::from_millis(5_500);
+/// Time after which every process uses a changed setting.
+const CACHE_TTL: Duration = Duration::from_millis(5_500);
 
 #[tokio::test]
-async fn a_key_may_call_so_often() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_key_is_limited_to_its_requests_per_second() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    set(&world, "--requests-per-second=20")?;
-    tokio::time::sleep(KNOWN).await;
-    let api = &world.api;
+    set(&stack, "--requests-per-second=20")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let api = &stack.api;
     let first = api.list(CUSTOMER, "").await?;
     assert_eq!(first.header("ratelimit-policy"), Some("\"key\";q=20;w=1"));
     assert_eq!(first.header("ratelimit"), Some("\"key\";r=19;t=1"));
-    let answers = try_join_all((0..60).map(|_| api.list(CUSTOMER, ""))).await?;
-    let refused: Vec<_> = answers.iter().filter(|a| a.status == 429).collect();
+    let replies = try_join_all((0..60).map(|_| api.list(CUSTOMER, ""))).await?;
+    let refused: Vec<_> = replies.iter().filter(|a| a.status == 429).collect();
     assert!(
         (30..=45).contains(&refused.len()),
         "{} of 60",
         refused.len()
     );
-    for answer in &refused {
-        assert_eq!(answer.header("retry-after"), Some("1"));
+    for reply in &refused {
+        assert_eq!(reply.header("retry-after"), Some("1"));
         assert!(
-            answer
+            reply
                 .header("ratelimit")
                 .unwrap()
                 .starts_with("\"key\";r=0;")
         );
-        assert_eq!(answer.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
+        assert_eq!(reply.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
     }
-    // Another key of the same merchant is another bucket; no key at all has none.
-    let other = api.with_key(&world.issue_key("e2e")?);
+    // Another key of the same merchant has its own limit; a call without a key has none.
+    let other = api.with_key(&stack.issue_key("e2e")?);
     assert_eq!(other.list(CUSTOMER, "").await?.status, 404);
     let none = api.send(api.bare(Method::GET, "/customers/x")).await?;
     assert_eq!((none.status, none.header("ratelimit")), (401, None));
@@ -63,11 +63,11 @@ async fn a_key_may_call_so_often() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_farms_rupees_with_one_account() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    set(&world, "--validations-per-account-per-day=3")?;
-    tokio::time::sleep(KNOWN).await;
-    let api = &world.api;
+async fn validations_of_one_account_are_limited_per_day() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    set(&stack, "--validations-per-account-per-day=3")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let api = &stack.api;
     let mut form = bank(NUMBER, IFSC);
     form.push(("command", "validate"));
     let account = api.create(CUSTOMER, &form).await?.account()?;
@@ -80,7 +80,7 @@ async fn nobody_farms_rupees_with_one_account() -> Result<()> {
         api.send(api.call(Method::POST, path).form(form)).await
     };
     assert_eq!(post(&validate, &[]).await?.account()?["status"], "ACTIVE");
-    // Deleted, and stored anew for somebody else: it is the same account at the bank.
+    // Deleted, and created again for another customer: the same account at the bank.
     post(&own, &[("command", "delete")])
         .await?
         .expect_status(200)?;
@@ -99,56 +99,56 @@ async fn nobody_farms_rupees_with_one_account() -> Result<()> {
         text(&other, "/id")
     );
     post(&again, &[]).await?.expect_status(429)?;
-    // All or nothing, and the item is named.
+    // The call is all-or-nothing, and the error names the item.
     let mut many = banks(["50000001".to_owned(), "50000002".to_owned()]);
     many["bank_account_details"][1] = serde_json::json!({ "account_number": NUMBER, "ifsc": IFSC });
     let refused = api.create_json(CUSTOMER, &many).await?.expect_status(429)?;
     let field = text(&refused.json(), "/error_info/fields/0/field_name").to_owned();
     assert_eq!(field, "bank_account_details[1]");
     assert_eq!(
-        world
+        stack
             .database
             .number("select count(*) from customer_accounts")?,
         2
     );
-    // The standing account is answered, as it costs nothing.
+    // The API returns the existing account, which costs nothing.
     api.create("other", &form).await?.expect_status(200)?;
-    assert_eq!(world.sandbox.drops().await?.total, 3);
-    // A day later there is room again.
-    world.database.execute(
+    assert_eq!(stack.sandbox.drops().await?.total, 3);
+    // A day later another validation is accepted.
+    stack.database.execute(
         "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
     )?;
     assert_eq!(post(&again, &[]).await?.account()?["status"], "ACTIVE");
-    assert_eq!(world.sandbox.drops().await?.total, 4);
+    assert_eq!(stack.sandbox.drops().await?.total, 4);
     Ok(())
 }
 
 #[tokio::test]
-async fn calls_at_the_same_moment_count_for_each_other() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    set(&world, "--validations-per-account-per-day=3")?;
-    tokio::time::sleep(KNOWN).await;
-    let api = &world.api;
+async fn concurrent_calls_count_against_the_daily_limit() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    set(&stack, "--validations-per-account-per-day=3")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let api = &stack.api;
     let form = bank(NUMBER, IFSC);
     let customers: Vec<String> = (0..30).map(|n| format!("customer_{n}")).collect();
-    let answers = try_join_all(customers.iter().map(|name| api.create(name, &form))).await?;
-    let made: Vec<_> = answers.into_iter().filter(|a| a.status == 200).collect();
+    let replies = try_join_all(customers.iter().map(|name| api.create(name, &form))).await?;
+    let made: Vec<_> = replies.into_iter().filter(|a| a.status == 200).collect();
     assert_eq!(made.len(), 3);
     let account = made[0].clone().account()?;
     let customer = text(&account, "/customer_id").to_owned();
     let id = text(&account, "/id").to_owned();
-    api.wait_for(&customer, &id, &["ACTIVE"], PATIENCE).await?;
-    world.database.execute(
+    api.wait_for(&customer, &id, &["ACTIVE"], TIMEOUT).await?;
+    stack.database.execute(
         "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
     )?;
-    // Thirty at once for one account: each begins one validation or joins the one that goes on.
+    // Thirty calls at once for one account: each begins a validation or joins the open one.
     let path = format!("/customers/{customer}/customer-accounts/{id}/validate");
     let calls = (0..30).map(|_| api.send(api.call(Method::POST, &path)));
-    for answer in try_join_all(calls).await? {
-        assert!([200, 429].contains(&answer.status), "{}", answer.text);
+    for reply in try_join_all(calls).await? {
+        assert!([200, 429].contains(&reply.status), "{}", reply.text);
     }
     let most = "select max(each.count) from (select count(*) from validations group by account_id) as each";
-    assert!(world.database.number(most)? <= 1 + 3);
-    assert!(world.sandbox.drops().await?.total <= 3 + 3);
+    assert!(stack.database.number(most)? <= 1 + 3);
+    assert!(stack.sandbox.drops().await?.total <= 3 + 3);
     Ok(())
 }

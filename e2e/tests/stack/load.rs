@@ -1,11 +1,11 @@
-//! Accounts by the dozen, and what must have become of them.
+//! Many accounts with their expected results.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{Api, PUBLISHED, Setup, World};
+use khata_e2e::{Api, PUBLISHED, Setup, TestStack};
 use serde_json::{Value, json};
 
-use crate::calls::banks;
+use crate::requests::banks;
 
 pub(crate) fn outage() -> Setup {
     Setup {
@@ -16,19 +16,19 @@ pub(crate) fn outage() -> Setup {
     }
 }
 
-pub(crate) async fn create_ten(world: &World, customer: &str) -> Result<()> {
+pub(crate) async fn create_ten(stack: &TestStack, customer: &str) -> Result<()> {
     let body = banks((0..10).map(|n| format!("{customer}{n:04}")));
-    let created = world.api.create_json(customer, &body).await?.accounts()?;
+    let created = stack.api.create_json(customer, &body).await?.accounts()?;
     assert_eq!(created.len(), 10);
     Ok(())
 }
 
-/// The shortest lease there is; a call may then take 1 s: a lease outlives two of them by more than two seconds.
+/// The shortest allowed lease; the time-out of a call is then 1 s: a lease is more than two seconds longer than two calls.
 pub(crate) const SHORT_LEASE: &[(&str, &str)] = &[("KHATA_WORKER_LEASE_SECONDS", "5")];
 
-pub(crate) const IN_HAND: &str = "select count(*) from validations where state = 'LEASED'";
+pub(crate) const LEASED: &str = "select count(*) from validations where state = 'LEASED'";
 
-/// Twenty accounts of one customer: fourteen valid by number, the others as Cashfree publishes them.
+/// Returns twenty accounts of one customer: fourteen with valid numbers, the others from Cashfree's test data.
 pub(crate) fn mixed(customer: usize) -> Value {
     let item = |number: &str, ifsc: &str| json!({"account_number": number, "ifsc": ifsc});
     let mut items: Vec<Value> = (0..14)
@@ -70,9 +70,9 @@ pub(crate) async fn assert_all_mixed_right(api: &Api, customer: &str) -> Result<
     Ok(())
 }
 
-/// Each account was paid exactly once: neither twice under one reference, nor again under another.
-pub(crate) async fn assert_paid_once(world: &World, accounts: u64) -> Result<()> {
-    let drops = world.sandbox.drops().await?;
+/// Asserts that each account was paid exactly once: not twice under one reference, and not under two references.
+pub(crate) async fn assert_paid_once(stack: &TestStack, accounts: u64) -> Result<()> {
+    let drops = stack.sandbox.drops().await?;
     assert!(drops.doubles().is_empty(), "{:?}", drops.doubles());
     assert_eq!(
         (drops.total, drops.distinct_references),

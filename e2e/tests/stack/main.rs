@@ -1,11 +1,10 @@
-//! What a merchant, and who runs Khata, may rely on: each test has a stack of its own.
+//! End-to-end tests for merchants and operators. Each test has its own stack.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_values;
 mod bank_accounts;
 mod broker;
 mod broker_tls;
-mod calls;
 mod commands;
 mod customer_records;
 mod customers;
@@ -13,9 +12,11 @@ mod docs_page;
 mod errors;
 mod five_cases;
 mod flow;
+mod gateway_failover;
 mod gateway_webhooks;
 mod gateways;
 mod headers;
+mod health_and_commands;
 mod https;
 mod idempotency;
 mod juspay_clients;
@@ -24,16 +25,15 @@ mod kills;
 mod limits;
 mod load;
 mod openapi;
-mod ops;
 mod postgres;
 mod previous_release;
-mod recording;
 mod redaction_and_traces;
-mod refusals;
+mod rejections;
+mod replicas;
+mod requests;
 mod restore;
 mod result_reuse;
 mod runbook;
-mod several;
-mod several_gateways;
 mod tenants;
+mod trace_sampling;
 mod validate;

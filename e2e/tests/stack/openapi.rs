@@ -1,24 +1,24 @@
-//! The OpenAPI document is true: Schemathesis makes calls out of it, and holds the answers to it.
+//! Schemathesis makes calls from the OpenAPI document, and compares the replies with it.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use khata_e2e::{Setup, World};
+use khata_e2e::{Setup, TestStack};
 use tokio::process::Command;
 
 #[tokio::test]
-async fn the_document_says_what_the_api_does() -> Result<()> {
+async fn the_openapi_document_matches_the_api() -> Result<()> {
     let tools = std::env::var_os("KHATA_TEST_TOOLS").context(
         "KHATA_TEST_TOOLS is not set: say e2e/tools.sh, and name the folder that it fills (.local/tools)",
     )?;
-    let world = World::start(Setup::default()).await?;
+    let stack = TestStack::start(Setup::default()).await?;
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("api/check");
     let output = Command::new(check)
         .env("KHATA_TEST_TOOLS", tools)
-        .env("KHATA_API_URL", &world.api.url)
-        .env("KHATA_API_KEY", &world.api.key)
-        .env("KHATA_API_REPORT", world.folder().join("openapi"))
+        .env("KHATA_API_URL", &stack.api.url)
+        .env("KHATA_API_KEY", &stack.api.key)
+        .env("KHATA_API_REPORT", stack.folder().join("openapi"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -1,15 +1,15 @@
-//! What Khata tells about its work, and what it keeps to itself: traces, logs and rows.
+//! Traces, logs and rows: their contents, and the personal data that they must not contain.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{Answer, Behaviour, PATIENCE, Setup, Span, Trace, World, eventually};
+use khata_e2e::{Behaviour, HttpReply, Setup, Span, TIMEOUT, TestStack, Trace, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::calls::{CONSENT, bank, named};
+use crate::requests::{CONSENT, bank, named};
 
 fn telling() -> Setup {
     Setup {
@@ -21,7 +21,7 @@ fn telling() -> Setup {
 
 const REQUEST: &str = "POST /customers/{customer_id}/accounts";
 
-/// What OpenTelemetry's semantic conventions require of each kind of span, and what they recommend and we know.
+/// The attributes of each kind of span that OpenTelemetry's semantic conventions require, or recommend and Khata knows.
 const CONVENTIONS: &[(&str, &[&str])] = &[
     (
         REQUEST,
@@ -70,14 +70,14 @@ const CONVENTIONS: &[(&str, &[&str])] = &[
     ("settle", &["db.system.name", "db.query.summary"]),
 ];
 
-/// The only span whose name starts so.
+/// Returns the only span whose name starts with `start`.
 fn only<'a>(trace: &'a Trace, name: &str) -> &'a Span {
     let found = trace.named(name);
     assert_eq!(found.len(), 1, "{name}: {found:#?}");
     found[0]
 }
 
-/// Its parents up to the root, names shortened to their first word where the rest is a queue's name.
+/// Returns the parents up to the root; a name that ends in a queue's name is shortened to its first word.
 fn ancestors(trace: &Trace, span: &Span) -> Vec<String> {
     let short = |name: &str| match name.split_once(' ') {
         Some((verb @ ("publish" | "process"), _)) => verb.to_owned(),
@@ -86,7 +86,7 @@ fn ancestors(trace: &Trace, span: &Span) -> Vec<String> {
     trace.path_up(span).into_iter().skip(1).map(short).collect()
 }
 
-/// A trace is whole when each validation in it was processed and settled, and no parent is missing.
+/// Returns whether each validation of a trace was processed and settled, and no parent is missing.
 fn is_whole(trace: &Trace, steps: usize) -> bool {
     let known: HashSet<&str> = trace.spans.iter().map(|span| span.id.as_str()).collect();
     let orphan = |span: &Span| span.parent().is_some_and(|parent| !known.contains(parent));
@@ -98,23 +98,23 @@ fn is_whole(trace: &Trace, steps: usize) -> bool {
 
 #[tokio::test]
 async fn one_account_is_one_trace_across_both_services() -> Result<()> {
-    let world = World::start(telling()).await?;
+    let stack = TestStack::start(telling()).await?;
     let form = named("026291800001191", "AABF0008032", "test");
-    // A stranger's trace is linked to and not continued: what is recorded is ours to decide.
+    // A caller's trace is linked and not continued: Khata decides about sampling.
     let stranger = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let request = world.api.creation("traced").form(&form);
+    let request = stack.api.creation("traced").form(&form);
     let request = request.header("traceparent", format!("00-{stranger}-00f067aa0ba902b7-01"));
-    let answer = world.api.send(request).await?;
-    let trace_id = answer.trace_id().unwrap();
+    let reply = stack.api.send(request).await?;
+    let trace_id = reply.trace_id().unwrap();
     assert_ne!(trace_id, stranger);
-    let account = answer.account()?;
-    world
+    let account = reply.account()?;
+    stack
         .api
-        .wait_for("traced", text(&account, "/id"), &["ACTIVE"], PATIENCE)
+        .wait_for("traced", text(&account, "/id"), &["ACTIVE"], TIMEOUT)
         .await?;
-    let trace = world
+    let trace = stack
         .traces()?
-        .wait_for(&trace_id, PATIENCE, |trace| is_whole(trace, 1))
+        .wait_for(&trace_id, TIMEOUT, |trace| is_whole(trace, 1))
         .await?;
 
     let root = only(&trace, REQUEST);
@@ -162,14 +162,14 @@ async fn one_account_is_one_trace_across_both_services() -> Result<()> {
     for span in [root, process] {
         assert_eq!(span.tag("khata.account_id"), account["id"].as_str());
     }
-    let told = ["khata.gateway", "khata.class", "khata.outcome"].map(|name| process.tag(name));
-    assert_eq!(told, [Some("CASHFREE"), Some("VALID"), Some("VALID")]);
+    let values = ["khata.gateway", "khata.class", "khata.outcome"].map(|name| process.tag(name));
+    assert_eq!(values, [Some("CASHFREE"), Some("VALID"), Some("VALID")]);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_tried_again_later_is_still_in_the_accounts_trace() -> Result<()> {
-    let world = World::start(telling()).await?;
+async fn a_later_retry_is_in_the_accounts_trace() -> Result<()> {
+    let stack = TestStack::start(telling()).await?;
     let retried = [
         ("account_number", "00012345694"),
         ("ifsc", "AABF0008032"),
@@ -177,17 +177,17 @@ async fn what_is_tried_again_later_is_still_in_the_accounts_trace() -> Result<()
     ];
     let polled = bank("00224412311300", "YESB0000001");
     for (form, attempts, steps) in [(&retried[..], 3, 3), (&polled[..], 1, 2)] {
-        let answer = world.api.create("again", form).await?;
-        let trace_id = answer.trace_id().unwrap();
-        let id = text(&answer.account()?, "/id").to_owned();
-        let account = world
+        let reply = stack.api.create("again", form).await?;
+        let trace_id = reply.trace_id().unwrap();
+        let id = text(&reply.account()?, "/id").to_owned();
+        let account = stack
             .api
-            .wait_for("again", &id, &["ACTIVE"], PATIENCE)
+            .wait_for("again", &id, &["ACTIVE"], TIMEOUT)
             .await?;
         assert_eq!(account["validation"]["attempts"], attempts);
-        let traces = world.traces()?;
+        let traces = stack.traces()?;
         let trace = traces
-            .wait_for(&trace_id, PATIENCE, |trace| is_whole(trace, steps))
+            .wait_for(&trace_id, TIMEOUT, |trace| is_whole(trace, steps))
             .await?;
         let later = trace
             .named("publish")
@@ -205,39 +205,39 @@ async fn what_is_tried_again_later_is_still_in_the_accounts_trace() -> Result<()
 }
 
 #[tokio::test]
-async fn a_routing_id_can_be_followed_and_the_customers_id_stands_in_for_it() -> Result<()> {
-    let world = World::start(telling()).await?;
+async fn traces_carry_the_routing_id_or_the_customers_id() -> Result<()> {
+    let stack = TestStack::start(telling()).await?;
     let number = "026291800001191";
     for (customer, given) in [("routed", Some("order-4711")), ("unrouted", None)] {
-        let mut request = world
+        let mut request = stack
             .api
             .creation(customer)
             .form(&bank(number, "AABF0008032"));
         if let Some(given) = given {
             request = request.header("x-routing-id", given);
         }
-        let answer = world.api.send(request).await?;
-        let trace_id = answer.trace_id().unwrap();
-        let account = answer.account()?;
+        let reply = stack.api.send(request).await?;
+        let trace_id = reply.trace_id().unwrap();
+        let account = reply.account()?;
         let id = text(&account, "/id");
-        world
+        stack
             .api
-            .wait_for(customer, id, &["ACTIVE"], PATIENCE)
+            .wait_for(customer, id, &["ACTIVE"], TIMEOUT)
             .await?;
-        let traces = world.traces()?;
+        let traces = stack.traces()?;
         let trace = traces
-            .wait_for(&trace_id, PATIENCE, |trace| is_whole(trace, 1))
+            .wait_for(&trace_id, TIMEOUT, |trace| is_whole(trace, 1))
             .await?;
         let expected = given.unwrap_or(text(&account, "/customer_id"));
         for name in [REQUEST, "process"] {
-            let told = only(&trace, name).tag("khata.routing_id");
-            assert_eq!(told, Some(expected), "{customer}: {name}");
+            let values = only(&trace, name).tag("khata.routing_id");
+            assert_eq!(values, Some(expected), "{customer}: {name}");
         }
     }
     Ok(())
 }
 
-/// Personal data of the accounts below, and secrets, in the forms they are sent in.
+/// Returns personal data of the accounts below, and secrets, in the forms in which they are sent.
 const NUMBER: &str = "918273645546372819";
 const NAME: &str = "Zebulon Quixote";
 const VPA_USER: &str = "zebulon.quixote77";
@@ -245,14 +245,14 @@ const REFERENCE: &str = "cust-zq-4711";
 const FAULTY: &str = "faultyzebra";
 const METADATA: &str = "metazebra";
 
-/// Sends everything that there is to keep quiet about, in calls that succeed, fail, and meet trouble; answers the traces.
-async fn say_everything(world: &World) -> Result<Vec<String>> {
-    let api = &world.api;
+/// Sends all personal data in calls that succeed, are rejected, or meet faults. Returns the traces.
+async fn say_everything(stack: &TestStack) -> Result<Vec<String>> {
+    let api = &stack.api;
     let vpa = format!("{VPA_USER}@okpsp");
     let mut trace_ids = Vec::new();
-    let mut keep = |answer: Answer| -> Answer {
-        trace_ids.extend(answer.trace_id());
-        answer
+    let mut keep = |reply: HttpReply| -> HttpReply {
+        trace_ids.extend(reply.trace_id());
+        reply
     };
     let mut form = named(NUMBER, "AABF0008032", NAME);
     form.push(("metadata.note", METADATA));
@@ -279,11 +279,11 @@ async fn say_everything(world: &World) -> Result<Vec<String>> {
     let query = format!("/{FAULTY}?{FAULTY}={FAULTY}");
     keep(api.send(api.call(Method::GET, &query)).await?).expect_status(404)?;
 
-    // The gateway fails, Postgres goes and comes: what is said about trouble is said carefully too.
+    // The gateway and Postgres fail: errors must not contain personal data either.
     let again = format!("{NUMBER}1");
-    world
+    stack
         .sandbox
-        .behave(Behaviour {
+        .set_behaviour(Behaviour {
             error_rate: 1.0,
             ..Behaviour::default()
         })
@@ -294,17 +294,17 @@ async fn say_everything(world: &World) -> Result<Vec<String>> {
     )
     .account()?;
     let unknown = "select count(*) from validation_attempts where state = 'UNKNOWN'";
-    eventually(PATIENCE, "an attempt in trouble", async || {
-        anyhow::Ok((world.database.number(unknown)? >= 1).then_some(()))
+    eventually(TIMEOUT, "an attempt in trouble", async || {
+        anyhow::Ok((stack.database.number(unknown)? >= 1).then_some(()))
     })
     .await?;
-    world.sandbox.behave(Behaviour::default()).await?;
-    world.proxies()?.postgres.cut();
+    stack.sandbox.set_behaviour(Behaviour::default()).await?;
+    stack.proxies()?.postgres.cut();
     keep(api.create(REFERENCE, &form).await?).expect_status(503)?;
     keep(api.get(REFERENCE, text(&created, "/id")).await?).expect_status(503)?;
-    world.proxies()?.postgres.restore();
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack.proxies()?.postgres.restore();
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     Ok(trace_ids)
 }
@@ -313,58 +313,58 @@ fn assert_kept_quiet(where_: &str, lines: impl IntoIterator<Item = String>, need
     for line in lines {
         for needle in needles {
             let found = line.to_lowercase().contains(&needle.to_lowercase());
-            assert!(!found, "{needle} stands in {where_}: {line}");
+            assert!(!found, "{needle} is in {where_}: {line}");
         }
     }
 }
 
 #[tokio::test]
-async fn no_personal_datum_is_told_to_traces_logs_or_tables() -> Result<()> {
-    let world = World::start(Setup {
+async fn no_personal_data_reaches_traces_logs_or_tables() -> Result<()> {
+    let stack = TestStack::start(Setup {
         proxies: true,
         call_timeout_ms: 1_000,
         ..telling()
     })
     .await?;
-    let trace_ids = say_everything(&world).await?;
+    let trace_ids = say_everything(&stack).await?;
     let name_at_bank = NAME.to_uppercase();
     let (database_url, amqp_url) = (
-        world.database.url.clone(),
+        stack.database.url.clone(),
         std::env::var("KHATA_TEST_AMQP_URL")?,
     );
     let amqp_password = amqp_url.split(['@', ':']).nth(2).unwrap().to_owned();
     let personal = [NUMBER, NAME, "Zebulon", "Quixote", VPA_USER];
     let secrets = [
-        world.api.key.as_str(),
+        stack.api.key.as_str(),
         "sandbox_secret",
         database_url.password().unwrap_or("-no password-"),
         amqp_password.as_str(),
     ];
-    let told: Vec<&str> = [&personal[..], &secrets, &[REFERENCE, FAULTY, METADATA]].concat();
+    let values: Vec<&str> = [&personal[..], &secrets, &[REFERENCE, FAULTY, METADATA]].concat();
 
     let mut pages = Vec::new();
     for trace_id in &trace_ids {
         pages.push(
-            world
+            stack
                 .traces()?
-                .wait_for(trace_id, PATIENCE, |_| true)
+                .wait_for(trace_id, TIMEOUT, |_| true)
                 .await?,
         );
     }
-    // A look later, whatever was still on its way is there too.
+    // Later spans have arrived by now.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for (trace_id, page) in trace_ids.iter().zip(&mut pages) {
-        *page = world
+        *page = stack
             .traces()?
-            .wait_for(trace_id, PATIENCE, |_| true)
+            .wait_for(trace_id, TIMEOUT, |_| true)
             .await?;
     }
     let processed: usize = pages.iter().map(|page| page.named("process").len()).sum();
     assert!(processed >= 5, "the traces of five accounts were read");
-    assert_kept_quiet("a trace", pages.into_iter().map(|page| page.json), &told);
+    assert_kept_quiet("a trace", pages.into_iter().map(|page| page.json), &values);
 
-    let logs = world.logs()?;
-    assert_kept_quiet("a log", logs.lines().map(str::to_owned), &told);
+    let logs = stack.logs()?;
+    assert_kept_quiet("a log", logs.lines().map(str::to_owned), &values);
     for said in [
         "no answer from the gateway",
         "khata_worker::step",
@@ -377,7 +377,7 @@ async fn no_personal_datum_is_told_to_traces_logs_or_tables() -> Result<()> {
         );
     }
 
-    let rows = world.database.dump()?;
+    let rows = stack.database.dump()?;
     let masked = ["XXXXXXX2819", "ze***@okpsp"];
     for form in masked {
         assert!(rows.iter().any(|row| row.contains(form)), "{form}");
@@ -400,18 +400,18 @@ fn hex(text: &str) -> String {
 
 #[tokio::test]
 async fn a_log_line_is_json_and_names_its_trace() -> Result<()> {
-    let world = World::start(telling()).await?;
-    let answer = world
+    let stack = TestStack::start(telling()).await?;
+    let reply = stack
         .api
         .create("logged", &bank("026291800001191", "AABF0008032"))
         .await?;
-    let trace_id = answer.trace_id().unwrap();
-    let id = text(&answer.account()?, "/id").to_owned();
-    world
+    let trace_id = reply.trace_id().unwrap();
+    let id = text(&reply.account()?, "/id").to_owned();
+    stack
         .api
-        .wait_for("logged", &id, &["ACTIVE"], PATIENCE)
+        .wait_for("logged", &id, &["ACTIVE"], TIMEOUT)
         .await?;
-    let logs = world.logs()?;
+    let logs = stack.logs()?;
     let mut of_the_account = 0;
     for line in logs.lines() {
         let read: Value = serde_json::from_str(line)?;

@@ -1,39 +1,38 @@
-//! docs/operations.md, "Restore", followed to the letter: its own lines are run, on a database in which accounts stand at
-//! every point of their way.
+//! Runs the commands of docs/operations.md, "Restore", on a database with accounts in every state.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, Errors, PATIENCE, Setup, World, eventually};
+use khata_e2e::{Behaviour, Errors, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::Value;
 
-use crate::calls::{banks, becomes, ids};
+use crate::requests::{banks, becomes, ids};
 use crate::runbook;
 
 const HEADING: &str = "### Restore";
 
-/// Creates so many accounts of a customer, whose numbers begin with this, and answers their ids.
+/// Creates accounts of a customer with numbers that begin with `first`, and returns their ids.
 async fn create(
-    world: &World,
+    stack: &TestStack,
     customer: &str,
     numbers: std::ops::Range<u64>,
 ) -> Result<Vec<String>> {
     let body = banks(numbers.map(|number| number.to_string()));
-    let created = world.api.create_json(customer, &body).await?.accounts()?;
+    let created = stack.api.create_json(customer, &body).await?.accounts()?;
     Ok(ids(&created))
 }
 
-/// A customer's accounts as the API tells them, by id.
-async fn told(world: &World, customer: &str) -> Result<Vec<Value>> {
-    let mut accounts = world.api.list(customer, "?count=100").await?.accounts()?;
+/// Returns a customer's accounts, sorted by id.
+async fn accounts_of(stack: &TestStack, customer: &str) -> Result<Vec<Value>> {
+    let mut accounts = stack.api.list(customer, "?count=100").await?.accounts()?;
     accounts.sort_by_key(|account| text(account, "/id").to_owned());
     Ok(accounts)
 }
 
-/// The rupees of these accounts' attempts that the sandbox dropped more than once.
-async fn paid_twice(world: &World) -> Result<BTreeSet<String>> {
-    let drops = world.sandbox.drops().await?;
+/// Returns the references of these accounts' attempts that the sandbox dropped more than once.
+async fn paid_twice(stack: &TestStack) -> Result<BTreeSet<String>> {
+    let drops = stack.sandbox.drops().await?;
     Ok(drops
         .doubles()
         .into_iter()
@@ -41,154 +40,154 @@ async fn paid_twice(world: &World) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Accounts that are final, pending at the gateway, lost, and not begun; no worker runs any more.
-async fn on_their_way(world: &mut World) -> Result<()> {
-    create(world, "final", 91_000_000..91_000_005).await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+/// Creates accounts that are final, pending at the gateway, lost, and not begun. Stops all workers.
+async fn on_their_way(stack: &mut TestStack) -> Result<()> {
+    create(stack, "final", 91_000_000..91_000_005).await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     let slow = Behaviour {
         pending_ms: 3_000,
         ..Behaviour::default()
     };
-    world.sandbox.behave(slow).await?;
-    create(world, "pending", 92_000_000..92_000_004).await?;
+    stack.sandbox.set_behaviour(slow).await?;
+    create(stack, "pending", 92_000_000..92_000_004).await?;
     let attempts = "select count(*) from validation_attempts where state";
-    becomes(world, &format!("{attempts} = 'PENDING'"), 4).await?;
-    // Each call does its work, and its answer is lost.
+    becomes(stack, &format!("{attempts} = 'PENDING'"), 4).await?;
+    // Each call does its work, and its response is lost.
     let losing = Behaviour {
         error_rate: 1.0,
         errors: Errors::AfterWork,
         ..Behaviour::default()
     };
-    world.sandbox.behave(losing).await?;
-    create(world, "lost", 93_000_000..93_000_003).await?;
-    becomes(world, &format!("{attempts} = 'UNKNOWN'"), 3).await?;
-    for mut worker in world.workers.drain(..) {
+    stack.sandbox.set_behaviour(losing).await?;
+    create(stack, "lost", 93_000_000..93_000_003).await?;
+    becomes(stack, &format!("{attempts} = 'UNKNOWN'"), 3).await?;
+    for mut worker in stack.workers.drain(..) {
         worker.process.terminate()?;
-        worker.process.wait(PATIENCE).await?;
+        worker.process.wait(TIMEOUT).await?;
     }
-    world.sandbox.behave(Behaviour::default()).await?;
-    create(world, "not_begun", 94_000_000..94_000_003).await?;
+    stack.sandbox.set_behaviour(Behaviour::default()).await?;
+    create(stack, "not_begun", 94_000_000..94_000_003).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn after_a_restore_all_goes_on_and_what_was_begun_is_paid_once() -> Result<()> {
-    let mut world = World::start(Setup::default()).await?;
-    on_their_way(&mut world).await?;
+async fn after_a_restore_work_continues_and_open_attempts_are_paid_once() -> Result<()> {
+    let mut stack = TestStack::start(Setup::default()).await?;
+    on_their_way(&mut stack).await?;
     let page = runbook::page();
     let [dump, restore] = runbook::blocks(runbook::section(&page, HEADING), "sh")[..] else {
         panic!("{HEADING} has two blocks: the copy, and bringing it back");
     };
-    let ran = world.shell(dump, &[])?;
+    let ran = stack.shell(dump, &[])?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let was = told(&world, "final").await?;
-    let begun = world
+    let was = accounts_of(&stack, "final").await?;
+    let begun = stack
         .database
         .texts("select reference from validation_attempts")?;
 
-    // What the copy does not know: the rest is paid, and one more account is created.
-    world.start_worker().await?;
-    create(&world, "too_late", 95_000_000..95_000_001).await?;
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    // After the backup the remaining accounts are paid, and one more is created.
+    stack.start_worker().await?;
+    create(&stack, "too_late", 95_000_000..95_000_001).await?;
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    let paid = world.sandbox.drops().await?.total;
+    let paid = stack.sandbox.drops().await?.total;
     assert_eq!(paid, 5 + 4 + 3 + 3 + 1);
-    assert!(paid_twice(&world).await?.is_empty());
+    assert!(paid_twice(&stack).await?.is_empty());
 
-    world.stop_services().await?;
-    let database = world.database.empty_beside()?;
-    let _lost = world.move_to(database)?;
-    let ran = world.shell(restore, &[])?;
+    stack.stop_services().await?;
+    let database = stack.database.create_empty()?;
+    let _lost = stack.use_database(database)?;
+    let ran = stack.shell(restore, &[])?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
-        ran.printed.contains("primary") && ran.printed.contains("up to date"),
+        ran.stdout.contains("primary") && ran.stdout.contains("up to date"),
         "{ran:?}"
     );
-    let url = world.start_worker().await?.url.clone();
-    world.wait_until_ready(&url).await?;
-    let url = world.start_api().await?.url.clone();
-    world.wait_until_ready(&url).await?;
-    world.api.url.clone_from(&url);
+    let url = stack.start_worker().await?.url.clone();
+    stack.wait_until_ready(&url).await?;
+    let url = stack.start_api().await?.url.clone();
+    stack.wait_until_ready(&url).await?;
+    stack.api.url.clone_from(&url);
     let listen = url.trim_start_matches("http://");
-    world.command(&["healthcheck", "--listen", listen])?;
+    stack.command(&["healthcheck", "--listen", listen])?;
 
-    assert_eq!(told(&world, "final").await?, was);
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    assert_eq!(accounts_of(&stack, "final").await?, was);
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
-    assert_eq!(world.count("ACTIVE")?, 5 + 4 + 3 + 3);
-    world.api.list("too_late", "").await?.expect_status(404)?;
-    // Only what was begun after the copy can be paid again: nothing that it holds tells of it.
-    let twice = paid_twice(&world).await?;
+    assert_eq!(stack.count("ACTIVE")?, 5 + 4 + 3 + 3);
+    stack.api.list("too_late", "").await?.expect_status(404)?;
+    // Only an attempt that began after the backup can be paid again: the backup does not hold it.
+    let twice = paid_twice(&stack).await?;
     let of_begun: Vec<_> = begun.iter().filter(|one| twice.contains(*one)).collect();
     assert!(of_begun.is_empty(), "{of_begun:?}");
-    let again = world.sandbox.drops().await?.total - paid;
+    let again = stack.sandbox.drops().await?.total - paid;
     eprintln!("paid again after the restore: {again} of the 3 that were begun after the copy");
     assert!(again <= 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn with_another_keyring_a_restore_ends_with_an_error_and_nothing_is_decided() -> Result<()> {
-    let mut world = World::start(Setup::default()).await?;
-    on_their_way(&mut world).await?;
+async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing() -> Result<()> {
+    let mut stack = TestStack::start(Setup::default()).await?;
+    on_their_way(&mut stack).await?;
     let page = runbook::page();
     let blocks = runbook::blocks(runbook::section(&page, HEADING), "sh");
-    assert_eq!(world.shell(blocks[0], &[])?.code, Some(0));
-    world.stop_services().await?;
-    let paid = world.sandbox.drops().await?.total;
+    assert_eq!(stack.shell(blocks[0], &[])?.code, Some(0));
+    stack.stop_services().await?;
+    let paid = stack.sandbox.drops().await?.total;
     let statuses = "select status || count(*) from customer_accounts group by status order by 1";
-    let stood = world.database.texts(statuses)?;
+    let stood = stack.database.texts(statuses)?;
 
-    let other = world.command(&["keyring", "generate"])?;
-    let other = world.keep("other-keyring.json", &other)?;
-    let database = world.database.empty_beside()?;
-    let _lost = world.move_to(database)?;
-    let ran = world.shell(blocks[1], &[("KHATA_KEYRING_FILE", &other)])?;
+    let other = stack.command(&["keyring", "generate"])?;
+    let other = stack.write_file("other-keyring.json", &other)?;
+    let database = stack.database.create_empty()?;
+    let _lost = stack.use_database(database)?;
+    let ran = stack.shell(blocks[1], &[("KHATA_KEYRING_FILE", &other)])?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let says = "this keyring does not fit the database";
-    assert!(ran.complaint.contains(says), "{ran:?}");
-    // Ids of keys are counted from 1 everywhere: that they are the same says nothing.
+    assert!(ran.stderr.contains(says), "{ran:?}");
+    // Every keyring numbers its keys from 1: equal ids do not mean equal keys.
     for says in ["key 1, primary", ": 1 in gateway_accounts", "another key"] {
-        assert!(ran.printed.contains(says), "{says}: {ran:?}");
+        assert!(ran.stdout.contains(says), "{says}: {ran:?}");
     }
 
-    // Whoever starts a worker all the same: it says what is wrong, and asks and decides nothing.
+    // A worker with this keyring reports the error, makes no call and settles nothing.
     let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
     let keyring = ("KHATA_KEYRING_FILE", Some(other.as_str()));
-    let mut worker = world.begin("khata-worker", &[], &[keyring, listen])?;
-    eventually(PATIENCE, "the worker telling", async || {
+    let mut worker = stack.start_program("khata-worker", &[], &[keyring, listen])?;
+    eventually(TIMEOUT, "the worker telling", async || {
         ensure!(worker.ended().is_none(), "{}", worker.log());
         Ok(worker.log().contains("do not open").then_some(()))
     })
     .await?;
     becomes(
-        &world,
+        &stack,
         "select count(*) from validations where completed_at is null and due_at <= now()",
         0,
     )
     .await?;
     worker.kill()?;
-    assert_eq!(world.database.texts(statuses)?, stood);
-    // And no key that merchants have is known.
-    let port_file = world.folder().join("other-keyring.port");
+    assert_eq!(stack.database.texts(statuses)?, stood);
+    // No merchant's API key is known.
+    let port_file = stack.folder().join("other-keyring.port");
     let port = ("KHATA_PORT_FILE", port_file.to_str());
     let listen = ("KHATA_LISTEN", Some("127.0.0.1:0"));
-    let _api = world.begin("khata-api", &["serve"], &[keyring, listen, port])?;
-    let answer = eventually(PATIENCE, "khata-api answering", async || {
+    let _api = stack.start_program("khata-api", &["serve"], &[keyring, listen, port])?;
+    let reply = eventually(TIMEOUT, "khata-api replying", async || {
         let port = std::fs::read_to_string(&port_file)?;
-        let api = world.api.at(&format!("http://127.0.0.1:{port}"));
+        let api = stack.api.at(&format!("http://127.0.0.1:{port}"));
         Ok::<_, anyhow::Error>(Some(api.list("final", "").await?))
     })
     .await?;
-    assert_eq!(answer.status, 401, "{}", answer.text);
-    assert_eq!(world.sandbox.drops().await?.total, paid);
+    assert_eq!(reply.status, 401, "{}", reply.text);
+    assert_eq!(stack.sandbox.drops().await?.total, paid);
 
-    // With the right one it goes on from there.
-    let ran = world.shell("khata-api keyring show", &[])?;
+    // With the right keyring the work continues.
+    let ran = stack.shell("khata keyring show", &[])?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! docs/operations.md, as tests read it: what it quotes, which commands and statements it has. The statements are run.
+//! docs/operations.md as the tests read it: its quotations, commands and statements. A test runs the statements.
 
 use std::path::Path;
 
 use anyhow::Result;
 use diesel::connection::SimpleConnection;
-use khata_e2e::{Setup, World};
+use khata_e2e::{Setup, TestStack};
 
-/// What the page has in the place of what only its reader knows.
+/// Mark of a part that only the reader knows.
 const LEFT_OUT: char = '…';
 
 /// The page.
@@ -15,7 +15,7 @@ pub(crate) fn page() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// What stands below a heading, `## Restore`, up to the next of its rank or higher.
+/// Returns the text below a heading such as `## Restore`, up to the next of its rank or higher.
 pub(crate) fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, below) = page.split_once(&format!("\n{heading}\n")).expect(heading);
     let rank = heading.find(' ').unwrap();
@@ -35,7 +35,7 @@ fn first_cell(row: &str) -> &str {
     row.split('|').nth(1).unwrap_or_default().trim()
 }
 
-/// What the rows of the section's table begin with.
+/// Returns the first cell of each row of the section's table.
 pub(crate) fn first_cells<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
     table(page, heading).map(first_cell).collect()
 }
@@ -46,12 +46,12 @@ pub(crate) fn row<'a>(page: &'a str, heading: &str, cell: &str) -> &'a str {
     rows.find(|row| first_cell(row) == cell).expect(cell)
 }
 
-/// What stands in backquotes.
+/// Returns the texts in backquotes.
 pub(crate) fn code(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// What stands in quotation marks, those of code left aside.
+/// Returns the texts in quotation marks, outside of code.
 pub(crate) fn quoted(text: &str) -> Vec<String> {
     let prose: String = text.split('`').step_by(2).collect();
     prose
@@ -62,7 +62,7 @@ pub(crate) fn quoted(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether the text has what the page quotes of it, in one piece but for what is left out.
+/// Returns whether the text contains the quotation; `…` matches any text.
 pub(crate) fn says(text: &str, quote: &str) -> bool {
     let mut rest = text;
     quote.split(LEFT_OUT).map(str::trim).all(|part| {
@@ -89,24 +89,24 @@ pub(crate) fn statement<'a>(page: &'a str, part: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn every_statement_of_the_page_runs() -> Result<()> {
-    let world = World::start(Setup {
+async fn every_statement_in_the_runbook_runs() -> Result<()> {
+    let stack = TestStack::start(Setup {
         apis: 0,
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let merchant = world.database.texts("select id from merchants")?.remove(0);
+    let merchant = stack.database.texts("select id from merchants")?.remove(0);
     let page = page();
     let statements = blocks(&page, "sql");
     assert!(statements.len() >= 4, "{statements:?}");
-    let mut connection = world.database.connect()?;
+    let mut connection = stack.database.connect()?;
     for statement in statements {
         assert!(
             statement.trim_start().starts_with("select "),
-            "it only reads: {statement}"
+            "not a select: {statement}"
         );
-        // A merchant's id, wherever something is left out: nothing else is asked of a reader.
+        // Every `…` in a statement is a merchant's id.
         let filled = statement.replace(LEFT_OUT, &merchant);
         connection.batch_execute(&filled).expect(statement);
     }
@@ -114,14 +114,14 @@ async fn every_statement_of_the_page_runs() -> Result<()> {
 }
 
 #[test]
-fn what_is_quoted_is_found_and_nothing_else() {
-    let text = "down until 10:02:11 UTC: most calls of late failed";
+fn quotations_are_found() {
+    let text = "circuit open until 10:02:11 UTC (most recent calls failed)";
     for (quote, is_there) in [
-        ("down until … UTC", true),
-        ("most calls of late failed", true),
+        ("circuit open until … UTC", true),
+        ("most recent calls failed", true),
         ("… failed", true),
-        ("failed … down", false),
-        ("down until 10:02:12", false),
+        ("failed … open", false),
+        ("open until 10:02:12", false),
     ] {
         assert_eq!(says(text, quote), is_there, "{quote}");
     }

@@ -1,38 +1,38 @@
-//! Nobody sees what is not theirs: every operation of the OpenAPI document, called by one merchant with another's ids, and
-//! by nobody.
+//! No merchant can see another's data: every operation of the OpenAPI document is called with another merchant's ids, and
+//! without a key.
 
 use anyhow::{Context, Result};
 use khata_e2e::client::text;
-use khata_e2e::{Setup, World};
+use khata_e2e::{Setup, TestStack};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::calls::bank;
+use crate::requests::bank;
 
 #[tokio::test]
 async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let account = world
+    let account = stack
         .api
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?;
     let account = account.account()?;
     let (id, customer) = (text(&account, "/id"), text(&account, "/customer_id"));
-    let stranger = world.api.with_key(&world.issue_key("stranger")?);
-    // The stranger has a customer of the same reference, with an account of the same details.
+    let stranger = stack.api.with_key(&stack.issue_key("stranger")?);
+    // The other merchant has a customer of the same reference, with an account of the same details.
     let theirs = stranger
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?;
     assert_ne!(text(&theirs.account()?, "/id"), id);
-    let before = world.database.dump()?;
+    let before = stack.database.dump()?;
 
-    let document = world
+    let document = stack
         .api
-        .look("/openapi.json")
+        .get_path("/openapi.json")
         .await?
         .expect_status(200)?
         .json();
@@ -44,7 +44,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         for (method, operation) in item.as_object().context("no operations")? {
             let method: Method = method.to_uppercase().parse()?;
             for name in [customer, "mine"] {
-                // A reference that both merchants have, and no account, names the stranger's own customer.
+                // A path with only a reference that both merchants use names the other merchant's own customer.
                 if name == "mine" && !path.contains("{account_id}") {
                     continue;
                 }
@@ -55,9 +55,9 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
                 if method == Method::POST {
                     call = call.form(&body_of(&document, operation));
                 }
-                let answer = stranger.send(call).await?;
-                assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
-                assert!(!answer.text.contains("1191"), "{}", answer.text);
+                let reply = stranger.send(call).await?;
+                assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text);
+                assert!(!reply.text.contains("1191"), "{}", reply.text);
                 asked += 1;
             }
         }
@@ -66,19 +66,23 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         asked >= 17,
         "{asked} operations asked: is the document whole?"
     );
-    assert_eq!(world.database.dump()?, before, "nothing was changed");
+    assert_eq!(stack.database.dump()?, before, "nothing was changed");
     Ok(())
 }
 
 #[tokio::test]
 async fn every_operation_needs_a_key() -> Result<()> {
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let api = &world.api;
-    let document = api.look("/openapi.json").await?.expect_status(200)?.json();
+    let api = &stack.api;
+    let document = api
+        .get_path("/openapi.json")
+        .await?
+        .expect_status(200)?
+        .json();
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().context("no paths")? {
         if path.starts_with("/health/") || path == "/version" {
@@ -89,9 +93,9 @@ async fn every_operation_needs_a_key() -> Result<()> {
             let path = path
                 .replace("{customer_id}", "a")
                 .replace("{account_id}", "banh_x");
-            let answer = api.send(api.bare(method.clone(), &path)).await?;
-            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
-            assert_eq!(answer.json()["error_info"]["code"], "UNAUTHORIZED");
+            let reply = api.send(api.bare(method.clone(), &path)).await?;
+            assert_eq!(reply.status, 401, "{method} {path}: {}", reply.text);
+            assert_eq!(reply.json()["error_info"]["code"], "UNAUTHORIZED");
             asked += 1;
         }
     }
@@ -102,7 +106,7 @@ async fn every_operation_needs_a_key() -> Result<()> {
     Ok(())
 }
 
-/// The example of the operation's form, or what it needs at least.
+/// Returns the example of the operation's form, or its required fields.
 fn body_of(document: &Value, operation: &Value) -> Vec<(String, String)> {
     let form = "/requestBody/content/application~1x-www-form-urlencoded/schema/$ref";
     let name = text(operation, form).rsplit('/').next().unwrap_or_default();

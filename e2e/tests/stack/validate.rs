@@ -6,11 +6,11 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{Answer, Behaviour, PATIENCE, Setup, World, eventually};
+use khata_e2e::{Behaviour, HttpReply, Setup, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::calls::{CONSENT, bank, becomes, ids};
+use crate::requests::{CONSENT, bank, becomes, ids};
 
 const CUSTOMER: &str = "customer_1122";
 const GOOD: &str = "026291800001191";
@@ -19,16 +19,21 @@ const IFSC: &str = "YESB0000262";
 const VALIDATE: (&str, &str) = ("command", "validate");
 const DUMMY: (&str, &str) = ("gateway_id", "100");
 
-async fn post(world: &World, account: &str, end: &str, form: &[(&str, &str)]) -> Result<Answer> {
+async fn post(
+    stack: &TestStack,
+    account: &str,
+    end: &str,
+    form: &[(&str, &str)],
+) -> Result<HttpReply> {
     let path = format!("/customers/{CUSTOMER}/customer-accounts/{account}{end}");
-    let call = world.api.call(Method::POST, &path).form(form);
-    world.api.send(call).await
+    let call = stack.api.call(Method::POST, &path).form(form);
+    stack.api.send(call).await
 }
 
 #[tokio::test]
-async fn a_call_that_validates_answers_with_the_outcome() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
+async fn a_validating_call_returns_the_outcome() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
     let mut form = bank(GOOD, IFSC);
     form.push(VALIDATE);
     let active = api.create(CUSTOMER, &form).await?.account()?;
@@ -49,15 +54,15 @@ async fn a_call_that_validates_answers_with_the_outcome() -> Result<()> {
         answered[0]["validation"]["failure"]["code"],
         "INVALID_ACCOUNT"
     );
-    assert_eq!(answered[1], active, "the standing account in its place");
+    assert_eq!(answered[1], active, "the existing account in its place");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_call_waits_no_longer_than_it_asks_to() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let api = &world.api;
-    // DUMMY: 95 stays PENDING for ever, 96 is told nothing about.
+async fn a_call_waits_for_its_own_time_at_most() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
+    // DUMMY: 95 stays PENDING forever, 96 gives no result.
     for (number, seconds, wanted) in [
         ("1234567895", "1", "PENDING"),
         ("1234567896", "1", "CREATED"),
@@ -78,73 +83,73 @@ async fn a_call_waits_no_longer_than_it_asks_to() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_wait_ends_as_soon_as_the_outcome_is_there() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn a_wait_ends_when_the_outcome_is_known() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let mut late = Vec::new();
     for n in 0..20 {
         let number = format!("71234567{n:02}00");
         let mut form = bank(&number, IFSC);
         form.extend([VALIDATE, DUMMY]);
-        let account = world.api.create(CUSTOMER, &form).await?.account()?;
+        let account = stack.api.create(CUSTOMER, &form).await?.account()?;
         let answered = Utc::now();
         assert_eq!(account["status"], "ACTIVE");
-        let settled = world
+        let settled = stack
             .database
             .texts("select max(completed_at)::text from validations")?;
         let settled = DateTime::parse_from_str(&settled[0], "%Y-%m-%d %H:%M:%S%.f%#z")?.to_utc();
         late.push((answered - settled).num_milliseconds());
     }
     late.sort_unstable();
-    // Seen on a busy machine, answer and all: half of them within the promised time is far from what a lost telling costs.
+    // On a busy machine: half of the replies arrive in the target time, far below the cost of a lost notification.
     assert!(late[10] <= 100, "milliseconds after the settle: {late:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn thousands_wait_without_a_thread_or_a_connection_each() -> Result<()> {
+async fn thousands_of_waiting_calls_use_no_thread_or_connection_each() -> Result<()> {
     const CALLS: usize = 5_000;
     const ACCOUNTS: usize = 20;
     rlimit::increase_nofile_limit(4 * CALLS as u64)?;
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         alone: true,
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let pid = world.apis[0].process.pid();
+    let pid = stack.apis[0].process.pid();
     let threads =
         || -> Result<usize> { Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.count()) };
-    // Few accounts, whose validations most calls join: it is about the waiting.
+    // Few accounts, so that most calls join a running validation: the test measures the waiting.
     let calls = (0..CALLS).map(|n| {
-        let (api, number) = (world.api.clone(), format!("81234567{:02}00", n % ACCOUNTS));
+        let (api, number) = (stack.api.clone(), format!("81234567{:02}00", n % ACCOUNTS));
         tokio::spawn(async move {
             let mut form = bank(&number, IFSC);
             form.extend([VALIDATE, DUMMY, ("wait_seconds", "30")]);
-            let call = api.creation(CUSTOMER).form(&form).timeout(PATIENCE);
+            let call = api.creation(CUSTOMER).form(&form).timeout(TIMEOUT);
             api.send(call).await?.account()
         })
     });
     let waiting: Vec<_> = calls.collect();
-    eventually(PATIENCE, "everybody waiting", async || {
+    eventually(TIMEOUT, "everybody waiting", async || {
         let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         Ok::<_, anyhow::Error>((open >= CALLS).then_some(()))
     })
     .await?;
-    // Others are served meanwhile, once all calls are in.
-    eventually(PATIENCE, "a list at once", async || {
+    // Other calls get replies while all these calls wait.
+    eventually(TIMEOUT, "a list at once", async || {
         let began = Instant::now();
-        let listed = world.api.list(CUSTOMER, "").await;
+        let listed = stack.api.list(CUSTOMER, "").await;
         let at_once = began.elapsed() < Duration::from_millis(100);
         Ok::<_, anyhow::Error>((at_once && listed?.status == 200).then_some(()))
     })
     .await?;
     assert!(threads()? < 60, "{} threads", threads()?);
     let connections = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'khata-api'";
-    assert!(world.database.number(connections)? <= 7);
+    assert!(stack.database.number(connections)? <= 7);
     let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
     assert!(open >= CALLS, "{open} open: they wait no longer");
-    let mut world = world;
-    world.start_worker().await?;
+    let mut stack = stack;
+    stack.start_worker().await?;
     let accounts = try_join_all(waiting).await?;
     for account in accounts {
         assert_eq!(account?["status"], "ACTIVE");
@@ -153,24 +158,24 @@ async fn thousands_wait_without_a_thread_or_a_connection_each() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stopping_api_answers_who_waits() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn a_stopping_api_replies_to_waiting_calls() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let api = world.api.clone();
+    let api = stack.api.clone();
     let waiting = tokio::spawn(async move {
         let mut form = bank(GOOD, IFSC);
         form.extend([VALIDATE, ("wait_seconds", "30")]);
         api.create(CUSTOMER, &form).await?.account()
     });
-    becomes(&world, "select count(*) from customer_accounts", 1).await?;
+    becomes(&stack, "select count(*) from customer_accounts", 1).await?;
     let began = Instant::now();
-    world.apis[0].process.terminate()?;
+    stack.apis[0].process.terminate()?;
     let account = waiting.await??;
     assert_eq!(account["status"], "CREATED");
-    let status = world.apis[0].process.wait(PATIENCE).await?;
+    let status = stack.apis[0].process.wait(TIMEOUT).await?;
     assert!(status.success(), "{status}");
     assert!(
         began.elapsed() < Duration::from_secs(8),
@@ -181,102 +186,99 @@ async fn a_stopping_api_answers_who_waits() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_postgres_a_waiting_call_is_still_answered() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_waiting_call_gets_a_reply_without_postgres() -> Result<()> {
+    let stack = TestStack::start(Setup {
         workers: 0,
         proxies: true,
         ..Setup::default()
     })
     .await?;
-    let api = world.api.clone();
+    let api = stack.api.clone();
     let waiting = tokio::spawn(async move {
         let mut form = bank(GOOD, IFSC);
         form.extend([VALIDATE, ("wait_seconds", "3")]);
         api.create(CUSTOMER, &form).await?.account()
     });
-    becomes(&world, "select count(*) from customer_accounts", 1).await?;
-    world.proxies()?.postgres.cut();
+    becomes(&stack, "select count(*) from customer_accounts", 1).await?;
+    stack.proxies()?.postgres.cut();
     let account = waiting.await??;
     assert_eq!(
         account["status"], "CREATED",
         "it is stored, so it is answered"
     );
-    world.proxies()?.postgres.restore();
+    stack.proxies()?.postgres.restore();
     Ok(())
 }
 
 #[tokio::test]
 async fn an_account_is_validated_again() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+    let stack = TestStack::start(Setup::default()).await?;
     let mut form = bank(GOOD, IFSC);
     form.push(VALIDATE);
-    let first = world.api.create(CUSTOMER, &form).await?.account()?;
+    let first = stack.api.create(CUSTOMER, &form).await?.account()?;
     let id = text(&first, "/id");
-    world
+    stack
         .sandbox
-        .behave(Behaviour {
+        .set_behaviour(Behaviour {
             pending_ms: 1_500,
             ..Behaviour::default()
         })
         .await?;
-    // Meanwhile it is PENDING, and a second call joins the first.
-    let at_once = post(&world, id, "/validate", &[("wait_seconds", "0")])
+    // The account is PENDING meanwhile, and a second call joins the first.
+    let at_once = post(&stack, id, "/validate", &[("wait_seconds", "0")])
         .await?
         .account()?;
     assert_eq!(at_once["status"], "PENDING", "{at_once}");
     assert_eq!(at_once["last_validated"], first["last_validated"]);
-    let joined = post(&world, id, "/validate", &[]).await?.account()?;
+    let joined = post(&stack, id, "/validate", &[]).await?.account()?;
     assert_eq!(joined["status"], "ACTIVE", "{joined}");
     assert_ne!(joined["validation"]["id"], first["validation"]["id"]);
     assert_eq!(
-        world.database.number("select count(*) from validations")?,
+        stack.database.number("select count(*) from validations")?,
         2
     );
-    assert_eq!(world.sandbox.drops().await?.total, 2);
+    assert_eq!(stack.sandbox.drops().await?.total, 2);
     // With another gateway, by JSON.
     let path = format!("/customers/{CUSTOMER}/customer-accounts/{id}/validate");
-    let call = world
+    let call = stack
         .api
         .call(Method::POST, &path)
         .json(&json!({ "gateway_id": 100 }));
-    let dummy = world.api.send(call).await?.account()?;
+    let dummy = stack.api.send(call).await?.account()?;
     assert_eq!(dummy["gateway_id"], 100);
     assert_eq!(dummy["validation"]["gateway_id"], 100);
-    assert_eq!(world.sandbox.drops().await?.total, 2);
+    assert_eq!(stack.sandbox.drops().await?.total, 2);
     for (form, field) in [
         (&[("wait_seconds", "31")][..], "wait_seconds"),
         (&[("gateway_id", "x")], "gateway_id"),
         (&[("consent.obtained", "true")], "consent.purpose"),
         (&[("fresh", "yes")], "fresh"),
     ] {
-        let answer = post(&world, id, "/validate", form)
+        let reply = post(&stack, id, "/validate", form)
             .await?
             .expect_status(400)?;
-        assert_eq!(
-            answer.json()["error_info"]["fields"][0]["field_name"],
-            field
-        );
+        assert_eq!(reply.json()["error_info"]["fields"][0]["field_name"], field);
     }
-    let unknown = post(&world, id, "/validate", &[("gateway_id", "23")]).await?;
+    let unknown = post(&stack, id, "/validate", &[("gateway_id", "23")]).await?;
     assert_eq!(unknown.json()["error_info"]["code"], "GATEWAY_NOT_FOUND");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_failed_account_may_turn_out_to_be_good() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn a_failed_account_can_become_active() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let mut form = bank(BAD, IFSC);
     form.push(VALIDATE);
-    let failed = world.api.create(CUSTOMER, &form).await?.account()?;
+    let failed = stack.api.create(CUSTOMER, &form).await?.account()?;
     assert_eq!(failed["status"], "FAILURE", "{failed}");
     assert_eq!(failed["validation"]["failure"]["code"], "INVALID_ACCOUNT");
     let id = text(&failed, "/id");
     let again = [DUMMY, ("wait_seconds", "0")];
-    let pending = post(&world, id, "/validate", &again).await?.account()?;
+    let pending = post(&stack, id, "/validate", &again).await?.account()?;
     assert_eq!(pending["status"], "PENDING", "{pending}");
-    let good = world
+    let good = stack
         .api
-        .wait_for(CUSTOMER, id, &["ACTIVE"], PATIENCE)
+        .wait_for(CUSTOMER, id, &["ACTIVE"], TIMEOUT)
         .await?;
     assert!(good["validation"]["failure"].is_null(), "{good}");
     assert_ne!(good["validation"]["id"], failed["validation"]["id"]);
@@ -285,24 +287,24 @@ async fn a_failed_account_may_turn_out_to_be_good() -> Result<()> {
 
 #[tokio::test]
 async fn a_consent_given_later_counts() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+    let stack = TestStack::start(Setup::default()).await?;
     let form = [("vpa", "success@upi"), VALIDATE];
-    let asked = world.api.create(CUSTOMER, &form).await?.account()?;
+    let asked = stack.api.create(CUSTOMER, &form).await?.account()?;
     assert_eq!(asked["validation"]["method"], "VPA_LOOKUP", "{asked}");
-    assert_eq!(world.sandbox.drops().await?.total, 0);
+    assert_eq!(stack.sandbox.drops().await?.total, 0);
     let id = text(&asked, "/id");
-    // It stays with the account: the next validation needs none.
+    // The consent stays with the account: the next validation needs none.
     for (drops, consent) in [(1, &CONSENT[..]), (2, &[])] {
-        let paid = post(&world, id, "/validate", consent).await?.account()?;
+        let paid = post(&stack, id, "/validate", consent).await?.account()?;
         assert_eq!(paid["validation"]["method"], "PENNY_DROP", "{paid}");
-        assert_eq!(world.sandbox.drops().await?.total, drops);
+        assert_eq!(stack.sandbox.drops().await?.total, drops);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn an_account_may_be_deleted_in_every_status() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn an_account_can_be_deleted_in_every_status() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let cases = [
         ("1234567896", "CREATED"),
         ("1234567895", "PENDING"),
@@ -313,55 +315,55 @@ async fn an_account_may_be_deleted_in_every_status() -> Result<()> {
     let all = json!({
         "command": "validate", "wait_seconds": 1, "gateway_id": 100, "bank_account_details": items,
     });
-    let accounts = world.api.create_json(CUSTOMER, &all).await?.accounts()?;
+    let accounts = stack.api.create_json(CUSTOMER, &all).await?.accounts()?;
     for ((_, status), account) in cases.iter().zip(&accounts) {
         assert_eq!(account["status"], *status, "{account}");
         let id = text(account, "/id");
-        let deleted = post(&world, id, "", &[("command", "delete")]).await?;
+        let deleted = post(&stack, id, "", &[("command", "delete")]).await?;
         assert_eq!(deleted.account()?["status"], "DELETED");
-        world.api.get(CUSTOMER, id).await?.expect_status(404)?;
+        stack.api.get(CUSTOMER, id).await?.expect_status(404)?;
     }
-    assert_eq!(world.api.list(CUSTOMER, "").await?.json()["total"], 0);
-    // What was under way ends, and brings none of them back.
+    assert_eq!(stack.api.list(CUSTOMER, "").await?.json()["total"], 0);
+    // Open validations end, and restore no deleted account.
     let open = "select count(*) from validations where state <> 'COMPLETED'";
-    becomes(&world, open, 0).await?;
-    assert_eq!(world.count("DELETED")?, 4);
+    becomes(&stack, open, 0).await?;
+    assert_eq!(stack.count("DELETED")?, 4);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_and_its_validation_ends() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
+async fn deleting_an_account_cancels_its_validation() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
     let mut form = bank("1234567895", IFSC);
     form.extend([VALIDATE, DUMMY, ("wait_seconds", "1")]);
-    let pending = world.api.create(CUSTOMER, &form).await?.account()?;
+    let pending = stack.api.create(CUSTOMER, &form).await?.account()?;
     assert_eq!(pending["status"], "PENDING");
     let id = text(&pending, "/id");
     for form in [&[][..], &[("command", "create")], &[("command", "DELETE")]] {
-        let answer = post(&world, id, "", form).await?.expect_status(400)?;
-        assert_eq!(answer.json()["error_message"], "Invalid command");
+        let reply = post(&stack, id, "", form).await?.expect_status(400)?;
+        assert_eq!(reply.json()["error_message"], "Invalid command");
     }
-    let deleted = post(&world, id, "", &[("command", "delete")])
+    let deleted = post(&stack, id, "", &[("command", "delete")])
         .await?
         .account()?;
     assert_eq!(
         (&deleted["status"], text(&deleted, "/id")),
         (&json!("DELETED"), id)
     );
-    world.api.get(CUSTOMER, id).await?.expect_status(404)?;
-    assert_eq!(world.api.list(CUSTOMER, "").await?.json()["total"], 0);
-    post(&world, id, "", &[("command", "delete")])
+    stack.api.get(CUSTOMER, id).await?.expect_status(404)?;
+    assert_eq!(stack.api.list(CUSTOMER, "").await?.json()["total"], 0);
+    post(&stack, id, "", &[("command", "delete")])
         .await?
         .expect_status(404)?;
-    let again = post(&world, id, "/validate", &[])
+    let again = post(&stack, id, "/validate", &[])
         .await?
         .expect_status(409)?;
     assert_eq!(again.json()["error_code"], "conflict");
     assert_eq!(again.json()["error_info"]["code"], "INVALID_ACTION");
     let cancelled = "select count(*) from validations where outcome = 'CANCELLED'";
-    becomes(&world, cancelled, 1).await?;
-    // The same details are a new account now.
-    let new = world.api.create(CUSTOMER, &form).await?.accounts()?;
+    becomes(&stack, cancelled, 1).await?;
+    // The same details create a new account now.
+    let new = stack.api.create(CUSTOMER, &form).await?.accounts()?;
     assert_ne!(ids(&new), [id]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Calls by themselves: pages of a long list, and calls that wait for an outcome.
+//! Latency of single calls: pages of a long list, and calls that wait for an outcome.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::postgres::Postgres;
 
 const ACCOUNTS: usize = 10_000;
-/// Accounts in one call.
-const MANY: usize = 100;
-const LOOKS: usize = 300;
+/// Accounts per call.
+const ACCOUNTS_PER_CALL: usize = 100;
+const PAGE_READS: usize = 300;
 const WAITS: usize = 200;
 const IFSC: &str = "HDFC0000001";
 
@@ -33,15 +33,15 @@ impl Calls {
         })
     }
 
-    /// Stores a customer with ten thousand accounts.
+    /// Creates a customer with ten thousand accounts.
     pub(crate) fn fill(&self) -> Result<()> {
         let items = |call: usize| -> Vec<Value> {
-            let number = |n: usize| format!("{}{:07}00", self.run, call * MANY + n);
+            let number = |n: usize| format!("{}{:07}00", self.run, call * ACCOUNTS_PER_CALL + n);
             let item = |n| json!({ "ifsc": IFSC, "account_number": number(n) });
-            (0..MANY).map(item).collect()
+            (0..ACCOUNTS_PER_CALL).map(item).collect()
         };
         self.runtime.block_on(async {
-            for call in 0..ACCOUNTS / MANY {
+            for call in 0..ACCOUNTS / ACCOUNTS_PER_CALL {
                 let body = json!({ "gateway_id": 100, "bank_account_details": items(call) });
                 self.api
                     .create_json(&self.customer(), &body)
@@ -56,18 +56,21 @@ impl Calls {
         format!("bench_list_{}", self.run)
     }
 
-    /// Median milliseconds of the first, the middle and the last page, asked for in turn.
+    /// Returns the median milliseconds of the first, the middle and the last page, read in turn.
     pub(crate) fn pages(&self) -> Result<[f64; 3]> {
         let offsets = [0, ACCOUNTS / 2, ACCOUNTS - 10];
-        let mut took = offsets.map(|_| Vec::with_capacity(LOOKS));
+        let mut took = offsets.map(|_| Vec::with_capacity(PAGE_READS));
         self.runtime.block_on(async {
-            for _ in 0..LOOKS {
+            for _ in 0..PAGE_READS {
                 for (offset, took) in offsets.iter().zip(&mut took) {
                     let query = format!("?count=10&offset={offset}");
                     let began = Instant::now();
                     let page = self.api.list(&self.customer(), &query).await?;
                     took.push(began.elapsed());
-                    anyhow::ensure!(page.accounts()?.len() == 10, "a page that is not full");
+                    anyhow::ensure!(
+                        page.accounts()?.len() == 10,
+                        "a page has fewer than 10 accounts"
+                    );
                 }
             }
             anyhow::Ok(())
@@ -75,7 +78,7 @@ impl Calls {
         Ok(took.map(median_ms))
     }
 
-    /// Median and 99th percentile of the milliseconds from a settle to the answer of the call that waited for it.
+    /// Returns median and 99th percentile of the milliseconds from settling to the reply of the call that waits for it.
     pub(crate) fn waits(&self, postgres: &mut Postgres) -> Result<(f64, f64)> {
         let mut late = Vec::with_capacity(WAITS);
         for n in 0..WAITS {
@@ -89,7 +92,10 @@ impl Calls {
             let answered: DateTime<Utc> = self.runtime.block_on(async {
                 let account = self.api.create("bench_waits", &form).await?.account()?;
                 let answered = Utc::now();
-                anyhow::ensure!(account["status"] == "ACTIVE", "it was not waited for");
+                anyhow::ensure!(
+                    account["status"] == "ACTIVE",
+                    "the call did not wait for the outcome"
+                );
                 Ok(answered)
             })?;
             let settled = postgres.completed_since(since)?;

@@ -1,10 +1,12 @@
-//! `make bench-collector`: stacks beside each other that differ in their collector only. Each in its turn takes a short load,
-//! again and again, so that whatever else the machine does meets all of them alike.
+//! `make bench-collector`: compares stacks that differ only in their collector. Each takes a short load in turn, many times,
+//! so that other load on the machine affects all of them alike.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use khata_e2e::{Setup, World};
+use anyhow::{Context, Result, ensure};
+use comfy_table::presets;
+use indicatif::ProgressBar;
+use khata_e2e::{Setup, TestStack};
 
 use crate::load::Load;
 use crate::postgres::Postgres;
@@ -24,31 +26,31 @@ enum Collector {
 
 use Collector::{Hangs, NotConfigured, Refuses, There};
 
-/// The first is what the others are compared with.
+/// The others are compared with the first.
 const COLLECTORS: [Collector; 4] = [There, Refuses, Hangs, NotConfigured];
 
 impl Collector {
     fn name(self) -> &'static str {
         match self {
-            There => "takes spans",
+            There => "accepts spans",
             Refuses => "refuses connections",
-            Hangs => "takes connections, never answers",
-            NotConfigured => "not configured, nothing is traced",
+            Hangs => "accepts connections, never replies",
+            NotConfigured => "not configured, tracing is off",
         }
     }
 }
 
 struct Candidate {
     collector: Collector,
-    // Held, so that it stands.
-    _world: World,
+    // Dropping the stack would stop it.
+    _stack: TestStack,
     load: Load,
     postgres: Postgres,
-    /// Accepted a second, a slice each.
+    /// Accepted accounts per second, by slice.
     accepted: Vec<f64>,
-    /// Final a second, first POST to last outcome.
-    proven: Vec<f64>,
-    // What the world's processes are waited for in.
+    /// Final accounts per second, from the first POST to the last outcome.
+    validated: Vec<f64>,
+    // Runs the stack's tasks.
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -58,43 +60,43 @@ impl Candidate {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let world = runtime.block_on(World::start(Setup {
+        let stack = runtime.block_on(TestStack::start(Setup {
             traces,
-            // Before all of them, as they cost something.
+            // Every stack has proxies, because they cost time.
             proxies: true,
             log: "warn",
             service_settings: &[("KHATA_TRACES_PER_SECOND", "100")],
             ..Setup::default()
         }))?;
-        if let Some(proxy) = world.proxies().ok().and_then(|p| p.collector.as_ref()) {
+        if let Some(proxy) = stack.proxies().ok().and_then(|p| p.collector.as_ref()) {
             match collector {
                 Refuses => proxy.cut(),
                 Hangs => proxy.hang(),
                 There | NotConfigured => {}
             }
         }
-        let mut load = Load::new(&world.api.url, &world.api.key, CONNECTIONS, CUSTOMERS)?;
-        let mut postgres = Postgres::connect(world.database.url.as_str())?;
+        let mut load = Load::new(&stack.api.url, &stack.api.key, CONNECTIONS, CUSTOMERS)?;
+        let mut postgres = Postgres::connect(stack.database.url.as_str())?;
         load.one_each(CUSTOMERS)?;
         load.run(SLICE)?;
         postgres.wait_until_final(DRAIN)?;
         Ok(Self {
             collector,
-            _world: world,
+            _stack: stack,
             load,
             postgres,
             accepted: Vec::new(),
-            proven: Vec::new(),
+            validated: Vec::new(),
             _runtime: runtime,
         })
     }
 
-    fn take_a_turn(&mut self) -> Result<()> {
+    fn run_slice(&mut self) -> Result<()> {
         let began = Instant::now();
         let accepted = self.load.run(SLICE)?;
         self.postgres.wait_until_final(DRAIN)?;
         self.accepted.push(accepted.per_second());
-        self.proven
+        self.validated
             .push(accepted.count_f64() / began.elapsed().as_secs_f64());
         Ok(())
     }
@@ -110,40 +112,53 @@ pub(crate) fn compare() -> Result<()> {
         candidates.push(Candidate::start(collector)?);
     }
     println!("{ROUNDS} rounds of {} s each …", SLICE.as_secs());
+    // The bar appears on a terminal only.
+    let progress = ProgressBar::new((ROUNDS * COLLECTORS.len()) as u64);
     for round in 0..ROUNDS {
-        // Who comes first changes.
+        // Another stack is first in each round.
         for turn in 0..candidates.len() {
             let index = (turn + round) % COLLECTORS.len();
-            candidates[index].take_a_turn()?;
+            candidates[index].run_slice()?;
+            progress.inc(1);
         }
     }
+    progress.finish_and_clear();
     println!();
-    println!("median of {ROUNDS} rounds, and to the first of the same round:");
-    let [first, ..] = &candidates[..] else {
-        anyhow::bail!("nothing to compare");
-    };
-    for candidate in &candidates {
-        let ratio = |own: &[f64], first: &[f64]| {
-            median(own.iter().zip(first).map(|(own, first)| own / first))
-        };
-        println!(
-            "{:<34} accepted {:>6.0} /s {:>+6.1} %   proven {:>6.0} /s {:>+6.1} %",
-            candidate.collector.name(),
-            median(candidate.accepted.iter().copied()),
-            100.0 * (ratio(&candidate.accepted, &first.accepted) - 1.0),
-            median(candidate.proven.iter().copied()),
-            100.0 * (ratio(&candidate.proven, &first.proven) - 1.0),
-        );
-    }
+    println!(
+        "Median of {ROUNDS} rounds, and the difference to the first collector in the same round:"
+    );
+    println!("{}", table(&candidates)?);
     for candidate in &mut candidates {
-        let unproven = candidate.postgres.not_active()?;
+        let unfinished = candidate.postgres.not_active()?;
         let name = candidate.collector.name();
         ensure!(
-            unproven == 0,
-            "{unproven} accounts are not ACTIVE where the collector {name}"
+            unfinished == 0,
+            "{unfinished} accounts are not ACTIVE in the stack whose collector {name}"
         );
     }
     Ok(())
+}
+
+fn table(candidates: &[Candidate]) -> Result<String> {
+    let first = candidates.first().context("no stack to compare")?;
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["collector", "accepted /s", "", "validated /s", ""]);
+    for candidate in candidates {
+        let rate = |own: &[f64]| format!("{:.0}", median(own.iter().copied()));
+        let difference = |own: &[f64], first: &[f64]| {
+            let ratio = median(own.iter().zip(first).map(|(own, first)| own / first));
+            format!("{:+.1} %", 100.0 * (ratio - 1.0))
+        };
+        table.add_row([
+            candidate.collector.name().to_owned(),
+            rate(&candidate.accepted),
+            difference(&candidate.accepted, &first.accepted),
+            rate(&candidate.validated),
+            difference(&candidate.validated, &first.validated),
+        ]);
+    }
+    Ok(table.trim_fmt())
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,5 +1,5 @@
-//! The load: keep-alive connections that each post one bank account after another, and as little work of its own as
-//! can be, since it runs on the cores it measures.
+//! The load: keep-alive connections that each post one bank account after another. The load does little work itself,
+//! because it runs on the cores that it measures.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ pub(crate) struct Load {
     authorization: String,
     connections: usize,
     customers: usize,
-    /// Account numbers given out so far, so that none comes twice; starts at the clock, so that runs do not meet.
+    /// Next unused account number; starts at the clock, so that runs use different numbers.
     next_number: u64,
     runtime: tokio::runtime::Runtime,
 }
 
-/// What a run accepted.
+/// Accounts that the API accepted in a run.
 pub(crate) struct Accepted {
     pub(crate) count: usize,
     elapsed: Duration,
@@ -137,7 +137,7 @@ struct Poster {
     authorization: String,
     customers: u64,
     stream: Option<TcpStream>,
-    answer: Vec<u8>,
+    reply: Vec<u8>,
 }
 
 impl Poster {
@@ -147,7 +147,7 @@ impl Poster {
             authorization: load.authorization.clone(),
             customers: load.customers as u64,
             stream: None,
-            answer: Vec::with_capacity(4_096),
+            reply: Vec::with_capacity(4_096),
         }
     }
 
@@ -171,16 +171,16 @@ impl Poster {
         );
         let stream = self.stream.as_mut().context("not connected")?;
         stream.write_all(request.as_bytes()).await?;
-        self.answer.clear();
+        self.reply.clear();
         loop {
-            if stream.read_buf(&mut self.answer).await? == 0 {
+            if stream.read_buf(&mut self.reply).await? == 0 {
                 bail!("the API closed the connection");
             }
-            if let Some(length) = complete(&self.answer)? {
-                if !self.answer.starts_with(b"HTTP/1.1 200 ") {
+            if let Some(length) = complete(&self.reply)? {
+                if !self.reply.starts_with(b"HTTP/1.1 200 ") {
                     bail!(
                         "not accepted: {}",
-                        String::from_utf8_lossy(&self.answer[..length])
+                        String::from_utf8_lossy(&self.reply[..length])
                     );
                 }
                 return Ok(());
@@ -190,11 +190,11 @@ impl Poster {
 }
 
 /// The length of the whole answer, once it is there.
-fn complete(answer: &[u8]) -> Result<Option<usize>> {
-    let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+fn complete(reply: &[u8]) -> Result<Option<usize>> {
+    let Some(head) = reply.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(&answer[..head])?;
+    let text = std::str::from_utf8(&reply[..head])?;
     let length: usize = text
         .lines()
         .find_map(|line| {
@@ -202,8 +202,8 @@ fn complete(answer: &[u8]) -> Result<Option<usize>> {
                 .strip_prefix("content-length:")
                 .map(|value| value.trim().to_owned())
         })
-        .context("an answer without a length")?
+        .context("a reply without a length")?
         .parse()?;
     let whole = head + 4 + length;
-    Ok((answer.len() >= whole).then_some(whole))
+    Ok((reply.len() >= whole).then_some(whole))
 }

@@ -1,5 +1,5 @@
-//! `make bench`: what one machine accepts and proves, against what its Postgres can commit. Figures of one run are
-//! compared with each other, never with a clock of another day: the machine is noisy, the ratios are not.
+//! `make bench`: rates of accepted and validated accounts, compared with the commits of the same Postgres. Only figures of
+//! one run are compared: the machine is noisy, the ratios are not.
 
 mod calls;
 mod collector;
@@ -17,11 +17,11 @@ use usage::{Processes, Usage};
 
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: usize = 32;
-/// Customers among whom the accounts are spread; they are registered before anything is measured.
+/// Customers of the accounts; they are registered before the measurement.
 const CUSTOMERS: usize = 1_000;
 const PGBENCH: Duration = Duration::from_secs(8);
 const LOAD: Duration = Duration::from_secs(10);
-/// Accounts posted one after another, to see how long one takes when nothing else goes on.
+/// Accounts posted one after another, to measure the time of one account without other load.
 const ONE_BY_ONE: usize = 300;
 const DRAIN: Duration = Duration::from_mins(3);
 
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         None => everything(),
         Some("collector") => collector::compare(),
-        Some(other) => bail!("there is no bench of '{other}'; there is: collector"),
+        Some(other) => bail!("unknown benchmark '{other}'; known: collector"),
     }
 }
 
@@ -130,12 +130,12 @@ fn everything() -> Result<()> {
         accepted.millis(0.99)
     );
     println!(
-        "accounts proven through Cashfree   {proven:>9.0} /s   {} in {:.1} s, first POST to last outcome",
+        "accounts validated by Cashfree     {proven:>9.0} /s   {} in {:.1} s, first POST to last outcome",
         accepted.count,
         proven_in.as_secs_f64()
     );
     println!("create to final, one at a time     {median:>9.1} ms  median, {p99:.1} ms p99");
-    println!("settle to answer of who waits      {wait:>9.1} ms  median, {wait_p99:.1} ms p99");
+    println!("settled to reply of waiting call   {wait:>9.1} ms  median, {wait_p99:.1} ms p99");
     println!(
         "first, middle, last of 1,000 pages {:>9.1} ms, {:.1} ms, {:.1} ms  median",
         pages[0], pages[1], pages[2]
@@ -144,7 +144,7 @@ fn everything() -> Result<()> {
         "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
         resting.0, loaded.0, resting.1, loaded.1
     );
-    used.tell(&used_before, accepted.count_f64());
+    used.print_per_account(&used_before, accepted.count_f64());
     println!("connections to Postgres            {connections:>9}    of both services together");
     println!();
     println!(
@@ -162,10 +162,10 @@ fn everything() -> Result<()> {
     Ok(())
 }
 
-/// A process's resident memory in MB.
+/// Returns a process's resident memory in MB.
 fn resident(pid: u32) -> Result<f64> {
     let status =
-        std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))

@@ -1,4 +1,4 @@
-//! Postgres: pgbench on rows of the same shape, and the questions that tell when accounts are final.
+//! Postgres: pgbench on rows of the same shape, and queries for the state of accounts.
 
 use std::io::Write;
 use std::process::Command;
@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Double, Timestamptz};
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl};
 
-/// One account's row, inserted and committed by itself: what a service without a group commit would do for each, at
-/// the least (it would also insert the validation). Ids are ordered by time and details sealed, as ours are.
+/// One account's row, inserted and committed alone: the minimum for a service without a group commit (which would also
+/// insert the validation). Ids are ordered by time and details have the length of encrypted ones, as in Khata.
 const SINGLE_ROW: &str = "
 insert into bench_accounts (merchant_id, customer_id, id, kind, sealed_details, fingerprint, masked, bank_code, status,
     metadata, routing_id, validation_id, created_at, updated_at)
@@ -53,7 +53,7 @@ impl Postgres {
                     .get_result(&mut connection)?;
             ensure!(
                 row.value == "on",
-                "{setting} is {}: these figures would mean nothing",
+                "{setting} is {}: the figures would be meaningless",
                 row.value
             );
         }
@@ -63,7 +63,7 @@ impl Postgres {
         })
     }
 
-    /// Single-row commits a second.
+    /// Returns the single-row commits per second.
     pub(crate) fn pgbench(&mut self, clients: usize, duration: Duration) -> Result<f64> {
         diesel::sql_query("drop table if exists bench_accounts").execute(&mut self.connection)?;
         diesel::sql_query("create table bench_accounts (like customer_accounts including all)")
@@ -87,13 +87,13 @@ impl Postgres {
             .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         rate.with_context(|| {
             format!(
-                "pgbench said: {text}{}",
+                "pgbench printed: {text}{}",
                 String::from_utf8_lossy(&output.stderr)
             )
         })
     }
 
-    /// Returns once no validation is open.
+    /// Waits until no validation is open.
     pub(crate) fn wait_until_final(&mut self, patience: Duration) -> Result<()> {
         let began = Instant::now();
         loop {
@@ -106,13 +106,13 @@ impl Postgres {
                 left if began.elapsed() > patience => {
                     bail!("{left} validations are not final after {patience:?}")
                 }
-                // Asking is work for the server that is measured.
+                // Each query costs time of the server that is measured.
                 left => std::thread::sleep(Duration::from_millis(if left > 100 { 200 } else { 5 })),
             }
         }
     }
 
-    /// Now, by the server's clock.
+    /// Returns the time of the server's clock.
     pub(crate) fn mark(&mut self) -> Result<DateTime<Utc>> {
         #[derive(QueryableByName)]
         struct Now {
@@ -123,7 +123,7 @@ impl Postgres {
         Ok(row.now)
     }
 
-    /// Median and 99th percentile from create to final, of what was created since.
+    /// Returns median and 99th percentile from create to final, for validations created since then.
     pub(crate) fn create_to_final_ms(&mut self, since: DateTime<Utc>) -> Result<(f64, f64)> {
         let row: Latency = diesel::sql_query(
             "select percentile_cont(0.5) within group (order by took) as median,
@@ -136,7 +136,7 @@ impl Postgres {
         Ok((row.median, row.p99))
     }
 
-    /// When the newest validation that was asked for since then ended.
+    /// Returns when the newest validation created since then was completed.
     pub(crate) fn completed_since(&mut self, since: DateTime<Utc>) -> Result<DateTime<Utc>> {
         #[derive(QueryableByName)]
         struct Ended {
@@ -152,7 +152,7 @@ impl Postgres {
         Ok(row.at)
     }
 
-    /// Bytes of the database, and of write-ahead log so far.
+    /// Returns the bytes of the database, and of the write-ahead log so far.
     pub(crate) fn bytes(&mut self) -> Result<(f64, f64)> {
         #[derive(QueryableByName)]
         struct Bytes {
@@ -169,7 +169,7 @@ impl Postgres {
         Ok((row.stored, row.logged))
     }
 
-    /// Connections that the services hold.
+    /// Returns the number of the services' connections.
     pub(crate) fn connections(&mut self) -> Result<i64> {
         let row: Count = diesel::sql_query(
             "select count(*) as count from pg_stat_activity
@@ -179,7 +179,7 @@ impl Postgres {
         Ok(row.count)
     }
 
-    /// Accounts that the gateway did not confirm.
+    /// Returns the number of accounts that are not ACTIVE.
     pub(crate) fn not_active(&mut self) -> Result<i64> {
         let row: Count = diesel::sql_query(
             "select count(*) as count from customer_accounts where status <> 'ACTIVE'",

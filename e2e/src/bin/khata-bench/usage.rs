@@ -1,4 +1,4 @@
-//! What a load costs: time on the cores, and bytes in Postgres.
+//! Costs of a load: CPU time, and bytes in Postgres.
 
 use std::fs;
 
@@ -6,18 +6,18 @@ use anyhow::{Context, Result};
 
 use crate::postgres::Postgres;
 
-/// Of `/proc/…/stat`, a second; it is 100 on every Linux there is today.
+/// Ticks per second in `/proc/…/stat`; 100 on every current Linux.
 const TICKS: f64 = 100.0;
 
-/// The processes whose work is counted.
+/// The measured processes.
 pub(crate) struct Processes {
     pub(crate) api: u32,
     pub(crate) worker: u32,
-    /// Whose children serve the connections.
+    /// The postmaster; its children serve the connections.
     pub(crate) postgres: u32,
 }
 
-/// So far, since they were started.
+/// Usage of the processes since their start.
 pub(crate) struct Usage {
     api: f64,
     worker: f64,
@@ -38,36 +38,36 @@ impl Usage {
         })
     }
 
-    /// What each of so many accounts cost from `before` until this.
-    pub(crate) fn tell(&self, before: &Self, accounts: f64) {
+    /// Prints the cost per account between `before` and this.
+    pub(crate) fn print_per_account(&self, before: &Self, accounts: f64) {
         let micros = |now: f64, then: f64| (now - then) * 1e6 / accounts;
         println!(
-            "time on a core for each account    {:>9.0} µs khata-api, {:.0} µs khata-worker, {:.0} µs Postgres",
+            "CPU time per account               {:>9.0} µs khata-api, {:.0} µs khata-worker, {:.0} µs Postgres",
             micros(self.api, before.api),
             micros(self.worker, before.worker),
             micros(self.postgres, before.postgres)
         );
         println!(
-            "Postgres for each account          {:>9.0} bytes stored, {:.0} bytes of WAL",
+            "Postgres per account               {:>9.0} bytes stored, {:.0} bytes of WAL",
             (self.stored - before.stored) / accounts,
             (self.logged - before.logged) / accounts
         );
     }
 }
 
-/// Seconds on the cores.
+/// CPU time in seconds.
 struct Stat {
     parent: u32,
     own: f64,
-    /// Of children that are gone.
-    gone: f64,
+    /// CPU time of children that have ended.
+    ended_children: f64,
 }
 
 impl Stat {
     fn of(pid: u32) -> Result<Self> {
         let text =
-            fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
-        // The name in parentheses may have blanks in it.
+            fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+        // The name in parentheses may contain spaces.
         let (_, fields) = text.rsplit_once(')').context("no /proc/…/stat")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let seconds = |index: usize| -> Result<f64> {
@@ -77,20 +77,20 @@ impl Stat {
         Ok(Self {
             parent: fields.get(1).context("too short")?.parse()?,
             own: seconds(11)? + seconds(12)?,
-            gone: seconds(13)? + seconds(14)?,
+            ended_children: seconds(13)? + seconds(14)?,
         })
     }
 }
 
 fn with_children(pid: u32) -> Result<f64> {
     let own = Stat::of(pid)?;
-    let mut total = own.own + own.gone;
+    let mut total = own.own + own.ended_children;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(child) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // It may end meanwhile.
+        // The process may end meanwhile.
         if let Ok(stat) = Stat::of(child)
             && stat.parent == pid
         {

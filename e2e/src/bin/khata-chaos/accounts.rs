@@ -1,4 +1,4 @@
-//! The accounts of a run: what they are, how they are posted, and what must become of them.
+//! The accounts of a run: how they are posted, and their expected results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,37 +9,38 @@ use khata_e2e::client::text;
 use khata_e2e::{Api, PUBLISHED};
 use serde_json::{Value, json};
 
-/// Accounts in one call.
-const A_CALL: usize = 20;
-/// Of what Cashfree publishes: valid, no such account, no such branch, pending and then either, blocked, non-resident.
+/// Accounts per call.
+const ACCOUNTS_PER_CALL: usize = 20;
+/// Indices into Cashfree's test data: valid, unknown account, unknown branch, pending and then either, blocked,
+/// non-resident.
 const PICKED: [usize; 8] = [0, 1, 6, 8, 11, 12, 13, 14];
-/// Of UPI addresses at `@upi`.
+/// Users of the UPI addresses at `@upi`.
 const USERS: [&str; 4] = ["success", "asha.rao", "ravi-k", "incorrect"];
-/// Between two calls while there is trouble.
-const PACE: Duration = Duration::from_millis(350);
-/// Before a call that was refused, or had no answer, is made again.
-const AGAIN: Duration = Duration::from_millis(250);
-/// A call that is not taken for so long is a violation.
-const TRIES: usize = 400;
+/// Time between two calls while processes are killed.
+const CALL_INTERVAL: Duration = Duration::from_millis(350);
+/// Delay before a failed call is repeated.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Maximum number of tries of a call; more are a violation.
+const MAX_TRIES: usize = 400;
 
-/// A call's accounts, as they were answered.
+/// The accounts of one call, as the API returned them.
 pub(crate) struct Posted {
     pub(crate) customer: String,
     pub(crate) accounts: Vec<Expected>,
-    /// Times the call was made before it was taken.
-    pub(crate) refusals: usize,
+    /// Number of failed tries before the API accepted the call.
+    pub(crate) retries: usize,
 }
 
-/// An account and what must become of it.
+/// An account with its expected result.
 pub(crate) struct Expected {
     pub(crate) id: String,
     pub(crate) status: &'static str,
     pub(crate) failure: &'static str,
-    /// Whether proving it costs a rupee.
+    /// Whether its validation costs a rupee.
     pub(crate) is_paid: bool,
 }
 
-/// Posts `count` accounts, a customer and a call for every twenty of them.
+/// Posts `count` accounts: a customer and a call for every twenty.
 pub(crate) async fn create_all(
     api: Api,
     name: String,
@@ -47,27 +48,27 @@ pub(crate) async fn create_all(
     at_once: Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<Posted>> {
     let mut posted = Vec::new();
-    for number in 0..count / A_CALL {
+    for number in 0..count / ACCOUNTS_PER_CALL {
         let customer = format!("{name}_{number}");
         posted.push(create(&api, customer, number).await?);
         if !at_once.load(Ordering::Relaxed) {
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(CALL_INTERVAL).await;
         }
     }
     Ok(posted)
 }
 
-/// As a merchant's backend does it: made again, unchanged, until it is taken. What was stored by a call whose answer
-/// was lost is answered as it stands.
+/// Repeats a call unchanged until the API accepts it, as a merchant's backend does. If only the reply was lost, the
+/// repetition returns the stored accounts.
 async fn create(api: &Api, customer: String, number: usize) -> anyhow::Result<Posted> {
     let (body, outcomes) = mixed(number);
-    for refusals in 0..TRIES {
+    for retries in 0..MAX_TRIES {
         match api.create_json(&customer, &body).await {
-            Ok(answer) if answer.status == 200 => {
-                let accounts = answer.accounts()?;
+            Ok(reply) if reply.status == 200 => {
+                let accounts = reply.accounts()?;
                 if accounts.len() != outcomes.len() {
                     bail!(
-                        "{} accounts were answered as {}",
+                        "{} accounts were posted, {} returned",
                         outcomes.len(),
                         accounts.len()
                     );
@@ -82,23 +83,19 @@ async fn create(api: &Api, customer: String, number: usize) -> anyhow::Result<Po
                 return Ok(Posted {
                     accounts: accounts.collect(),
                     customer,
-                    refusals,
+                    retries,
                 });
             }
-            Ok(answer) if answer.status != 503 => {
-                bail!(
-                    "a create was answered by {}: {}",
-                    answer.status,
-                    answer.text
-                );
+            Ok(reply) if reply.status != 503 => {
+                bail!("a create got {}: {}", reply.status, reply.text);
             }
-            _ => tokio::time::sleep(AGAIN).await,
+            _ => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
-    bail!("a create was refused {TRIES} times");
+    bail!("a create was rejected {MAX_TRIES} times");
 }
 
-/// A call's body and what must become of its accounts, in the answer's order: bank accounts first.
+/// Returns a call's body and the expected results of its accounts, in the reply's order: bank accounts first.
 fn mixed(number: usize) -> (Value, Vec<Expected>) {
     let expected = |status, failure, is_paid| Expected {
         id: String::new(),
@@ -107,13 +104,13 @@ fn mixed(number: usize) -> (Value, Vec<Expected>) {
         is_paid,
     };
     let (mut banks, mut addresses, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-    // Every second call carries the payees' consent, and its UPI addresses are paid a rupee each.
+    // Every second call carries the payees' consent: each of its UPI addresses gets a penny drop.
     let has_consent = number.is_multiple_of(2);
     for known in PICKED.map(|place| PUBLISHED[place]) {
         banks.push(json!({"account_number": known.account_number, "ifsc": known.ifsc}));
         outcomes.push(expected(known.status, known.failure, true));
     }
-    for item in 0..A_CALL - PICKED.len() - USERS.len() {
+    for item in 0..ACCOUNTS_PER_CALL - PICKED.len() - USERS.len() {
         let account_number = format!("77{number:06}{item:04}");
         banks.push(json!({"account_number": account_number, "ifsc": "AABF0008032", "beneficiary_name": "Asha Rao"}));
         outcomes.push(expected("ACTIVE", "", true));
@@ -135,8 +132,8 @@ fn mixed(number: usize) -> (Value, Vec<Expected>) {
 }
 
 impl Posted {
-    /// The customer's accounts as they are now.
-    pub(crate) async fn look(&self, api: &Api) -> anyhow::Result<Vec<Value>> {
+    /// Returns the customer's current accounts.
+    pub(crate) async fn current(&self, api: &Api) -> anyhow::Result<Vec<Value>> {
         let listed = api.list(&self.customer, "?count=100").await?;
         listed
             .accounts()

@@ -1,6 +1,5 @@
-//! `khata-chaos`: creates accounts while the worker, RabbitMQ and Postgres of the local stack it runs in are killed and
-//! started again; then each account must be in its right state, and no rupee dropped twice. `make chaos` runs it in a
-//! stack of its own.
+//! `khata-chaos`: creates accounts while it kills and restarts the worker, RabbitMQ and Postgres of a local stack. Each
+//! account must then have its expected result, and no rupee may be dropped twice. `make chaos` runs it in its own stack.
 
 mod accounts;
 mod report;
@@ -12,28 +11,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use khata_e2e::{Api, Behaviour, Sandbox};
 
 use crate::accounts::{Posted, create_all};
 use crate::report::{Findings, judge};
 use crate::stack::Stack;
 
-/// Accounts that are created while the worker and the broker are killed.
+/// Accounts created while the worker and the broker are killed.
 const ACCOUNTS: usize = 1_000;
-/// Accounts that are created while Postgres is killed besides.
+/// Accounts created while Postgres is killed.
 const MORE_ACCOUNTS: usize = 200;
 const WORKER_KILLS: usize = 10;
-/// Held back by the gateway, so that a kill finds calls on their way.
+/// Delay of the gateway's responses, so that a kill interrupts open calls.
 const GATEWAY_LATENCY_MS: u64 = 100;
-/// From the last kill to the last outcome at most.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PROGRESS: &str = "  [{bar:40}] {pos} of {len} kills, {elapsed}";
+/// Maximum time from the last kill to the last outcome.
+const TIMEOUT: Duration = Duration::from_mins(4);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     match run().await {
         Ok(findings) => {
             findings.print();
-            if findings.are_well() {
+            if findings.are_good() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -53,37 +54,42 @@ async fn run() -> anyhow::Result<Findings> {
     println!(
         "khata-chaos: {ACCOUNTS} accounts, the worker killed {WORKER_KILLS} times, RabbitMQ once"
     );
-    // Whatever the first worker was started with, those that are killed have a short lease.
+    // The first worker may have a long lease; the killed ones must have a short one.
     stack.kill("WORKER")?;
     stack.up().await?;
     sandbox
-        .behave(Behaviour {
+        .set_behaviour(Behaviour {
             latency_ms: GATEWAY_LATENCY_MS,
             ..Behaviour::default()
         })
         .await?;
 
-    // A stack may have been used before: other customers, and a ledger that is not empty.
+    // The stack may have been used before: it has other customers, and drops in the ledger.
     let began = chrono::Utc::now().format("%Y%m%d_%H%M%S");
+    // The bar appears on a terminal only.
+    let progress = ProgressBar::new(WORKER_KILLS as u64)
+        .with_style(ProgressStyle::with_template(PROGRESS)?.progress_chars("=> "));
     let mut findings = Findings::beginning(sandbox.drops().await?.total);
-    let mut posted = under(&api, format!("chaos_{began}"), ACCOUNTS, async || {
+    let mut posted = create_during(&api, format!("chaos_{began}"), ACCOUNTS, async || {
         for kill in 1..=WORKER_KILLS {
             tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
             stack.kill("WORKER")?;
             findings.killed("worker");
-            findings.died_in_hand(stack.leases()?);
+            findings.add_leases(stack.leases()?);
             if kill == WORKER_KILLS / 2 {
                 stack.kill("RABBITMQ")?;
                 findings.killed("RabbitMQ");
             }
             stack.up().await?;
+            progress.inc(1);
         }
         Ok(())
     })
     .await?;
+    progress.finish_and_clear();
     println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
     posted.extend(
-        under(
+        create_during(
             &api,
             format!("chaos_{began}_postgres"),
             MORE_ACCOUNTS,
@@ -97,14 +103,14 @@ async fn run() -> anyhow::Result<Findings> {
         .await?,
     );
     let quiet = Instant::now();
-    sandbox.behave(Behaviour::default()).await?;
-    judge(&api, &sandbox, posted, quiet + PATIENCE, &mut findings).await?;
+    sandbox.set_behaviour(Behaviour::default()).await?;
+    judge(&api, &sandbox, posted, quiet + TIMEOUT, &mut findings).await?;
     findings.settled_after = quiet.elapsed();
     Ok(findings)
 }
 
-/// Creates accounts in the background while `trouble` goes on; at an even pace, so that it lasts as long as the trouble.
-async fn under(
+/// Creates accounts in the background while `trouble` runs, at an even rate, so that it lasts as long.
+async fn create_during(
     api: &Api,
     name: String,
     count: usize,
@@ -113,8 +119,8 @@ async fn under(
     let is_over = Arc::new(AtomicBool::new(false));
     let creating = tokio::spawn(create_all(api.clone(), name, count, Arc::clone(&is_over)));
     let troubled = trouble().await;
-    // What is left is created at once.
+    // The remaining accounts are created at once.
     is_over.store(true, Ordering::Relaxed);
     troubled?;
-    creating.await.context("creating broke")?
+    creating.await.context("creating accounts failed")?
 }

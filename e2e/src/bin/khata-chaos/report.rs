@@ -1,4 +1,4 @@
-//! What came of it: judged account by account and rupee by rupee, and told in a few lines.
+//! The findings of a run: every account and every rupee is checked, and printed in a few lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,30 +10,29 @@ use serde_json::Value;
 use crate::accounts::{Expected, Posted};
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// Violations that are told one by one.
-const TOLD: usize = 10;
+/// Maximum number of violations that are printed.
+const MAX_PRINTED: usize = 10;
 
 /// The findings of a run.
 #[derive(Default)]
 pub(crate) struct Findings {
     kills: BTreeMap<&'static str, usize>,
-    /// Leases that killed workers held.
-    died: HashSet<String>,
+    /// Leases of killed workers.
+    leases: HashSet<String>,
     created: usize,
     calls: usize,
-    refusals: usize,
+    retries: usize,
     right: usize,
-    /// Rupees that had been dropped before.
+    /// Drops in the ledger before the run.
     drops_before: u64,
     drops: u64,
-    /// Each is a sentence.
     violations: Vec<String>,
-    /// From the end of the trouble.
+    /// Time from the last restart to the last outcome.
     pub(crate) settled_after: Duration,
 }
 
 impl Findings {
-    /// Of a run that begins with so many drops in the ledger.
+    /// Returns the findings of a run that begins with this number of drops in the ledger.
     pub(crate) fn beginning(drops_before: u64) -> Self {
         Self {
             drops_before,
@@ -45,12 +44,12 @@ impl Findings {
         *self.kills.entry(process).or_default() += 1;
     }
 
-    /// What a worker that was just killed held, with what earlier ones had held.
-    pub(crate) fn died_in_hand(&mut self, leases: Vec<String>) {
-        self.died.extend(leases);
+    /// Adds the leases of a worker that was just killed.
+    pub(crate) fn add_leases(&mut self, leases: Vec<String>) {
+        self.leases.extend(leases);
     }
 
-    pub(crate) fn are_well(&self) -> bool {
+    pub(crate) fn are_good(&self) -> bool {
         self.violations.is_empty()
     }
 
@@ -61,25 +60,28 @@ impl Findings {
             .map(|(process, times)| format!("{process} {times}×"))
             .collect();
         println!("  killed       {}", kills.join(", "));
-        println!("  in hand then {} validations", self.died.len());
+        println!("  leased then  {} validations", self.leases.len());
         println!(
-            "  created      {} accounts in {} calls; refused calls, made again: {}",
-            self.created, self.calls, self.refusals
+            "  created      {} accounts in {} calls; failed calls, repeated: {}",
+            self.created, self.calls, self.retries
         );
-        println!("  right        {}", self.right);
+        println!("  as expected  {}", self.right);
         println!(
-            "  last outcome {:.1} s after the trouble's end",
+            "  last outcome {:.1} s after the last restart",
             self.settled_after.as_secs_f64()
         );
         println!("  paid         {} rupees", self.drops);
-        for violation in self.violations.iter().take(TOLD) {
+        for violation in self.violations.iter().take(MAX_PRINTED) {
             println!("  VIOLATION    {violation}");
         }
-        if self.violations.len() > TOLD {
-            println!("  VIOLATION    and {} more", self.violations.len() - TOLD);
+        if self.violations.len() > MAX_PRINTED {
+            println!(
+                "  VIOLATION    and {} more",
+                self.violations.len() - MAX_PRINTED
+            );
         }
-        if self.are_well() {
-            println!("khata-chaos: nothing was lost, and nothing was paid twice");
+        if self.are_good() {
+            println!("khata-chaos: no account was lost, and no account was paid twice");
         }
     }
 
@@ -88,7 +90,7 @@ impl Findings {
     }
 }
 
-/// Waits until everything is decided, `until` at most, and judges it.
+/// Waits until all accounts are final, `until` at most, and checks them.
 pub(crate) async fn judge(
     api: &Api,
     sandbox: &Sandbox,
@@ -97,10 +99,10 @@ pub(crate) async fn judge(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     findings.calls = posted.len();
-    findings.refusals = posted.iter().map(|call| call.refusals).sum();
+    findings.retries = posted.iter().map(|call| call.retries).sum();
     let mut paid = 0;
     for call in &posted {
-        let seen = decided(api, call, until).await?;
+        let seen = wait_until_final(api, call, until).await?;
         if seen.len() != call.accounts.len() {
             findings.violation(format!(
                 "{} has {} accounts instead of {}",
@@ -122,8 +124,8 @@ pub(crate) async fn judge(
             }
         }
     }
-    if findings.died.is_empty() {
-        findings.violation("no kill met anything in hand: this run proves nothing".to_owned());
+    if findings.leases.is_empty() {
+        findings.violation("no kill interrupted a validation: this run proves nothing".to_owned());
     }
     let drops = sandbox.drops().await?;
     findings.drops = drops.total - findings.drops_before;
@@ -133,7 +135,7 @@ pub(crate) async fn judge(
             double.reference, double.count
         ));
     }
-    // Also under another reference nobody is paid again, and nobody goes unpaid.
+    // No account is paid again under another reference, and none is unpaid.
     if findings.drops != paid {
         findings.violation(format!(
             "{} rupees were dropped for {paid} accounts",
@@ -143,9 +145,9 @@ pub(crate) async fn judge(
     Ok(())
 }
 
-async fn decided(api: &Api, call: &Posted, until: Instant) -> anyhow::Result<Vec<Value>> {
+async fn wait_until_final(api: &Api, call: &Posted, until: Instant) -> anyhow::Result<Vec<Value>> {
     loop {
-        let seen = call.look(api).await?;
+        let seen = call.current(api).await?;
         let is_open = |account: &Value| ["CREATED", "PENDING"].contains(&text(account, "/status"));
         if !seen.iter().any(is_open) || Instant::now() > until {
             return Ok(seen);
@@ -154,7 +156,7 @@ async fn decided(api: &Api, call: &Posted, until: Instant) -> anyhow::Result<Vec
     }
 }
 
-/// What is wrong with an account, if anything is.
+/// Returns how an account differs from its expected result, if it does.
 fn wrong(expected: &Expected, seen: Option<&Value>) -> Option<String> {
     let id = &expected.id;
     let Some(seen) = seen else {
@@ -167,6 +169,6 @@ fn wrong(expected: &Expected, seen: Option<&Value>) -> Option<String> {
     let should_be = [expected.status, expected.failure];
     (is != should_be).then(|| {
         let [is, should_be] = [is, should_be].map(|words| words.join(" ").trim_end().to_owned());
-        format!("{id} should be {should_be} and is {is}")
+        format!("{id} is {is} instead of {should_be}")
     })
 }

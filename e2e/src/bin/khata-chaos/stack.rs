@@ -1,4 +1,4 @@
-//! The local stack this run belongs to: its settings, its processes, and `deploy/local/stack.sh up`.
+//! The local stack of this run: its settings, its processes, and `deploy/local/stack.sh up`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use anyhow::{Context, bail};
 use khata_e2e::{Signal, send, texts};
 use tokio::process::Command;
 
-/// So that what a killed worker held is taken over soon; longer than two gateway calls of the local stack's 3 s, and
-/// than a busy machine takes from a claim to its call.
+/// Short, so that another worker soon claims a killed worker's validations; but longer than two gateway calls of the local
+/// stack's 3 s, and than a busy machine needs from a claim to its call.
 const LEASE_SECONDS: &str = "15";
 
 pub(crate) struct Stack {
     folder: PathBuf,
     settings: HashMap<String, String>,
-    /// Its process id since the first `up`.
+    /// Process id of the sandbox since the first `up`.
     sandbox: Option<String>,
 }
 
 impl Stack {
-    /// The stack whose settings this process was given.
+    /// Returns the stack whose settings this process has.
     pub(crate) fn from_environment() -> anyhow::Result<Self> {
         let folder = std::env::var("KHATA_LOCAL_DIR")
             .context("KHATA_LOCAL_DIR is not set: run `make chaos`")?;
@@ -32,25 +32,25 @@ impl Stack {
         Ok(stack)
     }
 
-    /// A setting of `.local/env`.
+    /// Returns a setting of `.local/env`.
     pub(crate) fn get(&self, name: &str) -> anyhow::Result<&str> {
         let value = self.settings.get(name).map(String::as_str);
         value.with_context(|| format!("{name} is not in {}", self.env_file().display()))
     }
 
-    /// Kills a process of the stack at once.
+    /// Kills a process of the stack.
     pub(crate) fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.get(&format!("KHATA_PID_{name}"))?.parse()?;
         send(Signal::Kill, pid).with_context(|| format!("cannot kill {name}"))
     }
 
-    /// The leases that nobody has given back yet, expired ones too.
+    /// Returns the leases that no worker has released, expired ones included.
     pub(crate) fn leases(&self) -> anyhow::Result<Vec<String>> {
         let query = "select lease_token::text || id from validations where state = 'LEASED'";
         texts(self.get("KHATA_DATABASE_URL")?, query)
     }
 
-    /// Starts what does not run, waits until it is healthy, and learns its process ids.
+    /// Starts the missing processes, waits until they are healthy, and reads their ids.
     pub(crate) async fn up(&mut self) -> anyhow::Result<()> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut up = Command::new("deploy/local/stack.sh");
@@ -73,10 +73,10 @@ impl Stack {
         }
         self.read()?;
         let sandbox = self.get("KHATA_PID_SANDBOX")?.to_owned();
-        // Another one has forgotten what it was asked, and tells a look-up that there was no such call.
+        // A new sandbox process has lost its calls, so that lookups would find none.
         if self.sandbox.as_ref().is_some_and(|known| *known != sandbox) {
             bail!(
-                "the sandbox was started anew, as its program was built anew meanwhile: nothing can be said of this run"
+                "the sandbox was restarted, because its program was rebuilt meanwhile: this run proves nothing"
             );
         }
         self.sandbox = Some(sandbox);

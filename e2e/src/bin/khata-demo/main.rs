@@ -1,31 +1,30 @@
-//! `khata-demo`: the walk of `make demo`. Posts accounts whose outcome is known to a running local stack, shows how each
-//! gets there, and tells how to do the same by hand. Takes what `.local/env` says from its environment.
+//! `khata-demo`: the program of `make demo`. It posts accounts with known outcomes to the running local stack, waits until
+//! they are final, and prints the results and the next steps. Its settings come from `.local/env`.
 
-mod cases;
-mod farewell;
+mod next_steps;
+mod sample_accounts;
 mod table;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use khata_e2e::client::text;
-use khata_e2e::{Api, Traces};
+use khata_e2e::{Api, GATEWAYS, Traces};
 use serde_json::Value;
 
-use crate::cases::{Case, SAVED, cases};
-use crate::farewell::NextSteps;
-use crate::table::{Row, Table};
+use crate::next_steps::NextSteps;
+use crate::sample_accounts::{SECOND_GATEWAY, Sample, samples};
 
-/// After which an account that is not decided is not as expected.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long spans may be on their way to the viewer.
-const SPANS_TRAVEL: Duration = Duration::from_secs(15);
-const PAUSE: Duration = Duration::from_millis(100);
+/// Time after which an unfinished account is not as expected.
+const TIMEOUT: Duration = Duration::from_mins(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+const PROGRESS: &str = "  [{bar:40}] {pos} of {len} final, {elapsed} {msg}";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match walk().await {
+    match demo().await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -35,117 +34,148 @@ async fn main() -> ExitCode {
     }
 }
 
-/// An account on its way.
+/// An account that was posted.
 struct Posted {
-    case: Case,
+    sample: Sample,
     customer: String,
     id: String,
     began: Instant,
-    /// As the API last told it.
+    /// The newest reply of the API.
     account: Value,
+    /// The account's statuses so far, the oldest first.
+    statuses: Vec<String>,
+    /// Time until the account was final.
+    took: Option<Duration>,
     trace_id: Option<String>,
 }
 
 impl Posted {
-    fn is_decided(&self) -> bool {
+    fn is_final(&self) -> bool {
         ["ACTIVE", "FAILURE"].contains(&text(&self.account, "/status"))
     }
 
-    /// Who told the outcome, or was asked last.
-    fn gateway(&self) -> &'static str {
-        match self
-            .account
-            .pointer("/validation/gateway_id")
-            .and_then(Value::as_i64)
-        {
-            Some(12) => "PAYU",
-            Some(23) => "RAZORPAY",
-            Some(70) => "CASHFREE",
-            Some(100) => "DUMMY",
-            Some(1001) => "SETU",
-            Some(1002) => "DECENTRO",
-            _ => "",
+    /// Records a reply of the API.
+    fn update(&mut self, account: Value) {
+        self.account = account;
+        let status = text(&self.account, "/status");
+        if self.statuses.last().is_none_or(|last| last != status) {
+            self.statuses.push(status.to_owned());
         }
+        if self.is_final() && self.took.is_none() {
+            self.took = Some(self.began.elapsed());
+        }
+    }
+
+    /// Returns the name of the gateway that gave the outcome, or was called last.
+    fn gateway(&self) -> &'static str {
+        let id = self.account.pointer("/validation/gateway_id");
+        let id = id.and_then(Value::as_i64).unwrap_or_default().to_string();
+        if id == "100" {
+            return "DUMMY";
+        }
+        let found = GATEWAYS.iter().find(|gateway| gateway.id == id);
+        found.map_or("", |gateway| gateway.name)
     }
 
     fn is_as_expected(&self) -> bool {
-        text(&self.account, "/status") == self.case.status
-            && self.gateway() == self.case.gateway
-            && text(&self.account, "/validation/failure/code") == self.case.failure
+        text(&self.account, "/status") == self.sample.status
+            && self.gateway() == self.sample.gateway
+            && text(&self.account, "/validation/failure/code") == self.sample.failure
     }
 }
 
-async fn walk() -> anyhow::Result<bool> {
+/// Returns whether everything is as expected.
+async fn demo() -> anyhow::Result<bool> {
     let api = Api::new(&setting("KHATA_API_URL")?, &setting("KHATA_API_KEY")?)?;
     let traces = Traces::new(&setting("KHATA_TRACES_URL")?);
     let folder = setting("KHATA_LOCAL_DIR")?;
-    // A new customer each time: accounts that a customer has are not validated again.
+    // A new customer each time: the API returns a customer's existing accounts without another validation.
     let customer = format!("demo_{}", chrono::Utc::now().format("%Y%m%d_%H%M%S"));
-    let cases: Vec<Case> = cases().collect();
+    let samples: Vec<Sample> = samples().collect();
     println!(
-        "\nA merchant's backend posts {} accounts of customer {customer} to Khata.",
-        cases.len()
+        "\nPosting {} accounts of customer {customer} to Khata, as a merchant's backend does.",
+        samples.len()
     );
     println!(
-        "They are stored at once, and proven through Postgres, RabbitMQ and the merchant's gateways:\n"
+        "Khata stores them at once, and validates them through Postgres, RabbitMQ and the merchant's gateways:\n"
     );
 
-    let mut table = Table::begin(cases.iter().map(Row::waiting).collect());
+    // The bar appears on a terminal only.
+    let progress = ProgressBar::new(samples.len() as u64)
+        .with_style(ProgressStyle::with_template(PROGRESS)?.progress_chars("=> "));
     let mut posted = Vec::new();
-    for (place, case) in cases.into_iter().enumerate() {
-        // The same account at five gateways: each of a customer of its own, or the standing one would be answered.
-        let customer = format!("{customer}_{place}");
-        let account = post(&api, &customer, case).await?;
-        table.change(place, Row::of(&account));
-        posted.push(account);
+    for (place, sample) in samples.into_iter().enumerate() {
+        // The samples hold one account five times; each is posted for another customer.
+        posted.push(post(&api, &format!("{customer}_{place}"), sample).await?);
     }
-    watch(&api, &mut posted, &mut table).await?;
+    wait_until_final(&api, &mut posted, &progress).await?;
+    progress.finish_and_clear();
+    println!("{}", table::table(&posted));
 
     let wrong: Vec<&Posted> = posted.iter().filter(|one| !one.is_as_expected()).collect();
-    let farewell = NextSteps { folder: &folder };
+    let next_steps = NextSteps { folder: &folder };
     if wrong.is_empty() {
-        println!("\nAll {} came out as expected.", posted.len());
+        println!("\nAll {} are as expected.", posted.len());
     } else {
-        farewell.explain(&wrong);
+        next_steps.print_unexpected(&wrong);
     }
-    if let Some(saved) = posted.iter().find(|one| one.case.what == SAVED.what) {
-        farewell::show_attempts(&saved.id);
+    let second = posted
+        .iter()
+        .find(|one| one.sample.what == SECOND_GATEWAY.what);
+    if let Some(second) = second {
+        next_steps::show_attempts(&second.id);
     }
-    let has_trace = farewell.tell(&traces, posted.first()).await;
+    let has_trace = next_steps.print(&traces, posted.first()).await;
     Ok(wrong.is_empty() && has_trace)
 }
 
-async fn post(api: &Api, customer: &str, case: Case) -> anyhow::Result<Posted> {
+async fn post(api: &Api, customer: &str, sample: Sample) -> anyhow::Result<Posted> {
     let began = Instant::now();
-    let answer = api
-        .create(customer, case.form)
-        .await
-        .with_context(|| format!("{} does not answer; `make status` tells what runs", api.url))?;
-    let trace_id = answer.trace_id();
-    let account = answer.account().context("an account was not taken")?;
-    Ok(Posted {
-        case,
+    let reply = api.create(customer, sample.form).await.with_context(|| {
+        format!(
+            "no reply from {}; `make status` shows the running parts",
+            api.url
+        )
+    })?;
+    let trace_id = reply.trace_id();
+    let account = reply.account().context("the API rejected an account")?;
+    let mut posted = Posted {
+        sample,
         customer: customer.to_owned(),
         id: text(&account, "/id").to_owned(),
         began,
-        account,
+        account: Value::Null,
+        statuses: Vec::new(),
+        took: None,
         trace_id,
-    })
+    };
+    posted.update(account);
+    Ok(posted)
 }
 
-/// Looks until each is decided, or until patience ends.
-async fn watch(api: &Api, posted: &mut [Posted], table: &mut Table) -> anyhow::Result<()> {
-    let end = Instant::now() + PATIENCE;
-    while posted.iter().any(|one| !one.is_decided()) && Instant::now() < end {
-        for (place, one) in posted
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, one)| !one.is_decided())
-        {
-            one.account = api.get(&one.customer, &one.id).await?.account()?;
-            table.change(place, Row::of(one));
+/// Polls the accounts until each is final, or until the time-out.
+async fn wait_until_final(
+    api: &Api,
+    posted: &mut [Posted],
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + TIMEOUT;
+    while posted.iter().any(|one| !one.is_final()) && Instant::now() < end {
+        for one in posted.iter_mut().filter(|one| !one.is_final()) {
+            let account = api.get(&one.customer, &one.id).await?.account()?;
+            one.update(account);
         }
-        tokio::time::sleep(PAUSE).await;
+        let is_final = posted.iter().filter(|one| one.is_final()).count();
+        progress.set_position(is_final as u64);
+        let open = posted.iter().find(|one| !one.is_final());
+        progress.set_message(open.map_or(String::new(), |one| {
+            format!(
+                "({} is {})",
+                one.sample.masked,
+                text(&one.account, "/status")
+            )
+        }));
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -1,29 +1,29 @@
-//! `khata-api account`.
+//! `khata account`.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use khata_e2e::client::text;
-use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
+use khata_e2e::{GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-use super::{FRESH, assert_refused, audited, told, without_workers};
-use crate::calls::{CONSENT, bank, named};
+use super::{CACHE_TTL, assert_fails, audited, document_of, without_workers};
+use crate::requests::{CONSENT, bank, named};
 
 const NUMBER: &str = "918273645546372819";
 const NAME: &str = "Zebulon Quixote";
 const VPA_USER: &str = "zebulon.quixote77";
 const REFERENCE: &str = "cust-zq-4711";
 
-/// What `account show` says, as JSON and for people; neither may tell who is paid.
-fn shown(world: &World, id: &str) -> Result<(Value, String)> {
-    let document = told(world, &["account", "show", id])?;
-    let page = world.command(&["account", "show", id])?;
+/// Returns the output of `account show` as JSON and as text. Neither may contain personal data.
+fn shown(stack: &TestStack, id: &str) -> Result<(Value, String)> {
+    let document = document_of(stack, &["account", "show", id])?;
+    let page = stack.command(&["account", "show", id])?;
     for quiet in [NUMBER, "Zebulon", "Quixote", VPA_USER, REFERENCE] {
-        for told in [document.to_string(), page.clone()] {
-            let found = told.to_lowercase().contains(&quiet.to_lowercase());
-            assert!(!found, "{quiet}: {told}");
+        for output in [document.to_string(), page.clone()] {
+            let found = output.to_lowercase().contains(&quiet.to_lowercase());
+            assert!(!found, "{quiet}: {output}");
         }
     }
     Ok((document, page))
@@ -36,12 +36,12 @@ fn time(value: &Value, pointer: &str) -> DateTime<Utc> {
 }
 
 /// Waits until the account's newest validation is in this state.
-async fn wait_for(world: &World, id: &str, state: &str) -> Result<(Value, String)> {
+async fn wait_for(stack: &TestStack, id: &str, state: &str) -> Result<(Value, String)> {
     eventually(
-        PATIENCE,
+        TIMEOUT,
         &format!("the validation being {state}"),
         async || {
-            let (document, page) = shown(world, id)?;
+            let (document, page) = shown(stack, id)?;
             let newest = document["validations"].as_array().unwrap().last().cloned();
             anyhow::Ok((text(&newest.unwrap(), "/state") == state).then_some((document, page)))
         },
@@ -50,32 +50,32 @@ async fn wait_for(world: &World, id: &str, state: &str) -> Result<(Value, String
 }
 
 #[tokio::test]
-async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Result<()> {
-    let world = World::start(Setup {
+async fn a_misconfigured_account_is_explained_and_retried_after_the_correction() -> Result<()> {
+    let stack = TestStack::start(Setup {
         traces: true,
         ..Setup::default()
     })
     .await?;
-    let base_url = world.sandbox.cashfree();
+    let base_url = stack.sandbox.cashfree();
     let right = GatewayAccount {
         base_url: &base_url,
         ..GatewayAccount::default()
     };
-    world.set_gateway_account(&GatewayAccount {
+    stack.set_gateway_account(&GatewayAccount {
         credentials: r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#,
         ..right
     })?;
     let form = named(NUMBER, "AABF0008032", NAME);
-    let request = world.api.creation(REFERENCE).form(&form);
-    let answer = world
+    let request = stack.api.creation(REFERENCE).form(&form);
+    let reply = stack
         .api
         .send(request.header("x-routing-id", "order-4711"))
         .await?;
-    let trace_id = answer.trace_id().unwrap();
-    let account = answer.account()?;
+    let trace_id = reply.trace_id().unwrap();
+    let account = reply.account()?;
     let id = text(&account, "/id");
 
-    let (waiting, page) = wait_for(&world, id, "WAITING").await?;
+    let (waiting, page) = wait_for(&stack, id, "WAITING").await?;
     assert_eq!(waiting["masked"], "XXXXXXX2819");
     assert_eq!(
         (&waiting["status"], &waiting["merchant"]),
@@ -110,15 +110,18 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
     assert!(validation["fresh"] == false && validation["webhook_received"] == false);
     let look = time(&waiting, "/next/at");
     assert!(look > Utc::now() + Duration::from_secs(10), "{waiting}");
-    let sentence = format!("Waits for a look at {}", text(&waiting, "/next/at"));
+    let sentence = format!(
+        "The next poll or attempt is due at {}",
+        text(&waiting, "/next/at")
+    );
     assert!(
         page.contains(&sentence) && page.contains("MISCONFIGURED"),
         "{page}"
     );
 
-    // The workers tell what they hear of a gateway about once a second.
-    let trouble = eventually(PATIENCE, "the trouble being told", async || {
-        let (document, page) = shown(&world, id)?;
+    // The workers report the health of a gateway about once a second.
+    let trouble = eventually(TIMEOUT, "the issue being reported", async || {
+        let (document, page) = shown(&stack, id)?;
         let trouble = document["next"]["troubles"][0].clone();
         anyhow::Ok((!trouble.is_null()).then_some((trouble, page)))
     })
@@ -138,26 +141,26 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
     let says = "CASHFREE cashfree_e2e: MISCONFIGURED authentication_failed since";
     assert!(trouble.1.contains(says), "{}", trouble.1);
 
-    world.set_gateway_account(&right)?;
-    let (document, _) = shown(&world, id)?;
-    assert_eq!(document["next"]["troubles"], json!([]), "forgotten at once");
-    tokio::time::sleep(FRESH).await;
+    stack.set_gateway_account(&right)?;
+    let (document, _) = shown(&stack, id)?;
+    assert_eq!(document["next"]["troubles"], json!([]), "reset at once");
+    tokio::time::sleep(CACHE_TTL).await;
     let began = Instant::now();
-    let retried = told(&world, &["account", "retry", id])?;
+    let retried = document_of(&stack, &["account", "retry", id])?;
     assert_eq!(retried["was"], "WAITING");
-    let active = world
+    let active = stack
         .api
-        .wait_for(REFERENCE, id, &["ACTIVE"], PATIENCE)
+        .wait_for(REFERENCE, id, &["ACTIVE"], TIMEOUT)
         .await?;
     eprintln!("ACTIVE {:?} after it was made due", began.elapsed());
     assert!(Utc::now() < look, "before its own time: {active}");
     assert_eq!(
         active["validation"]["name_at_bank"],
         NAME.to_uppercase(),
-        "there is a name to keep quiet"
+        "there is a name that must not be shown"
     );
 
-    let (over, page) = shown(&world, id)?;
+    let (over, page) = shown(&stack, id)?;
     assert!(
         page.contains("VALID since") && over["next"]["at"].is_null(),
         "{page}"
@@ -177,8 +180,8 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         2
     );
     assert!(!text(&over, "/validations/0/attempts/1/gateway_reference").is_empty());
-    // By whatever else ops people have before them.
-    let uuid = world
+    // By any other id that an operator may have.
+    let uuid = stack
         .database
         .texts("select id from validations")?
         .remove(0);
@@ -188,25 +191,29 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
         &uuid,
     ] {
         for merchant in [&["--merchant", "e2e"][..], &[]] {
-            let same = told(&world, &[&["account", "show", other], merchant].concat())?;
+            let same = document_of(&stack, &[&["account", "show", other], merchant].concat())?;
             assert_eq!(same["id"], id, "{other}");
         }
     }
     let says = "is ACTIVE: there is nothing to retry";
-    assert_refused(&world, &["account", "retry", id], 1, says)?;
-    let log = audited(&world, "account.%")?;
-    assert_eq!(log.len(), 1, "only what changed something: {log:?}");
+    assert_fails(&stack, &["account", "retry", id], 1, says)?;
+    let log = audited(&stack, "account.%")?;
+    assert_eq!(
+        log.len(),
+        1,
+        "only commands that changed something: {log:?}"
+    );
     assert_eq!(
         (text(&log[0], "/0"), text(&log[0], "/1")),
         ("account.retry", id)
     );
     assert_eq!(log[0][2]["validation_id"], retried["validation_id"]);
-    assert_eq!(world.sandbox.drops().await?.total, 1);
+    assert_eq!(stack.sandbox.drops().await?.total, 1);
 
     let vpa = format!("{VPA_USER}@okpsp");
     let form: Vec<_> = CONSENT.into_iter().chain([("vpa", vpa.as_str())]).collect();
-    let upi = world.api.create(REFERENCE, &form).await?.account()?;
-    let (upi, _) = wait_for(&world, text(&upi, "/id"), "COMPLETED").await?;
+    let upi = stack.api.create(REFERENCE, &form).await?.account()?;
+    let (upi, _) = wait_for(&stack, text(&upi, "/id"), "COMPLETED").await?;
     assert_eq!(
         (&upi["kind"], &upi["masked"]),
         (&"UPI".into(), &"ze***@okpsp".into())
@@ -215,11 +222,11 @@ async fn what_waits_for_us_is_explained_and_retried_once_it_is_put_right() -> Re
 }
 
 #[tokio::test]
-async fn who_waits_for_a_booked_call_is_told_so_and_goes_on_when_the_limit_is_lifted() -> Result<()>
-{
-    let world = World::start(Setup::default()).await?;
-    let credentials = world.keep("limited.json", GatewayAccount::default().credentials)?;
-    let base_url = world.sandbox.cashfree();
+async fn a_validation_that_waits_for_a_slot_is_explained_and_continues_without_the_limit()
+-> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let credentials = stack.write_file("limited.json", GatewayAccount::default().credentials)?;
+    let base_url = stack.sandbox.cashfree();
     let limit = |calls: u32| {
         let settings = format!(r#"{{"poll_ms":[0,500],"calls_per_minute":{calls}}}"#);
         let add = ["gateway", "add", "--if-absent", "--merchant", "e2e"];
@@ -239,22 +246,22 @@ async fn who_waits_for_a_booked_call_is_told_so_and_goes_on_when_the_limit_is_li
             "--settings",
             &settings,
         ];
-        world.command(&[&add[..], &which, &what].concat()).map(drop)
+        stack.command(&[&add[..], &which, &what].concat()).map(drop)
     };
     limit(1)?;
     let mut ids = Vec::new();
     for number in ["50000001", "50000002"] {
-        let account = world
+        let account = stack
             .api
             .create(REFERENCE, &bank(number, "AABF0008032"))
             .await?
             .account()?;
         ids.push(text(&account, "/id").to_owned());
     }
-    // One may be called this minute; what became of it is asked for in the next.
+    // The gateway accepts one call in this minute; its result is polled in the next.
     for id in &ids {
-        let (document, page) = eventually(PATIENCE, "a call being booked", async || {
-            let (document, page) = shown(&world, id)?;
+        let (document, page) = eventually(TIMEOUT, "a slot being reserved", async || {
+            let (document, page) = shown(&stack, id)?;
             let is_booked = document["validations"][0]["booked"].is_object();
             anyhow::Ok(is_booked.then_some((document, page)))
         })
@@ -263,33 +270,33 @@ async fn who_waits_for_a_booked_call_is_told_so_and_goes_on_when_the_limit_is_li
         assert_eq!(text(booked, "/gateway"), "CASHFREE cashfree_e2e");
         assert!(time(booked, "/at") > Utc::now(), "{booked}");
         let says = format!(
-            "Waits for its call at CASHFREE cashfree_e2e, which takes only so many calls a minute: one is booked for {}.",
+            "Waits for a rate-limit slot at CASHFREE cashfree_e2e, which limits calls per minute: reserved for {}.",
             text(booked, "/at")
         );
         assert!(page.contains(&says), "{page}");
     }
     limit(0)?;
     for id in &ids {
-        world
+        stack
             .api
             .wait_for(REFERENCE, id, &["ACTIVE"], Duration::from_secs(20))
             .await?;
     }
-    assert_eq!(world.sandbox.drops().await?.total, 2);
+    assert_eq!(stack.sandbox.drops().await?.total, 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn only_what_is_open_and_free_is_retried() -> Result<()> {
-    let world = World::start(without_workers()).await?;
-    let other = world.issue_key("other")?;
-    world
+async fn only_open_unleased_validations_are_retried() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let other = stack.issue_key("other")?;
+    stack
         .api
         .with_key(&other)
-        .list("nobody", "")
+        .list("unknown", "")
         .await?
         .expect_status(404)?;
-    let created = world
+    let created = stack
         .api
         .create("open", &bank(NUMBER, "AABF0008032"))
         .await?
@@ -298,64 +305,66 @@ async fn only_what_is_open_and_free_is_retried() -> Result<()> {
     let retry = ["account", "retry", id];
     let show = ["account", "show", id];
 
-    // The call to a worker that nobody heard has its time until the next.
+    // Without workers the validation stays due until the next wake-up.
     let due_later = "select count(*) from validations where state = 'DUE' and due_at > now()";
-    assert_eq!(world.database.number(due_later)?, 1);
-    assert_eq!(told(&world, &retry)?["was"], "DUE");
-    assert_eq!(world.database.number(due_later)?, 0);
-    let (due, _) = shown(&world, id)?;
+    assert_eq!(stack.database.number(due_later)?, 1);
+    assert_eq!(document_of(&stack, &retry)?["was"], "DUE");
+    assert_eq!(stack.database.number(due_later)?, 0);
+    let (due, _) = shown(&stack, id)?;
     assert!(
-        text(&due, "/next/sentence").contains("if this stays so, no worker runs"),
+        text(&due, "/next/sentence").contains("if this does not change, no worker is running"),
         "{due}"
     );
     assert!(due["trace_id"].is_null() && due["routing_id"].is_null());
 
-    world.database.execute(
+    stack.database.execute(
         "update validations set state = 'LEASED', lease_token = gen_random_uuid(), leased_until = now() + interval '1 h'",
     )?;
-    assert_refused(&world, &retry, 1, "a worker is on account")?;
-    let (held, page) = shown(&world, id)?;
+    assert_fails(&stack, &retry, 1, "a worker holds account")?;
+    let (held, page) = shown(&stack, id)?;
     let until = text(&held, "/validations/0/leased_until");
     assert!(
-        page.contains(&format!("A worker holds it until {until}")),
+        page.contains(&format!("A worker holds the lease until {until}")),
         "{page}"
     );
 
-    for (merchant, says) in [
-        ("other", "without --merchant"),
-        ("nobody", "there is no merchant"),
-    ] {
+    for (merchant, says) in [("other", "omit --merchant"), ("unknown", "does not exist")] {
         for command in [&retry, &show] {
-            assert_refused(
-                &world,
+            assert_fails(
+                &stack,
                 &[&command[..], &["--merchant", merchant]].concat(),
                 1,
                 says,
             )?;
         }
     }
-    let own = told(&world, &[&show[..], &["--merchant", "e2e"]].concat())?;
+    let own = document_of(&stack, &[&show[..], &["--merchant", "e2e"]].concat())?;
     assert_eq!(own["id"], id);
     let mut unknown = id.to_owned();
     unknown.replace_range(id.len() - 2.., if id.ends_with("00") { "01" } else { "00" });
-    assert_refused(
-        &world,
+    assert_fails(
+        &stack,
         &["account", "show", &unknown],
         1,
-        "no merchant has the account",
+        "no merchant has account",
     )?;
-    assert_refused(&world, &["account", "show", "banh_x"], 2, "no account id")?;
+    assert_fails(
+        &stack,
+        &["account", "show", "banh_x"],
+        2,
+        "not an account id",
+    )?;
 
-    world
+    stack
         .database
         .execute("update customer_accounts set status = 'DELETED', deleted_at = now()")?;
-    assert_refused(&world, &retry, 1, "is deleted")?;
-    let (deleted, _) = shown(&world, id)?;
+    assert_fails(&stack, &retry, 1, "is deleted")?;
+    let (deleted, _) = shown(&stack, id)?;
     assert_eq!(deleted["status"], "DELETED");
     assert!(
         text(&deleted, "/next/sentence").contains("only cancels"),
         "{deleted}"
     );
-    assert!(audited(&world, "account.%")?.len() == 1);
+    assert!(audited(&stack, "account.%")?.len() == 1);
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! `khata-api gateway`.
+//! `khata gateway`.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{GatewayAccount, PATIENCE, Setup, World, eventually};
+use khata_e2e::{GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-use super::{FRESH, assert_refused, audited, told, without_workers};
-use crate::calls::bank;
+use super::{CACHE_TTL, assert_fails, audited, document_of, without_workers};
+use crate::requests::bank;
 
 #[tokio::test]
-async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let base_url = world.sandbox.cashfree();
-    world.set_gateway_account(&GatewayAccount {
+async fn a_disabled_gateway_account_gets_no_new_attempts() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let base_url = stack.sandbox.cashfree();
+    stack.set_gateway_account(&GatewayAccount {
         reference_id: "second",
         priority: 2,
         base_url: &base_url,
@@ -27,18 +27,18 @@ async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
             "--reference-id",
             reference,
         ];
-        told(&world, &[&["gateway", command], &which[..]].concat())
+        document_of(&stack, &[&["gateway", command], &which[..]].concat())
     };
     let chosen = async |number: &str| {
-        let created = world
+        let created = stack
             .api
             .create("chosen", &bank(number, "AABF0008032"))
             .await?
             .account()?;
         let id = text(&created, "/id");
-        let account = world
+        let account = stack
             .api
-            .wait_for("chosen", id, &["ACTIVE"], PATIENCE)
+            .wait_for("chosen", id, &["ACTIVE"], TIMEOUT)
             .await?;
         anyhow::Ok(text(&account, "/validation/gateway_reference_id").to_owned())
     };
@@ -52,18 +52,18 @@ async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
         ),
         (&false.into(), &true.into(), &1.into())
     );
-    tokio::time::sleep(FRESH).await;
+    tokio::time::sleep(CACHE_TTL).await;
     assert_eq!(chosen("50000002").await?, "second");
     assert_eq!(switch("disable", "cashfree_e2e")?["changed"], false);
     assert_eq!(switch("enable", "cashfree_e2e")?["changed"], true);
-    tokio::time::sleep(FRESH).await;
+    tokio::time::sleep(CACHE_TTL).await;
     assert_eq!(chosen("50000003").await?, "cashfree_e2e");
-    let log = audited(&world, "gateway.%able")?;
+    let log = audited(&stack, "gateway.%able")?;
     let actions: Vec<_> = log.iter().map(|line| text(line, "/0")).collect();
     assert_eq!(actions, ["gateway.disable", "gateway.enable"]);
 
     let list = ["gateway", "list", "--merchant", "e2e"];
-    let counted = told(&world, &[&list[..], &["--attempts"]].concat())?;
+    let counted = document_of(&stack, &[&list[..], &["--attempts"]].concat())?;
     let accounts = counted["gateway_accounts"].as_array().unwrap();
     let attempts: Vec<_> = accounts
         .iter()
@@ -79,7 +79,7 @@ async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
     );
     assert_eq!(counted["attempts_all_counted"], true);
     assert!(
-        world
+        stack
             .command(&[&list[..], &["--attempts"]].concat())?
             .contains("2 VALID")
     );
@@ -93,7 +93,7 @@ async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
         "--reference-id",
         "cashfree_e2e",
     ];
-    let none_left = world.command(&[&["gateway", "disable"], &which[..]].concat())?;
+    let none_left = stack.command(&[&["gateway", "disable"], &which[..]].concat())?;
     assert!(
         none_left.contains("no enabled gateway account"),
         "{none_left}"
@@ -102,24 +102,24 @@ async fn a_disabled_gateway_is_not_chosen_until_it_is_enabled() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Result<()> {
-    let world = World::start(without_workers()).await?;
-    let base_url = world.sandbox.cashfree();
+async fn gateway_accounts_are_listed_and_tested_without_a_payment() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let base_url = stack.sandbox.cashfree();
     let account = |reference_id| GatewayAccount {
         reference_id,
         base_url: &base_url,
         ..GatewayAccount::default()
     };
-    world.set_gateway_account(&GatewayAccount {
+    stack.set_gateway_account(&GatewayAccount {
         credentials: r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#,
         ..account("wrong")
     })?;
-    world.set_gateway_account(&GatewayAccount {
+    stack.set_gateway_account(&GatewayAccount {
         base_url: "http://127.0.0.1:9",
         ..account("away")
     })?;
-    world.set_gateway_account(&GatewayAccount {
-        base_url: world.sandbox.url.as_str(),
+    stack.set_gateway_account(&GatewayAccount {
+        base_url: stack.sandbox.url.as_str(),
         ..account("elsewhere")
     })?;
     let which = |gateway, reference| {
@@ -134,26 +134,26 @@ async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Resu
             reference,
         ]
     };
-    let good = told(&world, &which("CASHFREE", "cashfree_e2e"))?;
+    let good = document_of(&stack, &which("CASHFREE", "cashfree_e2e"))?;
     assert_eq!(
         (&good["outcome"], &good["said"]),
         (&"ACCEPTED".into(), &"user_id_not_found".into()),
         "{good}"
     );
     assert!(
-        world
+        stack
             .command(&which("100", "dummy"))?
             .contains("accepts the credentials")
     );
     for (reference, outcome, says) in [
-        ("wrong", "REFUSED", "turns us away"),
-        ("away", "UNREACHABLE", "no answer"),
-        ("elsewhere", "UNCLEAR", "look at base_url"),
+        ("wrong", "REFUSED", "the gateway rejected us"),
+        ("away", "UNREACHABLE", "no response"),
+        ("elsewhere", "UNCLEAR", "check base_url"),
     ] {
         let arguments = which("CASHFREE", reference);
-        assert_refused(&world, &arguments, 1, says)?;
-        let ran = world.try_command(&[&arguments[..], &["--json"]].concat())?;
-        let report: Value = serde_json::from_str(&ran.printed)?;
+        assert_fails(&stack, &arguments, 1, says)?;
+        let ran = stack.try_command(&[&arguments[..], &["--json"]].concat())?;
+        let report: Value = serde_json::from_str(&ran.stdout)?;
         assert_eq!(
             (ran.code, text(&report, "/outcome")),
             (Some(1), outcome),
@@ -161,13 +161,13 @@ async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Resu
         );
     }
     for (gateway, reference, says) in [
-        ("CASHFREE", "nobody", "gateway list"),
-        ("PAYPAL", "dummy", "is no gateway"),
+        ("CASHFREE", "unknown", "gateway list"),
+        ("PAYPAL", "dummy", "unknown gateway"),
     ] {
-        assert_refused(&world, &which(gateway, reference), 1, says)?;
+        assert_fails(&stack, &which(gateway, reference), 1, says)?;
     }
 
-    // With another keyring, and outside of sandbox mode, what cannot be used is told why.
+    // With another keyring, and outside sandbox mode, the list says why an account cannot be used.
     let list = ["gateway", "list", "--merchant", "e2e"];
     let usable = |listed: &Value| -> Vec<(String, bool)> {
         let accounts = listed["gateway_accounts"].as_array().unwrap();
@@ -180,21 +180,21 @@ async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Resu
         });
         each.collect()
     };
-    let listed = told(&world, &list)?;
+    let listed = document_of(&stack, &list)?;
     assert!(
         usable(&listed).iter().all(|(_, usable)| *usable),
         "{listed}"
     );
     assert!(listed["gateway_accounts"][0]["attempts_24h"].is_null());
-    let other = world.command(&["keyring", "generate"])?;
-    let other = world.keep("other-keyring.json", &other)?;
+    let other = stack.command(&["keyring", "generate"])?;
+    let other = stack.write_file("other-keyring.json", &other)?;
     let foreign = [&list[..], &["--keyring-file", &other, "--sandbox", "false"]].concat();
-    let listed = told(&world, &foreign)?;
+    let listed = document_of(&stack, &foreign)?;
     assert!(
         usable(&listed).iter().all(|(_, usable)| !usable),
         "{listed}"
     );
-    let shown = world.command(&foreign)?;
+    let shown = stack.command(&foreign)?;
     assert!(
         shown.contains("not in the keyring") && shown.contains("sandbox mode"),
         "{shown}"
@@ -205,23 +205,22 @@ async fn a_gateway_account_is_listed_and_tested_without_paying_anybody() -> Resu
         &["--keyring-file", &other],
     ]
     .concat();
-    assert_refused(&world, &foreign, 1, "not in the keyring")?;
-    assert_eq!(world.sandbox.drops().await?.total, 0);
+    assert_fails(&stack, &foreign, 1, "not in the keyring")?;
+    assert_eq!(stack.sandbox.drops().await?.total, 0);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_known_of_a_gateway_account_is_listed_and_forgotten_once_it_is_put_right()
--> Result<()> {
-    let world = World::start(Setup::default()).await?;
-    let base_url = world.sandbox.cashfree();
+async fn gateway_health_is_listed_and_reset_by_an_update() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let base_url = stack.sandbox.cashfree();
     let right = GatewayAccount {
         base_url: &base_url,
         ..GatewayAccount::default()
     };
     let list = ["gateway", "list", "--merchant", "e2e"];
     let listed = |more: &[&str]| -> Result<Value> {
-        let listed = told(&world, &[&list[..], more].concat())?;
+        let listed = document_of(&stack, &[&list[..], more].concat())?;
         let accounts = listed["gateway_accounts"].as_array().unwrap();
         let is_it = |one: &&Value| one["reference_id"] == right.reference_id;
         Ok(accounts.iter().find(is_it).unwrap().clone())
@@ -231,22 +230,22 @@ async fn what_is_known_of_a_gateway_account_is_listed_and_forgotten_once_it_is_p
     assert!(new["recent"]["success"].is_null(), "{new}");
     let path = format!("/gateways/CASHFREE/webhooks/{}", text(&new, "/id"));
     assert_eq!(text(&new, "/call_back_path"), path);
-    let page = world.command(&list)?;
+    let page = stack.command(&list)?;
     assert!(
-        page.contains(&path) && page.contains("nothing to go by"),
+        page.contains(&path) && page.contains("no recent attempts"),
         "{page}"
     );
 
-    world.set_gateway_account(&GatewayAccount {
+    stack.set_gateway_account(&GatewayAccount {
         credentials: r#"{"client_id":"sandbox_client","client_secret":"not_this_one"}"#,
         ..right
     })?;
-    let created = world
+    let created = stack
         .api
         .create("refused", &bank("50000001", "AABF0008032"))
         .await?
         .account()?;
-    let refused = eventually(PATIENCE, "the refusal being told", async || {
+    let refused = eventually(TIMEOUT, "the rejection being reported", async || {
         let account = listed(&[])?;
         anyhow::Ok((account["health"]["ok"] == false).then_some(account))
     })
@@ -257,23 +256,23 @@ async fn what_is_known_of_a_gateway_account_is_listed_and_forgotten_once_it_is_p
         ("MISCONFIGURED", "authentication_failed"),
         "{refused}"
     );
-    let page = world.command(&list)?;
+    let page = stack.command(&list)?;
     assert!(
         page.contains("MISCONFIGURED authentication_failed since"),
         "{page}"
     );
-    assert!(page.contains("look at its credentials"), "{page}");
+    assert!(page.contains("Check its credentials"), "{page}");
 
-    world.set_gateway_account(&right)?;
-    assert_eq!(listed(&[])?["health"]["ok"], true, "forgotten at once");
-    tokio::time::sleep(FRESH).await;
+    stack.set_gateway_account(&right)?;
+    assert_eq!(listed(&[])?["health"]["ok"], true, "reset at once");
+    tokio::time::sleep(CACHE_TTL).await;
     let id = text(&created, "/id");
-    told(&world, &["account", "retry", id])?;
-    world
+    document_of(&stack, &["account", "retry", id])?;
+    stack
         .api
-        .wait_for("refused", id, &["ACTIVE"], PATIENCE)
+        .wait_for("refused", id, &["ACTIVE"], TIMEOUT)
         .await?;
-    let recent = eventually(PATIENCE, "both attempts being counted", async || {
+    let recent = eventually(TIMEOUT, "both attempts being counted", async || {
         let recent = listed(&[])?["recent"].clone();
         let attempts = recent["attempts"].as_f64().unwrap();
         anyhow::Ok((attempts > 1.5).then_some(recent))
@@ -290,25 +289,25 @@ async fn what_is_known_of_a_gateway_account_is_listed_and_forgotten_once_it_is_p
     );
     assert_eq!(counted["possible_double_drops_24h"], 0);
     assert_eq!(counted["unlisted_codes_24h"], json!({}));
-    world.database.execute(
+    stack.database.execute(
         "update validation_attempts set unlisted_code = true, code = 'brand_new', possible_double_drop = true
          where class = 'VALID'",
     )?;
     let counted = listed(&["--attempts"])?;
     assert_eq!(counted["possible_double_drops_24h"], 1);
     assert_eq!(counted["unlisted_codes_24h"], json!({"brand_new": 1}));
-    let page = world.command(&[&list[..], &["--attempts"]].concat())?;
+    let page = stack.command(&[&list[..], &["--attempts"]].concat())?;
     assert!(page.contains("1 brand_new"), "{page}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_gateway_accounts_limits_are_listed() -> Result<()> {
-    let world = World::start(without_workers()).await?;
-    let credentials = world.keep("limited.json", GatewayAccount::default().credentials)?;
+    let stack = TestStack::start(without_workers()).await?;
+    let credentials = stack.write_file("limited.json", GatewayAccount::default().credentials)?;
     let settings =
         r#"{"calls_per_minute":100,"concurrency":20,"hours":["06:00-22:00"],"recover_for_s":900}"#;
-    let base_url = world.sandbox.cashfree();
+    let base_url = stack.sandbox.cashfree();
     let add = [
         "gateway",
         "add",
@@ -325,9 +324,9 @@ async fn a_gateway_accounts_limits_are_listed() -> Result<()> {
         "--settings",
         settings,
     ];
-    world.command(&add)?;
+    stack.command(&add)?;
     let list = ["gateway", "list", "--merchant", "e2e"];
-    let listed = told(&world, &list)?;
+    let listed = document_of(&stack, &list)?;
     let accounts = listed["gateway_accounts"].as_array().unwrap();
     let limited = accounts
         .iter()
@@ -339,7 +338,7 @@ async fn a_gateway_accounts_limits_are_listed() -> Result<()> {
             "recover_for_s": 900,
         })
     );
-    let page = world.command(&list)?;
+    let page = stack.command(&list)?;
     assert!(
         page.contains("100 calls a minute, 20 at once, 06:00-22:00 IST"),
         "{page}"

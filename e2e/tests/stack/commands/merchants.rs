@@ -1,19 +1,19 @@
-//! `khata-api merchant`.
+//! `khata merchant`.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{World, eventually};
+use khata_e2e::{TestStack, eventually};
 use serde_json::json;
 
-use super::{FRESH, SLACK, assert_refused, audited, told, without_workers};
-use crate::calls::bank;
+use super::{CACHE_TTL, SLACK, assert_fails, audited, document_of, without_workers};
+use crate::requests::bank;
 
 #[tokio::test]
-async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
-    let world = World::start(without_workers()).await?;
+async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
     let create = ["merchant", "create", "--name", "shop"];
     let options = ["--requests-per-second", "7", "--validation-deadline", "60"];
-    let made = told(&world, &[&create[..], &options].concat())?;
+    let made = document_of(&stack, &[&create[..], &options].concat())?;
     assert_eq!(made["created"], true);
     assert_eq!(
         made["settings"],
@@ -23,13 +23,13 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         })
     );
     let again = ["--if-absent", "--requests-per-second", "9"];
-    let standing = told(&world, &[&create[..], &again].concat())?;
+    let existing = document_of(&stack, &[&create[..], &again].concat())?;
     assert_eq!(
-        (&standing["created"], &standing["id"]),
+        (&existing["created"], &existing["id"]),
         (&false.into(), &made["id"])
     );
-    assert_eq!(standing["settings"]["requests_per_second"], 7, "left alone");
-    assert_refused(&world, &create, 1, "there is a merchant \"shop\" already")?;
+    assert_eq!(existing["settings"]["requests_per_second"], 7, "unchanged");
+    assert_fails(&stack, &create, 1, "merchant \"shop\" already exists")?;
 
     let set = ["merchant", "set", "--merchant", "shop"];
     for (option, value) in [
@@ -44,18 +44,18 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         ("--reuse-results-seconds", "soon"),
         ("--reuse-results-seconds", "31536001"),
     ] {
-        assert_refused(&world, &[&set[..], &[option, value]].concat(), 2, option)?;
+        assert_fails(&stack, &[&set[..], &[option, value]].concat(), 2, option)?;
     }
-    assert_refused(&world, &set, 2, "--requests-per-second")?;
-    let nobody = [
+    assert_fails(&stack, &set, 2, "--requests-per-second")?;
+    let unknown = [
         "merchant",
         "set",
         "--merchant",
-        "nobody",
+        "unknown",
         "--requests-per-second",
         "9",
     ];
-    assert_refused(&world, &nobody, 1, "there is no merchant \"nobody\"")?;
+    assert_fails(&stack, &unknown, 1, "merchant \"unknown\" does not exist")?;
     let most = [
         &set[..],
         &[
@@ -78,7 +78,7 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         ],
     ]
     .concat();
-    let changed = told(&world, &most)?;
+    let changed = document_of(&stack, &most)?;
     assert_eq!(
         changed["changed"]["requests_per_second"],
         json!({"from": 7, "to": 1_000_000})
@@ -97,8 +97,8 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
             &json!({"from": 0, "to": 31_536_000})
         )
     );
-    assert!(world.command(&most)?.contains("Nothing to change"));
-    let log = audited(&world, "merchant.%")?;
+    assert!(stack.command(&most)?.contains("Nothing to change"));
+    let log = audited(&stack, "merchant.%")?;
     let actions: Vec<_> = log.iter().map(|line| text(line, "/0")).collect();
     assert_eq!(
         actions,
@@ -107,8 +107,8 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
     );
     assert_eq!(log[2][2], changed["changed"]);
 
-    // What nobody set.
-    let plain = told(&world, &["merchant", "create", "--name", "plain"])?;
+    // The defaults.
+    let plain = document_of(&stack, &["merchant", "create", "--name", "plain"])?;
     assert_eq!(
         plain["settings"],
         json!({
@@ -117,29 +117,29 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         })
     );
 
-    // The services follow.
-    let shop = world.api.with_key(&world.issue_key("shop")?);
+    // The services apply the change.
+    let shop = stack.api.with_key(&stack.issue_key("shop")?);
     for number in ["50000001", "50000002"] {
         shop.create("known", &bank(number, "AABF0008032"))
             .await?
             .account()?;
     }
-    world.command(&[&set[..], &["--implicit-customers", "false"]].concat())?;
+    stack.command(&[&set[..], &["--implicit-customers", "false"]].concat())?;
     let tried = std::cell::Cell::new(0);
-    eventually(FRESH + SLACK, "customers being refused", async || {
-        // Each customer that is registered meanwhile is known from then on.
+    eventually(CACHE_TTL + SLACK, "customers being rejected", async || {
+        // The API registers one more customer with each accepted call.
         let nth = tried.replace(tried.get() + 1);
         let number = format!("6000{nth:04}");
-        let answer = shop
+        let reply = shop
             .create(&format!("unknown{nth}"), &bank(&number, "AABF0008032"))
             .await?;
-        anyhow::Ok((answer.status == 404).then_some(()))
+        anyhow::Ok((reply.status == 404).then_some(()))
     })
     .await?;
-    let accounts = world
+    let accounts = stack
         .database
         .number("select count(*) from customer_accounts")?;
-    let shown = told(&world, &["merchant", "show", "--merchant", "shop"])?;
+    let shown = document_of(&stack, &["merchant", "show", "--merchant", "shop"])?;
     assert_eq!(
         shown["accounts"],
         json!({"counted": accounts, "all_counted": true, "by_status": {"CREATED": accounts}})
@@ -150,17 +150,17 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
     assert_eq!(shown["gateway_accounts"], json!({"enabled": 1, "total": 1}));
     let by_id = ["merchant", "show", "--merchant", text(&made, "/id")];
     assert!(
-        world
+        stack
             .command(&by_id)?
             .contains(&format!("{accounts} CREATED"))
     );
-    assert_refused(
-        &world,
-        &["merchant", "show", "--merchant", "nobody"],
+    assert_fails(
+        &stack,
+        &["merchant", "show", "--merchant", "unknown"],
         1,
         "merchant list",
     )?;
-    let all = told(&world, &["merchant", "list"])?;
+    let all = document_of(&stack, &["merchant", "list"])?;
     let names: Vec<_> = all["merchants"]
         .as_array()
         .unwrap()
@@ -168,8 +168,8 @@ async fn a_merchants_settings_are_set_shown_and_followed() -> Result<()> {
         .map(|m| text(m, "/name"))
         .collect();
     assert_eq!(names, ["e2e", "plain", "shop"]);
-    let table = world.command(&["merchant", "list"])?;
-    // The ids stand below each other.
+    let table = stack.command(&["merchant", "list"])?;
+    // The ids are aligned.
     let ids: Vec<_> = table.lines().filter_map(|line| line.find("mrc_")).collect();
     assert_eq!((ids.len(), ids[0], ids[1]), (3, ids[1], ids[2]), "{table}");
     assert_eq!(table.find("ID"), Some(ids[0]), "{table}");

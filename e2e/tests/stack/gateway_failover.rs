@@ -1,5 +1,5 @@
-//! Several gateways with their limits and faults: who is asked, how often, and what it costs. The figures that these tests
-//! print are told in docs/gateways.md.
+//! Several gateways with limits and faults: which one is used, how often, and at what cost. docs/gateways.md has the figures
+//! that these tests print.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
 use khata_e2e::{
-    Api, Behaviour, Errors, GATEWAYS, GatewayAccount, PATIENCE, SandboxGateway, Setup, Webhook,
-    World, eventually,
+    Api, Behaviour, Errors, GATEWAYS, GatewayAccount, SandboxGateway, Setup, TIMEOUT, TestStack,
+    Webhook, eventually,
 };
 use serde_json::Value;
 
-use crate::calls::{bank, banks};
+use crate::requests::{bank, banks};
 
 const MINUTES: Duration = Duration::from_mins(6);
 
-/// Posts accounts with these numbers, a hundred a call.
+/// Posts accounts with these numbers, a hundred per call.
 async fn post(api: &Api, customer: &str, numbers: &[String]) -> Result<()> {
     let calls = numbers
         .chunks(100)
@@ -33,22 +33,22 @@ async fn post(api: &Api, customer: &str, numbers: &[String]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn two_workers_together_keep_a_gateways_limit() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn two_workers_share_a_gateways_rate_limit() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let base_url = world.sandbox.cashfree();
-    // One call an account, so that there are as many calls as accounts.
-    world.set_gateway_account(&GatewayAccount {
+    let base_url = stack.sandbox.cashfree();
+    // One call per account, so that there are as many calls as accounts.
+    stack.set_gateway_account(&GatewayAccount {
         base_url: &base_url,
         reference_id: "limited",
         priority: 0,
         settings: r#"{"calls_per_minute":100,"bank_flow":"sync"}"#,
         ..GatewayAccount::default()
     })?;
-    world.command(&[
+    stack.command(&[
         "gateway",
         "disable",
         "--merchant",
@@ -59,15 +59,15 @@ async fn two_workers_together_keep_a_gateways_limit() -> Result<()> {
         "cashfree_e2e",
     ])?;
     for _ in 0..2 {
-        world.start_worker().await?;
+        stack.start_worker().await?;
     }
     let numbers: Vec<_> = (0..130).map(|n| format!("71000{n:05}")).collect();
     let began = Instant::now();
-    post(&world.api, "limited", &numbers).await?;
-    world
+    post(&stack.api, "limited", &numbers).await?;
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], MINUTES)
         .await?;
-    let calls = world.sandbox.calls("CASHFREE").await?;
+    let calls = stack.sandbox.calls("CASHFREE").await?;
     eprintln!(
         "130 calls by two workers under a limit of 100 a minute: {:.0} s, at most {} in any minute",
         began.elapsed().as_secs_f64(),
@@ -76,13 +76,13 @@ async fn two_workers_together_keep_a_gateways_limit() -> Result<()> {
     assert_eq!(calls.total, 130);
     assert!(calls.most_in_a_minute <= 100, "{calls:?}");
     assert!(calls.most_in_a_minute >= 70, "the limit is used: {calls:?}");
-    assert_eq!(world.count("ACTIVE")?, 130);
+    assert_eq!(stack.count("ACTIVE")?, 130);
     Ok(())
 }
 
 #[tokio::test]
-async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn if_the_first_gateway_fails_the_second_validates_every_account() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         alone: true,
         workers: 0,
         ..Setup::default()
@@ -92,42 +92,42 @@ async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -
         SandboxGateway::named("DECENTRO"),
         SandboxGateway::named("CASHFREE"),
     );
-    let base_url = first.base_url(&world.sandbox);
+    let base_url = first.base_url(&stack.sandbox);
     let mut account = first.account(&base_url, 0);
-    // What was lost on it before it was found out is given up soon.
+    // Recovery of its lost calls ends soon.
     account.settings = r#"{"recover_for_s":1}"#;
-    world.set_gateway_account(&account)?;
-    world.start_worker().await?;
+    stack.set_gateway_account(&account)?;
+    stack.start_worker().await?;
     let broken = Behaviour {
         error_rate: 1.0,
         errors: Errors::BeforeWork,
         ..Behaviour::default()
     };
-    world.sandbox.behave_as(first.name, broken).await?;
+    stack.sandbox.set_behaviour_of(first.name, broken).await?;
     let warm_up: Vec<_> = (0..20).map(|n| format!("72000{n:05}")).collect();
-    post(&world.api, "warm_up", &warm_up).await?;
+    post(&stack.api, "warm_up", &warm_up).await?;
     let open = "select count(*) from gateway_states where circuit = 'OPEN'";
-    eventually(PATIENCE, "the circuit being open", async || {
-        anyhow::Ok((world.database.number(open)? == 1).then_some(()))
+    eventually(TIMEOUT, "the circuit being open", async || {
+        anyhow::Ok((stack.database.number(open)? == 1).then_some(()))
     })
     .await?;
-    // What was lost before it was found out goes elsewhere, and is not counted below.
-    world
+    // Accounts of the first, lost calls go to the other gateway, and are not counted below.
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], MINUTES)
         .await?;
-    let before = world.sandbox.calls(first.name).await?.total;
+    let before = stack.sandbox.calls(first.name).await?.total;
 
     let numbers: Vec<_> = (0..1_000).map(|n| format!("73000{n:05}")).collect();
     let began = Instant::now();
-    post(&world.api, "fallback", &numbers).await?;
-    world
+    post(&stack.api, "fallback", &numbers).await?;
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], MINUTES)
         .await?;
     let with_fault = began.elapsed();
-    let at_first = world.sandbox.calls(first.name).await?.total - before;
+    let at_first = stack.sandbox.calls(first.name).await?.total - before;
 
     assert_eq!(
-        world.count("ACTIVE")?,
+        stack.count("ACTIVE")?,
         1_020,
         "those that were lost before, too"
     );
@@ -136,12 +136,12 @@ async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -
          where v.gateway_id <> {} and a.status = 'ACTIVE'",
         second.id
     );
-    assert_eq!(world.database.number(&elsewhere)?, 0);
+    assert_eq!(stack.database.number(&elsewhere)?, 0);
     assert!(
         at_first < 60,
         "it is left alone but for probes: {at_first} calls"
     );
-    let reasons = world
+    let reasons = stack
         .database
         .texts("select distinct choice from validation_attempts where number = 1")?;
     assert!(
@@ -151,8 +151,8 @@ async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -
         "{reasons:?}"
     );
 
-    // The same without the fault: the first gateway disabled, nothing else changed.
-    world.command(&[
+    // For comparison without the fault: the first gateway is disabled.
+    stack.command(&[
         "gateway",
         "disable",
         "--merchant",
@@ -165,8 +165,8 @@ async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -
     tokio::time::sleep(Duration::from_secs(6)).await;
     let numbers: Vec<_> = (0..1_000).map(|n| format!("74000{n:05}")).collect();
     let began = Instant::now();
-    post(&world.api, "healthy", &numbers).await?;
-    world
+    post(&stack.api, "healthy", &numbers).await?;
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], MINUTES)
         .await?;
     let without = began.elapsed();
@@ -179,7 +179,7 @@ async fn with_the_first_gateway_failing_everything_all_go_through_the_second() -
     Ok(())
 }
 
-/// What an account number ends in, and what becomes of it at every gateway of the sandbox.
+/// Endings of account numbers with the final status at every gateway of the sandbox.
 const ENDINGS: [(&str, &str); 4] = [
     ("00000001", "ACTIVE"),
     ("99009911", "ACTIVE"),
@@ -188,11 +188,11 @@ const ENDINGS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn faults_at_every_gateway_lose_no_account_and_mark_every_double_drop() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         alone: true,
         workers: 0,
-        // What is lost is what the sandbox loses: neither it nor we are so busy that a call is late by itself.
+        // Only the sandbox loses calls: no process is so busy that a call times out.
         worker_settings: &[
             ("KHATA_WORKER_CONCURRENCY", "64"),
             ("KHATA_WORKER_LEASE_SECONDS", "12"),
@@ -200,12 +200,12 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
         ..Setup::default()
     })
     .await?;
-    // A merchant for each gateway, which it asks first; the others stand behind it.
+    // One merchant per gateway: this gateway has the first priority, the others follow.
     let mut merchants = Vec::new();
     for (turn, first) in GATEWAYS.iter().enumerate() {
         let merchant = format!("first_{}", first.name.to_lowercase());
-        let key = world.issue_key(&merchant)?;
-        world.command(&[
+        let key = stack.issue_key(&merchant)?;
+        stack.command(&[
             "merchant",
             "set",
             "--merchant",
@@ -214,16 +214,16 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
             "--validations-per-account-per-day=32767",
         ])?;
         for (place, gateway) in GATEWAYS.iter().enumerate() {
-            let base_url = gateway.base_url(&world.sandbox);
+            let base_url = gateway.base_url(&stack.sandbox);
             let priority = i16::try_from((place + GATEWAYS.len() - turn) % GATEWAYS.len())?;
-            let id = world.set_gateway_account(&GatewayAccount {
+            let id = stack.set_gateway_account(&GatewayAccount {
                 merchant: &merchant,
                 ..gateway.account(&base_url, priority)
             })?;
-            if gateway.name == first.name && gateway.calls_back {
+            if gateway.name == first.name && gateway.sends_webhooks {
                 let url = format!(
                     "{}/gateways/{}/webhooks/{id}",
-                    world.apis[0].url, gateway.name
+                    stack.apis[0].url, gateway.name
                 );
                 let webhook = Webhook {
                     gateway: gateway.name,
@@ -232,14 +232,14 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
                     out_of_order: true,
                     ..Webhook::default()
                 };
-                world.sandbox.webhook(&webhook).await?;
+                stack.sandbox.webhook(&webhook).await?;
             }
         }
         let faulty = Behaviour {
             reset_rate: 0.05,
             hang_rate: 0.05,
             error_rate: 0.05,
-            // Where a lost answer cannot be found again each was a rupee: what is flagged is what was dropped.
+            // If a lost response cannot be recovered, each call dropped a rupee: every double drop is marked.
             errors: if first.name == "SETU" {
                 Errors::AfterWork
             } else {
@@ -247,11 +247,11 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
             },
             ..Behaviour::default()
         };
-        world.sandbox.behave_as(first.name, faulty).await?;
-        merchants.push((merchant, world.api.with_key(&key)));
+        stack.sandbox.set_behaviour_of(first.name, faulty).await?;
+        merchants.push((merchant, stack.api.with_key(&key)));
     }
     for _ in 0..2 {
-        world.start_worker().await?;
+        stack.start_worker().await?;
     }
     let began = Instant::now();
     for (turn, (merchant, api)) in merchants.iter().enumerate() {
@@ -260,7 +260,7 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
             .collect();
         post(api, merchant, &numbers).await?;
     }
-    world
+    stack
         .wait_until_none_is(&["CREATED", "PENDING"], MINUTES)
         .await?;
     let took = began.elapsed();
@@ -288,7 +288,7 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
         wrong.first()
     );
 
-    let drops = world.sandbox.drops().await?;
+    let drops = stack.sandbox.drops().await?;
     let doubles: Vec<_> = drops
         .doubles()
         .into_iter()
@@ -299,10 +299,10 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
     let flagged = "select count(*) from validation_attempts where possible_double_drop";
     let flagged_at_setu = format!("{flagged} and gateway_id = 1001");
     let (flagged, flagged_at_setu) = (
-        world.database.number(flagged)?,
-        world.database.number(&flagged_at_setu)?,
+        stack.database.number(flagged)?,
+        stack.database.number(&flagged_at_setu)?,
     );
-    let tried = world
+    let tried = stack
         .database
         .number("select count(*) from validation_attempts")?;
     eprintln!(
@@ -316,46 +316,49 @@ async fn faults_everywhere_lose_nothing_and_pay_nobody_twice_unseen() -> Result<
 }
 
 #[tokio::test]
-async fn a_refusal_of_ours_is_seen_by_ops_and_never_the_payees_failure() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn a_gateway_that_rejects_us_is_reported_and_fails_no_account() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
     })
     .await?;
     for (place, gateway) in GATEWAYS.iter().enumerate() {
-        let base_url = gateway.base_url(&world.sandbox);
-        world.set_gateway_account(&gateway.account(&base_url, i16::try_from(place)?))?;
+        let base_url = gateway.base_url(&stack.sandbox);
+        stack.set_gateway_account(&gateway.account(&base_url, i16::try_from(place)?))?;
         let refusing = Behaviour {
             refuse_ip: gateway.name != "RAZORPAY",
             insufficient_balance: gateway.name == "RAZORPAY",
             ..Behaviour::default()
         };
-        world.sandbox.behave_as(gateway.name, refusing).await?;
+        stack
+            .sandbox
+            .set_behaviour_of(gateway.name, refusing)
+            .await?;
     }
-    world.start_worker().await?;
+    stack.start_worker().await?;
     for gateway in &GATEWAYS {
         let mut form = bank("7500000001", "HDFC0000001");
         form.push(("gateway_id", gateway.id));
-        let created = world.api.create(gateway.name, &form).await?.account()?;
+        let created = stack.api.create(gateway.name, &form).await?.account()?;
         let refused = format!(
             "select count(*) from validation_attempts where class = 'MISCONFIGURED' and gateway_id = {}",
             gateway.id
         );
         eventually(
-            PATIENCE,
+            TIMEOUT,
             &format!("{} refusing us", gateway.name),
-            async || anyhow::Ok((world.database.number(&refused)? > 0).then_some(())),
+            async || anyhow::Ok((stack.database.number(&refused)? > 0).then_some(())),
         )
         .await?;
-        let account = world
+        let account = stack
             .api
             .get(gateway.name, text(&created, "/id"))
             .await?
             .account()?;
         assert_ne!(account["status"], "FAILURE", "{}: {account}", gateway.name);
     }
-    let listed = eventually(PATIENCE, "gateway list telling all five", async || {
-        let listed = world.command(&["gateway", "list", "--merchant", "e2e", "--json"])?;
+    let listed = eventually(TIMEOUT, "gateway list telling all five", async || {
+        let listed = stack.command(&["gateway", "list", "--merchant", "e2e", "--json"])?;
         let all = GATEWAYS.iter().all(|gateway| {
             let accounts: Value = serde_json::from_str(&listed).unwrap_or_default();
             let accounts = accounts["gateway_accounts"]
@@ -377,8 +380,8 @@ async fn a_refusal_of_ours_is_seen_by_ops_and_never_the_payees_failure() -> Resu
     .await?;
     assert!(listed.contains("MISCONFIGURED"));
     // Workers read the database for their metrics every fifteen seconds.
-    eventually(PATIENCE, "metrics telling all five", async || {
-        let metrics = format!("http://{}/metrics", world.workers[0].metrics);
+    eventually(TIMEOUT, "metrics telling all five", async || {
+        let metrics = format!("http://{}/metrics", stack.workers[0].metrics);
         let metrics = reqwest::get(metrics).await?.text().await?;
         let all = GATEWAYS.iter().all(|gateway| {
             metrics.lines().any(|line| {
@@ -390,15 +393,15 @@ async fn a_refusal_of_ours_is_seen_by_ops_and_never_the_payees_failure() -> Resu
         anyhow::Ok(all.then_some(()))
     })
     .await?;
-    let logs = world.logs()?;
+    let logs = stack.logs()?;
     for gateway in &GATEWAYS {
-        let told = logs.lines().any(|line| {
+        let is_logged = logs.lines().any(|line| {
             line.contains("ERROR")
                 && line.contains(gateway.name)
                 && line.contains("check this gateway account's credentials")
         });
-        assert!(told, "{}", gateway.name);
+        assert!(is_logged, "{}", gateway.name);
     }
-    assert_eq!(world.sandbox.drops().await?.total, 0);
+    assert_eq!(stack.sandbox.drops().await?.total, 0);
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! Calls that are refused for other reasons than a field: command, gateway, path, method, type, size.
+//! Calls that are rejected for another reason than a field: command, gateway, path, method, type, size.
 
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::bad_values::{FORM, GOOD, post, world};
-use crate::calls::{bank, basic};
+use crate::bad_values::{FORM, GOOD, post, stack};
 use crate::errors::{assert_error, assert_faults};
+use crate::requests::{bank, basic};
 
 #[tokio::test]
-async fn other_faults_have_their_own_words() -> Result<()> {
-    let world = world().await?;
-    let api = &world.api;
+async fn other_errors_have_their_own_codes() -> Result<()> {
+    let stack = stack().await?;
+    let api = &stack.api;
     let invalid_command = [
         "Invalid Request",
         "bad_request",
@@ -21,14 +21,14 @@ async fn other_faults_have_their_own_words() -> Result<()> {
     for command in ["destroy", "delete", "", "CREATE", "create\0"] {
         let mut form = bank("026291800001191", "AABF0008032");
         form.push(("command", command));
-        let answer = api.create("bad", &form).await?;
-        assert_error(command, &answer, 400, invalid_command);
-        assert_eq!(answer.json()["error_message"], "Invalid command");
+        let reply = api.create("bad", &form).await?;
+        assert_error(command, &reply, 400, invalid_command);
+        assert_eq!(reply.json()["error_message"], "Invalid command");
     }
-    let answer = api
+    let reply = api
         .create_json("bad", &json!({"command": ["create"]}))
         .await?;
-    assert_error("a list of commands", &answer, 400, invalid_command);
+    assert_error("a list of commands", &reply, 400, invalid_command);
 
     let no_gateway = [
         "Bad Request",
@@ -61,12 +61,12 @@ async fn other_faults_have_their_own_words() -> Result<()> {
         "a%0Ab",
         too_long.as_str(),
     ] {
-        let answer = api
+        let reply = api
             .create(name, &bank("026291800001191", "AABF0008032"))
             .await?;
-        assert_faults(name, &answer, &["customer_id"]);
-        for answer in [api.list(name, "").await?, api.get(name, "banh_x").await?] {
-            assert_eq!(answer.status, 404, "{name}: {}", answer.text);
+        assert_faults(name, &reply, &["customer_id"]);
+        for reply in [api.list(name, "").await?, api.get(name, "banh_x").await?] {
+            assert_eq!(reply.status, 404, "{name}: {}", reply.text);
         }
     }
     for (query, fields) in [
@@ -103,14 +103,14 @@ async fn other_faults_have_their_own_words() -> Result<()> {
             not_found,
         );
     }
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }
 
 #[tokio::test]
-async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
-    let world = world().await?;
-    let api = &world.api;
+async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()> {
+    let stack = stack().await?;
+    let api = &stack.api;
     let not_allowed = [
         "error",
         "method_not_allowed",
@@ -130,16 +130,16 @@ async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
         ),
     ] {
         for method in refused {
-            let answer = api.send(api.call(method.clone(), path)).await?;
-            assert_error(&format!("{method} {path}"), &answer, 405, not_allowed);
-            assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+            let reply = api.send(api.call(method.clone(), path)).await?;
+            assert_error(&format!("{method} {path}"), &reply, 405, not_allowed);
+            assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
         }
     }
     let account = "/customers/a/customer-accounts/banh_x";
-    let answer = api.send(api.call(Method::PUT, account)).await?;
-    assert_error(account, &answer, 405, not_allowed);
+    let reply = api.send(api.call(Method::PUT, account)).await?;
+    assert_error(account, &reply, 405, not_allowed);
     assert!(
-        answer
+        reply
             .header("allow")
             .is_some_and(|allow| allow.contains("GET"))
     );
@@ -161,13 +161,13 @@ async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
     ] {
         assert_error(
             content_type,
-            &post(&world, content_type, GOOD).await?,
+            &post(&stack, content_type, GOOD).await?,
             415,
             unsupported,
         );
     }
-    let answer = api.send(api.creation("bad").body(GOOD)).await?;
-    assert_error("a body without a type", &answer, 415, unsupported);
+    let reply = api.send(api.creation("bad").body(GOOD)).await?;
+    assert_error("a body without a type", &reply, 415, unsupported);
 
     let too_large = [
         "error",
@@ -183,7 +183,7 @@ async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
         assert_eq!(body.len(), size);
         assert_error(
             "a long body",
-            &post(&world, FORM, body).await?,
+            &post(&stack, FORM, body).await?,
             413,
             too_large,
         );
@@ -194,12 +194,12 @@ async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
     );
     assert_faults(
         "a body that just fits",
-        &post(&world, FORM, just_fits).await?,
+        &post(&stack, FORM, just_fits).await?,
         &["beneficiary_name"],
     );
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
 
-    // What is accepted, whatever its writing.
+    // These content types are accepted.
     for (customer, content_type) in [
         ("a", "application/x-www-form-urlencoded;charset=UTF-8"),
         ("b", "Application/X-WWW-Form-URLencoded ; charset=\"utf-8\""),
@@ -214,9 +214,9 @@ async fn methods_types_and_sizes_are_refused_as_http_means_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_long_body_in_chunks_is_cut_off() -> Result<()> {
-    let world = world().await?;
-    let credentials = basic(&format!("{}:", world.api.key));
+async fn a_long_chunked_body_is_rejected() -> Result<()> {
+    let stack = stack().await?;
+    let credentials = basic(&format!("{}:", stack.api.key));
     let mut request = format!(
         "POST /customers/bad/accounts HTTP/1.1\r\nhost: khata\r\nauthorization: {credentials}\r\ncontent-type: {FORM}\r\ntransfer-encoding: chunked\r\n\r\n"
     )
@@ -227,28 +227,32 @@ async fn a_long_body_in_chunks_is_cut_off() -> Result<()> {
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"0\r\n\r\n");
-    let answer = world.api.raw(&request).await?;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
-    assert!(answer.contains("PAYLOAD_TOO_LARGE"), "{answer:?}");
-    // What is no HTTP at all neither.
+    let reply = stack.api.raw(&request).await?;
+    assert!(reply.starts_with("HTTP/1.1 413 "), "{reply:?}");
+    assert!(reply.contains("PAYLOAD_TOO_LARGE"), "{reply:?}");
+    // Bytes that are not HTTP.
     for junk in [
         "\x16\x03\x01\x02",
         "GET\r\n\r\n",
         "POST /customers/a/accounts HTTP/9.9\r\n\r\n",
     ] {
-        let answer = world.api.raw(junk.as_bytes()).await?;
-        assert!(!answer.contains(" 500 "), "{junk:?}: {answer:?}");
+        let reply = stack.api.raw(junk.as_bytes()).await?;
+        assert!(!reply.contains(" 500 "), "{junk:?}: {reply:?}");
     }
     let headers = format!(
         "GET /health/live HTTP/1.1\r\nhost: khata\r\nx-long: {}\r\n\r\n",
         "x".repeat(1 << 20)
     );
-    let answer = world.api.raw(headers.as_bytes()).await?;
+    let reply = stack.api.raw(headers.as_bytes()).await?;
     assert!(
-        !answer.contains(" 200 ") && !answer.contains(" 500 "),
-        "{answer:?}"
+        !reply.contains(" 200 ") && !reply.contains(" 500 "),
+        "{reply:?}"
     );
-    world.api.look("/health/live").await?.expect_status(200)?;
-    assert_eq!(world.database.stored()?, [0, 0, 0]);
+    stack
+        .api
+        .get_path("/health/live")
+        .await?
+        .expect_status(200)?;
+    assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where a keyring is written: to standard output, or to a file that nobody else can read.
+//! Reading the keyring, and writing one to standard output or to a file that only its owner can read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,21 +6,29 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use khata_crypto::KeyringFile;
+use khata_crypto::{KeyringFile, KeyringSettings};
 
-/// Where it goes.
+/// Reads the keyring, weak keys included, so that the operator can replace them. Prints a warning for each.
+pub(super) fn read(settings: &KeyringSettings) -> anyhow::Result<KeyringFile> {
+    let file = settings.read()?;
+    for weakness in file.weaknesses() {
+        eprintln!("khata: {weakness}: outside sandbox mode no service starts with this keyring.");
+    }
+    Ok(file)
+}
+
 #[derive(Clone, Debug, clap::Args)]
-pub struct Output {
-    /// File to write instead of standard output, readable by its owner alone; there must be none yet
+pub(crate) struct Output {
+    /// File to write instead of standard output, readable by its owner only; it must not exist
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if there is one: at once and whole
+    /// Replace an existing file atomically
     #[arg(long, requires = "output")]
     force: bool,
 }
 
 impl Output {
-    /// Writes the JSON and a line break.
+    /// Writes the JSON document and a line break.
     pub(super) fn write(&self, keyring: &KeyringFile) -> anyhow::Result<()> {
         let json = keyring.to_json();
         let Some(path) = &self.output else {
@@ -35,7 +43,7 @@ impl Output {
         } else {
             match create(path, &json) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    bail!("{} is there already; --force replaces it", path.display())
+                    bail!("{} exists; replace it with --force", path.display())
                 }
                 result => result.with_context(cannot),
             }
@@ -43,7 +51,7 @@ impl Output {
     }
 }
 
-/// Writes a file that is not there yet; leaves none behind if it fails.
+/// Creates the file; removes it again if writing fails.
 fn create(path: &Path, json: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -61,7 +69,7 @@ fn create(path: &Path, json: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes beside the file and puts it in its place: whoever reads sees the one or the other, also after a crash.
+/// Writes a draft beside the file and renames it: a reader sees the old or the new file, even after a crash.
 fn replace(path: &Path, json: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
@@ -95,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_private_whole_and_never_overwritten_unasked() {
+    fn a_file_is_private_and_overwritten_only_with_force() {
         let folder = folder();
         let path = folder.join("keyring.json");
         let output = |force| Output {
@@ -103,29 +111,33 @@ mod tests {
             force,
         };
         let (first, second) = (KeyringFile::generate(), KeyringFile::generate());
-        let stands = || fs::read(&path).unwrap();
+        let stored = || fs::read(&path).unwrap();
         let written = |keyring: &KeyringFile| [keyring.to_json().as_slice(), b"\n"].concat();
 
         output(false).write(&first).unwrap();
-        assert_eq!(stands(), written(&first));
-        let fault = output(false).write(&second).unwrap_err().to_string();
-        assert!(fault.contains("--force"), "{fault}");
-        assert_eq!(stands(), written(&first));
+        assert_eq!(stored(), written(&first));
+        let error = output(false).write(&second).unwrap_err().to_string();
+        assert!(error.contains("--force"), "{error}");
+        assert_eq!(stored(), written(&first));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         output(true).write(&second).unwrap();
-        assert_eq!(stands(), written(&second));
+        assert_eq!(stored(), written(&second));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no draft stays");
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            1,
+            "no draft is left"
+        );
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn a_replacement_that_fails_leaves_what_was() {
+    fn a_failed_replacement_leaves_the_file_unchanged() {
         let folder = folder();
         let path = folder.join("keyring.json");
-        // A folder cannot be replaced by a file.
+        // Renaming a file over a folder fails.
         fs::create_dir(&path).unwrap();
         let output = Output {
             output: Some(path.clone()),
@@ -133,7 +145,11 @@ mod tests {
         };
         assert!(output.write(&KeyringFile::generate()).is_err());
         assert!(path.is_dir());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no draft stays");
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            1,
+            "no draft is left"
+        );
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,25 +1,25 @@
-//! What the demo posts, and what is known to become of it.
+//! The accounts that the demo posts, with their known outcomes.
 
-/// A call that creates one account.
+/// A call that creates one account, and its expected result.
 #[derive(Clone, Copy)]
-pub(crate) struct Case {
-    /// What it is an example of.
+pub(crate) struct Sample {
+    /// Meaning of the example.
     pub(crate) what: &'static str,
-    /// The account as people may see it.
+    /// The account in masked form.
     pub(crate) masked: &'static str,
-    /// Who tells the outcome.
+    /// The gateway that gives the outcome.
     pub(crate) gateway: &'static str,
-    /// The call's form.
+    /// The form of the call.
     pub(crate) form: &'static [(&'static str, &'static str)],
-    /// How it ends.
+    /// Final status.
     pub(crate) status: &'static str,
-    /// `validation.failure.code`, empty unless it fails.
+    /// `validation.failure.code`; empty unless the account fails.
     pub(crate) failure: &'static str,
 }
 
 /// The create page's own example, Cashfree's published test data, and the built-in dummy gateway.
-const EXAMPLES: [Case; 11] = [
-    Case {
+const EXAMPLES: [Sample; 11] = [
+    Sample {
         what: "the API page's example",
         masked: "XXXXXXX1191 AABF0008032",
         gateway: "CASHFREE",
@@ -31,7 +31,7 @@ const EXAMPLES: [Case; 11] = [
         status: "ACTIVE",
         failure: "",
     },
-    Case {
+    Sample {
         what: "its UPI example",
         masked: "91***@upi",
         gateway: "CASHFREE",
@@ -39,7 +39,7 @@ const EXAMPLES: [Case; 11] = [
         status: "ACTIVE",
         failure: "",
     },
-    Case {
+    Sample {
         what: "Cashfree's test data: valid",
         masked: "XXXXXXX1191 YESB0000262",
         gateway: "CASHFREE",
@@ -51,7 +51,7 @@ const EXAMPLES: [Case; 11] = [
         status: "ACTIVE",
         failure: "",
     },
-    Case {
+    Sample {
         what: "  no such account",
         masked: "XXXXXXX1190 YESB0000262",
         gateway: "CASHFREE",
@@ -62,7 +62,7 @@ const EXAMPLES: [Case; 11] = [
         status: "FAILURE",
         failure: "INVALID_ACCOUNT",
     },
-    Case {
+    Sample {
         what: "  no such branch",
         masked: "XXXXXXX7890 ICIC0000001",
         gateway: "CASHFREE",
@@ -70,7 +70,7 @@ const EXAMPLES: [Case; 11] = [
         status: "FAILURE",
         failure: "INVALID_IFSC",
     },
-    Case {
+    Sample {
         what: "  blocked",
         masked: "XXXXXXX9884 RATN0000070",
         gateway: "CASHFREE",
@@ -78,7 +78,7 @@ const EXAMPLES: [Case; 11] = [
         status: "FAILURE",
         failure: "ACCOUNT_BLOCKED",
     },
-    Case {
+    Sample {
         what: "  a non-resident's",
         masked: "XXXXXXX5761 ICIC0000001",
         gateway: "CASHFREE",
@@ -86,7 +86,7 @@ const EXAMPLES: [Case; 11] = [
         status: "FAILURE",
         failure: "NRE_ACCOUNT",
     },
-    Case {
+    Sample {
         what: "  pending, then valid",
         masked: "XXXXXXX1300 YESB0000001",
         gateway: "CASHFREE",
@@ -97,11 +97,11 @@ const EXAMPLES: [Case; 11] = [
         status: "ACTIVE",
         failure: "",
     },
-    Case {
+    Sample {
         what: "  UPI, by penny drop",
         masked: "su***@upi",
         gateway: "CASHFREE",
-        // A rupee is sent to a UPI address only with the payee's consent.
+        // A UPI address gets a penny drop only with the payee's consent.
         form: &[
             ("vpa", "success@upi"),
             ("consent.obtained", "true"),
@@ -111,7 +111,7 @@ const EXAMPLES: [Case; 11] = [
         status: "ACTIVE",
         failure: "",
     },
-    Case {
+    Sample {
         what: "  UPI, no such address",
         masked: "in***@upi",
         gateway: "CASHFREE",
@@ -119,11 +119,11 @@ const EXAMPLES: [Case; 11] = [
         status: "FAILURE",
         failure: "INVALID_VPA",
     },
-    Case {
-        what: "named gateway: the dummy",
+    Sample {
+        what: "named gateway: DUMMY",
         masked: "XXXXXXX5692 AABF0008032",
         gateway: "DUMMY",
-        // Its outcome is in the number's last two digits: 92 is pending for two seconds, then valid.
+        // The last two digits give the outcome: 92 is pending for two seconds, then valid.
         form: &[
             ("ifsc", "AABF0008032"),
             ("account_number", "00012345692"),
@@ -135,12 +135,12 @@ const EXAMPLES: [Case; 11] = [
     },
 ];
 
-/// A gateway asked by name: an account that it finds, one that it does not, and one that it takes a moment for. The
-/// endings mean the same at every gateway of the sandbox (sandbox/README.md).
+/// Calls that name a gateway: an account that the gateway finds, one that it does not, and one that is pending for a
+/// moment. The endings of the numbers have the same meaning at every gateway of the sandbox (sandbox/README.md).
 macro_rules! at {
     ($id:literal, $gateway:literal) => {
         [
-            Case {
+            Sample {
                 what: concat!($gateway, ": valid"),
                 masked: "XXXXXXX0001 HDFC0000001",
                 gateway: $gateway,
@@ -153,7 +153,7 @@ macro_rules! at {
                 status: "ACTIVE",
                 failure: "",
             },
-            Case {
+            Sample {
                 what: "  no such account",
                 masked: "XXXXXXX9931 HDFC0000001",
                 gateway: $gateway,
@@ -165,7 +165,7 @@ macro_rules! at {
                 status: "FAILURE",
                 failure: "INVALID_ACCOUNT",
             },
-            Case {
+            Sample {
                 what: "  pending, then valid",
                 masked: "XXXXXXX9911 HDFC0000001",
                 gateway: $gateway,
@@ -181,7 +181,7 @@ macro_rules! at {
     };
 }
 
-const GATEWAYS: [[Case; 3]; 5] = [
+const GATEWAYS: [[Sample; 3]; 5] = [
     at!("70", "CASHFREE"),
     at!("23", "RAZORPAY"),
     at!("1001", "SETU"),
@@ -189,9 +189,9 @@ const GATEWAYS: [[Case; 3]; 5] = [
     at!("12", "PAYU"),
 ];
 
-/// Cashfree's bank would not say; the next gateway by priority can.
-pub(crate) const SAVED: Case = Case {
-    what: "saved by the next gateway",
+/// Cashfree's bank gives no result; the next gateway by priority does.
+pub(crate) const SECOND_GATEWAY: Sample = Sample {
+    what: "valid at the second gateway",
     masked: "XXXXXXX8812 HDFC0000001",
     gateway: "DECENTRO",
     form: &[
@@ -203,10 +203,10 @@ pub(crate) const SAVED: Case = Case {
     failure: "",
 };
 
-/// All of them, in the order in which they are shown.
-pub(crate) fn cases() -> impl Iterator<Item = Case> {
+/// Returns all samples, in the order of the table.
+pub(crate) fn samples() -> impl Iterator<Item = Sample> {
     EXAMPLES
         .into_iter()
         .chain(GATEWAYS.into_iter().flatten())
-        .chain([SAVED])
+        .chain([SECOND_GATEWAY])
 }

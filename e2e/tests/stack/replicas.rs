@@ -1,33 +1,33 @@
-//! Several processes of a kind work as one.
+//! Several processes of each service share the work.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, Setup, World};
+use khata_e2e::{Setup, TIMEOUT, TestStack};
 use serde_json::Value;
 
-use crate::calls::{banks, ids};
 use crate::load::{MIXED, assert_all_mixed_right, assert_paid_once, mixed};
+use crate::requests::{banks, ids};
 
 #[tokio::test]
-async fn several_of_each_process_work_as_one() -> Result<()> {
+async fn replicas_of_api_and_worker_share_the_work() -> Result<()> {
     const CUSTOMERS: usize = 5;
-    let world = World::start(Setup {
+    let stack = TestStack::start(Setup {
         apis: 2,
         workers: 2,
         ..Setup::default()
     })
     .await?;
-    let apis = [world.api_at(0), world.api_at(1)];
-    // The same call six times at once, three at each API: one customer, one id an account.
+    let apis = [stack.api_at(0), stack.api_at(1)];
+    // The same call six times at once, three at each API: one customer, one id per account.
     let customers: Vec<(String, Value)> = (0..CUSTOMERS)
         .map(|n| (format!("shared{n}"), mixed(n)))
         .collect();
     for (name, body) in &customers {
         let calls = (0..6).map(|n| apis[n % 2].create_json(name, body));
         let mut seen = Vec::new();
-        for answer in try_join_all(calls).await? {
-            let accounts = answer.accounts()?;
+        for reply in try_join_all(calls).await? {
+            let accounts = reply.accounts()?;
             assert!(
                 accounts
                     .iter()
@@ -43,29 +43,29 @@ async fn several_of_each_process_work_as_one() -> Result<()> {
     }
     let all = i64::try_from((CUSTOMERS * MIXED) as u64)?;
     assert_eq!(
-        world.database.stored()?,
+        stack.database.row_counts()?,
         [i64::try_from(CUSTOMERS)?, all, all]
     );
-    world
-        .wait_until_none_is(&["CREATED", "PENDING"], PATIENCE)
+    stack
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     for (name, _) in &customers {
         for api in &apis {
             assert_all_mixed_right(api, name).await?;
         }
     }
-    assert_paid_once(&world, (CUSTOMERS * MIXED) as u64).await
+    assert_paid_once(&stack, (CUSTOMERS * MIXED) as u64).await
 }
 
 #[tokio::test]
-async fn accounts_of_many_callers_that_cross_do_not_block_each_other() -> Result<()> {
-    let world = World::start(Setup {
+async fn concurrent_calls_with_the_same_accounts_do_not_deadlock() -> Result<()> {
+    let stack = TestStack::start(Setup {
         apis: 2,
         workers: 0,
         ..Setup::default()
     })
     .await?;
-    let apis = [world.api_at(0), world.api_at(1)];
+    let apis = [stack.api_at(0), stack.api_at(1)];
     let numbers: Vec<String> = (0..40).map(|n| format!("400000{n:02}")).collect();
     let forwards = banks(numbers.clone());
     let backwards = banks(numbers.into_iter().rev());
@@ -73,9 +73,9 @@ async fn accounts_of_many_callers_that_cross_do_not_block_each_other() -> Result
         let body = if n % 3 == 0 { &backwards } else { &forwards };
         apis[n % 2].create_json(if n % 2 == 0 { "crossing" } else { "another" }, body)
     });
-    for answer in try_join_all(calls).await? {
-        assert_eq!(answer.accounts()?.len(), 40);
+    for reply in try_join_all(calls).await? {
+        assert_eq!(reply.accounts()?.len(), 40);
     }
-    assert_eq!(world.database.stored()?, [2, 80, 80]);
+    assert_eq!(stack.database.row_counts()?, [2, 80, 80]);
     Ok(())
 }

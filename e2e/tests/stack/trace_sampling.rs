@@ -1,19 +1,19 @@
-//! Which traces are recorded, and that nobody waits for whoever collects them.
+//! Sampling of traces, and that a failing collector delays no account.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, PATIENCE, Proxy, Setup, Span, World, eventually};
+use khata_e2e::{Behaviour, Proxy, Setup, Span, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
 
-use crate::calls::bank;
+use crate::requests::bank;
 
 const CUSTOMER: &str = "recorded";
 const IFSC: &str = "AABF0008032";
 
-/// Nothing is recorded for the rate's sake, and half a second is slow.
-fn nothing_but_failed_and_slow() -> Setup {
+/// A rate of zero, and half a second counts as slow.
+fn failed_and_slow_traces_only() -> Setup {
     Setup {
         traces: true,
         proxies: true,
@@ -26,10 +26,10 @@ fn nothing_but_failed_and_slow() -> Setup {
     }
 }
 
-async fn step_of(world: &World, trace_id: &str) -> Result<Span> {
-    let traces = world.traces()?;
+async fn step_of(stack: &TestStack, trace_id: &str) -> Result<Span> {
+    let traces = stack.traces()?;
     let trace = traces
-        .wait_for(trace_id, PATIENCE, |trace| {
+        .wait_for(trace_id, TIMEOUT, |trace| {
             !trace.named("process").is_empty()
         })
         .await?;
@@ -37,21 +37,21 @@ async fn step_of(world: &World, trace_id: &str) -> Result<Span> {
 }
 
 #[tokio::test]
-async fn what_fails_or_is_slow_is_recorded_whatever_the_rate() -> Result<()> {
-    let world = World::start(nothing_but_failed_and_slow()).await?;
-    let api = &world.api;
+async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
+    let stack = TestStack::start(failed_and_slow_traces_only()).await?;
+    let api = &stack.api;
     let good = api.create(CUSTOMER, &bank("80000001", IFSC)).await?;
     let unrecorded = good.trace_id().unwrap();
     let id = text(&good.account()?, "/id").to_owned();
-    api.wait_for(CUSTOMER, &id, &["ACTIVE"], PATIENCE).await?;
+    api.wait_for(CUSTOMER, &id, &["ACTIVE"], TIMEOUT).await?;
 
     let slowly = Behaviour {
         latency_ms: 700,
         ..Behaviour::default()
     };
-    world.sandbox.behave(slowly).await?;
+    stack.sandbox.set_behaviour(slowly).await?;
     let slow = api.create(CUSTOMER, &bank("80000002", IFSC)).await?;
-    let step = step_of(&world, &slow.trace_id().unwrap()).await?;
+    let step = step_of(&stack, &slow.trace_id().unwrap()).await?;
     let account = slow.account()?;
     assert_eq!(step.service, "khata-worker");
     assert_eq!(step.tag("khata.account_id"), account["id"].as_str());
@@ -59,20 +59,20 @@ async fn what_fails_or_is_slow_is_recorded_whatever_the_rate() -> Result<()> {
     assert_eq!(step.tag("error.type"), None, "{step:?}");
     assert!(step.took() >= Duration::from_millis(500), "{step:?}");
 
-    world.sandbox.behave(Behaviour::default()).await?;
-    world.proxies()?.gateway.cut();
+    stack.sandbox.set_behaviour(Behaviour::default()).await?;
+    stack.proxies()?.gateway.cut();
     let failed = api.create(CUSTOMER, &bank("80000003", IFSC)).await?;
-    let step = step_of(&world, &failed.trace_id().unwrap()).await?;
+    let step = step_of(&stack, &failed.trace_id().unwrap()).await?;
     assert_eq!(step.tag("error.type"), Some("RETRYABLE"), "{step:?}");
     assert_eq!(step.tag("khata.code"), Some("not_sent"), "{step:?}");
-    world.proxies()?.gateway.restore();
+    stack.proxies()?.gateway.restore();
 
-    world.proxies()?.postgres.cut();
+    stack.proxies()?.postgres.cut();
     let refused = api.create(CUSTOMER, &bank("80000004", IFSC)).await?;
     let refused = refused.expect_status(503)?;
     let trace_id = refused.trace_id().unwrap();
-    let traces = world.traces()?;
-    let trace = traces.wait_for(&trace_id, PATIENCE, |_| true).await?;
+    let traces = stack.traces()?;
+    let trace = traces.wait_for(&trace_id, TIMEOUT, |_| true).await?;
     let request = &trace.spans[0];
     assert_eq!(request.service, "khata-api");
     assert_eq!(request.tag("error.type"), Some("503"), "{request:?}");
@@ -80,32 +80,32 @@ async fn what_fails_or_is_slow_is_recorded_whatever_the_rate() -> Result<()> {
         request.tag("khata.request_id"),
         refused.header("x-request-id")
     );
-    world.proxies()?.postgres.restore();
+    stack.proxies()?.postgres.restore();
 
-    // Long after everything else has arrived.
+    // All other spans have arrived by now.
     assert!(traces.get(&unrecorded).await?.is_none());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_call_that_waits_as_it_asked_to_is_not_slow() -> Result<()> {
-    let world = World::start(nothing_but_failed_and_slow()).await?;
+async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
+    let stack = TestStack::start(failed_and_slow_traces_only()).await?;
     let pending = Behaviour {
         pending_ms: 1_200,
         ..Behaviour::default()
     };
-    world.sandbox.behave(pending).await?;
+    stack.sandbox.set_behaviour(pending).await?;
     let mut form = bank("80000001", IFSC);
     form.push(("command", "validate"));
     let began = Instant::now();
-    let waited = world.api.create(CUSTOMER, &form).await?;
+    let waited = stack.api.create(CUSTOMER, &form).await?;
     assert!(began.elapsed() >= Duration::from_millis(500));
-    // Its spans would be there before those of what is asked, and fails, later.
-    world.proxies()?.postgres.cut();
-    let failed = world.api.create(CUSTOMER, &bank("80000002", IFSC)).await?;
-    let traces = world.traces()?;
+    // Its spans would arrive before those of the later call that fails.
+    stack.proxies()?.postgres.cut();
+    let failed = stack.api.create(CUSTOMER, &bank("80000002", IFSC)).await?;
+    let traces = stack.traces()?;
     traces
-        .wait_for(&failed.trace_id().unwrap(), PATIENCE, |_| true)
+        .wait_for(&failed.trace_id().unwrap(), TIMEOUT, |_| true)
         .await?;
     let trace = traces.get(&waited.trace_id().unwrap()).await?;
     let requests = trace.map_or(0, |trace| trace.named("POST").len());
@@ -114,46 +114,46 @@ async fn a_call_that_waits_as_it_asked_to_is_not_slow() -> Result<()> {
 }
 
 #[tokio::test]
-async fn whatever_becomes_of_the_collector_accounts_are_validated() -> Result<()> {
-    let mut world = World::start(Setup {
+async fn accounts_are_validated_while_the_collector_fails() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
         traces: true,
         proxies: true,
         ..Setup::default()
     })
     .await?;
-    let recorded = async |world: &World, number: &str| -> Result<String> {
-        let answer = world.api.create(CUSTOMER, &bank(number, IFSC)).await?;
-        let trace_id = answer.trace_id().unwrap();
-        let id = text(&answer.account()?, "/id").to_owned();
-        let api = &world.api;
-        api.wait_for(CUSTOMER, &id, &["ACTIVE"], PATIENCE).await?;
+    let recorded = async |stack: &TestStack, number: &str| -> Result<String> {
+        let reply = stack.api.create(CUSTOMER, &bank(number, IFSC)).await?;
+        let trace_id = reply.trace_id().unwrap();
+        let id = text(&reply.account()?, "/id").to_owned();
+        let api = &stack.api;
+        api.wait_for(CUSTOMER, &id, &["ACTIVE"], TIMEOUT).await?;
         Ok(trace_id)
     };
     for (turn, breaks) in [Proxy::cut, Proxy::hang].into_iter().enumerate() {
-        let collector = world.proxies()?.collector.as_ref().unwrap();
+        let collector = stack.proxies()?.collector.as_ref().unwrap();
         breaks(collector);
         // More spans than the exporter's queue holds.
         for n in 0..100 {
             let accounts: Vec<_> = (0..10).map(|m| format!("8{turn}{n:03}{m:03}")).collect();
-            let body = crate::calls::banks(accounts.into_iter());
-            let created = world.api.create_json(CUSTOMER, &body).await?.accounts()?;
+            let body = crate::requests::banks(accounts.into_iter());
+            let created = stack.api.create_json(CUSTOMER, &body).await?.accounts()?;
             assert_eq!(created.len(), 10);
         }
-        eventually(PATIENCE, "all validated", async || {
+        eventually(TIMEOUT, "all validated", async || {
             let open = "select count(*) from validations where state <> 'COMPLETED'";
-            anyhow::Ok((world.database.number(open)? == 0).then_some(()))
+            anyhow::Ok((stack.database.number(open)? == 0).then_some(()))
         })
         .await?;
-        let ready = world.api.bare(Method::GET, "/health/ready").send().await?;
+        let ready = stack.api.bare(Method::GET, "/health/ready").send().await?;
         assert!(ready.status().is_success());
-        let collector = world.proxies()?.collector.as_ref().unwrap();
+        let collector = stack.proxies()?.collector.as_ref().unwrap();
         collector.restore();
-        // And once it is back it is told again.
+        // When the collector is back, it receives spans again.
         let mut tries = 0;
-        eventually(PATIENCE, "a trace", async || {
+        eventually(TIMEOUT, "a trace", async || {
             tries += 1;
-            let trace_id = recorded(&world, &format!("9{turn}{tries:06}")).await?;
-            let traces = world.traces()?;
+            let trace_id = recorded(&stack, &format!("9{turn}{tries:06}")).await?;
+            let traces = stack.traces()?;
             let found = traces
                 .wait_for(&trace_id, Duration::from_secs(5), |trace| {
                     !trace.named("process").is_empty()
@@ -163,13 +163,13 @@ async fn whatever_becomes_of_the_collector_accounts_are_validated() -> Result<()
         })
         .await?;
     }
-    // Nor does a stopping service wait for it longer than it must.
-    world.proxies()?.collector.as_ref().unwrap().hang();
-    recorded(&world, "80000009").await?;
-    for service in world.apis.iter_mut().chain(&mut world.workers) {
+    // A stopping service does not wait long for the collector.
+    stack.proxies()?.collector.as_ref().unwrap().hang();
+    recorded(&stack, "80000009").await?;
+    for service in stack.apis.iter_mut().chain(&mut stack.workers) {
         let began = Instant::now();
         service.process.terminate()?;
-        let status = service.process.wait(PATIENCE).await?;
+        let status = service.process.wait(TIMEOUT).await?;
         assert!(status.success(), "{status}");
         let took = began.elapsed();
         assert!(took < Duration::from_secs(10), "{took:?}");

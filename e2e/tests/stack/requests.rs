@@ -1,16 +1,16 @@
-//! What tests send, and how they read what comes back.
+//! Requests of the tests, and parts of the replies.
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{PATIENCE, World, eventually};
+use khata_e2e::{TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-/// The form of one bank account.
+/// Returns the form of one bank account.
 pub(crate) fn bank<'a>(account_number: &'a str, ifsc: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![("account_number", account_number), ("ifsc", ifsc)]
 }
 
-/// The same with its holder's name.
+/// Returns the form of one bank account with its holder's name.
 pub(crate) fn named<'a>(
     account_number: &'a str,
     ifsc: &'a str,
@@ -28,7 +28,7 @@ pub(crate) const CONSENT: [(&str, &str); 3] = [
     ("consent.timestamp", "2025-10-27T09:24:36Z"),
 ];
 
-/// A JSON body of bank accounts with these numbers, all at one branch of no published bank.
+/// Returns a JSON body of bank accounts with these numbers, all at one branch of an unpublished bank.
 pub(crate) fn banks(numbers: impl IntoIterator<Item = String>) -> Value {
     let items: Vec<Value> = numbers
         .into_iter()
@@ -37,7 +37,7 @@ pub(crate) fn banks(numbers: impl IntoIterator<Item = String>) -> Value {
     json!({ "bank_account_details": items })
 }
 
-/// The ids of accounts, in order.
+/// Returns the ids of accounts, in order.
 pub(crate) fn ids(accounts: &[Value]) -> Vec<String> {
     accounts
         .iter()
@@ -45,23 +45,23 @@ pub(crate) fn ids(accounts: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Whether it is a time as the contract has it: RFC 3339 in UTC, whole seconds.
+/// Returns whether the value is a time in the contract's format: RFC 3339 in UTC, whole seconds.
 pub(crate) fn is_time(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     text.len() == 20 && chrono::DateTime::parse_from_rfc3339(text).is_ok() && text.ends_with('Z')
 }
 
-/// An `Authorization` header with this user and password.
+/// Returns an `Authorization` header with this user and password.
 pub(crate) fn basic(credential: &str) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(credential);
     format!("Basic {encoded}")
 }
 
-/// Waits until a query's number is this one.
-pub(crate) async fn becomes(world: &World, query: &str, wanted: i64) -> Result<()> {
-    eventually(PATIENCE, query, async || {
-        Ok::<_, anyhow::Error>((world.database.number(query)? == wanted).then_some(()))
+/// Waits until a query returns this number.
+pub(crate) async fn becomes(stack: &TestStack, query: &str, wanted: i64) -> Result<()> {
+    eventually(TIMEOUT, query, async || {
+        Ok::<_, anyhow::Error>((stack.database.number(query)? == wanted).then_some(()))
     })
     .await
 }

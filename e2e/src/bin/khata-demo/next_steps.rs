@@ -1,9 +1,16 @@
-//! What a newcomer can do next.
+//! Next steps for a newcomer.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use khata_e2e::Traces;
 use khata_e2e::client::text;
 
-use crate::{PATIENCE, Posted, SPANS_TRAVEL};
+use crate::{Posted, TIMEOUT};
+
+/// Time that spans may need to reach the viewer.
+const SPAN_DELAY: Duration = Duration::from_secs(15);
 
 pub(crate) struct NextSteps<'a> {
     /// The stack's folder, `.local` of the checkout.
@@ -11,26 +18,26 @@ pub(crate) struct NextSteps<'a> {
 }
 
 impl NextSteps<'_> {
-    /// Says which outcomes were not the expected ones, and where to look.
-    pub(crate) fn explain(&self, wrong: &[&Posted]) {
-        println!("\nNot as expected, after {} s at most:", PATIENCE.as_secs());
+    /// Prints the accounts that are not as expected, and the log to read.
+    pub(crate) fn print_unexpected(&self, wrong: &[&Posted]) {
+        println!("\nNot as expected after {} s:", TIMEOUT.as_secs());
         for one in wrong {
             let seen = ["/status", "/validation/failure/code"].map(|name| text(&one.account, name));
             let is = [seen[0], seen[1], one.gateway()].join(" ");
-            let should_be = [one.case.status, one.case.failure, one.case.gateway].join(" ");
-            let (masked, is, should_be) = (one.case.masked, is.trim_end(), should_be.trim_end());
-            println!("  {masked} is {is} instead of {should_be} ({})", one.id);
+            let expected = [one.sample.status, one.sample.failure, one.sample.gateway].join(" ");
+            let (masked, is, expected) = (one.sample.masked, is.trim_end(), expected.trim_end());
+            println!("  {masked} is {is} instead of {expected} ({})", one.id);
         }
         println!(
-            "  {}/logs/worker.log may tell why; each line about an account names it.",
+            "  See {}/logs/worker.log: each line about an account has its id.",
             self.shown()
         );
     }
 
-    /// Says how to go on; answers whether the viewer has the account's trace.
-    pub(crate) async fn tell(&self, traces: &Traces, first: Option<&Posted>) -> bool {
+    /// Prints the next steps. Returns whether the viewer has the first account's trace.
+    pub(crate) async fn print(&self, traces: &Traces, first: Option<&Posted>) -> bool {
         let shown = self.shown();
-        println!("\nThe first of them by hand, from this folder:");
+        println!("\nTo post the first account by hand, in this folder:");
         println!("  . {}", quoted(&format!("{shown}/env")));
         println!(
             "  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/accounts\" \\"
@@ -38,13 +45,13 @@ impl NextSteps<'_> {
         println!(
             "    -d ifsc=AABF0008032 -d account_number=026291800001191 -d beneficiary_name=test"
         );
-        println!("and what became of it:");
+        println!("and to see its result:");
         println!(
             "  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/customer-accounts/list\""
         );
         let trace_id = first.and_then(|one| one.trace_id.as_deref());
-        let has_trace = self.tell_of_trace(traces, trace_id).await;
-        println!("\nLogs are in {shown}/logs. To stop everything:");
+        let has_trace = self.print_trace(traces, trace_id).await;
+        println!("\nThe logs are in {shown}/logs. To stop everything:");
         if shown == ".local" {
             println!("  make down");
         } else {
@@ -53,20 +60,20 @@ impl NextSteps<'_> {
         has_trace
     }
 
-    async fn tell_of_trace(&self, traces: &Traces, trace_id: Option<&str>) -> bool {
+    async fn print_trace(&self, traces: &Traces, trace_id: Option<&str>) -> bool {
         let Some(trace_id) = trace_id else {
             println!(
-                "\nThe API told no trace of the first account: is OTEL_EXPORTER_OTLP_ENDPOINT set for it?"
+                "\nThe reply for the first account has no trace id: set OTEL_EXPORTER_OTLP_ENDPOINT for khata-api."
             );
             return false;
         };
-        let whole = traces.wait_for(trace_id, SPANS_TRAVEL, |trace| {
+        let whole = traces.wait_for(trace_id, SPAN_DELAY, |trace| {
             !trace.named("POST ").is_empty() && !trace.named("settle").is_empty()
         });
         match whole.await {
             Ok(trace) => {
                 println!(
-                    "\nThe way of the one above through the API, RabbitMQ, the worker and the gateway, {} spans:",
+                    "\nThe first account's trace through the API, RabbitMQ, the worker and the gateway, {} spans:",
                     trace.spans.len()
                 );
                 println!("  {}", traces.page(trace_id));
@@ -74,31 +81,29 @@ impl NextSteps<'_> {
             }
             Err(error) => {
                 println!("\nThe trace viewer does not have the first account's trace: {error:#}");
-                println!("  {}/logs/traces.log may tell why.", self.shown());
+                println!("  See {}/logs/traces.log.", self.shown());
                 false
             }
         }
     }
 
-    /// The folder as seen from here, if it lies below.
+    /// Returns the folder relative to the working directory, if it is below.
     fn shown(&self) -> String {
         let below = std::env::current_dir().ok().and_then(|here| {
-            let below = std::path::Path::new(self.folder).strip_prefix(here).ok()?;
+            let below = Path::new(self.folder).strip_prefix(here).ok()?;
             Some(below.to_string_lossy().into_owned())
         });
         below.unwrap_or_else(|| self.folder.to_owned())
     }
 }
 
-/// Shows what was tried for the account that the first gateway could not tell of, by the command that ops people use.
+/// Prints the attempts of the account that the second gateway validated, with the operator's command.
 pub(crate) fn show_attempts(account: &str) {
-    println!("\nThe last of them was saved by the second gateway. What was tried, and why:");
-    println!("  khata-api account show {account}");
-    let program = std::env::current_exe().map_or_else(
-        |_| "khata-api".into(),
-        |demo| demo.with_file_name("khata-api"),
-    );
-    let shown = std::process::Command::new(program)
+    println!("\nThe second gateway validated the last account. Its attempts:");
+    println!("  khata account show {account}");
+    let program = std::env::current_exe()
+        .map_or_else(|_| "khata".into(), |demo| demo.with_file_name("khata"));
+    let shown = Command::new(program)
         .args(["account", "show", account])
         .output();
     match shown {
@@ -108,11 +113,11 @@ pub(crate) fn show_attempts(account: &str) {
             }
         }
         Ok(output) => println!("  {}", String::from_utf8_lossy(&output.stderr).trim()),
-        Err(error) => println!("  cannot be shown: {error}"),
+        Err(error) => println!("  cannot run the command: {error}"),
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a path for a shell, if needed.
 fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.chars().all(plain) {

@@ -1,0 +1,108 @@
+//! An account with its validations, attempts and gateway accounts, as of one moment.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
+use khata_domain::validation::{AttemptState, FailureCode, Outcome};
+use khata_domain::{Class, ValidationId, ValidationState};
+use khata_store::inspect::{self, Account, Attempt, Validation, Validations};
+use khata_store::{accounts, merchant_settings};
+
+use super::gateways::Gateways;
+use super::situation::{Quota, Situation};
+
+/// Maximum number of the merchant's validations that are searched: see `inspect::validations`.
+pub(super) const SEARCHED_VALIDATIONS: i64 = 100_000;
+
+pub(super) struct History {
+    pub(super) account: Account,
+    pub(super) validations: Validations,
+    attempts: Vec<Attempt>,
+    pub(super) gateways: Gateways,
+    pub(super) quota: Quota,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl History {
+    pub(super) fn read(connection: &mut PgConnection, account: Account) -> anyhow::Result<Self> {
+        let validations = inspect::validations(connection, &account, SEARCHED_VALIDATIONS)
+            .context("cannot read the account's validations")?;
+        let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
+        let attempts = inspect::attempts(connection, account.merchant(), &ids)
+            .context("cannot read the account's attempts")?;
+        let quota = quota(connection, &account)
+            .context("cannot count the account's validations of 24 hours")?;
+        let now = Utc::now();
+        let gateways = Gateways::read(connection, &account, now)
+            .context("cannot read the merchant's gateway accounts")?;
+        Ok(Self {
+            account,
+            validations,
+            attempts,
+            gateways,
+            quota,
+            now,
+        })
+    }
+
+    pub(super) fn attempts_of(&self, validation: &Validation) -> impl Iterator<Item = &Attempt> {
+        let id = validation.id();
+        self.attempts
+            .iter()
+            .filter(move |attempt| attempt.validation() == id)
+    }
+
+    /// Returns the trace id of the newest validation.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.validations.rows.last()?.trace_id()
+    }
+
+    /// Returns the situation of the newest validation; `None` if the account was never validated.
+    pub(super) fn situation(&self) -> anyhow::Result<Option<Situation>> {
+        let Some(validation) = self.validations.rows.last() else {
+            return Ok(None);
+        };
+        let state = ValidationState::parse(&validation.state).with_context(|| {
+            let (id, state) = (validation.id(), &validation.state);
+            format!("this version of Khata does not know the state {state} of validation {id}")
+        })?;
+        let attempt = self.attempts_of(validation).last();
+        let attempt_state = attempt.and_then(|attempt| AttemptState::parse(&attempt.state));
+        let open_attempt = attempt.filter(|_| attempt_state != Some(AttemptState::Settled));
+        let failure = validation.failure_code.as_deref();
+        let slot = validation.slot();
+        let class = attempt.and_then(|attempt| attempt.class.as_deref());
+        Ok(Some(Situation {
+            account: self.account.id().to_string(),
+            merchant: self.account.merchant_name.clone(),
+            deleted_at: self.account.deleted_at,
+            state,
+            outcome: validation.outcome.as_deref().and_then(Outcome::parse),
+            failure: failure.and_then(FailureCode::parse),
+            due_at: validation.due_at,
+            deadline_at: validation.deadline_at,
+            leased_until: validation.leased_until,
+            completed_at: validation.completed_at,
+            webhook_received: validation.webhook_received,
+            slot: slot.map(|slot| (self.gateways.name(slot.gateway_account), slot.at)),
+            attempt: attempt_state,
+            class: class.and_then(Class::parse),
+            code: attempt.and_then(|attempt| attempt.code.clone()),
+            candidates: self.gateways.candidates(),
+            issues: self
+                .gateways
+                .issues(open_attempt.map(Attempt::gateway_account)),
+            quota: self.quota,
+        }))
+    }
+}
+
+fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
+    let used = accounts::used_by(connection, account.merchant(), account.id())?;
+    let settings = merchant_settings::of_merchant(connection, account.merchant())?;
+    Ok(Quota {
+        used: used.validations,
+        limit: settings.validations_per_account_per_day,
+        until: used.until(),
+    })
+}

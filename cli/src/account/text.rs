@@ -1,0 +1,159 @@
+//! `khata account show` as text.
+
+use khata_name_match::NameMatchResult;
+use khata_store::inspect::{Attempt, Validation};
+
+use super::history::{History, SEARCHED_VALIDATIONS};
+use super::next::NextStep;
+use crate::gateway::gateway_name;
+use crate::output::{NONE, Table, clean, or_none, time, yes_or_no};
+
+pub(super) fn history_text(history: &History, next: &NextStep, advice: &str) -> String {
+    let mut blocks = vec![
+        account_facts(history).to_string(),
+        format!("Next: {}", clean(&next.sentence)),
+        format!("Action: {}", clean(advice)),
+    ];
+    if !history.validations.complete {
+        blocks.push(format!(
+            "There may be more validations: only {SEARCHED_VALIDATIONS} of the merchant's validations from the account's \
+             creation on, and {SEARCHED_VALIDATIONS} before the newest, were searched."
+        ));
+    }
+    for validation in &history.validations.rows {
+        let mut block = validation_text(history, validation);
+        let mut attempts = history.attempts_of(validation).peekable();
+        if attempts.peek().is_none() {
+            block.push_str("\n  no attempts");
+        }
+        for attempt in attempts {
+            block.push('\n');
+            block.push_str(&attempt_text(attempt));
+        }
+        blocks.push(block);
+    }
+    blocks.join("\n\n")
+}
+
+fn account_facts(history: &History) -> Table {
+    let account = &history.account;
+    let customer = account.customer().to_string();
+    let routing_id = account
+        .routing_id
+        .clone()
+        .unwrap_or_else(|| format!("{customer} (the customer's id, because the call had none)"));
+    let pin = account.pinned_gateway_id.map(|id| {
+        let reference = account.pinned_gateway_reference_id.as_deref();
+        let gateway = gateway_name(id);
+        format!("{gateway} {}", reference.unwrap_or("(any account)"))
+    });
+    let merchant = format!("{} {}", account.merchant_name, account.merchant());
+    Table::facts()
+        .fact("account", account.id())
+        .fact("merchant", merchant)
+        .fact("customer", customer)
+        .fact("details", format!("{} {}", account.kind, account.masked))
+        .fact("status", &account.status)
+        .fact("pinned gateway", or_none(pin))
+        .fact("routing id", routing_id)
+        .fact("trace id", or_none(history.trace_id()))
+        .fact("created", time(account.created_at))
+        .fact("updated", time(account.updated_at))
+        .fact(
+            "last validated",
+            or_none(account.last_validated_at.map(time)),
+        )
+        .fact("validated in 24 h", validated(history))
+        .fact("deleted", or_none(account.deleted_at.map(time)))
+}
+
+fn validated(history: &History) -> String {
+    let quota = history.quota;
+    let counts = format!(
+        "{} of {} allowed for the same details",
+        quota.used, quota.limit
+    );
+    match quota.rejected_until() {
+        None => counts,
+        Some(until) => format!("{counts}; next from {}", time(until)),
+    }
+}
+
+fn validation_text(history: &History, validation: &Validation) -> String {
+    let failure = validation.failure_code.as_ref().map(|code| {
+        let reason = validation.failure_reason.as_deref().unwrap_or_default();
+        format!("{code}: {reason}")
+    });
+    let slot = validation.slot().map(|slot| {
+        let gateway = history.gateways.name(slot.gateway_account);
+        format!("at {gateway}, {}", time(slot.at))
+    });
+    let facts = Table::facts()
+        .fact("state", &validation.state)
+        .fact("outcome", or_none(validation.outcome.as_ref()))
+        .fact("failure", or_none(failure))
+        .fact("name match", name_match(validation))
+        .fact("reused from", or_none(validation.reused_from()))
+        .fact("fresh requested", yes_or_no(validation.fresh))
+        .fact("due", time(validation.due_at))
+        .fact("rate-limit slot", or_none(slot))
+        .fact("leased until", or_none(validation.leased_until.map(time)))
+        .fact("deadline", time(validation.deadline_at))
+        .fact("created", time(validation.created_at))
+        .fact("completed", or_none(validation.completed_at.map(time)))
+        .fact("trace id", or_none(validation.trace_id()));
+    format!("validation {}\n{}", validation.id(), facts.indented(2))
+}
+
+/// Formats our score with its word, and the gateway's score.
+fn name_match(validation: &Validation) -> String {
+    let ours = validation.name_match_score.map_or_else(
+        || "not compared".to_owned(),
+        |score| {
+            format!(
+                "{score} {}",
+                NameMatchResult::of_stored_score(score).as_str()
+            )
+        },
+    );
+    match validation.gateway_name_match_score {
+        Some(score) => format!("{ours}; the gateway's own: {score}"),
+        None => ours,
+    }
+}
+
+fn attempt_text(attempt: &Attempt) -> String {
+    let gateway = gateway_name(attempt.gateway_id);
+    let reference_id = attempt.gateway_reference_id.as_deref().unwrap_or(NONE);
+    let class = attempt.class.as_deref().unwrap_or_default();
+    let latency = or_none(attempt.latency_ms.map(|ms| format!("{ms} ms")));
+    let polls = match attempt.polls {
+        1 => "1 poll".to_owned(),
+        polls => format!("{polls} polls"),
+    };
+    let facts = Table::facts()
+        .fact(
+            "gateway",
+            format!("{gateway} {reference_id}, by {}", attempt.method),
+        )
+        .fact("chosen", &attempt.choice)
+        .fact("state", format!("{} {class}", attempt.state))
+        .fact("code", or_none(attempt.code.as_ref()))
+        .fact("unknown code", yes_or_no(attempt.unlisted_code))
+        .fact("our reference", &attempt.reference)
+        .fact(
+            "gateway's reference",
+            or_none(attempt.gateway_reference.as_ref()),
+        )
+        .fact(
+            "calls",
+            format!("{polls}; latency of the newest call: {latency}"),
+        )
+        .fact(
+            "possible double drop",
+            yes_or_no(attempt.possible_double_drop),
+        )
+        .fact("started", time(attempt.started_at))
+        .fact("settled", or_none(attempt.settled_at.map(time)));
+    format!("  attempt {}\n{}", attempt.number, facts.indented(4))
+}

@@ -1,0 +1,81 @@
+//! Connectors of stored gateway accounts, built as the workers build them.
+
+use std::time::Duration;
+
+use khata_config::SandboxSettings;
+use khata_crypto::{Keyring, KeyringSettings, Purpose};
+use khata_domain::Gateway;
+use khata_gateways::{ConfigError, Connector, ConnectorConfig};
+use khata_store::gateway_accounts::GatewayAccount;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ConnectorOptions {
+    #[command(flatten)]
+    keyring: KeyringSettings,
+    #[command(flatten)]
+    sandbox: SandboxSettings,
+}
+
+impl ConnectorOptions {
+    pub(super) fn connectors(&self) -> anyhow::Result<Connectors> {
+        let sandbox_mode = self.sandbox.sandbox_mode;
+        Ok(Connectors {
+            keyring: self.keyring.load(sandbox_mode)?,
+            http: khata_gateways::client()?,
+            sandbox_mode,
+        })
+    }
+}
+
+pub(super) struct Connectors {
+    pub(super) keyring: Keyring,
+    http: reqwest::Client,
+    sandbox_mode: bool,
+}
+
+impl Connectors {
+    /// Decrypts the account's credentials and builds its connector. `Err` is a sentence for the operator.
+    pub(super) fn of_account(
+        &self,
+        account: &GatewayAccount,
+    ) -> Result<Box<dyn Connector>, String> {
+        let gateway = Gateway::from_id(account.gateway_id)
+            .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
+        let opened = account.sealed_credentials.as_deref().map(|sealed| {
+            let (merchant, id) = (account.merchant(), account.id().0);
+            self.keyring
+                .open(merchant, id, Purpose::Credentials, sealed)
+        });
+        let credentials = opened.transpose().map_err(|_| {
+            ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()
+        })?;
+        self.build(
+            gateway,
+            credentials.as_ref().map(|plain| plain.as_slice()),
+            &account.settings,
+            account.base_url.as_deref(),
+        )
+        .map_err(|error| error.to_string())
+    }
+
+    /// Builds a connector; fails if the credentials or settings are invalid.
+    pub(super) fn build(
+        &self,
+        gateway: Gateway,
+        credentials: Option<&[u8]>,
+        settings: &serde_json::Value,
+        base_url: Option<&str>,
+    ) -> Result<Box<dyn Connector>, ConfigError> {
+        khata_gateways::connect(
+            gateway,
+            &ConnectorConfig {
+                base_url,
+                credentials,
+                settings,
+                http: &self.http,
+                sandbox_mode: self.sandbox_mode,
+                longest_call: Duration::MAX,
+            },
+        )
+    }
+}

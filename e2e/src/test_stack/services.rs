@@ -1,0 +1,72 @@
+//! Starting and stopping the services of a test stack.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::TestStack;
+use crate::deadline::TIMEOUT;
+use crate::service::{Service, program_in};
+
+impl TestStack {
+    /// Starts another `khata-api`; returns when it listens.
+    pub async fn start_api(&mut self) -> anyhow::Result<&Service> {
+        self.start_api_of(None).await
+    }
+
+    /// Starts the `khata-api` of another release, found in this folder.
+    pub async fn start_api_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
+        let program = program_in(release, "khata-api")?;
+        let (own, stem) = (self.services.clone(), self.next_stem("khata-api"));
+        let service = Service::start_api(&program, own, &stem).await?;
+        if self.apis.is_empty() {
+            self.api.url.clone_from(&service.url);
+        }
+        self.apis.push(service);
+        self.apis.last().context("just pushed")
+    }
+
+    /// Starts another `khata-worker`; returns when it listens.
+    pub async fn start_worker(&mut self) -> anyhow::Result<&Service> {
+        self.start_worker_of(None).await
+    }
+
+    /// Starts the `khata-worker` of another release, found in this folder.
+    pub async fn start_worker_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
+        let program = program_in(release, "khata-worker")?;
+        let own = [self.services.clone(), self.worker_settings.clone()].concat();
+        let stem = self.next_stem("khata-worker");
+        let service = Service::start_worker(&program, own, &stem).await?;
+        self.workers.push(service);
+        self.workers.last().context("just pushed")
+    }
+
+    /// Returns the path of the next process's files, without an ending.
+    pub(super) fn next_stem(&mut self, program: &str) -> PathBuf {
+        self.started += 1;
+        self.folder.join(format!("{program}-{}", self.started))
+    }
+
+    /// Stops all workers, then all `khata-api`, with SIGTERM.
+    pub async fn stop_services(&mut self) -> anyhow::Result<()> {
+        for mut service in self.workers.drain(..).chain(self.apis.drain(..)) {
+            service.process.terminate()?;
+            service.process.wait(TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the logs of all services, those of killed ones included.
+    pub fn logs(&self) -> anyhow::Result<String> {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_service = name.starts_with("khata-api-") || name.starts_with("khata-worker-");
+            if is_service && path.extension().is_some_and(|extension| extension == "log") {
+                all.push_str(&std::fs::read_to_string(&path)?);
+            }
+        }
+        Ok(all)
+    }
+}
