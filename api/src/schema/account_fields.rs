@@ -9,8 +9,8 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
     Encoding::{self, Form, Json},
-    Member, Rule, fields, named_schema, object, object_within, one_of, optional, required,
-    visible_ascii,
+    Field, Member, Rule, TextField, fields, named_schema, object, object_within, one_of, optional,
+    required, visible_ascii,
 };
 use super::words::Metadata;
 

@@ -116,10 +116,10 @@ async fn a_call_back_is_in_the_accounts_trace() -> Result<()> {
     let traces = world.traces()?;
     let trace = traces
         .wait_for(&trace_id, PATIENCE, |trace| {
-            !trace.named("call-back").is_empty() && trace.named("process").len() == 2
+            !trace.named("webhook").is_empty() && trace.named("process").len() == 2
         })
         .await?;
-    let webhook = trace.named("call-back of CASHFREE")[0];
+    let webhook = trace.named("webhook of CASHFREE")[0];
     assert_eq!(webhook.service, "khata-api");
     assert_eq!(webhook.tag("khata.class"), Some("VALID"));
     // What it set going comes after it.
@@ -280,7 +280,7 @@ async fn what_is_forged_stale_late_or_about_nothing_changes_nothing() -> Result<
     eprintln!("a call-back is answered in {:?} at the median", took[25]);
     let logs = world.logs()?;
     assert!(
-        logs.contains("a call-back that is not believed"),
+        logs.contains("gateway webhook rejected"),
         "ops are told of forged ones"
     );
     assert!(!logs.contains("ASHA RAO"));
