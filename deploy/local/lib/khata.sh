@@ -109,7 +109,7 @@ prepare_merchant() {
 
 # An account at each gateway of the sandbox, and their call-backs to the API.
 add_gateways() {
-    with_settings "$REPOSITORY/deploy/sandbox/gateways" local "$(url_of sandbox)" "$(url_of api)" "$PROGRAMS/khata-api" ||
+    with_settings "$REPOSITORY/deploy/sandbox/gateways.sh" local "$(url_of sandbox)" "$(url_of api)" "$PROGRAMS/khata-api" ||
         fail_with_log setup "could not give the local merchant its gateways"
 }
 
