@@ -531,6 +531,14 @@ async fn faults_have_razorpay_s_own_form() {
         sandbox.set_behaviour(&behaviour).await;
         assert_refused(&sandbox.vpa("asha@upi").await, status, reason);
     }
+    let refused = |reply: (u16, Value)| reply.1["error"]["description"].clone();
+    sandbox
+        .set_behaviour(&json!({"gateway": "RAZORPAY", "refuse_ip": true}))
+        .await;
+    let payments = refused(sandbox.vpa("asha@upi").await);
+    assert_eq!(payments, "Access Denied", "the payment gateway's own words");
+    let validations = refused(sandbox.validate(&bank("123456", "att")).await);
+    assert!(validations.as_str().unwrap().contains("from this IP"));
     sandbox
         .set_behaviour(&json!({"gateway": "RAZORPAY", "unknown_code": true}))
         .await;
