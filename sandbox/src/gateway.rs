@@ -1,4 +1,4 @@
-//! The gateways that the sandbox stands in for.
+//! The gateways that the sandbox replaces.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -23,10 +23,11 @@ pub(crate) struct GatewayProfile<M: 'static> {
     /// Path before the paths of the routes.
     pub(crate) prefix: &'static str,
     pub(crate) routes: &'static [Route<M>],
-    /// The refusals: `FAILURE` is the API's own fault (500), which says nothing of the account,
-    /// `TOO_MANY_CALLS` its 429, to which `Retry-After` is added, and `IP` the refusal of a caller whose
-    /// address is not on the gateway's list.
+    /// The refusals: `FAILURE` is the API's own fault (500), which says nothing of the account, and
+    /// `TOO_MANY_CALLS` its 429, to which `Retry-After` is added.
     pub(crate) rules: &'static Rulebook,
+    /// Name of the refusal of a caller whose address is not on the gateway's list.
+    pub(crate) ip: &'static str,
     /// Whether a caller is admitted although its address is not on the gateway's list.
     pub(crate) skips_ip_list: fn(&HeaderMap) -> bool,
     /// Adds the rate-limit headers that every reply has while a limit is set.
@@ -46,6 +47,7 @@ impl<M> GatewayProfile<M> {
             prefix,
             routes,
             rules,
+            ip: "IP",
             skips_ip_list: |_| false,
             add_rate_limit_headers: |_, _| {},
         }

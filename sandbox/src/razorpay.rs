@@ -52,15 +52,18 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
         ],
         &RULES,
     ),
-    GatewayProfile::new(
-        Gateway::Razorpay,
-        "/razorpay",
-        &[
-            ("POST /v1/payments/validate/vpa", look_up_vpa),
-            ("GET /v1/payments/{id}", look_up_payment),
-        ],
-        &RULES,
-    ),
+    GatewayProfile {
+        ip: "ACCESS_DENIED",
+        ..GatewayProfile::new(
+            Gateway::Razorpay,
+            "/razorpay",
+            &[
+                ("POST /v1/payments/validate/vpa", look_up_vpa),
+                ("GET /v1/payments/{id}", look_up_payment),
+            ],
+            &RULES,
+        )
+    },
 ];
 
 static SIGNING: Signing = Signing {

@@ -3,7 +3,7 @@
 //!
 //! A line of a refusal has a name, an HTTP status, the gateway's code and a message. A line of a rule has
 //! the name of a table, the path of a field (such as `user_consent.type`), a check, and the refusal of a
-//! breach. In the refusal of a field, `{}` stands for the field's path, `{last}` for the last name of the
+//! breach. In the refusal of a field, `{}` means the field's path, `{last}` the last name of the
 //! path, `{least}` and `{most}` for the limits.
 
 use std::collections::HashMap;
@@ -443,6 +443,9 @@ mod tests {
             names.push("MALFORMED");
             if book != "OAUTH" {
                 names.extend(["FAILURE", "TOO_MANY_CALLS", "IP"]);
+            }
+            if handlers.contains("ACCESS_DENIED") {
+                names.push("ACCESS_DENIED");
             }
             for name in names {
                 assert!(tables.refusals.contains_key(name), "{name}");

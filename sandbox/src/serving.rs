@@ -34,7 +34,11 @@ pub(crate) fn routes<M: Send + Sync>(
                 let served = move |request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>| {
                     let memory = Arc::clone(&memory);
                     async move {
-                        let work = |behaviour| {
+                        let work = |behaviour: Behaviour| {
+                            let skips_ip_list = profile.skips_ip_list;
+                            if behaviour.refuse_ip && !skips_ip_list(request.headers()) {
+                                return profile.rules.refuse(profile.ip).into_response();
+                            }
                             let call = Call {
                                 sandbox: &sandbox,
                                 request: &request,
@@ -42,7 +46,7 @@ pub(crate) fn routes<M: Send + Sync>(
                                 behaviour,
                                 now: Instant::now(),
                             };
-                            work(profile, handler, &memory, &call)
+                            handler(&memory, &call).unwrap_or_else(Refusal::into_response)
                         };
                         serve(profile, route, &request, &sandbox, work).await
                     }
@@ -51,20 +55,6 @@ pub(crate) fn routes<M: Send + Sync>(
                 config.route(&path, web::method(method).to(served));
             }
         }
-    }
-}
-
-fn work<M>(
-    profile: &GatewayProfile<M>,
-    handler: Handler<M>,
-    memory: &M,
-    call: &Call<'_>,
-) -> HttpResponse {
-    let listed = !call.behaviour.refuse_ip || (profile.skips_ip_list)(call.request.headers());
-    if listed {
-        handler(memory, call).unwrap_or_else(Refusal::into_response)
-    } else {
-        profile.rules.refuse("IP").into_response()
     }
 }
 

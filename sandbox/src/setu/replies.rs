@@ -10,7 +10,7 @@ use crate::setu::outcomes::{BankOutcome, is_success};
 use crate::webhooks::{Event, Events};
 
 /// Makes the reply of `POST /api/verify/ban` and `GET /api/verify/ban/async/{id}` with the outcome, but for
-/// its trace id. A failed one has no data. A reply with the id only stands for an HTTP 500.
+/// its trace id. A failed one has no data. A reply with the id only means an HTTP 500.
 pub(super) fn bank(
     id: &str,
     outcome: BankOutcome,

@@ -1,4 +1,4 @@
-//! Bank accounts: every published row, both ways, and what is not published.
+//! Bank accounts: every published row, both ways, and other accounts.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ const SETTLED: [(&str, &str, &str, &str); 12] = [
 /// Final `account_status` and `account_status_code`, of those that get there.
 type Settled = Option<(&'static str, &'static str)>;
 
-/// Pending at first; what becomes of each, if anything does.
+/// Pending at first, with the outcome of each if it has one.
 const PENDING: [(&str, &str, Settled); 3] = [
     ("007711000031", "HDFC0000077", None),
     (
@@ -76,30 +76,30 @@ const PENDING: [(&str, &str, Settled); 3] = [
     ),
 ];
 
-fn assert_status(answer: &Value, status: &str, code: &str) {
-    assert_eq!(answer["account_status"], status, "{answer}");
-    assert_eq!(answer["account_status_code"], code, "{answer}");
+fn assert_status(reply: &Value, status: &str, code: &str) {
+    assert_eq!(reply["account_status"], status, "{reply}");
+    assert_eq!(reply["account_status_code"], code, "{reply}");
 }
 
-fn assert_pending(answer: &Value) {
-    assert_status(answer, "RECEIVED", "VALIDATION_IN_PROGRESS");
-    assert!(answer["name_at_bank"].is_null() && answer["utr"].is_null());
+fn assert_pending(reply: &Value) {
+    assert_status(reply, "RECEIVED", "VALIDATION_IN_PROGRESS");
+    assert!(reply["name_at_bank"].is_null() && reply["utr"].is_null());
 }
 
 #[actix_web::test]
 async fn published_accounts_have_their_outcome_at_once() {
     let sandbox = Sandbox::start(&[]);
     for (account, ifsc, status, code) in SETTLED {
-        let answer = sandbox.sync(account, ifsc, "john doe").await;
-        assert_status(&answer, status, code);
-        assert_eq!(answer["utr"].is_null(), status == "INVALID");
-        assert_eq!(answer["name_at_bank"].is_null(), status == "INVALID");
+        let reply = sandbox.sync(account, ifsc, "john doe").await;
+        assert_status(&reply, status, code);
+        assert_eq!(reply["utr"].is_null(), status == "INVALID");
+        assert_eq!(reply["name_at_bank"].is_null(), status == "INVALID");
     }
     assert_eq!(sandbox.counted().await, (12, 12), "invalid ones too");
 }
 
 #[actix_web::test]
-async fn published_accounts_have_their_outcome_when_asked_later() {
+async fn published_accounts_have_their_outcome_at_a_later_lookup() {
     let sandbox = Sandbox::start(&[]);
     for (place, (account, ifsc, status, code)) in SETTLED.into_iter().enumerate() {
         let user_id = format!("att_{place}");
@@ -119,24 +119,24 @@ async fn published_accounts_have_their_outcome_when_asked_later() {
 #[actix_web::test]
 async fn pending_accounts_settle_in_their_time() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
-    let mut looked_up = Vec::new();
+    let mut lookups = Vec::new();
     for (place, (account, ifsc, outcome)) in PENDING.into_iter().enumerate() {
         let user_id = format!("att_{place}");
         sandbox.send_async(account, ifsc, &user_id).await;
         assert_pending(&sandbox.of_user(&user_id).await);
-        looked_up.push((format!("/bank-account?user_id={user_id}"), outcome));
+        lookups.push((format!("/bank-account?user_id={user_id}"), outcome));
 
-        let answer = sandbox.sync(account, ifsc, "Asha Rao").await;
-        assert_pending(&answer);
-        let id = &answer["reference_id"];
-        looked_up.push((format!("/bank-account?reference_id={id}"), outcome));
+        let reply = sandbox.sync(account, ifsc, "Asha Rao").await;
+        assert_pending(&reply);
+        let id = &reply["reference_id"];
+        lookups.push((format!("/bank-account?reference_id={id}"), outcome));
     }
     sleep(Duration::from_millis(700)).await;
-    for (path, outcome) in looked_up {
-        let answer = ok(sandbox.get(&path).await);
+    for (path, outcome) in lookups {
+        let reply = ok(sandbox.get(&path).await);
         match outcome {
-            Some((status, code)) => assert_status(&answer, status, code),
-            None => assert_pending(&answer),
+            Some((status, code)) => assert_status(&reply, status, code),
+            None => assert_pending(&reply),
         }
     }
 }
@@ -165,10 +165,10 @@ async fn published_names_are_scored_as_published() {
         ("jane d", "38.00", "POOR_PARTIAL_MATCH"),
         ("Asha Rao", "0.00", "NO_MATCH"),
     ] {
-        let answer = sandbox.sync("026291800001191", "YESB0000262", name).await;
-        assert_eq!(answer["name_at_bank"], "JOHN DOE");
-        assert_eq!(answer["name_match_score"], score);
-        assert_eq!(answer["name_match_result"], result);
+        let reply = sandbox.sync("026291800001191", "YESB0000262", name).await;
+        assert_eq!(reply["name_at_bank"], "JOHN DOE");
+        assert_eq!(reply["name_match_score"], score);
+        assert_eq!(reply["name_match_result"], result);
     }
 }
 
@@ -176,26 +176,26 @@ async fn published_names_are_scored_as_published() {
 async fn an_unknown_account_is_valid_under_the_name_sent() {
     let sandbox = Sandbox::start(&[]);
     // The published account number at another bank is no published account.
-    let answer = sandbox.sync("026291800001191", "AABF0008032", "test").await;
-    assert_status(&answer, "VALID", "ACCOUNT_IS_VALID");
-    assert_eq!(answer["name_at_bank"], "TEST");
-    assert_eq!(answer["name_match_score"], "100.00");
-    assert_eq!(answer["name_match_result"], "DIRECT_MATCH");
-    assert!(answer["reference_id"].is_u64());
-    let utr = answer["utr"].as_str().unwrap();
+    let reply = sandbox.sync("026291800001191", "AABF0008032", "test").await;
+    assert_status(&reply, "VALID", "ACCOUNT_IS_VALID");
+    assert_eq!(reply["name_at_bank"], "TEST");
+    assert_eq!(reply["name_match_score"], "100.00");
+    assert_eq!(reply["name_match_result"], "DIRECT_MATCH");
+    assert!(reply["reference_id"].is_u64());
+    let utr = reply["utr"].as_str().unwrap();
     assert!(utr.len() == 12 && utr.bytes().all(|byte| byte.is_ascii_digit()));
     for text in ["bank_name", "city", "branch"] {
-        assert!(answer[text].is_string(), "{text}");
+        assert!(reply[text].is_string(), "{text}");
     }
-    assert!(answer["micr"].is_u64());
-    assert_eq!(answer["ifsc_details"]["ifsc"], "AABF0008032");
+    assert!(reply["micr"].is_u64());
+    assert_eq!(reply["ifsc_details"]["ifsc"], "AABF0008032");
 
     let nameless = json!({"bank_account": "123456", "ifsc": "HDFC0000001", "phone": "9999999999"});
-    let answer = ok(sandbox.post("/bank-account/sync", &nameless).await);
-    assert!(!answer["name_at_bank"].as_str().unwrap().is_empty());
-    assert!(answer["name_match_score"].is_null() && answer["name_match_result"].is_null());
+    let reply = ok(sandbox.post("/bank-account/sync", &nameless).await);
+    assert!(!reply["name_at_bank"].as_str().unwrap().is_empty());
+    assert!(reply["name_match_score"].is_null() && reply["name_match_result"].is_null());
     let again = ok(sandbox.post("/bank-account/sync", &nameless).await);
-    assert_eq!(answer["name_at_bank"], again["name_at_bank"]);
+    assert_eq!(reply["name_at_bank"], again["name_at_bank"]);
 }
 
 #[actix_web::test]

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Sandbox, answer, ok, penny_drop};
+use crate::support::{Sandbox, ok, penny_drop, reply};
 
 fn bank(user_id: &str) -> Value {
     json!({"bank_account": "123456", "ifsc": "HDFC0000001", "user_id": user_id})
@@ -17,7 +17,7 @@ fn bank(user_id: &str) -> Value {
 #[actix_web::test]
 async fn behaviour_is_set_listed_and_checked() {
     let sandbox = Sandbox::start(&[]);
-    let list = ok(answer(sandbox.desk(Method::GET, "/behaviour")).await);
+    let list = ok(reply(sandbox.control(Method::GET, "/behaviour")).await);
     let list = list.as_array().unwrap();
     let gateways: Vec<&Value> = list.iter().map(|one| &one["gateway"]).collect();
     assert_eq!(
@@ -37,14 +37,14 @@ async fn behaviour_is_set_listed_and_checked() {
     }
 
     let set = ok(sandbox
-        .behave(&json!({"gateway": "CASHFREE", "latency_ms": 3, "error_rate": 0.25}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "latency_ms": 3, "error_rate": 0.25}))
         .await);
     assert_eq!(set["latency_ms"], 3);
-    let list = ok(answer(sandbox.desk(Method::GET, "/behaviour")).await);
+    let list = ok(reply(sandbox.control(Method::GET, "/behaviour")).await);
     assert_eq!(list[0], set);
     assert_eq!(list[1]["latency_ms"], 0, "only the gateway that was named");
     assert_eq!(
-        ok(sandbox.behave(&json!({"gateway": "CASHFREE"})).await)["latency_ms"],
+        ok(sandbox.set_behaviour(&json!({"gateway": "CASHFREE"})).await)["latency_ms"],
         0,
         "what is left out is 0 again"
     );
@@ -58,17 +58,17 @@ async fn behaviour_is_set_listed_and_checked() {
         json!({"gateway": "CASHFREE", "latency_ms": "5"}),
         json!({"gateway": "CASHFREE", "latency": 5}),
     ] {
-        let (status, body) = sandbox.behave(&bad).await;
+        let (status, body) = sandbox.set_behaviour(&bad).await;
         assert_eq!(status, 400, "{bad}");
         assert!(!body["error"].as_str().unwrap().is_empty());
     }
 }
 
 #[actix_web::test]
-async fn latency_holds_every_answer_back() {
+async fn latency_delays_every_reply() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "latency_ms": 150}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "latency_ms": 150}))
         .await;
     let began = Instant::now();
     sandbox.send_async("123456", "HDFC0000001", "a").await;
@@ -81,7 +81,7 @@ async fn latency_holds_every_answer_back() {
 async fn errors_come_before_or_after_the_drop_in_equal_parts() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "error_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "error_rate": 1}))
         .await;
     let calls = 400;
     for call in 0..calls {
@@ -102,7 +102,7 @@ async fn errors_come_before_or_after_the_drop_in_equal_parts() {
 
     // The status calls fail too; once healthy, what was dropped is found and the rest is unknown.
     assert_eq!(sandbox.get("/bank-account?user_id=a0").await.0, 500);
-    sandbox.behave(&json!({"gateway": "CASHFREE"})).await;
+    sandbox.set_behaviour(&json!({"gateway": "CASHFREE"})).await;
     let mut found = 0;
     for call in 0..calls {
         let path = if call % 2 == 0 {
@@ -116,10 +116,10 @@ async fn errors_come_before_or_after_the_drop_in_equal_parts() {
 }
 
 #[actix_web::test]
-async fn a_fraction_of_calls_fails_when_a_fraction_is_asked_for() {
+async fn a_fraction_of_calls_fails_when_a_fraction_is_set() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "error_rate": 0.25}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "error_rate": 0.25}))
         .await;
     let mut failed = 0;
     for call in 0..400 {
@@ -132,10 +132,10 @@ async fn a_fraction_of_calls_fails_when_a_fraction_is_asked_for() {
 }
 
 #[actix_web::test]
-async fn a_hanging_call_drops_and_says_nothing() {
+async fn a_hanging_call_drops_without_a_reply() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
         .await;
     let patience = Duration::from_millis(300);
     let body = bank("a");
@@ -145,15 +145,15 @@ async fn a_hanging_call_drops_and_says_nothing() {
     assert!(timeout(patience, asked).await.is_err(), "it answered");
     assert_eq!(sandbox.counted().await, (1, 1), "dropped, once");
 
-    sandbox.behave(&json!({"gateway": "CASHFREE"})).await;
+    sandbox.set_behaviour(&json!({"gateway": "CASHFREE"})).await;
     assert_eq!(sandbox.of_user("a").await["account_status"], "VALID");
 }
 
 #[actix_web::test]
-async fn a_hanging_call_ends_without_an_answer() {
+async fn a_hanging_call_ends_without_a_reply() {
     let sandbox = Sandbox::start(&["--sandbox-hang-ms", "200"]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
         .await;
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     let request =
@@ -169,7 +169,7 @@ async fn a_hanging_call_ends_without_an_answer() {
 async fn async_outcomes_can_be_made_late() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "pending_ms": 500}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "pending_ms": 500}))
         .await;
     let began = Instant::now();
     sandbox.send_async("123456", "HDFC0000001", "a").await;

@@ -1,4 +1,4 @@
-//! The binary itself: its port file, its ledger over a restart, its stop.
+//! The program: its port file, its ledger over a restart, its stop.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Running {
         Self { child, port }
     }
 
-    /// SIGTERM; how long it took to end well.
+    /// Sends SIGTERM and returns the time until the program ended in order.
     fn stop(mut self) -> Duration {
         let began = Instant::now();
         let pid = self.child.id().to_string();
@@ -70,7 +70,7 @@ async fn a_restart_keeps_the_ledger() {
         sandbox.send_async("123456", "HDFC0000001", user_id).await;
     }
     let before = sandbox.drops().await;
-    // Connections are still open: they must not hold the stop up.
+    // Connections are still open: they must not delay the stop.
     assert!(first.stop() < Duration::from_secs(5));
 
     let second = Running::start(&folder);
@@ -84,11 +84,11 @@ async fn a_restart_keeps_the_ledger() {
 }
 
 #[actix_web::test]
-async fn a_stop_finishes_what_is_in_hand() {
+async fn a_stop_finishes_the_calls_in_progress() {
     let running = Running::start(&scratch("stop"));
     let sandbox = Sandbox::at(running.port);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "latency_ms": 700}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "latency_ms": 700}))
         .await;
     let slow =
         actix_web::rt::spawn(
@@ -101,7 +101,7 @@ async fn a_stop_finishes_what_is_in_hand() {
 }
 
 #[test]
-fn help_tells_every_setting() {
+fn help_lists_every_setting() {
     let output = Command::new(env!("CARGO_BIN_EXE_khata-sandbox"))
         .arg("--help")
         .output()

@@ -5,7 +5,7 @@ use reqwest::{Method, Response};
 use serde_json::json;
 use std::time::Duration;
 
-use crate::support::{Sandbox, answer, wait_for};
+use crate::support::{Sandbox, reply, wait_for};
 
 async fn send(sandbox: &Sandbox, user_id: &str) -> Response {
     let body = json!({"bank_account": "123456", "ifsc": "HDFC0000001", "user_id": user_id});
@@ -13,12 +13,12 @@ async fn send(sandbox: &Sandbox, user_id: &str) -> Response {
     request.json(&body).send().await.unwrap()
 }
 
-fn number(answer: &Response, header: &str) -> u64 {
-    answer.headers()[header].to_str().unwrap().parse().unwrap()
+fn number(reply: &Response, header: &str) -> u64 {
+    reply.headers()[header].to_str().unwrap().parse().unwrap()
 }
 
 #[actix_web::test]
-async fn calls_are_counted_by_route_and_answer() {
+async fn calls_are_counted_by_route_and_status() {
     let sandbox = Sandbox::start(&[]);
     sandbox.send_async("123456", "HDFC0000001", "a").await;
     sandbox.of_user("a").await;
@@ -37,13 +37,13 @@ async fn calls_are_counted_by_route_and_answer() {
     assert_eq!(sandbox.calls("PAYU").await["total"], 0);
 
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "reset_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "reset_rate": 1}))
         .await;
     let request = sandbox.cashfree(Method::GET, "/bank-account?user_id=a");
     assert!(request.send().await.is_err());
     assert_eq!(sandbox.calls("CASHFREE").await["unanswered"], 1);
 
-    let (status, _) = answer(sandbox.desk(Method::DELETE, "/calls")).await;
+    let (status, _) = reply(sandbox.control(Method::DELETE, "/calls")).await;
     assert_eq!(status, 204);
     let counted = sandbox.calls("CASHFREE").await;
     assert_eq!(
@@ -54,20 +54,20 @@ async fn calls_are_counted_by_route_and_answer() {
 }
 
 #[actix_web::test]
-async fn over_the_limit_a_call_is_told_when_to_come_again() {
+async fn a_call_over_the_limit_gets_a_retry_after() {
     let sandbox = Sandbox::start(&[]);
     let free = send(&sandbox, "free").await;
     assert!(!free.headers().contains_key("x-ratelimit-limit"));
 
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "calls_per_minute": 3}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "calls_per_minute": 3}))
         .await;
     for left in [2, 1, 0] {
-        let answer = send(&sandbox, "a").await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(number(&answer, "x-ratelimit-limit"), 3);
-        assert_eq!(number(&answer, "x-ratelimit-remaining"), left);
-        assert!((50..=60).contains(&number(&answer, "x-ratelimit-reset")));
+        let reply = send(&sandbox, "a").await;
+        assert_eq!(reply.status(), 200);
+        assert_eq!(number(&reply, "x-ratelimit-limit"), 3);
+        assert_eq!(number(&reply, "x-ratelimit-remaining"), left);
+        assert!((50..=60).contains(&number(&reply, "x-ratelimit-reset")));
     }
     let over = send(&sandbox, "a").await;
     assert_eq!(over.status(), 429);
@@ -83,9 +83,9 @@ async fn over_the_limit_a_call_is_told_when_to_come_again() {
         "a refused call drops nothing"
     );
 
-    // The limit set again starts anew, and may say another time to wait.
+    // A limit that is set again starts a new minute, and may set another `Retry-After`.
     let limited = json!({"gateway": "CASHFREE", "calls_per_minute": 1, "retry_after_s": 7});
-    sandbox.behave(&limited).await;
+    sandbox.set_behaviour(&limited).await;
     assert_eq!(send(&sandbox, "b").await.status(), 200);
     let over = send(&sandbox, "b").await;
     assert_eq!(over.status(), 429);
@@ -96,7 +96,7 @@ async fn over_the_limit_a_call_is_told_when_to_come_again() {
 async fn some_calls_are_rejected_at_random() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "reject_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "reject_rate": 1}))
         .await;
     let rejected = send(&sandbox, "a").await;
     assert_eq!(rejected.status(), 429);
@@ -109,10 +109,10 @@ async fn some_calls_are_rejected_at_random() {
 }
 
 #[actix_web::test]
-async fn a_call_in_hand_is_counted_before_it_is_answered() {
+async fn a_call_in_progress_is_counted_before_its_reply() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "hang_rate": 1}))
         .await;
     let request = sandbox.cashfree(Method::GET, "/bank-account?user_id=a");
     let hanging = actix_web::rt::spawn(request.send());

@@ -1,4 +1,4 @@
-//! Decentro: the three ways to validate, what decides, the look-up, references and velocity.
+//! Decentro: the three ways to validate, the deciding member, the lookup, references and velocity.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use khata_sandbox::decentro::{CLIENT_ID, CLIENT_SECRET, CONSUMER_URN, LIMITED_CO
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, answer, ok, wait_for};
+use crate::support::{Sandbox, ok, reply, wait_for};
 
 const VALIDATE: &str = "/decentro/v3/banking/money_transfer/validate_bank_account";
 const STATUS: &str = "/decentro/v3/banking/account_validation/status";
@@ -32,7 +32,7 @@ fn authorized(request: RequestBuilder) -> RequestBuilder {
 }
 
 async fn send(sandbox: &Sandbox, body: &Value) -> (u16, Value) {
-    answer(authorized(sandbox.request(Method::POST, VALIDATE)).json(body)).await
+    reply(authorized(sandbox.request(Method::POST, VALIDATE)).json(body)).await
 }
 
 async fn validate(sandbox: &Sandbox, reference_id: &str, kind: &str, account: &str) -> Value {
@@ -40,7 +40,7 @@ async fn validate(sandbox: &Sandbox, reference_id: &str, kind: &str, account: &s
 }
 
 async fn look_up(sandbox: &Sandbox, query: &str) -> (u16, Value) {
-    answer(authorized(
+    reply(authorized(
         sandbox.request(Method::GET, &format!("{STATUS}?{query}")),
     ))
     .await
@@ -66,10 +66,15 @@ async fn published_accounts_are_decided_by_account_status() {
     ] {
         let mut request = body(reference_id, "pennydrop", account);
         request["beneficiary_details"]["ifsc"] = json!(ifsc);
-        let told = ok(send(&sandbox, &request).await);
-        assert_eq!(told["api_status"], "SUCCESS", "the call, not the account");
-        assert!(told["decentro_txn_id"].as_str().unwrap().starts_with("DEC"));
-        let data = &told["data"];
+        let shown = ok(send(&sandbox, &request).await);
+        assert_eq!(shown["api_status"], "SUCCESS", "the call, not the account");
+        assert!(
+            shown["decentro_txn_id"]
+                .as_str()
+                .unwrap()
+                .starts_with("DEC")
+        );
+        let data = &shown["data"];
         assert_eq!(data["account_status"], account_status);
         assert!(data["validation_message"].is_string());
         assert_eq!(
@@ -82,9 +87,9 @@ async fn published_accounts_are_decided_by_account_status() {
 }
 
 #[actix_web::test]
-async fn only_what_drops_is_in_the_ledger() {
+async fn the_ledger_has_drops_only() {
     let sandbox = Sandbox::start(&[]);
-    // Row 0 of its own table: a penniless check cannot tell it.
+    // Row 0 of its own table: a penniless check is inconclusive.
     for (reference_id, kind, account, account_status, drops) in [
         ("a1", "penniless", "50100012345678", "VALID", 0),
         ("a2", "hybrid", "50100012345678", "VALID", 0),
@@ -97,15 +102,15 @@ async fn only_what_drops_is_in_the_ledger() {
         ("a9", "hybrid", "12399009931", "INVALID", 4),
     ] {
         let before = sandbox.counted().await.0;
-        let told = validate(&sandbox, reference_id, kind, account).await;
+        let shown = validate(&sandbox, reference_id, kind, account).await;
         assert_eq!(
-            told["data"]["account_status"], account_status,
+            shown["data"]["account_status"], account_status,
             "{reference_id}"
         );
         let dropped = sandbox.counted().await.0;
         assert_eq!(dropped, drops, "{reference_id}");
         assert_eq!(
-            told["data"]["bank_reference_number"].is_string(),
+            shown["data"]["bank_reference_number"].is_string(),
             dropped > before
         );
     }
@@ -132,9 +137,9 @@ async fn scenarios_end_in_decentro_s_words() {
         (41, "INCONCLUSIVE"),
     ] {
         let account = format!("123990099{row}");
-        let told = validate(&sandbox, &format!("s{row}"), "penniless", &account).await;
-        assert_eq!(told["data"]["account_status"], account_status);
-        assert_eq!(told["api_status"], "SUCCESS");
+        let shown = validate(&sandbox, &format!("s{row}"), "penniless", &account).await;
+        assert_eq!(shown["data"]["account_status"], account_status);
+        assert_eq!(shown["api_status"], "SUCCESS");
     }
     for (row, name) in [
         (21, Value::Null),
@@ -143,9 +148,9 @@ async fn scenarios_end_in_decentro_s_words() {
         (24, json!("ZUBIN IRANI")),
     ] {
         let account = format!("123990099{row}");
-        let told = validate(&sandbox, &format!("n{row}"), "penniless", &account).await;
-        assert_eq!(told["data"]["account_status"], "VALID");
-        assert_eq!(told["data"]["beneficiary_name"], name);
+        let shown = validate(&sandbox, &format!("n{row}"), "penniless", &account).await;
+        assert_eq!(shown["data"]["account_status"], "VALID");
+        assert_eq!(shown["data"]["beneficiary_name"], name);
     }
     let once = body("t1", "pennydrop", "12399009943");
     assert_refused(&send(&sandbox, &once).await, 500, "error_provider_error");
@@ -155,17 +160,17 @@ async fn scenarios_end_in_decentro_s_words() {
         "error_transaction_not_found",
     );
     assert_eq!(sandbox.counted().await, (0, 0), "it failed before the drop");
-    let told = validate(&sandbox, "t2", "pennydrop", "12399009943").await;
-    assert_eq!(told["data"]["account_status"], "VALID");
+    let shown = validate(&sandbox, "t2", "pennydrop", "12399009943").await;
+    assert_eq!(shown["data"]["account_status"], "VALID");
 }
 
 #[actix_web::test]
-async fn names_are_matched_where_asked() {
+async fn names_are_matched_where_requested() {
     let sandbox = Sandbox::start(&[]);
-    let told = validate(&sandbox, "n1", "penniless", "50100012345678").await;
-    assert_eq!(told["data"]["beneficiary_name"], "ASHA RAO");
-    assert_eq!(told["data"]["name_match_score"], 100.0);
-    assert_eq!(told["data"]["name_match_result"], true);
+    let shown = validate(&sandbox, "n1", "penniless", "50100012345678").await;
+    assert_eq!(shown["data"]["beneficiary_name"], "ASHA RAO");
+    assert_eq!(shown["data"]["name_match_score"], 100.0);
+    assert_eq!(shown["data"]["name_match_result"], true);
     let other = validate(&sandbox, "n2", "penniless", "12399009924").await;
     assert_eq!(other["data"]["name_match_result"], false);
     assert!(other["data"]["name_match_score"].as_f64().unwrap() < 80.0);
@@ -178,21 +183,21 @@ async fn names_are_matched_where_asked() {
 #[actix_web::test]
 async fn a_validation_is_found_by_either_id() {
     let sandbox = Sandbox::start(&[]);
-    let told = validate(&sandbox, "att-1", "pennydrop", "12399009936").await;
-    let txn_id = told["decentro_txn_id"].as_str().unwrap();
+    let shown = validate(&sandbox, "att-1", "pennydrop", "12399009936").await;
+    let txn_id = shown["decentro_txn_id"].as_str().unwrap();
     let by_txn = ok(look_up(&sandbox, &format!("decentro_txn_id={txn_id}")).await);
     let by_reference = ok(look_up(&sandbox, "reference_id=att-1").await);
     assert_eq!(by_txn["data"], by_reference["data"]);
     assert_eq!(by_txn["api_status"], "SUCCESS");
     assert_ne!(
-        by_txn["decentro_txn_id"], told["decentro_txn_id"],
+        by_txn["decentro_txn_id"], shown["decentro_txn_id"],
         "of this call"
     );
     let data = &by_txn["data"];
     assert_eq!(data["request_decentro_txn_id"], txn_id);
     assert_eq!(data["request_reference_id"], "att-1");
-    assert_eq!(data["request_response_key"], told["response_key"]);
-    for (member, value) in told["data"].as_object().unwrap() {
+    assert_eq!(data["request_response_key"], shown["response_key"]);
+    for (member, value) in shown["data"].as_object().unwrap() {
         assert_eq!(&data[member], value, "{member}");
     }
     for query in ["reference_id=nobody", "decentro_txn_id=nobody"] {
@@ -205,7 +210,7 @@ async fn a_validation_is_found_by_either_id() {
 }
 
 #[actix_web::test]
-async fn a_reference_is_good_for_one_call_refused_or_not() {
+async fn a_reference_is_valid_for_one_call_refused_or_not() {
     let sandbox = Sandbox::start(&[]);
     let good = body("att-1", "pennydrop", "50100012345678");
     ok(send(&sandbox, &good).await);
@@ -227,8 +232,8 @@ async fn a_reference_is_good_for_one_call_refused_or_not() {
 async fn of_many_calls_at_once_with_one_reference_one_is_served() {
     let sandbox = Sandbox::start(&["--sandbox-threads", "4"]);
     let good = body("att-1", "pennydrop", "50100012345678");
-    let answers = join_all((0..40).map(|_| send(&sandbox, &good))).await;
-    let served = answers.iter().filter(|(status, _)| *status == 200).count();
+    let replies = join_all((0..40).map(|_| send(&sandbox, &good))).await;
+    let served = replies.iter().filter(|(status, _)| *status == 200).count();
     assert_eq!(served, 1);
     assert_eq!(sandbox.counted().await, (1, 1));
 }
@@ -248,26 +253,26 @@ async fn a_limited_consumer_meets_the_velocity_limit() {
     {
         let mut request = body(&format!("v{place}"), "pennydrop", account);
         request["consumer_urn"] = json!(LIMITED_CONSUMER_URN);
-        let told = send(&sandbox, &request).await;
+        let shown = send(&sandbox, &request).await;
         if status == 429 {
-            assert_refused(&told, 429, "error_velocity_limit_exceeded");
+            assert_refused(&shown, 429, "error_velocity_limit_exceeded");
         } else {
-            ok(told);
+            ok(shown);
         }
     }
-    // The published consumer is not held to it.
+    // The published consumer has no limit.
     validate(&sandbox, "free", "pennydrop", "50100012345678").await;
     assert_eq!(sandbox.counted().await, (5, 5));
 }
 
 #[actix_web::test]
-async fn what_is_pending_is_found_settled_later() {
+async fn a_pending_validation_is_settled_later() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "300"]);
     let began = Instant::now();
-    let told = validate(&sandbox, "p1", "pennydrop", "12399009911").await;
-    assert_eq!(told["api_status"], "PENDING");
-    assert_eq!(told["data"]["account_status"], "PENDING");
-    assert!(told["data"]["beneficiary_name"].is_null());
+    let shown = validate(&sandbox, "p1", "pennydrop", "12399009911").await;
+    assert_eq!(shown["api_status"], "PENDING");
+    assert_eq!(shown["data"]["account_status"], "PENDING");
+    assert!(shown["data"]["beneficiary_name"].is_null());
     let never = validate(&sandbox, "p2", "pennydrop", "12399009913").await;
     assert_eq!(never["api_status"], "PENDING");
     let asked = ok(look_up(&sandbox, "reference_id=p1").await);
@@ -284,7 +289,7 @@ async fn what_is_pending_is_found_settled_later() {
 }
 
 #[actix_web::test]
-async fn what_is_refused_does_not_drop() {
+async fn a_refused_call_does_not_drop() {
     let sandbox = Sandbox::start(&[]);
     let good = body("att-1", "pennydrop", "50100012345678");
     for (id, secret) in [
@@ -299,10 +304,10 @@ async fn what_is_refused_does_not_drop() {
                 request = request.header(name, value);
             }
         }
-        assert_refused(&answer(request).await, 401, "error_unauthorized");
+        assert_refused(&reply(request).await, 401, "error_unauthorized");
     }
     let broken = authorized(sandbox.request(Method::POST, VALIDATE)).body("{");
-    assert_refused(&answer(broken).await, 400, "error_malformed_request");
+    assert_refused(&reply(broken).await, 400, "error_malformed_request");
     let mut mistyped = good.clone();
     mistyped["perform_name_match"] = json!("yes");
     assert_refused(
@@ -323,7 +328,7 @@ async fn what_is_refused_does_not_drop() {
     .enumerate()
     {
         sandbox
-            .behave(&json!({"gateway": "DECENTRO", switch: true}))
+            .set_behaviour(&json!({"gateway": "DECENTRO", switch: true}))
             .await;
         let request = body(&format!("r{place}"), "pennydrop", "50100012345678");
         assert_refused(&send(&sandbox, &request).await, status, key);
@@ -338,15 +343,15 @@ async fn what_is_refused_does_not_drop() {
     ] {
         let mut behaviour = behaviour;
         behaviour["gateway"] = json!("DECENTRO");
-        sandbox.behave(&behaviour).await;
+        sandbox.set_behaviour(&behaviour).await;
         assert_refused(&send(&sandbox, &good).await, status, key);
     }
     assert_eq!(sandbox.counted().await, (0, 0));
 
     sandbox
-        .behave(&json!({"gateway": "DECENTRO", "unknown_code": true}))
+        .set_behaviour(&json!({"gateway": "DECENTRO", "unknown_code": true}))
         .await;
-    let told = ok(send(&sandbox, &good).await);
-    let word = told["data"]["account_status"].as_str().unwrap();
+    let shown = ok(send(&sandbox, &good).await);
+    let word = shown["data"]["account_status"].as_str().unwrap();
     assert!(!["VALID", "INVALID", "NRE", "INCONCLUSIVE", "PENDING"].contains(&word));
 }

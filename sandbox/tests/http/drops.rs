@@ -1,9 +1,9 @@
-//! The ledger's pages.
+//! The ledger over the control API.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Sandbox, answer, ok, penny_drop};
+use crate::support::{Sandbox, ok, penny_drop, reply};
 
 #[actix_web::test]
 async fn each_kind_of_drop_carries_its_reference() {
@@ -47,17 +47,17 @@ async fn the_list_can_be_capped_and_emptied() {
     for user_id in ["a", "b", "c", "a"] {
         sandbox.send_async("123456", "HDFC0000001", user_id).await;
     }
-    let capped = ok(answer(sandbox.desk(Method::GET, "/drops?limit=2")).await);
+    let capped = ok(reply(sandbox.control(Method::GET, "/drops?limit=2")).await);
     assert_eq!(capped["total"], 4);
     assert_eq!(capped["distinct_references"], 3);
     assert_eq!(capped["drops"].as_array().unwrap().len(), 2);
     for bad in ["/drops?limit=-1", "/drops?limit=x", "/drops?top=2"] {
-        let (status, body) = answer(sandbox.desk(Method::GET, bad)).await;
+        let (status, body) = reply(sandbox.control(Method::GET, bad)).await;
         assert_eq!(status, 400);
         assert!(body["error"].is_string());
     }
 
-    let (status, _) = answer(sandbox.desk(Method::DELETE, "/drops")).await;
+    let (status, _) = reply(sandbox.control(Method::DELETE, "/drops")).await;
     assert_eq!(status, 204);
     assert_eq!(sandbox.counted().await, (0, 0));
     sandbox.send_async("123456", "HDFC0000001", "a").await;
@@ -65,9 +65,9 @@ async fn the_list_can_be_capped_and_emptied() {
 }
 
 #[actix_web::test]
-async fn health_is_ready_and_strange_paths_are_not_found() {
+async fn health_is_ready_and_unknown_paths_are_not_found() {
     let sandbox = Sandbox::start(&[]);
-    let health = ok(answer(sandbox.desk(Method::GET, "/health")).await);
+    let health = ok(reply(sandbox.control(Method::GET, "/health")).await);
     assert_eq!(health, json!({"status": "ready"}));
     assert_eq!(sandbox.get("/nowhere").await.0, 404);
 }

@@ -1,4 +1,4 @@
-//! Broken answers: reset connections, half a body, bodies that drip, and the refusals that are a
+//! Broken replies: reset connections, half a body, slow bodies, and the refusals that are a
 //! setting.
 
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Sandbox, answer, penny_drop};
+use crate::support::{Sandbox, penny_drop, reply};
 
 fn bank(user_id: &str) -> Value {
     json!({"bank_account": "123456", "ifsc": "HDFC0000001", "user_id": user_id})
@@ -31,7 +31,7 @@ fn raw_request(user_id: &str) -> String {
 async fn a_reset_comes_after_the_work() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "reset_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "reset_rate": 1}))
         .await;
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     stream.write_all(raw_request("a").as_bytes()).await.unwrap();
@@ -44,12 +44,12 @@ async fn a_reset_comes_after_the_work() {
     assert_eq!(received, b"", "not a byte");
     assert_eq!(sandbox.counted().await, (1, 1), "dropped, once");
 
-    sandbox.behave(&json!({"gateway": "CASHFREE"})).await;
+    sandbox.set_behaviour(&json!({"gateway": "CASHFREE"})).await;
     assert_eq!(sandbox.of_user("a").await["account_status"], "VALID");
 }
 
 #[actix_web::test]
-async fn a_connection_that_is_well_ends_well() {
+async fn a_connection_without_a_fault_ends_in_order() {
     let sandbox = Sandbox::start(&[]);
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     let request = raw_request("a").replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
@@ -61,16 +61,16 @@ async fn a_connection_that_is_well_ends_well() {
 }
 
 #[actix_web::test]
-async fn a_malformed_answer_comes_after_the_work() {
+async fn a_malformed_reply_comes_after_the_work() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "malformed_rate": 1}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "malformed_rate": 1}))
         .await;
     let request = sandbox.cashfree(Method::POST, "/bank-account/async");
-    let answer = request.json(&bank("a")).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let body = answer.bytes().await.unwrap();
+    let reply = request.json(&bank("a")).send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    assert_eq!(reply.headers()["content-type"], "application/json");
+    let body = reply.bytes().await.unwrap();
     assert!(body.starts_with(b"{"));
     assert!(serde_json::from_slice::<Value>(&body).is_err());
     assert_eq!(sandbox.counted().await, (1, 1));
@@ -80,18 +80,18 @@ async fn a_malformed_answer_comes_after_the_work() {
 async fn bytes_can_come_slowly() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "slow_bytes_ms": 40}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "slow_bytes_ms": 40}))
         .await;
     let began = Instant::now();
     let request = sandbox.cashfree(Method::POST, "/bank-account/async");
-    let mut answer = request.json(&bank("a")).send().await.unwrap();
-    let length: usize = answer.headers()["content-length"]
+    let mut reply = request.json(&bank("a")).send().await.unwrap();
+    let length: usize = reply.headers()["content-length"]
         .to_str()
         .unwrap()
         .parse()
         .unwrap();
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.unwrap() {
+    while let Some(chunk) = reply.chunk().await.unwrap() {
         body.extend_from_slice(&chunk);
     }
     assert_eq!(body.len(), length);
@@ -107,7 +107,7 @@ async fn errors_can_come_on_one_side_of_the_work_only() {
     let sandbox = Sandbox::start(&[]);
     for (errors, dropped) in [("before_work", 0), ("after_work", 20)] {
         let failing = json!({"gateway": "CASHFREE", "error_rate": 1, "errors": errors});
-        sandbox.behave(&failing).await;
+        sandbox.set_behaviour(&failing).await;
         for call in 0..20 {
             let body = bank(&format!("{errors}{call}"));
             let (status, _) = sandbox.post("/bank-account/async", &body).await;
@@ -118,10 +118,10 @@ async fn errors_can_come_on_one_side_of_the_work_only() {
 }
 
 #[actix_web::test]
-async fn a_small_balance_is_refused_or_told_later() {
+async fn a_small_balance_is_refused_or_ends_rejected() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "insufficient_balance": true}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "insufficient_balance": true}))
         .await;
     for (path, body) in [
         ("/bank-account/sync", bank("a")),
@@ -134,19 +134,19 @@ async fn a_small_balance_is_refused_or_told_later() {
         );
     }
     sandbox.send_async("123456", "HDFC0000001", "a").await;
-    let told = sandbox.of_user("a").await;
-    assert_eq!(told["account_status"], "REJECTED");
-    assert_eq!(told["account_status_code"], "INSUFFICIENT_BALANCE");
+    let shown = sandbox.of_user("a").await;
+    assert_eq!(shown["account_status"], "REJECTED");
+    assert_eq!(shown["account_status_code"], "INSUFFICIENT_BALANCE");
     assert_eq!(sandbox.counted().await, (0, 0), "nothing was dropped");
     let look_up = json!({"verification_id": "v", "vpa": "asha@upi"});
     assert_eq!(sandbox.post("/upi", &look_up).await.0, 200, "costs nothing");
 }
 
 #[actix_web::test]
-async fn a_strange_address_is_refused_before_all_else() {
+async fn an_unlisted_address_is_refused_first() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "refuse_ip": true}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "refuse_ip": true}))
         .await;
     let (status, refused) = sandbox.post("/bank-account/async", &bank("a")).await;
     assert_eq!(
@@ -156,28 +156,28 @@ async fn a_strange_address_is_refused_before_all_else() {
     assert_eq!(sandbox.get("/bank-account?user_id=a").await.0, 403);
     assert_eq!(sandbox.counted().await, (0, 0));
 
-    // Cashfree's way in from anywhere; the credentials are still asked for.
+    // Cashfree admits a signature from any address; the credentials are still checked.
     for (length, status) in [(255, 403), (256, 200)] {
         let signature = BASE64.encode(&vec![7; length]);
         let request = sandbox.cashfree(Method::POST, "/bank-account/async");
         let request = request.header("x-cf-signature", signature).json(&bank("a"));
-        assert_eq!(answer(request).await.0, status);
+        assert_eq!(reply(request).await.0, status);
     }
     let request = sandbox.bare(Method::GET, "/bank-account?user_id=a");
     let request = request.header("x-cf-signature", BASE64.encode(&[7; 256]));
-    assert_eq!(answer(request).await.0, 401);
+    assert_eq!(reply(request).await.0, 401);
 }
 
 #[actix_web::test]
-async fn outcomes_can_have_a_code_nobody_knows() {
+async fn outcomes_can_have_an_unknown_code() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 600}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 600}))
         .await;
     sandbox.send_async("123456", "HDFC0000001", "a").await;
     let pending = sandbox.of_user("a").await;
     assert_eq!(pending["account_status_code"], "VALIDATION_IN_PROGRESS");
     sleep(Duration::from_millis(700)).await;
-    let told = sandbox.of_user("a").await;
-    assert_eq!(told["account_status_code"], "A_CODE_OF_NEXT_YEAR");
+    let shown = sandbox.of_user("a").await;
+    assert_eq!(shown["account_status_code"], "A_CODE_OF_NEXT_YEAR");
 }

@@ -4,7 +4,6 @@
 mod bank;
 mod behaviour;
 mod binary;
-mod call_backs;
 mod calls;
 mod decentro;
 mod drops;
@@ -17,3 +16,4 @@ mod scenarios;
 mod setu;
 mod support;
 mod upi;
+mod webhooks;

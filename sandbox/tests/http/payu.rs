@@ -1,4 +1,4 @@
-//! PayU: tokens, verification of an account by penny drop, the look-up of a VPA.
+//! PayU: tokens, verification of an account by penny drop, the lookup of a VPA.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
-use crate::support::{Sandbox, answer, ok, wait_for};
+use crate::support::{Sandbox, ok, reply, wait_for};
 
 const TOKEN: &str = "/payu/oauth/token";
 const VERIFY: &str = "/payu/payout/payment/verifyAccount";
@@ -20,7 +20,7 @@ const TRANSFERS: &str = "/payu/payout/payment/listTransactions";
 const ACCOUNT: &str = "/payu/payout/merchant/getAccountDetail";
 const SERVICE: &str = "/payu/merchant/postservice.php?form=2";
 
-/// A sandbox, and a token that is good at it.
+/// A sandbox, and a token that is valid there.
 struct Payu {
     sandbox: Sandbox,
     token: String,
@@ -29,8 +29,8 @@ struct Payu {
 impl Payu {
     async fn start(flags: &[&str]) -> Self {
         let sandbox = Sandbox::start(flags);
-        let told = ok(answer(token_request(&sandbox, &[])).await);
-        let token = told["access_token"].as_str().unwrap().to_owned();
+        let shown = ok(reply(token_request(&sandbox, &[])).await);
+        let token = shown["access_token"].as_str().unwrap().to_owned();
         Self { sandbox, token }
     }
 
@@ -43,7 +43,7 @@ impl Payu {
     }
 
     async fn verify(&self, merchant_ref_id: &str, account: &str) -> Value {
-        ok(answer(self.call(&form(merchant_ref_id, account))).await)
+        ok(reply(self.call(&form(merchant_ref_id, account))).await)
     }
 
     /// The transfers that the status call finds under this reference.
@@ -54,22 +54,22 @@ impl Payu {
             .bearer_auth(&self.token)
             .header("payoutMerchantId", PAYOUT_MERCHANT_ID)
             .form(&[("merchantRefId", merchant_ref_id), ("page", "1")]);
-        let told = ok(answer(request).await);
-        assert_eq!(told["status"], 0);
-        let data = &told["data"];
+        let shown = ok(reply(request).await);
+        assert_eq!(shown["status"], 0);
+        let data = &shown["data"];
         let transfers = data["transactionDetails"].as_array().unwrap().clone();
         assert_eq!(data["totalElements"], transfers.len());
         transfers
     }
 
-    /// `data` of an answer that has one.
+    /// `data` of a reply that has one.
     async fn data(&self, merchant_ref_id: &str, account: &str) -> Value {
-        let told = self.verify(merchant_ref_id, account).await;
+        let shown = self.verify(merchant_ref_id, account).await;
         assert_eq!(
-            (&told["status"], &told["msg"], &told["code"]),
+            (&shown["status"], &shown["msg"], &shown["code"]),
             (&json!(0), &Value::Null, &Value::Null)
         );
-        told["data"].clone()
+        shown["data"].clone()
     }
 }
 
@@ -113,25 +113,25 @@ fn assert_refused((status, body): &(u16, Value), code: u32, msg: &str) {
 #[actix_web::test]
 async fn a_token_is_given_for_the_right_client_and_scope() {
     let sandbox = Sandbox::start(&[]);
-    let told = ok(answer(token_request(&sandbox, &[])).await);
-    assert_eq!(told["token_type"], "Bearer");
-    assert_eq!(told["scope"], "create_payout_transactions");
-    assert_eq!(told["expires_in"], 7_199);
-    assert_eq!(told["access_token"].as_str().unwrap().len(), 64);
+    let shown = ok(reply(token_request(&sandbox, &[])).await);
+    assert_eq!(shown["token_type"], "Bearer");
+    assert_eq!(shown["scope"], "create_payout_transactions");
+    assert_eq!(shown["expires_in"], 7_199);
+    assert_eq!(shown["access_token"].as_str().unwrap().len(), 64);
     let now = chrono::Utc::now().timestamp();
-    assert!((now - 10..=now).contains(&told["created_at"].as_i64().unwrap()));
+    assert!((now - 10..=now).contains(&shown["created_at"].as_i64().unwrap()));
     for (field, value, status, error) in [
         ("client_id", "somebody", 401, "invalid_client"),
         ("client_secret", "guess", 401, "invalid_client"),
         ("grant_type", "password", 400, "unsupported_grant_type"),
         ("scope", "refund", 400, "invalid_scope"),
     ] {
-        let (got, body) = answer(token_request(&sandbox, &[(field, value)])).await;
+        let (got, body) = reply(token_request(&sandbox, &[(field, value)])).await;
         assert_eq!((got, &body["error"]), (status, &json!(error)));
         assert!(body["error_description"].is_string());
     }
     let empty = sandbox.request(Method::POST, TOKEN).body("");
-    let (status, body) = answer(empty).await;
+    let (status, body) = reply(empty).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
 }
 
@@ -152,7 +152,7 @@ async fn without_a_good_token_or_merchant_nothing_is_done() {
         call().header("authorization", payu.token.as_str()),
         call().basic_auth("a", Some(&payu.token)),
     ] {
-        let (status, body) = answer(request).await;
+        let (status, body) = reply(request).await;
         assert_eq!((status, &body["error"]), (401, &json!("invalid_token")));
     }
     for merchant in [None, Some("1")] {
@@ -163,26 +163,26 @@ async fn without_a_good_token_or_merchant_nothing_is_done() {
         if let Some(merchant) = merchant {
             request = request.header("payoutMerchantId", merchant);
         }
-        let (status, body) = answer(request).await;
+        let (status, body) = reply(request).await;
         assert_eq!((status, &body["status"]), (403, &json!(1)));
     }
 
-    let told = ok(answer(token_request(
+    let shown = ok(reply(token_request(
         sandbox,
         &[("client_id", SHORT_LIVED_CLIENT_ID)],
     ))
     .await);
-    assert_eq!(told["expires_in"], 1);
-    let short = told["access_token"].as_str().unwrap();
+    assert_eq!(shown["expires_in"], 1);
+    let short = shown["access_token"].as_str().unwrap();
     sleep(Duration::from_millis(1_100)).await;
-    let (status, body) = answer(call().bearer_auth(short)).await;
+    let (status, body) = reply(call().bearer_auth(short)).await;
     assert_eq!(
         (status, &body["error"]),
         (401, &json!("invalid_token")),
         "expired"
     );
     assert_eq!(sandbox.counted().await, (0, 0));
-    ok(answer(call().bearer_auth(&payu.token)).await);
+    ok(reply(call().bearer_auth(&payu.token)).await);
     assert_eq!(
         sandbox.counted().await,
         (1, 1),
@@ -233,8 +233,8 @@ async fn an_account_exists_or_not() {
     }
     let mut unmatched = form("att-3", "51234567890");
     unmatched[5].1 = "false";
-    let told = ok(answer(payu.call(&unmatched)).await);
-    assert_eq!(told["data"]["nameMatch"], Value::Null);
+    let shown = ok(reply(payu.call(&unmatched)).await);
+    assert_eq!(shown["data"]["nameMatch"], Value::Null);
     assert_eq!(payu.sandbox.counted().await, (12, 12), "one drop each");
 }
 
@@ -255,16 +255,16 @@ async fn bad_fields_have_their_codes_and_use_no_reference_up() {
     ] {
         let mut fields = form("att-1", "51234567890");
         fields[place].1 = value;
-        assert_refused(&answer(payu.call(&fields)).await, code, msg);
+        assert_refused(&reply(payu.call(&fields)).await, code, msg);
     }
     assert_eq!(payu.sandbox.counted().await, (0, 0));
     payu.data("att-1", "51234567890").await;
 
-    // Unless it is to be looked at, an IFSC that is none costs a drop.
+    // Without the check, an IFSC that does not exist costs a drop.
     let mut unseen = form("att-2", "12399009932");
     unseen[3].1 = "false";
-    let told = ok(answer(payu.call(&unseen)).await);
-    assert_eq!(told["data"]["accountExists"], "No");
+    let shown = ok(reply(payu.call(&unseen)).await);
+    assert_eq!(shown["data"]["accountExists"], "No");
     assert_eq!(payu.sandbox.counted().await, (2, 2));
 }
 
@@ -273,18 +273,18 @@ async fn a_reference_is_good_for_one_verification() {
     let payu = Payu::start(&["--sandbox-threads", "4"]).await;
     payu.data("att-1", "51234567890").await;
     for account in ["51234567890", "51234567891"] {
-        let again = answer(payu.call(&form("att-1", account))).await;
+        let again = reply(payu.call(&form("att-1", account))).await;
         assert_refused(&again, 1002, "DUPLICATE MERCHANT REF ID");
     }
     let fields = form("att-2", "51234567890");
-    let answers = join_all((0..40).map(|_| answer(payu.call(&fields)))).await;
-    let served = answers.iter().filter(|(_, body)| body["status"] == 0);
+    let replies = join_all((0..40).map(|_| reply(payu.call(&fields)))).await;
+    let served = replies.iter().filter(|(_, body)| body["status"] == 0);
     assert_eq!(served.count(), 1);
     assert_eq!(payu.sandbox.counted().await, (2, 2));
 }
 
 #[actix_web::test]
-async fn a_pending_verification_is_asked_after_with_its_reference() {
+async fn a_pending_verification_can_be_sent_again_with_its_reference() {
     let payu = Payu::start(&["--sandbox-published-pending-ms", "300"]).await;
     let began = Instant::now();
     for account in ["12399009911", "12399009912", "12399009913"] {
@@ -310,19 +310,19 @@ async fn a_pending_verification_is_asked_after_with_its_reference() {
     ] {
         assert_eq!(payu.data(account, account).await["accountExists"], exists);
     }
-    let other = answer(payu.call(&form("12399009911", "51234567890"))).await;
+    let other = reply(payu.call(&form("12399009911", "51234567890"))).await;
     assert_refused(&other, 1002, "DUPLICATE MERCHANT REF ID");
     assert_eq!(payu.sandbox.counted().await, (3, 3), "asking drops nothing");
 
     payu.sandbox
-        .behave(&json!({"gateway": "PAYU", "pending_ms": 60_000}))
+        .set_behaviour(&json!({"gateway": "PAYU", "pending_ms": 60_000}))
         .await;
     let data = payu.data("late", "51234567890").await;
     assert_eq!(data["accountExists"], "VERIFICATION_PENDING");
 }
 
 #[actix_web::test]
-async fn what_became_of_a_verification_is_found_by_its_reference() {
+async fn the_transfer_of_a_verification_is_found_by_its_reference() {
     let payu = Payu::start(&["--sandbox-published-pending-ms", "200"]).await;
     for account in ["51234567890", "12399009911", "12399009912", "12399009933"] {
         payu.data(account, account).await;
@@ -368,36 +368,36 @@ async fn what_became_of_a_verification_is_found_by_its_reference() {
         .sandbox
         .request(Method::POST, TRANSFERS)
         .form(&[("page", "1")]);
-    assert_eq!(answer(bare).await.0, 401);
+    assert_eq!(reply(bare).await.0, 401);
 }
 
 #[actix_web::test]
-async fn the_merchant_s_own_account_is_told_to_the_merchant() {
+async fn the_merchant_can_read_its_own_account() {
     let payu = Payu::start(&[]).await;
     let account = async || {
         let request = payu.sandbox.request(Method::GET, ACCOUNT);
         let request = request.bearer_auth(&payu.token);
-        ok(answer(request.header("payoutMerchantId", PAYOUT_MERCHANT_ID)).await)
+        ok(reply(request.header("payoutMerchantId", PAYOUT_MERCHANT_ID)).await)
     };
-    let told = account().await;
-    assert_eq!(told["status"], 0);
-    assert_eq!(told["data"]["payoutMerchantId"], 1_111_126);
-    assert_eq!(told["data"]["lowBalance"], false);
+    let shown = account().await;
+    assert_eq!(shown["status"], 0);
+    assert_eq!(shown["data"]["payoutMerchantId"], 1_111_126);
+    assert_eq!(shown["data"]["lowBalance"], false);
     let poor = json!({"gateway": "PAYU", "insufficient_balance": true});
-    payu.sandbox.behave(&poor).await;
+    payu.sandbox.set_behaviour(&poor).await;
     assert_eq!(account().await["data"]["balance"], 0);
     assert_eq!(
-        answer(payu.sandbox.request(Method::GET, ACCOUNT)).await.0,
+        reply(payu.sandbox.request(Method::GET, ACCOUNT)).await.0,
         401
     );
 }
 
 #[actix_web::test]
-async fn faults_are_told_in_payu_s_words() {
+async fn faults_have_payu_s_own_form() {
     let payu = Payu::start(&[]).await;
     let fields = form("att-1", "51234567890");
     let technical = form("att-2", "12399009942");
-    let (status, body) = answer(payu.call(&technical)).await;
+    let (status, body) = reply(payu.call(&technical)).await;
     assert_eq!((status, &body["status"]), (500, &json!(1)));
     for (behaviour, status) in [
         (json!({"insufficient_balance": true}), 200),
@@ -407,21 +407,21 @@ async fn faults_are_told_in_payu_s_words() {
     ] {
         let mut behaviour = behaviour;
         behaviour["gateway"] = json!("PAYU");
-        payu.sandbox.behave(&behaviour).await;
-        let (got, body) = answer(payu.call(&fields)).await;
+        payu.sandbox.set_behaviour(&behaviour).await;
+        let (got, body) = reply(payu.call(&fields)).await;
         assert_eq!((got, &body["status"]), (status, &json!(1)), "{behaviour}");
         assert!(body["msg"].is_string() && body["data"].is_null());
     }
     assert_eq!(payu.sandbox.counted().await, (0, 0));
     payu.sandbox
-        .behave(&json!({"gateway": "PAYU", "error_rate": 1, "errors": "after_work"}))
+        .set_behaviour(&json!({"gateway": "PAYU", "error_rate": 1, "errors": "after_work"}))
         .await;
-    assert_eq!(answer(payu.call(&fields)).await.0, 500);
+    assert_eq!(reply(payu.call(&fields)).await.0, 500);
     assert_eq!(payu.sandbox.counted().await, (1, 1), "the work was done");
     payu.sandbox
-        .behave(&json!({"gateway": "PAYU", "unknown_code": true}))
+        .set_behaviour(&json!({"gateway": "PAYU", "unknown_code": true}))
         .await;
-    let again = answer(payu.call(&fields)).await;
+    let again = reply(payu.call(&fields)).await;
     assert_refused(&again, 1002, "DUPLICATE MERCHANT REF ID");
     let word = payu.data("att-3", "51234567890").await["accountExists"].clone();
     assert!(word != "YES" && word != "No" && word != "VERIFICATION_PENDING");
@@ -445,14 +445,14 @@ fn look_up(sandbox: &Sandbox, vpa: &str) -> RequestBuilder {
 async fn a_vpa_is_looked_up_under_a_hash() {
     let sandbox = Sandbox::start(&[]);
     assert_eq!(
-        ok(answer(look_up(&sandbox, "9999999999@upi")).await),
+        ok(reply(look_up(&sandbox, "9999999999@upi")).await),
         json!({
             "status": "SUCCESS", "vpa": "9999999999@upi", "isVPAValid": 1,
             "isAutoPayVPAValid": 1, "isAutoPayBankValid": "NA", "payerAccountName": "ABC",
         })
     );
     assert_eq!(
-        ok(answer(look_up(&sandbox, "abc@upi")).await),
+        ok(reply(look_up(&sandbox, "abc@upi")).await),
         json!({"status": "SUCCESS", "vpa": "abc@upi", "isVPAValid": 0, "payerAccountName": "NA"})
     );
     for (vpa, valid, name) in [
@@ -463,14 +463,14 @@ async fn a_vpa_is_looked_up_under_a_hash() {
         ("asha@okhdfcbank", 1, None),
         ("asha", 0, Some("NA")),
     ] {
-        let told = ok(answer(look_up(&sandbox, vpa)).await);
-        assert_eq!(told["isVPAValid"], valid, "{vpa}");
+        let shown = ok(reply(look_up(&sandbox, vpa)).await);
+        assert_eq!(shown["isVPAValid"], valid, "{vpa}");
         match name {
-            Some(name) => assert_eq!(told["payerAccountName"], name),
-            None => assert!(told["payerAccountName"].as_str().unwrap().len() > 2),
+            Some(name) => assert_eq!(shown["payerAccountName"], name),
+            None => assert!(shown["payerAccountName"].as_str().unwrap().len() > 2),
         }
     }
-    let (status, body) = answer(look_up(&sandbox, "asha.99009942@upi")).await;
+    let (status, body) = reply(look_up(&sandbox, "asha.99009942@upi")).await;
     assert_eq!((status, &body["status"]), (500, &json!(0)));
     assert_eq!(sandbox.counted().await, (0, 0), "a look-up moves no money");
 }
@@ -487,7 +487,7 @@ async fn payments_that_were_never_made_are_not_found() {
     ]);
     let not_found = json!({"mihpayid": "Not Found", "status": "Not Found"});
     assert_eq!(
-        ok(answer(request).await),
+        ok(reply(request).await),
         json!({
             "status": 0, "msg": "0 out of 2 Transactions Fetched Successfully",
             "transaction_details": {"one": not_found, "two": not_found},
@@ -521,11 +521,11 @@ async fn a_wrong_hash_key_or_command_is_refused() {
             ("var1", vpa),
             ("hash", hash),
         ]);
-        let told = ok(answer(request).await);
-        assert_eq!(told, json!({"status": 0, "msg": msg}));
+        let shown = ok(reply(request).await);
+        assert_eq!(shown, json!({"status": 0, "msg": msg}));
     }
     let partial = sandbox.request(Method::POST, SERVICE).form(&[("key", KEY)]);
-    assert_eq!(ok(answer(partial).await)["msg"], "Parameter missing");
+    assert_eq!(ok(reply(partial).await)["msg"], "Parameter missing");
 
     let without = SERVICE.trim_end_matches("?form=2");
     let response = sandbox.request(Method::POST, without).send().await.unwrap();

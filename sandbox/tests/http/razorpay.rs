@@ -1,4 +1,4 @@
-//! Razorpay: what it takes and refuses, what each outcome looks like, and that a rupee goes once.
+//! Razorpay: accepted and refused requests, the reply of each outcome, and that a rupee moves once.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::receiver::{Event, Receiver};
-use crate::support::{Sandbox, answer, ok};
+use crate::support::{Sandbox, ok, reply};
 
 const VALIDATIONS: &str = "/razorpay/v1/fund_accounts/validations";
 const LOOK_UP_VPA: &str = "/razorpay/v1/payments/validate/vpa";
@@ -48,22 +48,22 @@ fn upi(address: &str, reference_id: &str) -> Value {
 impl Sandbox {
     async fn validate(&self, body: &Value) -> (u16, Value) {
         let request = self.request(Method::POST, VALIDATIONS);
-        answer(request.basic_auth(KEY_ID, Some(KEY_SECRET)).json(body)).await
+        reply(request.basic_auth(KEY_ID, Some(KEY_SECRET)).json(body)).await
     }
 
     async fn validate_with_key(&self, key: &str, body: &Value) -> (u16, Value) {
         let request = self.request(Method::POST, VALIDATIONS);
         let request = request.header("X-Payout-Idempotency", key);
-        answer(request.basic_auth(KEY_ID, Some(KEY_SECRET)).json(body)).await
+        reply(request.basic_auth(KEY_ID, Some(KEY_SECRET)).json(body)).await
     }
 
     async fn validation(&self, id: &Value) -> (u16, Value) {
         let path = format!("{VALIDATIONS}/{}", id.as_str().unwrap());
         let request = self.request(Method::GET, &path);
-        answer(request.basic_auth(KEY_ID, Some(KEY_SECRET))).await
+        reply(request.basic_auth(KEY_ID, Some(KEY_SECRET))).await
     }
 
-    /// Validates and looks up what came of it.
+    /// Validates and looks up the outcome.
     async fn ended(&self, body: &Value) -> Value {
         let created = ok(self.validate(body).await);
         assert_eq!(created["status"], "created", "always");
@@ -73,7 +73,7 @@ impl Sandbox {
     async fn vpa(&self, vpa: &str) -> (u16, Value) {
         let request = self.request(Method::POST, LOOK_UP_VPA);
         let request = request.basic_auth(KEY_ID, Some(KEY_SECRET));
-        answer(request.json(&json!({"vpa": vpa}))).await
+        reply(request.json(&json!({"vpa": vpa}))).await
     }
 }
 
@@ -94,7 +94,7 @@ fn assert_refused((status, body): &(u16, Value), expected: u16, reason: &str) {
 async fn a_bank_account_is_created_first_and_completed_later() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .behave(&json!({"gateway": "RAZORPAY", "pending_ms": 600}))
+        .set_behaviour(&json!({"gateway": "RAZORPAY", "pending_ms": 600}))
         .await;
     let created = ok(sandbox.validate(&bank("123456781234", "att_1")).await);
     let id = created["id"].as_str().unwrap();
@@ -185,7 +185,7 @@ async fn only_a_penny_drop_drops() {
 }
 
 #[actix_web::test]
-async fn a_key_is_good_for_one_request() {
+async fn a_key_is_valid_for_one_request() {
     let sandbox = Sandbox::start(&[]);
     let body = bank("123456", "att_1");
     let first = ok(sandbox.validate_with_key("key-1", &body).await);
@@ -214,7 +214,7 @@ async fn a_key_is_good_for_one_request() {
 }
 
 #[actix_web::test]
-async fn a_key_survives_an_answer_that_was_lost() {
+async fn a_key_survives_a_lost_reply() {
     let sandbox = Sandbox::start(&[]);
     let body = bank("123456", "att_1");
     for fault in [
@@ -224,26 +224,26 @@ async fn a_key_survives_an_answer_that_was_lost() {
     ] {
         let mut behaviour = fault;
         behaviour["gateway"] = json!("RAZORPAY");
-        sandbox.behave(&behaviour).await;
+        sandbox.set_behaviour(&behaviour).await;
         let request = sandbox
             .request(Method::POST, VALIDATIONS)
             .header("X-Payout-Idempotency", "key-1")
             .basic_auth(KEY_ID, Some(KEY_SECRET))
             .json(&body);
         let lost = request.send().await;
-        assert!(lost.is_err() || lost.is_ok_and(|answer| answer.status() == 500));
+        assert!(lost.is_err() || lost.is_ok_and(|reply| reply.status() == 500));
     }
-    sandbox.behave(&json!({"gateway": "RAZORPAY"})).await;
+    sandbox.set_behaviour(&json!({"gateway": "RAZORPAY"})).await;
     let found = ok(sandbox.validate_with_key("key-1", &body).await);
     assert_eq!(found["status"], "created");
     assert_eq!(sandbox.counted().await, (1, 1));
 
     // A refusal uses no key up.
     let poor = json!({"gateway": "RAZORPAY", "insufficient_balance": true});
-    sandbox.behave(&poor).await;
+    sandbox.set_behaviour(&poor).await;
     let refused = sandbox.validate_with_key("key-2", &body).await;
     assert_refused(&refused, 400, "insufficient_funds");
-    sandbox.behave(&json!({"gateway": "RAZORPAY"})).await;
+    sandbox.set_behaviour(&json!({"gateway": "RAZORPAY"})).await;
     ok(sandbox.validate_with_key("key-2", &body).await);
     assert_eq!(sandbox.counted().await, (2, 1));
 }
@@ -256,7 +256,7 @@ async fn two_at_once_with_one_key_drop_once() {
     let mut ids: Vec<Value> = futures_util::future::join_all(calls)
         .await
         .into_iter()
-        .map(|answer| ok(answer)["id"].clone())
+        .map(|reply| ok(reply)["id"].clone())
         .collect();
     ids.dedup();
     assert_eq!(ids.len(), 1);
@@ -264,7 +264,7 @@ async fn two_at_once_with_one_key_drop_once() {
 }
 
 #[actix_web::test]
-async fn every_reason_of_failed_can_be_asked_for() {
+async fn every_reason_of_failed_can_be_selected() {
     let sandbox = Sandbox::start(&[]);
     for (row, reason) in [
         "gateway_technical_error",
@@ -302,7 +302,7 @@ async fn every_reason_of_failed_can_be_asked_for() {
 }
 
 #[actix_web::test]
-async fn the_words_samples_have_can_be_asked_for() {
+async fn the_variations_of_samples_can_be_selected() {
     let sandbox = Sandbox::start(&[]);
     for (row, account_status, valid) in [
         ("30", json!("valid"), true),
@@ -343,9 +343,9 @@ async fn the_words_samples_have_can_be_asked_for() {
 }
 
 #[actix_web::test]
-async fn a_number_asks_for_a_scenario() {
+async fn a_number_selects_a_scenario() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
-    let told = |entity: &Value| {
+    let shown = |entity: &Value| {
         let results = &entity["validation_results"];
         (
             entity["status"].as_str().unwrap().to_owned(),
@@ -373,7 +373,7 @@ async fn a_number_asks_for_a_scenario() {
         let ended = sandbox
             .ended(&bank(&format!("123990099{ending}"), "att"))
             .await;
-        assert_eq!(told(&ended), (status.to_owned(), word.to_owned()));
+        assert_eq!(shown(&ended), (status.to_owned(), word.to_owned()));
     }
     for (ending, name) in [
         ("21", Value::Null),
@@ -403,7 +403,7 @@ async fn a_number_asks_for_a_scenario() {
         if word.is_empty() {
             assert_eq!(ended["status"], "created");
         } else {
-            assert_eq!(told(&ended), ("completed".to_owned(), word.to_owned()));
+            assert_eq!(shown(&ended), ("completed".to_owned(), word.to_owned()));
         }
     }
 }
@@ -438,7 +438,7 @@ async fn a_vpa_is_looked_up_for_nothing() {
 }
 
 #[actix_web::test]
-async fn what_is_not_as_it_should_be_is_refused() {
+async fn an_invalid_request_is_refused() {
     let sandbox = Sandbox::start(&[]);
     for (pointer, value, field) in [
         (
@@ -495,31 +495,31 @@ async fn what_is_not_as_it_should_be_is_refused() {
         if let Some(secret) = pair {
             request = request.basic_auth(KEY_ID, Some(secret));
         }
-        let refused = answer(request.json(&bank("123456", "att"))).await;
+        let refused = reply(request.json(&bank("123456", "att"))).await;
         assert_refused(&refused, 401, "authentication_failed");
     }
     assert_eq!(sandbox.counted().await, (0, 0));
 }
 
 #[actix_web::test]
-async fn ids_that_are_nobody_s_do_not_exist() {
+async fn unknown_ids_do_not_exist() {
     let sandbox = Sandbox::start(&[]);
     for path in [
         "/razorpay/v1/fund_accounts/validations/fav_00000000000000",
         "/razorpay/v1/payments/pay_00000000000000",
     ] {
         let request = sandbox.request(Method::GET, path);
-        let told = answer(request.basic_auth(KEY_ID, Some(KEY_SECRET))).await;
-        assert_refused(&told, 400, "input_validation_failed");
-        let description = &told.1["error"]["description"];
+        let shown = reply(request.basic_auth(KEY_ID, Some(KEY_SECRET))).await;
+        assert_refused(&shown, 400, "input_validation_failed");
+        let description = &shown.1["error"]["description"];
         assert_eq!(description, "The id provided does not exist");
-        let bare = answer(sandbox.request(Method::GET, path)).await;
+        let bare = reply(sandbox.request(Method::GET, path)).await;
         assert_refused(&bare, 401, "authentication_failed");
     }
 }
 
 #[actix_web::test]
-async fn faults_are_told_in_its_own_words() {
+async fn faults_have_razorpay_s_own_form() {
     let sandbox = Sandbox::start(&[]);
     for (behaviour, status, reason) in [
         (json!({"error_rate": 1}), 500, "server_error"),
@@ -528,11 +528,19 @@ async fn faults_are_told_in_its_own_words() {
     ] {
         let mut behaviour = behaviour;
         behaviour["gateway"] = json!("RAZORPAY");
-        sandbox.behave(&behaviour).await;
+        sandbox.set_behaviour(&behaviour).await;
         assert_refused(&sandbox.vpa("asha@upi").await, status, reason);
     }
+    let refused = |reply: (u16, Value)| reply.1["error"]["description"].clone();
     sandbox
-        .behave(&json!({"gateway": "RAZORPAY", "unknown_code": true}))
+        .set_behaviour(&json!({"gateway": "RAZORPAY", "refuse_ip": true}))
+        .await;
+    let payments = refused(sandbox.vpa("asha@upi").await);
+    assert_eq!(payments, "Access Denied", "the payment gateway's own words");
+    let validations = refused(sandbox.validate(&bank("123456", "att")).await);
+    assert!(validations.as_str().unwrap().contains("from this IP"));
+    sandbox
+        .set_behaviour(&json!({"gateway": "RAZORPAY", "unknown_code": true}))
         .await;
     let completed = sandbox.ended(&bank("123456", "att")).await;
     assert_eq!(
@@ -543,7 +551,7 @@ async fn faults_are_told_in_its_own_words() {
     assert_eq!(failed["status_details"]["reason"], "A_CODE_OF_NEXT_YEAR");
 
     let poor = json!({"gateway": "RAZORPAY", "insufficient_balance": true});
-    sandbox.behave(&poor).await;
+    sandbox.set_behaviour(&poor).await;
     let mut penniless = bank("123456", "att");
     penniless["validation_type"] = json!("penniless");
     ok(sandbox.validate(&penniless).await);
@@ -563,24 +571,24 @@ async fn it_calls_back_when_a_validation_has_ended() {
     let webhook = json!({
         "gateway": "RAZORPAY", "url": receiver.url, "duplicates": 1, "out_of_order": true,
     });
-    sandbox.call_back(&webhook).await;
+    sandbox.set_webhook(&webhook).await;
     for (number, kind, status) in [
         ("12399009911", "completed", "completed"),
         ("12399009912", "completed", "completed"),
         ("12399009942", "failed", "failed"),
     ] {
-        let before = receiver.came().len();
+        let before = receiver.events().len();
         let created = ok(sandbox.validate(&bank(number, number)).await);
         let events = receiver.wait(before + 3).await.split_off(before);
         let ended = ok(sandbox.validation(&created["id"]).await);
         assert!(events.iter().all(signed));
 
-        let told = events[0].json();
-        assert_eq!(told["entity"], "event");
-        assert_eq!(told["event"], format!("fund_account.validation.{kind}"));
-        assert_eq!(told["contains"], json!(["fund_account.validation"]));
-        assert!(told["account_id"].is_string() && told["created_at"].is_i64());
-        let entity = &told["payload"]["fund_account.validation"]["entity"];
+        let shown = events[0].json();
+        assert_eq!(shown["entity"], "event");
+        assert_eq!(shown["event"], format!("fund_account.validation.{kind}"));
+        assert_eq!(shown["contains"], json!(["fund_account.validation"]));
+        assert!(shown["account_id"].is_string() && shown["created_at"].is_i64());
+        let entity = &shown["payload"]["fund_account.validation"]["entity"];
         assert_eq!(entity["status"], status);
         assert_eq!(*entity, ended, "what a look-up says");
 

@@ -1,4 +1,4 @@
-//! An address that call-backs go to: keeps what came, answers as told.
+//! An address for webhooks: keeps the events, and replies as set.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::wait_for;
 
-/// One call-back as it came.
+/// One event as it arrived.
 #[derive(Clone)]
 pub(crate) struct Event {
     pub(crate) headers: BTreeMap<String, String>,
@@ -29,8 +29,8 @@ impl Event {
 
 #[derive(Default)]
 struct Mailbox {
-    came: Mutex<Vec<Event>>,
-    answers: Mutex<VecDeque<u16>>,
+    events: Mutex<Vec<Event>>,
+    replies: Mutex<VecDeque<u16>>,
 }
 
 pub(crate) struct Receiver {
@@ -39,10 +39,10 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Listens on a free port. The first call-backs are answered with these statuses, the rest with 200.
-    pub(crate) fn start(answers: &[u16]) -> Self {
+    /// Listens on a free port. The first events get these statuses, the others 200.
+    pub(crate) fn start(replies: &[u16]) -> Self {
         let mailbox = Arc::new(Mailbox::default());
-        mailbox.answers.lock().unwrap().extend(answers);
+        mailbox.replies.lock().unwrap().extend(replies);
         let shared = Data::from(Arc::clone(&mailbox));
         let server = HttpServer::new(move || {
             App::new()
@@ -58,14 +58,14 @@ impl Receiver {
         Self { mailbox, url }
     }
 
-    pub(crate) fn came(&self) -> Vec<Event> {
-        self.mailbox.came.lock().unwrap().clone()
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.mailbox.events.lock().unwrap().clone()
     }
 
-    /// What came, once it is so many.
+    /// Waits for this number of events and returns them.
     pub(crate) async fn wait(&self, count: usize) -> Vec<Event> {
-        wait_for("call-backs", async || self.came().len() >= count).await;
-        self.came()
+        wait_for("webhooks", async || self.events().len() >= count).await;
+        self.events()
     }
 }
 
@@ -75,7 +75,7 @@ async fn take(request: HttpRequest, body: Bytes, mailbox: Data<Mailbox>) -> Http
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
-    mailbox.came.lock().unwrap().push(Event { headers, body });
-    let status = mailbox.answers.lock().unwrap().pop_front().unwrap_or(200);
+    mailbox.events.lock().unwrap().push(Event { headers, body });
+    let status = mailbox.replies.lock().unwrap().pop_front().unwrap_or(200);
     HttpResponse::new(StatusCode::from_u16(status).unwrap())
 }

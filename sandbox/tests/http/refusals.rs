@@ -1,9 +1,9 @@
-//! What Cashfree refuses: 401, 400 and 404, each with `{code, message, type}`, and nothing counted.
+//! Cashfree's refusals: 401, 400 and 404, each with `{code, message, type}`, and nothing counted.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, answer, penny_drop};
+use crate::support::{Sandbox, penny_drop, reply};
 
 fn assert_refused((status, body): &(u16, Value), expected: u16, code: &str) {
     assert_eq!((*status, &body["code"]), (expected, &json!(code)), "{body}");
@@ -36,7 +36,7 @@ async fn without_the_right_credentials_nothing_is_done() {
                     request = request.header(name, value);
                 }
             }
-            assert_refused(&answer(request).await, 401, "authentication_failed");
+            assert_refused(&reply(request).await, 401, "authentication_failed");
         }
     }
     assert_eq!(sandbox.counted().await, (0, 0));
@@ -79,7 +79,7 @@ async fn bank_fields_outside_their_limits_are_refused() {
     let broken = sandbox
         .cashfree(Method::POST, "/bank-account/sync")
         .body("{\"bank_account\":");
-    assert_refused(&answer(broken).await, 400, "bad_request");
+    assert_refused(&reply(broken).await, 400, "bad_request");
     assert_eq!(sandbox.counted().await, (0, 0));
 }
 
@@ -98,7 +98,7 @@ async fn a_upi_penny_drop_needs_its_version_and_consent() {
         if let Some(version) = version {
             request = request.header("x-api-version", version);
         }
-        assert_refused(&answer(request).await, 400, code);
+        assert_refused(&reply(request).await, 400, code);
     }
     for (pointer, value, code) in [
         ("/user_consent", Value::Null, "user_consent_missing"),
@@ -142,7 +142,7 @@ async fn a_upi_penny_drop_needs_its_version_and_consent() {
 }
 
 #[actix_web::test]
-async fn what_was_never_made_is_not_found() {
+async fn an_unknown_verification_is_not_found() {
     let sandbox = Sandbox::start(&[]);
     for (path, code) in [
         ("/bank-account?reference_id=1", "reference_id_not_found"),

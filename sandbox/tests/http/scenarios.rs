@@ -1,4 +1,4 @@
-//! The scenarios an account number or a VPA asks Cashfree for, and every row of its code table.
+//! The scenarios that an account number or a VPA selects at Cashfree, and every row of its code table.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::support::{Sandbox, ok, penny_drop};
 
 const IFSC: &str = "HDFC0000001";
 
-fn status(answer: &Value) -> (&str, &str) {
+fn status(reply: &Value) -> (&str, &str) {
     (
-        answer["account_status"].as_str().unwrap(),
-        answer["account_status_code"].as_str().unwrap(),
+        reply["account_status"].as_str().unwrap(),
+        reply["account_status_code"].as_str().unwrap(),
     )
 }
 
 #[actix_web::test]
-async fn an_account_number_asks_for_a_scenario() {
+async fn an_account_number_selects_a_scenario() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
     for (ending, expected) in [
         ("31", ("INVALID", "INVALID_ACCOUNT_FAIL")),
@@ -34,11 +34,11 @@ async fn an_account_number_asks_for_a_scenario() {
         ("43", ("VALID", "ACCOUNT_IS_VALID")),
         ("10", ("VALID", "ACCOUNT_IS_VALID")),
     ] {
-        let answer = sandbox
+        let reply = sandbox
             .sync(&format!("123990099{ending}"), IFSC, "Asha")
             .await;
-        assert_eq!(status(&answer), expected, "{ending}");
-        assert_eq!(answer["name_at_bank"].is_null(), expected.0 != "VALID");
+        assert_eq!(status(&reply), expected, "{ending}");
+        assert_eq!(reply["name_at_bank"].is_null(), expected.0 != "VALID");
     }
     for (ending, name) in [
         ("21", Value::Null),
@@ -46,12 +46,12 @@ async fn an_account_number_asks_for_a_scenario() {
         ("23", json!("NA")),
         ("24", json!("ZUBIN IRANI")),
     ] {
-        let answer = sandbox
+        let reply = sandbox
             .sync(&format!("123990099{ending}"), IFSC, "Asha")
             .await;
-        assert_eq!(status(&answer).0, "VALID");
-        assert_eq!(answer["name_at_bank"], name);
-        assert_eq!(answer["name_match_score"].is_null(), name.is_null());
+        assert_eq!(status(&reply).0, "VALID");
+        assert_eq!(reply["name_at_bank"], name);
+        assert_eq!(reply["name_match_score"].is_null(), name.is_null());
     }
     let pending = [
         ("11", ("VALID", "ACCOUNT_IS_VALID")),
@@ -61,8 +61,8 @@ async fn an_account_number_asks_for_a_scenario() {
     for (ending, _) in pending {
         let account = format!("123990099{ending}");
         sandbox.send_async(&account, IFSC, ending).await;
-        let answer = sandbox.of_user(ending).await;
-        assert_eq!(status(&answer), ("RECEIVED", "VALIDATION_IN_PROGRESS"));
+        let reply = sandbox.of_user(ending).await;
+        assert_eq!(status(&reply), ("RECEIVED", "VALIDATION_IN_PROGRESS"));
     }
     sleep(Duration::from_millis(700)).await;
     for (ending, expected) in pending {
@@ -71,7 +71,7 @@ async fn an_account_number_asks_for_a_scenario() {
 }
 
 #[actix_web::test]
-async fn every_row_of_the_code_table_can_be_asked_for() {
+async fn every_row_of_the_code_table_can_be_selected() {
     let sandbox = Sandbox::start(&[]);
     for (row, expected) in [
         ("VALID", "ACCOUNT_IS_VALID"),
@@ -116,7 +116,7 @@ async fn every_row_of_the_code_table_can_be_asked_for() {
 }
 
 #[actix_web::test]
-async fn a_vpa_asks_alike() {
+async fn a_vpa_selects_a_scenario() {
     let sandbox = Sandbox::start(&[]);
     for (user, expected) in [
         ("asha", "VALID"),
@@ -126,13 +126,13 @@ async fn a_vpa_asks_alike() {
         ("asha.99008803", "NPCI_NAME_INCORRECT"),
     ] {
         let body = penny_drop(user, &format!("{user}@okhdfcbank"));
-        let answer = ok(sandbox.post("/upi/penny-drop", &body).await);
-        assert_eq!(answer["status"], expected, "{user}");
-        assert_eq!(answer["name_at_bank"].is_null(), expected != "VALID");
+        let reply = ok(sandbox.post("/upi/penny-drop", &body).await);
+        assert_eq!(reply["status"], expected, "{user}");
+        assert_eq!(reply["name_at_bank"].is_null(), expected != "VALID");
     }
     let nameless = penny_drop("nameless", "asha.99009921@okhdfcbank");
-    let answer = ok(sandbox.post("/upi/penny-drop", &nameless).await);
-    assert!(answer["name_at_bank"].is_null() && answer["utr"].is_string());
+    let reply = ok(sandbox.post("/upi/penny-drop", &nameless).await);
+    assert!(reply["name_at_bank"].is_null() && reply["utr"].is_string());
 
     let before = sandbox.counted().await;
     let declined = penny_drop("declined", "asha.99009941@okhdfcbank");
@@ -140,6 +140,6 @@ async fn a_vpa_asks_alike() {
     let once = penny_drop("once", "asha.99009943@okhdfcbank");
     assert_eq!(sandbox.post("/upi/penny-drop", &once).await.0, 502);
     assert_eq!(sandbox.counted().await, before);
-    let answer = ok(sandbox.post("/upi/penny-drop", &once).await);
-    assert_eq!(answer["status"], "VALID", "the refused call used no id up");
+    let reply = ok(sandbox.post("/upi/penny-drop", &once).await);
+    assert_eq!(reply["status"], "VALID", "the refused call used no id up");
 }

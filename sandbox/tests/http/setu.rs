@@ -1,4 +1,4 @@
-//! Setu: bank accounts in both modes, VPAs by UMAP, and what it calls back with.
+//! Setu: bank accounts in both modes, VPAs by UMAP, and the events.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::receiver::Receiver;
-use crate::support::{Sandbox, answer, ok, wait_for};
+use crate::support::{Sandbox, ok, reply, wait_for};
 
 const SYNC: &str = "/setu/api/verify/ban";
 const ASYNC: &str = "/setu/api/verify/ban/async";
@@ -40,18 +40,18 @@ fn authorized(request: RequestBuilder) -> RequestBuilder {
 
 async fn sync(sandbox: &Sandbox, account: &str, ifsc: &str) -> (u16, Value) {
     let body = json!({"ifsc": ifsc, "accountNumber": account});
-    answer(authorized(sandbox.request(Method::POST, SYNC)).json(&body)).await
+    reply(authorized(sandbox.request(Method::POST, SYNC)).json(&body)).await
 }
 
 async fn send_async(sandbox: &Sandbox, account: &str, ifsc: &str) -> String {
     let body = json!({"ifsc": ifsc, "accountNumber": account, "narration": "to pay out"});
-    let receipt = ok(answer(authorized(sandbox.request(Method::POST, ASYNC)).json(&body)).await);
+    let receipt = ok(reply(authorized(sandbox.request(Method::POST, ASYNC)).json(&body)).await);
     assert_eq!(receipt.as_object().unwrap().len(), 1);
     receipt["id"].as_str().unwrap().to_owned()
 }
 
 async fn look_up(sandbox: &Sandbox, id: &str) -> (u16, Value) {
-    answer(authorized(
+    reply(authorized(
         sandbox.request(Method::GET, &format!("{ASYNC}/{id}")),
     ))
     .await
@@ -65,12 +65,12 @@ fn umap(request: RequestBuilder) -> RequestBuilder {
 
 async fn send_vpa(sandbox: &Sandbox, vpa: &str) -> Value {
     let body = json!({"customerVpa": vpa, "merchantReferenceId": "att-1"});
-    ok(answer(umap(sandbox.request(Method::POST, VPA)).json(&body)).await)
+    ok(reply(umap(sandbox.request(Method::POST, VPA)).json(&body)).await)
 }
 
 async fn look_up_vpa(sandbox: &Sandbox, id: &Value) -> Value {
     let path = format!("{VPA}/{}", id.as_str().unwrap());
-    ok(answer(umap(sandbox.request(Method::GET, &path))).await)
+    ok(reply(umap(sandbox.request(Method::GET, &path))).await)
 }
 
 fn members(value: &Value) -> Vec<&str> {
@@ -84,14 +84,14 @@ fn members(value: &Value) -> Vec<&str> {
     names
 }
 
-fn assert_verified(answer: &Value, code: &str) {
+fn assert_verified(reply: &Value, code: &str) {
     assert_eq!(
-        members(answer),
+        members(reply),
         ["code", "data", "id", "message", "traceId", "verification"]
     );
-    assert_eq!(answer["code"], code);
-    assert_eq!(answer["verification"], "success");
-    let data = &answer["data"];
+    assert_eq!(reply["code"], code);
+    assert_eq!(reply["verification"], "success");
+    let data = &reply["data"];
     assert_eq!(
         members(data),
         ["name", "transactionReference", "verifiedAt"]
@@ -102,19 +102,19 @@ fn assert_verified(answer: &Value, code: &str) {
     assert!(DateTime::parse_from_rfc3339(verified_at).is_ok() && verified_at.ends_with("+00:00"));
 }
 
-fn assert_failed(answer: &Value, code: &str, message: &str) {
+fn assert_failed(reply: &Value, code: &str, message: &str) {
     assert_eq!(
-        members(answer),
+        members(reply),
         ["code", "id", "message", "traceId", "verification"]
     );
-    assert_eq!(answer["code"], code);
-    assert_eq!(answer["message"], message);
-    assert_eq!(answer["verification"], "failed");
+    assert_eq!(reply["code"], code);
+    assert_eq!(reply["message"], message);
+    assert_eq!(reply["verification"], "failed");
 }
 
-fn assert_pending(answer: &Value) {
-    assert_eq!(members(answer), ["id", "traceId", "verification"]);
-    assert_eq!(answer["verification"], "pending");
+fn assert_pending(reply: &Value) {
+    assert_eq!(members(reply), ["id", "traceId", "verification"]);
+    assert_eq!(reply["verification"], "pending");
 }
 
 fn assert_refused((status, body): &(u16, Value), expected: u16, code: &str) {
@@ -127,7 +127,7 @@ fn assert_refused((status, body): &(u16, Value), expected: u16, code: &str) {
 }
 
 #[actix_web::test]
-async fn published_accounts_are_answered_as_published_in_both_modes() {
+async fn published_accounts_have_their_replies_in_both_modes() {
     let sandbox = Sandbox::start(&[]);
     for (account, ifsc, message) in [
         ("1234567890", "ABCD0123456", None),
@@ -158,13 +158,13 @@ async fn published_accounts_are_answered_as_published_in_both_modes() {
         let asked = ok(look_up(&sandbox, &id).await);
         assert_eq!(asked["id"], id.as_str());
         assert_ne!(synced["id"], asked["id"]);
-        for answer in [synced, asked] {
+        for reply in [synced, asked] {
             match message {
                 None => {
-                    assert_verified(&answer, "BAV00");
-                    assert_eq!(answer["message"], "Account exists and is active.");
+                    assert_verified(&reply, "BAV00");
+                    assert_eq!(reply["message"], "Account exists and is active.");
                 }
-                Some(message) => assert_failed(&answer, "BAVM1", message),
+                Some(message) => assert_failed(&reply, "BAVM1", message),
             }
         }
     }
@@ -192,17 +192,17 @@ async fn the_published_upstream_error_and_the_one_that_never_ends() {
 }
 
 #[actix_web::test]
-async fn every_code_can_be_asked_for() {
+async fn every_code_can_be_selected() {
     let sandbox = Sandbox::start(&[]);
     for (row, code) in CODES.into_iter().enumerate() {
         let account = format!("123990088{row:02}");
-        let answer = ok(sync(&sandbox, &account, "HDFC0000001").await);
+        let reply = ok(sync(&sandbox, &account, "HDFC0000001").await);
         if matches!(code, "00" | "M0") {
-            assert_verified(&answer, &format!("BAV{code}"));
+            assert_verified(&reply, &format!("BAV{code}"));
         } else {
-            let message = answer["message"].as_str().unwrap().to_owned();
+            let message = reply["message"].as_str().unwrap().to_owned();
             assert!(!message.is_empty());
-            assert_failed(&answer, &format!("BAV{code}"), &message);
+            assert_failed(&reply, &format!("BAV{code}"), &message);
         }
     }
     assert_eq!(sandbox.counted().await, (58, 58));
@@ -223,13 +223,13 @@ async fn scenarios_end_in_setu_s_codes() {
         (43, "BAV91"),
         (43, "BAV00"),
     ] {
-        let answer = ok(sync(&sandbox, &format!("123990099{row}"), "HDFC0000001").await);
-        assert_eq!(answer["code"], code, "{row}");
+        let reply = ok(sync(&sandbox, &format!("123990099{row}"), "HDFC0000001").await);
+        assert_eq!(reply["code"], code, "{row}");
     }
     for (row, name) in [(21, ""), (22, "VERIFIED"), (23, "NA"), (24, "ZUBIN IRANI")] {
-        let answer = ok(sync(&sandbox, &format!("123990099{row}"), "HDFC0000001").await);
-        assert_verified(&answer, "BAV00");
-        assert_eq!(answer["data"]["name"], name);
+        let reply = ok(sync(&sandbox, &format!("123990099{row}"), "HDFC0000001").await);
+        assert_verified(&reply, "BAV00");
+        assert_eq!(reply["data"]["name"], name);
     }
     let plain = ok(sync(&sandbox, "50100012345678", "HDFC0000001").await);
     assert!(!plain["data"]["name"].as_str().unwrap().is_empty());
@@ -260,7 +260,7 @@ async fn async_outcomes_come_in_their_time() {
     assert_pending(&ok(look_up(&sandbox, &never).await));
 
     sandbox
-        .behave(&json!({"gateway": "SETU", "pending_ms": 60_000}))
+        .set_behaviour(&json!({"gateway": "SETU", "pending_ms": 60_000}))
         .await;
     let id = send_async(&sandbox, "50100012345678", "HDFC0000001").await;
     assert_pending(&ok(look_up(&sandbox, &id).await));
@@ -285,7 +285,7 @@ async fn a_second_drop_into_an_account_is_seen() {
 }
 
 #[actix_web::test]
-async fn what_is_refused_does_not_drop() {
+async fn a_refused_call_does_not_drop() {
     let sandbox = Sandbox::start(&[]);
     let good = json!({"ifsc": "HDFC0000001", "accountNumber": "50100012345678", "narration": "a"});
     for missing in ["x-client-id", "x-client-secret", "x-product-instance-id"] {
@@ -302,7 +302,7 @@ async fn what_is_refused_does_not_drop() {
                     request = request.header(header, wrong);
                 }
             }
-            assert_refused(&answer(request).await, 401, "unauthorized");
+            assert_refused(&reply(request).await, 401, "unauthorized");
         }
     }
     for (field, value) in [
@@ -317,7 +317,7 @@ async fn what_is_refused_does_not_drop() {
         let mut body = good.clone();
         body[field] = value;
         let request = authorized(sandbox.request(Method::POST, ASYNC)).json(&body);
-        assert_refused(&answer(request).await, 400, "bad_request");
+        assert_refused(&reply(request).await, 400, "bad_request");
     }
     assert_refused(&look_up(&sandbox, "nobody").await, 404, "request_not_found");
 
@@ -326,20 +326,20 @@ async fn what_is_refused_does_not_drop() {
         ("refuse_ip", 403, "forbidden"),
     ] {
         sandbox
-            .behave(&json!({"gateway": "SETU", switch: true}))
+            .set_behaviour(&json!({"gateway": "SETU", switch: true}))
             .await;
         let refused = sync(&sandbox, "50100012345678", "HDFC0000001").await;
         assert_refused(&refused, status, code);
     }
     sandbox
-        .behave(&json!({"gateway": "SETU", "reject_rate": 1}))
+        .set_behaviour(&json!({"gateway": "SETU", "reject_rate": 1}))
         .await;
     let refused = sync(&sandbox, "50100012345678", "HDFC0000001").await;
     assert_refused(&refused, 429, "too_many_requests");
     assert_eq!(sandbox.counted().await, (0, 0));
 
     sandbox
-        .behave(&json!({"gateway": "SETU", "error_rate": 1, "errors": "after_work"}))
+        .set_behaviour(&json!({"gateway": "SETU", "error_rate": 1, "errors": "after_work"}))
         .await;
     let failed = sync(&sandbox, "50100012345678", "HDFC0000001").await;
     assert_refused(&failed, 500, "internal_server_error");
@@ -347,19 +347,19 @@ async fn what_is_refused_does_not_drop() {
 }
 
 #[actix_web::test]
-async fn an_unknown_code_is_told_when_asked_for() {
+async fn an_unknown_code_is_returned_when_set() {
     let sandbox = Sandbox::start(&[]);
     let id = send_async(&sandbox, "50100012345678", "HDFC0000001").await;
     sandbox
-        .behave(&json!({"gateway": "SETU", "unknown_code": true}))
+        .set_behaviour(&json!({"gateway": "SETU", "unknown_code": true}))
         .await;
-    let told = ok(look_up(&sandbox, &id).await);
+    let shown = ok(look_up(&sandbox, &id).await);
     assert!(
         !CODES
             .iter()
-            .any(|code| told["code"] == format!("BAV{code}"))
+            .any(|code| shown["code"] == format!("BAV{code}"))
     );
-    assert!(told["code"].is_string());
+    assert!(shown["code"].is_string());
 }
 
 #[actix_web::test]
@@ -367,23 +367,23 @@ async fn the_bank_notification_has_no_code_and_no_signature() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "200"]);
     let receiver = Receiver::start(&[]);
     sandbox
-        .call_back(&json!({"gateway": "SETU", "url": receiver.url}))
+        .set_webhook(&json!({"gateway": "SETU", "url": receiver.url}))
         .await;
     for (account, ifsc, verification) in [
         ("50100012345678", "HDFC0000001", "success"),
         ("12399009911", "HDFC0000001", "success"),
         ("12399009931", "HDFC0000001", "failed"),
     ] {
-        let before = receiver.came().len();
+        let before = receiver.events().len();
         let id = send_async(&sandbox, account, ifsc).await;
         let event = receiver.wait(before + 1).await.remove(before);
         assert!(!event.headers.contains_key("x-setu-signature"));
-        let told = event.json();
-        assert_eq!(members(&told), ["data", "event", "timeStamp"]);
-        assert_eq!(told["event"], "BAV_WEBHOOK_NOTIFICATION");
-        let at = told["timeStamp"].as_str().unwrap();
+        let shown = event.json();
+        assert_eq!(members(&shown), ["data", "event", "timeStamp"]);
+        assert_eq!(shown["event"], "BAV_WEBHOOK_NOTIFICATION");
+        let at = shown["timeStamp"].as_str().unwrap();
         assert!(DateTime::parse_from_rfc3339(at).is_ok() && at.ends_with("+05:30"));
-        let bav = &told["data"]["bav"];
+        let bav = &shown["data"]["bav"];
         assert_eq!(members(bav), ["data", "id", "message", "verification"]);
         assert_eq!(bav["id"], id.as_str());
         assert_eq!(bav["verification"], verification);
@@ -398,16 +398,16 @@ async fn the_bank_notification_has_no_code_and_no_signature() {
             assert_eq!(bav["data"], json!({}));
         }
     }
-    // Neither a sync call nor one that ends in an error or not at all is told of.
+    // A sync call, one that ends in an error and one that never ends have no event.
     ok(sync(&sandbox, "50100012345678", "HDFC0000001").await);
     send_async(&sandbox, "1234567890", "ABCD0123459").await;
     send_async(&sandbox, "1234567890", "ABCD0123450").await;
     sleep(Duration::from_millis(400)).await;
-    assert_eq!(receiver.came().len(), 3);
+    assert_eq!(receiver.events().len(), 3);
 }
 
 #[actix_web::test]
-async fn a_vpa_is_pending_and_then_what_it_is() {
+async fn a_vpa_is_pending_before_its_outcome() {
     let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "300"]);
     let pending = send_vpa(&sandbox, "asha@okhdfcbank").await;
     assert_eq!(
@@ -440,10 +440,10 @@ async fn a_vpa_is_pending_and_then_what_it_is() {
         (13, "pending"),
     ] {
         let asked = send_vpa(&sandbox, &format!("asha.990099{row}@upi")).await;
-        let told = look_up_vpa(&sandbox, &asked["id"]).await;
-        assert_eq!(told["status"], status, "{row}");
-        assert_eq!(told["customerName"].is_string(), status == "valid");
-        assert_eq!(told["reason"].is_object(), status == "failed");
+        let shown = look_up_vpa(&sandbox, &asked["id"]).await;
+        assert_eq!(shown["status"], status, "{row}");
+        assert_eq!(shown["customerName"].is_string(), status == "valid");
+        assert_eq!(shown["reason"].is_object(), status == "failed");
     }
     let late = send_vpa(&sandbox, "asha.99009912@upi").await;
     assert_eq!(
@@ -461,9 +461,9 @@ async fn a_vpa_is_pending_and_then_what_it_is() {
 async fn umap_takes_either_name_of_the_reference_and_refuses_in_its_own_words() {
     let sandbox = Sandbox::start(&[]);
     let by_document = json!({"customerVpa": "asha@upi", "referenceId": "att-2"});
-    let told = ok(answer(umap(sandbox.request(Method::POST, VPA)).json(&by_document)).await);
-    assert_eq!(told["referenceId"], "att-2");
-    assert!(told.get("merchantReferenceId").is_none());
+    let shown = ok(reply(umap(sandbox.request(Method::POST, VPA)).json(&by_document)).await);
+    assert_eq!(shown["referenceId"], "att-2");
+    assert!(shown.get("merchantReferenceId").is_none());
 
     let bare = sandbox.request(Method::POST, VPA).json(&by_document);
     let unknown = umap(sandbox.request(Method::GET, &format!("{VPA}/nobody")));
@@ -505,15 +505,15 @@ async fn a_token_opens_umap_that_the_account_service_gave() {
         request.header("client", client).json(&body)
     };
     let (id, secret, grant) = (UMAP_CLIENT_ID, UMAP_CLIENT_SECRET, "client_credentials");
-    let told = ok(answer(login("bridge", id, secret, grant)).await);
-    assert_eq!(told["expires_in"], 300);
+    let shown = ok(reply(login("bridge", id, secret, grant)).await);
+    assert_eq!(shown["expires_in"], 300);
     for (token, status) in [
-        (told["access_token"].as_str().unwrap(), 200),
+        (shown["access_token"].as_str().unwrap(), 200),
         ("guess", 403),
     ] {
         let request = sandbox.request(Method::POST, VPA).bearer_auth(token);
         let request = request.header("merchantId", MERCHANT_ID);
-        let (got, _) = answer(request.json(&json!({"customerVpa": "asha@upi"}))).await;
+        let (got, _) = reply(request.json(&json!({"customerVpa": "asha@upi"}))).await;
         assert_eq!(got, status);
     }
     for (request, status) in [
@@ -522,7 +522,7 @@ async fn a_token_opens_umap_that_the_account_service_gave() {
         (login("another", id, secret, grant), 400),
         (login("bridge", id, secret, "password"), 400),
     ] {
-        let (got, body) = answer(request).await;
+        let (got, body) = reply(request).await;
         assert_eq!(got, status);
         assert!(body["code"].is_string() && body.get("access_token").is_none());
     }
@@ -532,7 +532,7 @@ async fn a_token_opens_umap_that_the_account_service_gave() {
 async fn the_vpa_event_is_signed_over_its_raw_body() {
     let (sandbox, receiver) = (Sandbox::start(&[]), Receiver::start(&[]));
     sandbox
-        .call_back(&json!({"gateway": "SETU", "url": receiver.url, "out_of_order": true}))
+        .set_webhook(&json!({"gateway": "SETU", "url": receiver.url, "out_of_order": true}))
         .await;
     let asked = send_vpa(&sandbox, "asha@okhdfcbank").await;
     let events = receiver.wait(2).await;
@@ -543,15 +543,15 @@ async fn the_vpa_event_is_signed_over_its_raw_body() {
             .decode(event.header("x-setu-signature").as_bytes())
             .unwrap();
         assert!(mac.verify_slice(&signature).is_ok());
-        let told = event.json();
-        assert_eq!(told["status"], status);
-        assert_eq!(told["eventType"], format!("customer_vpa.{status}"));
-        assert_eq!(told["resource"], "customer_vpa");
-        assert_eq!(told["id"], asked["id"]);
-        assert_eq!(told["merchantReferenceId"], "att-1");
-        assert_eq!(told["customerVpa"], "asha@okhdfcbank");
-        assert_eq!(told["reason"], json!({}));
-        assert_eq!(told["customerName"].is_string(), status == "valid");
+        let shown = event.json();
+        assert_eq!(shown["status"], status);
+        assert_eq!(shown["eventType"], format!("customer_vpa.{status}"));
+        assert_eq!(shown["resource"], "customer_vpa");
+        assert_eq!(shown["id"], asked["id"]);
+        assert_eq!(shown["merchantReferenceId"], "att-1");
+        assert_eq!(shown["customerVpa"], "asha@okhdfcbank");
+        assert_eq!(shown["reason"], json!({}));
+        assert_eq!(shown["customerName"].is_string(), status == "valid");
     }
     assert_ne!(events[0].json()["eventId"], events[1].json()["eventId"]);
 }

@@ -57,17 +57,17 @@ impl Sandbox {
         self.request(method, &format!("/cashfree/verification{path}"))
     }
 
-    /// A call to whatever is at this path.
+    /// A call to this path.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        answer(self.cashfree(Method::POST, path).json(body)).await
+        reply(self.cashfree(Method::POST, path).json(body)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
-        answer(self.cashfree(Method::GET, path)).await
+        reply(self.cashfree(Method::GET, path)).await
     }
 
     pub(crate) async fn sync(&self, account: &str, ifsc: &str, name: &str) -> Value {
@@ -85,34 +85,34 @@ impl Sandbox {
         ok(self.get(&format!("/bank-account?user_id={user_id}")).await)
     }
 
-    /// A call to the operator's desk.
-    pub(crate) fn desk(&self, method: Method, path: &str) -> RequestBuilder {
+    /// A call to the control API.
+    pub(crate) fn control(&self, method: Method, path: &str) -> RequestBuilder {
         self.request(method, &format!("/_sandbox{path}"))
     }
 
-    pub(crate) async fn behave(&self, behaviour: &Value) -> (u16, Value) {
-        answer(self.desk(Method::PUT, "/behaviour").json(behaviour)).await
+    pub(crate) async fn set_behaviour(&self, behaviour: &Value) -> (u16, Value) {
+        reply(self.control(Method::PUT, "/behaviour").json(behaviour)).await
     }
 
-    /// From now on the gateway calls back as told; what `GET /_sandbox/webhooks` says of it.
-    pub(crate) async fn call_back(&self, webhook: &Value) -> Value {
-        ok(answer(self.desk(Method::PUT, "/webhooks").json(webhook)).await)
+    /// Sets a webhook and returns the reply.
+    pub(crate) async fn set_webhook(&self, webhook: &Value) -> Value {
+        ok(reply(self.control(Method::PUT, "/webhooks").json(webhook)).await)
     }
 
-    /// What became of the gateway's call-backs.
-    pub(crate) async fn call_backs(&self, gateway: &str) -> Value {
-        let listed = ok(answer(self.desk(Method::GET, "/webhooks")).await);
+    /// The gateway's webhook and the counts of its deliveries.
+    pub(crate) async fn webhook_counts(&self, gateway: &str) -> Value {
+        let listed = ok(reply(self.control(Method::GET, "/webhooks")).await);
         of_gateway(&listed, gateway)
     }
 
     /// The gateway's counts of calls.
     pub(crate) async fn calls(&self, gateway: &str) -> Value {
-        let listed = ok(answer(self.desk(Method::GET, "/calls")).await);
+        let listed = ok(reply(self.control(Method::GET, "/calls")).await);
         of_gateway(&listed, gateway)
     }
 
     pub(crate) async fn drops(&self) -> Value {
-        ok(answer(self.desk(Method::GET, "/drops")).await)
+        ok(reply(self.control(Method::GET, "/drops")).await)
     }
 
     /// Drops performed, and the references they carried.
@@ -131,7 +131,7 @@ fn of_gateway(listed: &Value, gateway: &str) -> Value {
     found.unwrap().clone()
 }
 
-pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
+pub(crate) async fn reply(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap();
@@ -163,7 +163,7 @@ pub(crate) fn penny_drop(verification_id: &str, vpa: &str) -> Value {
     })
 }
 
-/// Asks until it is so, for ten seconds at most.
+/// Polls until the condition holds, for ten seconds at most.
 pub(crate) async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds().await {

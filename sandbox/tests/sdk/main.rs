@@ -1,6 +1,6 @@
-//! The sandbox, held to something that we did not write: where a gateway's own client library has the call, it is pointed at
-//! the sandbox, and what the library makes of the answers is what the gateway's documents promise. The scripts in `clients`
-//! use the libraries; here is who runs them. What no library has a call for is told in the crate's README.
+//! The sandbox against code of the gateways: where a gateway's own client library has the call, this test points the library at
+//! the sandbox, and checks that the library reads the replies as the gateway's documents promise. The scripts in `clients` use the
+//! libraries; this file runs them. The crate's README lists the calls that no library has.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use khata_sandbox::{Application, Settings};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// For a dozen calls; the interpreters need most of it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time-out of a script with a dozen calls; the interpreter needs most of it.
+const SCRIPT_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[actix_web::test]
 async fn razorpay_s_python_client_reads_the_sandbox_as_razorpay() {
@@ -26,7 +26,7 @@ async fn razorpay_s_python_client_reads_the_sandbox_as_razorpay() {
         seen["invalid"],
         json!({"vpa": "asha.99009931@okhdfcbank", "success": false})
     );
-    // What its error classes say; each was raised by its own class.
+    // The texts of its error classes; each was raised by its own class.
     for (said, words) in [
         ("malformed", "Invalid VPA"),
         ("technical", "The gateway request timed out"),
@@ -36,8 +36,8 @@ async fn razorpay_s_python_client_reads_the_sandbox_as_razorpay() {
         ("changed", "Razorpay Signature Verification Failed"),
         ("other_secret", "Razorpay Signature Verification Failed"),
     ] {
-        let told = seen[said].as_str().unwrap();
-        assert!(told.starts_with(words), "{said}: {told}");
+        let text = seen[said].as_str().unwrap();
+        assert!(text.starts_with(words), "{said}: {text}");
     }
     let (created, looked_up) = (&seen["created"], &seen["looked_up"]);
     assert_eq!(created["entity"], "fund_account.validation");
@@ -56,7 +56,7 @@ async fn razorpay_s_python_client_reads_the_sandbox_as_razorpay() {
 }
 
 #[actix_web::test]
-async fn cashfree_s_python_client_believes_the_sandbox_s_signature_and_no_other() {
+async fn cashfree_s_python_client_accepts_the_sandbox_s_signature_and_no_other() {
     let seen = python("cashfree_python.py").await;
     let event: Value = serde_json::from_str(seen["event"].as_str().unwrap()).unwrap();
     assert_eq!(event["event_type"], "BANK_ACCOUNT_VERIFICATION_SUCCESS");
@@ -101,7 +101,7 @@ async fn python(script: &str) -> Value {
     run(&tools.join("bin/python"), &tools, script).await
 }
 
-/// Runs a script in its client's folder against a sandbox of its own, and answers what it saw.
+/// Runs a script in its client's folder against a sandbox of its own, and returns the JSON that it printed.
 async fn run(interpreter: &Path, folder: &Path, script: &str) -> Value {
     let arguments = ["khata-sandbox", "--sandbox-listen", "127.0.0.1:0"];
     let application = Application::build(&Settings::parse_from(arguments)).unwrap();
@@ -111,16 +111,16 @@ async fn run(interpreter: &Path, folder: &Path, script: &str) -> Value {
     let running = Command::new(interpreter)
         .arg(scripts.join(script))
         .current_dir(folder)
-        // No proxy of the machine's: it is not for 127.0.0.1.
+        // Without the machine's proxy, which is not for 127.0.0.1.
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        // Nothing is left beside the scripts.
+        // Python leaves no files beside the scripts.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("SANDBOX_URL", format!("http://127.0.0.1:{port}"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, running)
+    let output = tokio::time::timeout(SCRIPT_TIMEOUT, running)
         .await
         .unwrap_or_else(|_| panic!("{script} does not end"))
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", interpreter.display()));

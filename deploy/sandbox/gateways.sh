@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Gives a merchant an account at each of the sandbox's five gateways, and has those call back that can. Again: what is there
-# becomes as it is described here. Used by the local stack on the machine, and by deploy/compose.yaml in khata-api's image:
-# it needs bash, sed, and the services' settings in the environment.
+# Adds an account at each of the sandbox's five gateways for a merchant, and sets the gateways' webhooks. A second run changes
+# the existing accounts to the state below. The local stack runs this script on the machine, deploy/compose.yaml in khata-api's
+# image: it needs bash, sed, and the services' settings in the environment.
 set -euo pipefail
 
 usage() {
-    echo "usage: gateways MERCHANT SANDBOX-URL API-URL KHATA-API" >&2
+    echo "usage: gateways.sh MERCHANT SANDBOX-URL API-URL KHATA-API" >&2
     exit 2
 }
 
-# In the order in which they are asked; the dummy gateway, which every sandbox merchant has, is there only for those who ask
-# for gateway_id=100. Looks are quick and no limit of calls holds: nobody is waited for. The credentials are the sandbox's
-# own, and no secrets.
+# In the order of their priority. Every sandbox merchant has the dummy gateway too, which serves calls with gateway_id=100 only.
+# Poll intervals are short and no limit of calls holds, so that no test waits. The credentials are the sandbox's own, and no
+# secrets.
 main() {
     add CASHFREE 1 /cashfree/verification '"poll_ms":[0,500,1000,2000,5000]' \
         '{"client_id":"sandbox_client","client_secret":"sandbox_secret"}'
@@ -25,30 +25,30 @@ main() {
     add PAYU 5 /payu '"poll_ms":[0,500,1000,2000,5000]' \
         '{"client_id":"payu_sandbox_client","client_secret":"payu_sandbox_secret","payout_merchant_id":"1111126",
           "key":"payu_sandbox_key","salt":"payu_sandbox_salt"}'
-    # Cashfree is looked at so soon here that its call-backs would always be late.
-    call_back_from RAZORPAY
-    call_back_from SETU
+    # The poll intervals of Cashfree are so short here that its webhooks would always be late.
+    set_webhook_of RAZORPAY
+    set_webhook_of SETU
 }
 
 declare -A ids
 
 # add NAME PRIORITY PATH SETTINGS CREDENTIALS
 add() {
-    local name=$1 answer
-    answer=$("$khata_api" gateway add --merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant" \
+    local name=$1 reply
+    reply=$("$khata_api" gateway add --merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant" \
         --priority "$2" --base-url "$sandbox$3" --credentials-file - \
         --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" --if-absent --json <<<"$5")
-    ids[$name]=$(sed -n 's/.*"id" *: *"\([^"]*\)".*/\1/p' <<<"$answer")
-    [[ -n ${ids[$name]} ]] || fail "khata-api gateway add answered without an id"
+    ids[$name]=$(sed -n 's/.*"id" *: *"\([^"]*\)".*/\1/p' <<<"$reply")
+    [[ -n ${ids[$name]} ]] || fail "khata-api gateway add printed no id"
 }
 
-# Has a gateway of the sandbox call the API when an outcome that was pending is there.
-call_back_from() {
+# Sets the webhook of a gateway: the sandbox calls the API when a pending outcome appears.
+set_webhook_of() {
     put "$sandbox/_sandbox/webhooks" "{\"gateway\":\"$1\",\"url\":\"$api/gateways/${1,,}/webhooks/${ids[$1]}\"}" ||
-        fail "the sandbox was not told where $1 calls back to"
+        fail "the sandbox did not accept the webhook of $1"
 }
 
-# put URL JSON : for ten seconds, as a sandbox that was started together with this may not listen yet.
+# put URL JSON : tries for ten seconds, as a sandbox that starts at the same time may not listen yet.
 put() {
     local tries
     for tries in {1..20}; do
@@ -58,7 +58,7 @@ put() {
     return 1
 }
 
-# By bash's own connection: the image has nothing else that makes one.
+# With bash's own connection: the image has no other client.
 put_once() (
     [[ $1 =~ ^http://([^:/]+):([0-9]+)(/.*)$ ]] || fail "$1 is not http://HOST:PORT/PATH"
     host=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]} path=${BASH_REMATCH[3]}
@@ -66,7 +66,7 @@ put_once() (
     printf 'PUT %s HTTP/1.0\r\nHost: %s:%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
         "$path" "$host" "$port" "${#2}" "$2" >&3
     IFS= read -r -t 5 status <&3 || exit 1
-    # To the end: closing on unread bytes is a reset, which the other side may log as a fault.
+    # Reads to the end: a close with unread bytes is a reset, which the sandbox may log as a fault.
     while read -r -t 5 <&3; do :; done
     [[ $status == "HTTP/1."?" 2"* ]]
 )
