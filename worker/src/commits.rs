@@ -8,22 +8,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::attempt::Attempt;
 use khata_domain::circuit::CircuitState;
-use khata_domain::plan::{
-    ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, WebhookReceived, plan,
-};
+use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
 use khata_domain::traffic::RateBudget;
-use khata_domain::{Consent, Details, GatewayResponse, MerchantId, ValidationKey};
+use khata_domain::{Consent, Details, MerchantId, ValidationKey};
+use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
 use khata_store::validations::{self, Claimed, LeaseToken, NewAttempt, Reusable, Settlement};
-use khata_store::{gateway_health, gateway_webhooks};
-use tracing::error;
 use uuid::Uuid;
 
 use crate::directory::{Directory, MerchantView};
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::metrics::Metrics;
+use crate::related::Related;
 
 /// Requests in one batch from which on the lane counts as busy.
 const BUSY_BATCH: usize = 16;
@@ -61,13 +58,6 @@ pub(crate) struct Work {
     pub(crate) webhook_received_at: Option<DateTime<Utc>>,
     /// Counts the plan's calls as in progress until it is dropped.
     pub(crate) _call: Option<CallInProgress>,
-}
-
-/// Everything read for a batch of claims beside the claimed rows.
-struct Related {
-    attempts: HashMap<ValidationKey, Vec<Attempt>>,
-    webhooks: HashMap<ValidationKey, (Vec<WebhookReceived>, DateTime<Utc>)>,
-    reusable: HashMap<ValidationKey, Reusable>,
 }
 
 /// Writes that a batch of plans needs before its calls.
@@ -148,7 +138,7 @@ impl ClaimsAndSettles {
             return Ok(Vec::new());
         }
         let merchants = self.merchants(connection, &claimed)?;
-        let mut related = self.related(connection, &claimed, &merchants)?;
+        let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
         let now = Utc::now();
         let mut budgets = self.budgets(connection, &merchants, now)?;
         let mut writes = Writes::default();
@@ -246,62 +236,6 @@ impl ClaimsAndSettles {
         Ok(merchants)
     }
 
-    fn related(
-        &self,
-        connection: &mut PgConnection,
-        claimed: &[Claimed],
-        merchants: &HashMap<MerchantId, Arc<MerchantView>>,
-    ) -> QueryResult<Related> {
-        let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
-        let rows = validations::attempts(connection, &keys)?;
-        let attempts: HashMap<_, Vec<_>> = rows
-            .into_iter()
-            .map(|(key, rows)| (key, rows.into_iter().map(attempt).collect()))
-            .collect();
-        Ok(Related {
-            webhooks: self.webhooks(connection, claimed)?,
-            reusable: reusable(connection, claimed, &attempts, merchants)?,
-            attempts,
-        })
-    }
-
-    /// Returns the webhooks about each validation, and when the last one was received.
-    fn webhooks(
-        &self,
-        connection: &mut PgConnection,
-        claimed: &[Claimed],
-    ) -> QueryResult<HashMap<ValidationKey, (Vec<WebhookReceived>, DateTime<Utc>)>> {
-        let received = claimed.iter().filter(|claimed| claimed.webhook_received);
-        let keys: Vec<_> = received.map(Claimed::key).collect();
-        let stored = gateway_webhooks::notices(connection, &keys)?;
-        let webhooks = stored.into_iter().filter_map(|(key, notices)| {
-            let last_at = notices.last()?.received_at;
-            let webhook = |notice: &gateway_webhooks::StoredNotice| WebhookReceived {
-                number: notice.number,
-                // A webhook that cannot be decrypted still announces an outcome.
-                response: notice
-                    .sealed_answer
-                    .as_deref()
-                    .and_then(|encrypted| self.decrypt_webhook(key, encrypted)),
-            };
-            Some((key, (notices.iter().map(webhook).collect(), last_at)))
-        });
-        Ok(webhooks.collect())
-    }
-
-    fn decrypt_webhook(&self, key: ValidationKey, encrypted: &[u8]) -> Option<GatewayResponse> {
-        let plain = self
-            .keyring
-            .open(key.merchant, key.id.0, Purpose::Notice, encrypted);
-        let response = plain
-            .ok()
-            .and_then(|plain| GatewayResponse::from_plaintext(&plain));
-        if response.is_none() {
-            error!(validation_id = %key.id, "gateway webhook cannot be decrypted: is a key missing in the keyring?");
-        }
-        response
-    }
-
     /// Reads the rate budgets of the gateway accounts that the batch may use. Rows that all workers share are locked until the
     /// batch is committed: those with a limit, and those whose open circuit may be tested now.
     fn budgets(
@@ -368,21 +302,6 @@ impl ClaimsAndSettles {
     }
 }
 
-fn attempt(row: validations::Attempt) -> Attempt {
-    Attempt {
-        number: row.number,
-        gateway_account: row.gateway_account(),
-        method: row.method(),
-        state: row.state(),
-        class: row.class(),
-        reference: row.reference,
-        code: row.code,
-        gateway_reference: row.gateway_reference,
-        polls: row.polls,
-        started_at: row.started_at,
-    }
-}
-
 /// Returns the row of the plan's attempt, if it is new.
 fn new_attempt(
     key: ValidationKey,
@@ -402,32 +321,4 @@ fn new_attempt(
         choice: new.choice.clone(),
         possible_double_drop: new.possible_double_drop,
     })
-}
-
-/// Reads earlier results that may be used, for merchants that want that and validations without an attempt.
-fn reusable(
-    connection: &mut PgConnection,
-    claimed: &[Claimed],
-    attempts: &HashMap<ValidationKey, Vec<Attempt>>,
-    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
-) -> QueryResult<HashMap<ValidationKey, Reusable>> {
-    let wanted: Vec<_> = claimed
-        .iter()
-        .filter(|claimed| !claimed.fresh && !attempts.contains_key(&claimed.key()))
-        .filter_map(|claimed| {
-            let merchant = merchants.get(&claimed.key().merchant)?;
-            let seconds = merchant.reuse_results_seconds;
-            (seconds > 0).then_some((claimed.key(), seconds))
-        })
-        .collect();
-    let mut reusable = validations::reusable(connection, &wanted)?;
-    // A call that names a gateway gets no result of another one.
-    for claimed in claimed {
-        let named = claimed.pin().gateway_id;
-        let is_other = |earlier: &Reusable| Some(earlier.gateway_id()) != named;
-        if named.is_some() && reusable.get(&claimed.key()).is_some_and(is_other) {
-            reusable.remove(&claimed.key());
-        }
-    }
-    Ok(reusable)
 }

@@ -10,7 +10,7 @@ use khata_domain::{Gateway, ValidationState};
 use khata_store::database_metrics::{self, GatewayStatus, Unfinished};
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
@@ -67,6 +67,15 @@ impl DatabaseMetrics {
     }
 }
 
+/// Declares gauges: how to export, name, unit if there is one, help, and value.
+macro_rules! gauges {
+    ($encoder:expr; $($export:ident $name:literal $($unit:ident)?, $help:literal, $value:expr;)+) => {$({
+        let unit: &[Unit] = &[$(Unit::$unit)?];
+        let metric = $encoder.encode_descriptor($name, $help, unit.first(), MetricType::Gauge)?;
+        $export(metric, $value)?;
+    })+};
+}
+
 impl Collector for DatabaseMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,177 +83,123 @@ impl Collector for DatabaseMetrics {
             return Ok(());
         };
         let age = known.read_at.elapsed();
-        let mut export = Export(&mut encoder);
-        export.one(
-            "facts_age",
-            "Time since this worker read the rows behind the database metrics",
-            Some(&Unit::Seconds),
-            age.as_secs_f64(),
-        )?;
+        gauges! { encoder;
+            one "facts_age" Seconds, "Time since this worker read the rows behind the database metrics",
+                age.as_secs_f64();
+        }
         if age > MAX_AGE {
             return Ok(());
         }
-        export.validations(&known.unfinished)?;
-        export.merchants(&known.unfinished)?;
-        export.gateways(&known.gateways)
+        let rows = &known.unfinished;
+        let merchants = by_merchant(rows);
+        let each = |value: fn(&Unfinished) -> f64| {
+            let merchants = merchants.iter();
+            merchants.map(move |(merchant, sum)| (merchant.clone(), value(sum)))
+        };
+        let all = |value: fn(&Unfinished) -> f64| merchants.values().map(value);
+        gauges! { encoder;
+            each_of "validations", "Unfinished validations", by_state(rows);
+            one "validations_stuck",
+                "Unfinished validations that the scheduler should have processed and has not",
+                all(|sum| number(sum.stuck)).sum();
+            one "validation_oldest_unfinished_age" Seconds, "Age of the oldest unfinished validation",
+                all(|sum| sum.oldest_seconds).fold(0.0, f64::max);
+            one "validation_oldest_overdue_age" Seconds,
+                "Time by which the most overdue validation without a lease is late",
+                all(|sum| sum.overdue_seconds).fold(0.0, f64::max);
+            each_of "merchant_validations_unfinished",
+                "The merchant's unfinished validations; no series if there are none",
+                each(|sum| number(sum.count));
+            each_of "merchant_validations_stuck",
+                "The merchant's unfinished validations that the scheduler should have processed and has not",
+                each(|sum| number(sum.stuck));
+            each_of "merchant_oldest_unfinished_age" Seconds,
+                "Age of the merchant's oldest unfinished validation",
+                each(|sum| sum.oldest_seconds);
+        }
+        let gateways = |value: fn(&GatewayStatus) -> bool| {
+            let gateways = known.gateways.iter();
+            gateways.map(move |status| (account_of(status), f64::from(u8::from(value(status)))))
+        };
+        gauges! { encoder;
+            each_of "gateway_circuit_open", "1 while most calls fail and only test calls are made",
+                gateways(|status| status.is_down);
+            each_of "gateway_paused", "1 while no calls are made because the gateway asked for a pause",
+                gateways(|status| status.is_paused);
+            each_of "gateway_misconfigured",
+                "1 while the gateway rejects us: credentials, balance, IP allow-list or a disabled feature",
+                gateways(|status| status.is_misconfigured);
+            each_of "merchant_gateways_usable",
+                "Enabled gateway accounts of the merchant that are not down, paused, misconfigured or pinned-only",
+                usable(&known.gateways);
+        }
+        let help = "Name of the merchant, if it has a gateway account";
+        let mut metric = encoder.encode_descriptor("merchant", help, None, MetricType::Info)?;
+        let names: BTreeSet<_> = known.gateways.iter().map(name_of).collect();
+        names.iter().try_for_each(|name| metric.encode_info(name))
     }
 }
 
-struct Export<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+fn one(metric: MetricEncoder<'_>, value: f64) -> Result<(), std::fmt::Error> {
+    ConstGauge::new(value).encode(metric)
+}
 
-impl Export<'_, '_> {
-    fn one(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        value: f64,
-    ) -> Result<(), std::fmt::Error> {
-        let metric = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        ConstGauge::new(value).encode(metric)
-    }
+fn each_of<L: EncodeLabelSet>(
+    mut metric: MetricEncoder<'_>,
+    values: impl IntoIterator<Item = (L, f64)>,
+) -> Result<(), std::fmt::Error> {
+    values.into_iter().try_for_each(|(labels, value)| {
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)
+    })
+}
 
-    fn gauge<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        values: impl IntoIterator<Item = (L, f64)>,
-    ) -> Result<(), std::fmt::Error> {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn validations(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
-        let all = |value: fn(&Unfinished) -> i64| rows.iter().map(value).sum::<i64>();
-        let longest = |value: fn(&Unfinished) -> f64| rows.iter().map(value).fold(0.0, f64::max);
-        let states = ValidationState::ALL.iter().filter(|state| state.is_open());
-        let in_states = states.map(|state| {
-            let state = state.as_str();
-            let rows = rows.iter().filter(|row| row.state == state);
-            let count = rows.map(|row| row.count).sum();
-            (StateLabels { state }, number(count))
-        });
-        self.gauge("validations", "Unfinished validations", None, in_states)?;
-        self.one(
-            "validations_stuck",
-            "Unfinished validations that the scheduler should have processed and has not",
-            None,
-            number(all(|row| row.stuck)),
-        )?;
-        self.one(
-            "validation_oldest_unfinished_age",
-            "Age of the oldest unfinished validation",
-            Some(&Unit::Seconds),
-            longest(|row| row.oldest_seconds),
-        )?;
-        self.one(
-            "validation_oldest_overdue_age",
-            "Time by which the most overdue validation without a lease is late",
-            Some(&Unit::Seconds),
-            longest(|row| row.overdue_seconds),
+/// Counts the unfinished validations in every open state.
+fn by_state(rows: &[Unfinished]) -> impl Iterator<Item = (StateLabels, f64)> {
+    let states = ValidationState::ALL.iter().filter(|state| state.is_open());
+    states.map(|state| {
+        let state = state.as_str();
+        let rows = rows.iter().filter(|row| row.state == state);
+        (
+            StateLabels { state },
+            number(rows.map(|row| row.count).sum()),
         )
-    }
+    })
+}
 
-    fn merchants(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
-        let mut merchants: BTreeMap<MerchantLabels, (i64, i64, f64)> = BTreeMap::new();
-        for row in rows {
-            let merchant_id = row.merchant().to_string();
-            let sum = merchants.entry(MerchantLabels { merchant_id }).or_default();
-            *sum = (
-                sum.0 + row.count,
-                sum.1 + row.stuck,
-                sum.2.max(row.oldest_seconds),
-            );
-        }
-        let each = |value: fn(&(i64, i64, f64)) -> f64| {
-            merchants
-                .iter()
-                .map(move |(merchant, sum)| (merchant.clone(), value(sum)))
-                .collect::<Vec<_>>()
-        };
-        self.gauge(
-            "merchant_validations_unfinished",
-            "The merchant's unfinished validations; no series if there are none",
-            None,
-            each(|sum| number(sum.0)),
-        )?;
-        self.gauge(
-            "merchant_validations_stuck",
-            "The merchant's unfinished validations that the scheduler should have processed and has not",
-            None,
-            each(|sum| number(sum.1)),
-        )?;
-        self.gauge(
-            "merchant_oldest_unfinished_age",
-            "Age of the merchant's oldest unfinished validation",
-            Some(&Unit::Seconds),
-            each(|sum| sum.2),
-        )
+/// Adds up each merchant's states.
+fn by_merchant(rows: &[Unfinished]) -> BTreeMap<MerchantLabels, Unfinished> {
+    let mut merchants: BTreeMap<MerchantLabels, Unfinished> = BTreeMap::new();
+    for row in rows {
+        let merchant_id = row.merchant().to_string();
+        merchants
+            .entry(MerchantLabels { merchant_id })
+            .and_modify(|sum| {
+                sum.count += row.count;
+                sum.stuck += row.stuck;
+                sum.oldest_seconds = sum.oldest_seconds.max(row.oldest_seconds);
+                sum.overdue_seconds = sum.overdue_seconds.max(row.overdue_seconds);
+            })
+            .or_insert_with(|| row.clone());
     }
+    merchants
+}
 
-    fn gateways(&mut self, statuses: &[GatewayStatus]) -> Result<(), std::fmt::Error> {
-        let each = |value: fn(&GatewayStatus) -> bool| {
-            statuses
-                .iter()
-                .map(|status| (account_of(status), f64::from(u8::from(value(status)))))
-                .collect::<Vec<_>>()
-        };
-        self.gauge(
-            "gateway_circuit_open",
-            "1 while most calls fail and only test calls are made",
-            None,
-            each(|status| status.is_down),
-        )?;
-        self.gauge(
-            "gateway_paused",
-            "1 while no calls are made because the gateway asked for a pause",
-            None,
-            each(|status| status.is_paused),
-        )?;
-        self.gauge(
-            "gateway_misconfigured",
-            "1 while the gateway rejects us: credentials, balance, IP allow-list or a disabled feature",
-            None,
-            each(|status| status.is_misconfigured),
-        )?;
-        let mut usable: BTreeMap<MerchantLabels, f64> = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for status in statuses {
-            let merchant_id = status.merchant().to_string();
-            names.insert(MerchantNameLabels {
-                merchant_id: merchant_id.clone(),
-                name: status.merchant_name.clone(),
-            });
-            let is_usable = !(status.is_down || status.is_paused || status.is_misconfigured);
-            if !status.pinned_only {
-                *usable.entry(MerchantLabels { merchant_id }).or_default() +=
-                    f64::from(u8::from(is_usable));
-            }
-        }
-        self.gauge(
-            "merchant_gateways_usable",
-            "Enabled gateway accounts of the merchant that are not down, paused, misconfigured or pinned-only",
-            None,
-            usable,
-        )?;
-        let mut metric = self.0.encode_descriptor(
-            "merchant",
-            "Name of the merchant, if it has a gateway account",
-            None,
-            MetricType::Info,
-        )?;
-        for name in names {
-            metric.encode_info(&name)?;
-        }
-        Ok(())
+/// Counts each merchant's gateway accounts that can validate now.
+fn usable(gateways: &[GatewayStatus]) -> BTreeMap<MerchantLabels, f64> {
+    let mut usable = BTreeMap::new();
+    for status in gateways.iter().filter(|status| !status.pinned_only) {
+        let merchant_id = status.merchant().to_string();
+        let is_usable = !(status.is_down || status.is_paused || status.is_misconfigured);
+        *usable.entry(MerchantLabels { merchant_id }).or_default() +=
+            f64::from(u8::from(is_usable));
+    }
+    usable
+}
+
+fn name_of(status: &GatewayStatus) -> MerchantNameLabels {
+    MerchantNameLabels {
+        merchant_id: status.merchant().to_string(),
+        name: status.merchant_name.clone(),
     }
 }
 

@@ -17,6 +17,7 @@ mod housekeeping;
 mod labels;
 mod metrics;
 mod processor;
+mod related;
 mod scheduler;
 mod settings;
 

@@ -148,10 +148,15 @@ pub struct ValidationKey {
 pub struct ObjectReferenceId(String);
 
 impl ObjectReferenceId {
-    /// `None` unless the text is 1–128 visible ASCII characters.
+    pub const PATTERN: &'static str = "^[!-~]{1,128}$";
+    pub const MAX_LENGTH: usize = 128;
+    pub const MESSAGE: &'static str = "must be 1 to 128 visible ASCII characters";
+
+    /// Parses the text unchanged; `None` if it breaks the rule.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
+        let is_valid = (1..=Self::MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic());
+        is_valid.then(|| Self(text.to_owned()))
     }
 
     /// The text. It may be anything the merchant chose, a phone number too: not for spans and logs.
@@ -290,7 +295,9 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,40}") {
+        fn the_published_pattern_of_references_accepts_what_parse_accepts(text in "[!-~]{0,140}|.{0,40}") {
+            let pattern = regex::Regex::new(ObjectReferenceId::PATTERN).unwrap();
+            prop_assert_eq!(ObjectReferenceId::parse(&text).is_some(), pattern.is_match(&text));
             let _ = CustomerRef::parse(&text);
         }
     }

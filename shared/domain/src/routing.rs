@@ -128,47 +128,21 @@ pub fn choose(
         .filter_map(|(index, candidate)| Turn::of(*index, candidate, past))
         .collect();
     let Some(first_round) = turns.iter().map(|turn| turn.round).min() else {
-        let ineligible = allowed
-            .iter()
-            .filter_map(|(_, c)| Some((*c, c.eligibility.err()?)));
-        let why: Vec<_> = ineligible
-            .map(|(c, why)| format!("{}: {why}", named(c)))
-            .collect();
-        return Choice::NoCandidate(why.join("; "));
+        let ineligible = allowed.iter().filter_map(|(_, candidate)| {
+            let why = candidate.eligibility.err()?;
+            Some(format!("{}: {why}", named(candidate)))
+        });
+        return Choice::NoCandidate(ineligible.collect::<Vec<_>>().join("; "));
     };
-    for turn in &mut turns {
-        if turn.round > first_round
-            && let Some(at) = turn
-                .inconclusive_at
-                .map(|at| at + RETRY_DELAY)
-                .filter(|at| *at > now)
-            && turn.availability.is_ok()
-        {
-            turn.availability = Err(Held::BehindOthers(at));
-        }
-    }
-    turns.sort_by_key(|turn| {
-        let candidate = turn.candidate;
-        (
-            turn.round,
-            candidate.priority,
-            candidate.score.rank(now),
-            turn.index,
-        )
-    });
+    put_in_order(&mut turns, first_round, now);
     let first_available = turns.iter().position(|turn| turn.availability.is_ok());
-    let passed_over: Vec<_> = turns[..first_available.unwrap_or(turns.len())]
-        .iter()
-        .filter_map(|turn| {
-            Some(format!(
-                "{}: {}",
-                named(turn.candidate),
-                turn.availability.err()?
-            ))
-        })
-        .collect();
     let because = |why: String| {
-        let all: Vec<_> = std::iter::once(why).chain(passed_over).collect();
+        let skipped = turns[..first_available.unwrap_or(turns.len())].iter();
+        let skipped = skipped.filter_map(|turn| {
+            let held = turn.availability.err()?;
+            Some(format!("{}: {held}", named(turn.candidate)))
+        });
+        let all: Vec<_> = std::iter::once(why).chain(skipped).collect();
         all.join("; ")
     };
     if let Some(index) = first_available {
@@ -195,6 +169,24 @@ pub fn choose(
         // Cannot happen: a candidate is held behind others only while one of them is due.
         None => Choice::NoCandidate("every gateway account waits for another one".into()),
     }
+}
+
+/// Sorts the candidates, and holds back those that could not decide while another one is due in the first round.
+fn put_in_order(turns: &mut [Turn<'_>], first_round: usize, now: DateTime<Utc>) {
+    for turn in turns.iter_mut() {
+        let retry_at = turn.inconclusive_at.map(|at| at + RETRY_DELAY);
+        if turn.round > first_round
+            && turn.availability.is_ok()
+            && let Some(at) = retry_at.filter(|at| *at > now)
+        {
+            turn.availability = Err(Held::BehindOthers(at));
+        }
+    }
+    turns.sort_by_key(|turn| {
+        let candidate = turn.candidate;
+        let rank = candidate.score.rank(now);
+        (turn.round, candidate.priority, rank, turn.index)
+    });
 }
 
 /// An eligible candidate, and its position in the order.

@@ -1,0 +1,130 @@
+//! Rows that a plan needs beside the claimed validation: its attempts, webhooks and earlier results.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::attempt::Attempt;
+use khata_domain::plan::WebhookReceived;
+use khata_domain::{GatewayResponse, MerchantId, ValidationKey};
+use khata_store::gateway_webhooks;
+use khata_store::validations::{self, Claimed, Reusable};
+use tracing::error;
+
+use crate::directory::MerchantView;
+
+/// The webhooks about a validation, and when the last one was received.
+type Webhooks = (Vec<WebhookReceived>, DateTime<Utc>);
+
+/// Everything read for a batch of claims beside the claimed rows.
+pub(crate) struct Related {
+    pub(crate) attempts: HashMap<ValidationKey, Vec<Attempt>>,
+    pub(crate) webhooks: HashMap<ValidationKey, Webhooks>,
+    pub(crate) reusable: HashMap<ValidationKey, Reusable>,
+}
+
+impl Related {
+    /// Reads them for a batch of claims.
+    pub(crate) fn read(
+        connection: &mut PgConnection,
+        keyring: &Keyring,
+        claimed: &[Claimed],
+        merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+    ) -> QueryResult<Self> {
+        let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
+        let rows = validations::attempts(connection, &keys)?;
+        let attempts: HashMap<_, Vec<_>> = rows
+            .into_iter()
+            .map(|(key, rows)| (key, rows.into_iter().map(attempt).collect()))
+            .collect();
+        Ok(Self {
+            webhooks: webhooks(connection, keyring, claimed)?,
+            reusable: reusable(connection, claimed, &attempts, merchants)?,
+            attempts,
+        })
+    }
+}
+
+/// Returns the webhooks about each validation, and when the last one was received.
+fn webhooks(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    claimed: &[Claimed],
+) -> QueryResult<HashMap<ValidationKey, Webhooks>> {
+    let received = claimed.iter().filter(|claimed| claimed.webhook_received);
+    let keys: Vec<_> = received.map(Claimed::key).collect();
+    let stored = gateway_webhooks::notices(connection, &keys)?;
+    let webhooks = stored.into_iter().filter_map(|(key, notices)| {
+        let last_at = notices.last()?.received_at;
+        let webhook = |notice: &gateway_webhooks::StoredNotice| WebhookReceived {
+            number: notice.number,
+            // A webhook that cannot be decrypted still announces an outcome.
+            response: notice
+                .sealed_answer
+                .as_deref()
+                .and_then(|encrypted| decrypt_webhook(keyring, key, encrypted)),
+        };
+        Some((key, (notices.iter().map(webhook).collect(), last_at)))
+    });
+    Ok(webhooks.collect())
+}
+
+fn decrypt_webhook(
+    keyring: &Keyring,
+    key: ValidationKey,
+    encrypted: &[u8],
+) -> Option<GatewayResponse> {
+    let plain = keyring.open(key.merchant, key.id.0, Purpose::Notice, encrypted);
+    let response = plain
+        .ok()
+        .and_then(|plain| GatewayResponse::from_plaintext(&plain));
+    if response.is_none() {
+        error!(validation_id = %key.id, "gateway webhook cannot be decrypted: is a key missing in the keyring?");
+    }
+    response
+}
+
+fn attempt(row: validations::Attempt) -> Attempt {
+    Attempt {
+        number: row.number,
+        gateway_account: row.gateway_account(),
+        method: row.method(),
+        state: row.state(),
+        class: row.class(),
+        reference: row.reference,
+        code: row.code,
+        gateway_reference: row.gateway_reference,
+        polls: row.polls,
+        started_at: row.started_at,
+    }
+}
+
+/// Reads earlier results that may be used, for merchants that want that and validations without an attempt.
+fn reusable(
+    connection: &mut PgConnection,
+    claimed: &[Claimed],
+    attempts: &HashMap<ValidationKey, Vec<Attempt>>,
+    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+) -> QueryResult<HashMap<ValidationKey, Reusable>> {
+    let wanted: Vec<_> = claimed
+        .iter()
+        .filter(|claimed| !claimed.fresh && !attempts.contains_key(&claimed.key()))
+        .filter_map(|claimed| {
+            let merchant = merchants.get(&claimed.key().merchant)?;
+            let seconds = merchant.reuse_results_seconds;
+            (seconds > 0).then_some((claimed.key(), seconds))
+        })
+        .collect();
+    let mut reusable = validations::reusable(connection, &wanted)?;
+    // A call that names a gateway gets no result of another one.
+    for claimed in claimed {
+        let named = claimed.pin().gateway_id;
+        let is_other = |earlier: &Reusable| Some(earlier.gateway_id()) != named;
+        if named.is_some() && reusable.get(&claimed.key()).is_some_and(is_other) {
+            reusable.remove(&claimed.key());
+        }
+    }
+    Ok(reusable)
+}
