@@ -1,9 +1,9 @@
-"""Schemas of the custom resources that deploy/k8s uses.
+"""Returns schemas of the custom resources in deploy/k8s.
 
-CloudNativePG, KEDA, the Prometheus Operator and External Secrets publish theirs as YAML in places that a build machine need not
-reach. A package registry has them as Rust bindings (bindings.txt), generated from that YAML one to one: a struct an object, a
-field a property, Option what may be absent, an enum the allowed words. Here they become JSON Schemas again, strict ones: what a
-definition does not name is a fault. Bounds and patterns of the originals are not in the bindings, and so not checked.
+CloudNativePG, KEDA, the Prometheus Operator and External Secrets publish their definitions as YAML, in places that a build machine
+may not reach. A package registry has Rust bindings of them (bindings.txt), generated one to one: a struct is an object, a field a
+property, Option an optional property, an enum a list of words. This module turns the bindings back into JSON Schemas, which reject
+every property that a definition does not name. The bindings lack the bounds and patterns of the originals.
 """
 
 import re
@@ -25,8 +25,8 @@ SCALARS = {
     "Condition": {"type": "object"},
 } | {name: {"type": "integer"} for name in ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")}
 
-# No package registry has this one: kept by hand, what deploy/k8s uses of it and no more. Read from the definition of
-# RabbitMQ's Cluster Operator 2.x (rabbitmq.com/v1beta1); a new field is looked up there first.
+# No package registry has this one. Written by hand, for the fields that deploy/k8s uses, from the definition of RabbitMQ's Cluster
+# Operator 2.x (rabbitmq.com/v1beta1). Check a new field there before adding it.
 RABBITMQ_CLUSTER = {
     "type": "object",
     "additionalProperties": False,
@@ -50,7 +50,7 @@ RABBITMQ_CLUSTER = {
 
 
 def schemas(bindings: Path) -> dict[tuple[str, str], dict]:
-    """By apiVersion and kind: the schema of `spec`."""
+    """Returns the schema of `spec` by apiVersion and kind."""
     found = {("rabbitmq.com/v1beta1", "RabbitmqCluster"): RABBITMQ_CLUSTER}
     for file in sorted(bindings.glob("*/src/*/*.rs")):
         text = re.sub(r"^ *///.*\n", "", file.read_text(), flags=re.M)
@@ -76,7 +76,7 @@ def struct(body: str) -> dict:
         if not kind.startswith("Option<"):
             required.append(name)
     if body.count("    pub ") != len(properties):
-        raise ValueError(f"not understood:\n{body}")
+        raise ValueError(f"cannot parse the struct:\n{body}")
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
@@ -94,6 +94,6 @@ def of_type(kind: str) -> dict:
     if kind.startswith("BTreeMap<String, "):
         return {"type": "object", "additionalProperties": of_type(kind[17:-1])}
     if re.fullmatch(r"\w+", kind):
-        # A reference to a struct that is not there is a fault when it is followed.
+        # The validator reports a reference to an unknown struct.
         return {"$ref": f"#/$defs/{kind}"}
-    raise ValueError(f"a type that is not understood: {kind}")
+    raise ValueError(f"unknown type {kind}")

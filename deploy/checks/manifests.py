@@ -1,7 +1,7 @@
-"""Checks what kustomize rendered: manifests.py BINDINGS NAME=FILE…, run at the root of the repository.
+"""Checks the output of kustomize: manifests.py BINDINGS NAME=FILE…, run at the root of the repository.
 
-Every resource against its schema, strictly: Kubernetes' own at the oldest and the newest version that we say we run on, custom
-ones by crds.py. Then what no schema knows: that what is referred to exists, that settings are Khata's, that grace periods fit.
+Validates every resource strictly: Kubernetes' own with the schemas of the oldest and newest supported version, custom ones with
+crds.py. The rest is beyond any schema: referenced resources exist, settings are Khata's, grace periods are long enough.
 """
 
 import re
@@ -14,11 +14,11 @@ import yaml
 
 import crds
 
-# The oldest that Khata is said to run on (preStop's sleep needs 1.30), and the newest that kubernetes-validate knows.
+# The oldest supported version (preStop's sleep needs 1.30), and the newest of kubernetes-validate.
 VERSIONS = ("1.31", "1.37")
-# Made by hand, as docs/deployment.md says.
-BY_HAND = {"development": {"khata-keyring"}, "production": set()}
-# After the drain: the last spans, a silent database (shared/src/telemetry, shared/src/shutdown.rs).
+# Secrets that the operator creates, as in docs/deployment.md.
+MANUAL = {"development": {"khata-keyring"}, "production": set()}
+# Seconds after the drain: the last spans, and a database that does not reply (shared/telemetry).
 AFTER_DRAIN = 3 + 1
 TEMPLATES = ("Deployment", "StatefulSet", "Job")
 
@@ -44,7 +44,7 @@ class Overlay:
                 self.check_selector(spec.get("selector", spec.get("podSelector")))
                 for rule in spec.get("ingress", []) + spec.get("egress", []):
                     for peer in rule.get("from", []) + rule.get("to", []):
-                        # In another namespace are pods that we do not know.
+                        # The pods of another namespace are unknown here.
                         if "podSelector" in peer and "namespaceSelector" not in peer:
                             self.check_selector(peer["podSelector"])
             elif kind == "ServiceMonitor":
@@ -55,7 +55,7 @@ class Overlay:
                 self.check_selector(resource["spec"]["selector"])
             if kind == "ConfigMap" and resource["metadata"]["name"].startswith("khata-settings"):
                 for unknown in sorted(set(resource["data"]) - self.settings):
-                    self.fault(f"the README knows of no setting {unknown}")
+                    self.fault(f"no page of docs/ lists the setting {unknown}")
         return self.faults
 
     def fault(self, what):
@@ -69,10 +69,10 @@ class Overlay:
         group = version.split("/")[0]
         if "." in group and not group.endswith(".k8s.io"):
             if (version, kind) not in self.custom:
-                self.fault(f"there is no schema of {version} {kind}: bindings.txt")
+                self.fault(f"bindings.txt lacks a schema for {version} {kind}")
                 return
             for extra in sorted(set(resource) - {"apiVersion", "kind", "metadata", "spec"}):
-                self.fault(f"{extra} has no place here")
+                self.fault(f"unknown field {extra}")
             validator = jsonschema.Draft202012Validator(self.custom[version, kind])
             for error in validator.iter_errors(resource["spec"]):
                 self.fault(f"{error.json_path.replace('$', 'spec', 1)}: {error.message}")
@@ -83,53 +83,53 @@ class Overlay:
             except kubernetes_validate.ValidationError as error:
                 self.fault(f"by Kubernetes {kubernetes}: {'.'.join(map(str, error.path))}: {error.message}")
 
-    # --- what is referred to exists ------------------------------------------------------------
+    # --- references ----------------------------------------------------------------------------
 
     def check_references(self, resource):
         pod = resource["spec"]["template"]["spec"]
         account = pod.get("serviceAccountName")
         if account and account not in {found["metadata"]["name"] for found in self.of("ServiceAccount")}:
-            self.fault(f"there is no ServiceAccount {account}")
+            self.fault(f"the ServiceAccount {account} does not exist")
         for name, key in secrets_of(pod):
-            made = self.secrets()
-            if name not in made:
-                self.fault(f"nobody makes the Secret {name}")
-            elif key and made[name] is not None and key not in made[name]:
+            known = self.secrets()
+            if name not in known:
+                self.fault(f"the Secret {name} does not exist")
+            elif key and known[name] is not None and key not in known[name]:
                 self.fault(f"the Secret {name} has no key {key}")
         maps = {found["metadata"]["name"] for found in self.of("ConfigMap")}
         for container in pod["containers"]:
             image, _, tag = container["image"].rpartition(":")
             if image.rpartition("/")[2].startswith("khata-") and tag != self.version:
-                self.fault(f"{container['image']} is not of version {self.version}")
+                self.fault(f"{container['image']} must have version {self.version}")
             for source in container.get("envFrom", []):
                 if source["configMapRef"]["name"] not in maps:
-                    self.fault(f"there is no ConfigMap {source['configMapRef']['name']}")
+                    self.fault(f"the ConfigMap {source['configMapRef']['name']} does not exist")
             for variable in container.get("env", []):
                 known = [entry["name"] for entry in container["env"]]
                 for used in re.findall(r"\$\((\w+)\)", variable.get("value", "")):
                     if used not in known[: known.index(variable["name"])]:
-                        self.fault(f"{variable['name']} is made of {used}, which does not stand before it")
+                        self.fault(f"{variable['name']} uses {used}, which must be defined before it")
             mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
             claims = {claim["metadata"]["name"] for claim in resource["spec"].get("volumeClaimTemplates", [])}
             for missing in sorted(mounted - claims - {volume["name"] for volume in pod.get("volumes", [])}):
-                self.fault(f"there is no volume {missing}")
+                self.fault(f"the volume {missing} is not defined")
 
     def secrets(self):
-        """Whose keys are known: those; else None."""
-        made = {secret["metadata"]["name"]: {*secret.get("data", {}), *secret.get("stringData", {})} for secret in self.of("Secret")}
-        made |= {name: None for name in BY_HAND[self.name]}
+        """Returns the keys of each Secret, or None for a Secret whose keys are unknown."""
+        known = {secret["metadata"]["name"]: {*secret.get("data", {}), *secret.get("stringData", {})} for secret in self.of("Secret")}
+        known |= {name: None for name in MANUAL[self.name]}
         for external in self.of("ExternalSecret"):
             target = external["spec"]["target"]
             keys = target.get("template", {}).get("data") or [entry["secretKey"] for entry in external["spec"]["data"]]
-            made[target["name"]] = set(keys)
-        # As the operators call them.
+            known[target["name"]] = set(keys)
+        # By the naming rules of the operators.
         for cluster in self.of("Cluster"):
-            made[f"{cluster['metadata']['name']}-app"] = {"uri", "username", "password", "host", "port", "dbname"}
-            made[f"{cluster['metadata']['name']}-ca"] = {"ca.crt", "ca.key"}
+            known[f"{cluster['metadata']['name']}-app"] = {"uri", "username", "password", "host", "port", "dbname"}
+            known[f"{cluster['metadata']['name']}-ca"] = {"ca.crt", "ca.key"}
         for cluster in self.of("RabbitmqCluster"):
             keys = {"username", "password", "host", "port", "connection_string"}
-            made[f"{cluster['metadata']['name']}-default-user"] = keys
-        return made
+            known[f"{cluster['metadata']['name']}-default-user"] = keys
+        return known
 
     def check_selector(self, selector):
         labels = selector.get("matchLabels", selector if "matchExpressions" not in selector else {})
@@ -138,11 +138,11 @@ class Overlay:
             assert expression["operator"] == "In", expression
             wanted[expression["key"]] = set(expression["values"])
         pods = self.pods()
-        # Each word of an In must find its pod, so that none is a slip of the pen.
+        # Each value of an In must match a pod, which finds typing errors.
         for key, values in wanted.items():
             for value in values:
                 if not any(pod.get(key) == value and all(pod.get(k) in v for k, v in wanted.items()) for pod in pods):
-                    self.fault(f"no pod has {key}={value} and fits {wanted}")
+                    self.fault(f"no pod has {key}={value} and matches {wanted}")
 
     def pods(self):
         pods = [resource["spec"]["template"]["metadata"]["labels"] for resource in self.of(*TEMPLATES)]
@@ -150,7 +150,7 @@ class Overlay:
         pods += [{"app.kubernetes.io/name": cluster["metadata"]["name"]} for cluster in self.of("RabbitmqCluster")]
         return pods
 
-    # --- times fit together ----------------------------------------------------------------------
+    # --- times ---------------------------------------------------------------------------------
 
     def check_grace(self, resource):
         name = resource["metadata"]["name"]
@@ -162,7 +162,7 @@ class Overlay:
         sleep = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         needed = sleep + int(settings[drain]) + AFTER_DRAIN
         if pod["terminationGracePeriodSeconds"] <= needed:
-            self.fault(f"needs {needed} s to stop and is given {pod['terminationGracePeriodSeconds']} s")
+            self.fault(f"terminationGracePeriodSeconds is {pod['terminationGracePeriodSeconds']} and must exceed {needed}")
 
 
 def secrets_of(pod):
@@ -179,12 +179,13 @@ def secrets_of(pod):
 
 
 def settings() -> set[str]:
-    """Returns the first column of the table in docs/settings.md."""
-    return set(re.findall(r"^\| `([A-Z][A-Z_]+)` \|", Path("docs/settings.md").read_text(), re.M))
+    """Returns the names in the documentation's tables of settings."""
+    pages = [Path("README.md"), *Path("docs").glob("*.md")]
+    return {name for page in pages for name in re.findall(r"^\| `([A-Z][A-Z_]+)` \|", page.read_text(), re.M)}
 
 
 def version() -> str:
-    """The workspace's, which is that of its images."""
+    """Returns the workspace's version, which is also the images' version."""
     return re.search(r'^version = "(.+)"$', Path("Cargo.toml").read_text(), re.M).group(1)
 
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the scripts of this folder share.
+# Functions of the scripts in this folder.
 
-# Whichever runs containers here.
+# Prints the engine that runs containers on this machine.
 container_engine() {
     local engine
     for engine in docker podman; do
@@ -10,7 +10,7 @@ container_engine() {
             return
         fi
     done
-    fail "neither docker nor podman works here"
+    fail "neither docker nor podman works here: run deploy/docker/tools.sh"
 }
 
 random_hex() { od -An -v -N 16 -tx1 /dev/urandom | tr -d ' \n'; }
@@ -20,7 +20,7 @@ fail() {
     exit 1
 }
 
-# Whichever builds images here: buildah needs no service and runs none.
+# Prints the engine that builds images on this machine. buildah needs no service.
 building_engine() {
     if command -v buildah >/dev/null && ! docker info >/dev/null 2>&1; then
         printf buildah

@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use anyhow::Context;
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_domain::ids::{self, ObjectReferenceId, ValidationId};
 use khata_domain::{
     AccountId, AccountNumber, BankAccount, BankCode, BeneficiaryName, CustomerId, CustomerRef,
@@ -75,7 +75,7 @@ pub fn account(data: &[u8]) {
 /// Parses, prints and parses; both times it is the same value, or it was none at first.
 fn again<T: PartialEq + Debug>(
     text: &str,
-    parse: impl Fn(&str) -> Result<T, Fault>,
+    parse: impl Fn(&str) -> Result<T, ValueError>,
     print: impl Fn(&T) -> String,
 ) -> Option<T> {
     let value = parse(text).ok()?;
@@ -85,7 +85,7 @@ fn again<T: PartialEq + Debug>(
 }
 
 #[expect(clippy::panic, reason = "a constant of this file")]
-fn known<T>(text: &str, parse: impl Fn(&str) -> Result<T, Fault>) -> T {
+fn known<T>(text: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> T {
     parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))
 }
 

@@ -3,6 +3,7 @@
 //! A connector calls one gateway account of one merchant. A connector knows no database and no queue: it says which
 //! details it can validate, makes the call, and maps the gateway's response to an outcome class.
 
+mod attempt;
 mod cashfree;
 mod config;
 mod connector;
@@ -22,6 +23,7 @@ mod token;
 mod webhook;
 mod wire;
 
+pub use attempt::{Advanced, OpenAttempt};
 pub use config::{ConfigError, ConnectorConfig};
 pub use connector::{Call, Check, Connector, LookupResult};
 pub use http::client;

@@ -1,89 +1,62 @@
-//! How each gateway behaves at the moment: slow, failing, silent, or late with its outcomes.
-//! Set through `PUT /_sandbox/behaviour`; what a call meets is decided here, purely, from one draw.
+//! How each gateway behaves: slow, failing, silent, or late with its outcomes. `PUT
+//! /_sandbox/behaviour` sets it; a pure function decides from one random draw which fault a call meets.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::Gateway;
-use crate::switch;
+use crate::body::{check_milliseconds, check_rate, named};
+use crate::gateway::Named;
 
-/// One gateway's behaviour. The default is a gateway in perfect health.
-///
-/// A rate is a fraction of calls, 0 to 1. The rates exclude each other, so together they are at most 1.
+/// A gateway's behaviour; the crate's README says what each member does. The default is a gateway without
+/// faults. A rate is a fraction of calls, 0 to 1. The rates exclude each other, so together they are at
+/// most 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Behaviour {
-    /// How long every answer is held back, in milliseconds.
-    pub latency_ms: u64,
-    /// How long it takes from one handful of an answer's bytes to the next, in milliseconds; 0 sends
-    /// them together.
-    pub slow_bytes_ms: u64,
-    /// How long every asynchronous verification stays pending, in milliseconds.
-    pub pending_ms: u64,
-    /// The calls that answer 500.
-    pub error_rate: f64,
-    /// When those fail: before the work, after it, or (unless set) half of them each.
-    pub errors: Errors,
-    /// The calls that do their work and never answer.
-    pub hang_rate: f64,
-    /// The calls that do their work, and then the connection is reset.
-    pub reset_rate: f64,
-    /// The calls that do their work and answer, 200 if it went well, with a body that is cut short.
-    pub malformed_rate: f64,
-    /// The calls that answer 429, and nothing was done.
-    pub reject_rate: f64,
-    /// The calls let in within any 60 seconds, counted since it was set; beyond it 429. 0: no limit.
-    pub calls_per_minute: u32,
-    /// The `Retry-After` of a 429, in seconds. 0: 1 s, or what is left until a call is let in again.
-    pub retry_after_s: u32,
-    /// What costs money is refused, the gateway's own way: the balance is too small.
-    pub insufficient_balance: bool,
-    /// Every call is refused, the gateway's own way: the caller's address is not on its list. Cashfree
-    /// lets in who sends an `x-cf-signature`.
-    pub refuse_ip: bool,
-    /// Outcomes are told with [`UNKNOWN_CODE`], where the gateway tells its code.
-    pub unknown_code: bool,
+pub(crate) struct Behaviour {
+    pub(crate) latency_ms: u64,
+    slow_bytes_ms: u64,
+    pending_ms: u64,
+    error_rate: f64,
+    errors: Errors,
+    hang_rate: f64,
+    reset_rate: f64,
+    malformed_rate: f64,
+    reject_rate: f64,
+    pub(crate) calls_per_minute: u32,
+    pub(crate) retry_after_s: u32,
+    pub(crate) insufficient_balance: bool,
+    pub(crate) refuse_ip: bool,
+    pub(crate) unknown_code: bool,
 }
 
 /// A code that is in no gateway's table.
-pub const UNKNOWN_CODE: &str = "A_CODE_OF_NEXT_YEAR";
+pub(crate) const UNKNOWN_CODE: &str = "A_CODE_OF_NEXT_YEAR";
 
-/// When a call fails that is to fail.
+/// When a failing call fails: half of the calls before the work and half after it, or all before, or all
+/// after it, the case that a client must survive without a second payment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Errors {
-    /// Half of them before the work, half after it.
+pub(crate) enum Errors {
     #[default]
     Either,
-    /// Nothing was done.
     BeforeWork,
-    /// The work was done: the case a client must survive without paying twice.
     AfterWork,
 }
 
-/// What one call meets.
+/// The fault that a call meets. All but `ErrorBefore` and `Reject` do the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing: the call is served.
+pub(crate) enum Fault {
     None,
-    /// 500, and nothing was done.
     ErrorBefore,
-    /// 500, although the work was done.
     ErrorAfter,
-    /// The work is done, the answer never comes.
     Hang,
-    /// The work is done, the connection is reset.
     Reset,
-    /// The work is done, the answer cannot be read.
     Malformed,
-    /// 429, and nothing was done.
     Reject,
 }
 
 impl Behaviour {
-    /// What is wrong with it, in a sentence.
     fn check(&self) -> Result<(), String> {
         let rates = [
             ("error_rate", self.error_rate),
@@ -93,21 +66,21 @@ impl Behaviour {
             ("reject_rate", self.reject_rate),
         ];
         for (name, rate) in rates {
-            switch::rate(name, rate)?;
+            check_rate(name, rate)?;
         }
         // Ten rates of a tenth are not quite 1 in binary.
         if rates.iter().map(|(_, rate)| rate).sum::<f64>() > 1.0 + 1e-9 {
             let names = rates.map(|(name, _)| name).join(", ");
             return Err(format!("{names} together must not exceed 1"));
         }
-        switch::milliseconds("latency_ms", self.latency_ms)?;
-        switch::milliseconds("slow_bytes_ms", self.slow_bytes_ms)?;
-        switch::milliseconds("pending_ms", self.pending_ms)
+        check_milliseconds("latency_ms", self.latency_ms)?;
+        check_milliseconds("slow_bytes_ms", self.slow_bytes_ms)?;
+        check_milliseconds("pending_ms", self.pending_ms)
     }
 
-    /// What the call with this draw, uniform in 0..1, meets: the hanging calls are the lowest draws, the
-    /// failing ones those above them, and so on.
-    pub fn fault(&self, draw: f64) -> Fault {
+    /// Returns the fault for this draw, uniform in 0..1: the lowest draws hang, the draws above them
+    /// fail, and so on.
+    pub(crate) fn fault(&self, draw: f64) -> Fault {
         let (before, after) = match self.errors {
             Errors::Either => (self.error_rate / 2.0, self.error_rate / 2.0),
             Errors::BeforeWork => (self.error_rate, 0.0),
@@ -130,101 +103,57 @@ impl Behaviour {
         Fault::None
     }
 
-    /// Whether a draw can meet a fault.
-    pub fn is_faulty(&self) -> bool {
+    /// Returns whether a draw can meet a fault.
+    pub(crate) fn is_faulty(&self) -> bool {
         self.fault(0.0) != Fault::None
     }
 
-    /// How long an answer is held back.
-    pub fn latency(&self) -> Duration {
+    pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
     }
 
-    /// How long it takes from one handful of bytes to the next, if they come slowly.
-    pub fn slow_bytes(&self) -> Option<Duration> {
+    /// Returns the delay before each 16 bytes, if there is one.
+    pub(crate) fn slow_bytes(&self) -> Option<Duration> {
         (self.slow_bytes_ms > 0).then(|| Duration::from_millis(self.slow_bytes_ms))
     }
 
-    /// How long an asynchronous verification stays pending.
-    pub fn pending(&self) -> Duration {
+    pub(crate) fn pending(&self) -> Duration {
         Duration::from_millis(self.pending_ms)
     }
 }
 
-/// One gateway's behaviour with its name, as `PUT /_sandbox/behaviour` takes it and `GET` lists it.
-#[derive(Debug, Serialize)]
-pub struct NamedBehaviour {
-    /// Whose behaviour.
-    pub gateway: Gateway,
-    /// The behaviour itself, its members beside the name.
-    #[serde(flatten)]
-    pub behaviour: Behaviour,
-}
-
-impl NamedBehaviour {
-    /// Reads the body of a `PUT`, or says in a sentence what is wrong. What is left out is 0 or false.
-    pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let (gateway, behaviour) = switch::parse::<Behaviour>(json)?;
-        behaviour.check()?;
-        Ok(Self { gateway, behaviour })
-    }
-}
-
-/// Every gateway's behaviour.
-#[derive(Debug, Default)]
-pub struct Behaviours {
-    by_gateway: [Mutex<Behaviour>; Gateway::COUNT],
-}
-
-impl Behaviours {
-    /// How this gateway behaves now.
-    pub fn of(&self, gateway: Gateway) -> Behaviour {
-        *self.lock(gateway)
-    }
-
-    /// From now on it behaves like this.
-    pub fn set(&self, gateway: Gateway, behaviour: Behaviour) {
-        *self.lock(gateway) = behaviour;
-    }
-
-    /// All of them, named.
-    pub fn list(&self) -> [NamedBehaviour; Gateway::COUNT] {
-        Gateway::ALL.map(|gateway| NamedBehaviour {
-            gateway,
-            behaviour: self.of(gateway),
-        })
-    }
-
-    fn lock(&self, gateway: Gateway) -> MutexGuard<'_, Behaviour> {
-        self.by_gateway[gateway.index()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// Reads the body of `PUT /_sandbox/behaviour`, or says in a sentence what is wrong. Absent members are
+/// 0 or false.
+pub(crate) fn parse(json: &[u8]) -> Result<Named<Behaviour>, String> {
+    let named = named::<Behaviour>(json)?;
+    named.value.check()?;
+    Ok(named)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::gateway::Gateway;
 
-    fn parse(json: &str) -> Result<NamedBehaviour, String> {
-        NamedBehaviour::parse(json.as_bytes())
+    fn parsed(json: &str) -> Result<Named<Behaviour>, String> {
+        parse(json.as_bytes())
     }
 
     #[test]
-    fn what_is_left_out_is_zero() {
-        let named = parse(r#"{"gateway":"CASHFREE"}"#).unwrap();
+    fn absent_members_are_zero() {
+        let named = parsed(r#"{"gateway":"CASHFREE"}"#).unwrap();
         assert_eq!(named.gateway, Gateway::Cashfree);
-        assert_eq!(named.behaviour, Behaviour::default());
-        assert!(!named.behaviour.is_faulty());
-        let slow = parse(r#"{"gateway":"setu","latency_ms":7,"hang_rate":1}"#).unwrap();
+        assert_eq!(named.value, Behaviour::default());
+        assert!(!named.value.is_faulty());
+        let slow = parsed(r#"{"gateway":"setu","latency_ms":7,"hang_rate":1}"#).unwrap();
         assert_eq!(slow.gateway, Gateway::Setu);
-        assert_eq!(slow.behaviour.latency(), Duration::from_millis(7));
-        assert!(slow.behaviour.is_faulty());
+        assert_eq!(slow.value.latency(), Duration::from_millis(7));
+        assert!(slow.value.is_faulty());
     }
 
     #[test]
-    fn bad_values_are_named() {
+    fn the_error_names_the_bad_value() {
         for (json, word) in [
             (r#"{"gateway":"PAYPAL"}"#, "PAYPAL"),
             (r#"{"gateway":7}"#, "text"),
@@ -250,7 +179,7 @@ mod tests {
             (r#"{"latency_ms":5}"#, "gateway"),
             ("[]", "map"),
         ] {
-            let error = parse(json).map(|named| named.behaviour).unwrap_err();
+            let error = parsed(json).map(|named| named.value).unwrap_err();
             assert!(error.contains(word), "{json}: {error}");
         }
     }
@@ -259,12 +188,12 @@ mod tests {
     fn rates_may_add_up_to_one() {
         let whole = r#"{"gateway":"PAYU","error_rate":0.1,"hang_rate":0.2,"reset_rate":0.3,
             "malformed_rate":0.3,"reject_rate":0.1}"#;
-        let behaviour = parse(whole).unwrap().behaviour;
+        let behaviour = parsed(whole).unwrap().value;
         assert_eq!(behaviour.fault(0.999_999), Fault::Reject);
     }
 
     #[test]
-    fn draws_fall_where_the_rates_say() {
+    fn draws_meet_the_faults_in_proportion_to_the_rates() {
         let behaviour = Behaviour {
             hang_rate: 0.1,
             error_rate: 0.4,
@@ -293,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_come_when_they_are_asked_for() {
+    fn errors_come_before_or_after_the_work_as_set() {
         for (errors, low, high) in [
             (Errors::Either, Fault::ErrorBefore, Fault::ErrorAfter),
             (Errors::BeforeWork, Fault::ErrorBefore, Fault::ErrorBefore),

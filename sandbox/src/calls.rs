@@ -1,167 +1,166 @@
-//! Every call a gateway got: how many, to which route, with what answer, and how many came within
-//! any one minute; and, where a limit a minute is set, whether a call is let in.
+//! The counts of each gateway's calls: how many, by route and by status, and how many arrived within any
+//! one minute; and, where a limit per minute is set, whether a call is admitted.
 
-mod window;
-
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::calls::window::Window;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Named, PerGateway};
 
-/// The calls of all gateways since the start, or since they were last forgotten.
+/// Time for which a call counts in a window, in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+
+/// The calls of all gateways since the start, or since the counts were last reset.
 #[derive(Debug)]
 pub(crate) struct Calls {
     start: Instant,
-    by_gateway: [Mutex<Log>; Gateway::COUNT],
+    logs: PerGateway<Log>,
 }
 
-/// Where a call stands with a limit a minute.
+/// A call's place in a limit per minute: the calls that remain now, and the time until the oldest call that
+/// counts no longer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    /// The limit.
+pub(crate) struct RateLimit {
     pub(crate) limit: u32,
-    /// How many more are let in now.
     pub(crate) remaining: u32,
-    /// How long until the oldest call that still counts no longer does.
     pub(crate) resets_in: Duration,
-    /// Whether this call is let in.
-    pub(crate) let_in: bool,
+    pub(crate) admitted: bool,
 }
 
-/// One gateway's calls, as `GET /_sandbox/calls` lists them.
-#[derive(Debug, Serialize)]
-pub(crate) struct Counted {
-    gateway: Gateway,
-    /// Calls that came, however they ended.
+/// One gateway's counts, as `GET /_sandbox/calls` lists them; the crate's README says what they are.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Counts {
     total: u64,
-    /// By method and path.
     by_route: BTreeMap<&'static str, u64>,
-    /// By the HTTP status they were answered with.
     by_status: BTreeMap<u16, u64>,
-    /// Those that got no answer: hung or reset.
     unanswered: u64,
-    /// The largest number that came within any 60 seconds, to the millisecond.
     most_in_a_minute: u64,
+}
+
+impl RateLimit {
+    /// Returns the time until a call is admitted again, in whole seconds.
+    pub(crate) fn resets_in_seconds(self) -> u64 {
+        u64::try_from(self.resets_in.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Log {
-    total: u64,
-    // A gateway has a handful of each: a list is faster than a map.
-    by_route: Vec<(&'static str, u64)>,
-    by_status: Vec<(u16, u64)>,
-    unanswered: u64,
-    came: Window,
-    most_in_a_minute: u64,
-    /// Those that count against the limit: let in while one was set.
-    let_in: Window,
+    counts: Counts,
+    arrived: Window,
+    /// The calls that count against the limit: those admitted while one was set.
+    admitted: Window,
 }
 
 impl Calls {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
-            by_gateway: Default::default(),
+            logs: PerGateway::default(),
         }
     }
 
-    /// Enters a call that was read, and says where it stands if `limit` is not 0.
+    /// Counts a call that was read, and returns its place in the limit unless `limit` is 0.
     pub(crate) fn arrive(
         &self,
         gateway: Gateway,
         route: &'static str,
         limit: u32,
-    ) -> Option<Allowance> {
-        let mut log = self.lock(gateway);
-        // Under the lock, so that time does not run backwards from one call to the next.
-        let now = self.now();
-        log.total += 1;
-        count(&mut log.by_route, route);
-        log.came.add(now);
-        log.most_in_a_minute = log.most_in_a_minute.max(log.came.count());
-        (limit > 0).then(|| log.allowance(now, limit))
+    ) -> Option<RateLimit> {
+        let mut log = self.logs.lock(gateway);
+        // Under the lock, so that the time does not go back from one call to the next.
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        log.arrived.add(now);
+        let in_a_minute = log.arrived.count;
+        let counts = &mut log.counts;
+        counts.total += 1;
+        *counts.by_route.entry(route).or_default() += 1;
+        counts.most_in_a_minute = counts.most_in_a_minute.max(in_a_minute);
+        (limit > 0).then(|| log.admit(now, limit))
     }
 
-    /// Enters that a call was answered with this status.
-    pub(crate) fn answered(&self, gateway: Gateway, status: u16) {
-        count(&mut self.lock(gateway).by_status, status);
+    /// Counts a reply with this status.
+    pub(crate) fn replied(&self, gateway: Gateway, status: u16) {
+        let mut log = self.logs.lock(gateway);
+        *log.counts.by_status.entry(status).or_default() += 1;
     }
 
-    /// Enters that a call was left without an answer.
+    /// Counts a call that stays without a reply.
     pub(crate) fn unanswered(&self, gateway: Gateway) {
-        self.lock(gateway).unanswered += 1;
+        self.logs.lock(gateway).counts.unanswered += 1;
     }
 
-    /// Starts the minute of the limit anew.
-    pub(crate) fn forget_limit(&self, gateway: Gateway) {
-        self.lock(gateway).let_in = Window::default();
+    /// Starts a new minute of the limit.
+    pub(crate) fn reset_limit(&self, gateway: Gateway) {
+        self.logs.lock(gateway).admitted = Window::default();
     }
 
-    /// Starts all counts anew. Limits go on.
-    pub(crate) fn forget(&self) {
+    /// Resets all counts. Limits continue.
+    pub(crate) fn reset_counts(&self) {
         for gateway in Gateway::ALL {
-            let mut log = self.lock(gateway);
-            let let_in = std::mem::take(&mut log.let_in);
-            *log = Log {
-                let_in,
-                ..Log::default()
-            };
+            let mut log = self.logs.lock(gateway);
+            log.counts = Counts::default();
+            log.arrived = Window::default();
         }
     }
 
-    /// All gateways' counts.
-    pub(crate) fn list(&self) -> [Counted; Gateway::COUNT] {
-        Gateway::ALL.map(|gateway| {
-            let log = self.lock(gateway);
-            Counted {
-                gateway,
-                total: log.total,
-                by_route: log.by_route.iter().copied().collect(),
-                by_status: log.by_status.iter().copied().collect(),
-                unanswered: log.unanswered,
-                most_in_a_minute: log.most_in_a_minute,
-            }
-        })
-    }
-
-    /// Milliseconds since the start.
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn lock(&self, gateway: Gateway) -> MutexGuard<'_, Log> {
-        self.by_gateway[gateway.index()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Returns the counts of all gateways.
+    pub(crate) fn list(&self) -> Vec<Named<Counts>> {
+        self.logs.list(|log| log.counts.clone())
     }
 }
 
 impl Log {
-    fn allowance(&mut self, now: u64, limit: u32) -> Allowance {
-        self.let_in.move_to(now);
-        let before = self.let_in.count();
-        let let_in = before < u64::from(limit);
-        if let_in {
-            self.let_in.add(now);
+    fn admit(&mut self, now: u64, limit: u32) -> RateLimit {
+        self.admitted.advance(now);
+        let admitted = self.admitted.count < u64::from(limit);
+        if admitted {
+            self.admitted.add(now);
         }
-        let used = u32::try_from(self.let_in.count()).unwrap_or(u32::MAX);
-        Allowance {
+        let used = u32::try_from(self.admitted.count).unwrap_or(u32::MAX);
+        RateLimit {
             limit,
             remaining: limit.saturating_sub(used),
-            resets_in: Duration::from_millis(self.let_in.until_one_leaves(now)),
-            let_in,
+            resets_in: Duration::from_millis(self.admitted.until_one_leaves(now)),
+            admitted,
         }
     }
 }
 
-fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, key: K) {
-    match counts.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, count)) => *count += 1,
-        None => counts.push((key, 1)),
+/// The calls of the last 60 seconds: a call at `t` counts until just before `t` + 60 s. Times are milliseconds
+/// and never go back. The calls of one millisecond are one entry, so there are at most 60,000.
+#[derive(Debug, Default)]
+struct Window {
+    by_millisecond: VecDeque<(u64, u64)>,
+    /// Number of calls that counted when the window was last advanced.
+    count: u64,
+}
+
+impl Window {
+    fn add(&mut self, now: u64) {
+        self.advance(now);
+        match self.by_millisecond.back_mut() {
+            Some((at, calls)) if *at == now => *calls += 1,
+            _ => self.by_millisecond.push_back((now, 1)),
+        }
+        self.count += 1;
+    }
+
+    /// Drops the calls that no longer count.
+    fn advance(&mut self, now: u64) {
+        while let Some(&(at, calls)) = self.by_millisecond.front()
+            && at + MINUTE_MS <= now
+        {
+            self.count -= calls;
+            self.by_millisecond.pop_front();
+        }
+    }
+
+    /// Returns the milliseconds from `now` until the oldest call no longer counts; 0 if none does.
+    fn until_one_leaves(&self, now: u64) -> u64 {
+        let oldest = self.by_millisecond.front();
+        oldest.map_or(0, |(at, _)| (at + MINUTE_MS).saturating_sub(now))
     }
 }
 
@@ -170,9 +169,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_lets_in_so_many_within_any_minute() {
+    fn a_limit_holds_within_any_minute() {
         let mut log = Log::default();
-        for (now, let_in, remaining, resets_in) in [
+        for (now, admitted, remaining, resets_in) in [
             (0, true, 1, 60_000),
             (10_000, true, 0, 50_000),
             (59_999, false, 0, 1),
@@ -182,12 +181,12 @@ mod tests {
             (130_000, true, 1, 60_000),
         ] {
             assert_eq!(
-                log.allowance(now, 2),
-                Allowance {
+                log.admit(now, 2),
+                RateLimit {
                     limit: 2,
                     remaining,
                     resets_in: Duration::from_millis(resets_in),
-                    let_in,
+                    admitted,
                 },
                 "at {now}"
             );
@@ -195,17 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_counted_by_route_and_status_until_forgotten() {
+    fn calls_are_counted_by_route_and_status_until_reset() {
         let calls = Calls::new();
+        let admitted = |route| {
+            calls
+                .arrive(Gateway::Setu, route, 1)
+                .map(|limit| limit.admitted)
+        };
         assert_eq!(calls.arrive(Gateway::Setu, "POST /a", 0), None);
-        let limited = calls.arrive(Gateway::Setu, "POST /b", 1);
-        assert!(limited.is_some_and(|allowance| allowance.let_in));
+        assert_eq!(admitted("POST /b"), Some(true));
         calls.arrive(Gateway::Setu, "POST /a", 0);
-        calls.answered(Gateway::Setu, 200);
-        calls.answered(Gateway::Setu, 500);
+        calls.replied(Gateway::Setu, 200);
+        calls.replied(Gateway::Setu, 500);
         calls.unanswered(Gateway::Setu);
 
-        let [cashfree, _, setu, ..] = calls.list();
+        let counts = |gateway: Gateway| calls.list()[gateway as usize].value.clone();
+        let (cashfree, setu) = (counts(Gateway::Cashfree), counts(Gateway::Setu));
         assert_eq!((cashfree.total, cashfree.most_in_a_minute), (0, 0));
         assert_eq!((setu.total, setu.most_in_a_minute), (3, 3));
         assert_eq!(
@@ -215,16 +219,48 @@ mod tests {
         assert_eq!(setu.by_status, BTreeMap::from([(200, 1), (500, 1)]));
         assert_eq!(setu.unanswered, 1);
 
-        calls.forget();
-        let [_, _, setu, ..] = calls.list();
+        calls.reset_counts();
+        let setu = counts(Gateway::Setu);
         assert_eq!((setu.total, setu.most_in_a_minute), (0, 0));
-        let over = calls.arrive(Gateway::Setu, "POST /b", 1);
-        assert!(
-            over.is_some_and(|allowance| !allowance.let_in),
-            "the limit goes on"
-        );
-        calls.forget_limit(Gateway::Setu);
-        let anew = calls.arrive(Gateway::Setu, "POST /b", 1);
-        assert!(anew.is_some_and(|allowance| allowance.let_in));
+        assert_eq!(admitted("POST /b"), Some(false), "the limit continues");
+        calls.reset_limit(Gateway::Setu);
+        assert_eq!(admitted("POST /b"), Some(true));
+    }
+
+    #[test]
+    fn a_window_counts_as_a_list_of_all_times_does() {
+        let mut window = Window::default();
+        let mut times: Vec<u64> = Vec::new();
+        let mut now = 0;
+        for step in 0..5_000_u64 {
+            // Bursts, steady spells and gaps of up to two and a half minutes.
+            now += match step % 97 {
+                0 => 150_000 - (step % 7) * 20_000,
+                1..=40 => 0,
+                _ => (step * 7919) % 2_500,
+            };
+            window.add(now);
+            times.push(now);
+            let expected = times.iter().filter(|at| **at + MINUTE_MS > now).count();
+            assert_eq!(window.count, expected as u64, "at {now}");
+            let oldest = times.iter().find(|at| **at + MINUTE_MS > now);
+            assert_eq!(
+                Some(window.until_one_leaves(now)),
+                oldest.map(|at| at + MINUTE_MS - now)
+            );
+        }
+    }
+
+    #[test]
+    fn a_window_empties_with_time_alone() {
+        let mut window = Window::default();
+        window.advance(5);
+        assert_eq!((window.count, window.until_one_leaves(5)), (0, 0));
+        window.add(10);
+        window.add(10);
+        window.advance(60_009);
+        assert_eq!((window.count, window.until_one_leaves(60_009)), (2, 1));
+        window.advance(60_010);
+        assert_eq!((window.count, window.until_one_leaves(60_010)), (0, 0));
     }
 }

@@ -1,119 +1,75 @@
-//! Serves one call the way its gateway behaves: counted, let in or not, at once or late, whole or
-//! broken, or not at all. Every call of every gateway comes through [`serve`].
+//! Broken replies: no reply at all, half a body, a body that arrives slowly, a connection that is reset.
 
-mod body;
-mod line;
+use std::any::Any;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use actix_web::body::{BoxBody, MessageBody, SizedStream};
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::sleep;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::stream;
+use socket2::SockRef;
 
-use crate::Sandbox;
-use crate::behaviour::{Behaviour, Fault};
-use crate::calls::Allowance;
-use crate::fault::body::{Silence, cut_short, trickle};
-use crate::gateway::Gateway;
+/// Bytes that are sent together when a body is slow: so few that a short reply has several pieces.
+const PIECE: usize = 16;
 
-pub(crate) use crate::fault::line::keep_line;
-
-/// How one gateway words what every gateway says: its documented answers to a call that was not
-/// looked at.
-pub(crate) trait Wording {
-    /// Whose wording.
-    const GATEWAY: Gateway;
-
-    /// Its 500.
-    fn failure() -> HttpResponse;
-
-    /// Its 429; `Retry-After` is added to it.
-    fn too_many_calls() -> HttpResponse;
-
-    /// Its refusal of a caller whose address is not on its list.
-    fn ip_refused() -> HttpResponse;
-
-    /// Whether a caller is let in although its address is not on the list. Nobody is, unless the gateway
-    /// documents how.
-    fn vouches(_: &HeaderMap) -> bool {
-        false
-    }
-
-    /// Its rate-limit headers, which every answer carries while a limit is set. None, unless the
-    /// gateway documents some.
-    fn rate_limit_headers(_: Allowance, _: &mut HeaderMap) {}
+/// Returns a reply whose body fails before its first byte, and with it the connection, before the status
+/// line is flushed: the client sees a connection that closes without a reply.
+pub(crate) fn no_reply() -> HttpResponse {
+    let failure = io::Error::other("this call has no reply");
+    let body = stream::iter([Err::<Bytes, _>(failure)]);
+    HttpResponse::Ok().streaming(body)
 }
 
-/// Does `work` and answers as the gateway behaves. `route`, method and path, is what the call counts
-/// under; `work` is all that the call does, from the look at the credentials on, and is told the
-/// behaviour for what is the gateway's own part of it: pending times, balance, unknown codes.
-pub(crate) async fn serve<W: Wording>(
-    request: &HttpRequest,
-    sandbox: &Sandbox,
-    route: &'static str,
-    work: impl FnOnce(Behaviour) -> HttpResponse,
-) -> HttpResponse {
-    let behaviour = sandbox.behaviours.of(W::GATEWAY);
-    let allowance = sandbox
-        .calls
-        .arrive(W::GATEWAY, route, behaviour.calls_per_minute);
-    let fault = match allowance {
-        Some(allowance) if !allowance.let_in => Fault::Reject,
-        _ if behaviour.is_faulty() => behaviour.fault(rand::random()),
-        _ => Fault::None,
+/// Keeps the first half of a reply's body: no JSON object is complete without its last brace.
+pub(crate) fn truncate(reply: HttpResponse) -> HttpResponse {
+    reply.map_body(|_, body| match body.try_into_bytes() {
+        Ok(bytes) => BoxBody::new(bytes.slice(..bytes.len() / 2)),
+        Err(body) => body,
+    })
+}
+
+/// Sends a reply's body in pieces, with a pause before each.
+pub(crate) fn trickle(reply: HttpResponse, pause: Duration) -> HttpResponse {
+    let next = move |mut left: Bytes| async move {
+        if left.is_empty() {
+            return None;
+        }
+        sleep(pause).await;
+        let piece = left.split_to(left.len().min(PIECE));
+        Some((Ok::<_, io::Error>(piece), left))
     };
-    let work = || {
-        if behaviour.refuse_ip && !W::vouches(request.headers()) {
-            W::ip_refused()
-        } else {
-            work(behaviour)
-        }
-    };
-    let mut answer = match fault {
-        Fault::None => work(),
-        Fault::ErrorBefore => W::failure(),
-        Fault::ErrorAfter => {
-            work();
-            W::failure()
-        }
-        Fault::Malformed => cut_short(work()),
-        Fault::Reject => too_many_calls::<W>(&behaviour, allowance),
-        Fault::Hang => {
-            work();
-            sandbox.calls.unanswered(W::GATEWAY);
-            sleep(sandbox.hang).await;
-            return HttpResponse::Ok().body(Silence);
-        }
-        Fault::Reset => {
-            work();
-            sandbox.calls.unanswered(W::GATEWAY);
-            sleep(behaviour.latency()).await;
-            line::reset_on_close(request);
-            return HttpResponse::Ok().body(Silence);
-        }
-    };
-    if let Some(allowance) = allowance {
-        W::rate_limit_headers(allowance, answer.headers_mut());
-    }
-    sandbox.calls.answered(W::GATEWAY, answer.status().as_u16());
-    if behaviour.latency_ms > 0 {
-        sleep(behaviour.latency()).await;
-    }
-    match behaviour.slow_bytes() {
-        Some(pause) => trickle(answer, pause),
-        None => answer,
+    reply.map_body(|_, body| match body.try_into_bytes() {
+        Ok(bytes) => BoxBody::new(SizedStream::new(
+            bytes.len() as u64,
+            Box::pin(stream::unfold(bytes, next)),
+        )),
+        Err(body) => body,
+    })
+}
+
+/// A second handle on a connection's socket. It closes with the connection.
+struct Socket(OwnedFd);
+
+/// Keeps a handle on the socket of a new connection. Without one (the process has no descriptor left) a
+/// reset becomes a plain close.
+pub(crate) fn keep_socket(connection: &dyn Any, kept: &mut Extensions) {
+    let handle = connection
+        .downcast_ref::<TcpStream>()
+        .and_then(|stream| stream.as_fd().try_clone_to_owned().ok());
+    if let Some(handle) = handle {
+        kept.insert(Socket(handle));
     }
 }
 
-fn too_many_calls<W: Wording>(behaviour: &Behaviour, allowance: Option<Allowance>) -> HttpResponse {
-    let seconds = match (behaviour.retry_after_s, allowance) {
-        (0, Some(allowance)) if !allowance.let_in => {
-            allowance.resets_in.as_millis().div_ceil(1_000)
-        }
-        (0, _) => 1,
-        (set, _) => set.into(),
-    };
-    let mut answer = W::too_many_calls();
-    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
-        answer.headers_mut().insert(RETRY_AFTER, value);
+/// Makes the connection end with a reset (RST) instead of a FIN when it closes.
+pub(crate) fn reset_on_close(request: &HttpRequest) {
+    if let Some(Socket(handle)) = request.conn_data() {
+        // A socket that is closed already cannot be reset, and need not be.
+        let _ = SockRef::from(handle).set_linger(Some(Duration::ZERO));
     }
-    answer
 }

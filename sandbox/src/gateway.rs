@@ -1,29 +1,25 @@
-//! The gateways the sandbox stands in for. A new one is named here and gets a folder of its own.
+//! The gateways that the sandbox stands in for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// One gateway, by the name Khata knows it by.
+/// A gateway, by the name Khata has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Gateway {
-    /// Cashfree Secure ID, under `/cashfree/verification`.
+pub(crate) enum Gateway {
     Cashfree,
-    /// RazorpayX account validation, under `/razorpay`.
     Razorpay,
-    /// Setu bank account verification and UMAP, under `/setu`.
     Setu,
-    /// Decentro account validation, under `/decentro`.
     Decentro,
-    /// PayU payouts and its VPA look-up, under `/payu`.
     Payu,
 }
 
 impl Gateway {
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
+    const COUNT: usize = Self::ALL.len();
 
-    /// All of them, in the order of [`Gateway::index`].
-    pub const ALL: [Self; 5] = [
+    /// All gateways, in the order of the enum.
+    pub(crate) const ALL: [Self; 5] = [
         Self::Cashfree,
         Self::Razorpay,
         Self::Setu,
@@ -31,32 +27,55 @@ impl Gateway {
         Self::Payu,
     ];
 
-    /// The name in requests, answers and the ledger's file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cashfree => "CASHFREE",
-            Self::Razorpay => "RAZORPAY",
-            Self::Setu => "SETU",
-            Self::Decentro => "DECENTRO",
-            Self::Payu => "PAYU",
-        }
+    /// Returns the name in requests, replies and the ledger's file.
+    pub(crate) const fn name(self) -> &'static str {
+        ["CASHFREE", "RAZORPAY", "SETU", "DECENTRO", "PAYU"][self as usize]
     }
 
-    /// The gateway of that name, whatever its case; else a sentence that names those there are.
-    pub fn named(name: &str) -> Result<Self, String> {
+    /// Finds a gateway by its name in any case. The error is a sentence that lists the names.
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
             .find(|gateway| gateway.name().eq_ignore_ascii_case(name))
             .ok_or_else(|| {
                 let known = Self::ALL.map(Self::name).join(", ");
-                format!("gateway {name:?} is unknown; there are {known}")
+                format!("gateway {name:?} is unknown; use one of {known}")
             })
     }
+}
 
-    /// Its place in tables that hold one thing a gateway.
-    pub const fn index(self) -> usize {
-        self as usize
+/// One lockable value for each gateway.
+#[derive(Debug, Default)]
+pub(crate) struct PerGateway<T>([Mutex<T>; Gateway::COUNT]);
+
+/// A value of one gateway with the gateway's name beside its members, as the control API takes and lists
+/// it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Named<T> {
+    pub(crate) gateway: Gateway,
+    #[serde(flatten)]
+    pub(crate) value: T,
+}
+
+impl<T> PerGateway<T> {
+    pub(crate) fn lock(&self, gateway: Gateway) -> MutexGuard<'_, T> {
+        lock(&self.0[gateway as usize])
     }
+
+    /// Returns what `view` makes of each gateway's value, in the order of the gateways.
+    pub(crate) fn list<V>(&self, view: impl Fn(&T) -> V) -> Vec<Named<V>> {
+        let named = |gateway| Named {
+            gateway,
+            value: view(&self.lock(gateway)),
+        };
+        Gateway::ALL.map(named).into()
+    }
+}
+
+/// Locks a mutex. A panic of another holder is no reason to stop: each change under a lock is complete
+/// in itself.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -65,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_gateway_is_found_by_its_name_and_place() {
-        for (place, gateway) in Gateway::ALL.into_iter().enumerate() {
-            assert_eq!(gateway.index(), place);
+    fn every_gateway_is_found_by_its_name_and_index() {
+        for (index, gateway) in Gateway::ALL.into_iter().enumerate() {
+            assert_eq!(gateway as usize, index);
             assert_eq!(Gateway::named(gateway.name()), Ok(gateway));
             assert_eq!(Gateway::named(&gateway.name().to_lowercase()), Ok(gateway));
             assert_eq!(serde_json::to_value(gateway).unwrap(), gateway.name());
         }
-        let unknown = Gateway::named("NOBODY").unwrap_err();
-        assert!(unknown.contains("NOBODY") && unknown.contains("CASHFREE, RAZORPAY"));
+        let unknown = Gateway::named("NONE").unwrap_err();
+        assert!(unknown.contains("NONE") && unknown.contains("CASHFREE, RAZORPAY"));
     }
 }

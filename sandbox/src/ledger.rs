@@ -1,219 +1,161 @@
-//! The ledger: every penny drop really performed, whatever came of it and whether or not the caller
-//! got an answer. It is what shows that money moved once: a reference with a count above 1 was paid
+//! The ledger: every penny drop that was performed, regardless of its outcome and of whether the caller
+//! received the reply. The ledger shows that money moved once: a reference with a count above 1 was paid
 //! twice. It holds references only, never an account, a name or a VPA.
 
-mod journal;
-
 use std::collections::HashMap;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
+use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::gateway::Gateway;
-use crate::ledger::journal::{FLUSH_EVERY, Journal, Line};
-use crate::sign::hex;
+use crate::gateway::{Gateway, lock};
 
-/// Room for this many references before a table grows.
-const EXPECTED: usize = 1 << 16;
+/// Every drop since the start, or since the ledger was last cleared. The default is lost when the process
+/// ends.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Entries>);
 
-/// Every drop since the start, or since it was last cleared. Shared by all workers.
-#[derive(Debug)]
-pub struct Ledger {
-    book: Mutex<Book>,
-    /// Rung when the book has lines for an idle journal, or is closed.
-    bell: Condvar,
-    journal: Option<Journal>,
-}
-
-#[derive(Debug)]
-struct Book {
+#[derive(Debug, Default)]
+struct Entries {
     total: u64,
-    drops: Vec<Entry>,
-    places: [HashMap<Arc<str>, usize>; Gateway::COUNT],
-    /// Lines on their way to the file.
-    unwritten: Vec<u8>,
-    closed: bool,
+    listed: Vec<Entry>,
+    /// Index in `listed` by gateway and reference.
+    indexes: [HashMap<String, usize>; Gateway::ALL.len()],
+    /// File that receives one JSON line for each drop.
+    file: Option<File>,
 }
 
-/// One reference that was dropped, as `GET /_sandbox/drops` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// At which gateway.
-    pub gateway: Gateway,
-    /// The caller's own reference, or the gateway's where the call has none.
-    #[serde(serialize_with = "text")]
-    pub reference: Arc<str>,
-    /// When it was dropped first.
-    #[serde(serialize_with = "rfc3339")]
-    pub at: DateTime<Utc>,
-    /// How often it was dropped.
-    pub count: u64,
+/// One reference that was dropped, as `GET /_sandbox/drops` lists it.
+#[derive(Debug, Clone, Serialize)]
+struct Entry {
+    gateway: Gateway,
+    /// The caller's reference, or the gateway's where the call has none.
+    reference: String,
+    /// Time of the first drop.
+    at: String,
+    count: u64,
 }
 
-/// The answer of `GET /_sandbox/drops`.
+/// The reply of `GET /_sandbox/drops`: the counts, and one entry for each reference, oldest first.
 #[derive(Debug, Serialize)]
-pub struct Drops {
-    /// Drops performed.
-    pub total: u64,
-    /// References they carried; smaller than `total` when one was dropped twice.
-    pub distinct_references: usize,
-    /// One entry a reference, oldest first.
-    pub drops: Vec<Entry>,
+pub(crate) struct Listing {
+    total: u64,
+    distinct_references: usize,
+    drops: Vec<Entry>,
 }
 
 impl Ledger {
-    /// A ledger that is forgotten when the process ends.
-    pub fn in_memory() -> Arc<Self> {
-        Arc::new(Self {
-            book: Mutex::new(Book::new()),
-            bell: Condvar::new(),
-            journal: None,
-        })
+    /// Opens a ledger that is kept in this file: reads the lines of the file back, and appends a line
+    /// for each new drop. A line that cannot be read (a process killed while it wrote leaves one) is
+    /// skipped with a message on stderr.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let named = || format!("ledger file {}", path.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .with_context(named)?;
+        let mut entries = Entries::default();
+        let mut reader = BufReader::new(&file);
+        let (mut line, mut complete, mut skipped) = (Vec::new(), true, 0_u64);
+        while reader.read_until(b'\n', &mut line).with_context(named)? > 0 {
+            complete = line.ends_with(b"\n");
+            if entries.read_line(&line).is_none() {
+                skipped += 1;
+            }
+            line.clear();
+        }
+        if skipped > 0 {
+            eprintln!(
+                "khata-sandbox: skipped {skipped} unreadable line(s) of the {}",
+                named()
+            );
+        }
+        if !complete {
+            file.write_all(b"\n").with_context(named)?;
+        }
+        entries.file = Some(file);
+        Ok(Self(Mutex::new(entries)))
     }
 
-    /// A ledger kept in this file: what the file holds is read back, what comes is appended at the
-    /// latest 100 ms later.
-    pub fn open(path: &Path) -> anyhow::Result<Arc<Self>> {
-        let mut book = Book::new();
-        let journal = Journal::open(path, |gateway, reference, at| {
-            book.enter(gateway, reference, at);
-        })?;
-        let ledger = Arc::new(Self {
-            book: Mutex::new(book),
-            bell: Condvar::new(),
-            journal: Some(journal),
-        });
-        let writer = Arc::clone(&ledger);
-        std::thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || writer.write_until_closed())?;
-        Ok(ledger)
-    }
-
-    /// Enters one performed drop.
-    pub fn record(&self, gateway: Gateway, reference: &str) {
+    /// Records one drop.
+    pub(crate) fn record(&self, gateway: Gateway, reference: &str) {
         let at = Utc::now();
-        let mut book = self.lock();
-        book.enter(gateway, reference, at);
-        if self.journal.is_some() {
-            let idle = book.unwritten.is_empty();
-            Line::new(gateway, reference, at).append_to(&mut book.unwritten);
-            if idle {
-                self.bell.notify_one();
+        let mut entries = lock(&self.0);
+        entries.enter(gateway, reference, at);
+        if let Some(file) = &mut entries.file {
+            let mut line =
+                json!({"gateway": gateway, "reference": reference, "at": at}).to_string();
+            line.push('\n');
+            if let Err(error) = file.write_all(line.as_bytes()) {
+                eprintln!("khata-sandbox: the ledger file cannot be written: {error}");
             }
         }
     }
 
-    /// All counts, and the oldest `limit` references.
-    pub fn list(&self, limit: usize) -> Drops {
-        let book = self.lock();
-        let shown = book.drops.len().min(limit);
-        Drops {
-            total: book.total,
-            distinct_references: book.drops.len(),
-            drops: book.drops[..shown].to_vec(),
+    /// Returns the counts, and the oldest `limit` references.
+    pub(crate) fn list(&self, limit: usize) -> Listing {
+        let entries = lock(&self.0);
+        Listing {
+            total: entries.total,
+            distinct_references: entries.listed.len(),
+            drops: entries.listed.iter().take(limit).cloned().collect(),
         }
     }
 
     /// Empties the ledger and its file.
-    pub fn clear(&self) -> io::Result<()> {
-        let forget = || {
-            let mut book = self.lock();
-            let closed = book.closed;
-            *book = Book {
-                closed,
-                ..Book::new()
-            };
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        let mut entries = lock(&self.0);
+        if let Some(file) = &entries.file {
+            file.set_len(0)?;
+        }
+        *entries = Entries {
+            file: entries.file.take(),
+            ..Entries::default()
         };
-        if let Some(journal) = &self.journal {
-            journal.truncate(forget)
-        } else {
-            forget();
-            Ok(())
-        }
-    }
-
-    /// Writes out what is not written yet. Drops recorded later stay in memory.
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.bell.notify_one();
-        self.write();
-    }
-
-    fn write_until_closed(&self) {
-        loop {
-            let book = self
-                .bell
-                .wait_while(self.lock(), |book| {
-                    book.unwritten.is_empty() && !book.closed
-                })
-                .unwrap_or_else(PoisonError::into_inner);
-            if book.closed {
-                return;
-            }
-            drop(book);
-            std::thread::sleep(FLUSH_EVERY);
-            self.write();
-        }
-    }
-
-    fn write(&self) {
-        if let Some(journal) = &self.journal {
-            journal.append(|| std::mem::take(&mut self.lock().unwritten));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(())
     }
 }
 
-impl Book {
-    fn new() -> Self {
-        Self {
-            total: 0,
-            drops: Vec::with_capacity(EXPECTED),
-            places: std::array::from_fn(|_| HashMap::with_capacity(EXPECTED)),
-            unwritten: Vec::new(),
-            closed: false,
-        }
-    }
-
+impl Entries {
     fn enter(&mut self, gateway: Gateway, reference: &str, at: DateTime<Utc>) {
         self.total += 1;
-        let places = &mut self.places[gateway.index()];
-        if let Some(&place) = places.get(reference) {
-            self.drops[place].count += 1;
+        let indexes = &mut self.indexes[gateway as usize];
+        if let Some(&index) = indexes.get(reference) {
+            self.listed[index].count += 1;
             return;
         }
-        let reference: Arc<str> = Arc::from(reference);
-        places.insert(Arc::clone(&reference), self.drops.len());
-        self.drops.push(Entry {
+        indexes.insert(reference.to_owned(), self.listed.len());
+        self.listed.push(Entry {
             gateway,
-            reference,
-            at,
+            reference: reference.to_owned(),
+            at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
             count: 1,
         });
     }
+
+    fn read_line(&mut self, line: &[u8]) -> Option<()> {
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let gateway = Gateway::named(line["gateway"].as_str()?).ok()?;
+        let at = DateTime::parse_from_rfc3339(line["at"].as_str()?).ok()?;
+        self.enter(gateway, line["reference"].as_str()?, at.to_utc());
+        Some(())
+    }
 }
 
-/// The reference of a drop whose call carries none of the caller's: a digest of the account, so that a
-/// second drop into the same account is seen, and the account is not.
+/// Returns the reference of a drop whose call has no reference of the caller's: a digest of the account,
+/// so that the ledger shows a second drop into it and does not show the account.
 pub(crate) fn account_reference(number: &str, ifsc: &str) -> String {
     let digest = Sha256::digest(format!("{number}/{ifsc}"));
-    format!("account:{}", hex(&digest[..12]))
-}
-
-fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
-fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+    format!("account:{}", HEXLOWER.encode(&digest[..12]))
 }
 
 #[cfg(test)]
@@ -223,10 +165,9 @@ mod tests {
 
     fn counts(ledger: &Ledger) -> Vec<(String, u64)> {
         let listed = ledger.list(usize::MAX);
-        listed
-            .drops
-            .iter()
-            .map(|entry| (entry.reference.to_string(), entry.count))
+        let entries = listed.drops.iter();
+        entries
+            .map(|entry| (entry.reference.clone(), entry.count))
             .collect()
     }
 
@@ -235,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_dropped_twice_is_one_entry_counted_twice() {
-        let ledger = Ledger::in_memory();
+    fn a_reference_dropped_twice_is_one_entry_with_count_two() {
+        let ledger = Ledger::default();
         for reference in ["a", "b", "a"] {
             ledger.record(Gateway::Cashfree, reference);
         }
@@ -253,8 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_shows_its_first_time_in_utc() {
-        let ledger = Ledger::in_memory();
+    fn an_entry_has_its_first_time_in_utc() {
+        let ledger = Ledger::default();
         ledger.record(Gateway::Cashfree, "a");
         let json = serde_json::to_value(ledger.list(usize::MAX)).unwrap();
         let at = json["drops"][0]["at"].as_str().unwrap();
@@ -263,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_told_apart_and_not_told() {
+    fn an_account_reference_identifies_and_hides_the_account() {
         let reference = account_reference("026291800001191", "YESB0000262");
         assert_eq!(
             reference,
@@ -277,34 +218,28 @@ mod tests {
     }
 
     #[test]
-    fn the_file_gives_back_what_was_recorded() {
+    fn the_file_gives_back_the_recorded_drops() {
         let path = scratch("back");
         let _ = std::fs::remove_file(&path);
         let first = Ledger::open(&path).unwrap();
         for reference in ["a", "b", "a"] {
             first.record(Gateway::Cashfree, reference);
         }
-        first.close();
         let second = Ledger::open(&path).unwrap();
         assert_eq!(second.list(usize::MAX).total, 3);
         assert_eq!(counts(&second), counts(&first));
-        assert_eq!(
-            second.list(1).drops[0].at.timestamp_millis(),
-            first.list(1).drops[0].at.timestamp_millis()
-        );
+        assert_eq!(second.list(1).drops[0].at, first.list(1).drops[0].at);
 
-        second.record(Gateway::Cashfree, "forgotten");
+        second.record(Gateway::Cashfree, "cleared");
         second.clear().unwrap();
         second.record(Gateway::Cashfree, "kept");
-        second.close();
         let third = Ledger::open(&path).unwrap();
         assert_eq!(counts(&third), [("kept".to_owned(), 1)]);
-        third.close();
         std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
-    fn a_line_cut_short_costs_only_itself() {
+    fn a_truncated_line_costs_only_itself() {
         let path = scratch("cut");
         std::fs::write(
             &path,
@@ -318,10 +253,8 @@ mod tests {
         let ledger = Ledger::open(&path).unwrap();
         assert_eq!(counts(&ledger), [("a".to_owned(), 1)]);
         ledger.record(Gateway::Cashfree, "b");
-        ledger.close();
         let again = Ledger::open(&path).unwrap();
         assert_eq!(counts(&again), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        again.close();
         std::fs::remove_file(&path).unwrap();
     }
 
@@ -331,12 +264,7 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         let ledger = Ledger::open(&path).unwrap();
         ledger.record(Gateway::Cashfree, "a");
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while std::fs::metadata(&path).unwrap().len() == 0 {
-            assert!(std::time::Instant::now() < deadline, "never flushed");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        ledger.close();
+        assert!(std::fs::metadata(&path).unwrap().len() > 0);
         std::fs::remove_file(&path).unwrap();
     }
 }

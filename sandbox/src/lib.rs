@@ -1,127 +1,87 @@
-//! A stand-in for every gateway Khata speaks to: the same paths, headers, fields and codes, with the
-//! published test data, a ledger of the rupees it dropped, and faults that can be switched on.
+//! A stand-in for every gateway that Khata calls: the same paths, headers, fields and codes, with the
+//! gateways' published test data, a ledger of the rupees that it dropped, and faults on demand.
 //!
-//! Its wire types are its own on purpose: a type shared with a connector would hide the connector's
-//! mistakes. Each gateway is one folder; what all gateways share is the [`ledger`], the
-//! [`behaviour`], the counts of calls, the call-backs, the scenarios an account number asks for, and
-//! the desk under `/_sandbox`.
+//! The sandbox shares no type with the connectors: a shared type would hide a connector's mistakes. Each
+//! gateway is a profile with a table of field rules and refusals (`rules.txt`), its outcomes and its
+//! replies. All share the ledger, the behaviour, the counts of calls, the webhooks, the scenarios that an
+//! account number selects, and the control API under `/_sandbox`.
 
-pub mod behaviour;
+mod behaviour;
+mod body;
 mod calls;
 pub mod cashfree;
+mod control;
 pub mod decentro;
-mod desk;
 mod fault;
-pub mod gateway;
-pub mod ledger;
-mod likeness;
-mod memory;
+mod gateway;
+mod ids;
+mod ledger;
+mod name_similarity;
 pub mod payu;
+mod profile;
 pub mod razorpay;
-mod rrn;
+mod recent;
+mod rules;
 mod scenario;
+mod serving;
 mod settings;
 pub mod setu;
-mod shows;
-mod sign;
-mod switch;
-mod tokens;
+mod state;
+mod verification;
 mod webhooks;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::KeepAlive;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpServer};
 use anyhow::Context;
 
-use crate::behaviour::Behaviours;
-use crate::calls::Calls;
-use crate::cashfree::Cashfree;
-use crate::decentro::Decentro;
-use crate::ledger::Ledger;
-use crate::payu::Payu;
-use crate::razorpay::Razorpay;
-use crate::scenario::FirstTimes;
-use crate::setu::Setu;
-use crate::webhooks::Webhooks;
+use crate::state::Sandbox;
 
 pub use crate::settings::Settings;
 
-/// Idle connections are kept longer than the usual client pool keeps them (90 s), so that it is the
-/// client that closes: a server closing first can meet a request on its way.
+/// Time for which an idle connection stays open: longer than a usual client pool keeps one (90 s), so that
+/// the client closes first. A server that closes first can lose a request on its way.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
-/// How long a stop waits for answers that are on their way.
+/// Time for which a stop waits for replies that are being sent.
 const STOP_GRACE_SECONDS: u64 = 2;
 
-/// Everything the gateways share, and each gateway's own memory.
-pub(crate) struct Sandbox {
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) behaviours: Behaviours,
-    pub(crate) calls: Calls,
-    pub(crate) webhooks: Webhooks,
-    pub(crate) first_times: FirstTimes,
-    pub(crate) cashfree: Cashfree,
-    pub(crate) razorpay: Razorpay,
-    pub(crate) setu: Setu,
-    pub(crate) decentro: Decentro,
-    pub(crate) payu: Payu,
-    /// How long an account of "pending, then …" stays pending at least.
-    pub(crate) published_pending: Duration,
-    /// The longest a call that "hangs" holds its connection open.
-    pub(crate) hang: Duration,
-}
-
-/// The bound sandbox: its port is known, it serves once it is run.
+/// The bound sandbox: its port is known, and it serves once it runs.
 pub struct Application {
     server: Server,
     port: u16,
-    ledger: Arc<Ledger>,
 }
 
 impl Application {
     /// Opens the ledger, binds the listening address and starts the workers.
     ///
-    /// To be called inside an actix or tokio runtime. Fails when the address is taken or the ledger
-    /// file cannot be read or written.
+    /// Call it inside an actix or tokio runtime. It fails when the address is taken, or the ledger unreadable.
     pub fn build(settings: &Settings) -> anyhow::Result<Self> {
-        let ledger = match settings.ledger_file() {
-            Some(path) => Ledger::open(path)?,
-            None => Ledger::in_memory(),
-        };
-        let sandbox = Data::new(Sandbox {
-            ledger: Arc::clone(&ledger),
-            behaviours: Behaviours::default(),
-            calls: Calls::new(),
-            webhooks: Webhooks::new()?,
-            first_times: FirstTimes::default(),
-            cashfree: Cashfree::new(),
-            razorpay: Razorpay::new(),
-            setu: Setu::new(),
-            decentro: Decentro::new(),
-            payu: Payu::new(),
-            published_pending: Duration::from_millis(settings.published_pending_ms),
-            hang: Duration::from_millis(settings.hang_ms),
-        });
+        let sandbox = Data::new(Sandbox::new(settings)?);
+        let cashfree = serving::routes(&cashfree::PROFILES, cashfree::Cashfree::default());
+        let razorpay = serving::routes(&razorpay::PROFILES, razorpay::Razorpay::default());
+        let setu = serving::routes(&setu::PROFILES, setu::Setu::default());
+        let decentro = serving::routes(&decentro::PROFILES, decentro::Decentro::default());
+        let payu = serving::routes(&payu::PROFILES, payu::Payu::default());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(sandbox.clone())
-                .configure(desk::routes)
-                .configure(cashfree::routes)
-                .configure(razorpay::routes)
-                .configure(setu::routes)
-                .configure(decentro::routes)
-                .configure(payu::routes)
-                .default_service(web::to(no_such_path))
+                .configure(control::routes)
+                .configure(cashfree.clone())
+                .configure(razorpay.clone())
+                .configure(setu.clone())
+                .configure(decentro.clone())
+                .configure(payu.clone())
+                .default_service(web::to(control::no_such_path))
         })
-        .workers(settings.threads)
+        .workers(settings.threads.into())
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-        .on_connect(fault::keep_line)
+        .on_connect(fault::keep_socket)
         .tcp_nodelay(true)
-        // A client that has gone is noticed at once, so that a hanging call ends with it.
+        // A closed client is noticed at once, so that a hanging call ends with its connection.
         .h1_allow_half_closed(false)
         .shutdown_timeout(STOP_GRACE_SECONDS)
         .disable_signals()
@@ -135,28 +95,21 @@ impl Application {
         Ok(Self {
             server: server.run(),
             port,
-            ledger,
         })
     }
 
-    /// The port that was bound; differs from the one asked for only when that was 0.
+    /// Returns the bound port. It differs from the port in the settings only when that is 0.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What stops the server from elsewhere.
+    /// Returns a handle that stops the server.
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 
-    /// Serves until the handle says stop, then writes out what the ledger still holds.
+    /// Serves until the handle stops the server.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let served = self.server.await.context("the server failed");
-        self.ledger.close();
-        served
+        self.server.await.context("the server failed")
     }
-}
-
-async fn no_such_path() -> HttpResponse {
-    HttpResponse::NotFound().json(desk::Problem::new("there is nothing at this path"))
 }

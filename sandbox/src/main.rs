@@ -1,24 +1,21 @@
-//! The binary: reads the settings, serves until it is told to stop, leaves the ledger flushed.
+//! The program: reads the settings and serves until SIGTERM or SIGINT.
 
 use anyhow::Context;
 use clap::Parser;
 use khata_sandbox::{Application, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
-fn main() -> anyhow::Result<()> {
+#[actix_web::main]
+async fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
-    actix_web::rt::System::new().block_on(serve(settings))
-}
-
-async fn serve(settings: Settings) -> anyhow::Result<()> {
-    // Handlers first: a stop that comes while the port file is being written is still a clean one.
+    // Handlers first: a signal that arrives while the port file is written still stops the server in order.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
     let application = Application::build(&settings)?;
     let port = application.port();
     eprintln!("khata-sandbox listens on {} (port {port})", settings.listen);
-    settings.announce(port)?;
+    settings.write_port_file(port)?;
 
     let server = application.handle();
     actix_web::rt::spawn(async move {

@@ -1,168 +1,182 @@
-//! Test data all gateways have in common, beside what each publishes: an account number, or the part
-//! of a VPA before its `@`, that ends in eight digits of a table asks for one outcome. The table is in
-//! the crate's README. Anything else that is well formed is valid.
+//! Test data that all gateways have in common, besides the data that each publishes: an account number,
+//! or the part of a VPA before its `@`, selects an outcome by its last eight digits. The table is in the
+//! crate's README. Everything else that is well formed is valid.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, lock};
 
-/// What an account number that asks for a scenario has before its last two digits.
-const SCENARIO: &str = "990099";
+/// Digits before the last two that select a row of the common table.
+const COMMON: &str = "990099";
+/// Digits before the last two that select a row of the gateway's own table.
+const OWN: &str = "990088";
 
-/// What an account number that asks for a row of the gateway's own table has there.
-const OWN_ROW: &str = "990088";
+/// Name of the account holder where the scenario has a name that was not sent.
+const OTHER_NAME: &str = "ZUBIN IRANI";
 
-/// One outcome every gateway can be asked for, as near as its contract comes to it.
+/// An outcome that every gateway expresses in its own words; the crate's README has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scenario {
-    /// `…11`: pending, then valid.
-    PendingThenValid,
-    /// `…12`: pending, then invalid.
-    PendingThenInvalid,
-    /// `…13`: pending for ever.
-    PendingForever,
-    /// `…21`: valid, and no name is told.
-    NameMissing,
-    /// `…22`: valid, under the name `VERIFIED`.
-    NameVerified,
-    /// `…23`: valid, under the name `NA`.
-    NameNotAvailable,
-    /// `…24`: valid, under [`SOMEBODY_ELSE`]'s name whatever was sent.
-    OtherName,
-    /// `…31`: there is no such account.
+pub(crate) enum Outcome {
+    Valid,
     Invalid,
-    /// `…32`: the IFSC is not one.
     InvalidIfsc,
-    /// `…33`: the account is closed.
     Closed,
-    /// `…34`: the account is blocked or frozen.
     Blocked,
-    /// `…35`: suspected of fraud.
     Fraud,
-    /// `…36`: a non-resident's account.
     Nre,
-    /// `…41`: the bank would not say; asking again is no use.
     Inconclusive,
-    /// `…42`: a technical failure, whenever it is asked.
     Technical,
-    /// `…43`: a technical failure at the first call with this number, valid at every later one.
-    TechnicalOnce,
-}
-
-/// What a number asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Nothing: it is valid.
-    Nothing,
-    /// A scenario all gateways have.
-    Scenario(Scenario),
-    /// The row with this number, 0 to 99, of the gateway's own table.
+    /// A row, 0 to 99, of the gateway's own table.
     OwnRow(usize),
 }
 
-/// The name under which [`Scenario::OtherName`] is valid.
-pub(crate) const SOMEBODY_ELSE: &str = "ZUBIN IRANI";
-
-/// What this account number, or this part of a VPA before its `@`, asks for. A number of the table that
-/// is not taken asks for nothing.
-pub(crate) fn asked(number: &str) -> Asked {
-    let Some(ending) = number
-        .len()
-        .checked_sub(SCENARIO.len() + 2)
-        .and_then(|start| number.get(start..))
-    else {
-        return Asked::Nothing;
-    };
-    let (table, row) = ending.split_at(SCENARIO.len());
-    match (table, row.parse()) {
-        (SCENARIO, Ok(row)) => scenario(row).map_or(Asked::Nothing, Asked::Scenario),
-        (OWN_ROW, Ok(row)) => Asked::OwnRow(row),
-        _ => Asked::Nothing,
+impl Outcome {
+    /// Returns whether the account or VPA is not usable.
+    pub(crate) fn is_unusable(self) -> bool {
+        use Outcome::{Blocked, Closed, Fraud, Invalid, InvalidIfsc};
+        matches!(self, Invalid | InvalidIfsc | Closed | Blocked | Fraud)
     }
 }
 
-/// [`asked`] of the part before the `@`.
-pub(crate) fn asked_by_vpa(vpa: &str) -> Asked {
-    asked(vpa.split_once('@').map_or(vpa, |(user, _)| user))
+/// Time when an outcome appears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// As soon as the gateway's behaviour allows.
+    AtOnce,
+    /// After the sandbox's published pending time, or the behaviour's if that is longer.
+    Later,
+    /// Never: the verification stays pending.
+    Never,
 }
 
-fn scenario(row: usize) -> Option<Scenario> {
-    Some(match row {
-        11 => Scenario::PendingThenValid,
-        12 => Scenario::PendingThenInvalid,
-        13 => Scenario::PendingForever,
-        21 => Scenario::NameMissing,
-        22 => Scenario::NameVerified,
-        23 => Scenario::NameNotAvailable,
-        24 => Scenario::OtherName,
-        31 => Scenario::Invalid,
-        32 => Scenario::InvalidIfsc,
-        33 => Scenario::Closed,
-        34 => Scenario::Blocked,
-        35 => Scenario::Fraud,
-        36 => Scenario::Nre,
-        41 => Scenario::Inconclusive,
-        42 => Scenario::Technical,
-        43 => Scenario::TechnicalOnce,
-        _ => return None,
-    })
+impl Timing {
+    /// Returns the time from the call to the outcome; `None`: the outcome never appears.
+    pub(crate) fn after(self, pending: Duration, published: Duration) -> Option<Duration> {
+        match self {
+            Self::AtOnce => Some(pending),
+            Self::Later => Some(pending.max(published)),
+            Self::Never => None,
+        }
+    }
 }
 
-/// The name the bank has for a valid account or VPA that is not published with one: the name sent, in
-/// capitals; where none was sent, one that the number decides, always the same.
-pub(crate) fn holder(number: &str, sent: Option<&str>) -> String {
+/// The row that a number selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    pub(crate) outcome: Outcome,
+    pub(crate) timing: Timing,
+    /// Name that the bank returns for a valid account or VPA: "" for none. `None`: the name sent in
+    /// capitals, or a name that the number decides.
+    name: Option<&'static str>,
+}
+
+impl Scenario {
+    const fn new(outcome: Outcome, timing: Timing, name: Option<&'static str>) -> Self {
+        Self {
+            outcome,
+            timing,
+            name,
+        }
+    }
+
+    /// The scenario of everything that selects none.
+    const VALID: Self = Self::new(Outcome::Valid, Timing::AtOnce, None);
+
+    /// Returns the scenario that a number selects, and whether it applies to the first call only.
+    fn of(number: &str) -> (Self, bool) {
+        let ending = number
+            .len()
+            .checked_sub(COMMON.len() + 2)
+            .and_then(|start| number.get(start..));
+        let (table, row) = ending
+            .unwrap_or_default()
+            .split_at_checked(COMMON.len())
+            .unwrap_or_default();
+        match (table, row.parse()) {
+            (COMMON, Ok(row)) => (Self::in_common_table(row), row == 43),
+            (OWN, Ok(row)) => (Self::new(Outcome::OwnRow(row), Timing::AtOnce, None), false),
+            _ => (Self::VALID, false),
+        }
+    }
+
+    fn in_common_table(row: usize) -> Self {
+        let named = |name| Self::new(Outcome::Valid, Timing::AtOnce, Some(name));
+        let outcome = match row {
+            11 => return Self::new(Outcome::Valid, Timing::Later, None),
+            12 => return Self::new(Outcome::Invalid, Timing::Later, None),
+            13 => return Self::new(Outcome::Valid, Timing::Never, None),
+            21 => return named(""),
+            22 => return named("VERIFIED"),
+            23 => return named("NA"),
+            24 => return named(OTHER_NAME),
+            31 => Outcome::Invalid,
+            32 => Outcome::InvalidIfsc,
+            33 => Outcome::Closed,
+            34 => Outcome::Blocked,
+            35 => Outcome::Fraud,
+            36 => Outcome::Nre,
+            41 => Outcome::Inconclusive,
+            42 | 43 => Outcome::Technical,
+            _ => Outcome::Valid,
+        };
+        Self::new(outcome, Timing::AtOnce, None)
+    }
+
+    /// Returns the name that the bank has for a valid account or VPA; `None` if it returns none.
+    pub(crate) fn holder(self, payee: &str, sent: Option<&str>) -> Option<String> {
+        match self.name {
+            Some("") => None,
+            Some(name) => Some(name.to_owned()),
+            None => Some(usual_name(payee, sent)),
+        }
+    }
+}
+
+/// Returns the name sent in capitals; where none was sent, a name that the number decides, always the
+/// same.
+fn usual_name(payee: &str, sent: Option<&str>) -> String {
     const FIRST: [&str; 7] = ["ASHA", "RAVI", "MEENA", "IMRAN", "KAVYA", "JOSEPH", "DIVYA"];
     const LAST: [&str; 5] = ["RAO", "SHARMA", "KRISHNAN", "D SOUZA", "BANERJEE"];
     if let Some(sent) = sent.map(str::trim).filter(|sent| !sent.is_empty()) {
         return sent.to_uppercase();
     }
-    let sum = number
+    let sum = payee
         .bytes()
         .fold(0_usize, |sum, byte| (sum * 31 + usize::from(byte)) % 9_973);
     format!("{} {}", FIRST[sum % FIRST.len()], LAST[sum % LAST.len()])
 }
 
-/// The name a scenario's valid outcome is told under: `None` tells none.
-pub(crate) fn told_name(asked: Asked, number: &str, sent: Option<&str>) -> Option<String> {
-    match asked {
-        Asked::Scenario(Scenario::NameMissing) => None,
-        Asked::Scenario(Scenario::NameVerified) => Some("VERIFIED".to_owned()),
-        Asked::Scenario(Scenario::NameNotAvailable) => Some("NA".to_owned()),
-        Asked::Scenario(Scenario::OtherName) => Some(SOMEBODY_ELSE.to_owned()),
-        _ => Some(holder(number, sent)),
-    }
-}
-
-/// The numbers that [`Scenario::TechnicalOnce`] was asked with, at each gateway; hashes, not numbers.
+/// The numbers whose first call at a gateway failed as their scenario demands, kept as hashes.
 #[derive(Debug, Default)]
-pub(crate) struct FirstTimes {
+pub(crate) struct FirstCalls {
     hasher: RandomState,
     seen: Mutex<HashSet<u64>>,
 }
 
-impl FirstTimes {
-    /// Numbers remembered; beyond that all are forgotten.
-    const REMEMBERED: usize = 100_000;
-
-    /// Settles [`Scenario::TechnicalOnce`]: [`Scenario::Technical`] at the first call with this number,
-    /// nothing later on. All else is left as it is.
-    pub(crate) fn settle(&self, gateway: Gateway, number: &str, asked: Asked) -> Asked {
-        if asked != Asked::Scenario(Scenario::TechnicalOnce) {
-            return asked;
+impl FirstCalls {
+    /// Returns the scenario of an account number or a VPA. Row 43 fails at the first call with this
+    /// number and is valid at later ones.
+    pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
+        let number = payee.split_once('@').map_or(payee, |(user, _)| user);
+        let (scenario, first_call_only) = Scenario::of(number);
+        if first_call_only && !self.is_first(gateway, payee) {
+            return Scenario::VALID;
         }
-        let hash = self.hasher.hash_one((gateway.index(), number));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= Self::REMEMBERED {
+        scenario
+    }
+
+    fn is_first(&self, gateway: Gateway, payee: &str) -> bool {
+        let hash = self.hasher.hash_one((gateway as usize, payee));
+        let mut seen = lock(&self.seen);
+        // Enough for a test run; beyond it all are dropped.
+        if seen.len() >= 100_000 {
             seen.clear();
         }
-        if seen.insert(hash) {
-            Asked::Scenario(Scenario::Technical)
-        } else {
-            Asked::Nothing
-        }
+        seen.insert(hash)
     }
 }
 
@@ -170,60 +184,74 @@ impl FirstTimes {
 mod tests {
     use super::*;
 
-    #[test]
-    fn eight_digits_at_the_end_ask() {
-        for (number, expected) in [
-            ("99009911", Asked::Scenario(Scenario::PendingThenValid)),
-            ("12399009943", Asked::Scenario(Scenario::TechnicalOnce)),
-            ("asha99009931", Asked::Scenario(Scenario::Invalid)),
-            ("12399008807", Asked::OwnRow(7)),
-            ("12399009910", Asked::Nothing),
-            ("1239900991", Asked::Nothing),
-            ("990099111", Asked::Nothing),
-            ("9009911", Asked::Nothing),
-            ("990099+1", Asked::Nothing),
-            ("नमस्ते990099", Asked::Nothing),
-            ("", Asked::Nothing),
-        ] {
-            assert_eq!(asked(number), expected, "{number}");
-        }
-        assert_eq!(
-            asked_by_vpa("asha.99009936@okhdfcbank"),
-            Asked::Scenario(Scenario::Nre)
-        );
-        assert_eq!(asked_by_vpa("asha@99009936"), Asked::Nothing);
+    fn outcome(payee: &str) -> (Outcome, Timing) {
+        let scenario = FirstCalls::default().scenario(Gateway::Setu, payee);
+        (scenario.outcome, scenario.timing)
     }
 
     #[test]
-    fn names_follow_what_was_asked() {
-        assert_eq!(holder("123456", Some(" Asha Rao ")), "ASHA RAO");
-        assert_eq!(holder("123456", None), holder("123456", Some("  ")));
-        assert!(!holder("123456", None).is_empty());
+    fn the_last_eight_digits_select_a_scenario() {
+        use {Outcome as O, Timing as T};
+        for (payee, expected) in [
+            ("99009911", (O::Valid, T::Later)),
+            ("12399009913", (O::Valid, T::Never)),
+            ("12399009943", (O::Technical, T::AtOnce)),
+            ("asha99009931", (O::Invalid, T::AtOnce)),
+            ("12399008807", (O::OwnRow(7), T::AtOnce)),
+            ("12399009910", (O::Valid, T::AtOnce)),
+            ("1239900991", (O::Valid, T::AtOnce)),
+            ("990099111", (O::Valid, T::AtOnce)),
+            ("9009911", (O::Valid, T::AtOnce)),
+            ("नमस्ते990099", (O::Valid, T::AtOnce)),
+            ("", (O::Valid, T::AtOnce)),
+            ("asha.99009936@okhdfcbank", (O::Nre, T::AtOnce)),
+            ("asha@99009936", (O::Valid, T::AtOnce)),
+        ] {
+            assert_eq!(outcome(payee), expected, "{payee}");
+        }
+    }
+
+    #[test]
+    fn names_follow_the_scenario() {
+        assert_eq!(usual_name("123456", Some(" Asha Rao ")), "ASHA RAO");
+        assert_eq!(usual_name("123456", None), usual_name("123456", Some("  ")));
+        assert!(!usual_name("123456", None).is_empty());
         let distinct: HashSet<String> = (0..50)
-            .map(|number| holder(&format!("1234{number:02}"), None))
+            .map(|number| usual_name(&format!("1234{number:02}"), None))
             .collect();
         assert!(distinct.len() > 10, "numbers have names of their own");
-        for (scenario, name) in [
-            (Scenario::NameMissing, None),
-            (Scenario::NameVerified, Some("VERIFIED")),
-            (Scenario::NameNotAvailable, Some("NA")),
-            (Scenario::OtherName, Some(SOMEBODY_ELSE)),
-            (Scenario::PendingThenValid, Some("ASHA")),
+        for (row, name) in [
+            (21, None),
+            (22, Some("VERIFIED")),
+            (23, Some("NA")),
+            (24, Some(OTHER_NAME)),
+            (11, Some("ASHA")),
         ] {
-            let told = told_name(Asked::Scenario(scenario), "1", Some("Asha"));
-            assert_eq!(told.as_deref(), name);
+            let holder = Scenario::in_common_table(row).holder("1", Some("Asha"));
+            assert_eq!(holder.as_deref(), name);
         }
     }
 
     #[test]
-    fn a_number_fails_once_at_each_gateway() {
-        let times = FirstTimes::default();
-        let once = Asked::Scenario(Scenario::TechnicalOnce);
-        let failed = Asked::Scenario(Scenario::Technical);
-        assert_eq!(times.settle(Gateway::Setu, "1", once), failed);
-        assert_eq!(times.settle(Gateway::Setu, "1", once), Asked::Nothing);
-        assert_eq!(times.settle(Gateway::Payu, "1", once), failed);
-        assert_eq!(times.settle(Gateway::Setu, "2", once), failed);
-        assert_eq!(times.settle(Gateway::Setu, "3", failed), failed, "always");
+    fn row_43_fails_once_for_each_number_and_gateway() {
+        let calls = FirstCalls::default();
+        let outcome = |gateway, number| calls.scenario(gateway, number).outcome;
+        let (once, always) = ("199009943", "199009942");
+        assert_eq!(outcome(Gateway::Setu, once), Outcome::Technical);
+        assert_eq!(outcome(Gateway::Setu, once), Outcome::Valid);
+        assert_eq!(outcome(Gateway::Payu, once), Outcome::Technical);
+        assert_eq!(outcome(Gateway::Setu, "299009943"), Outcome::Technical);
+        for _ in 0..3 {
+            assert_eq!(outcome(Gateway::Setu, always), Outcome::Technical);
+        }
+    }
+
+    #[test]
+    fn a_later_outcome_waits_for_the_longer_of_both_times() {
+        let [short, long] = [1, 2].map(Duration::from_secs);
+        assert_eq!(Timing::AtOnce.after(short, long), Some(short));
+        assert_eq!(Timing::Later.after(short, long), Some(long));
+        assert_eq!(Timing::Later.after(long, short), Some(long));
+        assert_eq!(Timing::Never.after(short, long), None);
     }
 }

@@ -1,71 +1,55 @@
-//! The gateways' call-backs: where they go, how they go wrong, and what became of them. Set through
-//! `PUT /_sandbox/webhooks`; what a gateway tells, and how it signs, is its own folder's.
+//! The gateways' webhooks: their address, their faults, and the counts of deliveries. `PUT
+//! /_sandbox/webhooks` sets them; each gateway's module makes the events and their signatures.
 
-mod delivery;
-mod tally;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use actix_web::rt;
-use actix_web::rt::time::sleep;
-use actix_web::web::Data;
+use actix_web::rt::spawn;
+use actix_web::rt::time::{sleep, sleep_until};
+use anyhow::Context;
 use chrono::{DateTime, Utc};
-use reqwest::Url;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::Sandbox;
-use crate::gateway::Gateway;
-use crate::switch;
-use crate::webhooks::delivery::Courier;
-use crate::webhooks::tally::{Counts, Tally};
+use crate::body::{check_milliseconds, check_rate, named};
+use crate::gateway::{Gateway, Named, PerGateway};
 
-/// The most times an event can be sent besides the first.
+/// Largest number of times an event can be sent besides the first.
 const MOST_DUPLICATES: u32 = 100;
 
-/// Where one gateway's call-backs go, and how.
-#[derive(Clone, Deserialize, Serialize)]
+/// Time-out of a request (Razorpay, webhooks: a reply within 5 seconds).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Delays before the tries of an event, in milliseconds. The gateways retry for hours; a test has seconds.
+const DELAYS_MS: [u64; 4] = [0, 250, 1_000, 3_000];
+
+/// The webhook settings of one gateway; the crate's README says what each member does. `url` is `http://`
+/// only: the sandbox calls its own machine. No gateway documents the event that `out_of_order` sends; an
+/// event that is delayed in transit has the same effect.
+#[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhook {
-    /// Khata's address for them, `http://` only: the sandbox calls back to its own machine. Needed unless
-    /// they are off.
     url: String,
-    /// What they are signed with; the gateway's own test secret unless set.
     #[serde(skip_serializing)]
     secret: Option<String>,
-    /// The secret before that one.
     #[serde(skip_serializing)]
     old_secret: Option<String>,
-    /// The fraction of events, 0 to 1, that are signed with `old_secret` still.
     old_secret_rate: f64,
-    /// Whether any are sent. An event is sent if this holds when its verification is accepted and still
-    /// when the outcome is there. On, unless set.
+    #[serde(default = "enabled")]
     enabled: bool,
-    /// How long after the outcome they are sent, in milliseconds.
     delay_ms: u64,
-    /// How many more times each is sent, the same to the byte save for time and signature.
     duplicates: u32,
-    /// Whether the verification's older state, still pending, is sent after its outcome. No gateway
-    /// documents such an event; what comes late on the way looks like it.
     out_of_order: bool,
-    /// The fraction of events, 0 to 1, that are lost.
     drop_rate: f64,
 }
 
-impl Default for Webhook {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            secret: None,
-            old_secret: None,
-            old_secret_rate: 0.0,
-            enabled: true,
-            delay_ms: 0,
-            duplicates: 0,
-            out_of_order: false,
-            drop_rate: 0.0,
-        }
-    }
+fn enabled() -> bool {
+    true
 }
 
 impl Webhook {
@@ -75,16 +59,16 @@ impl Webhook {
         if self.enabled && !callable {
             return Err("url must be an http:// address".to_owned());
         }
-        switch::rate("old_secret_rate", self.old_secret_rate)?;
-        switch::rate("drop_rate", self.drop_rate)?;
-        switch::milliseconds("delay_ms", self.delay_ms)?;
+        check_rate("old_secret_rate", self.old_secret_rate)?;
+        check_rate("drop_rate", self.drop_rate)?;
+        check_milliseconds("delay_ms", self.delay_ms)?;
         if self.old_secret_rate > 0.0 && self.old_secret.is_none() {
             return Err("old_secret_rate needs an old_secret".to_owned());
         }
-        if self.duplicates > MOST_DUPLICATES {
+        let duplicates = self.duplicates;
+        if duplicates > MOST_DUPLICATES {
             return Err(format!(
-                "duplicates must be at most {MOST_DUPLICATES}, not {}",
-                self.duplicates
+                "duplicates must be at most {MOST_DUPLICATES}, not {duplicates}"
             ));
         }
         Ok(())
@@ -92,140 +76,199 @@ impl Webhook {
 }
 
 /// Reads the body of `PUT /_sandbox/webhooks`, or says in a sentence what is wrong.
-pub(crate) fn parse(json: &[u8]) -> Result<(Gateway, Webhook), String> {
-    let (gateway, webhook) = switch::parse::<Webhook>(json)?;
-    webhook.check()?;
-    Ok((gateway, webhook))
+pub(crate) fn parse(json: &[u8]) -> Result<Named<Webhook>, String> {
+    let named = named::<Webhook>(json)?;
+    named.value.check()?;
+    Ok(named)
 }
 
-/// How one gateway signs.
-pub(crate) trait Signs {
-    /// Whose call-backs.
-    const GATEWAY: Gateway;
-
-    /// What it signs with where no secret is set.
-    const SECRET: &'static str;
-
-    /// The headers that hold the signature of a body sent at this moment, and all it covers.
-    fn sign(secret: &str, body: &str, now: DateTime<Utc>) -> Vec<(&'static str, String)>;
+/// Counts of one gateway's requests and events since its webhook was set.
+#[derive(Clone, Default, Serialize)]
+struct Counts {
+    sent: u64,
+    answered: BTreeMap<u16, u64>,
+    unanswered: u64,
+    lost: u64,
+    given_up: u64,
 }
 
-/// One event as it is sent, whenever and however often: a JSON body, and headers besides the
-/// signature's.
-pub(crate) struct Notice {
-    pub(crate) body: String,
-    pub(crate) headers: Vec<(&'static str, String)>,
-}
-
-/// What a gateway tells of one verification.
-pub(crate) struct Notices {
-    /// Its outcome.
-    pub(crate) outcome: Notice,
-    /// Its state before that, for when events come out of order.
-    pub(crate) older: Notice,
-}
-
-/// One gateway's call-backs, as `GET /_sandbox/webhooks` lists them.
-#[derive(Serialize)]
-pub(crate) struct Listed {
-    gateway: Gateway,
+/// A webhook with its counts, as `GET /_sandbox/webhooks` lists it.
+#[derive(Clone, Serialize)]
+pub(crate) struct CountedWebhook {
     #[serde(flatten)]
     webhook: Webhook,
     #[serde(flatten)]
     counts: Counts,
 }
 
-/// All gateways' call-backs.
+/// How an API signs its events.
+pub(crate) struct Signing {
+    pub(crate) gateway: Gateway,
+    /// Secret where none is set.
+    pub(crate) secret: &'static str,
+    /// Returns the signature's headers for a secret and a body that is sent at this time.
+    pub(crate) sign: fn(&str, &str, DateTime<Utc>) -> Vec<Header>,
+}
+
+pub(crate) type Header = (&'static str, String);
+
+/// An event: its JSON body, and its headers besides the signature's.
+pub(crate) struct Event {
+    body: String,
+    headers: Vec<Header>,
+}
+
+impl Event {
+    pub(crate) fn new(body: &Value, headers: Vec<Header>) -> Self {
+        Self {
+            body: body.to_string(),
+            headers,
+        }
+    }
+}
+
+/// The events of one verification.
+pub(crate) struct Events {
+    pub(crate) outcome: Event,
+    /// The pending state before the outcome, for events out of order.
+    pub(crate) older: Event,
+}
+
+/// All gateways' webhooks, and the client that sends them.
 pub(crate) struct Webhooks {
-    by_gateway: [Mutex<Option<Webhook>>; Gateway::COUNT],
-    tallies: [Tally; Gateway::COUNT],
-    courier: Courier,
+    set: PerGateway<Option<CountedWebhook>>,
+    client: Client,
 }
 
 impl Webhooks {
-    /// Nobody is called back yet. Fails if there can be no HTTP client.
+    /// Makes the client. No webhook is set yet.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        // Only http:// addresses are called. Without a TLS configuration, which trusts no certificate here,
+        // the client uses a process-wide provider, which a library must not install.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .context("no TLS")?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy()
+            .build()
+            .context("no HTTP client")?;
         Ok(Self {
-            by_gateway: Default::default(),
-            tallies: Default::default(),
-            courier: Courier::new()?,
+            set: PerGateway::default(),
+            client,
         })
     }
 
-    /// From now on it is called back like this. Its counts start anew.
-    pub(crate) fn set(&self, gateway: Gateway, webhook: Webhook) -> Listed {
-        *self.lock(gateway) = Some(webhook.clone());
-        self.tallies[gateway.index()].forget();
-        self.listed(gateway, webhook)
+    /// Sets a gateway's webhook and resets its counts.
+    pub(crate) fn set(&self, named: Named<Webhook>) -> Named<CountedWebhook> {
+        let gateway = named.gateway;
+        let value = CountedWebhook {
+            webhook: named.value,
+            counts: Counts::default(),
+        };
+        *self.set.lock(gateway) = Some(value.clone());
+        Named { gateway, value }
     }
 
-    /// From now on nobody is called back.
-    pub(crate) fn forget(&self) {
+    /// Removes all webhooks.
+    pub(crate) fn remove_all(&self) {
         for gateway in Gateway::ALL {
-            *self.lock(gateway) = None;
-            self.tallies[gateway.index()].forget();
+            *self.set.lock(gateway) = None;
         }
     }
 
-    /// Those that are set.
-    pub(crate) fn list(&self) -> Vec<Listed> {
-        Gateway::ALL
-            .into_iter()
-            .filter_map(|gateway| {
-                let webhook = self.lock(gateway).clone()?;
-                Some(self.listed(gateway, webhook))
-            })
-            .collect()
-    }
-
-    fn listed(&self, gateway: Gateway, webhook: Webhook) -> Listed {
-        Listed {
-            gateway,
-            webhook,
-            counts: self.tallies[gateway.index()].counts(),
-        }
+    /// Lists the webhooks that are set.
+    pub(crate) fn list(&self) -> Vec<Named<Option<CountedWebhook>>> {
+        let mut all = self.set.list(Clone::clone);
+        all.retain(|named| named.value.is_some());
+        all
     }
 
     fn enabled(&self, gateway: Gateway) -> Option<Webhook> {
-        self.lock(gateway)
-            .as_ref()
-            .filter(|webhook| webhook.enabled)
-            .cloned()
+        let set = self.set.lock(gateway);
+        let webhook = set.as_ref().map(|set| &set.webhook);
+        webhook.filter(|webhook| webhook.enabled).cloned()
     }
 
-    fn lock(&self, gateway: Gateway) -> MutexGuard<'_, Option<Webhook>> {
-        self.by_gateway[gateway.index()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Calls back about a verification once `after` is over, if its gateway calls back at all. `tell` is
-/// asked then, and says `None` if there is nothing to tell after all.
-pub(crate) fn call_back<S: Signs>(
-    sandbox: &Data<Sandbox>,
-    after: Duration,
-    tell: impl FnOnce(&Sandbox) -> Option<Notices> + 'static,
-) {
-    // Asked now as well: a load without call-backs must not leave a task a call behind.
-    if sandbox.webhooks.enabled(S::GATEWAY).is_none() {
-        return;
-    }
-    let sandbox = Arc::clone(sandbox);
-    rt::spawn(async move {
-        sleep(after).await;
-        let webhooks = &sandbox.webhooks;
-        let Some(webhook) = webhooks.enabled(S::GATEWAY) else {
+    /// Sends the events of a verification at this time (`None`: never), if the gateway's webhook is
+    /// enabled. `make` runs then; it returns `None` for an outcome without an event.
+    pub(crate) fn send_later(
+        self: &Arc<Self>,
+        signing: &'static Signing,
+        at: Option<Instant>,
+        make: impl FnOnce() -> Option<Events> + 'static,
+    ) {
+        // Checked now too: a load without webhooks must not leave a task for each call.
+        let (Some(at), Some(_)) = (at, self.enabled(signing.gateway)) else {
             return;
         };
-        if let Some(notices) = tell(&sandbox) {
-            let tally = &webhooks.tallies[S::GATEWAY.index()];
-            webhooks
-                .courier
-                .deliver::<S>(&webhook, tally, notices)
-                .await;
+        let webhooks = Arc::clone(self);
+        spawn(async move {
+            sleep_until(at.into()).await;
+            let Some(webhook) = webhooks.enabled(signing.gateway) else {
+                return;
+            };
+            if let Some(events) = make() {
+                webhooks.deliver(&webhook, signing, events).await;
+            }
+        });
+    }
+
+    async fn deliver(&self, webhook: &Webhook, signing: &Signing, events: Events) {
+        sleep(Duration::from_millis(webhook.delay_ms)).await;
+        for _ in 0..=webhook.duplicates {
+            self.send(webhook, signing, &events.outcome).await;
         }
-    });
+        if webhook.out_of_order {
+            self.send(webhook, signing, &events.older).await;
+        }
+    }
+
+    /// Sends one event, with retries until a reply is a 2xx.
+    async fn send(&self, webhook: &Webhook, signing: &Signing, event: &Event) {
+        let gateway = signing.gateway;
+        if rand::random::<f64>() < webhook.drop_rate {
+            return self.count(gateway, |counts| counts.lost += 1);
+        }
+        // Drawn once: the retries of an event keep its secret.
+        let secret = match &webhook.old_secret {
+            Some(old) if rand::random::<f64>() < webhook.old_secret_rate => old,
+            _ => webhook.secret.as_deref().unwrap_or(signing.secret),
+        };
+        for delay in DELAYS_MS {
+            sleep(Duration::from_millis(delay)).await;
+            let signature = (signing.sign)(secret, &event.body, Utc::now());
+            let mut request = self
+                .client
+                .post(&webhook.url)
+                .header(CONTENT_TYPE, "application/json")
+                .body(event.body.clone());
+            for (name, value) in event.headers.iter().chain(&signature) {
+                request = request.header(*name, value);
+            }
+            self.count(gateway, |counts| counts.sent += 1);
+            let status = request.send().await.ok().map(|reply| reply.status());
+            self.count(gateway, |counts| match status {
+                Some(status) => *counts.answered.entry(status.as_u16()).or_default() += 1,
+                None => counts.unanswered += 1,
+            });
+            if status.is_some_and(|status| status.is_success()) {
+                return;
+            }
+        }
+        self.count(gateway, |counts| counts.given_up += 1);
+    }
+
+    fn count(&self, gateway: Gateway, change: impl FnOnce(&mut Counts)) {
+        if let Some(set) = &mut *self.set.lock(gateway) {
+            change(&mut set.counts);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -233,12 +276,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_off_needs_no_address() {
+    fn a_disabled_webhook_needs_no_address() {
         assert!(parse(br#"{"gateway":"CASHFREE","enabled":false}"#).is_ok());
     }
 
     #[test]
-    fn bad_values_are_named() {
+    fn the_error_names_the_bad_value() {
         for (json, word) in [
             (r#"{"gateway":"CASHFREE"}"#, "url"),
             (r#"{"gateway":"CASHFREE","url":"https://a"}"#, "http://"),

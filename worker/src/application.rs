@@ -1,4 +1,4 @@
-//! The worker put together: built from settings, run until told to stop.
+//! The worker as a whole: built from settings, run until shut down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,56 +12,56 @@ use khata_store::{self as store, Pool};
 use tracing::info;
 
 use crate::commits::ClaimsAndSettles;
-use crate::consumer::{self, InHand};
-use crate::database_metrics::Facts;
+use crate::consumer::MessageConsumer;
+use crate::consumer_load::ConsumerLoad;
+use crate::database_metrics::DatabaseMetrics;
 use crate::directory::Directory;
 use crate::health::{self, Health};
-use crate::health_reporter::Watch;
+use crate::health_reporter::HealthReporter;
 use crate::housekeeping;
 use crate::metrics::Metrics;
+use crate::processor::{Results, SETTLE_RESERVE, ValidationProcessor};
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
-use crate::step::{SETTLING, ValidationProcessor};
 
-/// The lane, the scheduler, the watch, the health check, the facts.
+/// One each for the lane, the scheduler, the health reporter, the health endpoints and the database metrics.
 const CONNECTIONS: u32 = 5;
-/// How long a claim or a settle may wait for its commit; a settle is then tried again.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a claim or settlement may wait for its commit; a settlement is then retried.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A worker, ready to run.
 pub struct Application {
     settings: Settings,
-    stepper: Arc<ValidationProcessor>,
-    watch: Arc<Watch>,
+    consumer: MessageConsumer,
+    reporter: Arc<HealthReporter>,
     lane_thread: std::thread::JoinHandle<()>,
-    in_hand: Arc<InHand>,
     scheduler: Scheduler,
-    facts: Arc<Facts>,
+    database_metrics: Arc<DatabaseMetrics>,
     pool: Pool,
     health: Server,
     port: u16,
 }
 
 impl Application {
-    /// Reads the keyring, binds the health port and starts the lane. Postgres and RabbitMQ may be away.
+    /// Reads the keyring, binds the health port and starts the lane. Postgres and RabbitMQ may be unavailable.
     pub fn build(settings: Settings) -> anyhow::Result<Self> {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
-        let longest_call = settings.lease().saturating_sub(2 * SETTLING) / 2;
+        let longest_call = settings.lease().saturating_sub(2 * SETTLE_RESERVE) / 2;
         let directory = Arc::new(Directory::new(
             Arc::clone(&keyring),
             http,
             settings.sandbox.sandbox_mode,
             longest_call,
         ));
-        let watch = Arc::new(Watch::new());
-        let in_hand = Arc::new(InHand::new(settings.concurrency));
-        let facts = Arc::new(Facts::default());
+        let reporter = Arc::new(HealthReporter::new());
+        let load = Arc::new(ConsumerLoad::new(settings.concurrency));
+        let database_metrics = Arc::new(DatabaseMetrics::default());
         let metrics = Arc::new(Metrics::new(
             pool.clone(),
-            Arc::clone(&in_hand),
-            Arc::clone(&facts),
+            Arc::clone(&load),
+            Arc::clone(&database_metrics),
             settings
                 .keyring
                 .max_age()
@@ -70,18 +70,18 @@ impl Application {
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
             directory,
-            watch: Arc::clone(&watch),
+            health: Arc::clone(&reporter),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
         };
         let (lane, lane_thread) =
-            Lane::start("claims-and-settles", pool.clone(), work, COMMIT_PATIENCE)?;
+            Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
         let broker = settings.broker.broker();
         let heartbeat = Arc::new(Heartbeat::new());
         let (health, port) = health::serve(
             Health {
                 pool: pool.clone(),
-                in_hand: Arc::clone(&in_hand),
+                load: Arc::clone(&load),
                 heartbeat: Arc::clone(&heartbeat),
                 metrics: Arc::clone(&metrics),
             },
@@ -89,42 +89,48 @@ impl Application {
         )
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let stepper = Arc::new(ValidationProcessor {
+        let processor = Arc::new(ValidationProcessor {
             lane,
-            keyring,
-            watch: Arc::clone(&watch),
+            results: Results { keyring },
+            health: Arc::clone(&reporter),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             queue: broker.queue(),
         });
         let scheduler = Scheduler {
             pool: pool.clone(),
-            broker,
-            in_hand: Arc::clone(&in_hand),
+            broker: broker.clone(),
+            load: Arc::clone(&load),
             heartbeat,
             metrics,
             interval: settings.scheduler_interval(),
         };
+        let consumer = MessageConsumer {
+            broker,
+            processor,
+            load,
+            concurrency: settings.concurrency,
+            drain: settings.drain(),
+        };
         Ok(Self {
             settings,
-            stepper,
-            watch,
+            consumer,
+            reporter,
             lane_thread,
-            in_hand,
             scheduler,
-            facts,
+            database_metrics,
             pool,
             health,
             port,
         })
     }
 
-    /// The health endpoints' port.
+    /// Returns the port of the health endpoints.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Works until the signal; then takes nothing more, finishes what is in hand and returns.
+    /// Works until the signal, then finishes the validations in progress.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         info!(
             port = self.port,
@@ -135,32 +141,26 @@ impl Application {
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
         let housekeeping = tokio::spawn(housekeeping::run(self.pool.clone(), inner.clone()));
-        let facts = tokio::spawn(self.facts.run(self.pool.clone(), inner.clone()));
+        let database_metrics =
+            tokio::spawn(self.database_metrics.run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
-        let (watching, watched) = shutdown::channel();
-        let watch = tokio::spawn(self.watch.run(self.pool.clone(), watched));
-        let consumer = tokio::spawn(consumer::run(
-            self.settings.broker.broker(),
-            self.stepper,
-            self.in_hand,
-            self.settings.concurrency,
-            self.settings.drain(),
-            inner,
-        ));
+        let (stop_reporting, reporting) = shutdown::channel();
+        let reporter = tokio::spawn(self.reporter.run(self.pool.clone(), reporting));
+        let consumer = tokio::spawn(self.consumer.run(inner));
         shutdown.raised().await;
-        info!("stopping: taking nothing more, finishing what is in hand");
+        info!("stopping: finishing the validations in progress");
         trigger.raise();
-        consumer.await.context("the consumer broke")?;
-        // What the last steps heard is told too.
-        watching.raise();
-        let _ = tokio::time::timeout(COMMIT_PATIENCE, watch).await;
-        // A look may hang in Postgres; nothing depends on its end.
-        let _ = tokio::time::timeout(COMMIT_PATIENCE, scheduler).await;
-        let _ = tokio::time::timeout(COMMIT_PATIENCE, housekeeping).await;
-        let _ = tokio::time::timeout(COMMIT_PATIENCE, facts).await;
+        consumer.await.context("the consumer panicked")?;
+        // The last report includes the last calls.
+        stop_reporting.raise();
+        let _ = tokio::time::timeout(COMMIT_TIMEOUT, reporter).await;
+        // A statement may hang in Postgres; nothing depends on its end.
+        let _ = tokio::time::timeout(COMMIT_TIMEOUT, scheduler).await;
+        let _ = tokio::time::timeout(COMMIT_TIMEOUT, housekeeping).await;
+        let _ = tokio::time::timeout(COMMIT_TIMEOUT, database_metrics).await;
         health.stop(true).await;
         health_task.await??;
-        shutdown::join(self.lane_thread, COMMIT_PATIENCE).await;
+        shutdown::join(self.lane_thread, COMMIT_TIMEOUT).await;
         info!("stopped");
         Ok(())
     }

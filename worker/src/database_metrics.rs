@@ -1,12 +1,12 @@
-//! What the database knows, told to Prometheus. Every worker reads the same every fifteen seconds, so that one that is left
-//! still tells; dashboards take the greatest.
+//! Metrics about rows in the database. Every worker reads the same rows every fifteen seconds, so that one running worker is
+//! enough; dashboards take the maximum over workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
-use khata_domain::Gateway;
+use khata_domain::{Gateway, ValidationState};
 use khata_store::database_metrics::{self, GatewayStatus, Unfinished};
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
@@ -16,16 +16,15 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tracing::warn;
 
-use crate::metrics::Place;
+use crate::labels::{GatewayAccountLabels, MerchantLabels, MerchantNameLabels, StateLabels};
 
-const EVERY: Duration = Duration::from_secs(15);
-/// What was read longer ago is not told any more: no number is better than one of another day.
-const STALE: Duration = Duration::from_mins(1);
-const STATES: [&str; 3] = ["DUE", "LEASED", "WAITING"];
+const READ_INTERVAL: Duration = Duration::from_secs(15);
+/// Age after which values are not exported any more: a gap is better than stale values.
+const MAX_AGE: Duration = Duration::from_mins(1);
 
-/// What was read last.
+/// The rows that were read last.
 #[derive(Debug, Default)]
-pub(crate) struct Facts(Mutex<Option<Known>>);
+pub(crate) struct DatabaseMetrics(Mutex<Option<Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -34,24 +33,24 @@ struct Known {
     gateways: Vec<GatewayStatus>,
 }
 
-impl Facts {
+impl DatabaseMetrics {
     /// Reads until shut down.
     pub(crate) async fn run(self: Arc<Self>, pool: Pool, mut shutdown: Shutdown) {
         let mut failed = false;
         loop {
-            let (facts, pool) = (Arc::clone(&self), pool.clone());
-            let read = tokio::task::spawn_blocking(move || facts.read(&pool)).await;
+            let (metrics, pool) = (Arc::clone(&self), pool.clone());
+            let read = tokio::task::spawn_blocking(move || metrics.read(&pool)).await;
             match read.map_err(anyhow::Error::from).flatten() {
                 Ok(()) => failed = false,
                 Err(failure) if !failed => {
-                    warn!(error = %failure, "cannot read what metrics tell of the database; trying again");
+                    warn!(error = %failure, "database metrics not read; retrying");
                     failed = true;
                 }
                 Err(_) => {}
             }
             tokio::select! {
                 () = shutdown.raised() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(READ_INTERVAL) => {}
             }
         }
     }
@@ -68,48 +67,32 @@ impl Facts {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct Merchant {
-    merchant_id: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct MerchantName {
-    merchant_id: String,
-    name: String,
-}
-
-impl Collector for Facts {
+impl Collector for DatabaseMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = known.as_ref() else {
             return Ok(());
         };
         let age = known.read_at.elapsed();
-        let mut told = Told(&mut encoder);
-        told.one(
+        let mut export = Export(&mut encoder);
+        export.one(
             "facts_age",
-            "How long ago the numbers of the database were read",
+            "Time since this worker read the rows behind the database metrics",
             Some(&Unit::Seconds),
             age.as_secs_f64(),
         )?;
-        if age > STALE {
+        if age > MAX_AGE {
             return Ok(());
         }
-        told.validations(&known.unfinished)?;
-        told.merchants(&known.unfinished)?;
-        told.gateways(&known.gateways)
+        export.validations(&known.unfinished)?;
+        export.merchants(&known.unfinished)?;
+        export.gateways(&known.gateways)
     }
 }
 
-struct Told<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+struct Export<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
-impl Told<'_, '_> {
+impl Export<'_, '_> {
     fn one(
         &mut self,
         name: &str,
@@ -142,41 +125,39 @@ impl Told<'_, '_> {
     fn validations(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
         let all = |value: fn(&Unfinished) -> i64| rows.iter().map(value).sum::<i64>();
         let longest = |value: fn(&Unfinished) -> f64| rows.iter().map(value).fold(0.0, f64::max);
-        let in_state = |state| {
+        let states = ValidationState::ALL.iter().filter(|state| state.is_open());
+        let in_states = states.map(|state| {
+            let state = state.as_str();
             let rows = rows.iter().filter(|row| row.state == state);
-            (State { state }, number(rows.map(|row| row.count).sum()))
-        };
-        self.gauge(
-            "validations",
-            "Unfinished validations",
-            None,
-            STATES.map(in_state),
-        )?;
+            let count = rows.map(|row| row.count).sum();
+            (StateLabels { state }, number(count))
+        });
+        self.gauge("validations", "Unfinished validations", None, in_states)?;
         self.one(
             "validations_stuck",
-            "Unfinished validations that the scheduler should have taken care of and has not",
+            "Unfinished validations that the scheduler should have processed and has not",
             None,
             number(all(|row| row.stuck)),
         )?;
         self.one(
             "validation_oldest_unfinished_age",
-            "How long ago the oldest unfinished validation was asked for",
+            "Age of the oldest unfinished validation",
             Some(&Unit::Seconds),
             longest(|row| row.oldest_seconds),
         )?;
         self.one(
             "validation_oldest_overdue_age",
-            "How long ago the scheduler should have looked at the first of those that no worker holds",
+            "Time by which the most overdue validation without a lease is late",
             Some(&Unit::Seconds),
             longest(|row| row.overdue_seconds),
         )
     }
 
     fn merchants(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
-        let mut merchants: BTreeMap<Merchant, (i64, i64, f64)> = BTreeMap::new();
+        let mut merchants: BTreeMap<MerchantLabels, (i64, i64, f64)> = BTreeMap::new();
         for row in rows {
             let merchant_id = row.merchant().to_string();
-            let sum = merchants.entry(Merchant { merchant_id }).or_default();
+            let sum = merchants.entry(MerchantLabels { merchant_id }).or_default();
             *sum = (
                 sum.0 + row.count,
                 sum.1 + row.stuck,
@@ -191,72 +172,72 @@ impl Told<'_, '_> {
         };
         self.gauge(
             "merchant_validations_unfinished",
-            "A merchant's unfinished validations; none: no series",
+            "The merchant's unfinished validations; no series if there are none",
             None,
             each(|sum| number(sum.0)),
         )?;
         self.gauge(
             "merchant_validations_stuck",
-            "Of these the scheduler should have taken care and has not",
+            "The merchant's unfinished validations that the scheduler should have processed and has not",
             None,
             each(|sum| number(sum.1)),
         )?;
         self.gauge(
             "merchant_oldest_unfinished_age",
-            "How long ago the merchant's oldest unfinished validation was asked for",
+            "Age of the merchant's oldest unfinished validation",
             Some(&Unit::Seconds),
             each(|sum| sum.2),
         )
     }
 
-    fn gateways(&mut self, standings: &[GatewayStatus]) -> Result<(), std::fmt::Error> {
+    fn gateways(&mut self, statuses: &[GatewayStatus]) -> Result<(), std::fmt::Error> {
         let each = |value: fn(&GatewayStatus) -> bool| {
-            standings
+            statuses
                 .iter()
-                .map(|standing| (account_of(standing), f64::from(u8::from(value(standing)))))
+                .map(|status| (account_of(status), f64::from(u8::from(value(status)))))
                 .collect::<Vec<_>>()
         };
         self.gauge(
             "gateway_circuit_open",
-            "1 while most calls fail: it is left alone, but for one call now and then",
+            "1 while most calls fail and only test calls are made",
             None,
-            each(|standing| standing.is_down),
+            each(|status| status.is_down),
         )?;
         self.gauge(
             "gateway_paused",
-            "1 while it is left alone as it asked for",
+            "1 while no calls are made because the gateway asked for a pause",
             None,
-            each(|standing| standing.is_paused),
+            each(|status| status.is_paused),
         )?;
         self.gauge(
             "gateway_misconfigured",
-            "1 while the gateway refuses us: credentials, balance, list of IP addresses, a feature that is off",
+            "1 while the gateway rejects us: credentials, balance, IP allow-list or a disabled feature",
             None,
-            each(|standing| standing.is_misconfigured),
+            each(|status| status.is_misconfigured),
         )?;
-        let mut usable: BTreeMap<Merchant, f64> = BTreeMap::new();
+        let mut usable: BTreeMap<MerchantLabels, f64> = BTreeMap::new();
         let mut names = BTreeSet::new();
-        for standing in standings {
-            let merchant_id = standing.merchant().to_string();
-            names.insert(MerchantName {
+        for status in statuses {
+            let merchant_id = status.merchant().to_string();
+            names.insert(MerchantNameLabels {
                 merchant_id: merchant_id.clone(),
-                name: standing.merchant_name.clone(),
+                name: status.merchant_name.clone(),
             });
-            let is_usable = !(standing.is_down || standing.is_paused || standing.is_misconfigured);
-            if !standing.pinned_only {
-                *usable.entry(Merchant { merchant_id }).or_default() +=
+            let is_usable = !(status.is_down || status.is_paused || status.is_misconfigured);
+            if !status.pinned_only {
+                *usable.entry(MerchantLabels { merchant_id }).or_default() +=
                     f64::from(u8::from(is_usable));
             }
         }
         self.gauge(
             "merchant_gateways_usable",
-            "Enabled gateway accounts of the merchant that are neither down nor paused nor refuse us, nor are asked only where named",
+            "Enabled gateway accounts of the merchant that are not down, paused, misconfigured or pinned-only",
             None,
             usable,
         )?;
         let mut metric = self.0.encode_descriptor(
             "merchant",
-            "The merchant's name; for those with a gateway account",
+            "Name of the merchant, if it has a gateway account",
             None,
             MetricType::Info,
         )?;
@@ -267,11 +248,11 @@ impl Told<'_, '_> {
     }
 }
 
-fn account_of(standing: &GatewayStatus) -> Place {
-    Place {
-        merchant_id: standing.merchant().to_string(),
-        gateway: Gateway::from_id(standing.gateway_id).map_or("", Gateway::name),
-        gateway_account: standing.reference_id.clone(),
+fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
+    GatewayAccountLabels {
+        merchant_id: status.merchant().to_string(),
+        gateway: Gateway::from_id(status.gateway_id).map_or("", Gateway::name),
+        gateway_account: status.reference_id.clone(),
     }
 }
 
@@ -288,17 +269,17 @@ pub(crate) mod tests {
     use super::*;
 
     /// One merchant with three gateway accounts and two states.
-    pub(crate) fn known() -> Facts {
+    pub(crate) fn example() -> DatabaseMetrics {
         let merchant = MerchantId(uuid::Uuid::nil());
-        let unfinished = |state: &str, count, stuck, oldest_seconds| Unfinished {
+        let unfinished = |state: ValidationState, count, stuck, oldest_seconds| Unfinished {
             merchant_id: merchant.0,
-            state: state.to_owned(),
+            state: state.as_str().to_owned(),
             count,
             stuck,
             oldest_seconds,
             overdue_seconds: oldest_seconds / 2.0,
         };
-        let standing = |name: &str, is_down, pinned_only| GatewayStatus {
+        let status = |name: &str, is_down, pinned_only| GatewayStatus {
             merchant_id: merchant.0,
             gateway_id: Gateway::Cashfree.id(),
             reference_id: name.to_owned(),
@@ -308,29 +289,29 @@ pub(crate) mod tests {
             is_misconfigured: false,
             pinned_only,
         };
-        Facts(Mutex::new(Some(Known {
+        DatabaseMetrics(Mutex::new(Some(Known {
             read_at: Instant::now(),
             unfinished: vec![
-                unfinished("DUE", 4, 0, 10.0),
-                unfinished("LEASED", 3, 1, 95.0),
+                unfinished(ValidationState::Due, 4, 0, 10.0),
+                unfinished(ValidationState::Leased, 3, 1, 95.0),
             ],
             gateways: vec![
-                standing("main", false, false),
-                standing("down", true, false),
-                standing("named_only", false, true),
+                status("main", false, false),
+                status("down", true, false),
+                status("named_only", false, true),
             ],
         })))
     }
 
-    fn text(facts: Facts) -> String {
+    fn text(metrics: DatabaseMetrics) -> String {
         let mut registry = Registry::with_prefix("khata");
-        registry.register_collector(Box::new(facts));
+        registry.register_collector(Box::new(metrics));
         khata_telemetry::metrics::text(&registry).unwrap()
     }
 
     #[test]
-    fn the_database_is_told_of() {
-        let told = text(known());
+    fn rows_become_metrics() {
+        let exported = text(example());
         let merchant = MerchantId(uuid::Uuid::nil());
         for line in [
             "khata_validations{state=\"DUE\"} 4.0".to_owned(),
@@ -345,21 +326,27 @@ pub(crate) mod tests {
                 "khata_gateway_circuit_open{{merchant_id=\"{merchant}\",gateway=\"CASHFREE\",gateway_account=\"down\"}} 1.0"
             ),
         ] {
-            assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+            assert!(
+                exported.lines().any(|exported| exported == line),
+                "{line}\n{exported}"
+            );
         }
     }
 
     #[test]
-    fn old_numbers_are_not_told() {
-        let facts = known();
-        if let Some(known) = facts.0.lock().unwrap().as_mut() {
+    fn old_values_are_not_exported() {
+        let metrics = example();
+        if let Some(known) = metrics.0.lock().unwrap().as_mut() {
             known.read_at = Instant::now()
-                .checked_sub(STALE + Duration::from_secs(1))
+                .checked_sub(MAX_AGE + Duration::from_secs(1))
                 .unwrap();
         }
-        let told = text(facts);
-        assert!(told.contains("khata_facts_age_seconds 61"), "{told}");
-        assert!(!told.contains("khata_validations"), "{told}");
-        assert_eq!(text(Facts::default()), "# EOF\n");
+        let exported = text(metrics);
+        assert!(
+            exported.contains("khata_facts_age_seconds 61"),
+            "{exported}"
+        );
+        assert!(!exported.contains("khata_validations"), "{exported}");
+        assert_eq!(text(DatabaseMetrics::default()), "# EOF\n");
     }
 }

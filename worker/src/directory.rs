@@ -1,29 +1,33 @@
-//! The merchants' rules, their gateway accounts with their connectors, and how these fare: read again every few seconds.
+//! The merchants' settings, and their gateway accounts with connectors and recent results, cached for a few seconds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::attempt::Attempt;
+use khata_domain::gateway::GatewayKey;
+use khata_domain::plan::GatewayProfile;
 use khata_domain::routing::Ineligible;
 use khata_domain::score::{Bank, Score};
-use khata_domain::traffic::Traffic;
-use khata_domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Method};
+use khata_domain::traffic::UNLIMITED;
+use khata_domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Recovery};
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::{self, GatewayAccount};
-use khata_store::gateway_health::{self, GatewayKey};
+use khata_store::gateway_health;
 use khata_store::merchant_settings;
 
-/// A change of a gateway account is seen everywhere after this.
-const FRESH: Duration = Duration::from_secs(5);
-const MERCHANTS: u64 = 10_000;
+/// Time after which every worker sees a change of a gateway account.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+const MAX_CACHED_MERCHANTS: u64 = 10_000;
 
-/// What planning needs to know of a merchant.
+/// A merchant's settings and gateway accounts.
 pub(crate) struct MerchantView {
-    /// Whether an account whose holder has quite another name fails.
+    /// Whether an account fails if its holder has a different name.
     pub(crate) fail_on_name_mismatch: bool,
-    /// How old a result of the same details may be to be used again; 0: never.
+    /// Maximum age of an earlier result that is reused; 0: never.
     pub(crate) reuse_results_seconds: i32,
     /// By priority.
     pub(crate) entries: Vec<Arc<Entry>>,
@@ -31,18 +35,56 @@ pub(crate) struct MerchantView {
 }
 
 impl MerchantView {
-    /// The entry with this id.
     pub(crate) fn find(&self, id: GatewayAccountId) -> Option<&Arc<Entry>> {
         self.entries.iter().find(|entry| entry.account.id() == id)
     }
 
-    /// How a gateway account fares with accounts at a bank.
-    pub(crate) fn score(&self, id: GatewayAccountId, bank: &Bank) -> Option<Score> {
-        self.scores.get(&id)?.get(bank.as_str()).copied()
+    /// Returns the gateway accounts as planning sees them. `last`: the newest attempt of the validation.
+    pub(crate) fn profiles<'a>(
+        &'a self,
+        details: &Details,
+        consent: Option<&Consent>,
+        last: Option<&Attempt>,
+        now: DateTime<Utc>,
+    ) -> Vec<GatewayProfile<'a>> {
+        let bank = Bank::of(details);
+        let profile = |entry: &'a Arc<Entry>| {
+            let (id, connector) = (entry.account.id(), entry.connector.as_deref());
+            let eligibility = match connector {
+                Ok(connector) => connector.fit(details, consent),
+                Err(_) => Err(Ineligible::NoConnector),
+            };
+            let last_method = last
+                .filter(|last| last.gateway_account == id)
+                .map(|last| last.method);
+            let method = last_method.or(eligibility.ok());
+            let score = self
+                .scores
+                .get(&id)
+                .and_then(|scores| scores.get(bank.as_str()));
+            GatewayProfile {
+                key: entry.key(),
+                gateway: entry.gateway,
+                reference_id: &entry.account.reference_id,
+                priority: entry.account.priority,
+                pinned_only: entry.account.pinned_only,
+                enabled: entry.account.enabled,
+                eligibility,
+                recovery: connector
+                    .ok()
+                    .zip(method)
+                    .map_or(Recovery::None, |(connector, method)| {
+                        connector.recovery(details, method)
+                    }),
+                traffic: connector.map_or(&UNLIMITED, |connector| connector.traffic()),
+                score: score.copied().unwrap_or_else(|| Score::new(now)),
+            }
+        };
+        self.entries.iter().map(profile).collect()
     }
 }
 
-/// A gateway account, ready to be asked if its settings allow.
+/// A gateway account, with its connector if its settings are valid.
 pub(crate) struct Entry {
     pub(crate) account: GatewayAccount,
     pub(crate) gateway: Gateway,
@@ -56,24 +98,9 @@ impl Entry {
             account: self.account.id(),
         }
     }
-
-    /// How it would validate these details, or why it cannot.
-    pub(crate) fn fit(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<(Method, &Traffic), Ineligible> {
-        let connector = self
-            .connector
-            .as_ref()
-            .map_err(|_| Ineligible::NoConnector)?;
-        Ok((
-            connector.eligible_method(details, consent)?,
-            connector.traffic(),
-        ))
-    }
 }
 
+/// The merchants, cached.
 pub(crate) struct Directory {
     keyring: Arc<Keyring>,
     http: reqwest::Client,
@@ -83,7 +110,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// `longest_call`: two of them fit into a lease.
+    /// `longest_call`: maximum duration of a call; two of them fit into a lease.
     pub(crate) fn new(
         keyring: Arc<Keyring>,
         http: reqwest::Client,
@@ -91,8 +118,8 @@ impl Directory {
         longest_call: Duration,
     ) -> Self {
         let merchants = moka::sync::Cache::builder()
-            .max_capacity(MERCHANTS)
-            .time_to_live(FRESH)
+            .max_capacity(MAX_CACHED_MERCHANTS)
+            .time_to_live(CACHE_TTL)
             .build();
         Self {
             keyring,
@@ -103,7 +130,7 @@ impl Directory {
         }
     }
 
-    /// The merchant, with its gateway accounts at gateways that this build knows.
+    /// Returns the merchant with its gateway accounts at gateways that this version knows.
     pub(crate) fn of_merchant(
         &self,
         connection: &mut PgConnection,
@@ -133,7 +160,7 @@ impl Directory {
         if let Err(fault) = &connector {
             tracing::error!(
                 merchant_id = %account.merchant(), gateway_account_id = %account.id(), gateway = gateway.name(), %fault,
-                "gateway account cannot be used: correct it with `khata-api gateway add`"
+                "gateway account unusable: correct its settings with `khata gateway add`"
             );
         }
         Some(Arc::new(Entry {
@@ -161,7 +188,7 @@ impl Directory {
             })
             .transpose()
             .map_err(|_| {
-                ConfigError::Credentials("sealed with a key that is not in the keyring")
+                ConfigError::Credentials("encrypted with a key that is not in the keyring")
             })?;
         khata_gateways::connect(
             gateway,

@@ -1,5 +1,5 @@
-//! The worker's health, version and metrics over HTTP: live while the scheduler ticks, ready while messages can reach it and Postgres
-//! answers.
+//! Health, version and metrics of the worker over HTTP. The worker is live while its scheduler runs, and ready while the broker
+//! and Postgres are available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 use diesel::RunQueryDsl;
 use khata_store::Pool;
 
-use crate::consumer::InHand;
+use crate::consumer_load::ConsumerLoad;
 use crate::metrics::Metrics;
 use crate::scheduler::Heartbeat;
 
-/// A scheduler that has not looked for so long is stuck: longer than any of its time-outs together.
+/// Age of the scheduler's last round after which it counts as stuck; longer than all its time-outs together.
 const STUCK_SECONDS: i64 = 60;
 
 #[derive(Clone)]
 pub(crate) struct Health {
     pub(crate) pool: Pool,
-    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -41,7 +41,7 @@ pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u1
     Ok((server.run(), port))
 }
 
-fn answer(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
+fn reply(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
     let mut response = if ok {
         HttpResponse::Ok()
     } else {
@@ -72,7 +72,7 @@ async fn metrics(health: web::Data<Health>) -> HttpResponse {
 
 async fn live(health: web::Data<Health>) -> HttpResponse {
     let age = health.heartbeat.age();
-    answer(
+    reply(
         age <= STUCK_SECONDS,
         "live",
         &serde_json::json!({ "scheduler_age_seconds": age }),
@@ -91,8 +91,8 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     })
     .await
     .unwrap_or(false);
-    let rabbitmq = health.in_hand.is_connected();
+    let rabbitmq = health.load.is_connected();
     let up = |ok| if ok { "up" } else { "down" };
     let checks = serde_json::json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });
-    answer(postgres && rabbitmq, "ready", &checks)
+    reply(postgres && rabbitmq, "ready", &checks)
 }

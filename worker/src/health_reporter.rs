@@ -1,5 +1,5 @@
-//! What this worker hears of gateway accounts, told to Postgres about once a second, and what all workers know of those
-//! that cannot simply be asked.
+//! Reports what this worker learns about gateway accounts to Postgres, about once a second, and reads what all workers know
+//! about those that are down, paused or limited.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,62 +8,65 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::Connection;
 use khata_config::shutdown::Shutdown;
+use khata_domain::attempt::CallResult;
+use khata_domain::circuit::Circuit;
+use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Bank;
-use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, Class, GatewayResponse};
-use khata_store::gateway_health::{self, GatewayKey, HealthChange, Outcomes, ScoreKey, State};
+use khata_domain::{CallFailure, Class};
+use khata_store::gateway_health::{self, HealthChange, Outcomes, ScoreKey, State};
 use khata_store::{Pool, PooledConnection};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// How often it tells and asks; so old is what a worker knows at most.
-const EVERY: Duration = Duration::from_secs(1);
-/// Bad news is told sooner, but no more often than this.
-const AT_ONCE: Duration = Duration::from_millis(100);
-/// The bounds of what a gateway's `Retry-After` is believed.
+/// Interval between reports; the maximum age of what a worker knows.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum interval between early reports of failures.
+const EARLY_REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// Bounds within which a gateway's `Retry-After` is followed.
 const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::hours(1));
-/// What is asked of a gateway that said it was asked too often and not for how long.
-const PAUSE_UNSAID: TimeDelta = TimeDelta::seconds(10);
+/// Pause after a gateway rejected a call without a `Retry-After`.
+const DEFAULT_PAUSE: TimeDelta = TimeDelta::seconds(10);
 
-/// One worker's view.
-pub(crate) struct Watch {
+/// This worker's view of the gateway accounts.
+pub(crate) struct HealthReporter {
     worker: Uuid,
     inner: Mutex<Inner>,
-    bad_news: Notify,
+    urgent: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
-    news: HashMap<GatewayKey, HealthChange>,
+    changes: HashMap<GatewayKey, HealthChange>,
     outcomes: HashMap<ScoreKey, Outcomes>,
-    troubled: HashMap<GatewayKey, State>,
-    in_hand: HashMap<GatewayKey, u32>,
-    /// Of these the calls in hand are told to the other workers.
-    counted: HashSet<GatewayKey>,
+    /// Gateway accounts that are not simply available, as all workers know them.
+    states: HashMap<GatewayKey, State>,
+    calls: HashMap<GatewayKey, u32>,
+    /// Gateway accounts of which the other workers need the number of calls.
+    shared: HashSet<GatewayKey>,
 }
 
-/// What a call came to.
-pub(crate) struct Report<'a> {
+/// The result of a call.
+pub(crate) struct CallReport<'a> {
     pub(crate) gateway: GatewayKey,
     pub(crate) bank: Bank,
-    pub(crate) heard: &'a CallResult,
+    pub(crate) result: &'a CallResult,
     /// When the attempt began.
     pub(crate) started_at: DateTime<Utc>,
-    /// Nothing more will come of it.
+    /// Whether the attempt is settled.
     pub(crate) is_settled: bool,
 }
 
-impl Watch {
+impl HealthReporter {
     pub(crate) fn new() -> Self {
         Self {
             worker: Uuid::new_v4(),
             inner: Mutex::default(),
-            bad_news: Notify::new(),
+            urgent: Notify::new(),
         }
     }
 
-    /// Names this worker among those that share limits.
+    /// Identifies this worker among those that share quotas.
     pub(crate) fn worker(&self) -> Uuid {
         self.worker
     }
@@ -72,52 +75,56 @@ impl Watch {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a gateway account that cannot simply be asked.
-    pub(crate) fn trouble(&self, gateway: GatewayKey) -> Option<State> {
-        self.lock().troubled.get(&gateway).cloned()
+    /// Returns the state of a gateway account that is down, paused or limited.
+    pub(crate) fn state(&self, gateway: GatewayKey) -> Option<State> {
+        self.lock().states.get(&gateway).cloned()
     }
 
-    /// Calls that this worker has in hand there.
-    pub(crate) fn in_hand(&self, gateway: GatewayKey) -> u32 {
-        self.lock().in_hand.get(&gateway).copied().unwrap_or(0)
+    /// Returns the number of calls that this worker makes there now.
+    pub(crate) fn calls_in_progress(&self, gateway: GatewayKey) -> u32 {
+        self.lock().calls.get(&gateway).copied().unwrap_or(0)
     }
 
-    /// The same, if other workers are to know.
-    pub(crate) fn counted(&self, gateway: GatewayKey) -> Option<u32> {
-        let inner = self.lock();
-        let calls = inner.in_hand.get(&gateway).copied().unwrap_or(0);
-        inner.counted.contains(&gateway).then_some(calls)
+    /// Returns the same number if the other workers need it.
+    pub(crate) fn shared_calls(&self, gateway: GatewayKey) -> Option<u32> {
+        let is_shared = self.lock().shared.contains(&gateway);
+        is_shared.then(|| self.calls_in_progress(gateway))
     }
 
-    /// Counts a call in hand until the answer is dropped. `counted`: other workers are to know.
-    pub(crate) fn begin(self: &Arc<Self>, gateway: GatewayKey, counted: bool) -> CallInHand {
+    /// Counts a call until the returned value is dropped. `is_shared`: the other workers need the number of calls.
+    pub(crate) fn begin_call(
+        self: &Arc<Self>,
+        gateway: GatewayKey,
+        is_shared: bool,
+    ) -> CallInProgress {
         let mut inner = self.lock();
-        *inner.in_hand.entry(gateway).or_default() += 1;
-        if counted {
-            inner.counted.insert(gateway);
+        *inner.calls.entry(gateway).or_default() += 1;
+        if is_shared {
+            inner.shared.insert(gateway);
         }
-        CallInHand {
-            watch: Arc::clone(self),
+        CallInProgress {
+            reporter: Arc::clone(self),
             gateway,
         }
     }
 
-    /// Takes note of what a call came to.
-    pub(crate) fn note(&self, report: &Report<'_>) {
+    /// Records the result of a call, for the next report.
+    pub(crate) fn record(&self, report: &CallReport<'_>) {
         let now = Utc::now();
-        let (news, is_bad) = news_of(report.heard, now);
+        let change = change_of(report.result, now);
+        let is_failure = change.served == 0;
         let outcome = outcome_of(report, now);
         let mut inner = self.lock();
-        let was_troubled = inner.troubled.contains_key(&report.gateway);
-        if let Some(until) = news.paused_until {
-            // Known here at once, elsewhere when it is told.
+        let had_state = inner.states.contains_key(&report.gateway);
+        if let Some(until) = change.paused_until {
+            // This worker follows the pause at once, the others after the report.
             inner
-                .troubled
+                .states
                 .entry(report.gateway)
-                .or_insert_with(|| new_state(report.gateway, now))
+                .or_insert_with(|| healthy(report.gateway, now))
                 .paused_until = Some(until);
         }
-        add(inner.news.entry(report.gateway).or_default(), news);
+        add(inner.changes.entry(report.gateway).or_default(), change);
         if let Some(outcome) = outcome {
             let key = ScoreKey {
                 gateway: report.gateway,
@@ -129,109 +136,116 @@ impl Watch {
             sum.latency_ms = outcome.latency_ms.or(sum.latency_ms);
         }
         drop(inner);
-        if is_bad || was_troubled {
-            self.bad_news.notify_one();
+        if is_failure || had_state {
+            self.urgent.notify_one();
         }
     }
 
-    /// Tells and asks until shut down, and once more then.
+    /// Reports until shut down, and once more then.
     pub(crate) async fn run(self: Arc<Self>, pool: Pool, mut shutdown: Shutdown) {
-        let mut failed = false;
+        let mut has_failed = false;
         loop {
-            let last = tokio::select! {
+            let is_last = tokio::select! {
                 () = shutdown.raised() => true,
-                () = tokio::time::sleep(EVERY) => false,
-                () = self.bad_news.notified() => {
-                    tokio::time::sleep(AT_ONCE).await;
+                () = tokio::time::sleep(REPORT_INTERVAL) => false,
+                () = self.urgent.notified() => {
+                    tokio::time::sleep(EARLY_REPORT_INTERVAL).await;
                     false
                 }
             };
-            let (watch, pool) = (Arc::clone(&self), pool.clone());
-            let exchanged = tokio::task::spawn_blocking(move || watch.exchange(&pool)).await;
-            match exchanged.map_err(anyhow::Error::from).flatten() {
-                Ok(()) => failed = false,
-                Err(failure) if !failed => {
-                    warn!(error = %failure, "cannot share what is known of gateways; trying again");
-                    failed = true;
+            let (reporter, pool) = (Arc::clone(&self), pool.clone());
+            let reported = tokio::task::spawn_blocking(move || reporter.report(&pool)).await;
+            match reported.map_err(anyhow::Error::from).flatten() {
+                Ok(()) => has_failed = false,
+                Err(failure) => {
+                    if !has_failed {
+                        warn!(error = %failure, "gateway health not reported; retrying");
+                    }
+                    has_failed = true;
                 }
-                Err(_) => {}
             }
-            if last {
+            if is_last {
                 return;
             }
         }
     }
 
-    fn exchange(&self, pool: &Pool) -> anyhow::Result<()> {
-        let (news, outcomes, in_hand) = {
-            let mut inner = self.lock();
-            let in_hand = inner
-                .counted
-                .iter()
-                .map(|key| (*key, inner.in_hand.get(key).copied().unwrap_or(0)))
-                .collect::<Vec<_>>();
-            let news: Vec<_> = inner.news.drain().collect();
-            let outcomes: Vec<_> = inner.outcomes.drain().collect();
-            // What has come to rest is told once more, and then no more.
-            for (key, calls) in &in_hand {
-                if *calls == 0 {
-                    inner.counted.remove(key);
-                }
-            }
-            (news, outcomes, in_hand)
-        };
-        let told = (|| {
+    fn report(&self, pool: &Pool) -> anyhow::Result<()> {
+        let (changes, outcomes, calls) = self.take_unreported();
+        let reported = (|| {
             let mut connection: PooledConnection = pool.get()?;
             connection.transaction(|connection| {
                 let now = Utc::now();
-                gateway_health::tell(connection, &news, now)?;
-                gateway_health::write_in_hand(connection, self.worker, &in_hand)?;
+                gateway_health::tell(connection, &changes, now)?;
+                gateway_health::write_in_hand(connection, self.worker, &calls)?;
                 gateway_health::add_outcomes(connection, &outcomes, now)
             })?;
             Ok(gateway_health::troubled(&mut connection)?)
         })();
         let mut inner = self.lock();
-        match told {
+        match reported {
             Ok(states) => {
-                let troubled: HashMap<_, _> =
-                    states.into_iter().map(|state| (state.key, state)).collect();
-                tell_changes(&inner.troubled, &troubled);
-                inner.troubled = troubled;
+                let states = states.into_iter().map(|state| (state.key, state)).collect();
+                log_circuits(&inner.states, &states);
+                inner.states = states;
                 Ok(())
             }
             Err(failure) => {
-                // It is told with the next.
-                for (key, one) in news {
-                    add(inner.news.entry(key).or_default(), one);
+                // The next report contains these changes.
+                for (key, change) in changes {
+                    add(inner.changes.entry(key).or_default(), change);
                 }
                 Err(failure)
             }
         }
     }
+
+    #[allow(clippy::type_complexity, reason = "three lists, read once")]
+    fn take_unreported(
+        &self,
+    ) -> (
+        Vec<(GatewayKey, HealthChange)>,
+        Vec<(ScoreKey, Outcomes)>,
+        Vec<(GatewayKey, u32)>,
+    ) {
+        let inner = &mut *self.lock();
+        let calls_at = |key: &GatewayKey| inner.calls.get(key).copied().unwrap_or(0);
+        let calls: Vec<_> = inner
+            .shared
+            .iter()
+            .map(|key| (*key, calls_at(key)))
+            .collect();
+        // A count of zero is reported once, and then no more.
+        for (key, _) in calls.iter().filter(|(_, count)| *count == 0) {
+            inner.shared.remove(key);
+        }
+        let changes = inner.changes.drain().collect();
+        (changes, inner.outcomes.drain().collect(), calls)
+    }
 }
 
-/// A call in hand; it is not, any more, once this is dropped.
-pub(crate) struct CallInHand {
-    watch: Arc<Watch>,
+/// A call in progress, until dropped.
+pub(crate) struct CallInProgress {
+    reporter: Arc<HealthReporter>,
     gateway: GatewayKey,
 }
 
-impl Drop for CallInHand {
+impl Drop for CallInProgress {
     fn drop(&mut self) {
-        let mut inner = self.watch.lock();
-        if let Some(calls) = inner.in_hand.get_mut(&self.gateway) {
+        let mut inner = self.reporter.lock();
+        if let Some(calls) = inner.calls.get_mut(&self.gateway) {
             *calls = calls.saturating_sub(1);
             if *calls == 0 {
-                inner.in_hand.remove(&self.gateway);
+                inner.calls.remove(&self.gateway);
             }
         }
     }
 }
 
-fn new_state(key: GatewayKey, now: DateTime<Utc>) -> State {
+fn healthy(key: GatewayKey, now: DateTime<Utc>) -> State {
     State {
         key,
-        circuit: khata_domain::circuit::Circuit::new(now),
+        circuit: Circuit::new(now),
         paused_until: None,
         next_call_at: None,
         misconfigured: None,
@@ -239,109 +253,83 @@ fn new_state(key: GatewayKey, now: DateTime<Utc>) -> State {
     }
 }
 
-/// What a call says of the gateway's own health, and whether others had better know at once. What it says of a bank is
-/// no news of the gateway.
-fn news_of(heard: &CallResult, now: DateTime<Utc>) -> (HealthChange, bool) {
-    let pause = |asked: Option<Duration>| {
-        let asked = asked.and_then(|wait| TimeDelta::from_std(wait).ok());
-        Some(now + asked.map_or(PAUSE_UNSAID, |wait| wait.clamp(PAUSE.0, PAUSE.1)))
+/// Returns what a call says about the gateway's own health. A result about the bank says the gateway works.
+fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
+    let paused = |retry_after: Option<Duration>| {
+        let retry_after = retry_after.and_then(|wait| TimeDelta::from_std(wait).ok());
+        let pause = retry_after.map_or(DEFAULT_PAUSE, |wait| wait.clamp(PAUSE.0, PAUSE.1));
+        HealthChange {
+            paused_until: Some(now + pause),
+            ..HealthChange::default()
+        }
     };
-    let served = HealthChange {
-        served: 1,
-        misconfigured: Some(None),
+    let failed = HealthChange {
+        failed: 1,
         ..HealthChange::default()
     };
-    match heard {
-        Err(CallFailure::Rejected { retry_after }) => {
-            let news = HealthChange {
-                paused_until: pause(*retry_after),
-                ..HealthChange::default()
-            };
-            (news, true)
+    match result {
+        Err(CallFailure::Rejected { retry_after }) => paused(*retry_after),
+        Err(_) => failed,
+        Ok(response) if response.class == Class::Retryable && response.retry_after.is_some() => {
+            paused(response.retry_after)
         }
-        Err(_) => {
-            let news = HealthChange {
-                failed: 1,
-                ..HealthChange::default()
-            };
-            (news, true)
-        }
-        Ok(GatewayResponse {
-            class: Class::Retryable,
-            retry_after: Some(wait),
-            ..
-        }) => {
-            let news = HealthChange {
-                paused_until: pause(Some(*wait)),
-                ..HealthChange::default()
-            };
-            (news, true)
-        }
-        Ok(answer) if answer.class == Class::Misconfigured => {
-            let news = HealthChange {
-                failed: 1,
-                misconfigured: Some(Some(answer.code.clone())),
-                ..HealthChange::default()
-            };
-            (news, true)
-        }
-        Ok(_) => (served, false),
+        Ok(response) if response.class == Class::Misconfigured => HealthChange {
+            misconfigured: Some(Some(response.code.clone())),
+            ..failed
+        },
+        Ok(_) => HealthChange {
+            served: 1,
+            misconfigured: Some(None),
+            ..HealthChange::default()
+        },
     }
 }
 
-/// How the attempt went, once nothing more will come of it.
-fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
+/// Returns the result of a settled attempt, for the gateway account's score.
+fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
     if !report.is_settled {
         return None;
     }
-    let class = match report.heard {
-        Ok(answer) => answer.class,
-        Err(_) => Class::Retryable,
-    };
+    let is_final = report
+        .result
+        .as_ref()
+        .is_ok_and(|response| response.class.is_final());
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
     let latency_ms = (now - report.started_at).num_milliseconds().max(0) as f64;
-    Some(match class {
-        Class::Valid | Class::Invalid | Class::Review => Outcomes {
-            told: 1,
-            failed: 0,
-            latency_ms: Some(latency_ms),
-        },
-        _ => Outcomes {
-            told: 0,
-            failed: 1,
-            latency_ms: None,
-        },
+    Some(Outcomes {
+        told: u32::from(is_final),
+        failed: u32::from(!is_final),
+        latency_ms: is_final.then_some(latency_ms),
     })
 }
 
-fn add(sum: &mut HealthChange, news: HealthChange) {
-    sum.served += news.served;
-    sum.failed += news.failed;
-    sum.paused_until = sum.paused_until.max(news.paused_until);
-    if news.misconfigured.is_some() {
-        sum.misconfigured = news.misconfigured;
+fn add(sum: &mut HealthChange, change: HealthChange) {
+    sum.served += change.served;
+    sum.failed += change.failed;
+    sum.paused_until = sum.paused_until.max(change.paused_until);
+    if change.misconfigured.is_some() {
+        sum.misconfigured = change.misconfigured;
     }
 }
 
-fn tell_changes(before: &HashMap<GatewayKey, State>, after: &HashMap<GatewayKey, State>) {
-    let open = |states: &HashMap<GatewayKey, State>, key| {
-        states
-            .get(key)
-            .is_some_and(|state: &State| !state.circuit.is_closed())
+fn log_circuits(before: &HashMap<GatewayKey, State>, after: &HashMap<GatewayKey, State>) {
+    let is_open = |states: &HashMap<GatewayKey, State>, key| {
+        let state: Option<&State> = states.get(key);
+        state.is_some_and(|state| !state.circuit.is_closed())
     };
     for (key, state) in after {
         if let Some(until) = state.circuit.open_until
-            && !open(before, key)
+            && !is_open(before, key)
         {
             warn!(
                 merchant_id = %key.merchant, gateway_account_id = %key.account, until = %until.to_rfc3339(),
-                "most calls to this gateway account fail: it is left alone for a while, and others are asked"
+                "gateway circuit opened: most calls to this gateway account fail; other gateway accounts are used"
             );
         }
     }
     for key in before.keys() {
-        if open(before, key) && !open(after, key) {
-            info!(merchant_id = %key.merchant, gateway_account_id = %key.account, "the gateway account answers again");
+        if is_open(before, key) && !is_open(after, key) {
+            info!(merchant_id = %key.merchant, gateway_account_id = %key.account, "gateway circuit closed");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Removes what nobody will ask for again: answers kept for idempotent calls, call-backs of gateways and their scores, once
-//! their time is over. Nothing depends on when it happens: what has expired is not looked at any more.
+//! Deletes expired rows: replies stored for idempotent calls, gateway webhooks and scores. The time of deletion does not
+//! matter, because expired rows are not read any more.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use khata_config::shutdown::Shutdown;
 use khata_store::{Pool, PooledConnection, gateway_health, gateway_webhooks, idempotency};
 use tracing::{info, warn};
 
-const EVERY: Duration = Duration::from_mins(1);
-/// Rows in one statement: a lock that nobody notices.
+const INTERVAL: Duration = Duration::from_mins(1);
+/// Rows in one statement, few enough for a short lock.
 const BATCH: usize = 1_000;
 
-/// Cleans up until shut down.
+/// Deletes until shut down.
 pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.raised() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(INTERVAL) => {}
         }
         let pool = pool.clone();
-        let forgotten = tokio::task::spawn_blocking(move || forget(&pool)).await;
-        match forgotten {
+        let deleted = tokio::task::spawn_blocking(move || delete_expired(&pool)).await;
+        match deleted {
             Ok(Ok(0)) => {}
-            Ok(Ok(records)) => info!(records, "forgot records whose time is over"),
-            Ok(Err(failure)) => warn!(error = %failure, "cannot clean up; trying again"),
-            Err(failure) => warn!(error = %failure, "cleaning up broke; trying again"),
+            Ok(Ok(records)) => info!(records, "expired records deleted"),
+            Ok(Err(failure)) => warn!(error = %failure, "expired records not deleted; retrying"),
+            Err(failure) => warn!(error = %failure, "deleting expired records panicked; retrying"),
         }
     }
 }
 
-fn forget(pool: &Pool) -> anyhow::Result<usize> {
+fn delete_expired(pool: &Pool) -> anyhow::Result<usize> {
     let mut connection: PooledConnection = pool.get()?;
     let batch = i64::try_from(BATCH)?;
-    let mut all = 0;
-    for forget in [
+    let mut total = 0;
+    for delete in [
         idempotency::forget,
         gateway_webhooks::forget,
         gateway_health::forget,
     ] {
         loop {
-            let records = forget(&mut connection, batch)?;
-            all += records;
+            let records = delete(&mut connection, batch)?;
+            total += records;
             if records < BATCH {
                 break;
             }
         }
     }
-    Ok(all)
+    Ok(total)
 }

@@ -1,22 +1,24 @@
-//! The worker: woken by RabbitMQ, it claims what is due in Postgres, asks a gateway, and settles what came of it.
+//! The worker. RabbitMQ wakes it; it claims validations that are due in Postgres, calls a gateway and settles the result.
 //!
-//! `consumer` takes messages and bounds what is in hand; `step` is the life of one validation between claim and
-//! settle; `lane` does both in batches; `directory` knows the merchants' gateway accounts; `scheduler` wakeups for what
-//! is due and rescues what a dead worker held; `housekeeping` removes what nobody will ask for again.
+//! `consumer` takes messages, `processor` claims, calls and settles one validation, `commits` does claims and settlements in
+//! batches and plans inside the claim, `directory` caches merchants and their connectors, `scheduler` publishes wake-ups for
+//! validations that are due, `health_reporter` shares the health of gateway accounts with other workers, and `housekeeping`
+//! deletes expired rows.
 
 mod application;
 mod commits;
 mod consumer;
+mod consumer_load;
 mod database_metrics;
 mod directory;
 mod health;
 mod health_reporter;
 mod housekeeping;
+mod labels;
 mod metrics;
-mod plan;
+mod processor;
 mod scheduler;
 mod settings;
-mod step;
 
 pub use application::Application;
 pub use settings::{Call, Settings};

@@ -1,17 +1,16 @@
-//! What Prometheus reads of a worker at `/metrics`: what it took in hand and settled, the calls it made at gateways, and what
-//! came of them. Labels are bounded: gateway accounts and merchants are set up by ops people, everything else is one of a few
-//! words. `docs/metrics.md` lists all; `facts` tells what the database knows.
-
-mod labels;
+//! The metrics of a worker at `/metrics`: claims, settlements and gateway calls. Labels are bounded: operators create
+//! merchants and gateway accounts, and every other label has a few words. `docs/metrics.md` lists all metrics;
+//! `database_metrics` exports what the database knows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_crypto::RotateBy;
+use khata_domain::attempt::{AttemptState, CallResult};
 use khata_domain::traffic::PostponeReason;
-use khata_domain::validation::{AttemptState, CallResult, Next, Outcome};
-use khata_domain::{Class, Gateway, MerchantId, Method};
+use khata_domain::validation::{Next, Outcome};
+use khata_domain::{Gateway, MerchantId, Method};
 use khata_store::Pool;
 use khata_store::validations::Settlement;
 use khata_telemetry::metrics::{
@@ -25,415 +24,300 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::consumer::InHand;
-use crate::database_metrics::Facts;
-use labels::{
-    Call, Completed, GatewayName, HeldUp, Merchant, OfOutcome, OfResult, Part, Queue, ToldDrop, Why,
+use crate::consumer_load::ConsumerLoad;
+use crate::database_metrics::DatabaseMetrics;
+use crate::labels::{
+    BatchPart, ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels,
+    GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
+    QueueLabels, QueueName, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
 };
 
-pub(crate) use labels::Place;
-
-/// Seconds; a gateway answers within milliseconds or hangs until the time-out.
+/// Seconds; a gateway responds within milliseconds or lets the call time out.
 const CALL_SECONDS: Buckets =
     Buckets(&[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
-/// Seconds from asking to knowing: from a VPA look-up to a gateway that is down for a day.
+/// Seconds from the request to the outcome: from a VPA lookup to a gateway that is down for a day.
 const VALIDATION_SECONDS: Buckets = Buckets(&[
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 21_600.0, 86_400.0,
     172_800.0,
 ]);
-/// Seconds from a gateway's answer to a final account: the objective is 60.
+/// Seconds from a gateway's response to a final account: the objective is 60.
 const SETTLE_SECONDS: Buckets = Buckets(&[
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0,
 ]);
 
-/// What became of a settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// Its lease had run out: somebody else decides.
-    LeaseLost,
-    /// The database refused it.
-    Refused,
-    /// The database was away until the lease ran out.
-    TooLate,
+type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
+
+/// Declares the metrics: field, type, initial value, name, unit if there is one, and help.
+macro_rules! metrics {
+    ($($field:ident: $kind:ty = $new:expr, $name:literal $($unit:ident)?, $help:literal;)+) => {
+        /// The metrics of one worker.
+        pub(crate) struct Metrics {
+            registry: Registry,
+            $($field: $kind),+
+        }
+
+        impl Metrics {
+            fn register(mut registry: Registry) -> Self {
+                $(
+                    let $field: $kind = $new;
+                    metrics!(@register registry $field $name $help $($unit)?);
+                )+
+                Self { registry, $($field),+ }
+            }
+        }
+    };
+    (@register $registry:ident $field:ident $name:literal $help:literal) => {
+        $registry.register($name, $help, $field.clone());
+    };
+    (@register $registry:ident $field:ident $name:literal $help:literal $unit:ident) => {
+        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
+    };
 }
 
-/// When things happened to a validation in hand.
+metrics! {
+    claims: Family<ResultLabels, Counter> = Family::default(),
+        "claims", "Wake-ups for validations, by result of the claim";
+    settles: Family<ResultLabels, Counter> = Family::default(),
+        "settles", "Settlements, by result";
+    batches: Histograms<PartLabels> = Histograms::new_with_constructor(BATCH_SIZES),
+        "lane_batch_size", "Claims, and settlements, in one transaction";
+    commits: Histogram = COMMIT_SECONDS.new_metric(),
+        "lane_commit_duration" Seconds, "Duration of one transaction of claims and settlements";
+    completed: Family<CompletedLabels, Counter> = Family::default(),
+        "validations_completed", "Validations completed";
+    durations: Times<OutcomeLabels> = Times::new_with_constructor(VALIDATION_SECONDS),
+        "validation_duration" Seconds, "Time from the request for a validation to its outcome";
+    settle_delays: HistogramWithExemplars<Exemplar> = SETTLE_SECONDS.new_metric(),
+        "settle_delay" Seconds, "Time from the gateway's response or webhook to the stored outcome";
+    without_gateway: Family<MerchantLabels, Counter> = Family::default(),
+        "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
+    wakeups: Family<WakeupLabels, Counter> = Family::default(),
+        "scheduler_rings", "Wake-ups that the scheduler published";
+    queues: Family<QueueLabels, Gauge> = Family::default(),
+        "queue_messages", "Messages in the queue";
+    calls: Family<GatewayCallLabels, Counter> = Family::default(),
+        "gateway_calls", "Calls to gateways, by class of the response";
+    latencies: Times<GatewayLabels> = Times::new_with_constructor(CALL_SECONDS),
+        "gateway_call_duration" Seconds, "Duration of a gateway call, with or without a response";
+    call_time: Family<GatewayAccountLabels, Seconds> = Family::default(),
+        "gateway_account_call_time" Seconds, "Total duration of the calls to a gateway account";
+    postponed: Family<PostponedLabels, Counter> = Family::default(),
+        "gateway_waits", "Validations postponed because the gateway account could not take the call";
+    penny_drops: Family<PennyDropLabels, Counter> = Family::default(),
+        "gateway_penny_drops_told", "Penny drops whose outcome the gateway reported; class VALID: a rupee was paid";
+    unlisted_codes: Family<GatewayLabels, Counter> = Family::default(),
+        "gateway_unlisted_codes", "Responses with a code that the connector's tables do not list";
+    possible_double_drops: Family<GatewayAccountLabels, Counter> = Family::default(),
+        "gateway_possible_double_drops", "Attempts begun after a lost penny drop that may have paid its rupee";
+    webhooks: Family<GatewayLabels, Counter> = Family::default(),
+        "gateway_call_backs_heard", "Gateway webhooks whose outcome was used";
+}
+
+/// When things happened to a validation.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
-    /// It was asked for.
     pub(crate) created_at: DateTime<Utc>,
-    /// The gateway called back with what is being settled, or it was heard.
-    pub(crate) answered_at: DateTime<Utc>,
-    /// W3C trace context of its trace.
+    /// When the gateway's response or webhook was received.
+    pub(crate) received_at: DateTime<Utc>,
+    /// W3C trace context of the account's trace.
     pub(crate) trace_parent: Option<String>,
-}
-
-/// One worker's metrics.
-pub(crate) struct Metrics {
-    registry: Registry,
-    claims: Family<OfResult, Counter>,
-    settles: Family<OfResult, Counter>,
-    batches: Histograms<Part>,
-    commits: Histogram,
-    completed: Family<Completed, Counter>,
-    durations: Times<OfOutcome>,
-    settle_delays: HistogramWithExemplars<Exemplar>,
-    nobody: Family<Merchant, Counter>,
-    wakeups: Family<Why, Counter>,
-    queues: Family<Queue, Gauge>,
-    calls: Family<Call, Counter>,
-    latencies: Times<GatewayName>,
-    seconds: Family<Place, Counter<f64, std::sync::atomic::AtomicU64>>,
-    held_up: Family<HeldUp, Counter>,
-    drops: Family<ToldDrop, Counter>,
-    unlisted_codes: Family<GatewayName, Counter>,
-    possible_double_drops: Family<Place, Counter>,
-    gateway_webhooks: Family<GatewayName, Counter>,
 }
 
 impl Metrics {
     pub(crate) fn new(
         pool: Pool,
-        in_hand: Arc<InHand>,
-        facts: Arc<Facts>,
+        load: Arc<ConsumerLoad>,
+        database: Arc<DatabaseMetrics>,
         rotate_by: RotateBy,
     ) -> Self {
-        let metrics = Self {
-            registry: registry(Build {
-                service: "khata-worker",
-                version: khata_version::VERSION,
-                commit: khata_version::COMMIT,
-            }),
-            claims: Family::default(),
-            settles: Family::default(),
-            batches: Histograms::new_with_constructor(BATCH_SIZES),
-            commits: COMMIT_SECONDS.new_metric(),
-            completed: Family::default(),
-            durations: Times::new_with_constructor(VALIDATION_SECONDS),
-            settle_delays: SETTLE_SECONDS.new_metric(),
-            nobody: Family::default(),
-            wakeups: Family::default(),
-            queues: Family::default(),
-            calls: Family::default(),
-            latencies: Times::new_with_constructor(CALL_SECONDS),
-            seconds: Family::default(),
-            held_up: Family::default(),
-            drops: Family::default(),
-            unlisted_codes: Family::default(),
-            possible_double_drops: Family::default(),
-            gateway_webhooks: Family::default(),
-        };
-        let mut metrics = metrics.with_pipeline().with_gateways();
-        register_pool(&mut metrics.registry, move || {
-            khata_store::connections(&pool).into()
-        });
+        let mut metrics = Self::register(registry(Build {
+            service: "khata-worker",
+            version: khata_version::VERSION,
+            commit: khata_version::COMMIT,
+        }));
+        let registry = &mut metrics.registry;
+        register_pool(registry, move || khata_store::connections(&pool).into());
         if let Some(seconds) = rotate_by.unix_seconds() {
-            register_rotate_by(&mut metrics.registry, seconds);
+            register_rotate_by(registry, seconds);
         }
-        metrics.registry.register_collector(Box::new(in_hand));
-        metrics.registry.register_collector(Box::new(facts));
+        registry.register_collector(Box::new(load));
+        registry.register_collector(Box::new(database));
         metrics
     }
 
-    fn with_pipeline(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "claims",
-            "Validations that were rung for, by what was found",
-            self.claims.clone(),
-        );
-        registry.register(
-            "settles",
-            "What was found out, by what became of writing it down",
-            self.settles.clone(),
-        );
-        registry.register(
-            "lane_batch_size",
-            "Claims, and settles, in one transaction",
-            self.batches.clone(),
-        );
-        registry.register_with_unit(
-            "lane_commit_duration",
-            "How long one transaction of claims and settles took",
-            Unit::Seconds,
-            self.commits.clone(),
-        );
-        registry.register(
-            "validations_completed",
-            "Validations that are final",
-            self.completed.clone(),
-        );
-        registry.register_with_unit(
-            "validation_duration",
-            "From a validation's being asked for to its being final",
-            Unit::Seconds,
-            self.durations.clone(),
-        );
-        registry.register_with_unit(
-            "settle_delay",
-            "From the gateway's answer, or its call-back, to the validation's being final",
-            Unit::Seconds,
-            self.settle_delays.clone(),
-        );
-        registry.register(
-            "validations_without_gateway",
-            "Times that a validation was looked at and nobody could be asked until people change something",
-            self.nobody.clone(),
-        );
-        registry.register(
-            "scheduler_rings",
-            "Validations that the scheduler rang for",
-            self.wakeups.clone(),
-        );
-        registry.register(
-            "queue_messages",
-            "Messages that wait in the queue",
-            self.queues.clone(),
-        );
-        self
+    /// Counts a claim.
+    pub(crate) fn claimed(&self, result: ClaimResult) {
+        let result = result.as_str();
+        self.claims.get_or_create(&ResultLabels { result }).inc();
     }
 
-    fn with_gateways(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "gateway_calls",
-            "Calls made at gateways, by what came of them",
-            self.calls.clone(),
-        );
-        registry.register_with_unit(
-            "gateway_call_duration",
-            "How long a gateway took to answer, or not to",
-            Unit::Seconds,
-            self.latencies.clone(),
-        );
-        registry.register_with_unit(
-            "gateway_account_call_time",
-            "Time spent waiting for a gateway account's answers",
-            Unit::Seconds,
-            self.seconds.clone(),
-        );
-        registry.register(
-            "gateway_waits",
-            "Times that a validation was put off as the gateway account could not be asked then",
-            self.held_up.clone(),
-        );
-        registry.register(
-            "gateway_penny_drops_told",
-            "Penny drops whose outcome the gateway told; of class VALID: a rupee was paid",
-            self.drops.clone(),
-        );
-        registry.register(
-            "gateway_unlisted_codes",
-            "Answers whose code stands in none of the connector's tables",
-            self.unlisted_codes.clone(),
-        );
-        registry.register(
-            "gateway_possible_double_drops",
-            "Attempts begun although the rupee of a lost one may have been dropped",
-            self.possible_double_drops.clone(),
-        );
-        registry.register(
-            "gateway_call_backs_heard",
-            "Outcomes that a gateway called back with and that were heard",
-            self.gateway_webhooks.clone(),
-        );
-        self
-    }
-
-    /// A validation was rung for; `is_mine`: it is in this worker's hand now, and had not moved on.
-    pub(crate) fn claimed(&self, is_mine: bool) {
-        let result = if is_mine { "claimed" } else { "moved_on" };
-        self.claims.get_or_create(&OfResult { result }).inc();
-    }
-
-    /// The lane committed so many claims and settles in one transaction.
+    /// Counts a committed transaction.
     pub(crate) fn committed(&self, claims: usize, settles: usize, took: Duration) {
-        for (part, count) in [("claims", claims), ("settles", settles)] {
+        for (part, count) in [(BatchPart::Claims, claims), (BatchPart::Settles, settles)] {
             if count > 0 {
+                let part = part.as_str();
                 #[allow(clippy::cast_precision_loss, reason = "256 at most")]
                 self.batches
-                    .get_or_create(&Part { part })
+                    .get_or_create(&PartLabels { part })
                     .observe(count as f64);
             }
         }
         self.commits.observe(took.as_secs_f64());
     }
 
-    /// What was found out is written down.
+    /// Counts a stored settlement.
     pub(crate) fn settled(&self, settlement: &Settlement, timeline: &Timeline) {
-        let now = Utc::now();
         let result = match &settlement.next {
             Next::Complete { outcome, failure } => {
-                let outcome = outcome.as_str();
-                self.completed
-                    .get_or_create(&Completed {
-                        merchant_id: settlement.key.merchant.to_string(),
-                        outcome,
-                        failure: failure.map_or("", |failure| failure.as_str()),
-                    })
-                    .inc();
-                let exemplar = Exemplar::of(timeline.trace_parent.as_deref());
-                self.durations
-                    .get_or_create(&OfOutcome { outcome })
-                    .observe(seconds(now - timeline.created_at), exemplar.clone(), None);
-                let is_told = matches!(
-                    settlement.next,
-                    Next::Complete {
-                        outcome: Outcome::Valid | Outcome::Invalid | Outcome::Review,
-                        ..
-                    }
-                );
-                if is_told && settlement.attempt.is_some() {
-                    let delay = seconds(now - timeline.answered_at);
-                    self.settle_delays.observe(delay, exemplar, None);
-                }
-                "completed"
+                let failure = failure.map_or("", |failure| failure.as_str());
+                self.complete(settlement, *outcome, failure, timeline);
+                SettleResult::Completed
             }
-            Next::Wait { .. } => "waiting",
+            Next::Wait { .. } => SettleResult::Waiting,
         };
-        self.settles.get_or_create(&OfResult { result }).inc();
-        self.count_drop(settlement);
+        self.count_settlement(result);
+        self.count_penny_drop(settlement);
     }
 
-    /// What was found out is not written down.
-    pub(crate) fn not_settled(&self, why: Settled) {
-        let result = match why {
-            Settled::LeaseLost => "lease_lost",
-            Settled::Refused => "refused",
-            Settled::TooLate => "too_late",
+    fn complete(
+        &self,
+        settlement: &Settlement,
+        outcome: Outcome,
+        failure: &'static str,
+        timeline: &Timeline,
+    ) {
+        let now = Utc::now();
+        let labels = CompletedLabels {
+            merchant_id: settlement.key.merchant.to_string(),
+            outcome: outcome.as_str(),
+            failure,
         };
-        self.settles.get_or_create(&OfResult { result }).inc();
+        self.completed.get_or_create(&labels).inc();
+        let exemplar = Exemplar::of(timeline.trace_parent.as_deref());
+        self.durations
+            .get_or_create(&OutcomeLabels {
+                outcome: outcome.as_str(),
+            })
+            .observe(seconds(now - timeline.created_at), exemplar.clone(), None);
+        if outcome.is_decided() && settlement.attempt.is_some() {
+            let delay = seconds(now - timeline.received_at);
+            self.settle_delays.observe(delay, exemplar, None);
+        }
     }
 
-    fn count_drop(&self, settlement: &Settlement) {
+    /// Counts a settlement by its result alone.
+    pub(crate) fn count_settlement(&self, result: SettleResult) {
+        let result = result.as_str();
+        self.settles.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    fn count_penny_drop(&self, settlement: &Settlement) {
         let (Some(attempt), Some(provenance)) = (&settlement.attempt, &settlement.provenance)
         else {
             return;
         };
-        let Some(class @ (Class::Valid | Class::Invalid | Class::Review)) = attempt.end.class
-        else {
+        let Some(class) = attempt.end.class.filter(|class| class.is_final()) else {
             return;
         };
         if attempt.end.state != AttemptState::Settled || !provenance.method.moves_money() {
             return;
         }
-        self.drops
-            .get_or_create(&ToldDrop {
-                merchant_id: settlement.key.merchant.to_string(),
-                gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
-                gateway_account: provenance.gateway_reference_id.clone(),
+        self.penny_drops
+            .get_or_create(&PennyDropLabels {
+                account: GatewayAccountLabels {
+                    merchant_id: settlement.key.merchant.to_string(),
+                    gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
+                    gateway_account: provenance.gateway_reference_id.clone(),
+                },
                 class: class.as_str(),
             })
             .inc();
     }
 
-    /// Nobody can be asked about a validation until people change something.
-    pub(crate) fn found_nobody(&self, merchant: MerchantId) {
+    /// Counts a validation that no gateway account can take until an operator acts.
+    pub(crate) fn no_gateway(&self, merchant: MerchantId) {
         let merchant_id = merchant.to_string();
-        self.nobody.get_or_create(&Merchant { merchant_id }).inc();
-    }
-
-    /// A validation was put off, as the gateway account has no room for its call.
-    pub(crate) fn held_up(&self, account: Place, why: PostponeReason) {
-        self.held_up
-            .get_or_create(&HeldUp {
-                merchant_id: account.merchant_id,
-                gateway: account.gateway,
-                gateway_account: account.gateway_account,
-                why: match why {
-                    PostponeReason::Down => "down",
-                    PostponeReason::Paused => "paused",
-                    PostponeReason::Rate => "rate",
-                    PostponeReason::Busy => "busy",
-                    PostponeReason::Hours => "hours",
-                },
-            })
+        self.without_gateway
+            .get_or_create(&MerchantLabels { merchant_id })
             .inc();
     }
 
-    /// The scheduler rang for what waited until now, for what was rung for and never claimed, and for what a dead worker held.
-    pub(crate) fn rang(&self, waited: usize, lost: usize, rescued: usize) {
-        for (why, count) in [("waited", waited), ("lost", lost), ("rescued", rescued)] {
-            let wakeups = self.wakeups.get_or_create(&Why { why });
-            wakeups.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-        }
+    /// Counts a validation postponed because of a gateway account.
+    pub(crate) fn postponed(&self, account: GatewayAccountLabels, reason: PostponeReason) {
+        let why = reason.as_str();
+        self.postponed
+            .get_or_create(&PostponedLabels { account, why })
+            .inc();
     }
 
-    /// So many messages wait.
-    pub(crate) fn depth(&self, messages: u32) {
-        let queue = "validations";
+    /// Counts wake-ups that the scheduler published.
+    pub(crate) fn wakeups_published(&self, reason: WakeupReason, count: usize) {
+        let why = reason.as_str();
+        let wakeups = self.wakeups.get_or_create(&WakeupLabels { why });
+        wakeups.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Sets the number of messages in a queue.
+    pub(crate) fn queue_depth(&self, queue: QueueName, messages: u32) {
+        let queue = queue.as_str();
         self.queues
-            .get_or_create(&Queue { queue })
+            .get_or_create(&QueueLabels { queue })
             .set(i64::from(messages));
     }
 
-    /// So many messages were put aside.
-    pub(crate) fn dead_letters(&self, messages: u32) {
-        let queue = "dead_letters";
-        self.queues
-            .get_or_create(&Queue { queue })
-            .set(i64::from(messages));
-    }
-
-    /// The broker does not say how many messages wait.
-    pub(crate) fn depth_unknown(&self) {
+    /// Removes the numbers of messages: the broker does not report them.
+    pub(crate) fn queue_depth_unknown(&self) {
         self.queues.clear();
     }
 
-    /// A call was made.
+    /// Counts a call to a gateway.
     pub(crate) fn called(
         &self,
-        account: Place,
+        account: GatewayAccountLabels,
         method: Method,
-        heard: &CallResult,
+        result: &CallResult,
         took: Duration,
         trace_parent: Option<&str>,
     ) {
-        let gateway = GatewayName {
+        let gateway = GatewayLabels {
             gateway: account.gateway,
         };
-        let class = match heard {
-            Ok(answer) => answer.class.as_str(),
-            Err(_) => "NO_ANSWER",
+        let (class, is_unlisted) = match result {
+            Ok(response) => (response.class.as_str(), response.unlisted),
+            Err(_) => ("NO_ANSWER", false),
         };
-        if let Ok(answer) = heard
-            && answer.unlisted
-        {
+        if is_unlisted {
             self.unlisted_codes.get_or_create(&gateway).inc();
         }
-        self.latencies.get_or_create(&gateway).observe(
-            took.as_secs_f64(),
-            Exemplar::of(trace_parent),
-            None,
-        );
-        self.seconds
-            .get_or_create(&account)
-            .inc_by(took.as_secs_f64());
+        let took = took.as_secs_f64();
+        let exemplar = Exemplar::of(trace_parent);
+        self.latencies
+            .get_or_create(&gateway)
+            .observe(took, exemplar, None);
+        self.call_time.get_or_create(&account).inc_by(took);
         self.calls
-            .get_or_create(&Call {
-                merchant_id: account.merchant_id,
-                gateway: account.gateway,
-                gateway_account: account.gateway_account,
+            .get_or_create(&GatewayCallLabels {
+                account,
                 method: method.as_str(),
                 class,
             })
             .inc();
     }
 
-    /// A gateway's call-back was heard.
-    pub(crate) fn count_webhook(&self, gateway: Gateway) {
-        let gateway = GatewayName {
-            gateway: gateway.name(),
-        };
-        self.gateway_webhooks.get_or_create(&gateway).inc();
+    /// Counts a webhook whose outcome was used.
+    pub(crate) fn webhook_used(&self, gateway: Gateway) {
+        let gateway = gateway.name();
+        self.webhooks
+            .get_or_create(&GatewayLabels { gateway })
+            .inc();
     }
 
-    /// An attempt was begun that may drop a second rupee.
-    pub(crate) fn may_drop_twice(&self, account: &Place) {
+    /// Counts an attempt that may drop a second rupee.
+    pub(crate) fn possible_double_drop(&self, account: &GatewayAccountLabels) {
         self.possible_double_drops.get_or_create(account).inc();
     }
 
-    /// In the OpenMetrics text format.
+    /// Returns all metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         text(&self.registry)
     }

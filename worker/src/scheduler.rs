@@ -1,31 +1,33 @@
-//! Rings for what is due: what waited for its time, what was rung for and never claimed, and what a worker held when
-//! it died. Every worker runs one; `for update skip locked` keeps them out of each other's way.
+//! Publishes wake-ups for validations that are due: those that waited until now, those whose wake-up was lost, and those of a
+//! stopped worker whose lease expired. Every worker runs a scheduler; `for update skip locked` lets them work side by side.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
+use khata_domain::ValidationState;
 use khata_domain::backoff::Backoff;
 use khata_queue::{Broker, Publisher, Wakeup};
 use khata_store::validations::{DueRow, take_due};
 use khata_store::{self as store, Pool};
 use tracing::{debug, info, warn};
 
-use crate::consumer::InHand;
+use crate::consumer_load::ConsumerLoad;
+use crate::labels::{QueueName, WakeupReason};
 use crate::metrics::Metrics;
 
-/// Validations rung for in one look; as many as one message names.
+/// Maximum number of validations in one round; one message names as many.
 const BATCH: i64 = 256;
-/// Messages that may wait in the queue before what was rung for is rung for again.
-const DEEP: u32 = 16;
-/// When a ring that came to nothing is repeated.
-const RING_AGAIN: Duration = Duration::from_secs(15);
-/// How often it is asked how many messages were put aside, for metrics.
-const DEAD_LETTERS_EVERY: Duration = Duration::from_secs(15);
+/// Queue depth above which lost wake-ups are not repeated.
+const MAX_DEPTH: u32 = 16;
+/// Time after which a lost wake-up is repeated.
+const REPEAT_AFTER: Duration = Duration::from_secs(15);
+/// Interval at which dead letters are counted, for metrics.
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(15);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
-/// When the scheduler last looked, for the health endpoint.
+/// When the scheduler's last round began, for the health endpoint.
 #[derive(Debug)]
 pub(crate) struct Heartbeat(AtomicI64);
 
@@ -34,7 +36,7 @@ impl Heartbeat {
         Self(AtomicI64::new(chrono::Utc::now().timestamp()))
     }
 
-    /// Seconds since the last look.
+    /// Returns the seconds since then.
     pub(crate) fn age(&self) -> i64 {
         chrono::Utc::now().timestamp() - self.0.load(Ordering::Relaxed)
     }
@@ -48,14 +50,14 @@ impl Heartbeat {
 pub(crate) struct Scheduler {
     pub(crate) pool: Pool,
     pub(crate) broker: Broker,
-    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) interval: Duration,
 }
 
 impl Scheduler {
-    /// Looks until shut down.
+    /// Schedules until shut down.
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
         let mut publisher = Publisher::new(self.broker.clone(), "khata-scheduler");
         let mut failures = 0;
@@ -63,20 +65,20 @@ impl Scheduler {
         loop {
             self.heartbeat.beat();
             if Instant::now() >= dead_letters_at {
-                dead_letters_at = Instant::now() + DEAD_LETTERS_EVERY;
+                dead_letters_at = Instant::now() + DEAD_LETTERS_INTERVAL;
                 if let Ok(messages) = publisher.dead_letters().await {
-                    self.metrics.dead_letters(messages);
+                    self.metrics.queue_depth(QueueName::DeadLetters, messages);
                 }
             }
-            let pause = match self.look(&mut publisher).await {
+            let pause = match self.publish_due(&mut publisher).await {
                 Ok(more) => {
                     failures = 0;
                     if more { Duration::ZERO } else { self.interval }
                 }
                 Err(failure) => {
-                    self.metrics.depth_unknown();
+                    self.metrics.queue_depth_unknown();
                     if failures == 0 {
-                        warn!(error = %failure, "cannot ring for what is due; trying again");
+                        warn!(error = %failure, "wake-ups not published; retrying");
                     }
                     failures += 1;
                     RECONNECT
@@ -92,29 +94,34 @@ impl Scheduler {
         publisher.close().await;
     }
 
-    /// One look; answers whether there may be more at once. Nothing is taken from Postgres while the broker is away:
-    /// it could not be rung for.
-    async fn look(&self, publisher: &mut Publisher) -> anyhow::Result<bool> {
+    /// Publishes wake-ups for one batch; returns whether more may be due. The broker is asked first: while it is unavailable,
+    /// nothing is taken from Postgres.
+    async fn publish_due(&self, publisher: &mut Publisher) -> anyhow::Result<bool> {
         let depth = publisher.depth().await?;
-        self.metrics.depth(depth);
-        let hold = depth > DEEP || self.in_hand.is_full();
+        self.metrics.queue_depth(QueueName::Validations, depth);
+        let hold = depth > MAX_DEPTH || self.load.is_full();
         let pool = self.pool.clone();
         let due: Vec<DueRow> = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut connection: store::PooledConnection = pool.get()?;
-            Ok(take_due(&mut connection, BATCH, hold, RING_AGAIN)?)
+            Ok(take_due(&mut connection, BATCH, hold, REPEAT_AFTER)?)
         })
         .await??;
         if due.is_empty() {
             return Ok(false);
         }
-        let of = |state: &str| due.iter().filter(|row| row.was == state).count();
-        let (waited, lost, rescued) = (of("WAITING"), of("DUE"), of("LEASED"));
+        let count = |state: ValidationState| {
+            let before = |row: &&DueRow| ValidationState::parse(&row.was) == Some(state);
+            due.iter().filter(before).count()
+        };
+        let waited = count(ValidationState::Waiting);
+        let lost = count(ValidationState::Due);
+        let rescued = count(ValidationState::Leased);
         if rescued > 0 || lost > 0 {
-            info!(waited, lost, rescued, "wakeups for what is due");
+            info!(waited, lost, rescued, "wake-ups published");
         } else {
-            debug!(waited, "wakeups for what is due");
+            debug!(waited, "wake-ups published");
         }
-        let full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
+        let is_full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
         let wakeups: Vec<Wakeup> = due
             .into_iter()
             .map(|row| Wakeup {
@@ -123,7 +130,13 @@ impl Scheduler {
             })
             .collect();
         publisher.publish(&wakeups).await?;
-        self.metrics.rang(waited, lost, rescued);
-        Ok(full)
+        for (reason, count) in [
+            (WakeupReason::Waited, waited),
+            (WakeupReason::Lost, lost),
+            (WakeupReason::Rescued, rescued),
+        ] {
+            self.metrics.wakeups_published(reason, count);
+        }
+        Ok(is_full)
     }
 }

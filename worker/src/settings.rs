@@ -1,4 +1,4 @@
-//! What a worker can be told.
+//! Settings and command line of the worker.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,36 +11,33 @@ use khata_queue::BrokerSettings;
 use khata_store::DatabaseSettings;
 use khata_telemetry::TelemetrySettings;
 
-/// What the command line asks for.
+/// The command on the command line.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// `khata-worker`: to work until SIGTERM.
+    /// `khata-worker`: work until SIGTERM.
     Work(Box<Settings>),
-    /// `khata-worker healthcheck`: whether the one that listens here is ready.
+    /// `khata-worker healthcheck`: ask the worker at this address whether it is ready.
     Healthcheck(String),
 }
 
 impl Call {
-    /// Reads the command line; ends the process if it cannot be understood, or asks for help.
+    /// Parses the command line; ends the process on an error and on `--help`.
     pub fn parse() -> Self {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
-    }
-
-    /// Returns the command line's definition. Built by hand: `healthcheck` does not need the settings of a worker.
-    pub fn command() -> clap::Command {
-        Settings::command()
-            .subcommand(Healthcheck::command())
-            .subcommand_negates_reqs(true)
-            .args_conflicts_with_subcommands(true)
     }
 
     fn try_parse_from(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(arguments)?;
+        // Assembled by hand, because `healthcheck` does not require the settings of a worker.
+        let command = Settings::command()
+            .subcommand(Healthcheck::command())
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.try_get_matches_from(arguments)?;
         match matches.subcommand() {
-            Some((_, question)) => Healthcheck::from_arg_matches(question)
-                .map(|question| Self::Healthcheck(question.listen)),
+            Some((_, matches)) => Healthcheck::from_arg_matches(matches)
+                .map(|healthcheck| Self::Healthcheck(healthcheck.listen)),
             None => {
                 Settings::from_arg_matches(&matches).map(|settings| Self::Work(Box::new(settings)))
             }
@@ -52,7 +49,7 @@ impl Call {
 #[derive(Debug, Parser)]
 #[command(name = "healthcheck")]
 struct Healthcheck {
-    /// Address of its health endpoints
+    /// Address of the worker's health endpoints
     #[arg(long, env = "KHATA_WORKER_LISTEN", default_value = "127.0.0.1:8081")]
     listen: String,
 }
@@ -67,17 +64,17 @@ pub struct Settings {
     /// File that the bound port is written to, for port 0
     #[arg(long, env = "KHATA_PORT_FILE")]
     pub port_file: Option<PathBuf>,
-    /// Validations in hand at once
+    /// Maximum number of validations processed at once
     #[arg(long, env = "KHATA_WORKER_CONCURRENCY", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub concurrency: u16,
-    /// Seconds a claimed validation is kept from other workers, and so after which a dead worker's are rescued; a
-    /// gateway call may take (this − 4) / 2 at most
+    /// Seconds for which a worker leases a validation, and after which another worker takes over those of a stopped one; a
+    /// gateway call may take at most (this − 4) / 2 seconds
     #[arg(long, env = "KHATA_WORKER_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     lease_seconds: u64,
-    /// Milliseconds between the scheduler's looks at what is due
+    /// Milliseconds between two rounds of the scheduler
     #[arg(long, env = "KHATA_SCHEDULER_INTERVAL_MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     scheduler_interval_ms: u64,
-    /// Seconds that validations in hand may take to finish after SIGTERM
+    /// Seconds that validations in progress may take to finish after SIGTERM
     #[arg(long, env = "KHATA_WORKER_DRAIN_SECONDS", default_value_t = 25)]
     drain_seconds: u64,
     #[command(flatten)]
@@ -128,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_healthcheck_needs_nothing_that_a_worker_needs() {
-        let asked = ["khata-worker", "healthcheck", "--listen", "127.0.0.1:2"];
-        let call = Call::try_parse_from(asked).unwrap();
+    fn a_healthcheck_requires_no_setting_of_a_worker() {
+        let arguments = ["khata-worker", "healthcheck", "--listen", "127.0.0.1:2"];
+        let call = Call::try_parse_from(arguments).unwrap();
         assert!(matches!(call, Call::Healthcheck(listen) if listen == "127.0.0.1:2"));
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn an_unknown_command_is_rejected() {
         for more in ["heal", "healthcheck"] {
             let call = Call::try_parse_from(WORK.into_iter().chain([more]));
             assert!(call.is_err(), "{more}: {call:?}");

@@ -1,7 +1,7 @@
 //! The request fields and bodies of the account calls. A new field is defined here and listed in its bodies.
 
 use chrono::{DateTime, Utc};
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_domain::{AccountNumber, BankCode, BeneficiaryName, Ifsc, Vpa};
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
@@ -55,18 +55,18 @@ fields! {
         "Must not be in the future.", "2025-10-27T09:24:36Z", rfc3339;
 }
 
-fn purpose(text: &str) -> Result<String, Fault> {
+fn purpose(text: &str) -> Result<String, ValueError> {
     let length = text.chars().count();
     let valid = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
-    valid.then(|| text.to_owned()).ok_or(Fault(
+    valid.then(|| text.to_owned()).ok_or(ValueError(
         "must be 1 to 250 characters without control characters",
     ))
 }
 
-fn rfc3339(text: &str) -> Result<DateTime<Utc>, Fault> {
+fn rfc3339(text: &str) -> Result<DateTime<Utc>, ValueError> {
     let time = DateTime::parse_from_rfc3339(text);
     time.map(|time| time.to_utc())
-        .map_err(|_| Fault("must be an RFC 3339 time"))
+        .map_err(|_| ValueError("must be an RFC 3339 time"))
 }
 
 fn bank_account() -> Vec<Member> {

@@ -1,6 +1,6 @@
 //! The request fields and bodies of the customer calls.
 
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -41,23 +41,23 @@ named_schema! {
     CreateCustomer = all_of("A customer.", [contact(), own_reference()]);
 }
 
-fn reference(text: &str) -> Result<ObjectReferenceId, Fault> {
+fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
     match CustomerRef::parse(text) {
         // A later call would read it as an id and never find this customer.
-        Some(CustomerRef::Id(_)) => Err(Fault("must not have the form of a Khata customer id")),
+        Some(CustomerRef::Id(_)) => Err(ValueError("must not have the form of a Khata customer id")),
         Some(CustomerRef::Reference(_)) | None => {
-            ObjectReferenceId::parse(text).ok_or(Fault("must be 1 to 128 visible ASCII characters"))
+            ObjectReferenceId::parse(text).ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
         }
     }
 }
 
-fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, Fault> {
+fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, ValueError> {
     let valid = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    valid.then(|| text.to_owned()).ok_or(Fault(reason))
+    valid.then(|| text.to_owned()).ok_or(ValueError(reason))
 }
 
 /// Accepts text around one `@`, or an empty text. Only sending a mail can prove more.
-fn email_address(text: &str) -> Result<String, Fault> {
+fn email_address(text: &str) -> Result<String, ValueError> {
     let parts = text.split_once('@');
     let is_address = parts
         .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
@@ -66,13 +66,13 @@ fn email_address(text: &str) -> Result<String, Fault> {
         && !text.chars().any(|c| c.is_control() || c.is_whitespace());
     valid
         .then(|| text.to_owned())
-        .ok_or(Fault("must be an e-mail address of at most 128 characters"))
+        .ok_or(ValueError("must be an e-mail address of at most 128 characters"))
 }
 
-fn person_name(text: &str) -> Result<String, Fault> {
+fn person_name(text: &str) -> Result<String, ValueError> {
     let name = text.trim();
     let valid = name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
-    valid.then(|| name.to_owned()).ok_or(Fault(
+    valid.then(|| name.to_owned()).ok_or(ValueError(
         "must be at most 64 characters without control characters",
     ))
 }

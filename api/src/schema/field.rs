@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, RangeInclusive};
 
-use khata_domain::account::Fault;
+use khata_domain::account::ValueError;
 use serde_json::Value;
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat};
@@ -56,7 +56,7 @@ pub(crate) struct Field {
 /// A field whose text is parsed into a value.
 pub(crate) struct TextField<T> {
     pub(crate) field: Field,
-    pub(crate) parse: fn(&str) -> Result<T, Fault>,
+    pub(crate) parse: fn(&str) -> Result<T, ValueError>,
 }
 
 impl<T> Deref for TextField<T> {
@@ -257,9 +257,9 @@ macro_rules! named_schema {
 pub(crate) use named_schema;
 
 /// Parses a reference: 1 to 128 visible ASCII characters.
-pub(super) fn visible_ascii(text: &str) -> Result<String, Fault> {
+pub(super) fn visible_ascii(text: &str) -> Result<String, ValueError> {
     let valid = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     valid
         .then(|| text.to_owned())
-        .ok_or(Fault("must be 1 to 128 visible ASCII characters"))
+        .ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
 }

@@ -1,13 +1,13 @@
-//! Writes the file of the IFSC directory out of the public-domain data in the crate `ifsc`: `khata-ifsc FILE`.
+//! Writes the file of the IFSC directory from the public-domain data in the crate `ifsc`: `khata-ifsc FILE`.
 //! The same data gives the same file.
 
 mod sub_member;
 mod write;
 
-#[path = "../../../shared/src/domain/ifsc/table.rs"]
+#[path = "../../../shared/ifsc/src/table.rs"]
 #[allow(
     dead_code,
-    reason = "it is the service's module: the file is read back by what will read it"
+    reason = "the services' module, which reads the new file back"
 )]
 mod table;
 
@@ -17,17 +17,17 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use ifsc::SubletTarget;
 
-use sub_member::{OF_SUB_MEMBERS_ONLY, STANDS_FOR_ITS_BANK, Spellings, is_of_a_bank};
+use sub_member::{BANK_LEVEL_SUFFIX, BankNames, SUB_MEMBER_PREFIXES, contains_bank_word};
 use table::Table;
 
-/// What the file shall say.
+/// Contents of the file.
 struct Directory {
-    /// By the first four letters of codes.
+    /// Banks by the first four letters of their codes.
     banks: BTreeMap<String, String>,
-    /// By code.
+    /// Branches by code.
     branches: BTreeMap<String, Branch>,
-    /// Banks by what codes of theirs begin with that may not be listed yet; `None`: some bank, not the one of the first
-    /// four letters.
+    /// Banks by a prefix of their codes, for codes that the data does not list yet. `None`: an unknown bank, other than
+    /// the bank of the first four letters.
     families: BTreeMap<String, Option<String>>,
 }
 
@@ -38,29 +38,31 @@ struct Branch {
 }
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1).context("say which file to write")?;
-    let directory = Directory::of_the_data();
+    let path = std::env::args()
+        .nth(1)
+        .context("name the file to write: khata-ifsc FILE")?;
+    let directory = Directory::from_crate();
     let file = write::file(&directory)?;
     let table =
-        Table::open(&file).context("the file is not of the layout that the service reads")?;
-    directory.is_read_back(&table)?;
+        Table::open(&file).context("the services cannot read the layout of the new file")?;
+    directory.verify(&table)?;
     fs::write(&path, &file).with_context(|| format!("cannot write {path}"))?;
-    directory.tell(&file);
+    directory.print_summary(&file);
     Ok(())
 }
 
 impl Directory {
-    fn of_the_data() -> Self {
+    fn from_crate() -> Self {
         let data = ifsc::directory();
-        let spellings = Spellings::of(data.banks().map(ifsc::Bank::name));
+        let names = BankNames::new(data.banks().map(ifsc::Bank::name));
         let families = families();
         let branches = data
             .branches()
             .map(|branch| {
                 let name = tidy(branch.name());
-                let bank = bank_of(branch, &name, &spellings);
-                // A branch that stands for its bank is given Mumbai for a city; the centre is its own.
-                let city = if name.ends_with(STANDS_FOR_ITS_BANK) {
+                let bank = bank_of(branch, &name, &names);
+                // The data gives a bank-level entry the city Mumbai; its centre is correct.
+                let city = if name.ends_with(BANK_LEVEL_SUFFIX) {
                     branch.centre()
                 } else {
                     branch.city()
@@ -81,43 +83,44 @@ impl Directory {
         }
     }
 
-    /// Everything that was to be written is found, and codes beside the listed ones are not.
-    fn is_read_back(&self, table: &Table) -> Result<()> {
+    /// Checks that the table has every entry of this directory, and no entry for the neighbours of listed codes.
+    fn verify(&self, table: &Table) -> Result<()> {
         for (code, branch) in &self.branches {
-            let told = table
+            let read = table
                 .listed(code.as_bytes())
-                .with_context(|| format!("{code} is not found"))?;
+                .with_context(|| format!("{code} is missing from the new file"))?;
             ensure!(
-                told.bank == branch.bank.as_deref()
-                    && told.name == branch.name
-                    && told.city == branch.city.as_deref(),
-                "{code} reads back as {told:?}"
+                read.bank == branch.bank.as_deref()
+                    && read.name == branch.name
+                    && read.city == branch.city.as_deref(),
+                "{code} reads back as {read:?}"
             );
-            let mut beside = code.clone();
-            beside.replace_range(10.., if code.ends_with('Z') { "0" } else { "Z" });
+            let mut neighbour = code.clone();
+            neighbour.replace_range(10.., if code.ends_with('Z') { "0" } else { "Z" });
             ensure!(
-                table.listed(beside.as_bytes()).is_some() == self.branches.contains_key(&beside),
-                "{beside} reads back otherwise than it was written"
+                table.listed(neighbour.as_bytes()).is_some()
+                    == self.branches.contains_key(&neighbour),
+                "{neighbour} is listed in only one of the data and the new file"
             );
         }
-        for (beginning, bank) in &self.families {
-            let code = format!("{beginning:Z<11}");
+        for (prefix, bank) in &self.families {
+            let code = format!("{prefix:Z<11}");
             ensure!(
                 table.bank_of_unlisted(code.as_bytes()) == bank.as_deref(),
-                "the family {beginning} reads back otherwise than it was written"
+                "the prefix {prefix} reads back with another bank"
             );
         }
         Ok(())
     }
 
-    fn tell(&self, file: &[u8]) {
+    fn print_summary(&self, file: &[u8]) {
         let unnamed = self
             .branches
             .values()
             .filter(|branch| branch.bank.is_none())
             .count();
         println!(
-            "{}, list of {}: {} banks, {} branches ({unnamed} of no known bank), {} families, {} bytes",
+            "{}, list of {}: {} banks, {} branches ({unnamed} of unknown banks), {} prefixes, {} bytes",
             ifsc::dataset().version(),
             ifsc::dataset().rbi_update_date(),
             self.banks.len(),
@@ -128,31 +131,31 @@ impl Directory {
     }
 }
 
-/// The bank that the code belongs to: as the data maps this code or what it begins with, then as the branch's name says,
-/// then by the first four letters.
-fn bank_of(branch: ifsc::Branch, name: &str, spellings: &Spellings) -> Option<String> {
+/// Returns the bank of the branch: by the data's mapping of the code or of its prefix, else by the branch's name, else by
+/// the first four letters of the code.
+fn bank_of(branch: ifsc::Branch, name: &str, names: &BankNames) -> Option<String> {
     let mapped = branch
         .exact_sublet()
         .or_else(|| branch.custom_sublets().next());
     if let Some(bank) = mapped.and_then(|mapped| name_of(mapped.target())) {
         return Some(bank);
     }
-    if let Some(bank) = spellings.bank_in(name) {
+    if let Some(bank) = names.bank_in(name) {
         return Some(tidy(bank));
     }
     let code = branch.ifsc();
-    if OF_SUB_MEMBERS_ONLY
+    if SUB_MEMBER_PREFIXES
         .iter()
-        .any(|beginning| code.as_str().starts_with(beginning))
+        .any(|prefix| code.as_str().starts_with(prefix))
     {
-        return is_of_a_bank(name).then(|| name.to_owned());
+        return contains_bank_word(name).then(|| name.to_owned());
     }
     branch.routing_bank().map(|bank| tidy(bank.name()))
 }
 
-/// The data's mappings by what codes begin with, and what no mapping covers of the codes that only sub-members have.
+/// Returns the data's mappings of code prefixes to banks, and the sub-members' prefixes without a mapping.
 fn families() -> BTreeMap<String, Option<String>> {
-    let nobody = OF_SUB_MEMBERS_ONLY.map(|beginning| (beginning.to_owned(), None));
+    let unmapped = SUB_MEMBER_PREFIXES.map(|prefix| (prefix.to_owned(), None));
     ifsc::directory()
         .branches()
         .flat_map(ifsc::Branch::custom_sublets)
@@ -161,7 +164,7 @@ fn families() -> BTreeMap<String, Option<String>> {
             let bank = name_of(mapped.target())?;
             Some((mapped.matched_prefix().to_owned(), Some(bank)))
         })
-        .chain(nobody)
+        .chain(unmapped)
         .collect()
 }
 
@@ -173,7 +176,7 @@ fn name_of(target: SubletTarget) -> Option<String> {
     }
 }
 
-/// Without the spaces that are too many.
+/// Reduces each run of spaces to one, and removes them from both ends.
 fn tidy(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,17 +1,17 @@
-//! Banks that clear through another bank and have codes of it, read off the name that the branch was published under.
+//! Banks that clear through another bank and use its codes, recognised by the published names of their branches.
 //!
-//! The data's own mappings name the bank of a sub-member's first branch and seldom of the others: of 1,144 codes
-//! `HDFC0C…` 270. The others were published with their bank's name for a branch name (`PUNE DISTRICT CENTRAL COOP BANK`),
-//! often with a town behind it.
+//! The data's own mappings name the bank of a sub-member's first branch, and rarely of the others: they cover 270 of 1,144
+//! codes `HDFC0C…`. The published branch name of the others is the bank's name (`PUNE DISTRICT CENTRAL COOP BANK`), often
+//! followed by a town.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// What codes begin with that only sub-members have: the bank of the first four letters is nobody's of these.
-pub(crate) const OF_SUB_MEMBERS_ONLY: [&str; 1] = ["HDFC0C"];
+/// Prefixes of codes that only sub-members have. The bank of the first four letters owns none of these branches.
+pub(crate) const SUB_MEMBER_PREFIXES: [&str; 1] = ["HDFC0C"];
 
-/// Ends the names of branches that stand in the list for a bank itself.
-pub(crate) const STANDS_FOR_ITS_BANK: &str = " IMPS";
+/// Suffix of the names of entries that represent a whole bank in the list of branches.
+pub(crate) const BANK_LEVEL_SUFFIX: &str = " IMPS";
 
 const BANK: [&str; 4] = ["BANK", "BNK", "BK", "BNAK"];
 const COOPERATIVE_BANK: [&str; 2] = ["UCB", "DCCB"];
@@ -38,21 +38,21 @@ const LEGAL_FORM: [&str; 9] = [
     "NIYAMIT",
     "NIYMIT",
 ];
-/// Words that say what a co-operative bank is and not which.
-const OF_MANY: [&str; 8] = [
+/// Words that describe a kind of co-operative bank and do not distinguish one bank from another.
+const GENERIC: [&str; 8] = [
     "THE", "DISTRICT", "DIST", "ZILA", "JILA", "NAGAR", "MAHILA", "CENTRAL",
 ];
 
-/// The banks' names by what is the same in all spellings of one.
-pub(crate) struct Spellings(HashMap<String, Option<&'static str>>);
+/// The banks' names by [`essence`], which is equal for all spellings of a name.
+pub(crate) struct BankNames(HashMap<String, Option<&'static str>>);
 
-impl Spellings {
-    pub(crate) fn of(names: impl Iterator<Item = &'static str>) -> Self {
-        let mut spellings = HashMap::new();
+impl BankNames {
+    pub(crate) fn new(names: impl Iterator<Item = &'static str>) -> Self {
+        let mut by_essence = HashMap::new();
         for name in names {
-            spellings
+            by_essence
                 .entry(essence(name))
-                // Two banks of one essence: neither can be told by it.
+                // Two banks have this essence, so that it identifies neither.
                 .and_modify(|known| {
                     if *known != Some(name) {
                         *known = None;
@@ -60,10 +60,10 @@ impl Spellings {
                 })
                 .or_insert(Some(name));
         }
-        Self(spellings)
+        Self(by_essence)
     }
 
-    /// The co-operative bank that the branch's name names, in the spelling of the list of banks where that has it.
+    /// Returns the co-operative bank in the branch's name, in the spelling of the list of banks if the list has it.
     pub(crate) fn bank_in<'a>(&self, branch: &'a str) -> Option<&'a str> {
         let name = bank_in(branch)?;
         Some(
@@ -76,16 +76,17 @@ impl Spellings {
     }
 }
 
-/// Whether the name has the word *bank*: enough to be a bank's name where only sub-members have codes.
-pub(crate) fn is_of_a_bank(branch: &str) -> bool {
+/// Whether the name contains the word *bank*, which suffices under [`SUB_MEMBER_PREFIXES`].
+pub(crate) fn contains_bank_word(branch: &str) -> bool {
     words(branch)
         .iter()
         .any(|word| BANK.contains(&word.text.as_str()))
 }
 
-/// The part of the branch's name that names a co-operative bank; all of it where the town is what tells which bank.
+/// Returns the part of the branch's name that names a co-operative bank: the whole name if only the town identifies the
+/// bank.
 fn bank_in(branch: &str) -> Option<&str> {
-    if branch.ends_with(STANDS_FOR_ITS_BANK) {
+    if branch.ends_with(BANK_LEVEL_SUFFIX) {
         return None;
     }
     let words = words(branch);
@@ -104,7 +105,7 @@ fn bank_in(branch: &str) -> Option<&str> {
     })?;
     if words[..cooperative]
         .iter()
-        .all(|word| OF_MANY.contains(&word.text.as_str()))
+        .all(|word| GENERIC.contains(&word.text.as_str()))
     {
         return Some(branch);
     }
@@ -114,7 +115,7 @@ fn bank_in(branch: &str) -> Option<&str> {
     Some(&branch[..words[last.unwrap_or(bank)].place.end])
 }
 
-/// How many words *co-operative* takes here, if it is here: `COOP`, `CO-OPERATIVE`, `CO OP`.
+/// Returns the number of words of *co-operative* at this place, if it is there: `COOP`, `CO-OPERATIVE`, `CO OP`.
 fn cooperative_words(words: &[Word], at: usize) -> Option<usize> {
     let word = words[at].text.as_str();
     if word.starts_with("COOP") {
@@ -146,7 +147,7 @@ struct Word {
     place: Range<usize>,
 }
 
-/// Runs of letters and digits, in capitals.
+/// Splits the text into runs of letters and digits, in capitals.
 fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     for (at, character) in text
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bank_is_read_off_its_branchs_name() {
+    fn a_branch_name_contains_its_bank() {
         for (branch, bank) in [
             (
                 "PUNE DISTRICT CENTRAL COOP BANK",
@@ -189,7 +190,7 @@ mod tests {
                 "THE BARODA CITY CO OPERATIVE BANK LTD",
             ),
             ("THE YAVATMAL UCB PATANBORI", "THE YAVATMAL UCB"),
-            // Which one, the town tells.
+            // Only the town identifies the bank.
             (
                 "ZILA SAHKARI BANK LTD, JHANSI",
                 "ZILA SAHKARI BANK LTD, JHANSI",
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn other_branches_name_no_bank() {
+    fn other_branch_names_contain_no_bank() {
         for branch in [
             "SAHAKAR NAGAR C AND P BANKING BR",
             "IIT HAUZ KHAS",
@@ -219,29 +220,30 @@ mod tests {
     }
 
     #[test]
-    fn among_sub_members_the_word_bank_is_enough() {
-        assert!(is_of_a_bank("DR PANJABRAO DESHMUKH UR CO BNK LTD"));
-        assert!(!is_of_a_bank("BANJARAWALA"));
+    fn the_word_bank_suffices_for_sub_members() {
+        assert!(contains_bank_word("DR PANJABRAO DESHMUKH UR CO BNK LTD"));
+        assert!(!contains_bank_word("BANJARAWALA"));
     }
 
     #[test]
-    fn a_bank_has_one_name_however_its_branches_spell_it() {
-        let spellings =
-            Spellings::of(["Agrasen Co-operative Urban Bank", "Abhinav Sahakari Bank"].into_iter());
+    fn all_spellings_of_a_bank_give_one_name() {
+        let names = BankNames::new(
+            ["Agrasen Co-operative Urban Bank", "Abhinav Sahakari Bank"].into_iter(),
+        );
         for branch in [
             "THE AGRASEN COOP URBAN BANK LTD",
             "AGRASEN CO OP URBAN BANK LIMITED AMEERPET",
         ] {
             assert_eq!(
-                spellings.bank_in(branch),
+                names.bank_in(branch),
                 Some("Agrasen Co-operative Urban Bank")
             );
         }
         assert_eq!(
-            spellings.bank_in("THE GOA URBAN CO OP BANK LTD"),
+            names.bank_in("THE GOA URBAN CO OP BANK LTD"),
             Some("THE GOA URBAN CO OP BANK LTD")
         );
-        let twins = Spellings::of(["The Goa Co-op Bank", "Goa Coop Bank"].into_iter());
+        let twins = BankNames::new(["The Goa Co-op Bank", "Goa Coop Bank"].into_iter());
         assert_eq!(twins.bank_in("GOA COOP BANK"), Some("GOA COOP BANK"));
     }
 }

@@ -1,4 +1,4 @@
-//! The file, as `table.rs` tells its layout.
+//! Writes the file in the layout that `table.rs` documents.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use crate::Directory;
 use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
 
-/// The whole file.
+/// Returns the contents of the file.
 pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
     let mut texts = Texts::new();
     let (mut codes, mut branches) = (Vec::new(), Vec::new());
-    // Every four letters that begin a listed code have a row, their bank named or not.
+    // The first four letters of every listed code have a row, with or without a bank.
     let mut letters: Vec<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
     letters.extend(directory.banks.keys().map(String::as_str));
     letters.sort_unstable();
@@ -35,13 +35,13 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
         }
     }
     let mut families = Vec::new();
-    for (beginning, bank) in &directory.families {
+    for (prefix, bank) in &directory.families {
         ensure!(
-            (4..=11).contains(&beginning.len()),
-            "{beginning} begins no code"
+            (4..=11).contains(&prefix.len()),
+            "{prefix} cannot be the prefix of a code"
         );
         let mut padded = [0; 11];
-        padded[..beginning.len()].copy_from_slice(beginning.as_bytes());
+        padded[..prefix.len()].copy_from_slice(prefix.as_bytes());
         families.extend(padded);
         families.extend(texts.place(bank.as_ref())?);
     }
@@ -61,7 +61,7 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Each text once.
+/// Texts of the file, each stored once.
 struct Texts {
     bytes: Vec<u8>,
     places: HashMap<String, Place>,
@@ -84,7 +84,7 @@ impl Texts {
         }
         ensure!(
             text.is_ascii() && !text.is_empty(),
-            "{text:?} is not ASCII, or empty"
+            "{text:?} is empty or not ASCII"
         );
         let place = three_bytes(self.bytes.len())?;
         self.bytes

@@ -1,120 +1,97 @@
-# What the machine must have, and how it gets it on Debian and Ubuntu.
+# shellcheck shell=bash
+# Debian packages that the machine lacks, and programs of other projects. The programs lie in $STATE/tools,
+# with versions pinned in the repository.
 
-# Prints the packages that are missing, by what they are for: a compiler from elsewhere is as good as Debian's.
-missing_packages() {
-    command -v cc >/dev/null || echo build-essential
-    command -v pkg-config >/dev/null || echo pkg-config
-    compgen -G '/usr/include/*/libpq-fe.h' >/dev/null || [[ -e /usr/include/libpq-fe.h ]] || echo libpq-dev
-    command -v protoc >/dev/null || echo protobuf-compiler
-    postgres_bin >/dev/null || echo postgresql
-    # The scripts beside rabbitmq-server in /usr/sbin insist on being root or rabbitmq; these do not.
-    [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || echo rabbitmq-server
-    command -v setsid >/dev/null && command -v setpriv >/dev/null && command -v flock >/dev/null || echo util-linux
-    command -v awk >/dev/null || echo mawk
-}
-
-install_missing() {
-    install_what missing_packages
-    check_rust
-}
-
-# install_what FUNCTION: the packages whose names it prints
-install_what() {
-    local -a missing
-    mapfile -t missing < <("$1")
-    ((${#missing[@]} > 0)) || return 0
-    check_that_we_can_install "${missing[@]}"
-    install_packages "${missing[@]}"
-}
-
-check_that_we_can_install() {
-    local how="apt-get install --no-install-recommends $*"
-    if ! command -v apt-get >/dev/null; then
-        fail "this is not Debian or Ubuntu, so these must be installed by hand (here by their Debian names): $*
-       Khata expects Postgres 15 or later under /usr/lib/postgresql/<version>/bin and RabbitMQ 3.10 or later under /usr/lib/rabbitmq/bin."
-    fi
-    if ((EUID != 0)) && ! command -v sudo >/dev/null; then
-        fail "these packages are missing, and there is no sudo to install them with; as root:  $how"
-    fi
-}
-
-install_packages() {
-    local log=$STATE/logs/install.log
-    local -a strangers
-    mapfile -t strangers < <(services_that_would_come_along "$@")
-    ((EUID == 0)) || say "  installing needs root: sudo may ask for your password"
-    ((EUID == 0)) || sudo -v
-    forbid_service_starts
-    step "reading the package lists" apt_get "$log" update
-    step "installing $*" apt_get "$log" install --yes --no-install-recommends "$@"
-    allow_service_starts
-    keep_from_starting_at_boot "${strangers[@]}"
-}
-
-apt_get() {
-    local log=$1
-    shift
-    if ! with_root_rights env DEBIAN_FRONTEND=noninteractive \
-        apt-get -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1; then
-        close_step
-        tail -n 20 "$log" >&2
-        fail "apt-get $1 failed; all of it is in $log"
-    fi
-}
-
-with_root_rights() {
-    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
-}
-
-# --- Debian starts what it installs; Khata wants the programs, not the services -----
-
-POLICY=/usr/sbin/policy-rc.d
-
-forbid_service_starts() {
-    # One that is there already is the machine's own rule (containers have it): it stays as it is.
-    [[ ! -e $POLICY ]] || return 0
-    # Ours is told by its second line. 101: "action forbidden by policy".
-    printf '#!/bin/sh\n# khata-local: gone again after the installation\nexit 101\n' |
-        with_root_rights tee "$POLICY" >/dev/null
-    with_root_rights chmod 755 "$POLICY"
-}
-
-# Also on the way out of a run that failed or was interrupted.
-allow_service_starts() {
-    if grep -qs '^# khata-local:' "$POLICY"; then
-        with_root_rights rm -f "$POLICY"
-    fi
-}
-
-# Services of packages that are not on the machine yet. Those that are there already are their owner's business.
-services_that_would_come_along() {
-    [[ " $* " == *" postgresql "* ]] && echo postgresql.service
-    [[ " $* " == *" prometheus "* ]] && echo prometheus.service
-    if [[ " $* " == *" rabbitmq-server "* ]]; then
-        echo rabbitmq-server.service
-        command -v epmd >/dev/null || printf '%s\n' epmd.service epmd.socket
-    fi
-    return 0
-}
-
-keep_from_starting_at_boot() {
-    local unit
-    command -v systemctl >/dev/null || return 0
-    for unit in "$@"; do
-        with_root_rights systemctl --quiet disable "$unit" >/dev/null 2>&1 || true
+# needs PACKAGE COMMAND… : prints PACKAGE unless every command exists, from Debian or from elsewhere.
+needs() {
+    local command
+    for command in "${@:2}"; do
+        command -v "$command" >/dev/null || { say "$1" && return; }
     done
 }
 
-# --- Rust --------------------------------------------------------------------------
+# Debian's python3 cannot create virtual environments without python3-venv.
+needs_python() { python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv; }
 
-# Debian's own Rust is too old for Khata, so this is the one thing that is not installed but asked for.
-check_rust() {
-    command -v cargo >/dev/null || fail "Rust is missing: install it with rustup (https://rustup.rs), then run this again"
+missing_packages() {
+    needs build-essential cc
+    needs pkg-config pkg-config
+    compgen -G '/usr/include/*/libpq-fe.h' >/dev/null || [[ -e /usr/include/libpq-fe.h ]] || say libpq-dev
+    needs protobuf-compiler protoc
+    postgres_bin >/dev/null || say postgresql
+    needs rabbitmq-server "$RABBITMQ_BIN/rabbitmq-server"
+    needs util-linux setsid setpriv flock
+    needs mawk awk
 }
 
-find_rust() {
-    export HOME=${HOME:-$(getent passwd "$EUID" | cut -d: -f6)}
-    if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
-        PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+install_missing() {
+    install_packages missing_packages
+    # Debian's Rust is too old for Khata.
+    command -v cargo >/dev/null || fail "Rust is missing: install it with rustup (https://rustup.rs)"
+}
+
+# install_packages FUNCTION : installs the packages whose names FUNCTION prints.
+install_packages() {
+    local -a missing
+    mapfile -t missing < <("$1")
+    ((${#missing[@]} > 0)) || return 0
+    if ! command -v apt-get >/dev/null || { ((EUID != 0)) && ! command -v sudo >/dev/null; }; then
+        fail "these packages are missing and cannot be installed from here: ${missing[*]}
+       They are Debian's names. On Debian and Ubuntu, run as root: apt-get install --no-install-recommends …
+       On other systems, Khata expects Postgres 15 or later in /usr/lib/postgresql/<version>/bin,
+       and RabbitMQ 3.10 or later in $RABBITMQ_BIN."
     fi
+    local -a become=()
+    if ((EUID != 0)); then
+        say "  installing needs root: sudo may ask for your password"
+        sudo -v
+        become=(sudo)
+    fi
+    step "installing ${missing[*]}" apt_get "${missing[@]}"
+}
+
+apt_get() {
+    "${become[@]}" bash -euc "$(declare -f apt_get_as_root); apt_get_as_root \"\$@\"" - "$@" \
+        </dev/null >>"$STATE/logs/install.log" 2>&1 || fail "apt-get failed." install
+}
+
+# Debian starts the services of new packages, now and at boot. Khata needs their programs only.
+apt_get_as_root() {
+    local policy=/usr/sbin/policy-rc.d unit epmd=()
+    # A policy of the machine's own (containers have one) stays. Ours may be left from an earlier run.
+    if [[ ! -e $policy ]] || grep -q '^# khata-local:' "$policy"; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        # Exit code 101 means "action forbidden by policy".
+        printf '#!/bin/sh\n# khata-local: removed after the installation\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    command -v epmd >/dev/null || epmd=(epmd.service epmd.socket)
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update
+    apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@"
+    # A service has the name of its package. Other packages have none, and a container may have no systemctl.
+    for unit in "$@" "${epmd[@]}"; do systemctl --quiet disable "$unit" || true; done
+}
+
+# install_tool NAME VERSIONS COMMAND… : runs COMMAND with the tool's new folder, unless the folder was made
+# from the same file of versions by the same interpreters and scripts.
+install_tool() {
+    local folder=$STATE/tools/$1 recipe
+    recipe=$({ cat "$2" "$LIBRARY/install.sh" "$0" && python3 --version && node --version; } 2>&1 | sha256sum)
+    [[ $(cat "$folder/.recipe" 2>/dev/null) != "$recipe" ]] || return 0
+    rm -rf -- "${folder:?}"
+    mkdir -p "$folder"
+    step "installing $1" make_tool "${@:3}" "$folder"
+    say "$recipe" >"$folder/.recipe"
+}
+
+make_tool() { "$@" </dev/null >>"$STATE/logs/tools.log" 2>&1 || fail "the installation failed." tools; }
+
+# virtual_environment REQUIREMENTS FOLDER : the list is complete; pip check fails if it lacks a package.
+# Nothing is compiled: Juspay's client becomes Python 3 only after its installation (e2e/tools.sh).
+virtual_environment() {
+    local pip=("$2/bin/python" -m pip --disable-pip-version-check --no-input)
+    python3 -m venv "$2" &&
+        "${pip[@]}" install --no-deps --no-compile --requirement "$1" &&
+        "${pip[@]}" check
 }

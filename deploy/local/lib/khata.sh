@@ -1,48 +1,34 @@
-# Khata itself: built, started, and given the local merchant with its key and gateway accounts.
+# shellcheck shell=bash
+# Khata: built, started, and given the merchant "local" with an API key and gateway accounts.
 
 PROFILE=${KHATA_PROFILE:-dev}
-case $PROFILE in
-    dev) PROGRAMS=${CARGO_TARGET_DIR:-$REPOSITORY/target}/debug ;;
-    release) PROGRAMS=${CARGO_TARGET_DIR:-$REPOSITORY/target}/release ;;
-    *) fail "KHATA_PROFILE is dev or release, not '$PROFILE'" ;;
-esac
+[[ $PROFILE == dev || $PROFILE == release ]] || fail "KHATA_PROFILE must be dev or release, not '$PROFILE'"
+PROGRAMS=$(cd "$REPOSITORY" && realpath -m -- "${CARGO_TARGET_DIR:-target}/${PROFILE/dev/debug}")
 
-build() {
-    local began=$EPOCHREALTIME
-    [[ ${KHATA_SKIP_BUILD:-} != 1 ]] || return 0
-    say "  building Khata ($PROFILE)"
-    # Cargo tells its own progress. It must not inherit the lock: a compiler daemon would keep it.
-    (
-        cd "$REPOSITORY"
-        cargo build --workspace --bins --profile "$PROFILE" {LOCK_FD}>&-
-    ) || fail "the build failed"
-    say "  built in $(seconds_since "$began") s"
-}
-
-choose_khata_ports() {
-    choose_port api api
-    choose_port metrics api
-    choose_port worker worker
-    choose_port sandbox sandbox
-    choose_port traces traces
-    choose_port otlp traces
-}
-
-# --- settings: what every process of Khata is told; each takes what it knows -----------
-
-# What whoever runs this wants otherwise than by default: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, …
-# Not where things are: that is ours to say, and may be in their environment only from a sourced .local/env.
+# The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, … Addresses, keys and
+# modes are this stack's own; in the caller's environment they come from a sourced .local/env.
 mapfile -t TUNING < <(env | grep -E '^KHATA_(LOG|(API|WORKER|SCHEDULER|SANDBOX|TRACES)_[A-Z_]+)=' |
     grep -vE '^[A-Z_]+_(URL|KEY|LISTEN|MODE|LEDGER)=' | sort)
 
-database_url() { printf 'postgres://khata:%s@127.0.0.1:%s/khata' "${SECRETS[postgres_khata]}" "${PORTS[postgres]}"; }
-amqp_url() { printf 'amqp://khata:%s@127.0.0.1:%s/khata' "${SECRETS[rabbitmq_khata]}" "${PORTS[rabbitmq]}"; }
-url_of() { printf 'http://127.0.0.1:%s' "${PORTS[$1]}"; }
+build() {
+    [[ ${KHATA_SKIP_BUILD:-} != 1 ]] || return 0
+    say "  building Khata ($PROFILE)"
+    # Cargo must not inherit the lock: a compiler daemon that it starts would keep it.
+    (cd "$REPOSITORY" && cargo build --workspace --bins --profile "$PROFILE" {LOCK_FD}>&-) ||
+        fail "the build failed"
+}
 
-khata_settings() {
-    local -n into=$1
-    into=(
-        LANG=C.UTF-8
+address_of() { printf '127.0.0.1:%s' "${PORTS[$1]}"; }
+database_url() { printf 'postgres://khata:%s@%s/khata' "${SECRETS[postgres]}" "$(address_of postgres)"; }
+amqp_url() { printf 'amqp://khata:%s@%s/khata' "${SECRETS[rabbitmq]}" "$(address_of rabbitmq)"; }
+url_of() { printf 'http://%s' "$(address_of "$1")"; }
+
+choose_khata_ports() {
+    choose_ports api api metrics
+    choose_ports worker worker
+    choose_ports sandbox sandbox
+    choose_ports traces traces otlp
+    SETTINGS=(
         HOME="$HOME"
         "${TUNING[@]}"
         KHATA_DATABASE_URL="$(database_url)"
@@ -54,92 +40,103 @@ khata_settings() {
     )
 }
 
-# --- processes ---------------------------------------------------------------------------
-
-sandbox_and_traces_launch() {
-    # shellcheck disable=SC2034 # launch takes them by name
-    local -a traces=(
-        LANG=C.UTF-8 HOME="$HOME"
-        KHATA_TRACES_LISTEN="127.0.0.1:${PORTS[traces]}"
-        KHATA_TRACES_OTLP_LISTEN="127.0.0.1:${PORTS[otlp]}"
-    )
-    # shellcheck disable=SC2034
-    local -a sandbox=(
-        LANG=C.UTF-8 HOME="$HOME" "${TUNING[@]}"
-        KHATA_SANDBOX_LISTEN="127.0.0.1:${PORTS[sandbox]}"
-        KHATA_SANDBOX_LEDGER="$STATE/sandbox-ledger"
-    )
-    launch traces '' "$STATE" 0 traces "$PROGRAMS/khata-traces"
-    # It stands in for somebody else's machines: here it takes what Khata leaves.
-    launch sandbox '' "$STATE" 10 sandbox "$PROGRAMS/khata-sandbox"
+traces_launch() {
+    launch traces '' "$STATE" 0 HOME="$HOME" KHATA_TRACES_LISTEN="$(address_of traces)" \
+        KHATA_TRACES_OTLP_LISTEN="$(address_of otlp)" "$PROGRAMS/khata-traces"
 }
 
-services_launch() {
-    local -a settings
-    khata_settings settings
-    # shellcheck disable=SC2034 # launch takes them by name
-    local -a api=("${settings[@]}" KHATA_LISTEN="127.0.0.1:${PORTS[api]}" KHATA_METRICS_LISTEN="127.0.0.1:${PORTS[metrics]}")
-    # A short lease, so that what a killed worker held is rescued in seconds; production's default is 30.
-    # shellcheck disable=SC2034
-    local -a worker=(KHATA_WORKER_LEASE_SECONDS=10 "${settings[@]}" KHATA_WORKER_LISTEN="127.0.0.1:${PORTS[worker]}")
-    launch api '' "$STATE" 0 api "$PROGRAMS/khata-api" serve
-    # On one machine both want the same cores, and accepting comes before validating: what is accepted is safe in
-    # Postgres and can wait, a merchant's request cannot. In production they are apart, and the worker needs no nice.
-    launch worker '' "$STATE" 10 worker "$PROGRAMS/khata-worker"
+# On one machine the services want the same cores. Accepting has priority over validating: an accepted account
+# is safe in Postgres and can wait, a merchant's request cannot. The sandbox gets the rest.
+sandbox_launch() {
+    launch sandbox '' "$STATE" 10 HOME="$HOME" "${TUNING[@]}" KHATA_SANDBOX_LISTEN="$(address_of sandbox)" \
+        KHATA_SANDBOX_LEDGER="$STATE/sandbox-ledger" "$PROGRAMS/khata-sandbox"
 }
 
-sandbox_await() { await sandbox 30 http_ok "${PORTS[sandbox]}" /_sandbox/health; }
-traces_await() { await traces 30 http_ok "${PORTS[traces]}" /api/services; }
-api_await() { await api 60 http_ok "${PORTS[api]}" /health/ready; }
-worker_await() { await worker 60 http_ok "${PORTS[worker]}" /health/ready; }
+api_launch() {
+    launch api '' "$STATE" 0 "${SETTINGS[@]}" KHATA_LISTEN="$(address_of api)" \
+        KHATA_METRICS_LISTEN="$(address_of metrics)" "$PROGRAMS/khata-api" serve
+}
 
-# --- the local merchant --------------------------------------------------------------------
-# Every part may be run again, so a first run that was cut short is finished by the next one.
+# A lease of 10 s, so that a killed worker's validations are rescued in seconds. Production's default is 30 s.
+worker_launch() {
+    launch worker '' "$STATE" 10 KHATA_WORKER_LEASE_SECONDS=10 "${SETTINGS[@]}" \
+        KHATA_WORKER_LISTEN="$(address_of worker)" "$PROGRAMS/khata-worker"
+}
 
+sandbox_ready() { http_ok "${PORTS[sandbox]}" /_sandbox/health; }
+traces_ready() { http_ok "${PORTS[traces]}" /api/services; }
+api_ready() { http_ok "${PORTS[api]}" /health/ready; }
+worker_ready() { http_ok "${PORTS[worker]}" /health/ready; }
+
+# Each part can run again, so that the next run completes an interrupted one.
 prepare_merchant() {
-    make_keyring
-    admin migrate >/dev/null
-    # Limits that a demonstration, a measurement and a day of trying things do not meet.
-    admin merchant create --name local --if-absent --json >/dev/null
-    admin merchant set --merchant local --requests-per-second 1000000 --validations-per-account-per-day 32767 \
-        --json >/dev/null
-    add_gateways
-    issue_key
+    local key
+    if [[ ! -s $STATE/keyring.json ]]; then
+        khata keyring generate | write_private "$STATE/keyring.json"
+        # The keyring's own key hashes API keys: a new keyring knows no old API key.
+        rm -f "$STATE/api-key"
+    fi
+    khata migrate >/dev/null
+    # With limits that a demonstration, a measurement or a day of trials does not reach.
+    khata merchant create --name local --if-absent --json >/dev/null
+    khata merchant set --merchant local --requests-per-second 1000000 \
+        --validations-per-account-per-day 32767 --json >/dev/null
+    # An account at each gateway of the sandbox, and the gateways' webhooks to the API.
+    with_settings "$REPOSITORY/deploy/sandbox/gateways.sh" local "$(url_of sandbox)" "$(url_of api)" \
+        "$PROGRAMS/khata" || fail "the merchant local did not get its gateway accounts." setup
+    # Khata shows a key only once, when it issues it. A key that was lost before it was stored cannot be used.
+    if [[ ! -s $STATE/api-key ]]; then
+        key=$(khata key issue --merchant local --json | sed -n 's/.*"key" *: *"\([^"]*\)".*/\1/p')
+        [[ -n $key ]] || fail "khata key issue printed no key"
+        say "$key" | write_private "$STATE/api-key"
+    fi
 }
 
-# An account at each gateway of the sandbox, and their call-backs to the API.
-add_gateways() {
-    with_settings "$REPOSITORY/deploy/sandbox/gateways" local "$(url_of sandbox)" "$(url_of api)" "$PROGRAMS/khata-api" ||
-        fail_with_log setup "could not give the local merchant its gateways"
-}
+khata() { with_settings "$PROGRAMS/khata" "$@" || fail "'khata $1${2:+ $2}' failed." setup; }
 
-make_keyring() {
-    [[ ! -s $STATE/keyring.json ]] || return 0
-    admin keyring generate | write_private "$STATE/keyring.json"
-    # Keys are stored hashed with the keyring's own: a new one knows none of them.
-    rm -f "$STATE/api-key"
-}
-
-# It is shown only once, when it is issued. One that was issued but not kept is of no use to anybody.
-issue_key() {
-    local answer key
-    [[ ! -s $STATE/api-key ]] || return 0
-    answer=$(admin key issue --merchant local --json)
-    key=$(sed -n 's/.*"key" *: *"\([^"]*\)".*/\1/p' <<<"$answer")
-    [[ -n $key ]] || fail "khata-api key issue answered without a key"
-    printf '%s\n' "$key" | write_private "$STATE/api-key"
-}
-
-admin() {
-    with_settings "$PROGRAMS/khata-api" "$@" || fail_with_log setup "could not do 'khata-api $1${2:+ $2}'"
-}
-
-# with_settings COMMAND… : with the services' settings, through the environment and not where others can see them.
+# with_settings COMMAND… : with the services' settings in the environment, where other users cannot read them.
 with_settings() {
-    local -a settings
-    khata_settings settings
     (
-        replace_environment "${settings[@]}"
+        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}"
         exec "$@" 2>>"$STATE/logs/setup.log"
+    )
+}
+
+# .local/env: settings for clients, tests and operators, to be sourced by a shell.
+write_env() {
+    local name
+    {
+        printf '# Written by deploy/local/stack.sh. To use this stack:  . %s\n' "$STATE/env"
+        # shellcheck disable=SC2016 # the shell that sources the file expands it
+        printf 'export PATH=%q:"$PATH"\n' "$PROGRAMS"
+        variables KHATA_LOCAL_DIR "$STATE" KHATA_DATABASE_URL "$(database_url)" KHATA_AMQP_URL "$(amqp_url)"
+        if is_alive api && [[ -s $STATE/api-key ]]; then
+            variables KHATA_API_URL "$(url_of api)" KHATA_API_KEY "$(<"$STATE/api-key")" \
+                KHATA_METRICS_URL "$(url_of metrics)/metrics" KHATA_WORKER_URL "$(url_of worker)" \
+                KHATA_SANDBOX_URL "$(url_of sandbox)" KHATA_TRACES_URL "$(url_of traces)"
+            # "khata" and one more khata-worker then need no other settings.
+            variables KHATA_KEYRING_FILE "$STATE/keyring.json" KHATA_QUEUE_PREFIX khata \
+                KHATA_SANDBOX_MODE true KHATA_WORKER_LISTEN 127.0.0.1:0 KHATA_METRICS_LISTEN 127.0.0.1:0 \
+                OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"
+        fi
+        for name in "${SERVICES[@]}"; do
+            ! is_alive "$name" || variables "KHATA_PID_${name^^}" "${RECORD[0]}"
+        done
+    } | write_private "$STATE/env"
+}
+
+# variables [NAME VALUE]… : no value holds a single quote, as the state folder's name holds none.
+variables() { printf "export %s='%s'\n" "$@"; }
+
+# run_with_env COMMAND… : with .local/env, and with psql and pgbench of the stack's own Postgres.
+run_with_env() {
+    local bin
+    [[ -e $STATE/env ]] || fail "$STATE/env is missing: run 'deploy/local/stack.sh up' first"
+    bin=$(postgres_bin)
+    (
+        # shellcheck source=/dev/null
+        . "$STATE/env"
+        PATH=$bin:$PATH
+        exec "$@"
     )
 }

@@ -1,120 +1,76 @@
-# The private RabbitMQ: own node, own ports, 127.0.0.1 only, own user and virtual host, no guest.
+# shellcheck shell=bash
+# The private RabbitMQ: own node, own ports, 127.0.0.1 only, own user, no guest. Settings: rabbitmq.conf.
 #
-# Its programs are called directly, not through the wrappers in /usr/sbin, and every path and file that they would
-# otherwise take from /etc/rabbitmq or /var/lib/rabbitmq is given here: a broker of the machine's own is never touched.
+# The wrappers in /usr/sbin demand root or the user rabbitmq, so that the scripts call the programs
+# themselves. Every path that a program would take from /etc/rabbitmq or /var/lib/rabbitmq is set here: a
+# broker of the machine's own stays untouched.
 
 RABBITMQ_BIN=/usr/lib/rabbitmq/bin
 
-rabbitmq_node() { printf 'khata-%s@localhost' "$STATE_ID"; }
-
-rabbitmq_launch() {
-    local user folder
-    choose_port epmd epmd
-    choose_port rabbitmq rabbitmq
-    choose_port rabbitmq_distribution rabbitmq
-    user=$(service_user rabbitmq)
-    folder=$(service_folder rabbitmq "$user")
-    local -a settings names_settings=(LANG=C.UTF-8 HOME="$folder")
-    write_rabbitmq_files "$user" "$folder"
-    rabbitmq_settings settings "$folder"
-    # Erlang's name server. RabbitMQ would start one as a daemon that outlives it; this one is ours to stop.
-    launch epmd "$user" "$folder" 0 names_settings "$(command -v epmd)" -address 127.0.0.1 -port "${PORTS[epmd]}"
-    launch rabbitmq "$user" "$folder" 0 settings "$RABBITMQ_BIN/rabbitmq-server"
-}
-
 rabbitmq_settings() {
-    local -n into=$1
-    local folder=$2
-    into=(
-        LANG=C.UTF-8
-        HOME="$folder"
+    BROKER_USER=$(service_user rabbitmq)
+    BROKER_FOLDER=$(service_folder rabbitmq "$BROKER_USER")
+    BROKER_SETTINGS=(
+        HOME="$BROKER_FOLDER"
         ERL_EPMD_ADDRESS=127.0.0.1
         ERL_EPMD_PORT="${PORTS[epmd]}"
         RABBITMQ_CONF_ENV_FILE=/dev/null
-        RABBITMQ_NODENAME="$(rabbitmq_node)"
+        RABBITMQ_NODENAME="khata-$STATE_ID@localhost"
         RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
         RABBITMQ_NODE_PORT="${PORTS[rabbitmq]}"
         RABBITMQ_DIST_PORT="${PORTS[rabbitmq_distribution]}"
-        RABBITMQ_MNESIA_BASE="$folder/mnesia"
-        RABBITMQ_LOG_BASE="$folder/log"
+        # The first start creates these in place of "guest" and "/".
+        RABBITMQ_DEFAULT_USER=khata
+        RABBITMQ_DEFAULT_PASS="${SECRETS[rabbitmq]}"
+        RABBITMQ_DEFAULT_VHOST=khata
+        RABBITMQ_MNESIA_BASE="$BROKER_FOLDER/mnesia"
+        RABBITMQ_LOG_BASE="$BROKER_FOLDER/log"
         RABBITMQ_LOGS=-
-        RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
-        RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
-        RABBITMQ_CONFIG_FILES="$folder/conf.d"
-        RABBITMQ_ADVANCED_CONFIG_FILE="$folder/advanced.config"
-        RABBITMQ_GENERATED_CONFIG_DIR="$folder/generated"
-        # Two schedulers however many cores there are, not tied to a core: it shares the machine with all the rest.
+        RABBITMQ_ENABLED_PLUGINS_FILE="$BROKER_FOLDER/enabled_plugins"
+        RABBITMQ_CONFIG_FILE="$BROKER_FOLDER/rabbitmq.conf"
+        RABBITMQ_CONFIG_FILES="$BROKER_FOLDER/conf.d"
+        RABBITMQ_ADVANCED_CONFIG_FILE="$BROKER_FOLDER/advanced.config"
+        RABBITMQ_GENERATED_CONFIG_DIR="$BROKER_FOLDER/generated"
+        # Two schedulers for any number of cores, not bound to a core: the broker shares the machine.
         RABBITMQ_SCHEDULER_BIND_TYPE=u
         RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD=none
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +SDcpu 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
-        # Makes the script become the Erlang machine instead of waiting beside it, so that the id we record is the
-        # broker's own and SIGTERM reaches it.
+        # The start script then becomes the Erlang machine instead of waiting for it: the recorded process id
+        # is the broker's own, and SIGTERM reaches the broker.
         RUNNING_UNDER_SYSTEMD=true
-        # Not read by RabbitMQ: a change of its files is a change of its settings.
-        KHATA_LOCAL_CONFIG="$(rabbitmq_config | sha256sum)"
+        # RabbitMQ ignores this variable. A changed file thereby counts as changed settings.
+        KHATA_LOCAL_CONFIG="$(sha256sum <"$REPOSITORY/deploy/local/rabbitmq.conf")"
     )
 }
 
-write_rabbitmq_files() {
-    local user=$1 folder=$2
+rabbitmq_launch() {
+    choose_ports epmd epmd
+    choose_ports rabbitmq rabbitmq rabbitmq_distribution
+    rabbitmq_settings
     (
-        cd "$folder"
+        cd "$BROKER_FOLDER"
         umask 077
-        as_user "$user" mkdir -p conf.d
-        rabbitmq_config | as_user "$user" tee rabbitmq.conf >/dev/null
-        printf '[].\n' | as_user "$user" tee advanced.config enabled_plugins >/dev/null
-        if [[ ! -s .erlang.cookie ]]; then
-            printf '%s' "${SECRETS[erlang_cookie]}" | as_user "$user" tee .erlang.cookie >/dev/null
-            chmod 400 .erlang.cookie
-        fi
+        as_user "$BROKER_USER" tee rabbitmq.conf <"$REPOSITORY/deploy/local/rabbitmq.conf" >/dev/null
+        rm -f .erlang.cookie
+        printf '%s' "${SECRETS[erlang_cookie]}" | as_user "$BROKER_USER" tee .erlang.cookie >/dev/null
+        chmod 400 .erlang.cookie
     )
+    # Erlang's name server. RabbitMQ would start one that outlives the broker; stack.sh stops this one.
+    launch epmd "$BROKER_USER" "$BROKER_FOLDER" 0 HOME="$BROKER_FOLDER" \
+        "$(command -v epmd)" -address 127.0.0.1 -port "${PORTS[epmd]}"
+    launch rabbitmq "$BROKER_USER" "$BROKER_FOLDER" 0 "${BROKER_SETTINGS[@]}" "$RABBITMQ_BIN/rabbitmq-server"
 }
 
-rabbitmq_config() {
-    cat <<CONFIG
-# Written by deploy/local on every start.
-listeners.tcp.local = 127.0.0.1:${PORTS[rabbitmq]}
+# Sends a client's first eight bytes. The broker opens its port last, and replies with a frame of type 1.
+rabbitmq_ready() { replies "${PORTS[rabbitmq]}" 1 $'\001' 'AMQP\0\0\011\001'; }
 
-# Made on the first start, in place of guest and "/".
-default_vhost = khata
-default_user = khata
-default_pass = ${SECRETS[rabbitmq_khata]}
-default_user_tags.administrator = true
-
-log.console = true
-log.console.level = info
-log.file = false
-
-# Small: messages are ids, and a quorum queue's log is held in memory until it is this long.
-vm_memory_high_watermark.absolute = 512MB
-disk_free_limit.absolute = 100MB
-raft.wal_max_size_bytes = 67108864
-CONFIG
-}
-
-rabbitmq_await() { await rabbitmq 120 rabbitmq_answers; }
-
-# A client's first eight bytes; the broker answers with a frame of type 1 when it takes connections.
-# It opens its port last, when users and queues are there.
-rabbitmq_answers() {
-    (
-        exec 3<>"/dev/tcp/127.0.0.1/${PORTS[rabbitmq]}" || exit 1
-        printf 'AMQP\0\0\011\001' >&3
-        IFS= read -r -N 1 -t 5 answer <&3 || exit 1
-        [[ $answer == $'\001' ]]
-    ) 2>/dev/null
-}
-
-# For a person who wants to look: stack rabbitmqctl list_queues -p khata
+# For operators: stack.sh rabbitmqctl list_queues -p khata
 rabbitmqctl() {
-    local user folder
-    local -a settings
-    user=$(service_user rabbitmq)
-    folder=$(service_folder rabbitmq "$user")
-    rabbitmq_settings settings "$folder"
+    rabbitmq_settings
+    # With -start_epmd, Erlang would start a name server of its own if ours did not run.
     (
-        cd "$folder"
-        # Erlang would start a name server of its own if ours were not running.
-        as_user "$user" env "${settings[@]}" RABBITMQ_CTL_ERL_ARGS='-start_epmd false' "$RABBITMQ_BIN/rabbitmqctl" "$@"
+        cd "$BROKER_FOLDER"
+        as_user "$BROKER_USER" env "${BROKER_SETTINGS[@]}" RABBITMQ_CTL_ERL_ARGS='-start_epmd false' \
+            "$RABBITMQ_BIN/rabbitmqctl" "$@"
     )
 }

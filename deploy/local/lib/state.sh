@@ -1,214 +1,129 @@
-# The state folder: everything one local stack remembers between runs.
-# Two stacks never share one; which one is meant is said by KHATA_LOCAL_DIR (default: .local of the checkout).
+# shellcheck shell=bash
+# State folder: everything that a local stack keeps between runs. KHATA_LOCAL_DIR names it (default: .local of
+# the checkout); two stacks never share one.
 #
-#   env             what clients source               ports      chosen once, kept while nobody else takes them
-#   keyring.json    the services' keys                secrets    passwords made up on the first run
-#   api-key         the local merchant's key          run/       one record a process: who it is
-#   postgres/       data of the private Postgres      logs/      one file a process
-#   rabbitmq/       data of the private RabbitMQ      lock       held by whoever changes the stack
-#   tools/          other people's clients, for tests
-#   images/         make image-test's programs, and the stack that it runs
+#   env           settings for clients to source       values    ports and passwords, chosen by the first run
+#   keyring.json  the services' keys                   run/      one record a process
+#   api-key       API key of the merchant "local"      logs/     one file a process
+#   postgres/     data of the private Postgres         lock      held by the run that changes the stack
+#   rabbitmq/     data of the private RabbitMQ         tools/    programs that tests and checks run
+#   images/       programs and stack of make image-test
 
-STATE=$(realpath -m -- "$REPOSITORY/${KHATA_LOCAL_DIR:-.local}")
-if [[ ${KHATA_LOCAL_DIR:-} == /* ]]; then
-    STATE=$(realpath -m -- "$KHATA_LOCAL_DIR")
-fi
-
-# RabbitMQ hands its path to a shell between single quotes, and would never come up.
+STATE=$(cd "$REPOSITORY" && realpath -m -- "${KHATA_LOCAL_DIR:-.local}")
+# RabbitMQ gives its path to a shell between single quotes.
 [[ $STATE != *\'* ]] || fail "RabbitMQ cannot work in a folder with a single quote in its name: $STATE"
 
-# Stacks of the Makefile's other targets live inside the developer's own.
-NESTED_STACKS=(test bench chaos images/stack)
-
-# Tells this stack from all others on the machine, also as part of a RabbitMQ node's name.
+# Distinguishes this stack from every other on the machine, also in the name of the RabbitMQ node.
 STATE_ID=$(sha256sum <<<"$STATE" | cut -c1-12)
-
-# Where the data goes that service users own when they may not reach the state folder.
+# Parent of postgres/ and rabbitmq/. Root runs these servers as users of their own, and a user opens a file
+# only if it may enter every folder above it. Root's home (mode 700) must stay closed.
 SHELTER=/var/lib/khata-local/$STATE_ID
+DATA=$STATE
+((EUID != 0)) || DATA=$SHELTER
 
+declare -A PORTS=() SECRETS=()
 LOCK_FD=
 
-state_exists() { [[ -e $STATE/ports ]]; }
-
-prepare_state() {
-    mkdir -p "$STATE" "$STATE/run" "$STATE/logs"
-    # Others may pass through to reach their own folder in here, and see nothing else.
-    chmod 711 "$STATE"
-    chmod 700 "$STATE/run" "$STATE/logs"
-    load_pairs PORTS "$STATE/ports"
-    load_pairs SECRETS "$STATE/secrets"
+# changing FUNCTION… : while no other run changes the stack.
+changing() {
+    lock_state
+    prepare_state
+    "$@"
+    unlock_state
 }
 
-# Only one run at a time changes a stack.
+prepare_state() {
+    mkdir -p "$STATE/run" "$STATE/logs"
+    chmod 700 "$STATE" "$STATE/run" "$STATE/logs"
+    # An earlier function of this run may have removed the file.
+    PORTS=() SECRETS=()
+    # shellcheck source=/dev/null
+    [[ ! -e $STATE/values ]] || . "$STATE/values"
+}
+
+# "clean" removes the lock file: a run that waited for it then locks the new file.
 lock_state() {
-    mkdir -p "$STATE"
-    while true; do
-        exec {LOCK_FD}>>"$STATE/lock"
-        if ! flock -n "$LOCK_FD"; then
-            say "  waiting for another run that is changing this stack"
-            flock -w 1800 "$LOCK_FD" || fail "another run has held $STATE/lock for half an hour; is it stuck?"
-        fi
-        # Whoever held it may have been "clean", which takes the file with it.
-        # Zero by name: on the way out of a failed run, a bare return would return that run's failure.
-        [[ $STATE/lock -ef /proc/self/fd/$LOCK_FD ]] && return 0
-        exec {LOCK_FD}>&-
+    until [[ -n $LOCK_FD && $STATE/lock -ef /proc/self/fd/$LOCK_FD ]]; do
+        unlock_state
         mkdir -p "$STATE"
+        exec {LOCK_FD}>>"$STATE/lock"
+        flock -n "$LOCK_FD" && continue
+        say "  waiting for another run that is changing this stack"
+        flock -w 1800 "$LOCK_FD" || fail "another run has held $STATE/lock for half an hour"
     done
 }
 
 unlock_state() {
-    if [[ -n $LOCK_FD ]]; then
-        exec {LOCK_FD}>&-
-        LOCK_FD=
-    fi
+    [[ -z $LOCK_FD ]] || exec {LOCK_FD}>&-
+    LOCK_FD=
 }
 
-# write_private FILE : standard input becomes the file, whole or not at all, for its owner's eyes only.
-write_private() {
-    (
-        umask 077
-        cat >"$1.new"
-        mv -f "$1.new" "$1"
-    )
+# write_private FILE : writes standard input to the file, completely or not at all, private to its owner.
+write_private() { (umask 077 && cat >"$1.new" && mv -f "$1.new" "$1"); }
+
+save_values() {
+    printf 'PORTS=(%s)\nSECRETS=(%s)\n' "${PORTS[*]@K}" "${SECRETS[*]@K}" | write_private "$STATE/values"
 }
-
-# --- "name value" files -------------------------------------------------------
-
-declare -A PORTS=() SECRETS=()
-
-load_pairs() {
-    local -n pairs=$1
-    local name value
-    pairs=()
-    [[ -e $2 ]] || return 0
-    while read -r name value; do
-        pairs[$name]=$value
-    done <"$2"
-}
-
-save_pairs() {
-    local -n pairs=$1
-    local name
-    for name in "${!pairs[@]}"; do
-        printf '%s %s\n' "$name" "${pairs[$name]}"
-    done | sort | write_private "$2"
-}
-
-# --- secrets ------------------------------------------------------------------
 
 make_secrets() {
-    local name fresh=no
-    for name in postgres_superuser postgres_khata rabbitmq_khata erlang_cookie; do
-        if [[ -z ${SECRETS[$name]:-} ]]; then
-            SECRETS[$name]=$(random_hex 16)
-            fresh=yes
-        fi
+    local name
+    ((${#SECRETS[@]} == 0)) || return 0
+    [[ ! -e $DATA/postgres/data && ! -e $DATA/rabbitmq/mnesia ]] ||
+        fail "$STATE/values, with the passwords of the data, is missing: 'make clean-local' removes the data"
+    for name in postgres rabbitmq erlang_cookie; do
+        SECRETS[$name]=$(od -An -v -N 16 -tx1 /dev/urandom | tr -d ' \n')
     done
-    [[ $fresh == yes ]] || return 0
-    if [[ -e $STATE/postgres/data || -e $STATE/rabbitmq/mnesia ]]; then
-        fail "$STATE/secrets is gone, and with it the passwords of the data beside it; 'make clean-local' starts over"
-    fi
-    save_pairs SECRETS "$STATE/secrets"
+    save_values
 }
 
-random_hex() { od -An -v -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
-
-# --- ports --------------------------------------------------------------------
-
-# choose_port NAME SERVICE : keeps the remembered port; a new one only if there is none, or a stranger sits on it.
-choose_port() {
-    local name=$1 service=$2 port=${PORTS[$1]:-}
-    if [[ -n $port ]]; then
-        if is_alive "$service"; then return 0; fi
-        # A child of a killed service may still hold what it inherited; it is no stranger.
-        stop_strays "$service"
-        if ! port_is_taken "$port"; then return 0; fi
-    fi
-    PORTS[$name]=$(free_port)
-    save_pairs PORTS "$STATE/ports"
-}
-
-# Below the range the kernel hands out to outgoing connections (from 32768), above what is well known.
-free_port() {
-    local tries port
-    for ((tries = 0; tries < 1000; tries++)); do
-        port=$((20000 + SRANDOM % 12000))
-        [[ " ${PORTS[*]} " == *" $port "* ]] && continue
-        port_is_taken "$port" && continue
-        printf '%s' "$port"
-        return
+# choose_ports SERVICE NAME… : keeps each port of an earlier run unless another program uses it.
+choose_ports() {
+    local service=$1 name port
+    # A child of a killed service may still hold a port that it inherited.
+    is_alive "$service" || stop_strays "$service"
+    for name in "${@:2}"; do
+        port=${PORTS[$name]:-}
+        if [[ -n $port ]] && { is_alive "$service" || ! port_is_taken "$port"; }; then continue; fi
+        # Below the kernel's range for outgoing connections (from 32768), above the well-known ports.
+        until [[ -n $port && " ${PORTS[*]} " != *" $port "* ]] && ! port_is_taken "$port"; do
+            port=$((20000 + SRANDOM % 12000))
+        done
+        PORTS[$name]=$port
+        save_values
     done
-    fail "no free port between 20000 and 32000"
 }
 
-# Read from the kernel's own tables: needs no tool, and connecting would not see who listens elsewhere than 127.0.0.1.
+# Reads the kernel's tables, where field 2 is address and port in hexadecimal, and state 0A is LISTEN. A
+# connection attempt would miss a program that listens on another address than 127.0.0.1.
 port_is_taken() {
-    local hex
-    printf -v hex '%04X' "$1"
-    # Field 2 is the local address and port; state 0A is LISTEN.
-    awk -v port=":$hex" '
+    awk -v port="$(printf ':%04X' "$1")" '
         $4 == "0A" && substr($2, length($2) - 4) == port { taken = 1; exit }
         END { exit !taken }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# --- folders of the services that run as somebody else --------------------------
+# service_user USER : prints USER for root. Every other user runs the servers itself.
+service_user() { ((EUID != 0)) || say "$1"; }
 
-# service_folder NAME USER : prints the folder, made and owned by the user, where NAME keeps its data.
-#
-# Run by root, Postgres and RabbitMQ work as their own users, and a user can open a file only if it may pass through every
-# folder above it. A checkout in root's home (mode 700) is out of their reach. Opening root's home to them would be
-# no better, so the data then lies under /var/lib/khata-local and the state folder holds a link to it.
+# service_folder NAME USER : prints the folder where the server keeps its data, created and owned by the user.
 service_folder() {
-    local name=$1 user=$2 place=$STATE/$1
-    if [[ -L $place ]]; then
-        place=$SHELTER/$name
-    elif [[ ! -d $place ]]; then
-        mkdir -m 700 "$place"
-        if [[ -n $user ]]; then
-            chown "$user:" "$place"
-            if ! as_user "$user" test -w "$place"; then
-                rmdir "$place"
-                ln -s "$SHELTER/$name" "$place"
-                place=$SHELTER/$name
-            fi
-        fi
+    if [[ ! -d $DATA/$1 ]]; then
+        mkdir -p "$DATA"
+        ((EUID != 0)) || chmod 711 "$DATA"
+        install -d -m 700 ${2:+-o "$2"} "$DATA/$1"
     fi
-    if [[ ! -d $place ]]; then
-        mkdir -p "$SHELTER"
-        chmod 755 "${SHELTER%/*}"
-        chmod 711 "$SHELTER"
-        printf '%s\n' "$STATE" >"$SHELTER/belongs-to"
-        mkdir -m 700 "$place"
-        chown "$user:" "$place"
-    fi
-    printf '%s' "$place"
+    say "$DATA/$1"
 }
 
-# as_user USER COMMAND… : no USER means ourselves. setpriv replaces itself by the command, so process ids stay true.
-as_user() {
-    local user=$1
-    shift
-    if [[ -n $user ]]; then
-        setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"
-    else
-        "$@"
-    fi
-}
-
-# Root lends its rights to nobody's database server; everybody else is its own service user.
-service_user() {
-    if ((EUID == 0)); then
-        printf '%s' "$1"
-    fi
-}
+# as_user USER COMMAND… : an empty USER is the current one. setpriv keeps the process id.
+as_user() { ${1:+setpriv --reuid="$1" --regid="$1" --init-groups --} "${@:2}"; }
 
 remove_state() {
     local entry
     rm -rf -- "$SHELTER"
-    rmdir --ignore-fail-on-non-empty -- "${SHELTER%/*}" 2>/dev/null || true
-    # By name: a mistaken KHATA_LOCAL_DIR must not cost anybody a folder of their own.
-    for entry in env keyring.json api-key ports secrets run logs postgres rabbitmq sandbox-ledger tools images/programs lock; do
+    # Entry by entry: a wrong KHATA_LOCAL_DIR must not cost a folder that holds other files.
+    for entry in env keyring.json api-key values run logs postgres rabbitmq sandbox-ledger tools \
+        images/programs lock; do
         rm -rf -- "${STATE:?}/$entry" "${STATE:?}/$entry.new"
     done
-    rmdir --ignore-fail-on-non-empty -- "$STATE/images" "$STATE" 2>/dev/null || true
+    rmdir --ignore-fail-on-non-empty -- "$STATE/images" "$STATE" "${SHELTER%/*}" 2>/dev/null || true
 }

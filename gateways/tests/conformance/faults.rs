@@ -154,7 +154,7 @@ async fn look_turned_away(bench: &Bench<'_>) -> Result<Story, String> {
     // One that has no token yet is turned away where it asks for it, and has nothing else to say.
     let other = bench.connector();
     let told = other
-        .lookup(&attempt.call, attempt.gateway_reference())
+        .lookup(&attempt.call(), attempt.gateway_reference())
         .await;
     bench.behave(json!({})).await;
     let retry_after = Some(STAY_AWAY);

@@ -17,7 +17,7 @@ pub(crate) async fn story(bench: &Bench<'_>, row: Row) -> Story {
     let mut attempt = bench.attempt(connector.as_ref(), &payee);
     attempt.strict = row == Row::OtherName;
     if row == Row::InvalidAgain {
-        attempt.call.attempt = 2;
+        attempt.set_number(2);
     }
     attempt.verify(connector.as_ref()).await;
     attempt.go_on_to_the_end(connector.as_ref(), 1, PAUSE).await;

@@ -1,18 +1,16 @@
-//! An attempt as the worker makes it: each call, what was heard, and what `decide` makes of it. Here are the worker's
-//! own moves (`worker/src/step.rs`), without its lease, its Postgres and its waits.
+//! An attempt as the worker makes it: the worker's own driver (`khata_gateways::OpenAttempt`) makes each call and decides
+//! about its result. Only the lease, Postgres and the waits of the worker are missing.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use khata_domain::validation::{
-    AttemptContext, AttemptState, CallKind, CallResult, Decision, FailureCode, Next, Outcome,
-    decide,
-};
-use khata_domain::{CallFailure, Class, Details, GatewayResponse, Recovery};
-use khata_gateways::{Call, Connector};
-use khata_name_match::{self as name_match, NameMatchResult};
+use khata_domain::attempt::{AttemptState, CallKind, NextAction};
+use khata_domain::validation::{Decision, FailureCode, Next, Outcome};
+use khata_domain::{CallFailure, Class, Details, GatewayAccountId, GatewayResponse};
+use khata_gateways::{Advanced, Call, Connector, OpenAttempt};
+use khata_name_match::{self as name_match, NameMatchResult, is_placeholder};
 
-/// What came back of one call.
+/// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// An answer of this class.
@@ -25,7 +23,7 @@ pub(crate) enum Word {
     Rejected,
 }
 
-/// What the worker does next.
+/// The next step of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// The validation ends.
@@ -43,7 +41,7 @@ pub(crate) enum Action {
 /// The holder's name as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// None: none was told, or a placeholder.
+    /// None, or a placeholder.
     Nobody,
     /// One.
     Somebody,
@@ -56,7 +54,7 @@ pub(crate) enum Name {
 pub(crate) struct Record {
     pub(crate) state: AttemptState,
     pub(crate) class: Option<Class>,
-    /// Whether the code stands in a table of the connector's.
+    /// Whether the connector's tables list the code.
     pub(crate) listed: bool,
     /// Whether the gateway's id is kept.
     pub(crate) reference: bool,
@@ -78,73 +76,85 @@ pub(crate) struct Story {
     pub(crate) rupees: u64,
 }
 
-/// An attempt under way.
+/// The average wait.
+const JITTER: f64 = 0.5;
+
+/// An unfinished attempt, and the results so far.
 pub(crate) struct Attempt<'a> {
-    pub(crate) call: Call<'a>,
-    /// Whether the merchant takes another name for a failure.
+    open: OpenAttempt<'a>,
+    /// Whether the merchant treats a different name as a failure.
     pub(crate) strict: bool,
-    state: AttemptState,
-    polls: i16,
-    gateway_reference: Option<String>,
     heard: Vec<Word>,
     actions: Vec<Action>,
-    last: Option<(CallResult, Decision)>,
+    last: Option<Advanced>,
 }
 
 impl<'a> Attempt<'a> {
-    /// Written down, and not yet made.
+    /// Stored, and not yet sent.
     pub(crate) fn new(call: Call<'a>) -> Self {
         Self {
-            call,
+            open: OpenAttempt {
+                attempt: khata_domain::attempt::Attempt {
+                    number: call.attempt,
+                    gateway_account: GatewayAccountId::new(),
+                    method: call.method,
+                    reference: call.reference.to_owned(),
+                    state: AttemptState::Started,
+                    class: None,
+                    code: None,
+                    gateway_reference: None,
+                    polls: 0,
+                    started_at: call.started_at,
+                },
+                details: call.details,
+                consent: call.consent,
+                deadline_at: Utc::now() + TimeDelta::hours(48),
+                setbacks: 0,
+                alternative: true,
+            },
             strict: false,
-            state: AttemptState::Started,
-            polls: 0,
-            gateway_reference: None,
             heard: Vec::new(),
             actions: Vec::new(),
             last: None,
         }
     }
 
+    /// Makes it the attempt of this number.
+    pub(crate) fn set_number(&mut self, number: i16) {
+        self.open.attempt.number = number;
+    }
+
+    pub(crate) fn call(&self) -> Call<'_> {
+        self.open.call()
+    }
+
     pub(crate) fn gateway_reference(&self) -> Option<&str> {
-        self.gateway_reference.as_deref()
+        self.open.attempt.gateway_reference.as_deref()
     }
 
-    /// The first call.
+    /// Makes the first call.
     pub(crate) async fn verify(&mut self, connector: &dyn Connector) {
-        let heard = connector.verify(&self.call).await;
-        self.hear(connector, CallKind::Verify, heard);
+        self.advance(connector, NextAction::Verify).await;
     }
 
-    /// What the attempt's state asks for next, if anything.
+    /// Makes the next call, if the attempt is unfinished.
     pub(crate) async fn go_on(&mut self, connector: &dyn Connector) {
-        let recovery = connector.recovery(self.call.details, self.call.method);
-        match (self.state, recovery) {
-            (AttemptState::Settled, _) => {}
-            (AttemptState::Pending, _) => self.poll(connector).await,
-            (AttemptState::Started | AttemptState::Unknown, Recovery::Lookup) => {
-                self.polls += 1;
-                match self.look(connector).await {
-                    Ok(Some(answer)) => self.hear(connector, CallKind::Lookup, Ok(answer)),
-                    Err(failure) => self.hear(connector, CallKind::Lookup, Err(failure)),
-                    // Never seen: the same call under the same reference.
-                    Ok(None) => self.verify(connector).await,
-                }
-            }
-            (AttemptState::Started | AttemptState::Unknown, Recovery::Resubmit) => {
-                self.polls += 1;
-                let heard = connector.verify_again(&self.call).await;
-                self.hear(connector, CallKind::Verify, heard);
-            }
-            // Nothing can be found out: it is given up for lost, and what comes next is another attempt.
-            (AttemptState::Started | AttemptState::Unknown, Recovery::None) => {
-                let lost = CallFailure::ResponseLost("nobody can tell".into());
-                self.hear(connector, CallKind::Verify, Err(lost));
+        let (state, call) = (self.open.attempt.state, self.open.call());
+        let recovery = connector.recovery(call.details, call.method);
+        match NextAction::resume(state, recovery) {
+            Some(action) => self.advance(connector, action).await,
+            None if state == AttemptState::Settled => {}
+            // The gateway offers no recovery: the planner gives the attempt up and begins another one.
+            None => {
+                let lost = Err(CallFailure::ResponseLost("no recovery".into()));
+                let kind = CallKind::Verify;
+                let advanced = self.open.record(connector, kind, lost, false, JITTER);
+                self.keep(advanced);
             }
         }
     }
 
-    /// Goes on until nothing more will come of it, `calls` further calls at most.
+    /// Makes the next calls until the attempt is settled, at most `calls`.
     pub(crate) async fn go_on_to_the_end(
         &mut self,
         connector: &dyn Connector,
@@ -152,108 +162,64 @@ impl<'a> Attempt<'a> {
         pause: Duration,
     ) {
         for _ in 0..calls {
-            if self.state == AttemptState::Settled {
-                return;
-            }
-            if self.state == AttemptState::Pending {
-                tokio::time::sleep(pause).await;
+            match self.open.attempt.state {
+                AttemptState::Settled => return,
+                AttemptState::Pending => tokio::time::sleep(pause).await,
+                AttemptState::Started | AttemptState::Unknown => {}
             }
             self.go_on(connector).await;
         }
     }
 
-    /// What has come of it.
+    async fn advance(&mut self, connector: &dyn Connector, action: NextAction) {
+        let (strict, details) = (self.strict, self.open.details);
+        let is_mismatch = |response: &GatewayResponse| strict && is_another_name(details, response);
+        let advanced = self
+            .open
+            .advance(connector, action, JITTER, is_mismatch)
+            .await;
+        self.keep(advanced);
+    }
+
+    fn keep(&mut self, advanced: Advanced) {
+        self.heard.push(match &advanced.result {
+            Ok(response) => Word::Said(response.class),
+            Err(CallFailure::NotSent(_)) => Word::NotSent,
+            Err(CallFailure::ResponseLost(_)) => Word::Lost,
+            Err(CallFailure::Rejected { .. }) => Word::Rejected,
+        });
+        self.actions
+            .push(action(&advanced.decision, advanced.decided_at));
+        self.last = Some(advanced);
+    }
+
+    /// Returns the story so far.
     pub(crate) fn story(&self, rupees: u64) -> Story {
-        let (Some((heard, decision)), Some((action, meantime))) =
-            (&self.last, self.actions.split_last())
-        else {
+        let (Some(last), Some((action, meantime))) = (&self.last, self.actions.split_last()) else {
             panic!("no call was made");
         };
-        let answer = match heard {
-            Ok(answer) => Some(answer),
-            Err(_) => None,
-        };
-        let name = answer
-            .and_then(|answer| answer.name_at_bank.as_ref())
-            .filter(|name| !name_match::is_placeholder(name));
+        let response = last.result.as_ref().ok();
+        let name = response
+            .and_then(|response| response.name_at_bank.as_deref())
+            .filter(|name| !khata_name_match::is_placeholder(name));
         Story {
             heard: self.heard.clone(),
             meantime: meantime.to_vec(),
             action: *action,
             record: Record {
-                state: decision.attempt.state,
-                class: decision.attempt.class,
-                listed: answer.is_none_or(|answer| !answer.unlisted),
-                reference: self.gateway_reference.is_some(),
-                name: match name.map(|name| name.as_str()) {
+                state: last.decision.attempt.state,
+                class: last.decision.attempt.class,
+                listed: response.is_none_or(|response| !response.unlisted),
+                reference: self.gateway_reference().is_some(),
+                name: match name.filter(|name| !is_placeholder(name)) {
                     None => Name::Nobody,
                     Some("ZUBIN IRANI") => Name::Another,
                     Some(_) => Name::Somebody,
                 },
-                utr: answer.is_some_and(|answer| answer.utr.is_some()),
+                utr: response.is_some_and(|response| response.utr.is_some()),
             },
             rupees,
         }
-    }
-
-    async fn poll(&mut self, connector: &dyn Connector) {
-        self.polls += 1;
-        let heard = match self.look(connector).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(CallFailure::ResponseLost("unknown to the gateway".into())),
-            Err(failure) => Err(failure),
-        };
-        self.hear(connector, CallKind::Lookup, heard);
-    }
-
-    async fn look(
-        &self,
-        connector: &dyn Connector,
-    ) -> Result<Option<GatewayResponse>, CallFailure> {
-        connector
-            .lookup(&self.call, self.gateway_reference.as_deref())
-            .await
-    }
-
-    fn hear(
-        &mut self,
-        connector: &dyn Connector,
-        asked: CallKind,
-        heard: Result<GatewayResponse, CallFailure>,
-    ) {
-        let heard = match heard {
-            Ok(answer) => Ok(answer),
-            Err(failure) => Err(failure),
-        };
-        let now = Utc::now();
-        let standing = AttemptContext {
-            now,
-            deadline_at: now + TimeDelta::hours(48),
-            attempt: self.state,
-            polls: self.polls,
-            setbacks: 0,
-            alternative: true,
-            moves_money: self.call.method.moves_money(),
-            recovery: connector.recovery(self.call.details, self.call.method),
-            polling: connector.polling(self.call.method),
-            name_mismatch: self.strict && is_another_name(self.call.details, &heard),
-            // In the middle: waits are what they are on average.
-            jitter: 0.5,
-        };
-        let decision = decide(&standing, asked, &heard);
-        self.state = decision.attempt.state;
-        self.heard.push(match &heard {
-            Ok(answer) => Word::Said(answer.class),
-            Err(CallFailure::NotSent(_)) => Word::NotSent,
-            Err(CallFailure::ResponseLost(_)) => Word::Lost,
-            Err(CallFailure::Rejected { .. }) => Word::Rejected,
-        });
-        if let Ok(answer) = &heard {
-            let theirs = answer.gateway_reference.clone();
-            self.gateway_reference = theirs.or_else(|| self.gateway_reference.take());
-        }
-        self.actions.push(action(&decision, now));
-        self.last = Some((heard, decision));
     }
 }
 
@@ -271,13 +237,13 @@ fn action(decision: &Decision, now: DateTime<Utc>) -> Action {
     }
 }
 
-fn is_another_name(details: &Details, heard: &CallResult) -> bool {
-    let (Details::Bank(bank), Ok(answer)) = (details, heard) else {
+fn is_another_name(details: &Details, response: &GatewayResponse) -> bool {
+    let Details::Bank(bank) = details else {
         return false;
     };
-    bank.beneficiary_name
-        .as_ref()
-        .zip(answer.name_at_bank.as_ref())
+    let given = bank.beneficiary_name.as_ref();
+    given
+        .zip(response.name_at_bank.as_ref())
         .and_then(|(given, at_bank)| name_match::compare(given.expose(), at_bank))
         .is_some_and(|found| found.result == NameMatchResult::NoMatch)
 }

@@ -130,7 +130,7 @@ async fn tells_what_a_look_tells(
 ) -> Result<(), String> {
     tokio::time::sleep(PAUSE).await;
     let looked = connector
-        .lookup(&attempt.call, attempt.gateway_reference())
+        .lookup(&attempt.call(), attempt.gateway_reference())
         .await;
     let Ok(Some(found)) = looked else {
         return Err(format!("a look after the call-back: {looked:?}"));
@@ -156,7 +156,7 @@ async fn tells_what_a_look_tells(
 
 fn is_about(attempt: &Attempt<'_>, notice: &WebhookMessage) -> Result<(), String> {
     let ours = match &notice.attempt {
-        AttemptName::Reference(reference) => reference == attempt.call.reference,
+        AttemptName::Reference(reference) => reference == attempt.call().reference,
         AttemptName::GatewayReference(id) => Some(id.as_str()) == attempt.gateway_reference(),
     };
     ensure(ours, || format!("it is about {:?}", notice.attempt))

@@ -1,51 +1,38 @@
-//! The velocity limits: so many validations of one account within a minute, an hour and a day.
-//!
-//! Decentro publishes them per mobile number, which a bank validation does not name; here the account
-//! takes its place.
+//! The velocity limits: the validations of one account within a minute, an hour and a day. Decentro
+//! publishes them per mobile number, which a bank validation does not have; here the account takes its
+//! place.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How many within how long (Decentro: 3 a minute, 4 an hour, 5 a day).
+/// Largest number of validations within each time (Decentro: 3 a minute, 4 an hour, 5 a day).
 const LIMITS: [(usize, Duration); 3] = [
     (3, Duration::from_mins(1)),
     (4, Duration::from_hours(1)),
     (5, Duration::from_hours(24)),
 ];
 
-/// The most that is ever let in within the longest span, and so all that is worth keeping.
-const KEPT: usize = 5;
-
-/// Accounts watched at once; beyond that, all that was seen is forgotten.
-const WATCHED: usize = 100_000;
-
-/// When each account was validated lately.
+/// The times of each account's validations of the last day.
 #[derive(Debug, Default)]
-pub(super) struct Velocity {
-    by_account: HashMap<Box<str>, VecDeque<Instant>>,
-}
+pub(super) struct Velocity(HashMap<String, Vec<Instant>>);
 
 impl Velocity {
-    /// Whether one more validation of this account is let in now; if so, it counts.
-    pub(super) fn let_in(&mut self, account: &str, now: Instant) -> bool {
-        if self.by_account.len() >= WATCHED && !self.by_account.contains_key(account) {
-            self.by_account.clear();
+    /// Returns whether one more validation of this account is admitted now; if so, it counts.
+    pub(super) fn admit(&mut self, account: &str, now: Instant) -> bool {
+        // Beyond this number of accounts all are dropped.
+        if self.0.len() >= 100_000 && !self.0.contains_key(account) {
+            self.0.clear();
         }
-        let times = self.by_account.entry(account.into()).or_default();
-        let exceeded = LIMITS.iter().any(|(most, span)| {
-            let recent = times
-                .iter()
-                .filter(|at| now.saturating_duration_since(**at) < *span);
-            recent.count() >= *most
-        });
-        if exceeded {
-            return false;
+        let times = self.0.entry(account.to_owned()).or_default();
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        times.retain(|at| age(at) < LIMITS[2].1);
+        let admitted = LIMITS
+            .iter()
+            .all(|(most, time)| times.iter().filter(|at| age(at) < *time).count() < *most);
+        if admitted {
+            times.push(now);
         }
-        times.push_back(now);
-        if times.len() > KEPT {
-            times.pop_front();
-        }
-        true
+        admitted
     }
 }
 
@@ -54,10 +41,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_span_has_its_limit() {
+    fn each_time_has_its_limit() {
         let start = Instant::now();
         let mut velocity = Velocity::default();
-        for (seconds, let_in) in [
+        for (seconds, admitted) in [
             (0, true),
             (1, true),
             (2, true),
@@ -71,8 +58,8 @@ mod tests {
             (86_400, true),
         ] {
             let now = start + Duration::from_secs(seconds);
-            assert_eq!(velocity.let_in("1", now), let_in, "at {seconds} s");
+            assert_eq!(velocity.admit("1", now), admitted, "at {seconds} s");
         }
-        assert!(velocity.let_in("2", start), "another account");
+        assert!(velocity.admit("2", start), "another account");
     }
 }

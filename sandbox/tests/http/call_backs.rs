@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::rt::time::sleep;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,8 +16,8 @@ fn signed_with(event: &Event, secret: &str) -> bool {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(event.header("x-webhook-timestamp").as_bytes());
     mac.update(&event.body);
-    let signature = STANDARD
-        .decode(event.header("x-webhook-signature"))
+    let signature = BASE64
+        .decode(event.header("x-webhook-signature").as_bytes())
         .unwrap();
     mac.verify_slice(&signature).is_ok()
 }

@@ -92,7 +92,7 @@ async fn payu_s_node_client_reads_the_sandbox_as_payu() {
 fn tools() -> PathBuf {
     std::env::var_os("KHATA_TEST_TOOLS").map(PathBuf::from).expect(
         "KHATA_TEST_TOOLS is not set: this test needs the gateways' own clients; run it through `make test`, or install them \
-         with `deploy/local/stack tools` and name their folder (.local/tools) here",
+         with `e2e/tools.sh` and name their folder (.local/tools) here",
     )
 }
 

@@ -1,8 +1,8 @@
-//! How long to wait before trying again: exponential, capped, with jitter. Pure.
+//! Delays between retries: exponential, capped, with jitter.
 
 use std::time::Duration;
 
-/// A wait that doubles with each try.
+/// A delay that doubles with each retry.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     base: Duration,
@@ -10,13 +10,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts at `base` and never passes `cap`.
+    /// Starts at `base` and grows up to `cap`.
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap }
     }
 
-    /// The wait after `tries` failures (0 for the first), spread over ±20 % by `jitter` in `0.0..1.0`, so that
-    /// what failed together does not come back together.
+    /// Returns the delay after `tries` retries, spread over ±20 % by `jitter` in `0.0..1.0`, so that calls that failed
+    /// together are not repeated together.
     pub fn wait(&self, tries: u32, jitter: f64) -> Duration {
         let doubled = self.base.saturating_mul(1 << tries.min(20));
         doubled
@@ -33,7 +33,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waits_grow_and_stay_below_the_cap(tries in 0u32..100, jitter in 0.0f64..1.0) {
+        fn delays_grow_up_to_the_cap(tries in 0u32..100, jitter in 0.0f64..1.0) {
             let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(10));
             let wait = backoff.wait(tries, jitter);
             prop_assert!(wait >= Duration::from_millis(800) && wait <= Duration::from_mins(12));

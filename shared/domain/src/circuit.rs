@@ -1,53 +1,51 @@
-//! Whether a gateway account can be asked at all: a circuit breaker, kept in Postgres and shared by all workers. Pure:
-//! whoever has news brings it, with the time.
+//! The circuit breaker of a gateway account, stored in Postgres and shared by all workers.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::decay::Decay;
+use crate::decay::Decay;
 
-/// After so long what a call came to counts half.
+/// Age at which the result of a call counts half.
 const HALF_LIFE: Duration = Duration::from_secs(15);
-/// Fewer failures than this say nothing.
-const FEWEST: f64 = 4.5;
-/// Opens if so many of the calls fail.
-const SHARE: f64 = 0.5;
-/// How long it is open at first, and at most.
+/// Number of failures below which the circuit stays closed.
+const MIN_FAILURES: f64 = 4.5;
+/// Share of failed calls at which the circuit opens.
+const FAILURE_SHARE: f64 = 0.5;
+/// Time for which the circuit is open at first, and at most.
 const OPEN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(2));
-/// While it is half open one call in so long is let through to see.
-const PROBE_EVERY: TimeDelta = TimeDelta::seconds(2);
+/// Interval between test calls while the circuit is half open.
+const PROBE_INTERVAL: TimeDelta = TimeDelta::seconds(2);
 
-/// What is known of a gateway account's health.
+/// The health of a gateway account.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Circuit {
-    /// Calls that were of use, lately.
+    /// Recent calls that succeeded, decaying.
     pub served: f64,
-    /// Calls that were not.
+    /// Recent calls that failed, decaying.
     pub failed: f64,
-    /// When they were counted.
+    /// When the counts were updated.
     pub counted_at: DateTime<Utc>,
-    /// `Some`: no call passes until then; after it one at a time, to see.
+    /// `Some`: no call is made until then; after that, one test call at a time.
     pub open_until: Option<DateTime<Utc>>,
-    /// How often it opened without having closed in between.
+    /// How often the circuit opened since it was last closed.
     pub trips: i16,
-    /// When the last call was let through to see.
+    /// When the last test call was made.
     pub probed_at: Option<DateTime<Utc>>,
 }
 
-/// Whether a call may be made.
+/// Whether calls may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {
-    /// As usual.
     Closed,
-    /// This one call, to see whether the gateway is back.
+    /// One test call may be made.
     HalfOpen,
-    /// Not before.
+    /// No call before this time.
     Open(DateTime<Utc>),
 }
 
 impl Circuit {
-    /// A gateway account that nothing is known of.
+    /// Returns the closed circuit of a gateway account without calls.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
             served: 0.0,
@@ -59,19 +57,18 @@ impl Circuit {
         }
     }
 
-    /// Whether calls pass as usual.
     pub fn is_closed(&self) -> bool {
         self.open_until.is_none()
     }
 
-    /// Whether a call may be made now.
+    /// Returns whether a call may be made now.
     pub fn state(&self, now: DateTime<Utc>) -> CircuitState {
         let Some(open_until) = self.open_until else {
             return CircuitState::Closed;
         };
         let next = self
             .probed_at
-            .map_or(open_until, |probed| open_until.max(probed + PROBE_EVERY));
+            .map_or(open_until, |probed| open_until.max(probed + PROBE_INTERVAL));
         if now < next {
             CircuitState::Open(next)
         } else {
@@ -79,7 +76,7 @@ impl Circuit {
         }
     }
 
-    /// What becomes of it when so many calls more were of use and so many were not.
+    /// Returns the circuit after these further calls.
     #[must_use]
     pub fn after(self, served: u32, failed: u32, now: DateTime<Utc>) -> Self {
         let decay = Decay::between(self.counted_at, now, HALF_LIFE);
@@ -90,7 +87,7 @@ impl Circuit {
             ..self
         };
         match self.open_until {
-            // Calls that were under way when it opened come back late: they neither close it nor prolong it.
+            // Calls made before the circuit opened may end later: they neither close it nor keep it open.
             Some(open_until) if now < open_until => {}
             Some(_) if served > failed => {
                 next = Self {
@@ -105,7 +102,9 @@ impl Circuit {
             Some(_) if failed > 0 => next.open(now),
             Some(_) => {}
             None => {
-                if next.failed > FEWEST && next.failed >= SHARE * (next.served + next.failed) {
+                if next.failed > MIN_FAILURES
+                    && next.failed >= FAILURE_SHARE * (next.served + next.failed)
+                {
                     next.open(now);
                 }
             }
@@ -135,19 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_when_most_calls_fail_and_not_for_a_few() {
+    fn the_circuit_opens_after_most_calls_failed_and_not_after_a_few() {
         let fresh = Circuit::new(start());
         assert!(fresh.after(0, 4, seconds(1)).is_closed());
         assert!(fresh.after(20, 9, seconds(1)).is_closed());
         let open = fresh.after(3, 9, seconds(1));
         assert_eq!(open.state(seconds(1)), CircuitState::Open(seconds(6)));
-        // Long ago is not now.
+        // Old failures do not count.
         let slow = fresh.after(0, 4, seconds(1)).after(0, 4, seconds(120));
         assert!(slow.is_closed());
     }
 
     #[test]
-    fn one_call_is_let_through_and_closes_it_or_opens_it_for_longer() {
+    fn a_test_call_closes_the_circuit_or_opens_it_for_longer() {
         let open = Circuit::new(start()).after(0, 10, start());
         assert_eq!(open.state(seconds(5)), CircuitState::HalfOpen);
         let probing = Circuit {
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_it_opened_changes_nothing() {
+    fn calls_made_before_the_circuit_opened_do_not_change_it() {
         let open = Circuit::new(start()).after(0, 10, start());
         for late in [
             open.after(0, 500, seconds(1)),
@@ -176,9 +175,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_never_shut_for_ever(news in proptest::collection::vec((0u32..50, 0u32..50, 0i64..40), 1..60)) {
+        fn an_open_circuit_always_allows_a_test_call_later(calls in proptest::collection::vec((0u32..50, 0u32..50, 0i64..40), 1..60)) {
             let (mut circuit, mut now) = (Circuit::new(start()), start());
-            for (served, failed, pause) in news {
+            for (served, failed, pause) in calls {
                 now += TimeDelta::seconds(pause);
                 if circuit.state(now) == CircuitState::HalfOpen {
                     circuit.probed_at = Some(now);
@@ -186,7 +185,7 @@ mod tests {
                 circuit = circuit.after(served, failed, now);
                 prop_assert!(circuit.served >= 0.0 && circuit.failed >= 0.0);
                 if let CircuitState::Open(until) = circuit.state(now) {
-                    prop_assert!(until > now && until <= now + TimeDelta::minutes(2) + PROBE_EVERY);
+                    prop_assert!(until > now && until <= now + TimeDelta::minutes(2) + PROBE_INTERVAL);
                     prop_assert_eq!(circuit.state(until), CircuitState::HalfOpen);
                 }
             }

@@ -1,10 +1,11 @@
-//! What is said between Khata and a gateway, in words that are no gateway's own.
+//! Gateways, the methods they validate by, and their responses in words that no gateway owns.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::account::AccountType;
-use super::validation::FailureCode;
+use crate::account::AccountType;
+use crate::ids::{GatewayAccountId, MerchantId};
+use crate::outcome::{Class, FailureCode};
 
 /// Declares [`Gateway`]: one line per gateway, with its id and its name.
 macro_rules! gateways {
@@ -52,7 +53,7 @@ impl Gateway {
         Self::ALL.into_iter().find(|gateway| gateway.id() == id)
     }
 
-    /// Returns the gateway with this name (in any case) or with this id in digits.
+    /// Returns the gateway with this name, in any case, or with this id in digits.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|gateway| {
             gateway.name().eq_ignore_ascii_case(text) || gateway.id().to_string() == text
@@ -67,67 +68,53 @@ impl fmt::Display for Gateway {
 }
 
 words! {
-    /// How a gateway finds out.
+    /// How a gateway validates an account.
     Method {
-        /// One rupee is sent to the account or VPA.
+        /// The gateway sends one rupee to the account or VPA.
         PennyDrop = "PENNY_DROP",
-        /// The bank is asked without a transfer.
+        /// The gateway asks the bank, without a transfer.
         Penniless = "PENNILESS",
-        /// The payment service provider is asked who owns the VPA.
+        /// The gateway asks the payment service provider for the owner of the VPA.
         VpaLookup = "VPA_LOOKUP",
     }
 }
 
 impl Method {
-    /// Whether asking twice may pay twice.
+    /// Whether a repeated call may pay a second time.
     pub fn moves_money(self) -> bool {
         self == Self::PennyDrop
     }
 }
 
-words! {
-    /// What an answer means for the account (gateways contract, the outcome classes).
-    Class {
-        /// The account or VPA exists.
-        Valid = "VALID",
-        /// The bank or PSP said no, for good.
-        Invalid = "INVALID",
-        /// Accepted; outcome later.
-        Pending = "PENDING",
-        /// Nobody said anything about the account.
-        Retryable = "RETRYABLE",
-        /// This gateway cannot tell.
-        Inconclusive = "INCONCLUSIVE",
-        /// Our credentials, balance, IP list or feature flag.
-        Misconfigured = "MISCONFIGURED",
-        /// Suspected fraud, blocked.
-        Review = "REVIEW",
-    }
+/// A gateway account and its merchant: the key of every row of a gateway account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GatewayKey {
+    pub merchant: MerchantId,
+    pub account: GatewayAccountId,
 }
 
-/// What can be done about a call whose answer was lost.
+/// What the gateway offers after the response to a call was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// Ask by our reference; never seen means never performed.
+    /// A lookup by our reference; a call that the gateway has never received was never performed.
     Lookup,
-    /// Send the same call again under the same idempotency key.
+    /// The same call again under the same idempotency key.
     Resubmit,
-    /// Nothing: one new attempt at most, counted as a possible double drop.
+    /// Nothing: the worker makes at most one new attempt and counts a possible double drop.
     None,
 }
 
-/// A gateway's answer about one attempt.
+/// A gateway's response about one attempt.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GatewayResponse {
-    /// What it means.
     pub class: Class,
     /// The gateway's own code or status word.
     pub code: String,
-    /// Whether the code stands in none of the connector's tables: it was taken for the safe class, and is counted.
+    /// Whether the connector's tables do not list the code: the response has the safe class, and is counted.
     pub unlisted: bool,
-    /// Why the account fails, where the class says that it does and the gateway told more.
+    /// Why the account fails, if the gateway says more than the class does.
     pub failure: Option<FailureCode>,
-    /// The holder's name where told; placeholders are `None`.
+    /// The account holder's name, if reported. It may be a placeholder (`NA`), which the worker drops.
     pub name_at_bank: Option<String>,
     /// Type of the payee's account, if the gateway reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,12 +125,12 @@ pub struct GatewayResponse {
     pub gateway_reference: Option<String>,
     /// The gateway's own name-match score, 0–100.
     pub name_match_score: Option<u8>,
-    /// How long the gateway asked us to stay away.
+    /// The gateway's `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
 impl GatewayResponse {
-    /// An answer of this class with nothing beside the code.
+    /// Returns a response of this class with nothing but the code.
     pub fn of(class: Class, code: impl Into<String>) -> Self {
         Self {
             class,
@@ -159,17 +146,17 @@ impl GatewayResponse {
         }
     }
 
-    /// The plaintext to seal.
+    /// Serializes for encryption.
     pub fn to_plaintext(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads back what [`Self::to_plaintext`] wrote; `None` if it is not that.
+    /// Parses the output of [`Self::to_plaintext`]; `None` for anything else.
     pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }
 
-    /// An answer whose code nobody has heard of: it says nothing about the account, and another gateway is asked.
+    /// Returns a response whose code no table lists: it says nothing about the account, so another gateway is tried.
     pub fn unlisted(code: impl Into<String>) -> Self {
         Self {
             unlisted: true,
@@ -188,28 +175,28 @@ impl fmt::Debug for GatewayResponse {
     }
 }
 
-/// The code of an attempt whose answer was lost.
+/// Code of an attempt whose response was lost.
 pub const RESPONSE_LOST: &str = "answer_lost";
 
-/// A call that ended without an answer, told apart by whether the gateway may have acted on it.
+/// Why a call has no response. The variants differ in whether the gateway may have acted on the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
-    /// Nothing reached the gateway: safe to try again.
+    /// Nothing reached the gateway: a retry is safe.
     #[error("not sent: {0}")]
     NotSent(String),
-    /// It may have acted: recover before anything else.
-    #[error("answer lost: {0}")]
+    /// The gateway may have acted: recover before anything else.
+    #[error("response lost: {0}")]
     ResponseLost(String),
-    /// Turned away unheard, as too many had come: nothing was done.
-    #[error("turned away as one too many")]
+    /// The gateway rejected the call unread, because of too many calls: nothing was done.
+    #[error("rejected because of too many calls")]
     Rejected {
-        /// How long it asked us to stay away.
+        /// The gateway's `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
 
 impl CallFailure {
-    /// A short code for the attempt's row.
+    /// Returns the code to store with the attempt.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
@@ -218,7 +205,7 @@ impl CallFailure {
         }
     }
 
-    /// How long it asked us to stay away.
+    /// Returns the gateway's `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rejected { retry_after } => *retry_after,
@@ -242,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_does_not_show_the_holder() {
-        let answer = GatewayResponse {
+    fn debug_output_hides_the_account_holder() {
+        let response = GatewayResponse {
             name_at_bank: Some("ASHA RAO".into()),
             ..GatewayResponse::of(Class::Valid, "ok")
         };
-        assert!(!format!("{answer:?}").contains("ASHA"));
-        assert!(GatewayResponse::from_plaintext(&answer.to_plaintext()) == Some(answer));
+        assert!(!format!("{response:?}").contains("ASHA"));
+        assert!(GatewayResponse::from_plaintext(&response.to_plaintext()) == Some(response));
     }
 }

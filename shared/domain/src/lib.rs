@@ -1,17 +1,22 @@
-//! The field's values and decisions, pure: whoever may read this crate may call them, and they call nobody.
+//! Pure domain types and decisions, without I/O. The caller passes in the time and random numbers; only a new id reads the
+//! clock, because a UUID v7 holds its time.
 //!
-//! A value that exists is valid: it was made by a `parse`. A personal datum shows itself only through `expose`;
-//! its `Debug` and `Display` are masked.
+//! A value that exists is valid, because only its `parse` makes it. Personal data can be read only through `expose`;
+//! `Debug` and `Display` mask it.
 
 #[macro_use]
 mod words;
 
 pub mod account;
+pub mod attempt;
 pub mod backoff;
 pub mod circuit;
 mod decay;
+mod fields;
 pub mod gateway;
 pub mod ids;
+pub mod outcome;
+pub mod plan;
 pub mod routing;
 pub mod score;
 pub mod status;
@@ -23,10 +28,11 @@ pub use account::{
     AccountKind, AccountNumber, AccountType, BankAccount, BankCode, BeneficiaryName, Consent,
     Details, Ifsc, Vpa,
 };
-pub use gateway::{CallFailure, Class, Gateway, GatewayResponse, Method, Recovery};
+pub use gateway::{CallFailure, Gateway, GatewayResponse, Method, Recovery};
 pub use ids::{
     AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId, ValidationKey,
 };
+pub use outcome::Class;
 pub use status::AccountStatus;
 pub use validation_state::{PendingReason, ValidationState};

@@ -1,56 +1,53 @@
-//! Which of a merchant's gateway accounts is asked next. Pure: the caller brings every fact.
+//! Routing: chooses the gateway account for the next attempt.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::gateway::{Class, Gateway, Method};
-use super::ids::GatewayAccountId;
-use super::score::Score;
-use super::traffic::Postponed;
+use crate::gateway::{Gateway, Method};
+use crate::ids::GatewayAccountId;
+use crate::outcome::Class;
+use crate::score::Score;
+use crate::traffic::Postponed;
 
-/// Retryable answers from one gateway account before the next one is asked.
+/// Retryable results of one gateway account before the next one is tried.
 const RETRIES_BEFORE_FALLBACK: usize = 3;
-/// Who could not tell is asked again after so long, if somebody whose turn came first is still not free.
-const ASK_AGAIN: TimeDelta = TimeDelta::minutes(30);
+/// Delay after which a gateway account that could not decide is tried again while a preferred one is still unavailable.
+const RETRY_DELAY: TimeDelta = TimeDelta::minutes(30);
 
-/// Why a gateway account cannot take this account.
+/// Why a gateway account cannot validate this account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ineligible {
-    /// It does not validate this kind of account.
     #[error("does not validate this kind of account")]
     Kind,
-    /// The details pass the gateway's own limits.
     #[error("the details are outside the gateway's limits")]
     Limits,
-    /// Two calls of this validation were lost there and could not be looked up: a third might pay again.
-    #[error("two calls were lost there beyond recovery")]
+    /// The responses to two calls of this validation were lost and cannot be looked up: a third call might pay again.
+    #[error("the responses to two calls were lost and cannot be looked up")]
     LostTwice,
-    /// There is no connector for it, or its settings or credentials do not make one.
-    #[error("its settings make no working connector")]
+    /// There is no connector for it, or its settings or credentials are invalid.
+    #[error("its settings or credentials are invalid")]
     NoConnector,
 }
 
-/// One of the merchant's enabled gateway accounts, as it stands towards the account at hand.
+/// An enabled gateway account of the merchant, in relation to the account to validate.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
-    /// Which.
     pub id: GatewayAccountId,
-    /// At which gateway.
     pub gateway: Gateway,
     /// The merchant's name for it.
     pub reference_id: &'a str,
-    /// Lower is asked first.
+    /// The lowest is tried first.
     pub priority: i16,
-    /// Used only by a call that names its gateway.
+    /// Used only by calls that name its gateway.
     pub pinned_only: bool,
-    /// The method it would use, or why it cannot.
-    pub fit: Result<Method, Ineligible>,
-    /// Whether it can be asked now: hours, health, remaining rate.
-    pub room: Result<(), Postponed>,
-    /// How it has told lately about accounts at the same bank.
+    /// The method it would use.
+    pub eligibility: Result<Method, Ineligible>,
+    /// Whether it can make a call now: hours, health, quota.
+    pub availability: Result<(), Postponed>,
+    /// Recent results for accounts at the same bank.
     pub score: Score,
 }
 
-/// What the call asked for.
+/// The gateway account that the merchant's call names, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pin {
     /// Juspay's gateway id.
@@ -60,7 +57,7 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// Whether the call leaves this candidate open.
+    /// Whether the call allows this gateway account.
     pub fn allows(&self, gateway: Gateway, reference_id: &str, pinned_only: bool) -> bool {
         match self.gateway_id {
             None => !pinned_only,
@@ -75,69 +72,66 @@ impl Pin {
     }
 }
 
-/// A settled attempt of the same validation.
+/// An attempt of the same validation that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriorAttempt {
-    /// Whom it asked.
     pub gateway_account: GatewayAccountId,
-    /// What came of it.
     pub class: Class,
-    /// When it was begun.
     pub started_at: DateTime<Utc>,
 }
 
-/// The routing's answer.
+/// The result of the routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Ask this one.
+    /// Try this one.
     Use {
-        /// Its place among the candidates.
+        /// Index among the candidates.
         index: usize,
-        /// How.
         method: Method,
-        /// Why, for ops.
+        /// Why, for operators.
         reason: String,
     },
-    /// Nobody can be asked now, but soon.
+    /// No candidate is available now; one will be.
     Postpone {
-        /// The place of the one that is free first.
+        /// Index of the candidate that is available first.
         index: usize,
-        /// When, and why not now.
         later: Postponed,
-        /// Why nobody, for ops.
+        /// Why none is available, for operators.
         reason: String,
     },
-    /// Nobody can be asked until something is changed; why, for ops.
+    /// No candidate until an operator changes something; why, for operators.
     NoCandidate(String),
 }
 
-/// Chooses: of the candidates that the call leaves open and that fit, those that can be asked now; of these by how
-/// often each has already failed to tell (three retryable answers or one inconclusive or misconfigured answer make one
-/// round), then by the merchant's priority, then by how well it told lately about the same bank. When everybody has
-/// failed, the rounds begin again. Who could not tell is not asked again while somebody else's turn is still to come.
+/// Chooses among the candidates that the call allows, that are eligible and available. The order is: first the number of
+/// rounds in which each has already failed (three retryable results, or one inconclusive or misconfigured result, make
+/// one round), then the merchant's priority, then recent results for the same bank. After all have failed, the next
+/// round begins. A candidate that could not decide is not tried again while another one is still due in this round.
 pub fn choose(
     candidates: &[Candidate<'_>],
     pin: &Pin,
     past: &[PriorAttempt],
     now: DateTime<Utc>,
 ) -> Choice {
-    let open: Vec<_> = candidates
+    let allowed: Vec<_> = candidates
         .iter()
         .enumerate()
         .filter(|(_, c)| pin.allows(c.gateway, c.reference_id, c.pinned_only))
         .collect();
-    if open.is_empty() {
+    if allowed.is_empty() {
         return Choice::NoCandidate(
             "the merchant has no enabled gateway account for this call".into(),
         );
     }
-    let mut turns: Vec<Turn<'_>> = open
+    let mut turns: Vec<Turn<'_>> = allowed
         .iter()
         .filter_map(|(index, candidate)| Turn::of(*index, candidate, past))
         .collect();
     let Some(first_round) = turns.iter().map(|turn| turn.round).min() else {
-        let unfit = open.iter().filter_map(|(_, c)| Some((*c, c.fit.err()?)));
-        let why: Vec<_> = unfit
+        let ineligible = allowed
+            .iter()
+            .filter_map(|(_, c)| Some((*c, c.eligibility.err()?)));
+        let why: Vec<_> = ineligible
             .map(|(c, why)| format!("{}: {why}", named(c)))
             .collect();
         return Choice::NoCandidate(why.join("; "));
@@ -145,12 +139,12 @@ pub fn choose(
     for turn in &mut turns {
         if turn.round > first_round
             && let Some(at) = turn
-                .could_not_tell
-                .map(|at| at + ASK_AGAIN)
+                .inconclusive_at
+                .map(|at| at + RETRY_DELAY)
                 .filter(|at| *at > now)
-            && turn.room.is_ok()
+            && turn.availability.is_ok()
         {
-            turn.room = Err(Held::BehindOthers(at));
+            turn.availability = Err(Held::BehindOthers(at));
         }
     }
     turns.sort_by_key(|turn| {
@@ -162,17 +156,23 @@ pub fn choose(
             turn.index,
         )
     });
-    let free = turns.iter().position(|turn| turn.room.is_ok());
-    let passed_over: Vec<_> = turns[..free.unwrap_or(turns.len())]
+    let first_available = turns.iter().position(|turn| turn.availability.is_ok());
+    let passed_over: Vec<_> = turns[..first_available.unwrap_or(turns.len())]
         .iter()
-        .filter_map(|turn| Some(format!("{}: {}", named(turn.candidate), turn.room.err()?)))
+        .filter_map(|turn| {
+            Some(format!(
+                "{}: {}",
+                named(turn.candidate),
+                turn.availability.err()?
+            ))
+        })
         .collect();
     let because = |why: String| {
         let all: Vec<_> = std::iter::once(why).chain(passed_over).collect();
         all.join("; ")
     };
-    if let Some(place) = free {
-        let turn = &turns[place];
+    if let Some(index) = first_available {
+        let turn = &turns[index];
         return Choice::Use {
             index: turn.index,
             method: turn.method,
@@ -181,8 +181,8 @@ pub fn choose(
     }
     let soonest = turns
         .iter()
-        .filter_map(|turn| match turn.room {
-            Err(Held::Not(later)) => Some((turn.index, later)),
+        .filter_map(|turn| match turn.availability {
+            Err(Held::Postponed(later)) => Some((turn.index, later)),
             _ => None,
         })
         .min_by_key(|(_, later)| later.at);
@@ -190,30 +190,30 @@ pub fn choose(
         Some((index, later)) => Choice::Postpone {
             index,
             later,
-            reason: because("nobody can be asked now".to_owned()),
+            reason: because("no gateway account is available now".to_owned()),
         },
-        // Only who has a turn before others is held behind them, and those others have room.
-        None => Choice::NoCandidate("everybody waits for everybody".into()),
+        // Cannot happen: a candidate is held behind others only while one of them is due.
+        None => Choice::NoCandidate("every gateway account waits for another one".into()),
     }
 }
 
-/// A candidate that fits, and its place in the order.
+/// An eligible candidate, and its position in the order.
 struct Turn<'a> {
     index: usize,
     candidate: &'a Candidate<'a>,
     method: Method,
     round: usize,
-    /// When it was last asked and could not tell.
-    could_not_tell: Option<DateTime<Utc>>,
-    room: Result<(), Held>,
+    /// Start of its last attempt that could not decide.
+    inconclusive_at: Option<DateTime<Utc>>,
+    availability: Result<(), Held>,
 }
 
-/// Why a candidate's turn has not come.
+/// Why a candidate is not tried now.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 enum Held {
     #[error("{} until {}", .0.why, .0.at.format("%H:%M:%S"))]
-    Not(Postponed),
-    #[error("it could not tell; until {} others come first", .0.format("%H:%M:%S"))]
+    Postponed(Postponed),
+    #[error("it could not decide; others are preferred until {}", .0.format("%H:%M:%S"))]
     BehindOthers(DateTime<Utc>),
 }
 
@@ -222,62 +222,65 @@ impl<'a> Turn<'a> {
         let here = past
             .iter()
             .filter(|past| past.gateway_account == candidate.id);
-        let (mut retryable, mut could_not_tell, mut last) = (0, 0, None);
+        let (mut retryable, mut inconclusive, mut last) = (0, 0, None);
         for attempt in here {
             if attempt.class == Class::Retryable {
                 retryable += 1;
             } else {
-                could_not_tell += 1;
+                inconclusive += 1;
                 last = last.max(Some(attempt.started_at));
             }
         }
         Some(Self {
             index,
             candidate,
-            method: candidate.fit.ok()?,
-            round: retryable / RETRIES_BEFORE_FALLBACK + could_not_tell,
-            could_not_tell: last,
-            room: candidate.room.map_err(Held::Not),
+            method: candidate.eligibility.ok()?,
+            round: retryable / RETRIES_BEFORE_FALLBACK + inconclusive,
+            inconclusive_at: last,
+            availability: candidate.availability.map_err(Held::Postponed),
         })
     }
 
-    /// Why it is its turn. What its rank added is told where others had the same priority.
+    /// Returns why it is the next one. Recent results are mentioned if others have the same priority.
     fn why(&self, pin: &Pin, past: &[PriorAttempt], turns: &[Self], now: DateTime<Utc>) -> String {
         if pin.gateway_id.is_some() {
             return "named by the call".to_owned();
         }
         let priority = self.candidate.priority;
-        let was_asked = past
+        let was_tried = past
             .iter()
             .any(|past| past.gateway_account == self.candidate.id);
-        let others_were = past
+        let others_were_tried = past
             .iter()
             .any(|past| past.gateway_account != self.candidate.id);
         let base = match self.round {
-            0 if was_asked => "tried again".to_owned(),
-            0 if others_were => format!("others could not tell; priority {priority}"),
+            0 if was_tried => "tried again".to_owned(),
+            0 if others_were_tried => format!("others could not decide; priority {priority}"),
             0 => format!("first by priority {priority}"),
-            round => format!("round {} after all failed to tell", round + 1),
+            round => format!("round {} after none could decide", round + 1),
         };
         let peers = turns.iter().filter(|turn| {
             turn.index != self.index
                 && turn.round == self.round
                 && turn.candidate.priority == priority
         });
-        let told = |candidate: &Candidate<'_>| {
+        let results = |candidate: &Candidate<'_>| {
             let score = &candidate.score;
             let latency = score
                 .latency_ms
                 .map_or(String::new(), |ms| format!(" in {ms:.0} ms"));
-            format!("told {:.0} % lately{latency}", 100.0 * score.success(now))
+            format!(
+                "{:.0} % decided recently{latency}",
+                100.0 * score.success(now)
+            )
         };
         let peers: Vec<_> = peers
-            .map(|turn| format!("{} {}", named(turn.candidate), told(turn.candidate)))
+            .map(|turn| format!("{} {}", named(turn.candidate), results(turn.candidate)))
             .collect();
         if peers.is_empty() {
             base
         } else {
-            format!("{base}, {} ({})", told(self.candidate), peers.join(", "))
+            format!("{base}, {} ({})", results(self.candidate), peers.join(", "))
         }
     }
 }
@@ -310,8 +313,8 @@ mod tests {
             reference_id: "main",
             priority,
             pinned_only,
-            fit: Ok(Method::PennyDrop),
-            room: Ok(()),
+            eligibility: Ok(Method::PennyDrop),
+            availability: Ok(()),
             score: Score::new(now()),
         }
     }
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn priority_decides_and_pinned_only_waits_to_be_named() {
+    fn priority_decides_and_a_pinned_only_candidate_has_to_be_named() {
         let all = [
             candidate(1, Gateway::Dummy, 1, true),
             candidate(2, Gateway::Cashfree, 5, false),
@@ -370,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn three_retryables_or_one_inconclusive_move_on() {
+    fn three_retryable_results_or_one_inconclusive_result_make_a_round() {
         let all = [
             candidate(1, Gateway::Cashfree, 1, false),
             candidate(2, Gateway::Setu, 2, false),
@@ -384,19 +387,19 @@ mod tests {
     }
 
     #[test]
-    fn who_is_down_is_passed_over_and_said_so() {
+    fn a_gateway_that_is_down_is_skipped_and_the_reason_names_it() {
         let mut all = [
             candidate(1, Gateway::Razorpay, 1, false),
             candidate(2, Gateway::Cashfree, 2, false),
         ];
-        all[0].room = down(10);
+        all[0].availability = down(10);
         let choice = of(&all, &[]);
         assert_eq!(used(&choice), Some(1));
         assert_eq!(
             reason(choice),
             "first by priority 2; RAZORPAY main: it is down until 08:00:10"
         );
-        all[1].room = down(5);
+        all[1].availability = down(5);
         let Choice::Postpone { index, later, .. } = of(&all, &[]) else {
             panic!("both are down")
         };
@@ -404,19 +407,19 @@ mod tests {
     }
 
     #[test]
-    fn who_could_not_tell_waits_for_others_turn_and_who_was_down_does_not() {
+    fn after_an_inconclusive_result_others_are_preferred_and_after_an_outage_not() {
         let mut all = [
             candidate(1, Gateway::Razorpay, 1, false),
             candidate(2, Gateway::Cashfree, 2, false),
         ];
-        all[1].room = down(60);
-        // It cannot tell, and each drop costs: Cashfree's turn comes first.
+        all[1].availability = down(60);
+        // The first one cannot decide, and each drop costs: Cashfree is preferred.
         let choice = of(&all, &[at(1, Class::Inconclusive)]);
         assert!(
             matches!(choice, Choice::Postpone { index: 1, .. }),
             "{choice:?}"
         );
-        // Nobody said anything about the account: it may be otherwise now.
+        // A temporary failure says nothing about the account: the next call may succeed.
         assert_eq!(used(&of(&all, &[at(1, Class::Retryable); 3])), Some(0));
         let long_ago = PriorAttempt {
             started_at: now() - TimeDelta::hours(1),
@@ -426,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn among_equals_the_one_that_tells_better_is_asked() {
+    fn at_equal_priority_the_one_with_better_recent_results_is_chosen() {
         let mut all = [
             candidate(1, Gateway::Razorpay, 1, false),
             candidate(2, Gateway::Cashfree, 1, false),
@@ -437,7 +440,8 @@ mod tests {
         assert_eq!(used(&choice), Some(1));
         let reason = reason(choice);
         assert!(
-            reason.contains("told 100 % lately in 300 ms (RAZORPAY main told 53 % lately"),
+            reason
+                .contains("100 % decided recently in 300 ms (RAZORPAY main 53 % decided recently"),
             "{reason}"
         );
         // But never before priority.
@@ -447,13 +451,13 @@ mod tests {
 
     prop_compose! {
         fn any_candidate()(
-            n in 0u128..6, gateway in 0usize..6, priority in 0i16..4, pinned_only in any::<bool>(), fit in any::<bool>(),
-            room in 0i64..4, told in 0u32..30, failed in 0u32..30, latency in 1.0f64..60_000.0,
+            n in 0u128..6, gateway in 0usize..6, priority in 0i16..4, pinned_only in any::<bool>(), eligible in any::<bool>(),
+            wait in 0i64..4, decided in 0u32..30, failed in 0u32..30, latency in 1.0f64..60_000.0,
         ) -> Candidate<'static> {
             Candidate {
-                fit: if fit { Ok(Method::PennyDrop) } else { Err(Ineligible::Limits) },
-                room: if room == 0 { Ok(()) } else { down(room) },
-                score: Score::new(now()).after(told, failed, Some(latency), now()),
+                eligibility: if eligible { Ok(Method::PennyDrop) } else { Err(Ineligible::Limits) },
+                availability: if wait == 0 { Ok(()) } else { down(wait) },
+                score: Score::new(now()).after(decided, failed, Some(latency), now()),
                 ..candidate(n, Gateway::ALL[gateway], priority, pinned_only)
             }
         }
@@ -467,30 +471,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_choice_is_open_fit_and_free(
+        fn a_chosen_candidate_is_allowed_eligible_and_available(
             all in proptest::collection::vec(any_candidate(), 0..6),
             pinned in proptest::option::of(0usize..6),
             past in proptest::collection::vec(any_past(), 0..12),
         ) {
             let pin = Pin { gateway_id: pinned.map(|index| Gateway::ALL[index].id()), reference_id: None };
-            let usable = |c: &Candidate<'_>| pin.allows(c.gateway, c.reference_id, c.pinned_only) && c.fit.is_ok();
+            let usable = |c: &Candidate<'_>| pin.allows(c.gateway, c.reference_id, c.pinned_only) && c.eligibility.is_ok();
             match choose(&all, &pin, &past, now()) {
                 Choice::Use { index, reason, .. } => {
-                    prop_assert!(usable(&all[index]) && all[index].room.is_ok());
+                    prop_assert!(usable(&all[index]) && all[index].availability.is_ok());
                     prop_assert!(!reason.is_empty());
                     let tried = |c: &Candidate<'_>| past.iter().any(|p| p.gateway_account == c.id);
                     if !tried(&all[index]) {
-                        // Nobody else who is free, untried and more wanted was passed over.
-                        let better = all.iter().filter(|c| usable(c) && c.room.is_ok() && !tried(c));
+                        // No available, untried candidate of lower priority was skipped.
+                        let better = all.iter().filter(|c| usable(c) && c.availability.is_ok() && !tried(c));
                         prop_assert!(better.min_by_key(|c| c.priority).is_some_and(|c| c.priority >= all[index].priority));
                     }
                 }
                 Choice::Postpone { index, later, .. } => {
                     prop_assert!(usable(&all[index]));
-                    prop_assert_eq!(all[index].room, Err(later));
+                    prop_assert_eq!(all[index].availability, Err(later));
                     prop_assert!(later.at > now());
-                    // Nobody who has not been asked yet could be asked.
-                    prop_assert!(!all.iter().any(|c| usable(c) && c.room.is_ok() && past.iter().all(|p| p.gateway_account != c.id)));
+                    // No untried candidate is available.
+                    prop_assert!(!all.iter().any(|c| usable(c) && c.availability.is_ok() && past.iter().all(|p| p.gateway_account != c.id)));
                 }
                 Choice::NoCandidate(why) => {
                     prop_assert!(!all.iter().any(usable), "{}", why);

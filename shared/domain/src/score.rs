@@ -1,60 +1,59 @@
-//! How well a gateway account has told lately about accounts at one bank, or behind one UPI handle. Pure.
+//! Recent results of a gateway account for accounts at one bank, or behind one UPI handle.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::account::Details;
-use super::decay::Decay;
+use crate::account::Details;
+use crate::decay::Decay;
 
-/// After so long an outcome counts half.
+/// Age at which a result counts half.
 pub const HALF_LIFE: Duration = Duration::from_mins(10);
-/// Outcomes that a gateway account is credited with before it has any: the first failure is no verdict.
+/// Final results credited to every gateway account, so that one failure does not decide.
 const CREDIT: f64 = 3.0;
-/// Shares of success closer to each other than this are the same.
+/// Step in which success is compared.
 const STEP: f64 = 0.05;
-/// A latency moves so far towards each new one.
+/// Weight of a new latency in the average.
 const SMOOTHING: f64 = 0.2;
-/// UPI handles are shorter; what is longer is nobody's and is not kept apart.
-const LONGEST_HANDLE: usize = 32;
+/// Length above which a UPI handle is not counted separately; real handles are shorter.
+const MAX_HANDLE_LENGTH: usize = 32;
 
-/// Where outcomes are kept apart: the bank by the first four letters of the IFSC, or the UPI handle.
+/// The key of a score: the bank, by the first four letters of the IFSC, or the UPI handle.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bank(String);
 
 impl Bank {
-    /// The bank of an account.
     pub fn of(details: &Details) -> Self {
         match details {
             Details::Bank(bank) => Self(bank.ifsc.as_str()[..4].to_owned()),
-            Details::Upi(vpa) if vpa.handle().len() <= LONGEST_HANDLE => {
+            Details::Upi(vpa) if vpa.handle().len() <= MAX_HANDLE_LENGTH => {
                 Self(format!("@{}", vpa.handle()))
             }
             Details::Upi(_) => Self("@".to_owned()),
         }
     }
 
-    /// As it is stored and shown: `HDFC`, `@okhdfcbank`.
+    /// Returns the text to store and show: `HDFC`, `@okhdfcbank`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Decaying counts.
+/// Decaying counts of results.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Outcomes that were told.
+    /// Attempts with a final result.
     pub told: f64,
-    /// Attempts that told nothing.
+    /// Attempts without a final result.
     pub failed: f64,
-    /// From an attempt's beginning to its outcome, in milliseconds.
+    /// Average time from the beginning of an attempt to its result, in milliseconds.
     pub latency_ms: Option<f64>,
-    /// As of when.
+    /// When the counts were updated.
     pub counted_at: DateTime<Utc>,
 }
 
 impl Score {
-    /// A gateway account that nothing is known of.
+    /// Returns the score of a gateway account without results.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
             told: 0.0,
@@ -64,7 +63,7 @@ impl Score {
         }
     }
 
-    /// With so many outcomes more.
+    /// Returns the score after these further results.
     #[must_use]
     pub fn after(
         self,
@@ -86,7 +85,7 @@ impl Score {
         }
     }
 
-    /// What the scores of several banks say together, as of now; a latency counts as much as its bank has told.
+    /// Returns the sum of the scores of several banks, as of now; latencies are weighted by final results.
     #[must_use]
     pub fn total<'a>(scores: impl IntoIterator<Item = &'a Self>, now: DateTime<Utc>) -> Self {
         let mut total = Self::new(now);
@@ -105,22 +104,22 @@ impl Score {
         total
     }
 
-    /// The share of attempts that told, 0 to 1; with credit, so that a gateway account is tried before it is judged
-    /// and again when its failures have faded.
+    /// Returns the share of attempts with a final result, 0 to 1. The credit lets a new gateway account be tried, and an old
+    /// one again after its failures have decayed.
     pub fn success(&self, now: DateTime<Utc>) -> f64 {
         let decay = Decay::between(self.counted_at, now, HALF_LIFE);
         let (told, failed) = (decay.of(self.told) + CREDIT, decay.of(self.failed));
         told / (told + failed)
     }
 
-    /// Attempts that it is made from.
+    /// Returns the number of attempts behind the score.
     pub fn weight(&self, now: DateTime<Utc>) -> f64 {
         let decay = Decay::between(self.counted_at, now, HALF_LIFE);
         decay.of(self.told + self.failed)
     }
 
-    /// What to sort by, better first: success in steps of five hundredths, then latency in powers of two. What differs
-    /// by less is the same, so that the choice does not sway with each outcome.
+    /// Returns the sort key, best first: success in steps of five hundredths, then latency in powers of two. Smaller
+    /// differences are ignored, so that the choice does not change with each result.
     pub(crate) fn rank(&self, now: DateTime<Utc>) -> (i32, i32) {
         #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
         let steps = ((1.0 - self.success(now)) / STEP).round() as i32;
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_count_and_fade() {
+    fn failures_count_and_decay() {
         let new = Score::new(at(0));
         let bad = new.after(10, 10, Some(200.0), at(0));
         assert!(bad.rank(at(0)) > new.rank(at(0)));
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn banks_add_up_as_far_as_they_have_not_faded() {
+    fn a_total_adds_decayed_counts_of_all_banks() {
         let quick = Score::new(at(0)).after(30, 0, Some(100.0), at(0));
         let slow = Score::new(at(10)).after(5, 5, Some(400.0), at(10));
         let silent = Score::new(at(10)).after(0, 4, None, at(10));
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quicker_of_two_good_ones_is_better() {
+    fn of_two_reliable_gateway_accounts_the_faster_ranks_first() {
         let quick = Score::new(at(0)).after(50, 0, Some(120.0), at(0));
         let slow = Score::new(at(0)).after(50, 0, Some(9_000.0), at(0));
         assert!(quick.rank(at(0)) < slow.rank(at(0)));
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_kept_apart_by_bank_and_handle() {
+    fn results_are_counted_by_bank_and_by_handle() {
         let bank = Details::Bank(BankAccount {
             ifsc: Ifsc::parse("HDFC0000001").unwrap(),
             account_number: AccountNumber::parse("00011020001772").unwrap(),

@@ -1,63 +1,66 @@
-//! How many calls a gateway account takes, and when: its own limits, whatever Khata would like. Pure: what has been
-//! taken so far is kept in Postgres and handed in.
+//! The limits of a gateway account: calls per minute, concurrent calls, hours. What has been used so far is stored in
+//! Postgres and passed in.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Timelike, Utc};
 
-use super::circuit::{Circuit, CircuitState};
-use super::gateway::Method;
+use crate::circuit::{Circuit, CircuitState};
+use crate::gateway::Method;
+use crate::ids::GatewayAccountId;
 
-/// India keeps one time, without summer time: UTC+5:30.
+/// Indian Standard Time is UTC+5:30 all year.
 const IST: TimeDelta = TimeDelta::minutes(330);
 const MINUTES_A_DAY: u32 = 24 * 60;
 
-/// How long a lost answer is asked for where the settings do not say.
+/// Default of [`Traffic::recover_for`].
 const RECOVER_FOR: Duration = Duration::from_hours(1);
-/// The window of `calls_per_minute`, and what a call may come later than it was booked for: until then it is under
-/// way to the gateway.
+/// Window of `calls_per_minute`: 60 seconds, and the time by which a call may reach the gateway later than planned.
 const WINDOW: TimeDelta = TimeDelta::seconds(63);
-/// A booked call is made so late at most; later it is booked anew.
-const LATEST: TimeDelta = TimeDelta::seconds(2);
-/// How soon somebody asks again who was turned away as too many calls were under way.
-const BUSY: TimeDelta = TimeDelta::milliseconds(250);
+/// Maximum delay of a booked call; a later one is booked again.
+const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
+/// Delay before the next try after a rejection because of too many concurrent calls.
+const BUSY_RETRY_DELAY: TimeDelta = TimeDelta::milliseconds(250);
 
-/// What a gateway account takes. Holds over all workers.
+/// Limits of a gateway account, over all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Calls of any kind in any 60 seconds; `None`: as many as there are.
+    /// Calls of any kind in any 60 seconds; `None`: no limit.
     pub calls_per_minute: Option<NonZeroU32>,
-    /// Calls under way at once; `None`: as many as there are.
+    /// Concurrent calls; `None`: no limit.
     pub concurrency: Option<NonZeroU32>,
-    /// When new attempts may begin.
+    /// Times of day at which new attempts may begin.
     pub hours: Hours,
-    /// When new penny drops to UPI addresses may begin, within `hours`: NPCI keeps its busy hours free of calls that no
-    /// payer waits for (10:00–13:00 and 17:00–21:30 IST, May 2025).
+    /// Times of day, within `hours`, at which new penny drops to UPI addresses may begin. NPCI reserves its busy hours for
+    /// calls that a payer waits for (10:00–13:00 and 17:00–21:30 IST, May 2025).
     pub upi_penny_drop_hours: Hours,
-    /// How long a lost answer is asked for before another gateway account may be, at the risk of a second rupee.
+    /// How long a lost response is looked up before another gateway account may be tried, at the risk of a second rupee.
     pub recover_for: Duration,
 }
 
+/// A gateway account without limits.
+pub static UNLIMITED: Traffic = Traffic {
+    calls_per_minute: None,
+    concurrency: None,
+    hours: Hours(Vec::new()),
+    upi_penny_drop_hours: Hours(Vec::new()),
+    recover_for: RECOVER_FOR,
+};
+
 impl Default for Traffic {
     fn default() -> Self {
-        Self {
-            calls_per_minute: None,
-            concurrency: None,
-            hours: Hours::default(),
-            upi_penny_drop_hours: Hours::default(),
-            recover_for: RECOVER_FOR,
-        }
+        UNLIMITED.clone()
     }
 }
 
 impl Traffic {
-    /// Whether all workers have to agree on each call.
+    /// Whether workers share a quota, so that each call is counted in Postgres.
     pub fn is_limited(&self) -> bool {
         self.calls_per_minute.is_some() || self.concurrency.is_some()
     }
 
-    /// Whether a new attempt may begin now; else when.
+    /// Returns an error with the next opening time if no new attempt may begin now.
     pub fn open_at(
         &self,
         method: Method,
@@ -75,51 +78,65 @@ impl Traffic {
 /// Why a call cannot be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostponeReason {
-    /// Most calls of late failed.
+    /// Most recent calls failed.
     #[error("it is down")]
     Down,
-    /// It asked us to stay away.
+    /// The gateway sent a `Retry-After`.
     #[error("it asked for a pause")]
     Paused,
-    /// Its limit of calls a minute is used up.
-    #[error("its calls a minute are used up")]
+    #[error("its calls per minute are used up")]
     Rate,
-    /// As many calls are under way as it takes.
-    #[error("its calls at once are used up")]
+    #[error("its concurrent calls are used up")]
     Busy,
-    /// Not at this time of day.
     #[error("it is outside its hours")]
     Hours,
 }
 
-/// When there may be room, and why not now.
+impl PostponeReason {
+    /// Returns the word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Paused => "paused",
+            Self::Rate => "rate",
+            Self::Busy => "busy",
+            Self::Hours => "hours",
+        }
+    }
+}
+
+/// The earliest time of the next call, and why none can be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Postponed {
-    /// Not before.
     pub at: DateTime<Utc>,
-    /// Why.
     pub why: PostponeReason,
 }
 
-/// What is left of a gateway account at one moment. Whoever plans calls takes from it, and writes it back before
-/// making them.
+/// A call booked at a gateway account that limits its calls per minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub gateway_account: GatewayAccountId,
+    pub at: DateTime<Utc>,
+}
+
+/// The remaining quota of a gateway account at one moment. A worker takes its planned calls from it and stores it before
+/// it makes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateBudget {
-    /// Whether it can be asked at all.
     pub circuit: Circuit,
-    /// It asked us to stay away until then.
+    /// End of the pause that the gateway asked for.
     pub paused_until: Option<DateTime<Utc>>,
-    /// When the calls made and booked so far leave room again (the theoretical arrival time of the generic cell rate
+    /// When the calls made and booked so far allow another one (the theoretical arrival time of the generic cell rate
     /// algorithm).
     pub next_call_at: Option<DateTime<Utc>>,
-    /// Calls under way, of all workers.
+    /// Concurrent calls of all workers.
     pub in_hand: u32,
-    /// Turned away since it was read, as too many calls were under way.
+    /// Rejections because of too many concurrent calls since it was read.
     pub rejected: u32,
 }
 
 impl RateBudget {
-    /// Of a gateway account in good health of which nothing was taken yet.
+    /// Returns the full budget of a healthy gateway account.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
             circuit: Circuit::new(now),
@@ -130,12 +147,14 @@ impl RateBudget {
         }
     }
 
-    /// Whether there is room for so many calls one after the other. `booked`: the time that the first of them was
-    /// booked for.
-    pub fn room(
+    /// Returns an error if no call can be made now. `booked`: the time that the call was booked for.
+    ///
+    /// A second call right after the first needs no check: a lost response that the gateway has never received is sent again
+    /// after its lookup, and later calls wait longer for it. To require room for both would keep a gateway account with a
+    /// low limit from ever looking up a lost response.
+    pub fn check(
         &self,
         traffic: &Traffic,
-        calls: u32,
         booked: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Postponed> {
@@ -158,29 +177,25 @@ impl RateBudget {
                 .unwrap_or(i32::MAX)
                 .min(240);
             return Err(Postponed {
-                at: now + BUSY * (1 + queue),
+                at: now + BUSY_RETRY_DELAY * (1 + queue),
                 why: PostponeReason::Busy,
             });
         }
-        if let Some(limit) = traffic.calls_per_minute {
-            let pace = Pace::of(limit);
-            let booked = u32::from(is_due(booked, now));
-            let mut next = self.next_call_at;
-            for _ in booked..calls {
-                let (at, then) = pace.take(next, now);
-                if at > now {
-                    return Err(Postponed {
-                        at,
-                        why: PostponeReason::Rate,
-                    });
-                }
-                next = Some(then);
+        if let Some(limit) = traffic.calls_per_minute
+            && !is_due(booked, now)
+        {
+            let (at, _) = Pace::of(limit).take(self.next_call_at, now);
+            if at > now {
+                return Err(Postponed {
+                    at,
+                    why: PostponeReason::Rate,
+                });
             }
         }
         Ok(())
     }
 
-    /// Takes the room that [`Self::room`] found.
+    /// Takes calls that [`Self::check`] allowed.
     pub fn take(
         &mut self,
         traffic: &Traffic,
@@ -199,7 +214,7 @@ impl RateBudget {
         }
     }
 
-    /// Books a call for when the limit of calls a minute has room; `None` where there is no such limit.
+    /// Books the next call that the limit of calls per minute allows; `None` without such a limit.
     pub fn book(&mut self, traffic: &Traffic, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (at, then) = Pace::of(traffic.calls_per_minute?).take(self.next_call_at, now);
         self.next_call_at = Some(then);
@@ -207,15 +222,15 @@ impl RateBudget {
     }
 }
 
-/// Whether a booking is for now: neither early nor so late that the gateway's minute is another one.
+/// Whether a booking is for now: not in the future, and not so old that the gateway counts the call in another minute.
 fn is_due(booked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-    booked.is_some_and(|at| at <= now && now <= at + LATEST)
+    booked.is_some_and(|at| at <= now && now <= at + MAX_DELAY)
 }
 
-/// Calls spread so that no window of 60 seconds holds more than the limit, wherever it begins.
+/// Spreads calls so that no window of 60 seconds holds more than the limit, wherever the window begins.
 struct Pace {
     interval: TimeDelta,
-    /// Calls that may be made at once after a rest.
+    /// Calls that may be made at once after a quiet time.
     burst: i32,
 }
 
@@ -229,7 +244,7 @@ impl Pace {
         }
     }
 
-    /// When the next call may be made, and what to keep for the one after it.
+    /// Returns the time of the next call, and the new `next_call_at`.
     fn take(
         &self,
         next: Option<DateTime<Utc>>,
@@ -241,12 +256,12 @@ impl Pace {
     }
 }
 
-/// Times of day in India, from (inclusive) to (exclusive); none at all means always.
+/// Times of day in India, from (inclusive) to (exclusive); none means always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hours(Vec<(u32, u32)>);
 
 impl Hours {
-    /// Reads `["00:00-10:00", "21:30-24:00"]`; a span may go over midnight. `None` where one is no such span.
+    /// Parses `["00:00-10:00", "21:30-24:00"]`; a span may cross midnight. `None` if one is malformed.
     pub fn parse<S: AsRef<str>>(spans: &[S]) -> Option<Self> {
         let minute = |text: &str| match text {
             "24:00" => Some(MINUTES_A_DAY),
@@ -267,7 +282,7 @@ impl Hours {
         Some(Self(read))
     }
 
-    /// The spans as they are written, `13:00-17:00`, one over midnight in two; none: always.
+    /// Returns the spans as text (`13:00-17:00`); one that crosses midnight becomes two.
     pub fn spans(&self) -> Vec<String> {
         let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
         let spans = self.0.iter();
@@ -276,7 +291,7 @@ impl Hours {
             .collect()
     }
 
-    /// Whether they are open now; else when they open next.
+    /// Returns an error with the next opening time if they are closed now.
     pub fn open_at(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
         let minute = (now + IST).time().num_seconds_from_midnight() / 60;
         if self.0.is_empty()
@@ -311,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_indias() {
+    fn hours_are_in_indian_standard_time() {
         let hours = Hours::parse(&["21:30-10:00", "13:00-17:00"]).unwrap();
         for (time, opens) in [
             ("2026-11-24T09:59:59+05:30", None),
@@ -356,52 +371,54 @@ mod tests {
     }
 
     #[test]
-    fn calls_at_once_are_bounded() {
+    fn concurrent_calls_are_limited() {
         let (traffic, now) = (limited(0, 2), at("2026-11-24T12:00:00Z"));
         let mut budget = RateBudget::new(now);
         for _ in 0..2 {
-            budget.room(&traffic, 1, None, now).unwrap();
+            budget.check(&traffic, None, now).unwrap();
             budget.take(&traffic, 1, None, now);
         }
-        let later = budget.room(&traffic, 1, None, now).unwrap_err();
-        assert_eq!((later.why, later.at), (PostponeReason::Busy, now + BUSY));
+        let later = budget.check(&traffic, None, now).unwrap_err();
+        assert_eq!(
+            (later.why, later.at),
+            (PostponeReason::Busy, now + BUSY_RETRY_DELAY)
+        );
         budget.rejected = 9;
         assert_eq!(
-            budget.room(&traffic, 1, None, now).unwrap_err().at,
-            now + BUSY * 5
+            budget.check(&traffic, None, now).unwrap_err().at,
+            now + BUSY_RETRY_DELAY * 5
         );
     }
 
     #[test]
-    fn a_booked_call_is_made_in_its_time_and_no_other() {
+    fn a_booked_call_is_allowed_at_its_time_only() {
         let (traffic, now) = (limited(1, 0), at("2026-11-24T12:00:00Z"));
         let mut budget = RateBudget::new(now);
         budget.take(&traffic, 1, None, now);
         let slot = budget.book(&traffic, now).unwrap();
         assert_eq!(slot, now + WINDOW);
-        let room = |at| budget.room(&traffic, 1, Some(slot), at);
-        assert!(room(slot - TimeDelta::seconds(1)).is_err());
-        assert!(room(slot).is_ok() && room(slot + LATEST).is_ok());
-        assert!(room(slot + LATEST + TimeDelta::seconds(1)).is_err());
-        assert!(budget.room(&traffic, 2, Some(slot), slot).is_err());
+        let check = |at| budget.check(&traffic, Some(slot), at);
+        assert!(check(slot - TimeDelta::seconds(1)).is_err());
+        assert!(check(slot).is_ok() && check(slot + MAX_DELAY).is_ok());
+        assert!(check(slot + MAX_DELAY + TimeDelta::seconds(1)).is_err());
     }
 
     #[test]
-    fn one_call_at_a_time_tries_a_gateway_that_was_down() {
+    fn one_call_at_a_time_tests_a_gateway_that_was_down() {
         let now = at("2026-11-24T12:00:00Z");
         let mut budget = RateBudget::new(now);
         budget.circuit = budget.circuit.after(0, 10, now - TimeDelta::seconds(30));
         let traffic = Traffic::default();
-        assert!(budget.room(&traffic, 1, None, now).is_ok());
+        assert!(budget.check(&traffic, None, now).is_ok());
         budget.take(&traffic, 1, None, now);
         assert_eq!(
-            budget.room(&traffic, 1, None, now).unwrap_err().why,
+            budget.check(&traffic, None, now).unwrap_err().why,
             PostponeReason::Down
         );
     }
 
     proptest! {
-        /// Whenever calls are asked for, made at once, booked and made late: no 60 seconds hold more than the limit.
+        /// Calls made at once, booked, and made late: no 60 seconds hold more than the limit.
         #[test]
         fn no_minute_holds_more_calls_than_the_limit(
             limit in 1u32..150,
@@ -414,7 +431,7 @@ mod tests {
             for (pause, late) in asked {
                 now += TimeDelta::milliseconds(pause);
                 let late = TimeDelta::milliseconds(late);
-                match budget.room(&traffic, 1, None, now) {
+                match budget.check(&traffic, None, now) {
                     Ok(()) => {
                         budget.take(&traffic, 1, None, now);
                         made.push(now + late);
@@ -431,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_span_is_refused() {
+    fn malformed_spans_are_rejected() {
         for span in ["", "10:00", "10-12", "10:00-25:00", "10:00-10:00", "a-b"] {
             assert_eq!(Hours::parse(&[span]), None, "{span}");
         }

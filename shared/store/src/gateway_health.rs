@@ -21,17 +21,9 @@ use khata_domain::circuit::Circuit;
 use khata_domain::traffic::RateBudget;
 use khata_domain::{GatewayAccountId, MerchantId};
 
+pub use khata_domain::gateway::GatewayKey;
 pub use reset::{forget_bookings, reset};
 pub use scores::{Outcomes, ScoreKey, add_outcomes, scores};
-
-/// A gateway account and its merchant: the pair that every row is found by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GatewayKey {
-    /// Whose.
-    pub merchant: MerchantId,
-    /// Which.
-    pub account: GatewayAccountId,
-}
 
 /// A gateway account as it stands.
 #[derive(Clone, Debug, PartialEq)]

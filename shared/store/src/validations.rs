@@ -8,7 +8,7 @@ mod reuse;
 mod settle;
 
 pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts};
-pub use claim::{Claimed, Slot, claim};
+pub use claim::{Claimed, claim};
 pub use due::{DueRow, take_due};
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
@@ -16,6 +16,7 @@ pub use settle::{AttemptReport, Provenance, Settlement, settle};
 use uuid::Uuid;
 
 use khata_domain::ValidationKey;
+pub use khata_domain::traffic::Slot;
 
 /// Proof of holding a validation: only who shows it can settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -155,7 +155,7 @@ fn fingerprint_of_migrations() -> u64 {
 
 fn server_url() -> String {
     std::env::var("KHATA_TEST_DATABASE_URL").expect(
-        "KHATA_TEST_DATABASE_URL is not set: say `make test`, or start `deploy/local/stack services` and set it to \
+        "KHATA_TEST_DATABASE_URL is not set: say `make test`, or start `deploy/local/stack.sh services` and set it to \
          that KHATA_DATABASE_URL",
     )
 }

@@ -20,7 +20,7 @@ pub struct Queues {
 impl Queues {
     pub fn new() -> Self {
         let url = std::env::var("KHATA_TEST_AMQP_URL").expect(
-            "KHATA_TEST_AMQP_URL is not set: say `make test`, or start `deploy/local/stack services` and set it to \
+            "KHATA_TEST_AMQP_URL is not set: say `make test`, or start `deploy/local/stack.sh services` and set it to \
              that KHATA_AMQP_URL",
         );
         let prefix = format!("khata-test-{}", Uuid::now_v7().simple());

@@ -1,8 +1,8 @@
 use std::time::Instant;
 
 use khata_domain::ValidationKey;
-use khata_domain::validation::{AttemptEnd, FailureCode, Outcome};
-use khata_domain::{GatewayResponse, ValidationId};
+use khata_domain::validation::{AttemptEnd, FailureCode};
+use khata_domain::{Class, GatewayResponse, ValidationId};
 use khata_store::validations::{AttemptReport, LeaseToken, Provenance};
 use khata_telemetry::metrics::page;
 
@@ -10,8 +10,8 @@ use super::*;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-fn account() -> Place {
-    Place {
+fn account() -> GatewayAccountLabels {
+    GatewayAccountLabels {
         merchant_id: "mer_1".to_owned(),
         gateway: "CASHFREE",
         gateway_account: "cf_main".to_owned(),
@@ -50,11 +50,11 @@ fn settlement(next: Next, method: Method, class: Class) -> Settlement {
     }
 }
 
-fn timeline(asked: i64, answered: i64) -> Timeline {
+fn timeline(created: i64, received: i64) -> Timeline {
     let now = Utc::now();
     Timeline {
-        created_at: now - TimeDelta::milliseconds(asked),
-        answered_at: now - TimeDelta::milliseconds(answered),
+        created_at: now - TimeDelta::milliseconds(created),
+        received_at: now - TimeDelta::milliseconds(received),
         trace_parent: Some(TRACE.to_owned()),
     }
 }
@@ -70,36 +70,39 @@ fn metrics() -> Metrics {
     let pool = khata_store::open("postgres://nobody@127.0.0.1:9/none", "test", 5);
     Metrics::new(
         pool,
-        Arc::new(InHand::new(512)),
-        Arc::new(crate::database_metrics::tests::known()),
+        Arc::new(ConsumerLoad::new(512)),
+        Arc::new(crate::database_metrics::tests::example()),
         RotateBy::Unknown,
     )
 }
 
 #[track_caller]
-fn tells(metrics: &Metrics, lines: &[&str]) {
+fn contains(metrics: &Metrics, lines: &[&str]) {
     let text = metrics.text().unwrap();
     for line in lines {
-        assert!(text.lines().any(|told| told == *line), "{line}\n{text}");
+        assert!(
+            text.lines().any(|exported| exported == *line),
+            "{line}\n{text}"
+        );
     }
 }
 
 #[test]
-fn the_page_lists_what_is_told() {
+fn the_page_lists_every_metric() {
     let metrics = metrics();
-    metrics.claimed(true);
+    metrics.claimed(ClaimResult::Claimed);
     metrics.committed(3, 2, Duration::from_millis(2));
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
         &timeline(900, 10),
     );
-    metrics.found_nobody(MerchantId::new());
-    metrics.held_up(account(), PostponeReason::Rate);
-    metrics.rang(1, 2, 3);
-    metrics.depth(4);
+    metrics.no_gateway(MerchantId::new());
+    metrics.postponed(account(), PostponeReason::Rate);
+    metrics.wakeups_published(WakeupReason::Lost, 2);
+    metrics.queue_depth(QueueName::Validations, 4);
     let unlisted = GatewayResponse {
         unlisted: true,
-        ..GatewayResponse::of(Class::Inconclusive, "WHATEVER")
+        ..GatewayResponse::of(Class::Inconclusive, "UNKNOWN_CODE")
     };
     metrics.called(
         account(),
@@ -108,18 +111,18 @@ fn the_page_lists_what_is_told() {
         Duration::from_millis(40),
         Some(TRACE),
     );
-    metrics.count_webhook(Gateway::Setu);
-    metrics.may_drop_twice(&account());
-    let faults = page::differences(
+    metrics.webhook_used(Gateway::Setu);
+    metrics.possible_double_drop(&account());
+    let differences = page::differences(
         include_str!("../../../docs/metrics.md"),
         "khata-worker",
         &metrics.text().unwrap(),
     );
-    assert!(faults.is_empty(), "docs/metrics.md: {faults:#?}");
+    assert!(differences.is_empty(), "docs/metrics.md: {differences:#?}");
 }
 
 #[test]
-fn what_is_final_is_told_with_its_times_and_its_trace() {
+fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
     let metrics = metrics();
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
@@ -148,9 +151,9 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
         &settlement(pending, Method::PennyDrop, Class::Pending),
         &timeline(900, 20),
     );
-    metrics.not_settled(Settled::LeaseLost);
+    metrics.count_settlement(SettleResult::LeaseLost);
     let merchant = failed.key.merchant;
-    tells(
+    contains(
         &metrics,
         &[
             "khata_settles_total{result=\"completed\"} 3",
@@ -165,7 +168,7 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
         ],
     );
     let exemplar = "khata_settle_delay_seconds_bucket{le=\"0.05\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.02";
-    // Neither the VPA look-up nor what is pending is a rupee.
+    // Neither the VPA lookup nor the pending validation paid a rupee.
     let text = metrics.text().unwrap();
     assert!(text.contains(exemplar), "{text}");
     let drops: Vec<&str> = text
@@ -180,11 +183,11 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
 }
 
 #[test]
-fn a_depth_that_nobody_knows_is_not_told() {
+fn an_unknown_queue_depth_is_not_exported() {
     let metrics = metrics();
-    metrics.depth(7);
-    metrics.dead_letters(1);
-    tells(
+    metrics.queue_depth(QueueName::Validations, 7);
+    metrics.queue_depth(QueueName::DeadLetters, 1);
+    contains(
         &metrics,
         &[
             "khata_queue_messages{queue=\"validations\"} 7",
@@ -194,16 +197,16 @@ fn a_depth_that_nobody_knows_is_not_told() {
             "khata_broker_connected 0",
         ],
     );
-    metrics.depth_unknown();
+    metrics.queue_depth_unknown();
     assert!(!metrics.text().unwrap().contains("khata_queue_messages{"));
 }
 
-/// With every series of a large installation: a scrape must not be felt.
+/// With every series of a large installation, a scrape must stay cheap.
 #[test]
-fn a_thousand_gateway_accounts_are_told_quickly() {
+fn a_thousand_gateway_accounts_are_exported_within_a_second() {
     let metrics = metrics();
     for number in 0..1_000 {
-        let account = Place {
+        let account = GatewayAccountLabels {
             gateway_account: format!("account_{number}"),
             ..account()
         };
@@ -215,12 +218,12 @@ fn a_thousand_gateway_accounts_are_told_quickly() {
             None,
         );
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let text = metrics.text().unwrap();
     assert!(
-        begun.elapsed() < Duration::from_secs(1),
+        started.elapsed() < Duration::from_secs(1),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
     assert!(text.lines().count() > 2_000);
 }

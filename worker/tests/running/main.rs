@@ -1,5 +1,4 @@
-//! The worker against the real Postgres and the real RabbitMQ: what the queue wakes, what the scheduler finds, and
-//! what is put aside.
+//! The worker with a real Postgres and a real RabbitMQ: wake-ups, the scheduler, and dead letters.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod workshop;
@@ -20,7 +19,7 @@ fn account(number: &str) -> Details {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_rung_for_is_validated_and_a_ring_for_what_is_done_does_nothing() {
+async fn a_wakeup_validates_an_account_and_a_repeated_wakeup_changes_nothing() {
     let mut workshop = Workshop::new();
     let (valid, invalid) = (
         workshop.store(&account("00011020001700")),
@@ -52,7 +51,7 @@ async fn what_is_rung_for_is_validated_and_a_ring_for_what_is_done_does_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_never_rung_for_is_found_by_the_scheduler() {
+async fn the_scheduler_finds_a_validation_without_a_wakeup() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
     diesel::sql_query(DUE_NOW)
@@ -67,12 +66,12 @@ async fn what_was_never_rung_for_is_found_by_the_scheduler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_worker_held_is_taken_over_with_its_attempt() {
+async fn the_validation_of_a_killed_worker_is_taken_over_with_its_attempt() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
-    workshop.left_behind_by_a_dead_worker(key);
+    workshop.leave_as_a_killed_worker(key);
     let worker = workshop.worker().await;
-    // DUMMY takes the same reference again, so there is no second attempt.
+    // DUMMY accepts the same reference again, so there is no second attempt.
     assert_eq!(
         workshop.outcome(key).await,
         ("VALID".into(), "ACTIVE".into(), 1)
@@ -81,7 +80,7 @@ async fn what_a_dead_worker_held_is_taken_over_with_its_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_cannot_be_read_is_put_aside_and_the_next_one_worked_on() {
+async fn an_unreadable_message_becomes_a_dead_letter_and_the_next_one_is_processed() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
     let worker = workshop.worker().await;
@@ -113,7 +112,7 @@ async fn a_message_that_cannot_be_read_is_put_aside_and_the_next_one_worked_on()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_told_to_stop_leaves_nothing_leased() {
+async fn a_stopped_worker_leaves_no_validation_leased() {
     let mut workshop = Workshop::new();
     let accounts: Vec<_> = (0..1_000)
         .map(|n| account(&format!("0001102{n:05}00")))

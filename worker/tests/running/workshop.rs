@@ -27,7 +27,7 @@ use uuid::Uuid;
 use khata_testing::database::Database;
 use khata_testing::queues::Queues;
 
-/// As if nobody had wakeup.
+/// Makes every validation due, as after a lost wake-up.
 pub(crate) const DUE_NOW: &str = "update validations set due_at = now()";
 
 pub(crate) struct Workshop {
@@ -91,12 +91,12 @@ impl Workshop {
         }
     }
 
-    /// Stores an account; nobody wakeups.
+    /// Stores an account without a wake-up.
     pub(crate) fn store(&mut self, details: &Details) -> ValidationKey {
         self.store_all(std::slice::from_ref(details))[0]
     }
 
-    /// Stores accounts of one call; nobody wakeups.
+    /// Stores accounts of one call without a wake-up.
     pub(crate) fn store_all(&mut self, details: &[Details]) -> Vec<ValidationKey> {
         let now = Utc::now();
         let call = CreateAccounts {
@@ -136,8 +136,8 @@ impl Workshop {
         }
     }
 
-    /// Claimed, its attempt written down, and then nothing more; the lease has run out.
-    pub(crate) fn left_behind_by_a_dead_worker(&mut self, key: ValidationKey) {
+    /// Leaves a validation as a killed worker does: claimed, with a stored attempt and an expired lease.
+    pub(crate) fn leave_as_a_killed_worker(&mut self, key: ValidationKey) {
         let token = LeaseToken(Uuid::new_v4());
         claim(&mut self.connection, &[key], token, Duration::ZERO).unwrap();
         let attempt = NewAttempt {
@@ -156,9 +156,9 @@ impl Workshop {
             .unwrap();
     }
 
-    /// A worker; when it is up the queues stand.
+    /// Starts a worker; returns when the queues are declared.
     pub(crate) async fn worker(&mut self) -> Worker {
-        // First and alone: RabbitMQ may refuse what is sent to a queue that two are declaring at once.
+        // The first to declare the queues: RabbitMQ may reject a message to a queue that two clients declare at once.
         self.publisher.connect().await.unwrap();
         let queue_prefix = self.queues.broker().queue().replace(".validations", "");
         let settings = Settings::parse_from([
@@ -186,7 +186,7 @@ impl Workshop {
         }
     }
 
-    /// Outcome, the account's status and the number of attempts, once the validation is completed.
+    /// Waits until the validation is completed; returns the outcome, the account's status and the number of attempts.
     pub(crate) async fn outcome(&mut self, key: ValidationKey) -> (String, String, i64) {
         for _ in 0..1_000 {
             let row: Ended = diesel::sql_query(
@@ -203,10 +203,10 @@ impl Workshop {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("it is not completed within ten seconds")
+        panic!("validation not completed within ten seconds")
     }
 
-    /// Returns when no message waits.
+    /// Waits until the queue is empty.
     pub(crate) async fn drained(&mut self) {
         for _ in 0..1_000 {
             if self.publisher.depth().await.unwrap() == 0 {
@@ -214,7 +214,7 @@ impl Workshop {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("messages wait for ever")
+        panic!("the queue is not empty within ten seconds")
     }
 }
 
@@ -225,7 +225,7 @@ impl Drop for Workshop {
 }
 
 impl Worker {
-    /// Tells it to stop and waits until it has.
+    /// Stops the worker and waits until it has stopped.
     pub(crate) async fn stop(self) {
         self.trigger.raise();
         let stopped = tokio::time::timeout(Duration::from_secs(20), self.running).await;

@@ -1,7 +1,7 @@
 //! `khata-traces`: the local stack's trace viewer.
 //!
-//! Receives spans by OTLP over gRPC, keeps the latest in memory and shows them in the Jaeger UI, so that one account's
-//! trace is a picture on a machine without Grafana. For development: it has no accounts, and it forgets when it stops.
+//! Receives spans by OTLP over gRPC, keeps the latest in memory and shows them in the Jaeger UI, so that a machine without
+//! Grafana can show one account's trace. For development: the viewer has no user accounts, and keeps no span on disk.
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -17,24 +17,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// The oldest traces are dropped beyond this number, or beyond [`MAX_BYTES`], whichever comes first.
+/// Maximum number of traces. Beyond it, or beyond [`MAX_BYTES`], the viewer drops the oldest.
 const MAX_TRACES: u32 = 20_000;
 
-/// An estimate by the store; the process itself is somewhat larger.
+/// Maximum size of the traces by the store's estimate. The process itself is slightly larger.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
-/// The largest export that is accepted. Exporters send some hundred spans at a time, well below it.
+/// Maximum size of an export. Exporters send a few hundred spans at a time, well below this size.
 const MAX_EXPORT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Shows traces in the browser that it receives over OTLP.
+/// Receive traces over OTLP and show them in the browser
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Settings {
-    /// Where the Jaeger UI and its JSON (`/api/traces/<trace id>`) are served over HTTP.
+    /// Address of the Jaeger UI and its JSON (`/api/traces/<trace id>`), over HTTP
     #[arg(long, env = "KHATA_TRACES_LISTEN", default_value = "127.0.0.1:16686")]
     listen: SocketAddr,
 
-    /// Where spans are received: OTLP over gRPC.
+    /// Address for spans: OTLP over gRPC
     #[arg(
         long,
         env = "KHATA_TRACES_OTLP_LISTEN",
@@ -65,11 +65,11 @@ async fn main() -> anyhow::Result<()> {
         otlp.local_addr()?
     );
 
-    let pages = ui_app(traces.clone(), "/").layer(middleware::map_response(page_as_found));
+    let pages = ui_app(traces.clone(), "/").layer(middleware::map_response(redirect_as_page));
     let receiver = TraceServiceServer::new(TraceServiceImpl::new(traces))
         .max_decoding_message_size(MAX_EXPORT_BYTES);
 
-    // Nothing is worth finishing: connections of exporters stay open for ever, and what is in memory goes anyway.
+    // Stops at once: exporters never close their connections, and the spans in memory are lost anyway.
     tokio::select! {
         ended = axum::serve(ui, pages).into_future() => ended.context("the UI's server ended"),
         ended = Server::builder().add_service(receiver).serve_with_incoming(otlp) => ended.context("the OTLP server ended"),
@@ -78,9 +78,9 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The UI's own routes (`/trace/<id>`) come with its start page, but as a redirect to no_gateway (307 without `Location`),
-/// which clients other than browsers take for a failure. It is the page that was asked for: 200.
-async fn page_as_found(mut response: Response) -> Response {
+/// Changes the status of the UI's own routes (`/trace/<id>`) to 200. The library replies with the right page but with status
+/// 307 and no `Location`, which clients other than browsers treat as a failure.
+async fn redirect_as_page(mut response: Response) -> Response {
     if response.status() == StatusCode::TEMPORARY_REDIRECT
         && !response.headers().contains_key(header::LOCATION)
     {

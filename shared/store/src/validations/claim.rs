@@ -14,6 +14,7 @@ use crate::milliseconds;
 use crate::statement::statement;
 use khata_domain::ValidationKey;
 use khata_domain::routing::Pin;
+use khata_domain::traffic::Slot;
 use khata_domain::{
     AccountId, AccountStatus, CustomerId, GatewayAccountId, MerchantId, ValidationId,
 };
@@ -61,15 +62,6 @@ pub struct Claimed {
     slot_gateway_account_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     slot_at: Option<DateTime<Utc>>,
-}
-
-/// A call at a gateway account that takes only so many a minute, booked for a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// Where.
-    pub gateway_account: GatewayAccountId,
-    /// When.
-    pub at: DateTime<Utc>,
 }
 
 impl Claimed {

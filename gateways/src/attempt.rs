@@ -1,0 +1,145 @@
+//! The attempt driver: makes one call, with its recovery, and decides about the result. The worker makes all its calls
+//! through the driver, and the conformance suite tests every connector with it.
+
+use chrono::{DateTime, Utc};
+use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
+use khata_domain::validation::{AttemptContext, Decision, decide};
+use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
+use tracing::{Instrument, Span};
+
+use crate::connector::{Call, Connector};
+
+/// An unfinished attempt, and everything that its calls and decisions need.
+#[derive(Clone, Debug)]
+pub struct OpenAttempt<'a> {
+    /// Kept up to date by each call.
+    pub attempt: Attempt,
+    pub details: &'a Details,
+    pub consent: Option<&'a Consent>,
+    /// When the validation ends without an outcome.
+    pub deadline_at: DateTime<Utc>,
+    /// Settled attempts of the validation before this one.
+    pub setbacks: u32,
+    /// Whether another gateway account is tried next if this one cannot decide.
+    pub alternative: bool,
+}
+
+/// The result of an action, and the decision about it.
+#[derive(Clone, Debug)]
+pub struct Advanced {
+    pub result: CallResult,
+    pub decision: Decision,
+    /// When the decision was made; waits begin then.
+    pub decided_at: DateTime<Utc>,
+}
+
+impl OpenAttempt<'_> {
+    /// Returns the call to make or to look up.
+    pub fn call(&self) -> Call<'_> {
+        Call {
+            reference: &self.attempt.reference,
+            details: self.details,
+            method: self.attempt.method,
+            consent: self.consent,
+            attempt: self.attempt.number,
+            started_at: self.attempt.started_at,
+        }
+    }
+
+    /// Makes the calls of the action, decides about the result and updates the attempt. `is_mismatch` compares names: whether
+    /// the response has a name that fails the account. `jitter` is random, `0.0..1.0`.
+    pub async fn advance(
+        &mut self,
+        connector: &dyn Connector,
+        action: NextAction,
+        jitter: f64,
+        is_mismatch: impl FnOnce(&GatewayResponse) -> bool,
+    ) -> Advanced {
+        // Repeated calls count too: the delay before the next one grows with them.
+        if !matches!(action, NextAction::Verify | NextAction::UseWebhook(_)) {
+            self.attempt.polls = self.attempt.polls.saturating_add(1);
+        }
+        let (kind, result) = self.make_calls(connector, action).await;
+        let name_mismatch = result.as_ref().is_ok_and(is_mismatch);
+        self.record(connector, kind, result, name_mismatch, jitter)
+    }
+
+    async fn make_calls(
+        &self,
+        connector: &dyn Connector,
+        action: NextAction,
+    ) -> (CallKind, CallResult) {
+        let call = self.call();
+        let reference = self.attempt.gateway_reference.as_deref();
+        let verified = match action {
+            NextAction::UseWebhook(response) => return (CallKind::Lookup, Ok(*response)),
+            NextAction::Poll => {
+                let found = connector.lookup(&call, reference).await;
+                // The gateway knew the call before: a second payment on this word alone would be wrong.
+                let unknown = || CallFailure::ResponseLost("unknown to the gateway".into());
+                return (
+                    CallKind::Lookup,
+                    found.and_then(|found| found.ok_or_else(unknown)),
+                );
+            }
+            NextAction::Recover => match connector.lookup(&call, reference).await {
+                // The gateway has never received the call: make it under the same reference.
+                Ok(None) => connector.verify(&call).instrument(verify_span()).await,
+                Ok(Some(response)) => return (CallKind::Lookup, Ok(response)),
+                Err(failure) => return (CallKind::Lookup, Err(failure)),
+            },
+            NextAction::Verify => connector.verify(&call).instrument(verify_span()).await,
+            NextAction::VerifyAgain => {
+                let verify = connector.verify_again(&call);
+                verify.instrument(verify_span()).await
+            }
+        };
+        (CallKind::Verify, verified)
+    }
+
+    /// Decides about a result and updates the attempt.
+    pub fn record(
+        &mut self,
+        connector: &dyn Connector,
+        kind: CallKind,
+        result: CallResult,
+        name_mismatch: bool,
+        jitter: f64,
+    ) -> Advanced {
+        let decided_at = Utc::now();
+        let context = AttemptContext {
+            now: decided_at,
+            deadline_at: self.deadline_at,
+            attempt: &self.attempt,
+            setbacks: self.setbacks,
+            alternative: self.alternative,
+            recovery: connector.recovery(self.details, self.attempt.method),
+            polling: connector.polling(self.attempt.method),
+            name_mismatch,
+            jitter,
+        };
+        let decision = decide(&context, kind, &result);
+        self.attempt.state = decision.attempt.state;
+        if let Ok(response) = &result
+            && response.gateway_reference.is_some()
+        {
+            self.attempt
+                .gateway_reference
+                .clone_from(&response.gateway_reference);
+        }
+        Advanced {
+            result,
+            decision,
+            decided_at,
+        }
+    }
+}
+
+/// A span inside the current one; none if the trace is not recorded.
+fn verify_span() -> Span {
+    if Span::current().is_disabled() {
+        Span::none()
+    } else {
+        tracing::info_span!("step", otel.name = "verify at gateway")
+    }
+}

@@ -1,0 +1,136 @@
+//! Serving of the gateways' calls: counted, admitted or not, prompt or late, whole or broken, or without
+//! a reply, as the gateway's behaviour says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::Method;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::rt::time::sleep;
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::behaviour::{Behaviour, Fault};
+use crate::calls::RateLimit;
+use crate::fault::{no_reply, reset_on_close, trickle, truncate};
+use crate::profile::{Call, GatewayProfile, Handler, Refusal};
+use crate::state::Sandbox;
+
+/// Returns the configuration of the routes of a gateway's APIs, which share its memory.
+pub(crate) fn routes<M: Send + Sync>(
+    profiles: &'static [GatewayProfile<M>],
+    memory: M,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send {
+    let memory = Arc::new(memory);
+    move |config| {
+        for profile in profiles {
+            for &(route, handler) in profile.routes {
+                let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
+                let method = match method {
+                    "POST" => Method::POST,
+                    _ => Method::GET,
+                };
+                let memory = Arc::clone(&memory);
+                let served = move |request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>| {
+                    let memory = Arc::clone(&memory);
+                    async move {
+                        let work = |behaviour| {
+                            let call = Call {
+                                sandbox: &sandbox,
+                                request: &request,
+                                body: &body,
+                                behaviour,
+                                now: Instant::now(),
+                            };
+                            work(profile, handler, &memory, &call)
+                        };
+                        serve(profile, route, &request, &sandbox, work).await
+                    }
+                };
+                let path = format!("{}{path}", profile.prefix);
+                config.route(&path, web::method(method).to(served));
+            }
+        }
+    }
+}
+
+fn work<M>(
+    profile: &GatewayProfile<M>,
+    handler: Handler<M>,
+    memory: &M,
+    call: &Call<'_>,
+) -> HttpResponse {
+    let listed = !call.behaviour.refuse_ip || (profile.skips_ip_list)(call.request.headers());
+    if listed {
+        handler(memory, call).unwrap_or_else(Refusal::into_response)
+    } else {
+        profile.rules.refuse("IP").into_response()
+    }
+}
+
+/// Does `work` and replies as the gateway behaves. The call counts under `route`.
+async fn serve<M>(
+    profile: &GatewayProfile<M>,
+    route: &'static str,
+    request: &HttpRequest,
+    sandbox: &Sandbox,
+    work: impl FnOnce(Behaviour) -> HttpResponse,
+) -> HttpResponse {
+    let gateway = profile.gateway;
+    let behaviour = sandbox.behaviour(gateway);
+    let limit = sandbox
+        .calls
+        .arrive(gateway, route, behaviour.calls_per_minute);
+    let fault = match limit {
+        Some(limit) if !limit.admitted => Fault::Reject,
+        _ if behaviour.is_faulty() => behaviour.fault(rand::random()),
+        _ => Fault::None,
+    };
+    let mut reply = match fault {
+        Fault::None => work(behaviour),
+        Fault::ErrorBefore => profile.rules.refuse("FAILURE").into_response(),
+        Fault::ErrorAfter => {
+            work(behaviour);
+            profile.rules.refuse("FAILURE").into_response()
+        }
+        Fault::Malformed => truncate(work(behaviour)),
+        Fault::Reject => too_many_calls(profile, &behaviour, limit),
+        Fault::Hang | Fault::Reset => {
+            work(behaviour);
+            sandbox.calls.unanswered(gateway);
+            if fault == Fault::Hang {
+                sleep(sandbox.hang).await;
+            } else {
+                sleep(behaviour.latency()).await;
+                reset_on_close(request);
+            }
+            return no_reply();
+        }
+    };
+    if let Some(limit) = limit {
+        (profile.add_rate_limit_headers)(limit, reply.headers_mut());
+    }
+    sandbox.calls.replied(gateway, reply.status().as_u16());
+    if behaviour.latency_ms > 0 {
+        sleep(behaviour.latency()).await;
+    }
+    match behaviour.slow_bytes() {
+        Some(pause) => trickle(reply, pause),
+        None => reply,
+    }
+}
+
+fn too_many_calls<M>(
+    profile: &GatewayProfile<M>,
+    behaviour: &Behaviour,
+    limit: Option<RateLimit>,
+) -> HttpResponse {
+    let seconds = match (behaviour.retry_after_s, limit) {
+        (0, Some(limit)) if !limit.admitted => limit.resets_in_seconds(),
+        (0, _) => 1,
+        (set, _) => set.into(),
+    };
+    let mut reply = profile.rules.refuse("TOO_MANY_CALLS").into_response();
+    reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+    reply
+}

@@ -1,0 +1,65 @@
+//! The state that all gateways share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+
+use crate::behaviour::Behaviour;
+use crate::calls::Calls;
+use crate::gateway::{Gateway, PerGateway};
+use crate::ledger::Ledger;
+use crate::scenario::{FirstCalls, Timing};
+use crate::settings::Settings;
+use crate::webhooks::Webhooks;
+
+/// The ledger, the switches and the counts, shared by all gateways and all worker threads.
+pub(crate) struct Sandbox {
+    pub(crate) ledger: Ledger,
+    pub(crate) behaviours: PerGateway<Behaviour>,
+    pub(crate) calls: Calls,
+    pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) first_calls: FirstCalls,
+    next_number: AtomicU64,
+    /// Least time for which an account of "pending, then …" stays pending.
+    published_pending: Duration,
+    pub(crate) hang: Duration,
+}
+
+impl Sandbox {
+    /// Opens the ledger. Fails when its file cannot be read, or no HTTP client can be made.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let ledger = match settings.ledger_file() {
+            Some(path) => Ledger::open(path)?,
+            None => Ledger::default(),
+        };
+        let first_number = u64::try_from(Utc::now().timestamp_micros()).unwrap_or(1);
+        Ok(Self {
+            ledger,
+            behaviours: PerGateway::default(),
+            calls: Calls::new(),
+            webhooks: Arc::new(Webhooks::new()?),
+            first_calls: FirstCalls::default(),
+            next_number: AtomicU64::new(first_number),
+            published_pending: Duration::from_millis(settings.published_pending_ms),
+            hang: Duration::from_millis(settings.hang_ms),
+        })
+    }
+
+    /// Returns a gateway's behaviour at this moment.
+    pub(crate) fn behaviour(&self, gateway: Gateway) -> Behaviour {
+        *self.behaviours.lock(gateway)
+    }
+
+    /// Returns a number for an id. Numbers count up from the microsecond of the start: after a restart
+    /// no number repeats one in the ledger's file, and each fits a double exactly.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns how long after the call an outcome appears; `None`: never.
+    pub(crate) fn appears_after(&self, timing: Timing, delay: Duration) -> Option<Duration> {
+        timing.after(delay, self.published_pending)
+    }
+}

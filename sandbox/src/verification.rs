@@ -1,0 +1,69 @@
+//! A verification: a gateway's replies before and after the outcome, and the time between.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::behaviour::{Behaviour, UNKNOWN_CODE};
+use crate::profile::Call;
+use crate::scenario::Timing;
+
+/// A verification that a gateway accepted. The replies are JSON text, which is smaller than a value.
+pub(crate) struct Verification {
+    pending: String,
+    settled: String,
+    /// JSON pointer of the gateway's code in the settled reply, which `unknown_code` replaces.
+    code: Option<&'static str>,
+    accepted_at: Instant,
+    /// When the outcome appears; `None`: never.
+    pub(crate) appears_at: Option<Instant>,
+}
+
+impl Verification {
+    /// Keeps the replies to a call. `delay` is the least time for which the verification is pending.
+    pub(crate) fn new(
+        call: &Call<'_>,
+        (timing, delay): (Timing, Duration),
+        pending: &Value,
+        settled: &Value,
+        code: Option<&'static str>,
+    ) -> Arc<Self> {
+        let after = call.sandbox.appears_after(timing, delay);
+        Arc::new(Self {
+            pending: pending.to_string(),
+            settled: settled.to_string(),
+            code,
+            accepted_at: call.now,
+            appears_at: after.and_then(|after| call.now.checked_add(after)),
+        })
+    }
+
+    /// Returns the reply at this time.
+    pub(crate) fn reply(&self, now: Instant, behaviour: Behaviour) -> Value {
+        if self.appears_at.is_none_or(|at| now < at) {
+            return self.pending();
+        }
+        let mut reply = parse(&self.settled);
+        let code = self.code.filter(|_| behaviour.unknown_code);
+        if let Some(code) = code.and_then(|pointer| reply.pointer_mut(pointer)) {
+            *code = UNKNOWN_CODE.into();
+        }
+        reply
+    }
+
+    /// Returns the reply before the outcome.
+    pub(crate) fn pending(&self) -> Value {
+        parse(&self.pending)
+    }
+
+    /// Returns whether the first reply was that the verification is pending.
+    pub(crate) fn was_pending(&self) -> bool {
+        self.appears_at.is_none_or(|at| self.accepted_at < at)
+    }
+}
+
+/// Reads a text that was made from a value.
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}

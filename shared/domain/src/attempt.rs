@@ -1,0 +1,97 @@
+//! One attempt to validate an account at a gateway: its record, its calls and its next action.
+
+use chrono::{DateTime, Utc};
+
+use crate::gateway::{CallFailure, GatewayResponse, Method, RESPONSE_LOST, Recovery};
+use crate::ids::GatewayAccountId;
+use crate::outcome::Class;
+
+words! {
+    /// State of a gateway attempt.
+    AttemptState {
+        /// Stored before the call; the call may have been made.
+        Started = "STARTED",
+        /// The call was made and its response was lost: recover it before anything else.
+        Unknown = "UNKNOWN",
+        /// The gateway reports the outcome later.
+        Pending = "PENDING",
+        /// Final.
+        Settled = "SETTLED",
+    }
+}
+
+/// An attempt as `validation_attempts` stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 for the first attempt of the validation.
+    pub number: i16,
+    pub gateway_account: GatewayAccountId,
+    pub method: Method,
+    /// Our reference, which the gateway takes as idempotency key or reference id.
+    pub reference: String,
+    pub state: AttemptState,
+    pub class: Option<Class>,
+    /// The gateway's code, or ours for a call without a response.
+    pub code: Option<String>,
+    /// The gateway's id for the call.
+    pub gateway_reference: Option<String>,
+    /// Calls made after the first one, to find out the outcome.
+    pub polls: i16,
+    pub started_at: DateTime<Utc>,
+}
+
+impl Attempt {
+    /// Whether the response to the attempt was lost for good.
+    pub fn is_lost(&self) -> bool {
+        self.state == AttemptState::Settled && self.code.as_deref() == Some(RESPONSE_LOST)
+    }
+}
+
+/// Kind of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// Validates, and may move money.
+    Verify,
+    /// Asks for the outcome of an earlier call.
+    Lookup,
+}
+
+/// The result of one call: the response of the gateway, or the reason why there is none.
+pub type CallResult = Result<GatewayResponse, CallFailure>;
+
+/// The next step of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextAction {
+    /// Make the call.
+    Verify,
+    /// Repeat the call under the same reference, because its response was lost.
+    VerifyAgain,
+    /// Look up the call; if the gateway has never received it, make it.
+    Recover,
+    /// Ask for the outcome.
+    Poll,
+    /// Use the outcome that the gateway sent in a webhook.
+    UseWebhook(Box<GatewayResponse>),
+}
+
+impl NextAction {
+    /// Returns the action that finds out the outcome of an unfinished attempt; `None` if the gateway offers no way.
+    pub fn resume(state: AttemptState, recovery: Recovery) -> Option<Self> {
+        match (state, recovery) {
+            (AttemptState::Settled, _) => None,
+            (AttemptState::Pending, _) => Some(Self::Poll),
+            (_, Recovery::Lookup) => Some(Self::Recover),
+            (_, Recovery::Resubmit) => Some(Self::VerifyAgain),
+            (_, Recovery::None) => None,
+        }
+    }
+
+    /// Returns the maximum number of calls the action makes, one after the other.
+    pub fn calls(&self) -> u32 {
+        match self {
+            Self::UseWebhook(_) => 0,
+            Self::Verify | Self::VerifyAgain | Self::Poll => 1,
+            Self::Recover => 2,
+        }
+    }
+}

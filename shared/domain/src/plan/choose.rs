@@ -1,0 +1,231 @@
+//! New attempts: which gateway account makes the next one.
+
+use super::budgets::RateBudgets;
+use super::input::{GatewayProfile, PlanInput};
+use super::output::{NewAttempt, Plan, Planned};
+use super::wait;
+use crate::account::AccountKind;
+use crate::attempt::{Attempt, AttemptState, NextAction};
+use crate::gateway::Method;
+use crate::ids::{AttemptReference, GatewayAccountId};
+use crate::outcome::Class;
+use crate::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
+use crate::traffic::{PostponeReason, Postponed};
+use crate::validation::unavailable;
+
+/// Lost calls after which a gateway account that cannot look them up makes no further attempt.
+const MAX_LOST_CALLS: usize = 2;
+
+/// Plans a new attempt at the gateway account that the routing chooses. `given_up`: the number of the unfinished attempt
+/// that this one replaces.
+pub(super) fn new_attempt(
+    input: &PlanInput<'_>,
+    kind: AccountKind,
+    given_up: Option<i16>,
+    budgets: &mut RateBudgets,
+) -> Planned {
+    let planned = |plan: Plan| Planned {
+        given_up,
+        ..plan.into()
+    };
+    if input.is_over() {
+        return planned(Plan::settle(unavailable(), "the deadline has passed"));
+    }
+    let routes = Routes::new(input, kind, given_up);
+    let (gateways, candidates) = routes.candidates(budgets);
+    match choose(
+        &candidates,
+        &input.validation.pin,
+        &routes.settled,
+        input.now,
+    ) {
+        Choice::Use {
+            index,
+            method,
+            reason,
+        } => {
+            let gateway = gateways[index];
+            let slot = input.slot_at(gateway.key.account);
+            budgets.take(gateway.key, gateway.traffic, 1, slot, input.now);
+            let last = input.attempts.last();
+            Planned {
+                new_attempt: Some(NewAttempt {
+                    choice: reason,
+                    possible_double_drop: method.moves_money()
+                        && last.is_some_and(|last| routes.may_have_paid(last)),
+                }),
+                given_up,
+                plan: Plan::Attempt {
+                    attempt: routes.started(gateway.key.account, method),
+                    action: NextAction::Verify,
+                    setbacks: routes.setbacks(),
+                    alternative: routes.has_alternative(gateway.key.account, budgets),
+                },
+            }
+        }
+        Choice::Postpone {
+            index,
+            later,
+            reason,
+        } => planned(wait::postpone(
+            input,
+            gateways[index],
+            later,
+            None,
+            budgets,
+            reason,
+        )),
+        Choice::NoCandidate(why) => planned(wait::no_gateway(input, why)),
+    }
+}
+
+/// The gateway accounts that may validate the account, after its attempts so far.
+pub(super) struct Routes<'a> {
+    input: &'a PlanInput<'a>,
+    kind: AccountKind,
+    given_up: Option<i16>,
+    settled: Vec<PriorAttempt>,
+}
+
+impl<'a> Routes<'a> {
+    pub(super) fn new(input: &'a PlanInput<'a>, kind: AccountKind, given_up: Option<i16>) -> Self {
+        let mut routes = Self {
+            input,
+            kind,
+            given_up,
+            settled: Vec::new(),
+        };
+        let attempts = input.attempts.iter();
+        routes.settled = attempts
+            .filter_map(|attempt| routes.prior(attempt))
+            .collect();
+        routes
+    }
+
+    /// Returns the number of attempts that are over.
+    pub(super) fn setbacks(&self) -> u32 {
+        u32::try_from(self.settled.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the routing's view of an attempt that is over; `None` for an unfinished one.
+    fn prior(&self, attempt: &Attempt) -> Option<PriorAttempt> {
+        let class = match attempt.state {
+            // The rupee may have been paid: every other gateway account is preferred, now and later.
+            _ if self.may_have_paid(attempt) => Class::Inconclusive,
+            AttemptState::Settled => attempt.class?,
+            _ if Some(attempt.number) == self.given_up => Class::Retryable,
+            _ => return None,
+        };
+        Some(PriorAttempt {
+            gateway_account: attempt.gateway_account,
+            class,
+            started_at: attempt.started_at,
+        })
+    }
+
+    /// Whether the attempt may have dropped a rupee whose result was lost.
+    fn may_have_paid(&self, attempt: &Attempt) -> bool {
+        let is_lost = Some(attempt.number) == self.given_up || attempt.is_lost();
+        attempt.method.moves_money() && is_lost
+    }
+
+    fn started(&self, gateway_account: GatewayAccountId, method: Method) -> Attempt {
+        let last = self.input.attempts.last();
+        let number = last.map_or(0, |last| last.number).saturating_add(1);
+        let reference = AttemptReference {
+            validation: self.input.validation.id,
+            number,
+        };
+        Attempt {
+            number,
+            gateway_account,
+            method,
+            reference: reference.to_string(),
+            state: AttemptState::Started,
+            class: None,
+            code: None,
+            gateway_reference: None,
+            polls: 0,
+            started_at: self.input.now,
+        }
+    }
+
+    /// Returns the enabled gateway accounts; ineligible if two of their calls were lost already.
+    fn candidates(
+        &self,
+        budgets: &RateBudgets,
+    ) -> (Vec<&'a GatewayProfile<'a>>, Vec<Candidate<'a>>) {
+        let gateways = self.input.gateways.iter();
+        gateways
+            .filter(|gateway| gateway.enabled)
+            .map(|gateway| (gateway, self.candidate(gateway, budgets)))
+            .unzip()
+    }
+
+    fn candidate(&self, gateway: &'a GatewayProfile<'a>, budgets: &RateBudgets) -> Candidate<'a> {
+        let (id, now) = (gateway.key.account, self.input.now);
+        let attempts = self.input.attempts.iter();
+        let lost = attempts
+            .filter(|attempt| attempt.gateway_account == id && self.may_have_paid(attempt))
+            .count();
+        let eligibility = if lost < MAX_LOST_CALLS {
+            gateway.eligibility
+        } else {
+            Err(Ineligible::LostTwice)
+        };
+        let is_upi = self.kind == AccountKind::Upi;
+        let availability = eligibility.map_or(Ok(()), |method| {
+            let opened = gateway.traffic.open_at(method, is_upi, now);
+            opened.map_err(|at| Postponed {
+                at,
+                why: PostponeReason::Hours,
+            })?;
+            let budget = budgets.of(gateway.key, now);
+            budget.check(gateway.traffic, self.input.slot_at(id), now)
+        });
+        Candidate {
+            id,
+            gateway: gateway.gateway,
+            reference_id: gateway.reference_id,
+            priority: gateway.priority,
+            pinned_only: gateway.pinned_only,
+            eligibility,
+            availability,
+            score: gateway.score,
+        }
+    }
+
+    /// Whether another gateway account could validate the account at all.
+    pub(super) fn has_other(&self, than: GatewayAccountId) -> bool {
+        let pin = &self.input.validation.pin;
+        self.input.gateways.iter().any(|gateway| {
+            gateway.key.account != than
+                && gateway.enabled
+                && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
+                && gateway.eligibility.is_ok()
+        })
+    }
+
+    /// Whether another gateway account would make the next attempt if this one could not decide.
+    pub(super) fn has_alternative(&self, current: GatewayAccountId, budgets: &RateBudgets) -> bool {
+        if !self.has_other(current) {
+            return false;
+        }
+        let mut then = self.settled.clone();
+        then.push(PriorAttempt {
+            gateway_account: current,
+            class: Class::Inconclusive,
+            started_at: self.input.now,
+        });
+        let (_, candidates) = self.candidates(budgets);
+        let could_not_decide = |id| {
+            then.iter()
+                .any(|prior| prior.gateway_account == id && prior.class != Class::Retryable)
+        };
+        let pin = &self.input.validation.pin;
+        match choose(&candidates, pin, &then, self.input.now) {
+            Choice::Use { index, .. } => !could_not_decide(candidates[index].id),
+            Choice::Postpone { .. } | Choice::NoCandidate(_) => false,
+        }
+    }
+}

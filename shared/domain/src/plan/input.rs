@@ -1,0 +1,92 @@
+//! Everything a plan depends on.
+
+use chrono::{DateTime, Utc};
+
+use crate::account::AccountKind;
+use crate::attempt::Attempt;
+use crate::gateway::{Gateway, GatewayKey, GatewayResponse, Method, Recovery};
+use crate::ids::{GatewayAccountId, ValidationId};
+use crate::routing::{Ineligible, Pin};
+use crate::score::Score;
+use crate::traffic::{Slot, Traffic};
+
+/// A claimed validation.
+#[derive(Clone, Debug)]
+pub struct ClaimedValidation {
+    pub id: ValidationId,
+    pub account_is_deleted: bool,
+    /// When the validation ends without an outcome.
+    pub deadline_at: DateTime<Utc>,
+    pub pin: Pin,
+    /// The call that an earlier plan booked.
+    pub slot: Option<Slot>,
+}
+
+/// A gateway account of the merchant, in relation to the account to validate.
+#[derive(Clone, Debug)]
+pub struct GatewayProfile<'a> {
+    pub key: GatewayKey,
+    pub gateway: Gateway,
+    /// The merchant's name for the gateway account.
+    pub reference_id: &'a str,
+    /// The lowest is tried first.
+    pub priority: i16,
+    /// Used only by calls that name its gateway.
+    pub pinned_only: bool,
+    /// A disabled gateway account finishes its attempts and gets no new ones.
+    pub enabled: bool,
+    /// The method it would use; `NoConnector` if it can make no call at all.
+    pub eligibility: Result<Method, Ineligible>,
+    /// Recovery after a lost response, by the method of the unfinished attempt if there is one at this gateway account.
+    pub recovery: Recovery,
+    pub traffic: &'a Traffic,
+    /// Recent results for accounts at the same bank.
+    pub score: Score,
+}
+
+/// A webhook that a gateway sent about an attempt.
+#[derive(Clone, Debug)]
+pub struct WebhookReceived {
+    /// Number of the attempt.
+    pub number: i16,
+    /// `None`: the webhook announces an outcome that has to be polled.
+    pub response: Option<GatewayResponse>,
+}
+
+/// Everything a plan depends on.
+#[derive(Clone, Debug)]
+pub struct PlanInput<'a> {
+    pub validation: ClaimedValidation,
+    /// Kind of the account; `None` if its details cannot be decrypted.
+    pub kind: Option<AccountKind>,
+    /// All attempts so far, by number.
+    pub attempts: &'a [Attempt],
+    /// Webhooks received, oldest first.
+    pub webhooks: &'a [WebhookReceived],
+    /// An earlier result for the same details may be used.
+    pub has_reusable_result: bool,
+    /// The merchant's gateway accounts, by priority.
+    pub gateways: &'a [GatewayProfile<'a>],
+    pub now: DateTime<Utc>,
+    /// Random, `0.0..1.0`.
+    pub jitter: f64,
+}
+
+impl PlanInput<'_> {
+    /// Returns the profile of a gateway account.
+    pub(super) fn gateway(&self, account: GatewayAccountId) -> Option<&GatewayProfile<'_>> {
+        let mut gateways = self.gateways.iter();
+        gateways.find(|profile| profile.key.account == account)
+    }
+
+    /// Returns the time that an earlier plan booked at this gateway account.
+    pub(super) fn slot_at(&self, account: GatewayAccountId) -> Option<DateTime<Utc>> {
+        let slot = self.validation.slot?;
+        (slot.gateway_account == account).then_some(slot.at)
+    }
+
+    /// Whether the deadline has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.now >= self.validation.deadline_at
+    }
+}

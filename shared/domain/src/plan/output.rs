@@ -1,0 +1,80 @@
+//! The result of planning.
+
+use crate::attempt::{Attempt, NextAction};
+use crate::ids::GatewayAccountId;
+use crate::traffic::{PostponeReason, Slot};
+use crate::validation::Next;
+use crate::validation_state::PendingReason;
+
+/// The next step of a validation.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Make calls for an attempt.
+    Attempt {
+        attempt: Attempt,
+        action: NextAction,
+        /// Settled attempts of the validation before this one.
+        setbacks: u32,
+        /// Whether another gateway account is tried next if this one cannot decide.
+        alternative: bool,
+    },
+    /// Use the earlier result.
+    Reuse,
+    /// Make no call now.
+    Settle {
+        next: Next,
+        /// The call that is booked for later.
+        slot: Option<Slot>,
+        /// For the log.
+        why: String,
+        /// The gateway account that cannot take the call now.
+        postponed: Option<(GatewayAccountId, PostponeReason)>,
+    },
+}
+
+impl Plan {
+    /// Settles without a call and without a booking.
+    pub(super) fn settle(next: Next, why: impl Into<String>) -> Self {
+        Self::Settle {
+            next,
+            slot: None,
+            why: why.into(),
+            postponed: None,
+        }
+    }
+
+    /// Whether the validation waits until an operator changes something.
+    pub fn needs_operator(&self) -> bool {
+        let reason = PendingReason::NoGatewayAvailable;
+        matches!(self, Self::Settle { next: Next::Wait { reason: why, .. }, .. } if *why == reason)
+    }
+}
+
+/// The facts to store about a new attempt beside the attempt itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// Why the routing chose the gateway account.
+    pub choice: String,
+    /// The attempt before may have dropped a rupee whose result was lost.
+    pub possible_double_drop: bool,
+}
+
+/// A plan, and what has to be stored before it is carried out.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub plan: Plan,
+    /// `Some` if the attempt of the plan is new.
+    pub new_attempt: Option<NewAttempt>,
+    /// Number of the unfinished attempt that is given up as lost.
+    pub given_up: Option<i16>,
+}
+
+impl From<Plan> for Planned {
+    fn from(plan: Plan) -> Self {
+        Self {
+            plan,
+            new_attempt: None,
+            given_up: None,
+        }
+    }
+}

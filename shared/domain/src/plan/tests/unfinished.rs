@@ -1,0 +1,212 @@
+//! Attempts that a stopped worker left behind, or that the gateway has not finished.
+
+use super::*;
+
+#[test]
+fn an_attempt_that_can_be_looked_up_is_recovered_under_its_own_reference() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.gateway(Gateway::Dummy, "other", Recovery::Lookup);
+    for state in [AttemptState::Started, AttemptState::Unknown] {
+        case.attempts.clear();
+        case.attempted(main, state, None, None);
+        let planned = case.plan();
+        let calls = planned.calls();
+        assert_eq!(
+            (calls.action, calls.number, calls.at),
+            (NextAction::Recover, 1, main),
+            "{state}"
+        );
+        assert_eq!(calls.reference, "written_01");
+        assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
+        assert_eq!((calls.setbacks, calls.alternative), (0, true));
+    }
+}
+
+#[test]
+fn an_attempt_that_can_be_resubmitted_is_sent_under_its_own_reference() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Resubmit);
+    for state in [AttemptState::Started, AttemptState::Unknown] {
+        case.attempts.clear();
+        case.attempted(main, state, None, None);
+        let planned = case.plan();
+        let calls = planned.calls();
+        assert_eq!(
+            (calls.action, calls.number),
+            (NextAction::VerifyAgain, 1),
+            "{state}"
+        );
+        assert_eq!(calls.reference, "written_01");
+        assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
+    }
+}
+
+#[test]
+fn an_unrecoverable_attempt_is_given_up_for_a_new_one_flagged_as_possible_double_drop() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::None);
+    case.attempted(main, AttemptState::Started, None, None);
+    let planned = case.plan();
+    assert_eq!(planned.given_up, Some(1));
+    let calls = planned.calls();
+    assert_eq!(
+        (calls.action, calls.number, calls.at),
+        (NextAction::Verify, 2, main)
+    );
+    assert_eq!(calls.setbacks, 1);
+    assert_ne!(calls.reference, "written_01");
+    assert!(planned.new_attempt.unwrap().possible_double_drop);
+}
+
+#[test]
+fn after_a_lost_response_the_next_attempt_is_flagged_as_possible_double_drop() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::None);
+    case.lost(main);
+    let planned = case.plan();
+    assert_eq!(planned.calls().number, 2);
+    assert!(planned.new_attempt.unwrap().possible_double_drop);
+    assert_eq!(planned.given_up, None, "the attempt is settled already");
+}
+
+#[test]
+fn after_two_lost_responses_a_gateway_account_is_not_tried_again() {
+    // Both responses were lost; or one was, and a worker stopped during the other call.
+    for stopped in [false, true] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", Recovery::None);
+        case.lost(main);
+        if stopped {
+            case.attempted(main, AttemptState::Started, None, None);
+        } else {
+            case.lost(main);
+        }
+        let planned = case.plan();
+        planned.has_no_gateway(&case);
+        assert!(planned.new_attempt.is_none(), "a third might pay again");
+        assert_eq!(planned.given_up, stopped.then_some(2));
+        let other = case.gateway(Gateway::Dummy, "other", Recovery::Lookup);
+        let calls = case.plan().calls();
+        assert_eq!((calls.at, calls.number), (other, 3));
+        assert!(!calls.alternative, "the first one is ineligible now");
+    }
+}
+
+#[test]
+fn after_a_possible_payment_every_other_gateway_account_is_preferred() {
+    let mut case = case();
+    let first = case.gateway(Gateway::Cashfree, "first", Recovery::None);
+    let second = case.gateway(Gateway::Setu, "second", Recovery::None);
+    assert_eq!(case.plan().calls().at, first);
+    case.lost(first);
+    assert_eq!(case.plan().calls().at, second);
+    let retryable = Some(Class::Retryable);
+    case.attempted(second, AttemptState::Settled, retryable, None);
+    assert_eq!(case.plan().calls().at, second);
+}
+
+#[test]
+fn a_lost_vpa_lookup_moved_no_money_and_is_repeated_without_a_flag() {
+    let mut case = case();
+    let main = case.gateway_with(Gateway::Cashfree, "main", Recovery::None, |gateway| {
+        gateway.eligibility = Ok(Method::VpaLookup);
+    });
+    for number in 2..6 {
+        case.lost(main);
+        case.attempts.last_mut().unwrap().method = Method::VpaLookup;
+        let planned = case.plan();
+        assert_eq!(planned.calls().number, number);
+        assert!(!planned.new_attempt.unwrap().possible_double_drop);
+    }
+}
+
+#[test]
+fn a_pending_attempt_is_polled() {
+    for recovery in [Recovery::Lookup, Recovery::Resubmit, Recovery::None] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", recovery);
+        case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
+        let planned = case.plan();
+        let calls = planned.calls();
+        assert_eq!(
+            (calls.action, calls.number),
+            (NextAction::Poll, 1),
+            "{recovery:?}"
+        );
+        assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
+        let Plan::Attempt { attempt, .. } = planned.plan else {
+            panic!()
+        };
+        assert_eq!(attempt, case.attempts[0]);
+    }
+}
+
+#[test]
+fn an_unfinished_attempt_is_followed_past_the_deadline_because_its_rupee_is_spent() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.pass_deadline();
+    for (state, action) in [
+        (AttemptState::Pending, NextAction::Poll),
+        (AttemptState::Started, NextAction::Recover),
+    ] {
+        case.attempts.clear();
+        case.attempted(main, state, None, None);
+        assert_eq!(case.plan().calls().action, action);
+    }
+}
+
+#[test]
+fn an_unrecoverable_attempt_is_given_up_at_the_deadline_without_a_new_one() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::None);
+    case.attempted(main, AttemptState::Started, None, None);
+    case.pass_deadline();
+    let planned = case.plan();
+    assert_eq!(*planned.settles().0, unavailable());
+    assert!(planned.new_attempt.is_none());
+    assert_eq!(planned.given_up, Some(1));
+}
+
+#[test]
+fn a_disabled_gateway_account_finishes_its_attempt_and_gets_no_new_one() {
+    let mut case = case();
+    let off = case.gateway_with(Gateway::Cashfree, "off", Recovery::Lookup, |gateway| {
+        gateway.enabled = false;
+    });
+    let on = case.gateway(Gateway::Cashfree, "on", Recovery::Lookup);
+    for (state, action) in [
+        (AttemptState::Pending, NextAction::Poll),
+        (AttemptState::Unknown, NextAction::Recover),
+    ] {
+        case.attempts.clear();
+        case.attempted(off, state, None, None);
+        let calls = case.plan().calls();
+        assert_eq!(
+            (calls.action, calls.at, calls.alternative),
+            (action, off, true)
+        );
+    }
+    case.attempts.clear();
+    let retryable = Some(Class::Retryable);
+    case.attempted(off, AttemptState::Settled, retryable, Some("429"));
+    assert_eq!(case.plan().calls().at, on);
+}
+
+#[test]
+fn an_attempt_at_an_unusable_gateway_account_waits_and_is_not_repeated_at_another() {
+    let mut case = case();
+    case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    let broken = case.gateway_with(Gateway::Dummy, "broken", Recovery::None, |gateway| {
+        gateway.eligibility = Err(Ineligible::NoConnector);
+    });
+    case.attempted(broken, AttemptState::Unknown, None, None);
+    for _ in 0..2 {
+        let planned = case.plan();
+        planned.has_no_gateway(&case);
+        assert!(planned.new_attempt.is_none() && planned.given_up.is_none());
+        // The same if the gateway account is gone.
+        case.gateways.truncate(1);
+    }
+}

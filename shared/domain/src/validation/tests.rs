@@ -1,0 +1,233 @@
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::gateway::Method;
+use crate::ids::GatewayAccountId;
+
+fn polling() -> PollSchedule {
+    PollSchedule::new(vec![Duration::ZERO, Duration::from_secs(5)]).unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn attempt(method: Method, state: AttemptState) -> Attempt {
+    Attempt {
+        number: 1,
+        gateway_account: GatewayAccountId(Uuid::from_u128(1)),
+        method,
+        reference: "kh_01".into(),
+        state,
+        class: None,
+        code: None,
+        gateway_reference: None,
+        polls: 0,
+        started_at: now(),
+    }
+}
+
+fn drop_started() -> Attempt {
+    attempt(Method::PennyDrop, AttemptState::Started)
+}
+
+fn context<'a>(polling: &'a PollSchedule, attempt: &'a Attempt) -> AttemptContext<'a> {
+    AttemptContext {
+        now: now(),
+        deadline_at: now() + TimeDelta::hours(48),
+        attempt,
+        setbacks: 0,
+        alternative: false,
+        recovery: Recovery::Lookup,
+        polling,
+        name_mismatch: false,
+        jitter: 0.5,
+    }
+}
+
+fn response(class: Class) -> CallResult {
+    Ok(GatewayResponse::of(class, "code"))
+}
+
+fn waits_until(decision: &Decision) -> DateTime<Utc> {
+    match decision.next {
+        Next::Wait { until, .. } => until,
+        Next::Complete { .. } => panic!("{decision:?}"),
+    }
+}
+
+#[test]
+fn only_a_final_class_changes_an_account_to_active_or_failure() {
+    let (polling, attempt) = (polling(), drop_started());
+    for &class in Class::ALL {
+        let context = context(&polling, &attempt);
+        let next = decide(&context, CallKind::Verify, &response(class)).next;
+        let expected = match class {
+            Class::Valid => Some(AccountStatus::Active),
+            Class::Invalid | Class::Review => Some(AccountStatus::Failure),
+            Class::Pending => Some(AccountStatus::Pending),
+            Class::Retryable | Class::Inconclusive | Class::Misconfigured => None,
+        };
+        assert_eq!(next.account_status(), expected, "{class}");
+    }
+}
+
+#[test]
+fn a_lost_response_is_recovered_if_money_may_have_moved_and_the_gateway_offers_a_way() {
+    let (polling, drop) = (polling(), drop_started());
+    let lookup = attempt(Method::VpaLookup, AttemptState::Started);
+    let lost = Err(CallFailure::ResponseLost("reset".into()));
+    let unsent = Err(CallFailure::NotSent("refused".into()));
+    let unrecoverable = AttemptContext {
+        recovery: Recovery::None,
+        ..context(&polling, &drop)
+    };
+    for (context, result, state) in [
+        (context(&polling, &drop), &lost, AttemptState::Unknown),
+        (unrecoverable, &lost, AttemptState::Settled),
+        (context(&polling, &lookup), &lost, AttemptState::Settled),
+        (context(&polling, &drop), &unsent, AttemptState::Settled),
+    ] {
+        let decision = decide(&context, CallKind::Verify, result);
+        assert_eq!(decision.attempt.state, state, "{context:?}");
+    }
+}
+
+#[test]
+fn a_different_name_fails_an_account_only_if_the_merchant_wants_that() {
+    let (polling, attempt) = (polling(), drop_started());
+    let strict = AttemptContext {
+        name_mismatch: true,
+        ..context(&polling, &attempt)
+    };
+    let next = decide(&strict, CallKind::Verify, &response(Class::Valid)).next;
+    assert_eq!(next.account_status(), Some(AccountStatus::Failure));
+    // A result that is not final is not affected.
+    let next = decide(&strict, CallKind::Verify, &response(Class::Retryable)).next;
+    assert_eq!(next.account_status(), None);
+}
+
+#[test]
+fn a_rejected_lookup_leaves_the_attempt_unfinished_and_follows_retry_after() {
+    let polling = polling();
+    let rejected = Err(CallFailure::Rejected {
+        retry_after: Some(Duration::from_mins(10)),
+    });
+    for state in [AttemptState::Pending, AttemptState::Unknown] {
+        let attempt = attempt(Method::PennyDrop, state);
+        let decision = decide(&context(&polling, &attempt), CallKind::Lookup, &rejected);
+        assert_eq!(decision.attempt.state, state);
+        assert_eq!(waits_until(&decision), now() + TimeDelta::seconds(600));
+    }
+}
+
+#[test]
+fn an_alternative_gateway_is_tried_without_delay() {
+    let (polling, attempt) = (polling(), drop_started());
+    let with = AttemptContext {
+        alternative: true,
+        ..context(&polling, &attempt)
+    };
+    let decision = decide(&with, CallKind::Verify, &response(Class::Misconfigured));
+    assert_eq!(waits_until(&decision), with.now);
+}
+
+#[test]
+fn retry_after_is_followed_within_bounds() {
+    let (polling, attempt) = (polling(), drop_started());
+    for (asked, waited) in [(90, 90), (0, 1), (86_400, 3_600)] {
+        let response = GatewayResponse {
+            retry_after: Some(Duration::from_secs(asked)),
+            ..GatewayResponse::of(Class::Retryable, "429")
+        };
+        let context = context(&polling, &attempt);
+        let decision = decide(&context, CallKind::Verify, &Ok(response));
+        let expected = now() + TimeDelta::seconds(waited);
+        assert_eq!(waits_until(&decision), expected, "{asked}");
+    }
+}
+
+#[test]
+fn each_wait_has_its_reason() {
+    use PendingReason::{
+        AwaitingGatewayResult, CheckingPreviousAttempt, NoGatewayAvailable, RateLimited, Retrying,
+    };
+    let (polling, attempt) = (polling(), drop_started());
+    let lost = || Err(CallFailure::ResponseLost(String::new()));
+    let rejected = || Err(CallFailure::Rejected { retry_after: None });
+    for (kind, result, expected) in [
+        (
+            CallKind::Verify,
+            response(Class::Pending),
+            AwaitingGatewayResult,
+        ),
+        (CallKind::Verify, response(Class::Retryable), Retrying),
+        (
+            CallKind::Verify,
+            response(Class::Inconclusive),
+            NoGatewayAvailable,
+        ),
+        (CallKind::Verify, lost(), CheckingPreviousAttempt),
+        (CallKind::Lookup, lost(), CheckingPreviousAttempt),
+        (CallKind::Verify, rejected(), RateLimited),
+    ] {
+        match decide(&context(&polling, &attempt), kind, &result).next {
+            Next::Wait { reason, .. } => assert_eq!(reason, expected, "{kind:?} {result:?}"),
+            Next::Complete { .. } => panic!("{kind:?} {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn results_stored_before_account_types_were_reported_can_be_read() {
+    let result = ValidationResult::from_plaintext(br#"{"n":"ASHA RAO","u":"1"}"#).unwrap();
+    assert_eq!(result.name_at_bank.as_deref(), Some("ASHA RAO"));
+    assert_eq!(result.account_type, None);
+    let result = ValidationResult {
+        account_type: Some(AccountType::Nro),
+        ..result
+    };
+    let read = ValidationResult::from_plaintext(&result.to_plaintext()).unwrap();
+    assert_eq!(read.account_type, Some(AccountType::Nro));
+}
+
+proptest! {
+    #[test]
+    fn a_decision_satisfies_the_check_constraints(
+        class in 0usize..8, verify in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
+        recovery in 0usize..3, polls in 0i16..50, setbacks in 0u32..400, past_deadline in any::<bool>(), pending in any::<bool>(),
+    ) {
+        let polling = polling();
+        let method = if money { Method::PennyDrop } else { Method::VpaLookup };
+        let state = if pending { AttemptState::Pending } else { AttemptState::Started };
+        let attempt = Attempt { polls, ..attempt(method, state) };
+        let base = context(&polling, &attempt);
+        let context = AttemptContext {
+            deadline_at: if past_deadline { base.now } else { base.deadline_at },
+            recovery: [Recovery::Lookup, Recovery::Resubmit, Recovery::None][recovery],
+            setbacks, ..base
+        };
+        let result = match Class::ALL.get(class) {
+            Some(class) => response(*class),
+            None if lost => Err(CallFailure::ResponseLost(String::new())),
+            None => Err(CallFailure::NotSent(String::new())),
+        };
+        let decision = decide(&context, if verify { CallKind::Verify } else { CallKind::Lookup }, &result);
+        // The CHECK constraints of validation_attempts and validations.
+        prop_assert_eq!(decision.attempt.state == AttemptState::Settled, decision.attempt.class.is_some_and(|c| c != Class::Pending || past_deadline));
+        match decision.next {
+            Next::Wait { until, pending, reason } => {
+                prop_assert!(!past_deadline && until >= context.now && until <= context.deadline_at);
+                let open = decision.attempt.state != AttemptState::Settled;
+                prop_assert!(open || decision.attempt.class != Some(Class::Valid));
+                prop_assert_eq!(pending, decision.attempt.state == AttemptState::Pending);
+                prop_assert_eq!(pending, reason == PendingReason::AwaitingGatewayResult);
+            }
+            Next::Complete { outcome, failure } => {
+                prop_assert_eq!(decision.attempt.state, AttemptState::Settled);
+                prop_assert_eq!(failure.is_none(), outcome == Outcome::Valid);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Settlements: what the worker stores about a result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::GatewayResponse;
+use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
+use khata_gateways::{Advanced, OpenAttempt};
+use khata_name_match::NameMatch;
+use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
+use tracing::{debug, error};
+
+use super::names::{compare_names, is_mismatch, real_name};
+use crate::commits::Work;
+use crate::directory::Entry;
+
+/// Builds settlements, with the personal data of results encrypted.
+pub(crate) struct Results {
+    pub(crate) keyring: Arc<Keyring>,
+}
+
+impl Results {
+    /// Settles an attempt by its last result. `latency_ms`: `None` if no call was made.
+    pub(super) fn of_attempt(
+        &self,
+        work: &Work,
+        entry: &Entry,
+        open: OpenAttempt<'_>,
+        advanced: Advanced,
+        name_match: Option<NameMatch>,
+        latency_ms: Option<i32>,
+    ) -> Settlement {
+        let (attempt, response) = (open.attempt, advanced.result.as_ref().ok());
+        let finds_by_gateway_reference = entry
+            .connector
+            .as_ref()
+            .is_ok_and(|connector| connector.webhook_names_gateway_reference());
+        let result = response.and_then(result_of);
+        Settlement {
+            attempt: Some(AttemptReport {
+                number: attempt.number,
+                end: advanced.decision.attempt,
+                gateway_reference: attempt.gateway_reference,
+                polls: attempt.polls,
+                latency_ms,
+                unlisted_code: response.is_some_and(|response| response.unlisted),
+                found_at: finds_by_gateway_reference.then_some(attempt.gateway_account),
+            }),
+            provenance: Some(Provenance {
+                gateway_id: entry.gateway.id(),
+                gateway_reference_id: entry.account.reference_id.clone(),
+                method: attempt.method,
+            }),
+            sealed_result: result.map(|result| self.encrypt(&work.claimed, &result)),
+            name_match_score: name_match.map(|found| i16::from(found.score)),
+            gateway_name_match_score: response
+                .and_then(|response| response.name_match_score)
+                .map(i16::from),
+            ..without_attempt(work, advanced.decision.next)
+        }
+    }
+
+    /// Settles by an earlier result for the same details. The names are compared again, because the merchant may have given
+    /// another one.
+    pub(super) fn of_earlier(&self, work: &Work) -> Option<Settlement> {
+        let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
+        let key = claimed.key();
+        let Some((outcome, failure)) = earlier.told() else {
+            error!(
+                validation_id = %key.id,
+                "earlier result has an unknown outcome; the scheduler takes the validation back when its lease expires"
+            );
+            return None;
+        };
+        let result = earlier.sealed_result.as_deref().and_then(|encrypted| {
+            let owner = earlier.account().0;
+            let purpose = Purpose::ValidationResult;
+            let plain = self.keyring.open(key.merchant, owner, purpose, encrypted);
+            ValidationResult::from_plaintext(&plain.ok()?)
+        });
+        let name_at_bank = result
+            .as_ref()
+            .and_then(|result| result.name_at_bank.as_ref());
+        let details = work.details.as_ref();
+        let name_match = details.and_then(|details| compare_names(details, name_at_bank));
+        let next = match (outcome, failure) {
+            (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
+                valid(work.merchant.fail_on_name_mismatch && is_mismatch(name_match))
+            }
+            (outcome, failure) => Next::Complete { outcome, failure },
+        };
+        debug!(
+            merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
+            reused_from = %earlier.validation(), "earlier result reused"
+        );
+        Some(Settlement {
+            provenance: earlier.provenance(),
+            sealed_result: result.map(|result| self.encrypt(claimed, &result)),
+            name_match_score: name_match.map(|found| i16::from(found.score)),
+            gateway_name_match_score: earlier.gateway_name_match_score,
+            reused_from: Some(earlier.validation()),
+            ..without_attempt(work, next)
+        })
+    }
+
+    fn encrypt(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
+        self.keyring.seal(
+            claimed.key().merchant,
+            claimed.account().0,
+            Purpose::ValidationResult,
+            &result.to_plaintext(),
+        )
+    }
+}
+
+/// Settles without an attempt.
+pub(super) fn without_attempt(work: &Work, next: Next) -> Settlement {
+    let delay = delay_of(&next);
+    Settlement::without_attempt(work.claimed.key(), work.token, next, delay)
+}
+
+/// Returns the time from now until the validation is due again.
+pub(super) fn delay_of(next: &Next) -> Duration {
+    match next {
+        Next::Wait { until, .. } => (*until - Utc::now()).to_std().unwrap_or_default(),
+        Next::Complete { .. } => Duration::ZERO,
+    }
+}
+
+/// Returns the personal data of a response, without a placeholder for the name; `None` if there is none.
+fn result_of(response: &GatewayResponse) -> Option<ValidationResult> {
+    let result = ValidationResult {
+        name_at_bank: real_name(response.name_at_bank.as_ref()).map(str::to_owned),
+        utr: response.utr.clone(),
+        account_type: response.account_type,
+    };
+    let is_empty =
+        result.name_at_bank.is_none() && result.utr.is_none() && result.account_type.is_none();
+    (!is_empty).then_some(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_domain::{AccountType, Class};
+
+    use super::*;
+
+    fn response(name: &str) -> GatewayResponse {
+        GatewayResponse {
+            name_at_bank: Some(name.to_owned()),
+            utr: Some("1".to_owned()),
+            account_type: Some(AccountType::Savings),
+            ..GatewayResponse::of(Class::Valid, "ok")
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_not_recorded_as_a_name() {
+        for (name, recorded) in [
+            ("NA", None),
+            (" verified ", None),
+            ("", None),
+            ("ASHA RAO ", Some("ASHA RAO")),
+        ] {
+            let result = result_of(&response(name)).unwrap();
+            assert_eq!(result.name_at_bank.as_deref(), recorded, "{name:?}");
+            assert_eq!(result.utr.as_deref(), Some("1"));
+            assert_eq!(result.account_type, Some(AccountType::Savings));
+        }
+    }
+
+    #[test]
+    fn a_response_without_personal_data_records_nothing() {
+        let empty = GatewayResponse {
+            name_at_bank: Some("NA".to_owned()),
+            ..GatewayResponse::of(Class::Valid, "ok")
+        };
+        assert!(result_of(&empty).is_none());
+    }
+}
