@@ -79,7 +79,7 @@ impl Application {
 
     /// Serves until the signal; then accepts no new connection, finishes open requests and returns.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
-        info!(port = self.port, "khata-api started");
+        info!(port = self.port, "khata-api is up");
         let handle = self.server.handle();
         let outcomes = self.background.outcomes;
         tokio::spawn(async move {

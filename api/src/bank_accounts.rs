@@ -46,18 +46,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 /// Create, or create and validate, a bank account
 ///
 /// Same as *create accounts* with one bank account in flat fields.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/bank-accounts",
-    operation_id = "createBankAccount",
-    tag = "Bank accounts (deprecated)",
-    params(schema::CustomerPath),
-    request_body(content(
-        (schema::BankAccountForm = "application/x-www-form-urlencoded"),
-        (schema::OneBankAccount = "application/json"),
-    )),
-    responses((status = 200, description = "The account.", body = BankAccount)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/bank-accounts", operation_id = "createBankAccount",
+    tag = "Bank accounts (deprecated)", params(schema::CustomerPath),
+    request_body(content((schema::BankAccountForm = "application/x-www-form-urlencoded"), (schema::OneBankAccount = "application/json"))),
+    responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read_bank_account(&context.receive().await?, Utc::now())?;
     create_accounts(&context, request, AnswerForm::BankAccount).await
@@ -66,14 +58,9 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
 /// Get a bank account
 ///
 /// Returns 404 for a UPI address.
-#[utoipa::path(
-    get,
-    path = "/customers/{customer_id}/bank-accounts/{account_id}",
-    operation_id = "getBankAccount",
-    tag = "Bank accounts (deprecated)",
-    params(schema::AccountPath),
-    responses((status = 200, description = "The account.", body = BankAccount)),
-)]
+#[utoipa::path(get, path = "/customers/{customer_id}/bank-accounts/{account_id}", operation_id = "getBankAccount",
+    tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let account = BankAccount::of(read::one(&context).await?);
     reply::json(&account.ok_or(NO_ACCOUNT)?)
@@ -82,14 +69,9 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 /// List a customer's bank accounts
 ///
 /// Newest first, without UPI addresses.
-#[utoipa::path(
-    get,
-    path = "/customers/{customer_id}/bank-accounts/list",
-    operation_id = "listBankAccounts",
-    tag = "Bank accounts (deprecated)",
-    params(schema::CustomerPath, schema::PagingQuery),
-    responses((status = 200, description = "A page.", body = BankAccountList)),
-)]
+#[utoipa::path(get, path = "/customers/{customer_id}/bank-accounts/list", operation_id = "listBankAccounts",
+    tag = "Bank accounts (deprecated)", params(schema::CustomerPath, schema::PagingQuery),
+    responses((status = 200, description = "A page.", body = BankAccountList)))]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let page = read::page(&context, Kind::Bank, BankAccount::of).await?;
     reply::json(&page)
@@ -98,18 +80,10 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
 /// Validate a bank account again
 ///
 /// Same as *validate* of customer accounts.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/bank-accounts/{account_id}/validate",
-    operation_id = "validateBankAccount",
-    tag = "Bank accounts (deprecated)",
-    params(schema::AccountPath),
-    request_body(content(
-        (schema::ValidateForm = "application/x-www-form-urlencoded"),
-        (schema::ValidateJson = "application/json"),
-    )),
-    responses((status = 200, description = "The account.", body = BankAccount)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/bank-accounts/{account_id}/validate",
+    operation_id = "validateBankAccount", tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
+    responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
     validate_account(context, AnswerForm::BankAccount).await
 }
@@ -117,18 +91,10 @@ pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, Ap
 /// Delete a bank account
 ///
 /// `command` must be `delete`.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/bank-accounts/{account_id}",
-    operation_id = "deleteBankAccount",
-    tag = "Bank accounts (deprecated)",
-    params(schema::AccountPath),
-    request_body(content(
-        (schema::DeleteBody = "application/x-www-form-urlencoded"),
-        (schema::DeleteBody = "application/json"),
-    )),
-    responses((status = 200, description = "The deleted account's id.", body = DeletedBankAccount)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/bank-accounts/{account_id}", operation_id = "deleteBankAccount",
+    tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    request_body(content((schema::DeleteBody = "application/x-www-form-urlencoded"), (schema::DeleteBody = "application/json"))),
+    responses((status = 200, description = "The deleted account's id.", body = DeletedBankAccount)))]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {
     delete_account(context, |account| {
         // A UPI address does not exist in this family: the error rolls the transaction back.

@@ -37,17 +37,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 /// Create a customer
 ///
 /// *Create accounts* registers unknown customers too, so this call is optional.
-#[utoipa::path(
-    post,
-    path = "/customers",
-    operation_id = "createCustomer",
-    tag = "Customers",
-    request_body(content(
-        (schema::CreateCustomer = "application/x-www-form-urlencoded"),
-        (schema::CreateCustomer = "application/json"),
-    )),
-    responses((status = 200, description = "The customer.", body = present::Customer)),
-)]
+#[utoipa::path(post, path = "/customers", operation_id = "createCustomer", tag = "Customers",
+    request_body(content((schema::CreateCustomer = "application/x-www-form-urlencoded"), (schema::CreateCustomer = "application/json"))),
+    responses((status = 200, description = "The customer.", body = present::Customer)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let mut faults = Vec::new();
@@ -77,14 +69,8 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
 /// Get a customer
 ///
 /// Returns the current state of the customer.
-#[utoipa::path(
-    get,
-    path = "/customers/{customer_id}",
-    operation_id = "getCustomer",
-    tag = "Customers",
-    params(schema::CustomerPath),
-    responses((status = 200, description = "The customer.", body = present::Customer)),
-)]
+#[utoipa::path(get, path = "/customers/{customer_id}", operation_id = "getCustomer", tag = "Customers",
+    params(schema::CustomerPath), responses((status = 200, description = "The customer.", body = present::Customer)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let (customer, merchant) = (context.customer()?, context.merchant_id());
     let row = context
@@ -103,18 +89,10 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 /// Update a customer
 ///
 /// Changes only the fields that are sent.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}",
-    operation_id = "updateCustomer",
-    tag = "Customers",
+#[utoipa::path(post, path = "/customers/{customer_id}", operation_id = "updateCustomer", tag = "Customers",
     params(schema::CustomerPath),
-    request_body(content(
-        (schema::Contact = "application/x-www-form-urlencoded"),
-        (schema::Contact = "application/json"),
-    )),
-    responses((status = 200, description = "The customer.", body = present::Customer)),
-)]
+    request_body(content((schema::Contact = "application/x-www-form-urlencoded"), (schema::Contact = "application/json"))),
+    responses((status = 200, description = "The customer.", body = present::Customer)))]
 pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let customer = context.customer()?;

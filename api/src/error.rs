@@ -81,59 +81,21 @@ struct Row {
     developer_message: &'static str,
 }
 
+/// Matches an error to its row: status, `status`, `error_code`, `code`, category, user's and developer's message.
 macro_rules! rows {
-    ($($name:ident: $http:literal, $status:literal, $error_code:literal, $code:literal, $category:ident, $user:literal, $developer:literal;)+) => {
-        $(const $name: Row = Row {
-            http: $http,
-            status: $status,
-            error_code: $error_code,
-            code: $code,
-            category: stringify!($category),
-            user_message: $user,
-            developer_message: $developer,
-        };)+
+    ($error:expr; $($pattern:pat => $http:literal, $status:literal, $error_code:literal, $code:literal, $category:ident, $user:literal, $developer:literal;)+) => {
+        match $error {
+            $($pattern => &Row {
+                http: $http,
+                status: $status,
+                error_code: $error_code,
+                code: $code,
+                category: stringify!($category),
+                user_message: $user,
+                developer_message: $developer,
+            },)+
+        }
     };
-}
-
-rows! {
-    INVALID: 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", USER_ERROR,
-        "Invalid input.", "One or more fields are missing or have a bad value; see error_info.fields.";
-    INVALID_COMMAND: 400, "Invalid Request", "bad_request", "INVALID_ACTION", USER_ERROR,
-        "Invalid command", "";
-    GATEWAY_NOT_FOUND: 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", CONFIG_ERROR,
-        "Gateway not found.", "gateway_id, or gateway_reference_id at that gateway, is unknown or not configured for this merchant.";
-    UNAUTHORIZED: 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
-        "Unauthorized.", "Invalid API Key. Please pass a valid and active api key.";
-    INVALID_SIGNATURE: 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
-        "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
-    NOT_FOUND: 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", USER_ERROR, "", "";
-    METHOD_NOT_ALLOWED: 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", USER_ERROR,
-        "Method not allowed.", "This endpoint does not support this method. See the Allow header.";
-    BODY_TIMEOUT: 408, "error", "request_timeout", "REQUEST_TIMEOUT", USER_ERROR,
-        "Request timed out.", "The request body did not arrive within 15 seconds.";
-    BODY_TOO_LARGE: 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", USER_ERROR,
-        "Request too large.", "The request body is larger than 256 KiB.";
-    UNSUPPORTED_MEDIA_TYPE: 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", USER_ERROR,
-        "Unsupported media type.", "Send application/x-www-form-urlencoded or application/json in UTF-8.";
-    CUSTOMER_EXISTS: 400, "invalid_request_error", "unique", "ALREADY_EXISTS", USER_ERROR,
-        "Already exists.", "Customer account with given object reference already exists.";
-    ACCOUNT_DELETED: 409, "error", "conflict", "INVALID_ACTION", USER_ERROR,
-        "The account is deleted.", "The account is deleted. Create it again to validate it.";
-    IDEMPOTENCY_KEY_REUSED: 422, "error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED", USER_ERROR,
-        "The idempotency key was used for another call.",
-        "idempotency_key_reused: this Idempotency-Key was used for a call with another path or body. Use a new key for each call.";
-    IDEMPOTENCY_IN_PROGRESS: 409, "error", "conflict", "DUPLICATE_REQUEST", USER_ERROR,
-        "The same call is still running.",
-        "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
-    TOO_MANY_REQUESTS: 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", USER_ERROR,
-        "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
-    TOO_MANY_VALIDATIONS: 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", USER_ERROR,
-        "This account was validated too often.",
-        "These account details reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
-    UNAVAILABLE: 503, "error", "service_unavailable", "SERVER_ERROR", API_ERROR,
-        "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
-    INTERNAL: 500, "error", "server_error", "SERVER_ERROR", API_ERROR,
-        "Internal error.", "An internal error occurred. Quote the request id when you report it.";
 }
 
 impl ApiError {
@@ -152,25 +114,45 @@ impl ApiError {
     }
 
     fn row(&self) -> &'static Row {
-        match self {
-            Self::Invalid(_) => &INVALID,
-            Self::InvalidCommand { .. } => &INVALID_COMMAND,
-            Self::GatewayNotFound => &GATEWAY_NOT_FOUND,
-            Self::Unauthorized => &UNAUTHORIZED,
-            Self::InvalidSignature => &INVALID_SIGNATURE,
-            Self::NotFound(_) => &NOT_FOUND,
-            Self::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
-            Self::BodyTimeout => &BODY_TIMEOUT,
-            Self::BodyTooLarge => &BODY_TOO_LARGE,
-            Self::UnsupportedMediaType => &UNSUPPORTED_MEDIA_TYPE,
-            Self::CustomerExists => &CUSTOMER_EXISTS,
-            Self::AccountDeleted => &ACCOUNT_DELETED,
-            Self::IdempotencyKeyReused => &IDEMPOTENCY_KEY_REUSED,
-            Self::IdempotencyInProgress => &IDEMPOTENCY_IN_PROGRESS,
-            Self::TooManyRequests { .. } => &TOO_MANY_REQUESTS,
-            Self::TooManyValidations { .. } => &TOO_MANY_VALIDATIONS,
-            Self::Unavailable => &UNAVAILABLE,
-            Self::Internal => &INTERNAL,
+        rows! { self;
+            Self::Invalid(_) => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", USER_ERROR,
+                "Invalid input.", "One or more fields are missing or have a bad value; see error_info.fields.";
+            Self::InvalidCommand { .. } => 400, "Invalid Request", "bad_request", "INVALID_ACTION", USER_ERROR,
+                "Invalid command", "";
+            Self::GatewayNotFound => 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", CONFIG_ERROR,
+                "Gateway not found.", "gateway_id, or gateway_reference_id at that gateway, is unknown or not configured for this merchant.";
+            Self::Unauthorized => 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
+                "Unauthorized.", "Invalid API Key. Please pass a valid and active api key.";
+            Self::InvalidSignature => 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
+                "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
+            Self::NotFound(_) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", USER_ERROR, "", "";
+            Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", USER_ERROR,
+                "Method not allowed.", "This endpoint does not support this method. See the Allow header.";
+            Self::BodyTimeout => 408, "error", "request_timeout", "REQUEST_TIMEOUT", USER_ERROR,
+                "Request timed out.", "The request body did not arrive within 15 seconds.";
+            Self::BodyTooLarge => 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", USER_ERROR,
+                "Request too large.", "The request body is larger than 256 KiB.";
+            Self::UnsupportedMediaType => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", USER_ERROR,
+                "Unsupported media type.", "Send application/x-www-form-urlencoded or application/json in UTF-8.";
+            Self::CustomerExists => 400, "invalid_request_error", "unique", "ALREADY_EXISTS", USER_ERROR,
+                "Already exists.", "Customer account with given object reference already exists.";
+            Self::AccountDeleted => 409, "error", "conflict", "INVALID_ACTION", USER_ERROR,
+                "The account is deleted.", "The account is deleted. Create it again to validate it.";
+            Self::IdempotencyKeyReused => 422, "error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED", USER_ERROR,
+                "The idempotency key was used for another call.",
+                "idempotency_key_reused: this Idempotency-Key was used for a call with another path or body. Use a new key for each call.";
+            Self::IdempotencyInProgress => 409, "error", "conflict", "DUPLICATE_REQUEST", USER_ERROR,
+                "The same call is still running.",
+                "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
+            Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", USER_ERROR,
+                "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
+            Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", USER_ERROR,
+                "This account was validated too often.",
+                "These account details reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
+            Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", API_ERROR,
+                "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
+            Self::Internal => 500, "error", "server_error", "SERVER_ERROR", API_ERROR,
+                "Internal error.", "An internal error occurred. Quote the request id when you report it.";
         }
     }
 

@@ -1,19 +1,23 @@
 //! Accounts as merchants see them, in both families (contract, *Create: the answer*): every wire detail of the replies and
-//! their OpenAPI schemas. A new reply field is added here.
+//! their OpenAPI schemas. A new reply field is added here, or in `validation`.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+mod validation;
+
+use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountStatus, AccountType, Details, MerchantId};
+use khata_domain::{AccountStatus, Details, MerchantId};
 use khata_ifsc as ifsc;
-use khata_name_match::NameMatchResult;
 use khata_store::accounts::AccountRow;
 use khata_store::idempotency::AnswerForm;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use validation::Validation;
+
 use crate::error::ApiError;
+use crate::reply::time;
 use crate::{reply, schema};
 
 /// A customer's bank account or UPI address.
@@ -92,63 +96,6 @@ enum AccountDetails {
         #[schema(value_type = String, example = "9164326296@upi")]
         vpa: String,
     },
-}
-
-/// One validation of an account.
-#[derive(Serialize, ToSchema)]
-struct Validation {
-    #[schema(pattern = "^val_[0-9a-v]{26}$")]
-    id: String,
-    /// The gateway of the last call, or of the reused result.
-    #[schema(required, example = 70)]
-    gateway_id: Option<i16>,
-    #[schema(required)]
-    gateway_reference_id: Option<String>,
-    #[schema(required, value_type = Option<schema::Method>)]
-    method: Option<String>,
-    /// The account holder's name at the bank.
-    #[schema(required, value_type = Option<String>, example = "TEST")]
-    name_at_bank: Option<String>,
-    #[schema(required)]
-    name_match: Option<NameMatch>,
-    /// Type of the account at the bank; `null` if the gateway does not report it.
-    #[schema(required, value_type = Option<schema::AccountType>)]
-    account_type: Option<AccountType>,
-    /// Unique transaction reference of the penny drop.
-    #[schema(required)]
-    utr: Option<String>,
-    /// Why the validation failed; `null` unless it failed.
-    #[schema(required)]
-    failure: Option<Failure>,
-    /// Number of gateway calls.
-    #[schema(minimum = 0)]
-    attempts: i16,
-    /// The earlier validation of the same details whose result was reused; `null` if a gateway was called.
-    #[schema(required, pattern = "^val_[0-9a-v]{26}$")]
-    reused_from: Option<String>,
-    #[schema(format = DateTime)]
-    date_created: String,
-    /// Time of the outcome; `null` until then.
-    #[schema(required, format = DateTime)]
-    date_completed: Option<String>,
-}
-
-/// How well the name at the bank matches `beneficiary_name`.
-#[derive(Serialize, ToSchema)]
-struct NameMatch {
-    #[schema(minimum = 0, maximum = 100, example = 100)]
-    score: i16,
-    #[schema(value_type = schema::NameMatchResult)]
-    result: &'static str,
-}
-
-/// Why a validation failed.
-#[derive(Serialize, ToSchema)]
-struct Failure {
-    #[schema(value_type = schema::FailureWord)]
-    code: String,
-    /// A sentence for users.
-    reason: String,
 }
 
 /// A bank account in the form of the legacy endpoints.
@@ -300,11 +247,6 @@ pub(crate) fn body(
     }
 }
 
-/// RFC 3339 in UTC, whole seconds.
-pub(crate) fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
     match details {
         Details::Bank(bank) => {
@@ -352,7 +294,7 @@ pub(crate) fn stored(
             ValidationResult::from_plaintext(&plain).ok_or_else(unreadable)?
         }
     };
-    let validation = validation(&row, result);
+    let validation = validation::validation(&row, result);
     Ok(CustomerAccount {
         object: "customer_account",
         id: row.id().to_string(),
@@ -369,35 +311,6 @@ pub(crate) fn stored(
         validation,
         metadata: row.metadata,
         object_reference_id: row.object_reference_id,
-    })
-}
-
-fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
-    let columns = &row.validation;
-    let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
-    if attempts == 0 && columns.completed_at.is_none() {
-        return None;
-    }
-    Some(Validation {
-        id: id.to_string(),
-        gateway_id: columns.gateway_id,
-        gateway_reference_id: columns.gateway_reference_id.clone(),
-        method: columns.method.clone(),
-        name_at_bank: result.name_at_bank,
-        name_match: columns.name_match_score.map(|score| NameMatch {
-            score,
-            result: NameMatchResult::of_stored_score(score).as_str(),
-        }),
-        account_type: result.account_type,
-        utr: result.utr,
-        failure: columns.failure_code.clone().map(|code| Failure {
-            code,
-            reason: columns.failure_reason.clone().unwrap_or_default(),
-        }),
-        attempts,
-        reused_from: columns.reused_from().map(|id| id.to_string()),
-        date_created: columns.validation_created_at.map(time).unwrap_or_default(),
-        date_completed: columns.completed_at.map(time),
     })
 }
 

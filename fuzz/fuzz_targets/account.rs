@@ -1,4 +1,4 @@
-//! Any bytes as each of an account's values: `make fuzz`.
+//! Fuzzes the values of an account: `make fuzz`.
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| khata_fuzz::account(data));

@@ -1,4 +1,4 @@
-//! Any bytes as the body of *create accounts*: `make fuzz`.
+//! Fuzzes the body of *create accounts*: `make fuzz`.
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| khata_fuzz::body(data));

@@ -1,6 +1,6 @@
-//! What is fuzzed: each function takes any bytes and panics when the code breaks a promise of its own.
+//! Fuzz targets. Each function takes any bytes and panics if the code breaks one of its own guarantees.
 //!
-//! `make fuzz` lets libFuzzer look for such bytes; `tests/seeds.rs` runs the seeds, to which every find is added.
+//! `make fuzz` lets libFuzzer search for such bytes. `tests/seeds.rs` runs the seeds; every input that libFuzzer found is one.
 
 use std::fmt::Debug;
 
@@ -12,18 +12,18 @@ use khata_domain::{
     Details, Ifsc, MerchantId, Vpa,
 };
 
-/// Runs the files named on the command line: a find once more, without libFuzzer.
-pub fn run_files(hold: fn(&[u8])) -> anyhow::Result<()> {
+/// Runs the files named on the command line, without libFuzzer: reproduces an input that libFuzzer found.
+pub fn run_files(target: fn(&[u8])) -> anyhow::Result<()> {
     for file in std::env::args_os().skip(1) {
         let data =
             std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        hold(&data);
+        target(&data);
     }
     Ok(())
 }
 
-/// A body of *create accounts*. The first line is its content type, and an empty one means none; without a line end
-/// the whole is a form.
+/// Reads a body of *create accounts*. The first line is the content type; an empty line means none. Without a line end the
+/// whole input is a form.
 pub fn body(data: &[u8]) {
     let (content_type, body) = match data.iter().position(|byte| *byte == b'\n') {
         Some(end) => (std::str::from_utf8(&data[..end]).ok(), &data[end + 1..]),
@@ -32,48 +32,48 @@ pub fn body(data: &[u8]) {
     khata_api::fuzz_create_body(content_type.filter(|line| !line.is_empty()), body);
 }
 
-/// Each value an account is made of, read from the same text: what was read prints to what reads to it again.
+/// Parses every value of an account from the same text. A parsed value, printed and parsed again, must be equal.
 pub fn account(data: &[u8]) {
-    sealed(Details::from_plaintext(data));
+    check_plaintext(Details::from_plaintext(data));
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let ifsc = again(text, Ifsc::parse, |ifsc| ifsc.as_str().to_owned());
-    let number = again(text, AccountNumber::parse, |number| {
+    let ifsc = round_trip(text, Ifsc::parse, |ifsc| ifsc.as_str().to_owned());
+    let number = round_trip(text, AccountNumber::parse, |number| {
         number.expose().to_owned()
     });
-    let name = again(text, BeneficiaryName::parse, |name| {
+    let name = round_trip(text, BeneficiaryName::parse, |name| {
         name.expose().to_owned()
     });
-    let vpa = again(text, Vpa::parse, |vpa| vpa.expose().to_owned());
-    again(text, BankCode::parse, |code| code.as_str().to_owned());
+    let vpa = round_trip(text, Vpa::parse, |vpa| vpa.expose().to_owned());
+    round_trip(text, BankCode::parse, |code| code.as_str().to_owned());
     if let Some(number) = &number {
         let masked = number.masked();
-        let shown = masked.strip_prefix("XXXXXXX").unwrap_or(text);
+        let visible = masked.strip_prefix("XXXXXXX").unwrap_or(text);
         assert!(
-            text.ends_with(shown) && shown.len() <= 4 && shown.len() * 2 < text.len(),
-            "more than the last four characters show, or half of a short number"
+            text.ends_with(visible) && visible.len() <= 4 && visible.len() * 2 < text.len(),
+            "the mask shows more than the last four characters, or half of a short number"
         );
     }
     if let Some(vpa) = &vpa {
         assert_eq!(text.to_ascii_lowercase(), vpa.expose());
         assert!(
             !format!("{vpa:?}").contains(vpa.expose()),
-            "a UPI address shows"
+            "Debug shows a UPI address"
         );
     }
-    // What this text is none of is an ordinary one, so that the others are sealed too.
-    sealed(Some(Details::Bank(BankAccount {
+    // Values that the text does not parse as are replaced with valid ones, so that the others are checked too.
+    check_plaintext(Some(Details::Bank(BankAccount {
         ifsc: ifsc.unwrap_or_else(|| known("AABF0008032", Ifsc::parse)),
         account_number: number.unwrap_or_else(|| known("026291800001191", AccountNumber::parse)),
         beneficiary_name: name,
     })));
-    sealed(vpa.map(Details::Upi));
+    check_plaintext(vpa.map(Details::Upi));
     identifiers(text);
 }
 
-/// Parses, prints and parses; both times it is the same value, or it was none at first.
-fn again<T: PartialEq + Debug>(
+/// Parses, prints and parses again. Both values must be equal.
+fn round_trip<T: PartialEq + Debug>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, ValueError>,
     print: impl Fn(&T) -> String,
@@ -84,13 +84,13 @@ fn again<T: PartialEq + Debug>(
     Some(value)
 }
 
-#[expect(clippy::panic, reason = "a constant of this file")]
+#[expect(clippy::panic, reason = "the texts are constants of this file")]
 fn known<T>(text: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> T {
     parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))
 }
 
-/// What is sealed in the database is read back as it was, and stays the same account.
-fn sealed(details: Option<Details>) {
+/// Checks that details read back from their plaintext are equal and have the same identity.
+fn check_plaintext(details: Option<Details>) {
     if let Some(details) = details {
         let opened = Details::from_plaintext(&details.to_plaintext());
         assert_eq!(
@@ -101,7 +101,7 @@ fn sealed(details: Option<Details>) {
     }
 }
 
-/// A text is an id in one form only; a customer is named by an id or by a reference that is no id.
+/// Checks that an id has one text only, and that a customer reference never has the form of an id.
 fn identifiers(text: &str) {
     for printed in [
         AccountId::parse(text).map(|id| id.to_string()),

@@ -1,12 +1,12 @@
-//! The seeds, and with them every find that was ever made, hold.
+//! Runs the seeds, among them every input that libFuzzer found.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 
-fn each_seed(target: &str, hold: fn(&[u8])) {
+fn run_seeds(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
-        .join(target);
+        .join(name);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -14,18 +14,18 @@ fn each_seed(target: &str, hold: fn(&[u8])) {
     files.sort();
     assert!(!files.is_empty(), "{} is empty", folder.display());
     for file in files {
-        // Shown only if it fails.
+        // Printed only if the test fails.
         println!("{}", file.display());
-        hold(&std::fs::read(&file).unwrap());
+        target(&std::fs::read(&file).unwrap());
     }
 }
 
 #[test]
-fn bodies() {
-    each_seed("body", khata_fuzz::body);
+fn body_seeds_pass() {
+    run_seeds("body", khata_fuzz::body);
 }
 
 #[test]
-fn accounts() {
-    each_seed("account", khata_fuzz::account);
+fn account_seeds_pass() {
+    run_seeds("account", khata_fuzz::account);
 }

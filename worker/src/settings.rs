@@ -26,15 +26,18 @@ impl Call {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
+    /// Returns the command line's definition. Built by hand: `healthcheck` does not need the settings of a worker.
+    pub fn command() -> clap::Command {
+        Settings::command()
+            .subcommand(Healthcheck::command())
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true)
+    }
+
     fn try_parse_from(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        // Assembled by hand, because `healthcheck` does not require the settings of a worker.
-        let command = Settings::command()
-            .subcommand(Healthcheck::command())
-            .subcommand_negates_reqs(true)
-            .args_conflicts_with_subcommands(true);
-        let matches = command.try_get_matches_from(arguments)?;
+        let matches = Self::command().try_get_matches_from(arguments)?;
         match matches.subcommand() {
             Some((_, matches)) => Healthcheck::from_arg_matches(matches)
                 .map(|healthcheck| Self::Healthcheck(healthcheck.listen)),

@@ -31,18 +31,10 @@ use crate::{reply, schema};
 /// call, bank accounts first. The call is all-or-nothing: if one field is invalid, nothing is stored. If the customer already has an
 /// account, the existing one is returned. An unknown customer reference is registered. With `command=validate` the call waits
 /// for the outcomes, at most `wait_seconds`.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/accounts",
-    operation_id = "createAccounts",
-    tag = "Customer accounts",
-    params(schema::CustomerPath),
-    request_body(content(
-        (schema::CreateAccountsForm = "application/x-www-form-urlencoded"),
-        (schema::CreateAccountsJson = "application/json"),
-    )),
-    responses((status = 200, description = "The account, or the list of them.", body = present::Created)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/accounts", operation_id = "createAccounts",
+    tag = "Customer accounts", params(schema::CustomerPath),
+    request_body(content((schema::CreateAccountsForm = "application/x-www-form-urlencoded"), (schema::CreateAccountsJson = "application/json"))),
+    responses((status = 200, description = "The account, or the list of them.", body = present::Created)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read(&context.receive().await?, Utc::now())?;
     let form = if request.flat {

@@ -15,18 +15,10 @@ use crate::{reply, schema};
 /// Delete an account
 ///
 /// `command` must be `delete`. A running validation ends without an outcome. Get and list no longer show the account.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/customer-accounts/{account_id}",
-    operation_id = "deleteAccount",
-    tag = "Customer accounts",
-    params(schema::AccountPath),
-    request_body(content(
-        (schema::DeleteBody = "application/x-www-form-urlencoded"),
-        (schema::DeleteBody = "application/json"),
-    )),
-    responses((status = 200, description = "The account, DELETED.", body = CustomerAccount)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/customer-accounts/{account_id}", operation_id = "deleteAccount",
+    tag = "Customer accounts", params(schema::AccountPath),
+    request_body(content((schema::DeleteBody = "application/x-www-form-urlencoded"), (schema::DeleteBody = "application/json"))),
+    responses((status = 200, description = "The account, DELETED.", body = CustomerAccount)))]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {
     delete_account(context, |account| reply::to_json(&account)).await
 }

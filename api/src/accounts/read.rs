@@ -20,14 +20,9 @@ const MAX_OFFSET: i64 = 1_000_000_000;
 /// Get an account
 ///
 /// Returns the current state of the account.
-#[utoipa::path(
-    get,
-    path = "/customers/{customer_id}/customer-accounts/{account_id}",
-    operation_id = "getAccount",
-    tag = "Customer accounts",
-    params(schema::AccountPath),
-    responses((status = 200, description = "The account.", body = CustomerAccount)),
-)]
+#[utoipa::path(get, path = "/customers/{customer_id}/customer-accounts/{account_id}", operation_id = "getAccount",
+    tag = "Customer accounts", params(schema::AccountPath),
+    responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     reply::json(&one(&context).await?)
 }
@@ -58,14 +53,9 @@ struct Paging {
 /// List a customer's accounts
 ///
 /// Newest first.
-#[utoipa::path(
-    get,
-    path = "/customers/{customer_id}/customer-accounts/list",
-    operation_id = "listAccounts",
-    tag = "Customer accounts",
-    params(schema::CustomerPath, schema::PagingQuery),
-    responses((status = 200, description = "A page.", body = CustomerAccountList)),
-)]
+#[utoipa::path(get, path = "/customers/{customer_id}/customer-accounts/list", operation_id = "listAccounts",
+    tag = "Customer accounts", params(schema::CustomerPath, schema::PagingQuery),
+    responses((status = 200, description = "A page.", body = CustomerAccountList)))]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let page = page(&context, Kind::Any, Some).await?;
     reply::json(&page)

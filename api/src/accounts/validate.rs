@@ -21,18 +21,10 @@ use crate::schema;
 ///
 /// Starts another validation and waits for its outcome, at most `wait_seconds`. If a validation is already running, the call
 /// waits for that one. Counts against the validations of the same details in 24 hours.
-#[utoipa::path(
-    post,
-    path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
-    operation_id = "validateAccount",
-    tag = "Customer accounts",
-    params(schema::AccountPath),
-    request_body(content(
-        (schema::ValidateForm = "application/x-www-form-urlencoded"),
-        (schema::ValidateJson = "application/json"),
-    )),
-    responses((status = 200, description = "The account.", body = CustomerAccount)),
-)]
+#[utoipa::path(post, path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
+    operation_id = "validateAccount", tag = "Customer accounts", params(schema::AccountPath),
+    request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
+    responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
     validate_account(context, AnswerForm::Account).await
 }

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::contact::{Contact, DEFAULT_COUNTRY_CODE};
 use crate::error::ApiError;
-use crate::present::time;
-use crate::{reply, schema};
+use crate::reply::{self, time};
+use crate::schema;
 
 /// A merchant's customer.
 #[derive(Serialize, ToSchema)]

@@ -9,8 +9,8 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
     Encoding::{self, Form, Json},
-    Member, Rule, fields, named_schema, object, object_within, one_of, optional, required,
-    visible_ascii,
+    Field, Member, Rule, TextField, fields, named_schema, object, object_within, one_of, optional,
+    required, visible_ascii,
 };
 use super::words::Metadata;
 
@@ -119,15 +119,13 @@ fn validate(encoding: Encoding) -> RefOr<Schema> {
     object(encoding, "Every field is optional.", None, &members)
 }
 
-fn example() -> Option<Value> {
-    Some(
-        json!({ "ifsc": "AABF0008032", "account_number": "026291800001191", "beneficiary_name": "test" }),
-    )
+fn example() -> Value {
+    json!({ "ifsc": "AABF0008032", "account_number": "026291800001191", "beneficiary_name": "test" })
 }
 
-fn form_example() -> Option<Value> {
+fn form_example() -> Value {
     let mut example = example();
-    example.as_mut()?["bank_code"] = json!("12");
+    example["bank_code"] = json!("12");
     example
 }
 
@@ -152,10 +150,8 @@ fn lists() -> Vec<Member> {
     ]
 }
 
-fn one_or_many_example() -> Option<Value> {
-    Some(
-        json!({ "bank_account_details": [example()], "upi_details": [{ "vpa": "9164326296@upi" }] }),
-    )
+fn one_or_many_example() -> Value {
+    json!({ "bank_account_details": [example()], "upi_details": [{ "vpa": "9164326296@upi" }] })
 }
 
 const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_number`, `beneficiary_name`, `bank_code`, or `vpa`), or the arrays `bank_account_details` and `upi_details` as JSON text or in the indexed form `bank_account_details[0][ifsc]=…`. `metadata.<name>=<value>` is echoed: at most 20, name 1–40 characters, value at most 500.";
@@ -164,12 +160,12 @@ named_schema! {
     BankItem = object(Json, "A bank account.", None, &bank_account());
     UpiItem = object(Json, "A UPI address.", None, &[required(&VPA)]);
     ConsentBody = object_within("consent.", Json, "Proof that the payee agreed to the validation.", None, &consent());
-    CreateAccountsForm = create(Form, CREATE_FORM, form_example(), flat_or_lists());
+    CreateAccountsForm = create(Form, CREATE_FORM, Some(form_example()), flat_or_lists());
     OneBankAccount = create(Json, "One bank account.", None, bank_account());
     OneUpiAddress = create(Json, "One UPI address.", None, vec![required(&VPA)]);
     ManyAccounts = create(Json, "Up to 100 accounts in total, at least one.", None, lists());
-    CreateAccountsJson = one_of("One account in flat fields, or many in arrays.", one_or_many_example(), &["OneBankAccount", "OneUpiAddress", "ManyAccounts"]);
-    BankAccountForm = create(Form, "One bank account. `metadata.<name>=<value>` is echoed.", example(), bank_account());
+    CreateAccountsJson = one_of("One account in flat fields, or many in arrays.", Some(one_or_many_example()), &["OneBankAccount", "OneUpiAddress", "ManyAccounts"]);
+    BankAccountForm = create(Form, "One bank account. `metadata.<name>=<value>` is echoed.", Some(example()), bank_account());
     ValidateForm = validate(Form);
     ValidateJson = validate(Json);
     DeleteBody = object(Json, "What to do with the account.", None, &[required(&DELETE_COMMAND)]);

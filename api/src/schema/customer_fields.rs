@@ -5,7 +5,8 @@ use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
-    Encoding::Json, Member, Rule, all_of, fields, named_schema, object, optional, required,
+    Encoding::Json, Field, Member, Rule, TextField, all_of, fields, named_schema, object, optional,
+    required,
 };
 
 const MAX_EMAIL: usize = 128;
@@ -80,7 +81,6 @@ fn person_name(text: &str) -> Result<String, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::TextField;
 
     #[test]
     fn contact_fields_accept_only_their_form() {

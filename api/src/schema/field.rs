@@ -226,15 +226,15 @@ pub(crate) fn all_of(description: &str, schemas: [RefOr<Schema>; 2]) -> RefOr<Sc
 macro_rules! fields {
     () => {};
     ($name:ident: $type:ty = $text:literal, $rule:expr, $description:literal, $example:literal, $parse:expr; $($rest:tt)*) => {
-        pub(crate) static $name: $crate::schema::TextField<$type> = $crate::schema::TextField {
-            field: $crate::schema::Field { name: $text, rule: $rule, description: $description, example: $example },
+        pub(crate) static $name: TextField<$type> = TextField {
+            field: Field { name: $text, rule: $rule, description: $description, example: $example },
             parse: $parse,
         };
         fields!($($rest)*);
     };
     ($name:ident = $text:literal, $rule:expr, $description:literal; $($rest:tt)*) => {
-        pub(crate) static $name: $crate::schema::Field =
-            $crate::schema::Field { name: $text, rule: $rule, description: $description, example: "" };
+        pub(crate) static $name: Field =
+            Field { name: $text, rule: $rule, description: $description, example: "" };
         fields!($($rest)*);
     };
 }

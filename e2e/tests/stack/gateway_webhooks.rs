@@ -117,10 +117,10 @@ async fn a_gateway_webhook_is_in_the_accounts_trace() -> Result<()> {
     let traces = stack.traces()?;
     let trace = traces
         .wait_for(&trace_id, TIMEOUT, |trace| {
-            !trace.named("call-back").is_empty() && trace.named("process").len() == 2
+            !trace.named("webhook").is_empty() && trace.named("process").len() == 2
         })
         .await?;
-    let webhook = trace.named("call-back of CASHFREE")[0];
+    let webhook = trace.named("webhook of CASHFREE")[0];
     assert_eq!(webhook.service, "khata-api");
     assert_eq!(webhook.tag("khata.class"), Some("VALID"));
     // The spans that it caused come after it.
@@ -276,10 +276,10 @@ async fn forged_stale_late_and_unknown_webhooks_change_nothing() -> Result<()> {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    eprintln!("a call-back is answered in {:?} at the median", took[25]);
+    eprintln!("a gateway webhook is answered in {:?} at the median", took[25]);
     let logs = stack.logs()?;
     assert!(
-        logs.contains("a call-back that is not believed"),
+        logs.contains("gateway webhook rejected"),
         "operators see forged webhooks"
     );
     assert!(!logs.contains("ASHA RAO"));

@@ -1,0 +1,105 @@
+//! The `validation` of an account's reply: fields, schemas and words. A new field of a validation is added here.
+
+use khata_domain::validation::{FailureCode, ValidationResult};
+use khata_domain::{AccountType as PayeeAccountType, Method as GatewayMethod};
+use khata_name_match::NameMatchResult as MatchResult;
+use khata_store::accounts::AccountRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::reply::time;
+use crate::schema::{enum_of, words};
+
+/// One validation of an account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Validation {
+    #[schema(pattern = "^val_[0-9a-v]{26}$")]
+    id: String,
+    /// The gateway of the last call, or of the reused result.
+    #[schema(required, example = 70)]
+    gateway_id: Option<i16>,
+    #[schema(required)]
+    gateway_reference_id: Option<String>,
+    #[schema(required, value_type = Option<Method>)]
+    method: Option<String>,
+    /// The account holder's name at the bank.
+    #[schema(required, value_type = Option<String>, example = "TEST")]
+    name_at_bank: Option<String>,
+    #[schema(required)]
+    name_match: Option<NameMatch>,
+    /// Type of the account at the bank; `null` if the gateway does not report it.
+    #[schema(required, value_type = Option<AccountType>)]
+    account_type: Option<PayeeAccountType>,
+    /// Unique transaction reference of the penny drop.
+    #[schema(required)]
+    utr: Option<String>,
+    /// Why the validation failed; `null` unless it failed.
+    #[schema(required)]
+    failure: Option<Failure>,
+    /// Number of gateway calls.
+    #[schema(minimum = 0)]
+    attempts: i16,
+    /// The earlier validation of the same details whose result was reused; `null` if a gateway was called.
+    #[schema(required, pattern = "^val_[0-9a-v]{26}$")]
+    reused_from: Option<String>,
+    #[schema(format = DateTime)]
+    date_created: String,
+    /// Time of the outcome; `null` until then.
+    #[schema(required, format = DateTime)]
+    date_completed: Option<String>,
+}
+
+/// How well the name at the bank matches `beneficiary_name`.
+#[derive(Serialize, ToSchema)]
+struct NameMatch {
+    #[schema(minimum = 0, maximum = 100, example = 100)]
+    score: i16,
+    #[schema(value_type = NameMatchResult)]
+    result: &'static str,
+}
+
+/// Why a validation failed.
+#[derive(Serialize, ToSchema)]
+struct Failure {
+    #[schema(value_type = FailureWord)]
+    code: String,
+    /// A sentence for users.
+    reason: String,
+}
+
+words! {
+    Method: GatewayMethod, "How the gateway validated the account.";
+    NameMatchResult: MatchResult, "Category of the score.";
+    FailureWord: FailureCode, "Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.";
+    AccountType: PayeeAccountType, "Type of the account, as the gateway reports it.";
+}
+
+/// The newest validation; `None` until the first gateway call.
+pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
+    let columns = &row.validation;
+    let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
+    if attempts == 0 && columns.completed_at.is_none() {
+        return None;
+    }
+    Some(Validation {
+        id: id.to_string(),
+        gateway_id: columns.gateway_id,
+        gateway_reference_id: columns.gateway_reference_id.clone(),
+        method: columns.method.clone(),
+        name_at_bank: result.name_at_bank,
+        name_match: columns.name_match_score.map(|score| NameMatch {
+            score,
+            result: MatchResult::of_stored_score(score).as_str(),
+        }),
+        account_type: result.account_type,
+        utr: result.utr,
+        failure: columns.failure_code.clone().map(|code| Failure {
+            code,
+            reason: columns.failure_reason.clone().unwrap_or_default(),
+        }),
+        attempts,
+        reused_from: columns.reused_from().map(|id| id.to_string()),
+        date_created: columns.validation_created_at.map(time).unwrap_or_default(),
+        date_completed: columns.completed_at.map(time),
+    })
+}
