@@ -1,27 +1,24 @@
-//! A database per test, cloned from a template that `khata migrate` created.
+//! A database per test.
 
-use std::time::UNIX_EPOCH;
+use std::fmt;
 
 use anyhow::Context;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use reqwest::Url;
-use uuid::Uuid;
-
-use crate::process;
-use crate::settings::settings;
-
-/// Advisory lock of the template: a process holds it while it creates or clones the template.
-const LOCK: i64 = 0x6b68_6174_6100;
 
 /// A test's own database. Dropping the value drops the database.
-#[derive(Debug)]
 pub struct Database {
-    admin_url: Url,
-    name: String,
     /// URL of the database, past any proxy.
     pub url: Url,
+    _own: khata_testing::Database,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url.path())
+    }
 }
 
 #[derive(QueryableByName)]
@@ -39,39 +36,17 @@ struct Line {
 impl Database {
     /// Creates a database with Khata's schema at the server of `KHATA_TEST_DATABASE_URL`.
     pub(crate) fn create() -> anyhow::Result<Self> {
-        let url = std::env::var("KHATA_TEST_DATABASE_URL").context(
-            "KHATA_TEST_DATABASE_URL is not set: the end-to-end tests need a Postgres; run them with `make test`",
-        )?;
-        let admin_url: Url = url
-            .parse()
-            .context("KHATA_TEST_DATABASE_URL is not a URL")?;
-        let template = template_name()?;
-        let mut admin = PgConnection::establish(admin_url.as_str())
-            .context("cannot reach Postgres at KHATA_TEST_DATABASE_URL")?;
-        sql_query("select pg_advisory_lock($1)")
-            .bind::<BigInt, _>(LOCK)
-            .execute(&mut admin)?;
-        // Closing the connection releases the lock.
-        make_template(&mut admin, &admin_url, &template)?;
-        let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
-        admin.batch_execute(&format!("create database {name} template {template}"))?;
-        Ok(Self {
-            url: named(&admin_url, &name),
-            admin_url,
-            name,
-        })
+        Self::of(khata_testing::Database::new())
     }
 
     /// Creates an empty database at the same server.
-    pub fn create_empty(&self) -> anyhow::Result<Self> {
-        let name = format!("khata_e2e_{}", Uuid::new_v4().simple());
-        let mut admin = PgConnection::establish(self.admin_url.as_str())?;
-        admin.batch_execute(&format!("create database {name}"))?;
-        Ok(Self {
-            url: named(&self.admin_url, &name),
-            admin_url: self.admin_url.clone(),
-            name,
-        })
+    pub fn create_empty() -> anyhow::Result<Self> {
+        Self::of(khata_testing::Database::empty())
+    }
+
+    fn of(own: khata_testing::Database) -> anyhow::Result<Self> {
+        let url = own.url().parse()?;
+        Ok(Self { url, _own: own })
     }
 
     /// Opens a connection.
@@ -130,47 +105,4 @@ pub fn texts(url: &str, query: &str) -> anyhow::Result<Vec<String>> {
         .load(&mut PgConnection::establish(url)?)
         .with_context(|| query.to_owned())?;
     Ok(rows.into_iter().filter_map(|row| row.value).collect())
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        if let Ok(mut admin) = PgConnection::establish(self.admin_url.as_str()) {
-            let drop = format!("drop database if exists {} with (force)", self.name);
-            let _ = admin.batch_execute(&drop);
-        }
-    }
-}
-
-fn named(url: &Url, database: &str) -> Url {
-    let mut url = url.clone();
-    url.set_path(database);
-    url
-}
-
-/// Each build of `khata` has its own template: another build may migrate to another schema.
-fn template_name() -> anyhow::Result<String> {
-    let built = std::fs::metadata(process::path_of("khata")?)?;
-    let age = built.modified()?.duration_since(UNIX_EPOCH)?;
-    Ok(format!("khata_e2e_template_{}", age.as_nanos()))
-}
-
-fn make_template(admin: &mut PgConnection, url: &Url, name: &str) -> anyhow::Result<()> {
-    let there: Vec<Line> = sql_query(
-        "select datname::text as value from pg_database where datname like 'khata\\_e2e\\_template\\_%'",
-    )
-    .load(admin)?;
-    for line in there {
-        match line.value {
-            Some(found) if found == name => return Ok(()),
-            Some(older) => admin.batch_execute(&format!("drop database {older} with (force)"))?,
-            None => {}
-        }
-    }
-    // The template gets its name last: an interrupted run leaves no template without the full schema.
-    let raw = format!("khata_e2e_raw_{}", Uuid::new_v4().simple());
-    admin.batch_execute(&format!("create database {raw}"))?;
-    let own = settings(&[("KHATA_DATABASE_URL", named(url, &raw).as_str())]);
-    process::run("khata", &["migrate"], &own)?;
-    admin.batch_execute(&format!("alter database {raw} rename to {name}"))?;
-    Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use diesel::{Connection, PgConnection};
 use khata_crypto::{Purpose, secret_buf};
 use khata_domain::{Gateway, GatewayAccountId};
+use khata_gateways::{COMMON_SETTINGS, SettingInfo};
 use khata_store::audit;
 use khata_store::gateway_accounts::{self, GatewayAccount, NewGatewayAccount};
 use khata_store::gateway_health::{self, GatewayKey};
@@ -21,43 +22,12 @@ use crate::options::{CommonOptions, MerchantOption};
 /// Maximum size of a credentials file. Every gateway's credentials are shorter.
 const MAX_CREDENTIALS: usize = 64 * 1024;
 
-/// The forms of credentials and settings. Each connector validates its own and reports what is wrong.
-const FORMS: &str = "\
-Credentials: a JSON object with these members; members in brackets are optional:
-  CASHFREE  client_id, client_secret [public_key: PEM, if our IP addresses are not on Cashfree's allow-list;
-            previous_client_secret: for webhooks while the secret changes]
-  RAZORPAY  key_id, key_secret [webhook_secrets: list, for webhooks; both the old and the new while they change]
-  SETU      client_id, client_secret, product_instance_id [umap: {merchant_id, and token or client_id and
-            client_secret}, for UPI addresses; webhook_secrets: list]
-  DECENTRO  client_id, client_secret
-  PAYU      client_id, client_secret, payout_merchant_id for bank accounts; key, salt for UPI addresses; or all five
-  DUMMY     none
-
-Settings of every gateway, all optional:
-  methods               list of PENNY_DROP, PENNILESS, VPA_LOOKUP: the methods to use, in order of preference
-  calls_per_minute      maximum calls in any 60 seconds, over all workers; 0: no limit [the gateway's own]
-  concurrency           maximum open calls, over all workers; 0: no limit [0]
-  hours                 when new attempts may begin, times of day in India: [\"06:00-22:00\"]
-  upi_penny_drop_hours  the same for penny drops to UPI addresses
-  bank_flow             \"async\", or \"sync\" for synchronous responses that cannot be recovered; cannot be changed later
-  recover_for_s         seconds for which a lost response is looked up before another gateway may be used [3600]
-  poll_ms               list of poll intervals for a pending outcome; the last one is repeated
-  call_timeout_ms       time-out of a call, 100 to 60000 [10000]
-
-Settings of one gateway:
-  RAZORPAY  source_account_number: the RazorpayX account that pays; without it UPI addresses are only looked up
-  SETU      narration, umap_base_url, umap_login_url
-  DECENTRO  consumer_urn, purpose_message, hybrid: true lets Decentro try a method without a transfer first
-  PAYU      payout_url, accounts_url, info_url";
-
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_long_help = FORMS)]
+#[command(after_long_help = credentials_and_settings())]
 pub(crate) struct Add {
     #[command(flatten)]
     merchant: MerchantOption,
-    /// Name or id of the gateway: PAYU (12), RAZORPAY (23), CASHFREE (70), DUMMY (100, in sandbox mode), SETU (1001),
-    /// DECENTRO (1002)
-    #[arg(long)]
+    #[arg(long, help = format!("Name or id of the gateway: {}", gateway_names()))]
     gateway: String,
     /// The merchant's name for the account, which calls may give as gateway_reference_id
     #[arg(long)]
@@ -193,6 +163,51 @@ impl Add {
     }
 }
 
+/// Returns `PAYU (12), RAZORPAY (23), …`.
+fn gateway_names() -> String {
+    let names = khata_gateways::all().map(|info| {
+        let sandbox = if info.sandbox_only {
+            ", in sandbox mode"
+        } else {
+            ""
+        };
+        format!("{} ({}{sandbox})", info.gateway, info.gateway.id())
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the credentials and settings of every gateway, for `--help`.
+fn credentials_and_settings() -> String {
+    let mut text = String::from("Credentials of each gateway, members of a JSON object:\n");
+    for info in khata_gateways::all() {
+        for (place, member) in info.credentials.iter().enumerate() {
+            let gateway = if place == 0 { info.gateway.name() } else { "" };
+            let optional = if member.required { "" } else { " (optional)" };
+            text += &format!(
+                "  {gateway:<10}{}{optional}: {}\n",
+                member.name, member.meaning
+            );
+        }
+    }
+    text += "\nSettings of every gateway, all optional:\n";
+    let line = |name: &str, one: &SettingInfo| {
+        format!(
+            "  {name:<10}{}: {} [default: {}]\n",
+            one.name, one.meaning, one.default
+        )
+    };
+    text.extend(COMMON_SETTINGS.iter().map(|one| line("", one)));
+    text += "\nSettings of one gateway:\n";
+    for info in khata_gateways::all() {
+        text.extend(
+            info.settings
+                .iter()
+                .map(|one| line(info.gateway.name(), one)),
+        );
+    }
+    text
+}
+
 /// Resets what the workers know of the account: it describes the old credentials and settings.
 fn reset_health(
     connection: &mut PgConnection,
@@ -227,4 +242,21 @@ fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         secret_buf::read(file, MAX_CREDENTIALS)?
     };
     bytes.context("the credentials are longer than 64 KiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_gateway_with_its_credentials() {
+        let (names, help) = (gateway_names(), credentials_and_settings());
+        for info in khata_gateways::all() {
+            assert!(names.contains(info.gateway.name()), "{names}");
+            for member in info.credentials {
+                assert!(help.contains(member.name), "{help}");
+            }
+        }
+        assert!(help.contains("calls_per_minute"), "{help}");
+    }
 }

@@ -137,10 +137,7 @@ async fn if_the_first_gateway_fails_the_second_validates_every_account() -> Resu
         second.id
     );
     assert_eq!(stack.database.number(&elsewhere)?, 0);
-    assert!(
-        at_first < 60,
-        "it is left alone but for probes: {at_first} calls"
-    );
+    assert!(at_first < 60, "only trial calls: {at_first} calls");
     let reasons = stack
         .database
         .texts("select distinct choice from validation_attempts where number = 1")?;
@@ -398,7 +395,7 @@ async fn a_gateway_that_rejects_us_is_reported_and_fails_no_account() -> Result<
         let is_logged = logs.lines().any(|line| {
             line.contains("ERROR")
                 && line.contains(gateway.name)
-                && line.contains("check this gateway account's credentials")
+                && line.contains("IP allow-list of this gateway account")
         });
         assert!(is_logged, "{}", gateway.name);
     }

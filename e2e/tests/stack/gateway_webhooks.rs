@@ -276,7 +276,10 @@ async fn forged_stale_late_and_unknown_webhooks_change_nothing() -> Result<()> {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    eprintln!("a gateway webhook is answered in {:?} at the median", took[25]);
+    eprintln!(
+        "a gateway webhook is answered in {:?} at the median",
+        took[25]
+    );
     let logs = stack.logs()?;
     assert!(
         logs.contains("gateway webhook rejected"),

@@ -1,7 +1,7 @@
 //! Health of the services, their version, and commands that an operator repeats.
 
 use anyhow::{Context, Result};
-use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Database, Setup, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
 
 #[tokio::test]
@@ -72,6 +72,10 @@ async fn commands_are_repeatable_and_reject_invalid_input() -> Result<()> {
         both.map(|thread| thread.join().unwrap())
     });
     assert!(migrations.iter().all(Result::is_ok), "{migrations:?}");
+    let empty = Database::create_empty()?;
+    let own = [("KHATA_DATABASE_URL", empty.url.as_str())];
+    let output = stack.shell("khata migrate", &own)?;
+    assert!(output.stdout.contains("Ran "), "{output:?}");
     Ok(())
 }
 

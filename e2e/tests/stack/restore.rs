@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, Errors, Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Behaviour, Database, Errors, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::Value;
 
 use crate::requests::{banks, becomes, ids};
@@ -98,7 +98,7 @@ async fn after_a_restore_work_continues_and_open_attempts_are_paid_once() -> Res
     assert!(paid_twice(&stack).await?.is_empty());
 
     stack.stop_services().await?;
-    let database = stack.database.create_empty()?;
+    let database = Database::create_empty()?;
     let _lost = stack.use_database(database)?;
     let ran = stack.shell(restore, &[])?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -144,11 +144,11 @@ async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing()
 
     let other = stack.command(&["keyring", "generate"])?;
     let other = stack.write_file("other-keyring.json", &other)?;
-    let database = stack.database.create_empty()?;
+    let database = Database::create_empty()?;
     let _lost = stack.use_database(database)?;
     let ran = stack.shell(blocks[1], &[("KHATA_KEYRING_FILE", &other)])?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    let says = "this keyring does not fit the database";
+    let says = "this keyring cannot decrypt all data in this database";
     assert!(ran.stderr.contains(says), "{ran:?}");
     // Every keyring numbers its keys from 1: equal ids do not mean equal keys.
     for says in ["key 1, primary", ": 1 in gateway_accounts", "another key"] {
@@ -159,9 +159,12 @@ async fn a_restore_with_the_wrong_keyring_reports_an_error_and_settles_nothing()
     let listen = ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0"));
     let keyring = ("KHATA_KEYRING_FILE", Some(other.as_str()));
     let mut worker = stack.start_program("khata-worker", &[], &[keyring, listen])?;
-    eventually(TIMEOUT, "the worker telling", async || {
+    eventually(TIMEOUT, "the worker reporting it", async || {
         ensure!(worker.ended().is_none(), "{}", worker.log());
-        Ok(worker.log().contains("do not open").then_some(()))
+        Ok(worker
+            .log()
+            .contains("details cannot be decrypted")
+            .then_some(()))
     })
     .await?;
     becomes(
