@@ -48,7 +48,8 @@ async fn what_the_gateway_has_against_us_is_not_the_payees_fault() -> Result<()>
     let id = text(&created, "/id");
     let waiting = eventually(PATIENCE, "the attempt being told", async || {
         let account = world.api.get("ours", id).await?.account()?;
-        anyhow::Ok((!account["validation"].is_null()).then_some(account))
+        let attempts = account["validation"]["attempts"].as_i64();
+        anyhow::Ok((attempts > Some(0)).then_some(account))
     })
     .await?;
     assert_eq!(waiting["status"], "CREATED", "{waiting}");
