@@ -12,7 +12,8 @@ use khata_domain::score::Bank;
 use khata_domain::traffic::{PostponeReason, Postponed, Traffic};
 use khata_domain::validation::{AttemptState, Next, Outcome, unavailable};
 use khata_domain::{
-    Class, Consent, Details, GatewayAccountId, GatewayResponse, Method, Recovery, ValidationId,
+    Class, Consent, Details, GatewayAccountId, GatewayResponse, Method, PendingReason, Recovery,
+    ValidationId,
 };
 use khata_store::validations::{Attempt, Claimed, NewAttempt, Slot};
 
@@ -263,7 +264,11 @@ impl<'a> Facts<'a> {
         if self.now >= self.claimed.deadline_at {
             return Plan::ends(unavailable(), &why);
         }
-        let (next, delay) = self.until(self.now + NO_GATEWAY_RETRY, false);
+        let (next, delay) = self.until(
+            self.now + NO_GATEWAY_RETRY,
+            false,
+            PendingReason::NoGatewayAvailable,
+        );
         Plan::Settle {
             next,
             delay,
@@ -303,7 +308,15 @@ impl<'a> Facts<'a> {
             (None, PostponeReason::Busy) => later.at + (later.at - self.now) / 4,
             (None, _) => later.at + SPREAD.mul_f64(self.jitter),
         };
-        let (next, delay) = self.until(at, pending);
+        let reason = match later.why {
+            _ if pending => PendingReason::AwaitingGatewayResult,
+            PostponeReason::Down => PendingReason::GatewayUnavailable,
+            PostponeReason::Hours => PendingReason::OutsideGatewayHours,
+            PostponeReason::Paused | PostponeReason::Rate | PostponeReason::Busy => {
+                PendingReason::RateLimited
+            }
+        };
+        let (next, delay) = self.until(at, pending, reason);
         Plan::Settle {
             next,
             delay,
@@ -314,10 +327,15 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn until(&self, at: DateTime<Utc>, pending: bool) -> (Next, Duration) {
+    fn until(&self, at: DateTime<Utc>, pending: bool, reason: PendingReason) -> (Next, Duration) {
         let until = at.min(self.claimed.deadline_at).max(self.now);
         let delay = (until - self.now).to_std().unwrap_or_default();
-        (Next::Wait { until, pending }, delay)
+        let next = Next::Wait {
+            until,
+            pending,
+            reason,
+        };
+        (next, delay)
     }
 }
 

@@ -253,13 +253,14 @@ impl ValidationProcessor {
         };
         let claimed = &work.claimed;
         let sealed_result = answer
-            .filter(|a| a.name_at_bank.is_some() || a.utr.is_some())
+            .filter(|a| a.name_at_bank.is_some() || a.utr.is_some() || a.account_type.is_some())
             .map(|answer| {
                 self.seal(
                     claimed,
                     &ValidationResult {
                         name_at_bank: answer.name_at_bank.clone(),
                         utr: answer.utr.clone(),
+                        account_type: answer.account_type,
                     },
                 )
             });

@@ -143,7 +143,7 @@ pub(crate) async fn carry_out(
     record(&created, &keys, observed);
     for (((_, key), outcome), account) in keys.iter().zip(outcomes).zip(&call.accounts) {
         if let CreatedAccount::New = outcome {
-            let kind = account.details.kind();
+            let kind = account.details.kind().as_str();
             state.metrics.accepted(key.merchant, kind, AskedBy::Create);
             state.wakeup_publisher.publish(Wakeup {
                 key: *key,
@@ -338,7 +338,7 @@ fn seal(state: &State, merchant: MerchantId, account: &RequestedAccount) -> NewA
     NewAccount {
         id,
         validation: ValidationId::new(),
-        kind: account.details.kind(),
+        kind: account.details.kind().as_str(),
         sealed_details: state.keyring.seal(
             merchant,
             id.0,

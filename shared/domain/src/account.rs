@@ -214,12 +214,57 @@ pub enum Details {
     Upi(Vpa),
 }
 
+words! {
+    /// Kind of a customer account, as stored and as counted in metrics.
+    AccountKind {
+        /// A bank account.
+        Bank = "BANK",
+        /// A UPI address.
+        Upi = "UPI",
+    }
+}
+
+words! {
+    /// Type of the payee's account, as the gateway reports it.
+    AccountType {
+        Savings = "SAVINGS",
+        Current = "CURRENT",
+        /// Non-resident external.
+        Nre = "NRE",
+        /// Non-resident ordinary.
+        Nro = "NRO",
+        Credit = "CREDIT",
+        Overdraft = "OVERDRAFT",
+        Loan = "LOAN",
+        /// Public Provident Fund.
+        Ppf = "PPF",
+        /// Prepaid wallet.
+        Wallet = "WALLET",
+        /// A type that has no word here.
+        Other = "OTHER",
+    }
+}
+
+impl AccountType {
+    /// Reads the word of a gateway in any case; NPCI's words for overdraft and wallet accounts are known too. `None` for
+    /// an empty text and for `DEFAULT`, which says nothing.
+    pub fn from_gateway(word: &str) -> Option<Self> {
+        let word = word.trim().to_ascii_uppercase();
+        match word.as_str() {
+            "" | "DEFAULT" => None,
+            "SOD" | "UOD" => Some(Self::Overdraft),
+            "PPIWALLET" | "BANKWALLET" | "SEMICLOSEDPPIWALLET" => Some(Self::Wallet),
+            _ => Some(Self::parse(&word).unwrap_or(Self::Other)),
+        }
+    }
+}
+
 impl Details {
-    /// `BANK` or `UPI`.
-    pub fn kind(&self) -> &'static str {
+    /// The kind of account.
+    pub fn kind(&self) -> AccountKind {
         match self {
-            Self::Bank(_) => "BANK",
-            Self::Upi(_) => "UPI",
+            Self::Bank(_) => AccountKind::Bank,
+            Self::Upi(_) => AccountKind::Upi,
         }
     }
 
@@ -433,6 +478,21 @@ mod tests {
         );
         assert_eq!(Vpa::parse("asha.rao@upi").unwrap().masked(), "as***@upi");
         assert_eq!(Vpa::parse("ash@upi").unwrap().masked(), "***@upi");
+    }
+
+    #[test]
+    fn account_types_are_read_in_any_case() {
+        for (word, expected) in [
+            ("savings", Some(AccountType::Savings)),
+            (" CURRENT ", Some(AccountType::Current)),
+            ("UOD", Some(AccountType::Overdraft)),
+            ("ppiwallet", Some(AccountType::Wallet)),
+            ("escrow", Some(AccountType::Other)),
+            ("DEFAULT", None),
+            ("", None),
+        ] {
+            assert_eq!(AccountType::from_gateway(word), expected, "{word}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::account::AccountType;
 use super::validation::FailureCode;
 
 /// A gateway Khata knows, by Juspay's id for it (contract, *Gateway ids*).
@@ -139,6 +140,9 @@ pub struct GatewayResponse {
     pub failure: Option<FailureCode>,
     /// The holder's name where told; placeholders are `None`.
     pub name_at_bank: Option<String>,
+    /// Type of the payee's account, if the gateway reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_type: Option<AccountType>,
     /// Unique transaction reference of the penny drop.
     pub utr: Option<String>,
     /// The gateway's id for the call.
@@ -158,6 +162,7 @@ impl GatewayResponse {
             unlisted: false,
             failure: None,
             name_at_bank: None,
+            account_type: None,
             utr: None,
             gateway_reference: None,
             name_match_score: None,

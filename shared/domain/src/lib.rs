@@ -17,9 +17,11 @@ pub mod score;
 pub mod status;
 pub mod traffic;
 pub mod validation;
+pub mod validation_state;
 
 pub use account::{
-    AccountNumber, BankAccount, BankCode, BeneficiaryName, Consent, Details, Ifsc, Vpa,
+    AccountKind, AccountNumber, AccountType, BankAccount, BankCode, BeneficiaryName, Consent,
+    Details, Ifsc, Vpa,
 };
 pub use gateway::{CallFailure, Class, Gateway, GatewayResponse, Method, Recovery};
 pub use ids::{
@@ -27,3 +29,4 @@ pub use ids::{
     ValidationId, ValidationKey,
 };
 pub use status::AccountStatus;
+pub use validation_state::{PendingReason, ValidationState};

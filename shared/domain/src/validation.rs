@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::gateway::{CallFailure, Class, GatewayResponse, Recovery};
 use super::status::AccountStatus;
+use crate::account::AccountType;
 use crate::backoff::Backoff;
+use crate::validation_state::PendingReason;
 
 /// After a retryable answer.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(10));
@@ -109,6 +111,9 @@ pub struct ValidationResult {
     /// Unique transaction reference of the penny drop.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub utr: Option<String>,
+    /// Type of the account, if the gateway reported it.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub account_type: Option<AccountType>,
 }
 
 impl ValidationResult {
@@ -206,6 +211,8 @@ pub enum Next {
         until: DateTime<Utc>,
         /// Whether the account is now waiting for a gateway (PENDING).
         pending: bool,
+        /// Why it has to wait.
+        reason: PendingReason,
     },
 }
 
@@ -253,11 +260,16 @@ pub fn decide(context: &AttemptContext<'_>, asked: CallKind, heard: &CallResult)
             },
             next: unavailable(),
         },
-        Next::Wait { until, pending } => Decision {
+        Next::Wait {
+            until,
+            pending,
+            reason,
+        } => Decision {
             attempt,
             next: Next::Wait {
                 until: until.min(context.deadline_at),
                 pending,
+                reason,
             },
         },
         complete @ Next::Complete { .. } => Decision {
@@ -311,18 +323,26 @@ fn on_answer(context: &AttemptContext<'_>, answer: &GatewayResponse) -> (Attempt
             outcome: Outcome::Review,
             failure: Some(answer.failure.unwrap_or(FailureCode::SuspectedFraud)),
         },
-        Class::Pending => wait(context, context.polling.wait(context.polls), true),
+        Class::Pending => wait(
+            context,
+            context.polling.wait(context.polls),
+            PendingReason::AwaitingGatewayResult,
+        ),
         Class::Retryable => {
             let own = RETRY.wait(context.setbacks, context.jitter);
-            wait(context, at_least(answer.retry_after, own), false)
+            wait(
+                context,
+                at_least(answer.retry_after, own),
+                PendingReason::Retrying,
+            )
         }
         Class::Inconclusive | Class::Misconfigured if context.alternative => {
-            wait(context, Duration::ZERO, false)
+            wait(context, Duration::ZERO, PendingReason::Retrying)
         }
         Class::Inconclusive | Class::Misconfigured => wait(
             context,
             NOBODY_TELLS.wait(context.setbacks, context.jitter),
-            false,
+            PendingReason::NoGatewayAvailable,
         ),
     };
     (attempt, next)
@@ -338,10 +358,13 @@ fn on_silence(
     match (asked, failure) {
         // The look failed, not the attempt: what was open stays open.
         (CallKind::Lookup, _) => {
-            let open = if context.attempt == AttemptState::Pending {
-                AttemptState::Pending
+            let (open, reason) = if context.attempt == AttemptState::Pending {
+                (AttemptState::Pending, PendingReason::AwaitingGatewayResult)
             } else {
-                AttemptState::Unknown
+                (
+                    AttemptState::Unknown,
+                    PendingReason::CheckingPreviousAttempt,
+                )
             };
             let delay = at_least(failure.retry_after(), RECOVER.wait(tries, context.jitter));
             (
@@ -350,7 +373,7 @@ fn on_silence(
                     class: None,
                     code,
                 },
-                wait(context, delay, open == AttemptState::Pending),
+                wait(context, delay, reason),
             )
         }
         (CallKind::Verify, CallFailure::ResponseLost(_))
@@ -362,7 +385,11 @@ fn on_silence(
                     class: None,
                     code,
                 },
-                wait(context, RECOVER.wait(tries, context.jitter), false),
+                wait(
+                    context,
+                    RECOVER.wait(tries, context.jitter),
+                    PendingReason::CheckingPreviousAttempt,
+                ),
             )
         }
         // Nothing was sent, or asking again costs nothing, or nothing can be found out: a new attempt.
@@ -378,7 +405,12 @@ fn on_silence(
                     failure.retry_after(),
                     RETRY.wait(context.setbacks, context.jitter),
                 ),
-                false,
+                match failure {
+                    CallFailure::Rejected { .. } => PendingReason::RateLimited,
+                    CallFailure::NotSent(_) | CallFailure::ResponseLost(_) => {
+                        PendingReason::Retrying
+                    }
+                },
             ),
         ),
     }
@@ -391,11 +423,13 @@ fn at_least(asked_for: Option<Duration>, own: Duration) -> Duration {
     })
 }
 
-fn wait(context: &AttemptContext<'_>, delay: Duration, pending: bool) -> Next {
+/// The account is PENDING exactly while its gateway has accepted the call.
+fn wait(context: &AttemptContext<'_>, delay: Duration, reason: PendingReason) -> Next {
     let delay = TimeDelta::from_std(delay).unwrap_or(TimeDelta::days(1));
     Next::Wait {
         until: context.now + delay,
-        pending,
+        pending: reason == PendingReason::AwaitingGatewayResult,
+        reason,
     }
 }
 

@@ -142,6 +142,7 @@ fn what_is_final_is_told_with_its_times_and_its_trace() {
     let pending = Next::Wait {
         until: Utc::now(),
         pending: true,
+        reason: khata_domain::PendingReason::AwaitingGatewayResult,
     };
     metrics.settled(
         &settlement(pending, Method::PennyDrop, Class::Pending),

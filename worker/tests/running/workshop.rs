@@ -128,7 +128,7 @@ impl Workshop {
         NewAccount {
             id,
             validation: ValidationId::new(),
-            kind: details.kind(),
+            kind: details.kind().as_str(),
             sealed_details: self.keyring.seal(merchant, id.0, Purpose::Details, &plain),
             fingerprint: self.keyring.fingerprint(merchant, details),
             masked: details.masked(),

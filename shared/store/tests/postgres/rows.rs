@@ -10,7 +10,8 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::validation::{AttemptEnd, AttemptState, Next, Outcome};
 use khata_domain::{
-    AccountId, Class, GatewayAccountId, MerchantId, Method, ValidationId, validation::FailureCode,
+    AccountId, Class, GatewayAccountId, MerchantId, Method, PendingReason, ValidationId,
+    validation::FailureCode,
 };
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount, NewAccount};
 use khata_store::merchants;
@@ -148,6 +149,7 @@ pub(crate) fn later(pending: bool) -> Next {
     Next::Wait {
         until: Utc::now(),
         pending,
+        reason: PendingReason::Retrying,
     }
 }
 

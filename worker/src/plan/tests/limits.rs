@@ -73,6 +73,7 @@ fn calls_beyond_the_limit_are_booked_one_after_the_other() {
             let Next::Wait {
                 until,
                 pending: false,
+                ..
             } = *planned.settling().0
             else {
                 panic!()
