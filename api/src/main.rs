@@ -37,7 +37,7 @@ fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
 }
 
 fn healthcheck(listen: &str) -> anyhow::Result<()> {
-    println!("{}", healthcheck::ask(listen)?);
+    println!("{}", healthcheck::check(listen)?);
     Ok(())
 }
 
