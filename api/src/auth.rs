@@ -58,10 +58,10 @@ impl FromRequest for Caller {
                 .await?
                 .ok_or(ApiError::Unauthorized)?;
             tracing::Span::current()
-                .record("khata.merchant_id", tracing::field::display(merchant.id()));
+                .record("khata.merchant_id", tracing::field::display(merchant.id));
             let (standing, taken) = state.limits.take(hash, merchant.requests_per_second());
             request.extensions_mut().insert(standing);
-            request.extensions_mut().insert(merchant.id());
+            request.extensions_mut().insert(merchant.id);
             taken?;
             Ok(Self(merchant))
         })

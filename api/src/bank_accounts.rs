@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use khata_crypto::secret_buf as wiped;
-use khata_store::accounts::Kind;
-use khata_store::idempotency::AnswerForm;
+use khata_domain::AccountKind;
+use khata_store::idempotency::ReplyForm;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -146,7 +146,7 @@ pub(crate) async fn create(
     let body = Body::receive(&request, payload).await?;
     let decoded = body.decode()?;
     let call = CreateRequest::read_bank_account(&decoded, Utc::now())?;
-    let form = AnswerForm::BankAccount;
+    let form = ReplyForm::BankAccount;
     carry_out(
         &state, &request, &merchant, &path, &observed, &body, call, form,
     )
@@ -169,7 +169,7 @@ pub(crate) async fn get(
     state: web::Data<State>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    let account = read::one(&state, merchant.id(), &path.0, &path.1).await?;
+    let account = read::one(&state, merchant.id, &path.0, &path.1).await?;
     let account = BankAccount::of(account).ok_or(read::NO_ACCOUNT)?;
     Ok(idempotency::first(wiped::json(&account)))
 }
@@ -191,7 +191,7 @@ pub(crate) async fn list(
     path: web::Path<String>,
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
-    let page = read::page(&state, merchant.id(), &path, paging, Kind::Bank).await?;
+    let page = read::page(&state, merchant.id, &path, paging, Some(AccountKind::Bank)).await?;
     let list = List {
         object: page.object,
         count: page.count,
@@ -229,7 +229,7 @@ pub(crate) async fn validate(
     observed: web::ReqData<Observed>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let form = AnswerForm::BankAccount;
+    let form = ReplyForm::BankAccount;
     validate_account(&state, &request, &merchant, &path, &observed, payload, form).await
 }
 

@@ -9,7 +9,7 @@ use diesel::{PgConnection, QueryResult};
 use khata_crypto::Keyring;
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use khata_store::group_commit::Commit;
-use khata_store::idempotency::{self, AnswerForm, Before, IdempotentCall};
+use khata_store::idempotency::{self, IdempotentCall, PriorCall, ReplyForm};
 use zeroize::Zeroizing;
 
 use crate::accounts::render_created;
@@ -21,7 +21,7 @@ pub(crate) struct CreateCall {
     pub(crate) stored: CreateAccounts,
     /// As it was read, for the answer.
     pub(crate) request: Arc<CreateRequest>,
-    pub(crate) form: AnswerForm,
+    pub(crate) form: ReplyForm,
     pub(crate) idempotent: Option<IdempotentCall>,
     /// Until when the call waits for outcomes before it answers.
     pub(crate) waits_until: Option<DateTime<Utc>>,
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
         body: Option<Zeroizing<Vec<u8>>>,
     },
     /// It was not carried out: it had been before, or is being.
-    Before(Before),
+    Before(PriorCall),
     /// Its answer could not be made.
     Broken,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Creates {
 
 impl Commit for Creates {
     type Request = CreateCall;
-    type Answer = Outcome;
+    type Output = Outcome;
 
     fn weight(&self, call: &CreateCall) -> usize {
         call.stored.accounts.len()
@@ -68,20 +68,20 @@ impl Commit for Creates {
             .enumerate()
             .filter_map(|(index, call)| Some((index, call.idempotent.as_ref()?)))
             .collect();
-        let mut before: Vec<Before> = vec![Before::Nothing; calls.len()];
+        let mut before: Vec<PriorCall> = vec![PriorCall::None; calls.len()];
         let looked_up: Vec<&IdempotentCall> = idempotent.iter().map(|(_, call)| *call).collect();
         let found = idempotency::begin(connection, &looked_up)?;
         for ((index, _), found) in idempotent.iter().zip(found) {
             before[*index] = match found {
                 // Its place among all calls, not only among those with a key.
-                Before::SameAs(same) => Before::SameAs(idempotent[same].0),
+                PriorCall::SameAs(same) => PriorCall::SameAs(idempotent[same].0),
                 other => other,
             };
         }
         let wanted: Vec<&CreateAccounts> = calls
             .iter()
             .zip(&before)
-            .filter(|(_, before)| **before == Before::Nothing)
+            .filter(|(_, before)| **before == PriorCall::None)
             .map(|(call, _)| &call.stored)
             .collect();
         let mut created = accounts::create(connection, &wanted)?.into_iter();
@@ -89,11 +89,11 @@ impl Commit for Creates {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(calls.len());
         for (call, before) in calls.iter().zip(before) {
             outcomes.push(match before {
-                Before::Nothing => match created.next() {
+                PriorCall::None => match created.next() {
                     Some(created) => self.record(call, created, &mut records),
                     None => Outcome::Broken,
                 },
-                Before::SameAs(index) => {
+                PriorCall::SameAs(index) => {
                     Outcome::Before(same_as(&outcomes[index], &records, &calls[index]))
                 }
                 other => Outcome::Before(other),
@@ -126,7 +126,7 @@ impl Creates {
                 .zip(&call.stored.accounts)
                 .map(|(outcome, new)| match outcome {
                     CreatedAccount::New => new.id,
-                    CreatedAccount::Standing(row) => row.id(),
+                    CreatedAccount::Existing(row) => row.id,
                 })
                 .collect();
             records.push(crate::idempotency::awaited(
@@ -154,15 +154,15 @@ impl Creates {
 }
 
 /// What a call is told that came in the same batch as the same call.
-fn same_as(first: &Outcome, records: &[idempotency::Record], call: &CreateCall) -> Before {
+fn same_as(first: &Outcome, records: &[idempotency::Record], call: &CreateCall) -> PriorCall {
     let record = records
         .iter()
         .find(|record| Some(&record.call) == call.idempotent.as_ref());
-    match (first, record.map(|record| &record.answer)) {
-        (Outcome::Done { .. }, Some(idempotency::Answer::Known { sealed })) => Before::Answered {
-            sealed_answer: sealed.clone(),
+    match (first, record.map(|record| &record.reply)) {
+        (Outcome::Done { .. }, Some(idempotency::Reply::Ready { sealed })) => PriorCall::Replied {
+            sealed_reply: sealed.clone(),
         },
         // It waits for an outcome, or did nothing that can be repeated.
-        _ => Before::Running,
+        _ => PriorCall::Running,
     }
 }

@@ -79,12 +79,12 @@ pub(crate) async fn create(
     let Some(reference) = reference.filter(|_| faults.is_empty()) else {
         return Err(ApiError::Invalid(faults));
     };
-    let idempotent = idempotency::call_of(&request, merchant.id(), &state.keyring, body.bytes())?;
+    let idempotent = idempotency::call_of(&request, merchant.id, &state.keyring, body.bytes())?;
     let (id, now) = (CustomerId::new(), Utc::now().trunc_subsecs(6));
-    let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id());
+    let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id);
     let written = state
         .write_once("insert customer", idempotent.clone(), move |connection| {
-            let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
+            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?
                 .ok_or(ApiError::CustomerExists)?;
             let body = present::body(&row, &contact);
@@ -113,14 +113,14 @@ pub(crate) async fn get(
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let customer = CustomerRef::parse(&path).ok_or(NO_CUSTOMER)?;
-    let merchant = merchant.id();
+    let merchant = merchant.id;
     let row = state
         .read("find customer", move |connection| {
             customers::find(connection, merchant, &customer)
         })
         .await?
         .ok_or(NO_CUSTOMER)?;
-    Span::current().record("khata.customer_id", field::display(row.id()));
+    Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::open(&state.keyring, merchant, &row)?;
     Ok(idempotency::first(present::body(&row, &contact)))
 }
@@ -156,17 +156,17 @@ pub(crate) async fn update(
     if !faults.is_empty() {
         return Err(ApiError::Invalid(faults));
     }
-    let idempotent = idempotency::call_of(&request, merchant.id(), &state.keyring, body.bytes())?;
+    let idempotent = idempotency::call_of(&request, merchant.id, &state.keyring, body.bytes())?;
     let now = Utc::now().trunc_subsecs(6);
-    let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id());
+    let (keyring, call, merchant) = (state.keyring.clone(), idempotent.clone(), merchant.id);
     let written = state
         .write_once("update customer", idempotent.clone(), move |connection| {
             let named = customers::find(connection, merchant, &customer)?.ok_or(NO_CUSTOMER)?;
-            let standing = customers::lock(connection, merchant, named.id())?.ok_or(NO_CUSTOMER)?;
+            let standing = customers::lock(connection, merchant, named.id)?.ok_or(NO_CUSTOMER)?;
             let mut contact = Contact::open(&keyring, merchant, &standing)?;
             contact.merge(changes);
-            let id = standing.id();
-            let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
+            let id = standing.id;
+            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::update_contact(connection, merchant, id, &sealed, now)?
                 .ok_or(NO_CUSTOMER)?;
             let body = present::body(&row, &contact);

@@ -15,7 +15,7 @@ use khata_gateways::{AttemptName, Connector, WebhookError, WebhookMessage, Webho
 use khata_queue::Wakeup;
 use khata_store::gateway_accounts;
 use khata_store::gateway_health::GatewayKey;
-use khata_store::gateway_webhooks::{self, Found, Received};
+use khata_store::gateway_webhooks::{self, FoundAttempt, Received};
 use khata_telemetry as telemetry;
 use serde::Serialize;
 use tracing::{Instrument, Span, debug, field, info, warn};
@@ -160,7 +160,7 @@ async fn store(
                     .await?
             }
             // The merchant uses the gateway for other things too.
-            None => Found::Over,
+            None => FoundAttempt::Ended,
         },
         AttemptName::GatewayReference(reference) => {
             let found = state
@@ -168,14 +168,14 @@ async fn store(
                     gateway_webhooks::by_their_reference(connection, key, &reference)
                 })
                 .await?;
-            if found == Found::Unknown {
+            if found == FoundAttempt::Unknown {
                 // It may be quicker than we are to write its id down: it is asked to come again.
                 return Err(ApiError::NotFound("Nothing of this id is known yet."));
             }
             found
         }
     };
-    let Found::Open(attempt) = found else {
+    let FoundAttempt::Open(attempt) = found else {
         debug!(
             gateway = callee.gateway.name(),
             "a call-back about what is over"
@@ -187,7 +187,7 @@ async fn store(
         let plaintext = answer.to_plaintext();
         state
             .keyring
-            .seal(key.merchant, validation.0, Purpose::Notice, &plaintext)
+            .encrypt(key.merchant, validation.0, Purpose::Webhook, &plaintext)
     });
     let digest = state
         .keyring
@@ -255,15 +255,15 @@ async fn callee(state: &State, account: GatewayAccountId) -> Result<Option<Arc<C
         match connectors.connect(&stored) {
             Ok((gateway, connector)) => Some(Arc::new(Callee {
                 key: GatewayKey {
-                    merchant: stored.merchant(),
-                    account: stored.id(),
+                    merchant: stored.merchant,
+                    account: stored.id,
                 },
                 gateway,
                 reference_id: stored.reference_id,
                 connector,
             })),
             Err(fault) => {
-                warn!(merchant_id = %stored.merchant(), gateway_account = stored.reference_id, fault,
+                warn!(merchant_id = %stored.merchant, gateway_account = stored.reference_id, fault,
                     "called back for a gateway account that cannot be used: correct it with `khata-api gateway add`");
                 None
             }

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::AccountId;
-use khata_store::idempotency::{Answer, AnswerForm, Before, IdempotentCall, Record};
+use khata_store::idempotency::{IdempotentCall, PriorCall, Record, Reply, ReplyForm};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -65,7 +65,7 @@ pub(crate) fn answered(
 ) -> Record {
     Record {
         call: call.clone(),
-        answer: Answer::Known {
+        reply: Reply::Ready {
             sealed: seal(keyring, call, body),
         },
         expires_at: now + KEPT,
@@ -76,13 +76,13 @@ pub(crate) fn answered(
 pub(crate) fn awaited(
     call: &IdempotentCall,
     accounts: Vec<AccountId>,
-    form: AnswerForm,
+    form: ReplyForm,
     waits_until: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Record {
     Record {
         call: call.clone(),
-        answer: Answer::Awaited {
+        reply: Reply::Awaited {
             accounts,
             form,
             until: waits_until + ANSWERING,
@@ -93,7 +93,7 @@ pub(crate) fn awaited(
 
 /// Seals an answer: it may hold account numbers.
 pub(crate) fn seal(keyring: &Keyring, call: &IdempotentCall, body: &[u8]) -> Vec<u8> {
-    keyring.seal(call.merchant, subject(call), Purpose::Answer, body)
+    keyring.encrypt(call.merchant, subject(call), Purpose::Reply, body)
 }
 
 /// Opens an answer.
@@ -102,7 +102,7 @@ pub(crate) fn open(
     call: &IdempotentCall,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let opened = keyring.open(call.merchant, subject(call), Purpose::Answer, sealed);
+    let opened = keyring.decrypt(call.merchant, subject(call), Purpose::Reply, sealed);
     opened.map_err(|_| {
         tracing::error!("a kept answer does not open: is a key missing in the keyring?");
         ApiError::Internal
@@ -119,15 +119,17 @@ fn subject(call: &IdempotentCall) -> Uuid {
 pub(crate) fn refuse_or_replay(
     keyring: &Keyring,
     call: &IdempotentCall,
-    before: &Before,
+    before: &PriorCall,
 ) -> Result<HttpResponse, ApiError> {
     match before {
-        Before::Answered { sealed_answer } => Ok(replay(open(keyring, call, sealed_answer)?)),
-        Before::Reused => Err(ApiError::IdempotencyKeyReused),
-        Before::Running | Before::SameAs(_) | Before::Died { .. } => {
+        PriorCall::Replied {
+            sealed_reply: sealed_answer,
+        } => Ok(replay(open(keyring, call, sealed_answer)?)),
+        PriorCall::KeyReused => Err(ApiError::IdempotencyKeyReused),
+        PriorCall::Running | PriorCall::SameAs(_) | PriorCall::Interrupted { .. } => {
             Err(ApiError::IdempotencyInProgress)
         }
-        Before::Nothing => Err(ApiError::Internal),
+        PriorCall::None => Err(ApiError::Internal),
     }
 }
 

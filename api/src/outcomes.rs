@@ -205,7 +205,7 @@ impl Watch {
             Some(connection) => connection,
             None => self.listen()?,
         };
-        let heard = outcomes::heard(&mut connection)?;
+        let heard = outcomes::received(&mut connection)?;
         // After hearing, not before: who waits for what was told has said so before it could be told.
         self.take_all(receiver);
         let mut finished: HashSet<ValidationKey> = heard
@@ -214,7 +214,7 @@ impl Watch {
             .collect();
         if !self.joining.is_empty() {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
-            let joined = outcomes::join(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
+            let joined = outcomes::subscribe(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
             finished.extend(joining);
             // What a worker is at this moment is joined at the next tick, unless it is finished then.
             self.joining

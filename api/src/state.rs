@@ -11,7 +11,7 @@ use khata_domain::routing::Pin;
 use khata_domain::{Gateway, MerchantId};
 use khata_queue::WakeupPublisher;
 use khata_store::group_commit::Lane;
-use khata_store::idempotency::{self, Before, IdempotentCall, Record};
+use khata_store::idempotency::{self, IdempotentCall, PriorCall, Record};
 use khata_store::{self as store, Pool, gateway_accounts};
 use khata_telemetry as telemetry;
 use tokio::sync::Semaphore;
@@ -45,7 +45,7 @@ pub(crate) enum Written<T> {
     /// It was carried out.
     Done(T),
     /// It was not: it had been before, or is being.
-    Before(Before),
+    Before(PriorCall),
 }
 
 /// Either the transaction goes on to its commit, or its caller gives up on it: whichever comes first.
@@ -213,7 +213,7 @@ impl State {
         self.write(summary, move |connection| {
             if let Some(call) = &idempotent {
                 match idempotency::begin(connection, &[call])?.pop() {
-                    Some(Before::Nothing) => {}
+                    Some(PriorCall::None) => {}
                     Some(before) => return Ok(Written::Before(before)),
                     None => return Err(ApiError::Internal),
                 }

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use khata_domain::AccountId;
 use khata_store::accounts;
-use khata_store::idempotency::{self as records, AnswerForm, IdempotentCall};
+use khata_store::idempotency::{self as records, IdempotentCall, ReplyForm};
 
 use khata_crypto::secret_buf as wiped;
 use zeroize::Zeroizing;
@@ -16,19 +16,19 @@ use crate::state::State;
 
 /// The JSON of these accounts in this form.
 pub(crate) fn body(
-    form: AnswerForm,
+    form: ReplyForm,
     mut accounts: Vec<CustomerAccount>,
 ) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     Ok(match form {
-        AnswerForm::List => wiped::json(&List {
+        ReplyForm::List => wiped::json(&List {
             object: "list",
             count: accounts.len(),
             offset: 0,
             total: i64::try_from(accounts.len()).unwrap_or(i64::MAX),
             list: accounts,
         }),
-        AnswerForm::Account => wiped::json(&accounts.pop().ok_or(ApiError::Internal)?),
-        AnswerForm::BankAccount => {
+        ReplyForm::Account => wiped::json(&accounts.pop().ok_or(ApiError::Internal)?),
+        ReplyForm::BankAccount => {
             let account = accounts.pop().ok_or(ApiError::Internal)?;
             wiped::json(&bank_accounts::BankAccount::of(account).ok_or(ApiError::Internal)?)
         }
@@ -49,7 +49,7 @@ pub(crate) async fn late(
         let call = call.clone();
         state
             .read("record answer", move |connection| {
-                records::answer(connection, &call, &sealed)
+                records::add_reply(connection, &call, &sealed)
             })
             .await
     };
@@ -69,7 +69,7 @@ pub(crate) async fn in_the_place_of(
     state: &State,
     call: &IdempotentCall,
     accounts: Vec<AccountId>,
-    form: AnswerForm,
+    form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let merchant = call.merchant;
     let rows = state

@@ -7,10 +7,10 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use khata_crypto::secret_buf as wiped;
 use khata_domain::ValidationKey;
 use khata_domain::routing::Pin;
-use khata_domain::{AccountId, Consent, ValidationId};
+use khata_domain::{AccountId, AccountKind, Consent, ValidationId};
 use khata_queue::Wakeup;
-use khata_store::accounts::{self, Deleted, Kind, Revalidation, ValidateAgain};
-use khata_store::idempotency::{AnswerForm, Before};
+use khata_store::accounts::{self, Deleted, Revalidation, ValidateAgain};
+use khata_store::idempotency::{PriorCall, ReplyForm};
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
@@ -52,7 +52,7 @@ pub(crate) async fn validate(
     observed: web::ReqData<Observed>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let form = AnswerForm::Account;
+    let form = ReplyForm::Account;
     validate_account(&state, &request, &merchant, &path, &observed, payload, form).await
 }
 
@@ -91,16 +91,16 @@ pub(crate) async fn validate_account(
     path: &(String, String),
     observed: &Observed,
     payload: web::Payload,
-    form: AnswerForm,
+    form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let body = Body::receive(request, payload).await?;
     let decoded = body.decode()?;
     let wanted = ValidateRequest::read(&decoded)?;
     let (customer, account) = read::names(&path.0, &path.1)?;
     Span::current().record("khata.account_id", field::display(account));
-    let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
+    let idempotent = idempotency::call_of(request, merchant.id, &state.keyring, body.bytes())?;
     if let Some(pin) = &wanted.pin
-        && let Err(error) = state.check_gateway(merchant.id(), pin).await
+        && let Err(error) = state.check_gateway(merchant.id, pin).await
     {
         return idempotency::replay_or(state, idempotent, error).await;
     }
@@ -109,12 +109,12 @@ pub(crate) async fn validate_account(
     let waits_until = (!wanted.wait.is_zero())
         .then(|| now + TimeDelta::from_std(wanted.wait).unwrap_or_default());
     let again = ValidateAgain {
-        merchant: merchant.id(),
+        merchant: merchant.id,
         customer,
         account,
         kind: match form {
-            AnswerForm::BankAccount => Kind::Bank,
-            AnswerForm::Account | AnswerForm::List => Kind::Any,
+            ReplyForm::BankAccount => Some(AccountKind::Bank),
+            ReplyForm::Account | ReplyForm::List => None,
         },
         validation: ValidationId::new(),
         pin: wanted.pin,
@@ -129,7 +129,7 @@ pub(crate) async fn validate_account(
         fresh: wanted.fresh,
     };
     let key = ValidationKey {
-        merchant: merchant.id(),
+        merchant: merchant.id,
         id: again.validation,
     };
     // Before the commit: nothing of what a worker may do after it can be missed.
@@ -144,7 +144,9 @@ pub(crate) async fn validate_account(
     let written = state
         .write_once("insert validation", idempotent.clone(), move |connection| {
             match accounts::validate_again(connection, &again)? {
-                done @ (Revalidation::Begun(_) | Revalidation::GoesOn(..)) => Ok((done, record)),
+                done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
+                    Ok((done, record))
+                }
                 Revalidation::TooMany(until) => Err(ApiError::TooManyValidations {
                     field_name: None,
                     retry_after: seconds_until(until),
@@ -155,22 +157,20 @@ pub(crate) async fn validate_account(
         })
         .await?;
     let (row, outcome) = match (written, &idempotent) {
-        (Written::Done(Revalidation::Begun(row)), _) => {
-            let kind = if row.is(Kind::Bank) { "BANK" } else { "UPI" };
-            state
-                .metrics
-                .accepted(merchant.id(), kind, AskedBy::Validate);
+        (Written::Done(Revalidation::Started(row)), _) => {
+            let kind = row.kind.as_str();
+            state.metrics.accepted(merchant.id, kind, AskedBy::Validate);
             state.wakeup_publisher.publish(Wakeup {
                 key,
                 trace_parent: observed.trace_parent.clone(),
             });
             (row, begun)
         }
-        (Written::Done(Revalidation::GoesOn(row, open)), _) => {
+        (Written::Done(Revalidation::AlreadyOpen(row, open)), _) => {
             let joined = waits_until.map(|_| state.outcomes.of_open(open, until));
             (row, joined)
         }
-        (Written::Before(Before::Died { accounts, form }), Some(call)) => {
+        (Written::Before(PriorCall::Interrupted { accounts, form }), Some(call)) => {
             return answer::in_the_place_of(state, call, accounts, form).await;
         }
         (Written::Before(before), Some(call)) => {
@@ -184,7 +184,7 @@ pub(crate) async fn validate_account(
     };
     // Begun all the same, where how it stands now could not be read.
     let row = outcome.unwrap_or(*row);
-    let account = present::stored(&state.keyring, merchant.id(), row)?;
+    let account = present::stored(&state.keyring, merchant.id, row)?;
     answer::late(
         state,
         idempotent.as_ref(),
@@ -241,9 +241,9 @@ pub(crate) async fn delete_account(
     }
     let (customer, account): (_, AccountId) = read::names(&path.0, &path.1)?;
     Span::current().record("khata.account_id", field::display(account));
-    let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
+    let idempotent = idempotency::call_of(request, merchant.id, &state.keyring, body.bytes())?;
     let (call, keyring) = (idempotent.clone(), state.keyring.clone());
-    let (merchant, now) = (merchant.id(), Utc::now().trunc_subsecs(6));
+    let (merchant, now) = (merchant.id, Utc::now().trunc_subsecs(6));
     let written = state
         .write_once("delete account", idempotent.clone(), move |connection| {
             let deleted = accounts::delete(connection, merchant, &customer, account, now)?;

@@ -13,7 +13,7 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, MerchantId, ValidationId};
 use khata_queue::Wakeup;
 use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
-use khata_store::idempotency::{AnswerForm, Before};
+use khata_store::idempotency::{PriorCall, ReplyForm};
 use khata_store::merchants::Merchant;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
@@ -62,9 +62,9 @@ pub(crate) async fn create(
     let decoded = body.decode()?;
     let call = CreateRequest::read(&decoded, Utc::now())?;
     let form = if call.flat {
-        AnswerForm::Account
+        ReplyForm::Account
     } else {
-        AnswerForm::List
+        ReplyForm::List
     };
     carry_out(
         &state, &request, &merchant, &path, &observed, &body, call, form,
@@ -82,7 +82,7 @@ pub(crate) async fn carry_out(
     observed: &Observed,
     body: &Body,
     call: CreateRequest,
-    form: AnswerForm,
+    form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let customer = CustomerRef::parse(customer).ok_or_else(|| {
         ApiError::field(
@@ -90,8 +90,8 @@ pub(crate) async fn carry_out(
             "must be a customer id, or 1 to 128 visible ASCII characters",
         )
     })?;
-    let idempotent = idempotency::call_of(request, merchant.id(), &state.keyring, body.bytes())?;
-    if let Err(error) = state.check_gateway(merchant.id(), &call.pin).await {
+    let idempotent = idempotency::call_of(request, merchant.id, &state.keyring, body.bytes())?;
+    if let Err(error) = state.check_gateway(merchant.id, &call.pin).await {
         return idempotency::replay_or(state, idempotent, error).await;
     }
     let create = prepare(state, merchant, customer, observed, call, form, idempotent);
@@ -99,7 +99,7 @@ pub(crate) async fn carry_out(
         .stored
         .accounts
         .iter()
-        .map(|account| (account.id, key_of(merchant.id(), account.validation)))
+        .map(|account| (account.id, key_of(merchant.id, account.validation)))
         .collect();
     let until = waits_until(create.request.command);
     if until.is_some() {
@@ -119,7 +119,7 @@ pub(crate) async fn carry_out(
         .await?;
     let (created, rendered) = match (committed, &idempotent) {
         (Outcome::Done { created, body }, _) => (created, body),
-        (Outcome::Before(Before::Died { accounts, form }), Some(idempotent)) => {
+        (Outcome::Before(PriorCall::Interrupted { accounts, form }), Some(idempotent)) => {
             return answer::in_the_place_of(state, idempotent, accounts, form).await;
         }
         (Outcome::Before(before), Some(idempotent)) => {
@@ -154,7 +154,7 @@ pub(crate) async fn carry_out(
     if let Some(body) = rendered {
         return Ok(idempotency::first(body));
     }
-    let accounts = present_created(&state.keyring, merchant.id(), &keys, &call, now, &created)?;
+    let accounts = present_created(&state.keyring, merchant.id, &keys, &call, now, &created)?;
     let Some(until) = until else {
         return Ok(idempotency::first(answer::body(form, accounts)?));
     };
@@ -165,15 +165,15 @@ pub(crate) async fn carry_out(
         .map(|((outcome, begun), account)| {
             let awaited = match outcome {
                 CreatedAccount::New => Some(begun),
-                CreatedAccount::Standing(row) => row
-                    .open_validation(merchant.id())
+                CreatedAccount::Existing(row) => row
+                    .open_validation(merchant.id)
                     .map(|open| state.outcomes.of_open(open, until)),
             };
             async move {
                 match awaited {
                     None => Ok(account),
                     Some(outcome) => match outcome.wait().await {
-                        Some(row) => present::stored(&state.keyring, merchant.id(), row),
+                        Some(row) => present::stored(&state.keyring, merchant.id, row),
                         // Stored all the same; how it stands now could not be read.
                         None => Ok(account),
                     },
@@ -194,7 +194,7 @@ fn prepare(
     customer: CustomerRef,
     observed: &Observed,
     call: CreateRequest,
-    form: AnswerForm,
+    form: ReplyForm,
     idempotent: Option<khata_store::idempotency::IdempotentCall>,
 ) -> CreateCall {
     // Postgres keeps microseconds; what is answered now and what is read later are the same time.
@@ -206,7 +206,7 @@ fn prepare(
         _ => None,
     };
     let stored = CreateAccounts {
-        merchant: merchant.id(),
+        merchant: merchant.id,
         customer,
         implicit_customer: merchant.implicit_customers,
         pin: call.pin.clone(),
@@ -225,7 +225,7 @@ fn prepare(
         accounts: call
             .accounts
             .iter()
-            .map(|account| seal(state, merchant.id(), account))
+            .map(|account| seal(state, merchant.id, account))
             .collect(),
     };
     CreateCall {
@@ -275,7 +275,7 @@ fn present_created(
         (&(AccountId, ValidationKey), &RequestedAccount),
         &CreatedAccount,
     )| match outcome {
-        CreatedAccount::Standing(row) => present::stored(keyring, merchant, (**row).clone()),
+        CreatedAccount::Existing(row) => present::stored(keyring, merchant, (**row).clone()),
         CreatedAccount::New => Ok(Fresh {
             id: account.to_string(),
             customer_id: &customer_id,
@@ -338,8 +338,8 @@ fn seal(state: &State, merchant: MerchantId, account: &RequestedAccount) -> NewA
     NewAccount {
         id,
         validation: ValidationId::new(),
-        kind: account.details.kind().as_str(),
-        sealed_details: state.keyring.seal(
+        kind: account.details.kind(),
+        sealed_details: state.keyring.encrypt(
             merchant,
             id.0,
             Purpose::Details,

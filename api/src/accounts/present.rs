@@ -191,18 +191,18 @@ pub(crate) fn stored(
     row: AccountRow,
 ) -> Result<CustomerAccount, ApiError> {
     let broken = |what: &str| {
-        tracing::error!(account_id = %row.id(), what, "sealed data does not open: is a key missing in the keyring?");
+        tracing::error!(account_id = %row.id, what, "sealed data does not open: is a key missing in the keyring?");
         ApiError::Internal
     };
     let plain = keyring
-        .open(merchant, row.id().0, Purpose::Details, &row.sealed_details)
+        .decrypt(merchant, row.id.0, Purpose::Details, &row.sealed_details)
         .map_err(|_| broken("details"))?;
     let opened = Details::from_plaintext(&plain).ok_or_else(|| broken("details"))?;
     let result = match &row.validation.sealed_result {
         None => ValidationResult::default(),
         Some(sealed) => {
             let plain = keyring
-                .open(merchant, row.id().0, Purpose::ValidationResult, sealed)
+                .decrypt(merchant, row.id.0, Purpose::ValidationResult, sealed)
                 .map_err(|_| broken("result"))?;
             ValidationResult::from_plaintext(&plain).ok_or_else(|| broken("result"))?
         }
@@ -210,17 +210,17 @@ pub(crate) fn stored(
     let validation = validation(&row, result);
     Ok(CustomerAccount {
         object: "customer_account",
-        id: row.id().to_string(),
-        customer_id: row.customer().to_string(),
+        id: row.id.to_string(),
+        customer_id: row.customer.to_string(),
         date_created: time(row.created_at),
         last_updated: time(row.updated_at),
         last_validated: row.last_validated_at.map(time),
-        account_details: details(&opened, row.bank_code),
+        account_details: details(&opened, row.bank_code.clone()),
         validation_amount: 1,
         currency: "INR",
-        status: row.status,
+        status: row.status.to_string(),
         gateway_id: row.pinned_gateway_id,
-        gateway_reference_id: row.pinned_gateway_reference_id,
+        gateway_reference_id: row.pinned_gateway_reference_id.clone(),
         validation,
         metadata: row.metadata,
         object_reference_id: row.object_reference_id,
@@ -230,7 +230,7 @@ pub(crate) fn stored(
 /// `null` until a gateway has been asked.
 fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
-    let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
+    let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
     if attempts == 0 && columns.completed_at.is_none() {
         return None;
     }
@@ -238,7 +238,7 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
         id: id.to_string(),
         gateway_id: columns.gateway_id,
         gateway_reference_id: columns.gateway_reference_id.clone(),
-        method: columns.method.clone(),
+        method: columns.method.map(|method| method.to_string()),
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
@@ -246,12 +246,12 @@ fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> 
             result: NameMatchResult::of_stored_score(score).as_str(),
         }),
         utr: result.utr,
-        failure: columns.failure_code.clone().map(|code| Failure {
-            code,
+        failure: columns.failure_code.map(|code| Failure {
+            code: code.to_string(),
             reason: columns.failure_reason.clone().unwrap_or_default(),
         }),
         attempts,
-        reused_from: columns.reused_from().map(|id| id.to_string()),
+        reused_from: columns.reused_from.map(|id| id.to_string()),
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use khata_crypto::secret_buf as wiped;
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId};
-use khata_store::accounts::{self, Kind};
+use khata_domain::{AccountId, AccountKind, MerchantId};
+use khata_store::accounts;
 use tracing::{Span, field};
 
 use super::present::{CustomerAccount, List, stored};
@@ -37,7 +37,7 @@ pub(crate) async fn get(
     state: web::Data<State>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    let account = one(&state, merchant.id(), &path.0, &path.1).await?;
+    let account = one(&state, merchant.id, &path.0, &path.1).await?;
     Ok(idempotency::first(wiped::json(&account)))
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn one(
         .ok_or(NO_ACCOUNT)?;
     let span = Span::current();
     span.record("khata.account_id", field::display(account));
-    span.record("khata.customer_id", field::display(row.customer()));
+    span.record("khata.customer_id", field::display(row.customer));
     stored(&state.keyring, merchant, row)
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn list(
     path: web::Path<String>,
     paging: Result<web::Query<Paging>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
-    let list = page(&state, merchant.id(), &path, paging, Kind::Any).await?;
+    let list = page(&state, merchant.id, &path, paging, None).await?;
     Ok(idempotency::first(wiped::json(&list)))
 }
 
@@ -102,7 +102,7 @@ pub(crate) async fn page(
     merchant: MerchantId,
     customer: &str,
     paging: Result<web::Query<Paging>, actix_web::Error>,
-    kind: Kind,
+    kind: Option<AccountKind>,
 ) -> Result<List<CustomerAccount>, ApiError> {
     let paging =
         paging.map_err(|_| ApiError::field("query", "count and offset may be given once each"))?;

@@ -67,11 +67,11 @@ impl Contact {
             return Ok(Self::default());
         };
         let opened = keyring
-            .open(merchant, row.id().0, Purpose::Contact, sealed)
+            .decrypt(merchant, row.id.0, Purpose::Contact, sealed)
             .ok()
             .and_then(|plain| serde_json::from_slice(&plain).ok());
         opened.ok_or_else(|| {
-            tracing::error!(customer_id = %row.id(), "sealed contact does not open: is a key missing in the keyring?");
+            tracing::error!(customer_id = %row.id, "sealed contact does not open: is a key missing in the keyring?");
             ApiError::Internal
         })
     }

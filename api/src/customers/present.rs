@@ -42,7 +42,7 @@ pub(crate) struct Customer<'a> {
 /// The JSON of a customer.
 pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Zeroizing<Vec<u8>> {
     let customer = Customer {
-        id: row.id().to_string(),
+        id: row.id.to_string(),
         object: "customer",
         object_reference_id: &row.object_reference_id,
         mobile_country_code: contact
