@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve(settings) => serve(&settings)?,
-        Command::Healthcheck { listen } => println!("{}", healthcheck::ask(&listen)?),
+        Command::Healthcheck { listen } => println!("{}", healthcheck::check(&listen)?),
         Command::Openapi => print!("{}", khata_api::openapi()?),
     }
     Ok(())

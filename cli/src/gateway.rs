@@ -85,7 +85,7 @@ impl WhichAccount {
         let gateway = parse(&self.gateway)?;
         let merchant = find_merchant(connection, &self.merchant)?;
         let account =
-            gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
+            gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
         let account = account.with_context(|| {
             format!(
                 "{0} has no {gateway} account {1:?}; `khata-api gateway list --merchant {0}` shows its accounts",

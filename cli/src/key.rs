@@ -97,12 +97,12 @@ impl WhichKey {
     fn find(&self, connection: &mut PgConnection, merchant: &Merchant) -> anyhow::Result<Key> {
         let (mut found, named) = match (&self.prefix, self.id) {
             (_, Some(id)) => {
-                let found = keys::find(connection, merchant.id(), id)?;
+                let found = keys::find(connection, merchant.id, id)?;
                 (found.into_iter().collect(), format!("with the id {id}"))
             }
             (prefix, None) => {
                 let prefix = prefix.as_deref().unwrap_or_default();
-                let found = keys::starting_with(connection, merchant.id(), prefix)?;
+                let found = keys::starting_with(connection, merchant.id, prefix)?;
                 (found, format!("beginning with {prefix:?}"))
             }
         };
@@ -196,7 +196,7 @@ impl Issue {
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            Issued::new(connection, merchant.id(), &keyring, &self.new)
+            Issued::new(connection, merchant.id, &keyring, &self.new)
         })?;
         print(self.json, &issued.json(), &issued.text())
     }
@@ -219,7 +219,7 @@ impl List {
     fn run(self) -> anyhow::Result<()> {
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
-        let keys = keys::of_merchant(&mut connection, merchant.id())?;
+        let keys = keys::of_merchant(&mut connection, merchant.id)?;
         let told: Vec<Value> = keys.iter().map(key_json).collect();
         print(
             self.json,
@@ -251,16 +251,10 @@ impl Revoke {
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let key = self.which.find(connection, &merchant)?;
-            let at = keys::revoke(connection, merchant.id(), key.id())?;
+            let at = keys::revoke(connection, merchant.id, key.id)?;
             if key.revoked_at.is_none() {
-                let detail = json!({ "id": key.id().to_string() });
-                audit::record(
-                    connection,
-                    merchant.id(),
-                    "key.revoke",
-                    &key.prefix,
-                    &detail,
-                )?;
+                let detail = json!({ "id": key.id.to_string() });
+                audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
             }
             Ok((key, at))
         })?;
@@ -279,7 +273,7 @@ impl Revoke {
             )
         };
         let told = json!({
-            "prefix": key.prefix, "id": key.id().to_string(), "revoked_at": time(at), "changed": changed,
+            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": time(at), "changed": changed,
         });
         print(self.json, &told, &sentence)
     }
@@ -314,7 +308,7 @@ impl Rotate {
         let overlap = TimeDelta::hours(self.overlap_hours.into());
         let (old, ends, issued) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let old = self.which.find(connection, &merchant)?;
-            let over = match old.state() {
+            let over = match old.state {
                 KeyState::Active => None,
                 KeyState::Expired => old.expires_at.map(|at| ("expired", at)),
                 KeyState::Revoked => old.revoked_at.map(|at| ("was revoked", at)),
@@ -327,17 +321,17 @@ impl Rotate {
                     time(at)
                 );
             }
-            let ends = keys::expire_within(connection, merchant.id(), old.id(), overlap)?;
-            let issued = Issued::new(connection, merchant.id(), &keyring, &self.new)?;
+            let ends = keys::expire_within(connection, merchant.id, old.id, overlap)?;
+            let issued = Issued::new(connection, merchant.id, &keyring, &self.new)?;
             let detail = json!({
-                "id": old.id().to_string(),
+                "id": old.id.to_string(),
                 "expires_at": time(ends),
                 "new_prefix": issued.key.prefix(),
                 "new_id": issued.id.to_string(),
             });
             audit::record(
                 connection,
-                merchant.id(),
+                merchant.id,
                 "key.rotate",
                 &old.prefix,
                 &detail,
@@ -346,7 +340,7 @@ impl Rotate {
         })?;
         let mut told = issued.json();
         told["old"] = json!({
-            "prefix": old.prefix, "id": old.id().to_string(), "expires_at": time(ends),
+            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": time(ends),
         });
         let until = if self.overlap_hours == 0 {
             "stops working within five seconds".to_owned()
@@ -369,8 +363,8 @@ fn table(keys: &[Key]) -> Table {
             time(key.created_at),
             or_none(key.expires_at.map(time)),
             or_none(key.revoked_at.map(time)),
-            key.state().to_string(),
-            key.id().to_string(),
+            key.state.to_string(),
+            key.id.to_string(),
         ]);
     }
     table
@@ -379,10 +373,10 @@ fn table(keys: &[Key]) -> Table {
 fn key_json(key: &Key) -> Value {
     json!({
         "prefix": key.prefix,
-        "id": key.id().to_string(),
+        "id": key.id.to_string(),
         "created_at": time(key.created_at),
         "expires_at": key.expires_at.map(time),
         "revoked_at": key.revoked_at.map(time),
-        "state": key.state().as_str(),
+        "state": key.state.as_str(),
     })
 }

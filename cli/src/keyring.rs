@@ -10,7 +10,7 @@ mod show;
 use khata_crypto::KeyringFile;
 use khata_crypto::KeyringSettings;
 use khata_store::DatabaseSettings;
-use khata_store::reseal;
+use khata_store::rotation;
 
 use super::connect_patiently;
 use output::Output;
@@ -118,7 +118,7 @@ fn read(settings: &KeyringSettings) -> anyhow::Result<KeyringFile> {
 
 fn prune(database: &DatabaseSettings, file: KeyringFile, output: &Output) -> anyhow::Result<()> {
     let primary = file.primary();
-    let in_use = reseal::keys_in_use(&mut connect_patiently(&database.database_url)?)?;
+    let in_use = rotation::keys_in_use(&mut connect_patiently(&database.database_url)?)?;
     let dropped = file.droppable(&in_use);
     let kept: Vec<u32> = file
         .ids()

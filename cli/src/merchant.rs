@@ -122,15 +122,15 @@ impl Create {
             let Some(merchant) = merchants::insert(connection, &name)? else {
                 return Ok(None);
             };
-            let (_, settings) = merchant_settings::change(connection, merchant.id(), &changes)?;
+            let (_, settings) = merchant_settings::change(connection, merchant.id, &changes)?;
             if self.sandbox.sandbox_mode {
-                add_dummy(connection, merchant.id())?;
+                add_dummy(connection, merchant.id)?;
             }
             audit::record(
                 connection,
-                merchant.id(),
+                merchant.id,
                 "merchant.create",
-                &merchant.id().to_string(),
+                &merchant.id.to_string(),
                 &json!({ "name": name, "settings": settings_json(&settings) }),
             )?;
             Ok(Some(settings))
@@ -140,7 +140,7 @@ impl Create {
             Some(merchant) => merchant,
             None if self.if_absent => {
                 let standing = find_merchant(&mut connection, &name)?;
-                merchant_settings::of_merchant(&mut connection, standing.id())?
+                merchant_settings::of_merchant(&mut connection, standing.id)?
             }
             None => {
                 bail!("there is a merchant {name:?} already; `merchant set` changes its settings")
@@ -149,7 +149,7 @@ impl Create {
         let mut told = merchant_json(&merchant);
         told["created"] = is_new.into();
         let how = if is_new { "is" } else { "was there already:" };
-        let sentence = format!("Merchant {} {how} {}.", merchant.name, merchant.merchant());
+        let sentence = format!("Merchant {} {how} {}.", merchant.name, merchant.merchant);
         print(self.json, &told, &sentence)
     }
 }
@@ -197,7 +197,7 @@ impl List {
         for merchant in &merchants {
             table.row(vec![
                 merchant.name.clone(),
-                merchant.merchant().to_string(),
+                merchant.merchant.to_string(),
                 time(merchant.created_at),
                 yes(merchant.implicit_customers),
                 format!("{} s", merchant.validation_deadline_seconds),
@@ -228,15 +228,15 @@ pub struct Show {
 impl Show {
     fn run(self) -> anyhow::Result<()> {
         let mut connection = connect(&self.database.database_url)?;
-        let merchant = find_merchant(&mut connection, &self.merchant)?.id();
+        let merchant = find_merchant(&mut connection, &self.merchant)?.id;
         let settings = merchant_settings::of_merchant(&mut connection, merchant)?;
-        let has = merchant_settings::holdings(&mut connection, merchant, COUNTED_ACCOUNTS)?;
+        let has = merchant_settings::overview(&mut connection, merchant, COUNTED_ACCOUNTS)?;
         let counted = has.accounts_counted();
         let all_counted = counted < COUNTED_ACCOUNTS;
         let by_status: Map<String, Value> = has
             .accounts
             .iter()
-            .map(|row| (row.status.clone(), row.accounts.into()))
+            .map(|row| (row.status.to_string(), row.accounts.into()))
             .collect();
         let mut told = merchant_json(&settings);
         told["keys"] = json!({ "active": has.active_keys });
@@ -325,14 +325,14 @@ impl Set {
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let (before, after) = merchant_settings::change(connection, merchant.id(), &wanted)?;
+            let (before, after) = merchant_settings::change(connection, merchant.id, &wanted)?;
             let changed = difference(&settings_json(&before), &settings_json(&after));
             if !changed.is_empty() {
                 audit::record(
                     connection,
-                    merchant.id(),
+                    merchant.id,
                     "merchant.set",
-                    &merchant.id().to_string(),
+                    &merchant.id.to_string(),
                     &Value::Object(changed.clone()),
                 )?;
             }
@@ -390,7 +390,7 @@ fn reused(settings: &Settings) -> String {
 
 fn merchant_json(settings: &Settings) -> Value {
     json!({
-        "id": settings.merchant().to_string(),
+        "id": settings.merchant.to_string(),
         "name": settings.name,
         "created_at": time(settings.created_at),
         "settings": settings_json(settings),

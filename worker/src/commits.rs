@@ -75,7 +75,7 @@ pub(crate) struct ClaimsAndSettles {
 
 impl Commit for ClaimsAndSettles {
     type Request = Request;
-    type Answer = Answer;
+    type Output = Answer;
 
     fn linger(&self, weight: usize) -> Duration {
         if weight >= BUSY {
@@ -112,7 +112,7 @@ impl Commit for ClaimsAndSettles {
                 Request::Settle(settlement) => Answer::Settled(settled.contains(&settlement.key)),
                 Request::Claim(key) => Answer::Claimed(
                     work.iter()
-                        .position(|w| w.claimed.key() == *key)
+                        .position(|w| w.claimed.key == *key)
                         .map(|index| Box::new(work.swap_remove(index))),
                 ),
             })
@@ -137,7 +137,7 @@ impl ClaimsAndSettles {
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
+        let keys: Vec<_> = claimed.iter().map(|claimed| claimed.key).collect();
         let mut past = validations::attempts(connection, &keys)?;
         let mut webhook_received = self.webhook_received(connection, &claimed)?;
         let merchants = self.merchants(connection, &claimed)?;
@@ -147,12 +147,12 @@ impl ClaimsAndSettles {
         let (mut new_attempts, mut given_up, mut work) =
             (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
-            let key = claimed.key();
+            let key = claimed.key;
             let details = self
                 .keyring
-                .open(
+                .decrypt(
                     key.merchant,
-                    claimed.account().0,
+                    claimed.account.0,
                     Purpose::Details,
                     &claimed.sealed_details,
                 )
@@ -169,7 +169,7 @@ impl ClaimsAndSettles {
                 consent: consent.as_ref(),
                 past: &past.remove(&key).unwrap_or_default(),
                 notices: &webhook_received.notices.remove(&key).unwrap_or_default(),
-                reusable: reusable.as_ref().map(Reusable::validation),
+                reusable: reusable.as_ref().map(|reusable| reusable.validation),
                 merchant: &merchant,
                 now,
                 jitter: rand::random(),
@@ -203,7 +203,7 @@ impl ClaimsAndSettles {
     ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
         let mut merchants = HashMap::new();
         for claimed in claimed {
-            if let Entry::Vacant(place) = merchants.entry(claimed.key().merchant) {
+            if let Entry::Vacant(place) = merchants.entry(claimed.key.merchant) {
                 let merchant = *place.key();
                 place.insert(self.directory.of_merchant(connection, merchant)?);
             }
@@ -218,15 +218,15 @@ impl ClaimsAndSettles {
         claimed: &[Claimed],
     ) -> QueryResult<CalledBack> {
         let webhook_received = claimed.iter().filter(|claimed| claimed.webhook_received);
-        let keys: Vec<_> = webhook_received.map(Claimed::key).collect();
-        let stored = gateway_webhooks::notices(connection, &keys)?;
+        let keys: Vec<_> = webhook_received.map(|claimed| claimed.key).collect();
+        let stored = gateway_webhooks::stored(connection, &keys)?;
         let last_at = stored
             .iter()
             .filter_map(|(key, notices)| Some((*key, notices.last()?.received_at)))
             .collect();
         let opened = stored.into_iter().map(|(key, notices)| {
             let open = |sealed: &[u8]| {
-                let plaintext = self.keyring.open(key.merchant, key.id.0, Purpose::Notice, sealed);
+                let plaintext = self.keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, sealed);
                 let answer = plaintext.ok().and_then(|plain| khata_domain::GatewayResponse::from_plaintext(&plain));
                 if answer.is_none() {
                     error!(validation_id = %key.id, "a call-back does not open: is a key missing in the keyring?");
@@ -236,7 +236,7 @@ impl ClaimsAndSettles {
             let notices = notices.iter().map(|notice| Notice {
                 number: notice.number,
                 // One that does not open still tells that there is something to ask for.
-                answer: notice.sealed_answer.as_deref().and_then(open),
+                answer: notice.sealed_response.as_deref().and_then(open),
             });
             (key, notices.collect())
         });
@@ -305,7 +305,7 @@ impl ClaimsAndSettles {
             .iter()
             .filter_map(|(key, _)| Some((*key, self.watch.counted(*key)?)))
             .collect();
-        gateway_health::write_in_hand(connection, self.watch.worker(), &in_hand)
+        gateway_health::write_open_calls(connection, self.watch.worker(), &in_hand)
     }
 }
 
@@ -318,12 +318,10 @@ fn reusable(
 ) -> QueryResult<HashMap<ValidationKey, Reusable>> {
     let wanted: Vec<_> = claimed
         .iter()
-        .filter(|claimed| !claimed.fresh && !past.contains_key(&claimed.key()))
+        .filter(|claimed| !claimed.fresh && !past.contains_key(&claimed.key))
         .filter_map(|claimed| {
-            let seconds = merchants
-                .get(&claimed.key().merchant)?
-                .reuse_results_seconds;
-            (seconds > 0).then_some((claimed.key(), seconds))
+            let seconds = merchants.get(&claimed.key.merchant)?.reuse_results_seconds;
+            (seconds > 0).then_some((claimed.key, seconds))
         })
         .collect();
     let mut reusable = validations::reusable(connection, &wanted)?;
@@ -332,10 +330,10 @@ fn reusable(
         let named = claimed.pin().gateway_id;
         if named.is_some()
             && reusable
-                .get(&claimed.key())
-                .is_some_and(|earlier| Some(earlier.gateway_id()) != named)
+                .get(&claimed.key)
+                .is_some_and(|earlier| Some(earlier.gateway_id) != named)
         {
-            reusable.remove(&claimed.key());
+            reusable.remove(&claimed.key);
         }
     }
     Ok(reusable)

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
-use khata_domain::Gateway;
-use khata_store::database_metrics::{self, GatewayStatus, Unfinished};
+use khata_domain::{Gateway, ValidationState};
+use khata_store::database_metrics::{self, GatewayStatus, OpenValidations};
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -21,7 +21,11 @@ use crate::metrics::Place;
 const EVERY: Duration = Duration::from_secs(15);
 /// What was read longer ago is not told any more: no number is better than one of another day.
 const STALE: Duration = Duration::from_mins(1);
-const STATES: [&str; 3] = ["DUE", "LEASED", "WAITING"];
+const STATES: [ValidationState; 3] = [
+    ValidationState::Due,
+    ValidationState::Leased,
+    ValidationState::Waiting,
+];
 
 /// What was read last.
 #[derive(Debug, Default)]
@@ -30,7 +34,7 @@ pub(crate) struct Facts(Mutex<Option<Known>>);
 #[derive(Debug)]
 struct Known {
     read_at: Instant,
-    unfinished: Vec<Unfinished>,
+    unfinished: Vec<OpenValidations>,
     gateways: Vec<GatewayStatus>,
 }
 
@@ -60,7 +64,7 @@ impl Facts {
         let mut connection: PooledConnection = pool.get()?;
         let known = Known {
             read_at: Instant::now(),
-            unfinished: database_metrics::unfinished(&mut connection)?,
+            unfinished: database_metrics::open_validations(&mut connection)?,
             gateways: database_metrics::gateways(&mut connection)?,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
@@ -139,12 +143,18 @@ impl Told<'_, '_> {
         Ok(())
     }
 
-    fn validations(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
-        let all = |value: fn(&Unfinished) -> i64| rows.iter().map(value).sum::<i64>();
-        let longest = |value: fn(&Unfinished) -> f64| rows.iter().map(value).fold(0.0, f64::max);
-        let in_state = |state| {
+    fn validations(&mut self, rows: &[OpenValidations]) -> Result<(), std::fmt::Error> {
+        let all = |value: fn(&OpenValidations) -> i64| rows.iter().map(value).sum::<i64>();
+        let longest =
+            |value: fn(&OpenValidations) -> f64| rows.iter().map(value).fold(0.0, f64::max);
+        let in_state = |state: ValidationState| {
             let rows = rows.iter().filter(|row| row.state == state);
-            (State { state }, number(rows.map(|row| row.count).sum()))
+            (
+                State {
+                    state: state.as_str(),
+                },
+                number(rows.map(|row| row.count).sum()),
+            )
         };
         self.gauge(
             "validations",
@@ -172,10 +182,10 @@ impl Told<'_, '_> {
         )
     }
 
-    fn merchants(&mut self, rows: &[Unfinished]) -> Result<(), std::fmt::Error> {
+    fn merchants(&mut self, rows: &[OpenValidations]) -> Result<(), std::fmt::Error> {
         let mut merchants: BTreeMap<Merchant, (i64, i64, f64)> = BTreeMap::new();
         for row in rows {
-            let merchant_id = row.merchant().to_string();
+            let merchant_id = row.merchant.to_string();
             let sum = merchants.entry(Merchant { merchant_id }).or_default();
             *sum = (
                 sum.0 + row.count,
@@ -237,7 +247,7 @@ impl Told<'_, '_> {
         let mut usable: BTreeMap<Merchant, f64> = BTreeMap::new();
         let mut names = BTreeSet::new();
         for standing in standings {
-            let merchant_id = standing.merchant().to_string();
+            let merchant_id = standing.merchant.to_string();
             names.insert(MerchantName {
                 merchant_id: merchant_id.clone(),
                 name: standing.merchant_name.clone(),
@@ -269,7 +279,7 @@ impl Told<'_, '_> {
 
 fn account_of(standing: &GatewayStatus) -> Place {
     Place {
-        merchant_id: standing.merchant().to_string(),
+        merchant_id: standing.merchant.to_string(),
         gateway: Gateway::from_id(standing.gateway_id).map_or("", Gateway::name),
         gateway_account: standing.reference_id.clone(),
     }
@@ -290,16 +300,16 @@ pub(crate) mod tests {
     /// One merchant with three gateway accounts and two states.
     pub(crate) fn known() -> Facts {
         let merchant = MerchantId(uuid::Uuid::nil());
-        let unfinished = |state: &str, count, stuck, oldest_seconds| Unfinished {
-            merchant_id: merchant.0,
-            state: state.to_owned(),
+        let unfinished = |state, count, stuck, oldest_seconds| OpenValidations {
+            merchant,
+            state,
             count,
             stuck,
             oldest_seconds,
             overdue_seconds: oldest_seconds / 2.0,
         };
         let standing = |name: &str, is_down, pinned_only| GatewayStatus {
-            merchant_id: merchant.0,
+            merchant,
             gateway_id: Gateway::Cashfree.id(),
             reference_id: name.to_owned(),
             merchant_name: "shop".to_owned(),
@@ -311,8 +321,8 @@ pub(crate) mod tests {
         Facts(Mutex::new(Some(Known {
             read_at: Instant::now(),
             unfinished: vec![
-                unfinished("DUE", 4, 0, 10.0),
-                unfinished("LEASED", 3, 1, 95.0),
+                unfinished(ValidationState::Due, 4, 0, 10.0),
+                unfinished(ValidationState::Leased, 3, 1, 95.0),
             ],
             gateways: vec![
                 standing("main", false, false),

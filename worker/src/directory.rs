@@ -33,7 +33,7 @@ pub(crate) struct MerchantView {
 impl MerchantView {
     /// The entry with this id.
     pub(crate) fn find(&self, id: GatewayAccountId) -> Option<&Arc<Entry>> {
-        self.entries.iter().find(|entry| entry.account.id() == id)
+        self.entries.iter().find(|entry| entry.account.id == id)
     }
 
     /// How a gateway account fares with accounts at a bank.
@@ -52,8 +52,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn key(&self) -> GatewayKey {
         GatewayKey {
-            merchant: self.account.merchant(),
-            account: self.account.id(),
+            merchant: self.account.merchant,
+            account: self.account.id,
         }
     }
 
@@ -132,7 +132,7 @@ impl Directory {
         let connector = self.connect(gateway, &account);
         if let Err(fault) = &connector {
             tracing::error!(
-                merchant_id = %account.merchant(), gateway_account_id = %account.id(), gateway = gateway.name(), %fault,
+                merchant_id = %account.merchant, gateway_account_id = %account.id, gateway = gateway.name(), %fault,
                 "gateway account cannot be used: correct it with `khata-api gateway add`"
             );
         }
@@ -152,12 +152,8 @@ impl Directory {
             .sealed_credentials
             .as_deref()
             .map(|sealed| {
-                self.keyring.open(
-                    account.merchant(),
-                    account.id().0,
-                    Purpose::Credentials,
-                    sealed,
-                )
+                self.keyring
+                    .decrypt(account.merchant, account.id.0, Purpose::Credentials, sealed)
             })
             .transpose()
             .map_err(|_| {

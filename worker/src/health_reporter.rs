@@ -11,7 +11,9 @@ use khata_config::shutdown::Shutdown;
 use khata_domain::score::Bank;
 use khata_domain::validation::CallResult;
 use khata_domain::{CallFailure, Class, GatewayResponse};
-use khata_store::gateway_health::{self, GatewayKey, HealthChange, Outcomes, ScoreKey, State};
+use khata_store::gateway_health::{
+    self, GatewayKey, GatewayState, HealthChange, OutcomeCounts, ScoreKey,
+};
 use khata_store::{Pool, PooledConnection};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -36,8 +38,8 @@ pub(crate) struct Watch {
 #[derive(Default)]
 struct Inner {
     news: HashMap<GatewayKey, HealthChange>,
-    outcomes: HashMap<ScoreKey, Outcomes>,
-    troubled: HashMap<GatewayKey, State>,
+    outcomes: HashMap<ScoreKey, OutcomeCounts>,
+    troubled: HashMap<GatewayKey, GatewayState>,
     in_hand: HashMap<GatewayKey, u32>,
     /// Of these the calls in hand are told to the other workers.
     counted: HashSet<GatewayKey>,
@@ -73,7 +75,7 @@ impl Watch {
     }
 
     /// What is known of a gateway account that cannot simply be asked.
-    pub(crate) fn trouble(&self, gateway: GatewayKey) -> Option<State> {
+    pub(crate) fn trouble(&self, gateway: GatewayKey) -> Option<GatewayState> {
         self.lock().troubled.get(&gateway).cloned()
     }
 
@@ -124,7 +126,7 @@ impl Watch {
                 bank: report.bank.as_str().to_owned(),
             };
             let sum = inner.outcomes.entry(key).or_default();
-            sum.told += outcome.told;
+            sum.conclusive += outcome.conclusive;
             sum.failed += outcome.failed;
             sum.latency_ms = outcome.latency_ms.or(sum.latency_ms);
         }
@@ -184,11 +186,11 @@ impl Watch {
             let mut connection: PooledConnection = pool.get()?;
             connection.transaction(|connection| {
                 let now = Utc::now();
-                gateway_health::tell(connection, &news, now)?;
-                gateway_health::write_in_hand(connection, self.worker, &in_hand)?;
+                gateway_health::record_changes(connection, &news, now)?;
+                gateway_health::write_open_calls(connection, self.worker, &in_hand)?;
                 gateway_health::add_outcomes(connection, &outcomes, now)
             })?;
-            Ok(gateway_health::troubled(&mut connection)?)
+            Ok(gateway_health::impaired(&mut connection)?)
         })();
         let mut inner = self.lock();
         match told {
@@ -228,14 +230,14 @@ impl Drop for CallInHand {
     }
 }
 
-fn new_state(key: GatewayKey, now: DateTime<Utc>) -> State {
-    State {
+fn new_state(key: GatewayKey, now: DateTime<Utc>) -> GatewayState {
+    GatewayState {
         key,
         circuit: khata_domain::circuit::Circuit::new(now),
         paused_until: None,
         next_call_at: None,
         misconfigured: None,
-        in_hand: 0,
+        open_calls: 0,
     }
 }
 
@@ -290,7 +292,7 @@ fn news_of(heard: &CallResult, now: DateTime<Utc>) -> (HealthChange, bool) {
 }
 
 /// How the attempt went, once nothing more will come of it.
-fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
+fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<OutcomeCounts> {
     if !report.is_settled {
         return None;
     }
@@ -301,13 +303,13 @@ fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
     let latency_ms = (now - report.started_at).num_milliseconds().max(0) as f64;
     Some(match class {
-        Class::Valid | Class::Invalid | Class::Review => Outcomes {
-            told: 1,
+        Class::Valid | Class::Invalid | Class::Review => OutcomeCounts {
+            conclusive: 1,
             failed: 0,
             latency_ms: Some(latency_ms),
         },
-        _ => Outcomes {
-            told: 0,
+        _ => OutcomeCounts {
+            conclusive: 0,
             failed: 1,
             latency_ms: None,
         },
@@ -323,11 +325,14 @@ fn add(sum: &mut HealthChange, news: HealthChange) {
     }
 }
 
-fn tell_changes(before: &HashMap<GatewayKey, State>, after: &HashMap<GatewayKey, State>) {
-    let open = |states: &HashMap<GatewayKey, State>, key| {
+fn tell_changes(
+    before: &HashMap<GatewayKey, GatewayState>,
+    after: &HashMap<GatewayKey, GatewayState>,
+) {
+    let open = |states: &HashMap<GatewayKey, GatewayState>, key| {
         states
             .get(key)
-            .is_some_and(|state: &State| !state.circuit.is_closed())
+            .is_some_and(|state: &GatewayState| !state.circuit.is_closed())
     };
     for (key, state) in after {
         if let Some(until) = state.circuit.open_until

@@ -34,9 +34,9 @@ fn forget(pool: &Pool) -> anyhow::Result<usize> {
     let batch = i64::try_from(BATCH)?;
     let mut all = 0;
     for forget in [
-        idempotency::forget,
-        gateway_webhooks::forget,
-        gateway_health::forget,
+        idempotency::delete_expired,
+        gateway_webhooks::delete_expired,
+        gateway_health::delete_expired,
     ] {
         loop {
             let records = forget(&mut connection, batch)?;

@@ -164,14 +164,14 @@ pub(crate) fn plan(facts: &Facts<'_>, budgets: &mut RateBudgets) -> Planned {
     let Some(open) = facts
         .past
         .last()
-        .filter(|attempt| attempt.state() != AttemptState::Settled)
+        .filter(|attempt| attempt.state != AttemptState::Settled)
     else {
         if facts.past.is_empty() && facts.reusable.is_some() {
             return Plan::Reuse.into();
         }
         return facts.course(details, None).begin(budgets);
     };
-    let Some(entry) = facts.merchant.find(open.gateway_account()) else {
+    let Some(entry) = facts.merchant.find(open.gateway_account) else {
         let why = "the gateway account of the attempt under way is gone";
         return facts.no_gateway(why.into()).into();
     };
@@ -190,8 +190,8 @@ pub(crate) fn plan(facts: &Facts<'_>, budgets: &mut RateBudgets) -> Planned {
         .filter_map(|notice| notice.answer.as_ref())
         // What is final is not undone by what came late.
         .max_by_key(|answer| answer.class != Class::Pending);
-    let recovery = connector.recovery(details, open.method());
-    let first = match (heard, open.state(), recovery) {
+    let recovery = connector.recovery(details, open.method);
+    let first = match (heard, open.state, recovery) {
         (Some(answer), _, _) => NextAction::UseWebhook(Box::new(answer.clone())),
         (None, AttemptState::Pending, _) => NextAction::Poll,
         // The gateway itself says that it knows it.
@@ -209,12 +209,12 @@ pub(crate) fn plan(facts: &Facts<'_>, budgets: &mut RateBudgets) -> Planned {
     };
     let (key, traffic) = (entry.key(), connector.traffic());
     if first.calls() > 0 {
-        let slot = facts.slot_at(open.gateway_account());
+        let slot = facts.slot_at(open.gateway_account);
         let room = budgets
             .of(key, facts.now)
             .room(traffic, first.calls(), slot, facts.now);
         if let Err(later) = room {
-            let pending = open.state() == AttemptState::Pending;
+            let pending = open.state == AttemptState::Pending;
             return facts
                 .wait(entry, traffic, later, pending, budgets, "it goes on later")
                 .into();
@@ -223,13 +223,13 @@ pub(crate) fn plan(facts: &Facts<'_>, budgets: &mut RateBudgets) -> Planned {
     }
     Plan::Attempt {
         setbacks: course.setbacks(),
-        alternative: course.alternative(open.gateway_account(), budgets),
+        alternative: course.alternative(open.gateway_account, budgets),
         first,
         attempt: OpenAttempt {
             number: open.number,
             reference: open.reference.clone(),
-            method: open.method(),
-            state: open.state(),
+            method: open.method,
+            state: open.state,
             polls: open.polls,
             gateway_reference: open.gateway_reference.clone(),
             started_at: open.started_at,
@@ -254,7 +254,7 @@ impl<'a> Facts<'a> {
     fn slot_at(&self, account: GatewayAccountId) -> Option<DateTime<Utc>> {
         let slot = self
             .claimed
-            .slot()
+            .slot
             .filter(|slot| slot.gateway_account == account);
         slot.map(|slot| slot.at)
     }
@@ -294,7 +294,7 @@ impl<'a> Facts<'a> {
         }
         let slot = match later.why {
             PostponeReason::Rate => budgets.book(entry.key(), traffic, self.now).map(|at| Slot {
-                gateway_account: entry.account.id(),
+                gateway_account: entry.account.id,
                 at,
             }),
             PostponeReason::Busy => {

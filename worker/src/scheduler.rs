@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
+use khata_domain::ValidationState;
 use khata_domain::backoff::Backoff;
 use khata_queue::{Broker, Publisher, Wakeup};
 use khata_store::validations::{DueRow, take_due};
@@ -107,8 +108,12 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-        let of = |state: &str| due.iter().filter(|row| row.was == state).count();
-        let (waited, lost, rescued) = (of("WAITING"), of("DUE"), of("LEASED"));
+        let of = |state| due.iter().filter(|row| row.was == state).count();
+        let (waited, lost, rescued) = (
+            of(ValidationState::Waiting),
+            of(ValidationState::Due),
+            of(ValidationState::Leased),
+        );
         if rescued > 0 || lost > 0 {
             info!(waited, lost, rescued, "wakeups for what is due");
         } else {
@@ -118,7 +123,7 @@ impl Scheduler {
         let wakeups: Vec<Wakeup> = due
             .into_iter()
             .map(|row| Wakeup {
-                key: row.key(),
+                key: row.key,
                 trace_parent: row.trace_parent,
             })
             .collect();

@@ -85,7 +85,7 @@ impl ValidationProcessor {
             trace_parent: work.claimed.trace_parent.clone(),
         };
         let span = Span::current();
-        span.record("khata.account_id", field::display(work.claimed.account()));
+        span.record("khata.account_id", field::display(work.claimed.account));
         span.record("khata.routing_id", work.claimed.routing_id());
         let lease_ends = claimed_at + self.lease.saturating_sub(SETTLING);
         let settlement = self.follow(&work, lease_ends).await;
@@ -107,7 +107,7 @@ impl ValidationProcessor {
     }
 
     async fn follow(&self, work: &Work, lease_ends: Instant) -> Option<Settlement> {
-        let key = work.claimed.key();
+        let key = work.claimed.key;
         let (attempt, first, setbacks, alternative) = match &work.plan {
             Plan::Attempt {
                 attempt,
@@ -124,7 +124,7 @@ impl ValidationProcessor {
                 held_up,
                 is_alarming,
             } => {
-                let account = work.claimed.account();
+                let account = work.claimed.account;
                 if let Some((entry, why)) = held_up {
                     self.metrics.held_up(metrics::Place::of(entry), *why);
                 }
@@ -277,7 +277,8 @@ impl ValidationProcessor {
                 polls: case.polls,
                 latency_ms,
                 unlisted_code: answer.is_some_and(|answer| answer.unlisted),
-                found_at: webhook_names_gateway_reference.then(|| attempt.entry.account.id()),
+                webhook_gateway_account: webhook_names_gateway_reference
+                    .then(|| attempt.entry.account.id),
             }),
             provenance: Some(Provenance {
                 gateway_id: attempt.entry.gateway.id(),
@@ -288,7 +289,7 @@ impl ValidationProcessor {
             name_match_score: name_match.map(|name_match| i16::from(name_match.score)),
             gateway_name_match_score: answer.and_then(|a| a.name_match_score).map(i16::from),
             ..Settlement::without_attempt(
-                claimed.key(),
+                claimed.key,
                 work.token,
                 decision.next.clone(),
                 delay_of(&decision.next),
@@ -299,16 +300,12 @@ impl ValidationProcessor {
     /// An earlier result of the same details is this one's too; the names are compared anew, as another may be given.
     fn reuse(&self, work: &Work) -> Option<Settlement> {
         let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
-        let key = claimed.key();
-        let Some((outcome, failure)) = earlier.told() else {
-            error!(validation_id = %key.id, "an earlier result is not to be understood; the validation is left to the rescuer");
-            return None;
-        };
-        let owner = earlier.account().0;
+        let key = claimed.key;
+        let owner = earlier.account.0;
         let result = earlier.sealed_result.as_deref().and_then(|sealed| {
-            let opened = self
-                .keyring
-                .open(key.merchant, owner, Purpose::ValidationResult, sealed);
+            let opened =
+                self.keyring
+                    .decrypt(key.merchant, owner, Purpose::ValidationResult, sealed);
             ValidationResult::from_plaintext(&opened.ok()?)
         });
         let name_match = work
@@ -320,28 +317,28 @@ impl ValidationProcessor {
                     .and_then(|result| result.name_at_bank.as_ref()),
             )
             .and_then(|(details, at_bank)| compare_names(details, at_bank));
-        let next = match (outcome, failure) {
+        let next = match (earlier.outcome, earlier.failure_code) {
             (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
                 valid(work.merchant.fail_on_name_mismatch && is_mismatch(name_match))
             }
             (outcome, failure) => Next::Complete { outcome, failure },
         };
-        debug!(merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
-            reused_from = %earlier.validation(), "an earlier result is used again");
+        debug!(merchant_id = %key.merchant, account_id = %claimed.account, validation_id = %key.id,
+            reused_from = %earlier.validation, "an earlier result is used again");
         Some(Settlement {
-            provenance: earlier.provenance(),
+            provenance: Some(earlier.provenance()),
             sealed_result: result.map(|result| self.seal(claimed, &result)),
             name_match_score: name_match.map(|name_match| i16::from(name_match.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,
-            reused_from: Some(earlier.validation()),
+            reused_from: Some(earlier.validation),
             ..Settlement::without_attempt(key, work.token, next, Duration::ZERO)
         })
     }
 
     fn seal(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
-        self.keyring.seal(
-            claimed.key().merchant,
-            claimed.account().0,
+        self.keyring.encrypt(
+            claimed.key.merchant,
+            claimed.account.0,
             Purpose::ValidationResult,
             &result.to_plaintext(),
         )
@@ -357,7 +354,7 @@ impl ValidationProcessor {
         heard: &CallResult,
     ) {
         let class = decision.attempt.class.map_or("", Class::as_str);
-        let (key, account) = (claimed.key(), claimed.account());
+        let (key, account) = (claimed.key, claimed.account);
         let (gateway, code) = (attempt.entry.gateway.name(), decision.attempt.code.as_str());
         match heard {
             Ok(answer) if answer.class == Class::Misconfigured => error!(

@@ -77,7 +77,7 @@ words! {
 /// The newest validation; `None` until the first gateway call.
 pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
-    let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
+    let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
     if attempts == 0 && columns.completed_at.is_none() {
         return None;
     }
@@ -85,7 +85,7 @@ pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<V
         id: id.to_string(),
         gateway_id: columns.gateway_id,
         gateway_reference_id: columns.gateway_reference_id.clone(),
-        method: columns.method.clone(),
+        method: columns.method.map(|method| method.to_string()),
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
@@ -93,12 +93,12 @@ pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<V
         }),
         account_type: result.account_type,
         utr: result.utr,
-        failure: columns.failure_code.clone().map(|code| Failure {
-            code,
+        failure: columns.failure_code.map(|code| Failure {
+            code: code.to_string(),
             reason: columns.failure_reason.clone().unwrap_or_default(),
         }),
         attempts,
-        reused_from: columns.reused_from().map(|id| id.to_string()),
+        reused_from: columns.reused_from.map(|id| id.to_string()),
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })

@@ -71,7 +71,7 @@ impl Gateways {
         account: &Account,
         now: DateTime<Utc>,
     ) -> QueryResult<Self> {
-        let merchant = account.merchant();
+        let merchant = account.merchant;
         let pin = Pin {
             gateway_id: account.pinned_gateway_id,
             reference_id: account.pinned_gateway_reference_id.clone(),
@@ -83,13 +83,13 @@ impl Gateways {
         let known = gateway_accounts::of_merchant(connection, merchant)?
             .into_iter()
             .map(|one| Known {
-                id: one.id(),
+                id: one.id,
                 gateway: gateway_name(one.gateway_id),
                 is_open: one.enabled
                     && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
                         pin.allows(gateway, &one.reference_id, one.pinned_only)
                     }),
-                troubles: HealthIssue::of(states.get(&one.id()), now),
+                troubles: HealthIssue::of(states.get(&one.id), now),
                 reference_id: one.reference_id,
             });
         Ok(Self(known.collect()))

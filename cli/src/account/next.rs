@@ -1,7 +1,8 @@
 //! What happens next with an account, in a sentence, and what is to be done about it. Pure.
 
 use chrono::{DateTime, Utc};
-use khata_domain::validation::AttemptState;
+use khata_domain::Class;
+use khata_domain::validation::{AttemptState, FailureCode, Outcome};
 use khata_store::inspect::{Account, Attempt, Validation};
 
 use super::super::table::time;
@@ -55,13 +56,13 @@ pub(super) fn next(
         return (next, "Nothing: the merchant can validate it.".into());
     };
     let under_way = attempt.filter(|attempt| !is_settled(attempt));
-    let troubled = gateways.troubled(under_way.map(Attempt::gateway_account));
-    let slot = validation.slot();
+    let troubled = gateways.troubled(under_way.map(|attempt| attempt.gateway_account));
+    let slot = validation.slot;
     let slot = slot.map(|slot| (gateways.name(slot.gateway_account), slot.at));
     let stand = Stand {
         deleted_at: account.deleted_at,
-        state: &validation.state,
-        outcome: validation.outcome.as_deref(),
+        state: validation.state.as_str(),
+        outcome: validation.outcome.map(Outcome::as_str),
         due_at: validation.due_at,
         deadline_at: validation.deadline_at,
         leased_until: validation.leased_until,
@@ -69,13 +70,13 @@ pub(super) fn next(
         webhook_received: validation.webhook_received,
         booked: slot.as_ref().map(|(name, at)| (name.as_str(), *at)),
         troubled: &troubled,
-        attempt: attempt.and_then(|attempt| AttemptState::parse(&attempt.state)),
+        attempt: attempt.map(|attempt| attempt.state),
     };
     let case = Case {
-        account: &account.id().to_string(),
+        account: &account.id.to_string(),
         merchant: &account.merchant_name,
-        failure: validation.failure_code.as_deref(),
-        class: attempt.and_then(|attempt| attempt.class.as_deref()),
+        failure: validation.failure_code.map(FailureCode::as_str),
+        class: attempt.and_then(|attempt| attempt.class.map(Class::as_str)),
         code: attempt.and_then(|attempt| attempt.code.as_deref()),
         room: gateways.room(),
         quota,
@@ -84,7 +85,7 @@ pub(super) fn next(
 }
 
 fn is_settled(attempt: &Attempt) -> bool {
-    AttemptState::parse(&attempt.state) == Some(AttemptState::Settled)
+    attempt.state == AttemptState::Settled
 }
 
 impl Stand<'_> {

@@ -4,11 +4,11 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountStatus, ValidationId};
+use khata_domain::{AccountStatus, ValidationId, ValidationState};
 use khata_store::DatabaseSettings;
-use khata_store::accounts::{Kind, Revalidation, ValidateAgain, validate_again};
+use khata_store::accounts::{Revalidation, ValidateAgain, validate_again};
 use khata_store::inspect::Account;
-use khata_store::retry::{MadeDue, make_due};
+use khata_store::retry::{RetryResult, retry_now};
 use khata_store::{audit, merchants};
 use serde_json::json;
 
@@ -32,34 +32,34 @@ impl Retry {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = connect(&self.database.database_url)?;
         let account = self.which.find(&mut connection)?;
-        let id = account.id();
-        if account.status == AccountStatus::Deleted.as_str() {
+        let id = account.id;
+        if account.status == AccountStatus::Deleted {
             bail!("account {id} is deleted: there is nothing to validate");
         }
         let validation = account
             .validation()
             .with_context(|| format!("account {id} has no validation"))?;
         let (validation, was) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let made = make_due(connection, validation)?
+            let made = retry_now(connection, validation)?
                 .with_context(|| format!("the validation {} of account {id} is gone", validation.id))?;
             let (validation, was) = match made {
-                MadeDue::Done { was } => (validation.id, was),
-                MadeDue::Held { until } => bail!(
+                RetryResult::MadeDue { was } => (validation.id, was),
+                RetryResult::Leased { until } => bail!(
                     "a worker is on account {id} now and holds it until {} at the latest: look again then",
                     time(until)
                 ),
-                MadeDue::Completed { .. } if account.status != AccountStatus::Failure.as_str() => {
+                RetryResult::Completed { .. } if account.status != AccountStatus::Failure => {
                     bail!("account {id} is {}: there is nothing to retry", account.status)
                 }
-                MadeDue::Completed { .. } => (begin(connection, &account)?, "COMPLETED".to_owned()),
+                RetryResult::Completed { .. } => (begin(connection, &account)?, ValidationState::Completed),
             };
             let detail = json!({ "validation_id": validation.to_string(), "was": was });
-            audit::record(connection, account.merchant(), "account.retry", &id.to_string(), &detail)?;
+            audit::record(connection, account.merchant, "account.retry", &id.to_string(), &detail)?;
             Ok((validation, was))
         })?;
         let told = json!({
             "account_id": id.to_string(),
-            "merchant_id": account.merchant().to_string(),
+            "merchant_id": account.merchant.to_string(),
             "validation_id": validation.to_string(),
             "was": was,
         });
@@ -77,14 +77,14 @@ impl Retry {
 /// Begins another validation, as the merchant could. That these details were validated often does not keep ops from it, and
 /// the earlier result is what they do not believe.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
-    let merchant = merchants::find(connection, &account.merchant().to_string())?
+    let merchant = merchants::find(connection, &account.merchant.to_string())?
         .context("the merchant of this account is gone")?;
     let (validation, now) = (ValidationId::new(), Utc::now());
     let again = ValidateAgain {
-        merchant: merchant.id(),
-        customer: CustomerRef::Id(account.customer()),
-        account: account.id(),
-        kind: Kind::Any,
+        merchant: merchant.id,
+        customer: CustomerRef::Id(account.customer),
+        account: account.id,
+        kind: None,
         validation,
         pin: None,
         consent: None,
@@ -96,12 +96,12 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         fresh: true,
     };
     match validate_again(connection, &again)? {
-        Revalidation::Begun(_) => Ok(validation),
-        Revalidation::GoesOn(_, open) => Ok(open.id),
+        Revalidation::Started(_) => Ok(validation),
+        Revalidation::AlreadyOpen(_, open) => Ok(open.id),
         Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
             bail!(
                 "account {} was changed meanwhile: look at it again",
-                account.id()
+                account.id
             )
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
-use khata_domain::{CustomerId, ValidationId};
+use khata_domain::{Class, CustomerId, ValidationId};
 use khata_store::DatabaseSettings;
 use khata_store::inspect::{self, Account, Attempt, Validation, Validations};
 use khata_store::{accounts, merchant_settings};
@@ -63,8 +63,8 @@ impl Show {
         let account = self.which.find(connection)?;
         let validations = inspect::validations(connection, &account, REACH)
             .context("cannot read the account's validations")?;
-        let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
-        let attempts = inspect::attempts(connection, account.merchant(), &ids)
+        let ids: Vec<ValidationId> = validations.rows.iter().map(|row| row.id).collect();
+        let attempts = inspect::attempts(connection, account.merchant, &ids)
             .context("cannot read the account's attempts")?;
         let quota =
             quota(connection, &account).context("cannot read how often it was validated")?;
@@ -83,8 +83,8 @@ impl Show {
 }
 
 fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
-    let used = accounts::used_by(connection, account.merchant(), account.id())?;
-    let settings = merchant_settings::of_merchant(connection, account.merchant())?;
+    let used = accounts::recent_validations(connection, account.merchant, account.id)?;
+    let settings = merchant_settings::of_merchant(connection, account.merchant)?;
     Ok(Quota {
         used: used.validations,
         limit: settings.validations_per_account_per_day,
@@ -94,10 +94,10 @@ fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota>
 
 impl Past {
     fn attempts_of(&self, validation: &Validation) -> impl Iterator<Item = &Attempt> {
-        let id = validation.id();
+        let id = validation.id;
         self.attempts
             .iter()
-            .filter(move |attempt| attempt.validation() == id)
+            .filter(move |attempt| attempt.validation == id)
     }
 
     fn next(&self) -> (Next, String) {
@@ -132,13 +132,13 @@ impl Past {
             })
             .collect();
         json!({
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "merchant": account.merchant_name,
-            "merchant_id": account.merchant().to_string(),
-            "customer_id": account.customer().to_string(),
+            "merchant_id": account.merchant.to_string(),
+            "customer_id": account.customer.to_string(),
             "kind": account.kind,
             "masked": account.masked,
-            "status": account.status,
+            "status": account.status.as_str(),
             "routing_id": account.routing_id,
             "trace_id": self.trace_id(),
             "pinned_gateway_id": account.pinned_gateway_id,
@@ -195,7 +195,7 @@ impl Past {
         let routing_id = account.routing_id.clone().unwrap_or_else(|| {
             format!(
                 "{} (none was sent: the customer stands in)",
-                CustomerId::to_string(&account.customer())
+                CustomerId::to_string(&account.customer)
             )
         });
         let pin = account.pinned_gateway_id.map(|id| {
@@ -207,14 +207,14 @@ impl Past {
             )
         });
         Table::facts([
-            ("account", account.id().to_string()),
+            ("account", account.id.to_string()),
             (
                 "merchant",
-                format!("{} {}", account.merchant_name, account.merchant()),
+                format!("{} {}", account.merchant_name, account.merchant),
             ),
-            ("customer", account.customer().to_string()),
+            ("customer", account.customer.to_string()),
             ("details", format!("{} {}", account.kind, account.masked)),
-            ("status", account.status.clone()),
+            ("status", account.status.to_string()),
             ("named gateway", or_none(pin)),
             ("routing id", routing_id),
             ("trace id", or_none(self.trace_id())),
@@ -244,16 +244,16 @@ impl Past {
             let reason = validation.failure_reason.as_deref().unwrap_or_default();
             format!("{code}: {reason}")
         });
-        let booked = validation.slot().map(|slot| {
+        let booked = validation.slot.map(|slot| {
             let gateway = self.gateways.name(slot.gateway_account);
             format!("at {gateway}, {}", time(slot.at))
         });
         let facts = Table::facts([
-            ("state", validation.state.clone()),
-            ("outcome", or_none(validation.outcome.as_ref())),
+            ("state", validation.state.to_string()),
+            ("outcome", or_none(validation.outcome)),
             ("failure", or_none(failure)),
             ("name match", name_match(validation)),
-            ("result of", or_none(validation.reused_from())),
+            ("result of", or_none(validation.reused_from)),
             ("asked for anew", yes(validation.fresh)),
             ("due", time(validation.due_at)),
             ("booked call", or_none(booked)),
@@ -263,7 +263,7 @@ impl Past {
             ("completed", or_none(validation.completed_at.map(time))),
             ("trace id", or_none(validation.trace_id())),
         ]);
-        format!("validation {}\n{}", validation.id(), facts.indented(2))
+        format!("validation {}\n{}", validation.id, facts.indented(2))
     }
 
     fn validation_json(&self, validation: &Validation) -> Value {
@@ -271,7 +271,7 @@ impl Past {
             .failure_code
             .as_ref()
             .map(|code| json!({ "code": code, "reason": validation.failure_reason }));
-        let booked = validation.slot().map(|slot| {
+        let booked = validation.slot.map(|slot| {
             json!({
                 "gateway": self.gateways.name(slot.gateway_account),
                 "gateway_account_id": slot.gateway_account.to_string(),
@@ -279,13 +279,13 @@ impl Past {
             })
         });
         json!({
-            "id": validation.id().to_string(),
+            "id": validation.id.to_string(),
             "state": validation.state,
             "outcome": validation.outcome,
             "failure": failure,
             "name_match": validation.name_match_score.map(name_match_json),
             "gateway_name_match_score": validation.gateway_name_match_score,
-            "reused_from": validation.reused_from().map(|id| id.to_string()),
+            "reused_from": validation.reused_from.map(|id| id.to_string()),
             "fresh": validation.fresh,
             "webhook_received": validation.webhook_received,
             "booked": booked,
@@ -341,7 +341,7 @@ fn attempt_facts(attempt: &Attempt) -> String {
             format!(
                 "{} {}",
                 attempt.state,
-                attempt.class.as_deref().unwrap_or_default()
+                attempt.class.map_or("", Class::as_str)
             ),
         ),
         ("code", or_none(attempt.code.as_ref())),
@@ -372,7 +372,7 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "number": attempt.number,
         "gateway": gateway_name(attempt.gateway_id),
         "gateway_id": attempt.gateway_id,
-        "gateway_account_id": attempt.gateway_account().to_string(),
+        "gateway_account_id": attempt.gateway_account.to_string(),
         "gateway_reference_id": attempt.gateway_reference_id,
         "method": attempt.method,
         "reference": attempt.reference,

@@ -62,7 +62,7 @@ impl WhichAccount {
             }
             Some(merchant) => {
                 let merchant = find_merchant(connection, merchant)?;
-                find(connection, Some(merchant.id()), name)?.with_context(|| {
+                find(connection, Some(merchant.id), name)?.with_context(|| {
                     format!(
                         "{} has no {name}; without --merchant it is sought among all merchants",
                         merchant.name

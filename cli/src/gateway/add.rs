@@ -123,7 +123,7 @@ impl Add {
         let mut connection = connect(&self.database.database_url)?;
         let merchant = find_merchant(&mut connection, &self.merchant)?;
         let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let standing = gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
+            let standing = gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
             if standing.is_some() && !self.if_absent {
                 bail!("{} has a {gateway} account {:?} already; --if-absent updates it", merchant.name, self.reference_id);
             }
@@ -132,7 +132,7 @@ impl Add {
                 bail!("bank_flow cannot be changed in place; add another account under another reference id");
             }
             let new = NewGatewayAccount {
-                id: standing.as_ref().map_or_else(GatewayAccountId::new, GatewayAccount::id),
+                id: standing.as_ref().map_or_else(GatewayAccountId::new, |account| account.id),
                 gateway_id: gateway.id(),
                 reference_id: &self.reference_id,
                 priority: self.priority,
@@ -140,14 +140,14 @@ impl Add {
                 base_url: self.base_url.as_deref(),
                 settings: &settings,
             };
-            let sealed = credentials.as_ref().map(|plain| keyring.seal(merchant.id(), new.id.0, Purpose::Credentials, plain));
-            gateway_accounts::upsert(connection, merchant.id(), &new, sealed)?;
+            let sealed = credentials.as_ref().map(|plain| keyring.encrypt(merchant.id, new.id.0, Purpose::Credentials, plain));
+            gateway_accounts::upsert(connection, merchant.id, &new, sealed)?;
             if let Some(standing) = &standing {
                 start_over(connection, standing, &settings)?;
             }
             let action = if standing.is_some() { "gateway.update" } else { "gateway.add" };
             let detail = json!({ "gateway": gateway.name(), "reference_id": self.reference_id, "settings": settings });
-            audit::record(connection, merchant.id(), action, &new.id.to_string(), &detail)?;
+            audit::record(connection, merchant.id, action, &new.id.to_string(), &detail)?;
             Ok((new.id, standing.is_none()))
         })?;
         print(
@@ -168,8 +168,8 @@ fn start_over(
     settings: &serde_json::Value,
 ) -> diesel::QueryResult<()> {
     let key = GatewayKey {
-        merchant: standing.merchant(),
-        account: standing.id(),
+        merchant: standing.merchant,
+        account: standing.id,
     };
     gateway_health::reset(connection, key)?;
     // Under the same limit what is booked must stay booked, or more calls than it allows would be made.

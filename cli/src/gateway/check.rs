@@ -59,7 +59,7 @@ impl Test {
         };
         let sentence = format!("{name}: {means} ({said}, {latency_ms} ms).");
         let report = json!({
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "gateway": gateway.name(),
             "reference_id": account.reference_id,
             "enabled": account.enabled,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use khata_store::gateway_health::State;
+use khata_store::gateway_health::GatewayState;
 use serde_json::{Value, json};
 
 use super::super::table::time;
@@ -27,7 +27,7 @@ pub(crate) enum HealthIssue {
 
 impl HealthIssue {
     /// What is to be told of a gateway account, the gravest first; nothing of one in good health, or never asked.
-    pub(crate) fn of(state: Option<&State>, now: DateTime<Utc>) -> Vec<Self> {
+    pub(crate) fn of(state: Option<&GatewayState>, now: DateTime<Utc>) -> Vec<Self> {
         let Some(state) = state else {
             return Vec::new();
         };
@@ -86,8 +86,8 @@ mod tests {
         "2026-11-24T10:02:01Z".parse().unwrap()
     }
 
-    fn well() -> State {
-        State {
+    fn well() -> GatewayState {
+        GatewayState {
             key: GatewayKey {
                 merchant: MerchantId::new(),
                 account: GatewayAccountId::new(),
@@ -96,11 +96,11 @@ mod tests {
             paused_until: None,
             next_call_at: None,
             misconfigured: None,
-            in_hand: 0,
+            open_calls: 0,
         }
     }
 
-    fn told(state: &State) -> Vec<String> {
+    fn told(state: &GatewayState) -> Vec<String> {
         let troubles = HealthIssue::of(Some(state), now());
         troubles.iter().map(ToString::to_string).collect()
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_over_is_not_told() {
         assert!(HealthIssue::of(None, now()).is_empty());
-        let over = State {
+        let over = GatewayState {
             paused_until: Some(now()),
             ..well()
         };
@@ -122,7 +122,7 @@ mod tests {
             open_until: Some(in_ten),
             ..well().circuit
         };
-        let state = State {
+        let state = GatewayState {
             circuit: down,
             paused_until: Some(in_ten + TimeDelta::hours(1)),
             misconfigured: Some(("insufficient_balance".into(), now())),
@@ -141,7 +141,7 @@ mod tests {
             .map(|trouble| trouble.json()["kind"].clone())
             .collect();
         assert_eq!(kinds, ["MISCONFIGURED", "DOWN", "PAUSED"]);
-        let probed = State {
+        let probed = GatewayState {
             circuit: Circuit {
                 open_until: Some(now()),
                 ..down

@@ -79,7 +79,7 @@ impl List {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let workbench = Workbench::new(&self.keyring, self.sandbox)?;
         let mut connection = connect(&self.database.database_url)?;
-        let merchant = find_merchant(&mut connection, &self.merchant)?.id();
+        let merchant = find_merchant(&mut connection, &self.merchant)?.id;
         let counted = self
             .attempts
             .then(|| Counted::read(&mut connection, merchant))
@@ -121,12 +121,12 @@ fn read(
         .collect();
     let scores = gateway_health::scores(connection, merchant)?;
     let listed = accounts.into_iter().map(|account| {
-        let by_bank = scores.get(&account.id());
+        let by_bank = scores.get(&account.id);
         Listed {
             traffic: workbench
                 .connect(&account)
                 .map(|connector| connector.traffic().clone()),
-            troubles: HealthIssue::of(states.get(&account.id()), now),
+            troubles: HealthIssue::of(states.get(&account.id), now),
             recent: Score::total(by_bank.into_iter().flat_map(HashMap::values), now),
             attempts: counted.map(|counted| counted.at(&account)),
             account,
@@ -149,7 +149,7 @@ impl Counted {
         let here = || {
             self.counts
                 .iter()
-                .filter(|count| count.gateway_account() == account.id())
+                .filter(|count| count.gateway_account == account.id)
         };
         let unlisted = self.unlisted.iter();
         Attempts {
@@ -158,7 +158,7 @@ impl Counted {
                 .collect(),
             possible_double_drops: here().map(|count| count.possible_double_drops).sum(),
             unlisted: unlisted
-                .filter(|code| code.gateway_account() == account.id())
+                .filter(|code| code.gateway_account == account.id)
                 .cloned()
                 .collect(),
         }
@@ -198,7 +198,7 @@ impl Listed {
         format!(
             "{name} {} {}\n{}",
             account.reference_id,
-            account.id(),
+            account.id,
             facts.indented(2)
         )
     }
@@ -253,7 +253,7 @@ impl Listed {
     /// Below the address that the API has for the gateway.
     fn call_back_path(&self) -> String {
         let gateway = gateway_name(self.account.gateway_id);
-        format!("/gateways/{gateway}/webhooks/{}", self.account.id())
+        format!("/gateways/{gateway}/webhooks/{}", self.account.id)
     }
 
     fn json(&self, now: DateTime<Utc>) -> Value {
@@ -264,7 +264,7 @@ impl Listed {
             "gateway": gateway_name(account.gateway_id),
             "gateway_id": account.gateway_id,
             "reference_id": account.reference_id,
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "priority": account.priority,
             "enabled": account.enabled,
             "pinned_only": account.pinned_only,

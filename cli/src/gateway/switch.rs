@@ -26,8 +26,8 @@ impl Switch {
         let mut connection = connect(&self.database.database_url)?;
         let (merchant, gateway, account) = self.which.find(&mut connection)?;
         let (changed, left) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let id = account.id();
-            let changed = gateway_accounts::set_enabled(connection, merchant.id(), id, enabled)?;
+            let id = account.id;
+            let changed = gateway_accounts::set_enabled(connection, merchant.id, id, enabled)?;
             if changed {
                 let action = if enabled {
                     "gateway.enable"
@@ -36,9 +36,9 @@ impl Switch {
                 };
                 let detail =
                     json!({ "gateway": gateway.name(), "reference_id": account.reference_id });
-                audit::record(connection, merchant.id(), action, &id.to_string(), &detail)?;
+                audit::record(connection, merchant.id, action, &id.to_string(), &detail)?;
             }
-            let all = gateway_accounts::of_merchant(connection, merchant.id())?;
+            let all = gateway_accounts::of_merchant(connection, merchant.id)?;
             let left = all
                 .iter()
                 .filter(|account| account.enabled && !account.pinned_only);
@@ -62,7 +62,7 @@ impl Switch {
             );
         }
         let told = json!({
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "gateway": gateway.name(),
             "reference_id": account.reference_id,
             "enabled": enabled,

@@ -8,7 +8,7 @@ use khata_config::SandboxSettings;
 use khata_crypto::Keyring;
 use khata_crypto::KeyringSettings;
 use khata_store::DatabaseSettings;
-use khata_store::reseal::{self, Rotation, SealedColumn, Step};
+use khata_store::rotation::{self, Rotation, SealedColumn, StepResult};
 
 use super::progress::Progress;
 use crate::connect_patiently;
@@ -48,7 +48,7 @@ impl Rotate {
         progress.finish();
         tell(&rotation, keyring.primary());
         walked.context("stopped on the way; the same command goes on from here")?;
-        let broken = rotation.broken().count();
+        let broken = rotation.undecryptable().count();
         if broken > 0 {
             bail!(
                 "{broken} values do not open: their key is gone from the keyring, or they were altered"
@@ -74,12 +74,15 @@ impl Rotate {
         let pause = Duration::from_millis(self.pause_ms);
         while let Some(column) = rotation.column() {
             match rotation.step(connection)? {
-                Step::Walked => std::thread::sleep(pause),
-                Step::Busy => std::thread::sleep(pause.max(BUSY)),
-                Step::Done => break,
+                StepResult::Batch => std::thread::sleep(pause),
+                StepResult::Busy => std::thread::sleep(pause.max(BUSY)),
+                StepResult::Done => break,
             }
-            let done = rotation.resealed().values().sum::<u64>();
-            progress.tell(done + rotation.broken().count() as u64, column.table());
+            let done = rotation.reencrypted().values().sum::<u64>();
+            progress.tell(
+                done + rotation.undecryptable().count() as u64,
+                column.table(),
+            );
         }
         Ok(())
     }
@@ -89,7 +92,7 @@ impl Rotate {
 fn count(connection: &mut PgConnection, keyring: &Keyring) -> diesel::QueryResult<u64> {
     let mut count = 0;
     for column in SealedColumn::ALL {
-        let census = reseal::census(connection, column)?;
+        let census = rotation::count_by_key(connection, column)?;
         let others = census
             .into_iter()
             .filter(|(key, _)| *key != Some(keyring.primary()));
@@ -99,11 +102,11 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> diesel::QueryResul
 }
 
 fn tell(rotation: &Rotation<'_>, primary: u32) {
-    for (place, _) in rotation.broken().zip(0..NAMED) {
+    for (place, _) in rotation.undecryptable().zip(0..NAMED) {
         eprintln!("khata-api: does not open: {place}");
     }
     let tables: Vec<String> = rotation
-        .resealed()
+        .reencrypted()
         .iter()
         .filter(|(_, count)| **count > 0)
         .map(|(column, count)| format!("{count} in {}", column.table()))

@@ -6,7 +6,7 @@ use anyhow::bail;
 use chrono::Utc;
 use khata_crypto::KeyringSettings;
 use khata_crypto::{Keyring, KeyringFile, RotateBy};
-use khata_store::reseal::{KeyUsage, SealedColumn, census, opens};
+use khata_store::rotation::{KeyUsage, SealedColumn, count_by_key, decrypts};
 use serde_json::{Map, Value, json};
 
 use super::age;
@@ -61,7 +61,7 @@ impl Show {
         keys.extend(strange);
         let keys = keys.into_iter().enumerate();
         let created_at = |key: Option<u32>| {
-            let mut sealing = file.sealing().iter();
+            let mut sealing = file.keys().iter();
             let found = sealing.find(|sealing| Some(sealing.id) == key);
             found.and_then(|sealing| sealing.created_at)
         };
@@ -131,9 +131,9 @@ fn look(database_url: &str, file: &KeyringFile) -> anyhow::Result<Stored> {
     let keyring = Keyring::from(file);
     let (mut counts, mut others) = (Counts::new(), BTreeSet::new());
     for column in SealedColumn::ALL {
-        let census = census(&mut connection, column)?;
+        let census = count_by_key(&mut connection, column)?;
         for id in file.ids() {
-            if census.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
+            if census.contains_key(&Some(id)) && !decrypts(&mut connection, &keyring, column, id)? {
                 others.insert(id);
             }
         }

@@ -6,6 +6,10 @@
 #[macro_use]
 mod words;
 
+#[cfg(feature = "diesel")]
+#[doc(hidden)]
+pub use diesel;
+
 pub mod account;
 pub mod backoff;
 pub mod circuit;

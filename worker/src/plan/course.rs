@@ -65,7 +65,7 @@ impl<'a> Course<'a> {
             };
         let entry = entries[index];
         if let Ok((_, traffic)) = entry.fit(self.details, facts.consent) {
-            let slot = facts.slot_at(entry.account.id());
+            let slot = facts.slot_at(entry.account.id);
             budgets.take(entry.key(), traffic, 1, slot, now);
         }
         let number = facts
@@ -74,16 +74,16 @@ impl<'a> Course<'a> {
             .map_or(0, |attempt| attempt.number)
             .saturating_add(1);
         let reference = AttemptReference {
-            validation: claimed.key().id,
+            validation: claimed.key.id,
             number,
         }
         .to_string();
         let may_drop_twice =
             method.moves_money() && facts.past.last().is_some_and(|last| self.was_lost(last));
         let new_attempt = NewAttempt {
-            key: claimed.key(),
+            key: claimed.key,
             number,
-            gateway_account: entry.account.id(),
+            gateway_account: entry.account.id,
             gateway_id: entry.gateway.id(),
             method,
             reference: reference.clone(),
@@ -105,7 +105,7 @@ impl<'a> Course<'a> {
             attempt,
             first: NextAction::Verify,
             setbacks: self.setbacks(),
-            alternative: self.alternative(entry.account.id(), budgets),
+            alternative: self.alternative(entry.account.id, budgets),
         };
         Planned {
             plan,
@@ -117,15 +117,15 @@ impl<'a> Course<'a> {
     /// Whether a lost answer has been asked for so long that another gateway account is asked instead.
     pub(super) fn is_beyond_patience(&self, open: &Attempt, traffic: &Traffic) -> bool {
         let patience = TimeDelta::from_std(traffic.recover_for).unwrap_or(TimeDelta::MAX);
-        self.facts.now - open.started_at > patience && self.has_other(open.gateway_account())
+        self.facts.now - open.started_at > patience && self.has_other(open.gateway_account)
     }
 
     /// Whether an attempt's rupee may have been dropped unseen.
     fn was_lost(&self, attempt: &Attempt) -> bool {
         let given_up = Some(attempt.number) == self.given_up;
-        let settled_so = attempt.state() == AttemptState::Settled
+        let settled_so = attempt.state == AttemptState::Settled
             && attempt.code.as_deref() == Some(RESPONSE_LOST);
-        attempt.method().moves_money() && (given_up || settled_so)
+        attempt.method.moves_money() && (given_up || settled_so)
     }
 
     /// The enabled gateway accounts; not fit where two calls were lost already.
@@ -135,7 +135,7 @@ impl<'a> Course<'a> {
             facts
                 .past
                 .iter()
-                .filter(|attempt| attempt.gateway_account() == account && self.was_lost(attempt))
+                .filter(|attempt| attempt.gateway_account == account && self.was_lost(attempt))
                 .count()
         };
         let enabled = facts
@@ -144,7 +144,7 @@ impl<'a> Course<'a> {
             .iter()
             .filter(|entry| entry.account.enabled);
         let candidate = |entry: &'a Arc<Entry>| {
-            let id = entry.account.id();
+            let id = entry.account.id;
             let fit = if lost_at(id) < LOST_CALLS {
                 entry.fit(self.details, facts.consent)
             } else {
@@ -182,15 +182,15 @@ impl<'a> Course<'a> {
             .past
             .iter()
             .filter_map(|attempt| {
-                let class = match attempt.state() {
+                let class = match attempt.state {
                     // Its rupee may have been dropped: whoever can be asked instead goes first, now and later.
                     _ if self.was_lost(attempt) => Class::Inconclusive,
-                    AttemptState::Settled => attempt.class()?,
+                    AttemptState::Settled => attempt.class?,
                     _ if Some(attempt.number) == self.given_up => Class::Retryable,
                     _ => return None,
                 };
                 Some(PriorAttempt {
-                    gateway_account: attempt.gateway_account(),
+                    gateway_account: attempt.gateway_account,
                     class,
                     started_at: attempt.started_at,
                 })
@@ -207,7 +207,7 @@ impl<'a> Course<'a> {
         let pin = self.facts.claimed.pin();
         self.facts.merchant.entries.iter().any(|entry| {
             let account = &entry.account;
-            account.id() != than
+            account.id != than
                 && account.enabled
                 && pin.allows(entry.gateway, &account.reference_id, account.pinned_only)
                 && entry.fit(self.details, self.facts.consent).is_ok()

@@ -115,7 +115,7 @@ fn case_with(pin: Pin, account: &str) -> Case {
     let merchant = merchants::insert(&mut connection, "local")
         .unwrap()
         .unwrap()
-        .id();
+        .id;
     let now = Utc::now();
     let id = ValidationId::new();
     let call = CreateAccounts {
@@ -135,7 +135,7 @@ fn case_with(pin: Pin, account: &str) -> Case {
         accounts: vec![NewAccount {
             id: AccountId::new(),
             validation: id,
-            kind: "BANK",
+            kind: khata_domain::AccountKind::Bank,
             sealed_details: Vec::new(),
             fingerprint: [7; 32],
             masked: "XXXXXXX1191".into(),
@@ -172,7 +172,7 @@ fn case_with(pin: Pin, account: &str) -> Case {
 
 impl Case {
     fn merchant(&self) -> MerchantId {
-        self.claimed.key().merchant
+        self.claimed.key.merchant
     }
 
     /// Adds a gateway account; the first that is added is the first by priority.
@@ -207,7 +207,7 @@ impl Case {
         let account = gateway_accounts::find(&mut self.connection, merchant, gateway.id(), name)
             .unwrap()
             .unwrap();
-        let id = account.id();
+        let id = account.id;
         self.entries.push(Arc::new(Entry {
             account,
             gateway,
@@ -236,7 +236,7 @@ impl Case {
         code: Option<&str>,
     ) {
         let number = i16::try_from(self.past.len() + 1).unwrap();
-        let key = self.claimed.key();
+        let key = self.claimed.key;
         let new = NewAttempt {
             key,
             number,
@@ -334,7 +334,7 @@ impl Planned {
             } => Going {
                 first: first.clone(),
                 number: attempt.number,
-                at: attempt.entry.account.id(),
+                at: attempt.entry.account.id,
                 reference: attempt.reference.clone(),
                 setbacks: *setbacks,
                 alternative: *alternative,

@@ -104,7 +104,7 @@ async fn a_message_that_cannot_be_read_is_put_aside_and_the_next_one_worked_on()
         let dead = tap.next(&broker.dead_letters()).await;
         assert_eq!(dead.delivery.data, body.as_bytes());
         assert_eq!(
-            khata_testing::queues::why_dead(&dead),
+            khata_testing::queues::dead_letter_reason(&dead),
             "rejected",
             "at once"
         );

@@ -23,7 +23,7 @@ fn a_new_account_is_verified_under_a_reference_that_every_gateway_takes() {
         going.reference
     );
     let new = planned.new_attempt.expect("written down before the call");
-    assert_eq!((new.key, new.number), (case.claimed.key(), 1));
+    assert_eq!((new.key, new.number), (case.claimed.key, 1));
     assert_eq!((new.gateway_account, new.gateway_id), (main, 70));
     assert_eq!(
         (new.reference, new.method),
