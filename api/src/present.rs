@@ -59,7 +59,7 @@ pub(crate) struct CustomerAccount {
     gateway_id: Option<i16>,
     #[schema(required, example = json!(null))]
     gateway_reference_id: Option<String>,
-    /// The newest validation; `null` until the first gateway call.
+    /// The newest validation; `null` in the reply that creates the account.
     #[schema(required)]
     validation: Option<Validation>,
     /// Your `metadata.*`.

@@ -1,7 +1,7 @@
 //! The `validation` of an account's reply: fields, schemas and words. A new field of a validation is added here.
 
 use khata_domain::validation::{FailureCode, ValidationResult};
-use khata_domain::{AccountType as PayeeAccountType, Method as GatewayMethod};
+use khata_domain::{AccountStatus, AccountType as PayeeAccountType, Method as GatewayMethod};
 use khata_name_match::NameMatchResult as MatchResult;
 use khata_store::accounts::AccountRow;
 use serde::Serialize;
@@ -74,11 +74,13 @@ words! {
     AccountType: PayeeAccountType, "Type of the account, as the gateway reports it.";
 }
 
-/// The newest validation; `None` until the first gateway call.
+/// The newest validation. A deleted account shows it only if a gateway was called, because it is not tried any more.
 pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
     let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
-    if attempts == 0 && columns.completed_at.is_none() {
+    let completed = columns.completed_at.is_some();
+    let open = !completed && row.status != AccountStatus::Deleted;
+    if attempts == 0 && !completed && !open {
         return None;
     }
     Some(Validation {
