@@ -4,8 +4,8 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use chrono::Utc;
-use khata_store::accounts::Kind;
-use khata_store::idempotency::AnswerForm;
+use khata_domain::AccountKind;
+use khata_store::idempotency::ReplyForm;
 
 use crate::accounts::create::create_accounts;
 use crate::accounts::delete::delete_account;
@@ -52,7 +52,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read_bank_account(&context.receive().await?, Utc::now())?;
-    create_accounts(&context, request, AnswerForm::BankAccount).await
+    create_accounts(&context, request, ReplyForm::BankAccount).await
 }
 
 /// Get a bank account
@@ -73,7 +73,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
     tag = "Bank accounts (deprecated)", params(schema::CustomerPath, schema::PagingQuery),
     responses((status = 200, description = "A page.", body = BankAccountList)))]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
-    let page = read::page(&context, Kind::Bank, BankAccount::of).await?;
+    let page = read::page(&context, Some(AccountKind::Bank), BankAccount::of).await?;
     reply::json(&page)
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
     request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
-    validate_account(context, AnswerForm::BankAccount).await
+    validate_account(context, ReplyForm::BankAccount).await
 }
 
 /// Delete a bank account

@@ -63,15 +63,15 @@ impl WebhookAccounts {
         let account = stored.and_then(|stored| match self.connect(&stored) {
             Ok((gateway, connector)) => Some(Arc::new(WebhookAccount {
                 key: GatewayKey {
-                    merchant: stored.merchant(),
-                    account: stored.id(),
+                    merchant: stored.merchant,
+                    account: stored.id,
                 },
                 gateway,
                 reference_id: stored.reference_id,
                 connector,
             })),
             Err(error) => {
-                warn!(merchant_id = %stored.merchant(), gateway_account = stored.reference_id, error,
+                warn!(merchant_id = %stored.merchant, gateway_account = stored.reference_id, error,
                     "gateway webhook rejected: gateway account not usable; correct it with `khata gateway add`");
                 None
             }
@@ -84,9 +84,9 @@ impl WebhookAccounts {
         let gateway = Gateway::from_id(account.gateway_id)
             .ok_or_else(|| "this version of Khata does not support the gateway".to_owned())?;
         let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant(), account.id().0);
+            let (merchant, id) = (account.merchant, account.id.0);
             self.keyring
-                .open(merchant, id, Purpose::Credentials, sealed)
+                .decrypt(merchant, id, Purpose::Credentials, sealed)
         });
         let credentials = decrypted.transpose().map_err(|_| {
             ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()

@@ -42,10 +42,10 @@ impl FromRequest for RequestContext {
                 .authenticator
                 .authenticate(&state.database, &state.keyring, request.headers())
                 .await?;
-            Span::current().record("khata.merchant_id", field::display(merchant.id()));
+            Span::current().record("khata.merchant_id", field::display(merchant.id));
             let (limit, within_limit) = state.limits.take(key, merchant.requests_per_second());
             request.extensions_mut().insert(limit);
-            request.extensions_mut().insert(merchant.id());
+            request.extensions_mut().insert(merchant.id);
             within_limit?;
             let observed = request.extensions().get::<Observed>().cloned();
             let path = web::Path::<Vec<String>>::extract(&request).await;
@@ -64,7 +64,7 @@ impl FromRequest for RequestContext {
 
 impl RequestContext {
     pub(crate) fn merchant_id(&self) -> MerchantId {
-        self.merchant.id()
+        self.merchant.id
     }
 
     /// Receives and decodes the body.

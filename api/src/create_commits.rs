@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use khata_store::group_commit::Commit;
-use khata_store::idempotency::{AnswerForm, IdempotentCall, Record};
+use khata_store::idempotency::{IdempotentCall, Record, ReplyForm};
 
 use crate::error::ApiError;
 use crate::idempotency::{self, Execution, Idempotent};
@@ -23,7 +23,7 @@ pub(crate) struct CreateCall {
     pub(crate) idempotent: Idempotent,
     /// Time until which the call waits for outcomes before it replies.
     pub(crate) waits_until: Option<DateTime<Utc>>,
-    pub(crate) form: AnswerForm,
+    pub(crate) form: ReplyForm,
     pub(crate) render: Render,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct CreateCommits {
 
 impl Commit for CreateCommits {
     type Request = CreateCall;
-    type Answer = Execution<Result<Committed, ApiError>>;
+    type Output = Execution<Result<Committed, ApiError>>;
 
     fn weight(&self, call: &CreateCall) -> usize {
         call.stored.accounts.len()
@@ -60,7 +60,7 @@ impl Commit for CreateCommits {
         &mut self,
         connection: &mut PgConnection,
         calls: &[CreateCall],
-    ) -> QueryResult<Vec<Self::Answer>> {
+    ) -> QueryResult<Vec<Self::Output>> {
         idempotency::execute(connection, calls, CreateCall::key, |connection, calls| {
             let wanted: Vec<&CreateAccounts> = calls.iter().map(|call| &call.stored).collect();
             let created = accounts::create(connection, &wanted)?;
@@ -100,7 +100,7 @@ fn commit_one(
             .zip(&call.stored.accounts)
             .map(|(outcome, new)| match outcome {
                 CreatedAccount::New => new.id,
-                CreatedAccount::Standing(row) => row.id(),
+                CreatedAccount::Existing(row) => row.id,
             })
             .collect();
         let record = call.idempotent.waiting(ids, call.form, until, now);

@@ -54,7 +54,7 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     let written = context
         .idempotent()?
         .write("insert customer", move |connection, idempotent| {
-            let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
+            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?
                 .ok_or(ApiError::CustomerExists)?;
             let body = present::body(&row, &contact)?;
@@ -81,7 +81,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
         })
         .await?
         .ok_or(NO_CUSTOMER)?;
-    Span::current().record("khata.customer_id", field::display(row.id()));
+    Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::decrypt(&context.state.keyring, merchant, &row)?;
     Ok(reply::ok(present::body(&row, &contact)?))
 }
@@ -107,11 +107,11 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
         .idempotent()?
         .write("update customer", move |connection, idempotent| {
             let named = customers::find(connection, merchant, &customer)?.ok_or(NO_CUSTOMER)?;
-            let current = customers::lock(connection, merchant, named.id())?.ok_or(NO_CUSTOMER)?;
+            let current = customers::lock(connection, merchant, named.id)?.ok_or(NO_CUSTOMER)?;
             let mut contact = Contact::decrypt(&keyring, merchant, &current)?;
             contact.merge(changes);
-            let id = current.id();
-            let sealed = keyring.seal(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
+            let id = current.id;
+            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
             let row = customers::update_contact(connection, merchant, id, &sealed, now)?
                 .ok_or(NO_CUSTOMER)?;
             let body = present::body(&row, &contact)?;

@@ -11,7 +11,7 @@ use khata_domain::ids::AttemptReference;
 use khata_domain::{Gateway, GatewayAccountId, ValidationId};
 use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 use khata_queue::Wakeup;
-use khata_store::gateway_webhooks::{self, Found, OpenAttempt, Received};
+use khata_store::gateway_webhooks::{self, FoundAttempt, OpenAttempt, Received};
 use khata_telemetry as telemetry;
 use serde::Serialize;
 use tracing::{Instrument, Span, debug, field, info, warn};
@@ -75,7 +75,9 @@ async fn handle(
     let Some(message) = verify(&account, request, body.bytes())? else {
         return Ok("ignored");
     };
-    let Found::Open(attempt) = find_attempt(state, &account, message.attempt.clone()).await? else {
+    let FoundAttempt::Open(attempt) =
+        find_attempt(state, &account, message.attempt.clone()).await?
+    else {
         debug!(
             gateway = account.gateway.name(),
             "gateway webhook ignored: no open attempt"
@@ -123,7 +125,7 @@ async fn find_attempt(
     state: &State,
     account: &WebhookAccount,
     name: AttemptName,
-) -> Result<Found, ApiError> {
+) -> Result<FoundAttempt, ApiError> {
     let key = account.key;
     match name {
         AttemptName::Reference(reference) => match AttemptReference::parse(&reference) {
@@ -136,7 +138,7 @@ async fn find_attempt(
                     .await
             }
             // The merchant also uses the gateway without Khata.
-            None => Ok(Found::Over),
+            None => Ok(FoundAttempt::Ended),
         },
         AttemptName::GatewayReference(reference) => {
             let found = state
@@ -145,7 +147,7 @@ async fn find_attempt(
                     gateway_webhooks::by_their_reference(connection, key, &reference)
                 })
                 .await?;
-            if found == Found::Unknown {
+            if found == FoundAttempt::Unknown {
                 // The webhook may arrive before the worker has stored the gateway's id: the 404 makes the gateway retry.
                 return Err(ApiError::NotFound("No attempt with this id yet."));
             }
@@ -167,7 +169,7 @@ async fn store(
         let plaintext = response.to_plaintext();
         state
             .keyring
-            .seal(key.merchant, validation.0, Purpose::Notice, &plaintext)
+            .encrypt(key.merchant, validation.0, Purpose::Webhook, &plaintext)
     });
     let digest = state
         .keyring

@@ -13,7 +13,7 @@ use khata_crypto::{Keyring, Purpose};
 use khata_domain::{AccountId, MerchantId};
 use khata_store::accounts;
 use khata_store::idempotency::{
-    self as records, Answer, AnswerForm, Before, IdempotentCall, Record,
+    self as records, IdempotentCall, PriorCall, Record, Reply, ReplyForm,
 };
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) enum Execution<T> {
     /// The call's own work.
     Done(T),
     /// An earlier call with the same key did the work, or is doing it.
-    Earlier(Before),
+    Earlier(PriorCall),
 }
 
 /// The result of an idempotent write after its commit.
@@ -54,15 +54,15 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
 ) -> Result<Vec<Execution<T>>, E> {
     let keys: Vec<&IdempotentCall> = calls.iter().filter_map(&key_of).collect();
     let mut found = records::begin(connection, &keys)?.into_iter();
-    let earlier: Vec<Before> = calls
+    let earlier: Vec<PriorCall> = calls
         .iter()
         .map(|call| key_of(call).and_then(|_| found.next()))
-        .map(|before| before.unwrap_or(Before::Nothing))
+        .map(|before| before.unwrap_or(PriorCall::None))
         .collect();
     let new: Vec<&C> = calls
         .iter()
         .zip(&earlier)
-        .filter(|(_, before)| **before == Before::Nothing)
+        .filter(|(_, before)| **before == PriorCall::None)
         .map(|(call, _)| call)
         .collect();
     let mut done = work(connection, &new)?.into_iter();
@@ -70,14 +70,14 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
     let mut executions = Vec::with_capacity(calls.len());
     for (call, before) in calls.iter().zip(earlier) {
         executions.push(match before {
-            Before::Nothing => match done.next() {
+            PriorCall::None => match done.next() {
                 Some((value, record)) => {
                     kept.extend(record);
                     Execution::Done(value)
                 }
-                None => Execution::Earlier(Before::Nothing),
+                None => Execution::Earlier(PriorCall::None),
             },
-            Before::SameAs(_) => Execution::Earlier(reply_in_batch(&kept, key_of(call))),
+            PriorCall::SameAs(_) => Execution::Earlier(reply_in_batch(&kept, key_of(call))),
             before => Execution::Earlier(before),
         });
     }
@@ -86,14 +86,14 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
 }
 
 /// The state of a call whose first occurrence is in the same batch.
-fn reply_in_batch(kept: &[Record], call: Option<&IdempotentCall>) -> Before {
+fn reply_in_batch(kept: &[Record], call: Option<&IdempotentCall>) -> PriorCall {
     let record = kept.iter().find(|record| Some(&record.call) == call);
-    match record.map(|record| &record.answer) {
-        Some(Answer::Known { sealed }) => Before::Answered {
-            sealed_answer: sealed.clone(),
+    match record.map(|record| &record.reply) {
+        Some(Reply::Ready { sealed }) => PriorCall::Replied {
+            sealed_reply: sealed.clone(),
         },
         // The first one waits for an outcome, or was rejected and may be repeated.
-        _ => Before::Running,
+        _ => PriorCall::Running,
     }
 }
 
@@ -151,23 +151,23 @@ impl Idempotent {
     pub(crate) fn replied(&self, body: &[u8], now: DateTime<Utc>) -> Option<Record> {
         let call = self.call.as_ref()?;
         let sealed = self.encrypt(call, body);
-        Some(record(call, Answer::Known { sealed }, now))
+        Some(record(call, Reply::Ready { sealed }, now))
     }
 
     /// The record of this call, which replies with these accounts once they have outcomes, or at `waits_until`.
     pub(crate) fn waiting(
         &self,
         accounts: Vec<AccountId>,
-        form: AnswerForm,
+        form: ReplyForm,
         waits_until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Option<Record> {
-        let answer = Answer::Awaited {
+        let reply = Reply::Awaited {
             accounts,
             form,
             until: waits_until + REPLY_TIME,
         };
-        Some(record(self.call.as_ref()?, answer, now))
+        Some(record(self.call.as_ref()?, reply, now))
     }
 
     /// Performs one call in a transaction of its own.
@@ -204,16 +204,18 @@ impl Idempotent {
             (Execution::Earlier(_), None) => return Err(ApiError::Internal),
         };
         let reply = match before {
-            Before::Answered { sealed_answer } => {
-                reply::replayed(self.decrypt(call, &sealed_answer)?)
+            PriorCall::Replied { sealed_reply } => {
+                reply::replayed(self.decrypt(call, &sealed_reply)?)
             }
-            Before::Died { accounts, form } => {
+            PriorCall::Interrupted { accounts, form } => {
                 self.resume_interrupted(call.merchant, accounts, form)
                     .await?
             }
-            Before::Reused => return Err(ApiError::IdempotencyKeyReused),
-            Before::Running | Before::SameAs(_) => return Err(ApiError::IdempotencyInProgress),
-            Before::Nothing => return Err(ApiError::Internal),
+            PriorCall::KeyReused => return Err(ApiError::IdempotencyKeyReused),
+            PriorCall::Running | PriorCall::SameAs(_) => {
+                return Err(ApiError::IdempotencyInProgress);
+            }
+            PriorCall::None => return Err(ApiError::Internal),
         };
         Ok(Written::Reply(reply))
     }
@@ -239,7 +241,7 @@ impl Idempotent {
         let recorded = self
             .database
             .read("record reply", move |connection| {
-                records::answer(connection, &owned, &sealed)
+                records::add_reply(connection, &owned, &sealed)
             })
             .await;
         match recorded {
@@ -254,7 +256,7 @@ impl Idempotent {
         &self,
         merchant: MerchantId,
         accounts: Vec<AccountId>,
-        form: AnswerForm,
+        form: ReplyForm,
     ) -> Result<HttpResponse, ApiError> {
         let rows = self
             .database
@@ -272,13 +274,13 @@ impl Idempotent {
     /// Encrypts a reply, because it may hold account numbers.
     fn encrypt(&self, call: &IdempotentCall, body: &[u8]) -> Vec<u8> {
         self.keyring
-            .seal(call.merchant, subject(call), Purpose::Answer, body)
+            .encrypt(call.merchant, subject(call), Purpose::Reply, body)
     }
 
     fn decrypt(&self, call: &IdempotentCall, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
         let plain = self
             .keyring
-            .open(call.merchant, subject(call), Purpose::Answer, sealed);
+            .decrypt(call.merchant, subject(call), Purpose::Reply, sealed);
         plain.map(|plain| plain.to_vec()).map_err(|_| {
             tracing::error!(
                 "cannot decrypt a recorded reply; check that the keyring holds its key"
@@ -288,10 +290,10 @@ impl Idempotent {
     }
 }
 
-fn record(call: &IdempotentCall, answer: Answer, now: DateTime<Utc>) -> Record {
+fn record(call: &IdempotentCall, reply: Reply, now: DateTime<Utc>) -> Record {
     Record {
         call: call.clone(),
-        answer,
+        reply,
         expires_at: now + RETENTION,
     }
 }

@@ -11,18 +11,22 @@ use khata_telemetry as telemetry;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(settings) => serve(&settings),
-        Command::Healthcheck { listen } => healthcheck(&listen),
-        Command::Openapi => openapi(),
-    };
-    match result {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("khata-api: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Serve(settings) => serve(&settings)?,
+        Command::Healthcheck { listen } => println!("{}", healthcheck::check(&listen)?),
+        Command::Openapi => print!("{}", khata_api::openapi()?),
+    }
+    Ok(())
 }
 
 fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
@@ -34,14 +38,4 @@ fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
         telemetry.shut_down();
         result
     })
-}
-
-fn healthcheck(listen: &str) -> anyhow::Result<()> {
-    println!("{}", healthcheck::ask(listen)?);
-    Ok(())
-}
-
-fn openapi() -> anyhow::Result<()> {
-    print!("{}", khata_api::openapi()?);
-    Ok(())
 }

@@ -209,7 +209,7 @@ impl OutcomeListener {
             Some(connection) => connection,
             None => self.listen()?,
         };
-        let notified = outcomes::heard(&mut connection)?;
+        let notified = outcomes::received(&mut connection)?;
         // Accept messages after reading notifications: a call registers before its validation can be notified.
         self.accept_all(receiver);
         let mut finished: HashSet<ValidationKey> = notified
@@ -218,7 +218,7 @@ impl OutcomeListener {
             .collect();
         if !self.joining.is_empty() {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
-            let joined = outcomes::join(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
+            let joined = outcomes::subscribe(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
             finished.extend(joining);
             // A validation that a worker holds right now is joined at the next poll, unless it is finished then.
             self.joining

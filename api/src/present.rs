@@ -9,7 +9,7 @@ use khata_domain::validation::ValidationResult;
 use khata_domain::{AccountStatus, Details, MerchantId};
 use khata_ifsc as ifsc;
 use khata_store::accounts::AccountRow;
-use khata_store::idempotency::AnswerForm;
+use khata_store::idempotency::ReplyForm;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -59,7 +59,7 @@ pub(crate) struct CustomerAccount {
     gateway_id: Option<i16>,
     #[schema(required, example = json!(null))]
     gateway_reference_id: Option<String>,
-    /// The newest validation; `null` until the first gateway call.
+    /// The newest validation; `null` in the reply that creates the account.
     #[schema(required)]
     validation: Option<Validation>,
     /// Your `metadata.*`.
@@ -231,16 +231,16 @@ schema::named_schema! {
 
 /// The JSON of these accounts in this form.
 pub(crate) fn body(
-    form: AnswerForm,
+    form: ReplyForm,
     mut accounts: Vec<CustomerAccount>,
 ) -> Result<Vec<u8>, ApiError> {
     match form {
-        AnswerForm::List => {
+        ReplyForm::List => {
             let total = i64::try_from(accounts.len()).unwrap_or(i64::MAX);
             reply::to_json(&List::new(accounts, 0, total))
         }
-        AnswerForm::Account => reply::to_json(&accounts.pop().ok_or(ApiError::Internal)?),
-        AnswerForm::BankAccount => {
+        ReplyForm::Account => reply::to_json(&accounts.pop().ok_or(ApiError::Internal)?),
+        ReplyForm::BankAccount => {
             let account = accounts.pop().and_then(BankAccount::of);
             reply::to_json(&account.ok_or(ApiError::Internal)?)
         }
@@ -274,15 +274,15 @@ pub(crate) fn stored(
     merchant: MerchantId,
     row: AccountRow,
 ) -> Result<CustomerAccount, ApiError> {
-    let subject = row.id().0;
+    let subject = row.id.0;
     let decrypt = |purpose, sealed: &[u8]| {
-        keyring.open(merchant, subject, purpose, sealed).map_err(|_| {
-            tracing::error!(account_id = %row.id(), ?purpose, "cannot decrypt an account; check that the keyring holds its key");
+        keyring.decrypt(merchant, subject, purpose, sealed).map_err(|_| {
+            tracing::error!(account_id = %row.id, ?purpose, "cannot decrypt an account; check that the keyring holds its key");
             ApiError::Internal
         })
     };
     let unreadable = || {
-        tracing::error!(account_id = %row.id(), "cannot parse a decrypted account");
+        tracing::error!(account_id = %row.id, "cannot parse a decrypted account");
         ApiError::Internal
     };
     let plain = decrypt(Purpose::Details, &row.sealed_details)?;
@@ -297,17 +297,17 @@ pub(crate) fn stored(
     let validation = validation::validation(&row, result);
     Ok(CustomerAccount {
         object: "customer_account",
-        id: row.id().to_string(),
-        customer_id: row.customer().to_string(),
+        id: row.id.to_string(),
+        customer_id: row.customer.to_string(),
         date_created: time(row.created_at),
         last_updated: time(row.updated_at),
         last_validated: row.last_validated_at.map(time),
-        account_details: details(&opened, row.bank_code),
+        account_details: details(&opened, row.bank_code.clone()),
         validation_amount: 1,
         currency: "INR",
-        status: row.status,
+        status: row.status.to_string(),
         gateway_id: row.pinned_gateway_id,
-        gateway_reference_id: row.pinned_gateway_reference_id,
+        gateway_reference_id: row.pinned_gateway_reference_id.clone(),
         validation,
         metadata: row.metadata,
         object_reference_id: row.object_reference_id,

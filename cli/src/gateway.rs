@@ -53,3 +53,80 @@ impl GatewayCommand {
         }
     }
 }
+<<<<<<< HEAD
+=======
+
+/// Which gateway account is meant.
+#[derive(Clone, Debug, clap::Args)]
+struct WhichAccount {
+    /// The merchant's name or id
+    #[arg(long)]
+    merchant: String,
+    /// The gateway's name or id, as `gateway list` shows it
+    #[arg(long)]
+    gateway: String,
+    /// The merchant's name for the account, as `gateway list` shows it
+    #[arg(long)]
+    reference_id: String,
+}
+
+impl WhichAccount {
+    fn find(
+        &self,
+        connection: &mut PgConnection,
+    ) -> anyhow::Result<(Merchant, Gateway, GatewayAccount)> {
+        let gateway = parse(&self.gateway)?;
+        let merchant = find_merchant(connection, &self.merchant)?;
+        let account =
+            gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
+        let account = account.with_context(|| {
+            format!(
+                "{0} has no {gateway} account {1:?}; `khata-api gateway list --merchant {0}` shows its accounts",
+                merchant.name, self.reference_id
+            )
+        })?;
+        Ok((merchant, gateway, account))
+    }
+}
+
+fn parse(gateway: &str) -> anyhow::Result<Gateway> {
+    Gateway::parse(gateway).with_context(|| {
+        format!(
+            "{gateway:?} is no gateway; there are {}",
+            Gateway::ALL.map(Gateway::name).join(", ")
+        )
+    })
+}
+
+/// Makes connectors of stored accounts, as the workers do.
+struct Workbench {
+    keyring: Keyring,
+    http: reqwest::Client,
+    sandbox_mode: bool,
+}
+
+impl Workbench {
+    fn new(keyring: &KeyringSettings, sandbox: SandboxSettings) -> anyhow::Result<Self> {
+        Ok(Self {
+            keyring: open(keyring, sandbox)?,
+            http: khata_gateways::client()?,
+            sandbox_mode: sandbox.sandbox_mode,
+        })
+    }
+
+    /// The account's connector; `Err` with a sentence where it makes none.
+    fn connect(&self, account: &GatewayAccount) -> Result<Box<dyn Connector>, String> {
+        let connectors = Connectors {
+            keyring: &self.keyring,
+            http: &self.http,
+            sandbox_mode: self.sandbox_mode,
+        };
+        connectors.connect(account).map(|(_, connector)| connector)
+    }
+}
+
+/// The gateway's name, or its id where this version of Khata does not know it.
+pub(super) fn gateway_name(id: i16) -> String {
+    Gateway::from_id(id).map_or_else(|| id.to_string(), |gateway| gateway.name().to_owned())
+}
+>>>>>>> api

@@ -1,17 +1,16 @@
--- The foundation: who the merchants are, what they store, and what is promised about it.
+-- The foundation: merchants, their customers and accounts, and the validations of accounts.
 --
--- Rules of the house (see ../README.md): merchant_id stands first in every primary and unique key; a state
--- machine is held by CHECK constraints; what is personal is sealed by the application and is bytea here.
--- The hot tables carry no foreign keys: their rows are written with ids resolved in the same transaction,
--- nothing they point at is ever deleted, and a key-share lock on the customer's row for each of its accounts
--- would be a write to that row.
+-- Rules (see ../README.md): merchant_id is the first column of every primary and unique key; CHECK constraints hold the
+-- state machines; the application encrypts personal data, which is bytea here. The busy tables have no foreign keys:
+-- their rows are written with ids found in the same transaction, the rows they refer to are never deleted, and a
+-- key-share lock on the customer's row for each of its accounts would be a write to that row.
 
 create table merchants (
     id uuid primary key,
     name text not null unique check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-    -- Whether `create accounts` registers a customer reference it does not know.
+    -- Whether `create accounts` registers an unknown customer reference.
     implicit_customers boolean not null default true,
-    -- How long a validation is tried before it fails as VALIDATION_UNAVAILABLE.
+    -- Seconds after which an unfinished validation fails as VALIDATION_UNAVAILABLE.
     validation_deadline_seconds integer not null default 172800
         check (validation_deadline_seconds between 60 and 2592000),
     created_at timestamptz not null default now()
@@ -27,8 +26,8 @@ create table api_keys (
     revoked_at timestamptz,
     primary key (merchant_id, id)
 );
--- A request names its merchant only by its key. Not unique, so that no key leads without the merchant: the
--- hash of 256 random bits cannot repeat.
+-- A request names its merchant only by its key. Not unique, so that every unique key begins with the merchant: the hash
+-- of 256 random bits cannot repeat.
 create index api_keys_by_hash on api_keys (key_hash);
 
 create table gateway_accounts (
@@ -36,9 +35,9 @@ create table gateway_accounts (
     id uuid not null,
     gateway_id smallint not null,
     reference_id text not null check (length(reference_id) between 1 and 128),
-    -- Lower is asked first.
+    -- Lower is called first.
     priority smallint not null default 100,
-    -- Used only by a call that names this gateway.
+    -- Used only by requests that name this gateway.
     pinned_only boolean not null default false,
     enabled boolean not null default true,
     base_url text,
@@ -66,9 +65,9 @@ create table customer_accounts (
     id uuid not null,
     kind text not null check (kind in ('BANK', 'UPI')),
     sealed_details bytea not null,
-    -- HMAC-SHA-256 over merchant and details: equality without sight.
+    -- HMAC-SHA-256 over merchant and details: finds equal details without decryption.
     fingerprint bytea not null check (octet_length(fingerprint) = 32),
-    -- What people and logs may see: XXXXXXX1191, as***@okhdfcbank.
+    -- The form that operators and logs may see: XXXXXXX1191, as***@okhdfcbank.
     masked text not null,
     bank_code text,
     status text not null check (status in ('CREATED', 'PENDING', 'ACTIVE', 'FAILURE', 'DELETED')),
@@ -88,7 +87,7 @@ create table customer_accounts (
     constraint reference_needs_gateway check (pinned_gateway_reference_id is null or pinned_gateway_id is not null),
     constraint active_was_validated check (status <> 'ACTIVE' or last_validated_at is not null)
 ) with (fillfactor = 75);
--- No index names `status`, so that a change of status is a heap-only update: liveness is `deleted_at`.
+-- No index contains `status`, so that a change of status is a heap-only update; `deleted_at` marks live accounts.
 create unique index customer_accounts_live on customer_accounts (merchant_id, customer_id, fingerprint)
     where deleted_at is null;
 create index customer_accounts_of_customer on customer_accounts (merchant_id, customer_id, id)
@@ -98,25 +97,25 @@ create table validations (
     merchant_id uuid not null,
     id uuid not null,
     account_id uuid not null,
-    -- DUE: to be worked on now. LEASED: a worker is on it. WAITING: to be worked on at due_at. COMPLETED: final.
+    -- DUE: a worker may claim it now. LEASED: a worker holds it. WAITING: becomes due at due_at. COMPLETED: final.
     state text not null check (state in ('DUE', 'LEASED', 'WAITING', 'COMPLETED')),
-    -- When the scheduler must look at this row, unless a worker was woken before: DUE, the ring was lost, ring
-    -- again; WAITING, make it DUE and ring; LEASED, rescue it if leased_until has passed too.
+    -- When the scheduler takes this row, unless a worker claims it before. DUE: the wake-up was lost, publish another;
+    -- WAITING: make it DUE and publish a wake-up; LEASED: rescue it if leased_until has passed too.
     due_at timestamptz not null,
     deadline_at timestamptz not null,
     lease_token uuid,
     leased_until timestamptz,
-    -- Gateway attempts so far: the number of the newest row in validation_attempts.
+    -- Number of attempts so far: the number of the newest row in validation_attempts.
     attempts smallint not null default 0 check (attempts >= 0),
     trace_parent text,
     outcome text check (outcome in ('VALID', 'INVALID', 'REVIEW', 'UNAVAILABLE', 'CANCELLED')),
     failure_code text,
     failure_reason text,
-    -- Of the newest attempt, for the merchant to see.
+    -- The newest attempt, for the merchant to see.
     gateway_id smallint,
     gateway_reference_id text,
     method text check (method in ('PENNY_DROP', 'PENNILESS', 'VPA_LOOKUP')),
-    -- Name at bank and UTR.
+    -- Name at bank, UTR and account type.
     sealed_result bytea,
     name_match_score smallint check (name_match_score between 0 and 100),
     created_at timestamptz not null,
@@ -129,7 +128,7 @@ create table validations (
     constraint failure_has_a_code check (
         (outcome is not null and outcome in ('INVALID', 'REVIEW', 'UNAVAILABLE')) = (failure_code is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
--- What the scheduler reads; a claim does not touch it, so a claim is a heap-only update.
+-- The scheduler reads this index; a claim changes no column of it, so a claim is a heap-only update.
 create index validations_open on validations (due_at) where completed_at is null;
 
 create table validation_attempts (
@@ -139,22 +138,22 @@ create table validation_attempts (
     gateway_account_id uuid not null,
     gateway_id smallint not null,
     method text not null check (method in ('PENNY_DROP', 'PENNILESS', 'VPA_LOOKUP')),
-    -- Ours, committed before the call: the idempotency key or reference id at the gateway.
+    -- Khata's reference, committed before the call: the idempotency key or reference id at the gateway.
     reference text not null,
     -- Why the routing chose this gateway.
     choice text not null,
-    -- STARTED: the call may have been made. UNKNOWN: it was, and its answer is lost: recover before anything
-    -- else. PENDING: the gateway will know later. SETTLED: nothing more will come of it.
+    -- STARTED: the call may have been made. UNKNOWN: it was made and its response is lost; recover it before any other
+    -- call. PENDING: the gateway reports the outcome later. SETTLED: the attempt has ended.
     state text not null check (state in ('STARTED', 'UNKNOWN', 'PENDING', 'SETTLED')),
     class text check (class in ('VALID', 'INVALID', 'PENDING', 'RETRYABLE', 'INCONCLUSIVE', 'MISCONFIGURED', 'REVIEW')),
-    -- The gateway's own word for it.
+    -- The gateway's own code.
     code text,
     -- The gateway's id for the call.
     gateway_reference text,
     polls smallint not null default 0,
-    -- Milliseconds the newest call took.
+    -- Milliseconds of the newest call.
     latency_ms integer,
-    -- The attempt before this one was lost and could not be looked up: its rupee may have been dropped as well.
+    -- The attempt before this one was lost and could not be looked up: it may have dropped a rupee too.
     possible_double_drop boolean not null default false,
     started_at timestamptz not null default now(),
     settled_at timestamptz,

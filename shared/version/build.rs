@@ -1,5 +1,5 @@
-//! Finds out what is being built. The commit: `KHATA_REVISION`, or what git says. The time: `SOURCE_DATE_EPOCH` (Unix seconds,
-//! reproducible-builds.org), or now. It runs again when one of these has changed, a new commit among them, and at no other time.
+//! Sets commit and time of the build. The commit is `KHATA_REVISION`, or git's HEAD. The time is `SOURCE_DATE_EPOCH` (Unix
+//! seconds, reproducible-builds.org), or now. Cargo runs this again only after one of them changes, for example by a commit.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,11 +19,11 @@ fn main() {
             git(&["rev-parse", "HEAD"])
         })
         .unwrap_or_else(|| "unknown".to_owned());
-    // It becomes a line for cargo, and a label's value.
+    // The id goes into a line for cargo and into the value of a label.
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
     assert!(
         commit.chars().all(is_word),
-        "{REVISION} is no commit: {commit:?}"
+        "{REVISION} is not a commit id: {commit:?}"
     );
     let built_at = given(EPOCH).unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -31,7 +31,7 @@ fn main() {
     });
     assert!(
         built_at.parse::<u32>().is_ok(),
-        "{EPOCH} is no time in seconds: {built_at:?}"
+        "{EPOCH} is not a time in Unix seconds: {built_at:?}"
     );
     println!("cargo:rustc-env=KHATA_COMMIT={commit}");
     println!("cargo:rustc-env=KHATA_BUILT_AT={built_at}");
@@ -43,11 +43,11 @@ fn given(variable: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// Has cargo look at what a commit changes: HEAD when it names another branch, the branch's file when it names another commit.
+/// Makes cargo watch the files that a commit changes: HEAD for a switch of the branch, the branch's file for a new commit.
 fn watch_git() {
     let path = |name: &str| git(&["rev-parse", "--git-path", name]);
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
-    // Where git keeps branches in a table, that is what changes.
+    // With git's reftable format, a commit changes that table.
     for file in [path("HEAD"), path("reftable")].into_iter().flatten() {
         watch(Path::new(&file));
     }
@@ -60,7 +60,7 @@ fn watch_git() {
     }
 }
 
-/// What is not there would have cargo build each time.
+/// Watches an existing path: a missing one would make cargo build every time.
 fn watch(place: &Path) {
     if place.exists() {
         println!("cargo:rerun-if-changed={}", place.display());

@@ -36,7 +36,7 @@ pub(crate) struct MerchantView {
 
 impl MerchantView {
     pub(crate) fn find(&self, id: GatewayAccountId) -> Option<&Arc<Entry>> {
-        self.entries.iter().find(|entry| entry.account.id() == id)
+        self.entries.iter().find(|entry| entry.account.id == id)
     }
 
     /// Returns the gateway accounts as planning sees them. `last`: the newest attempt of the validation.
@@ -94,8 +94,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn key(&self) -> GatewayKey {
         GatewayKey {
-            merchant: self.account.merchant(),
-            account: self.account.id(),
+            merchant: self.account.merchant,
+            account: self.account.id,
         }
     }
 }
@@ -159,8 +159,13 @@ impl Directory {
         let connector = self.connect(gateway, &account);
         if let Err(fault) = &connector {
             tracing::error!(
+<<<<<<< HEAD
                 merchant_id = %account.merchant(), gateway_account_id = %account.id(), gateway = gateway.name(), %fault,
                 "gateway account unusable: correct its settings with `khata gateway add`"
+=======
+                merchant_id = %account.merchant, gateway_account_id = %account.id, gateway = gateway.name(), %fault,
+                "gateway account cannot be used: correct it with `khata-api gateway add`"
+>>>>>>> api
             );
         }
         Some(Arc::new(Entry {
@@ -179,12 +184,8 @@ impl Directory {
             .sealed_credentials
             .as_deref()
             .map(|sealed| {
-                self.keyring.open(
-                    account.merchant(),
-                    account.id().0,
-                    Purpose::Credentials,
-                    sealed,
-                )
+                self.keyring
+                    .decrypt(account.merchant, account.id.0, Purpose::Credentials, sealed)
             })
             .transpose()
             .map_err(|_| {

@@ -35,6 +35,6 @@ fn work(settings: Settings) -> anyhow::Result<()> {
 }
 
 fn healthcheck(listen: &str) -> anyhow::Result<()> {
-    println!("{}", healthcheck::ask(listen)?);
+    println!("{}", healthcheck::check(listen)?);
     Ok(())
 }

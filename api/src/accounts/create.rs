@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use khata_domain::{AccountId, ValidationKey};
 use khata_queue::Wakeup;
 use khata_store::accounts::{Created, CreatedAccount};
-use khata_store::idempotency::AnswerForm;
+use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
@@ -38,9 +38,9 @@ use crate::{reply, schema};
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read(&context.receive().await?, Utc::now())?;
     let form = if request.flat {
-        AnswerForm::Account
+        ReplyForm::Account
     } else {
-        AnswerForm::List
+        ReplyForm::List
     };
     create_accounts(&context, request, form).await
 }
@@ -49,7 +49,7 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
 pub(crate) async fn create_accounts(
     context: &RequestContext,
     request: CreateRequest,
-    form: AnswerForm,
+    form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let customer = context.named_customer().ok_or_else(|| {
         ApiError::field(
@@ -161,7 +161,7 @@ async fn wait_for_outcomes(
         .map(|((outcome, new), account)| {
             let outcome = match outcome {
                 CreatedAccount::New => Some(new),
-                CreatedAccount::Standing(row) => row
+                CreatedAccount::Existing(row) => row
                     .open_validation(merchant)
                     .map(|open| state.outcomes.wait_for_open(open, until)),
             };

@@ -77,7 +77,7 @@ impl NewAccounts {
             .zip(&self.request.accounts)
             .zip(accounts)
             .map(|(((id, _), requested), outcome)| match outcome {
-                CreatedAccount::Standing(row) => {
+                CreatedAccount::Existing(row) => {
                     present::stored(&self.keyring, self.merchant, (**row).clone())
                 }
                 CreatedAccount::New => Ok(NewAccount {
@@ -112,8 +112,8 @@ fn encrypt(
     accounts::NewAccount {
         id,
         validation: ValidationId::new(),
-        kind: account.details.kind().as_str(),
-        sealed_details: keyring.seal(merchant, id.0, Purpose::Details, &plaintext),
+        kind: account.details.kind(),
+        sealed_details: keyring.encrypt(merchant, id.0, Purpose::Details, &plaintext),
         fingerprint: keyring.fingerprint(merchant, &account.details),
         masked: account.details.masked(),
         bank_code: bank_code(account),

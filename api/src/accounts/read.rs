@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use actix_web::HttpResponse;
-use khata_store::accounts::{self, Kind};
+use khata_domain::AccountKind;
+use khata_store::accounts;
 use tracing::{Span, field};
 
 use crate::context::RequestContext;
@@ -39,7 +40,7 @@ pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, Api
         })
         .await?
         .ok_or(NO_ACCOUNT)?;
-    Span::current().record("khata.customer_id", field::display(row.customer()));
+    Span::current().record("khata.customer_id", field::display(row.customer));
     present::stored(&context.state.keyring, merchant, row)
 }
 
@@ -57,14 +58,14 @@ struct Paging {
     tag = "Customer accounts", params(schema::CustomerPath, schema::PagingQuery),
     responses((status = 200, description = "A page.", body = CustomerAccountList)))]
 pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiError> {
-    let page = page(&context, Kind::Any, Some).await?;
+    let page = page(&context, None, Some).await?;
     reply::json(&page)
 }
 
 /// A page of the customer's accounts of this kind, each in the form that `form` gives it.
 pub(crate) async fn page<T>(
     context: &RequestContext,
-    kind: Kind,
+    kind: Option<AccountKind>,
     form: impl Fn(CustomerAccount) -> Option<T>,
 ) -> Result<List<T>, ApiError> {
     let paging: Paging = context

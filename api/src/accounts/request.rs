@@ -7,9 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
-use khata_domain::{AccountId, BankAccount, BankCode, Consent, Details, ValidationId};
-use khata_store::accounts::{CreateAccounts, Kind, NewAccount, ValidateAgain};
-use khata_store::idempotency::AnswerForm;
+use khata_domain::{AccountId, AccountKind, BankAccount, BankCode, Consent, Details, ValidationId};
+use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain};
+use khata_store::idempotency::ReplyForm;
 use serde_json::{Map, Value};
 
 use crate::context::RequestContext;
@@ -200,7 +200,7 @@ impl ValidateRequest {
         context: &RequestContext,
         customer: CustomerRef,
         account: AccountId,
-        form: AnswerForm,
+        form: ReplyForm,
         now: DateTime<Utc>,
     ) -> ValidateAgain {
         ValidateAgain {
@@ -208,8 +208,8 @@ impl ValidateRequest {
             customer,
             account,
             kind: match form {
-                AnswerForm::BankAccount => Kind::Bank,
-                AnswerForm::Account | AnswerForm::List => Kind::Any,
+                ReplyForm::BankAccount => Some(AccountKind::Bank),
+                ReplyForm::Account | ReplyForm::List => None,
             },
             validation: ValidationId::new(),
             pin: self.pin.clone(),

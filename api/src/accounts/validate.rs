@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use actix_web::HttpResponse;
 use chrono::{SubsecRound, Utc};
-use khata_domain::{AccountKind, ValidationKey};
+use khata_domain::ValidationKey;
 use khata_queue::Wakeup;
-use khata_store::accounts::{self, AccountRow, Kind, Revalidation};
-use khata_store::idempotency::AnswerForm;
+use khata_store::accounts::{self, AccountRow, Revalidation};
+use khata_store::idempotency::ReplyForm;
 
 use super::request::ValidateRequest;
 use crate::context::RequestContext;
@@ -26,13 +26,13 @@ use crate::schema;
     request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
     responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
-    validate_account(context, AnswerForm::Account).await
+    validate_account(context, ReplyForm::Account).await
 }
 
 /// Validates an account again and replies when the outcome is known, or after the wait.
 pub(crate) async fn validate_account(
     mut context: RequestContext,
-    form: AnswerForm,
+    form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let request = ValidateRequest::read(&context.receive().await?)?;
     let (customer, account) = context.account()?;
@@ -62,7 +62,7 @@ pub(crate) async fn validate_account(
     let written = idempotent
         .write("insert validation", move |connection, idempotent| {
             match accounts::validate_again(connection, &again)? {
-                done @ (Revalidation::Begun(_) | Revalidation::GoesOn(..)) => {
+                done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
                     // A call that does not wait also records its reply later: the reply is rendered after the commit.
                     let until = waits_until.unwrap_or(now);
                     let record = idempotent.waiting(vec![account], form, until, now);
@@ -76,11 +76,11 @@ pub(crate) async fn validate_account(
         .await?;
     let (row, outcome) = match written {
         Written::Reply(reply) => return Ok(reply),
-        Written::Done(Revalidation::Begun(row)) => {
+        Written::Done(Revalidation::Started(row)) => {
             announce(&context, key, &row);
             (row, new_outcome)
         }
-        Written::Done(Revalidation::GoesOn(row, open)) => {
+        Written::Done(Revalidation::AlreadyOpen(row, open)) => {
             let outcome = waits.then(|| state.outcomes.wait_for_open(open, wait_ends));
             (row, outcome)
         }
@@ -97,15 +97,10 @@ pub(crate) async fn validate_account(
 
 /// Counts a new validation and publishes its wake-up.
 fn announce(context: &RequestContext, key: ValidationKey, row: &AccountRow) {
-    let kind = if row.is(Kind::Bank) {
-        AccountKind::Bank
-    } else {
-        AccountKind::Upi
-    };
     let state = &context.state;
     state
         .metrics
-        .accepted(key.merchant, kind, StartedBy::Validate);
+        .accepted(key.merchant, row.kind, StartedBy::Validate);
     let trace_parent = context.observed.trace_parent.clone();
     state.wakeup_publisher.publish(Wakeup { key, trace_parent });
 }

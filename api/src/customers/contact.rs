@@ -63,11 +63,11 @@ impl Contact {
             return Ok(Self::default());
         };
         let contact = keyring
-            .open(merchant, row.id().0, Purpose::Contact, sealed)
+            .decrypt(merchant, row.id.0, Purpose::Contact, sealed)
             .ok()
             .and_then(|plain| serde_json::from_slice(&plain).ok());
         contact.ok_or_else(|| {
-            tracing::error!(customer_id = %row.id(), "cannot decrypt a customer's contact; check that the keyring holds its key");
+            tracing::error!(customer_id = %row.id, "cannot decrypt a customer's contact; check that the keyring holds its key");
             ApiError::Internal
         })
     }

@@ -42,7 +42,7 @@ pub(crate) struct Customer<'a> {
 pub(super) fn body(row: &customers::Customer, contact: &Contact) -> Result<Vec<u8>, ApiError> {
     let country_code = contact.mobile_country_code.as_deref();
     reply::to_json(&Customer {
-        id: row.id().to_string(),
+        id: row.id.to_string(),
         object: "customer",
         object_reference_id: &row.object_reference_id,
         mobile_country_code: country_code.unwrap_or(DEFAULT_COUNTRY_CODE),

@@ -1,7 +1,10 @@
 //! The `validation` of an account's reply: fields, schemas and words. A new field of a validation is added here.
 
 use khata_domain::validation::{FailureCode, ValidationResult};
-use khata_domain::{AccountType as PayeeAccountType, Method as GatewayMethod};
+use khata_domain::{
+    AccountStatus, AccountType as PayeeAccountType, Method as GatewayMethod,
+    PendingReason as WaitReason,
+};
 use khata_name_match::NameMatchResult as MatchResult;
 use khata_store::accounts::AccountRow;
 use serde::Serialize;
@@ -36,6 +39,12 @@ pub(crate) struct Validation {
     /// Why the validation failed; `null` unless it failed.
     #[schema(required)]
     failure: Option<Failure>,
+    /// Why there is no outcome yet; `null` once there is one.
+    #[schema(required, value_type = Option<PendingReason>)]
+    pending_reason: Option<WaitReason>,
+    /// When a worker tries the validation next; `null` once there is an outcome.
+    #[schema(required, format = DateTime)]
+    next_attempt_at: Option<String>,
     /// Number of gateway calls.
     #[schema(minimum = 0)]
     attempts: i16,
@@ -71,21 +80,24 @@ words! {
     Method: GatewayMethod, "How the gateway validated the account.";
     NameMatchResult: MatchResult, "Category of the score.";
     FailureWord: FailureCode, "Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.";
+    PendingReason: WaitReason, "Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.";
     AccountType: PayeeAccountType, "Type of the account, as the gateway reports it.";
 }
 
-/// The newest validation; `None` until the first gateway call.
+/// The newest validation. A deleted account shows it only if a gateway was called, because it is not tried any more.
 pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
-    let (id, attempts) = (columns.id()?, columns.attempts.unwrap_or(0));
-    if attempts == 0 && columns.completed_at.is_none() {
+    let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
+    let completed = columns.completed_at.is_some();
+    let open = !completed && row.status != AccountStatus::Deleted;
+    if attempts == 0 && !completed && !open {
         return None;
     }
     Some(Validation {
         id: id.to_string(),
         gateway_id: columns.gateway_id,
         gateway_reference_id: columns.gateway_reference_id.clone(),
-        method: columns.method.clone(),
+        method: columns.method.map(|method| method.to_string()),
         name_at_bank: result.name_at_bank,
         name_match: columns.name_match_score.map(|score| NameMatch {
             score,
@@ -93,12 +105,14 @@ pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<V
         }),
         account_type: result.account_type,
         utr: result.utr,
-        failure: columns.failure_code.clone().map(|code| Failure {
-            code,
+        failure: columns.failure_code.map(|code| Failure {
+            code: code.to_string(),
             reason: columns.failure_reason.clone().unwrap_or_default(),
         }),
+        pending_reason: open.then(|| columns.pending_reason.unwrap_or(WaitReason::Queued)),
+        next_attempt_at: columns.due_at.filter(|_| open).map(time),
         attempts,
-        reused_from: columns.reused_from().map(|id| id.to_string()),
+        reused_from: columns.reused_from.map(|id| id.to_string()),
         date_created: columns.validation_created_at.map(time).unwrap_or_default(),
         date_completed: columns.completed_at.map(time),
     })

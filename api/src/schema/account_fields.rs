@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::account::ValueError;
-use khata_domain::{AccountNumber, BankCode, BeneficiaryName, Ifsc, Vpa};
+use khata_domain::{AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa};
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
     Encoding::{self, Form, Json},
-    Field, Member, Rule, TextField, fields, named_schema, object, object_within, one_of, optional,
-    required, visible_ascii,
+    Field, Member, Rule, TextField, fields, named_schema, object, one_of, optional, required,
 };
 use super::words::Metadata;
 
@@ -23,15 +22,15 @@ pub(crate) const MAX_METADATA_VALUE: usize = 500;
 const MAX_PURPOSE: usize = 250;
 
 fields! {
-    IFSC: Ifsc = "ifsc", Rule::Pattern("^[A-Z]{4}0[A-Z0-9]{6}$"),
+    IFSC: Ifsc = "ifsc", Rule::Pattern("^[A-Z]{4}0[A-Z0-9]{6}$", None),
         "IFSC of the branch. It is trimmed and upper-cased.", "AABF0008032", Ifsc::parse;
-    ACCOUNT_NUMBER: AccountNumber = "account_number", Rule::Pattern("^[A-Za-z0-9]{5,35}$"),
+    ACCOUNT_NUMBER: AccountNumber = "account_number", Rule::Pattern("^[A-Za-z0-9]{5,35}$", None),
         "Taken literally: leading zeros count.", "026291800001191", AccountNumber::parse;
     BENEFICIARY_NAME: BeneficiaryName = "beneficiary_name", Rule::Length(1..=120),
         "The account holder's name as you know it.", "test", BeneficiaryName::parse;
-    BANK_CODE: BankCode = "bank_code", Rule::Pattern("^(JP_[A-Za-z0-9_]{1,29}|[0-9]{1,32})$"),
+    BANK_CODE: BankCode = "bank_code", Rule::Pattern("^(JP_[A-Za-z0-9_]{1,29}|[0-9]{1,32})$", None),
         "`JP_…` or digits; echoed. Next to arrays: the default for their bank accounts.", "12", BankCode::parse;
-    VPA: Vpa = "vpa", Rule::PatternUpTo("^[A-Za-z0-9._-]{2,}@[A-Za-z][A-Za-z0-9.-]*$", 255),
+    VPA: Vpa = "vpa", Rule::Pattern("^[A-Za-z0-9._-]{2,}@[A-Za-z][A-Za-z0-9.-]*$", Some(255)),
         "UPI address. It is lower-cased.", "9164326296@upi", Vpa::parse;
     BANK_ACCOUNTS = "bank_account_details", Rule::List("BankItem", MAX_ACCOUNTS),
         "Bank accounts; in a form, the JSON text of the array.";
@@ -43,8 +42,8 @@ fields! {
         "Seconds to wait for the outcomes; default 10. *Create* accepts it only with `command=validate`.";
     GATEWAY_ID = "gateway_id", Rule::Number(1..=i16::MAX as i64),
         "Id of the gateway to validate with: {gateways}. *Validate again* without it uses the gateway that the account was created with.";
-    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern("^[!-~]{1,128}$"),
-        "Which of your accounts at that gateway; requires `gateway_id`.", "", visible_ascii;
+    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern("^[!-~]{1,128}$", None),
+        "Which of your accounts at that gateway; requires `gateway_id`.", "", reference;
     FRESH = "fresh", Rule::Flag, "Call a gateway even if an earlier result could be reused; default false.";
     METADATA = "metadata", Rule::Inline(Metadata::schema), "";
     CONSENT = "consent", Rule::Object("ConsentBody"), "";
@@ -53,6 +52,11 @@ fields! {
     CONSENT_PURPOSE: String = "consent.purpose", Rule::Length(1..=MAX_PURPOSE), "", "payout verification", purpose;
     CONSENT_TIMESTAMP: DateTime<Utc> = "consent.timestamp", Rule::Time,
         "Must not be in the future.", "2025-10-27T09:24:36Z", rfc3339;
+}
+
+fn reference(text: &str) -> Result<String, ValueError> {
+    let reference = ObjectReferenceId::parse(text).map(|reference| reference.expose().to_owned());
+    reference.ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
 }
 
 fn purpose(text: &str) -> Result<String, ValueError> {
@@ -159,7 +163,7 @@ const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_nu
 named_schema! {
     BankItem = object(Json, "A bank account.", None, &bank_account());
     UpiItem = object(Json, "A UPI address.", None, &[required(&VPA)]);
-    ConsentBody = object_within("consent.", Json, "Proof that the payee agreed to the validation.", None, &consent());
+    ConsentBody = object(Json, "Proof that the payee agreed to the validation.", None, &consent());
     CreateAccountsForm = create(Form, CREATE_FORM, Some(form_example()), flat_or_lists());
     OneBankAccount = create(Json, "One bank account.", None, bank_account());
     OneUpiAddress = create(Json, "One UPI address.", None, vec![required(&VPA)]);

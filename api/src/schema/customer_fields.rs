@@ -13,15 +13,15 @@ const MAX_EMAIL: usize = 128;
 const MAX_NAME: usize = 64;
 
 fields! {
-    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern("^[0-9]{1,16}$"),
+    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern("^[0-9]{1,16}$", None),
         "Without the country code.", "9876543210",
         |text| digits(text, 16, "must be 1 to 16 digits, without the country code");
-    MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern("^[0-9]{1,4}$"),
+    MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern("^[0-9]{1,4}$", None),
         "Without `+`; default 91.", "91", |text| digits(text, 4, "must be 1 to 4 digits, without +");
     EMAIL_ADDRESS: String = "email_address", Rule::Length(0..=MAX_EMAIL), "", "asha@example.com", email_address;
     FIRST_NAME: String = "first_name", Rule::Length(0..=MAX_NAME), "", "Asha", person_name;
     LAST_NAME: String = "last_name", Rule::Length(0..=MAX_NAME), "", "Rao", person_name;
-    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern("^[!-~]{1,128}$"),
+    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern("^[!-~]{1,128}$", None),
         "Your own name for the customer; unique among your customers.", "customer_1122", reference;
 }
 

@@ -20,10 +20,8 @@ pub(crate) enum Encoding {
 /// The published rule of a field.
 #[derive(Clone, Debug)]
 pub(crate) enum Rule {
-    /// Text that matches a regular expression.
-    Pattern(&'static str),
-    /// Text that matches a regular expression, of at most this many characters.
-    PatternUpTo(&'static str, usize),
+    /// Text that matches a regular expression; with a number, of at most this many characters.
+    Pattern(&'static str, Option<usize>),
     /// Text with this many characters.
     Length(RangeInclusive<usize>),
     /// RFC 3339 time.
@@ -128,10 +126,7 @@ impl Field {
             .description(self.description())
             .example(example);
         match &self.rule {
-            Rule::Pattern(pattern) => schema.pattern(Some(*pattern)),
-            Rule::PatternUpTo(pattern, most) => {
-                schema.pattern(Some(*pattern)).max_length(Some(*most))
-            }
+            Rule::Pattern(pattern, most) => schema.pattern(Some(*pattern)).max_length(*most),
             Rule::Length(length) => schema
                 .min_length(Some(*length.start()).filter(|least| *least > 0))
                 .max_length(Some(*length.end())),
@@ -165,10 +160,9 @@ pub(crate) fn optional(field: &'static Field) -> Member {
     (field, false)
 }
 
-/// The schema of an object with these members. A dotted name loses its first part: `consent.obtained` becomes `obtained` if
-/// `within` is `consent.`.
-pub(crate) fn object_within(
-    within: &str,
+/// The schema of an object with these members. A dotted name loses its first part: the schema of `consent` holds
+/// `consent.obtained` as `obtained`.
+pub(crate) fn object(
     encoding: Encoding,
     description: &str,
     example: Option<Value>,
@@ -179,23 +173,17 @@ pub(crate) fn object_within(
         .description(Some(description))
         .example(example);
     for (field, required) in members {
-        let name = field.name.strip_prefix(within).unwrap_or(field.name);
+        let dotted = field
+            .name
+            .split_once('.')
+            .filter(|_| encoding == Encoding::Json);
+        let name = dotted.map_or(field.name, |(_, name)| name);
         object = object.property(name, field.schema(encoding, *required));
         if *required {
             object = object.required(name);
         }
     }
     object.into()
-}
-
-/// The schema of an object with these members.
-pub(crate) fn object(
-    encoding: Encoding,
-    description: &str,
-    example: Option<Value>,
-    members: &[Member],
-) -> RefOr<Schema> {
-    object_within("", encoding, description, example, members)
 }
 
 /// The schema of one of these named schemas.
@@ -255,11 +243,3 @@ macro_rules! named_schema {
     )+};
 }
 pub(crate) use named_schema;
-
-/// Parses a reference: 1 to 128 visible ASCII characters.
-pub(super) fn visible_ascii(text: &str) -> Result<String, ValueError> {
-    let valid = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    valid
-        .then(|| text.to_owned())
-        .ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
-}

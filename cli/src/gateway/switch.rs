@@ -26,13 +26,18 @@ impl Switch {
         let (merchant, gateway, account) = self.which.find(&mut connection)?;
         let id = account.id();
         let (changed, left) = connection.transaction::<_, anyhow::Error, _>(|connection| {
+<<<<<<< HEAD
             let changed = gateway_accounts::set_enabled(connection, merchant.id(), id, enabled)?;
+=======
+            let id = account.id;
+            let changed = gateway_accounts::set_enabled(connection, merchant.id, id, enabled)?;
+>>>>>>> api
             if changed {
                 let detail =
                     json!({ "gateway": gateway.name(), "reference_id": account.reference_id });
-                audit::record(connection, merchant.id(), action, &id.to_string(), &detail)?;
+                audit::record(connection, merchant.id, action, &id.to_string(), &detail)?;
             }
-            let all = gateway_accounts::of_merchant(connection, merchant.id())?;
+            let all = gateway_accounts::of_merchant(connection, merchant.id)?;
             let left = all
                 .iter()
                 .filter(|account| account.enabled && !account.pinned_only);
@@ -53,8 +58,13 @@ impl Switch {
                  and fail at their deadline.",
             );
         }
+<<<<<<< HEAD
         let document = json!({
             "id": id.to_string(),
+=======
+        let told = json!({
+            "id": account.id.to_string(),
+>>>>>>> api
             "gateway": gateway.name(),
             "reference_id": account.reference_id,
             "enabled": enabled,

@@ -48,7 +48,8 @@ async fn a_gateway_that_rejects_us_fails_no_account() -> Result<()> {
     let id = text(&created, "/id");
     let waiting = eventually(TIMEOUT, "the attempt being shown", async || {
         let account = stack.api.get("ours", id).await?.account()?;
-        anyhow::Ok((!account["validation"].is_null()).then_some(account))
+        let attempts = account["validation"]["attempts"].as_i64();
+        anyhow::Ok((attempts > Some(0)).then_some(account))
     })
     .await?;
     assert_eq!(waiting["status"], "CREATED", "{waiting}");

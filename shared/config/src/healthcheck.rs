@@ -1,60 +1,54 @@
-//! Asks a running service whether it is ready, without needing curl in the image: for `khata-api healthcheck` and
+//! Checks whether a running service is ready, so that the image needs no curl: for `khata-api healthcheck` and
 //! `khata-worker healthcheck`.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(4);
-/// An answer is a few hundred bytes.
-const MAX_ANSWER: u64 = 16 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(4);
+/// Maximum length of a response; usual ones have a few hundred bytes.
+const MAX_RESPONSE: u64 = 16 * 1024;
 
-/// Why a service does not count as ready.
+/// Why a service is not ready.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReadyError {
-    /// The address.
-    #[error("{0} is no address")]
+    #[error("{0} is not a valid address: give host and port, as 127.0.0.1:8080")]
     Address(String),
-    /// Nobody there, or nobody who answers within four seconds.
-    #[error("nobody answers on {listen}")]
-    Silent {
-        /// Where it was asked.
-        listen: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It says so itself.
+    /// No connection, or no response within four seconds.
+    #[error("cannot connect to {listen}: is the service running? Set --listen to its address")]
+    Unreachable { listen: String, source: io::Error },
+    /// The service reports that it is not ready.
     #[error("not ready: {0}")]
-    Said(String),
+    NotReady(String),
 }
 
-/// What `/health/ready` at this address says; an error unless that is 200.
-pub fn ask(listen: &str) -> Result<String, NotReadyError> {
-    let silent = |source| NotReadyError::Silent {
+/// Returns the body of `/health/ready` at this address; an error unless the status is 200.
+pub fn check(listen: &str) -> Result<String, NotReadyError> {
+    let unreachable = |source| NotReadyError::Unreachable {
         listen: listen.to_owned(),
         source,
     };
     let addresses = listen.to_socket_addrs();
     let address = addresses.ok().and_then(|mut all| all.next());
     let address = address.ok_or_else(|| NotReadyError::Address(listen.to_owned()))?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
-    let answer = exchange(stream, listen).map_err(silent)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(unreachable)?;
+    let response = exchange(stream, listen).map_err(unreachable)?;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     if head.starts_with("HTTP/1.1 200 ") {
         Ok(body.to_owned())
     } else {
-        Err(NotReadyError::Said(body.to_owned()))
+        Err(NotReadyError::NotReady(body.to_owned()))
     }
 }
 
 fn exchange(mut stream: TcpStream, host: &str) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let question =
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let request =
         format!("GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(question.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    Ok(answer)
+    stream.write_all(request.as_bytes())?;
+    let mut response = String::new();
+    stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -63,54 +57,54 @@ mod tests {
 
     use super::*;
 
-    /// Somebody who gives this answer, once.
-    fn somebody(answer: &'static str) -> String {
+    /// A server that sends this response, once.
+    fn server(response: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // To its end: a connection that is closed before is reset, and the answer lost with it.
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
+            // Reads the whole request: closing the connection before that resets it, and the response is lost.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
-                asked.extend(byte);
+                request.extend(byte);
             }
-            assert!(asked.starts_with(b"GET /health/ready HTTP/1.1\r\n"));
-            stream.write_all(answer.as_bytes()).unwrap();
+            assert!(request.starts_with(b"GET /health/ready HTTP/1.1\r\n"));
+            stream.write_all(response.as_bytes()).unwrap();
         });
         address
     }
 
     #[test]
     fn only_a_200_is_ready() {
-        let ready = somebody("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-        assert_eq!(ask(&ready).unwrap(), "{}");
-        for answer in [
+        let ready = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        assert_eq!(check(&ready).unwrap(), "{}");
+        for response in [
             "HTTP/1.1 503 Service Unavailable\r\n\r\ndown",
             "HTTP/1.1 2000 OK\r\n\r\n",
             "",
         ] {
-            let said = ask(&somebody(answer));
+            let result = check(&server(response));
             assert!(
-                matches!(said, Err(NotReadyError::Said(_))),
-                "{answer}: {said:?}"
+                matches!(result, Err(NotReadyError::NotReady(_))),
+                "{response}: {result:?}"
             );
         }
     }
 
     #[test]
-    fn nobody_is_not_ready() {
+    fn an_unreachable_service_is_not_ready() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-        let nobody = ask(&free.unwrap().to_string());
+        let unreachable = check(&free.unwrap().to_string());
         assert!(
-            matches!(nobody, Err(NotReadyError::Silent { .. })),
-            "{nobody:?}"
+            matches!(unreachable, Err(NotReadyError::Unreachable { .. })),
+            "{unreachable:?}"
         );
-        let no_gateway = ask("no_gateway");
+        let no_address = check("no_address");
         assert!(
-            matches!(no_gateway, Err(NotReadyError::Address(_))),
-            "{no_gateway:?}"
+            matches!(no_address, Err(NotReadyError::Address(_))),
+            "{no_address:?}"
         );
     }
 }

@@ -1,19 +1,19 @@
-//! What the programs share besides their work: sandbox mode, port files, shutdown and the health check.
+//! Settings, shutdown and health check that the programs share.
 
 pub mod healthcheck;
 pub mod shutdown;
 
 use std::path::PathBuf;
 
-/// Whether this is a playground.
+/// The setting of sandbox mode.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct SandboxSettings {
-    /// Sandbox mode: issues test keys and allows the DUMMY gateway; never with real money
+    /// Run in sandbox mode: issue test keys and allow the DUMMY gateway; never with real money
     #[arg(long = "sandbox", env = "KHATA_SANDBOX_MODE", action = clap::ArgAction::Set, default_value_t = false)]
     pub sandbox_mode: bool,
 }
 
-/// Writes the port that was bound to `path`, for whoever asked for port 0.
+/// Writes the bound port to `path`: a script that sets port 0 reads it there.
 pub fn write_port_file(path: Option<&PathBuf>, port: u16) -> std::io::Result<()> {
     path.map_or(Ok(()), |path| std::fs::write(path, port.to_string()))
 }

@@ -1,4 +1,4 @@
-//! API keys: 256 random bits behind a prefix that says what they are for; stored only as a keyed hash.
+//! API keys: 256 random bits after a prefix that names the environment; the database stores only a keyed hash.
 
 use std::fmt;
 
@@ -7,49 +7,48 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng;
 use zeroize::Zeroizing;
 
-/// Longest text that is looked at: what is longer is no key.
+/// Maximum length of a key.
 const MAX_LENGTH: usize = 128;
-/// Characters shown to recognise a key by.
-const SHOWN: usize = 12;
+/// Characters of a key that operators may see.
+const PREFIX_LENGTH: usize = 12;
 
 /// An API key in plain text: `kh_live_…` or `kh_test_…`. Shown once, when it is issued.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// A new key for real money, or for the sandbox.
+    /// Generates a key for production, or for the sandbox.
     pub fn generate(sandbox: bool) -> Self {
         let mut bytes = Zeroizing::new([0u8; 32]);
         rand::rng().fill_bytes(bytes.as_mut());
-        // Room for all of it, as text that grows leaves copies.
+        // The capacity is enough: text that grows leaves copies in memory.
         let mut key = Zeroizing::new(String::with_capacity(MAX_LENGTH));
         key.push_str(if sandbox { "kh_test_" } else { "kh_live_" });
         URL_SAFE_NO_PAD.encode_string(bytes.as_ref(), &mut key);
         Self(key)
     }
 
-    /// Any text of 1–128 visible ASCII characters may be tried as a key.
+    /// Accepts any text of 1–128 visible ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
         let fits =
             (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The key itself.
+    /// Returns the key.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether the key says that it is for the other environment: a test key where money is real, or a live one in the
-    /// sandbox.
+    /// Whether the key's prefix names the other environment: a test key in production, or a live key in the sandbox.
     pub fn is_for_other_than(&self, sandbox: bool) -> bool {
         self.0
             .starts_with(if sandbox { "kh_live_" } else { "kh_test_" })
     }
 
-    /// The part that may be kept and shown: `kh_test_AbCd`.
+    /// Returns the part that may be stored and shown: `kh_test_AbCd`.
     pub fn prefix(&self) -> &str {
-        &self.0[..SHOWN.min(self.0.len())]
+        &self.0[..PREFIX_LENGTH.min(self.0.len())]
     }
 }
 

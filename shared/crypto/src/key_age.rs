@@ -1,27 +1,26 @@
-//! How long a sealing key may seal.
+//! Maximum age of the encryption key.
 
 use chrono::{DateTime, Days, Utc};
 
-/// How old a sealing key may become before another takes its place; zero days: as old as it likes.
+/// Maximum age of the primary encryption key; zero days: no maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxAge {
-    /// Days from the key's being made.
+    /// Days from the creation of the key.
     pub days: u16,
 }
 
-/// By when the key that seals is to be replaced by a new one.
+/// When the operator must replace the primary key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotateBy {
-    /// There is no limit.
+    /// There is no maximum age.
     Never,
-    /// By then.
     At(DateTime<Utc>),
-    /// The keyring does not say when the key was made, so it counts as overdue: a key that is too old must not go unseen.
+    /// The keyring has no creation time for the key, so the key counts as overdue: a key that is too old must not go unnoticed.
     Unknown,
 }
 
 impl RotateBy {
-    /// Unix time for the metric: 0 where the age of the key is unknown; `None` without a limit.
+    /// Returns the Unix time for the metric: 0 if the age of the key is unknown; `None` without a maximum age.
     pub fn unix_seconds(self) -> Option<i64> {
         match self {
             Self::Never => None,
@@ -32,7 +31,7 @@ impl RotateBy {
 }
 
 impl MaxAge {
-    /// For a key that was made then.
+    /// Returns the time limit of a key with this creation time.
     pub fn rotate_by(self, created_at: Option<DateTime<Utc>>) -> RotateBy {
         if self.days == 0 {
             return RotateBy::Never;
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_replaced_once_it_is_so_many_days_old() {
+    fn a_key_is_replaced_at_its_maximum_age() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let made = time("2026-11-24T10:00:00Z");
         let year = MaxAge { days: 365 };

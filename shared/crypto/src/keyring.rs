@@ -1,4 +1,7 @@
-//! The keys in use: sealing and opening, fingerprints and digests. How they are written down is in `keyring_file`.
+//! The keys in use: encryption and decryption, fingerprints and digests. `keyring_file` reads and writes them.
+//!
+//! An encrypted value is called *sealed*: it is authenticated for its merchant, its subject and its purpose, and decrypts for
+//! those only.
 
 use std::fmt;
 
@@ -12,22 +15,26 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::api_key::{ApiKey, ApiKeyHash};
-use super::keyring_file::{KEY_LENGTH, KeyringError, KeyringFile};
+use super::keyring_file::{KeyringError, KeyringFile};
+use super::strength::KEY_LENGTH;
 use khata_domain::{Details, MerchantId};
 
 const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 12;
-/// Format byte and key id, in front of everything sealed.
+/// Length of format byte and key id, the header of every sealed value.
 pub const HEADER_LENGTH: usize = 1 + 4;
-/// What a request digest begins with. A fingerprint begins with the merchant's UUID, whose ninth byte is above ASCII.
+/// The first bytes of a request digest's input. The input of a fingerprint begins with the merchant's UUID, and its ninth byte
+/// is above ASCII.
 const REQUEST_LABEL: &[u8] = b"khata request digest\0";
 
-/// Why something sealed does not open: another key, another owner, or altered bytes. Not told apart on purpose.
+/// A value that cannot be decrypted: another key, another owner, or altered bytes. The reason stays unknown on purpose.
 #[derive(Debug, thiserror::Error)]
-#[error("sealed data does not open")]
+#[error(
+    "cannot decrypt the value: its key is missing, it belongs to another row, or it was altered"
+)]
 pub struct DecryptError;
 
-/// What is sealed: part of the associated data, so that one column's bytes do not open in another's place.
+/// The column of a sealed value: part of the associated data, so that a value moved to another column does not decrypt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// An account's details; the subject is the account.
@@ -38,18 +45,18 @@ pub enum Purpose {
     Credentials,
     /// A customer's telephone number, address and name; the subject is the customer.
     Contact,
-    /// What a gateway called back with; the subject is the validation.
-    Notice,
-    /// The first answer to an idempotent call; the subject is the first 16 bytes of its key's digest.
-    Answer,
+    /// A gateway webhook; the subject is the validation.
+    Webhook,
+    /// The reply to an idempotent call; the subject is the first 16 bytes of its key's digest.
+    Reply,
 }
 
 /// The keys in use.
 pub struct Keyring {
-    /// Seals.
+    /// The key that encrypts.
     primary: (u32, Aes256Gcm),
     primary_created_at: Option<DateTime<Utc>>,
-    /// Only open.
+    /// Keys that only decrypt.
     others: Vec<(u32, Aes256Gcm)>,
     fingerprint: Hmac<Sha256>,
     api_keys: Hmac<Sha256>,
@@ -66,24 +73,24 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Reads the JSON of a keyring.
+    /// Parses the JSON of a keyring.
     pub fn parse(json: &str) -> Result<Self, KeyringError> {
         Ok(Self::from(&KeyringFile::parse(json)?))
     }
 
-    /// The key that seals.
+    /// Returns the id of the key that encrypts.
     pub fn primary(&self) -> u32 {
         self.primary.0
     }
 
-    /// When that one was made, where the keyring says so.
+    /// Returns when the primary key was created, if the keyring has the time.
     pub fn primary_created_at(&self) -> Option<DateTime<Utc>> {
         self.primary_created_at
     }
 
-    /// Seals: format byte, key id, random nonce, ciphertext and tag. Merchant, subject and purpose must be given
-    /// again to open it. Random 96-bit nonces: rotate a key before it has sealed 2³² values (NIST SP 800-38D).
-    pub fn seal(
+    /// Encrypts: format byte, key id, random nonce, ciphertext and tag. Decryption needs the same merchant, subject and purpose.
+    /// The nonces are random and have 96 bits: rotate a key before it has encrypted 2³² values (NIST SP 800-38D).
+    pub fn encrypt(
         &self,
         merchant: MerchantId,
         subject: Uuid,
@@ -111,8 +118,8 @@ impl Keyring {
         sealed
     }
 
-    /// Opens what [`Self::seal`] made for the same merchant, subject and purpose.
-    pub fn open(
+    /// Decrypts what [`Self::encrypt`] made for the same merchant, subject and purpose.
+    pub fn decrypt(
         &self,
         merchant: MerchantId,
         subject: Uuid,
@@ -140,24 +147,24 @@ impl Keyring {
             .map_err(|_| DecryptError)
     }
 
-    /// Seals anew, under the primary, what another key sealed.
-    pub fn reseal(
+    /// Encrypts again, with the primary key, a value of another key.
+    pub fn reencrypt(
         &self,
         merchant: MerchantId,
         subject: Uuid,
         purpose: Purpose,
         sealed: &[u8],
     ) -> Result<Vec<u8>, DecryptError> {
-        let plaintext = self.open(merchant, subject, purpose, sealed)?;
-        Ok(self.seal(merchant, subject, purpose, &plaintext))
+        let plaintext = self.decrypt(merchant, subject, purpose, sealed)?;
+        Ok(self.encrypt(merchant, subject, purpose, &plaintext))
     }
 
-    /// What stands in front of everything that the primary seals.
+    /// Returns the header of the primary key's values.
     pub fn header(&self) -> [u8; HEADER_LENGTH] {
         header(self.primary.0)
     }
 
-    /// HMAC-SHA-256 over merchant and identity: equal for the same account of the same merchant, unlinkable across
+    /// Returns the HMAC-SHA-256 over merchant and identity: equal for the same account of the same merchant, not linkable across
     /// merchants and not guessable without the key.
     pub fn fingerprint(&self, merchant: MerchantId, details: &Details) -> [u8; 32] {
         let mut mac = self.fingerprint.clone();
@@ -166,8 +173,8 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
-    /// HMAC-SHA-256 over merchant and parts: what a request or its Idempotency-Key is recognised by. Each part counts
-    /// with its length, so that no two lists of parts are one. Never equals a fingerprint.
+    /// Returns the HMAC-SHA-256 over merchant and parts, which identifies a request or its Idempotency-Key. The input contains
+    /// the length of each part, so that different lists of parts have different digests. Never equals a fingerprint.
     pub fn request_digest(&self, merchant: MerchantId, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.fingerprint.clone();
         mac.update(REQUEST_LABEL);
@@ -179,7 +186,7 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
-    /// The form an API key is stored and found by.
+    /// Returns the hash that the database stores for an API key.
     pub fn hash_api_key(&self, key: &ApiKey) -> ApiKeyHash {
         let mut mac = self.api_keys.clone();
         mac.update(key.expose().as_bytes());
@@ -190,15 +197,15 @@ impl Keyring {
 impl From<&KeyringFile> for Keyring {
     fn from(file: &KeyringFile) -> Self {
         let (mut primary, mut primary_created_at) = (None, None);
-        // Room for all: a vector that grows leaves its old keys behind.
-        let mut others = Vec::with_capacity(file.sealing().len());
-        for sealing in file.sealing() {
-            let cipher = Aes256Gcm::new((&**sealing.key).into());
-            if sealing.id == file.primary() {
-                primary = Some((sealing.id, cipher));
-                primary_created_at = sealing.created_at;
+        // The capacity is enough: a vector that grows leaves copies of its keys in memory.
+        let mut others = Vec::with_capacity(file.keys().len());
+        for key in file.keys() {
+            let cipher = Aes256Gcm::new((&**key.key).into());
+            if key.id == file.primary() {
+                primary = Some((key.id, cipher));
+                primary_created_at = key.created_at;
             } else {
-                others.push((sealing.id, cipher));
+                others.push((key.id, cipher));
             }
         }
         #[allow(clippy::expect_used)]
@@ -212,14 +219,14 @@ impl From<&KeyringFile> for Keyring {
     }
 }
 
-/// What stands in front of everything that the key of this id seals.
+/// Returns the header of the values of this key.
 pub fn header(key_id: u32) -> [u8; HEADER_LENGTH] {
     let mut header = [FORMAT; HEADER_LENGTH];
     header[1..].copy_from_slice(&key_id.to_be_bytes());
     header
 }
 
-/// The id of the key that sealed this; `None` if it is nothing that was sealed.
+/// Returns the key id of a sealed value; `None` if it has no known header.
 pub fn key_id(sealed: &[u8]) -> Option<u32> {
     let (format, rest) = sealed.split_first()?;
     let (id, _) = rest.split_first_chunk()?;
@@ -235,14 +242,13 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
         Purpose::ValidationResult => 2,
         Purpose::Credentials => 3,
         Purpose::Contact => 4,
-        Purpose::Answer => 5,
-        Purpose::Notice => 6,
+        Purpose::Reply => 5,
+        Purpose::Webhook => 6,
     };
     aad
 }
 
 fn mac(key: &[u8; KEY_LENGTH]) -> Hmac<Sha256> {
-    // A key of any length makes one.
     #[allow(clippy::expect_used)]
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
@@ -257,39 +263,39 @@ mod tests {
     }
 
     #[test]
-    fn opens_only_for_its_owner_and_purpose() {
+    fn a_value_decrypts_only_for_its_owner_and_purpose() {
         let (keyring, merchant, account) = (keyring(), MerchantId::new(), AccountId::new());
-        let sealed = keyring.seal(merchant, account.0, Purpose::Details, b"026291800001191");
+        let sealed = keyring.encrypt(merchant, account.0, Purpose::Details, b"026291800001191");
         assert_eq!(
             &*keyring
-                .open(merchant, account.0, Purpose::Details, &sealed)
+                .decrypt(merchant, account.0, Purpose::Details, &sealed)
                 .unwrap(),
             b"026291800001191"
         );
         assert!(
             keyring
-                .open(MerchantId::new(), account.0, Purpose::Details, &sealed)
+                .decrypt(MerchantId::new(), account.0, Purpose::Details, &sealed)
                 .is_err()
         );
         assert!(
             keyring
-                .open(merchant, AccountId::new().0, Purpose::Details, &sealed)
+                .decrypt(merchant, AccountId::new().0, Purpose::Details, &sealed)
                 .is_err()
         );
         assert!(
             keyring
-                .open(merchant, account.0, Purpose::ValidationResult, &sealed)
+                .decrypt(merchant, account.0, Purpose::ValidationResult, &sealed)
                 .is_err()
         );
         assert!(
             super::tests::keyring()
-                .open(merchant, account.0, Purpose::Details, &sealed)
+                .decrypt(merchant, account.0, Purpose::Details, &sealed)
                 .is_err()
         );
         for cut in 0..sealed.len() {
             assert!(
                 keyring
-                    .open(merchant, account.0, Purpose::Details, &sealed[..cut])
+                    .decrypt(merchant, account.0, Purpose::Details, &sealed[..cut])
                     .is_err()
             );
         }
@@ -298,7 +304,7 @@ mod tests {
             altered[at] ^= 1;
             assert!(
                 keyring
-                    .open(merchant, account.0, Purpose::Details, &altered)
+                    .decrypt(merchant, account.0, Purpose::Details, &altered)
                     .is_err(),
                 "byte {at}"
             );
@@ -306,18 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn every_key_opens_and_only_the_primary_seals() {
+    fn every_key_decrypts_and_only_the_primary_encrypts() {
         let (one, _) = KeyringFile::generate().with_new_key().unwrap();
         let two = one.clone().promoted();
         let (one, two) = (Keyring::from(&one), Keyring::from(&two));
         let (merchant, account) = (MerchantId::new(), AccountId::new());
-        for (sealing, opening, id) in [(&one, &two, 1), (&two, &one, 2)] {
-            let sealed = sealing.seal(merchant, account.0, Purpose::Details, b"x");
-            assert_eq!((sealing.primary(), key_id(&sealed)), (id, Some(id)));
-            assert!(sealing.primary_created_at().is_some());
-            assert!(sealed.starts_with(&sealing.header()));
-            let opened = opening.open(merchant, account.0, Purpose::Details, &sealed);
-            assert_eq!(opened.unwrap().as_slice(), b"x");
+        for (encrypting, decrypting, id) in [(&one, &two, 1), (&two, &one, 2)] {
+            let sealed = encrypting.encrypt(merchant, account.0, Purpose::Details, b"x");
+            assert_eq!((encrypting.primary(), key_id(&sealed)), (id, Some(id)));
+            assert!(encrypting.primary_created_at().is_some());
+            assert!(sealed.starts_with(&encrypting.header()));
+            let plaintext = decrypting.decrypt(merchant, account.0, Purpose::Details, &sealed);
+            assert_eq!(plaintext.unwrap().as_slice(), b"x");
         }
         assert_eq!(key_id(b""), None);
         assert_eq!(key_id(&[1, 0, 0, 0]), None);
@@ -325,38 +331,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_resealed_belongs_to_the_same_owner_under_the_primary() {
+    fn a_reencrypted_value_has_the_same_owner_and_the_primary_key() {
         let (old, _) = KeyringFile::generate().with_new_key().unwrap();
         let new = Keyring::from(&old.clone().promoted());
         let old = Keyring::from(&old);
         let (merchant, customer) = (MerchantId::new(), Uuid::now_v7());
-        let sealed = old.seal(merchant, customer, Purpose::Contact, b"x");
+        let sealed = old.encrypt(merchant, customer, Purpose::Contact, b"x");
         let again = new
-            .reseal(merchant, customer, Purpose::Contact, &sealed)
+            .reencrypt(merchant, customer, Purpose::Contact, &sealed)
             .unwrap();
         assert_eq!(key_id(&again), Some(2));
         assert_eq!(
-            new.open(merchant, customer, Purpose::Contact, &again)
+            new.decrypt(merchant, customer, Purpose::Contact, &again)
                 .unwrap()
                 .as_slice(),
             b"x"
         );
         assert!(
-            new.reseal(merchant, customer, Purpose::Answer, &sealed)
+            new.reencrypt(merchant, customer, Purpose::Reply, &sealed)
                 .is_err()
         );
         assert!(
-            new.reseal(MerchantId::new(), customer, Purpose::Contact, &sealed)
+            new.reencrypt(MerchantId::new(), customer, Purpose::Contact, &sealed)
                 .is_err()
         );
         assert!(
-            new.reseal(merchant, Uuid::now_v7(), Purpose::Contact, &sealed)
+            new.reencrypt(merchant, Uuid::now_v7(), Purpose::Contact, &sealed)
                 .is_err()
         );
     }
 
     #[test]
-    fn fingerprints_tell_accounts_and_merchants_apart() {
+    fn fingerprints_differ_between_accounts_and_merchants() {
         let (keyring, merchant) = (keyring(), MerchantId::new());
         let vpa = |text| Details::Upi(Vpa::parse(text).unwrap());
         let print = |merchant, details: &Details| keyring.fingerprint(merchant, details);
@@ -375,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn request_digests_tell_keys_merchants_and_the_cuts_between_parts_apart() {
+    fn request_digests_differ_between_keys_merchants_and_lists_of_parts() {
         let (keyring, merchant) = (keyring(), MerchantId::new());
         let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
         let of: [&[&[u8]]; 7] = [
@@ -402,9 +408,9 @@ mod tests {
     }
 
     #[test]
-    fn a_request_digest_is_no_fingerprint() {
+    fn a_request_digest_never_equals_a_fingerprint() {
         let (keyring, merchant) = (keyring(), MerchantId::new());
-        // The bytes a fingerprint is made of, as far as a caller can choose them.
+        // The input of a fingerprint, as far as a caller can choose it.
         let details = Details::Upi(Vpa::parse("asha@upi").unwrap());
         let print = keyring.fingerprint(merchant, &details);
         assert_ne!(

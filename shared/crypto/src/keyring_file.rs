@@ -1,14 +1,14 @@
-//! A keyring as it is written down: JSON in a file, in a Kubernetes secret, or in the environment.
+//! The JSON of a keyring: in a file, a Kubernetes secret or an environment variable.
 //!
 //! ```json
 //! {"primary":1,"sealing":[{"id":1,"created_at":"2026-11-24T10:00:00Z","key":"<base64, 32 bytes>"}],
 //!  "fingerprint":"<base64, 32 bytes>","api_keys":"<base64, 32 bytes>"}
 //! ```
 //!
-//! `primary` names the sealing key that seals, by default the one with the highest id; all of them open. A new key must
-//! be known to every process before the first one seals with it, so a keyring is changed in two steps: a key is added,
-//! and once it is everywhere it is promoted. `created_at` may be missing: nobody knows how old that key is. The other two keys
-//! cannot be changed without computing anew what they made, so they stand apart.
+//! `primary` is the id of the key that encrypts, by default the highest id; all keys of `sealing` decrypt. Every process must
+//! know a new key before the first one encrypts with it, so a keyring changes in two steps: add a key, and promote it once it
+//! is everywhere. A key without `created_at` has an unknown age. A change of the other two keys would need every fingerprint
+//! and API-key hash to be computed again, so they are separate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,77 +19,69 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::strength::{self, Flaw, Key};
-use crate::secret_buf as wiped;
+use super::secret_buf;
+use super::strength::{self, Flaw, KEY_LENGTH, Key};
 
-/// Length of every key.
-pub(super) const KEY_LENGTH: usize = 32;
-/// A keyring of a hundred keys is shorter.
+/// Maximum length of a keyring: more than a hundred keys.
 const MAX_LENGTH: usize = 64 * 1024;
 
 /// Why a keyring cannot be used. Never shows key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// Nobody said where the keys are.
     #[error(
-        "there is no keyring: give --keyring-file (KHATA_KEYRING_FILE), or its JSON as KHATA_KEYRING"
+        "there is no keyring: set --keyring-file (KHATA_KEYRING_FILE), or its JSON as KHATA_KEYRING"
     )]
     Missing,
-    /// Two places at once.
     #[error(
-        "there are two keyrings: a file (--keyring-file or KHATA_KEYRING_FILE) and KHATA_KEYRING; give one of them"
+        "there are two keyrings: a file (--keyring-file or KHATA_KEYRING_FILE) and KHATA_KEYRING; set only one of them"
     )]
     Ambiguous,
-    /// The file could not be read.
     #[error("cannot read the keyring file {path}: {source}")]
     Unreadable {
-        /// Which file.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
-    /// Not the JSON it should be.
     #[error("the keyring is not valid: {0}")]
     Malformed(&'static str),
-    /// Keys that could be guessed, outside sandbox mode.
-    #[error("the keyring is too weak to be used with real data: {}; `khata-api keyring generate` makes keys that are not", .0.join(", "))]
+    /// Keys that are easy to guess, outside sandbox mode.
+    #[error("the keyring is too weak for real data: {}; create a strong one with `khata keyring generate`", .0.join(", "))]
     Weak(Vec<String>),
-    /// The key that seals cannot be taken out.
-    #[error("sealing key {0} is the primary: promote another before this one is dropped")]
+    /// The primary key cannot be dropped.
+    #[error("encryption key {0} is the primary: promote another key before you drop this one")]
     Primary(u32),
 }
 
-/// What stands in the JSON.
+/// The JSON of a keyring.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct KeyringJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     primary: Option<u32>,
-    sealing: Vec<WrittenKey>,
+    sealing: Vec<KeyJson>,
     fingerprint: Zeroizing<String>,
     api_keys: Zeroizing<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenKey {
+struct KeyJson {
     id: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at: Option<DateTime<Utc>>,
     key: Zeroizing<String>,
 }
 
-/// A key that seals, or that sealed and still opens.
+/// An encryption key: the primary encrypts, all others only decrypt.
 #[derive(Clone)]
-pub struct SealingKey {
-    /// Stands in front of all that it sealed.
+pub struct EncryptionKey {
+    /// The id in the header of the key's values.
     pub id: u32,
-    /// When it was made, in whole seconds; `None` where the keyring does not say.
+    /// Time of creation in whole seconds; `None` if the keyring has none.
     pub created_at: Option<DateTime<Utc>>,
     pub(super) key: Key,
 }
 
-impl SealingKey {
+impl EncryptionKey {
     fn fresh(id: u32) -> Self {
         Self {
             id,
@@ -99,19 +91,19 @@ impl SealingKey {
     }
 }
 
-impl std::fmt::Debug for SealingKey {
+impl std::fmt::Debug for EncryptionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SealingKey({})", self.id)
+        write!(f, "EncryptionKey({})", self.id)
     }
 }
 
-/// A keyring that can be changed and written down again. It is whole: at least one sealing key, ids unique, a primary
-/// that is among them, every key 32 bytes and not all alike.
+/// A keyring that operators can change and write again. It is valid: at least one encryption key, unique ids, an existing
+/// primary, every key 32 bytes and not one byte repeated.
 #[derive(Clone)]
 pub struct KeyringFile {
     primary: u32,
-    /// By id.
-    sealing: Vec<SealingKey>,
+    /// Sorted by id.
+    sealing: Vec<EncryptionKey>,
     fingerprint: Key,
     api_keys: Key,
 }
@@ -126,37 +118,37 @@ impl std::fmt::Debug for KeyringFile {
 }
 
 impl KeyringFile {
-    /// A fresh one, from the operating system's random numbers.
+    /// Generates a keyring from the operating system's random numbers.
     pub fn generate() -> Self {
         Self {
             primary: 1,
-            sealing: vec![SealingKey::fresh(1)],
+            sealing: vec![EncryptionKey::fresh(1)],
             fingerprint: strength::fresh_key(),
             api_keys: strength::fresh_key(),
         }
     }
 
-    /// Reads a file.
+    /// Reads a keyring file.
     pub fn read(path: &Path) -> Result<Self, KeyringError> {
         let unreadable = |source| KeyringError::Unreadable {
             path: path.display().to_string(),
             source,
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        let bytes = wiped::read(file, MAX_LENGTH)
+        let bytes = secret_buf::read(file, MAX_LENGTH)
             .map_err(unreadable)?
             .ok_or(KeyringError::Malformed("too long for a keyring"))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| KeyringError::Malformed("not text"))?;
         Self::parse(text)
     }
 
-    /// Reads the JSON.
+    /// Parses the JSON of a keyring.
     pub fn parse(json: &str) -> Result<Self, KeyringError> {
-        let written: Written = serde_json::from_str(json)
+        let written: KeyringJson = serde_json::from_str(json)
             .map_err(|_| KeyringError::Malformed("not the JSON of a keyring"))?;
         let mut sealing = Vec::with_capacity(written.sealing.len());
         for key in &written.sealing {
-            sealing.push(SealingKey {
+            sealing.push(EncryptionKey {
                 id: key.id,
                 created_at: key.created_at,
                 key: key_bytes(&key.key)?,
@@ -164,15 +156,17 @@ impl KeyringFile {
         }
         sealing.sort_by_key(|key| key.id);
         let Some(newest) = sealing.last() else {
-            return Err(KeyringError::Malformed("no sealing key"));
+            return Err(KeyringError::Malformed("no encryption key"));
         };
         if sealing.windows(2).any(|pair| pair[0].id == pair[1].id) {
-            return Err(KeyringError::Malformed("two sealing keys have the same id"));
+            return Err(KeyringError::Malformed(
+                "two encryption keys have the same id",
+            ));
         }
         let primary = written.primary.unwrap_or(newest.id);
         if sealing.iter().all(|key| key.id != primary) {
             return Err(KeyringError::Malformed(
-                "the primary is not among the sealing keys",
+                "the primary is not among the encryption keys",
             ));
         }
         Ok(Self {
@@ -183,15 +177,15 @@ impl KeyringFile {
         })
     }
 
-    /// The JSON; ends without a line break.
+    /// Returns the JSON, without a line break at the end.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let encoded = |key: &Key| Zeroizing::new(BASE64.encode(&key[..]));
-        let written = Written {
+        let written = KeyringJson {
             primary: Some(self.primary),
             sealing: self
                 .sealing
                 .iter()
-                .map(|key| WrittenKey {
+                .map(|key| KeyJson {
                     id: key.id,
                     created_at: key.created_at,
                     key: encoded(&key.key),
@@ -200,50 +194,50 @@ impl KeyringFile {
             fingerprint: encoded(&self.fingerprint),
             api_keys: encoded(&self.api_keys),
         };
-        wiped::pretty_json(&written)
+        secret_buf::pretty_json(&written)
     }
 
-    /// The key that seals.
+    /// Returns the id of the key that encrypts.
     pub fn primary(&self) -> u32 {
         self.primary
     }
 
-    /// The sealing keys, by id.
-    pub fn sealing(&self) -> &[SealingKey] {
+    /// Returns the encryption keys, sorted by id.
+    pub fn keys(&self) -> &[EncryptionKey] {
         &self.sealing
     }
 
-    /// The ids of the sealing keys, ascending.
+    /// Returns the ids of the encryption keys, ascending.
     pub fn ids(&self) -> Vec<u32> {
         self.sealing.iter().map(|key| key.id).collect()
     }
 
-    /// The same with one more sealing key, which seals nothing yet; and its id.
+    /// Adds an encryption key, which does not encrypt before it is promoted; returns its id too.
     pub fn with_new_key(mut self) -> Result<(Self, u32), KeyringError> {
         let newest = self.sealing.last().map_or(0, |key| key.id);
         let id = newest
             .checked_add(1)
             .ok_or(KeyringError::Malformed("the ids are used up"))?;
-        self.sealing.push(SealingKey::fresh(id));
+        self.sealing.push(EncryptionKey::fresh(id));
         Ok((self, id))
     }
 
-    /// The same with its newest key as the primary.
+    /// Makes the newest key the primary.
     #[must_use]
     pub fn promoted(mut self) -> Self {
         self.primary = self.sealing.last().map_or(self.primary, |key| key.id);
         self
     }
 
-    /// The sealing keys that are done with: older than the primary, and not among those in use. A newer one waits to be
-    /// promoted.
+    /// Returns the encryption keys that are not needed any more: older than the primary, and not in use. A newer key waits for
+    /// its promotion.
     pub fn droppable(&self, in_use: &BTreeSet<u32>) -> Vec<u32> {
         let mut ids = self.ids();
         ids.retain(|id| *id < self.primary && !in_use.contains(id));
         ids
     }
 
-    /// The same without these sealing keys; never without the primary.
+    /// Drops these encryption keys; an error if the primary is among them.
     pub fn without(mut self, ids: &[u32]) -> Result<Self, KeyringError> {
         if ids.contains(&self.primary) {
             return Err(KeyringError::Primary(self.primary));
@@ -252,12 +246,12 @@ impl KeyringFile {
         Ok(self)
     }
 
-    /// What makes the keys easier to guess than random ones, key by key; nothing where they are as they should be.
+    /// Lists, key by key, why the keys are easier to guess than random ones; empty if they are not.
     pub fn weaknesses(&self) -> Vec<String> {
         let mut keys: Vec<(String, &Key)> = self
             .sealing
             .iter()
-            .map(|sealing| (format!("sealing key {}", sealing.id), &sealing.key))
+            .map(|key| (format!("encryption key {}", key.id), &key.key))
             .collect();
         keys.push(("the fingerprint key".into(), &self.fingerprint));
         keys.push(("the api_keys key".into(), &self.api_keys));
@@ -283,10 +277,10 @@ impl KeyringFile {
 }
 
 fn key_bytes(encoded: &str) -> Result<Key, KeyringError> {
-    // One byte more than a key has room, so that what is longer shows.
-    let mut room = Zeroizing::new([0u8; KEY_LENGTH + 4]);
+    // Space for more than a key, so that a longer one is noticed.
+    let mut bytes = Zeroizing::new([0u8; KEY_LENGTH + 4]);
     let length = BASE64
-        .decode_slice(encoded, room.as_mut())
+        .decode_slice(encoded, bytes.as_mut())
         .map_err(|fault| match fault {
             base64::DecodeSliceError::DecodeError(_) => {
                 KeyringError::Malformed("a key is not base64")
@@ -299,8 +293,8 @@ fn key_bytes(encoded: &str) -> Result<Key, KeyringError> {
         return Err(KeyringError::Malformed("a key is not 32 bytes"));
     }
     let mut key = Key::default();
-    key.copy_from_slice(&room[..KEY_LENGTH]);
-    room.zeroize();
+    key.copy_from_slice(&bytes[..KEY_LENGTH]);
+    bytes.zeroize();
     if strength::flaw(&key) == Some(Flaw::OneByte) {
         return Err(KeyringError::Malformed("a key is one byte repeated"));
     }
@@ -320,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_keyring_reads_back_its_own_json() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
         let again = KeyringFile::parse(&json(&file)).unwrap();
         assert_eq!((again.primary(), again.ids()), (1, vec![1, 2]));
@@ -328,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_that_names_no_primary_has_its_highest_id() {
+    fn the_default_primary_is_the_highest_id() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
         let old = json(&file).replace("\"primary\": 1,", "");
         assert_eq!(KeyringFile::parse(&old).unwrap().primary(), 2);
@@ -337,11 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_the_time_it_was_made_at_unless_the_keyring_is_older() {
+    fn a_key_has_its_creation_time_unless_the_keyring_is_older() {
         let before = Utc::now().trunc_subsecs(0);
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
         let again = KeyringFile::parse(&json(&file)).unwrap();
-        for key in again.sealing() {
+        for key in again.keys() {
             let created_at = key.created_at.unwrap();
             assert!((before..=Utc::now()).contains(&created_at), "{created_at}");
         }
@@ -350,8 +344,8 @@ mod tests {
         let time = first.remove("created_at").unwrap();
         assert!(time.as_str().unwrap().len() == "2026-11-24T10:00:00Z".len());
         let older = KeyringFile::parse(&written.to_string()).unwrap();
-        assert_eq!(older.sealing()[0].created_at, None);
-        assert_eq!(older.sealing()[1].created_at, again.sealing()[1].created_at);
+        assert_eq!(older.keys()[0].created_at, None);
+        assert_eq!(older.keys()[1].created_at, again.keys()[1].created_at);
         assert_eq!(json(&older).matches("created_at").count(), 1);
         written["sealing"][0]["created_at"] = "last year".into();
         let fault = fault(&written.to_string());
@@ -375,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn only_old_keys_that_nothing_needs_are_done_with() {
+    fn only_older_keys_that_are_not_in_use_are_droppable() {
         let mut file = KeyringFile::generate();
         for _ in 0..4 {
             file = file.with_new_key().unwrap().0;
@@ -388,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_keyring_is_refused() {
+    fn invalid_keyrings_are_rejected() {
         let zero = BASE64.encode([0u8; 32]);
         let strong =
             |length: u8| BASE64.encode((0..length).map(|n| n.wrapping_mul(7)).collect::<Vec<_>>());
@@ -406,7 +400,7 @@ mod tests {
             ),
             (
                 format!(r#"{{"sealing":[],"fingerprint":"{zero}","api_keys":"{zero}"}}"#),
-                "no sealing key",
+                "no encryption key",
             ),
             (with(&zero), "one byte repeated"),
             (with("?"), "not base64"),
@@ -428,19 +422,19 @@ mod tests {
     }
 
     #[test]
-    fn weak_keys_are_named_and_never_shown() {
+    fn weak_keys_are_named_but_not_shown() {
         let typed = "correct horse battery staple 123";
         assert_eq!(typed.len(), 32);
         let mut file = KeyringFile::generate();
-        file.sealing.push(SealingKey {
+        file.sealing.push(EncryptionKey {
             key: Box::new(Zeroizing::new(typed.as_bytes().try_into().unwrap())),
-            ..SealingKey::fresh(7)
+            ..EncryptionKey::fresh(7)
         });
         file.api_keys = file.fingerprint.clone();
         let weaknesses = file.weaknesses();
         assert_eq!(weaknesses.len(), 2, "{weaknesses:?}");
         assert!(
-            weaknesses[0].starts_with("sealing key 7 "),
+            weaknesses[0].starts_with("encryption key 7 "),
             "{weaknesses:?}"
         );
         assert!(weaknesses[1].contains("api_keys"), "{weaknesses:?}");
@@ -449,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_a_length() {
+    fn a_file_is_read_up_to_its_maximum_length() {
         let path = std::env::temp_dir().join(format!("khata-keyring-{}", uuid::Uuid::new_v4()));
         let file = KeyringFile::generate();
         std::fs::write(&path, file.to_json().as_slice()).unwrap();

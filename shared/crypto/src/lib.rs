@@ -1,4 +1,4 @@
-//! Sealing, fingerprints and API keys: everything that a leak of the database alone must not undo.
+//! Encryption, fingerprints and API keys: they protect the data if the database alone leaks.
 
 mod api_key;
 mod key_age;
@@ -11,5 +11,5 @@ mod strength;
 pub use api_key::{ApiKey, ApiKeyHash};
 pub use key_age::{MaxAge, RotateBy};
 pub use keyring::{DecryptError, HEADER_LENGTH, Keyring, Purpose, header, key_id};
-pub use keyring_file::{KeyringError, KeyringFile, SealingKey};
+pub use keyring_file::{EncryptionKey, KeyringError, KeyringFile};
 pub use settings::KeyringSettings;

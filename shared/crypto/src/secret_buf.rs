@@ -1,5 +1,5 @@
-//! Memory that is wiped before it is given back. A `Vec` or a `String` that grows leaves its old bytes behind, and so
-//! does what serde_json writes; where account numbers, names, credentials or keys pass, these stand instead.
+//! Memory that is wiped before it is freed. A `Vec` or a `String` that grows leaves its old bytes behind, and so does
+//! serde_json's writer; keys and credentials use these types instead.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ const FIRST_ROOM: usize = 512;
 pub struct Buffer(Zeroizing<Vec<u8>>);
 
 impl Buffer {
-    /// Room for so many bytes.
+    /// Creates a buffer with this capacity.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(capacity)))
     }
@@ -109,7 +109,7 @@ pub fn pretty_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     buffer.into_bytes()
 }
 
-/// Text read out of JSON: borrowed from it where it stands there as it is, and wiped where it had to be copied.
+/// Text of a JSON document: borrowed from it if possible, and wiped if it had to be copied.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct Text<'a>(Cow<'a, str>);

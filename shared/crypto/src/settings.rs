@@ -1,29 +1,31 @@
-//! Where the keyring comes from. `--help` of each binary lists the settings.
+//! The settings of the keyring. `--help` of each binary lists them.
 
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::{Keyring, KeyringError, KeyringFile, MaxAge};
+use super::key_age::MaxAge;
+use super::keyring::Keyring;
+use super::keyring_file::{KeyringError, KeyringFile};
 
-/// Where the keyring's JSON may stand instead of in a file: a Kubernetes secret as an environment variable. No flag has
-/// it, as flags are seen by everybody on the machine.
+/// Environment variable for the keyring's JSON, for a Kubernetes secret. There is no flag for it, as every user of the machine
+/// sees flags.
 const KEYRING_VARIABLE: &str = "KHATA_KEYRING";
 
-/// The keys.
+/// Settings of the keyring.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyringSettings {
-    /// File with the keyring's JSON (`khata-api keyring generate` makes one); or give the JSON itself, in the environment
-    /// variable KHATA_KEYRING
+    /// File with the keyring's JSON, from `khata keyring generate`; instead, the environment variable KHATA_KEYRING can hold
+    /// the JSON itself
     #[arg(long, env = "KHATA_KEYRING_FILE")]
     keyring_file: Option<PathBuf>,
-    /// Days after which the key that seals is to be replaced: /metrics and `khata-api keyring show` say when that is; 0: never
+    /// Maximum age of the primary encryption key in days, for /metrics and `khata keyring show`; 0: no maximum
     #[arg(long, env = "KHATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(..=3_650))]
     key_max_age_days: u16,
 }
 
 impl KeyringSettings {
-    /// Reads the keyring and takes it into use. Outside sandbox mode weak keys are refused; in it, only warned of.
+    /// Loads the keyring. Rejects weak keys outside sandbox mode; in sandbox mode only logs them.
     pub fn load(&self, sandbox_mode: bool) -> Result<Keyring, KeyringError> {
         let file = self.read()?;
         let weaknesses = file.weaknesses();
@@ -33,20 +35,20 @@ impl KeyringSettings {
             }
             tracing::warn!(
                 weaknesses = weaknesses.join(", "),
-                "weak keys: outside sandbox mode they are refused"
+                "weak keys in the keyring: outside sandbox mode they are rejected"
             );
         }
         Ok(Keyring::from(&file))
     }
 
-    /// How old the key that seals may become.
+    /// Returns the maximum age of the primary key.
     pub fn max_age(&self) -> MaxAge {
         MaxAge {
             days: self.key_max_age_days,
         }
     }
 
-    /// Reads the keyring to change it; weak keys may be in it.
+    /// Reads the keyring to change it; accepts weak keys.
     pub fn read(&self) -> Result<KeyringFile, KeyringError> {
         let json = std::env::var_os(KEYRING_VARIABLE)
             .filter(|json| !json.is_empty())
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keyring_comes_from_one_place() {
+    fn a_keyring_has_exactly_one_source() {
         let json = KeyringFile::generate().to_json();
         let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
         std::fs::write(&path, json.as_slice()).unwrap();
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_keys_are_for_the_sandbox_only() {
+    fn weak_keys_are_accepted_in_the_sandbox_only() {
         let file = KeyringFile::generate();
         let json = String::from_utf8(file.to_json().to_vec()).unwrap();
         // The same key twice.

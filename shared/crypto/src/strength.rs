@@ -1,17 +1,18 @@
-//! Keys that a person made: typed, counted or copied. Random ones are never taken for such.
+//! Finds weak keys: typed, counted or repeated. Random keys never count as weak.
 
 use std::fmt;
 
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::keyring_file::KEY_LENGTH;
+/// Length of every key.
+pub(super) const KEY_LENGTH: usize = 32;
 
-/// Random keys have about 30; fewer than 16 once in 10²⁰ keys.
+/// Random keys have about 30 different bytes; fewer than 16 once in 10²⁰ keys.
 const FEWEST_VALUES: usize = 16;
 const LONGEST_PERIOD: usize = 16;
 
-/// A key, boxed, so that a list of keys that grows or shrinks moves none and leaves none behind.
+/// A key in a box, so that a list that grows moves no key and leaves no copy in memory.
 pub(super) type Key = Box<Zeroizing<[u8; KEY_LENGTH]>>;
 
 /// Why a key is easier to guess than a random one.
@@ -27,14 +28,14 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OneByte => "is one byte repeated",
-            Self::Text => "is text that somebody typed",
+            Self::Text => "is typed text",
             Self::Pattern => "counts or repeats itself",
             Self::FewValues => "has fewer than 16 different bytes",
         })
     }
 }
 
-/// What is wrong with a key, if anything is.
+/// Returns why a key is weak; `None` if it is not.
 pub(super) fn flaw(key: &[u8; KEY_LENGTH]) -> Option<Flaw> {
     let mut seen = [false; 256];
     for byte in key {
@@ -54,7 +55,8 @@ pub(super) fn flaw(key: &[u8; KEY_LENGTH]) -> Option<Flaw> {
     }
 }
 
-/// Whether the steps from byte to byte repeat: steps that are all alike count, and what repeats repeats its steps.
+/// Whether the differences between neighbouring bytes repeat: equal differences mean counting, and a repeated block repeats
+/// its differences.
 fn has_pattern(key: &[u8; KEY_LENGTH]) -> bool {
     let mut steps = Zeroizing::new([0u8; KEY_LENGTH - 1]);
     for (step, pair) in steps.iter_mut().zip(key.windows(2)) {
@@ -68,10 +70,10 @@ fn has_pattern(key: &[u8; KEY_LENGTH]) -> bool {
     })
 }
 
-/// A random key.
+/// Generates a random key.
 #[allow(
     clippy::unnecessary_box_returns,
-    reason = "moved, it would leave a copy"
+    reason = "a move would leave a copy in memory"
 )]
 pub(super) fn fresh_key() -> Key {
     let mut key = Key::default();
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_makes_up_is_weak() {
+    fn typed_counted_and_repeated_keys_are_weak() {
         let random = fresh_key();
         #[allow(clippy::cast_possible_truncation)]
         let number = |n: usize| n as u8;
@@ -106,7 +108,7 @@ mod tests {
             (key(|n| number(n).wrapping_mul(37)), Flaw::Pattern),
             (key(|n| random[n % 16]), Flaw::Pattern),
             (key(|n| random[n % 5]), Flaw::Pattern),
-            // A block of 16 that is counted up from one to the next.
+            // Two blocks of 16 bytes, the second one counted up by one.
             (
                 key(|n| random[n % 16].wrapping_add(number(n / 16))),
                 Flaw::Pattern,
@@ -124,7 +126,7 @@ mod tests {
     #[test]
     fn fifteen_values_are_too_few_and_sixteen_are_enough() {
         for (values, enough) in [(15, false), (16, true)] {
-            // Each value twice or so, in an order without a pattern.
+            // Each value about twice, in an order without a pattern.
             let mut key = key(|n| u8::try_from(n % values).unwrap() * 16);
             for place in 0..KEY_LENGTH {
                 key.swap(place, place * place * 7 % KEY_LENGTH);
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_generated_is_strong() {
+    fn generated_keys_are_strong() {
         for _ in 0..1_000 {
             assert_eq!(flaw(&fresh_key()), None);
         }
@@ -142,8 +144,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_random_is_strong(key in any::<[u8; KEY_LENGTH]>()) {
-            // proptest draws from the whole range, every byte by itself.
+        fn random_keys_are_strong(key in any::<[u8; KEY_LENGTH]>()) {
+            // proptest draws every byte from the whole range.
             prop_assert_eq!(flaw(&key), None);
         }
     }

@@ -88,8 +88,17 @@ impl Method {
 
 /// A gateway account and its merchant: the key of every row of a gateway account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "diesel", derive(diesel::QueryableByName))]
 pub struct GatewayKey {
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = merchant_id, sql_type = diesel::sql_types::Uuid)
+    )]
     pub merchant: MerchantId,
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = gateway_account_id, sql_type = diesel::sql_types::Uuid)
+    )]
     pub account: GatewayAccountId,
 }
 

@@ -1,4 +1,4 @@
-//! Ids: a UUID v7 underneath (time-ordered, 74 random bits), written for merchants as a prefix and 26 characters.
+//! Ids: UUIDs v7 (time-ordered, 74 random bits), shown to merchants as a prefix and 26 characters.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub fn encode(id: Uuid) -> String {
         .collect()
 }
 
-/// The UUID v7 that [`encode`] wrote so; `None` for anything else, another UUID version included.
+/// Reads back what [`encode`] wrote; `None` for any other text, also for other UUID versions.
 pub fn decode(text: &str) -> Option<Uuid> {
     if text.len() != ENCODED_LENGTH {
         return None;
@@ -41,7 +41,7 @@ pub fn decode(text: &str) -> Option<Uuid> {
     (id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122).then_some(id)
 }
 
-/// The least id that could have been made at this time: where a range of ids begins that is meant as one of times.
+/// Returns the smallest id of this time: a range of times becomes a range of ids.
 pub fn first_at(time: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
@@ -51,10 +51,15 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(
+            feature = "diesel",
+            derive(diesel::AsExpression, diesel::FromSqlRow),
+            diesel(sql_type = diesel::sql_types::Uuid)
+        )]
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// What its text starts with.
+            /// The prefix of the text.
             pub const PREFIX: &'static str = $prefix;
 
             /// A new id, later than every id made before in this process.
@@ -63,9 +68,27 @@ macro_rules! id {
                 Self(Uuid::now_v7())
             }
 
-            /// The id that this text is, if it has exactly the form of one.
+            /// Parses the text of an id; `None` unless the form is exact.
             pub fn parse(text: &str) -> Option<Self> {
                 text.strip_prefix($prefix).and_then(decode).map(Self)
+            }
+        }
+
+        #[cfg(feature = "diesel")]
+        impl diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                diesel::serialize::ToSql::<diesel::sql_types::Uuid, diesel::pg::Pg>::to_sql(&self.0, out)
+            }
+        }
+
+        #[cfg(feature = "diesel")]
+        impl diesel::deserialize::FromSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $name {
+            fn from_sql(value: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                diesel::deserialize::FromSql::<diesel::sql_types::Uuid, diesel::pg::Pg>::from_sql(value)
+                    .map(Self)
             }
         }
 
@@ -104,22 +127,21 @@ id!(
     GatewayAccountId, "gwa_"
 );
 id!(
-    /// An API key: names it where its prefix does not. It is no secret and opens nothing.
+    /// An API key. The id is not a secret and does not authenticate.
     KeyId, "key_"
 );
 
-/// Our name for an attempt at a gateway, 31 characters `[a-z0-9_]`: the idempotency key or reference id there, which every
-/// gateway takes (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
+/// Khata's reference for an attempt at a gateway, 31 characters `[a-z0-9_]`: the idempotency key or reference id there. Every
+/// gateway accepts this length (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptReference {
-    /// Of which validation.
     pub validation: ValidationId,
     /// 1 for the first.
     pub number: i16,
 }
 
 impl AttemptReference {
-    /// The attempt that this text names, if it has exactly the form.
+    /// Parses a reference; `None` unless the form is exact.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, number) = text.strip_prefix("kh")?.split_once('_')?;
         let digits = number.len() >= 2 && number.bytes().all(|b| b.is_ascii_digit());
@@ -138,12 +160,21 @@ impl fmt::Display for AttemptReference {
 
 /// A validation and its merchant: the key of every row of a validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "diesel", derive(diesel::QueryableByName))]
 pub struct ValidationKey {
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = merchant_id, sql_type = diesel::sql_types::Uuid)
+    )]
     pub merchant: MerchantId,
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = validation_id, sql_type = diesel::sql_types::Uuid)
+    )]
     pub id: ValidationId,
 }
 
-/// The merchant's own name for a customer: 1–128 visible ASCII characters.
+/// The merchant's reference for a customer: 1–128 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ObjectReferenceId(String);
 
@@ -159,7 +190,7 @@ impl ObjectReferenceId {
         is_valid.then(|| Self(text.to_owned()))
     }
 
-    /// The text. It may be anything the merchant chose, a phone number too: not for spans and logs.
+    /// Returns the text. The merchant may have chosen a phone number, so keep it out of spans and logs.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -171,7 +202,7 @@ impl fmt::Debug for ObjectReferenceId {
     }
 }
 
-/// How a call names a customer.
+/// A customer as a request names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CustomerRef {
     /// By Khata's id.
@@ -181,7 +212,7 @@ pub enum CustomerRef {
 }
 
 impl CustomerRef {
-    /// What has the exact form of a Khata id is taken for one; other visible ASCII is a reference.
+    /// Reads text in the exact form of a Khata id as an id, and any other visible ASCII as a reference.
     pub fn parse(text: &str) -> Option<Self> {
         CustomerId::parse(text)
             .map(Self::Id)
@@ -196,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seed_pages_customer_is_a_reference() {
+    fn text_that_only_resembles_an_id_is_a_reference() {
         assert!(matches!(
             CustomerRef::parse("cst_wexxxxsfdkl"),
             Some(CustomerRef::Reference(_))
@@ -219,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempts_reference_reads_back_and_nothing_else_does() {
+    fn only_exact_attempt_references_parse() {
         for number in [1, 7, 42, 100] {
             let reference = AttemptReference {
                 validation: ValidationId::new(),
@@ -244,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_made_from_a_time_on_are_not_less_than_its_first() {
+    fn ids_of_a_time_are_not_below_its_first_id() {
         let before = Utc::now();
         let id = AccountId::new().0;
         assert!(first_at(before) <= id);
@@ -252,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_safe_in_a_url_and_ends_in_what_nobody_can_guess() {
+    fn an_id_is_safe_in_a_url_and_ends_in_random_bits() {
         let ids: Vec<AccountId> = (0..1_000).map(|_| AccountId::new()).collect();
         for id in &ids {
             let text = id.to_string();
@@ -262,7 +293,7 @@ mod tests {
                 "{text}"
             );
         }
-        // Most of them are of one millisecond: what is left to tell them apart is no counter alone.
+        // Most ids share one millisecond: the random bits must make them differ, not a counter alone.
         let ends: std::collections::HashSet<[u8; 4]> = ids
             .iter()
             .filter_map(|id| id.0.as_bytes().last_chunk().copied())
@@ -276,20 +307,20 @@ mod tests {
     }
 
     #[test]
-    fn another_uuid_version_is_no_id() {
+    fn other_uuid_versions_are_rejected() {
         assert_eq!(decode(&encode(Uuid::new_v4())), None);
     }
 
     proptest! {
         #[test]
-        fn text_and_id_are_the_same(low in any::<u64>(), millis in 0u64..(1 << 48)) {
+        fn text_parses_back_to_the_same_id(low in any::<u64>(), millis in 0u64..(1 << 48)) {
             let id = uuid::Builder::from_unix_timestamp_millis(millis, &low.to_be_bytes().repeat(2)[..10].try_into().unwrap()).into_uuid();
             let account = AccountId(id);
             prop_assert_eq!(AccountId::parse(&account.to_string()), Some(account));
         }
 
         #[test]
-        fn text_sorts_as_ids_do(a in 0u64..(1 << 48), b in 0u64..(1 << 48)) {
+        fn text_sorts_like_the_id(a in 0u64..(1 << 48), b in 0u64..(1 << 48)) {
             let id = |m| uuid::Builder::from_unix_timestamp_millis(m, &[7; 10]).into_uuid();
             prop_assert_eq!(a.cmp(&b), encode(id(a)).cmp(&encode(id(b))));
         }
@@ -298,6 +329,10 @@ mod tests {
         fn the_published_pattern_of_references_accepts_what_parse_accepts(text in "[!-~]{0,140}|.{0,40}") {
             let pattern = regex::Regex::new(ObjectReferenceId::PATTERN).unwrap();
             prop_assert_eq!(ObjectReferenceId::parse(&text).is_some(), pattern.is_match(&text));
+        }
+
+        #[test]
+        fn parsing_never_panics(text in ".{0,40}") {
             let _ = CustomerRef::parse(&text);
         }
     }

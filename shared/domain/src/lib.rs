@@ -7,6 +7,10 @@
 #[macro_use]
 mod words;
 
+#[cfg(feature = "diesel")]
+#[doc(hidden)]
+pub use diesel;
+
 pub mod account;
 pub mod attempt;
 pub mod backoff;

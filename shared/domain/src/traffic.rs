@@ -114,8 +114,17 @@ pub struct Postponed {
 
 /// A call booked at a gateway account that limits its calls per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "diesel", derive(diesel::QueryableByName))]
 pub struct Slot {
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = slot_gateway_account_id, sql_type = diesel::sql_types::Uuid)
+    )]
     pub gateway_account: GatewayAccountId,
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = slot_at, sql_type = diesel::sql_types::Timestamptz)
+    )]
     pub at: DateTime<Utc>,
 }
 

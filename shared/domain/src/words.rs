@@ -1,4 +1,7 @@
-//! Enums whose variants have one word each, in the database, in replies and in metrics.
+//! Enums whose variants have one word each: in the database, in replies and in metrics.
+
+#[cfg(feature = "diesel")]
+use crate::status::AccountStatus;
 
 /// Declares an enum whose variants are words: as stored, as shown and as counted.
 #[macro_export]
@@ -9,15 +12,15 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every one of them.
+            /// Every variant.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word it is stored and shown as.
+            /// The word that the variant is stored and shown as.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
 
-            /// The one that this word names.
+            /// The variant with this word.
             pub fn parse(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.as_str() == word)
             }
@@ -41,5 +44,55 @@ macro_rules! words {
                 f.write_str(self.as_str())
             }
         }
+
+        $crate::word_in_database!($name);
     };
 }
+
+/// Stores a word as `text`. A word that this build does not know is an error: a new word is read by one release before the
+/// next one writes it (`migrations/README.md`).
+#[cfg(feature = "diesel")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! word_in_database {
+    ($name:ident) => {
+        const _: () = {
+            use $crate::diesel::deserialize::{self, FromSql, Queryable};
+            use $crate::diesel::pg::{Pg, PgValue};
+            use $crate::diesel::serialize::{self, Output, ToSql};
+            use $crate::diesel::sql_types::Text;
+
+            impl ToSql<Text, Pg> for $name {
+                fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                    <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
+                }
+            }
+
+            impl FromSql<Text, Pg> for $name {
+                fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                    let word = std::str::from_utf8(value.as_bytes())?;
+                    Self::parse(word)
+                        .ok_or_else(|| format!("{word:?} is not a {}", stringify!($name)).into())
+                }
+            }
+
+            impl Queryable<Text, Pg> for $name {
+                type Row = Self;
+
+                fn build(row: Self) -> deserialize::Result<Self> {
+                    Ok(row)
+                }
+            }
+        };
+    };
+}
+
+/// Without diesel a word has no form in a database.
+#[cfg(not(feature = "diesel"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! word_in_database {
+    ($name:ident) => {};
+}
+
+word_in_database!(AccountStatus);

@@ -1,5 +1,5 @@
-//! What a message says: which validations are due, and in which trace. Tagged and versioned, so that an old worker
-//! can tell that it does not understand.
+//! The message format: the due validations and their traces. Messages have a type and a version, so that an old worker
+//! rejects a message that it does not know.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -7,25 +7,23 @@ use uuid::Uuid;
 use khata_domain::ValidationKey;
 use khata_domain::{MerchantId, ValidationId};
 
-/// One validation to ring for.
+/// The wake-up of one validation, to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wakeup {
-    /// Which.
     pub key: ValidationKey,
     /// W3C trace context of the account's trace.
     pub trace_parent: Option<String>,
 }
 
-/// One validation that was wakeup for.
+/// A wake-up that a worker received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedWakeup {
-    /// Which.
     pub key: ValidationKey,
-    /// Trace context of the publishing, where the trace is recorded.
+    /// Trace context of the publish span, if the trace is recorded.
     pub trace_parent: Option<String>,
 }
 
-/// A message that is not one of ours, or of a version this build does not know.
+/// A message that is not Khata's, or has a version that this build does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable message: {0}")]
 pub struct MessageError(String);
@@ -66,11 +64,12 @@ pub(super) fn encode(wakeups: impl Iterator<Item = ReceivedWakeup>) -> Vec<u8> {
 }
 
 impl ReceivedWakeup {
-    /// Reads a message's body.
+    /// Parses the body of a message.
     pub fn decode(body: &[u8]) -> Result<Vec<Self>, MessageError> {
-        // What the body holds is anybody's guess, so the error tells where it breaks off and not what stands there.
-        let envelope: Envelope<'_> = serde_json::from_slice(body)
-            .map_err(|error| MessageError(format!("not ours, column {}", error.column())))?;
+        // The body may hold anything, so the error has the position and not the content.
+        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
+            MessageError(format!("not a Khata message, column {}", error.column()))
+        })?;
         if envelope.v != VERSION || envelope.kind != KIND {
             return Err(MessageError(format!(
                 "version {} of another kind",
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_reads_as_it_was_written() {
+    fn a_message_decodes_to_its_wakeups() {
         let key = ValidationKey {
             merchant: MerchantId::new(),
             id: ValidationId::new(),
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_kinds_are_unreadable() {
+    fn other_versions_and_types_are_rejected() {
         for body in [
             "",
             "{}",
@@ -127,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = ReceivedWakeup::decode(&body);
         }
     }

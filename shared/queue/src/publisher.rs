@@ -1,4 +1,4 @@
-//! Publishing with confirms: a message counts as sent once the broker says so.
+//! Publishing with confirms: a message counts as sent when the broker confirms it.
 
 use std::time::Duration;
 
@@ -7,41 +7,39 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tracing::Span;
 
-use super::Broker;
+use super::broker::Broker;
 use super::message::{ReceivedWakeup, Wakeup, encode};
 use khata_telemetry as telemetry;
 
-/// Longest wait for the broker's confirm, and for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum wait for the broker's confirm, and for a connection.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// AMQP: keep the message on disk.
 const PERSISTENT: u8 = 2;
 
-/// Why a message is not known to be with the broker.
+/// Why a message is not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The connection or channel.
     #[error("broker: {0}")]
     Amqp(#[from] lapin::Error),
     /// No confirm or connection in time.
-    #[error("the broker did not answer within {} s", PATIENCE.as_secs())]
-    Silent,
-    /// The broker refused the message.
-    #[error("the broker refused the message")]
-    Refused,
+    #[error("the broker did not respond within {} s", TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("the broker rejected the message")]
+    Rejected,
 }
 
 impl BrokerError {
-    /// A short code, for `error.type`.
+    /// Returns a short code for `error.type`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Amqp(_) => "amqp",
-            Self::Silent => "timeout",
-            Self::Refused => "refused",
+            Self::TimedOut => "timeout",
+            Self::Rejected => "refused",
         }
     }
 }
 
-/// A connection that publishes; made at first use, and again after an error.
+/// A publishing connection; opened at first use, and again after an error.
 #[derive(Debug)]
 pub struct Publisher {
     broker: Broker,
@@ -50,7 +48,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes to `broker` under this connection name.
+    /// Creates a publisher for `broker` with this connection name.
     pub fn new(broker: Broker, name: &'static str) -> Self {
         Self {
             broker,
@@ -59,13 +57,13 @@ impl Publisher {
         }
     }
 
-    /// Connects if it is not connected.
+    /// Connects unless it is connected.
     pub async fn connect(&mut self) -> Result<(), BrokerError> {
         self.channel().await.map(drop)
     }
 
-    /// Sends one message for these validations and waits for its confirm. On an error nobody knows whether it was
-    /// sent; the scheduler will ring again.
+    /// Publishes one message for these validations and waits for its confirm. After an error it is unknown whether the message
+    /// was sent; the scheduler publishes another wake-up later.
     pub async fn publish(&mut self, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
         let queue = self.broker.queue();
         let message_id = uuid::Uuid::now_v7().to_string();
@@ -84,12 +82,12 @@ impl Publisher {
         result
     }
 
-    /// Messages that wait in the queue.
+    /// Returns the number of messages in the queue.
     pub async fn depth(&mut self) -> Result<u32, BrokerError> {
         self.messages_in(self.broker.queue()).await
     }
 
-    /// Messages put aside as nobody can read them.
+    /// Returns the number of dead letters.
     pub async fn dead_letters(&mut self) -> Result<u32, BrokerError> {
         self.messages_in(self.broker.dead_letters()).await
     }
@@ -112,10 +110,10 @@ impl Publisher {
         Ok(declared?.message_count())
     }
 
-    /// Says goodbye to the broker.
+    /// Closes the connection.
     pub async fn close(mut self) {
         if let Some((connection, _)) = self.open.take() {
-            let _ = tokio::time::timeout(PATIENCE, connection.close(200, "goodbye".into())).await;
+            let _ = tokio::time::timeout(TIMEOUT, connection.close(200, "closing".into())).await;
         }
     }
 
@@ -146,7 +144,7 @@ impl Publisher {
                 .await?;
             match confirm {
                 Confirmation::Ack(None) => Ok(()),
-                _ => Err(BrokerError::Refused),
+                _ => Err(BrokerError::Rejected),
             }
         })
         .await
@@ -172,17 +170,17 @@ impl Publisher {
         self.open
             .as_ref()
             .map(|(_, channel)| channel)
-            .ok_or(BrokerError::Silent)
+            .ok_or(BrokerError::TimedOut)
     }
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(TIMEOUT, work)
         .await
-        .unwrap_or(Err(BrokerError::Silent))
+        .unwrap_or(Err(BrokerError::TimedOut))
 }
 
-/// The span of publishing one validation's wakeup, in the account's own trace, and what goes into the message.
+/// Makes the span of publishing one wake-up, in the account's own trace, and the message's entry.
 fn published(wakeup: &Wakeup, queue: &str, message_id: &str) -> (ReceivedWakeup, Option<Span>) {
     let span = telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
         tracing::info_span!(

@@ -1,4 +1,5 @@
-//! The API's bell: what has been committed is rung for in the background, one message out while the next gathers.
+//! The API's wake-up publisher: publishes the wake-ups of committed validations in the background. While one message waits
+//! for its confirm, the next one gathers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,27 +10,27 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::Broker;
+use super::broker::Broker;
 use super::message::Wakeup;
 use super::publisher::Publisher;
 use khata_domain::backoff::Backoff;
 
-/// Validations in one message at most.
-const MAX_RINGS: usize = 256;
-/// Rings that may wait; what does not fit is left to the scheduler.
-const QUEUE: usize = 64 * MAX_RINGS;
-/// A message of so many wakeups means that it is busy: the next may gather for `GATHER`, as each message costs the broker
-/// a write to disk, and nobody notices ten milliseconds then.
+/// Maximum validations in one message.
+const MAX_WAKEUPS: usize = 256;
+/// Maximum waiting wake-ups; the scheduler publishes the others.
+const QUEUE_LENGTH: usize = 64 * MAX_WAKEUPS;
+/// Wake-ups in one message from which the publisher is busy. The next message then gathers for `GATHER_INTERVAL`: each message
+/// costs the broker a write to disk, and ten milliseconds do not matter under load.
 const BUSY: usize = 16;
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER_INTERVAL: Duration = Duration::from_millis(10);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
-/// Validations that were rung for since the start. Clones count together.
+/// Counts of published wake-ups since the start. Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub struct WakeupCounts {
-    /// The broker has confirmed the message.
+    /// Wake-ups that the broker confirmed.
     pub wakeup: Counter,
-    /// It has not, or there was no room: left to the scheduler.
+    /// Wake-ups without a confirm, or beyond the queue: the scheduler publishes them later.
     pub lost: Counter,
 }
 
@@ -38,13 +39,13 @@ impl WakeupCounts {
         self.lost.inc_by(u64::try_from(wakeups).unwrap_or(u64::MAX));
     }
 
-    fn rung(&self, wakeups: usize) {
+    fn published(&self, wakeups: usize) {
         self.wakeup
             .inc_by(u64::try_from(wakeups).unwrap_or(u64::MAX));
     }
 }
 
-/// Hands wakeups over without waiting. Dropping every clone ends the task once it has sent what it has.
+/// Publishes wake-ups without waiting. After the last clone is dropped, the task publishes the rest and ends.
 #[derive(Clone, Debug)]
 pub struct WakeupPublisher {
     sender: mpsc::Sender<Wakeup>,
@@ -53,9 +54,9 @@ pub struct WakeupPublisher {
 }
 
 impl WakeupPublisher {
-    /// Starts the task that wakeups.
+    /// Starts the publishing task.
     pub fn start(broker: Broker, name: &'static str) -> (Self, JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let connected = Arc::new(AtomicBool::new(false));
         let counts = WakeupCounts::default();
         let task = tokio::spawn(run(
@@ -72,19 +73,20 @@ impl WakeupPublisher {
         (wakeup_publisher, task)
     }
 
-    /// Rings soon, or not at all: while the broker is away, and when too much waits, the scheduler wakeups instead.
+    /// Publishes a wake-up soon, or not at all: while the broker is unreachable, and when the queue is full, the scheduler
+    /// publishes it later.
     pub fn publish(&self, wakeup: Wakeup) {
         if self.sender.try_send(wakeup).is_err() {
             self.counts.lost(1);
         }
     }
 
-    /// What became of the wakeups so far.
+    /// Returns the counts.
     pub fn counts(&self) -> WakeupCounts {
         self.counts.clone()
     }
 
-    /// Whether the last message reached the broker.
+    /// Whether the publisher is connected.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
@@ -97,7 +99,7 @@ async fn run(
     counts: WakeupCounts,
 ) {
     let mut failures = 0;
-    let mut wakeups = Vec::with_capacity(MAX_RINGS);
+    let mut wakeups = Vec::with_capacity(MAX_WAKEUPS);
     loop {
         match publisher.connect().await {
             Ok(()) => {
@@ -108,7 +110,7 @@ async fn run(
             Err(error) => {
                 connected.store(false, Ordering::Relaxed);
                 if failures == 0 {
-                    warn!(%error, "the broker is away; the scheduler wakeups for what is stored meanwhile");
+                    warn!(%error, "broker unreachable; the scheduler publishes the wake-ups later");
                 }
                 if !pause(
                     &mut receiver,
@@ -125,24 +127,24 @@ async fn run(
         }
         loop {
             wakeups.clear();
-            if receiver.recv_many(&mut wakeups, MAX_RINGS).await == 0 {
+            if receiver.recv_many(&mut wakeups, MAX_WAKEUPS).await == 0 {
                 publisher.close().await;
                 return;
             }
             if let Err(error) = publisher.publish(&wakeups).await {
-                warn!(%error, count = wakeups.len(), "wakeups lost; the scheduler wakeups again");
+                warn!(%error, count = wakeups.len(), "wake-ups lost; the scheduler publishes them again");
                 counts.lost(wakeups.len());
                 break;
             }
-            counts.rung(wakeups.len());
+            counts.published(wakeups.len());
             if wakeups.len() >= BUSY {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(GATHER_INTERVAL).await;
             }
         }
     }
 }
 
-/// Waits while the broker is away, dropping what comes in; false once nobody can ring any more.
+/// Waits while the broker is unreachable and drops new wake-ups; false when every handle is dropped.
 async fn pause(
     receiver: &mut mpsc::Receiver<Wakeup>,
     duration: Duration,
@@ -153,7 +155,7 @@ async fn pause(
     loop {
         tokio::select! {
             () = &mut over => return true,
-            ring = receiver.recv() => match ring {
+            wakeup = receiver.recv() => match wakeup {
                 Some(_) => counts.lost(1),
                 None => return false,
             },

@@ -1,4 +1,4 @@
-//! Who changed what about a merchant, and when.
+//! The audit log: every change of a merchant's configuration, with the operator and the time.
 
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::schema::audit_log;
 use khata_domain::MerchantId;
 
-/// Writes one line of the audit log; in the transaction of what it tells of. `detail` holds no secret.
+/// Writes one line of the audit log. Call it in the transaction of the change; `detail` holds no secret.
 pub fn record(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -24,7 +24,7 @@ pub fn record(
     )
 }
 
-/// Writes a line, or what has been added to it since: for work that takes many transactions and is one thing to tell.
+/// Writes a line, or replaces its detail: for work of many transactions that belongs in one line.
 pub fn record_growing(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -33,7 +33,7 @@ pub fn record_growing(
     subject: &str,
     detail: &serde_json::Value,
 ) -> QueryResult<()> {
-    let grown = diesel::update(audit_log::table.find((merchant.0, id)))
+    let grown = diesel::update(audit_log::table.find((merchant, id)))
         .set(audit_log::detail.eq(detail))
         .execute(connection)?;
     if grown == 0 {
@@ -55,7 +55,7 @@ fn insert(
         .unwrap_or_else(|_| "unknown".into());
     diesel::insert_into(audit_log::table)
         .values((
-            audit_log::merchant_id.eq(merchant.0),
+            audit_log::merchant_id.eq(merchant),
             audit_log::id.eq(id),
             audit_log::actor.eq(actor),
             audit_log::action.eq(action),

@@ -3,61 +3,49 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
-use uuid::Uuid;
 
 use super::schema::gateway_accounts;
 use super::statement::statement;
 use khata_domain::ids::first_at;
 use khata_domain::{GatewayAccountId, MerchantId};
 
-/// A merchant's account at a gateway, credentials sealed.
+/// A merchant's account at a gateway, with encrypted credentials.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = gateway_accounts, check_for_backend(diesel::pg::Pg))]
 pub struct GatewayAccount {
-    merchant_id: Uuid,
-    id: Uuid,
-    /// Juspay's gateway id; may name a gateway this build has no connector for.
+    #[diesel(column_name = merchant_id)]
+    pub merchant: MerchantId,
+    pub id: GatewayAccountId,
+    /// Juspay's gateway id; this build may have no connector for it.
     pub gateway_id: i16,
-    /// The merchant's name for it.
+    /// The merchant's name for the gateway account.
     pub reference_id: String,
-    /// Lower is asked first.
+    /// Lower is called first.
     pub priority: i16,
-    /// Used only by calls that name the gateway.
+    /// Used only by requests that name the gateway.
     pub pinned_only: bool,
-    /// Whether new attempts may use it; those under way are followed to their end all the same.
+    /// Whether new attempts may use it; open attempts are finished in any case.
     pub enabled: bool,
     /// Overrides the gateway's public address.
     pub base_url: Option<String>,
-    /// JSON, sealed for this gateway account.
+    /// JSON, encrypted for this gateway account.
     pub sealed_credentials: Option<Vec<u8>>,
     /// The connector's settings.
     pub settings: serde_json::Value,
 }
 
-impl GatewayAccount {
-    /// Its merchant.
-    pub fn merchant(&self) -> MerchantId {
-        MerchantId(self.merchant_id)
-    }
-
-    /// Its id.
-    pub fn id(&self) -> GatewayAccountId {
-        GatewayAccountId(self.id)
-    }
-}
-
-/// What an ops person gives of a gateway account.
+/// A gateway account as the operator configures it.
 #[derive(Clone, Debug)]
 pub struct NewGatewayAccount<'a> {
-    /// Its id, when it turns out to be new.
+    /// Id for a new gateway account.
     pub id: GatewayAccountId,
     /// Juspay's gateway id.
     pub gateway_id: i16,
-    /// The merchant's name for it.
+    /// The merchant's name for the gateway account.
     pub reference_id: &'a str,
-    /// Lower is asked first.
+    /// Lower is called first.
     pub priority: i16,
-    /// Used only by calls that name the gateway.
+    /// Used only by requests that name the gateway.
     pub pinned_only: bool,
     /// Overrides the gateway's public address.
     pub base_url: Option<&'a str>,
@@ -65,19 +53,19 @@ pub struct NewGatewayAccount<'a> {
     pub settings: &'a serde_json::Value,
 }
 
-/// A merchant's gateway accounts, by priority.
+/// Lists a merchant's gateway accounts by priority.
 pub fn of_merchant(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<GatewayAccount>> {
     gateway_accounts::table
-        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::merchant_id.eq(merchant))
         .order((gateway_accounts::priority, gateway_accounts::id))
         .select(GatewayAccount::as_select())
         .load(connection)
 }
 
-/// The merchant's account of that name at that gateway.
+/// Finds the merchant's account with this name at this gateway.
 pub fn find(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -85,7 +73,7 @@ pub fn find(
     reference_id: &str,
 ) -> QueryResult<Option<GatewayAccount>> {
     gateway_accounts::table
-        .filter(gateway_accounts::merchant_id.eq(merchant.0))
+        .filter(gateway_accounts::merchant_id.eq(merchant))
         .filter(gateway_accounts::gateway_id.eq(gateway_id))
         .filter(gateway_accounts::reference_id.eq(reference_id))
         .select(GatewayAccount::as_select())
@@ -93,20 +81,20 @@ pub fn find(
         .optional()
 }
 
-/// The gateway account with this id, whoever's it is: for call-backs, which name no merchant.
+/// Finds the gateway account with this id of any merchant: for gateway webhooks, which name no merchant.
 pub fn find_by_id(
     connection: &mut PgConnection,
     account: GatewayAccountId,
 ) -> QueryResult<Option<GatewayAccount>> {
     gateway_accounts::table
-        .filter(gateway_accounts::id.eq(account.0))
+        .filter(gateway_accounts::id.eq(account))
         .select(GatewayAccount::as_select())
         .first(connection)
         .optional()
 }
 
-/// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be
-/// sealed for the id that stands in `new`.
+/// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be encrypted
+/// for the id in `new`.
 pub fn upsert(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -122,8 +110,8 @@ pub fn upsert(
     );
     diesel::insert_into(gateway_accounts::table)
         .values((
-            gateway_accounts::merchant_id.eq(merchant.0),
-            gateway_accounts::id.eq(new.id.0),
+            gateway_accounts::merchant_id.eq(merchant),
+            gateway_accounts::id.eq(new.id),
             gateway_accounts::gateway_id.eq(new.gateway_id),
             gateway_accounts::reference_id.eq(new.reference_id),
             changeable.clone(),
@@ -142,7 +130,7 @@ pub fn upsert(
         .map(drop)
 }
 
-/// Lets new attempts use a gateway account, or not. Answers whether that changed anything.
+/// Lets new attempts use a gateway account, or not. Returns whether that changed anything.
 pub fn set_enabled(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -150,8 +138,8 @@ pub fn set_enabled(
     enabled: bool,
 ) -> QueryResult<bool> {
     diesel::update(gateway_accounts::table)
-        .filter(gateway_accounts::merchant_id.eq(merchant.0))
-        .filter(gateway_accounts::id.eq(account.0))
+        .filter(gateway_accounts::merchant_id.eq(merchant))
+        .filter(gateway_accounts::id.eq(account))
         .filter(gateway_accounts::enabled.ne(enabled))
         .set((
             gateway_accounts::enabled.eq(enabled),
@@ -161,31 +149,23 @@ pub fn set_enabled(
         .map(|changed| changed > 0)
 }
 
-/// Attempts at one gateway account that came to the same.
+/// Number of attempts at one gateway account with one class.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct AttemptCount {
-    #[diesel(sql_type = SqlUuid)]
-    gateway_account_id: Uuid,
-    /// The class of a settled attempt, the state of one that is under way.
+    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
+    pub gateway_account: GatewayAccountId,
+    /// The class of a settled attempt, the state of an open one.
     #[diesel(sql_type = Text)]
     pub class: String,
-    /// How many.
     #[diesel(sql_type = BigInt)]
     pub attempts: i64,
-    /// Before how many of them a rupee may have been dropped unseen.
+    /// Attempts that followed one that may have dropped a rupee without a known result.
     #[diesel(sql_type = BigInt)]
     pub possible_double_drops: i64,
 }
 
-impl AttemptCount {
-    /// At which gateway account.
-    pub fn gateway_account(&self) -> GatewayAccountId {
-        GatewayAccountId(self.gateway_account_id)
-    }
-}
-
-/// What the attempts of the validations asked for after `since` came to, by gateway account. The ids of validations
-/// begin with their time, so this is one range of the attempts' primary key; only the newest `limit` rows of it are
+/// Counts the attempts of the validations that were created after `since`, by gateway account and class. The ids of
+/// validations begin with their time, so this is one range of the attempts' primary key; only its newest `limit` rows are
 /// read.
 pub fn attempts_by_class(
     connection: &mut PgConnection,
@@ -206,33 +186,25 @@ pub fn attempts_by_class(
          group by gateway_account_id, class
          order by gateway_account_id, class",
     )
-    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(merchant)
     .bind::<SqlUuid, _>(first_at(since))
     .bind::<BigInt, _>(limit)
     .load(connection)
 }
 
-/// Attempts at one gateway account that ended with a code that stands in none of our tables.
+/// Number of attempts at one gateway account with a code that is in none of the connector's tables.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct UnlistedCode {
-    #[diesel(sql_type = SqlUuid)]
-    gateway_account_id: Uuid,
-    /// The gateway's own word.
+    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
+    pub gateway_account: GatewayAccountId,
+    /// The gateway's code.
     #[diesel(sql_type = Text)]
     pub code: String,
-    /// How many.
     #[diesel(sql_type = BigInt)]
     pub attempts: i64,
 }
 
-impl UnlistedCode {
-    /// At which gateway account.
-    pub fn gateway_account(&self) -> GatewayAccountId {
-        GatewayAccountId(self.gateway_account_id)
-    }
-}
-
-/// The codes that nobody has heard of, among the attempts that [`attempts_by_class`] counts; the most frequent first.
+/// Counts the unknown codes among the attempts that [`attempts_by_class`] counts; the most frequent first.
 pub fn unlisted_codes(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -250,7 +222,7 @@ pub fn unlisted_codes(
          group by gateway_account_id, code
          order by gateway_account_id, attempts desc, code",
     )
-    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(merchant)
     .bind::<SqlUuid, _>(first_at(since))
     .bind::<BigInt, _>(limit)
     .load(connection)

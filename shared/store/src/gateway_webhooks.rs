@@ -1,26 +1,22 @@
-//! What gateways call back with. The call-back is stored beside the validation it is about, and the validation becomes
-//! due: a worker settles it under a lease, as it settles what it heard itself. What comes twice, too late or about nothing
-//! changes nothing.
+//! Gateway webhooks. The API stores a webhook beside its validation and makes the validation due; a worker settles it under a
+//! lease, as it settles the response to its own call. A duplicate, late or unknown webhook changes nothing.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
-use uuid::Uuid;
 
 use super::gateway_health::GatewayKey;
-use super::statement::statement;
-use khata_domain::ValidationKey;
+use super::statement::{statement, validation_keys};
 use khata_domain::ids::AttemptReference;
-use khata_domain::{MerchantId, ValidationId};
+use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
 
-/// An attempt whose outcome a gateway may tell.
+/// An attempt whose outcome a gateway may report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
-    /// Its validation.
     pub key: ValidationKey,
     /// 1 for the first.
     pub number: i16,
@@ -28,21 +24,21 @@ pub struct OpenAttempt {
     pub trace_parent: Option<String>,
 }
 
-/// What a gateway speaks of.
+/// The attempt that a webhook names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// An attempt whose outcome is still open.
+pub enum FoundAttempt {
+    /// Its outcome is still open.
     Open(OpenAttempt),
-    /// One that is over.
-    Over,
-    /// Nothing that is known yet: a gateway may be quicker than we are to write down its own id.
+    /// The attempt or its validation has ended.
+    Ended,
+    /// No attempt has this reference yet: a gateway may call before the worker has stored the gateway's id.
     Unknown,
 }
 
 #[derive(QueryableByName)]
 struct FoundRow {
-    #[diesel(sql_type = SqlUuid)]
-    validation_id: Uuid,
+    #[diesel(sql_type = SqlUuid, column_name = validation_id)]
+    validation: ValidationId,
     #[diesel(sql_type = SmallInt)]
     number: i16,
     #[diesel(sql_type = Nullable<Text>)]
@@ -51,27 +47,27 @@ struct FoundRow {
     is_open: bool,
 }
 
-fn found(merchant: MerchantId, row: Option<FoundRow>) -> Found {
+fn found(merchant: MerchantId, row: Option<FoundRow>) -> FoundAttempt {
     match row {
-        None => Found::Unknown,
-        Some(row) if row.is_open => Found::Open(OpenAttempt {
+        None => FoundAttempt::Unknown,
+        Some(row) if row.is_open => FoundAttempt::Open(OpenAttempt {
             key: ValidationKey {
                 merchant,
-                id: ValidationId(row.validation_id),
+                id: row.validation,
             },
             number: row.number,
             trace_parent: row.trace_parent,
         }),
-        Some(_) => Found::Over,
+        Some(_) => FoundAttempt::Ended,
     }
 }
 
-/// The attempt at this gateway account with this reference of ours.
+/// Finds the attempt at this gateway account by Khata's reference.
 pub fn by_our_reference(
     connection: &mut PgConnection,
     gateway: GatewayKey,
     reference: &AttemptReference,
-) -> QueryResult<Found> {
+) -> QueryResult<FoundAttempt> {
     let row = statement(
         "select t.validation_id, t.number, v.trace_parent,
             t.state <> 'SETTLED' and v.completed_at is null as is_open
@@ -79,21 +75,21 @@ pub fn by_our_reference(
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
          where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4",
     )
-    .bind::<SqlUuid, _>(gateway.merchant.0)
-    .bind::<SqlUuid, _>(reference.validation.0)
+    .bind::<SqlUuid, _>(gateway.merchant)
+    .bind::<SqlUuid, _>(reference.validation)
     .bind::<SmallInt, _>(reference.number)
-    .bind::<SqlUuid, _>(gateway.account.0)
+    .bind::<SqlUuid, _>(gateway.account)
     .get_result(connection)
     .optional()?;
     Ok(found(gateway.merchant, row))
 }
 
-/// The attempt that the gateway knows by this id of its own.
+/// Finds the attempt at this gateway account by the gateway's own id.
 pub fn by_their_reference(
     connection: &mut PgConnection,
     gateway: GatewayKey,
     reference: &str,
-) -> QueryResult<Found> {
+) -> QueryResult<FoundAttempt> {
     let row = statement(
         "select t.validation_id, t.number, v.trace_parent,
             t.state <> 'SETTLED' and v.completed_at is null as is_open
@@ -103,133 +99,125 @@ pub fn by_their_reference(
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
          where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
     )
-    .bind::<SqlUuid, _>(gateway.merchant.0)
-    .bind::<SqlUuid, _>(gateway.account.0)
+    .bind::<SqlUuid, _>(gateway.merchant)
+    .bind::<SqlUuid, _>(gateway.account)
     .bind::<Text, _>(reference)
     .get_result(connection)
     .optional()?;
     Ok(found(gateway.merchant, row))
 }
 
-/// What became of a call-back.
+/// The effect of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It is stored, and the validation is due: ring for it.
+    /// The webhook is stored and the validation is due: publish its wake-up.
     Due,
-    /// It is stored; a worker has the validation in hand and looks again.
-    InHand,
-    /// It was stored before, or the validation is over.
-    Nothing,
+    /// The webhook is stored; the validation is due already, or a worker holds it and its next step begins at once.
+    Stored,
+    /// The webhook is a duplicate, or the validation is completed.
+    Ignored,
 }
 
 #[derive(QueryableByName)]
-struct Standing {
+struct StateRow {
     #[diesel(sql_type = Text)]
-    state: String,
+    state: ValidationState,
 }
 
-/// Stores a call-back about an open attempt. In a transaction of its own.
+/// Stores a webhook about an open attempt, in a transaction of its own.
 pub fn receive(
     connection: &mut PgConnection,
     attempt: &OpenAttempt,
     digest: &[u8; 32],
-    sealed_answer: Option<&[u8]>,
+    sealed_response: Option<&[u8]>,
 ) -> QueryResult<Received> {
     let key = attempt.key;
     connection.transaction(|connection| {
-        // Locked before it is stored: a worker that settles meanwhile either comes before and is seen, or sees it. By its
-        // key and nothing else, or the index of what is open might be walked in its place.
-        let standing: Option<Standing> = statement(
+        // The lock comes before the insert: a concurrent settlement is either visible here or sees the webhook. The lock goes
+        // by primary key alone, so that the plan cannot walk the index of open validations.
+        let row: Option<StateRow> = statement(
             "select state from validations where merchant_id = $1 and id = $2 for no key update",
         )
-        .bind::<SqlUuid, _>(key.merchant.0)
-        .bind::<SqlUuid, _>(key.id.0)
+        .bind::<SqlUuid, _>(key.merchant)
+        .bind::<SqlUuid, _>(key.id)
         .get_result(connection)
         .optional()?;
-        let Some(standing) = standing.filter(|standing| standing.state != "COMPLETED") else {
-            return Ok(Received::Nothing);
+        let Some(StateRow { state }) = row.filter(|row| row.state.is_open()) else {
+            return Ok(Received::Ignored);
         };
         let stored = statement(
             "insert into gateway_notices (merchant_id, digest, validation_id, number, sealed_answer)
              values ($1, $2, $3, $4, $5) on conflict do nothing",
         )
-        .bind::<SqlUuid, _>(key.merchant.0)
+        .bind::<SqlUuid, _>(key.merchant)
         .bind::<Binary, _>(&digest[..])
-        .bind::<SqlUuid, _>(key.id.0)
+        .bind::<SqlUuid, _>(key.id)
         .bind::<SmallInt, _>(attempt.number)
-        .bind::<Nullable<Binary>, _>(sealed_answer)
+        .bind::<Nullable<Binary>, _>(sealed_response)
         .execute(connection)?;
         if stored == 0 {
-            return Ok(Received::Nothing);
+            return Ok(Received::Ignored);
         }
-        // Should the ring be lost, the scheduler wakeups as for any other.
+        // If the wake-up is lost, the scheduler publishes another.
         statement(
-            "update validations set webhook_received = true,
+            "update validations set called_back = true,
                 due_at = case when state = 'WAITING' then now() + interval '15 s' else due_at end,
                 state = case when state = 'WAITING' then 'DUE' else state end
              where merchant_id = $1 and id = $2",
         )
-        .bind::<SqlUuid, _>(key.merchant.0)
-        .bind::<SqlUuid, _>(key.id.0)
+        .bind::<SqlUuid, _>(key.merchant)
+        .bind::<SqlUuid, _>(key.id)
         .execute(connection)?;
-        Ok(if standing.state == "WAITING" {
+        Ok(if state == ValidationState::Waiting {
             Received::Due
         } else {
-            Received::InHand
+            Received::Stored
         })
     })
 }
 
-/// A call-back that was stored.
+/// A stored webhook.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct StoredNotice {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    validation_id: Uuid,
-    /// About which attempt.
+pub struct StoredWebhook {
+    #[diesel(embed)]
+    key: ValidationKey,
+    /// Number of the attempt.
     #[diesel(sql_type = SmallInt)]
     pub number: i16,
-    /// The outcome, sealed for the validation; `None`: it is to be asked for.
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub sealed_answer: Option<Vec<u8>>,
-    /// When the gateway called back.
+    /// The outcome, encrypted for the validation; `None` if the worker must look it up.
+    #[diesel(sql_type = Nullable<Binary>, column_name = sealed_answer)]
+    pub sealed_response: Option<Vec<u8>>,
     #[diesel(sql_type = Timestamptz)]
     pub received_at: DateTime<Utc>,
 }
 
-/// What gateways have called back with about these validations, the newest last.
-pub fn notices(
+/// Reads the webhooks about these validations, the newest last.
+pub fn stored(
     connection: &mut PgConnection,
-    keys: &[ValidationKey],
-) -> QueryResult<HashMap<ValidationKey, Vec<StoredNotice>>> {
+    validations: &[ValidationKey],
+) -> QueryResult<HashMap<ValidationKey, Vec<StoredWebhook>>> {
     let mut by_validation: HashMap<_, Vec<_>> = HashMap::new();
-    if keys.is_empty() {
+    if validations.is_empty() {
         return Ok(by_validation);
     }
-    let rows: Vec<StoredNotice> = statement(
+    let rows: Vec<StoredWebhook> = statement(
         "select n.merchant_id, n.validation_id, n.number, n.sealed_answer, n.received_at
-         from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
+         from $1 as wanted
          join gateway_notices n on n.merchant_id = wanted.merchant_id and n.validation_id = wanted.id
          order by n.received_at",
     )
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.merchant.0).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.id.0).collect::<Vec<_>>())
+    .rows(validation_keys(validations))
     .load(connection)?;
     for row in rows {
-        let key = ValidationKey {
-            merchant: MerchantId(row.merchant_id),
-            id: ValidationId(row.validation_id),
-        };
-        by_validation.entry(key).or_default().push(row);
+        by_validation.entry(row.key).or_default().push(row);
     }
     Ok(by_validation)
 }
 
-/// Forgets at most `limit` call-backs, and as many references of gateways, that are older than the longest time a
-/// validation may take. Answers how many.
-pub fn forget(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
-    let notices = statement(
+/// Deletes at most `limit` webhooks, and as many references of gateways, that are older than the longest possible
+/// validation. Returns their number.
+pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
+    let webhooks = statement(
         "delete from gateway_notices n using (
             select merchant_id, digest from gateway_notices
             where received_at < now() - interval '31 days' order by received_at limit $1
@@ -248,5 +236,5 @@ pub fn forget(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
     )
     .bind::<BigInt, _>(limit)
     .execute(connection)?;
-    Ok(notices + references)
+    Ok(webhooks + references)
 }

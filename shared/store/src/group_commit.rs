@@ -1,10 +1,11 @@
-//! Group commit: callers hand a request to a lane and await its answer; the lane commits whatever waits in one
-//! transaction. No timer: a batch is what gathered while the last commit ran, so one commit serves one caller when
-//! it is quiet and hundreds when it is not.
+//! Group commit: callers submit requests and await their results; one transaction commits every request that waits.
 //!
-//! A lane is a thread with one pooled connection. A request that breaks its batch is found by bisection and fails
-//! alone; a lost connection fails the whole batch as [`BatchError::Unavailable`] with nothing stored, unless the
-//! connection broke during COMMIT itself, when nobody can know (callers' work must bear being sent again).
+//! A lane is one connection and the thread that commits groups on it. There is no timer: a batch holds the requests that
+//! arrived during the last commit, so that a quiet lane commits one request at a time and a busy one hundreds.
+//!
+//! A request that breaks its batch is found by bisection and fails alone. A lost connection fails the whole batch as
+//! [`BatchError::Unavailable`] with nothing stored, unless the connection broke during COMMIT: then the result is unknown, and
+//! the caller's work must tolerate a repetition.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -14,104 +15,100 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, QueryResult, RunQueryDsl};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Pool, PooledConnection};
+use crate::pool::{Pool, PooledConnection};
 
-/// Requests (by weight) in one transaction at most.
+/// Maximum weight of the requests in one transaction.
 pub const MAX_BATCH: usize = 256;
-/// Requests that may wait for a lane before callers are made to wait outside.
-const QUEUE: usize = 4 * MAX_BATCH;
+/// Requests that a lane queues; further callers wait to submit.
+const QUEUE_LENGTH: usize = 4 * MAX_BATCH;
 
-/// A lane's statements are prepared once and reach every row by its key. A plan made while a table was empty or its
-/// statistics were old must not read it from end to end a thousand times a second.
-const BY_KEY: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+/// A lane's statements are prepared once and find every row by its key. These settings forbid plans that scan a whole table,
+/// which Postgres chooses while a table is empty or its statistics are old.
+const PLAN_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                       set enable_hashjoin = off; set enable_mergejoin = off";
 
-/// What a lane does with a batch.
+/// The work of a lane.
 pub trait Commit: Send + 'static {
-    /// What callers hand in.
     type Request: Send + 'static;
-    /// What they get back.
-    type Answer: Send + 'static;
+    type Output: Send + 'static;
 
-    /// How much of a batch this request takes; 1 for one row.
+    /// Returns the weight of a request in a batch; 1 for one row.
     fn weight(&self, _request: &Self::Request) -> usize {
         1
     }
 
-    /// How long the next batch may gather after one of this weight. Nothing, for work that somebody waits for; a few
-    /// milliseconds when it is busy, for work in the background: fewer, larger transactions cost less.
+    /// Returns the pause after a batch of this size, in which the next one gathers. Zero if callers wait for the work; a few
+    /// milliseconds for background work on a busy lane, as fewer, larger transactions cost less.
     fn linger(&self, _weight: usize) -> Duration {
         Duration::ZERO
     }
 
-    /// Told after each transaction that was committed, with how long it took: what may be counted only once is counted
-    /// here.
+    /// Runs after each commit, with its duration: the place to count what may be counted only once.
     fn committed(&self, _requests: &[Self::Request], _took: Duration) {}
 
-    /// Does the work of all requests inside the open transaction and answers them in order. May be called again
-    /// with parts of the batch after a rollback, so it must leave nothing behind but rows.
+    /// Does the work of all requests inside the open transaction and returns one output per request, in order. After a rollback
+    /// it runs again with parts of the batch, so it must change nothing but rows.
     fn commit(
         &mut self,
         connection: &mut PgConnection,
         requests: &[Self::Request],
-    ) -> QueryResult<Vec<Self::Answer>>;
+    ) -> QueryResult<Vec<Self::Output>>;
 }
 
 /// Why a request was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// The database cannot be reached, or did not answer in time.
+    /// The database is unreachable, or its response timed out.
     #[error("the database is not available")]
     Unavailable,
-    /// The database refused this request: a bug of ours, as input is checked before.
-    #[error("the database refused the request: {0}")]
+    /// The database rejected this request. This is a bug, as callers validate their input.
+    #[error("the database rejected the request: {0}")]
     Rejected(DieselError),
 }
 
 /// Why a batch was not committed.
 enum Broken {
-    /// Somebody in it waits no longer.
-    GivenUp,
-    /// The database refused what it says.
+    /// A caller's time-out has passed.
+    TimedOut,
     Rejected(DieselError),
-    /// The database is away, or refused for reasons of its own.
+    /// The database is unreachable, or failed for a reason that no request caused.
     Unavailable,
 }
 
-/// Who waits for an answer, and how long.
-struct Caller<A> {
+/// A waiting caller.
+struct Caller<O> {
     until: Instant,
-    answer: oneshot::Sender<Result<A, BatchError>>,
+    output: oneshot::Sender<Result<O, BatchError>>,
 }
 
-impl<A> Caller<A> {
+impl<O> Caller<O> {
     fn waits(&self, now: Instant) -> bool {
-        self.until > now && !self.answer.is_closed()
+        self.until > now && !self.output.is_closed()
     }
 
-    fn tell(self, answer: Result<A, BatchError>) {
-        // Nobody may be listening any more.
-        let _ = self.answer.send(answer);
+    fn reply(self, output: Result<O, BatchError>) {
+        // The caller may have gone.
+        let _ = self.output.send(output);
     }
 }
 
 struct Waiting<C: Commit> {
     request: C::Request,
     until: Instant,
-    answer: oneshot::Sender<Result<C::Answer, BatchError>>,
+    output: oneshot::Sender<Result<C::Output, BatchError>>,
 }
 
-/// The callers' side of a lane.
+/// A caller's handle to a lane: one connection and the thread that commits groups on it.
 pub struct Lane<C: Commit> {
     sender: mpsc::Sender<Waiting<C>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl<C: Commit> Clone for Lane<C> {
     fn clone(&self) -> Self {
         Self {
             sender: self.sender.clone(),
-            patience: self.patience,
+            timeout: self.timeout,
         }
     }
 }
@@ -119,21 +116,21 @@ impl<C: Commit> Clone for Lane<C> {
 impl<C: Commit> std::fmt::Debug for Lane<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lane")
-            .field("patience", &self.patience)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
 
 impl<C: Commit> Lane<C> {
-    /// Starts a lane's thread. Callers wait `patience` at most. The thread ends once every handle is dropped and
-    /// everything handed in is answered; join it to know that.
+    /// Starts a lane's thread. Callers wait at most `timeout`. The thread ends when every handle is dropped and every request has
+    /// its result; join it to wait for that.
     pub fn start(
         name: &str,
         pool: Pool,
         work: C,
-        patience: Duration,
+        timeout: Duration,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
@@ -141,29 +138,29 @@ impl<C: Commit> Lane<C> {
                     pool,
                     work,
                     connection: None,
-                    held_back: None,
+                    postponed: None,
                 }
                 .run(receiver);
             })?;
-        Ok((Self { sender, patience }, thread))
+        Ok((Self { sender, timeout }, thread))
     }
 
-    /// Hands in a request and waits for its commit, `patience` at most.
-    pub async fn submit(&self, request: C::Request) -> Result<C::Answer, BatchError> {
-        let until = Instant::now() + self.patience;
-        let (answer, answered) = oneshot::channel();
-        let committed = async {
+    /// Submits a request and waits for its commit, at most the lane's time-out.
+    pub async fn submit(&self, request: C::Request) -> Result<C::Output, BatchError> {
+        let until = Instant::now() + self.timeout;
+        let (output, committed) = oneshot::channel();
+        let result = async {
             self.sender
                 .send(Waiting {
                     request,
                     until,
-                    answer,
+                    output,
                 })
                 .await
                 .map_err(|_| BatchError::Unavailable)?;
-            answered.await.map_err(|_| BatchError::Unavailable)?
+            committed.await.map_err(|_| BatchError::Unavailable)?
         };
-        tokio::time::timeout_at(until.into(), committed)
+        tokio::time::timeout_at(until.into(), result)
             .await
             .unwrap_or(Err(BatchError::Unavailable))
     }
@@ -173,13 +170,13 @@ struct Worker<C: Commit> {
     pool: Pool,
     work: C,
     connection: Option<PooledConnection>,
-    /// Took from the queue, but did not fit into the last batch.
-    held_back: Option<Waiting<C>>,
+    /// Taken from the queue, but too heavy for the last batch.
+    postponed: Option<Waiting<C>>,
 }
 
 impl<C: Commit> Worker<C> {
     fn run(mut self, mut receiver: mpsc::Receiver<Waiting<C>>) {
-        while let Some(first) = self.held_back.take().or_else(|| receiver.blocking_recv()) {
+        while let Some(first) = self.postponed.take().or_else(|| receiver.blocking_recv()) {
             let batch = self.gather(first, &mut receiver);
             let linger = self.work.linger(batch.len());
             self.serve(batch);
@@ -200,7 +197,7 @@ impl<C: Commit> Worker<C> {
             let Ok(next) = receiver.try_recv() else { break };
             weight += self.work.weight(&next.request);
             if weight > MAX_BATCH {
-                self.held_back = Some(next);
+                self.postponed = Some(next);
                 break;
             }
             batch.push(next);
@@ -216,7 +213,7 @@ impl<C: Commit> Worker<C> {
                     w.request,
                     Caller {
                         until: w.until,
-                        answer: w.answer,
+                        output: w.output,
                     },
                 )
             })
@@ -224,9 +221,9 @@ impl<C: Commit> Worker<C> {
         self.commit(requests, callers);
     }
 
-    /// Commits the requests in one transaction, or halves them until those that break it stand alone. Whoever waits
-    /// no longer has been told that nothing was stored, so it is not: the others are committed without them.
-    fn commit(&mut self, requests: Vec<C::Request>, callers: Vec<Caller<C::Answer>>) {
+    /// Commits the requests in one transaction, or halves them until each request that breaks it is alone. A caller whose
+    /// time-out has passed knows that nothing is stored, so its request is left out.
+    fn commit(&mut self, requests: Vec<C::Request>, callers: Vec<Caller<C::Output>>) {
         let now = Instant::now();
         let (mut requests, mut callers): (Vec<_>, Vec<_>) = requests
             .into_iter()
@@ -237,20 +234,20 @@ impl<C: Commit> Worker<C> {
             return;
         }
         match self.attempt(&requests, &callers) {
-            Ok(answers) => callers
+            Ok(outputs) => callers
                 .into_iter()
-                .zip(answers)
-                .for_each(|(caller, answer)| caller.tell(Ok(answer))),
-            Err(Broken::GivenUp) => self.commit(requests, callers),
+                .zip(outputs)
+                .for_each(|(caller, output)| caller.reply(Ok(output))),
+            Err(Broken::TimedOut) => self.commit(requests, callers),
             Err(Broken::Rejected(error)) => {
                 if let Some(caller) = callers.pop_if(|_| requests.len() == 1) {
                     tracing::warn!(%error, "request not committed");
-                    let told = if is_for_good(&error) {
+                    let error = if is_permanent(&error) {
                         BatchError::Rejected(error)
                     } else {
                         BatchError::Unavailable
                     };
-                    caller.tell(Err(told));
+                    caller.reply(Err(error));
                     return;
                 }
                 let half = requests.len() / 2;
@@ -260,7 +257,7 @@ impl<C: Commit> Worker<C> {
             }
             Err(Broken::Unavailable) => {
                 for caller in callers {
-                    caller.tell(Err(BatchError::Unavailable));
+                    caller.reply(Err(BatchError::Unavailable));
                 }
             }
         }
@@ -269,37 +266,35 @@ impl<C: Commit> Worker<C> {
     fn attempt(
         &mut self,
         requests: &[C::Request],
-        callers: &[Caller<C::Answer>],
-    ) -> Result<Vec<C::Answer>, Broken> {
+        callers: &[Caller<C::Output>],
+    ) -> Result<Vec<C::Output>, Broken> {
         let mut connection = self.begin().ok_or(Broken::Unavailable)?;
         let begun = Instant::now();
-        // A panic in the work must not end the lane, which nobody would restart: its connection is thrown away.
+        // A panic in the work must not end the lane, as nothing restarts it. The connection is dropped.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.work.commit(&mut connection, requests)
         }));
         let Ok(worked) = worked else {
-            tracing::error!("a lane's work panicked");
+            tracing::error!("group commit panicked");
             return Err(Broken::Unavailable);
         };
         let result = match worked {
-            // The server may have been silent for a long time: whoever waits no longer must not be stored.
+            // The server may have taken a long time: a request whose caller's time-out has passed must not be stored.
             Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => Err(None),
-            Ok(answers) if answers.len() != requests.len() => {
-                tracing::error!(
-                    "a lane's work answered another number of requests than it was given"
-                );
+            Ok(outputs) if outputs.len() != requests.len() => {
+                tracing::error!("group commit returned a wrong number of outputs");
                 Err(Some(DieselError::RollbackTransaction))
             }
-            Ok(answers) => AnsiTransactionManager::commit_transaction(&mut *connection)
-                .map(|()| answers)
+            Ok(outputs) => AnsiTransactionManager::commit_transaction(&mut *connection)
+                .map(|()| outputs)
                 .map_err(Some),
             Err(error) => Err(Some(error)),
         };
         let broken = match result {
-            Ok(answers) => {
+            Ok(outputs) => {
                 self.connection = Some(connection);
                 self.work.committed(requests, begun.elapsed());
-                return Ok(answers);
+                return Ok(outputs);
             }
             Err(broken) => broken,
         };
@@ -311,7 +306,7 @@ impl<C: Commit> Worker<C> {
             self.connection = Some(connection);
         }
         match broken {
-            None => Err(Broken::GivenUp),
+            None => Err(Broken::TimedOut),
             Some(error) if alive && is_about_a_request(&error) => Err(Broken::Rejected(error)),
             Some(error) => {
                 tracing::warn!(%error, "batch not committed");
@@ -320,7 +315,7 @@ impl<C: Commit> Worker<C> {
         }
     }
 
-    /// An open transaction. A connection that broke while it lay idle is replaced: nothing was sent on it.
+    /// Opens a transaction. Replaces a connection that broke while it was idle, as nothing was sent on it.
     fn begin(&mut self) -> Option<PooledConnection> {
         if let Some(mut connection) = self.connection.take()
             && AnsiTransactionManager::begin_transaction(&mut *connection).is_ok()
@@ -333,7 +328,7 @@ impl<C: Commit> Worker<C> {
             .inspect_err(|error| tracing::warn!(%error, "no database connection"))
             .ok()?;
         connection
-            .batch_execute(BY_KEY)
+            .batch_execute(PLAN_SETTINGS)
             .and_then(|()| AnsiTransactionManager::begin_transaction(&mut *connection))
             .inspect_err(|error| tracing::warn!(%error, "cannot begin a transaction"))
             .ok()?;
@@ -341,7 +336,7 @@ impl<C: Commit> Worker<C> {
     }
 }
 
-/// Whether it is worth finding which request the server refuses: it answered, and the connection stands.
+/// Whether one of the requests caused the error: the server responded, and the connection works.
 fn is_about_a_request(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(kind, _) => !matches!(
@@ -355,9 +350,9 @@ fn is_about_a_request(error: &DieselError) -> bool {
     }
 }
 
-/// Whether the same request would be refused for ever. What diesel has no name for (a deadlock, a time-out, a full
-/// disk) may be gone the next time.
-fn is_for_good(error: &DieselError) -> bool {
+/// Whether the same request would always fail. Errors that diesel has no name for (a deadlock, a time-out, a full disk) may be
+/// gone the next time.
+fn is_permanent(error: &DieselError) -> bool {
     !matches!(
         error,
         DieselError::DatabaseError(

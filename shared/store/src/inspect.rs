@@ -1,249 +1,197 @@
-//! One account with its whole past, for ops people to look at. Nothing sealed is read here, and no reference of the
-//! merchant's for its customer.
+//! One account with its history, for operators. Reads no encrypted column, and not the merchant's reference for its customer.
 
 mod attempts;
 
 pub use attempts::{Attempt, attempts};
+
+use std::ops::Deref;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
     Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
-use uuid::Uuid;
 
+use super::accounts::{AccountColumns, account_columns};
 use super::statement::statement;
 use super::validations::Slot;
-use khata_domain::ValidationKey;
 use khata_domain::ids::first_at;
-use khata_domain::{AccountId, CustomerId, GatewayAccountId, MerchantId, ValidationId};
+use khata_domain::validation::{FailureCode, Outcome};
+use khata_domain::{
+    AccountId, MerchantId, PendingReason, ValidationId, ValidationKey, ValidationState,
+};
 
-/// An account's first validation has an id of the same moment; this is more than lies between the two.
+/// Maximum time between the creation of an account and the id of its first validation.
 const SAME_MOMENT: TimeDelta = TimeDelta::seconds(1);
 
 /// An account in its masked form, deleted ones too.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Account {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    /// The merchant's name.
+    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
+    pub merchant: MerchantId,
     #[diesel(sql_type = Text)]
     pub merchant_name: String,
-    #[diesel(sql_type = SqlUuid)]
-    customer_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    /// `BANK` or `UPI`.
-    #[diesel(sql_type = Text)]
-    pub kind: String,
-    /// What people may see of its number or address.
+    #[diesel(embed)]
+    columns: AccountColumns,
+    /// The number or address that operators may see.
     #[diesel(sql_type = Text)]
     pub masked: String,
-    /// `AccountStatus` by its word.
-    #[diesel(sql_type = Text)]
-    pub status: String,
-    /// The gateway that the call named.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub pinned_gateway_id: Option<i16>,
-    /// The account there that the call named.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub pinned_gateway_reference_id: Option<String>,
-    /// `x-routing-id` of the call, where it gave one.
+    /// The request's `x-routing-id`.
     #[diesel(sql_type = Nullable<Text>)]
     pub routing_id: Option<String>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
-    validation_id: Option<Uuid>,
-    /// When it was stored.
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    /// When its status last changed.
-    #[diesel(sql_type = Timestamptz)]
-    pub updated_at: DateTime<Utc>,
-    /// When a gateway last told.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub last_validated_at: Option<DateTime<Utc>>,
-    /// When it was deleted.
+    validation_id: Option<ValidationId>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-impl Account {
-    /// Its merchant.
-    pub fn merchant(&self) -> MerchantId {
-        MerchantId(self.merchant_id)
-    }
+impl Deref for Account {
+    type Target = AccountColumns;
 
-    /// Its customer.
-    pub fn customer(&self) -> CustomerId {
-        CustomerId(self.customer_id)
-    }
-
-    /// Its id.
-    pub fn id(&self) -> AccountId {
-        AccountId(self.id)
-    }
-
-    /// Its newest validation: the only one that may change its status.
-    pub fn validation(&self) -> Option<ValidationKey> {
-        let id = self.validation_id.map(ValidationId)?;
-        Some(ValidationKey {
-            merchant: self.merchant(),
-            id,
-        })
+    fn deref(&self) -> &AccountColumns {
+        &self.columns
     }
 }
 
-macro_rules! account_columns {
+impl Account {
+    /// Returns the newest validation: the only one that may change the account's status.
+    pub fn validation(&self) -> Option<ValidationKey> {
+        let merchant = self.merchant;
+        self.validation_id.map(|id| ValidationKey { merchant, id })
+    }
+}
+
+macro_rules! select_account {
     () => {
-        "a.merchant_id, m.name as merchant_name, a.customer_id, a.id, a.kind, a.masked, a.status,
-         a.pinned_gateway_id, a.pinned_gateway_reference_id, a.routing_id, a.validation_id, a.created_at, a.updated_at,
-         a.last_validated_at, a.deleted_at"
+        concat!(
+            "select a.merchant_id, m.name as merchant_name, ",
+            account_columns!(),
+            ", a.masked, a.routing_id, a.validation_id, a.deleted_at "
+        )
     };
 }
 
-/// The merchant's account with this id.
+/// Finds the merchant's account with this id.
 pub fn find(
     connection: &mut PgConnection,
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
     statement(concat!(
-        "select ",
-        account_columns!(),
-        " from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2"
+        select_account!(),
+        "from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2"
     ))
-    .bind::<SqlUuid, _>(merchant.0)
-    .bind::<SqlUuid, _>(account.0)
+    .bind::<SqlUuid, _>(merchant)
+    .bind::<SqlUuid, _>(account)
     .get_result(connection)
     .optional()
 }
 
-/// The account with this id, whoever's it is: for ops people, who have nothing but the id. One look-up by the primary
-/// key for each merchant there is.
+/// Finds the account with this id of any merchant: for operators, who may have only the id. Costs one lookup by primary key
+/// per merchant.
 pub fn find_of_any_merchant(
     connection: &mut PgConnection,
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
-    // `limit` keeps the look-up inside the loop over the merchants: the planner must not scan the accounts.
+    // `limit` keeps the lookup inside the loop over the merchants, so that the planner cannot scan the accounts.
     statement(concat!(
-        "select ",
-        account_columns!(),
-        " from merchants m
+        select_account!(),
+        "from merchants m
           cross join lateral (
              select * from customer_accounts where merchant_id = m.id and id = $1 limit 1
           ) as a"
     ))
-    .bind::<SqlUuid, _>(account.0)
+    .bind::<SqlUuid, _>(account)
     .get_result(connection)
     .optional()
 }
 
-/// The account that this validation is of, and whose it is, sought in the same way; with a merchant, among its own only.
+/// Finds the account of a validation in the same way, among one merchant's accounts or all.
 pub fn account_of_validation(
     connection: &mut PgConnection,
     merchant: Option<MerchantId>,
     validation: ValidationId,
 ) -> QueryResult<Option<(MerchantId, AccountId)>> {
     #[derive(QueryableByName)]
-    struct Of {
+    struct Found {
         #[diesel(sql_type = SqlUuid)]
-        merchant_id: Uuid,
+        merchant_id: MerchantId,
         #[diesel(sql_type = SqlUuid)]
-        account_id: Uuid,
+        account_id: AccountId,
     }
-    let found: Option<Of> = statement(
+    let found: Option<Found> = statement(
         "select v.merchant_id, v.account_id from merchants m
           cross join lateral (
              select * from validations where merchant_id = m.id and id = $1 limit 1
           ) as v
           where $2 is null or m.id = $3",
     )
-    .bind::<SqlUuid, _>(validation.0)
-    .bind::<Nullable<SqlUuid>, _>(merchant.map(|merchant| merchant.0))
-    .bind::<Nullable<SqlUuid>, _>(merchant.map(|merchant| merchant.0))
+    .bind::<SqlUuid, _>(validation)
+    .bind::<Nullable<SqlUuid>, _>(merchant)
+    .bind::<Nullable<SqlUuid>, _>(merchant)
     .get_result(connection)
     .optional()?;
-    Ok(found.map(|of| (MerchantId(of.merchant_id), AccountId(of.account_id))))
+    Ok(found.map(|found| (found.merchant_id, found.account_id)))
 }
 
-/// A validation, without what it found out.
+/// A validation, without its result.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Validation {
     #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    /// `DUE`, `LEASED`, `WAITING` or `COMPLETED`.
+    pub id: ValidationId,
     #[diesel(sql_type = Text)]
-    pub state: String,
-    /// When the scheduler looks at it, unless it is completed.
+    pub state: ValidationState,
+    /// When the scheduler makes it due, unless it is completed.
     #[diesel(sql_type = Timestamptz)]
     pub due_at: DateTime<Utc>,
-    /// When trying ends.
+    /// When the workers give up.
     #[diesel(sql_type = Timestamptz)]
     pub deadline_at: DateTime<Utc>,
-    /// Until when a worker holds it.
+    /// When the lease of the worker expires.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub leased_until: Option<DateTime<Utc>>,
-    /// Gateway attempts so far.
+    /// Number of attempts so far.
     #[diesel(sql_type = SmallInt)]
     pub attempts: i16,
-    /// W3C trace context of the call that asked for it.
+    /// W3C trace context of the request.
     #[diesel(sql_type = Nullable<Text>)]
     pub trace_parent: Option<String>,
-    /// `Outcome` by its word.
     #[diesel(sql_type = Nullable<Text>)]
-    pub outcome: Option<String>,
-    /// `FailureCode` by its word.
+    pub outcome: Option<Outcome>,
     #[diesel(sql_type = Nullable<Text>)]
-    pub failure_code: Option<String>,
-    /// Its sentence.
+    pub failure_code: Option<FailureCode>,
+    /// The sentence for the failure code.
     #[diesel(sql_type = Nullable<Text>)]
     pub failure_reason: Option<String>,
-    /// When it was asked for.
+    /// Why an unfinished validation has no result yet; `None` before its first attempt.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub pending_reason: Option<PendingReason>,
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
-    /// When it ended.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// How well the names match, by our own reckoning, 0–100.
+    /// Khata's own score, 0–100.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub name_match_score: Option<i16>,
-    /// The same by the gateway's.
+    /// The gateway's score, 0–100.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub gateway_name_match_score: Option<i16>,
-    /// A gateway is to be asked, however young an earlier result is.
+    /// Call a gateway even if a recent result could be reused.
     #[diesel(sql_type = Bool)]
     pub fresh: bool,
+    /// The validation whose result this one reuses.
     #[diesel(sql_type = Nullable<SqlUuid>)]
-    reused_from: Option<Uuid>,
-    /// A gateway has called back since a worker last took it.
-    #[diesel(sql_type = Bool)]
+    pub reused_from: Option<ValidationId>,
+    /// A gateway webhook arrived since the last claim.
+    #[diesel(sql_type = Bool, column_name = called_back)]
     pub webhook_received: bool,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    slot_gateway_account_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    slot_at: Option<DateTime<Utc>>,
+    /// The call that is booked for this validation.
+    #[diesel(embed)]
+    pub slot: Option<Slot>,
 }
 
 impl Validation {
-    /// Its id.
-    pub fn id(&self) -> ValidationId {
-        ValidationId(self.id)
-    }
-
-    /// Whose result it is, where no gateway was asked anew.
-    pub fn reused_from(&self) -> Option<ValidationId> {
-        self.reused_from.map(ValidationId)
-    }
-
-    /// The call that is booked for it.
-    pub fn slot(&self) -> Option<Slot> {
-        Some(Slot {
-            gateway_account: GatewayAccountId(self.slot_gateway_account_id?),
-            at: self.slot_at?,
-        })
-    }
-
-    /// The trace of the call that asked for it: 32 hex digits.
+    /// Returns the trace id of the request: 32 hex digits.
     pub fn trace_id(&self) -> Option<&str> {
         self.trace_parent.as_deref()?.split('-').nth(1)
     }
@@ -252,14 +200,14 @@ impl Validation {
 /// An account's validations.
 #[derive(Clone, Debug)]
 pub struct Validations {
-    /// In the order in which they were asked for.
+    /// In the order of their creation.
     pub rows: Vec<Validation>,
-    /// Whether these are all: others may lie in the part of the merchant's validations that was not read.
+    /// Whether these are all: others may be among the merchant's validations that were not read.
     pub complete: bool,
 }
 
-/// The account's validations. No index names the account, so the others beside the newest are sought by time: among
-/// the merchant's `reach` validations from the account's creation on, and the `reach` before the newest.
+/// Reads the account's validations. No index contains the account, so the validations before the newest are found by time:
+/// among the merchant's `reach` validations after the account's creation, and the `reach` before the newest.
 pub fn validations(
     connection: &mut PgConnection,
     account: &Account,
@@ -275,35 +223,35 @@ pub fn validations(
     ids.push(newest);
     let rows = statement(
         "select v.id, v.state, v.due_at, v.deadline_at, v.leased_until, v.attempts, v.trace_parent, v.outcome,
-            v.failure_code, v.failure_reason, v.created_at, v.completed_at, v.name_match_score,
-            v.gateway_name_match_score, v.fresh, v.reused_from, v.webhook_received, v.slot_gateway_account_id, v.slot_at
-         from unnest($1::uuid[]) as wanted (id)
+            v.failure_code, v.failure_reason, v.pending_reason, v.created_at, v.completed_at, v.name_match_score,
+            v.gateway_name_match_score, v.fresh, v.reused_from, v.called_back, v.slot_gateway_account_id, v.slot_at
+         from unnest($1) as wanted (id)
          join validations v on v.merchant_id = $2 and v.id = wanted.id
          order by v.id",
     )
     .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<SqlUuid, _>(account.merchant_id)
+    .bind::<SqlUuid, _>(account.merchant)
     .load(connection)?;
     Ok(Validations { rows, complete })
 }
 
-/// The account's validations before the newest, as far as they are in reach, and whether everything was.
+/// Finds the account's validations before the newest within `reach`, and whether those are all.
 fn earlier_validations(
     connection: &mut PgConnection,
     account: &Account,
-    newest: Uuid,
+    newest: ValidationId,
     reach: i64,
-) -> QueryResult<(Vec<Uuid>, bool)> {
+) -> QueryResult<(Vec<ValidationId>, bool)> {
     #[derive(QueryableByName)]
     struct Earlier {
         #[diesel(sql_type = Array<SqlUuid>)]
-        ids: Vec<Uuid>,
+        ids: Vec<ValidationId>,
         #[diesel(sql_type = Bool)]
         complete: bool,
     }
     let began = first_at(account.created_at - SAME_MOMENT);
-    if newest < first_at(account.created_at + SAME_MOMENT) {
-        // The one that it began with.
+    if newest.0 < first_at(account.created_at + SAME_MOMENT) {
+        // The newest is the first.
         return Ok((Vec::new(), true));
     }
     let row: Earlier = statement(
@@ -318,11 +266,11 @@ fn earlier_validations(
             coalesce((select id from early order by id desc limit 1) >= (select id from late order by id limit 1), true)
                 as complete",
     )
-    .bind::<SqlUuid, _>(account.merchant_id)
+    .bind::<SqlUuid, _>(account.merchant)
     .bind::<SqlUuid, _>(began)
     .bind::<SqlUuid, _>(newest)
     .bind::<BigInt, _>(reach)
-    .bind::<SqlUuid, _>(account.merchant_id)
+    .bind::<SqlUuid, _>(account.merchant)
     .bind::<SqlUuid, _>(began)
     .bind::<SqlUuid, _>(newest)
     .bind::<BigInt, _>(reach)

@@ -1,6 +1,6 @@
-//! Postgres: the only place where facts and promises are kept. Queries are functions on a connection that return
-//! `QueryResult`; each that touches a merchant's rows takes the merchant's id. Who holds a connection is the
-//! caller's business (a lane, or a reader on a blocking thread).
+//! Models, SQL, migrations and the group commit on Postgres. Queries are functions on a connection that return `QueryResult`;
+//! each that touches a merchant's rows takes the merchant's id. The caller owns the connection: a lane of the group commit,
+//! or a reader on a blocking thread.
 
 pub mod accounts;
 pub mod audit;
@@ -18,16 +18,11 @@ pub mod merchants;
 mod migrate;
 pub mod outcomes;
 mod pool;
-pub mod reseal;
 pub mod retry;
+pub mod rotation;
 pub mod schema;
 mod statement;
 pub mod validations;
 
 pub use migrate::{MigrateError, migrate, migrate_by, pending_migrations};
 pub use pool::{DatabaseSettings, Pool, PooledConnection, connections, open};
-
-/// A duration as SQL takes it.
-fn milliseconds(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}

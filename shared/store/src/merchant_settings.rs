@@ -1,29 +1,28 @@
-//! What ops people set of a merchant, and what they see of it.
+//! A merchant's settings and numbers, for operators.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
-use uuid::Uuid;
 
 use super::schema::{api_keys, gateway_accounts, merchants};
 use super::statement::statement;
-use khata_domain::MerchantId;
+use khata_domain::{AccountStatus, MerchantId};
 
-/// The settings of a merchant that are to change; `None` leaves one as it is.
+/// Changes of a merchant's settings; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsChangeset)]
 #[diesel(table_name = merchants)]
 pub struct Changes {
     /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: Option<bool>,
-    /// How long a validation is tried, in seconds: 60 to 2,592,000.
+    /// Time after which a validation is given up, in seconds: 60 to 2,592,000.
     pub validation_deadline_seconds: Option<i32>,
-    /// Requests that one key may make in a second, in each process: 1 to 1,000,000.
+    /// Maximum requests per second of one key, in each process: 1 to 1,000,000.
     pub requests_per_second: Option<i32>,
-    /// Validations that the same details may have in 24 hours: 1 to 32,767.
+    /// Maximum validations of the same details in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: Option<i16>,
-    /// Whether an account whose holder has quite another name fails.
+    /// Whether an account fails if its holder's name does not match.
     pub fail_on_name_mismatch: Option<bool>,
-    /// How old a result of the same details may be to be used again, in seconds: 0 (never) to 31,536,000.
+    /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: Option<i32>,
 }
 
@@ -38,33 +37,26 @@ impl Changes {
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = merchants, check_for_backend(diesel::pg::Pg))]
 pub struct Settings {
-    id: Uuid,
+    #[diesel(column_name = id)]
+    pub merchant: MerchantId,
     /// Unique.
     pub name: String,
     /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: bool,
-    /// How long a validation is tried, in seconds.
+    /// Time after which a validation is given up, in seconds.
     pub validation_deadline_seconds: i32,
-    /// Requests that one key may make in a second, in each process.
+    /// Maximum requests per second of one key, in each process.
     pub requests_per_second: i32,
-    /// Validations that the same details may have in 24 hours.
+    /// Maximum validations of the same details in 24 hours.
     pub validations_per_account_per_day: i16,
-    /// Whether an account whose holder has quite another name fails.
+    /// Whether an account fails if its holder's name does not match.
     pub fail_on_name_mismatch: bool,
-    /// How old a result of the same details may be to be used again, in seconds; 0: never.
+    /// Maximum age of a result that is reused for the same details, in seconds; 0: never.
     pub reuse_results_seconds: i32,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
-impl Settings {
-    /// The merchant's id.
-    pub fn merchant(&self) -> MerchantId {
-        MerchantId(self.id)
-    }
-}
-
-/// Every merchant, by name.
+/// Lists every merchant by name.
 pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Settings>> {
     merchants::table
         .order(merchants::name)
@@ -72,84 +64,80 @@ pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Settings>> {
         .load(connection)
 }
 
-/// The merchant's settings.
+/// Reads the merchant's settings.
 pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Settings> {
     merchants::table
-        .find(merchant.0)
+        .find(merchant)
         .select(Settings::as_select())
         .first(connection)
 }
 
-/// Changes settings and answers them as they were before and are now. In a transaction: nobody else changes them
-/// meanwhile.
+/// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.
 pub fn change(
     connection: &mut PgConnection,
     merchant: MerchantId,
     changes: &Changes,
 ) -> QueryResult<(Settings, Settings)> {
     let before: Settings = merchants::table
-        .find(merchant.0)
+        .find(merchant)
         .select(Settings::as_select())
         .for_no_key_update()
         .first(connection)?;
     if changes.is_empty() {
         return Ok((before.clone(), before));
     }
-    let after = diesel::update(merchants::table.find(merchant.0))
+    let after = diesel::update(merchants::table.find(merchant))
         .set(changes)
         .returning(Settings::as_returning())
         .get_result(connection)?;
     Ok((before, after))
 }
 
-/// What a merchant has.
+/// Numbers of a merchant's keys, gateway accounts and accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holdings {
+pub struct Overview {
     /// Keys that are neither revoked nor expired.
     pub active_keys: i64,
     /// Gateway accounts that new attempts may use.
     pub enabled_gateway_accounts: i64,
-    /// All gateway accounts.
     pub gateway_accounts: i64,
-    /// Of the newest accounts looked at, how many have which status.
+    /// Number of accounts by status, among the newest.
     pub accounts: Vec<StatusCount>,
 }
 
-impl Holdings {
-    /// How many accounts were looked at.
+impl Overview {
+    /// Returns the number of accounts that were counted.
     pub fn accounts_counted(&self) -> i64 {
         self.accounts.iter().map(|row| row.accounts).sum()
     }
 }
 
-/// Accounts with one status.
+/// Number of accounts with one status.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct StatusCount {
-    /// `AccountStatus` by its word.
     #[diesel(sql_type = Text)]
-    pub status: String,
-    /// How many.
+    pub status: AccountStatus,
     #[diesel(sql_type = BigInt)]
     pub accounts: i64,
 }
 
-/// What the merchant has. No index names the status, on purpose: of the accounts only the newest `limit` are read, by
-/// the primary key, whose ids begin with their time.
-pub fn holdings(
+/// Counts the merchant's keys, gateway accounts and accounts. Of the accounts, only the newest `limit` are read, by the
+/// primary key: no index contains the status, so that a status change stays a heap-only update.
+pub fn overview(
     connection: &mut PgConnection,
     merchant: MerchantId,
     limit: i64,
-) -> QueryResult<Holdings> {
+) -> QueryResult<Overview> {
     let keys = api_keys::table
-        .filter(api_keys::merchant_id.eq(merchant.0))
+        .filter(api_keys::merchant_id.eq(merchant))
         .filter(api_keys::revoked_at.is_null())
         .filter(
             api_keys::expires_at
                 .is_null()
                 .or(api_keys::expires_at.gt(diesel::dsl::now)),
         );
-    let gateways = gateway_accounts::table.filter(gateway_accounts::merchant_id.eq(merchant.0));
-    Ok(Holdings {
+    let gateways = gateway_accounts::table.filter(gateway_accounts::merchant_id.eq(merchant));
+    Ok(Overview {
         active_keys: keys.count().get_result(connection)?,
         enabled_gateway_accounts: gateways
             .filter(gateway_accounts::enabled)
@@ -161,7 +149,7 @@ pub fn holdings(
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest
              group by status order by status",
         )
-        .bind::<SqlUuid, _>(merchant.0)
+        .bind::<SqlUuid, _>(merchant)
         .bind::<BigInt, _>(limit)
         .load(connection)?,
     })

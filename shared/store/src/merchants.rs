@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use uuid::Uuid;
 
 use super::schema::{api_keys, merchants};
 use khata_crypto::ApiKeyHash;
@@ -12,7 +11,7 @@ use khata_domain::{KeyId, MerchantId};
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = merchants, check_for_backend(diesel::pg::Pg))]
 pub struct Merchant {
-    id: Uuid,
+    pub id: MerchantId,
     /// Unique: lower-case letters, digits, `_` and `-`.
     pub name: String,
     /// Whether *create accounts* registers an unknown customer reference.
@@ -23,33 +22,28 @@ pub struct Merchant {
 }
 
 impl Merchant {
-    /// Its id.
-    pub fn id(&self) -> MerchantId {
-        MerchantId(self.id)
-    }
-
-    /// Requests that one key may make in a second, in each process.
+    /// Maximum requests per second of one key, in each process.
     pub fn requests_per_second(&self) -> u32 {
         self.requests_per_second.unsigned_abs()
     }
 
-    /// Validations that the same details may have in 24 hours.
+    /// Maximum validations of the same details in 24 hours.
     pub fn validations_per_account_per_day(&self) -> i16 {
         self.validations_per_account_per_day
     }
 
-    /// How long a validation is tried before it fails as `VALIDATION_UNAVAILABLE`.
+    /// Time after which an unfinished validation fails as `VALIDATION_UNAVAILABLE`.
     pub fn validation_deadline(&self) -> chrono::TimeDelta {
         chrono::TimeDelta::seconds(self.validation_deadline_seconds.into())
     }
 }
 
-/// The merchant with this name or id text.
+/// Finds the merchant with this name or id.
 pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Option<Merchant>> {
     let query = merchants::table.select(Merchant::as_select());
     match MerchantId::parse(name_or_id) {
         Some(id) => query
-            .filter(merchants::id.eq(id.0))
+            .filter(merchants::id.eq(id))
             .first(connection)
             .optional(),
         None => query
@@ -63,7 +57,7 @@ pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Opti
 pub fn insert(connection: &mut PgConnection, name: &str) -> QueryResult<Option<Merchant>> {
     diesel::insert_into(merchants::table)
         .values((
-            merchants::id.eq(MerchantId::new().0),
+            merchants::id.eq(MerchantId::new()),
             merchants::name.eq(name),
         ))
         .on_conflict(merchants::name)
@@ -73,7 +67,7 @@ pub fn insert(connection: &mut PgConnection, name: &str) -> QueryResult<Option<M
         .optional()
 }
 
-/// Stores a key's hash and answers the key's id.
+/// Stores a key's hash and returns the key's id.
 pub fn insert_key(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -84,8 +78,8 @@ pub fn insert_key(
     let id = KeyId::new();
     diesel::insert_into(api_keys::table)
         .values((
-            api_keys::merchant_id.eq(merchant.0),
-            api_keys::id.eq(id.0),
+            api_keys::merchant_id.eq(merchant),
+            api_keys::id.eq(id),
             api_keys::key_hash.eq(hash.0.as_slice()),
             api_keys::prefix.eq(prefix),
             api_keys::expires_at.eq(expires_at),
@@ -94,7 +88,7 @@ pub fn insert_key(
         .map(|_| id)
 }
 
-/// The merchant whose key this is, if the key is neither revoked nor expired.
+/// Finds the merchant of a key that is neither revoked nor expired.
 pub fn authenticate(
     connection: &mut PgConnection,
     hash: &ApiKeyHash,

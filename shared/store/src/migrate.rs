@@ -1,4 +1,4 @@
-//! Migrations, embedded in the binary so that an image needs nothing beside it, and run beside a service that serves.
+//! Migrations, embedded in the binary so that an image needs no other file, and run while the services are running.
 
 use std::error::Error;
 use std::thread;
@@ -14,73 +14,66 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
-/// Any number that no other user of the database takes: the advisory lock of those who migrate.
+/// Advisory lock of a running migration: a number that no other user of the database takes.
 const LOCK: &str = "7016994829331";
-/// Between two looks whether the others are done.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long the others may take: the longest index to be built.
-const OTHERS: Duration = Duration::from_mins(20);
+/// Poll interval for the advisory lock.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Maximum wait for another migration: as long as the largest index takes.
+const LOCK_TIMEOUT: Duration = Duration::from_mins(20);
 
-/// How long a step may wait for a table lock. Whoever comes after it waits behind it, and the services wait for a lock for two
-/// seconds at most (`pool`).
+/// Maximum wait of a step for a table lock. Later statements queue behind the step, and the services wait for a lock at most
+/// two seconds (`pool`).
 const TABLE_LOCK: &str = "1s";
-/// Before a step that got no table lock is tried again: those who waited behind it go on meanwhile.
-const PAUSES: [Duration; 4] = [
+/// Pauses between the tries of a step without a table lock: the statements queued behind it run in between.
+const RETRY_DELAYS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
 
-/// Why the schema could not be brought up to date. The steps before the one that failed stand.
+/// Why a migration failed. The steps before the failed one are committed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// No connection.
     #[error("cannot connect to the database: {0}")]
     Connect(#[from] ConnectionError),
-    /// The advisory lock or the time-outs.
     #[error("cannot prepare the migration: {0}")]
     Prepare(#[from] diesel::result::Error),
-    /// Somebody else has migrated for twenty minutes.
-    #[error("another khata-api migrate has been at work for 20 minutes; nothing was changed here")]
+    #[error("another migration has been running for 20 minutes; this one changed nothing")]
     Busy,
-    /// Which steps have run cannot be told.
-    #[error("cannot tell which migrations have run: {0}")]
+    #[error("cannot read which migrations have run: {0}")]
     Unread(Box<dyn Error + Send + Sync>),
-    /// Somebody held a table for too long; nothing of the step stands.
     #[error(
-        "migration {0} got no table lock within a second, five times: somebody keeps a transaction open on the table \
-         (pg_stat_activity, the oldest xact_start); nothing of it was done, so try again when that one is gone"
+        "migration {0} got no table lock within a second, five times: a transaction on the table stays open \
+         (see pg_stat_activity, the oldest xact_start). The migration changed nothing; try again when that transaction has ended"
     )]
     Locked(String),
-    /// A step failed.
     #[error("migration {name} failed: {source}")]
     Failed {
-        /// Its folder.
         name: String,
-        /// What the database says.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
-/// Runs what has not run and returns the names. Several may call at once: one works, the others wait and find nothing
-/// left. A step waits for a table lock for a second at most, and is tried five times: traffic is not queued behind it for long.
+/// Runs the pending migrations and returns their names. Several processes may call this at once: one works, the others wait
+/// and find none pending. A step waits for a table lock for one second, five times, so that no traffic queues behind it for
+/// long.
 pub fn migrate(database_url: &str) -> Result<Vec<String>, MigrateError> {
     migrate_by(database_url, MIGRATIONS)
 }
 
-/// The same with other migrations, for tests of how they are run.
+/// Runs these migrations instead, for tests.
 #[doc(hidden)]
 pub fn migrate_by(
     database_url: &str,
     migrations: impl MigrationSource<Pg>,
 ) -> Result<Vec<String>, MigrateError> {
     let mut connection = PgConnection::establish(database_url)?;
-    // Before the first migration diesel says that its own table is made; nobody needs to hear it. An index may take hours.
+    // diesel reports the creation of its own table as a notice. An index may take hours.
     connection.batch_execute(
         "set application_name = 'khata-migrate'; set client_min_messages = warning; set statement_timeout = 0",
     )?;
-    take_turn(&mut connection)?;
+    lock(&mut connection)?;
     let pending = connection
         .pending_migrations(migrations)
         .map_err(MigrateError::Unread)?;
@@ -90,16 +83,16 @@ pub fn migrate_by(
         .collect()
 }
 
-/// Waits until nobody else migrates; the turn ends with the connection. It asks again and again: who waits inside a statement
-/// keeps a snapshot, and an index that is built concurrently waits for all snapshots, each for the other.
-fn take_turn(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let end = Instant::now() + OTHERS;
+/// Waits for the advisory lock; the end of the connection releases it. Polls instead of waiting inside a statement: such a
+/// wait holds a snapshot, `create index concurrently` waits for all snapshots, and the two would wait for each other.
+fn lock(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let end = Instant::now() + LOCK_TIMEOUT;
     let mine = format!("pg_try_advisory_lock({LOCK})");
     while !diesel::select(sql::<Bool>(&mine)).get_result(connection)? {
         if Instant::now() > end {
             return Err(MigrateError::Busy);
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
     Ok(())
 }
@@ -109,12 +102,12 @@ fn step(
     migration: &dyn Migration<Pg>,
 ) -> Result<String, MigrateError> {
     let name = migration.name().to_string();
-    // What must run outside a transaction works concurrently: it lets traffic pass, waits for the transactions that are open,
-    // for as long as they take, and leaves a half behind if it is cut off.
+    // A step outside a transaction builds an index concurrently: it lets traffic pass, waits as long as open transactions
+    // take, and leaves an invalid index behind if it is interrupted.
     let is_whole = migration.metadata().run_in_transaction();
     let timeout = if is_whole { TABLE_LOCK } else { "0" };
     connection.batch_execute(&format!("set lock_timeout = '{timeout}'"))?;
-    let mut pauses = PAUSES.into_iter();
+    let mut pauses = RETRY_DELAYS.into_iter();
     loop {
         match connection.run_migration(migration) {
             Ok(_) => return Ok(name),
@@ -129,13 +122,13 @@ fn step(
     }
 }
 
-/// By its words, as diesel keeps the code (55P03) to itself. A server that speaks another language is not understood: the step
-/// then fails at once.
+/// Recognises the error by its text, as diesel does not expose the code (55P03). If the server's messages are in another
+/// language, the step fails without a retry.
 fn is_lock_timeout(error: &(dyn Error + Send + Sync)) -> bool {
     error.to_string().contains("due to lock timeout")
 }
 
-/// How many embedded migrations the database has not seen: 0 when this binary can serve.
+/// Returns the number of embedded migrations that the database has not run: 0 if this binary can serve.
 pub fn pending_migrations(connection: &mut PgConnection) -> QueryResult<usize> {
     connection
         .pending_migrations(MIGRATIONS)

@@ -1,24 +1,24 @@
-//! Who waits for a validation's outcome is told of it by Postgres (`notify`), in the transaction that settles it. Like a
-//! ring it may be lost, so whoever waits also looks now and then; and nobody is told of what nobody waits for.
+//! Postgres notifies callers that wait for a validation's outcome (`notify`), in the transaction that completes it. A
+//! notification may be lost, as a wake-up may, so a waiting caller also polls. Outcomes without a waiting caller are not
+//! published.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Text, Timestamptz};
 use uuid::Uuid;
 
-use super::statement::statement;
-use khata_domain::ValidationKey;
-use khata_domain::{MerchantId, ValidationId};
+use super::statement::{statement, validation_keys};
+use khata_domain::{ValidationId, ValidationKey};
 
 const CHANNEL: &str = "khata_outcomes";
-/// Ids in one notification: a payload is less than 8,000 bytes, an id 32 and a space.
+/// Ids in one notification: Postgres takes less than 8,000 bytes, and an id takes 32 and a space.
 const IDS: usize = 200;
 
-/// Tells those who listen, once the transaction commits.
-pub(super) fn tell(connection: &mut PgConnection, finished: &[ValidationId]) -> QueryResult<()> {
+/// Notifies the listeners when the transaction commits.
+pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -> QueryResult<()> {
     if finished.is_empty() {
         return Ok(());
     }
@@ -29,19 +29,19 @@ pub(super) fn tell(connection: &mut PgConnection, finished: &[ValidationId]) -> 
             ids.join(" ")
         })
         .collect();
-    statement("select pg_notify('khata_outcomes', payload) from unnest($1::text[]) as payload")
+    statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
         .bind::<Array<Text>, _>(payloads)
         .execute(connection)
         .map(drop)
 }
 
-/// Makes this connection hear of outcomes.
+/// Subscribes this connection to outcomes.
 pub fn listen(connection: &mut PgConnection) -> QueryResult<()> {
     connection.batch_execute(&format!("listen {CHANNEL}"))
 }
 
-/// What this connection has heard since it was last asked; does not wait.
-pub fn heard(connection: &mut PgConnection) -> QueryResult<Vec<ValidationId>> {
+/// Returns the notifications that this connection received since the last call; does not wait.
+pub fn received(connection: &mut PgConnection) -> QueryResult<Vec<ValidationId>> {
     let mut finished = Vec::new();
     for notification in connection.notifications_iter() {
         let payload = notification?.payload;
@@ -55,39 +55,25 @@ pub fn heard(connection: &mut PgConnection) -> QueryResult<Vec<ValidationId>> {
     Ok(finished)
 }
 
-/// Has whoever finishes these validations tell of it: for those that began without anybody waiting. Answers for which of
-/// them that is so now; the others are finished, or somebody is at work on them this moment. Never waits for who is, so
-/// that nobody waits for it in turn.
-pub fn join(
+/// Asks for a notification of these validations, which began without a waiting caller. Returns the validations that will
+/// notify; the others are completed, or another transaction has them locked. Never waits for a lock, so that it cannot
+/// take part in a deadlock.
+pub fn subscribe(
     connection: &mut PgConnection,
-    keys: &[ValidationKey],
+    validations: &[ValidationKey],
     until: DateTime<Utc>,
 ) -> QueryResult<Vec<ValidationKey>> {
-    let rows: Vec<JoinedRow> = statement(
+    statement(
         "with mine as (
-            select v.merchant_id, v.id from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
+            select v.merchant_id, v.id from $1 as wanted
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
             where v.state <> 'COMPLETED' for update of v skip locked
          )
-         update validations v set awaited_until = greatest(v.awaited_until, $3)
+         update validations v set awaited_until = greatest(v.awaited_until, $2)
          from mine where v.merchant_id = mine.merchant_id and v.id = mine.id
-         returning v.merchant_id, v.id",
+         returning v.merchant_id, v.id as validation_id",
     )
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.merchant.0).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.id.0).collect::<Vec<_>>())
+    .rows(validation_keys(validations))
     .bind::<Timestamptz, _>(until)
-    .load(connection)?;
-    let key = |row: JoinedRow| ValidationKey {
-        merchant: MerchantId(row.merchant_id),
-        id: ValidationId(row.id),
-    };
-    Ok(rows.into_iter().map(key).collect())
-}
-
-#[derive(QueryableByName)]
-struct JoinedRow {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
+    .load(connection)
 }

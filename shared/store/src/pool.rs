@@ -1,4 +1,4 @@
-//! The pool: few connections, each with limits on how long it may wait, work or idle in a transaction.
+//! The connection pool: few connections, each with time-outs for statements, locks and idle transactions.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as R2d2Error};
 use diesel::{PgConnection, QueryResult, r2d2};
 
-/// Where Postgres is.
+/// Address of Postgres.
 #[derive(Clone, clap::Args)]
 pub struct DatabaseSettings {
-    /// Postgres, as postgres://user:password@host[,host]/database; several hosts with target_session_attrs=read-write
-    /// fail over
+    /// Postgres URL, postgres://user:password@host[,host]/database; give several hosts and target_session_attrs=read-write
+    /// for failover
     #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
 }
@@ -21,15 +21,15 @@ impl std::fmt::Debug for DatabaseSettings {
     }
 }
 
-/// Longest wait for a free or new connection. With it a request that finds no database is answered within 3 s.
-const CHECKOUT: Duration = Duration::from_millis(1_500);
+/// Maximum wait for a free or new connection, so that a request without a database gets its reply within 3 s.
+const CHECKOUT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Connections shared by the readers and lanes of one process.
 pub type Pool = r2d2::Pool<ConnectionManager<PgConnection>>;
-/// One of them, checked out.
+/// A connection checked out of the pool.
 pub type PooledConnection = r2d2::PooledConnection<ConnectionManager<PgConnection>>;
 
-/// Connections of a pool at one moment: open ones, idle ones among them, and the most there may be.
+/// Returns a pool's number of open connections, of idle ones among them, and its maximum.
 pub fn connections(pool: &Pool) -> (u32, u32, u32) {
     let state = pool.state();
     (state.connections, state.idle_connections, pool.max_size())
@@ -47,13 +47,13 @@ impl CustomizeConnection<PgConnection, R2d2Error> for Limits {
     }
 }
 
-/// A pool of at most `size` connections. Returns at once, also when the database is away: it is tried again at each
-/// checkout, for 1.5 s.
+/// Opens a pool of at most `size` connections. Returns at once, also while the database is unreachable: each checkout tries
+/// to connect for 1.5 s.
 pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
     r2d2::Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
-        .connection_timeout(CHECKOUT)
+        .connection_timeout(CHECKOUT_TIMEOUT)
         .connection_customizer(Box::new(Limits))
         .build_unchecked(ConnectionManager::new(with_limits(
             database_url,
@@ -61,7 +61,7 @@ pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
         )))
 }
 
-/// Adds what libpq needs to notice a dead server, where the URL does not say otherwise.
+/// Adds the time-outs that libpq needs to notice a dead server, unless the URL sets them.
 fn with_limits(database_url: &str, application_name: &str) -> String {
     let mut url = database_url.to_owned();
     for (name, value) in [
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_added_but_never_overruled() {
+    fn time_outs_are_added_unless_the_url_sets_them() {
         let url = with_limits("postgres://h/d?connect_timeout=9", "khata");
         assert_eq!(
             url,

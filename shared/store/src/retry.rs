@@ -1,66 +1,59 @@
-//! The one thing that ops people may do about a validation: have it looked at now.
+//! Retries a validation now instead of at its scheduled time.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
 use super::statement::statement;
-use khata_domain::ValidationKey;
+use khata_domain::validation::Outcome;
+use khata_domain::{ValidationKey, ValidationState};
 
-/// What became of the wish to have a validation looked at now.
+/// The result of [`retry_now`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MadeDue {
-    /// The scheduler of the workers wakeups for it at its next look. It was in this state before: DUE or WAITING.
-    Done {
-        /// By its word.
-        was: String,
-    },
-    /// A worker is on it until then.
-    Held {
-        /// When its lease runs out.
-        until: DateTime<Utc>,
-    },
-    /// It is final.
-    Completed {
-        /// `Outcome` by its word.
-        outcome: String,
-    },
+pub enum RetryResult {
+    /// The scheduler publishes a wake-up at its next poll. The validation was `Due` or `Waiting`.
+    MadeDue { was: ValidationState },
+    /// A worker holds the validation until its lease expires.
+    Leased { until: DateTime<Utc> },
+    /// The validation is final.
+    Completed { outcome: Outcome },
 }
 
-/// Has an open validation looked at now, unless a worker is on it. `None`: there is no such validation. In a
-/// transaction: it stays as it is until that ends.
-pub fn make_due(connection: &mut PgConnection, key: ValidationKey) -> QueryResult<Option<MadeDue>> {
+/// Makes an open validation due now, unless a worker holds it; `None` if there is no such validation. Call it in a
+/// transaction: the row is locked until it ends.
+pub fn retry_now(
+    connection: &mut PgConnection,
+    key: ValidationKey,
+) -> QueryResult<Option<RetryResult>> {
     #[derive(QueryableByName)]
-    struct Standing {
+    struct Row {
         #[diesel(sql_type = Text)]
-        state: String,
+        state: ValidationState,
         #[diesel(sql_type = Nullable<Timestamptz>)]
         leased_until: Option<DateTime<Utc>>,
         #[diesel(sql_type = Nullable<Text>)]
-        outcome: Option<String>,
+        outcome: Option<Outcome>,
     }
-    let standing: Option<Standing> = statement(
+    let row: Option<Row> = statement(
         "select state, leased_until, outcome from validations where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(key.merchant.0)
-    .bind::<SqlUuid, _>(key.id.0)
+    .bind::<SqlUuid, _>(key.merchant)
+    .bind::<SqlUuid, _>(key.id)
     .get_result(connection)
     .optional()?;
-    let Some(standing) = standing else {
+    let Some(row) = row else {
         return Ok(None);
     };
-    if let Some(outcome) = standing.outcome {
-        return Ok(Some(MadeDue::Completed { outcome }));
+    if let Some(outcome) = row.outcome {
+        return Ok(Some(RetryResult::Completed { outcome }));
     }
-    if let Some(until) = standing.leased_until {
-        return Ok(Some(MadeDue::Held { until }));
+    if let Some(until) = row.leased_until {
+        return Ok(Some(RetryResult::Leased { until }));
     }
-    // What waits stays WAITING: the scheduler takes that up also while the queue is deep.
+    // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
     statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
-        .bind::<SqlUuid, _>(key.merchant.0)
-        .bind::<SqlUuid, _>(key.id.0)
+        .bind::<SqlUuid, _>(key.merchant)
+        .bind::<SqlUuid, _>(key.id)
         .execute(connection)?;
-    Ok(Some(MadeDue::Done {
-        was: standing.state,
-    }))
+    Ok(Some(RetryResult::MadeDue { was: row.state }))
 }

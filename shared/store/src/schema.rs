@@ -1,10 +1,5 @@
-//! The tables that are read and written through diesel's query builder. The hot ones (accounts, validations,
-//! attempts) are reached by written SQL, where a reader sees the statement.
-#![allow(
-    missing_docs,
-    reason = "what table! makes is documented in migrations/"
-)]
-
+//! The tables that the store reads and writes through diesel's query builder. Statements on the busy tables (accounts,
+//! validations, attempts) are written in SQL, so that a reader sees them.
 diesel::table! {
     merchants (id) {
         id -> Uuid,

@@ -1,31 +1,18 @@
-//! Validations and their attempts: claimed, settled and rung in batches. Each statement is fenced: a row that has
-//! moved on is left alone.
+//! Validations and their attempts: claimed, settled and made due in batches. Each statement checks the state that it
+//! expects and leaves a row alone that has changed since.
 
 mod attempt;
 mod claim;
 mod due;
+mod lease;
 mod reuse;
 mod settle;
 
 pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts};
 pub use claim::{Claimed, claim};
 pub use due::{DueRow, take_due};
+pub use lease::LeaseToken;
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 
-use uuid::Uuid;
-
-use khata_domain::ValidationKey;
 pub use khata_domain::traffic::Slot;
-
-/// Proof of holding a validation: only who shows it can settle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseToken(pub Uuid);
-
-fn merchants(keys: &[ValidationKey]) -> Vec<Uuid> {
-    keys.iter().map(|key| key.merchant.0).collect()
-}
-
-fn ids(keys: &[ValidationKey]) -> Vec<Uuid> {
-    keys.iter().map(|key| key.id.0).collect()
-}

@@ -1,11 +1,11 @@
-//! W3C trace contexts: read, written, followed and linked.
+//! W3C trace contexts: parsing, formatting, parents and links.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The W3C `traceparent` of a span; `None` where spans are not traced at all.
+/// Returns the W3C `traceparent` of a span; `None` if tracing is off.
 pub fn trace_parent_of(span: &Span) -> Option<String> {
     let context = span.context();
     let span_context = context.span().span_context().clone();
@@ -24,14 +24,14 @@ pub fn is_recorded(trace_parent: &str) -> bool {
     parse(trace_parent).is_some_and(|context| context.is_sampled())
 }
 
-/// The trace that a `traceparent` is in, where it is recorded.
+/// Returns the trace id of a `traceparent`, if the trace is recorded.
 pub fn recorded_trace_id(trace_parent: &str) -> Option<&str> {
     let is_recorded = is_recorded(trace_parent);
     trace_parent.split('-').nth(1).filter(|_| is_recorded)
 }
 
-/// Makes a span as a child of the trace that `trace_parent` tells of; `None`, and nothing is made, where there is none
-/// or it is not recorded.
+/// Makes a span as a child of `trace_parent`; `None`, without making one, if there is no parent or its trace is not
+/// recorded.
 pub fn in_trace(trace_parent: Option<&str>, make: impl FnOnce() -> Span) -> Option<Span> {
     let parent = parse(trace_parent?).filter(SpanContext::is_sampled)?;
     let span = make();
@@ -39,7 +39,7 @@ pub fn in_trace(trace_parent: Option<&str>, make: impl FnOnce() -> Span) -> Opti
     Some(span)
 }
 
-/// Links a span to one of another trace.
+/// Links a span to a span of another trace.
 pub fn link(span: &Span, trace_parent: &str) {
     if let Some(context) = parse(trace_parent) {
         span.add_link(context);
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trace_parents_are_read_strictly() {
+    fn only_well_formed_trace_parents_parse() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_recorded(good));
         assert!(!is_recorded(

@@ -1,4 +1,4 @@
-//! What is exported of traces that the rate left out: spans that failed, and spans that were slow.
+//! Exports failed and slow spans of traces that the rate limit left out.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
-/// A span with this attribute waited as its caller wanted it to: it is not slow by that.
+/// Attribute of a span that waited because its caller asked for it: such a span does not count as slow.
 pub(super) const WAITS: &str = "khata.waits";
 
-/// Stands before the processor that exports.
+/// A span processor in front of the one that exports.
 #[derive(Debug)]
 pub(super) struct KeepFailedAndSlow<P> {
     exported: P,
@@ -84,7 +84,10 @@ mod tests {
         fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
         fn on_end(&self, span: SpanData) {
-            assert!(span.span_context.is_sampled(), "or it is not exported");
+            assert!(
+                span.span_context.is_sampled(),
+                "the exporter drops other spans"
+            );
             self.0.lock().unwrap().push(span.name.into_owned());
         }
 
@@ -97,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Which of a good, a failed, a slow and a waiting span are exported.
+    /// Returns which of a good, a failed, a slow and a waiting span are exported.
     fn exported(traces_per_second: u32) -> Vec<String> {
         let seen = Exported::default();
         let provider = SdkTracerProvider::builder()
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_rate_what_fails_or_is_slow_is_exported() {
+    fn failed_and_slow_spans_are_exported_beyond_the_rate() {
         assert_eq!(exported(100), ["good", "failed", "slow", "waits"]);
         assert_eq!(exported(0), ["failed", "slow"]);
     }

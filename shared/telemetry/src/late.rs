@@ -1,4 +1,4 @@
-//! Spans of work in a trace that is not recorded, told once it is known that somebody will want to see them.
+//! Late spans: work in a trace that is not recorded, exported after the work turned out to be slow or to fail.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -16,16 +16,14 @@ struct Late {
     slow: Duration,
 }
 
-/// A consumer's span that was not made while its work was done.
+/// A consumer's span that did not exist while its work ran.
 #[derive(Debug)]
 pub struct LateSpan {
-    /// As it would have been named.
     pub name: String,
-    /// When the work began; it ends now.
+    /// When the work began; the span ends now.
     pub began: SystemTime,
-    /// What would have been recorded on it.
     pub attributes: Vec<(&'static str, String)>,
-    /// `error.type`, where it failed.
+    /// `error.type`, if the work failed.
     pub error: Option<&'static str>,
 }
 
@@ -33,17 +31,17 @@ pub(super) fn install(tracer: SdkTracer, slow: Duration) {
     let _ = LATE.set(Late { tracer, slow });
 }
 
-/// Whether work that took so long is recorded for it; never where nothing is traced.
+/// Whether work of this duration is slow enough to be exported; false if tracing is off.
 pub fn is_slow(took: Duration) -> bool {
     LATE.get().is_some_and(|late| took >= late.slow)
 }
 
-/// Exports the span in the trace that `trace_parent` tells of, recorded or not. Nothing where nothing is traced.
+/// Exports the span as a child of `trace_parent`, recorded or not. Does nothing if tracing is off.
 pub fn record_late(trace_parent: &str, span: LateSpan) {
     let (Some(late), Some(parent)) = (LATE.get(), parse(trace_parent)) else {
         return;
     };
-    // The sampler follows its parent.
+    // The sampler takes the decision of the parent.
     let parent = SpanContext::new(
         parent.trace_id(),
         parent.span_id(),
@@ -63,9 +61,9 @@ pub fn record_late(trace_parent: &str, span: LateSpan) {
         .with_start_time(span.began)
         .with_attributes(attributes);
     let context = Context::new().with_remote_span_context(parent);
-    let mut told = late.tracer.build_with_context(builder, &context);
+    let mut late_span = late.tracer.build_with_context(builder, &context);
     if span.error.is_some() {
-        told.set_status(Status::error(""));
+        late_span.set_status(Status::error(""));
     }
-    told.end();
+    late_span.end();
 }

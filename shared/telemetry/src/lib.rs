@@ -1,7 +1,7 @@
-//! Traces over OTLP and logs as JSON lines, each line with its trace.
+//! Traces over OTLP, and logs as JSON lines with their trace ids.
 //!
-//! Never in a span or a line: account numbers, VPAs, names, a merchant's own customer reference, keys, bodies, SQL
-//! with values. Ids of ours, codes, counts and times are welcome (see `docs/operations.md`).
+//! Never put into a span or a log line: account numbers, VPAs, names, a merchant's customer reference, keys, bodies, SQL with
+//! values. Khata's ids, codes, counts and times are allowed (see `docs/operations.md`).
 
 mod context;
 mod keep;
@@ -26,42 +26,40 @@ pub use context::{in_trace, is_recorded, link, recorded_trace_id, trace_parent_o
 pub use late::{LateSpan, is_slow, record_late};
 pub use spans::{database, fail};
 
-/// Longest wait for the collector to take a batch, and at the end for the last one.
-const EXPORT_PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum wait for the collector to accept a batch; at shutdown, the last one.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to record and where to send it.
+/// Settings of traces and logs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TelemetrySettings {
-    /// OTLP gRPC endpoint that spans are sent to, as http://host:4317; none are sent without it
+    /// OTLP gRPC endpoint for spans, as http://host:4317; without it, no spans are sent
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
-    /// Traces begun in a second that are recorded, by each process; beyond it only what fails or is slow is recorded
+    /// Maximum new traces per second that each process records; beyond it, only failed and slow spans are recorded
     #[arg(long, env = "KHATA_TRACES_PER_SECOND", default_value_t = 100)]
     pub traces_per_second: u32,
-    /// What takes longer is slow, and recorded whatever the rate, in milliseconds
+    /// Duration in milliseconds from which a span is slow and recorded at any rate
     #[arg(long, env = "KHATA_TRACES_SLOW_MS", default_value_t = 2_000)]
     pub slow_trace_ms: u64,
-    /// What is logged, as a tracing filter: `info`, `debug`, `info,khata_worker=debug`
+    /// Log filter: `info`, `debug`, `info,khata_worker=debug`
     #[arg(long = "log", env = "KHATA_LOG", default_value = "info")]
     pub log: String,
 }
 
-/// Keeps telemetry alive; flushes what is left when it is shut down.
+/// A handle that keeps telemetry running; its shutdown flushes the remaining spans.
 #[derive(Debug)]
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter.
     #[error("KHATA_LOG is not a log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// The endpoint.
     #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Starts logging and tracing for the process; inside a tokio runtime, which the exporter's channel runs on.
+/// Starts logging and tracing for the process. Call it inside a tokio runtime, which the exporter needs.
 pub fn start(
     settings: &TelemetrySettings,
     service: &'static str,
@@ -69,7 +67,7 @@ pub fn start(
     let filter = EnvFilter::try_new(&settings.log)?;
     let logs = tracing_subscriber::fmt::layer()
         .event_format(log_format::JsonLines::new(service))
-        // A line names its trace, not its spans' fields: they need not be written down for it.
+        // A log line has its trace id, not the fields of its spans, so those are not formatted.
         .fmt_fields(tracing_subscriber::fmt::format::debug_fn(|_, _, _| Ok(())))
         .with_writer(std::io::stderr)
         .with_filter(filter);
@@ -81,9 +79,9 @@ pub fn start(
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
-        .with_timeout(EXPORT_PATIENCE)
+        .with_timeout(EXPORT_TIMEOUT)
         .build()?;
-    // A full queue drops spans: the service never waits for its collector.
+    // A full queue drops spans, so that the service never waits for its collector.
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(2_048)
         .with_max_export_batch_size(512)
@@ -123,10 +121,10 @@ pub fn start(
 }
 
 impl Telemetry {
-    /// Sends what is left, within three seconds.
+    /// Sends the remaining spans, within three seconds.
     pub fn shut_down(self) {
         if let Some(provider) = self.0 {
-            let _ = provider.shutdown_with_timeout(EXPORT_PATIENCE);
+            let _ = provider.shutdown_with_timeout(EXPORT_TIMEOUT);
         }
     }
 }

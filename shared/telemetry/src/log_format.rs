@@ -1,4 +1,4 @@
-//! One JSON object a line: time, level, service, target, message, the event's fields, and the trace it belongs to.
+//! The log format, one JSON object per line: time, level, service, target, message, the event's fields and its trace id.
 
 use std::fmt::{self, Write as _};
 

@@ -1,5 +1,5 @@
-//! What both services tell Prometheus in the same way: their build, their connections, times with the trace of one that took
-//! so long, and the text itself. Every metric is listed in `docs/metrics.md`; [`page`] holds the two together.
+//! Metrics that both services share: build, database connections, and histograms with example traces. `docs/metrics.md` lists
+//! every metric; [`page`] compares the two.
 
 #[doc(hidden)]
 pub mod page;
@@ -14,42 +14,40 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// What the text is, to an HTTP client.
+/// Content type of the metrics text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What runs.
+/// The running build.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Build {
     /// `khata-api` or `khata-worker`.
     pub service: &'static str,
-    /// Its version.
     pub version: &'static str,
-    /// The commit's id.
     pub commit: &'static str,
 }
 
-/// A registry whose names begin with `khata_`, with what runs in it.
+/// Creates a registry with the prefix `khata_` and the build info.
 pub fn registry(build: Build) -> Registry {
     let mut registry = Registry::with_prefix("khata");
     registry.register("build", "What runs", Info::new(build));
     registry
 }
 
-/// The registry in the OpenMetrics text format.
+/// Formats the registry as OpenMetrics text.
 pub fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry)?;
     Ok(text)
 }
 
-/// The trace of one observation, where it is recorded: Grafana links to it.
+/// The recorded trace of one observation, which Grafana links to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Exemplar {
     trace_id: String,
 }
 
 impl Exemplar {
-    /// Of what happened in the trace of this W3C `traceparent`.
+    /// Makes the exemplar of a W3C `traceparent`, if its trace is recorded.
     pub fn of(trace_parent: Option<&str>) -> Option<Self> {
         let trace_id = crate::recorded_trace_id(trace_parent?)?.to_owned();
         Some(Self { trace_id })
@@ -72,15 +70,15 @@ impl MetricConstructor<HistogramWithExemplars<Exemplar>> for Buckets {
     }
 }
 
-/// Counts of something by labels.
+/// Histograms by labels.
 pub type Histograms<L> = Family<L, Histogram, Buckets>;
-/// Times by labels, each bucket with the trace of the newest in it.
+/// Histograms of seconds by labels, with the newest trace of each bucket.
 pub type Times<L> = Family<L, HistogramWithExemplars<Exemplar>, Buckets>;
 
-/// Requests in one transaction of a lane: at most `batch::MAX_BATCH`.
+/// Buckets for the requests in one transaction of a lane: at most `group_commit::MAX_BATCH`.
 pub const BATCH_SIZES: Buckets =
     Buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 192.0, 256.0]);
-/// Seconds that a transaction of a lane may take.
+/// Buckets for the seconds of a lane's transaction.
 pub const COMMIT_SECONDS: Buckets = Buckets(&[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ]);
@@ -95,7 +93,7 @@ pub fn register_rotate_by(registry: &mut Registry, seconds: i64) {
     );
 }
 
-/// Connections of a pool at one moment.
+/// Connections of a pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
     pub open: u32,
@@ -163,15 +161,15 @@ mod tests {
     };
 
     #[test]
-    fn a_time_leads_to_its_trace_if_that_is_recorded() {
+    fn an_observation_has_an_exemplar_if_its_trace_is_recorded() {
         let mut registry = registry(BUILD);
         let times: Times<ConnectionState> = Times::new_with_constructor(COMMIT_SECONDS);
         registry.register("waits", "Waits", times.clone());
         let recorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let passed_by = "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-00";
+        let unrecorded = "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-00";
         let of_state = times.get_or_create(&ConnectionState { state: "idle" });
         of_state.observe(0.004, Exemplar::of(Some(recorded)), None);
-        of_state.observe(0.04, Exemplar::of(Some(passed_by)), None);
+        of_state.observe(0.04, Exemplar::of(Some(unrecorded)), None);
         of_state.observe(0.04, Exemplar::of(None), None);
         drop(of_state);
         let text = text(&registry).unwrap();
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_in_use_are_those_that_are_not_idle() {
+    fn connections_in_use_are_the_ones_that_are_not_idle() {
         let mut registry = registry(BUILD);
         register_pool(&mut registry, || Connections {
             open: 2,

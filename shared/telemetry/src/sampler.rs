@@ -1,6 +1,6 @@
-//! Which traces are recorded: whoever continues a trace follows its beginner; who begins one may begin so many a
-//! second. So at ordinary load every account is a trace, and under a flood the cost stays what it was. A beginning beyond
-//! that is written down until it ends, as it may yet fail or be slow (`keep`).
+//! Decides which traces are recorded: a continued trace has the decision of its first span, and each process begins at most a
+//! set number of recorded traces per second. At usual load every account is a trace, and a flood of requests does not add
+//! cost. A first span beyond the rate is kept until it ends, as it may fail or be slow (`keep`).
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -44,7 +44,7 @@ impl ParentOrRate {
     }
 
     fn may_begin(&self) -> bool {
-        // A panic while the lock is held is impossible; if it were not, not recording is the safe answer.
+        // No code panics while it holds the lock; if it did, no recording is the safe choice.
         let Ok(mut bucket) = self.bucket.lock() else {
             return false;
         };
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_bounded() {
+    fn the_rate_bounds_new_traces() {
         let sampler = ParentOrRate::new(10);
         let begun = (0..1_000).filter(|_| sampler.may_begin()).count();
         assert!((10..=20).contains(&begun), "{begun}");

@@ -1,11 +1,11 @@
-//! Spans and marks that every part of Khata makes alike, named by OpenTelemetry's semantic conventions.
+//! Spans and attributes that all parts of Khata share, named by OpenTelemetry's semantic conventions.
 
 use opentelemetry::trace::TraceContextExt;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A client's span around work in Postgres, inside the current one; none where the current one is not recorded. `summary`
-/// says what is done in a few words, without values: it is the span's name and its `db.query.summary`.
+/// Makes a client span for work in Postgres, inside the current span; none if the current one is not recorded. `summary`
+/// describes the work in a few words, without values: it becomes the span's name and `db.query.summary`.
 pub fn database(summary: &'static str) -> Span {
     let current = Span::current();
     if current.is_disabled() || !current.context().span().span_context().is_sampled() {
@@ -22,7 +22,7 @@ pub fn database(summary: &'static str) -> Span {
     )
 }
 
-/// Marks a span as failed; `error_type` is a code or a status, never a text with values in it. The span was made with
+/// Marks a span as failed; `error_type` is a code or a status, never a text with values. The span must have the fields
 /// `otel.status_code` and `error.type`.
 pub fn fail(span: &Span, error_type: &str) {
     span.record("otel.status_code", "ERROR")

@@ -1,4 +1,4 @@
-//! A database per test: cloned from a template that is migrated once, dropped when the test ends.
+//! A database per test: cloned from a template with the schema, dropped when the test ends.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,24 +13,24 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use khata_store::{self as store, Pool};
 use uuid::Uuid;
 
-/// The advisory lock of who makes the template.
+/// Advisory lock for making the template.
 const TEMPLATE_LOCK: i64 = 7_016_994_829_332;
 
-/// A database of the test's own.
+/// A database for one test.
 pub struct Database {
     name: String,
     url: String,
 }
 
 impl Database {
-    /// One with the schema and nothing in it.
+    /// Creates a database with the schema and no rows.
     pub fn new() -> Self {
         static TEMPLATE: OnceLock<String> = OnceLock::new();
         let template = TEMPLATE.get_or_init(template);
         Self::create(&format!("template \"{template}\""))
     }
 
-    /// One without a schema.
+    /// Creates a database without a schema.
     pub fn empty() -> Self {
         Self::create("")
     }
@@ -44,28 +44,28 @@ impl Database {
         Self { name, url }
     }
 
-    /// Where it is.
+    /// Returns the URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Host and port of its server.
+    /// Returns host and port of the server.
     pub fn address(&self) -> String {
         host(&self.url).to_owned()
     }
 
-    /// Where it is, seen through a proxy on this port.
+    /// Returns the URL through a proxy on this port.
     pub fn url_through(&self, port: u16) -> String {
         self.url
             .replacen(host(&self.url), &format!("127.0.0.1:{port}"), 1)
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub fn connect(&self) -> PgConnection {
         PgConnection::establish(&self.url).unwrap()
     }
 
-    /// A pool as the services have it.
+    /// Opens a pool as the services do.
     pub fn pool(&self) -> Pool {
         store::open(&self.url, "khata-test", 2)
     }
@@ -74,7 +74,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let drop = format!("drop database \"{}\" with (force)", self.name);
-        // A pool that is not gone yet may connect again between being thrown out and the drop.
+        // A pool that still exists may connect again between `force` and the drop.
         let dropped = (0..20).any(|_| {
             let dropped = PgConnection::establish(&server_url())
                 .is_ok_and(|mut server| server.batch_execute(&drop).is_ok());
@@ -84,13 +84,12 @@ impl Drop for Database {
             dropped
         });
         if !dropped {
-            eprintln!("the test's database {} is left behind", self.name);
+            eprintln!("cannot drop the test database {}", self.name);
         }
     }
 }
 
-/// The template's name. It is made by the first test of the first process that needs it; one of other migrations has
-/// another name.
+/// Returns the template's name. The first test that needs the template makes it; other migrations have another name.
 fn template() -> String {
     let name = format!("khata_template_{:016x}", fingerprint_of_migrations());
     let mut server = server();
@@ -99,13 +98,13 @@ fn template() -> String {
     )))
     .execute(&mut server)
     .unwrap();
-    let stands: bool = diesel::select(sql::<Bool>(&format!(
+    let exists: bool = diesel::select(sql::<Bool>(&format!(
         "exists (select from pg_database where datname = '{name}')"
     )))
     .get_result(&mut server)
     .unwrap();
-    if !stands {
-        // Made beside its name and renamed when whole, so that a run that is killed leaves no half of it.
+    if !exists {
+        // Made under another name and renamed when complete, so that a killed run leaves no incomplete template.
         let draft = format!("{name}_draft");
         for statement in [
             format!("drop database if exists \"{draft}\" with (force)"),
@@ -125,7 +124,7 @@ fn template() -> String {
     name
 }
 
-/// Of migrations as they were before.
+/// Drops the templates of other migrations.
 fn drop_old_templates(server: &mut PgConnection, newest: &str) {
     let names: String = diesel::select(sql::<Text>(&format!(
         "coalesce((select string_agg(datname, ',') from pg_database
@@ -134,7 +133,7 @@ fn drop_old_templates(server: &mut PgConnection, newest: &str) {
     .get_result(server)
     .unwrap();
     for name in names.split(',').filter(|name| !name.is_empty()) {
-        // Somebody may be cloning it just now; then the next one drops it.
+        // Another process may be cloning it; then the next run drops it.
         let _ = server.batch_execute(&format!("drop database \"{name}\""));
     }
 }
@@ -155,8 +154,7 @@ fn fingerprint_of_migrations() -> u64 {
 
 fn server_url() -> String {
     std::env::var("KHATA_TEST_DATABASE_URL").expect(
-        "KHATA_TEST_DATABASE_URL is not set: say `make test`, or start `deploy/local/stack.sh services` and set it to \
-         that KHATA_DATABASE_URL",
+        "KHATA_TEST_DATABASE_URL is not set: run `make test`, or start the local services and set it to their KHATA_DATABASE_URL",
     )
 }
 
@@ -164,7 +162,7 @@ fn server() -> PgConnection {
     PgConnection::establish(&server_url()).unwrap()
 }
 
-/// `host:port` of a URL.
+/// Returns `host:port` of a URL.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap();
@@ -179,7 +177,7 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{query}", &url[..start])
 }
 
-/// What this SQL expression counts to.
+/// Evaluates an SQL expression to a number.
 pub fn number(connection: &mut PgConnection, expression: &str) -> i64 {
     diesel::select(sql::<BigInt>(&format!("({expression})::bigint")))
         .get_result(connection)

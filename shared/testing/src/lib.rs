@@ -1,4 +1,4 @@
-//! What the tests stand on. `database` is used by the worker's tests too, so it needs nothing beside diesel.
+//! Test support: a database and queues per test, and a proxy that fails on demand. Development only.
 
 pub mod database;
 pub mod proxy;
@@ -10,11 +10,11 @@ pub use queues::Queues;
 
 use std::time::Duration;
 
-/// Asks every few milliseconds until it is so; fails after ten seconds.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !is_so().await {
-        assert!(tokio::time::Instant::now() < patience, "never: {what}");
+/// Polls every few milliseconds until the condition holds; panics after ten seconds.
+pub async fn until(condition: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {condition}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

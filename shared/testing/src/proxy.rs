@@ -1,131 +1,280 @@
-//! A TCP proxy that stands between a test and a server, and hangs or cuts the line when it is told to.
+//! A TCP proxy that fails on demand, in front of Postgres, RabbitMQ, a gateway or a collector.
+//!
+//! ```text
+//! let proxy = Proxy::start("127.0.0.1:5432")?;   // clients connect to 127.0.0.1:{proxy.port()}
+//! proxy.cut();                                   // refuse new connections, reset the others
+//! proxy.restore();
+//! ```
 
-use std::sync::Arc;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc as async_mpsc, watch};
+use tokio::task::JoinSet;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Line {
-    /// Bytes pass.
-    Open,
-    /// Bytes wait; nobody is told.
-    Hanging,
-    /// Connections are closed, and new ones too.
+const BACKLOG: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Forward,
     Cut,
+    Drop,
+    Hang,
 }
 
-/// The proxy; lives on a thread of its own, so that a test that blocks does not stop it.
+struct Order {
+    /// Reset the open connections first.
+    reset: bool,
+    mode: Mode,
+    done: mpsc::Sender<()>,
+}
+
+/// The proxy. It runs on a thread of its own, so that a blocking test cannot stop it; dropping it ends it.
+#[derive(Debug)]
 pub struct Proxy {
     port: u16,
-    line: Arc<watch::Sender<Line>>,
     accepted: Arc<AtomicUsize>,
-    runtime: Option<Runtime>,
+    orders: Option<async_mpsc::UnboundedSender<Order>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
-    /// Before `target`, a `host:port`; open.
-    pub fn before(target: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+    /// Starts a proxy that forwards to `target`, a `host:port` or an address.
+    pub fn start(target: impl ToSocketAddrs) -> std::io::Result<Self> {
+        let no_address = || std::io::Error::other("the target has no address");
+        let target = target.to_socket_addrs()?.next().ok_or_else(no_address)?;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let line = Arc::new(watch::channel(Line::Open).0);
+            .build()?;
+        let (orders, received) = async_mpsc::unbounded_channel();
         let accepted = Arc::new(AtomicUsize::new(0));
-        runtime.spawn(accept(
-            listener,
-            target.to_owned(),
-            Arc::clone(&line),
-            Arc::clone(&accepted),
-        ));
-        Self {
-            port,
-            line,
+        let count = Arc::clone(&accepted);
+        let thread = std::thread::Builder::new()
+            .name("proxy".into())
+            .spawn(move || {
+                let _ = runtime.block_on(serve(listener, address, target, received, &count));
+            })?;
+        Ok(Self {
+            port: address.port(),
             accepted,
-            runtime: Some(runtime),
-        }
+            orders: Some(orders),
+            thread: Some(thread),
+        })
     }
 
+    /// Returns the proxy's own port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Connections taken so far.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    pub fn open(&self) {
-        self.line.send_replace(Line::Open);
-    }
-
-    pub fn hang(&self) {
-        self.line.send_replace(Line::Hanging);
-    }
-
+    /// Refuses new connections and resets the open ones.
     pub fn cut(&self) {
-        self.line.send_replace(Line::Cut);
-        // Until those who forward have seen it.
-        std::thread::sleep(Duration::from_millis(20));
+        self.order(true, Mode::Cut);
+    }
+
+    /// Accepts new connections and closes each at once; resets the open ones.
+    pub fn drop_connections(&self) {
+        self.order(true, Mode::Drop);
+    }
+
+    /// Accepts new connections, but passes nothing on, in either direction, on any connection.
+    pub fn hang(&self) {
+        self.order(false, Mode::Hang);
+    }
+
+    /// Forwards again. Resets the open connections, so that nothing sent before arrives late.
+    pub fn restore(&self) {
+        self.order(true, Mode::Forward);
+    }
+
+    /// Forwards again. What hung arrives late.
+    pub fn thaw(&self) {
+        self.order(false, Mode::Forward);
+    }
+
+    /// Returns when the proxy has carried out the order.
+    fn order(&self, reset: bool, mode: Mode) {
+        let (done, is_done) = mpsc::channel();
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { reset, mode, done });
+            let _ = is_done.recv();
+        }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
-async fn accept(
+/// The proxy's port: open, or only bound, so that connections are refused and no other process takes the port.
+enum Port {
+    Open(TcpListener),
+    Bound(TcpSocket),
+}
+
+async fn serve(
     listener: std::net::TcpListener,
-    target: String,
-    line: Arc<watch::Sender<Line>>,
-    accepted: Arc<AtomicUsize>,
-) {
-    let listener = TcpListener::from_std(listener).unwrap();
-    while let Ok((client, _)) = listener.accept().await {
-        accepted.fetch_add(1, Ordering::SeqCst);
-        if *line.borrow() == Line::Cut {
-            continue;
+    address: SocketAddr,
+    target: SocketAddr,
+    mut orders: async_mpsc::UnboundedReceiver<Order>,
+    accepted: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut port = Port::Open(TcpListener::from_std(listener)?);
+    let (mode, _) = watch::channel(Mode::Forward);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => {
+                let Some(order) = order else { return Ok(()) };
+                if order.mode == Mode::Cut && let Port::Open(listener) = port {
+                    drop(listener);
+                    let socket = TcpSocket::new_v4()?;
+                    socket.set_reuseaddr(true)?;
+                    socket.bind(address)?;
+                    port = Port::Bound(socket);
+                } else if order.mode != Mode::Cut && let Port::Bound(socket) = port {
+                    port = Port::Open(socket.listen(BACKLOG)?);
+                }
+                if order.reset {
+                    connections.shutdown().await;
+                }
+                mode.send_replace(order.mode);
+                let _ = order.done.send(());
+            }
+            client = accept(&port) => {
+                if let Ok(client) = client {
+                    accepted.fetch_add(1, Ordering::SeqCst);
+                    if *mode.borrow() != Mode::Drop {
+                        connections.spawn(forward(client, target, mode.subscribe()));
+                    }
+                }
+            }
         }
-        let Ok(server) = TcpStream::connect(&target).await else {
-            continue;
-        };
-        client.set_nodelay(true).unwrap();
-        server.set_nodelay(true).unwrap();
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        tokio::spawn(forward(from_client, to_server, line.subscribe()));
-        tokio::spawn(forward(from_server, to_client, line.subscribe()));
+        while connections.try_join_next().is_some() {}
     }
 }
 
-/// Forwards while the line is open; its end closes its side of both connections.
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::Receiver<Line>) {
-    let mut buffer = vec![0; 16 * 1024];
+async fn accept(port: &Port) -> std::io::Result<TcpStream> {
+    match port {
+        Port::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
+        Port::Bound(_) => std::future::pending().await,
+    }
+}
+
+/// Forwards one connection. Dropping the future resets both sides.
+async fn forward(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    let _ = client.set_zero_linger();
+    let _ = client.set_nodelay(true);
+    if mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(target).await else {
+        return;
+    };
+    let _ = server.set_zero_linger();
+    let _ = server.set_nodelay(true);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::join!(
+        copy(from_client, to_server, mode.clone()),
+        copy(from_server, to_client, mode)
+    );
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+    let mut buffer = vec![0; 64 * 1024];
     loop {
-        let read = tokio::select! {
-            read = from.read(&mut buffer) => read,
-            _ = line.wait_for(|line| *line == Line::Cut) => return,
-        };
-        let Ok(count @ 1..) = read else { return };
-        let now = line.wait_for(|line| *line != Line::Hanging).await;
-        if now.map_or(Line::Cut, |now| *now) == Line::Cut {
+        let read = from.read(&mut buffer).await;
+        if mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
             return;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
+        match read {
+            Ok(count @ 1..) => {
+                if to.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+            _ => {
+                let _ = to.shutdown().await;
+                return;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn echo_server() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        address
+    }
+
+    async fn echo(stream: &mut TcpStream) -> Option<u8> {
+        stream.write_u8(7).await.ok()?;
+        stream.read_u8().await.ok()
+    }
+
+    #[tokio::test]
+    async fn it_forwards_refuses_hangs_drops_and_recovers_on_the_same_port() {
+        let proxy = Proxy::start(echo_server().await).unwrap();
+        let connect = || TcpStream::connect(("127.0.0.1", proxy.port()));
+        let mut stream = connect().await.unwrap();
+        assert_eq!(echo(&mut stream).await, Some(7));
+        proxy.cut();
+        assert!(stream.read_u8().await.is_err());
+        assert!(connect().await.is_err());
+        proxy.restore();
+        let mut stream = connect().await.unwrap();
+        assert_eq!(echo(&mut stream).await, Some(7));
+        proxy.hang();
+        let mut late = connect().await.unwrap();
+        let silence = Duration::from_millis(100);
+        assert!(timeout(silence, echo(&mut stream)).await.is_err());
+        assert!(timeout(silence, echo(&mut late)).await.is_err());
+        proxy.thaw();
+        assert_eq!(stream.read_u8().await.unwrap(), 7);
+        assert_eq!(late.read_u8().await.unwrap(), 7);
+        proxy.hang();
+        assert!(timeout(silence, echo(&mut stream)).await.is_err());
+        proxy.restore();
+        assert!(stream.read_u8().await.is_err());
+        proxy.drop_connections();
+        let mut dropped = connect().await.unwrap();
+        assert!(dropped.read_u8().await.is_err());
+        assert_eq!(proxy.accepted(), 4);
     }
 }

@@ -1,4 +1,4 @@
-//! Queues of the test's own, deleted when it ends.
+//! Queues per test, deleted when the test ends.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use uuid::Uuid;
 
-/// A queue prefix that nobody else has.
+/// Queues with a unique prefix.
 pub struct Queues {
     url: String,
     prefix: String,
@@ -20,19 +20,18 @@ pub struct Queues {
 impl Queues {
     pub fn new() -> Self {
         let url = std::env::var("KHATA_TEST_AMQP_URL").expect(
-            "KHATA_TEST_AMQP_URL is not set: say `make test`, or start `deploy/local/stack.sh services` and set it to \
-             that KHATA_AMQP_URL",
+            "KHATA_TEST_AMQP_URL is not set: run `make test`, or start the local services and set it to their KHATA_AMQP_URL",
         );
         let prefix = format!("khata-test-{}", Uuid::now_v7().simple());
         Self { url, prefix }
     }
 
-    /// The broker with these queues.
+    /// Returns the broker with these queues.
     pub fn broker(&self) -> Broker {
         Broker::new(&self.url, &self.prefix)
     }
 
-    /// The same, seen through a proxy on this port.
+    /// Returns the broker through a proxy on this port.
     pub fn broker_through(&self, port: u16) -> Broker {
         let url = self
             .url
@@ -40,7 +39,7 @@ impl Queues {
         Broker::new(&url, &self.prefix)
     }
 
-    /// Host and port of the broker.
+    /// Returns host and port of the broker.
     pub fn address(&self) -> String {
         let authority = self.url.split("://").nth(1).unwrap();
         let authority = authority.split('/').next().unwrap();
@@ -48,7 +47,7 @@ impl Queues {
     }
 }
 
-/// A person's look into the queues, past the code under test.
+/// Direct access to the queues, without the code under test.
 pub struct Tap {
     pub channel: Channel,
     _connection: Connection,
@@ -67,7 +66,7 @@ impl Queues {
 }
 
 impl Tap {
-    /// The next message of a queue, left unacknowledged; waits five seconds for it.
+    /// Returns the next message of a queue, unacknowledged; waits five seconds for it.
     pub async fn next(&self, queue: &str) -> BasicGetMessage {
         for _ in 0..250 {
             if let Some(message) = self.now(queue).await {
@@ -75,10 +74,10 @@ impl Tap {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("no message came to {queue}")
+        panic!("no message in {queue}")
     }
 
-    /// The next message, if there is one now.
+    /// Returns the next message, if there is one now.
     pub async fn now(&self, queue: &str) -> Option<BasicGetMessage> {
         self.channel
             .basic_get(queue.into(), BasicGetOptions::default())
@@ -86,7 +85,7 @@ impl Tap {
             .unwrap()
     }
 
-    /// The validations of every message that is there now, message by message.
+    /// Returns the wake-ups of every message in the queue.
     pub async fn all(&self, queue: &str) -> Vec<Vec<ReceivedWakeup>> {
         let mut all = Vec::new();
         while let Some(message) = self.now(queue).await {
@@ -95,7 +94,7 @@ impl Tap {
         all
     }
 
-    /// Puts something into a queue.
+    /// Publishes a body to a queue.
     pub async fn put(&self, queue: &str, body: &[u8]) {
         self.channel
             .basic_publish(
@@ -112,7 +111,7 @@ impl Tap {
     }
 }
 
-/// What a consumer is given next; fails after ten seconds.
+/// Returns a consumer's next delivery; panics after ten seconds.
 pub async fn delivered(consumer: &mut Consumer) -> Delivery {
     tokio::time::timeout(Duration::from_secs(10), consumer.next())
         .await
@@ -121,14 +120,14 @@ pub async fn delivered(consumer: &mut Consumer) -> Delivery {
         .unwrap()
 }
 
-/// Why a message was put among the dead letters.
-pub fn why_dead(message: &BasicGetMessage) -> String {
+/// Returns why RabbitMQ dead-lettered a message.
+pub fn dead_letter_reason(message: &BasicGetMessage) -> String {
     let headers = message.delivery.properties.headers().as_ref().unwrap();
     let reason = headers.inner().get("x-first-death-reason").unwrap();
     reason.as_long_string().unwrap().to_string()
 }
 
-/// So many wakeups outside of any trace.
+/// Makes wake-ups outside of any trace.
 pub fn wakeups(count: usize) -> Vec<Wakeup> {
     let merchant = MerchantId::new();
     (0..count)
@@ -145,7 +144,7 @@ pub fn wakeups(count: usize) -> Vec<Wakeup> {
 impl Drop for Queues {
     fn drop(&mut self) {
         let (url, broker) = (self.url.clone(), self.broker());
-        // A runtime of its own: this may run inside the test's.
+        // A runtime of its own, as this may run inside the test's runtime.
         let deleted = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -154,7 +153,7 @@ impl Drop for Queues {
                 .block_on(delete(&url, &[broker.queue(), broker.dead_letters()]))
         });
         if !matches!(deleted.join(), Ok(Ok(()))) {
-            eprintln!("the test's queues {} are left behind", self.prefix);
+            eprintln!("cannot delete the test queues {}", self.prefix);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What a program was built from: version, commit and time. It is a crate of its own, so that a new commit has only those
-//! compiled anew that tell of it.
+//! Version, commit and time of the build. A crate of its own, so that a new commit recompiles only the programs that show it.
 
 use std::sync::LazyLock;
 
@@ -8,22 +7,22 @@ use chrono::{DateTime, SecondsFormat};
 /// The workspace's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit's id, with `-changed` behind it where the builder says that more was built than the commit; `unknown` where neither
-/// `KHATA_REVISION` nor git told. Built by hand, it does not tell what was not committed.
+/// The commit's id, with the suffix `-changed` if the builder reports changes beyond the commit; `unknown` without
+/// `KHATA_REVISION` and git. A plain `cargo build` does not notice uncommitted changes.
 pub const COMMIT: &str = env!("KHATA_COMMIT");
 
-/// Characters of a commit's id that a person is shown.
-const SHOWN: usize = 12;
+/// Length of the shown part of a commit's id.
+const ID_LENGTH: usize = 12;
 
-/// When the first build of this commit ran, or `SOURCE_DATE_EPOCH`: `2026-11-24T10:00:00Z`.
+/// Returns the time of this commit's first build, or `SOURCE_DATE_EPOCH`: `2026-11-24T10:00:00Z`.
 pub fn built_at() -> &'static str {
     static BUILT_AT: LazyLock<String> = LazyLock::new(|| time(env!("KHATA_BUILT_AT")));
     &BUILT_AT
 }
 
-/// `0.1.0 (commit abcdef123456, built 2026-11-24T10:00:00Z)`, for `--version`.
+/// Returns `0.1.0 (commit abcdef123456, built 2026-11-24T10:00:00Z)`, for `--version`.
 pub fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| told(VERSION, COMMIT, built_at()));
+    static TEXT: LazyLock<String> = LazyLock::new(|| format_version(VERSION, COMMIT, built_at()));
     &TEXT
 }
 
@@ -33,9 +32,9 @@ fn time(seconds: &str) -> String {
         .to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn told(version: &str, commit: &str, built_at: &str) -> String {
+fn format_version(version: &str, commit: &str, built_at: &str) -> String {
     let (id, suffix) = commit.split_at(commit.find('-').unwrap_or(commit.len()));
-    let id = id.get(..SHOWN).unwrap_or(id);
+    let id = id.get(..ID_LENGTH).unwrap_or(id);
     format!("{version} (commit {id}{suffix}, built {built_at})")
 }
 
@@ -53,7 +52,7 @@ mod tests {
             ("v0.1.0", "v0.1.0"),
         ] {
             assert_eq!(
-                told("0.1.0", commit, &time("1795514400")),
+                format_version("0.1.0", commit, &time("1795514400")),
                 format!("0.1.0 (commit {shown}, built 2026-11-24T10:00:00Z)")
             );
         }
@@ -62,7 +61,7 @@ mod tests {
     #[test]
     fn this_build_knows_what_it_is() {
         assert!(!built_at().starts_with("1970"), "{}", built_at());
-        assert!(!COMMIT.is_empty() && text().contains(&COMMIT[..COMMIT.len().min(SHOWN)]));
+        assert!(!COMMIT.is_empty() && text().contains(&COMMIT[..COMMIT.len().min(ID_LENGTH)]));
         assert!(text().starts_with(VERSION) && text().contains(built_at()));
     }
 }

@@ -39,7 +39,7 @@ fn settlement(next: Next, method: Method, class: Class) -> Settlement {
             polls: 0,
             latency_ms: Some(20),
             unlisted_code: false,
-            found_at: None,
+            webhook_gateway_account: None,
         }),
         provenance: Some(Provenance {
             gateway_id: Gateway::Cashfree.id(),

@@ -85,7 +85,7 @@ fn name(queue: &str) -> String {
 
 fn attributes(ended: &Ended<'_>) -> Vec<(&'static str, String)> {
     let claimed = ended.claimed;
-    let key = claimed.key();
+    let key = claimed.key;
     let mut attributes = vec![
         ("messaging.system", "rabbitmq".to_owned()),
         ("messaging.operation.name", "process".to_owned()),
@@ -93,7 +93,7 @@ fn attributes(ended: &Ended<'_>) -> Vec<(&'static str, String)> {
         ("messaging.destination.name", ended.queue.to_owned()),
         ("khata.merchant_id", key.merchant.to_string()),
         ("khata.validation_id", key.id.to_string()),
-        ("khata.account_id", claimed.account().to_string()),
+        ("khata.account_id", claimed.account.to_string()),
         ("khata.routing_id", claimed.routing_id()),
     ];
     if let Some(settlement) = ended.settlement {

@@ -103,7 +103,7 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_the_next_one_is_process
         let dead = tap.next(&broker.dead_letters()).await;
         assert_eq!(dead.delivery.data, body.as_bytes());
         assert_eq!(
-            khata_testing::queues::why_dead(&dead),
+            khata_testing::queues::dead_letter_reason(&dead),
             "rejected",
             "at once"
         );

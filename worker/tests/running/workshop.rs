@@ -64,7 +64,7 @@ impl Workshop {
         let merchant = merchants::insert(&mut connection, "local")
             .unwrap()
             .unwrap()
-            .id();
+            .id;
         let gateway = NewGatewayAccount {
             id: GatewayAccountId::new(),
             gateway_id: Gateway::Dummy.id(),
@@ -128,8 +128,10 @@ impl Workshop {
         NewAccount {
             id,
             validation: ValidationId::new(),
-            kind: details.kind().as_str(),
-            sealed_details: self.keyring.seal(merchant, id.0, Purpose::Details, &plain),
+            kind: details.kind(),
+            sealed_details: self
+                .keyring
+                .encrypt(merchant, id.0, Purpose::Details, &plain),
             fingerprint: self.keyring.fingerprint(merchant, details),
             masked: details.masked(),
             bank_code: None,

@@ -1,4 +1,4 @@
-//! What lies in the queues: ids and trace contexts, on disk, and out of the way when nobody can read it.
+//! Messages: ids and trace contexts, persistent, and dead-lettered if no worker can read them.
 
 use futures_util::StreamExt;
 use khata_queue::{Publisher, ReceivedWakeup};
@@ -12,9 +12,9 @@ use tracing_subscriber::layer::SubscriberExt;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 use khata_testing::Queues;
-use khata_testing::queues::{delivered, wakeups, why_dead};
+use khata_testing::queues::{dead_letter_reason, delivered, wakeups};
 
-/// What reads and never acknowledges leaves the message where it is.
+/// A consumer without acknowledgements leaves the message in the queue.
 const RETURN: BasicNackOptions = BasicNackOptions {
     multiple: false,
     requeue: true,
@@ -41,7 +41,7 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_message_is_persistent_and_carries_ids_and_nothing_else() {
+async fn a_message_is_persistent_and_has_only_ids() {
     let queues = Queues::new();
     let broker = queues.broker();
     let mut publisher = Publisher::new(broker.clone(), "test");
@@ -50,7 +50,7 @@ async fn a_message_is_persistent_and_carries_ids_and_nothing_else() {
     let message = queues.tap().await.next(&broker.queue()).await;
     let properties = &message.delivery.properties;
     assert_eq!(*properties.delivery_mode(), Some(2), "persistent");
-    // The broker's own count of deliveries is all there is.
+    // The broker's own delivery count is the only limit.
     let headers = properties.headers().clone().unwrap_or_default();
     assert!(
         headers
@@ -82,7 +82,7 @@ async fn a_message_is_persistent_and_carries_ids_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_recorded_trace_goes_on_in_the_message_and_an_unrecorded_one_stays_out() {
+async fn only_a_recorded_trace_is_in_the_message() {
     let _spans = traced();
     let queues = Queues::new();
     let broker = queues.broker();
@@ -143,7 +143,7 @@ async fn the_queues_are_durable_quorum_queues_and_lose_nothing() {
             AMQPValue::LongInt(3),
         ),
     ];
-    // The broker compares what is declared with what stands: as it should be it is taken, changed it is refused.
+    // The broker compares a declaration with the existing queue and rejects a different one.
     let declare = async |queue: &str, durable: bool, changed: Option<usize>, count: usize| {
         let mut arguments = FieldTable::default();
         for (index, (name, right, wrong)) in wanted.iter().take(count).enumerate() {
@@ -176,7 +176,7 @@ async fn the_queues_are_durable_quorum_queues_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_read_is_put_among_the_dead_letters() {
+async fn an_unreadable_message_is_dead_lettered() {
     let queues = Queues::new();
     let broker = queues.broker();
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
@@ -187,12 +187,12 @@ async fn a_message_that_nobody_can_read_is_put_among_the_dead_letters() {
     delivery.acker.nack(PUT_ASIDE).await.unwrap();
     let dead = tap.next(&broker.dead_letters()).await;
     assert_eq!(dead.delivery.data, b"{\"v\":2}");
-    assert_eq!(why_dead(&dead), "rejected");
+    assert_eq!(dead_letter_reason(&dead), "rejected");
     assert!(tap.now(&broker.queue()).await.is_none());
 }
 
 #[tokio::test]
-async fn a_message_that_comes_back_for_ever_is_put_among_the_dead_letters() {
+async fn a_message_beyond_the_delivery_limit_is_dead_lettered() {
     let queues = Queues::new();
     let broker = queues.broker();
     let (_connection, _channel, mut consumer) = broker.consume("test", 1).await.unwrap();
@@ -204,11 +204,11 @@ async fn a_message_that_comes_back_for_ever_is_put_among_the_dead_letters() {
     }
     let dead = tap.next(&broker.dead_letters()).await;
     assert_eq!(dead.delivery.data, b"again");
-    assert_eq!(why_dead(&dead), "delivery_limit");
+    assert_eq!(dead_letter_reason(&dead), "delivery_limit");
 }
 
 #[tokio::test]
-async fn no_more_messages_are_out_than_the_prefetch_allows() {
+async fn the_prefetch_limits_unacknowledged_messages() {
     let queues = Queues::new();
     let broker = queues.broker();
     let tap = queues.tap().await;

@@ -1,4 +1,4 @@
-//! The publisher: what it says was sent is with the broker, and after the broker was away it goes on by itself.
+//! The publisher: a confirmed message is in the queue, and the publisher reconnects by itself.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use khata_testing::queues::{delivered, wakeups};
 use khata_testing::{Proxy, Queues, until};
 
 #[tokio::test]
-async fn what_is_confirmed_is_in_the_queue() {
+async fn a_confirmed_message_is_in_the_queue() {
     let queues = Queues::new();
     let broker = queues.broker();
     let mut publisher = Publisher::new(broker.clone(), "test");
@@ -36,7 +36,7 @@ async fn what_is_confirmed_is_in_the_queue() {
 }
 
 #[tokio::test]
-async fn a_message_that_no_queue_takes_is_not_sent_and_the_next_one_finds_the_queue_made_again() {
+async fn an_unroutable_message_fails_and_the_next_one_declares_the_queue_again() {
     let queues = Queues::new();
     let broker = queues.broker();
     let mut publisher = Publisher::new(broker.clone(), "test");
@@ -50,13 +50,13 @@ async fn a_message_that_no_queue_takes_is_not_sent_and_the_next_one_finds_the_qu
         .await
         .unwrap();
     let refused = publisher.publish(&wakeups(1)).await;
-    assert!(matches!(refused, Err(BrokerError::Refused)), "{refused:?}");
+    assert!(matches!(refused, Err(BrokerError::Rejected)), "{refused:?}");
     publisher.publish(&wakeups(1)).await.unwrap();
     assert_eq!(tap.all(&broker.queue()).await.len(), 1);
 }
 
 #[tokio::test]
-async fn depth_is_how_many_messages_wait() {
+async fn depth_is_the_number_of_waiting_messages() {
     let queues = Queues::new();
     let mut publisher = Publisher::new(queues.broker(), "test");
     assert_eq!(publisher.depth().await.unwrap(), 0);
@@ -72,9 +72,9 @@ async fn depth_is_how_many_messages_wait() {
 }
 
 #[tokio::test]
-async fn the_same_publisher_publishes_again_after_its_connection_was_cut() {
+async fn a_publisher_reconnects_after_a_cut() {
     let queues = Queues::new();
-    let proxy = Proxy::before(&queues.address());
+    let proxy = Proxy::start(&queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     let mut publisher = Publisher::new(broker.clone(), "test");
     publisher.publish(&wakeups(1)).await.unwrap();
@@ -83,7 +83,7 @@ async fn the_same_publisher_publishes_again_after_its_connection_was_cut() {
     let away = publisher.publish(&wakeups(1)).await;
     assert!(matches!(away, Err(BrokerError::Amqp(_))), "{away:?}");
     assert!(publisher.depth().await.is_err());
-    proxy.open();
+    proxy.restore();
     publisher.publish(&wakeups(1)).await.unwrap();
     assert_eq!(publisher.depth().await.unwrap(), 2);
     assert!(proxy.accepted() > connections);
@@ -91,30 +91,30 @@ async fn the_same_publisher_publishes_again_after_its_connection_was_cut() {
 }
 
 #[tokio::test]
-async fn a_broker_that_hangs_is_given_up_and_a_new_connection_made() {
+async fn a_hanging_broker_times_out_and_is_reconnected() {
     let queues = Queues::new();
-    let proxy = Proxy::before(&queues.address());
+    let proxy = Proxy::start(&queues.address()).unwrap();
     let mut publisher = Publisher::new(queues.broker_through(proxy.port()), "test");
     publisher.publish(&wakeups(1)).await.unwrap();
     let connections = proxy.accepted();
     proxy.hang();
     let asked = Instant::now();
     let silent = publisher.publish(&wakeups(1)).await;
-    assert!(matches!(silent, Err(BrokerError::Silent)), "{silent:?}");
+    assert!(matches!(silent, Err(BrokerError::TimedOut)), "{silent:?}");
     assert!(
         asked.elapsed() < Duration::from_secs(15),
         "{:?}",
         asked.elapsed()
     );
-    proxy.open();
+    proxy.thaw();
     publisher.publish(&wakeups(1)).await.unwrap();
     assert_eq!(proxy.accepted(), connections + 1);
 }
 
 #[tokio::test]
-async fn a_consumer_ends_with_its_connection_and_what_it_had_in_hand_comes_again() {
+async fn a_consumer_ends_with_its_connection_and_its_messages_are_redelivered() {
     let queues = Queues::new();
-    let proxy = Proxy::before(&queues.address());
+    let proxy = Proxy::start(&queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     Publisher::new(queues.broker(), "test")
         .publish(&wakeups(1))
@@ -129,7 +129,7 @@ async fn a_consumer_ends_with_its_connection_and_what_it_had_in_hand_comes_again
         while let Some(Ok(_)) = consumer.next().await {}
     });
     ended.await.expect("the stream ends");
-    proxy.open();
+    proxy.restore();
     let (_connection, _channel, mut consumer) = broker.consume("test", 10).await.unwrap();
     let again = delivered(&mut consumer).await;
     assert!(again.redelivered);

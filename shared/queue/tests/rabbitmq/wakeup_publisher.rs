@@ -1,4 +1,4 @@
-//! The API's bell: never waits, gathers while a confirm is awaited, and survives the broker's absence.
+//! The wake-up publisher: never blocks, gathers during a confirm, and survives an unreachable broker.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ fn keys(wakeups: &[Wakeup]) -> HashSet<ValidationKey> {
     wakeups.iter().map(|wakeup| wakeup.key).collect()
 }
 
-/// Takes messages until these validations have been wakeup for, and answers whatever was.
+/// Takes messages until every one of these validations has a wake-up; returns all wake-ups.
 async fn heard(
     tap: &Tap,
     queue: &str,
@@ -30,7 +30,7 @@ async fn heard(
 }
 
 #[tokio::test]
-async fn every_ring_arrives_and_a_message_names_at_most_256() {
+async fn every_wakeup_arrives_and_a_message_has_at_most_256() {
     let queues = Queues::new();
     let broker = queues.broker();
     let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
@@ -38,7 +38,7 @@ async fn every_ring_arrives_and_a_message_names_at_most_256() {
     for wakeup in &many {
         wakeup_publisher.publish(wakeup.clone());
     }
-    // Whoever stops has wakeup for what was handed over.
+    // Stopping publishes the remaining wake-ups.
     drop(wakeup_publisher);
     task.await.unwrap();
     let messages = queues.tap().await.all(&broker.queue()).await;
@@ -52,9 +52,9 @@ async fn every_ring_arrives_and_a_message_names_at_most_256() {
 }
 
 #[tokio::test]
-async fn while_the_broker_is_away_rings_are_dropped_and_afterwards_it_rings_again() {
+async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
     let queues = Queues::new();
-    let proxy = Proxy::before(&queues.address());
+    let proxy = Proxy::start(&queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     let (wakeup_publisher, _task) = WakeupPublisher::start(broker.clone(), "test");
     until("connected", async || wakeup_publisher.is_connected()).await;
@@ -76,7 +76,7 @@ async fn while_the_broker_is_away_rings_are_dropped_and_afterwards_it_rings_agai
     for wakeup in &during {
         wakeup_publisher.publish(wakeup.clone());
     }
-    proxy.open();
+    proxy.restore();
     until("connected again", async || wakeup_publisher.is_connected()).await;
     wakeup_publisher.publish(after[0].clone());
     let heard = heard(&tap, &broker.queue(), &keys(&after)).await;
@@ -87,10 +87,10 @@ async fn while_the_broker_is_away_rings_are_dropped_and_afterwards_it_rings_agai
 }
 
 #[tokio::test]
-async fn a_ringer_may_start_before_its_broker_and_stop_without_it() {
+async fn a_wakeup_publisher_starts_and_stops_without_a_broker() {
     let queues = Queues::new();
-    let proxy = Proxy::before(&queues.address());
-    proxy.cut();
+    let proxy = Proxy::start(&queues.address()).unwrap();
+    proxy.drop_connections();
     let broker = queues.broker_through(proxy.port());
     let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
     let (stopping, stopped) = WakeupPublisher::start(broker.clone(), "test");
@@ -101,7 +101,7 @@ async fn a_ringer_may_start_before_its_broker_and_stop_without_it() {
         .await
         .expect("it ends, broker or none")
         .unwrap();
-    proxy.open();
+    proxy.restore();
     until("connected", async || wakeup_publisher.is_connected()).await;
     let one = wakeups(1);
     wakeup_publisher.publish(one[0].clone());

@@ -1,59 +1,56 @@
-//! Validating an account again, and deleting it. Where both a validation's row and its account's are locked, the validation
-//! is first, as in settling: the two never wait for each other in a circle.
+//! Validates an account again, and deletes it. A transaction that locks a validation and its account locks the validation
+//! first, as settling does, so that the two cannot deadlock.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
     BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
-use uuid::Uuid;
 
-use super::{AccountRow, Kind, RING_GRACE_MS, find_any, velocity};
+use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
+use super::velocity;
 use crate::statement::statement;
-use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
-use khata_domain::{AccountId, AccountStatus, CustomerId, MerchantId, ValidationId};
+use khata_domain::{
+    AccountId, AccountKind, AccountStatus, CustomerId, MerchantId, ValidationId, ValidationKey,
+};
 
-/// What *validate again* asks for.
+/// A request to validate an account again.
 #[derive(Clone, Debug)]
 pub struct ValidateAgain {
-    /// Whose.
     pub merchant: MerchantId,
-    /// Whose customer.
     pub customer: CustomerRef,
-    /// Which account.
     pub account: AccountId,
-    /// What it must be.
-    pub kind: Kind,
-    /// Id of the validation, should one begin.
+    /// Kind that the account must have, if the request names one.
+    pub kind: Option<AccountKind>,
+    /// Id for the new validation.
     pub validation: ValidationId,
-    /// The gateway to ask, in the place of what the account was created with.
+    /// Gateway to call, instead of the one in the request that created the account.
     pub pin: Option<Pin>,
-    /// JSON of the payee's consent, in the place of what the account was created with.
+    /// JSON of the payee's consent, instead of the one in the request that created the account.
     pub consent: Option<String>,
-    /// W3C trace context of the call.
+    /// W3C trace context of the request.
     pub trace_parent: Option<String>,
-    /// Now.
     pub now: DateTime<Utc>,
-    /// When trying to validate ends.
+    /// When the workers give up the validation.
     pub deadline_at: DateTime<Utc>,
-    /// Until when the caller waits for the outcome; `None` where it does not.
+    /// How long the caller waits for the outcome, if it waits.
     pub awaited_until: Option<DateTime<Utc>>,
-    /// Validations that the same details may have in 24 hours.
+    /// Maximum validations of the same details in 24 hours.
     pub validations_per_day: i16,
-    /// A gateway is to be asked, however young an earlier result is.
+    /// Call a gateway even if a recent result could be reused.
     pub fresh: bool,
 }
 
-/// What became of it.
+/// The result of [`validate_again`].
 #[derive(Debug)]
 pub enum Revalidation {
-    /// A validation began; it is to be rung for.
-    Begun(Box<AccountRow>),
-    /// The one before is not finished: it goes on.
-    GoesOn(Box<AccountRow>, ValidationKey),
-    /// These details were validated too often; there is room again at this time.
+    /// A validation began; the caller publishes its wake-up.
+    Started(Box<AccountRow>),
+    /// The validation before is not finished and continues.
+    AlreadyOpen(Box<AccountRow>, ValidationKey),
+    /// The merchant has used up the validations of these details until this time.
     TooMany(DateTime<Utc>),
     /// The account is deleted.
     Deleted,
@@ -63,57 +60,53 @@ pub enum Revalidation {
 
 #[derive(QueryableByName)]
 struct Locked {
-    #[diesel(sql_type = SqlUuid)]
-    customer_id: Uuid,
+    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
+    customer: CustomerId,
     #[diesel(sql_type = Binary)]
     fingerprint: Vec<u8>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     deleted_at: Option<DateTime<Utc>>,
 }
 
-/// Begins another validation of a live account whose newest one is finished. In a transaction.
+/// Begins another validation of a live account whose newest one is completed. Call it in a transaction.
 pub fn validate_again(
     connection: &mut PgConnection,
     wanted: &ValidateAgain,
 ) -> QueryResult<Revalidation> {
     let (merchant, account) = (wanted.merchant, wanted.account);
-    let standing = find_any(connection, merchant, &wanted.customer, account)?;
-    if !standing.is_some_and(|row| row.is(wanted.kind)) {
+    let row = find_any(connection, merchant, &wanted.customer, account)?;
+    if !row.is_some_and(|row| wanted.kind.is_none_or(|kind| kind == row.kind)) {
         return Ok(Revalidation::NotFound);
     }
-    // Who validates the same account at the same moment waits here and then finds the validation open.
+    // A concurrent request for the same account waits here and then finds the validation open.
     let locked: Locked = statement(
         "select customer_id, fingerprint, deleted_at from customer_accounts
          where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(merchant.0)
-    .bind::<SqlUuid, _>(account.0)
+    .bind::<SqlUuid, _>(merchant)
+    .bind::<SqlUuid, _>(account)
     .get_result(connection)?;
     if locked.deleted_at.is_some() {
         return Ok(Revalidation::Deleted);
     }
-    // Read after the lock: the one before may have ended, and another begun, while this call waited for it.
-    let standing = find_any(connection, merchant, &wanted.customer, account)?;
-    let Some(standing) = standing.map(Box::new) else {
+    // Read again under the lock: the validation may have ended, and another begun, during the wait for the lock.
+    let row = find_any(connection, merchant, &wanted.customer, account)?;
+    let Some(row) = row.map(Box::new) else {
         return Ok(Revalidation::NotFound);
     };
-    if let Some(open) = standing.open_validation(merchant) {
-        return Ok(Revalidation::GoesOn(standing, open));
+    if let Some(open) = row.open_validation(merchant) {
+        return Ok(Revalidation::AlreadyOpen(row, open));
     }
-    let details = (
-        merchant,
-        CustomerId(locked.customer_id),
-        &*locked.fingerprint,
-    );
-    if let Some(used) = velocity::used(connection, &[details])?.remove(&0)
-        && used.validations >= i64::from(wanted.validations_per_day)
+    let details = (merchant, locked.customer, &*locked.fingerprint);
+    if let Some(recent) = velocity::of_details(connection, &[details])?.remove(&0)
+        && recent.validations >= i64::from(wanted.validations_per_day)
     {
-        let until = used.until().unwrap_or(wanted.now + velocity::WINDOW);
+        let until = recent.until().unwrap_or(wanted.now + velocity::WINDOW);
         return Ok(Revalidation::TooMany(until));
     }
     begin(connection, wanted)?;
     match find_any(connection, merchant, &wanted.customer, account)? {
-        Some(row) => Ok(Revalidation::Begun(Box::new(row))),
+        Some(row) => Ok(Revalidation::Started(Box::new(row))),
         None => Ok(Revalidation::NotFound),
     }
 }
@@ -124,10 +117,10 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             awaited_until, fresh)
          values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8, $9)",
     )
-    .bind::<SqlUuid, _>(wanted.merchant.0)
-    .bind::<SqlUuid, _>(wanted.validation.0)
-    .bind::<SqlUuid, _>(wanted.account.0)
-    .bind::<BigInt, _>(RING_GRACE_MS)
+    .bind::<SqlUuid, _>(wanted.merchant)
+    .bind::<SqlUuid, _>(wanted.validation)
+    .bind::<SqlUuid, _>(wanted.account)
+    .bind::<BigInt, _>(WAKEUP_GRACE_MS)
     .bind::<Timestamptz, _>(wanted.deadline_at)
     .bind::<Nullable<Text>, _>(wanted.trace_parent.as_deref())
     .bind::<Timestamptz, _>(wanted.now)
@@ -146,23 +139,21 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
          where merchant_id = $8 and id = $9 and status <> 'DELETED'",
     )
-    .bind::<SqlUuid, _>(wanted.validation.0)
+    .bind::<SqlUuid, _>(wanted.validation)
     .bind::<Timestamptz, _>(wanted.now)
     .bind::<Bool, _>(pin.is_some())
     .bind::<Nullable<SmallInt>, _>(pin.and_then(|pin| pin.gateway_id))
     .bind::<Bool, _>(pin.is_some())
     .bind::<Nullable<Text>, _>(pin.and_then(|pin| pin.reference_id.as_deref()))
     .bind::<Nullable<Text>, _>(wanted.consent.as_deref())
-    .bind::<SqlUuid, _>(wanted.merchant.0)
-    .bind::<SqlUuid, _>(wanted.account.0)
+    .bind::<SqlUuid, _>(wanted.merchant)
+    .bind::<SqlUuid, _>(wanted.account)
     .execute(connection)
     .map(drop)
 }
 
 #[derive(QueryableByName)]
 struct OpenRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
     #[diesel(sql_type = Nullable<Text>)]
     trace_parent: Option<String>,
 }
@@ -170,14 +161,14 @@ struct OpenRow {
 /// A deleted account.
 #[derive(Debug)]
 pub struct Deleted {
-    /// As it stands now.
+    /// The account after the deletion.
     pub account: AccountRow,
-    /// Its validation that is not finished, with its trace: wakeup, and a worker cancels it.
+    /// The open validation and its trace: after its wake-up, a worker cancels it.
     pub open: Option<(ValidationKey, Option<String>)>,
 }
 
-/// Deletes the customer's live account; `None` if there is none. A validation that waits is made due, so that it ends
-/// now and not when its wait is over. In a transaction.
+/// Deletes the customer's live account; `None` if there is none. A waiting validation becomes due, so that it ends now
+/// instead of after its wait. Call it in a transaction.
 pub fn delete(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -185,43 +176,35 @@ pub fn delete(
     account: AccountId,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Deleted>> {
-    let Some(standing) = super::find(connection, merchant, customer, account)? else {
+    let Some(row) = find(connection, merchant, customer, account)? else {
         return Ok(None);
     };
-    let open: Option<OpenRow> = match standing.open_validation(merchant) {
+    let open = match row.open_validation(merchant) {
         None => None,
         Some(open) => statement(
             "update validations set state = 'DUE', due_at = now() + $1 * interval '1 ms'
-             where merchant_id = $2 and id = $3 and state in ('DUE', 'WAITING') returning id, trace_parent",
+             where merchant_id = $2 and id = $3 and state in ('DUE', 'WAITING') returning trace_parent",
         )
-        .bind::<BigInt, _>(RING_GRACE_MS)
-        .bind::<SqlUuid, _>(merchant.0)
-        .bind::<SqlUuid, _>(open.id.0)
+        .bind::<BigInt, _>(WAKEUP_GRACE_MS)
+        .bind::<SqlUuid, _>(merchant)
+        .bind::<SqlUuid, _>(open.id)
         .get_result(connection)
-        .optional()?,
+        .optional()?
+        .map(|row: OpenRow| (open, row.trace_parent)),
     };
     let deleted = statement(
         "update customer_accounts set status = $1, deleted_at = $2, updated_at = $3
          where merchant_id = $4 and id = $5 and status <> 'DELETED'",
     )
-    .bind::<Text, _>(AccountStatus::Deleted.as_str())
+    .bind::<Text, _>(AccountStatus::Deleted)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(now)
-    .bind::<SqlUuid, _>(merchant.0)
-    .bind::<SqlUuid, _>(account.0)
+    .bind::<SqlUuid, _>(merchant)
+    .bind::<SqlUuid, _>(account)
     .execute(connection)?;
     if deleted == 0 {
         return Ok(None);
     }
     let row = find_any(connection, merchant, customer, account)?;
-    Ok(row.map(|account| Deleted {
-        account,
-        open: open.map(|row| {
-            let key = ValidationKey {
-                merchant,
-                id: ValidationId(row.id),
-            };
-            (key, row.trace_parent)
-        }),
-    }))
+    Ok(row.map(|account| Deleted { account, open }))
 }

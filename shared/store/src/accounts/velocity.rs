@@ -1,48 +1,47 @@
-//! How often the same details were validated for a merchant lately: a penny drop is a rupee, and nobody may farm them by
-//! storing, deleting and validating an account again and again.
+//! Counts the recent validations of the same details of a merchant. A penny drop costs a rupee, so storing, deleting and
+//! validating an account again and again must not collect rupees.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, SmallInt, Timestamptz, Uuid as SqlUuid};
-use uuid::Uuid;
+use diesel::sql_types::{BigInt, Binary, Bool, SmallInt, Timestamptz, Uuid as SqlUuid};
 
-use super::CreateAccounts;
+use super::new::CreateAccounts;
 use crate::customers::Customers;
-use crate::statement::statement;
+use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
 
 /// How long a validation counts.
 pub(super) const WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// A call that may not be carried out now.
+/// A request that the limit rejects.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limited {
-    /// Which of its accounts stands in the way.
+    /// Index of the account that exceeds the limit.
     pub(super) account: usize,
     pub(super) until: DateTime<Utc>,
 }
 
-/// What counts for some details of a merchant.
+/// The recent validations of some details of a merchant.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Used {
-    /// So often they were validated in the last 24 hours.
+pub struct RecentValidations {
+    /// Number of validations in the last 24 hours.
     pub validations: i64,
     oldest: Option<DateTime<Utc>>,
-    /// Whether the customer itself has it live.
-    standing: bool,
+    /// Whether the customer itself has a live account with the details.
+    is_own: bool,
 }
 
-impl Used {
-    /// When the oldest of what counts does no longer.
+impl RecentValidations {
+    /// Returns when the oldest validation stops counting.
     pub fn until(&self) -> Option<DateTime<Utc>> {
         self.oldest.map(|oldest| oldest + WINDOW)
     }
 }
 
-/// An account of the same details: validated lately, or the customer's own.
+/// An account with the same details: validated recently, or the customer's own.
 #[derive(QueryableByName)]
 struct SameRow {
     #[diesel(sql_type = BigInt)]
@@ -57,17 +56,16 @@ struct SameRow {
     own: bool,
 }
 
-/// What counts for these details; those for which nothing does are left out.
-pub(super) fn used(
+/// Counts the validations of these details; the result leaves out details without any.
+pub(super) fn of_details(
     connection: &mut PgConnection,
     wanted: &[(MerchantId, CustomerId, &[u8])],
-) -> QueryResult<HashMap<usize, Used>> {
-    // For details that nobody has had, as most are, it is one look into each of two indexes. `offset 0` keeps it that: a
-    // plan made while the table was empty would otherwise walk a whole index once a batch and compare.
+) -> QueryResult<HashMap<usize, RecentValidations>> {
+    // For new details, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
+    // while the table was empty would otherwise scan a whole index once a batch.
     let rows: Vec<SameRow> = statement(
         "with wanted as (
-            select * from unnest($1::uuid[], $2::uuid[], $3::bytea[]) with ordinality
-                as w (merchant_id, customer_id, fingerprint, place)
+            select * from $1 as wanted
          )
          select w.place, a.velocity_count as validations, a.velocity_since as since,
             a.velocity_since > now() - interval '24 hours' as recent, a.customer_id = w.customer_id as own
@@ -86,56 +84,60 @@ pub(super) fn used(
          ) a
          where a.velocity_since > now() - interval '24 hours'",
     )
-    .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.0.0).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(wanted.iter().map(|w| w.1.0).collect::<Vec<_>>())
-    .bind::<Array<Binary>, _>(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
+    .rows(
+        rows!(wanted, (merchant, customer, fingerprint) => {
+            merchant_id: SqlUuid = *merchant,
+            customer_id: SqlUuid = *customer,
+            fingerprint: Binary = *fingerprint,
+        })
+        .numbered(),
+    )
     .load(connection)?;
-    let mut used: HashMap<usize, Used> = HashMap::new();
+    let mut recent: HashMap<usize, RecentValidations> = HashMap::new();
     for row in rows {
         let Some(place) = usize::try_from(row.place - 1).ok() else {
             continue;
         };
-        let used = used.entry(place).or_default();
-        used.standing |= row.own;
+        let recent = recent.entry(place).or_default();
+        recent.is_own |= row.own;
         if row.recent {
-            used.validations += i64::from(row.validations);
-            used.oldest = used.oldest.min(Some(row.since)).or(Some(row.since));
+            recent.validations += i64::from(row.validations);
+            recent.oldest = recent.oldest.min(Some(row.since)).or(Some(row.since));
         }
     }
-    Ok(used)
+    Ok(recent)
 }
 
-/// What counts for the details of an account: its own validations, and those of all that the merchant has or had with the
-/// same details.
-pub fn used_by(
+/// Counts the validations of an account's details: its own, and those of every account of the merchant with the same details.
+pub fn recent_validations(
     connection: &mut PgConnection,
     merchant: MerchantId,
     account: AccountId,
-) -> QueryResult<Used> {
+) -> QueryResult<RecentValidations> {
     #[derive(QueryableByName)]
     struct Details {
-        #[diesel(sql_type = SqlUuid)]
-        customer_id: Uuid,
+        #[diesel(sql_type = SqlUuid, column_name = customer_id)]
+        customer: CustomerId,
         #[diesel(sql_type = Binary)]
         fingerprint: Vec<u8>,
     }
     let details: Option<Details> = statement(
         "select customer_id, fingerprint from customer_accounts where merchant_id = $1 and id = $2",
     )
-    .bind::<SqlUuid, _>(merchant.0)
-    .bind::<SqlUuid, _>(account.0)
+    .bind::<SqlUuid, _>(merchant)
+    .bind::<SqlUuid, _>(account)
     .get_result(connection)
     .optional()?;
     let Some(details) = details else {
-        return Ok(Used::default());
+        return Ok(RecentValidations::default());
     };
-    let customer = CustomerId(details.customer_id);
-    let mut used = used(connection, &[(merchant, customer, &details.fingerprint)])?;
-    Ok(used.remove(&0).unwrap_or_default())
+    let wanted = (merchant, details.customer, &*details.fingerprint);
+    let mut recent = of_details(connection, &[wanted])?;
+    Ok(recent.remove(&0).unwrap_or_default())
 }
 
-/// Which of the calls would validate an account too often; calls of one batch count for each other. Two processes that
-/// store the same details at the same moment do not see each other: the limit is then passed by one.
+/// Finds the requests that would validate some details too often; requests of one batch count for each other. Two processes
+/// that store the same details at the same moment do not see each other and exceed the limit by one.
 pub(super) fn limited<C: Borrow<CreateAccounts>>(
     connection: &mut PgConnection,
     calls: &[C],
@@ -157,10 +159,10 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
     if wanted.is_empty() {
         return Ok(vec![None; calls.len()]);
     }
-    let used = used(connection, &wanted)?;
+    let recent = of_details(connection, &wanted)?;
     let mut places = 0..wanted.len();
     let mut in_batch: HashMap<(MerchantId, &[u8]), i64> = HashMap::new();
-    let mut standing: HashSet<(MerchantId, CustomerId, &[u8])> = HashSet::new();
+    let mut existing: HashSet<(MerchantId, CustomerId, &[u8])> = HashSet::new();
     let mut judge = |call: &CreateAccounts| -> Option<Limited> {
         customer_of(call)?;
         let places: Vec<usize> = places.by_ref().take(call.accounts.len()).collect();
@@ -168,16 +170,16 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
             .into_iter()
             .enumerate()
             .filter(|(_, place)| {
-                !standing.contains(&wanted[*place])
-                    && !used.get(place).is_some_and(|used| used.standing)
+                !existing.contains(&wanted[*place])
+                    && !recent.get(place).is_some_and(|recent| recent.is_own)
             })
             .collect();
         for (account, place) in &new {
             let (merchant, _, details) = wanted[*place];
-            let before = used.get(place).map_or(0, |used| used.validations)
+            let before = recent.get(place).map_or(0, |recent| recent.validations)
                 + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
             if before >= i64::from(call.validations_per_day) {
-                let until = used.get(place).and_then(Used::until);
+                let until = recent.get(place).and_then(RecentValidations::until);
                 return Some(Limited {
                     account: *account,
                     until: until.unwrap_or(call.created_at + WINDOW),
@@ -187,7 +189,7 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
         for (_, place) in new {
             let (merchant, _, details) = wanted[place];
             *in_batch.entry((merchant, details)).or_default() += 1;
-            standing.insert(wanted[place]);
+            existing.insert(wanted[place]);
         }
         None
     };

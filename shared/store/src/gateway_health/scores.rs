@@ -1,41 +1,39 @@
-//! How gateway accounts fare, by bank or UPI handle.
+//! Success scores of gateway accounts, by bank or UPI handle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use uuid::Uuid;
+use diesel::sql_types::{Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
-use super::GatewayKey;
-use crate::statement::statement;
+use super::key::GatewayKey;
+use crate::statement::{rows, statement};
 use khata_domain::score::Score;
 use khata_domain::{GatewayAccountId, MerchantId};
 
 /// A gateway account at one bank or UPI handle.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScoreKey {
-    /// The gateway account.
     pub gateway: GatewayKey,
     /// `domain::score::Bank`.
     pub bank: String,
 }
 
-/// Outcomes since the last time.
+/// Outcomes of attempts since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Outcomes {
-    /// Told.
-    pub told: u32,
-    /// Attempts that told nothing.
+pub struct OutcomeCounts {
+    /// Attempts with a conclusive result.
+    pub conclusive: u32,
+    /// Attempts without one.
     pub failed: u32,
-    /// From the newest attempt's beginning to its outcome.
+    /// Milliseconds from the start of the newest attempt to its outcome.
     pub latency_ms: Option<f64>,
 }
 
 #[derive(QueryableByName)]
 struct ScoreRow {
-    #[diesel(sql_type = SqlUuid)]
-    gateway_account_id: Uuid,
+    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
+    account: GatewayAccountId,
     #[diesel(sql_type = Text)]
     bank: String,
     #[diesel(sql_type = Double)]
@@ -48,7 +46,7 @@ struct ScoreRow {
     counted_at: DateTime<Utc>,
 }
 
-/// How a merchant's gateway accounts fare, by bank.
+/// Reads the scores of a merchant's gateway accounts, by bank.
 pub fn scores(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -56,7 +54,7 @@ pub fn scores(
     let rows: Vec<ScoreRow> = statement(
         "select gateway_account_id, bank, told, failed, latency_ms, counted_at from gateway_scores where merchant_id = $1",
     )
-    .bind::<SqlUuid, _>(merchant.0)
+    .bind::<SqlUuid, _>(merchant)
     .load(connection)?;
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
     for row in rows {
@@ -66,61 +64,57 @@ pub fn scores(
             latency_ms: row.latency_ms,
             counted_at: row.counted_at,
         };
-        let of_account = scores
-            .entry(GatewayAccountId(row.gateway_account_id))
-            .or_default();
+        let of_account = scores.entry(row.account).or_default();
         of_account.insert(row.bank, score);
     }
     Ok(scores)
 }
 
-/// Adds outcomes to the scores of a merchant's gateway accounts. In a transaction.
+/// Adds outcomes to the scores of gateway accounts. Call it in a transaction.
 pub fn add_outcomes(
     connection: &mut PgConnection,
-    outcomes: &[(ScoreKey, Outcomes)],
+    outcomes: &[(ScoreKey, OutcomeCounts)],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let mut by_merchant: HashMap<MerchantId, Vec<&(ScoreKey, Outcomes)>> = HashMap::new();
-    for one in outcomes {
-        by_merchant
-            .entry(one.0.gateway.merchant)
-            .or_default()
-            .push(one);
+    let mut by_merchant: BTreeMap<MerchantId, BTreeMap<&ScoreKey, OutcomeCounts>> = BTreeMap::new();
+    for (key, counts) in outcomes {
+        let of_merchant = by_merchant.entry(key.gateway.merchant).or_default();
+        of_merchant.insert(key, *counts);
     }
-    let mut merchants: Vec<_> = by_merchant.into_iter().collect();
-    merchants.sort_unstable_by_key(|(merchant, _)| *merchant);
-    for (merchant, mut news) in merchants {
-        news.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        // Whoever adds to this merchant's scores waits here: what is read below is what is written back.
+    for (merchant, outcomes) in by_merchant {
+        // The lock makes the scores that are read here the ones that are replaced below.
         statement(
             "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0))",
         )
-        .bind::<SqlUuid, _>(merchant.0)
+        .bind::<SqlUuid, _>(merchant)
         .execute(connection)?;
-        let standing = scores(connection, merchant)?;
-        let scored: Vec<_> = news
-            .iter()
-            .map(|(key, outcomes)| {
-                let of_account = standing.get(&key.gateway.account);
+        let before = scores(connection, merchant)?;
+        let scored: Vec<(&ScoreKey, Score)> = outcomes
+            .into_iter()
+            .map(|(key, counts)| {
+                let of_account = before.get(&key.gateway.account);
                 let score = of_account.and_then(|scores| scores.get(&key.bank)).copied();
                 let score = score.unwrap_or_else(|| Score::new(now));
-                score.after(outcomes.told, outcomes.failed, outcomes.latency_ms, now)
+                let after = score.after(counts.conclusive, counts.failed, counts.latency_ms, now);
+                (key, after)
             })
             .collect();
         statement(
             "insert into gateway_scores (merchant_id, counted_at, gateway_account_id, bank, told, failed, latency_ms)
-             select $1, $2, t.* from unnest($3::uuid[], $4::text[], $5::float8[], $6::float8[], $7::float8[]) as t
+             select $1, $2, gateway_account_id, bank, told, failed, latency_ms from $3 as input
              on conflict (merchant_id, gateway_account_id, bank) do update
              set told = excluded.told, failed = excluded.failed, latency_ms = excluded.latency_ms,
                 counted_at = excluded.counted_at",
         )
-        .bind::<SqlUuid, _>(merchant.0)
+        .bind::<SqlUuid, _>(merchant)
         .bind::<Timestamptz, _>(now)
-        .bind::<Array<SqlUuid>, _>(news.iter().map(|(key, _)| key.gateway.account.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(news.iter().map(|(key, _)| key.bank.as_str()).collect::<Vec<_>>())
-        .bind::<Array<Double>, _>(scored.iter().map(|score| score.told).collect::<Vec<_>>())
-        .bind::<Array<Double>, _>(scored.iter().map(|score| score.failed).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Double>>, _>(scored.iter().map(|score| score.latency_ms).collect::<Vec<_>>())
+        .rows(rows!(&scored, (key, score) => {
+            gateway_account_id: SqlUuid = key.gateway.account,
+            bank: Text = key.bank.as_str(),
+            told: Double = score.told,
+            failed: Double = score.failed,
+            latency_ms: Nullable<Double> = score.latency_ms,
+        }))
         .execute(connection)?;
     }
     Ok(())

@@ -1,45 +1,39 @@
-//! Claiming: a validation under a lease is in one worker's hand.
+//! Claiming: a worker leases a due validation.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
-use uuid::Uuid;
 
-use super::{LeaseToken, ids, merchants};
-use crate::milliseconds;
-use crate::statement::statement;
-use khata_domain::ValidationKey;
+use super::lease::LeaseToken;
+use crate::statement::{milliseconds, statement, validation_keys};
 use khata_domain::routing::Pin;
 use khata_domain::traffic::Slot;
 use khata_domain::{
-    AccountId, AccountStatus, CustomerId, GatewayAccountId, MerchantId, ValidationId,
+    AccountId, AccountStatus, Consent, CustomerId, GatewayAccountId, ValidationKey,
 };
 
-/// A claimed validation and the account it is about.
+/// A claimed validation with its account.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Claimed {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    account_id: Uuid,
-    /// When it was asked for.
+    #[diesel(embed)]
+    pub key: ValidationKey,
+    #[diesel(sql_type = SqlUuid, column_name = account_id)]
+    pub account: AccountId,
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
-    /// When trying ends.
+    /// When the workers give up.
     #[diesel(sql_type = Timestamptz)]
     pub deadline_at: DateTime<Utc>,
     /// W3C trace context of the account's trace.
     #[diesel(sql_type = Nullable<Text>)]
     pub trace_parent: Option<String>,
     #[diesel(sql_type = Text)]
-    account_status: String,
-    /// Sealed for the account's id.
+    account_status: AccountStatus,
+    /// Encrypted for the account's id.
     #[diesel(sql_type = Binary)]
     pub sealed_details: Vec<u8>,
     #[diesel(sql_type = Nullable<SmallInt>)]
@@ -48,57 +42,35 @@ pub struct Claimed {
     pinned_gateway_reference_id: Option<String>,
     #[diesel(sql_type = Nullable<Jsonb>)]
     consent: Option<serde_json::Value>,
-    #[diesel(sql_type = SqlUuid)]
-    customer_id: Uuid,
+    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
+    customer: CustomerId,
     #[diesel(sql_type = Nullable<Text>)]
     routing_id: Option<String>,
-    /// A gateway is to be asked, however young an earlier result is.
+    /// Call a gateway even if a recent result could be reused.
     #[diesel(sql_type = Bool)]
     pub fresh: bool,
-    /// A gateway has called back since the validation was last claimed.
+    /// A gateway webhook arrived since the last claim.
     #[diesel(sql_type = Bool)]
     pub webhook_received: bool,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    slot_gateway_account_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    slot_at: Option<DateTime<Utc>>,
+    /// The call that is booked for this validation.
+    #[diesel(embed)]
+    pub slot: Option<Slot>,
 }
 
 impl Claimed {
-    /// The call that is booked for it.
-    pub fn slot(&self) -> Option<Slot> {
-        Some(Slot {
-            gateway_account: GatewayAccountId(self.slot_gateway_account_id?),
-            at: self.slot_at?,
-        })
-    }
-
-    /// Its key.
-    pub fn key(&self) -> ValidationKey {
-        ValidationKey {
-            merchant: MerchantId(self.merchant_id),
-            id: ValidationId(self.id),
-        }
-    }
-
-    /// The account it is about.
-    pub fn account(&self) -> AccountId {
-        AccountId(self.account_id)
-    }
-
-    /// `x-routing-id` of the call; where it gave none, the customer's id stands in.
+    /// Returns the request's `x-routing-id`, or the customer's id if it gave none.
     pub fn routing_id(&self) -> String {
         self.routing_id
             .clone()
-            .unwrap_or_else(|| CustomerId(self.customer_id).to_string())
+            .unwrap_or_else(|| self.customer.to_string())
     }
 
-    /// Whether the account was deleted meanwhile.
+    /// Whether the merchant has deleted the account since.
     pub fn account_is_deleted(&self) -> bool {
-        self.account_status == AccountStatus::Deleted.as_str()
+        self.account_status == AccountStatus::Deleted
     }
 
-    /// What the call asked of the routing.
+    /// Returns the gateway that the request named.
     pub fn pin(&self) -> Pin {
         Pin {
             gateway_id: self.pinned_gateway_id,
@@ -106,16 +78,16 @@ impl Claimed {
         }
     }
 
-    /// The payee's consent, where the merchant sent proof of it.
-    pub fn consent(&self) -> Option<khata_domain::Consent> {
+    /// Returns the payee's consent, if the merchant sent proof of it.
+    pub fn consent(&self) -> Option<Consent> {
         self.consent
             .clone()
             .and_then(|json| serde_json::from_value(json).ok())
     }
 }
 
-/// Leases those of the wanted validations that are DUE, for `lease`. What another worker holds, waits or is completed
-/// is left out of the answer.
+/// Leases the validations that are DUE, for `lease`. Leaves out validations that another worker holds, that wait or that
+/// are completed.
 pub fn claim(
     connection: &mut PgConnection,
     wanted: &[ValidationKey],
@@ -124,24 +96,24 @@ pub fn claim(
 ) -> QueryResult<Vec<Claimed>> {
     statement(
         "with mine as (
-            select v.merchant_id, v.id, v.webhook_received, v.slot_gateway_account_id, v.slot_at
-            from unnest($1::uuid[], $2::uuid[]) as wanted (merchant_id, id)
+            select v.merchant_id, v.id, v.called_back, v.slot_gateway_account_id, v.slot_at
+            from $1 as wanted
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
             where v.state = 'DUE'
             for update of v skip locked
          )
          update validations v
-         set state = 'LEASED', lease_token = $3, leased_until = now() + $4 * interval '1 ms',
-            webhook_received = false, slot_gateway_account_id = null, slot_at = null
+         set state = 'LEASED', lease_token = $2, leased_until = now() + $3 * interval '1 ms',
+            called_back = false, slot_gateway_account_id = null, slot_at = null
          from mine, customer_accounts a
          where v.merchant_id = mine.merchant_id and v.id = mine.id
            and a.merchant_id = v.merchant_id and a.id = v.account_id
-         returning v.merchant_id, v.id, v.account_id, v.created_at, v.deadline_at, v.trace_parent, a.status as account_status,
-            a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.consent,
-            a.customer_id, a.routing_id, v.fresh, mine.webhook_received, mine.slot_gateway_account_id, mine.slot_at",
+         returning v.merchant_id, v.id as validation_id, v.account_id, v.created_at, v.deadline_at, v.trace_parent,
+            a.status as account_status, a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.consent,
+            a.customer_id, a.routing_id, v.fresh, mine.called_back as webhook_received, mine.slot_gateway_account_id,
+            mine.slot_at",
     )
-    .bind::<Array<SqlUuid>, _>(merchants(wanted))
-    .bind::<Array<SqlUuid>, _>(ids(wanted))
+    .rows(validation_keys(wanted))
     .bind::<SqlUuid, _>(token.0)
     .bind::<BigInt, _>(milliseconds(lease))
     .load(connection)

@@ -1,49 +1,34 @@
-//! What is due: what the scheduler wakeups for.
+//! Due validations: the scheduler makes them DUE and publishes their wake-ups.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
-use uuid::Uuid;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use crate::milliseconds;
-use crate::statement::statement;
-use khata_domain::ValidationKey;
-use khata_domain::{MerchantId, ValidationId};
+use crate::statement::{milliseconds, statement};
+use khata_domain::{ValidationKey, ValidationState};
 
-/// A validation to ring for.
+/// A validation that needs a wake-up.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct DueRow {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
+    #[diesel(embed)]
+    pub key: ValidationKey,
     /// W3C trace context of the account's trace.
     #[diesel(sql_type = Nullable<Text>)]
     pub trace_parent: Option<String>,
-    /// The state it was in: `DUE` (the ring was lost), `WAITING` (its time has come) or `LEASED` (its worker died).
+    /// The state before: `Due` (the wake-up was lost), `Waiting` (the wait is over) or `Leased` (the worker stopped).
     #[diesel(sql_type = Text)]
-    pub was: String,
+    pub was: ValidationState,
 }
 
-impl DueRow {
-    /// Its key.
-    pub fn key(&self) -> ValidationKey {
-        ValidationKey {
-            merchant: MerchantId(self.merchant_id),
-            id: ValidationId(self.id),
-        }
-    }
-}
-
-/// Makes DUE what must be looked at now, at most `limit`, and answers it: what waited until now, what a dead worker
-/// held, and, unless `hold`, what was rung for and not claimed. Each is looked at again `ring_again` later if the
-/// ring is lost. Several workers may call at once: no row is answered twice.
+/// Makes at most `limit` validations DUE and returns them: those whose wait is over, those with an expired lease and, unless
+/// `hold`, those that had a wake-up and were not claimed. If the new wake-up is lost too, the scheduler takes the validation
+/// again after `wakeup_grace`. Several workers may call this at once: no row is returned twice.
 pub fn take_due(
     connection: &mut PgConnection,
     limit: i64,
     hold: bool,
-    ring_again: Duration,
+    wakeup_grace: Duration,
 ) -> QueryResult<Vec<DueRow>> {
     statement(
         "with due as (
@@ -56,10 +41,10 @@ pub fn take_due(
          update validations v
          set state = 'DUE', due_at = now() + $3 * interval '1 ms', lease_token = null, leased_until = null
          from due where v.merchant_id = due.merchant_id and v.id = due.id
-         returning v.merchant_id, v.id, v.trace_parent, due.state as was",
+         returning v.merchant_id, v.id as validation_id, v.trace_parent, due.state as was",
     )
     .bind::<Bool, _>(hold)
     .bind::<BigInt, _>(limit)
-    .bind::<BigInt, _>(milliseconds(ring_again))
+    .bind::<BigInt, _>(milliseconds(wakeup_grace))
     .load(connection)
 }

@@ -1,83 +1,58 @@
-//! Results that need not be asked for again: what a gateway told of the same details of the same merchant lately.
+//! Results that can be reused: a gateway's recent result for the same details of the same merchant.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Binary, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use uuid::Uuid;
+use diesel::sql_types::{Binary, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
 
-use super::{Provenance, ids, merchants};
-use crate::statement::statement;
-use khata_domain::ValidationKey;
+use super::settle::Provenance;
+use crate::statement::{rows, statement};
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountId, MerchantId, Method, ValidationId};
+use khata_domain::{AccountId, Method, ValidationId, ValidationKey};
 
-/// A result that a gateway told.
+/// A result that a gateway gave.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Reusable {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    wanted_by: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    account_id: Uuid,
+    /// The validation that can reuse it.
+    #[diesel(embed)]
+    wanted_by: ValidationKey,
+    /// The validation that called the gateway.
+    #[diesel(sql_type = SqlUuid, column_name = source_id)]
+    pub validation: ValidationId,
+    /// The account of that validation: the same details, perhaps of another customer.
+    #[diesel(sql_type = SqlUuid, column_name = account_id)]
+    pub account: AccountId,
     #[diesel(sql_type = Text)]
-    outcome: String,
+    pub outcome: Outcome,
     #[diesel(sql_type = Nullable<Text>)]
-    failure_code: Option<String>,
+    pub failure_code: Option<FailureCode>,
     #[diesel(sql_type = SmallInt)]
-    gateway_id: i16,
+    pub gateway_id: i16,
     #[diesel(sql_type = Text)]
     gateway_reference_id: String,
     #[diesel(sql_type = Text)]
-    method: String,
-    /// Sealed for [`Self::account`].
+    method: Method,
+    /// Encrypted for [`Self::account`].
     #[diesel(sql_type = Nullable<Binary>)]
     pub sealed_result: Option<Vec<u8>>,
-    /// The gateway's own.
+    /// The gateway's own score.
     #[diesel(sql_type = Nullable<SmallInt>)]
     pub gateway_name_match_score: Option<i16>,
 }
 
 impl Reusable {
-    /// Whose result it is.
-    pub fn validation(&self) -> ValidationId {
-        ValidationId(self.id)
-    }
-
-    /// The account it was told of: the same details, perhaps of another customer.
-    pub fn account(&self) -> AccountId {
-        AccountId(self.account_id)
-    }
-
-    /// What was told, and why not, unless VALID; `None` if the row holds words of another version.
-    pub fn told(&self) -> Option<(Outcome, Option<FailureCode>)> {
-        let failure = match &self.failure_code {
-            Some(word) => Some(FailureCode::parse(word)?),
-            None => None,
-        };
-        Some((Outcome::parse(&self.outcome)?, failure))
-    }
-
-    /// Which gateway told.
-    pub fn gateway_id(&self) -> i16 {
-        self.gateway_id
-    }
-
-    /// Who told.
-    pub fn provenance(&self) -> Option<Provenance> {
-        Some(Provenance {
+    /// Returns the gateway that gave the result.
+    pub fn provenance(&self) -> Provenance {
+        Provenance {
             gateway_id: self.gateway_id,
             gateway_reference_id: self.gateway_reference_id.clone(),
-            method: Method::parse(&self.method)?,
-        })
+            method: self.method,
+        }
     }
 }
 
-/// For each of these validations the newest result of the same details that is no older than so many seconds; only what
-/// a gateway told itself, and of accounts that are not deleted.
+/// Finds for each of these validations the newest result of the same details within its maximum age in seconds. Only
+/// results of gateway calls, and of accounts that are not deleted.
 pub fn reusable(
     connection: &mut PgConnection,
     wanted: &[(ValidationKey, i32)],
@@ -85,15 +60,14 @@ pub fn reusable(
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let keys: Vec<_> = wanted.iter().map(|(key, _)| *key).collect();
     let rows: Vec<Reusable> = statement(
-        "select wanted.merchant_id, wanted.id as wanted_by, earlier.*
-         from unnest($1::uuid[], $2::uuid[], $3::integer[]) as wanted (merchant_id, id, seconds)
+        "select wanted.merchant_id, wanted.id as validation_id, earlier.*
+         from $1 as wanted
          join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
          join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
          cross join lateral (
-            select e.id, e.account_id, e.outcome, e.failure_code, e.gateway_id, e.gateway_reference_id, e.method,
-                e.sealed_result, e.gateway_name_match_score
+            select e.id as source_id, e.account_id, e.outcome, e.failure_code, e.gateway_id, e.gateway_reference_id,
+                e.method, e.sealed_result, e.gateway_name_match_score
             from customer_accounts same
             join validations e on e.merchant_id = same.merchant_id and e.id = same.told_validation_id
             where same.merchant_id = a.merchant_id and same.fingerprint = a.fingerprint and same.deleted_at is null
@@ -102,16 +76,11 @@ pub fn reusable(
             order by e.completed_at desc limit 1
          ) earlier",
     )
-    .bind::<Array<SqlUuid>, _>(merchants(&keys))
-    .bind::<Array<SqlUuid>, _>(ids(&keys))
-    .bind::<Array<Integer>, _>(wanted.iter().map(|(_, seconds)| *seconds).collect::<Vec<_>>())
+    .rows(rows!(wanted, (key, seconds) => {
+        merchant_id: SqlUuid = key.merchant,
+        id: SqlUuid = key.id,
+        seconds: Integer = *seconds,
+    }))
     .load(connection)?;
-    let by_validation = rows.into_iter().map(|row| {
-        let key = ValidationKey {
-            merchant: MerchantId(row.merchant_id),
-            id: ValidationId(row.wanted_by),
-        };
-        (key, row)
-    });
-    Ok(by_validation.collect())
+    Ok(rows.into_iter().map(|row| (row.wanted_by, row)).collect())
 }

@@ -1,9 +1,9 @@
-//! *Create accounts*, many calls in one transaction: who is registered, what is new and what stands.
+//! *Create accounts*, many calls in one transaction: registered customers, new accounts and existing ones.
 
 use diesel::prelude::*;
-use khata_domain::CustomerId;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
+use khata_domain::{AccountStatus, CustomerId};
 use khata_store::accounts::{Created, CreatedAccount, find};
 
 use crate::rows::{account, alter_account, call, create, due, ids, merchant, stand};
@@ -15,7 +15,7 @@ const CUSTOMERS: &str = "select count(*) from customers";
 const VALIDATIONS: &str = "select count(*) from validations";
 
 #[test]
-fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
+fn each_call_of_a_batch_has_its_own_result_and_every_account_is_due() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchants = [
@@ -59,7 +59,7 @@ fn a_batch_of_many_calls_is_answered_call_by_call_and_every_account_is_due() {
 }
 
 #[test]
-fn what_a_call_gives_is_what_is_stored() {
+fn the_stored_account_equals_the_request() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -79,12 +79,12 @@ fn what_a_call_gives_is_what_is_stored() {
     )
     .unwrap()
     .unwrap();
-    assert_eq!(row.id(), call.accounts[0].id);
-    assert_eq!(row.validation.id(), Some(call.accounts[0].validation));
+    assert_eq!(row.id, call.accounts[0].id);
+    assert_eq!(row.validation.id, Some(call.accounts[0].validation));
     assert_eq!(row.object_reference_id, "customer_1122");
     assert_eq!(row.sealed_details, b"a");
     assert_eq!(row.bank_code.as_deref(), Some("JP_HDFC"));
-    assert_eq!(row.status, "CREATED");
+    assert_eq!(row.status, AccountStatus::Created);
     assert_eq!(row.pinned_gateway_id, Some(70));
     assert_eq!(row.pinned_gateway_reference_id.as_deref(), Some("main"));
     assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
@@ -97,7 +97,7 @@ fn what_a_call_gives_is_what_is_stored() {
 }
 
 #[test]
-fn the_same_call_again_is_answered_with_the_standing_accounts() {
+fn a_repeated_call_returns_the_existing_accounts() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -113,10 +113,10 @@ fn the_same_call_again_is_answered_with_the_standing_accounts() {
     let Created::Accounts { accounts, .. } = &answered[0] else {
         panic!()
     };
-    let CreatedAccount::Standing(row) = &accounts[0] else {
+    let CreatedAccount::Existing(row) = &accounts[0] else {
         panic!("{accounts:?}")
     };
-    assert_eq!(row.validation.id(), Some(first.accounts[1].validation));
+    assert_eq!(row.validation.id, Some(first.accounts[1].validation));
     assert_eq!(number(&mut connection, ACCOUNTS), 3);
     assert_eq!(number(&mut connection, VALIDATIONS), 3);
 }
@@ -165,7 +165,7 @@ fn merchants_and_customers_do_not_share_accounts() {
 }
 
 #[test]
-fn an_unknown_customer_id_is_told_and_stores_nothing_but_its_neighbours() {
+fn an_unknown_customer_fails_its_own_call_only() {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -180,7 +180,7 @@ fn an_unknown_customer_id_is_told_and_stores_nothing_but_its_neighbours() {
     };
     let calls = [
         call(one, &CustomerId::new().to_string(), &["x"]),
-        // Another merchant's customer is as unknown as none.
+        // Another merchant's customer is unknown too.
         call(one, &customer.to_string(), &["y"]),
         call(two, &customer.to_string(), &["z"]),
     ];
@@ -215,18 +215,18 @@ fn without_implicit_customers_an_unknown_reference_is_not_registered() {
     assert!(matches!(created[0], Created::UnknownCustomer));
     assert_eq!(number(&mut connection, CUSTOMERS), 0);
     assert_eq!(number(&mut connection, ACCOUNTS), 0);
-    // Once it is registered, the same call is taken.
+    // After the registration, the same call succeeds.
     create(&mut connection, &[call(merchant, "customer_1122", &[])]);
     let created = create(&mut connection, std::slice::from_ref(&strict));
     assert_eq!(ids(&strict, &created[0]), [strict.accounts[0].id]);
 }
 
 #[test]
-fn a_deleted_account_lets_the_same_details_be_stored_anew() {
+fn the_details_of_a_deleted_account_can_be_stored_again() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
-    // Its id is older than the deleted one's, which must not stand before it in any order.
+    // The new id is older than the deleted account's; the deleted account must not come first in any order.
     let anew = call(merchant, "customer_1122", &["a"]);
     let key = due(&mut connection, merchant, 1)[0];
     alter_account(&mut connection, key, "fingerprint = sha256('a')");
@@ -261,13 +261,14 @@ fn a_deleted_account_lets_the_same_details_be_stored_anew() {
 }
 
 #[test]
-fn one_refused_account_stores_nothing_of_its_batch() {
+fn one_rejected_account_stores_nothing_of_its_batch() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     let mut bad = call(merchant, "customer_1", &["a"]);
     bad.accounts.push(account("b"));
-    bad.accounts[1].kind = "CARD";
+    // A CHECK constraint rejects a gateway account without a gateway.
+    bad.pin.reference_id = Some("main".into());
     let calls = [call(merchant, "customer_2", &["c"]), bad];
     let refused =
         connection.transaction(|connection| khata_store::accounts::create(connection, &calls));

@@ -1,4 +1,4 @@
-//! Validating again and deleting: what each finds, and that they never block settling in a circle.
+//! Validating again and deleting: their results, and that they cannot deadlock with settling.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,11 +8,9 @@ use chrono::{TimeDelta, Utc};
 use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId, ValidationId};
-use khata_store::accounts::{
-    Created, Kind, Revalidation, ValidateAgain, delete, find, validate_again,
-};
-use khata_store::validations::{DueRow, Settlement, claim, settle, take_due};
+use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
+use khata_store::accounts::{Created, Revalidation, ValidateAgain, delete, find, validate_again};
+use khata_store::validations::{Settlement, claim, settle, take_due};
 
 use crate::rows::{
     LEASE, alter, call, claimed, create, ids, merchant, settlement, stand, token, valid,
@@ -30,7 +28,7 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
         merchant,
         customer: customer(),
         account,
-        kind: Kind::Any,
+        kind: None,
         validation: ValidationId::new(),
         pin: None,
         consent: None,
@@ -72,7 +70,7 @@ fn an_account_has_one_open_validation_at_a_time() {
         id: asked.accounts[0].validation,
     };
     match run(&mut connection, &again(merchant, account)) {
-        Revalidation::GoesOn(row, open) => assert_eq!((row.id(), open), (account, first)),
+        Revalidation::AlreadyOpen(row, open) => assert_eq!((row.id, open), (account, first)),
         other => panic!("{other:?}"),
     }
     finish(&mut connection, first);
@@ -82,7 +80,7 @@ fn an_account_has_one_open_validation_at_a_time() {
         id: wanted.validation,
     };
     match run(&mut connection, &wanted) {
-        Revalidation::Begun(row) => {
+        Revalidation::Started(row) => {
             assert_eq!(
                 (row.status.as_str(), row.open_validation(merchant)),
                 ("PENDING", Some(key))
@@ -95,7 +93,7 @@ fn an_account_has_one_open_validation_at_a_time() {
     let third = again(merchant, account);
     assert!(matches!(
         run(&mut connection, &third),
-        Revalidation::Begun(_)
+        Revalidation::Started(_)
     ));
     finish(
         &mut connection,
@@ -130,7 +128,7 @@ fn an_account_has_one_open_validation_at_a_time() {
 }
 
 #[test]
-fn a_deleted_account_leaves_nothing_to_do() {
+fn deleting_an_account_cancels_its_open_validation() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -147,7 +145,7 @@ fn a_deleted_account_leaves_nothing_to_do() {
     assert!(gone(MerchantId::new(), &customer()).is_none());
     assert!(gone(merchant, &CustomerRef::parse("another").unwrap()).is_none());
     let deleted = gone(merchant, &customer()).unwrap();
-    assert_eq!(deleted.account.status, "DELETED");
+    assert_eq!(deleted.account.status, AccountStatus::Deleted);
     let (key, trace) = deleted.open.unwrap();
     assert_eq!(
         (key.id, trace.is_some()),
@@ -158,10 +156,10 @@ fn a_deleted_account_leaves_nothing_to_do() {
         run(&mut connection, &again(merchant, account)),
         Revalidation::Deleted
     ));
-    // A worker that had it in hand changes nothing about the account any more.
+    // A worker that held the validation changes nothing about the account now.
     finish(&mut connection, key);
     assert_eq!(stand(&mut connection, key).account_status, "DELETED");
-    // What was asked for counts on: the account is the same at the bank.
+    // The validations still count: the account is the same at the bank.
     let mut anew = call(merchant, "customer_1122", &["a"]);
     anew.validations_per_day = 1;
     let refused = create(&mut connection, std::slice::from_ref(&anew));
@@ -175,7 +173,7 @@ fn a_deleted_account_leaves_nothing_to_do() {
 }
 
 #[test]
-fn everybody_at_once_does_not_deadlock() {
+fn concurrent_changes_do_not_deadlock() {
     const ACCOUNTS: usize = 12;
     let database = Database::new();
     let mut connection = database.connect();
@@ -195,7 +193,7 @@ fn everybody_at_once_does_not_deadlock() {
             let mut connection = database.connect();
             workers.push(scope.spawn(move || {
                 while goes_on() {
-                    // What is open is made due, claimed together and settled in one statement, as a worker does.
+                    // As a worker does: open validations are made due, claimed together and settled in one statement.
                     diesel::sql_query(
                         "update validations set due_at = now() where id in (
                             select id from validations where completed_at is null order by id limit 10
@@ -206,12 +204,12 @@ fn everybody_at_once_does_not_deadlock() {
                     let open: Vec<ValidationKey> = take_due(&mut connection, 50, false, Duration::ZERO)
                         .unwrap()
                         .iter()
-                        .map(DueRow::key)
+                        .map(|row| row.key)
                         .collect();
                     let token = token();
                     let held = claim(&mut connection, &open, token, LEASE).unwrap();
                     let ends: Vec<_> =
-                        held.iter().map(|held| settlement(held.key(), token, valid())).collect();
+                        held.iter().map(|held| settlement(held.key, token, valid())).collect();
                     settle(&mut connection, &ends).unwrap();
                 }
             }));
@@ -260,7 +258,7 @@ fn everybody_at_once_does_not_deadlock() {
 }
 
 #[test]
-fn what_a_call_asks_for_stands_with_its_validation() {
+fn a_validation_keeps_the_options_of_its_request() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -292,7 +290,7 @@ fn what_a_call_asks_for_stands_with_its_validation() {
             ..again(merchant, account)
         };
         let begun = run(&mut connection, &wanted);
-        assert!(matches!(begun, Revalidation::Begun(_)), "{begun:?}");
+        assert!(matches!(begun, Revalidation::Started(_)), "{begun:?}");
         let key = of(wanted.validation);
         let (token, claimed) = claimed(&mut connection, key);
         assert_eq!(claimed.fresh, fresh);
@@ -303,7 +301,7 @@ fn what_a_call_asks_for_stands_with_its_validation() {
         assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
         let row = find(&mut connection, merchant, &customer(), account).unwrap();
         assert_eq!(
-            row.unwrap().validation.reused_from(),
+            row.unwrap().validation.reused_from,
             (!fresh).then_some(first.id)
         );
     }

@@ -1,4 +1,4 @@
-//! *Create accounts* by several at once: one row each, the same answer to all, nobody waits for ever.
+//! Concurrent *create accounts*: one row per account, the same result for all, and no deadlock.
 
 use std::sync::Barrier;
 use std::thread;
@@ -33,7 +33,7 @@ fn race(connections: &mut [PgConnection], batches: &[Vec<CreateAccounts>]) -> Ve
     })
 }
 
-/// Three, to a database in which a row takes a millisecond to insert, so that the racers meet half-way.
+/// Three connections to a database in which an insert takes a millisecond, so that the transactions overlap.
 fn connections(database: &Database) -> Vec<PgConnection> {
     database
         .connect()
@@ -57,13 +57,13 @@ fn connections(database: &Database) -> Vec<PgConnection> {
 }
 
 #[test]
-fn the_same_account_at_the_same_time_is_one_row_and_one_id_for_all() {
+fn concurrent_calls_for_one_account_create_one_row() {
     let database = Database::new();
     let mut connections = connections(&database);
     let merchant = merchant(&mut connections[0], "local");
     for round in 0..ROUNDS {
         let seeds: Vec<String> = (0..MANY).map(|n| format!("{round}/{n}")).collect();
-        // Each in an order of its own: in rows' order they would wait for each other in a circle.
+        // Each batch in another order: without sorting, they would deadlock.
         let batches: Vec<Vec<CreateAccounts>> = (0..3)
             .map(|racer| {
                 let mut seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
@@ -150,13 +150,13 @@ fn new_customers_registered_at_the_same_time_are_registered_once() {
 }
 
 #[test]
-fn an_account_deleted_between_insert_and_read_is_still_answered_for() {
+fn an_account_deleted_during_the_create_has_a_result() {
     let database = Database::new();
     let mut connections = connections(&database);
     let merchant = merchant(&mut connections[0], "local");
     let key = due(&mut connections[0], merchant, 1)[0];
     alter_account(&mut connections[0], key, "fingerprint = sha256('a')");
-    // Holds the creating transaction up just after it has found the account standing.
+    // Stops the creating transaction after it has found the existing account.
     connections[0]
         .batch_execute(
             "create function wait() returns trigger language plpgsql as $$

@@ -1,15 +1,16 @@
-//! What workers know together of gateway accounts.
+//! The state of gateway accounts that workers share.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use khata_domain::GatewayAccountId;
-use khata_domain::ValidationKey;
 use khata_domain::circuit::CircuitState;
+use khata_domain::{ValidationKey, ValidationState};
 use khata_store::gateway_health::{
-    GatewayKey, HealthChange, Outcomes, ScoreKey, State, add_outcomes, forget, forget_bookings,
-    lock, of_merchant, reset, scores, store_budgets, tell, troubled, write_in_hand,
+    GatewayKey, GatewayState, HealthChange, OutcomeCounts, ScoreKey, add_outcomes, delete_expired,
+    forget_bookings, impaired, lock, of_merchant, record_changes, reset, scores, store_budgets,
+    write_open_calls,
 };
 use khata_store::validations::{Settlement, Slot, settle, take_due};
 use uuid::Uuid;
@@ -34,26 +35,26 @@ fn failed(count: u32) -> HealthChange {
     }
 }
 
-fn only(states: Vec<State>) -> State {
+fn only(states: Vec<GatewayState>) -> GatewayState {
     assert_eq!(states.len(), 1);
     states.into_iter().next().unwrap()
 }
 
 #[test]
-fn what_two_workers_hear_adds_up_and_both_know_of_it() {
+fn changes_of_two_workers_add_up() {
     let database = Database::new();
     let (mut one, mut two) = (database.connect(), database.connect());
     let key = gateway(&mut one, "local");
     let now = Utc::now();
     assert!(
-        only(tell(&mut one, &[(key, failed(3))], now).unwrap())
+        only(record_changes(&mut one, &[(key, failed(3))], now).unwrap())
             .circuit
             .is_closed()
     );
-    assert!(troubled(&mut two).unwrap().is_empty());
-    let open = only(tell(&mut two, &[(key, failed(3))], now).unwrap());
+    assert!(impaired(&mut two).unwrap().is_empty());
+    let open = only(record_changes(&mut two, &[(key, failed(3))], now).unwrap());
     assert!(!open.circuit.is_closed());
-    let seen = only(troubled(&mut one).unwrap());
+    let seen = only(impaired(&mut one).unwrap());
     assert_eq!((seen.key, seen.circuit.trips), (key, 1));
     assert!(matches!(seen.circuit.state(now), CircuitState::Open(_)));
     let later = now + TimeDelta::seconds(30);
@@ -61,12 +62,12 @@ fn what_two_workers_hear_adds_up_and_both_know_of_it() {
         served: 1,
         ..HealthChange::default()
     };
-    tell(&mut one, &[(key, served)], later).unwrap();
-    assert!(troubled(&mut two).unwrap().is_empty());
+    record_changes(&mut one, &[(key, served)], later).unwrap();
+    assert!(impaired(&mut two).unwrap().is_empty());
 }
 
 #[test]
-fn a_pause_is_known_until_it_is_over_and_a_shorter_one_does_not_end_it() {
+fn a_shorter_pause_does_not_end_a_longer_one() {
     let database = Database::new();
     let mut connection = database.connect();
     let key = gateway(&mut connection, "local");
@@ -75,18 +76,18 @@ fn a_pause_is_known_until_it_is_over_and_a_shorter_one_does_not_end_it() {
         paused_until: Some(now + TimeDelta::seconds(seconds)),
         ..HealthChange::default()
     };
-    tell(&mut connection, &[(key, pause(60))], now).unwrap();
-    let state = only(tell(&mut connection, &[(key, pause(5))], now).unwrap());
+    record_changes(&mut connection, &[(key, pause(60))], now).unwrap();
+    let state = only(record_changes(&mut connection, &[(key, pause(5))], now).unwrap());
     let until = |time: Option<DateTime<Utc>>| time.unwrap().timestamp_millis();
     assert_eq!(until(state.paused_until), until(pause(60).paused_until));
-    assert_eq!(only(troubled(&mut connection).unwrap()).key, key);
+    assert_eq!(only(impaired(&mut connection).unwrap()).key, key);
     let other = gateway(&mut connection, "other");
-    tell(&mut connection, &[(other, pause(-1))], now).unwrap();
-    assert_eq!(only(troubled(&mut connection).unwrap()).key, key);
+    record_changes(&mut connection, &[(other, pause(-1))], now).unwrap();
+    assert_eq!(only(impaired(&mut connection).unwrap()).key, key);
 }
 
 #[test]
-fn why_a_gateway_refuses_us_is_kept_with_its_beginning_until_it_does_not() {
+fn a_configuration_error_keeps_its_first_time_until_it_ends() {
     let database = Database::new();
     let mut connection = database.connect();
     let key = gateway(&mut connection, "local");
@@ -95,9 +96,9 @@ fn why_a_gateway_refuses_us_is_kept_with_its_beginning_until_it_does_not() {
         ..HealthChange::default()
     };
     let began = Utc::now();
-    tell(&mut connection, &[(key, refused(Some("http_401")))], began).unwrap();
+    record_changes(&mut connection, &[(key, refused(Some("http_401")))], began).unwrap();
     let later = began + TimeDelta::minutes(5);
-    tell(
+    record_changes(
         &mut connection,
         &[(key, refused(Some("insufficient_balance")))],
         later,
@@ -108,13 +109,13 @@ fn why_a_gateway_refuses_us_is_kept_with_its_beginning_until_it_does_not() {
         .unwrap();
     assert_eq!(code, "insufficient_balance");
     assert_eq!(since.timestamp_millis(), began.timestamp_millis());
-    tell(&mut connection, &[(key, failed(1))], later).unwrap();
+    record_changes(&mut connection, &[(key, failed(1))], later).unwrap();
     assert!(
         only(of_merchant(&mut connection, key.merchant).unwrap())
             .misconfigured
             .is_some()
     );
-    tell(&mut connection, &[(key, refused(None))], later).unwrap();
+    record_changes(&mut connection, &[(key, refused(None))], later).unwrap();
     assert!(
         only(of_merchant(&mut connection, key.merchant).unwrap())
             .misconfigured
@@ -123,28 +124,32 @@ fn why_a_gateway_refuses_us_is_kept_with_its_beginning_until_it_does_not() {
 }
 
 #[test]
-fn a_locked_state_shows_what_other_workers_have_in_hand_unless_they_are_dead() {
+fn a_locked_state_counts_open_calls_of_other_running_workers() {
     let database = Database::new();
     let mut connection = database.connect();
     let key = gateway(&mut connection, "local");
     let (me, other, dead) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
-    write_in_hand(&mut connection, me, &[(key, 1)]).unwrap();
-    write_in_hand(&mut connection, other, &[(key, 7)]).unwrap();
-    write_in_hand(&mut connection, other, &[(key, 2)]).unwrap();
-    write_in_hand(&mut connection, dead, &[(key, 4)]).unwrap();
+    write_open_calls(&mut connection, me, &[(key, 1)]).unwrap();
+    write_open_calls(&mut connection, other, &[(key, 7)]).unwrap();
+    write_open_calls(&mut connection, other, &[(key, 2)]).unwrap();
+    write_open_calls(&mut connection, dead, &[(key, 4)]).unwrap();
     diesel::sql_query(
         "update gateway_calls_in_hand set written_at = now() - interval '2 hours' where calls = 4",
     )
     .execute(&mut connection)
     .unwrap();
     let state = only(lock(&mut connection, &[key], me, FRESH).unwrap());
-    assert_eq!(state.in_hand, 2);
+    assert_eq!(state.open_calls, 2);
     assert_eq!(state.budget(1).in_hand, 3);
-    assert_eq!(forget(&mut connection, 10).unwrap(), 1, "the dead worker's");
+    assert_eq!(
+        delete_expired(&mut connection, 10).unwrap(),
+        1,
+        "the dead worker's"
+    );
 }
 
 #[test]
-fn what_one_worker_takes_the_next_one_finds_taken() {
+fn a_budget_used_by_one_worker_is_used_for_all() {
     let database = Database::new();
     let (mut one, mut two) = (database.connect(), database.connect());
     let (a, b) = (gateway(&mut one, "a"), gateway(&mut one, "b"));
@@ -155,7 +160,7 @@ fn what_one_worker_takes_the_next_one_finds_taken() {
         one.transaction::<_, diesel::result::Error, _>(|connection| {
             let states = lock(connection, &[a, b], me, FRESH)?;
             scope.spawn(move || {
-                // In the other order: whoever comes second waits, and nobody waits for ever.
+                // In the other order: the second transaction waits, and there is no deadlock.
                 let states = two.transaction(|two| lock(two, &[b, a], Uuid::new_v4(), FRESH));
                 sender.send(states.unwrap()).unwrap();
             });
@@ -177,15 +182,15 @@ fn what_one_worker_takes_the_next_one_finds_taken() {
 }
 
 #[test]
-fn scores_are_kept_by_bank_and_apart_for_each_merchant() {
+fn scores_are_separate_by_bank_and_by_merchant() {
     let database = Database::new();
     let mut connection = database.connect();
     let (mine, theirs) = (
         gateway(&mut connection, "mine"),
         gateway(&mut connection, "theirs"),
     );
-    let outcomes = |told, failed, latency_ms| Outcomes {
-        told,
+    let outcomes = |conclusive, failed, latency_ms| OutcomeCounts {
+        conclusive,
         failed,
         latency_ms,
     };
@@ -215,7 +220,7 @@ fn scores_are_kept_by_bank_and_apart_for_each_merchant() {
 }
 
 #[test]
-fn a_gateway_account_that_is_set_up_anew_starts_over() {
+fn a_reset_clears_the_state_of_a_gateway_account() {
     let database = Database::new();
     let mut connection = database.connect();
     let (key, other) = (
@@ -230,7 +235,7 @@ fn a_gateway_account_that_is_set_up_anew_starts_over() {
         misconfigured: Some(Some("http_401".into())),
         ..HealthChange::default()
     };
-    tell(&mut connection, &[(key, news.clone()), (other, news)], now).unwrap();
+    record_changes(&mut connection, &[(key, news.clone()), (other, news)], now).unwrap();
     let booked = now + TimeDelta::minutes(3);
     let mut budget = only(of_merchant(&mut connection, key.merchant).unwrap()).budget(0);
     budget.next_call_at = Some(booked);
@@ -251,13 +256,13 @@ fn a_gateway_account_that_is_set_up_anew_starts_over() {
     );
     let theirs = only(of_merchant(&mut connection, other.merchant).unwrap());
     assert!(!theirs.circuit.is_closed() && theirs.misconfigured.is_some());
-    // One that was never asked has nothing to forget.
+    // A gateway account without calls has nothing to reset.
     let new = gateway(&mut connection, "new");
     reset(&mut connection, new).unwrap();
     assert_eq!(forget_bookings(&mut connection, new), Ok(0));
 }
 
-/// A validation that waits for a call booked at this gateway account in an hour.
+/// A validation that waits for a call at this gateway account, booked for an hour later.
 fn booked(connection: &mut PgConnection, gateway: GatewayKey) -> ValidationKey {
     let key = due(connection, gateway.merchant, 1)[0];
     let (token, _) = claimed(connection, key);
@@ -274,7 +279,7 @@ fn booked(connection: &mut PgConnection, gateway: GatewayKey) -> ValidationKey {
 }
 
 #[test]
-fn calls_booked_under_another_limit_are_planned_anew() {
+fn calls_booked_under_an_old_limit_are_planned_again() {
     let database = Database::new();
     let mut connection = database.connect();
     let key = gateway(&mut connection, "local");
@@ -300,9 +305,12 @@ fn calls_booked_under_another_limit_are_planned_anew() {
     alter(&mut connection, here, "due_at = now()");
     let wakeup = take_due(&mut connection, 10, false, LEASE).unwrap();
     assert_eq!(wakeup.len(), 1, "the other one is not due");
-    assert_eq!((wakeup[0].key(), wakeup[0].was.as_str()), (here, "WAITING"));
+    assert_eq!(
+        (wakeup[0].key, wakeup[0].was),
+        (here, ValidationState::Waiting)
+    );
     let (_, mine) = claimed(&mut connection, here);
-    assert_eq!(mine.slot(), None, "it books anew");
+    assert_eq!(mine.slot, None, "it books anew");
     assert_eq!(stand(&mut connection, there).state, "WAITING");
     let slots = "select count(*) from validations where slot_at is not null";
     assert_eq!(number(&mut connection, slots), 1, "the other one's");

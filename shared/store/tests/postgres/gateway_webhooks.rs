@@ -1,4 +1,4 @@
-//! What gateways call back with, and when a worker hears of it.
+//! Gateway webhooks, and when a worker reads them.
 
 use diesel::prelude::*;
 use khata_domain::Class;
@@ -7,7 +7,8 @@ use khata_domain::ids::AttemptReference;
 use khata_domain::validation::AttemptState;
 use khata_store::gateway_health::GatewayKey;
 use khata_store::gateway_webhooks::{
-    Found, OpenAttempt, Received, by_our_reference, by_their_reference, forget, notices, receive,
+    FoundAttempt, OpenAttempt, Received, by_our_reference, by_their_reference, delete_expired,
+    receive, stored,
 };
 use khata_store::validations::{NewAttempt, Settlement, insert_attempts, settle};
 
@@ -16,7 +17,7 @@ use crate::rows::{
 };
 use khata_testing::Database;
 
-/// A validation with one attempt under way, waiting for its gateway.
+/// A waiting validation with one open attempt.
 struct Waiting {
     key: ValidationKey,
     gateway: GatewayKey,
@@ -41,7 +42,7 @@ fn waiting(connection: &mut PgConnection) -> Waiting {
     };
     insert_attempts(connection, &[new]).unwrap();
     let mut told = report(AttemptState::Pending, Some(Class::Pending));
-    told.found_at = Some(gateway.account);
+    told.webhook_gateway_account = Some(gateway.account);
     let waits = Settlement {
         attempt: Some(told),
         provenance: Some(provenance()),
@@ -55,9 +56,9 @@ fn waiting(connection: &mut PgConnection) -> Waiting {
     }
 }
 
-fn open(found: Found) -> OpenAttempt {
+fn open(found: FoundAttempt) -> OpenAttempt {
     match found {
-        Found::Open(attempt) => attempt,
+        FoundAttempt::Open(attempt) => attempt,
         other => panic!("{other:?}"),
     }
 }
@@ -74,7 +75,7 @@ fn an_attempt_is_found_by_either_reference_and_by_its_own_gateway_account_only()
     assert_eq!((ours.key, ours.number), (waiting.key, 1));
     assert_eq!(
         by_their_reference(&mut connection, waiting.gateway, "35").unwrap(),
-        Found::Unknown
+        FoundAttempt::Unknown
     );
     let strangers = [
         GatewayKey {
@@ -89,17 +90,17 @@ fn an_attempt_is_found_by_either_reference_and_by_its_own_gateway_account_only()
     for stranger in strangers {
         assert_eq!(
             by_our_reference(&mut connection, stranger, &waiting.reference).unwrap(),
-            Found::Unknown
+            FoundAttempt::Unknown
         );
         assert_eq!(
             by_their_reference(&mut connection, stranger, "34").unwrap(),
-            Found::Unknown
+            FoundAttempt::Unknown
         );
     }
 }
 
 #[test]
-fn a_call_back_makes_its_validation_due_once() {
+fn a_webhook_makes_its_validation_due_once() {
     let database = Database::new();
     let mut connection = database.connect();
     let waiting = waiting(&mut connection);
@@ -112,20 +113,20 @@ fn a_call_back_makes_its_validation_due_once() {
     assert_eq!(stand(&mut connection, waiting.key).state, "DUE");
     assert_eq!(
         receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
-        Received::Nothing
+        Received::Ignored
     );
     let (token, claimed) = claimed(&mut connection, waiting.key);
     assert!(claimed.webhook_received);
-    let stored = notices(&mut connection, &[waiting.key])
+    let stored = stored(&mut connection, &[waiting.key])
         .unwrap()
         .remove(&waiting.key)
         .unwrap();
     assert_eq!(stored.len(), 1);
     assert_eq!(
-        (stored[0].number, stored[0].sealed_answer.as_deref()),
+        (stored[0].number, stored[0].sealed_response.as_deref()),
         (1, Some(&b"sealed"[..]))
     );
-    // It ends, and what comes now comes too late.
+    // The validation ends, and later webhooks are too late.
     let end = Settlement {
         attempt: Some(report(AttemptState::Settled, Some(Class::Valid))),
         provenance: Some(provenance()),
@@ -134,20 +135,20 @@ fn a_call_back_makes_its_validation_due_once() {
     settle(&mut connection, &[end]).unwrap();
     assert_eq!(
         receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
-        Received::Nothing
+        Received::Ignored
     );
     assert_eq!(
         by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap(),
-        Found::Over
+        FoundAttempt::Ended
     );
     assert_eq!(
         by_their_reference(&mut connection, waiting.gateway, "34").unwrap(),
-        Found::Over
+        FoundAttempt::Ended
     );
 }
 
 #[test]
-fn a_call_back_while_a_worker_has_the_validation_in_hand_is_heard_at_once_when_it_lets_go() {
+fn a_webhook_during_a_lease_makes_the_next_step_due_at_once() {
     let database = Database::new();
     let mut connection = database.connect();
     let waiting = waiting(&mut connection);
@@ -157,7 +158,7 @@ fn a_call_back_while_a_worker_has_the_validation_in_hand_is_heard_at_once_when_i
     let (token, _) = claimed(&mut connection, waiting.key);
     assert_eq!(
         receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
-        Received::InHand
+        Received::Stored
     );
     let waits = Settlement {
         delay: std::time::Duration::from_hours(1),
@@ -176,14 +177,14 @@ fn a_call_back_while_a_worker_has_the_validation_in_hand_is_heard_at_once_when_i
 }
 
 #[test]
-fn call_backs_are_forgotten_after_the_longest_time_a_validation_may_take() {
+fn webhooks_are_deleted_after_the_longest_possible_validation() {
     let database = Database::new();
     let mut connection = database.connect();
     let waiting = waiting(&mut connection);
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
     receive(&mut connection, &attempt, &[1; 32], None).unwrap();
-    assert_eq!(forget(&mut connection, 10).unwrap(), 0);
+    assert_eq!(delete_expired(&mut connection, 10).unwrap(), 0);
     for (table, column) in [
         ("gateway_notices", "received_at"),
         ("gateway_references", "created_at"),
@@ -194,5 +195,5 @@ fn call_backs_are_forgotten_after_the_longest_time_a_validation_may_take() {
         .execute(&mut connection)
         .unwrap();
     }
-    assert_eq!(forget(&mut connection, 10).unwrap(), 2);
+    assert_eq!(delete_expired(&mut connection, 10).unwrap(), 2);
 }

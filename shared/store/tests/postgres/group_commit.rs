@@ -1,4 +1,4 @@
-//! The group commit: what gathered is committed together, what breaks is found and fails alone.
+//! The group commit: waiting requests are committed together, and a request that breaks its batch fails alone.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,23 +17,23 @@ use tokio::task;
 use khata_testing::Database;
 use khata_testing::database::number;
 
-/// Long enough that no test waits for it to end.
+/// Longer than any test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SLIPS: &str = "select count(*) from slips";
 
-/// The number at which the work panics, its row inserted.
+/// The number at which the work panics, after the insert.
 pub(crate) const A_BUG: i32 = 1_313;
 
-/// A row to insert; a negative number is against the table's constraint.
+/// A row to insert; a negative number violates the table's constraint.
 #[derive(Clone, Debug)]
 pub(crate) struct Slip {
     pub(crate) number: i32,
     pub(crate) weight: usize,
-    /// Told when the row is inserted and its transaction still open, which then waits for the answer.
+    /// Stops the transaction after the insert until the test continues it.
     pub(crate) stop: Option<Stop>,
 }
 
-/// Where a transaction stops: it says that it is there, and goes on when it is told to.
+/// A point where a transaction stops: it notifies the test and waits for a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
     reached: mpsc::SyncSender<()>,
@@ -61,7 +61,7 @@ impl Stop {
 }
 
 impl Stopped {
-    /// Waits until the transaction is there.
+    /// Waits until the transaction has stopped.
     pub(crate) async fn reached(self) -> Self {
         task::spawn_blocking(move || {
             self.reached.recv_timeout(PATIENCE).unwrap();
@@ -86,7 +86,7 @@ impl Slip {
     }
 }
 
-/// Inserts slips and notes of each transaction which it was given.
+/// Inserts slips and records the numbers of each transaction.
 pub(crate) struct Filing {
     transactions: Transactions,
 }
@@ -96,7 +96,7 @@ pub(crate) type Transactions = Arc<Mutex<Vec<Vec<i32>>>>;
 
 impl Commit for Filing {
     type Request = Slip;
-    type Answer = i32;
+    type Output = i32;
 
     fn weight(&self, slip: &Slip) -> usize {
         slip.weight
@@ -148,7 +148,7 @@ pub(crate) fn office(pool: Pool, patience: Duration) -> Office {
 type Answers = Vec<task::JoinHandle<Result<i32, BatchError>>>;
 
 impl Office {
-    /// Hands slips in, each as a caller of its own; returns when all of them are with the lane.
+    /// Submits slips, each from a caller of its own; returns when the lane has all of them.
     pub(crate) async fn hand_in(&self, slips: impl IntoIterator<Item = Slip>) -> Answers {
         let mut answers = Vec::new();
         for slip in slips {
@@ -165,7 +165,7 @@ impl Office {
         answers
     }
 
-    /// Occupies the lane with slip 0 until the test says otherwise, so that all that follows gathers.
+    /// Occupies the lane with slip 0 until the test ends it, so that later slips gather.
     pub(crate) async fn occupied(&self) -> (Stopped, Answers) {
         let (stop, stopped) = Stop::new();
         let slip = Slip {
@@ -187,7 +187,7 @@ impl Office {
 }
 
 #[tokio::test]
-async fn what_gathers_during_a_commit_is_the_next_commit() {
+async fn requests_during_a_commit_form_the_next_batch() {
     let database = Database::new();
     let mut connection = table(&database);
     let office = office(database.pool(), PATIENCE);
@@ -222,7 +222,7 @@ async fn a_lone_request_is_committed_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_fails_alone() {
+async fn a_rejected_request_fails_alone() {
     let database = Database::new();
     let mut connection = table(&database);
     let office = office(database.pool(), PATIENCE);
@@ -248,13 +248,13 @@ async fn a_request_that_is_refused_fails_alone() {
         }
     }
     assert_eq!(number(&mut connection, SLIPS), 198);
-    // Found by halving: far fewer transactions than one a request.
+    // Bisection needs far fewer transactions than one per request.
     assert!(office.sizes().len() <= 50, "{:?}", office.sizes());
     office.lane.submit(Slip::new(999)).await.unwrap();
 }
 
 #[tokio::test]
-async fn the_same_row_twice_is_refused_once() {
+async fn the_second_of_two_equal_rows_is_rejected() {
     let database = Database::new();
     let mut connection = table(&database);
     let office = office(database.pool(), PATIENCE);
@@ -275,7 +275,7 @@ async fn the_same_row_twice_is_refused_once() {
 }
 
 #[tokio::test]
-async fn a_batch_holds_no_more_than_its_weight() {
+async fn a_batch_has_at_most_its_maximum_weight() {
     let database = Database::new();
     table(&database);
     let office = office(database.pool(), PATIENCE);
@@ -307,7 +307,7 @@ async fn a_batch_holds_no_more_than_its_weight() {
 }
 
 #[tokio::test]
-async fn the_thread_ends_when_nobody_can_hand_in_any_more_and_all_is_answered() {
+async fn the_thread_ends_after_the_last_handle_and_the_last_request() {
     let database = Database::new();
     let mut connection = table(&database);
     let office = office(database.pool(), PATIENCE);
@@ -328,7 +328,7 @@ async fn the_thread_ends_when_nobody_can_hand_in_any_more_and_all_is_answered() 
 }
 
 #[tokio::test]
-async fn a_request_whose_caller_went_away_is_not_executed() {
+async fn a_request_without_a_caller_is_not_executed() {
     let database = Database::new();
     let mut connection = table(&database);
     let office = office(database.pool(), PATIENCE);

@@ -1,4 +1,4 @@
-//! The group commit when the database hangs, breaks off or is away: told in time, nothing half-stored, and no
+//! The group commit while the database hangs, disconnects or is unreachable: errors in time, no partial writes, and no
 //! restart needed.
 
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::group_commit::{A_BUG, Office, PATIENCE, SLIPS, Slip, Stop, office, ta
 use khata_testing::database::number;
 use khata_testing::{Database, Proxy, until};
 
-/// How long callers wait in tests in which they wait in vain.
+/// Time-out of callers that get no result.
 const SHORT: Duration = Duration::from_millis(400);
 
 struct Remote {
     proxy: Proxy,
     office: Office,
-    /// Straight to the database.
+    /// A direct connection to the database.
     connection: PgConnection,
     _database: Database,
 }
@@ -27,7 +27,7 @@ struct Remote {
 fn remote(patience: Duration) -> Remote {
     let database = Database::new();
     let connection = table(&database);
-    let proxy = Proxy::before(&database.address());
+    let proxy = Proxy::start(&database.address()).unwrap();
     let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
     Remote {
         proxy,
@@ -42,7 +42,7 @@ fn is_unavailable(answer: &Result<i32, BatchError>) -> bool {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_later() {
+async fn a_hanging_database_fails_requests_in_time_and_stores_nothing_later() {
     let mut remote = remote(SHORT);
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     remote.proxy.hang();
@@ -53,7 +53,7 @@ async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_late
     assert!(is_unavailable(&in_flight.await.unwrap()));
     assert!(is_unavailable(&in_queue));
     assert!(asked.elapsed() < 2 * SHORT, "{:?}", asked.elapsed());
-    remote.proxy.open();
+    remote.proxy.thaw();
     until("served again", async || {
         remote.office.lane.submit(Slip::new(4)).await.is_ok()
     })
@@ -74,7 +74,7 @@ async fn who_waits_for_a_database_that_hangs_is_told_in_time_and_not_served_late
 }
 
 #[tokio::test]
-async fn a_transaction_whose_callers_have_all_given_up_is_not_committed() {
+async fn a_transaction_without_waiting_callers_is_not_committed() {
     let mut remote = remote(SHORT);
     let (stop, stopped) = Stop::new();
     let slip = Slip {
@@ -109,13 +109,13 @@ async fn a_connection_lost_in_the_middle_fails_all_and_stores_nothing() {
     stopped.go_on();
     assert!(is_unavailable(&answer.await.unwrap()));
     assert_eq!(number(&mut remote.connection, SLIPS), 0);
-    remote.proxy.open();
+    remote.proxy.restore();
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     assert_eq!(number(&mut remote.connection, SLIPS), 1);
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_callers_are_told_within_three_seconds() {
+async fn an_unreachable_database_fails_requests_within_three_seconds() {
     let mut remote = remote(PATIENCE);
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     remote.proxy.cut();
@@ -128,7 +128,7 @@ async fn while_the_database_is_away_callers_are_told_within_three_seconds() {
         "{:?}",
         asked.elapsed()
     );
-    remote.proxy.open();
+    remote.proxy.restore();
     until("served again", async || {
         remote.office.lane.submit(Slip::new(3)).await.is_ok()
     })
@@ -140,12 +140,12 @@ async fn while_the_database_is_away_callers_are_told_within_three_seconds() {
 async fn a_lane_may_start_before_its_database() {
     let database = Database::new();
     let mut connection = table(&database);
-    let proxy = Proxy::before(&database.address());
+    let proxy = Proxy::start(&database.address()).unwrap();
     proxy.cut();
     let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
     let office = office(pool, PATIENCE);
     assert!(is_unavailable(&office.lane.submit(Slip::new(1)).await));
-    proxy.open();
+    proxy.restore();
     until("served", async || {
         office.lane.submit(Slip::new(2)).await.is_ok()
     })
@@ -154,7 +154,7 @@ async fn a_lane_may_start_before_its_database() {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_while_idle_is_replaced_unnoticed() {
+async fn a_connection_that_broke_while_idle_is_replaced() {
     let mut remote = remote(PATIENCE);
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     let mut lanes = |what: &str| {
@@ -172,7 +172,7 @@ async fn a_connection_that_broke_while_idle_is_replaced_unnoticed() {
 }
 
 #[tokio::test]
-async fn a_lock_held_by_somebody_else_is_nobodys_fault() {
+async fn a_lock_time_out_rejects_no_request() {
     let mut remote = remote(PATIENCE);
     remote
         .connection
@@ -185,10 +185,10 @@ async fn a_lock_held_by_somebody_else_is_nobodys_fault() {
 }
 
 #[tokio::test]
-async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_wait() {
+async fn a_lock_blocks_the_lane_no_longer_than_its_callers_wait() {
     let patience = Duration::from_millis(2_200);
     let mut remote = remote(patience);
-    // Somebody's open transaction holds number 7, and with it whoever wants to insert it, for the lock time-out of 2 s.
+    // An open transaction holds number 7, so that another insert of it waits for the lock time-out of 2 s.
     remote
         .connection
         .batch_execute("begin; insert into slips values (7)")
@@ -198,7 +198,7 @@ async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_w
     stopped.go_on();
     let asked = Instant::now();
     for answer in first.into_iter().chain(answers) {
-        // In time or not: they are told.
+        // Each caller gets an error, in time or not.
         let _ = answer.await.unwrap();
     }
     until("the lane is free", async || {
@@ -209,9 +209,9 @@ async fn a_row_that_waits_for_a_lock_holds_the_lane_no_longer_than_its_callers_w
 }
 
 #[tokio::test]
-async fn a_deadlock_is_not_the_requests_fault() {
+async fn a_deadlock_rejects_no_request() {
     let mut remote = remote(PATIENCE);
-    // What Postgres says when it picks this transaction as a deadlock's victim.
+    // The error of Postgres when it ends this transaction because of a deadlock.
     remote.connection
         .batch_execute(
             "create sequence times;
@@ -232,7 +232,7 @@ async fn a_deadlock_is_not_the_requests_fault() {
 async fn a_panic_in_the_work_stores_nothing_and_does_not_end_the_lane() {
     let mut remote = remote(PATIENCE);
     for _ in 0..3 {
-        // More often than there are connections: none is kept with its transaction open.
+        // More rounds than connections, to show that no connection keeps an open transaction.
         let answer = remote.office.lane.submit(Slip::new(A_BUG)).await;
         assert!(is_unavailable(&answer), "{answer:?}");
     }

@@ -1,10 +1,10 @@
-//! Records of idempotent calls: one carries out the call, the others are told what became of it.
+//! Records of idempotent calls: one call is carried out, the others get its state or its reply.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use khata_domain::{AccountId, MerchantId};
 use khata_store::idempotency::{
-    Answer, AnswerForm, Before, IdempotentCall, Record, answer, begin, forget, insert,
+    IdempotentCall, PriorCall, Record, Reply, ReplyForm, add_reply, begin, delete_expired, insert,
 };
 
 use khata_testing::Database;
@@ -18,29 +18,29 @@ fn call(merchant: MerchantId, key: u8, request: u8) -> IdempotentCall {
     }
 }
 
-fn record(call: &IdempotentCall, answer: Answer) -> Record {
+fn record(call: &IdempotentCall, reply: Reply) -> Record {
     Record {
         call: call.clone(),
-        answer,
+        reply,
         expires_at: Utc::now() + TimeDelta::hours(24),
     }
 }
 
-fn known(body: &[u8]) -> Answer {
-    Answer::Known {
+fn known(body: &[u8]) -> Reply {
+    Reply::Ready {
         sealed: body.to_vec(),
     }
 }
 
-fn awaited(account: AccountId, until: DateTime<Utc>) -> Answer {
-    Answer::Awaited {
+fn awaited(account: AccountId, until: DateTime<Utc>) -> Reply {
+    Reply::Awaited {
         accounts: vec![account],
-        form: AnswerForm::List,
+        form: ReplyForm::List,
         until,
     }
 }
 
-fn begin_one(connection: &mut PgConnection, call: &IdempotentCall) -> Before {
+fn begin_one(connection: &mut PgConnection, call: &IdempotentCall) -> PriorCall {
     connection
         .transaction(|connection| begin(connection, &[call]))
         .unwrap()
@@ -48,35 +48,38 @@ fn begin_one(connection: &mut PgConnection, call: &IdempotentCall) -> Before {
 }
 
 #[test]
-fn one_of_two_at_the_same_moment_carries_it_out() {
+fn one_of_two_concurrent_calls_is_carried_out() {
     let database = Database::new();
     let (mut one, mut two) = (database.connect(), database.connect());
     let merchant = MerchantId::new();
     let asked = call(merchant, 1, 1);
     one.transaction(|one| {
-        assert_eq!(begin(one, &[&asked])?, [Before::Nothing]);
-        // It does not wait for the first: it is told.
-        assert_eq!(begin_one(&mut two, &asked), Before::Running);
-        assert_eq!(begin_one(&mut two, &call(merchant, 2, 1)), Before::Nothing);
+        assert_eq!(begin(one, &[&asked])?, [PriorCall::None]);
+        // The second call does not wait for the first.
+        assert_eq!(begin_one(&mut two, &asked), PriorCall::Running);
+        assert_eq!(begin_one(&mut two, &call(merchant, 2, 1)), PriorCall::None);
         assert_eq!(
             begin_one(&mut two, &call(MerchantId::new(), 1, 1)),
-            Before::Nothing
+            PriorCall::None
         );
         insert(one, &[record(&asked, known(b"first"))])?;
-        assert_eq!(begin_one(&mut two, &asked), Before::Running);
+        assert_eq!(begin_one(&mut two, &asked), PriorCall::Running);
         QueryResult::Ok(())
     })
     .unwrap();
-    let sealed_answer = b"first".to_vec();
+    let sealed_reply = b"first".to_vec();
     assert_eq!(
         begin_one(&mut two, &asked),
-        Before::Answered { sealed_answer }
+        PriorCall::Replied { sealed_reply }
     );
-    assert_eq!(begin_one(&mut two, &call(merchant, 1, 9)), Before::Reused);
+    assert_eq!(
+        begin_one(&mut two, &call(merchant, 1, 9)),
+        PriorCall::KeyReused
+    );
 }
 
 #[test]
-fn what_was_rolled_back_was_never_begun() {
+fn a_rolled_back_call_can_begin_again() {
     let database = Database::new();
     let mut connection = database.connect();
     let asked = call(MerchantId::new(), 1, 1);
@@ -86,11 +89,11 @@ fn what_was_rolled_back_was_never_begun() {
         Err(diesel::result::Error::RollbackTransaction)
     });
     assert!(undone.is_err());
-    assert_eq!(begin_one(&mut connection, &asked), Before::Nothing);
+    assert_eq!(begin_one(&mut connection, &asked), PriorCall::None);
 }
 
 #[test]
-fn calls_of_one_batch_know_of_each_other() {
+fn equal_calls_of_one_batch_are_carried_out_once() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = MerchantId::new();
@@ -107,53 +110,53 @@ fn calls_of_one_batch_know_of_each_other() {
     assert_eq!(
         before,
         [
-            Before::Nothing,
-            Before::Nothing,
-            Before::SameAs(0),
-            Before::Reused,
-            Before::Nothing
+            PriorCall::None,
+            PriorCall::None,
+            PriorCall::SameAs(0),
+            PriorCall::KeyReused,
+            PriorCall::None
         ]
     );
 }
 
 #[test]
-fn a_call_that_waits_is_running_until_it_has_died() {
+fn a_waiting_call_is_running_until_its_time_is_over() {
     let database = Database::new();
     let mut connection = database.connect();
     let (asked, account) = (call(MerchantId::new(), 1, 1), AccountId::new());
     let soon = Utc::now() + TimeDelta::minutes(1);
     insert(&mut connection, &[record(&asked, awaited(account, soon))]).unwrap();
-    assert_eq!(begin_one(&mut connection, &asked), Before::Running);
+    assert_eq!(begin_one(&mut connection, &asked), PriorCall::Running);
     diesel::sql_query("update idempotency_records set running_until = now() - interval '1 s'")
         .execute(&mut connection)
         .unwrap();
-    let died = Before::Died {
+    let died = PriorCall::Interrupted {
         accounts: vec![account],
-        form: AnswerForm::List,
+        form: ReplyForm::List,
     };
     assert_eq!(begin_one(&mut connection, &asked), died);
-    // Two may answer in its place: the first answer stands, for both.
-    let first = answer(&mut connection, &asked, b"one").unwrap();
-    let second = answer(&mut connection, &asked, b"two").unwrap();
+    // Two calls may reply in its place: the first reply is stored, for both.
+    let first = add_reply(&mut connection, &asked, b"one").unwrap();
+    let second = add_reply(&mut connection, &asked, b"two").unwrap();
     assert_eq!(
         (first.as_deref(), second.as_deref()),
         (Some(&b"one"[..]), Some(&b"one"[..]))
     );
-    let sealed_answer = b"one".to_vec();
+    let sealed_reply = b"one".to_vec();
     assert_eq!(
         begin_one(&mut connection, &asked),
-        Before::Answered { sealed_answer }
+        PriorCall::Replied { sealed_reply }
     );
     let other = call(asked.merchant, 1, 2);
     assert_eq!(
-        answer(&mut connection, &other, b"x").unwrap(),
+        add_reply(&mut connection, &other, b"x").unwrap(),
         None,
         "another call"
     );
 }
 
 #[test]
-fn what_has_expired_is_as_if_it_had_never_been() {
+fn an_expired_record_does_not_count() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = MerchantId::new();
@@ -161,21 +164,21 @@ fn what_has_expired_is_as_if_it_had_never_been() {
         .map(|key| record(&call(merchant, key, 1), known(b"old")))
         .collect();
     insert(&mut connection, &records).unwrap();
-    assert_eq!(forget(&mut connection, 10).unwrap(), 0);
+    assert_eq!(delete_expired(&mut connection, 10).unwrap(), 0);
     diesel::sql_query(
         "update idempotency_records set expires_at = now() - interval '1 s' where key_hash <> decode(repeat('00', 32), 'hex')",
     )
     .execute(&mut connection)
     .unwrap();
     let again = call(merchant, 1, 7);
-    assert_eq!(begin_one(&mut connection, &again), Before::Nothing);
+    assert_eq!(begin_one(&mut connection, &again), PriorCall::None);
     insert(&mut connection, &[record(&again, known(b"new"))]).unwrap();
-    assert_eq!(forget(&mut connection, 2).unwrap(), 2);
-    assert_eq!(forget(&mut connection, 10).unwrap(), 1);
-    let sealed_answer = b"new".to_vec();
+    assert_eq!(delete_expired(&mut connection, 2).unwrap(), 2);
+    assert_eq!(delete_expired(&mut connection, 10).unwrap(), 1);
+    let sealed_reply = b"new".to_vec();
     assert_eq!(
         begin_one(&mut connection, &again),
-        Before::Answered { sealed_answer }
+        PriorCall::Replied { sealed_reply }
     );
     assert_eq!(
         number(&mut connection, "select count(*) from idempotency_records"),

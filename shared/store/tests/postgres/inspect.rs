@@ -1,16 +1,16 @@
-//! One account with its past, and its open validation looked at now.
+//! One account with its history, and the retry of its open validation.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
 use khata_domain::ids::first_at;
-use khata_domain::validation::AttemptState;
-use khata_domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId};
+use khata_domain::validation::{AttemptState, Outcome};
+use khata_domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId, ValidationState};
 use khata_store::inspect::{
-    Account, Validation, account_of_validation, attempts, find, find_of_any_merchant, validations,
+    Account, account_of_validation, attempts, find, find_of_any_merchant, validations,
 };
-use khata_store::retry::{MadeDue, make_due};
+use khata_store::retry::{RetryResult, retry_now};
 use khata_store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
 
 use crate::rows::{
@@ -29,7 +29,7 @@ fn account(connection: &mut PgConnection, merchant: MerchantId) -> Account {
     find(connection, merchant, id).unwrap().unwrap()
 }
 
-/// One more validation of the account, asked for at this time: the account's newest.
+/// Adds a validation with this time of creation, which becomes the account's newest.
 fn validated_again(
     connection: &mut PgConnection,
     account: &Account,
@@ -44,9 +44,9 @@ fn validated_again(
          update customer_accounts a set validation_id = new.id from new
          where a.merchant_id = new.merchant_id and a.id = new.account_id",
     )
-    .bind::<SqlUuid, _>(account.merchant().0)
+    .bind::<SqlUuid, _>(account.merchant.0)
     .bind::<SqlUuid, _>(id.0)
-    .bind::<SqlUuid, _>(account.id().0)
+    .bind::<SqlUuid, _>(account.id.0)
     .bind::<Timestamptz, _>(at)
     .execute(connection)
     .unwrap();
@@ -54,7 +54,7 @@ fn validated_again(
 }
 
 fn read_again(connection: &mut PgConnection, account: &Account) -> Account {
-    find(connection, account.merchant(), account.id())
+    find(connection, account.merchant, account.id)
         .unwrap()
         .unwrap()
 }
@@ -65,15 +65,15 @@ fn an_account_is_found_by_its_id_alone_and_by_no_other_merchant() {
     let mut connection = database.connect();
     let [_, one, two] = ["zero", "one", "two"].map(|name| merchant(&mut connection, name));
     let account = account(&mut connection, one);
-    let found = find_of_any_merchant(&mut connection, account.id())
+    let found = find_of_any_merchant(&mut connection, account.id)
         .unwrap()
         .unwrap();
-    assert_eq!((found.id(), found.merchant()), (account.id(), one));
+    assert_eq!((found.id, found.merchant), (account.id, one));
     assert_eq!(
         (found.merchant_name.as_str(), found.masked.as_str()),
         ("one", "XXXXXXX1191")
     );
-    assert!(find(&mut connection, two, account.id()).unwrap().is_none());
+    assert!(find(&mut connection, two, account.id).unwrap().is_none());
     assert!(
         find_of_any_merchant(&mut connection, AccountId::new())
             .unwrap()
@@ -82,7 +82,7 @@ fn an_account_is_found_by_its_id_alone_and_by_no_other_merchant() {
     diesel::sql_query("update customer_accounts set status = 'DELETED', deleted_at = now()")
         .execute(&mut connection)
         .unwrap();
-    let deleted = find_of_any_merchant(&mut connection, account.id()).unwrap();
+    let deleted = find_of_any_merchant(&mut connection, account.id).unwrap();
     assert!(deleted.unwrap().deleted_at.is_some(), "deleted ones too");
 }
 
@@ -98,7 +98,7 @@ fn an_account_is_found_by_any_of_its_validations() {
         for (among, found) in [(None, true), (Some(one), true), (Some(two), false)] {
             assert_eq!(
                 account_of_validation(&mut connection, among, validation).unwrap(),
-                found.then_some((one, account.id())),
+                found.then_some((one, account.id)),
                 "{validation} among {among:?}"
             );
         }
@@ -116,14 +116,14 @@ fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
         due(&mut connection, merchant, 400);
     }
     connection.batch_execute("analyze").unwrap();
-    // This connection's own counts.
+    // Statistics of this connection.
     let scans = |connection: &mut _, table: &str| {
         ["seq_scan", "idx_scan"].map(|kind| {
             let counts = format!("pg_stat_xact_user_tables where relname = '{table}'");
             number(connection, &format!("select {kind} from {counts}"))
         })
     };
-    // In one transaction: between two, a connection hands its counts over.
+    // In one transaction, as a connection flushes its statistics between two.
     connection
         .transaction(|connection| {
             for table in ["customer_accounts", "validations"] {
@@ -145,7 +145,7 @@ fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
 }
 
 #[test]
-fn all_validations_are_found_and_those_of_other_accounts_left_out() {
+fn only_validations_of_the_account_are_found() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -153,7 +153,7 @@ fn all_validations_are_found_and_those_of_other_accounts_left_out() {
     let first = account.validation().unwrap().id;
     let read = |connection: &mut _, account: &Account, reach| {
         let read = validations(connection, account, reach).unwrap();
-        let ids: Vec<_> = read.rows.iter().map(Validation::id).collect();
+        let ids: Vec<_> = read.rows.iter().map(|row| row.id).collect();
         (ids, read.complete)
     };
     assert_eq!(
@@ -161,7 +161,7 @@ fn all_validations_are_found_and_those_of_other_accounts_left_out() {
         (vec![first], true),
         "only the one it began with"
     );
-    // Others of the merchant lie between.
+    // The merchant has other validations in between.
     let now = Utc::now();
     let other = self::account(&mut connection, one);
     for minute in 1..=6 {
@@ -189,7 +189,7 @@ fn all_validations_are_found_and_those_of_other_accounts_left_out() {
         (vec![first, third], false),
         "the one between is out of reach, and that is told"
     );
-    let none = find(&mut connection, one, other.id()).unwrap().unwrap();
+    let none = find(&mut connection, one, other.id).unwrap().unwrap();
     assert_eq!(
         validations(&mut connection, &none, 10).unwrap().rows.len(),
         7
@@ -197,7 +197,7 @@ fn all_validations_are_found_and_those_of_other_accounts_left_out() {
 }
 
 #[test]
-fn attempts_are_told_with_the_name_of_their_gateway_account() {
+fn attempts_have_the_name_of_their_gateway_account() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -228,16 +228,16 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
     let found = attempts(&mut connection, one, &[key.id]).unwrap();
     assert_eq!(found.len(), 1);
     let told = &found[0];
-    assert_eq!((told.validation(), told.number), (key.id, 1));
-    assert_eq!(told.gateway_account(), gateway_account);
+    assert_eq!((told.validation, told.number), (key.id, 1));
+    assert_eq!(told.gateway_account, gateway_account);
     assert_eq!(told.gateway_reference_id.as_deref(), Some("cashfree_main"));
     assert_eq!(
+        (told.state, told.class, told.code.as_deref()),
         (
-            told.state.as_str(),
-            told.class.as_deref(),
-            told.code.as_deref()
-        ),
-        ("SETTLED", Some("VALID"), Some("ACCOUNT_IS_VALID"))
+            AttemptState::Settled,
+            Some(Class::Valid),
+            Some("ACCOUNT_IS_VALID")
+        )
     );
     assert_eq!((told.polls, told.latency_ms), (2, Some(120)));
     assert!(told.settled_at.is_some() && !told.possible_double_drop && told.unlisted_code);
@@ -245,15 +245,15 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
     assert_eq!(row.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     assert_eq!(
-        (row.state.as_str(), row.outcome.as_deref()),
-        ("COMPLETED", Some("VALID"))
+        (row.state, row.outcome),
+        (ValidationState::Completed, Some(Outcome::Valid))
     );
     assert_eq!(
         (row.name_match_score, row.gateway_name_match_score),
         (Some(85), Some(90))
     );
-    assert_eq!(row.reused_from(), Some(key.id));
-    assert!(!row.fresh && !row.webhook_received && row.slot().is_none());
+    assert_eq!(row.reused_from, Some(key.id));
+    assert!(!row.fresh && !row.webhook_received && row.slot.is_none());
     let elsewhere = merchant(&mut connection, "two");
     assert!(
         attempts(&mut connection, elsewhere, &[key.id])
@@ -263,7 +263,7 @@ fn attempts_are_told_with_the_name_of_their_gateway_account() {
 }
 
 #[test]
-fn what_a_validation_waits_for_is_told() {
+fn a_waiting_validation_shows_its_slot_and_reason() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -279,33 +279,32 @@ fn what_a_validation_waits_for_is_told() {
         ..settlement(key, token, later(false))
     };
     settle(&mut connection, &[waits]).unwrap();
-    alter(
-        &mut connection,
-        key,
-        "fresh = true, webhook_received = true",
-    );
+    alter(&mut connection, key, "fresh = true, called_back = true");
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
-    assert_eq!(row.slot(), Some(slot));
-    assert!(row.fresh && row.webhook_received && row.reused_from().is_none());
+    assert_eq!(row.slot, Some(slot));
+    assert!(row.fresh && row.webhook_received && row.reused_from.is_none());
 }
 
 #[test]
-fn an_open_validation_is_made_due_and_no_other() {
+fn only_an_open_validation_is_made_due() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
     let key = account(&mut connection, one).validation().unwrap();
     let take = |connection: &mut _| take_due(connection, 10, false, LEASE).unwrap().len();
-    let done = |was: &str| Some(MadeDue::Done { was: was.into() });
+    let done = |was| Some(RetryResult::MadeDue { was });
 
-    // DUE, and its ring has time until later: wakeup for at the next look.
+    // DUE, and within its wake-up grace: due at the next poll.
     assert_eq!(take(&mut connection), 0);
-    assert_eq!(make_due(&mut connection, key), Ok(done("DUE")));
+    assert_eq!(
+        retry_now(&mut connection, key),
+        Ok(done(ValidationState::Due))
+    );
     assert_eq!(take(&mut connection), 1);
 
     let (token, _) = claimed(&mut connection, key);
-    let held = make_due(&mut connection, key).unwrap();
-    assert!(matches!(held, Some(MadeDue::Held { .. })), "{held:?}");
+    let held = retry_now(&mut connection, key).unwrap();
+    assert!(matches!(held, Some(RetryResult::Leased { .. })), "{held:?}");
     assert_eq!(
         stand(&mut connection, key).lease_token,
         Some(token.0),
@@ -318,7 +317,10 @@ fn an_open_validation_is_made_due_and_no_other() {
     };
     settle(&mut connection, &[waits]).unwrap();
     assert_eq!(take(&mut connection), 0);
-    assert_eq!(make_due(&mut connection, key), Ok(done("WAITING")));
+    assert_eq!(
+        retry_now(&mut connection, key),
+        Ok(done(ValidationState::Waiting))
+    );
     assert_eq!(stand(&mut connection, key).state, "WAITING");
     assert_eq!(take(&mut connection), 1);
 
@@ -326,9 +328,9 @@ fn an_open_validation_is_made_due_and_no_other() {
     settle(&mut connection, &[settlement(key, token, valid())]).unwrap();
     let before = stand(&mut connection, key);
     assert_eq!(
-        make_due(&mut connection, key),
-        Ok(Some(MadeDue::Completed {
-            outcome: "VALID".into()
+        retry_now(&mut connection, key),
+        Ok(Some(RetryResult::Completed {
+            outcome: Outcome::Valid
         }))
     );
     assert_eq!(stand(&mut connection, key), before, "final");
@@ -337,5 +339,5 @@ fn an_open_validation_is_made_due_and_no_other() {
         merchant: elsewhere,
         ..key
     };
-    assert_eq!(make_due(&mut connection, theirs), Ok(None));
+    assert_eq!(retry_now(&mut connection, theirs), Ok(None));
 }

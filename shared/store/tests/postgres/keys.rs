@@ -1,4 +1,4 @@
-//! Keys as ops people handle them: found by the beginning of their prefix, revoked, made to end.
+//! API keys as operators manage them: found by prefix, revoked, expired.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -34,7 +34,7 @@ fn works(connection: &mut PgConnection, byte: u8) -> bool {
 }
 
 #[test]
-fn keys_are_found_by_how_they_begin_and_only_ones_own() {
+fn keys_are_found_by_prefix_within_one_merchant() {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -46,7 +46,7 @@ fn keys_are_found_by_how_they_begin_and_only_ones_own() {
     let theirs = issue(&mut connection, two, 3, "kh_test_AbCd", None);
     let mut beginning = |merchant, text| -> Vec<KeyId> {
         let found = starting_with(&mut connection, merchant, text).unwrap();
-        found.iter().map(khata_store::keys::Key::id).collect()
+        found.iter().map(|key| key.id).collect()
     };
     assert_eq!(beginning(one, "kh_test_AbC"), [first]);
     assert_eq!(beginning(one, "kh_test_Ab"), [first, second]);
@@ -64,13 +64,13 @@ fn keys_are_found_by_how_they_begin_and_only_ones_own() {
 }
 
 #[test]
-fn a_revoked_key_stays_as_it_was_revoked() {
+fn a_revoked_key_keeps_its_first_time() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
     let key = issue(&mut connection, one, 1, "kh_test_AbCd", None);
     assert_eq!(
-        of_merchant(&mut connection, one).unwrap()[0].state(),
+        of_merchant(&mut connection, one).unwrap()[0].state,
         KeyState::Active
     );
     let at = revoke(&mut connection, one, key).unwrap();
@@ -82,7 +82,7 @@ fn a_revoked_key_stays_as_it_was_revoked() {
     );
     let rows = of_merchant(&mut connection, one).unwrap();
     assert_eq!(
-        (rows[0].state(), rows[0].revoked_at),
+        (rows[0].state, rows[0].revoked_at),
         (KeyState::Revoked, Some(at))
     );
     let elsewhere = merchant(&mut connection, "two");
@@ -90,7 +90,7 @@ fn a_revoked_key_stays_as_it_was_revoked() {
 }
 
 #[test]
-fn an_end_comes_earlier_and_never_later() {
+fn an_expiry_is_never_postponed() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -108,6 +108,6 @@ fn an_end_comes_earlier_and_never_later() {
     expire_within(&mut connection, one, forever, TimeDelta::zero()).unwrap();
     assert!(!works(&mut connection, 1), "at once");
     let rows = of_merchant(&mut connection, one).unwrap();
-    assert_eq!(rows[0].state(), KeyState::Expired);
-    assert_eq!(rows[1].state(), KeyState::Active);
+    assert_eq!(rows[0].state, KeyState::Expired);
+    assert_eq!(rows[1].state, KeyState::Active);
 }

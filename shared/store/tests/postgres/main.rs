@@ -18,7 +18,7 @@ mod merchant_settings;
 mod merchants;
 mod migrating;
 mod outcomes;
-mod reseal;
+mod rotation;
 mod rows;
 mod schema;
 mod validations_claim;

@@ -1,4 +1,4 @@
-//! What ops people set of a merchant, what they see of it, and what its gateway accounts did.
+//! A merchant's settings, its overview and the attempts at its gateway accounts.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use khata_domain::validation::AttemptState;
 use khata_store::gateway_accounts::{
     self, NewGatewayAccount, attempts_by_class, set_enabled, unlisted_codes,
 };
-use khata_store::merchant_settings::{Changes, all, change, holdings, of_merchant};
+use khata_store::merchant_settings::{Changes, all, change, of_merchant, overview};
 use khata_store::merchants::insert_key;
 use khata_store::validations::{Settlement, insert_attempts, settle};
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::rows::{
 use khata_testing::Database;
 
 #[test]
-fn only_what_is_named_changes_and_only_for_that_merchant() {
+fn only_the_given_settings_of_one_merchant_change() {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -51,7 +51,7 @@ fn only_what_is_named_changes_and_only_for_that_merchant() {
 }
 
 #[test]
-fn settings_out_of_bounds_are_refused_by_the_database_too() {
+fn the_database_rejects_settings_out_of_bounds() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -95,7 +95,7 @@ fn settings_out_of_bounds_are_refused_by_the_database_too() {
 }
 
 #[test]
-fn holdings_count_what_works_and_the_newest_accounts() {
+fn the_overview_counts_usable_keys_and_the_newest_accounts() {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -156,8 +156,8 @@ fn holdings_count_what_works_and_the_newest_accounts() {
     let keys = due(&mut connection, one, 3);
     due(&mut connection, two, 1);
     alter_account(&mut connection, keys[2], "status = 'FAILURE'");
-    let by_status = |limit, connection: &mut _| -> BTreeMap<String, i64> {
-        let has = holdings(connection, one, limit).unwrap();
+    let by_status = |limit, connection: &mut _| -> BTreeMap<&'static str, i64> {
+        let has = overview(connection, one, limit).unwrap();
         assert_eq!(
             (
                 has.active_keys,
@@ -168,22 +168,19 @@ fn holdings_count_what_works_and_the_newest_accounts() {
         );
         has.accounts
             .into_iter()
-            .map(|row| (row.status, row.accounts))
+            .map(|row| (row.status.as_str(), row.accounts))
             .collect()
     };
     let counted = by_status(100, &mut connection);
-    assert_eq!(
-        counted,
-        [("CREATED".into(), 2), ("FAILURE".into(), 1)].into()
-    );
-    let all = holdings(&mut connection, one, 100).unwrap();
+    assert_eq!(counted, [("CREATED", 2), ("FAILURE", 1)].into());
+    let all = overview(&mut connection, one, 100).unwrap();
     assert_eq!(all.accounts_counted(), 3);
     let counted = by_status(1, &mut connection);
     assert_eq!(counted, [("FAILURE".into(), 1)].into(), "the newest only");
 }
 
 #[test]
-fn attempts_are_counted_by_what_they_came_to() {
+fn attempts_are_counted_by_class() {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -231,7 +228,7 @@ fn attempts_are_counted_by_what_they_came_to() {
     assert_eq!(drops, [("STARTED", 0), ("UNKNOWN", 1), ("VALID", 1)].into());
     let mut codes = |merchant, limit| -> Vec<_> {
         let rows = unlisted_codes(&mut connection, merchant, began, limit).unwrap();
-        assert!(rows.iter().all(|row| row.gateway_account() == account));
+        assert!(rows.iter().all(|row| row.gateway_account == account));
         rows.into_iter()
             .map(|row| (row.code, row.attempts))
             .collect()
@@ -241,7 +238,7 @@ fn attempts_are_counted_by_what_they_came_to() {
     assert_eq!(codes(two, 100), []);
     let mut counts = |since, limit| -> BTreeMap<String, i64> {
         let rows = attempts_by_class(&mut connection, one, since, limit).unwrap();
-        assert!(rows.iter().all(|row| row.gateway_account() == account));
+        assert!(rows.iter().all(|row| row.gateway_account == account));
         rows.into_iter()
             .map(|row| (row.class, row.attempts))
             .collect()

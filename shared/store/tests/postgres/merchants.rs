@@ -17,7 +17,7 @@ fn a_merchant_is_found_by_name_and_by_id_and_its_name_is_taken_once() {
     let mut connection = database.connect();
     let local = insert(&mut connection, "local").unwrap().unwrap();
     assert_eq!(insert(&mut connection, "local").unwrap(), None);
-    for name in ["local", &local.id().to_string()] {
+    for name in ["local", &local.id.to_string()] {
         assert_eq!(
             find(&mut connection, name).unwrap().as_ref(),
             Some(&local),
@@ -47,7 +47,7 @@ fn a_key_names_its_merchant_until_it_expires_or_is_revoked() {
     }
     let mut whose = |byte| {
         let found = authenticate(&mut connection, &ApiKeyHash([byte; 32])).unwrap();
-        found.map(|merchant| merchant.id())
+        found.map(|merchant| merchant.id)
     };
     assert_eq!(whose(1), Some(one));
     assert_eq!(whose(2), Some(two));
@@ -92,11 +92,7 @@ fn a_gateway_account_is_one_row_for_each_reference_however_often_it_is_added() {
         ["second", "first"],
         "by priority, and only one's own"
     );
-    assert_eq!(
-        found[0].id(),
-        second.id,
-        "its id stays, and its past with it"
-    );
+    assert_eq!(found[0].id, second.id, "its id stays, and its past with it");
     assert_eq!(
         found[0].sealed_credentials.as_deref(),
         Some(b"b".as_slice())

@@ -1,4 +1,4 @@
-//! Migrations run however often and by however many they are asked to, and let the traffic pass.
+//! Migrations may run repeatedly and concurrently, and do not block traffic.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use khata_store::{MigrateError, migrate, migrate_by, pending_migrations};
 use khata_testing::Database;
 use khata_testing::database::number;
 
-/// As the services' connections have it.
+/// The lock time-out of the services' connections.
 const SERVICE_LOCK_TIMEOUT: &str = "set lock_timeout = '2s'";
 
-/// Migrations of the test's own.
+/// Migrations for one test.
 struct Steps(PathBuf);
 
 impl Steps {
-    /// Each a statement, and whether it runs in a transaction.
+    /// Statements, and whether each runs in a transaction.
     fn new(steps: &[(&str, bool)]) -> Self {
         let folder = std::env::temp_dir().join(format!("khata-steps-{}", uuid::Uuid::new_v4()));
         for (number, (statement, in_transaction)) in steps.iter().enumerate() {
@@ -44,7 +44,7 @@ impl Drop for Steps {
     }
 }
 
-/// What each of five that begin at once ran.
+/// Runs five concurrent migrations and returns the steps of each.
 fn five(run: impl Fn() -> Result<Vec<String>, MigrateError> + Sync) -> Vec<Vec<String>> {
     thread::scope(|scope| {
         let five: Vec<_> = (0..5).map(|_| scope.spawn(|| run().unwrap())).collect();
@@ -53,7 +53,7 @@ fn five(run: impl Fn() -> Result<Vec<String>, MigrateError> + Sync) -> Vec<Vec<S
 }
 
 #[test]
-fn they_run_once_and_then_find_nothing_left() {
+fn migrations_run_once() {
     let database = Database::empty();
     assert!(!migrate(database.url()).unwrap().is_empty());
     assert!(migrate(database.url()).unwrap().is_empty());
@@ -61,7 +61,7 @@ fn they_run_once_and_then_find_nothing_left() {
 }
 
 #[test]
-fn of_five_that_migrate_at_once_one_works_and_all_succeed() {
+fn five_concurrent_migrations_succeed_and_one_works() {
     let database = Database::empty();
     let ran = five(|| migrate(database.url()));
     let worked: Vec<_> = ran.iter().filter(|ran| !ran.is_empty()).collect();
@@ -75,7 +75,7 @@ fn of_five_that_migrate_at_once_one_works_and_all_succeed() {
 }
 
 #[test]
-fn those_who_wait_do_not_keep_an_index_from_being_built() {
+fn waiting_migrations_do_not_block_a_concurrent_index() {
     let database = Database::empty();
     let steps = Steps::new(&[
         (
@@ -93,7 +93,7 @@ fn those_who_wait_do_not_keep_an_index_from_being_built() {
 }
 
 #[test]
-fn a_step_that_gets_no_lock_gives_up_and_traffic_passes_it() {
+fn a_step_without_a_lock_gives_up_and_does_not_block_traffic() {
     let database = Database::empty();
     let steps = Steps::new(&[
         (
@@ -116,7 +116,7 @@ fn a_step_that_gets_no_lock_gives_up_and_traffic_passes_it() {
     let began = Instant::now();
     let (error, waits) = thread::scope(|scope| {
         let migration = scope.spawn(|| steps.run(&database).unwrap_err());
-        // Readers come and go all the while; each would fail after two seconds in the queue.
+        // Readers query the table meanwhile; each would fail after two seconds in the queue.
         let mut reader = database.connect();
         reader.batch_execute(SERVICE_LOCK_TIMEOUT).unwrap();
         let mut waits = Vec::new();
@@ -146,7 +146,7 @@ fn a_step_that_gets_no_lock_gives_up_and_traffic_passes_it() {
         "{queued} reads waited: {longest:?}"
     );
 
-    // Nothing of the step stands, and it runs once nobody is in its way.
+    // The step changed nothing, and runs when no other transaction holds the table.
     let mut looker = database.connect();
     assert_eq!(number(&mut looker, "select max(n) from things"), 1);
     holder.batch_execute("commit").unwrap();
@@ -155,7 +155,7 @@ fn a_step_that_gets_no_lock_gives_up_and_traffic_passes_it() {
 }
 
 #[test]
-fn a_step_waits_for_who_is_soon_done() {
+fn a_step_waits_for_a_short_transaction() {
     let database = Database::empty();
     let steps = Steps::new(&[
         ("create table things (n int)", true),
@@ -178,7 +178,7 @@ fn a_step_waits_for_who_is_soon_done() {
 }
 
 #[test]
-fn a_step_that_is_wrong_fails_at_once_by_its_name() {
+fn a_wrong_step_fails_at_once_with_its_name() {
     let database = Database::empty();
     let steps = Steps::new(&[("select 1", true), ("alter table nothing add m int", true)]);
     let began = Instant::now();

@@ -1,11 +1,11 @@
-//! Outcomes are told to who listens, of validations that somebody waits for, once they are committed.
+//! Outcomes of awaited validations are notified to listeners, after the commit.
 
 use chrono::{TimeDelta, Utc};
 use diesel::prelude::*;
 use khata_domain::ValidationId;
 use khata_domain::ValidationKey;
 use khata_store::accounts::of_validations;
-use khata_store::outcomes::{heard, join, listen};
+use khata_store::outcomes::{listen, received, subscribe};
 use khata_store::validations::settle;
 
 use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
@@ -14,13 +14,13 @@ use khata_testing::Database;
 const AWAITED: &str = "awaited_until = now() + interval '1 min'";
 
 fn hears(connection: &mut PgConnection) -> Vec<ValidationId> {
-    // A notification reaches the client with the answer to its next statement, if not before.
+    // A notification reaches the client with the result of its next statement, if not before.
     diesel::sql_query("select 1").execute(connection).unwrap();
-    heard(connection).unwrap()
+    received(connection).unwrap()
 }
 
 #[test]
-fn only_what_somebody_waits_for_is_told_and_only_when_it_is_final() {
+fn only_awaited_outcomes_are_notified_and_only_final_ones() {
     let database = Database::new();
     let (mut connection, mut listener) = (database.connect(), database.connect());
     let merchant = merchant(&mut connection, "local");
@@ -65,7 +65,7 @@ fn only_what_somebody_waits_for_is_told_and_only_when_it_is_final() {
 }
 
 #[test]
-fn what_is_rolled_back_is_not_told() {
+fn a_rolled_back_outcome_is_not_notified() {
     let database = Database::new();
     let (mut connection, mut listener) = (database.connect(), database.connect());
     let merchant = merchant(&mut connection, "local");
@@ -85,13 +85,13 @@ fn what_is_rolled_back_is_not_told() {
 }
 
 #[test]
-fn a_thousand_outcomes_of_one_settlement_are_all_told() {
+fn a_thousand_outcomes_of_one_settlement_are_all_notified() {
     let database = Database::new();
     let (mut connection, mut listener) = (database.connect(), database.connect());
     let merchant = merchant(&mut connection, "local");
     listen(&mut listener).unwrap();
     let keys = due(&mut connection, merchant, 1_000);
-    let joined = join(&mut connection, &keys, Utc::now() + TimeDelta::minutes(1)).unwrap();
+    let joined = subscribe(&mut connection, &keys, Utc::now() + TimeDelta::minutes(1)).unwrap();
     assert_eq!(joined.len(), keys.len());
     let settlements: Vec<_> = keys
         .iter()
@@ -109,7 +109,7 @@ fn a_thousand_outcomes_of_one_settlement_are_all_told() {
 }
 
 #[test]
-fn joining_neither_waits_nor_shortens_what_others_wait() {
+fn subscribing_neither_waits_nor_shortens_other_waits() {
     let database = Database::new();
     let (mut connection, mut other) = (database.connect(), database.connect());
     let merchant = merchant(&mut connection, "local");
@@ -120,12 +120,12 @@ fn joining_neither_waits_nor_shortens_what_others_wait() {
     let (token, _) = claimed(&mut connection, finished);
     settle(&mut connection, &[settlement(finished, token, valid())]).unwrap();
     let late = Utc::now() + TimeDelta::minutes(5);
-    assert_eq!(join(&mut connection, &[free], late).unwrap(), [free]);
+    assert_eq!(subscribe(&mut connection, &[free], late).unwrap(), [free]);
     connection
         .transaction(|connection| {
             alter(connection, held, "attempts = attempts");
             let until = Utc::now() + TimeDelta::minutes(1);
-            assert_eq!(join(&mut other, &keys, until)?, [free]);
+            assert_eq!(subscribe(&mut other, &keys, until)?, [free]);
             QueryResult::Ok(())
         })
         .unwrap();

@@ -1,4 +1,4 @@
-//! Rows to begin with, and how rows stand.
+//! Rows for tests, and their current state.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::validation::{AttemptEnd, AttemptState, Next, Outcome};
 use khata_domain::{
-    AccountId, Class, GatewayAccountId, MerchantId, Method, PendingReason, ValidationId,
-    validation::FailureCode,
+    AccountId, AccountKind, Class, GatewayAccountId, MerchantId, Method, PendingReason,
+    ValidationId, validation::FailureCode,
 };
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount, NewAccount};
 use khata_store::merchants;
@@ -26,7 +26,7 @@ pub(crate) const LEASE: Duration = Duration::from_mins(1);
 
 /// A merchant of this name.
 pub(crate) fn merchant(connection: &mut PgConnection, name: &str) -> MerchantId {
-    merchants::insert(connection, name).unwrap().unwrap().id()
+    merchants::insert(connection, name).unwrap().unwrap().id
 }
 
 /// An account; equal seeds are equal details.
@@ -34,7 +34,7 @@ pub(crate) fn account(seed: &str) -> NewAccount {
     NewAccount {
         id: AccountId::new(),
         validation: ValidationId::new(),
-        kind: "BANK",
+        kind: AccountKind::Bank,
         sealed_details: seed.as_bytes().to_vec(),
         fingerprint: Sha256::digest(seed).into(),
         masked: "XXXXXXX1191".into(),
@@ -70,7 +70,7 @@ pub(crate) fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) ->
         .unwrap()
 }
 
-/// The ids that a call was answered, new or standing.
+/// The ids in the result of a call, new or existing.
 pub(crate) fn ids(call: &CreateAccounts, created: &Created) -> Vec<AccountId> {
     let Created::Accounts { accounts, .. } = created else {
         panic!("{created:?}")
@@ -81,12 +81,12 @@ pub(crate) fn ids(call: &CreateAccounts, created: &Created) -> Vec<AccountId> {
         .zip(accounts)
         .map(|(asked, answer)| match answer {
             CreatedAccount::New => asked.id,
-            CreatedAccount::Standing(row) => row.id(),
+            CreatedAccount::Existing(row) => row.id,
         })
         .collect()
 }
 
-/// So many new accounts, each with its validation DUE.
+/// Creates `count` accounts, each with its validation DUE.
 pub(crate) fn due(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -109,7 +109,7 @@ pub(crate) fn token() -> LeaseToken {
     LeaseToken(Uuid::new_v4())
 }
 
-/// Claims one that must be free.
+/// Claims a validation that must be due.
 pub(crate) fn claimed(connection: &mut PgConnection, key: ValidationKey) -> (LeaseToken, Claimed) {
     let token = token();
     let mut rows = claim(connection, &[key], token, LEASE).unwrap();
@@ -158,7 +158,7 @@ pub(crate) fn settlement(key: ValidationKey, token: LeaseToken, next: Next) -> S
     Settlement::without_attempt(key, token, next, Duration::from_secs(30))
 }
 
-/// Who is told of beside a report.
+/// The gateway of a report.
 pub(crate) fn provenance() -> Provenance {
     Provenance {
         gateway_id: 70,
@@ -167,7 +167,7 @@ pub(crate) fn provenance() -> Provenance {
     }
 }
 
-/// What is told of attempt 1.
+/// A report about attempt 1.
 pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport {
     AttemptReport {
         number: 1,
@@ -180,11 +180,11 @@ pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport
         polls: 2,
         latency_ms: Some(120),
         unlisted_code: false,
-        found_at: None,
+        webhook_gateway_account: None,
     }
 }
 
-/// A validation as it stands, with its account's status.
+/// The current state of a validation, with its account's status.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub(crate) struct Stand {
     #[diesel(sql_type = Text)]
@@ -207,7 +207,7 @@ pub(crate) struct Stand {
     pub(crate) last_validated_at: Option<DateTime<Utc>>,
 }
 
-/// How the validation stands.
+/// Reads the current state of the validation.
 pub(crate) fn stand(connection: &mut PgConnection, key: ValidationKey) -> Stand {
     diesel::sql_query(
         "select v.state, v.due_at, v.lease_token, v.attempts, v.outcome, v.failure_code, v.completed_at,
@@ -221,7 +221,7 @@ pub(crate) fn stand(connection: &mut PgConnection, key: ValidationKey) -> Stand 
     .unwrap()
 }
 
-/// Changes the validation by hand: `set` is what stands after `set` in SQL.
+/// Changes the validation directly: `set` is the SQL after `set`.
 pub(crate) fn alter(connection: &mut PgConnection, key: ValidationKey, set: &str) {
     let changed = diesel::sql_query(format!(
         "update validations set {set} where merchant_id = $1 and id = $2"
@@ -233,7 +233,7 @@ pub(crate) fn alter(connection: &mut PgConnection, key: ValidationKey, set: &str
     assert_eq!(changed, 1);
 }
 
-/// Changes the validation's account by hand.
+/// Changes the validation's account directly.
 pub(crate) fn alter_account(connection: &mut PgConnection, key: ValidationKey, set: &str) {
     let changed = diesel::sql_query(format!(
         "update customer_accounts set {set} where merchant_id = $1

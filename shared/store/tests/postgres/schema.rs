@@ -1,4 +1,4 @@
-//! The CHECK constraints hold the state machines, whoever writes; and each migration can be taken back.
+//! The CHECK constraints hold the state machines for every writer, and each migration can be reverted.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// A row that is allowed, as columns and SQL values.
 type Row = &'static [(&'static str, &'static str)];
-/// What is changed about it, and the constraint that refuses it; `None` where nothing does.
+/// The changed columns, and the constraint that rejects them; `None` if they are allowed.
 type Case = (Row, Option<&'static str>);
 
 const MERCHANT: Row = &[
@@ -76,7 +76,7 @@ fn judge(table: &str, row: Row, cases: &[Case]) {
 }
 
 #[test]
-fn a_validation_is_leased_waiting_or_completed_with_all_that_belongs_to_it() {
+fn each_state_of_a_validation_requires_its_columns() {
     const TOKEN: (&str, &str) = ("lease_token", "gen_random_uuid()");
     const UNTIL: (&str, &str) = ("leased_until", "now()");
     const LEASED: (&str, &str) = ("state", "'LEASED'");
@@ -156,7 +156,7 @@ fn a_validation_is_leased_waiting_or_completed_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn an_account_is_active_only_validated_and_deleted_only_with_a_time() {
+fn an_active_account_was_validated_and_a_deleted_one_has_a_time() {
     judge(
         "customer_accounts",
         ACCOUNT,
@@ -256,22 +256,32 @@ fn a_merchants_name_and_deadline_are_within_bounds() {
 }
 
 #[test]
-fn the_words_of_the_domain_are_the_words_of_the_schema() {
+fn the_schema_allows_exactly_the_words_of_the_domain() {
     use khata_domain::validation::{AttemptState, Outcome};
-    use khata_domain::{AccountStatus, Class, Method};
+    use khata_domain::{AccountKind, AccountStatus, Class, Method, PendingReason, ValidationState};
+    use khata_store::idempotency::ReplyForm;
 
     let database = Database::new();
     let mut connection = database.connect();
-    let mut words = |table: &str, column: &str, mut words: Vec<&str>| {
-        let definition: String = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(
-            &format!("(select pg_get_constraintdef(oid) from pg_constraint where conname = '{table}_{column}_check')"),
-        ))
-        .get_result(&mut connection)
-        .unwrap();
+    let mut constraint = |name: &str, mut words: Vec<&str>| {
+        let definition: String =
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(&format!(
+                "(select pg_get_constraintdef(oid) from pg_constraint where conname = '{name}')"
+            )))
+            .get_result(&mut connection)
+            .unwrap();
         let mut found: Vec<&str> = definition.split('\'').skip(1).step_by(2).collect();
         found.sort_unstable();
         words.sort_unstable();
-        assert_eq!(found, words, "{table}.{column}");
+        assert_eq!(found, words, "{name}");
+    };
+    let reasons = PendingReason::ALL
+        .iter()
+        .map(|word| word.as_str())
+        .collect();
+    constraint("pending_reason_is_known", reasons);
+    let mut words = |table: &str, column: &str, words| {
+        constraint(&format!("{table}_{column}_check"), words);
     };
     let all = |all: &[Class]| all.iter().map(|word| word.as_str()).collect::<Vec<_>>();
     words("validation_attempts", "class", all(Class::ALL));
@@ -289,14 +299,29 @@ fn the_words_of_the_domain_are_the_words_of_the_schema() {
         Outcome::ALL.iter().map(|w| w.as_str()).collect(),
     );
     words(
+        "validations",
+        "state",
+        ValidationState::ALL.iter().map(|w| w.as_str()).collect(),
+    );
+    words(
         "customer_accounts",
         "status",
         AccountStatus::ALL.iter().map(|w| w.as_str()).collect(),
     );
+    words(
+        "customer_accounts",
+        "kind",
+        AccountKind::ALL.iter().map(|w| w.as_str()).collect(),
+    );
+    words(
+        "idempotency_records",
+        "answer_form",
+        ReplyForm::ALL.iter().map(|w| w.as_str()).collect(),
+    );
 }
 
 #[test]
-fn down_leaves_nothing_and_up_makes_it_all_again() {
+fn every_migration_can_be_reverted_and_repeated() {
     let database = Database::new();
     let mut connection = database.connect();
     let everything = "select count(*) from pg_class where relnamespace = 'public'::regnamespace

@@ -1,4 +1,4 @@
-//! Claiming: what is DUE, once, by one; and what an attempt's row tells.
+//! Claiming: each due validation once, by one worker; and the rows of attempts.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -10,7 +10,7 @@ use khata_domain::ValidationKey;
 use khata_domain::validation::AttemptState;
 use khata_domain::{Class, MerchantId, ValidationId};
 use khata_store::validations::{
-    Claimed, NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle,
+    NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle,
 };
 
 use crate::rows::{
@@ -21,7 +21,7 @@ use khata_testing::Database;
 use khata_testing::database::number;
 
 #[test]
-fn only_what_is_due_is_claimed() {
+fn only_due_validations_are_claimed() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -45,7 +45,7 @@ fn only_what_is_due_is_claimed() {
         id: ValidationId::new(),
     });
     let rows = claim(&mut connection, &wanted, mine, LEASE).unwrap();
-    let found: Vec<_> = rows.iter().map(Claimed::key).collect();
+    let found: Vec<_> = rows.iter().map(|row| row.key).collect();
     assert_eq!(
         found,
         [keys[0]],
@@ -63,7 +63,7 @@ fn only_what_is_due_is_claimed() {
 }
 
 #[test]
-fn a_claim_needs_the_validations_own_merchant() {
+fn a_claim_requires_the_validations_merchant() {
     let database = Database::new();
     let mut connection = database.connect();
     let one = merchant(&mut connection, "one");
@@ -78,7 +78,7 @@ fn a_claim_needs_the_validations_own_merchant() {
 }
 
 #[test]
-fn a_claim_tells_all_that_a_step_needs() {
+fn a_claim_returns_the_account_of_the_validation() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -94,8 +94,8 @@ fn a_claim_tells_all_that_a_step_needs() {
         id: create_call.accounts[0].validation,
     };
     let (_, row) = claimed(&mut connection, key);
-    assert_eq!(row.key(), key);
-    assert_eq!(row.account(), create_call.accounts[0].id);
+    assert_eq!(row.key, key);
+    assert_eq!(row.account, create_call.accounts[0].id);
     assert_eq!(row.sealed_details, b"a");
     assert_eq!(row.pin(), create_call.pin);
     assert_eq!(row.trace_parent.as_deref(), Some(TRACE));
@@ -109,7 +109,7 @@ fn a_claim_tells_all_that_a_step_needs() {
 }
 
 #[test]
-fn a_claim_of_a_deleted_account_says_so() {
+fn a_claim_shows_a_deleted_account() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -139,7 +139,7 @@ fn a_claim_that_is_rolled_back_claims_nothing() {
 }
 
 #[test]
-fn of_many_that_claim_the_same_at_once_each_validation_has_one_holder() {
+fn concurrent_claims_give_each_validation_one_holder() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -157,11 +157,11 @@ fn of_many_that_claim_the_same_at_once_each_validation_has_one_holder() {
                             wanted.reverse();
                         }
                         barrier.wait();
-                        // In parts, so that they meet in the middle.
+                        // In parts, so that the claims overlap.
                         wanted
                             .chunks(20)
                             .flat_map(|part| claim(&mut connection, part, token(), LEASE).unwrap())
-                            .map(|row| row.key())
+                            .map(|row| row.key)
                             .collect()
                     })
                 })
@@ -209,14 +209,14 @@ fn attempts_are_read_as_they_were_written_in_order_of_number() {
     let numbers: Vec<i16> = found[&key].iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
     let row = &found[&key][0];
-    assert_eq!(row.gateway_account(), first.gateway_account);
+    assert_eq!(row.gateway_account, first.gateway_account);
     assert_eq!(
-        (row.gateway_id, row.method()),
+        (row.gateway_id, row.method),
         (first.gateway_id, first.method)
     );
     assert_eq!(row.reference, first.reference);
     assert_eq!(
-        (row.state(), row.class(), row.polls),
+        (row.state, row.class, row.polls),
         (AttemptState::Started, None, 0)
     );
     let flagged = "select number from validation_attempts where possible_double_drop";
@@ -225,7 +225,7 @@ fn attempts_are_read_as_they_were_written_in_order_of_number() {
 }
 
 #[test]
-fn an_attempts_number_is_taken_once() {
+fn an_attempt_number_is_unique() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -234,7 +234,7 @@ fn an_attempts_number_is_taken_once() {
 }
 
 #[test]
-fn an_attempt_given_up_is_settled_as_lost_and_no_other_is() {
+fn giving_up_an_attempt_settles_it_as_lost() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -246,19 +246,19 @@ fn an_attempt_given_up_is_settled_as_lost_and_no_other_is() {
     let found = attempts(&mut connection, &[key, other]).unwrap();
     let lost = &found[&key][0];
     assert_eq!(
-        (lost.state(), lost.class(), lost.code.as_deref()),
+        (lost.state, lost.class, lost.code.as_deref()),
         (
             AttemptState::Settled,
             Some(Class::Retryable),
             Some("answer_lost")
         )
     );
-    assert_eq!(found[&key][1].state(), AttemptState::Started);
-    assert_eq!(found[&other][0].state(), AttemptState::Started);
+    assert_eq!(found[&key][1].state, AttemptState::Started);
+    assert_eq!(found[&other][0].state, AttemptState::Started);
 }
 
 #[test]
-fn a_settled_attempt_is_not_lost_by_giving_it_up_late() {
+fn giving_up_does_not_change_a_settled_attempt() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -271,5 +271,5 @@ fn a_settled_attempt_is_not_lost_by_giving_it_up_late() {
     alter(&mut connection, key, "trace_parent = null");
     give_up_attempts(&mut connection, &[(key, 1)]).unwrap();
     let found = attempts(&mut connection, &[key]).unwrap();
-    assert_eq!(found[&key][0].class(), Some(Class::Valid));
+    assert_eq!(found[&key][0].class, Some(Class::Valid));
 }

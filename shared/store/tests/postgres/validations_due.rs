@@ -1,4 +1,4 @@
-//! What the scheduler takes: all that must be looked at now, nothing before its time, and no row twice.
+//! The scheduler takes every due validation, none before its time, and no row twice.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
-use khata_domain::ValidationKey;
-use khata_store::validations::{DueRow, settle, take_due};
+use khata_domain::{ValidationKey, ValidationState};
+use khata_store::validations::{settle, take_due};
 
 use crate::rows::{TRACE, alter, claimed, due, later, merchant, settlement, stand};
 use khata_testing::Database;
@@ -19,16 +19,16 @@ const AN_HOUR: Duration = Duration::from_hours(1);
 const OVERDUE: &str = "due_at = now() - interval '1 s'";
 const NOT_YET: &str = "due_at = now() + interval '1 hour'";
 
-fn take(connection: &mut PgConnection, hold: bool) -> Vec<(ValidationKey, String)> {
+fn take(connection: &mut PgConnection, hold: bool) -> Vec<(ValidationKey, ValidationState)> {
     take_due(connection, 100, hold, AGAIN)
         .unwrap()
         .iter()
-        .map(|row| (row.key(), row.was.clone()))
+        .map(|row| (row.key, row.was))
         .collect()
 }
 
 #[test]
-fn what_waited_until_now_becomes_due() {
+fn a_validation_becomes_due_after_its_wait() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -42,7 +42,10 @@ fn what_waited_until_now_becomes_due() {
         "nothing before its time"
     );
     alter(&mut connection, keys[0], OVERDUE);
-    assert_eq!(take(&mut connection, true), [(keys[0], "WAITING".into())]);
+    assert_eq!(
+        take(&mut connection, true),
+        [(keys[0], ValidationState::Waiting)]
+    );
     assert_eq!(stand(&mut connection, keys[0]).state, "DUE");
     assert_eq!(stand(&mut connection, keys[1]).state, "WAITING");
     let again = "select count(*) from validations where state = 'DUE'
@@ -57,7 +60,7 @@ fn what_waited_until_now_becomes_due() {
 }
 
 #[test]
-fn what_was_rung_for_and_not_claimed_is_taken_again_unless_the_queue_is_deep() {
+fn an_unclaimed_validation_is_taken_again_unless_the_queue_is_deep() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -69,12 +72,12 @@ fn what_was_rung_for_and_not_claimed_is_taken_again_unless_the_queue_is_deep() {
     );
     alter(&mut connection, key, OVERDUE);
     assert!(take(&mut connection, true).is_empty(), "held back");
-    assert_eq!(take(&mut connection, false), [(key, "DUE".into())]);
+    assert_eq!(take(&mut connection, false), [(key, ValidationState::Due)]);
     assert!(take(&mut connection, false).is_empty());
 }
 
 #[test]
-fn what_a_dead_worker_held_is_rescued_also_when_the_queue_is_deep() {
+fn an_expired_lease_is_rescued_even_while_the_queue_is_deep() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -89,14 +92,17 @@ fn what_a_dead_worker_held_is_rescued_also_when_the_queue_is_deep() {
         keys[0],
         "leased_until = now() - interval '1 ms'",
     );
-    assert_eq!(take(&mut connection, true), [(keys[0], "LEASED".into())]);
+    assert_eq!(
+        take(&mut connection, true),
+        [(keys[0], ValidationState::Leased)]
+    );
     let rescued = stand(&mut connection, keys[0]);
     assert_eq!((rescued.state.as_str(), rescued.lease_token), ("DUE", None));
     assert_eq!(stand(&mut connection, keys[1]).state, "LEASED");
 }
 
 #[test]
-fn the_oldest_come_first_and_no_more_than_asked() {
+fn the_oldest_come_first_up_to_the_limit() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -109,7 +115,7 @@ fn the_oldest_come_first_and_no_more_than_asked() {
         take_due(connection, 4, false, AGAIN)
             .unwrap()
             .iter()
-            .map(DueRow::key)
+            .map(|row| row.key)
             .collect()
     };
     assert_eq!(take(&mut connection), keys[2..].iter().copied().collect());
@@ -117,7 +123,7 @@ fn the_oldest_come_first_and_no_more_than_asked() {
 }
 
 #[test]
-fn the_trace_stays_with_the_validation_all_its_life() {
+fn a_validation_keeps_its_trace() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -133,7 +139,7 @@ fn the_trace_stays_with_the_validation_all_its_life() {
 }
 
 #[test]
-fn those_who_take_at_once_get_different_rows() {
+fn concurrent_schedulers_take_different_rows() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -159,7 +165,7 @@ fn those_who_take_at_once_get_different_rows() {
                             if rows.is_empty() {
                                 return mine;
                             }
-                            mine.extend(rows.iter().map(DueRow::key));
+                            mine.extend(rows.iter().map(|row| row.key));
                             assert!(mine.len() <= 200, "a row comes again and again");
                         }
                     })

@@ -1,10 +1,10 @@
-//! Whatever workers and schedulers do in whatever order, what is final stays so and a validation has one holder.
+//! In any order of the actions of workers and schedulers, a final validation stays final and a lease has one holder.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::validation::{Next, Outcome};
-use khata_store::validations::{Claimed, DueRow, LeaseToken, claim, settle, take_due};
+use khata_store::validations::{LeaseToken, claim, settle, take_due};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -13,22 +13,22 @@ use khata_testing::Database;
 
 const VALIDATIONS: usize = 3;
 
-/// What somebody does.
+/// An action of a worker, a scheduler or time.
 #[derive(Clone, Debug)]
 enum Deed {
-    /// A worker claims those whose bit is set.
+    /// A worker claims the validations whose bit is set.
     Claim(usize),
-    /// A worker settles with the lease of this claim, counted from the newest, whoever it was given to.
+    /// A worker settles with the lease of this claim, counted from the newest; any worker may have claimed it.
     Settle {
         which: usize,
         claim: usize,
         how: usize,
     },
-    /// A scheduler looks.
+    /// A scheduler takes due validations.
     TakeDue { hold: bool },
-    /// Time passes: the lease runs out.
+    /// Time passes: the lease expires.
     Expire(usize),
-    /// Time passes: it is due.
+    /// Time passes: the validation is due.
     Ripen(usize),
 }
 
@@ -61,7 +61,7 @@ enum State {
     },
 }
 
-/// A validation as it must stand.
+/// The expected state of a validation.
 #[derive(Clone, Copy, Debug)]
 struct Model {
     state: State,
@@ -160,7 +160,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
                 let mut got: Vec<_> = claim(connection, &asked, mine, LEASE)
                     .unwrap()
                     .iter()
-                    .map(Claimed::key)
+                    .map(|row| row.key)
                     .collect();
                 let mut expected: Vec<_> = wanted
                     .iter()
@@ -183,7 +183,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
                 let mut got: Vec<_> = take_due(connection, 10, *hold, LEASE)
                     .unwrap()
                     .iter()
-                    .map(DueRow::key)
+                    .map(|row| row.key)
                     .collect();
                 let mut expected: Vec<_> = (0..VALIDATIONS)
                     .filter(|n| models[*n].is_taken(*hold))
@@ -227,7 +227,7 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
 }
 
 #[test]
-fn in_whatever_order_things_happen_final_stays_final_and_a_lease_has_one_holder() {
+fn in_any_order_final_stays_final_and_a_lease_has_one_holder() {
     let database = Database::new();
     let mut connection = database.connect();
     connection

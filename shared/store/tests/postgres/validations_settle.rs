@@ -1,9 +1,9 @@
-//! Settling: fenced by the lease, once, and what it makes of the attempt, the validation and the account.
+//! Settling: only with the lease, once, and its effect on attempt, validation and account.
 
 use diesel::prelude::*;
-use khata_domain::ValidationKey;
 use khata_domain::validation::{AttemptState, FailureCode, Next, Outcome, unavailable};
-use khata_domain::{Class, MerchantId};
+use khata_domain::{AccountStatus, Class, MerchantId};
+use khata_domain::{ValidationKey, ValidationState};
 use khata_store::accounts;
 use khata_store::validations::{
     LeaseToken, Settlement, attempts, claim, insert_attempts, settle, take_due,
@@ -33,7 +33,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    /// A claimed validation whose first attempt is written down.
+    /// A claimed validation with its first attempt.
     fn in_hand(&mut self) -> (ValidationKey, LeaseToken) {
         let key = due(&mut self.connection, self.merchant, 1)[0];
         let (token, _) = claimed(&mut self.connection, key);
@@ -48,7 +48,7 @@ impl Bench {
         !settled.is_empty()
     }
 
-    /// The scheduler finds the lease run out.
+    /// The scheduler finds the expired lease.
     fn rescue(&mut self, key: ValidationKey) {
         alter(
             &mut self.connection,
@@ -56,12 +56,12 @@ impl Bench {
             "leased_until = now() - interval '1 s', due_at = now() - interval '1 s'",
         );
         let due = take_due(&mut self.connection, 10, false, LEASE).unwrap();
-        assert_eq!((due[0].key(), due[0].was.as_str()), (key, "LEASED"));
+        assert_eq!((due[0].key, due[0].was), (key, ValidationState::Leased));
     }
 }
 
 #[test]
-fn a_valid_answer_completes_validation_attempt_and_account() {
+fn a_valid_response_completes_validation_attempt_and_account() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     let mut told = settlement(key, token, valid());
@@ -86,7 +86,7 @@ fn a_valid_answer_completes_validation_attempt_and_account() {
     assert!(stand.completed_at.is_some() && stand.last_validated_at.is_some());
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
     assert_eq!(
-        (row.state(), row.class()),
+        (row.state, row.class),
         (AttemptState::Settled, Some(Class::Valid))
     );
     assert_eq!(row.code.as_deref(), Some("ACCOUNT_IS_VALID"));
@@ -114,7 +114,7 @@ fn each_outcome_gives_the_account_its_status() {
             "FAILURE",
             true,
         ),
-        // Nobody said anything about the account.
+        // No gateway gave a result for the account.
         (unavailable(), "COMPLETED", "FAILURE", false),
         (
             complete(Outcome::Cancelled, None),
@@ -146,13 +146,15 @@ fn each_outcome_gives_the_account_its_status() {
 }
 
 #[test]
-fn what_waits_is_looked_at_again_after_its_delay() {
+fn a_waiting_validation_is_due_after_its_delay() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     let mut told = settlement(key, token, later(true));
     told.provenance = Some(provenance());
     told.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
     assert!(bench.settle(told));
+    let reason = "select count(*) from validations where pending_reason = 'RETRYING'";
+    assert_eq!(number(&mut bench.connection, reason), 1);
     let soon = "select count(*) from validations where due_at between now() + interval '1 s' and now() + interval '30 s'";
     assert_eq!(number(&mut bench.connection, soon), 1);
     let open =
@@ -161,7 +163,7 @@ fn what_waits_is_looked_at_again_after_its_delay() {
 }
 
 #[test]
-fn without_the_right_token_nothing_is_settled() {
+fn settling_requires_the_lease_token() {
     let mut bench = bench();
     let (key, right) = bench.in_hand();
     let before = stand(&mut bench.connection, key);
@@ -172,7 +174,7 @@ fn without_the_right_token_nothing_is_settled() {
     assert_eq!(stand(&mut bench.connection, key), before);
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
     assert_eq!(
-        (row.state(), row.polls),
+        (row.state, row.polls),
         (AttemptState::Started, 0),
         "nor the attempt"
     );
@@ -180,7 +182,7 @@ fn without_the_right_token_nothing_is_settled() {
 }
 
 #[test]
-fn a_validation_that_waits_is_not_settled_by_its_old_token() {
+fn a_waiting_validation_is_not_settled_by_its_old_token() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     assert!(bench.settle(settlement(key, token, later(false))));
@@ -189,7 +191,7 @@ fn a_validation_that_waits_is_not_settled_by_its_old_token() {
 }
 
 #[test]
-fn a_settle_that_comes_after_the_rescue_changes_nothing() {
+fn settling_after_a_rescue_changes_nothing() {
     let mut bench = bench();
     let (key, late) = bench.in_hand();
     bench.rescue(key);
@@ -241,7 +243,7 @@ fn a_completed_validation_never_changes_again() {
 }
 
 #[test]
-fn a_batch_settles_those_whose_lease_holds_and_leaves_the_others() {
+fn a_batch_settles_only_validations_whose_lease_holds() {
     let mut bench = bench();
     let (held, held_token) = bench.in_hand();
     let (lost, lost_token) = bench.in_hand();
@@ -287,7 +289,7 @@ fn an_account_follows_only_its_newest_validation() {
 }
 
 #[test]
-fn nothing_brings_an_account_back_from_deletion() {
+fn a_deleted_account_stays_deleted() {
     let mut bench = bench();
     for next in [valid(), invalid(), later(true)] {
         let (key, token) = bench.in_hand();
@@ -304,7 +306,7 @@ fn nothing_brings_an_account_back_from_deletion() {
 }
 
 #[test]
-fn a_later_look_without_a_name_does_not_take_the_name_away() {
+fn a_later_step_without_a_name_keeps_the_name() {
     let mut bench = bench();
     let (key, first) = bench.in_hand();
     let mut told = settlement(key, first, later(true));
@@ -320,7 +322,7 @@ fn a_later_look_without_a_name_does_not_take_the_name_away() {
 }
 
 #[test]
-fn an_account_that_stays_active_was_validated_again_all_the_same() {
+fn validating_an_active_account_again_updates_its_time() {
     let mut bench = bench();
     let (key, token) = bench.in_hand();
     alter_account(
@@ -335,7 +337,7 @@ fn an_account_that_stays_active_was_validated_again_all_the_same() {
 }
 
 #[test]
-fn what_was_settled_is_what_the_merchant_reads() {
+fn the_merchant_reads_the_settled_result() {
     let mut bench = bench();
     let create_call = call(bench.merchant, "customer_9", &["z"]);
     create(&mut bench.connection, std::slice::from_ref(&create_call));
@@ -357,9 +359,10 @@ fn what_was_settled_is_what_the_merchant_reads() {
     )
     .unwrap()
     .unwrap();
-    assert_eq!(row.status, "FAILURE");
+    assert_eq!(row.status, AccountStatus::Failure);
+    assert_eq!(row.validation.pending_reason, None, "the validation ended");
     assert_eq!(
-        row.validation.failure_code.as_deref(),
+        row.validation.failure_code.map(FailureCode::as_str),
         Some("INVALID_ACCOUNT")
     );
     assert_eq!(

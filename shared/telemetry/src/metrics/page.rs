@@ -1,8 +1,8 @@
-//! Holds `docs/metrics.md` and what a service really tells together. For tests of the services.
+//! Compares `docs/metrics.md` with the metrics that a service exports. For tests of the services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A metric as the page or the text has it.
+/// A metric of the page or of the exported text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Metric {
     kind: String,
@@ -10,15 +10,15 @@ struct Metric {
     labels: BTreeSet<String>,
 }
 
-/// What of a service's text is not on the page, and the other way round; empty if they agree. `text` must have at least
-/// one sample of each metric. A row of the page: name, type, unit, labels, services, meaning.
+/// Lists the differences between the page and a service's exported text; empty if they agree. `text` must have at least one
+/// sample of each metric. A row of the page: name, type, unit, labels, services, meaning.
 pub fn differences(page: &str, service: &str, text: &str) -> Vec<String> {
-    let (listed, told) = (on_page(page, service), in_text(text));
+    let (listed, exported) = (on_page(page, service), in_text(text));
     let mut faults = Vec::new();
-    for (name, metric) in &told {
+    for (name, metric) in &exported {
         match listed.get(name) {
             None => faults.push(format!(
-                "{service} tells {name}, which the page does not list"
+                "{service} exports {name}, which the page does not list"
             )),
             Some(listed) if listed != metric => {
                 faults.push(format!(
@@ -28,9 +28,9 @@ pub fn differences(page: &str, service: &str, text: &str) -> Vec<String> {
             Some(_) => {}
         }
     }
-    let missing = listed.keys().filter(|name| !told.contains_key(*name));
+    let missing = listed.keys().filter(|name| !exported.contains_key(*name));
     faults.extend(
-        missing.map(|name| format!("the page lists {name}, which {service} does not tell")),
+        missing.map(|name| format!("the page lists {name}, which {service} does not export")),
     );
     faults
 }

@@ -1,42 +1,40 @@
-//! Sealing anew, under the primary, what other keys sealed: while the services write, in small transactions, from any
-//! point again, and by several at once.
+//! Key rotation: encrypts again, with the primary key, the values of other keys. Services keep writing meanwhile; a rotation
+//! works in small transactions, can start again at any point, and several may run at once.
 //!
-//! Each table is walked along its primary key, so that no look costs more than a batch. A value is replaced only where
-//! the column still holds what was read, and a row that somebody holds locked is passed over and looked at again: this
-//! never waits for a row while it holds others, so nobody's transaction is ever in a deadlock with it. No index names a
-//! sealed column, so every update is a heap-only one.
+//! Each table is read along its primary key, so that a query costs no more than a batch. A value is replaced only if the
+//! column still holds the value that was read, and a locked row is skipped and tried again: a rotation never waits for a row
+//! while it locks others, so it cannot take part in a deadlock. No index contains a sealed column, so every update is a
+//! heap-only one.
 
 mod column;
 
-pub use column::{KeyUsage, SealedColumn, census, keys_in_use, opens};
+pub use column::{KeyUsage, SealedColumn, count_by_key, decrypts, keys_in_use};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit;
-use super::statement::statement;
+use super::statement::{rows, statement};
 use khata_crypto::Keyring;
 use khata_domain::MerchantId;
 
-/// Looks at the same batch before what others write there all the time is left for the next rotation.
-const LOOKS: u32 = 20;
+/// Tries of a batch, before values that other transactions keep locked are left for the next rotation.
+const MAX_TRIES: u32 = 20;
 
-/// Where a sealed value stands.
+/// Location of an encrypted value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Its column.
+pub struct SealedValue {
     pub column: SealedColumn,
-    /// Whose it is.
     pub merchant: MerchantId,
     /// The rest of the row's primary key.
     key: Vec<u8>,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SealedValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (table, merchant) = (self.column.table(), self.merchant.0);
         write!(f, "{table}, merchant_id {merchant}, ")?;
@@ -48,7 +46,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for SealedValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
     }
@@ -62,7 +60,7 @@ struct Row {
     place: Vec<u8>,
     #[diesel(sql_type = Binary)]
     subject: Vec<u8>,
-    /// `None` where there is none, or the primary sealed it.
+    /// `None` if there is no value or the primary key encrypted it.
     #[diesel(sql_type = Nullable<Binary>)]
     sealed: Option<Vec<u8>>,
 }
@@ -70,10 +68,10 @@ struct Row {
 #[derive(QueryableByName)]
 struct Replaced {
     #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
+    merchant_id: MerchantId,
 }
 
-/// What one merchant's part of a rotation came to.
+/// Counts of one merchant's values.
 struct Tally {
     audit_id: Uuid,
     by_table: BTreeMap<&'static str, u64>,
@@ -88,72 +86,72 @@ impl Tally {
     }
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A batch was looked at.
-    Walked,
-    /// Others were writing to the batch: wait a moment before the next step, which looks again.
+pub enum StepResult {
+    /// A batch is done.
+    Batch,
+    /// Other transactions had rows of the batch locked: pause before the next step, which tries again.
     Busy,
-    /// There is nothing more.
+    /// Every column is done.
     Done,
 }
 
-/// A walk through every sealed column. Losing it loses nothing: the next one passes over what the primary sealed.
+/// A rotation through every sealed column. An interrupted one loses nothing: the next skips the primary key's values.
 pub struct Rotation<'k> {
     keyring: &'k Keyring,
     batch: i64,
     column: usize,
-    /// The last row of the batch before.
+    /// Last row of the previous batch.
     after: (Uuid, Vec<u8>),
-    looks: u32,
+    tries: u32,
     tallies: BTreeMap<MerchantId, Tally>,
-    resealed: BTreeMap<SealedColumn, u64>,
-    broken: BTreeSet<Place>,
+    reencrypted: BTreeMap<SealedColumn, u64>,
+    undecryptable: BTreeSet<SealedValue>,
     busy: u64,
 }
 
 impl<'k> Rotation<'k> {
-    /// One that looks at so many rows at a time.
+    /// A rotation that reads `batch` rows at a time.
     pub fn new(keyring: &'k Keyring, batch: u32) -> Self {
         Self {
             keyring,
             batch: batch.max(1).into(),
             column: 0,
             after: beginning(),
-            looks: 0,
+            tries: 0,
             tallies: BTreeMap::new(),
-            resealed: BTreeMap::new(),
-            broken: BTreeSet::new(),
+            reencrypted: BTreeMap::new(),
+            undecryptable: BTreeSet::new(),
             busy: 0,
         }
     }
 
-    /// The column that the next step looks at.
+    /// Returns the column of the next step.
     pub fn column(&self) -> Option<SealedColumn> {
         SealedColumn::ALL.get(self.column).copied()
     }
 
-    /// Values sealed anew so far.
-    pub fn resealed(&self) -> &BTreeMap<SealedColumn, u64> {
-        &self.resealed
+    /// Returns the number of values encrypted again so far.
+    pub fn reencrypted(&self) -> &BTreeMap<SealedColumn, u64> {
+        &self.reencrypted
     }
 
-    /// Values that do not open: their key is gone, or they were altered. They are left as they are.
-    pub fn broken(&self) -> impl Iterator<Item = &Place> {
-        self.broken.iter()
+    /// Returns the values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
+    pub fn undecryptable(&self) -> impl Iterator<Item = &SealedValue> {
+        self.undecryptable.iter()
     }
 
-    /// Values that were being written at every look, under another key than the primary.
+    /// Returns the number of values of other keys that were locked at every try.
     pub fn busy(&self) -> u64 {
         self.busy
     }
 
-    /// Looks at one batch, in one transaction with its part of the audit log. After an error the step may be tried
-    /// again, on another connection too.
-    pub fn step(&mut self, connection: &mut PgConnection) -> QueryResult<Step> {
+    /// Does one batch, in one transaction with its part of the audit log. After an error the step may be tried again, also on
+    /// another connection.
+    pub fn step(&mut self, connection: &mut PgConnection) -> QueryResult<StepResult> {
         let Some(column) = self.column() else {
-            return Ok(Step::Done);
+            return Ok(StepResult::Done);
         };
         let rows: Vec<Row> = statement(column.sql().walk)
             .bind::<Binary, _>(self.keyring.header().to_vec())
@@ -164,40 +162,42 @@ impl<'k> Rotation<'k> {
         let Some(last) = rows.last() else {
             self.column += 1;
             self.after = beginning();
-            return Ok(self.column().map_or(Step::Done, |_| Step::Walked));
+            return Ok(self
+                .column()
+                .map_or(StepResult::Done, |_| StepResult::Batch));
         };
         let end = (last.merchant_id, last.place.clone());
-        let wanted = self.reseal(column, rows);
+        let wanted = self.reencrypt(column, rows);
         let missed = self.replace(connection, column, &wanted)?;
-        self.looks += 1;
-        if missed > 0 && self.looks < LOOKS {
-            return Ok(Step::Busy);
+        self.tries += 1;
+        if missed > 0 && self.tries < MAX_TRIES {
+            return Ok(StepResult::Busy);
         }
         self.busy += missed;
-        self.looks = 0;
+        self.tries = 0;
         self.after = end;
-        Ok(Step::Walked)
+        Ok(StepResult::Batch)
     }
 
-    fn reseal(&mut self, column: SealedColumn, rows: Vec<Row>) -> Vec<Wanted> {
+    fn reencrypt(&mut self, column: SealedColumn, rows: Vec<Row>) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for row in rows {
             let Some(was) = row.sealed else { continue };
             let merchant = MerchantId(row.merchant_id);
             let becomes = Uuid::from_slice(&row.subject).ok().and_then(|subject| {
                 self.keyring
-                    .reseal(merchant, subject, column.purpose(), &was)
+                    .reencrypt(merchant, subject, column.purpose(), &was)
                     .ok()
             });
             match becomes {
                 Some(becomes) => wanted.push(Wanted {
-                    merchant: row.merchant_id,
+                    merchant,
                     place: row.place,
                     was,
                     becomes,
                 }),
                 None => {
-                    self.broken.insert(Place {
+                    self.undecryptable.insert(SealedValue {
                         column,
                         merchant,
                         key: row.place,
@@ -208,7 +208,7 @@ impl<'k> Rotation<'k> {
         wanted
     }
 
-    /// Answers how many were not replaced: somebody had changed or locked them.
+    /// Returns the number of values that were not replaced because another transaction changed or locked them.
     fn replace(
         &mut self,
         connection: &mut PgConnection,
@@ -220,7 +220,7 @@ impl<'k> Rotation<'k> {
         }
         for value in wanted {
             self.tallies
-                .entry(MerchantId(value.merchant))
+                .entry(value.merchant)
                 .or_insert_with(Tally::new);
         }
         let replaced = connection.transaction(|connection| {
@@ -233,12 +233,11 @@ impl<'k> Rotation<'k> {
             let tally = self.tallies.entry(merchant).or_insert_with(Tally::new);
             *tally.by_table.entry(column.table()).or_default() += count;
         }
-        *self.resealed.entry(column).or_default() += count;
+        *self.reencrypted.entry(column).or_default() += count;
         Ok(wanted.len() as u64 - count)
     }
 
-    /// One line of the audit log for each merchant, which grows with the rotation: one that is killed leaves on record
-    /// what it did.
+    /// Writes one line of the audit log per merchant, which grows with the rotation: an interrupted one has logged its work.
     fn record(
         &self,
         connection: &mut PgConnection,
@@ -268,34 +267,31 @@ fn beginning() -> (Uuid, Vec<u8>) {
     (Uuid::nil(), Uuid::nil().as_bytes().to_vec())
 }
 
-/// A value to be replaced.
+/// A value to replace.
 struct Wanted {
-    merchant: Uuid,
+    merchant: MerchantId,
     place: Vec<u8>,
     was: Vec<u8>,
     becomes: Vec<u8>,
 }
 
-/// Replaces those that are still what they were and that nobody holds; answers how many of each merchant.
+/// Replaces the values that are unchanged and not locked; returns their number by merchant.
 fn replace(
     connection: &mut PgConnection,
     column: SealedColumn,
     wanted: &[Wanted],
 ) -> QueryResult<BTreeMap<MerchantId, u64>> {
-    macro_rules! column {
-        ($row:pat => $value:expr) => {
-            wanted.iter().map(|$row| $value).collect::<Vec<_>>()
-        };
-    }
     let rows: Vec<Replaced> = statement(column.sql().replace)
-        .bind::<Array<SqlUuid>, _>(column!(w => w.merchant))
-        .bind::<Array<Binary>, _>(column!(w => w.place.as_slice()))
-        .bind::<Array<Binary>, _>(column!(w => w.was.as_slice()))
-        .bind::<Array<Binary>, _>(column!(w => w.becomes.as_slice()))
+        .rows(rows!(wanted, value => {
+            merchant_id: SqlUuid = value.merchant,
+            place: Binary = value.place.as_slice(),
+            was: Binary = value.was.as_slice(),
+            becomes: Binary = value.becomes.as_slice(),
+        }))
         .load(connection)?;
     let mut replaced = BTreeMap::new();
     for row in rows {
-        *replaced.entry(MerchantId(row.merchant_id)).or_default() += 1;
+        *replaced.entry(row.merchant_id).or_default() += 1;
     }
     Ok(replaced)
 }

@@ -1,4 +1,4 @@
-//! Sealing anew under another key: while others write, cut short, by several at once, and what the audit log says of it.
+//! Key rotation: during writes, interrupted, concurrently, and its lines in the audit log.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use diesel::sql_types::{Binary, Jsonb, Uuid as SqlUuid};
 use khata_crypto::{Keyring, KeyringFile, Purpose, key_id};
 use khata_domain::{GatewayAccountId, MerchantId};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
-use khata_store::reseal::{Rotation, SealedColumn, Step, census, keys_in_use};
+use khata_store::rotation::{Rotation, SealedColumn, StepResult, count_by_key, keys_in_use};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,18 +18,18 @@ use crate::rows::{call, create, merchant};
 use khata_testing::Database;
 use khata_testing::database::number;
 
-/// The same keys: one keyring seals with the first, the other with the second.
+/// Two keyrings with the same keys: one encrypts with the first, the other with the second.
 fn keyrings() -> (Keyring, Keyring) {
     let (file, _) = KeyringFile::generate().with_new_key().unwrap();
     (Keyring::from(&file), Keyring::from(&file.promoted()))
 }
 
-/// What is sealed, for whom and where.
+/// An encrypted value with its row.
 #[derive(Clone, Debug)]
 struct Value {
     column: SealedColumn,
     merchant: MerchantId,
-    /// The rest of the row's primary key.
+    /// The row's primary key after the merchant.
     key: Vec<u8>,
     subject: Uuid,
     plain: String,
@@ -50,14 +50,14 @@ impl Value {
             SealedColumn::Contacts => ("sealed_contact", "uuid_send(id)", Purpose::Contact),
             SealedColumn::Details => ("sealed_details", "uuid_send(id)", Purpose::Details),
             SealedColumn::Results => ("sealed_result", "uuid_send(id)", Purpose::ValidationResult),
-            SealedColumn::Notices => ("sealed_answer", "digest", Purpose::Notice),
-            SealedColumn::Answers => ("sealed_answer", "key_hash", Purpose::Answer),
+            SealedColumn::Webhooks => ("sealed_answer", "digest", Purpose::Webhook),
+            SealedColumn::Replies => ("sealed_answer", "key_hash", Purpose::Reply),
         }
     }
 
     fn seal(&self, keyring: &Keyring) -> Vec<u8> {
         let plain = self.plain.as_bytes();
-        keyring.seal(self.merchant, self.subject, self.names().2, plain)
+        keyring.encrypt(self.merchant, self.subject, self.names().2, plain)
     }
 
     fn put(&self, connection: &mut PgConnection, sealed: &[u8]) {
@@ -87,11 +87,11 @@ impl Value {
         .sealed
     }
 
-    /// Asserts that this key sealed it, and that it says what it said.
+    /// Asserts that this key encrypted the value, and that the plaintext is unchanged.
     fn assert_under(&self, connection: &mut PgConnection, keyring: &Keyring, key: u32) {
         let sealed = self.sealed(connection);
         assert_eq!(key_id(&sealed), Some(key), "{self:?}");
-        let opened = keyring.open(self.merchant, self.subject, self.names().2, &sealed);
+        let opened = keyring.decrypt(self.merchant, self.subject, self.names().2, &sealed);
         assert_eq!(
             opened.unwrap().as_slice(),
             self.plain.as_bytes(),
@@ -100,7 +100,7 @@ impl Value {
     }
 }
 
-/// Accounts of one merchant, and one value of every other kind, sealed.
+/// Accounts of one merchant and one value of every other column, encrypted.
 fn fill(
     connection: &mut PgConnection,
     keyring: &Keyring,
@@ -168,7 +168,7 @@ fn fill(
     .unwrap();
     values.push(Value {
         key: digest.to_vec(),
-        ..value(SealedColumn::Notices, validation, "notice")
+        ..value(SealedColumn::Webhooks, validation, "notice")
     });
     let key_hash = keyring.request_digest(merchant, &[b"key"]);
     diesel::sql_query(
@@ -181,7 +181,7 @@ fn fill(
     .execute(connection)
     .unwrap();
     values.push(Value {
-        column: SealedColumn::Answers,
+        column: SealedColumn::Replies,
         merchant,
         key: key_hash.to_vec(),
         subject: Uuid::from_slice(&key_hash[..16]).unwrap(),
@@ -193,21 +193,21 @@ fn fill(
     values
 }
 
-/// Steps until there is nothing more.
+/// Steps until the rotation is done.
 fn rotate(connection: &mut PgConnection, keyring: &Keyring, batch: u32) -> (u64, usize, u64) {
     let mut rotation = Rotation::new(keyring, batch);
     finish(&mut rotation, connection);
-    let resealed = rotation.resealed().values().sum();
-    (resealed, rotation.broken().count(), rotation.busy())
+    let resealed = rotation.reencrypted().values().sum();
+    (resealed, rotation.undecryptable().count(), rotation.busy())
 }
 
 fn finish(rotation: &mut Rotation<'_>, connection: &mut PgConnection) {
     let began = Instant::now();
     loop {
         match rotation.step(connection).unwrap() {
-            Step::Walked => {}
-            Step::Busy => std::thread::sleep(Duration::from_millis(5)),
-            Step::Done => return,
+            StepResult::Batch => {}
+            StepResult::Busy => std::thread::sleep(Duration::from_millis(5)),
+            StepResult::Done => return,
         }
         assert!(began.elapsed() < Duration::from_secs(30), "it does not end");
     }
@@ -219,7 +219,7 @@ struct Audited {
     detail: serde_json::Value,
 }
 
-/// What the audit log says of rotations, the oldest first.
+/// Reads the audit log's lines of rotations, the oldest first.
 fn audited(connection: &mut PgConnection, merchant: MerchantId) -> Vec<serde_json::Value> {
     let rows: Vec<Audited> = diesel::sql_query(
         "select detail from audit_log where merchant_id = $1 and action = 'keyring.rotate' order by id",
@@ -231,7 +231,7 @@ fn audited(connection: &mut PgConnection, merchant: MerchantId) -> Vec<serde_jso
 }
 
 #[test]
-fn every_sealed_column_is_sealed_anew_once() {
+fn every_sealed_column_is_reencrypted_once() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -247,7 +247,7 @@ fn every_sealed_column_is_sealed_anew_once() {
         .iter()
         .map(|value| value.sealed(&mut connection))
         .collect();
-    let sealed = |connection: &mut PgConnection, column| census(connection, column).unwrap();
+    let sealed = |connection: &mut PgConnection, column| count_by_key(connection, column).unwrap();
     let of_accounts = sealed(&mut connection, SealedColumn::Details);
     assert_eq!(of_accounts, [(Some(1), 28), (Some(2), 3)].into());
 
@@ -285,7 +285,7 @@ fn every_sealed_column_is_sealed_anew_once() {
 }
 
 #[test]
-fn a_rotation_that_is_killed_goes_on_where_it_was() {
+fn a_killed_rotation_continues() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -303,8 +303,8 @@ fn a_rotation_that_is_killed_goes_on_where_it_was() {
     while left(&mut connection) > 20 {
         killed.step(&mut theirs).unwrap();
     }
-    let done: u64 = killed.resealed().values().sum();
-    // Its connection dies in the middle of a batch: the batch is undone, with what was told of it.
+    let done: u64 = killed.reencrypted().values().sum();
+    // The connection breaks in the middle of a batch: the batch is rolled back, with its line of the audit log.
     let died = theirs.transaction(|theirs| {
         killed.step(theirs)?;
         theirs.batch_execute("select pg_terminate_backend(pg_backend_pid())")
@@ -332,7 +332,7 @@ fn a_rotation_that_is_killed_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_others_write_meanwhile_is_never_overwritten() {
+fn concurrent_writes_are_never_overwritten() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -345,18 +345,18 @@ fn what_others_write_meanwhile_is_never_overwritten() {
         .collect();
     let opened = |connection: &mut PgConnection, value: &Value| {
         let sealed = value.sealed(connection);
-        let opened = new.open(one, value.subject, Purpose::Details, &sealed);
+        let opened = new.decrypt(one, value.subject, Purpose::Details, &sealed);
         String::from_utf8(opened.unwrap().to_vec()).unwrap()
     };
     let (stop, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // Half of it still seals with the old key, as a process does that has not been restarted.
+            // Half of the writes use the old key, as a process that was not restarted.
             let mut connection = database.connect();
             let mut written = accounts.clone();
             for round in 0.. {
                 for (place, value) in written.iter_mut().enumerate() {
-                    // Whoever sealed it: it says what was written last.
+                    // The value is the last one written, with either key.
                     assert_eq!(opened(&mut connection, value), value.plain);
                     let keyring = if place % 2 == 0 { &old } else { &new };
                     value.plain = format!("round {round} of {place}");
@@ -370,7 +370,7 @@ fn what_others_write_meanwhile_is_never_overwritten() {
             unreachable!()
         });
         let mut connection = database.connect();
-        // Until some have been written under the old key again, and sealed anew again.
+        // Until some values were written with the old key again, and encrypted again.
         let (mut resealed, began) = (0, Instant::now());
         while rounds.load(Ordering::SeqCst) < 3 || resealed <= 63 {
             resealed += rotate(&mut connection, &new, 7).0;
@@ -389,7 +389,7 @@ fn what_others_write_meanwhile_is_never_overwritten() {
 }
 
 #[test]
-fn a_row_that_somebody_holds_is_not_waited_for() {
+fn a_rotation_does_not_wait_for_locked_rows() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -409,9 +409,9 @@ fn a_row_that_somebody_holds_is_not_waited_for() {
     let mut lookup_by_repetition = 0;
     loop {
         match rotation.step(&mut connection).unwrap() {
-            Step::Busy => lookup_by_repetition += 1,
-            Step::Walked => {}
-            Step::Done => break,
+            StepResult::Busy => lookup_by_repetition += 1,
+            StepResult::Batch => {}
+            StepResult::Done => break,
         }
     }
     assert!(began.elapsed() < Duration::from_secs(5), "it waited");
@@ -420,7 +420,7 @@ fn a_row_that_somebody_holds_is_not_waited_for() {
         "looked again {lookup_by_repetition} times"
     );
     assert_eq!(rotation.busy(), 1);
-    assert_eq!(rotation.resealed().values().sum::<u64>(), 13);
+    assert_eq!(rotation.reencrypted().values().sum::<u64>(), 13);
     holder.batch_execute("commit").unwrap();
     assert_eq!(rotate(&mut connection, &new, 200), (1, 0, 0));
     for value in &values {
@@ -429,7 +429,7 @@ fn a_row_that_somebody_holds_is_not_waited_for() {
 }
 
 #[test]
-fn what_does_not_open_is_named_and_left_alone() {
+fn undecryptable_values_are_listed_and_unchanged() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -438,11 +438,11 @@ fn what_does_not_open_is_named_and_left_alone() {
     let of = |column| values.iter().filter(move |value| value.column == column);
     let damaged: Vec<&Value> = of(SealedColumn::Details)
         .take(2)
-        .chain(of(SealedColumn::Answers))
+        .chain(of(SealedColumn::Replies))
         .collect();
     let mut altered = damaged[0].sealed(&mut connection);
     *altered.last_mut().unwrap() ^= 1;
-    // Another account's details in this one's place, and too little to be anything.
+    // Another account's value in this row, and a value that is too short.
     let theirs = of(SealedColumn::Details)
         .nth(5)
         .unwrap()
@@ -451,13 +451,13 @@ fn what_does_not_open_is_named_and_left_alone() {
     for (value, sealed) in damaged.iter().zip(&put) {
         value.put(&mut connection, sealed);
     }
-    let counted = census(&mut connection, SealedColumn::Answers).unwrap();
+    let counted = count_by_key(&mut connection, SealedColumn::Replies).unwrap();
     assert_eq!(counted, [(None, 1)].into());
 
     let mut rotation = Rotation::new(&new, 4);
     finish(&mut rotation, &mut connection);
-    assert_eq!(rotation.resealed().values().sum::<u64>(), 11);
-    let named: Vec<String> = rotation.broken().map(ToString::to_string).collect();
+    assert_eq!(rotation.reencrypted().values().sum::<u64>(), 11);
+    let named: Vec<String> = rotation.undecryptable().map(ToString::to_string).collect();
     assert_eq!(named.len(), 3, "{named:?}");
     for value in &damaged {
         let id = match Uuid::from_slice(&value.key) {
@@ -481,7 +481,7 @@ fn what_does_not_open_is_named_and_left_alone() {
 }
 
 #[test]
-fn a_key_can_be_dropped_once_nothing_is_sealed_under_it() {
+fn a_key_can_be_dropped_when_no_value_uses_it() {
     let database = Database::new();
     let mut connection = database.connect();
     let (file, _) = KeyringFile::generate().with_new_key().unwrap();
@@ -489,7 +489,7 @@ fn a_key_can_be_dropped_once_nothing_is_sealed_under_it() {
     let new = Keyring::from(&file);
     let one = merchant(&mut connection, "one");
     let values = fill(&mut connection, &old, one, 3);
-    // Whichever the column is that still has one.
+    // The first column that still has a value.
     for column in SealedColumn::ALL {
         rotate(&mut connection, &new, 200);
         let value = values.iter().find(|value| value.column == column).unwrap();
@@ -506,7 +506,7 @@ fn a_key_can_be_dropped_once_nothing_is_sealed_under_it() {
 }
 
 #[test]
-fn two_rotations_at_once_do_the_work_once() {
+fn two_concurrent_rotations_do_the_work_once() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();
@@ -531,7 +531,7 @@ fn two_rotations_at_once_do_the_work_once() {
 }
 
 #[test]
-fn resealing_touches_no_index_and_no_other_column() {
+fn a_rotation_touches_no_index_and_no_other_column() {
     let database = Database::new();
     let mut connection = database.connect();
     let (old, new) = keyrings();

@@ -1,0 +1,53 @@
+//! Accounts to create: one request's, encrypted and ready to store.
+
+use chrono::{DateTime, Utc};
+
+use khata_domain::ids::CustomerRef;
+use khata_domain::routing::Pin;
+use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId};
+
+/// The accounts of one request.
+#[derive(Clone, Debug)]
+pub struct CreateAccounts {
+    pub merchant: MerchantId,
+    pub customer: CustomerRef,
+    /// Register the customer if the reference is unknown.
+    pub implicit_customer: bool,
+    /// Gateway that the request named.
+    pub pin: Pin,
+    /// The request's metadata, a JSON object.
+    pub metadata: String,
+    /// JSON of the payee's consent.
+    pub consent: Option<String>,
+    /// The request's `x-routing-id`.
+    pub routing_id: Option<String>,
+    /// W3C trace context of the request.
+    pub trace_parent: Option<String>,
+    /// Now.
+    pub created_at: DateTime<Utc>,
+    /// When the workers give up the validations.
+    pub deadline_at: DateTime<Utc>,
+    /// How long the caller waits for the outcome, if it waits.
+    pub awaited_until: Option<DateTime<Utc>>,
+    /// Maximum validations of the same details in 24 hours.
+    pub validations_per_day: i16,
+    /// Call a gateway even if a recent result could be reused.
+    pub fresh: bool,
+    pub accounts: Vec<NewAccount>,
+}
+
+/// An encrypted account, with its first validation.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    pub id: AccountId,
+    pub validation: ValidationId,
+    pub kind: AccountKind,
+    /// Encrypted for the account's id.
+    pub sealed_details: Vec<u8>,
+    /// Equal for equal details.
+    pub fingerprint: [u8; 32],
+    /// The number or address that operators may see.
+    pub masked: String,
+    /// Juspay's bank code.
+    pub bank_code: Option<String>,
+}
