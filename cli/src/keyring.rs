@@ -9,14 +9,7 @@ mod prune;
 mod rotate;
 mod show;
 
-<<<<<<< HEAD
 use khata_crypto::{KeyringFile, KeyringSettings};
-=======
-use khata_crypto::KeyringFile;
-use khata_crypto::KeyringSettings;
-use khata_store::DatabaseSettings;
-use khata_store::rotation;
->>>>>>> api
 
 use file::{Output, read};
 
@@ -83,41 +76,3 @@ impl KeyringCommand {
         }
     }
 }
-<<<<<<< HEAD
-=======
-
-/// The keyring as it stands; of weak keys it is told, but they may be in it: this is how one gets rid of them.
-fn read(settings: &KeyringSettings) -> anyhow::Result<KeyringFile> {
-    let file = settings.read()?;
-    for weakness in file.weaknesses() {
-        eprintln!("khata-api: {weakness}: outside sandbox mode no service starts with it.");
-    }
-    Ok(file)
-}
-
-fn prune(database: &DatabaseSettings, file: KeyringFile, output: &Output) -> anyhow::Result<()> {
-    let primary = file.primary();
-    let in_use = rotation::keys_in_use(&mut connect_patiently(&database.database_url)?)?;
-    let dropped = file.droppable(&in_use);
-    let kept: Vec<u32> = file
-        .ids()
-        .into_iter()
-        .filter(|id| *id != primary && !dropped.contains(id))
-        .collect();
-    let file = file.without(&dropped)?;
-    output.write(&file)?;
-    for id in dropped {
-        eprintln!("khata-api: dropped sealing key {id}: nothing is sealed under it.");
-    }
-    for id in kept {
-        if id > primary {
-            eprintln!("khata-api: kept sealing key {id}: it is newer than the primary {primary}.");
-        } else {
-            eprintln!(
-                "khata-api: kept sealing key {id}: values are sealed under it; `khata-api keyring rotate` seals them anew."
-            );
-        }
-    }
-    Ok(())
-}
->>>>>>> api

@@ -78,11 +78,7 @@ pub(crate) struct ClaimsAndSettles {
 
 impl Commit for ClaimsAndSettles {
     type Request = Request;
-<<<<<<< HEAD
     type Answer = CommitResult;
-=======
-    type Output = Answer;
->>>>>>> api
 
     fn linger(&self, weight: usize) -> Duration {
         if weight >= BUSY_BATCH {
@@ -113,7 +109,6 @@ impl Commit for ClaimsAndSettles {
         }
         let settled = validations::settle(connection, &settlements)?;
         let mut work = self.claim(connection, &mut keys)?;
-<<<<<<< HEAD
         let result = |request: &Request| match request {
             Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
             Request::Claim(key) => {
@@ -122,19 +117,6 @@ impl Commit for ClaimsAndSettles {
             }
         };
         Ok(requests.iter().map(result).collect())
-=======
-        Ok(requests
-            .iter()
-            .map(|request| match request {
-                Request::Settle(settlement) => Answer::Settled(settled.contains(&settlement.key)),
-                Request::Claim(key) => Answer::Claimed(
-                    work.iter()
-                        .position(|w| w.claimed.key == *key)
-                        .map(|index| Box::new(work.swap_remove(index))),
-                ),
-            })
-            .collect())
->>>>>>> api
     }
 }
 
@@ -155,17 +137,10 @@ impl ClaimsAndSettles {
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
-<<<<<<< HEAD
-=======
-        let keys: Vec<_> = claimed.iter().map(|claimed| claimed.key).collect();
-        let mut past = validations::attempts(connection, &keys)?;
-        let mut webhook_received = self.webhook_received(connection, &claimed)?;
->>>>>>> api
         let merchants = self.merchants(connection, &claimed)?;
         let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
         let now = Utc::now();
         let mut budgets = self.budgets(connection, &merchants, now)?;
-<<<<<<< HEAD
         let mut writes = Writes::default();
         let work = claimed
             .into_iter()
@@ -178,57 +153,6 @@ impl ClaimsAndSettles {
         validations::give_up_attempts(connection, &writes.given_up)?;
         validations::insert_attempts(connection, &writes.new_attempts)?;
         self.store_budgets(connection, &budgets)?;
-=======
-        let (mut new_attempts, mut given_up, mut work) =
-            (Vec::new(), Vec::new(), Vec::with_capacity(claimed.len()));
-        for claimed in claimed {
-            let key = claimed.key;
-            let details = self
-                .keyring
-                .decrypt(
-                    key.merchant,
-                    claimed.account.0,
-                    Purpose::Details,
-                    &claimed.sealed_details,
-                )
-                .ok()
-                .and_then(|plaintext| Details::from_plaintext(&plaintext));
-            let consent = claimed.consent();
-            let Some(merchant) = merchants.get(&key.merchant).map(Arc::clone) else {
-                continue;
-            };
-            let reusable = reusable.remove(&key);
-            let facts = Facts {
-                claimed: &claimed,
-                details: details.as_ref(),
-                consent: consent.as_ref(),
-                past: &past.remove(&key).unwrap_or_default(),
-                notices: &webhook_received.notices.remove(&key).unwrap_or_default(),
-                reusable: reusable.as_ref().map(|reusable| reusable.validation),
-                merchant: &merchant,
-                now,
-                jitter: rand::random(),
-            };
-            let planned = plan(&facts, &mut budgets);
-            given_up.extend(planned.given_up.map(|number| (key, number)));
-            new_attempts.extend(planned.new_attempt);
-            let in_hand = self.begin(&planned.plan);
-            work.push(Work {
-                claimed,
-                token,
-                details,
-                consent,
-                plan: planned.plan,
-                reusable,
-                merchant,
-                webhook_received_at: webhook_received.last_at.remove(&key),
-                _in_hand: in_hand,
-            });
-        }
-        validations::give_up_attempts(connection, &given_up)?;
-        validations::insert_attempts(connection, &new_attempts)?;
-        self.keep(connection, &budgets)?;
->>>>>>> api
         Ok(work)
     }
 
@@ -304,62 +228,16 @@ impl ClaimsAndSettles {
     ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
         let mut merchants = HashMap::new();
         for claimed in claimed {
-<<<<<<< HEAD
             if let Entry::Vacant(entry) = merchants.entry(claimed.key().merchant) {
                 let merchant = *entry.key();
                 entry.insert(self.directory.of_merchant(connection, merchant)?);
-=======
-            if let Entry::Vacant(place) = merchants.entry(claimed.key.merchant) {
-                let merchant = *place.key();
-                place.insert(self.directory.of_merchant(connection, merchant)?);
->>>>>>> api
             }
         }
         Ok(merchants)
     }
 
-<<<<<<< HEAD
     /// Reads the rate budgets of the gateway accounts that the batch may use. Rows that all workers share are locked until the
     /// batch is committed: those with a limit, and those whose open circuit may be tested now.
-=======
-    /// What gateways have called back with, and when they last did.
-    fn webhook_received(
-        &self,
-        connection: &mut PgConnection,
-        claimed: &[Claimed],
-    ) -> QueryResult<CalledBack> {
-        let webhook_received = claimed.iter().filter(|claimed| claimed.webhook_received);
-        let keys: Vec<_> = webhook_received.map(|claimed| claimed.key).collect();
-        let stored = gateway_webhooks::stored(connection, &keys)?;
-        let last_at = stored
-            .iter()
-            .filter_map(|(key, notices)| Some((*key, notices.last()?.received_at)))
-            .collect();
-        let opened = stored.into_iter().map(|(key, notices)| {
-            let open = |sealed: &[u8]| {
-                let plaintext = self.keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, sealed);
-                let answer = plaintext.ok().and_then(|plain| khata_domain::GatewayResponse::from_plaintext(&plain));
-                if answer.is_none() {
-                    error!(validation_id = %key.id, "a call-back does not open: is a key missing in the keyring?");
-                }
-                answer
-            };
-            let notices = notices.iter().map(|notice| Notice {
-                number: notice.number,
-                // One that does not open still tells that there is something to ask for.
-                answer: notice.sealed_response.as_deref().and_then(open),
-            });
-            (key, notices.collect())
-        });
-        Ok(CalledBack {
-            notices: opened.collect(),
-            last_at,
-        })
-    }
-
-    /// Reads what is left of the gateway accounts that the batch may use. Those on which all workers have to agree are
-    /// locked until the batch is committed: limited ones, and those that are tried now whether they are back.
->>>>>>> api
     fn budgets(
         &self,
         connection: &mut PgConnection,
@@ -420,7 +298,6 @@ impl ClaimsAndSettles {
             .iter()
             .filter_map(|(key, _)| Some((*key, self.health.shared_calls(*key)?)))
             .collect();
-<<<<<<< HEAD
         gateway_health::write_in_hand(connection, self.health.worker(), &calls)
     }
 }
@@ -444,38 +321,4 @@ fn new_attempt(
         choice: new.choice.clone(),
         possible_double_drop: new.possible_double_drop,
     })
-=======
-        gateway_health::write_open_calls(connection, self.watch.worker(), &in_hand)
-    }
-}
-
-/// Results that need not be asked for again: for merchants that want that, and validations that have not been begun.
-fn reusable(
-    connection: &mut PgConnection,
-    claimed: &[Claimed],
-    past: &HashMap<ValidationKey, Vec<Attempt>>,
-    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
-) -> QueryResult<HashMap<ValidationKey, Reusable>> {
-    let wanted: Vec<_> = claimed
-        .iter()
-        .filter(|claimed| !claimed.fresh && !past.contains_key(&claimed.key))
-        .filter_map(|claimed| {
-            let seconds = merchants.get(&claimed.key.merchant)?.reuse_results_seconds;
-            (seconds > 0).then_some((claimed.key, seconds))
-        })
-        .collect();
-    let mut reusable = validations::reusable(connection, &wanted)?;
-    // A call that names a gateway wants to hear it from that one.
-    for claimed in claimed {
-        let named = claimed.pin().gateway_id;
-        if named.is_some()
-            && reusable
-                .get(&claimed.key)
-                .is_some_and(|earlier| Some(earlier.gateway_id) != named)
-        {
-            reusable.remove(&claimed.key);
-        }
-    }
-    Ok(reusable)
->>>>>>> api
 }

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
-<<<<<<< HEAD
 use khata_store::database_metrics::{self, GatewayStatus, Unfinished};
-=======
-use khata_store::database_metrics::{self, GatewayStatus, OpenValidations};
->>>>>>> api
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -22,20 +18,9 @@ use tracing::warn;
 
 use crate::labels::{GatewayAccountLabels, MerchantLabels, MerchantNameLabels, StateLabels};
 
-<<<<<<< HEAD
 const READ_INTERVAL: Duration = Duration::from_secs(15);
 /// Age after which values are not exported any more: a gap is better than stale values.
 const MAX_AGE: Duration = Duration::from_mins(1);
-=======
-const EVERY: Duration = Duration::from_secs(15);
-/// What was read longer ago is not told any more: no number is better than one of another day.
-const STALE: Duration = Duration::from_mins(1);
-const STATES: [ValidationState; 3] = [
-    ValidationState::Due,
-    ValidationState::Leased,
-    ValidationState::Waiting,
-];
->>>>>>> api
 
 /// The rows that were read last.
 #[derive(Debug, Default)]
@@ -168,7 +153,6 @@ fn each_of<L: EncodeLabelSet>(
     })
 }
 
-<<<<<<< HEAD
 /// Counts the unfinished validations in every open state.
 fn by_state(rows: &[Unfinished]) -> impl Iterator<Item = (StateLabels, f64)> {
     let states = ValidationState::ALL.iter().filter(|state| state.is_open());
@@ -178,65 +162,10 @@ fn by_state(rows: &[Unfinished]) -> impl Iterator<Item = (StateLabels, f64)> {
         (
             StateLabels { state },
             number(rows.map(|row| row.count).sum()),
-=======
-    fn gauge<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        values: impl IntoIterator<Item = (L, f64)>,
-    ) -> Result<(), std::fmt::Error> {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn validations(&mut self, rows: &[OpenValidations]) -> Result<(), std::fmt::Error> {
-        let all = |value: fn(&OpenValidations) -> i64| rows.iter().map(value).sum::<i64>();
-        let longest =
-            |value: fn(&OpenValidations) -> f64| rows.iter().map(value).fold(0.0, f64::max);
-        let in_state = |state: ValidationState| {
-            let rows = rows.iter().filter(|row| row.state == state);
-            (
-                State {
-                    state: state.as_str(),
-                },
-                number(rows.map(|row| row.count).sum()),
-            )
-        };
-        self.gauge(
-            "validations",
-            "Unfinished validations",
-            None,
-            STATES.map(in_state),
-        )?;
-        self.one(
-            "validations_stuck",
-            "Unfinished validations that the scheduler should have taken care of and has not",
-            None,
-            number(all(|row| row.stuck)),
-        )?;
-        self.one(
-            "validation_oldest_unfinished_age",
-            "How long ago the oldest unfinished validation was asked for",
-            Some(&Unit::Seconds),
-            longest(|row| row.oldest_seconds),
-        )?;
-        self.one(
-            "validation_oldest_overdue_age",
-            "How long ago the scheduler should have looked at the first of those that no worker holds",
-            Some(&Unit::Seconds),
-            longest(|row| row.overdue_seconds),
->>>>>>> api
         )
     })
 }
 
-<<<<<<< HEAD
 /// Adds up each merchant's states.
 fn by_merchant(rows: &[Unfinished]) -> BTreeMap<MerchantLabels, Unfinished> {
     let mut merchants: BTreeMap<MerchantLabels, Unfinished> = BTreeMap::new();
@@ -251,48 +180,10 @@ fn by_merchant(rows: &[Unfinished]) -> BTreeMap<MerchantLabels, Unfinished> {
                 sum.overdue_seconds = sum.overdue_seconds.max(row.overdue_seconds);
             })
             .or_insert_with(|| row.clone());
-=======
-    fn merchants(&mut self, rows: &[OpenValidations]) -> Result<(), std::fmt::Error> {
-        let mut merchants: BTreeMap<Merchant, (i64, i64, f64)> = BTreeMap::new();
-        for row in rows {
-            let merchant_id = row.merchant.to_string();
-            let sum = merchants.entry(Merchant { merchant_id }).or_default();
-            *sum = (
-                sum.0 + row.count,
-                sum.1 + row.stuck,
-                sum.2.max(row.oldest_seconds),
-            );
-        }
-        let each = |value: fn(&(i64, i64, f64)) -> f64| {
-            merchants
-                .iter()
-                .map(move |(merchant, sum)| (merchant.clone(), value(sum)))
-                .collect::<Vec<_>>()
-        };
-        self.gauge(
-            "merchant_validations_unfinished",
-            "A merchant's unfinished validations; none: no series",
-            None,
-            each(|sum| number(sum.0)),
-        )?;
-        self.gauge(
-            "merchant_validations_stuck",
-            "Of these the scheduler should have taken care and has not",
-            None,
-            each(|sum| number(sum.1)),
-        )?;
-        self.gauge(
-            "merchant_oldest_unfinished_age",
-            "How long ago the merchant's oldest unfinished validation was asked for",
-            Some(&Unit::Seconds),
-            each(|sum| sum.2),
-        )
->>>>>>> api
     }
     merchants
 }
 
-<<<<<<< HEAD
 /// Counts each merchant's gateway accounts that can validate now.
 fn usable(gateways: &[GatewayStatus]) -> BTreeMap<MerchantLabels, f64> {
     let mut usable = BTreeMap::new();
@@ -317,71 +208,6 @@ fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
         merchant_id: status.merchant().to_string(),
         gateway: Gateway::from_id(status.gateway_id).map_or("", Gateway::name),
         gateway_account: status.reference_id.clone(),
-=======
-    fn gateways(&mut self, standings: &[GatewayStatus]) -> Result<(), std::fmt::Error> {
-        let each = |value: fn(&GatewayStatus) -> bool| {
-            standings
-                .iter()
-                .map(|standing| (account_of(standing), f64::from(u8::from(value(standing)))))
-                .collect::<Vec<_>>()
-        };
-        self.gauge(
-            "gateway_circuit_open",
-            "1 while most calls fail: it is left alone, but for one call now and then",
-            None,
-            each(|standing| standing.is_down),
-        )?;
-        self.gauge(
-            "gateway_paused",
-            "1 while it is left alone as it asked for",
-            None,
-            each(|standing| standing.is_paused),
-        )?;
-        self.gauge(
-            "gateway_misconfigured",
-            "1 while the gateway refuses us: credentials, balance, list of IP addresses, a feature that is off",
-            None,
-            each(|standing| standing.is_misconfigured),
-        )?;
-        let mut usable: BTreeMap<Merchant, f64> = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for standing in standings {
-            let merchant_id = standing.merchant.to_string();
-            names.insert(MerchantName {
-                merchant_id: merchant_id.clone(),
-                name: standing.merchant_name.clone(),
-            });
-            let is_usable = !(standing.is_down || standing.is_paused || standing.is_misconfigured);
-            if !standing.pinned_only {
-                *usable.entry(Merchant { merchant_id }).or_default() +=
-                    f64::from(u8::from(is_usable));
-            }
-        }
-        self.gauge(
-            "merchant_gateways_usable",
-            "Enabled gateway accounts of the merchant that are neither down nor paused nor refuse us, nor are asked only where named",
-            None,
-            usable,
-        )?;
-        let mut metric = self.0.encode_descriptor(
-            "merchant",
-            "The merchant's name; for those with a gateway account",
-            None,
-            MetricType::Info,
-        )?;
-        for name in names {
-            metric.encode_info(&name)?;
-        }
-        Ok(())
-    }
-}
-
-fn account_of(standing: &GatewayStatus) -> Place {
-    Place {
-        merchant_id: standing.merchant.to_string(),
-        gateway: Gateway::from_id(standing.gateway_id).map_or("", Gateway::name),
-        gateway_account: standing.reference_id.clone(),
->>>>>>> api
     }
 }
 
@@ -400,27 +226,16 @@ pub(crate) mod tests {
     /// One merchant with three gateway accounts and two states.
     pub(crate) fn example() -> DatabaseMetrics {
         let merchant = MerchantId(uuid::Uuid::nil());
-<<<<<<< HEAD
         let unfinished = |state: ValidationState, count, stuck, oldest_seconds| Unfinished {
             merchant_id: merchant.0,
             state: state.as_str().to_owned(),
-=======
-        let unfinished = |state, count, stuck, oldest_seconds| OpenValidations {
-            merchant,
-            state,
->>>>>>> api
             count,
             stuck,
             oldest_seconds,
             overdue_seconds: oldest_seconds / 2.0,
         };
-<<<<<<< HEAD
         let status = |name: &str, is_down, pinned_only| GatewayStatus {
             merchant_id: merchant.0,
-=======
-        let standing = |name: &str, is_down, pinned_only| GatewayStatus {
-            merchant,
->>>>>>> api
             gateway_id: Gateway::Cashfree.id(),
             reference_id: name.to_owned(),
             merchant_name: "shop".to_owned(),

@@ -159,13 +159,8 @@ impl Directory {
         let connector = self.connect(gateway, &account);
         if let Err(fault) = &connector {
             tracing::error!(
-<<<<<<< HEAD
                 merchant_id = %account.merchant(), gateway_account_id = %account.id(), gateway = gateway.name(), %fault,
                 "gateway account unusable: correct its settings with `khata gateway add`"
-=======
-                merchant_id = %account.merchant, gateway_account_id = %account.id, gateway = gateway.name(), %fault,
-                "gateway account cannot be used: correct it with `khata-api gateway add`"
->>>>>>> api
             );
         }
         Some(Arc::new(Entry {

@@ -12,16 +12,8 @@ use khata_domain::attempt::CallResult;
 use khata_domain::circuit::Circuit;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Bank;
-<<<<<<< HEAD
 use khata_domain::{CallFailure, Class};
 use khata_store::gateway_health::{self, HealthChange, Outcomes, ScoreKey, State};
-=======
-use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, Class, GatewayResponse};
-use khata_store::gateway_health::{
-    self, GatewayKey, GatewayState, HealthChange, OutcomeCounts, ScoreKey,
-};
->>>>>>> api
 use khata_store::{Pool, PooledConnection};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -45,7 +37,6 @@ pub(crate) struct HealthReporter {
 
 #[derive(Default)]
 struct Inner {
-<<<<<<< HEAD
     changes: HashMap<GatewayKey, HealthChange>,
     outcomes: HashMap<ScoreKey, Outcomes>,
     /// Gateway accounts that are not simply available, as all workers know them.
@@ -53,14 +44,6 @@ struct Inner {
     calls: HashMap<GatewayKey, u32>,
     /// Gateway accounts of which the other workers need the number of calls.
     shared: HashSet<GatewayKey>,
-=======
-    news: HashMap<GatewayKey, HealthChange>,
-    outcomes: HashMap<ScoreKey, OutcomeCounts>,
-    troubled: HashMap<GatewayKey, GatewayState>,
-    in_hand: HashMap<GatewayKey, u32>,
-    /// Of these the calls in hand are told to the other workers.
-    counted: HashSet<GatewayKey>,
->>>>>>> api
 }
 
 /// The result of a call.
@@ -92,15 +75,9 @@ impl HealthReporter {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-<<<<<<< HEAD
     /// Returns the state of a gateway account that is down, paused or limited.
     pub(crate) fn state(&self, gateway: GatewayKey) -> Option<State> {
         self.lock().states.get(&gateway).cloned()
-=======
-    /// What is known of a gateway account that cannot simply be asked.
-    pub(crate) fn trouble(&self, gateway: GatewayKey) -> Option<GatewayState> {
-        self.lock().troubled.get(&gateway).cloned()
->>>>>>> api
     }
 
     /// Returns the number of calls that this worker makes there now.
@@ -199,13 +176,8 @@ impl HealthReporter {
             let mut connection: PooledConnection = pool.get()?;
             connection.transaction(|connection| {
                 let now = Utc::now();
-<<<<<<< HEAD
                 gateway_health::tell(connection, &changes, now)?;
                 gateway_health::write_in_hand(connection, self.worker, &calls)?;
-=======
-                gateway_health::record_changes(connection, &news, now)?;
-                gateway_health::write_open_calls(connection, self.worker, &in_hand)?;
->>>>>>> api
                 gateway_health::add_outcomes(connection, &outcomes, now)
             })?;
             Ok(gateway_health::impaired(&mut connection)?)
@@ -270,13 +242,8 @@ impl Drop for CallInProgress {
     }
 }
 
-<<<<<<< HEAD
 fn healthy(key: GatewayKey, now: DateTime<Utc>) -> State {
     State {
-=======
-fn new_state(key: GatewayKey, now: DateTime<Utc>) -> GatewayState {
-    GatewayState {
->>>>>>> api
         key,
         circuit: Circuit::new(now),
         paused_until: None,
@@ -318,13 +285,8 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
     }
 }
 
-<<<<<<< HEAD
 /// Returns the result of a settled attempt, for the gateway account's score.
 fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
-=======
-/// How the attempt went, once nothing more will come of it.
-fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<OutcomeCounts> {
->>>>>>> api
     if !report.is_settled {
         return None;
     }
@@ -334,24 +296,10 @@ fn outcome_of(report: &Report<'_>, now: DateTime<Utc>) -> Option<OutcomeCounts> 
         .is_ok_and(|response| response.class.is_final());
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
     let latency_ms = (now - report.started_at).num_milliseconds().max(0) as f64;
-<<<<<<< HEAD
     Some(Outcomes {
         told: u32::from(is_final),
         failed: u32::from(!is_final),
         latency_ms: is_final.then_some(latency_ms),
-=======
-    Some(match class {
-        Class::Valid | Class::Invalid | Class::Review => OutcomeCounts {
-            conclusive: 1,
-            failed: 0,
-            latency_ms: Some(latency_ms),
-        },
-        _ => OutcomeCounts {
-            conclusive: 0,
-            failed: 1,
-            latency_ms: None,
-        },
->>>>>>> api
     })
 }
 
@@ -364,21 +312,10 @@ fn add(sum: &mut HealthChange, change: HealthChange) {
     }
 }
 
-<<<<<<< HEAD
 fn log_circuits(before: &HashMap<GatewayKey, State>, after: &HashMap<GatewayKey, State>) {
     let is_open = |states: &HashMap<GatewayKey, State>, key| {
         let state: Option<&State> = states.get(key);
         state.is_some_and(|state| !state.circuit.is_closed())
-=======
-fn tell_changes(
-    before: &HashMap<GatewayKey, GatewayState>,
-    after: &HashMap<GatewayKey, GatewayState>,
-) {
-    let open = |states: &HashMap<GatewayKey, GatewayState>, key| {
-        states
-            .get(key)
-            .is_some_and(|state: &GatewayState| !state.circuit.is_closed())
->>>>>>> api
     };
     for (key, state) in after {
         if let Some(until) = state.circuit.open_until

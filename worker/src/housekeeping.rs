@@ -32,19 +32,11 @@ pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
 fn delete_expired(pool: &Pool) -> anyhow::Result<usize> {
     let mut connection: PooledConnection = pool.get()?;
     let batch = i64::try_from(BATCH)?;
-<<<<<<< HEAD
     let mut total = 0;
     for delete in [
         idempotency::forget,
         gateway_webhooks::forget,
         gateway_health::forget,
-=======
-    let mut all = 0;
-    for forget in [
-        idempotency::delete_expired,
-        gateway_webhooks::delete_expired,
-        gateway_health::delete_expired,
->>>>>>> api
     ] {
         loop {
             let records = delete(&mut connection, batch)?;

@@ -109,7 +109,6 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-<<<<<<< HEAD
         let count = |state: ValidationState| {
             let before = |row: &&DueRow| ValidationState::parse(&row.was) == Some(state);
             due.iter().filter(before).count()
@@ -117,14 +116,6 @@ impl Scheduler {
         let waited = count(ValidationState::Waiting);
         let lost = count(ValidationState::Due);
         let rescued = count(ValidationState::Leased);
-=======
-        let of = |state| due.iter().filter(|row| row.was == state).count();
-        let (waited, lost, rescued) = (
-            of(ValidationState::Waiting),
-            of(ValidationState::Due),
-            of(ValidationState::Leased),
-        );
->>>>>>> api
         if rescued > 0 || lost > 0 {
             info!(waited, lost, rescued, "wake-ups published");
         } else {

@@ -78,23 +78,14 @@ impl Gateways {
             .collect();
         let accounts = gateway_accounts::of_merchant(connection, merchant)?
             .into_iter()
-<<<<<<< HEAD
             .map(|one| GatewayAccount {
                 id: one.id(),
-=======
-            .map(|one| Known {
-                id: one.id,
->>>>>>> api
                 gateway: gateway_name(one.gateway_id),
                 is_candidate: one.enabled
                     && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
                         pin.allows(gateway, &one.reference_id, one.pinned_only)
                     }),
-<<<<<<< HEAD
                 issues: HealthIssue::all(states.get(&one.id()), now),
-=======
-                troubles: HealthIssue::of(states.get(&one.id), now),
->>>>>>> api
                 reference_id: one.reference_id,
             });
         Ok(Self(accounts.collect()))

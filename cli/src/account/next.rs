@@ -1,14 +1,8 @@
 //! The next step of an account's newest validation, in sentences. Pure.
 
 use chrono::{DateTime, Utc};
-<<<<<<< HEAD
 use khata_domain::ValidationState;
 use khata_domain::validation::{AttemptState, Outcome};
-=======
-use khata_domain::Class;
-use khata_domain::validation::{AttemptState, FailureCode, Outcome};
-use khata_store::inspect::{Account, Attempt, Validation};
->>>>>>> api
 
 use super::gateways::GatewayIssue;
 use super::situation::Situation;
@@ -30,7 +24,6 @@ pub(super) fn next_step(situation: Option<&Situation>, now: DateTime<Utc>) -> Ne
         at: None,
         issues: Vec::new(),
     };
-<<<<<<< HEAD
     let Some(situation) = situation else {
         return done("Nothing: the account was never validated.".into());
     };
@@ -48,39 +41,6 @@ fn final_result(situation: &Situation, outcome: Outcome) -> String {
         None => "The merchant can validate the account again.".to_owned(),
     };
     format!("Nothing: the validation is {outcome}{since}, and final. {then}")
-=======
-    let under_way = attempt.filter(|attempt| !is_settled(attempt));
-    let troubled = gateways.troubled(under_way.map(|attempt| attempt.gateway_account));
-    let slot = validation.slot;
-    let slot = slot.map(|slot| (gateways.name(slot.gateway_account), slot.at));
-    let stand = Stand {
-        deleted_at: account.deleted_at,
-        state: validation.state.as_str(),
-        outcome: validation.outcome.map(Outcome::as_str),
-        due_at: validation.due_at,
-        deadline_at: validation.deadline_at,
-        leased_until: validation.leased_until,
-        completed_at: validation.completed_at,
-        webhook_received: validation.webhook_received,
-        booked: slot.as_ref().map(|(name, at)| (name.as_str(), *at)),
-        troubled: &troubled,
-        attempt: attempt.map(|attempt| attempt.state),
-    };
-    let case = Case {
-        account: &account.id.to_string(),
-        merchant: &account.merchant_name,
-        failure: validation.failure_code.map(FailureCode::as_str),
-        class: attempt.and_then(|attempt| attempt.class.map(Class::as_str)),
-        code: attempt.and_then(|attempt| attempt.code.as_deref()),
-        room: gateways.room(),
-        quota,
-    };
-    (stand.next(now), to_do(&stand, &case, now))
-}
-
-fn is_settled(attempt: &Attempt) -> bool {
-    attempt.state == AttemptState::Settled
->>>>>>> api
 }
 
 fn open_step(situation: &Situation, now: DateTime<Utc>) -> NextStep {

@@ -4,14 +4,8 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
-<<<<<<< HEAD
 use khata_domain::{AccountStatus, ValidationId};
 use khata_store::accounts::{Kind, Revalidation, ValidateAgain, validate_again};
-=======
-use khata_domain::{AccountStatus, ValidationId, ValidationState};
-use khata_store::DatabaseSettings;
-use khata_store::accounts::{Revalidation, ValidateAgain, validate_again};
->>>>>>> api
 use khata_store::inspect::Account;
 use khata_store::retry::{RetryResult, retry_now};
 use khata_store::{audit, merchants};
@@ -33,7 +27,6 @@ impl Retry {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
         let account = self.which.find(&mut connection)?;
-<<<<<<< HEAD
         let (id, merchant) = (account.id().to_string(), account.merchant());
         let (validation, was) = connection.transaction(|connection| {
             let (validation, was) = retry(connection, &account)?;
@@ -44,36 +37,6 @@ impl Retry {
         let document = json!({
             "account_id": id,
             "merchant_id": merchant.to_string(),
-=======
-        let id = account.id;
-        if account.status == AccountStatus::Deleted {
-            bail!("account {id} is deleted: there is nothing to validate");
-        }
-        let validation = account
-            .validation()
-            .with_context(|| format!("account {id} has no validation"))?;
-        let (validation, was) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let made = retry_now(connection, validation)?
-                .with_context(|| format!("the validation {} of account {id} is gone", validation.id))?;
-            let (validation, was) = match made {
-                RetryResult::MadeDue { was } => (validation.id, was),
-                RetryResult::Leased { until } => bail!(
-                    "a worker is on account {id} now and holds it until {} at the latest: look again then",
-                    time(until)
-                ),
-                RetryResult::Completed { .. } if account.status != AccountStatus::Failure => {
-                    bail!("account {id} is {}: there is nothing to retry", account.status)
-                }
-                RetryResult::Completed { .. } => (begin(connection, &account)?, ValidationState::Completed),
-            };
-            let detail = json!({ "validation_id": validation.to_string(), "was": was });
-            audit::record(connection, account.merchant, "account.retry", &id.to_string(), &detail)?;
-            Ok((validation, was))
-        })?;
-        let told = json!({
-            "account_id": id.to_string(),
-            "merchant_id": account.merchant.to_string(),
->>>>>>> api
             "validation_id": validation.to_string(),
             "was": was,
         });
@@ -119,13 +82,8 @@ fn retry(
 /// Begins another validation, as the merchant could. An operator is not bound by the limit of validations per day, and
 /// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
-<<<<<<< HEAD
     let merchant = merchants::find(connection, &account.merchant().to_string())?
         .context("the merchant of this account does not exist")?;
-=======
-    let merchant = merchants::find(connection, &account.merchant.to_string())?
-        .context("the merchant of this account is gone")?;
->>>>>>> api
     let (validation, now) = (ValidationId::new(), Utc::now());
     let again = ValidateAgain {
         merchant: merchant.id,
@@ -146,14 +104,7 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         Revalidation::Started(_) => Ok(validation),
         Revalidation::AlreadyOpen(_, open) => Ok(open.id),
         Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
-<<<<<<< HEAD
             bail!("account {} was changed meanwhile; try again", account.id())
-=======
-            bail!(
-                "account {} was changed meanwhile: look at it again",
-                account.id
-            )
->>>>>>> api
         }
     }
 }

@@ -87,7 +87,6 @@ impl Add {
             &new.settings,
             self.base_url.as_deref(),
         )?;
-<<<<<<< HEAD
         let mut connection = self.common.connect()?;
         let merchant = self.merchant.find(&mut connection)?;
         let (id, is_new) = connection
@@ -123,15 +122,6 @@ impl Add {
                     "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
                     merchant.name
                 );
-=======
-        let keyring = open(&self.keyring, self.sandbox)?;
-        let mut connection = connect(&self.database.database_url)?;
-        let merchant = find_merchant(&mut connection, &self.merchant)?;
-        let (id, is_new) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let standing = gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
-            if standing.is_some() && !self.if_absent {
-                bail!("{} has a {gateway} account {:?} already; --if-absent updates it", merchant.name, self.reference_id);
->>>>>>> api
             }
             // An open attempt is recovered by the flow that made it.
             if flow(&existing.settings) != flow(&new.settings) {
@@ -139,7 +129,6 @@ impl Add {
                     "bank_flow cannot be changed; add another account under another reference id"
                 );
             }
-<<<<<<< HEAD
         }
         let id = existing
             .as_ref()
@@ -171,35 +160,6 @@ impl Add {
         });
         audit::record(connection, merchant.id(), action, &id.to_string(), &detail)?;
         Ok((id, existing.is_none()))
-=======
-            let new = NewGatewayAccount {
-                id: standing.as_ref().map_or_else(GatewayAccountId::new, |account| account.id),
-                gateway_id: gateway.id(),
-                reference_id: &self.reference_id,
-                priority: self.priority,
-                pinned_only: self.pinned_only,
-                base_url: self.base_url.as_deref(),
-                settings: &settings,
-            };
-            let sealed = credentials.as_ref().map(|plain| keyring.encrypt(merchant.id, new.id.0, Purpose::Credentials, plain));
-            gateway_accounts::upsert(connection, merchant.id, &new, sealed)?;
-            if let Some(standing) = &standing {
-                start_over(connection, standing, &settings)?;
-            }
-            let action = if standing.is_some() { "gateway.update" } else { "gateway.add" };
-            let detail = json!({ "gateway": gateway.name(), "reference_id": self.reference_id, "settings": settings });
-            audit::record(connection, merchant.id, action, &new.id.to_string(), &detail)?;
-            Ok((new.id, standing.is_none()))
-        })?;
-        print(
-            self.json,
-            &json!({ "id": id.to_string(), "gateway": gateway.name(), "reference_id": self.reference_id, "created": is_new }),
-            &format!(
-                "{} account {} of {} is {id}.",
-                gateway, self.reference_id, merchant.name
-            ),
-        )
->>>>>>> api
     }
 }
 
@@ -255,13 +215,8 @@ fn reset_health(
     settings: &Value,
 ) -> diesel::QueryResult<()> {
     let key = GatewayKey {
-<<<<<<< HEAD
         merchant: existing.merchant(),
         account: existing.id(),
-=======
-        merchant: standing.merchant,
-        account: standing.id,
->>>>>>> api
     };
     gateway_health::reset(connection, key)?;
     // Under an unchanged limit the reserved slots must stay, or workers would make more calls than it allows.

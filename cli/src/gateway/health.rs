@@ -25,13 +25,8 @@ pub(crate) enum HealthIssue {
 }
 
 impl HealthIssue {
-<<<<<<< HEAD
     /// Returns a gateway account's issues, the gravest first. A healthy or unused account has none.
     pub(crate) fn all(state: Option<&State>, now: DateTime<Utc>) -> Vec<Self> {
-=======
-    /// What is to be told of a gateway account, the gravest first; nothing of one in good health, or never asked.
-    pub(crate) fn of(state: Option<&GatewayState>, now: DateTime<Utc>) -> Vec<Self> {
->>>>>>> api
         let Some(state) = state else {
             return Vec::new();
         };
@@ -101,13 +96,8 @@ mod tests {
         "2026-11-24T10:02:01Z".parse().unwrap()
     }
 
-<<<<<<< HEAD
     fn healthy() -> State {
         State {
-=======
-    fn well() -> GatewayState {
-        GatewayState {
->>>>>>> api
             key: GatewayKey {
                 merchant: MerchantId::new(),
                 account: GatewayAccountId::new(),
@@ -120,7 +110,6 @@ mod tests {
         }
     }
 
-<<<<<<< HEAD
     fn texts(state: &State) -> Vec<String> {
         let issues = HealthIssue::all(Some(state), now());
         issues.iter().map(ToString::to_string).collect()
@@ -130,17 +119,6 @@ mod tests {
     fn an_ended_pause_is_no_issue() {
         assert!(HealthIssue::all(None, now()).is_empty());
         let ended = State {
-=======
-    fn told(state: &GatewayState) -> Vec<String> {
-        let troubles = HealthIssue::of(Some(state), now());
-        troubles.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn what_is_over_is_not_told() {
-        assert!(HealthIssue::of(None, now()).is_empty());
-        let over = GatewayState {
->>>>>>> api
             paused_until: Some(now()),
             ..healthy()
         };
@@ -154,13 +132,8 @@ mod tests {
             open_until: Some(in_ten),
             ..healthy().circuit
         };
-<<<<<<< HEAD
         let state = State {
             circuit: open,
-=======
-        let state = GatewayState {
-            circuit: down,
->>>>>>> api
             paused_until: Some(in_ten + TimeDelta::hours(1)),
             misconfigured: Some(("insufficient_balance".into(), now())),
             ..healthy()
@@ -178,11 +151,7 @@ mod tests {
             .map(|issue| issue.json()["kind"].clone())
             .collect();
         assert_eq!(kinds, ["MISCONFIGURED", "DOWN", "PAUSED"]);
-<<<<<<< HEAD
         let half_open = State {
-=======
-        let probed = GatewayState {
->>>>>>> api
             circuit: Circuit {
                 open_until: Some(now()),
                 ..open

@@ -26,12 +26,7 @@ impl Switch {
         let (merchant, gateway, account) = self.which.find(&mut connection)?;
         let id = account.id();
         let (changed, left) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-<<<<<<< HEAD
             let changed = gateway_accounts::set_enabled(connection, merchant.id(), id, enabled)?;
-=======
-            let id = account.id;
-            let changed = gateway_accounts::set_enabled(connection, merchant.id, id, enabled)?;
->>>>>>> api
             if changed {
                 let detail =
                     json!({ "gateway": gateway.name(), "reference_id": account.reference_id });
@@ -58,13 +53,8 @@ impl Switch {
                  and fail at their deadline.",
             );
         }
-<<<<<<< HEAD
         let document = json!({
             "id": id.to_string(),
-=======
-        let told = json!({
-            "id": account.id.to_string(),
->>>>>>> api
             "gateway": gateway.name(),
             "reference_id": account.reference_id,
             "enabled": enabled,

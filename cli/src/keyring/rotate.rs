@@ -41,15 +41,9 @@ impl Rotate {
         let mut rotation = Rotation::new(&keyring, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);
         progress.finish();
-<<<<<<< HEAD
         report(&rotation, keyring.primary());
         walked.context("stopped before the end; run the same command again to continue")?;
         let broken = rotation.broken().count();
-=======
-        tell(&rotation, keyring.primary());
-        walked.context("stopped on the way; the same command goes on from here")?;
-        let broken = rotation.undecryptable().count();
->>>>>>> api
         if broken > 0 {
             bail!(
                 "{broken} values cannot be decrypted: their key is missing from the keyring, or they were altered"
@@ -75,24 +69,12 @@ impl Rotate {
         let pause = Duration::from_millis(self.pause_ms);
         while let Some(column) = rotation.column() {
             match rotation.step(connection)? {
-<<<<<<< HEAD
                 Step::Walked => std::thread::sleep(pause),
                 Step::Busy => std::thread::sleep(pause.max(BUSY_PAUSE)),
                 Step::Done => break,
             }
             let done = rotation.resealed().values().sum::<u64>();
             progress.update(done + rotation.broken().count() as u64, column.table());
-=======
-                StepResult::Batch => std::thread::sleep(pause),
-                StepResult::Busy => std::thread::sleep(pause.max(BUSY)),
-                StepResult::Done => break,
-            }
-            let done = rotation.reencrypted().values().sum::<u64>();
-            progress.tell(
-                done + rotation.undecryptable().count() as u64,
-                column.table(),
-            );
->>>>>>> api
         }
         Ok(())
     }
@@ -102,13 +84,8 @@ impl Rotate {
 fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
     let mut count = 0;
     for column in SealedColumn::ALL {
-<<<<<<< HEAD
         let usage = reseal::census(connection, column)?;
         let others = usage
-=======
-        let census = rotation::count_by_key(connection, column)?;
-        let others = census
->>>>>>> api
             .into_iter()
             .filter(|(key, _)| *key != Some(keyring.primary()));
         count += others.map(|(_, count)| count.unsigned_abs()).sum::<u64>();
@@ -116,15 +93,9 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
     Ok(count)
 }
 
-<<<<<<< HEAD
 fn report(rotation: &Rotation<'_>, primary: u32) {
     for (place, _) in rotation.broken().zip(0..MAX_LISTED) {
         eprintln!("khata: cannot decrypt: {place}");
-=======
-fn tell(rotation: &Rotation<'_>, primary: u32) {
-    for (place, _) in rotation.undecryptable().zip(0..NAMED) {
-        eprintln!("khata-api: does not open: {place}");
->>>>>>> api
     }
     let tables: Vec<String> = rotation
         .reencrypted()

@@ -4,16 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::bail;
-<<<<<<< HEAD
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, KeyringFile, KeyringSettings, RotateBy};
 use khata_store::reseal::{KeyUsage, SealedColumn, census, opens};
-=======
-use chrono::Utc;
-use khata_crypto::KeyringSettings;
-use khata_crypto::{Keyring, KeyringFile, RotateBy};
-use khata_store::rotation::{KeyUsage, SealedColumn, count_by_key, decrypts};
->>>>>>> api
 use serde_json::{Map, Value, json};
 
 use super::{age, file};
@@ -42,30 +35,7 @@ impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let file = file::read(&self.keyring)?;
         let database = self.database_url.as_deref();
-<<<<<<< HEAD
         let usage = database.map(|url| Usage::read(url, &file)).transpose()?;
-=======
-        let stored = database.map(|url| look(url, &file)).transpose()?;
-        // Keys that sealed something and are missing come last, and what no key sealed.
-        let mut keys: Vec<Option<u32>> = file.ids().into_iter().map(Some).collect();
-        let mut strange: Vec<Option<u32>> = stored
-            .iter()
-            .flat_map(|stored| &stored.counts)
-            .flat_map(|(_, census)| census.keys().copied())
-            .filter(|key| !keys.contains(key))
-            .collect();
-        strange.sort_unstable();
-        strange.dedup();
-        let known = keys.len();
-        let fits = strange.is_empty() && stored.as_ref().is_none_or(|it| it.others.is_empty());
-        keys.extend(strange);
-        let keys = keys.into_iter().enumerate();
-        let created_at = |key: Option<u32>| {
-            let mut sealing = file.keys().iter();
-            let found = sealing.find(|sealing| Some(sealing.id) == key);
-            found.and_then(|sealing| sealing.created_at)
-        };
->>>>>>> api
         let max_age = self.keyring.max_age();
         let rotate_by = max_age.rotate_by(created_at(&file, file.primary()));
         let keys = keys(&file, usage.as_ref());
@@ -97,7 +67,6 @@ fn created_at(file: &KeyringFile, id: u32) -> Option<DateTime<Utc>> {
     found.and_then(|key| key.created_at)
 }
 
-<<<<<<< HEAD
 /// Use of the keys in a database.
 struct Usage {
     columns: Vec<(SealedColumn, KeyUsage)>,
@@ -116,17 +85,6 @@ impl Usage {
                 if usage.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
                     others.insert(id);
                 }
-=======
-fn look(database_url: &str, file: &KeyringFile) -> anyhow::Result<Stored> {
-    let mut connection = connect_patiently(database_url)?;
-    let keyring = Keyring::from(file);
-    let (mut counts, mut others) = (Counts::new(), BTreeSet::new());
-    for column in SealedColumn::ALL {
-        let census = count_by_key(&mut connection, column)?;
-        for id in file.ids() {
-            if census.contains_key(&Some(id)) && !decrypts(&mut connection, &keyring, column, id)? {
-                others.insert(id);
->>>>>>> api
             }
             columns.push((column, usage));
         }
