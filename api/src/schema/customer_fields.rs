@@ -45,10 +45,11 @@ named_schema! {
 fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
     match CustomerRef::parse(text) {
         // A later call would read it as an id and never find this customer.
-        Some(CustomerRef::Id(_)) => Err(ValueError("must not have the form of a Khata customer id")),
-        Some(CustomerRef::Reference(_)) | None => {
-            ObjectReferenceId::parse(text).ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
+        Some(CustomerRef::Id(_)) => {
+            Err(ValueError("must not have the form of a Khata customer id"))
         }
+        Some(CustomerRef::Reference(_)) | None => ObjectReferenceId::parse(text)
+            .ok_or(ValueError("must be 1 to 128 visible ASCII characters")),
     }
 }
 
@@ -65,9 +66,9 @@ fn email_address(text: &str) -> Result<String, ValueError> {
     let valid = (is_address || text.is_empty())
         && text.len() <= MAX_EMAIL
         && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    valid
-        .then(|| text.to_owned())
-        .ok_or(ValueError("must be an e-mail address of at most 128 characters"))
+    valid.then(|| text.to_owned()).ok_or(ValueError(
+        "must be an e-mail address of at most 128 characters",
+    ))
 }
 
 fn person_name(text: &str) -> Result<String, ValueError> {

@@ -13,7 +13,7 @@ use crate::statement::{milliseconds, statement, validation_keys};
 use khata_domain::routing::Pin;
 use khata_domain::traffic::Slot;
 use khata_domain::{
-    AccountId, AccountStatus, Consent, CustomerId, GatewayAccountId, ValidationKey,
+    AccountId, AccountStatus, Consent, CustomerId, ValidationKey,
 };
 
 /// A claimed validation with its account.
