@@ -78,7 +78,7 @@ pub(crate) struct ClaimsAndSettles {
 
 impl Commit for ClaimsAndSettles {
     type Request = Request;
-    type Answer = CommitResult;
+    type Output = CommitResult;
 
     fn linger(&self, weight: usize) -> Duration {
         if weight >= BUSY_BATCH {
@@ -112,7 +112,7 @@ impl Commit for ClaimsAndSettles {
         let result = |request: &Request| match request {
             Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
             Request::Claim(key) => {
-                let index = work.iter().position(|work| work.claimed.key() == *key);
+                let index = work.iter().position(|work| work.claimed.key == *key);
                 CommitResult::Claimed(index.map(|index| Box::new(work.swap_remove(index))))
             }
         };
@@ -145,7 +145,7 @@ impl ClaimsAndSettles {
         let work = claimed
             .into_iter()
             .filter_map(|claimed| {
-                let merchant = merchants.get(&claimed.key().merchant)?;
+                let merchant = merchants.get(&claimed.key.merchant)?;
                 let batch = (&mut related, &mut budgets, &mut writes);
                 Some(self.plan(claimed, token, merchant, batch))
             })
@@ -163,7 +163,7 @@ impl ClaimsAndSettles {
         merchant: &Arc<MerchantView>,
         (related, budgets, writes): (&mut Related, &mut RateBudgets, &mut Writes),
     ) -> Work {
-        let key = claimed.key();
+        let key = claimed.key;
         let (details, consent) = (self.decrypt_details(&claimed), claimed.consent());
         let attempts = related.attempts.remove(&key).unwrap_or_default();
         let (webhooks, webhook_received_at) = related.webhooks.remove(&key).unzip();
@@ -213,11 +213,10 @@ impl ClaimsAndSettles {
     }
 
     fn decrypt_details(&self, claimed: &Claimed) -> Option<Details> {
-        let key = claimed.key();
-        let (account, purpose) = (claimed.account().0, Purpose::Details);
+        let key = claimed.key;
+        let (account, purpose) = (claimed.account.0, Purpose::Details);
         let plain = self
-            .keyring
-            .open(key.merchant, account, purpose, &claimed.sealed_details);
+            .keyring.decrypt(key.merchant, account, purpose, &claimed.sealed_details);
         Details::from_plaintext(&plain.ok()?)
     }
 
@@ -228,7 +227,7 @@ impl ClaimsAndSettles {
     ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
         let mut merchants = HashMap::new();
         for claimed in claimed {
-            if let Entry::Vacant(entry) = merchants.entry(claimed.key().merchant) {
+            if let Entry::Vacant(entry) = merchants.entry(claimed.key.merchant) {
                 let merchant = *entry.key();
                 entry.insert(self.directory.of_merchant(connection, merchant)?);
             }
@@ -298,7 +297,7 @@ impl ClaimsAndSettles {
             .iter()
             .filter_map(|(key, _)| Some((*key, self.health.shared_calls(*key)?)))
             .collect();
-        gateway_health::write_in_hand(connection, self.health.worker(), &calls)
+        gateway_health::write_open_calls(connection, self.health.worker(), &calls)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
-use khata_store::database_metrics::{self, GatewayStatus, Unfinished};
+use khata_store::database_metrics::{self, GatewayStatus, OpenValidations};
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -92,15 +92,15 @@ impl Collector for DatabaseMetrics {
         }
         let rows = &known.unfinished;
         let merchants = by_merchant(rows);
-        let each = |value: fn(&Unfinished) -> f64| {
+        let each = |value: fn(&OpenValidations) -> f64| {
             let merchants = merchants.iter();
             merchants.map(move |(merchant, sum)| (merchant.clone(), value(sum)))
         };
-        let all = |value: fn(&Unfinished) -> f64| merchants.values().map(value);
+        let all = |value: fn(&OpenValidations) -> f64| merchants.values().map(value);
         gauges! { encoder;
-            each_of "validations", "Unfinished validations", by_state(rows);
+            each_of "validations", "OpenValidations validations", by_state(rows);
             one "validations_stuck",
-                "Unfinished validations that the scheduler should have processed and has not",
+                "OpenValidations validations that the scheduler should have processed and has not",
                 all(|sum| number(sum.stuck)).sum();
             one "validation_oldest_unfinished_age" Seconds, "Age of the oldest unfinished validation",
                 all(|sum| sum.oldest_seconds).fold(0.0, f64::max);
@@ -154,7 +154,7 @@ fn each_of<L: EncodeLabelSet>(
 }
 
 /// Counts the unfinished validations in every open state.
-fn by_state(rows: &[Unfinished]) -> impl Iterator<Item = (StateLabels, f64)> {
+fn by_state(rows: &[OpenValidations]) -> impl Iterator<Item = (StateLabels, f64)> {
     let states = ValidationState::ALL.iter().filter(|state| state.is_open());
     states.map(|state| {
         let state = state.as_str();
@@ -167,8 +167,8 @@ fn by_state(rows: &[Unfinished]) -> impl Iterator<Item = (StateLabels, f64)> {
 }
 
 /// Adds up each merchant's states.
-fn by_merchant(rows: &[Unfinished]) -> BTreeMap<MerchantLabels, Unfinished> {
-    let mut merchants: BTreeMap<MerchantLabels, Unfinished> = BTreeMap::new();
+fn by_merchant(rows: &[OpenValidations]) -> BTreeMap<MerchantLabels, OpenValidations> {
+    let mut merchants: BTreeMap<MerchantLabels, OpenValidations> = BTreeMap::new();
     for row in rows {
         let merchant_id = row.merchant().to_string();
         merchants
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     /// One merchant with three gateway accounts and two states.
     pub(crate) fn example() -> DatabaseMetrics {
         let merchant = MerchantId(uuid::Uuid::nil());
-        let unfinished = |state: ValidationState, count, stuck, oldest_seconds| Unfinished {
+        let unfinished = |state: ValidationState, count, stuck, oldest_seconds| OpenValidations {
             merchant_id: merchant.0,
             state: state.as_str().to_owned(),
             count,

@@ -49,7 +49,7 @@ impl MerchantView {
     ) -> Vec<GatewayProfile<'a>> {
         let bank = Bank::of(details);
         let profile = |entry: &'a Arc<Entry>| {
-            let (id, connector) = (entry.account.id(), entry.connector.as_deref());
+            let (id, connector) = (entry.account.id, entry.connector.as_deref());
             let eligibility = match connector {
                 Ok(connector) => connector.fit(details, consent),
                 Err(_) => Err(Ineligible::NoConnector),
@@ -159,7 +159,7 @@ impl Directory {
         let connector = self.connect(gateway, &account);
         if let Err(fault) = &connector {
             tracing::error!(
-                merchant_id = %account.merchant(), gateway_account_id = %account.id(), gateway = gateway.name(), %fault,
+                merchant_id = %account.merchant, gateway_account_id = %account.id, gateway = gateway.name(), %fault,
                 "gateway account unusable: correct its settings with `khata gateway add`"
             );
         }

@@ -13,7 +13,7 @@ use khata_domain::circuit::Circuit;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Bank;
 use khata_domain::{CallFailure, Class};
-use khata_store::gateway_health::{self, HealthChange, Outcomes, ScoreKey, State};
+use khata_store::gateway_health::{self, HealthChange, OutcomeCounts, ScoreKey, GatewayState};
 use khata_store::{Pool, PooledConnection};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -38,9 +38,9 @@ pub(crate) struct HealthReporter {
 #[derive(Default)]
 struct Inner {
     changes: HashMap<GatewayKey, HealthChange>,
-    outcomes: HashMap<ScoreKey, Outcomes>,
+    outcomes: HashMap<ScoreKey, OutcomeCounts>,
     /// Gateway accounts that are not simply available, as all workers know them.
-    states: HashMap<GatewayKey, State>,
+    states: HashMap<GatewayKey, GatewayState>,
     calls: HashMap<GatewayKey, u32>,
     /// Gateway accounts of which the other workers need the number of calls.
     shared: HashSet<GatewayKey>,
@@ -76,7 +76,7 @@ impl HealthReporter {
     }
 
     /// Returns the state of a gateway account that is down, paused or limited.
-    pub(crate) fn state(&self, gateway: GatewayKey) -> Option<State> {
+    pub(crate) fn state(&self, gateway: GatewayKey) -> Option<GatewayState> {
         self.lock().states.get(&gateway).cloned()
     }
 
@@ -176,8 +176,8 @@ impl HealthReporter {
             let mut connection: PooledConnection = pool.get()?;
             connection.transaction(|connection| {
                 let now = Utc::now();
-                gateway_health::tell(connection, &changes, now)?;
-                gateway_health::write_in_hand(connection, self.worker, &calls)?;
+                gateway_health::record_changes(connection, &changes, now)?;
+                gateway_health::write_open_calls(connection, self.worker, &calls)?;
                 gateway_health::add_outcomes(connection, &outcomes, now)
             })?;
             Ok(gateway_health::impaired(&mut connection)?)
@@ -205,7 +205,7 @@ impl HealthReporter {
         &self,
     ) -> (
         Vec<(GatewayKey, HealthChange)>,
-        Vec<(ScoreKey, Outcomes)>,
+        Vec<(ScoreKey, OutcomeCounts)>,
         Vec<(GatewayKey, u32)>,
     ) {
         let inner = &mut *self.lock();
@@ -242,8 +242,8 @@ impl Drop for CallInProgress {
     }
 }
 
-fn healthy(key: GatewayKey, now: DateTime<Utc>) -> State {
-    State {
+fn healthy(key: GatewayKey, now: DateTime<Utc>) -> GatewayState {
+    GatewayState {
         key,
         circuit: Circuit::new(now),
         paused_until: None,
@@ -286,7 +286,7 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
 }
 
 /// Returns the result of a settled attempt, for the gateway account's score.
-fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
+fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<OutcomeCounts> {
     if !report.is_settled {
         return None;
     }
@@ -296,8 +296,8 @@ fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<Outcomes> {
         .is_ok_and(|response| response.class.is_final());
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
     let latency_ms = (now - report.started_at).num_milliseconds().max(0) as f64;
-    Some(Outcomes {
-        told: u32::from(is_final),
+    Some(OutcomeCounts {
+        conclusive: u32::from(is_final),
         failed: u32::from(!is_final),
         latency_ms: is_final.then_some(latency_ms),
     })
@@ -312,9 +312,9 @@ fn add(sum: &mut HealthChange, change: HealthChange) {
     }
 }
 
-fn log_circuits(before: &HashMap<GatewayKey, State>, after: &HashMap<GatewayKey, State>) {
-    let is_open = |states: &HashMap<GatewayKey, State>, key| {
-        let state: Option<&State> = states.get(key);
+fn log_circuits(before: &HashMap<GatewayKey, GatewayState>, after: &HashMap<GatewayKey, GatewayState>) {
+    let is_open = |states: &HashMap<GatewayKey, GatewayState>, key| {
+        let state: Option<&GatewayState> = states.get(key);
         state.is_some_and(|state| !state.circuit.is_closed())
     };
     for (key, state) in after {

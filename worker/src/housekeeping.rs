@@ -34,9 +34,9 @@ fn delete_expired(pool: &Pool) -> anyhow::Result<usize> {
     let batch = i64::try_from(BATCH)?;
     let mut total = 0;
     for delete in [
-        idempotency::forget,
-        gateway_webhooks::forget,
-        gateway_health::forget,
+        idempotency::delete_expired,
+        gateway_webhooks::delete_expired,
+        gateway_health::delete_expired,
     ] {
         loop {
             let records = delete(&mut connection, batch)?;

@@ -91,7 +91,7 @@ labels! {
 impl GatewayAccountLabels {
     pub(crate) fn of(entry: &Entry) -> Self {
         Self {
-            merchant_id: entry.account.merchant().to_string(),
+            merchant_id: entry.account.merchant.to_string(),
             gateway: entry.gateway.name(),
             gateway_account: entry.account.reference_id.clone(),
         }

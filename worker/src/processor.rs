@@ -66,7 +66,7 @@ impl ValidationProcessor {
             return;
         };
         let span = Span::current();
-        span.record("khata.account_id", field::display(work.claimed.account()));
+        span.record("khata.account_id", field::display(work.claimed.account));
         span.record("khata.routing_id", work.claimed.routing_id());
         let settlement = self.carry_out(&work, lease_ends).await;
         let unsettled = match &settlement {
@@ -130,7 +130,7 @@ impl ValidationProcessor {
                 let (Some(entry), Some(connector), Some(details)) =
                     (entry, connector, work.details.as_ref())
                 else {
-                    error!(validation_id = %work.claimed.key().id, "plan has no account details or no connector");
+                    error!(validation_id = %work.claimed.key.id, "plan has no account details or no connector");
                     return None;
                 };
                 let open = OpenAttempt {
@@ -167,7 +167,7 @@ impl ValidationProcessor {
     }
 
     fn log_no_call(&self, work: &Work, why: &str) {
-        let (key, account) = (work.claimed.key(), work.claimed.account());
+        let (key, account) = (work.claimed.key, work.claimed.account);
         if work.plan.needs_operator() {
             self.metrics.no_gateway(key.merchant);
             warn!(
@@ -208,7 +208,7 @@ impl ValidationProcessor {
             // A call that outlives the lease could overlap with another worker's call.
             if is_call && Instant::now() + 2 * connector.call_timeout() > lease_ends {
                 warn!(
-                    validation_id = %work.claimed.key().id,
+                    validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
                 );
                 return None;
@@ -330,7 +330,7 @@ fn record_attempt(entry: &Entry, attempt: &Attempt) {
 fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
     let Decision { attempt: end, next } = &advanced.decision;
     let class = end.class.map_or("", Class::as_str);
-    let (key, account) = (work.claimed.key(), work.claimed.account());
+    let (key, account) = (work.claimed.key, work.claimed.account);
     let (gateway, code) = (entry.gateway.name(), end.code.as_str());
     match (&advanced.result, next) {
         (Ok(response), _) if response.class == Class::Misconfigured => error!(

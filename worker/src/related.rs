@@ -33,7 +33,7 @@ impl Related {
         claimed: &[Claimed],
         merchants: &HashMap<MerchantId, Arc<MerchantView>>,
     ) -> QueryResult<Self> {
-        let keys: Vec<_> = claimed.iter().map(Claimed::key).collect();
+        let keys: Vec<_> = claimed.iter().map(|claimed| claimed.key).collect();
         let rows = validations::attempts(connection, &keys)?;
         let attempts: HashMap<_, Vec<_>> = rows
             .into_iter()
@@ -54,15 +54,15 @@ fn webhooks(
     claimed: &[Claimed],
 ) -> QueryResult<HashMap<ValidationKey, Webhooks>> {
     let received = claimed.iter().filter(|claimed| claimed.webhook_received);
-    let keys: Vec<_> = received.map(Claimed::key).collect();
-    let stored = gateway_webhooks::notices(connection, &keys)?;
+    let keys: Vec<_> = received.map(|claimed| claimed.key).collect();
+    let stored = gateway_webhooks::stored(connection, &keys)?;
     let webhooks = stored.into_iter().filter_map(|(key, notices)| {
         let last_at = notices.last()?.received_at;
-        let webhook = |notice: &gateway_webhooks::StoredNotice| WebhookReceived {
+        let webhook = |notice: &gateway_webhooks::StoredWebhook| WebhookReceived {
             number: notice.number,
             // A webhook that cannot be decrypted still announces an outcome.
             response: notice
-                .sealed_answer
+                .sealed_response
                 .as_deref()
                 .and_then(|encrypted| decrypt_webhook(keyring, key, encrypted)),
         };
@@ -76,7 +76,7 @@ fn decrypt_webhook(
     key: ValidationKey,
     encrypted: &[u8],
 ) -> Option<GatewayResponse> {
-    let plain = keyring.open(key.merchant, key.id.0, Purpose::Notice, encrypted);
+    let plain = keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, encrypted);
     let response = plain
         .ok()
         .and_then(|plain| GatewayResponse::from_plaintext(&plain));
@@ -89,10 +89,10 @@ fn decrypt_webhook(
 fn attempt(row: validations::Attempt) -> Attempt {
     Attempt {
         number: row.number,
-        gateway_account: row.gateway_account(),
-        method: row.method(),
-        state: row.state(),
-        class: row.class(),
+        gateway_account: row.gateway_account,
+        method: row.method,
+        state: row.state,
+        class: row.class,
         reference: row.reference,
         code: row.code,
         gateway_reference: row.gateway_reference,
@@ -110,20 +110,20 @@ fn reusable(
 ) -> QueryResult<HashMap<ValidationKey, Reusable>> {
     let wanted: Vec<_> = claimed
         .iter()
-        .filter(|claimed| !claimed.fresh && !attempts.contains_key(&claimed.key()))
+        .filter(|claimed| !claimed.fresh && !attempts.contains_key(&claimed.key))
         .filter_map(|claimed| {
-            let merchant = merchants.get(&claimed.key().merchant)?;
+            let merchant = merchants.get(&claimed.key.merchant)?;
             let seconds = merchant.reuse_results_seconds;
-            (seconds > 0).then_some((claimed.key(), seconds))
+            (seconds > 0).then_some((claimed.key, seconds))
         })
         .collect();
     let mut reusable = validations::reusable(connection, &wanted)?;
     // A call that names a gateway gets no result of another one.
     for claimed in claimed {
         let named = claimed.pin().gateway_id;
-        let is_other = |earlier: &Reusable| Some(earlier.gateway_id()) != named;
-        if named.is_some() && reusable.get(&claimed.key()).is_some_and(is_other) {
-            reusable.remove(&claimed.key());
+        let is_other = |earlier: &Reusable| Some(earlier.gateway_id) != named;
+        if named.is_some() && reusable.get(&claimed.key).is_some_and(is_other) {
+            reusable.remove(&claimed.key);
         }
     }
     Ok(reusable)

@@ -110,7 +110,7 @@ impl Scheduler {
             return Ok(false);
         }
         let count = |state: ValidationState| {
-            let before = |row: &&DueRow| ValidationState::parse(&row.was) == Some(state);
+            let before = |row: &&DueRow| row.was == state;
             due.iter().filter(before).count()
         };
         let waited = count(ValidationState::Waiting);

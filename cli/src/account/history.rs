@@ -27,8 +27,8 @@ impl History {
     pub(super) fn read(connection: &mut PgConnection, account: Account) -> anyhow::Result<Self> {
         let validations = inspect::validations(connection, &account, SEARCHED_VALIDATIONS)
             .context("cannot read the account's validations")?;
-        let ids: Vec<ValidationId> = validations.rows.iter().map(Validation::id).collect();
-        let attempts = inspect::attempts(connection, account.merchant(), &ids)
+        let ids: Vec<ValidationId> = validations.rows.iter().map(|validation| validation.id).collect();
+        let attempts = inspect::attempts(connection, account.merchant, &ids)
             .context("cannot read the account's attempts")?;
         let quota = quota(connection, &account)
             .context("cannot count the account's validations of 24 hours")?;
@@ -46,10 +46,10 @@ impl History {
     }
 
     pub(super) fn attempts_of(&self, validation: &Validation) -> impl Iterator<Item = &Attempt> {
-        let id = validation.id();
+        let id = validation.id;
         self.attempts
             .iter()
-            .filter(move |attempt| attempt.validation() == id)
+            .filter(move |attempt| attempt.validation == id)
     }
 
     /// Returns the trace id of the newest validation.
@@ -63,17 +63,17 @@ impl History {
             return Ok(None);
         };
         let state = ValidationState::parse(&validation.state).with_context(|| {
-            let (id, state) = (validation.id(), &validation.state);
+            let (id, state) = (validation.id, &validation.state);
             format!("this version of Khata does not know the state {state} of validation {id}")
         })?;
         let attempt = self.attempts_of(validation).last();
         let attempt_state = attempt.and_then(|attempt| AttemptState::parse(&attempt.state));
         let open_attempt = attempt.filter(|_| attempt_state != Some(AttemptState::Settled));
         let failure = validation.failure_code.as_deref();
-        let slot = validation.slot();
+        let slot = validation.slot;
         let class = attempt.and_then(|attempt| attempt.class.as_deref());
         Ok(Some(Situation {
-            account: self.account.id().to_string(),
+            account: self.account.id.to_string(),
             merchant: self.account.merchant_name.clone(),
             deleted_at: self.account.deleted_at,
             state,
@@ -91,15 +91,15 @@ impl History {
             candidates: self.gateways.candidates(),
             issues: self
                 .gateways
-                .issues(open_attempt.map(Attempt::gateway_account)),
+                .issues(open_attempt.map(|attempt| attempt.gateway_account)),
             quota: self.quota,
         }))
     }
 }
 
 fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
-    let used = accounts::used_by(connection, account.merchant(), account.id())?;
-    let settings = merchant_settings::of_merchant(connection, account.merchant())?;
+    let used = accounts::used_by(connection, account.merchant, account.id)?;
+    let settings = merchant_settings::of_merchant(connection, account.merchant)?;
     Ok(Quota {
         used: used.validations,
         limit: settings.validations_per_account_per_day,

@@ -27,7 +27,7 @@ impl Retry {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
         let account = self.which.find(&mut connection)?;
-        let (id, merchant) = (account.id().to_string(), account.merchant());
+        let (id, merchant) = (account.id.to_string(), account.merchant);
         let (validation, was) = connection.transaction(|connection| {
             let (validation, was) = retry(connection, &account)?;
             let detail = json!({ "validation_id": validation.to_string(), "was": was });
@@ -53,7 +53,7 @@ fn retry(
     connection: &mut PgConnection,
     account: &Account,
 ) -> anyhow::Result<(ValidationId, String)> {
-    let (id, status) = (account.id(), &account.status);
+    let (id, status) = (account.id, &account.status);
     if status == AccountStatus::Deleted.as_str() {
         bail!("account {id} is deleted: there is nothing to validate");
     }
@@ -82,7 +82,7 @@ fn retry(
 /// Begins another validation, as the merchant could. An operator is not bound by the limit of validations per day, and
 /// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
-    let merchant = merchants::find(connection, &account.merchant().to_string())?
+    let merchant = merchants::find(connection, &account.merchant.to_string())?
         .context("the merchant of this account does not exist")?;
     let (validation, now) = (ValidationId::new(), Utc::now());
     let again = ValidateAgain {
@@ -104,7 +104,7 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         Revalidation::Started(_) => Ok(validation),
         Revalidation::AlreadyOpen(_, open) => Ok(open.id),
         Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
-            bail!("account {} was changed meanwhile; try again", account.id())
+            bail!("account {} was changed meanwhile; try again", account.id)
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn history_text(history: &History, next: &NextStep, advice: &str) -> 
 
 fn account_facts(history: &History) -> Table {
     let account = &history.account;
-    let customer = account.customer().to_string();
+    let customer = account.customer.to_string();
     let routing_id = account
         .routing_id
         .clone()
@@ -47,9 +47,9 @@ fn account_facts(history: &History) -> Table {
         let gateway = gateway_name(id);
         format!("{gateway} {}", reference.unwrap_or("(any account)"))
     });
-    let merchant = format!("{} {}", account.merchant_name, account.merchant());
+    let merchant = format!("{} {}", account.merchant_name, account.merchant);
     Table::facts()
-        .fact("account", account.id())
+        .fact("account", account.id)
         .fact("merchant", merchant)
         .fact("customer", customer)
         .fact("details", format!("{} {}", account.kind, account.masked))
@@ -84,7 +84,7 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         let reason = validation.failure_reason.as_deref().unwrap_or_default();
         format!("{code}: {reason}")
     });
-    let slot = validation.slot().map(|slot| {
+    let slot = validation.slot.map(|slot| {
         let gateway = history.gateways.name(slot.gateway_account);
         format!("at {gateway}, {}", time(slot.at))
     });
@@ -93,7 +93,7 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         .fact("outcome", or_none(validation.outcome.as_ref()))
         .fact("failure", or_none(failure))
         .fact("name match", name_match(validation))
-        .fact("reused from", or_none(validation.reused_from()))
+        .fact("reused from", or_none(validation.reused_from))
         .fact("fresh requested", yes_or_no(validation.fresh))
         .fact("due", time(validation.due_at))
         .fact("rate-limit slot", or_none(slot))
@@ -102,7 +102,7 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         .fact("created", time(validation.created_at))
         .fact("completed", or_none(validation.completed_at.map(time)))
         .fact("trace id", or_none(validation.trace_id()));
-    format!("validation {}\n{}", validation.id(), facts.indented(2))
+    format!("validation {}\n{}", validation.id, facts.indented(2))
 }
 
 /// Formats our score with its word, and the gateway's score.

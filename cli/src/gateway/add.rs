@@ -144,7 +144,7 @@ impl Add {
         };
         let sealed = new.credentials.as_ref().map(|plain| {
             let keyring = &connectors.keyring;
-            keyring.seal(merchant.id(), id.0, Purpose::Credentials, plain)
+            keyring.encrypt(merchant.id(), id.0, Purpose::Credentials, plain)
         });
         gateway_accounts::upsert(connection, merchant.id(), &account, sealed)?;
         if let Some(existing) = &existing {
@@ -216,7 +216,7 @@ fn reset_health(
 ) -> diesel::QueryResult<()> {
     let key = GatewayKey {
         merchant: existing.merchant(),
-        account: existing.id(),
+        account: existing.id,
     };
     gateway_health::reset(connection, key)?;
     // Under an unchanged limit the reserved slots must stay, or workers would make more calls than it allows.

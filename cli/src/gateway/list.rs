@@ -84,9 +84,9 @@ fn read(
             traffic: connectors
                 .of_account(&account)
                 .map(|connector| connector.traffic().clone()),
-            issues: HealthIssue::all(states.get(&account.id()), now),
+            issues: HealthIssue::all(states.get(&account.id), now),
             recent: Score::total(by_bank.into_iter().flat_map(HashMap::values), now),
-            attempts: counted.map(|counted| counted.of_account(account.id())),
+            attempts: counted.map(|counted| counted.of_account(account.id)),
             account,
         }
     });

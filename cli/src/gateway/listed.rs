@@ -113,7 +113,7 @@ impl Listed {
             "{} {} {}\n{}",
             gateway_name(account.gateway_id),
             account.reference_id,
-            account.id(),
+            account.id,
             facts.indented(2)
         )
     }
@@ -159,7 +159,7 @@ impl Listed {
     /// Returns the path below the API's public address that the gateway sends its webhooks to.
     fn webhook_path(&self) -> String {
         let gateway = gateway_name(self.account.gateway_id);
-        format!("/gateways/{gateway}/webhooks/{}", self.account.id())
+        format!("/gateways/{gateway}/webhooks/{}", self.account.id)
     }
 
     pub(super) fn json(&self, now: DateTime<Utc>) -> Value {
@@ -170,7 +170,7 @@ impl Listed {
             "gateway": gateway_name(account.gateway_id),
             "gateway_id": account.gateway_id,
             "reference_id": account.reference_id,
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "priority": account.priority,
             "enabled": account.enabled,
             "pinned_only": account.pinned_only,

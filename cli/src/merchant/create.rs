@@ -51,7 +51,7 @@ impl Create {
             Some(merchant) => merchant,
             None if self.if_absent => {
                 let existing = find_merchant(&mut connection, name)?;
-                merchant_settings::of_merchant(&mut connection, existing.id())?
+                merchant_settings::of_merchant(&mut connection, existing.id)?
             }
             None => bail!(
                 "merchant {name:?} already exists; change its settings with `khata merchant set`"

@@ -46,7 +46,7 @@ impl Results {
                 polls: attempt.polls,
                 latency_ms,
                 unlisted_code: response.is_some_and(|response| response.unlisted),
-                found_at: finds_by_gateway_reference.then_some(attempt.gateway_account),
+                webhook_gateway_account: finds_by_gateway_reference.then_some(attempt.gateway_account),
             }),
             provenance: Some(Provenance {
                 gateway_id: entry.gateway.id(),
@@ -66,7 +66,7 @@ impl Results {
     /// another one.
     pub(super) fn of_earlier(&self, work: &Work) -> Option<Settlement> {
         let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
-        let key = claimed.key();
+        let key = claimed.key;
         let Some((outcome, failure)) = earlier.told() else {
             error!(
                 validation_id = %key.id,
@@ -75,9 +75,9 @@ impl Results {
             return None;
         };
         let result = earlier.sealed_result.as_deref().and_then(|encrypted| {
-            let owner = earlier.account().0;
+            let owner = earlier.account.0;
             let purpose = Purpose::ValidationResult;
-            let plain = self.keyring.open(key.merchant, owner, purpose, encrypted);
+            let plain = self.keyring.decrypt(key.merchant, owner, purpose, encrypted);
             ValidationResult::from_plaintext(&plain.ok()?)
         });
         let name_at_bank = result
@@ -92,23 +92,23 @@ impl Results {
             (outcome, failure) => Next::Complete { outcome, failure },
         };
         debug!(
-            merchant_id = %key.merchant, account_id = %claimed.account(), validation_id = %key.id,
-            reused_from = %earlier.validation(), "earlier result reused"
+            merchant_id = %key.merchant, account_id = %claimed.account, validation_id = %key.id,
+            reused_from = %earlier.validation, "earlier result reused"
         );
         Some(Settlement {
             provenance: earlier.provenance(),
             sealed_result: result.map(|result| self.encrypt(claimed, &result)),
             name_match_score: name_match.map(|found| i16::from(found.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,
-            reused_from: Some(earlier.validation()),
+            reused_from: Some(earlier.validation),
             ..without_attempt(work, next)
         })
     }
 
     fn encrypt(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
-        self.keyring.seal(
-            claimed.key().merchant,
-            claimed.account().0,
+        self.keyring.encrypt(
+            claimed.key.merchant,
+            claimed.account.0,
             Purpose::ValidationResult,
             &result.to_plaintext(),
         )
@@ -118,7 +118,7 @@ impl Results {
 /// Settles without an attempt.
 pub(super) fn without_attempt(work: &Work, next: Next) -> Settlement {
     let delay = delay_of(&next);
-    Settlement::without_attempt(work.claimed.key(), work.token, next, delay)
+    Settlement::without_attempt(work.claimed.key, work.token, next, delay)
 }
 
 /// Returns the time from now until the validation is due again.
