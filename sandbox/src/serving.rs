@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
 use crate::fault::{no_reply, reset_on_close, trickle, truncate};
-use crate::profile::{Call, GatewayProfile, Handler, Refusal};
+use crate::profile::{Call, GatewayProfile, Refusal};
 use crate::state::Sandbox;
 
 /// Returns the configuration of the routes of a gateway's APIs, which share its memory.
