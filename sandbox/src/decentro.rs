@@ -60,7 +60,6 @@ pub(crate) struct Decentro {
     velocity: Mutex<Velocity>,
 }
 
-/// The headers `client_id` and `client_secret`, with underscores.
 /// Makes a refusal.
 fn refusal((status, response_key, message): RefusalRow<'_>, _: Option<&str>) -> Refusal {
     let body = json!({
@@ -70,6 +69,7 @@ fn refusal((status, response_key, message): RefusalRow<'_>, _: Option<&str>) -> 
     Refusal::new(status, body)
 }
 
+/// The headers are `client_id` and `client_secret`, with underscores.
 fn authenticate(call: &Call<'_>) -> Result<(), Refusal> {
     let known = call.has_headers(&[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
     known
