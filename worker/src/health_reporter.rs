@@ -153,9 +153,9 @@ impl HealthReporter {
                     false
                 }
             };
-            let (reporter, pool) = (Arc::clone(&self), pool.clone());
-            let reported = tokio::task::spawn_blocking(move || reporter.report(&pool)).await;
-            match reported.map_err(anyhow::Error::from).flatten() {
+            let (health, pool) = (Arc::clone(&self), pool.clone());
+            let result = tokio::task::spawn_blocking(move || health.report(&pool)).await;
+            match result.map_err(anyhow::Error::from).flatten() {
                 Ok(()) => has_failed = false,
                 Err(failure) => {
                     if !has_failed {

@@ -46,6 +46,7 @@ fn context<'a>(polling: &'a PollSchedule, attempt: &'a Attempt) -> AttemptContex
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a result of a call")]
 fn response(class: Class) -> CallResult {
     Ok(GatewayResponse::of(class, "code"))
 }
