@@ -199,7 +199,7 @@ impl Metrics {
         registry.register(
             "wakeups",
             "Validations rung for, in messages that the broker confirmed",
-            wakeups.wakeup.clone(),
+            wakeups.published.clone(),
         );
         registry.register(
             "rings_lost",
