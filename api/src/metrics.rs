@@ -90,7 +90,7 @@ metrics! {
         "create_batch_size", "Calls in one transaction of the group commit";
     commits: Histogram = COMMIT_SECONDS.new_metric(),
         "create_commit_duration" in Seconds, "Time of one transaction of the group commit";
-    wakeups_published: Counter = wakeups.wakeup.clone(),
+    wakeups_published: Counter = wakeups.published.clone(),
         "rings", "Wake-ups published in messages that the broker confirmed";
     wakeups_lost: Counter = wakeups.lost.clone(),
         "rings_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";

@@ -29,7 +29,7 @@ const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::fr
 #[derive(Clone, Debug, Default)]
 pub struct WakeupCounts {
     /// Wake-ups that the broker confirmed.
-    pub wakeup: Counter,
+    pub published: Counter,
     /// Wake-ups without a confirm, or beyond the queue: the scheduler publishes them later.
     pub lost: Counter,
 }
@@ -40,7 +40,7 @@ impl WakeupCounts {
     }
 
     fn published(&self, wakeups: usize) {
-        self.wakeup
+        self.published
             .inc_by(u64::try_from(wakeups).unwrap_or(u64::MAX));
     }
 }

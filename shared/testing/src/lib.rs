@@ -1,4 +1,10 @@
 //! Test support: a database and queues per test, and a proxy that fails on demand. Development only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::new_without_default,
+    reason = "a failed set-up fails the test"
+)]
 
 pub mod database;
 pub mod proxy;

@@ -207,16 +207,12 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
         if mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() {
             return;
         }
-        match read {
-            Ok(count @ 1..) => {
-                if to.write_all(&buffer[..count]).await.is_err() {
-                    return;
-                }
-            }
-            _ => {
-                let _ = to.shutdown().await;
-                return;
-            }
+        let Ok(count @ 1..) = read else {
+            let _ = to.shutdown().await;
+            return;
+        };
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
         }
     }
 }

@@ -74,7 +74,7 @@ async fn depth_is_the_number_of_waiting_messages() {
 #[tokio::test]
 async fn a_publisher_reconnects_after_a_cut() {
     let queues = Queues::new();
-    let proxy = Proxy::start(&queues.address()).unwrap();
+    let proxy = Proxy::start(queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     let mut publisher = Publisher::new(broker.clone(), "test");
     publisher.publish(&wakeups(1)).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_publisher_reconnects_after_a_cut() {
 #[tokio::test]
 async fn a_hanging_broker_times_out_and_is_reconnected() {
     let queues = Queues::new();
-    let proxy = Proxy::start(&queues.address()).unwrap();
+    let proxy = Proxy::start(queues.address()).unwrap();
     let mut publisher = Publisher::new(queues.broker_through(proxy.port()), "test");
     publisher.publish(&wakeups(1)).await.unwrap();
     let connections = proxy.accepted();
@@ -114,7 +114,7 @@ async fn a_hanging_broker_times_out_and_is_reconnected() {
 #[tokio::test]
 async fn a_consumer_ends_with_its_connection_and_its_messages_are_redelivered() {
     let queues = Queues::new();
-    let proxy = Proxy::start(&queues.address()).unwrap();
+    let proxy = Proxy::start(queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     Publisher::new(queues.broker(), "test")
         .publish(&wakeups(1))

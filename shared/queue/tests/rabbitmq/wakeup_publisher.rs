@@ -14,19 +14,19 @@ fn keys(wakeups: &[Wakeup]) -> HashSet<ValidationKey> {
 }
 
 /// Takes messages until every one of these validations has a wake-up; returns all wake-ups.
-async fn heard(
+async fn received(
     tap: &Tap,
     queue: &str,
     expected: &HashSet<ValidationKey>,
 ) -> HashSet<ValidationKey> {
-    let mut heard = HashSet::new();
+    let mut received = HashSet::new();
     until("all were wakeup for", async || {
         let messages = tap.all(queue).await;
-        heard.extend(messages.iter().flatten().map(|wakeup| wakeup.key));
-        heard.is_superset(expected)
+        received.extend(messages.iter().flatten().map(|wakeup| wakeup.key));
+        received.is_superset(expected)
     })
     .await;
-    heard
+    received
 }
 
 #[tokio::test]
@@ -42,9 +42,9 @@ async fn every_wakeup_arrives_and_a_message_has_at_most_256() {
     drop(wakeup_publisher);
     task.await.unwrap();
     let messages = queues.tap().await.all(&broker.queue()).await;
-    let heard: Vec<_> = messages.iter().flatten().map(|wakeup| wakeup.key).collect();
+    let received: Vec<_> = messages.iter().flatten().map(|wakeup| wakeup.key).collect();
     assert_eq!(
-        heard,
+        received,
         many.iter().map(|wakeup| wakeup.key).collect::<Vec<_>>()
     );
     assert!(messages.iter().all(|message| message.len() <= 256));
@@ -54,14 +54,14 @@ async fn every_wakeup_arrives_and_a_message_has_at_most_256() {
 #[tokio::test]
 async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
     let queues = Queues::new();
-    let proxy = Proxy::start(&queues.address()).unwrap();
+    let proxy = Proxy::start(queues.address()).unwrap();
     let broker = queues.broker_through(proxy.port());
     let (wakeup_publisher, _task) = WakeupPublisher::start(broker.clone(), "test");
     until("connected", async || wakeup_publisher.is_connected()).await;
     let (before, during, after) = (wakeups(1), wakeups(50), wakeups(1));
     wakeup_publisher.publish(before[0].clone());
     let tap = queues.tap().await;
-    heard(&tap, &broker.queue(), &keys(&before)).await;
+    received(&tap, &broker.queue(), &keys(&before)).await;
 
     proxy.cut();
     let asked = Instant::now();
@@ -70,7 +70,7 @@ async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
     }
     assert!(
         asked.elapsed() < Duration::from_millis(50),
-        "nobody waits for the broker"
+        "publishing never waits for the broker"
     );
     until("it is noticed", async || !wakeup_publisher.is_connected()).await;
     for wakeup in &during {
@@ -79,9 +79,9 @@ async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
     proxy.restore();
     until("connected again", async || wakeup_publisher.is_connected()).await;
     wakeup_publisher.publish(after[0].clone());
-    let heard = heard(&tap, &broker.queue(), &keys(&after)).await;
+    let received = received(&tap, &broker.queue(), &keys(&after)).await;
     assert!(
-        heard.is_disjoint(&keys(&during)),
+        received.is_disjoint(&keys(&during)),
         "the scheduler wakeups for those"
     );
 }
@@ -89,7 +89,7 @@ async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
 #[tokio::test]
 async fn a_wakeup_publisher_starts_and_stops_without_a_broker() {
     let queues = Queues::new();
-    let proxy = Proxy::start(&queues.address()).unwrap();
+    let proxy = Proxy::start(queues.address()).unwrap();
     proxy.drop_connections();
     let broker = queues.broker_through(proxy.port());
     let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
@@ -105,7 +105,7 @@ async fn a_wakeup_publisher_starts_and_stops_without_a_broker() {
     until("connected", async || wakeup_publisher.is_connected()).await;
     let one = wakeups(1);
     wakeup_publisher.publish(one[0].clone());
-    heard(&queues.tap().await, &broker.queue(), &keys(&one)).await;
+    received(&queues.tap().await, &broker.queue(), &keys(&one)).await;
     drop(wakeup_publisher);
     task.await.unwrap();
 }

@@ -6,7 +6,7 @@ use khata_domain::routing::Pin;
 use khata_domain::{AccountStatus, CustomerId};
 use khata_store::accounts::{Created, CreatedAccount, find};
 
-use crate::rows::{account, alter_account, call, create, due, ids, merchant, stand};
+use crate::rows::{account, alter_account, call, create, current_state, due, ids, merchant};
 use khata_testing::Database;
 use khata_testing::database::number;
 
@@ -105,10 +105,10 @@ fn a_repeated_call_returns_the_existing_accounts() {
     let stored = create(&mut connection, std::slice::from_ref(&first));
     let again = call(merchant, "customer_1122", &["b", "c", "a"]);
     let answered = create(&mut connection, std::slice::from_ref(&again));
-    let standing = ids(&first, &stored[0]);
+    let existing = ids(&first, &stored[0]);
     assert_eq!(
         ids(&again, &answered[0]),
-        [standing[1], again.accounts[1].id, standing[0]]
+        [existing[1], again.accounts[1].id, existing[0]]
     );
     let Created::Accounts { accounts, .. } = &answered[0] else {
         panic!()
@@ -227,15 +227,15 @@ fn the_details_of_a_deleted_account_can_be_stored_again() {
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     // The new id is older than the deleted account's; the deleted account must not come first in any order.
-    let anew = call(merchant, "customer_1122", &["a"]);
+    let again_later = call(merchant, "customer_1122", &["a"]);
     let key = due(&mut connection, merchant, 1)[0];
     alter_account(&mut connection, key, "fingerprint = sha256('a')");
-    let standing = call(merchant, "customer_1122", &["a"]);
+    let existing = call(merchant, "customer_1122", &["a"]);
     let before = ids(
-        &standing,
-        &create(&mut connection, std::slice::from_ref(&standing))[0],
+        &existing,
+        &create(&mut connection, std::slice::from_ref(&existing))[0],
     );
-    assert_ne!(before, [standing.accounts[0].id], "it stands");
+    assert_ne!(before, [existing.accounts[0].id], "the existing account");
     alter_account(
         &mut connection,
         key,
@@ -243,10 +243,10 @@ fn the_details_of_a_deleted_account_can_be_stored_again() {
     );
 
     let after = ids(
-        &anew,
-        &create(&mut connection, std::slice::from_ref(&anew))[0],
+        &again_later,
+        &create(&mut connection, std::slice::from_ref(&again_later))[0],
     );
-    assert_eq!(after, [anew.accounts[0].id], "it is new");
+    assert_eq!(after, [again_later.accounts[0].id], "it is new");
     alter_account(&mut connection, key, "updated_at = now()");
     let again = call(merchant, "customer_1122", &["a"]);
     assert_eq!(
@@ -255,9 +255,12 @@ fn the_details_of_a_deleted_account_can_be_stored_again() {
             &create(&mut connection, std::slice::from_ref(&again))[0]
         ),
         after,
-        "the new one stands, not the deleted one"
+        "the new account, not the deleted one"
     );
-    assert_eq!(stand(&mut connection, key).account_status, "DELETED");
+    assert_eq!(
+        current_state(&mut connection, key).account_status,
+        "DELETED"
+    );
 }
 
 #[test]

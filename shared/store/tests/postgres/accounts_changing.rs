@@ -13,7 +13,7 @@ use khata_store::accounts::{Created, Revalidation, ValidateAgain, delete, find, 
 use khata_store::validations::{Settlement, claim, settle, take_due};
 
 use crate::rows::{
-    LEASE, alter, call, claimed, create, ids, merchant, settlement, stand, token, valid,
+    LEASE, alter, call, claimed, create, current_state, ids, merchant, settlement, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -89,7 +89,7 @@ fn an_account_has_one_open_validation_at_a_time() {
         other => panic!("{other:?}"),
     }
     finish(&mut connection, key);
-    assert_eq!(stand(&mut connection, key).account_status, "ACTIVE");
+    assert_eq!(current_state(&mut connection, key).account_status, "ACTIVE");
     let third = again(merchant, account);
     assert!(matches!(
         run(&mut connection, &third),
@@ -158,18 +158,21 @@ fn deleting_an_account_cancels_its_open_validation() {
     ));
     // A worker that held the validation changes nothing about the account now.
     finish(&mut connection, key);
-    assert_eq!(stand(&mut connection, key).account_status, "DELETED");
+    assert_eq!(
+        current_state(&mut connection, key).account_status,
+        "DELETED"
+    );
     // The validations still count: the account is the same at the bank.
-    let mut anew = call(merchant, "customer_1122", &["a"]);
-    anew.validations_per_day = 1;
-    let refused = create(&mut connection, std::slice::from_ref(&anew));
+    let mut again = call(merchant, "customer_1122", &["a"]);
+    again.validations_per_day = 1;
+    let refused = create(&mut connection, std::slice::from_ref(&again));
     assert!(matches!(
         refused[0],
         Created::TooManyValidations { account: 0, .. }
     ));
-    anew.validations_per_day = 2;
-    let stored = create(&mut connection, std::slice::from_ref(&anew));
-    assert_ne!(ids(&anew, &stored[0]), [account]);
+    again.validations_per_day = 2;
+    let stored = create(&mut connection, std::slice::from_ref(&again));
+    assert_ne!(ids(&again, &stored[0]), [account]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use khata_store::accounts::{Created, find, list};
 use crate::rows::{alter_account, call, create, merchant};
 use khata_testing::Database;
 
-struct Shelf {
+struct Setup {
     connection: PgConnection,
     one: MerchantId,
     two: MerchantId,
@@ -22,7 +22,7 @@ struct Shelf {
 
 /// Five accounts of merchant one's `customer_1`; `customer_1` of merchant two and merchant one's `customer_2` have
 /// one each.
-fn shelf() -> Shelf {
+fn setup() -> Setup {
     let database = Database::new();
     let mut connection = database.connect();
     let (one, two) = (
@@ -43,7 +43,7 @@ fn shelf() -> Shelf {
             call(one, "customer_2", &["a"]),
         ],
     );
-    Shelf {
+    Setup {
         one,
         two,
         names: [
@@ -62,23 +62,23 @@ fn shelf() -> Shelf {
 
 #[test]
 fn an_account_is_found_by_its_merchant_and_its_customer_only() {
-    let mut shelf = shelf();
-    let account = shelf.accounts[0];
-    for name in &shelf.names {
-        let found = find(&mut shelf.connection, shelf.one, name, account).unwrap();
+    let mut setup = setup();
+    let account = setup.accounts[0];
+    for name in &setup.names {
+        let found = find(&mut setup.connection, setup.one, name, account).unwrap();
         assert_eq!(found.unwrap().id, account);
-        let elsewhere = find(&mut shelf.connection, shelf.two, name, account).unwrap();
+        let elsewhere = find(&mut setup.connection, setup.two, name, account).unwrap();
         assert!(elsewhere.is_none(), "another merchant's");
     }
     for other in ["customer_2", "customer_9", &CustomerId::new().to_string()] {
         let other = CustomerRef::parse(other).unwrap();
-        let found = find(&mut shelf.connection, shelf.one, &other, account).unwrap();
+        let found = find(&mut setup.connection, setup.one, &other, account).unwrap();
         assert!(found.is_none(), "another customer's");
     }
     let none = find(
-        &mut shelf.connection,
-        shelf.one,
-        &shelf.names[0],
+        &mut setup.connection,
+        setup.one,
+        &setup.names[0],
         AccountId::new(),
     )
     .unwrap();
@@ -87,12 +87,12 @@ fn an_account_is_found_by_its_merchant_and_its_customer_only() {
 
 #[test]
 fn pages_go_from_the_newest_to_the_oldest_without_gap_or_repetition() {
-    let mut shelf = shelf();
-    let mut newest_first = shelf.accounts.clone();
+    let mut setup = setup();
+    let mut newest_first = setup.accounts.clone();
     newest_first.reverse();
-    for name in shelf.names.clone() {
+    for name in setup.names.clone() {
         let mut page = |count, offset| {
-            let page = list(&mut shelf.connection, shelf.one, &name, None, count, offset)
+            let page = list(&mut setup.connection, setup.one, &name, None, count, offset)
                 .unwrap()
                 .unwrap();
             assert_eq!(page.total, 5);
@@ -108,11 +108,11 @@ fn pages_go_from_the_newest_to_the_oldest_without_gap_or_repetition() {
 
 #[test]
 fn a_list_is_of_one_customer_of_one_merchant() {
-    let mut shelf = shelf();
+    let mut setup = setup();
     let theirs = list(
-        &mut shelf.connection,
-        shelf.two,
-        &shelf.names[1],
+        &mut setup.connection,
+        setup.two,
+        &setup.names[1],
         None,
         10,
         0,
@@ -120,21 +120,21 @@ fn a_list_is_of_one_customer_of_one_merchant() {
     .unwrap()
     .unwrap();
     assert_eq!((theirs.total, theirs.accounts.len()), (1, 1));
-    assert!(!shelf.accounts.contains(&theirs.accounts[0].id));
+    assert!(!setup.accounts.contains(&theirs.accounts[0].id));
     // The id belongs to another merchant's customer, so the customer is unknown.
-    let nobody = list(
-        &mut shelf.connection,
-        shelf.two,
-        &shelf.names[0],
+    let unknown_customer = list(
+        &mut setup.connection,
+        setup.two,
+        &setup.names[0],
         None,
         10,
         0,
     )
     .unwrap();
-    assert!(nobody.is_none());
+    assert!(unknown_customer.is_none());
     let unknown = CustomerRef::parse("customer_9").unwrap();
     assert!(
-        list(&mut shelf.connection, shelf.one, &unknown, None, 10, 0)
+        list(&mut setup.connection, setup.one, &unknown, None, 10, 0)
             .unwrap()
             .is_none()
     );
@@ -142,21 +142,21 @@ fn a_list_is_of_one_customer_of_one_merchant() {
 
 #[test]
 fn a_deleted_account_is_neither_found_nor_listed() {
-    let mut shelf = shelf();
+    let mut setup = setup();
     let deleted = "status = 'DELETED', deleted_at = now()";
-    alter_account(&mut shelf.connection, shelf.first, deleted);
+    alter_account(&mut setup.connection, setup.first, deleted);
     let found = find(
-        &mut shelf.connection,
-        shelf.one,
-        &shelf.names[0],
-        shelf.accounts[0],
+        &mut setup.connection,
+        setup.one,
+        &setup.names[0],
+        setup.accounts[0],
     )
     .unwrap();
     assert!(found.is_none());
     let page = list(
-        &mut shelf.connection,
-        shelf.one,
-        &shelf.names[0],
+        &mut setup.connection,
+        setup.one,
+        &setup.names[0],
         None,
         10,
         0,
@@ -164,5 +164,5 @@ fn a_deleted_account_is_neither_found_nor_listed() {
     .unwrap()
     .unwrap();
     assert_eq!((page.total, page.accounts.len()), (4, 4));
-    assert!(page.accounts.iter().all(|row| row.id != shelf.accounts[0]));
+    assert!(page.accounts.iter().all(|row| row.id != setup.accounts[0]));
 }

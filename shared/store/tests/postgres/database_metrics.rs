@@ -11,7 +11,7 @@ use khata_store::validations::settle;
 use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
 use khata_testing::Database;
 
-fn of_state<'a>(facts: &'a [OpenValidations], state: ValidationState) -> &'a OpenValidations {
+fn of_state(facts: &[OpenValidations], state: ValidationState) -> &OpenValidations {
     facts.iter().find(|row| row.state == state).unwrap()
 }
 
@@ -175,7 +175,7 @@ fn the_state_of_gateway_accounts_is_reported() {
         .unwrap();
     let mut gateways = database_metrics::gateways(&mut connection).unwrap();
     gateways.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
-    let told: Vec<_> = gateways
+    let found: Vec<_> = gateways
         .iter()
         .map(|g| {
             assert_eq!((g.merchant, g.gateway_id), (merchant, Gateway::Dummy.id()));
@@ -188,7 +188,7 @@ fn the_state_of_gateway_accounts_is_reported() {
         })
         .collect();
     assert_eq!(
-        told,
+        found,
         [("down", true, false, true), ("fine", false, false, false)]
     );
 }

@@ -15,7 +15,7 @@ use khata_store::gateway_health::{
 use khata_store::validations::{Settlement, Slot, settle, take_due};
 use uuid::Uuid;
 
-use crate::rows::{LEASE, alter, claimed, due, later, merchant, settlement, stand};
+use crate::rows::{LEASE, alter, claimed, current_state, due, later, merchant, settlement};
 use khata_testing::Database;
 use khata_testing::database::number;
 
@@ -301,7 +301,10 @@ fn calls_booked_under_an_old_limit_are_planned_again() {
     let state = only(of_merchant(&mut connection, key.merchant).unwrap());
     assert_eq!(state.next_call_at, None);
     let soon = Utc::now() + TimeDelta::seconds(10);
-    assert!(stand(&mut connection, here).due_at < soon, "not in an hour");
+    assert!(
+        current_state(&mut connection, here).due_at < soon,
+        "not in an hour"
+    );
     alter(&mut connection, here, "due_at = now()");
     let wakeup = take_due(&mut connection, 10, false, LEASE).unwrap();
     assert_eq!(wakeup.len(), 1, "the other one is not due");
@@ -310,8 +313,8 @@ fn calls_booked_under_an_old_limit_are_planned_again() {
         (here, ValidationState::Waiting)
     );
     let (_, mine) = claimed(&mut connection, here);
-    assert_eq!(mine.slot, None, "it books anew");
-    assert_eq!(stand(&mut connection, there).state, "WAITING");
+    assert_eq!(mine.slot, None, "it books again");
+    assert_eq!(current_state(&mut connection, there).state, "WAITING");
     let slots = "select count(*) from validations where slot_at is not null";
     assert_eq!(number(&mut connection, slots), 1, "the other one's");
 }

@@ -13,7 +13,7 @@ use khata_store::gateway_webhooks::{
 use khata_store::validations::{NewAttempt, Settlement, insert_attempts, settle};
 
 use crate::rows::{
-    attempt, claimed, due, later, merchant, provenance, report, settlement, stand, valid,
+    attempt, claimed, current_state, due, later, merchant, provenance, report, settlement, valid,
 };
 use khata_testing::Database;
 
@@ -41,10 +41,10 @@ fn waiting(connection: &mut PgConnection) -> Waiting {
         account: new.gateway_account,
     };
     insert_attempts(connection, &[new]).unwrap();
-    let mut told = report(AttemptState::Pending, Some(Class::Pending));
-    told.webhook_gateway_account = Some(gateway.account);
+    let mut pending = report(AttemptState::Pending, Some(Class::Pending));
+    pending.webhook_gateway_account = Some(gateway.account);
     let waits = Settlement {
-        attempt: Some(told),
+        attempt: Some(pending),
         provenance: Some(provenance()),
         ..settlement(key, token, later(true))
     };
@@ -110,7 +110,7 @@ fn a_webhook_makes_its_validation_due_once() {
         receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
         Received::Due
     );
-    assert_eq!(stand(&mut connection, waiting.key).state, "DUE");
+    assert_eq!(current_state(&mut connection, waiting.key).state, "DUE");
     assert_eq!(
         receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
         Received::Ignored

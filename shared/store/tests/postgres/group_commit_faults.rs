@@ -27,7 +27,7 @@ struct Remote {
 fn remote(patience: Duration) -> Remote {
     let database = Database::new();
     let connection = table(&database);
-    let proxy = Proxy::start(&database.address()).unwrap();
+    let proxy = Proxy::start(database.address()).unwrap();
     let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
     Remote {
         proxy,
@@ -69,7 +69,7 @@ async fn a_hanging_database_fails_requests_in_time_and_stores_nothing_later() {
     );
     assert_eq!(
         stored, 5,
-        "1 and 4: whoever was told Unavailable finds nothing stored"
+        "1 and 4: a caller with Unavailable finds nothing stored"
     );
 }
 
@@ -140,7 +140,7 @@ async fn an_unreachable_database_fails_requests_within_three_seconds() {
 async fn a_lane_may_start_before_its_database() {
     let database = Database::new();
     let mut connection = table(&database);
-    let proxy = Proxy::start(&database.address()).unwrap();
+    let proxy = Proxy::start(database.address()).unwrap();
     proxy.cut();
     let pool = store::open(&database.url_through(proxy.port()), "khata-test", 1);
     let office = office(pool, PATIENCE);

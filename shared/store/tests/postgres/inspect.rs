@@ -14,8 +14,8 @@ use khata_store::retry::{RetryResult, retry_now};
 use khata_store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
 
 use crate::rows::{
-    LEASE, alter, attempt, call, claimed, create, due, ids, later, merchant, provenance, report,
-    settlement, stand, valid,
+    LEASE, alter, attempt, call, claimed, create, current_state, due, ids, later, merchant,
+    provenance, report, settlement, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -187,7 +187,7 @@ fn only_validations_of_the_account_are_found() {
     assert_eq!(
         (found, complete),
         (vec![first, third], false),
-        "the one between is out of reach, and that is told"
+        "the one between is out of reach, and the result says so"
     );
     let none = find(&mut connection, one, other.id).unwrap().unwrap();
     assert_eq!(
@@ -227,21 +227,32 @@ fn attempts_have_the_name_of_their_gateway_account() {
     .unwrap();
     let found = attempts(&mut connection, one, &[key.id]).unwrap();
     assert_eq!(found.len(), 1);
-    let told = &found[0];
-    assert_eq!((told.validation, told.number), (key.id, 1));
-    assert_eq!(told.gateway_account, gateway_account);
-    assert_eq!(told.gateway_reference_id.as_deref(), Some("cashfree_main"));
+    let attempt_row = &found[0];
+    assert_eq!((attempt_row.validation, attempt_row.number), (key.id, 1));
+    assert_eq!(attempt_row.gateway_account, gateway_account);
     assert_eq!(
-        (told.state, told.class, told.code.as_deref()),
+        attempt_row.gateway_reference_id.as_deref(),
+        Some("cashfree_main")
+    );
+    assert_eq!(
+        (
+            attempt_row.state,
+            attempt_row.class,
+            attempt_row.code.as_deref()
+        ),
         (
             AttemptState::Settled,
             Some(Class::Valid),
             Some("ACCOUNT_IS_VALID")
         )
     );
-    assert_eq!((told.polls, told.latency_ms), (2, Some(120)));
-    assert!(told.settled_at.is_some() && !told.possible_double_drop && told.unlisted_code);
-    assert_eq!(told.choice, "first by priority 1");
+    assert_eq!((attempt_row.polls, attempt_row.latency_ms), (2, Some(120)));
+    assert!(
+        attempt_row.settled_at.is_some()
+            && !attempt_row.possible_double_drop
+            && attempt_row.unlisted_code
+    );
+    assert_eq!(attempt_row.choice, "first by priority 1");
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
     assert_eq!(row.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     assert_eq!(
@@ -306,7 +317,7 @@ fn only_an_open_validation_is_made_due() {
     let held = retry_now(&mut connection, key).unwrap();
     assert!(matches!(held, Some(RetryResult::Leased { .. })), "{held:?}");
     assert_eq!(
-        stand(&mut connection, key).lease_token,
+        current_state(&mut connection, key).lease_token,
         Some(token.0),
         "it still is"
     );
@@ -321,19 +332,19 @@ fn only_an_open_validation_is_made_due() {
         retry_now(&mut connection, key),
         Ok(done(ValidationState::Waiting))
     );
-    assert_eq!(stand(&mut connection, key).state, "WAITING");
+    assert_eq!(current_state(&mut connection, key).state, "WAITING");
     assert_eq!(take(&mut connection), 1);
 
     let (token, _) = claimed(&mut connection, key);
     settle(&mut connection, &[settlement(key, token, valid())]).unwrap();
-    let before = stand(&mut connection, key);
+    let before = current_state(&mut connection, key);
     assert_eq!(
         retry_now(&mut connection, key),
         Ok(Some(RetryResult::Completed {
             outcome: Outcome::Valid
         }))
     );
-    assert_eq!(stand(&mut connection, key), before, "final");
+    assert_eq!(current_state(&mut connection, key), before, "final");
     let elsewhere = merchant(&mut connection, "two");
     let theirs = khata_domain::ValidationKey {
         merchant: elsewhere,

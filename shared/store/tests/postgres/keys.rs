@@ -78,7 +78,7 @@ fn a_revoked_key_keeps_its_first_time() {
     assert_eq!(
         revoke(&mut connection, one, key),
         Ok(at),
-        "not revoked anew"
+        "not revoked again"
     );
     let rows = of_merchant(&mut connection, one).unwrap();
     assert_eq!(

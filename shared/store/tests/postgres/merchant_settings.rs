@@ -176,7 +176,7 @@ fn the_overview_counts_usable_keys_and_the_newest_accounts() {
     let all = overview(&mut connection, one, 100).unwrap();
     assert_eq!(all.accounts_counted(), 3);
     let counted = by_status(1, &mut connection);
-    assert_eq!(counted, [("FAILURE".into(), 1)].into(), "the newest only");
+    assert_eq!(counted, [("FAILURE", 1)].into(), "the newest only");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use khata_testing::Database;
 
 const AWAITED: &str = "awaited_until = now() + interval '1 min'";
 
-fn hears(connection: &mut PgConnection) -> Vec<ValidationId> {
+fn notified(connection: &mut PgConnection) -> Vec<ValidationId> {
     // A notification reaches the client with the result of its next statement, if not before.
     diesel::sql_query("select 1").execute(connection).unwrap();
     received(connection).unwrap()
@@ -26,7 +26,7 @@ fn only_awaited_outcomes_are_notified_and_only_final_ones() {
     let merchant = merchant(&mut connection, "local");
     listen(&mut listener).unwrap();
     let keys = due(&mut connection, merchant, 4);
-    let [awaited, nobody, waits_on, too_late] = keys[..] else {
+    let [awaited, unawaited, waits_on, too_late] = keys[..] else {
         panic!()
     };
     alter(&mut connection, awaited, AWAITED);
@@ -47,17 +47,20 @@ fn only_awaited_outcomes_are_notified_and_only_final_ones() {
         let (token, _) = claimed(&mut connection, key);
         settle(&mut connection, &[settlement(key, token, end(key))]).unwrap();
     }
-    assert_eq!(hears(&mut listener), [awaited.id]);
-    assert!(hears(&mut listener).is_empty(), "once");
-    assert!(hears(&mut connection).is_empty(), "who does not listen");
-    let all = [awaited, nobody, waits_on];
+    assert_eq!(notified(&mut listener), [awaited.id]);
+    assert!(notified(&mut listener).is_empty(), "once");
+    assert!(
+        notified(&mut connection).is_empty(),
+        "a connection that does not listen"
+    );
+    let all = [awaited, unawaited, waits_on];
     let finished = of_validations(&mut connection, &all, true).unwrap();
     let finished: Vec<_> = finished
         .iter()
         .map(|(key, row)| (*key, row.status.as_str()))
         .collect();
     assert_eq!(finished.len(), 2);
-    assert!(finished.contains(&(awaited, "ACTIVE")) && finished.contains(&(nobody, "ACTIVE")));
+    assert!(finished.contains(&(awaited, "ACTIVE")) && finished.contains(&(unawaited, "ACTIVE")));
     assert_eq!(
         of_validations(&mut connection, &all, false).unwrap().len(),
         3
@@ -81,7 +84,7 @@ fn a_rolled_back_outcome_is_not_notified() {
         Err(diesel::result::Error::RollbackTransaction)
     });
     assert!(undone.is_err());
-    assert!(hears(&mut listener).is_empty());
+    assert!(notified(&mut listener).is_empty());
 }
 
 #[test]
@@ -101,11 +104,11 @@ fn a_thousand_outcomes_of_one_settlement_are_all_notified() {
         })
         .collect();
     settle(&mut connection, &settlements).unwrap();
-    let mut told = hears(&mut listener);
-    told.sort_unstable();
+    let mut outcomes = notified(&mut listener);
+    outcomes.sort_unstable();
     let mut wanted: Vec<_> = keys.iter().map(|key| key.id).collect();
     wanted.sort_unstable();
-    assert_eq!(told, wanted);
+    assert_eq!(outcomes, wanted);
 }
 
 #[test]

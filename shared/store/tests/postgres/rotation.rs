@@ -280,7 +280,7 @@ fn every_sealed_column_is_reencrypted_once() {
     assert_eq!(
         audited(&mut connection, one).len(),
         1,
-        "nothing done, nothing told"
+        "no work, no line in the audit log"
     );
 }
 
@@ -312,21 +312,21 @@ fn a_killed_rotation_continues() {
     assert!(died.is_err());
     drop((killed, theirs));
     assert_eq!(left(&mut connection), 20);
-    let told = audited(&mut connection, one);
-    let of_table = |told: &serde_json::Value| -> u64 {
-        let tables = told["resealed"].as_object().unwrap().values();
+    let lines = audited(&mut connection, one);
+    let of_table = |lines: &serde_json::Value| -> u64 {
+        let tables = lines["resealed"].as_object().unwrap().values();
         tables.map(|count| count.as_u64().unwrap()).sum()
     };
-    assert_eq!(told.iter().map(of_table).sum::<u64>(), done);
+    assert_eq!(lines.iter().map(of_table).sum::<u64>(), done);
 
     let (resealed, broken, busy) = rotate(&mut connection, &new, 10);
     assert_eq!((resealed + done, broken, busy), (55, 0, 0));
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
     }
-    let told = audited(&mut connection, one);
+    let lines = audited(&mut connection, one);
     assert_eq!(
-        (told.len(), told.iter().map(of_table).sum::<u64>()),
+        (lines.len(), lines.iter().map(of_table).sum::<u64>()),
         (2, 55)
     );
 }

@@ -186,7 +186,7 @@ pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport
 
 /// The current state of a validation, with its account's status.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
-pub(crate) struct Stand {
+pub(crate) struct CurrentState {
     #[diesel(sql_type = Text)]
     pub(crate) state: String,
     #[diesel(sql_type = Timestamptz)]
@@ -208,7 +208,7 @@ pub(crate) struct Stand {
 }
 
 /// Reads the current state of the validation.
-pub(crate) fn stand(connection: &mut PgConnection, key: ValidationKey) -> Stand {
+pub(crate) fn current_state(connection: &mut PgConnection, key: ValidationKey) -> CurrentState {
     diesel::sql_query(
         "select v.state, v.due_at, v.lease_token, v.attempts, v.outcome, v.failure_code, v.completed_at,
             a.status as account_status, a.last_validated_at

@@ -14,8 +14,8 @@ use khata_store::validations::{
 };
 
 use crate::rows::{
-    LEASE, TRACE, alter, alter_account, attempt, call, claimed, create, due, later, merchant,
-    provenance, report, settlement, stand, token, valid,
+    LEASE, TRACE, alter, alter_account, attempt, call, claimed, create, current_state, due, later,
+    merchant, provenance, report, settlement, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -51,13 +51,16 @@ fn only_due_validations_are_claimed() {
         [keys[0]],
         "not what waits, is completed, is held or does not exist"
     );
-    let due = stand(&mut connection, keys[0]);
+    let due = current_state(&mut connection, keys[0]);
     assert_eq!(
         (due.state.as_str(), due.lease_token),
         ("LEASED", Some(mine.0))
     );
-    assert_eq!(stand(&mut connection, keys[3]).lease_token, Some(held.0));
-    assert_eq!(stand(&mut connection, keys[2]).state, "COMPLETED");
+    assert_eq!(
+        current_state(&mut connection, keys[3]).lease_token,
+        Some(held.0)
+    );
+    assert_eq!(current_state(&mut connection, keys[2]).state, "COMPLETED");
     let until = "select count(*) from validations where leased_until between now() + interval '1 s' and now() + interval '60 s'";
     assert_eq!(number(&mut connection, until), 2);
 }
@@ -134,7 +137,7 @@ fn a_claim_that_is_rolled_back_claims_nothing() {
         Err(Error::RollbackTransaction)
     });
     assert!(rolled_back.is_err());
-    assert_eq!(stand(&mut connection, key).state, "DUE");
+    assert_eq!(current_state(&mut connection, key).state, "DUE");
     claimed(&mut connection, key);
 }
 
@@ -264,10 +267,10 @@ fn giving_up_does_not_change_a_settled_attempt() {
     let merchant = merchant(&mut connection, "local");
     let (key, _) = written(&mut connection, merchant);
     let (mine, _) = claimed(&mut connection, key);
-    let mut told = settlement(key, mine, valid());
-    told.provenance = Some(provenance());
-    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
-    settle(&mut connection, &[told]).unwrap();
+    let mut change = settlement(key, mine, valid());
+    change.provenance = Some(provenance());
+    change.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    settle(&mut connection, &[change]).unwrap();
     alter(&mut connection, key, "trace_parent = null");
     give_up_attempts(&mut connection, &[(key, 1)]).unwrap();
     let found = attempts(&mut connection, &[key]).unwrap();

@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::validations::{settle, take_due};
 
-use crate::rows::{TRACE, alter, claimed, due, later, merchant, settlement, stand};
+use crate::rows::{TRACE, alter, claimed, current_state, due, later, merchant, settlement};
 use khata_testing::Database;
 use khata_testing::database::number;
 
@@ -46,14 +46,14 @@ fn a_validation_becomes_due_after_its_wait() {
         take(&mut connection, true),
         [(keys[0], ValidationState::Waiting)]
     );
-    assert_eq!(stand(&mut connection, keys[0]).state, "DUE");
-    assert_eq!(stand(&mut connection, keys[1]).state, "WAITING");
+    assert_eq!(current_state(&mut connection, keys[0]).state, "DUE");
+    assert_eq!(current_state(&mut connection, keys[1]).state, "WAITING");
     let again = "select count(*) from validations where state = 'DUE'
         and due_at between now() + interval '1 s' and now() + interval '15 s'";
     assert_eq!(
         number(&mut connection, again),
         1,
-        "rung again later if this ring is lost"
+        "due again later if this wake-up is lost"
     );
     assert!(take(&mut connection, false).is_empty());
     claimed(&mut connection, keys[0]);
@@ -68,7 +68,7 @@ fn an_unclaimed_validation_is_taken_again_unless_the_queue_is_deep() {
     alter(&mut connection, key, NOT_YET);
     assert!(
         take(&mut connection, false).is_empty(),
-        "its ring has a while"
+        "its wake-up has time"
     );
     alter(&mut connection, key, OVERDUE);
     assert!(take(&mut connection, true).is_empty(), "held back");
@@ -96,9 +96,9 @@ fn an_expired_lease_is_rescued_even_while_the_queue_is_deep() {
         take(&mut connection, true),
         [(keys[0], ValidationState::Leased)]
     );
-    let rescued = stand(&mut connection, keys[0]);
+    let rescued = current_state(&mut connection, keys[0]);
     assert_eq!((rescued.state.as_str(), rescued.lease_token), ("DUE", None));
-    assert_eq!(stand(&mut connection, keys[1]).state, "LEASED");
+    assert_eq!(current_state(&mut connection, keys[1]).state, "LEASED");
 }
 
 #[test]

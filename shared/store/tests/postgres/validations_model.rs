@@ -8,7 +8,9 @@ use khata_store::validations::{LeaseToken, claim, settle, take_due};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::rows::{LEASE, alter, due, invalid, later, merchant, settlement, stand, token, valid};
+use crate::rows::{
+    LEASE, alter, current_state, due, invalid, later, merchant, settlement, token, valid,
+};
 use khata_testing::Database;
 
 const VALIDATIONS: usize = 3;
@@ -214,14 +216,14 @@ fn live_through(connection: &mut PgConnection, keys: &[ValidationKey], deeds: &[
             }
         }
         for (key, model) in keys.iter().zip(&models) {
-            let stand = stand(connection, *key);
+            let row = current_state(connection, *key);
             let found = (
-                stand.state.as_str(),
-                stand.lease_token.map(LeaseToken),
-                stand.outcome.as_deref(),
+                row.state.as_str(),
+                row.lease_token.map(LeaseToken),
+                row.outcome.as_deref(),
             );
             assert_eq!(found, model.words(), "after {deed:?}");
-            assert_eq!(stand.account_status, model.account, "after {deed:?}");
+            assert_eq!(row.account_status, model.account, "after {deed:?}");
         }
     }
 }

@@ -10,8 +10,8 @@ use khata_store::validations::{
 };
 
 use crate::rows::{
-    LEASE, alter, alter_account, attempt, call, claimed, create, due, invalid, later, merchant,
-    provenance, report, settlement, stand, token, valid,
+    LEASE, alter, alter_account, attempt, call, claimed, create, current_state, due, invalid,
+    later, merchant, provenance, report, settlement, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -34,7 +34,7 @@ fn bench() -> Bench {
 
 impl Bench {
     /// A claimed validation with its first attempt.
-    fn in_hand(&mut self) -> (ValidationKey, LeaseToken) {
+    fn with_attempt(&mut self) -> (ValidationKey, LeaseToken) {
         let key = due(&mut self.connection, self.merchant, 1)[0];
         let (token, _) = claimed(&mut self.connection, key);
         insert_attempts(&mut self.connection, &[attempt(key, 1)]).unwrap();
@@ -63,27 +63,27 @@ impl Bench {
 #[test]
 fn a_valid_response_completes_validation_attempt_and_account() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
-    let mut told = settlement(key, token, valid());
-    told.provenance = Some(provenance());
-    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
-    told.sealed_result = Some(b"sealed".to_vec());
-    told.name_match_score = Some(85);
-    assert!(bench.settle(told));
-    let stand = stand(&mut bench.connection, key);
+    let (key, token) = bench.with_attempt();
+    let mut change = settlement(key, token, valid());
+    change.provenance = Some(provenance());
+    change.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    change.sealed_result = Some(b"sealed".to_vec());
+    change.name_match_score = Some(85);
+    assert!(bench.settle(change));
+    let current = current_state(&mut bench.connection, key);
     assert_eq!(
-        (stand.state.as_str(), stand.lease_token),
+        (current.state.as_str(), current.lease_token),
         ("COMPLETED", None)
     );
     assert_eq!(
-        (stand.outcome.as_deref(), stand.failure_code),
+        (current.outcome.as_deref(), current.failure_code),
         (Some("VALID"), None)
     );
     assert_eq!(
-        (stand.account_status.as_str(), stand.attempts),
+        (current.account_status.as_str(), current.attempts),
         ("ACTIVE", 1)
     );
-    assert!(stand.completed_at.is_some() && stand.last_validated_at.is_some());
+    assert!(current.completed_at.is_some() && current.last_validated_at.is_some());
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
     assert_eq!(
         (row.state, row.class),
@@ -105,7 +105,7 @@ fn a_valid_response_completes_validation_attempt_and_account() {
 fn each_outcome_gives_the_account_its_status() {
     let mut bench = bench();
     let complete = |outcome, failure| Next::Complete { outcome, failure };
-    for (next, state, status, told) in [
+    for (next, state, status, validated) in [
         (valid(), "COMPLETED", "ACTIVE", true),
         (invalid(), "COMPLETED", "FAILURE", true),
         (
@@ -125,20 +125,20 @@ fn each_outcome_gives_the_account_its_status() {
         (later(true), "WAITING", "PENDING", false),
         (later(false), "WAITING", "CREATED", false),
     ] {
-        let (key, token) = bench.in_hand();
+        let (key, token) = bench.with_attempt();
         assert!(
             bench.settle(settlement(key, token, next.clone())),
             "{next:?}"
         );
-        let stand = stand(&mut bench.connection, key);
+        let current = current_state(&mut bench.connection, key);
         assert_eq!(
-            (stand.state.as_str(), stand.account_status.as_str()),
+            (current.state.as_str(), current.account_status.as_str()),
             (state, status),
             "{next:?}"
         );
-        assert_eq!(stand.last_validated_at.is_some(), told, "{next:?}");
+        assert_eq!(current.last_validated_at.is_some(), validated, "{next:?}");
         assert_eq!(
-            stand.completed_at.is_some(),
+            current.completed_at.is_some(),
             state == "COMPLETED",
             "{next:?}"
         );
@@ -148,11 +148,11 @@ fn each_outcome_gives_the_account_its_status() {
 #[test]
 fn a_waiting_validation_is_due_after_its_delay() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
-    let mut told = settlement(key, token, later(true));
-    told.provenance = Some(provenance());
-    told.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
-    assert!(bench.settle(told));
+    let (key, token) = bench.with_attempt();
+    let mut change = settlement(key, token, later(true));
+    change.provenance = Some(provenance());
+    change.attempt = Some(report(AttemptState::Pending, Some(Class::Pending)));
+    assert!(bench.settle(change));
     let reason = "select count(*) from validations where pending_reason = 'RETRYING'";
     assert_eq!(number(&mut bench.connection, reason), 1);
     let soon = "select count(*) from validations where due_at between now() + interval '1 s' and now() + interval '30 s'";
@@ -165,13 +165,13 @@ fn a_waiting_validation_is_due_after_its_delay() {
 #[test]
 fn settling_requires_the_lease_token() {
     let mut bench = bench();
-    let (key, right) = bench.in_hand();
-    let before = stand(&mut bench.connection, key);
-    let mut told = settlement(key, token(), valid());
-    told.provenance = Some(provenance());
-    told.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
-    assert!(!bench.settle(told));
-    assert_eq!(stand(&mut bench.connection, key), before);
+    let (key, right) = bench.with_attempt();
+    let before = current_state(&mut bench.connection, key);
+    let mut change = settlement(key, token(), valid());
+    change.provenance = Some(provenance());
+    change.attempt = Some(report(AttemptState::Settled, Some(Class::Valid)));
+    assert!(!bench.settle(change));
+    assert_eq!(current_state(&mut bench.connection, key), before);
     let row = &attempts(&mut bench.connection, &[key]).unwrap()[&key][0];
     assert_eq!(
         (row.state, row.polls),
@@ -184,46 +184,49 @@ fn settling_requires_the_lease_token() {
 #[test]
 fn a_waiting_validation_is_not_settled_by_its_old_token() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
+    let (key, token) = bench.with_attempt();
     assert!(bench.settle(settlement(key, token, later(false))));
     assert!(!bench.settle(settlement(key, token, invalid())));
-    assert_eq!(stand(&mut bench.connection, key).state, "WAITING");
+    assert_eq!(current_state(&mut bench.connection, key).state, "WAITING");
 }
 
 #[test]
 fn settling_after_a_rescue_changes_nothing() {
     let mut bench = bench();
-    let (key, late) = bench.in_hand();
+    let (key, late) = bench.with_attempt();
     bench.rescue(key);
     assert!(!bench.settle(settlement(key, late, valid())), "it is DUE");
-    assert_eq!(stand(&mut bench.connection, key).state, "DUE");
+    assert_eq!(current_state(&mut bench.connection, key).state, "DUE");
     let (holder, _) = claimed(&mut bench.connection, key);
     assert!(
         !bench.settle(settlement(key, late, valid())),
         "somebody else holds it"
     );
     assert_eq!(
-        stand(&mut bench.connection, key).lease_token,
+        current_state(&mut bench.connection, key).lease_token,
         Some(holder.0)
     );
     assert!(bench.settle(settlement(key, holder, invalid())));
     assert!(!bench.settle(settlement(key, late, valid())), "it is final");
-    assert_eq!(stand(&mut bench.connection, key).account_status, "FAILURE");
+    assert_eq!(
+        current_state(&mut bench.connection, key).account_status,
+        "FAILURE"
+    );
 }
 
 #[test]
 fn a_completed_validation_never_changes_again() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
+    let (key, token) = bench.with_attempt();
     assert!(bench.settle(settlement(key, token, valid())));
-    let is_final = stand(&mut bench.connection, key);
+    let is_final = current_state(&mut bench.connection, key);
     alter(
         &mut bench.connection,
         key,
         "due_at = now() - interval '1 day'",
     );
-    let is_final = super::rows::Stand {
-        due_at: stand(&mut bench.connection, key).due_at,
+    let is_final = super::rows::CurrentState {
+        due_at: current_state(&mut bench.connection, key).due_at,
         ..is_final
     };
     for next in [valid(), invalid(), later(true)] {
@@ -239,15 +242,15 @@ fn a_completed_validation_never_changes_again() {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(stand(&mut bench.connection, key), is_final);
+    assert_eq!(current_state(&mut bench.connection, key), is_final);
 }
 
 #[test]
 fn a_batch_settles_only_validations_whose_lease_holds() {
     let mut bench = bench();
-    let (held, held_token) = bench.in_hand();
-    let (lost, lost_token) = bench.in_hand();
-    let (waiting, waiting_token) = bench.in_hand();
+    let (held, held_token) = bench.with_attempt();
+    let (lost, lost_token) = bench.with_attempt();
+    let (waiting, waiting_token) = bench.with_attempt();
     bench.rescue(lost);
     let mut settled = settle(
         &mut bench.connection,
@@ -262,7 +265,7 @@ fn a_batch_settles_only_validations_whose_lease_holds() {
     let mut expected = [held, waiting];
     expected.sort_unstable();
     assert_eq!(settled, expected);
-    let mut state = |key| stand(&mut bench.connection, key).account_status;
+    let mut state = |key| current_state(&mut bench.connection, key).account_status;
     assert_eq!(
         (state(held), state(lost), state(waiting)),
         ("ACTIVE".into(), "CREATED".into(), "PENDING".into())
@@ -273,46 +276,46 @@ fn a_batch_settles_only_validations_whose_lease_holds() {
 #[test]
 fn an_account_follows_only_its_newest_validation() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
+    let (key, token) = bench.with_attempt();
     alter_account(
         &mut bench.connection,
         key,
         "validation_id = gen_random_uuid()",
     );
     assert!(bench.settle(settlement(key, token, valid())));
-    let stand = stand(&mut bench.connection, key);
+    let current = current_state(&mut bench.connection, key);
     assert_eq!(
-        (stand.state.as_str(), stand.account_status.as_str()),
+        (current.state.as_str(), current.account_status.as_str()),
         ("COMPLETED", "CREATED")
     );
-    assert_eq!(stand.last_validated_at, None);
+    assert_eq!(current.last_validated_at, None);
 }
 
 #[test]
 fn a_deleted_account_stays_deleted() {
     let mut bench = bench();
     for next in [valid(), invalid(), later(true)] {
-        let (key, token) = bench.in_hand();
+        let (key, token) = bench.with_attempt();
         alter_account(
             &mut bench.connection,
             key,
             "status = 'DELETED', deleted_at = now()",
         );
         assert!(bench.settle(settlement(key, token, next)));
-        let stand = stand(&mut bench.connection, key);
-        assert_eq!(stand.account_status, "DELETED");
-        assert_eq!(stand.last_validated_at, None);
+        let current = current_state(&mut bench.connection, key);
+        assert_eq!(current.account_status, "DELETED");
+        assert_eq!(current.last_validated_at, None);
     }
 }
 
 #[test]
 fn a_later_step_without_a_name_keeps_the_name() {
     let mut bench = bench();
-    let (key, first) = bench.in_hand();
-    let mut told = settlement(key, first, later(true));
-    told.sealed_result = Some(b"name".to_vec());
-    told.name_match_score = Some(70);
-    assert!(bench.settle(told));
+    let (key, first) = bench.with_attempt();
+    let mut change = settlement(key, first, later(true));
+    change.sealed_result = Some(b"name".to_vec());
+    change.name_match_score = Some(70);
+    assert!(bench.settle(change));
     alter(&mut bench.connection, key, "state = 'DUE'");
     let (second, _) = claimed(&mut bench.connection, key);
     assert!(bench.settle(settlement(key, second, valid())));
@@ -324,7 +327,7 @@ fn a_later_step_without_a_name_keeps_the_name() {
 #[test]
 fn validating_an_active_account_again_updates_its_time() {
     let mut bench = bench();
-    let (key, token) = bench.in_hand();
+    let (key, token) = bench.with_attempt();
     alter_account(
         &mut bench.connection,
         key,
@@ -347,10 +350,10 @@ fn the_merchant_reads_the_settled_result() {
     };
     let (token, _) = claimed(&mut bench.connection, key);
     insert_attempts(&mut bench.connection, &[attempt(key, 1)]).unwrap();
-    let mut told = settlement(key, token, invalid());
-    told.provenance = Some(provenance());
-    told.attempt = Some(report(AttemptState::Settled, Some(Class::Invalid)));
-    assert!(bench.settle(told));
+    let mut change = settlement(key, token, invalid());
+    change.provenance = Some(provenance());
+    change.attempt = Some(report(AttemptState::Settled, Some(Class::Invalid)));
+    assert!(bench.settle(change));
     let row = accounts::find(
         &mut bench.connection,
         bench.merchant,
