@@ -6,7 +6,9 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId};
+use khata_domain::routing::Pin as GatewayPin;
+use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
+use khata_queue::Wakeup;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
@@ -14,6 +16,7 @@ use tracing::{Span, field};
 use crate::decode::Body;
 use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
 use crate::idempotency::Idempotent;
+use crate::metrics::StartedBy;
 use crate::observe::{Observed, Waiting};
 use crate::state::State;
 
@@ -104,6 +107,23 @@ impl RequestContext {
         let account = account.ok_or(NO_ACCOUNT)?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
+    }
+
+    /// Checks that the merchant has the gateway account that the call names.
+    pub(crate) async fn check_gateway(&self, pin: &GatewayPin) -> Result<(), ApiError> {
+        let state = &self.state;
+        let choices = &state.gateway_choices;
+        choices
+            .check(&state.database, self.merchant_id(), pin)
+            .await
+    }
+
+    /// Counts a validation that this call started, and publishes its wake-up.
+    pub(crate) fn announce(&self, key: ValidationKey, kind: AccountKind, by: StartedBy) {
+        self.state.metrics.accepted(key.merchant, kind, by);
+        let trace_parent = self.observed.trace_parent.clone();
+        let wakeup = Wakeup { key, trace_parent };
+        self.state.wakeup_publisher.publish(wakeup);
     }
 
     /// The query parameters.

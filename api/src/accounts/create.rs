@@ -8,7 +8,6 @@ use actix_web::HttpResponse;
 use chrono::Utc;
 use futures_util::future::join_all;
 use khata_domain::{AccountId, ValidationKey};
-use khata_queue::Wakeup;
 use khata_store::accounts::{Created, CreatedAccount};
 use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
@@ -58,10 +57,8 @@ pub(crate) async fn create_accounts(
         )
     })?;
     let idempotent = context.idempotent()?;
-    let (state, merchant) = (&context.state, context.merchant_id());
-    let pin = &request.options.pin;
-    let gateway = state.gateway_choices.check(&state.database, merchant, pin);
-    if let Err(error) = gateway.await {
+    let state = &context.state;
+    if let Err(error) = context.check_gateway(&request.options.pin).await {
         return idempotent.replay_or(error).await;
     }
     let wait_ends = request.wait().map(|wait| Instant::now() + wait);
@@ -123,17 +120,9 @@ fn announce(
             return Err(ApiError::too_many_validations(name, *until));
         }
     };
-    let state = &context.state;
     for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(new.requested()) {
         if let CreatedAccount::New = outcome {
-            let kind = account.details.kind();
-            state
-                .metrics
-                .accepted(key.merchant, kind, StartedBy::Create);
-            state.wakeup_publisher.publish(Wakeup {
-                key: *key,
-                trace_parent: context.observed.trace_parent.clone(),
-            });
+            context.announce(*key, account.details.kind(), StartedBy::Create);
         }
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use actix_web::HttpResponse;
 use chrono::{SubsecRound, Utc};
+use futures_util::future::OptionFuture;
 use khata_domain::ValidationKey;
-use khata_queue::Wakeup;
-use khata_store::accounts::{self, AccountRow, Revalidation};
+use khata_store::accounts::{self, Revalidation};
 use khata_store::idempotency::ReplyForm;
 
 use super::request::ValidateRequest;
@@ -14,6 +14,7 @@ use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT};
 use crate::idempotency::Written;
 use crate::metrics::StartedBy;
+use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::schema;
 
@@ -39,10 +40,7 @@ pub(crate) async fn validate_account(
     let idempotent = context.idempotent()?;
     let (state, merchant) = (context.state.clone(), context.merchant_id());
     if let Some(pin) = &request.pin
-        && let Err(error) = state
-            .gateway_choices
-            .check(&state.database, merchant, pin)
-            .await
+        && let Err(error) = context.check_gateway(pin).await
     {
         return idempotent.replay_or(error).await;
     }
@@ -77,7 +75,7 @@ pub(crate) async fn validate_account(
     let (row, outcome) = match written {
         Written::Reply(reply) => return Ok(reply),
         Written::Done(Revalidation::Started(row)) => {
-            announce(&context, key, &row);
+            context.announce(key, row.kind, StartedBy::Validate);
             (row, new_outcome)
         }
         Written::Done(Revalidation::AlreadyOpen(row, open)) => {
@@ -86,21 +84,8 @@ pub(crate) async fn validate_account(
         }
         Written::Done(_) => return Err(ApiError::Internal),
     };
-    let settled = match outcome {
-        Some(outcome) => outcome.wait().await,
-        None => None,
-    };
+    let settled = OptionFuture::from(outcome.map(Outcome::wait)).await;
     // The validation has started even if its current state could not be read.
-    let account = present::stored(&state.keyring, merchant, settled.unwrap_or(*row))?;
+    let account = present::stored(&state.keyring, merchant, settled.flatten().unwrap_or(*row))?;
     idempotent.finish(present::body(form, vec![account])?).await
-}
-
-/// Counts a new validation and publishes its wake-up.
-fn announce(context: &RequestContext, key: ValidationKey, row: &AccountRow) {
-    let state = &context.state;
-    state
-        .metrics
-        .accepted(key.merchant, row.kind, StartedBy::Validate);
-    let trace_parent = context.observed.trace_parent.clone();
-    state.wakeup_publisher.publish(Wakeup { key, trace_parent });
 }
