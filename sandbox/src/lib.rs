@@ -119,6 +119,8 @@ impl Application {
         })
         .workers(settings.threads)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        // A busy machine may send the request long after it has connected.
+        .client_request_timeout(Duration::ZERO)
         .on_connect(fault::keep_line)
         .tcp_nodelay(true)
         // A client that has gone is noticed at once, so that a hanging call ends with it.
