@@ -1,30 +1,30 @@
-//! How well two names fit, 0–100: from 100 something is taken off for each thing that differs, and a contradiction decides.
+//! The score of two names, 0–100: each difference deducts from 100, and a contradiction decides.
 //!
-//! The figures are set so that Cashfree's published examples come out as published (`john d` 85, `j doe` 70, `jane d` 38 for
-//! `john doe`) and the labelled pairs that are not held out are told apart.
+//! The figures reproduce Cashfree's published examples (`john d` 85, `j doe` 70, `jane d` 38 for `john doe`) and separate the
+//! labelled pairs that are not held out.
 
 use super::alignment::{Alignment, How, likeness, weight};
 use super::holders::{Holder, Word};
 use super::vocabulary::Kind;
 
-/// A contradiction leaves at most this: POOR.
-const MOST_WITH_CONTRADICTION: f32 = 55.0;
-/// The account of a Hindu undivided family against its head alone: MODERATE.
-const MOST_FOR_A_FAMILY: f32 = 75.0;
-/// Of several holders only some are named in the other name.
-const MOST_FOR_SOME_HOLDERS: f32 = 92.0;
-/// More holders than accounts have: who lists everybody is sure to name the right one.
-const MOST_FOR_A_LIST: f32 = 84.0;
-/// Holders that a joint account may have.
-const MOST_HOLDERS: usize = 3;
-/// A name that is cut in the middle of a word, where banks cut: the rest cannot be known.
+/// Maximum with a contradiction: POOR.
+const MAX_WITH_CONTRADICTION: f32 = 55.0;
+/// Maximum for the account of a Hindu undivided family against its head alone: MODERATE.
+const MAX_FOR_A_FAMILY: f32 = 75.0;
+/// Maximum if the other name has only some of several holders.
+const MAX_FOR_SOME_HOLDERS: f32 = 92.0;
+/// Maximum for more holders than an account can have: a long list is sure to include the right one.
+const MAX_FOR_A_LIST: f32 = 84.0;
+/// Maximum number of holders of a joint account.
+const MAX_HOLDERS: usize = 3;
+/// Score of a name that is cut in the middle of a word, at the length where banks cut: the rest is unknown.
 const CUT: f32 = 92.0;
-/// The shortest name that a bank's room may have cut.
-const LEAST_CUT: usize = 18;
-/// Two full words of a person's name, one of them the person's own.
+/// Minimum length of a name that a bank may have cut.
+const MIN_CUT: usize = 18;
+/// Weight of two full words of a person's name, one of them a given name.
 const TWO_NAMES: f32 = 1.5;
 
-/// Between all holders of both names: each is laid beside the one who fits best.
+/// Returns the score of all holders of both names: each is paired with the best match.
 pub(super) fn of_holders(one: &[Holder], other: &[Holder]) -> f32 {
     let (few, many) = if one.len() <= other.len() {
         (one, other)
@@ -38,29 +38,29 @@ pub(super) fn of_holders(one: &[Holder], other: &[Holder]) -> f32 {
             .filter(|place| free[*place])
             .map(|place| (place, of_two(holder, &many[place])))
             .max_by(|left, right| left.1.total_cmp(&right.1));
-        if let Some((place, fit)) = best {
+        if let Some((place, score)) = best {
             free[place] = false;
-            sum += fit;
+            sum += score;
         }
     }
     let count = u8::try_from(few.len()).map_or(1.0, f32::from).max(1.0);
-    let fit = sum / count;
-    fit.min(match (few.len() == many.len(), many.len() > MOST_HOLDERS) {
+    let score = sum / count;
+    score.min(match (few.len() == many.len(), many.len() > MAX_HOLDERS) {
         (true, _) => 100.0,
-        (false, false) => MOST_FOR_SOME_HOLDERS,
-        (false, true) => MOST_FOR_A_LIST,
+        (false, false) => MAX_FOR_SOME_HOLDERS,
+        (false, true) => MAX_FOR_A_LIST,
     })
 }
 
-/// Between two holders.
+/// Returns the score of two holders.
 fn of_two(one: &Holder, other: &Holder) -> f32 {
     let alignment = Alignment::of(&one.words, &other.words);
-    let most = if one.huf == other.huf {
+    let max = if one.huf == other.huf {
         100.0
     } else {
-        MOST_FOR_A_FAMILY
+        MAX_FOR_A_FAMILY
     };
-    let fit = if is_cut(one, other) || is_cut(other, one) {
+    let score = if is_cut(one, other) || is_cut(other, one) {
         CUT
     } else {
         of_alignment(
@@ -69,12 +69,13 @@ fn of_two(one: &Holder, other: &Holder) -> f32 {
             &alignment,
         )
     };
-    // Mr and Mrs are two people, though initials and family name agree.
-    let contradiction = matches!((one.she, other.she), (Some(one), Some(other)) if one != other);
-    (if contradiction { fit - 20.0 } else { fit }).clamp(0.0, most)
+    // Mr and Mrs are two persons, even if initials and family name agree.
+    let contradiction =
+        matches!((one.female, other.female), (Some(one), Some(other)) if one != other);
+    (if contradiction { score - 20.0 } else { score }).clamp(0.0, max)
 }
 
-/// A holder and the words of the name that found no partner.
+/// A holder and the words of the name that have no partner.
 struct Side<'a> {
     holder: &'a Holder,
     own: Vec<&'a Word>,
@@ -108,7 +109,7 @@ impl<'a> Side<'a> {
         !self.own.is_empty() || self.initials > 0
     }
 
-    /// Two fillers at one place (Devi and Kumari) are a poor contradiction when all the rest agrees.
+    /// Whether only fillers differ: Devi against Kumari is a weak contradiction if all the rest agrees.
     fn has_fillers_only(&self) -> bool {
         self.initials == 0 && self.own.iter().all(|word| word.kind == Kind::Common)
     }
@@ -125,22 +126,22 @@ fn of_alignment(one: &Side<'_>, other: &Side<'_>, alignment: &Alignment) -> f32 
     if contradiction
         && !(support >= TWO_NAMES && one.has_fillers_only() && other.has_fillers_only())
     {
-        return shared_part(one, other, alignment).min(MOST_WITH_CONTRADICTION);
+        return shared_part(one, other, alignment).min(MAX_WITH_CONTRADICTION);
     }
     if support == 0.0 && alignment.pairs.is_empty() {
         return 0.0;
     }
     let firm = one.holder.firm || other.holder.firm;
-    let off = spelling(alignment)
+    let deduction = spelling(alignment)
         + order(one, other, alignment)
         + initials_for_words(one, other, alignment, support)
         + missing(one, firm, support)
         + missing(other, firm, support)
         + legal_form(one, other);
-    100.0 - off
+    100.0 - deduction
 }
 
-/// Spellings and slips.
+/// Returns the deduction for spellings and slips.
 fn spelling(alignment: &Alignment) -> f32 {
     let (mut off, mut sounds) = (0.0, false);
     for pair in &alignment.pairs {
@@ -155,19 +156,20 @@ fn spelling(alignment: &Alignment) -> f32 {
     off
 }
 
-/// The same words in another order.
+/// Returns the deduction for the same words in another order.
 fn order(one: &Side<'_>, other: &Side<'_>, alignment: &Alignment) -> f32 {
-    let says = |side: &Side<'_>, place: usize| !side.holder.words[place].kind.is_optional();
+    let counts = |side: &Side<'_>, place: usize| !side.holder.words[place].kind.is_optional();
     let places: Vec<usize> = alignment
         .pairs
         .iter()
-        .filter(|pair| says(one, pair.places.0) && says(other, pair.places.1))
+        .filter(|pair| counts(one, pair.places.0) && counts(other, pair.places.1))
         .map(|pair| pair.places.1)
         .collect();
     if places.is_sorted() { 0.0 } else { 3.0 }
 }
 
-/// Initials where the other name has words. "S V Krishnamurthy" says enough, "J Doe" is anybody's of the family.
+/// Returns the deduction for initials against words of the other name. "S V Krishnamurthy" identifies a person, "J Doe" can
+/// be any member of the family.
 fn initials_for_words(
     one: &Side<'_>,
     other: &Side<'_>,
@@ -185,7 +187,7 @@ fn initials_for_words(
     if support >= TWO_NAMES {
         return 6.0 + 2.0 * number(count - 1);
     }
-    let tells = alignment
+    let identifies = alignment
         .pairs
         .iter()
         .filter(|pair| pair.how != How::Initial && pair.weight >= 1.0)
@@ -195,7 +197,7 @@ fn initials_for_words(
                 is_first(one.holder, pair.places.0) || is_first(other.holder, pair.places.1);
             first || word.text.len() >= 8 || (count > 1 && word.text.len() > 4)
         });
-    match (tells, count) {
+    match (identifies, count) {
         (true, _) => 15.0,
         (false, _) if support == 0.0 => 55.0,
         (false, 1) => 30.0,
@@ -203,7 +205,7 @@ fn initials_for_words(
     }
 }
 
-/// Whether it is the first word that says something.
+/// Whether this is the first word that is not optional.
 fn is_first(holder: &Holder, place: usize) -> bool {
     holder
         .words
@@ -212,7 +214,7 @@ fn is_first(holder: &Holder, place: usize) -> bool {
         == Some(place)
 }
 
-/// What one name has and the other lacks.
+/// Returns the deduction for words that only one name has.
 fn missing(side: &Side<'_>, firm: bool, support: f32) -> f32 {
     let particle = if support >= TWO_NAMES { 2.0 } else { 5.0 };
     let particles = particle * number(side.particles);
@@ -238,7 +240,7 @@ fn missing(side: &Side<'_>, firm: bool, support: f32) -> f32 {
     particles + initials + words
 }
 
-/// "Limited" told by one name only, or "Private Limited" against "LLP".
+/// Returns the deduction for "Limited" in one name only, or "Private Limited" against "LLP".
 fn legal_form(one: &Side<'_>, other: &Side<'_>) -> f32 {
     match (one.legal, other.legal) {
         (0, 0) => 0.0,
@@ -247,7 +249,7 @@ fn legal_form(one: &Side<'_>, other: &Side<'_>) -> f32 {
     }
 }
 
-/// The part of both names that the other has too, 0–100, by weight.
+/// Returns the part of each name that the other has too, 0–100, by weight.
 fn shared_part(one: &Side<'_>, other: &Side<'_>, alignment: &Alignment) -> f32 {
     let quality = |how: How| match how {
         How::Same | How::Sound => 1.0,
@@ -281,21 +283,21 @@ fn shared_part(one: &Side<'_>, other: &Side<'_>, alignment: &Alignment) -> f32 {
         part(one, sum(|pair| pair.places.0, one)),
         part(other, sum(|pair| pair.places.1, other)),
     );
-    // Jane and John: something, not much.
+    // Jane and John: the same first letter counts a little.
     let first = |side: &Side<'_>| side.own.first().and_then(|word| word.text.chars().next());
     let alike = first(one).is_some() && first(one) == first(other);
     100.0 * shared + if alike { 13.0 } else { 0.0 }
 }
 
-/// Whether `cut` is the beginning of `whole`, ended in the middle of a word where a bank's room ends.
+/// Whether `cut` is the beginning of `whole`, cut in the middle of a word at the length where banks cut.
 fn is_cut(cut: &Holder, whole: &Holder) -> bool {
-    let says = |word: &&Word| word.kind != Kind::Title;
-    let cut_words: Vec<&Word> = cut.words.iter().filter(says).collect();
-    let whole_words: Vec<&Word> = whole.words.iter().filter(says).collect();
+    let counts = |word: &&Word| word.kind != Kind::Title;
+    let cut_words: Vec<&Word> = cut.words.iter().filter(counts).collect();
+    let whole_words: Vec<&Word> = whole.words.iter().filter(counts).collect();
     let Some((last, before)) = cut_words.split_last() else {
         return false;
     };
-    cut.length() >= LEAST_CUT
+    cut.length() >= MIN_CUT
         && !before.is_empty()
         && whole_words.len() >= cut_words.len()
         && before
