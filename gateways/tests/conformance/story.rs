@@ -169,10 +169,7 @@ impl<'a> Attempt<'a> {
         else {
             panic!("no call was made");
         };
-        let answer = match heard {
-            Ok(answer) => Some(answer),
-            Err(_) => None,
-        };
+        let answer = heard.as_ref().ok();
         let name = answer
             .and_then(|answer| answer.name_at_bank.as_ref())
             .filter(|name| !name_match::is_placeholder(name));
@@ -185,7 +182,7 @@ impl<'a> Attempt<'a> {
                 class: decision.attempt.class,
                 listed: answer.is_none_or(|answer| !answer.unlisted),
                 reference: self.gateway_reference.is_some(),
-                name: match name.map(|name| name.as_str()) {
+                name: match name.map(String::as_str) {
                     None => Name::Nobody,
                     Some("ZUBIN IRANI") => Name::Another,
                     Some(_) => Name::Somebody,
@@ -221,10 +218,6 @@ impl<'a> Attempt<'a> {
         asked: CallKind,
         heard: Result<GatewayResponse, CallFailure>,
     ) {
-        let heard = match heard {
-            Ok(answer) => Ok(answer),
-            Err(failure) => Err(failure),
-        };
         let now = Utc::now();
         let standing = AttemptContext {
             now,
