@@ -162,8 +162,8 @@ impl Cashfree {
 
     async fn verify_vpa(&self, call: &Call<'_>, vpa: &Vpa) -> CallResult {
         let (verification_id, vpa) = (call.reference, vpa.expose());
-        let (route, request) = match (call.method, call.consent) {
-            (Method::PennyDrop, Some(consent)) => {
+        let (route, request) =
+            if let (Method::PennyDrop, Some(consent)) = (call.method, call.consent) {
                 let timestamp = consent.timestamp;
                 let body = UpiPennyDropRequest {
                     verification_id,
@@ -178,15 +178,13 @@ impl Cashfree {
                 let route = "/upi/penny-drop";
                 let request = self.post(route, &body);
                 (route, request.header("x-api-version", PENNY_DROP_VERSION))
-            }
-            _ => {
+            } else {
                 let body = UpiRequest {
                     verification_id,
                     vpa,
                 };
                 ("/upi", self.post("/upi", &body))
-            }
-        };
+            };
         let reply = self.client.send(request, route).await?;
         match reply.status {
             200 => upi_response(reply.json()?),
@@ -275,12 +273,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::info::fields;
+    use crate::info::tests::assert_described;
 
     #[test]
     fn every_credential_is_described() {
-        let described = INFO.credentials.iter().map(|credential| credential.name);
-        assert_eq!(fields::sorted(described), fields::of::<Credentials>());
+        #[derive(serde::Deserialize)]
+        struct NoSettings {}
+        assert_described::<Credentials, NoSettings>(&INFO);
     }
 
     #[test]

@@ -260,13 +260,10 @@ impl Connector for Decentro {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::info::fields;
+    use crate::info::tests::assert_described;
 
     #[test]
     fn every_credential_and_setting_is_described() {
-        let described = INFO.credentials.iter().map(|credential| credential.name);
-        assert_eq!(fields::sorted(described), fields::of::<Credentials>());
-        let described = INFO.settings.iter().map(|setting| setting.name);
-        assert_eq!(fields::sorted(described), fields::of::<Settings>());
+        assert_described::<Credentials, Settings>(&INFO);
     }
 }

@@ -158,9 +158,9 @@ impl Reply {
 }
 
 /// Makes a header value that `Debug` hides; `None` if the value is not visible ASCII.
-pub(crate) fn secret_header(value: Zeroizing<String>) -> Option<HeaderValue> {
+pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
     let is_visible = value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-    let mut value = HeaderValue::from_str(&value).ok().filter(|_| is_visible)?;
+    let mut value = HeaderValue::from_str(value).ok().filter(|_| is_visible)?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -173,7 +173,7 @@ pub(crate) fn secret_headers<const N: usize>(
     for (name, value) in credentials {
         headers.insert(
             name,
-            secret_header(value).ok_or(ConfigError::Credentials(
+            secret_header(&value).ok_or(ConfigError::Credentials(
                 "ids and secrets must be visible ASCII",
             ))?,
         );

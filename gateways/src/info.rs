@@ -18,11 +18,11 @@ pub struct GatewayInfo {
     pub sandbox_only: bool,
     /// Methods of the gateway, the preferred one first.
     pub methods: &'static [Method],
-    /// How the gateway validates bank accounts and UPI addresses.
+    /// Ways in which the gateway validates bank accounts and UPI addresses.
     pub validation: &'static str,
-    /// What Khata does about a call whose response was lost.
+    /// Recovery of a call whose response was lost.
     pub recovery: &'static str,
-    /// What the gateway's webhooks report; `None` if the connector takes no webhooks.
+    /// Contents of the gateway's webhooks; `None` if the connector takes no webhooks.
     pub webhooks: Option<&'static str>,
     /// Members of the credentials, a JSON object; empty if the gateway needs no credentials.
     pub credentials: &'static [CredentialInfo],
@@ -67,50 +67,5 @@ pub struct SettingInfo {
     pub default: &'static str,
 }
 
-/// Reads the names of a struct's members from its `Deserialize` implementation.
 #[cfg(test)]
-pub(crate) mod fields {
-    use serde::Deserialize;
-    use serde::de::value::Error;
-    use serde::de::{Deserializer, Error as _, Visitor};
-
-    struct Recorder<'a>(&'a mut Vec<&'static str>);
-
-    impl<'de> Deserializer<'de> for Recorder<'_> {
-        type Error = Error;
-
-        fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
-            Err(Error::custom("only structs have named members"))
-        }
-
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _name: &'static str,
-            fields: &'static [&'static str],
-            visitor: V,
-        ) -> Result<V::Value, Error> {
-            self.0.extend(fields);
-            self.deserialize_any(visitor)
-        }
-
-        serde::forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
-
-    /// Returns the members of `T`, sorted.
-    pub(crate) fn of<'de, T: Deserialize<'de>>() -> Vec<&'static str> {
-        let mut fields = Vec::new();
-        let _ = T::deserialize(Recorder(&mut fields));
-        fields.sort_unstable();
-        fields
-    }
-
-    /// Returns these names, sorted.
-    pub(crate) fn sorted(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
-        let mut names: Vec<_> = names.collect();
-        names.sort_unstable();
-        names
-    }
-}
+pub(crate) mod tests;

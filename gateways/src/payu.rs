@@ -92,9 +92,12 @@ struct Credentials {
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Settings {
-    payout_url: Option<String>,
-    accounts_url: Option<String>,
-    info_url: Option<String>,
+    #[serde(rename = "payout_url")]
+    payout: Option<String>,
+    #[serde(rename = "accounts_url")]
+    accounts: Option<String>,
+    #[serde(rename = "info_url")]
+    info: Option<String>,
 }
 
 /// A merchant's account at PayU.
@@ -112,9 +115,9 @@ impl Payu {
             Some(_) => config.address(public),
             None => config.checked_address(name, setting.as_deref().unwrap_or(public)),
         };
-        let payout_url = url("payout_url", &own.payout_url, PAYOUT_URL)?;
-        let accounts_url = url("accounts_url", &own.accounts_url, ACCOUNTS_URL)?;
-        let info_url = url("info_url", &own.info_url, INFO_URL)?;
+        let payout_url = url("payout_url", &own.payout, PAYOUT_URL)?;
+        let accounts_url = url("accounts_url", &own.accounts, ACCOUNTS_URL)?;
+        let info_url = url("info_url", &own.info, INFO_URL)?;
         let credentials: Credentials = config.credentials(EXPECTED)?;
         let has_payouts = credentials.client_id.is_some();
         let has_lookup = credentials.key.is_some();
@@ -217,13 +220,10 @@ impl Connector for Payu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::info::fields;
+    use crate::info::tests::assert_described;
 
     #[test]
     fn every_credential_and_setting_is_described() {
-        let described = INFO.credentials.iter().map(|credential| credential.name);
-        assert_eq!(fields::sorted(described), fields::of::<Credentials>());
-        let described = INFO.settings.iter().map(|setting| setting.name);
-        assert_eq!(fields::sorted(described), fields::of::<Settings>());
+        assert_described::<Credentials, Settings>(&INFO);
     }
 }

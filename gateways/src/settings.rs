@@ -215,12 +215,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::info::fields;
+    use crate::info::tests::assert_settings;
 
     #[test]
     fn every_common_setting_is_described() {
-        let described = COMMON_SETTINGS.iter().map(|setting| setting.name);
-        assert_eq!(fields::sorted(described), fields::of::<CommonSettings>());
+        assert_settings::<CommonSettings>(COMMON_SETTINGS);
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub(crate) fn not_fetched(reason: impl std::fmt::Display) -> NoReply {
 
 /// Makes the header for a token; `None` if the token is empty or not visible ASCII.
 pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
-    let header = || secret_header(Zeroizing::new(["Bearer ", token].concat()));
-    (!token.is_empty()).then(header).flatten()
+    let value = Zeroizing::new(["Bearer ", token].concat());
+    secret_header(&value).filter(|_| !token.is_empty())
 }
 
 /// Calls one service of a gateway with a token.

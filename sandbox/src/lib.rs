@@ -79,6 +79,8 @@ impl Application {
         })
         .workers(settings.threads.into())
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        // A busy machine may send the request long after it has connected.
+        .client_request_timeout(Duration::ZERO)
         .on_connect(fault::keep_socket)
         .tcp_nodelay(true)
         // A closed client is noticed at once, so that a hanging call ends with its connection.

@@ -56,7 +56,7 @@ impl TwoFactor {
             return Some(signature.clone());
         }
         let encrypted = self.encrypted(unix_seconds)?;
-        let signature = secret_header(Zeroizing::new(BASE64.encode(&encrypted)))?;
+        let signature = secret_header(&Zeroizing::new(BASE64.encode(&encrypted)))?;
         *last = Some((now, signature.clone()));
         Some(signature)
     }

@@ -9,7 +9,7 @@ use crate::http::Reply;
 use crate::meaning;
 use crate::name::trimmed;
 
-/// Returns the status of the account, whatever the status of the call; `None` if the reply holds none.
+/// Returns the status of the account, which does not depend on the status of the call; `None` if the reply holds none.
 pub(super) fn account_response(reply: &Reply, envelope: &Envelope) -> Option<GatewayResponse> {
     let data = reply.json().ok().and_then(|reply: AccountReply| reply.data);
     let data = data.unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::wire::text_or_number;
 #[derive(Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub(super) struct Envelope<T> {
-    /// 0: the call succeeded, whatever the state of the account; 1: the call failed.
+    /// 0: the call succeeded, also if the account is invalid; 1: the call failed.
     pub(super) status: Option<i64>,
     /// A sentence. May repeat values of the request: not for logs.
     pub(super) msg: Option<String>,

@@ -1,7 +1,7 @@
 //! Razorpay's replies, mapped to Khata's words.
 
 use khata_domain::validation::{CallResult, FailureCode};
-use khata_domain::{CallFailure, Class, Details, GatewayResponse};
+use khata_domain::{AccountType, CallFailure, Class, Details, GatewayResponse};
 
 use super::codes;
 use super::wire::{ErrorBody, ErrorDetails, Validation};
@@ -47,6 +47,9 @@ pub(super) fn response(validation: Validation, default: FailureCode, retried: bo
     let waits = meaning.class() == Class::Retryable && !codes::depends_on_attempt(&reason);
     Ok(GatewayResponse {
         name_at_bank: trimmed(results.registered_name),
+        account_type: results.bank_account["account_type"]
+            .as_str()
+            .and_then(AccountType::from_gateway),
         utr: trimmed(validation.utr),
         gateway_reference: id,
         name_match_score: score(results.name_match_score.as_deref()),

@@ -90,6 +90,8 @@ pub(super) struct Results {
     pub(super) registered_name: Option<String>,
     #[serde(deserialize_with = "text_or_number")]
     pub(super) name_match_score: Option<String>,
+    /// Holds `account_type`. Read without a type, because an unexpected form must not cost the outcome.
+    pub(super) bank_account: serde_json::Value,
 }
 
 #[derive(Deserialize)]

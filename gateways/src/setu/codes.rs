@@ -12,7 +12,7 @@ pub(super) fn bank(verification: &str, code: &str) -> Meaning {
     let verification = verification.to_ascii_lowercase();
     let code = code.to_ascii_uppercase();
     match (verification.as_str(), code.as_str()) {
-        // No outcome yet, whatever the other members say.
+        // No outcome yet; the other members do not count.
         ("pending", _) => Meaning::of(Class::Pending),
         ("success", "") => Meaning::of(Class::Valid),
         ("failed", "BAV00") => Meaning::Unlisted,

@@ -1,7 +1,7 @@
 //! Parts of Setu's replies that bank calls and UMAP share.
 
 use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, GatewayResponse};
+use khata_domain::{AccountType, CallFailure, GatewayResponse};
 
 use super::codes;
 use super::wire::{ErrorReply, VpaReply};
@@ -51,6 +51,10 @@ pub(super) fn vpa_response(reply: VpaReply) -> CallResult {
     let status = status.ok_or_else(|| lost("response without a status"))?;
     Ok(GatewayResponse {
         name_at_bank: trimmed(reply.customer_name),
+        account_type: reply
+            .customer_account_type
+            .as_str()
+            .and_then(AccountType::from_gateway),
         gateway_reference: reply.id.filter(|id| is_id(id)),
         ..codes::vpa(&status).response(&status)
     })

@@ -6,7 +6,7 @@ use khata_domain::Class;
 use zeroize::Zeroizing;
 
 use super::response::{is_id, vpa_response};
-use super::wire::{Event, VpaReply};
+use super::wire::{VpaReply, WebhookBody};
 use crate::signature::Signature;
 use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
@@ -24,7 +24,7 @@ pub(super) fn read(
     merchant_id: Option<&str>,
     secrets: &[Zeroizing<String>],
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    let event = serde_json::from_slice::<Event>(webhook.body);
+    let event = serde_json::from_slice::<WebhookBody>(webhook.body);
     if let Ok(event) = &event
         && event.event == BANK_EVENT
     {
@@ -53,7 +53,7 @@ pub(super) fn read(
 }
 
 /// Reads an event that only reports that an outcome exists.
-fn hint(event: &Event) -> Result<WebhookMessage, WebhookError> {
+fn hint(event: &WebhookBody) -> Result<WebhookMessage, WebhookError> {
     let id = event.data.as_ref().and_then(|data| data.bav.id.as_deref());
     let id = id
         .filter(|id| is_id(id))
@@ -64,7 +64,7 @@ fn hint(event: &Event) -> Result<WebhookMessage, WebhookError> {
     })
 }
 
-fn outcome(event: Event) -> Result<WebhookMessage, WebhookError> {
+fn outcome(event: WebhookBody) -> Result<WebhookMessage, WebhookError> {
     let reference = event.merchant_reference_id.filter(|id| is_id(id));
     let id = event.id.clone().filter(|id| is_id(id));
     let attempt = reference
@@ -75,6 +75,7 @@ fn outcome(event: Event) -> Result<WebhookMessage, WebhookError> {
         id: event.id,
         status: event.status,
         customer_name: event.customer_name,
+        customer_account_type: event.customer_account_type,
     });
     // A pending or unlisted status is no outcome: a worker looks it up.
     let response = response.ok();

@@ -51,6 +51,8 @@ pub(super) struct VpaReply {
     pub(super) id: Option<String>,
     pub(super) status: Option<String>,
     pub(super) customer_name: Option<String>,
+    /// A text. Read without a type, because an unexpected form must not cost the outcome.
+    pub(super) customer_account_type: serde_json::Value,
 }
 
 /// `POST /v1/users/login` of Setu's account service.
@@ -97,7 +99,7 @@ impl ErrorReply {
 /// them about VPAs.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Event {
+pub(super) struct WebhookBody {
     pub(super) event: String,
     pub(super) data: Option<EventData>,
     /// UMAP's, like all members below.
@@ -108,6 +110,7 @@ pub(super) struct Event {
     pub(super) id: Option<String>,
     pub(super) status: Option<String>,
     pub(super) customer_name: Option<String>,
+    pub(super) customer_account_type: serde_json::Value,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,29 +1,29 @@
-//! What gateways say of accounts: in a good answer, at once or later.
+//! Scenarios in which the gateway works, and only the account is special.
 
 use serde_json::json;
 
-use crate::bench::{Bench, PAUSE};
-use crate::row::Row;
-use crate::story::Story;
+use crate::conformance::fixture::{Fixture, PAUSE};
+use crate::conformance::scenario::Scenario;
+use crate::conformance::story::Story;
 
-/// One row that the account alone asks for.
-pub(crate) async fn story(bench: &Bench<'_>, row: Row) -> Story {
-    if row == Row::UnknownCode {
-        bench.behave(json!({"unknown_code": true})).await;
+/// Runs a scenario that the account alone selects.
+pub(crate) async fn story(fixture: &Fixture<'_>, scenario: Scenario) -> Story {
+    if scenario == Scenario::UnknownCode {
+        fixture.behave(json!({"unknown_code": true})).await;
     }
-    let connector = bench.connector();
-    let payee = bench.payee(row);
-    let rupees = bench.rupees().await;
-    let mut attempt = bench.attempt(connector.as_ref(), &payee);
-    attempt.strict = row == Row::OtherName;
-    if row == Row::InvalidAgain {
+    let connector = fixture.connector();
+    let payee = fixture.payee(scenario);
+    let rupees = fixture.rupees().await;
+    let mut attempt = fixture.attempt(connector.as_ref(), &payee);
+    attempt.strict = scenario == Scenario::OtherName;
+    if scenario == Scenario::InvalidRetried {
         attempt.set_number(2);
     }
     attempt.verify(connector.as_ref()).await;
     attempt.go_on_to_the_end(connector.as_ref(), 1, PAUSE).await;
     let story = rupees.story(&attempt).await;
-    if row == Row::UnknownCode {
-        bench.behave(json!({})).await;
+    if scenario == Scenario::UnknownCode {
+        fixture.behave(json!({})).await;
     }
     story
 }

@@ -1,4 +1,4 @@
-//! Where call-backs go to: takes them as they come, and says 200.
+//! Receives webhooks and replies with status 200.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,43 +6,46 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One call-back: its headers, names in small letters, and its body byte for byte.
+/// A webhook received: its headers, names in lower case, and its raw body.
 #[derive(Clone)]
-pub(crate) struct Came {
+pub(crate) struct Received {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// The receiver; it ends with the test's runtime.
+/// A running receiver, which ends with the test's runtime.
 pub(crate) struct Receiver {
     pub(crate) url: String,
-    came: Arc<Mutex<Vec<Came>>>,
+    received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let came = Arc::<Mutex<Vec<Came>>>::default();
-        let kept = Arc::clone(&came);
+        let address = listener.local_addr().expect("the listener is bound");
+        let received = Arc::<Mutex<Vec<Received>>>::default();
+        let stored = Arc::clone(&received);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(take_all(stream, Arc::clone(&kept)));
+                tokio::spawn(receive_all(stream, Arc::clone(&stored)));
             }
         });
         Self {
-            url: format!("http://{address}/call-back"),
-            came,
+            url: format!("http://{address}/webhook"),
+            received,
         }
     }
 
-    /// What came, once it is so many.
-    pub(crate) async fn came(&self, count: usize) -> Vec<Came> {
+    /// Returns the webhooks received, as soon as there are this many.
+    pub(crate) async fn received(&self, count: usize) -> Vec<Received> {
         loop {
             {
-                let came = self.came.lock().expect("nobody panicked with it");
-                if came.len() >= count {
-                    return came.clone();
+                let received = self
+                    .received
+                    .lock()
+                    .expect("no thread panicked with the lock");
+                if received.len() >= count {
+                    return received.clone();
                 }
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -50,22 +53,25 @@ impl Receiver {
     }
 }
 
-async fn take_all(mut stream: TcpStream, kept: Arc<Mutex<Vec<Came>>>) {
+async fn receive_all(mut stream: TcpStream, stored: Arc<Mutex<Vec<Received>>>) {
     let mut bytes = Vec::new();
-    while let Some(came) = take(&mut stream, &mut bytes).await {
-        kept.lock().expect("nobody panicked with it").push(came);
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        if stream.write_all(answer).await.is_err() {
+    while let Some(received) = receive(&mut stream, &mut bytes).await {
+        stored
+            .lock()
+            .expect("no thread panicked with the lock")
+            .push(received);
+        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        if stream.write_all(response).await.is_err() {
             return;
         }
     }
 }
 
-async fn take(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Came> {
+async fn receive(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Received> {
     loop {
-        if let Some((came, length)) = whole(bytes) {
+        if let Some((received, length)) = first_request(bytes) {
             bytes.drain(..length);
-            return Some(came);
+            return Some(received);
         }
         if stream.read_buf(bytes).await.ok()? == 0 {
             return None;
@@ -73,8 +79,8 @@ async fn take(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Came> {
     }
 }
 
-/// The request at the front, once all of it is there, and how long it is.
-fn whole(bytes: &[u8]) -> Option<(Came, usize)> {
+/// Returns the first request and its length, if it is complete.
+fn first_request(bytes: &[u8]) -> Option<(Received, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let headers: Vec<_> = std::str::from_utf8(&bytes[..end])
         .ok()?
@@ -86,5 +92,5 @@ fn whole(bytes: &[u8]) -> Option<(Came, usize)> {
     let length: usize = length?.1.parse().ok()?;
     let (start, end) = (end + 4, end + 4 + length);
     let body = bytes.get(start..end)?.to_vec();
-    Some((Came { headers, body }, end))
+    Some((Received { headers, body }, end))
 }

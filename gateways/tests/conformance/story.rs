@@ -200,8 +200,7 @@ impl<'a> Attempt<'a> {
         };
         let response = last.result.as_ref().ok();
         let name = response
-            .and_then(|response| response.name_at_bank.as_deref())
-            .filter(|name| !khata_name_match::is_placeholder(name));
+            .and_then(|response| response.name_at_bank.as_deref());
         Story {
             heard: self.heard.clone(),
             meantime: meantime.to_vec(),

@@ -1,45 +1,45 @@
-//! Gateways × scenarios, as a table to read.
+//! The summary: a table of gateways and scenarios.
 
 use std::fmt::Write;
 
 use khata_domain::validation::AttemptState;
 
-use crate::row::Row;
-use crate::story::{Action, Story};
+use crate::conformance::scenario::Scenario;
+use crate::conformance::story::{Action, Story};
 
-/// What came of one row at one connector.
+/// Result of one scenario at one connector.
 pub(crate) struct Cell {
-    /// In a word.
-    pub(crate) said: String,
+    /// The result in one word.
+    pub(crate) text: String,
     pub(crate) verdict: Verdict,
 }
 
-/// Whether it is what it should be.
+/// Whether the result is the expected one.
 pub(crate) enum Verdict {
-    /// As the rule has it.
-    AsRuled,
-    /// As this gateway has it, for this reason.
-    AsOwn(&'static str),
-    /// Not at all.
+    /// Follows the rule.
+    Rule,
+    /// Follows the gateway's exception, for this reason.
+    Exception(&'static str),
+    /// Neither.
     Broken(String),
 }
 
-/// One connector's cells, in the order of [`Row::ALL`].
+/// One connector's cells, in the order of [`Scenario::ALL`].
 pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) cells: Vec<Cell>,
 }
 
 impl Cell {
-    pub(crate) fn broken(why: String) -> Self {
+    pub(crate) fn broken(reason: String) -> Self {
         Self {
-            said: "BROKEN".into(),
-            verdict: Verdict::Broken(why),
+            text: "BROKEN".into(),
+            verdict: Verdict::Broken(reason),
         }
     }
 }
 
-/// A story in a word: what the worker does, and what it cost.
+/// Returns a story in one word, the worker's next action, and its rupees.
 pub(crate) fn word(story: &Story) -> String {
     let word = match story.action {
         Action::Complete(outcome, _) => outcome.as_str().to_lowercase(),
@@ -54,9 +54,12 @@ pub(crate) fn word(story: &Story) -> String {
     }
 }
 
-/// The table, its notes, and how many cells there are.
+/// Returns the table, its notes, and the number of cells.
 pub(crate) fn table(reports: &[Report]) -> String {
-    let first = Row::ALL.iter().map(|row| row.name().len()).max();
+    let first = Scenario::ALL
+        .iter()
+        .map(|scenario| scenario.name().len())
+        .max();
     let first = first.unwrap_or_default();
     let widths: Vec<_> = reports.iter().map(width).collect();
     let mut notes = Notes::default();
@@ -69,39 +72,39 @@ pub(crate) fn table(reports: &[Report]) -> String {
         }
         text.push('\n');
     }
-    for (place, row) in Row::ALL.iter().enumerate() {
-        let _ = write!(text, "{:first$}", row.name());
+    for (place, scenario) in Scenario::ALL.iter().enumerate() {
+        let _ = write!(text, "{:first$}", scenario.name());
         for (report, &width) in reports.iter().zip(&widths) {
             let cell = &report.cells[place];
-            let said = match &cell.verdict {
-                Verdict::AsOwn(why) => format!("{}{}", cell.said, notes.mark(why)),
-                Verdict::AsRuled | Verdict::Broken(_) => cell.said.clone(),
+            let shown = match &cell.verdict {
+                Verdict::Exception(reason) => format!("{}{}", cell.text, notes.mark(reason)),
+                Verdict::Rule | Verdict::Broken(_) => cell.text.clone(),
             };
-            let _ = write!(text, "  {said:width$}");
+            let _ = write!(text, "  {shown:width$}");
         }
         text.push('\n');
     }
-    for (number, why) in notes.0.iter().enumerate() {
-        let _ = writeln!(text, "[{}] {why}", number + 1);
+    for (number, reason) in notes.0.iter().enumerate() {
+        let _ = writeln!(text, "[{}] {reason}", number + 1);
     }
     let cells: usize = reports.iter().map(|report| report.cells.len()).sum();
     let _ = writeln!(
         text,
         "{} connectors, {} scenarios, {cells} cells, {} broken",
         reports.len(),
-        Row::ALL.len(),
+        Scenario::ALL.len(),
         broken(reports).len()
     );
     text
 }
 
-/// The cells that are not as they should be, a line each.
+/// Returns a line for each unexpected cell.
 pub(crate) fn broken(reports: &[Report]) -> Vec<String> {
     let mut lines = Vec::new();
     for report in reports {
-        for (row, cell) in Row::ALL.iter().zip(&report.cells) {
-            if let Verdict::Broken(why) = &cell.verdict {
-                lines.push(format!("{}, {}: {why}", report.name, row.name()));
+        for (scenario, cell) in Scenario::ALL.iter().zip(&report.cells) {
+            if let Verdict::Broken(reason) = &cell.verdict {
+                lines.push(format!("{}, {}: {reason}", report.name, scenario.name()));
             }
         }
     }
@@ -109,27 +112,27 @@ pub(crate) fn broken(reports: &[Report]) -> Vec<String> {
 }
 
 fn width(report: &Report) -> usize {
-    let own = |cell: &Cell| match cell.verdict {
-        // Room for a note's number.
-        Verdict::AsOwn(_) => 4,
+    let exceptions = |cell: &Cell| match cell.verdict {
+        // Width of a note's number.
+        Verdict::Exception(_) => 4,
         _ => 0,
     };
     let cells = report
         .cells
         .iter()
-        .map(|cell| cell.said.chars().count() + own(cell));
+        .map(|cell| cell.text.chars().count() + exceptions(cell));
     cells.max().unwrap_or_default().max(9)
 }
 
-/// Reasons, each with a number.
+/// Numbered reasons.
 #[derive(Default)]
 struct Notes(Vec<&'static str>);
 
 impl Notes {
-    fn mark(&mut self, why: &'static str) -> String {
-        let known = self.0.iter().position(|note| *note == why);
+    fn mark(&mut self, reason: &'static str) -> String {
+        let known = self.0.iter().position(|note| *note == reason);
         let place = known.unwrap_or_else(|| {
-            self.0.push(why);
+            self.0.push(reason);
             self.0.len() - 1
         });
         format!("[{}]", place + 1)

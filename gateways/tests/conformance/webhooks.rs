@@ -1,4 +1,4 @@
-//! Call-backs: the sandbox sends the real thing to a receiver, and what came, byte for byte, is read; then bent.
+//! Webhooks: the sandbox sends events to a receiver, and the connector reads them, unchanged and changed.
 
 use std::time::Duration;
 
@@ -7,170 +7,179 @@ use khata_domain::{Class, GatewayResponse};
 use khata_gateways::{AttemptName, Connector, WebhookError, WebhookMessage, WebhookRequest};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PAUSE};
-use crate::receiver::{Came, Receiver};
-use crate::row::Row;
-use crate::story::Attempt;
-use crate::subject::CallBacks;
+use crate::conformance::fixture::{Fixture, PAUSE};
+use crate::conformance::profile::Webhooks;
+use crate::conformance::receiver::{Received, Receiver};
+use crate::conformance::scenario::Scenario;
+use crate::conformance::story::Attempt;
 
-/// Whether the connector believes what the gateway sends, and nothing else.
-pub(crate) async fn check(bench: &Bench<'_>) -> Result<(), String> {
-    match &bench.subject.gateway_webhooks {
-        CallBacks::None(_) => unbelieved(bench),
-        CallBacks::Hint => hints(bench).await,
-        CallBacks::Signed {
+/// Checks that the connector accepts the gateway's webhooks and nothing else.
+pub(crate) async fn check(fixture: &Fixture<'_>) -> Result<(), String> {
+    match &fixture.profile.webhooks {
+        Webhooks::None(_) => rejected(fixture),
+        Webhooks::Hint => hints(fixture).await,
+        Webhooks::Signed {
             header,
-            good_for,
-            remember,
-        } => signed(bench, header, *good_for, *remember).await,
+            max_age,
+            add_old_secret,
+        } => signed(fixture, header, *max_age, *add_old_secret).await,
     }
 }
 
-/// Where there is none, nothing that comes is taken for one.
-fn unbelieved(bench: &Bench<'_>) -> Result<(), String> {
-    let connector = bench.connector();
+/// Checks that a connector without webhooks accepts none.
+fn rejected(fixture: &Fixture<'_>) -> Result<(), String> {
+    let connector = fixture.connector();
     let body = br#"{"status":"SUCCESS","code":"ACCOUNT_IS_VALID"}"#;
     let read = connector.webhook(&WebhookRequest {
         headers: &[],
         body,
         received_at: Utc::now(),
     });
-    ensure(read.is_err(), || format!("an empty call-back: {read:?}"))
+    ensure(read.is_err(), || format!("an empty webhook: {read:?}"))
 }
 
 async fn signed(
-    bench: &Bench<'_>,
+    fixture: &Fixture<'_>,
     header: &'static str,
-    good_for: Option<Duration>,
-    remember: fn(&mut Value, &str),
+    max_age: Option<Duration>,
+    add_old_secret: fn(&mut Value, &str),
 ) -> Result<(), String> {
-    let connector = bench.connector();
+    let connector = fixture.connector();
     let connector = connector.as_ref();
-    for row in [Row::PendingThenValid, Row::PendingThenInvalid] {
-        let payee = bench.payee(row);
-        let mut attempt = bench.attempt(connector, &payee);
-        // Three times, and what it was before its end once more.
+    for scenario in [Scenario::PendingThenValid, Scenario::PendingThenInvalid] {
+        let payee = fixture.payee(scenario);
+        let mut attempt = fixture.attempt(connector, &payee);
+        // Three times, and the state before the outcome once.
         let more = json!({"duplicates": 2, "out_of_order": true});
-        let came = webhook_received(bench, &mut attempt, connector, &more, 4).await?;
-        tells_what_a_look_tells(connector, &attempt, &came[..3]).await?;
-        let older = read(connector, &came[3], TimeDelta::zero());
-        let is_final = |notice: &WebhookMessage| {
-            let answer = notice.response.as_ref();
-            answer.is_some_and(|answer| answer.class != Class::Pending)
+        let received = webhook_received(fixture, &mut attempt, connector, &more, 4).await?;
+        holds_the_outcome_of_a_lookup(connector, &attempt, &received[..3]).await?;
+        let older = read(connector, &received[3], TimeDelta::zero());
+        let is_final = |message: &WebhookMessage| {
+            let response = message.response.as_ref();
+            response.is_some_and(|response| response.class != Class::Pending)
         };
         match older {
-            Ok(Some(notice)) if !is_final(&notice) => {}
-            older => return Err(format!("its older state: {older:?}")),
+            Ok(Some(message)) if !is_final(&message) => {}
+            older => return Err(format!("the older state: {older:?}")),
         }
-        bent(connector, &came[0], header)?;
-        aged(connector, &came[0], good_for)?;
+        tampered(connector, &received[0], header)?;
+        aged(connector, &received[0], max_age)?;
     }
-    let payee = bench.payee(Row::PendingThenValid);
-    let mut attempt = bench.attempt(connector, &payee);
+    let payee = fixture.payee(Scenario::PendingThenValid);
+    let mut attempt = fixture.attempt(connector, &payee);
     let old = json!({"old_secret": "the old secret", "old_secret_rate": 1.0});
-    let came = webhook_received(bench, &mut attempt, connector, &old, 1).await?;
-    let mut credentials = bench.subject.credentials.clone();
-    remember(&mut credentials, "the old secret");
-    let remembering = bench.connector_with(&credentials, &json!({}));
-    let believed = read(remembering.as_ref(), &came[0], TimeDelta::zero());
-    ensure(matches!(believed, Ok(Some(_))), || {
-        format!("under the old secret, which is configured: {believed:?}")
+    let received = webhook_received(fixture, &mut attempt, connector, &old, 1).await?;
+    let mut credentials = fixture.profile.credentials.clone();
+    add_old_secret(&mut credentials, "the old secret");
+    let with_old_secret = fixture.connector_with(&credentials, &json!({}));
+    let accepted = read(with_old_secret.as_ref(), &received[0], TimeDelta::zero());
+    ensure(matches!(accepted, Ok(Some(_))), || {
+        format!("under the old secret, which is configured: {accepted:?}")
     })?;
-    let unbelieved = read(connector, &came[0], TimeDelta::zero());
-    ensure(unbelieved == Err(WebhookError::BadSignature), || {
-        format!("under a secret that is not configured: {unbelieved:?}")
+    let rejected = read(connector, &received[0], TimeDelta::zero());
+    ensure(rejected == Err(WebhookError::BadSignature), || {
+        format!("under a secret that is not configured: {rejected:?}")
     })
 }
 
-/// Under no signature it is a reason to ask, whoever sent it, and never an outcome.
-async fn hints(bench: &Bench<'_>) -> Result<(), String> {
-    let connector = bench.connector();
+/// Checks that an unsigned event is only a reason to look up the outcome, from any sender.
+async fn hints(fixture: &Fixture<'_>) -> Result<(), String> {
+    let connector = fixture.connector();
     let connector = connector.as_ref();
-    let payee = bench.payee(Row::PendingThenValid);
-    let mut attempt = bench.attempt(connector, &payee);
+    let payee = fixture.payee(Scenario::PendingThenValid);
+    let mut attempt = fixture.attempt(connector, &payee);
     let more = json!({"duplicates": 1});
-    let came = webhook_received(bench, &mut attempt, connector, &more, 2).await?;
-    for one in &came {
-        let notice = notice(connector, one)?;
-        ensure(notice.response.is_none(), || "it tells an outcome".into())?;
-        is_about(&attempt, &notice)?;
+    let received = webhook_received(fixture, &mut attempt, connector, &more, 2).await?;
+    for one in &received {
+        let message = message(connector, one)?;
+        ensure(message.response.is_none(), || {
+            "an unsigned event holds an outcome".into()
+        })?;
+        is_about(&attempt, &message)?;
     }
-    for place in 0..came[0].body.len() {
-        let read = read(connector, &changed(&came[0], place), TimeDelta::zero());
-        let tells = matches!(&read, Ok(Some(notice)) if notice.response.is_some());
-        ensure(!tells, || {
-            format!("changed at byte {place}, it tells an outcome")
+    for place in 0..received[0].body.len() {
+        let read = read(connector, &changed(&received[0], place), TimeDelta::zero());
+        let reports = matches!(&read, Ok(Some(message)) if message.response.is_some());
+        ensure(!reports, || {
+            format!("changed at byte {place}, the event holds an outcome")
         })?;
     }
     Ok(())
 }
 
-/// Verifies, and waits for so many call-backs.
+/// Verifies, and waits for this number of webhooks.
 async fn webhook_received(
-    bench: &Bench<'_>,
+    fixture: &Fixture<'_>,
     attempt: &mut Attempt<'_>,
     connector: &dyn Connector,
     more: &Value,
     count: usize,
-) -> Result<Vec<Came>, String> {
+) -> Result<Vec<Received>, String> {
     let receiver = Receiver::start().await;
     let mut webhook = more.clone();
     webhook["url"] = receiver.url.clone().into();
-    bench.webhook(webhook).await;
+    fixture.webhook(webhook).await;
     attempt.verify(connector).await;
-    let waited = tokio::time::timeout(Duration::from_secs(20), receiver.came(count)).await;
-    waited.map_err(|_| format!("fewer than {count} call-backs came"))
+    let waited = tokio::time::timeout(Duration::from_secs(20), receiver.received(count)).await;
+    waited.map_err(|_| format!("fewer than {count} webhooks were received"))
 }
 
-/// The same notice each time, about this attempt, and the outcome that a look finds.
-async fn tells_what_a_look_tells(
+/// Checks that each event concerns this attempt and holds the outcome that a lookup returns.
+async fn holds_the_outcome_of_a_lookup(
     connector: &dyn Connector,
     attempt: &Attempt<'_>,
-    came: &[Came],
+    received: &[Received],
 ) -> Result<(), String> {
     tokio::time::sleep(PAUSE).await;
-    let looked = connector
+    let found = connector
         .lookup(&attempt.call(), attempt.gateway_reference())
         .await;
-    let Ok(Some(found)) = looked else {
-        return Err(format!("a look after the call-back: {looked:?}"));
+    let Ok(Some(found)) = found else {
+        return Err(format!("a lookup after the webhook: {found:?}"));
     };
-    for one in came {
-        let notice = notice(connector, one)?;
-        is_about(attempt, &notice)?;
-        let told = notice.response.ok_or("no outcome is told")?;
-        ensure(told == found, || {
+    for one in received {
+        let message = message(connector, one)?;
+        is_about(attempt, &message)?;
+        let response = message.response.ok_or("the event holds no outcome")?;
+        ensure(response == found, || {
             format!(
-                "called back: {}; looked up: {}",
-                spelt(&told),
-                spelt(&found)
+                "webhook: {}; lookup: {}",
+                plaintext(&response),
+                plaintext(&found)
             )
         })?;
     }
-    // Replayed: byte for byte what came before.
-    let again = [notice(connector, &came[0])?, notice(connector, &came[0])?];
+    // A replay of the same bytes.
+    let again = [
+        message(connector, &received[0])?,
+        message(connector, &received[0])?,
+    ];
     ensure(again[0] == again[1], || {
-        "replayed, it is another notice".into()
+        "a replay is read as another message".into()
     })
 }
 
-fn is_about(attempt: &Attempt<'_>, notice: &WebhookMessage) -> Result<(), String> {
-    let ours = match &notice.attempt {
+fn is_about(attempt: &Attempt<'_>, message: &WebhookMessage) -> Result<(), String> {
+    let ours = match &message.attempt {
         AttemptName::Reference(reference) => reference == attempt.call().reference,
         AttemptName::GatewayReference(id) => Some(id.as_str()) == attempt.gateway_reference(),
     };
-    ensure(ours, || format!("it is about {:?}", notice.attempt))
+    ensure(ours, || format!("the event is about {:?}", message.attempt))
 }
 
-/// No byte of the body may differ, no header may be gone.
-fn bent(connector: &dyn Connector, came: &Came, header: &'static str) -> Result<(), String> {
-    for place in 0..came.body.len() {
-        let read = read(connector, &changed(came, place), TimeDelta::zero());
+/// Checks that a changed byte or a missing header is rejected.
+fn tampered(
+    connector: &dyn Connector,
+    received: &Received,
+    header: &'static str,
+) -> Result<(), String> {
+    for place in 0..received.body.len() {
+        let read = read(connector, &changed(received, place), TimeDelta::zero());
         ensure(read == Err(WebhookError::BadSignature), || {
             format!("changed at byte {place}: {read:?}")
         })?;
     }
-    let mut bare = came.clone();
+    let mut bare = received.clone();
     bare.headers.retain(|(name, _)| name != header);
     let read = read(connector, &bare, TimeDelta::zero());
     ensure(read == Err(WebhookError::MissingHeader(header)), || {
@@ -178,58 +187,62 @@ fn bent(connector: &dyn Connector, came: &Came, header: &'static str) -> Result<
     })
 }
 
-/// What was signed too long ago is not believed; where no time is signed, age proves nothing.
-fn aged(connector: &dyn Connector, came: &Came, good_for: Option<Duration>) -> Result<(), String> {
-    let Some(good_for) = good_for else {
-        let read = read(connector, came, TimeDelta::days(2));
+/// Checks that an event that was signed too long ago is rejected; if no time is signed, age proves nothing.
+fn aged(
+    connector: &dyn Connector,
+    received: &Received,
+    max_age: Option<Duration>,
+) -> Result<(), String> {
+    let Some(max_age) = max_age else {
+        let read = read(connector, received, TimeDelta::days(2));
         return ensure(matches!(read, Ok(Some(_))), || {
             format!("two days later: {read:?}")
         });
     };
-    let good_for = TimeDelta::from_std(good_for).expect("hours at most");
-    let within = read(connector, came, good_for / 2);
+    let max_age = TimeDelta::from_std(max_age).expect("the maximum age is a few hours");
+    let within = read(connector, received, max_age / 2);
     ensure(matches!(within, Ok(Some(_))), || {
-        format!("within its time: {within:?}")
+        format!("within the maximum age: {within:?}")
     })?;
-    let late = read(connector, came, good_for + TimeDelta::minutes(1));
+    let late = read(connector, received, max_age + TimeDelta::minutes(1));
     ensure(late == Err(WebhookError::Stale), || {
-        format!("after its time: {late:?}")
+        format!("after the maximum age: {late:?}")
     })
 }
 
-fn notice(connector: &dyn Connector, came: &Came) -> Result<WebhookMessage, String> {
-    match read(connector, came, TimeDelta::zero()) {
-        Ok(Some(notice)) => Ok(notice),
-        read => Err(format!("as it came: {read:?}")),
+fn message(connector: &dyn Connector, received: &Received) -> Result<WebhookMessage, String> {
+    match read(connector, received, TimeDelta::zero()) {
+        Ok(Some(message)) => Ok(message),
+        read => Err(format!("unchanged: {read:?}")),
     }
 }
 
 fn read(
     connector: &dyn Connector,
-    came: &Came,
+    received: &Received,
     later: TimeDelta,
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    let headers: Vec<_> = came
+    let headers: Vec<_> = received
         .headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     connector.webhook(&WebhookRequest {
         headers: &headers,
-        body: &came.body,
+        body: &received.body,
         received_at: Utc::now() + later,
     })
 }
 
-fn changed(came: &Came, place: usize) -> Came {
-    let mut changed = came.clone();
+fn changed(received: &Received, place: usize) -> Received {
+    let mut changed = received.clone();
     changed.body[place] ^= 1;
     changed
 }
 
-/// All of an answer, names too: they are the sandbox's.
-fn spelt(answer: &GatewayResponse) -> String {
-    String::from_utf8_lossy(&answer.to_plaintext()).into_owned()
+/// Returns all of a response, also the names, which are the sandbox's.
+fn plaintext(response: &GatewayResponse) -> String {
+    String::from_utf8_lossy(&response.to_plaintext()).into_owned()
 }
 
 fn ensure(holds: bool, else_say: impl FnOnce() -> String) -> Result<(), String> {

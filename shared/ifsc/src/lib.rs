@@ -1,5 +1,5 @@
-//! The directory of IFSCs: which bank and branch a code names. It is part of the program, so asking it needs no network and
-//! no start-up work. `shared/data/README.md` says where it is from and how it is brought up to date.
+//! The directory of IFSCs: the bank and the branch of a code. The directory is part of the program, so a lookup needs no network
+//! and no start-up work. `shared/ifsc/data/README.md` names its source and says how to update it.
 
 mod table;
 
@@ -7,16 +7,16 @@ use table::Table;
 
 static DIRECTORY: Table<'static> = match Table::open(include_bytes!("../data/ifsc.bin")) {
     Some(table) => table,
-    None => panic!("shared/data/ifsc.bin is not of the layout that ifsc/table.rs reads"),
+    None => panic!("shared/ifsc/data/ifsc.bin has another layout than table.rs reads"),
 };
 
-/// What the directory knows of a code.
+/// Data about a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The bank that the code belongs to, which need not be the one of its first four letters: `HDFC0CAACOB` is a
-    /// co-operative bank's that clears through HDFC Bank. `None` where it is not known.
+    /// The bank of the code, which may differ from the bank of its first four letters: `HDFC0CAACOB` belongs to a co-operative
+    /// bank that clears through HDFC Bank. `None` if unknown.
     pub bank: Option<&'static str>,
-    /// The branch. `None` if the code is not listed, which does not make it wrong: the list lags behind the banks.
+    /// `None` if the code is not listed. Such a code can be valid, because the list lags behind the banks.
     pub branch: Option<Branch>,
 }
 
@@ -25,11 +25,11 @@ pub struct Entry {
 pub struct Branch {
     /// As published, mostly in capitals.
     pub name: &'static str,
-    /// As published: a town, now and then its district.
+    /// As published: a town, sometimes its district.
     pub city: Option<&'static str>,
 }
 
-/// Looks the code up: a few hundred nanoseconds, no allocation.
+/// Looks up a code, within a few hundred nanoseconds and without allocation.
 pub fn lookup(ifsc: &str) -> Entry {
     let code = ifsc.as_bytes();
     match DIRECTORY.listed(code) {

@@ -1,31 +1,31 @@
-//! `shared/data/ifsc.bin`: its layout, and the search in it. The file is used as it lies: nothing is unpacked, nothing
+//! `shared/ifsc/data/ifsc.bin`: its layout, and the search in it. The search reads the file directly: nothing is unpacked or
 //! allocated, and processes share its pages.
 //!
-//! | part | row | what |
+//! | part | row | contents |
 //! |---|---|---|
-//! | head | 24 bytes | `khifsc`, two digits of version, then how many rows each of the next three parts has and how many bytes the last: four `u32` |
+//! | head | 24 bytes | `khifsc`, two digits of version, then the numbers of rows of the next three parts and of bytes of the last: four `u32` |
 //! | banks | 10 | first four letters of a code, the bank's name, its first branch; ascending |
 //! | codes | 4 | last six characters of a branch's code, in base 36; ascending within a bank |
-//! | branches | 9 | of the code in the same place: its bank's name, its own, its city's |
-//! | families | 14 | beginning of codes, padded with zeros, and the name of the bank that they belong to; ascending |
-//! | texts | | each a byte of length and so many of ASCII; the first is empty |
+//! | branches | 9 | of the code in the same place: names of the bank, the branch and the city |
+//! | families | 14 | beginning of codes, padded with zeros, and the name of their bank; ascending |
+//! | texts | | each a byte of length and this many bytes of ASCII; the first is empty |
 //!
-//! Numbers are little-endian. A name is the place of its text, three bytes; 0, the empty text, says that there is none.
+//! Numbers are little-endian. A name is the place of its text, three bytes; 0, the empty text, means that there is none.
 //!
-//! `deploy/ifsc`, which writes the file, compiles this very module and reads back what it wrote.
+//! `deploy/ifsc` writes the file; it compiles this module to read the file back.
 
 use std::str;
 
-/// What a file of this layout begins with.
+/// First bytes of a file of this layout.
 pub(super) const MAGIC: [u8; 8] = *b"khifsc01";
 
-/// A text's place among the texts.
+/// Place of a text among the texts.
 pub(super) type Place = [u8; 3];
 
 /// The place of the empty text.
 pub(super) const NOTHING: Place = [0; 3];
 
-/// The file, taken apart.
+/// The parts of the file.
 pub(super) struct Table<'a> {
     pub(super) banks: &'a [[u8; 10]],
     pub(super) codes: &'a [[u8; 4]],
@@ -34,7 +34,7 @@ pub(super) struct Table<'a> {
     pub(super) texts: &'a [u8],
 }
 
-/// What is told of a listed code.
+/// Data about a listed code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Listed<'a> {
     pub(super) bank: Option<&'a str>,
@@ -43,7 +43,7 @@ pub(super) struct Listed<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// `None` if the file is not of this layout or has another length than its head tells.
+    /// Returns `None` if the file has another layout, or another length than its head says.
     pub(super) const fn open(file: &'a [u8]) -> Option<Self> {
         let Some((magic, file)) = file.split_first_chunk::<8>() else {
             return None;
@@ -87,7 +87,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The branch with this code of eleven characters.
+    /// Returns the branch with this code of eleven characters.
     pub(super) fn listed(&self, code: &[u8]) -> Option<Listed<'a>> {
         let (letters, rest) = code.split_first_chunk()?;
         let branch = branch_number(rest.get(1..)?)?;
@@ -107,7 +107,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The bank that a code which is not listed would belong to: its longest family's, otherwise its first four letters'.
+    /// Returns the bank of a code that is not listed: the bank of its longest family, otherwise of its first four letters.
     pub(super) fn bank_of_unlisted(&self, code: &[u8]) -> Option<&'a str> {
         let letters = code.first_chunk::<4>()?;
         let from = self.families.partition_point(|row| row[..4] < letters[..]);
@@ -123,7 +123,7 @@ impl<'a> Table<'a> {
         self.text(name)
     }
 
-    /// The text at the place; `None` for the empty one.
+    /// Returns the text at the place; `None` for the empty one.
     pub(super) fn text(&self, place: Place) -> Option<&'a str> {
         if place == NOTHING {
             return None;
@@ -149,7 +149,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The last six characters of a code as one number; `None` if they are other than six capital letters and digits.
+/// Returns the last six characters of a code as one number; `None` if they are not six capital letters and digits.
 pub(super) fn branch_number(characters: &[u8]) -> Option<u32> {
     if characters.len() != 6 {
         return None;
@@ -165,21 +165,21 @@ pub(super) fn branch_number(characters: &[u8]) -> Option<u32> {
     })
 }
 
-/// What the codes of a family begin with.
+/// Returns the beginning of the codes of a family.
 pub(super) fn family_beginning(row: &[u8; 14]) -> &[u8] {
     let padded = &row[..11];
     let length = padded.iter().position(|byte| *byte == 0).unwrap_or(11);
     &padded[..length]
 }
 
-/// The number in three bytes.
+/// Returns the number in three bytes.
 pub(super) fn number([low, middle, high]: [u8; 3]) -> usize {
     usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16
 }
 
 const fn count(file: &[u8]) -> Option<(usize, &[u8])> {
     match file.split_first_chunk() {
-        // A file with more than fits would not have been compiled in.
+        // The length of the compiled-in file fits into a usize.
         Some((count, rest)) => Some((u32::from_le_bytes(*count) as usize, rest)),
         None => None,
     }

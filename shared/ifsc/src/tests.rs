@@ -7,14 +7,14 @@ use super::table::{NOTHING, family_beginning, number};
 use super::*;
 use khata_domain::Ifsc;
 
-/// Codes of every kind: code, bank, branch and city, `-` for what is not known.
+/// Codes of every kind: code, bank, branch and city, `-` for unknown values.
 const SAMPLE: &str = include_str!("sample.tsv");
 
 fn known(code: &str) -> Entry {
     lookup(Ifsc::parse(code).unwrap().as_str())
 }
 
-/// The code that a row's four letters and a branch's number stand for.
+/// Returns the code of four letters and a branch number.
 fn code_of(letters: &[u8], mut branch: u32) -> String {
     let mut code = String::from_utf8(letters.to_vec()).unwrap();
     code.push('0');
@@ -31,7 +31,7 @@ fn code_of(letters: &[u8], mut branch: u32) -> String {
     code
 }
 
-/// Every listed code.
+/// Returns every listed code.
 fn listed() -> Vec<Ifsc> {
     let mut codes = Vec::new();
     for (at, row) in DIRECTORY.banks.iter().enumerate() {
@@ -57,7 +57,7 @@ fn listed() -> Vec<Ifsc> {
 }
 
 #[test]
-fn the_sample_reads_as_it_is_written() {
+fn every_sample_code_has_its_bank_and_branch() {
     for line in SAMPLE.lines().filter(|line| !line.starts_with('#')) {
         let [code, bank, branch, city] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("not four columns: {line}");
@@ -91,7 +91,7 @@ fn every_listed_code_is_found() {
 }
 
 #[test]
-fn the_file_is_whole() {
+fn the_file_is_complete_and_sorted() {
     let letters = |row: &[u8; 10]| row[..4].to_vec();
     assert!(
         DIRECTORY
@@ -135,7 +135,7 @@ fn a_code_that_is_not_listed_has_the_bank_of_its_family_or_its_letters() {
             "YESB0YDCZZZ",
             Some("Yavatmal District Central Co-operative Bank"),
         ),
-        // A sub-member's, nobody knows whose: at any rate not HDFC Bank's.
+        // A code of an unknown sub-member, and not of HDFC Bank.
         ("HDFC0CZZZZZ", None),
         ("HDFC0ZZZZZZ", Some("HDFC Bank")),
         ("AABF0008032", None),
@@ -172,13 +172,13 @@ fn the_longest_family_decides() {
 
 proptest! {
     #[test]
-    fn any_code_may_be_asked_for(code in "[A-Z]{4}0[A-Z0-9]{6}") {
+    fn no_code_panics(code in "[A-Z]{4}0[A-Z0-9]{6}") {
         let known = known(&code);
         prop_assert!(known.bank.is_none_or(|bank| !bank.is_empty()));
     }
 }
 
-/// Time and memory, for people: `cargo test --release -p khata-shared ifsc::tests::figures -- --ignored --nocapture`.
+/// Prints time and memory: `cargo test --release -p khata-ifsc tests::figures -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints figures"]
 fn figures() {
@@ -232,7 +232,7 @@ fn resident_kb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Into an order that a processor cannot foresee, the same each time.
+/// Shuffles the codes into an order that a processor cannot predict, the same each time.
 fn shuffle(codes: &mut [Ifsc]) {
     let mut seed = 1_u64;
     for at in (1..codes.len()).rev() {

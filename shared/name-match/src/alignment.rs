@@ -1,45 +1,44 @@
-//! Which words of one name are which words of the other.
+//! Pairs the words of one name with the words of the other.
 
 use super::holders::Word;
-use super::indic::Script;
-use super::letters::WORD_ROOM;
+use super::script::{MAX_WORD, Script};
 use super::sound;
 use super::vocabulary::Kind;
 
-/// In how far two words are one.
+/// Kind of likeness of two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// Letter for letter, though one may be written in two.
+    /// The same letters, possibly written in two words.
     Same,
     /// Two spellings, or two scripts.
     Sound,
-    /// A slip of the keyboard, or Bengal's b for v.
+    /// A typing error, or b for v as in Bengal.
     Slip,
-    /// One is the other's initial.
+    /// One is the initial of the other.
     Initial,
 }
 
-/// Words that belong together: one of each name, or several where one name writes together what the other divides.
+/// A pair of words: one of each name, or several if one name writes together words that the other divides.
 pub(super) struct Pair {
     /// Place of the first word in one name, and in the other.
     pub(super) places: (usize, usize),
     pub(super) how: How,
-    /// How much it says about who it is: 1 for a name of one's own.
+    /// How much the word identifies a person: 1 for a given name.
     pub(super) weight: f32,
     /// Whether the words are initials in both names.
     pub(super) initials: bool,
 }
 
-/// Two names laid side by side.
+/// Two names with their words paired.
 pub(super) struct Alignment {
     pub(super) pairs: Vec<Pair>,
-    /// Places of the words that found none.
+    /// Places of the words without a partner.
     pub(super) left: Vec<usize>,
     pub(super) right: Vec<usize>,
 }
 
 impl Alignment {
-    /// Best likeness first: the same letters, the same sound, slips, words joined or divided, initials.
+    /// Pairs the words, best likeness first: the same letters, the same sound, slips, words joined or divided, initials.
     pub(super) fn of(one: &[Word], other: &[Word]) -> Self {
         let mut sides = Sides {
             one,
@@ -61,7 +60,7 @@ impl Alignment {
     }
 }
 
-/// What a word says about who somebody is.
+/// Returns how much a word identifies a person.
 pub(super) fn weight(word: &Word) -> f32 {
     match word.kind {
         Kind::Title | Kind::Legal => 0.0,
@@ -103,13 +102,13 @@ impl Sides<'_> {
         }
     }
 
-    /// Words written together in one name and apart in the other, or divided elsewhere: "Ramkumar", "Ram Kumar".
+    /// Pairs words written together in one name and apart in the other, or divided elsewhere: "Ramkumar", "Ram Kumar".
     fn joined(&mut self) {
-        const MOST: usize = 5;
+        const MAX_WORDS: usize = 5;
         for left in 0..self.one.len() {
             for right in 0..self.other.len() {
-                let lefts = run(&self.free.0, self.one, left).min(MOST);
-                let rights = run(&self.free.1, self.other, right).min(MOST);
+                let lefts = run(&self.free.0, self.one, left).min(MAX_WORDS);
+                let rights = run(&self.free.1, self.other, right).min(MAX_WORDS);
                 let found = (1..=lefts)
                     .flat_map(|one| (1..=rights).map(move |other| (one, other)))
                     .filter(|(one, other)| one + other > 2)
@@ -122,13 +121,9 @@ impl Sides<'_> {
                     });
                 if let Some((one, other, how)) = found {
                     let sum = |words: &[Word]| words.iter().map(weight).sum::<f32>();
-                    self.pairs.push(Pair {
-                        places: (left, right),
-                        how,
-                        weight: sum(&self.one[left..left + one])
-                            .max(sum(&self.other[right..right + other])),
-                        initials: false,
-                    });
+                    let weight = sum(&self.one[left..left + one])
+                        .max(sum(&self.other[right..right + other]));
+                    self.pair(left, right, how, weight);
                     self.free.0[left..left + one].fill(false);
                     self.free.1[right..right + other].fill(false);
                 }
@@ -136,31 +131,43 @@ impl Sides<'_> {
         }
     }
 
-    /// "APJ" against "Avul Pakir Jainulabdeen": initials written together that look like a word or a title.
+    /// Pairs initials written together that look like a word or a title: "APJ", "Avul Pakir Jainulabdeen".
     fn initials_together(&mut self) {
         for left in 0..self.one.len() {
             for right in 0..self.other.len() {
                 for (one, other) in [
-                    (spelt(&self.free.0, self.one, left, &self.other[right]), 1),
-                    (1, spelt(&self.free.1, self.other, right, &self.one[left])),
+                    (
+                        abbreviated(&self.free.0, self.one, left, &self.other[right]),
+                        1,
+                    ),
+                    (
+                        1,
+                        abbreviated(&self.free.1, self.other, right, &self.one[left]),
+                    ),
                 ] {
                     let free = self.free.0[left] && self.free.1[right];
                     if !free || one.max(other) < 2 {
                         continue;
                     }
                     for place in 0..one.max(other) {
-                        self.pairs.push(Pair {
-                            places: (left + place.min(one - 1), right + place.min(other - 1)),
-                            how: How::Initial,
-                            weight: 0.25,
-                            initials: false,
-                        });
+                        let (left, right) =
+                            (left + place.min(one - 1), right + place.min(other - 1));
+                        self.pair(left, right, How::Initial, 0.25);
                     }
                     self.free.0[left..left + one].fill(false);
                     self.free.1[right..right + other].fill(false);
                 }
             }
         }
+    }
+
+    fn pair(&mut self, left: usize, right: usize, how: How, weight: f32) {
+        self.pairs.push(Pair {
+            places: (left, right),
+            how,
+            weight,
+            initials: false,
+        });
     }
 
     fn initials(&mut self) {
@@ -171,12 +178,7 @@ impl Sides<'_> {
                     && self.free.1[right]
                     && (is_initial_of(one, other) || is_initial_of(other, one))
                 {
-                    self.pairs.push(Pair {
-                        places: (left, right),
-                        how: How::Initial,
-                        weight: 0.25,
-                        initials: false,
-                    });
+                    self.pair(left, right, How::Initial, 0.25);
                     (self.free.0[left], self.free.1[right]) = (false, false);
                 }
             }
@@ -184,20 +186,21 @@ impl Sides<'_> {
     }
 }
 
-/// How many free words stand together from here.
+/// Returns the number of consecutive free words from here.
 fn run(free: &[bool], words: &[Word], from: usize) -> usize {
     (from..words.len())
         .take_while(|place| free[*place] && words[*place].kind != Kind::Legal)
         .count()
 }
 
-/// How many free words from here on the letters of a short word stand for, each with its first letter; 0 if they do not.
-fn spelt(free: &[bool], words: &[Word], from: usize, letters: &Word) -> usize {
+/// Returns the number of free words from here that the letters of a short word abbreviate, letter by letter; 0 if they do
+/// not.
+fn abbreviated(free: &[bool], words: &[Word], from: usize, letters: &Word) -> usize {
     let count = letters.text.len();
     let full = |place: &usize| !matches!(words[*place].kind, Kind::Initial | Kind::Number);
-    // Of titles only Ms can be initials that banks write so.
+    // Ms is the only title that banks also write for initials.
     let may = letters.kind != Kind::Legal && (letters.kind != Kind::Title || letters.text == "ms");
-    let spelt = may
+    let abbreviates = may
         && (2..=4).contains(&count)
         && run(free, words, from) >= count
         && (from..from + count).all(|place| full(&place))
@@ -205,16 +208,16 @@ fn spelt(free: &[bool], words: &[Word], from: usize, letters: &Word) -> usize {
             .iter()
             .zip(letters.text.chars())
             .all(|(word, letter)| word.text.starts_with(letter));
-    if spelt { count } else { 0 }
+    if abbreviates { count } else { 0 }
 }
 
 fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
     let length = |words: &[Word]| words.iter().map(|word| word.text.len()).sum::<usize>();
-    // Nearly all that stands side by side is told apart by its first letter, before any text is made.
+    // The first letter separates nearly all words, before any text is built.
     if one[0].key.chars().next() != other[0].key.chars().next() {
         return None;
     }
-    if length(one).abs_diff(length(other)) > 3 || length(one).max(length(other)) > WORD_ROOM {
+    if length(one).abs_diff(length(other)) > 3 || length(one).max(length(other)) > MAX_WORD {
         return None;
     }
     let (left, right) = (together(one), together(other));
@@ -225,7 +228,7 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
             How::Sound
         });
     }
-    // Initials have no sound that could be heard in a word.
+    // Initials have no sound within a word.
     let has_initials = one
         .iter()
         .chain(other)
@@ -234,7 +237,7 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
 }
 
 fn together(words: &[Word]) -> String {
-    let mut text = String::with_capacity(WORD_ROOM);
+    let mut text = String::new();
     for word in words {
         text.push_str(&word.text);
     }
@@ -251,7 +254,7 @@ fn is_initial_of(initial: &Word, word: &Word) -> bool {
             || word.key.chars().next() == initial.key.chars().next())
 }
 
-/// In how far two single words are one; `None` if they are not.
+/// Returns the likeness of two single words; `None` if they are different words.
 pub(super) fn likeness(one: &Word, other: &Word) -> Option<How> {
     if one.text == other.text {
         return Some(if one.script == other.script {
@@ -277,7 +280,7 @@ pub(super) fn likeness(one: &Word, other: &Word) -> Option<How> {
     is_slip(&one.key, &other.key, &one.text, &other.text).then_some(How::Slip)
 }
 
-/// Rameshbhai is Ramesh, Hiraben is Hira; Handlooms is Handloom.
+/// Whether only an ending differs: Rameshbhai and Ramesh, Hiraben and Hira, Handlooms and Handloom.
 fn differ_by_ending(one: &str, other: &str) -> bool {
     let (short, long) = by_length(one, other);
     long.strip_prefix(short).is_some_and(|rest| match rest {
@@ -295,8 +298,8 @@ fn by_length<'a, T: ?Sized + AsRef<[u8]>>(one: &'a T, other: &'a T) -> (&'a T, &
     }
 }
 
-/// A slip is: two neighbours changed places, a letter left out within a long word, b for v. A letter for another is none: it
-/// makes Rakesh of Ramesh and Rajeshwari of Rameshwari.
+/// Whether the difference is a typing error: two neighbours swapped, a letter left out within a long word, b for v. One letter
+/// in place of another is none: it turns Ramesh into Rakesh and Rameshwari into Rajeshwari.
 fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
     let is_b_for_v = || {
         one.len() > 3
@@ -317,7 +320,7 @@ fn neighbours_changed(one: &[u8], other: &[u8]) -> bool {
     }
     let mut differing = (0..one.len()).filter(|place| one[*place] != other[*place]);
     match (differing.next(), differing.next(), differing.next()) {
-        // The first letter is the one that people get right.
+        // The first letter is hardly ever wrong.
         (Some(first), Some(second), None) => {
             first > 0
                 && second == first + 1

@@ -1,17 +1,17 @@
-//! A name as a bank or a merchant writes it → who holds the account: one person, several, a firm and its proprietor.
+//! Parses a name into the holders of the account: one person, several, or a firm and its proprietor.
 //!
-//! What is about somebody else is left out: S/O and D/O relations, guardians, aliases, "and others".
+//! Parts about other persons are left out: S/O and D/O relations, guardians, aliases, "and others".
 
-use super::indic::Script;
-use super::letters::{Letters, Piece, pieces};
+use super::letters::{Piece, pieces};
+use super::script::{Letters, Script};
 use super::sound;
 use super::vocabulary::{self, Kind};
 
-/// A word and what it is.
+/// A word and its kind.
 #[derive(Clone)]
 pub(super) struct Word {
     pub(super) text: String,
-    /// What it sounds like.
+    /// Key of the sound.
     pub(super) key: String,
     pub(super) kind: Kind,
     pub(super) script: Script,
@@ -21,16 +21,16 @@ pub(super) struct Word {
 #[derive(Default)]
 pub(super) struct Holder {
     pub(super) words: Vec<Word>,
-    /// A firm or another body, not a person.
+    /// Whether the holder is a firm or another body, not a person.
     pub(super) firm: bool,
-    /// A Hindu undivided family: in law somebody else than its head.
+    /// Whether the holder is a Hindu undivided family, in law another person than its head.
     pub(super) huf: bool,
-    /// What the titles say.
-    pub(super) she: Option<bool>,
+    /// Whether the titles are a woman's or a man's.
+    pub(super) female: Option<bool>,
 }
 
 impl Holder {
-    /// Letters and the spaces between words, as a bank that cuts names would count them.
+    /// Returns the number of letters and of spaces between words, as a bank counts them that cuts names.
     pub(super) fn length(&self) -> usize {
         let letters: usize = self.words.iter().map(|word| word.text.len()).sum();
         letters + self.words.len().saturating_sub(1)
@@ -42,13 +42,13 @@ impl Holder {
     }
 }
 
-/// Everybody whom a name names. Read as a firm's, "Larsen & Toubro" is one name.
+/// Returns all holders in a name. With `as_firm`, "Larsen & Toubro" is one name.
 pub(super) fn holders(name: &str, as_firm: bool) -> Vec<Holder> {
     let pieces = pieces(name);
     let mut holders = Vec::with_capacity(2);
     let mut start = 0;
     for place in 0..=pieces.len() {
-        let ends = place == pieces.len() || stands_before_an_owner(&pieces, place);
+        let ends = place == pieces.len() || is_owner_mark(&pieces, place);
         if ends {
             read(&pieces[start..place], as_firm, &mut holders);
             start = place + 1;
@@ -60,7 +60,7 @@ pub(super) fn holders(name: &str, as_firm: bool) -> Vec<Holder> {
     holders
 }
 
-fn stands_before_an_owner(pieces: &[Piece], place: usize) -> bool {
+fn is_owner_mark(pieces: &[Piece], place: usize) -> bool {
     text(pieces, place).is_some_and(|word| {
         matches!(
             word,
@@ -87,13 +87,13 @@ fn is_mark(pieces: &[Piece], place: usize, mark: char) -> bool {
     matches!(pieces.get(place), Some(Piece::Mark(found)) if *found == mark)
 }
 
-/// Two letters with a slash between them.
+/// Returns two letters with a slash between them.
 fn slashed(pieces: &[Piece], place: usize) -> Option<(&str, &str)> {
     let (one, other) = (text(pieces, place)?, text(pieces, place + 2)?);
     (is_mark(pieces, place + 1, '/') && one.len() == 1 && other.len() == 1).then_some((one, other))
 }
 
-/// S/O, D/O, W/O, C/O, H/O, F/O, B/O; U/G (under guardianship), F/G, N/G.
+/// Whether the letters are S/O, D/O, W/O, C/O, H/O, F/O or B/O; or U/G (under guardianship), F/G or N/G.
 fn is_relation(letters: Option<(&str, &str)>) -> bool {
     matches!(
         letters,
@@ -101,19 +101,19 @@ fn is_relation(letters: Option<(&str, &str)>) -> bool {
     )
 }
 
-/// What is found at a place of a name.
+/// Part of a name at one place.
 enum Found {
     /// A word of the holder's name.
     Name,
-    /// Nothing about anybody, so many pieces long.
+    /// Pieces without meaning, with their number.
     Nothing(usize),
-    /// What follows is about somebody else.
+    /// The start of a part about another person.
     Relation,
-    /// Another holder follows.
+    /// The start of another holder.
     Another,
     /// M/S, three pieces long.
     Firm,
-    /// So many pieces long.
+    /// HUF, with the number of its pieces.
     Huf(usize),
 }
 
@@ -169,13 +169,13 @@ fn is_between_holders(pieces: &[Piece], place: usize, holder: &Holder) -> bool {
     holder.words.len() > 1 && after.count() > 1
 }
 
-/// Reads the holders out of a stretch without a proprietor in it.
+/// Reads the holders from pieces without a proprietor.
 fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
     let of_a_firm = |place| {
         text(pieces, place).is_some_and(vocabulary::is_of_a_firm)
             || slashed(pieces, place) == Some(("m", "s"))
     };
-    // A firm that stands after "C/O" is not the holder.
+    // A firm after "C/O" is not the holder.
     let firm = as_firm
         || (0..pieces.len())
             .take_while(|place| !is_relation(slashed(pieces, *place)))
@@ -184,7 +184,7 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
         firm,
         ..Holder::default()
     };
-    let mut somebody_else = false;
+    let mut another_person = false;
     let mut place = 0;
     while place < pieces.len() {
         match find(pieces, place, &holder) {
@@ -195,8 +195,8 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
                 place += length;
             }
             Found::Relation => {
-                somebody_else = true;
-                // Past the whole of "S/O", that its slash is not taken for one between holders.
+                another_person = true;
+                // Past the whole of "S/O", so that its slash does not divide holders.
                 place += if slashed(pieces, place).is_some() {
                     3
                 } else {
@@ -206,12 +206,12 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
             Found::Another => {
                 if !firm {
                     holders.push(std::mem::take(&mut holder));
-                    somebody_else = false;
+                    another_person = false;
                 }
                 place += 1;
             }
             Found::Name => {
-                if !somebody_else && let Some(Piece::Word(letters)) = pieces.get(place) {
+                if !another_person && let Some(Piece::Word(letters)) = pieces.get(place) {
                     take_word(
                         letters,
                         text(pieces, place + 1).or(text(pieces, place + 2)),
@@ -237,7 +237,7 @@ fn take_word(letters: &Letters, next: Option<&str>, holder: &mut Holder) {
             } else {
                 form
             };
-        // The bank's room ended in the middle of it.
+        // The bank has cut the word.
         let cut = next.is_none() && text.len() >= 3 && !holder.words.is_empty();
         let form = ["private", "limited"]
             .into_iter()
@@ -269,7 +269,7 @@ fn word(text: &str, script: Script) -> Word {
     }
 }
 
-/// "Asha and Vijay Rao" are two Raos.
+/// Gives the family name to both holders of "Asha and Vijay Rao".
 fn share_family_name(holders: &mut [Holder]) {
     for place in 1..holders.len() {
         let (before, after) = holders.split_at_mut(place);
@@ -292,7 +292,7 @@ fn share_family_name(holders: &mut [Holder]) {
     }
 }
 
-/// Tells titles from names by where they stand.
+/// Separates titles from names by their place.
 fn classify(holder: &mut Holder) {
     let count = holder.words.len();
     let mut leading = true;
@@ -317,10 +317,10 @@ fn classify(holder: &mut Holder) {
             leading = false;
             continue;
         };
-        holder.she = holder.she.or(vocabulary::says_she(text));
+        holder.female = holder.female.or(vocabulary::is_female(text));
         holder.words[place].kind = kind;
     }
-    // Somebody is called by what is a title or a filler elsewhere: Kumar, Ram Lal, Syed.
+    // A word that is a title or a filler elsewhere can be a person's own name: Kumar, Ram Lal, Syed.
     let own = |word: &Word| matches!(word.kind, Kind::Own | Kind::Number);
     if !holder.words.iter().any(own) {
         let first = |holder: &Holder, wanted: fn(Kind) -> bool| {

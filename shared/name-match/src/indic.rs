@@ -1,56 +1,15 @@
-//! Nine Indic scripts in Latin letters, as Indians write their names in them and not as scholars do.
+//! Nine Indic scripts in Latin letters, in the spelling that Indians use for their names, not in a scholarly transliteration.
 //!
-//! Unicode lays the scripts that come from Brahmi out alike, 128 places each (The Unicode Standard, chapter 12), so one
-//! table reads Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada and Malayalam.
+//! Unicode orders the scripts that come from Brahmi alike, in blocks of 128 code points (The Unicode Standard, chapter 12), so
+//! one table reads Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada and Malayalam.
 
-use super::letters::{Letters, WORD_ROOM};
-
-/// What a word was written in, as far as it matters for reading it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Script {
-    #[default]
-    Latin,
-    Devanagari,
-    Bengali,
-    Gurmukhi,
-    Gujarati,
-    Odia,
-    Tamil,
-    Telugu,
-    Kannada,
-    Malayalam,
-    /// Letters we cannot put into Latin ones; such words match only as they stand.
-    Unreadable,
-}
-
-impl Script {
-    /// The Indic script that a character belongs to.
-    pub(super) fn of(character: char) -> Option<Self> {
-        Some(match u32::from(character) {
-            0x0900..=0x097f => Self::Devanagari,
-            0x0980..=0x09ff => Self::Bengali,
-            0x0a00..=0x0a7f => Self::Gurmukhi,
-            0x0a80..=0x0aff => Self::Gujarati,
-            0x0b00..=0x0b7f => Self::Odia,
-            0x0b80..=0x0bff => Self::Tamil,
-            0x0c00..=0x0c7f => Self::Telugu,
-            0x0c80..=0x0cff => Self::Kannada,
-            0x0d00..=0x0d7f => Self::Malayalam,
-            _ => return None,
-        })
-    }
-
-    /// Whether the vowel that a last consonant carries unwritten is not spoken: राम is Ram, but రామ is Rama.
-    fn drops_last_vowel(self) -> bool {
-        !matches!(self, Self::Tamil | Self::Telugu | Self::Malayalam)
-    }
-}
+use super::script::{Letters, MAX_WORD, Script};
 
 /// A word of an Indic script while it is read.
 #[derive(Default)]
 pub(super) struct Brahmic {
     word: Option<Letters>,
-    /// The last consonant carries the vowel that nobody writes, unless the next sign says otherwise.
+    /// The last consonant carries an unwritten vowel, unless the next sign replaces it.
     carries: bool,
     /// Consonants since the last vowel: after two of them the unwritten vowel is spoken (कृष्ण, Krishna).
     cluster: u8,
@@ -65,8 +24,8 @@ impl Brahmic {
         self.word.as_ref().map(|word| word.script)
     }
 
-    /// Reads a character; `false` if it ends the word (dandas, digits, signs).
-    pub(super) fn take(&mut self, script: Script, character: char) -> bool {
+    /// Reads a character; returns `false` if it ends the word (dandas, digits, signs).
+    pub(super) fn push(&mut self, script: Script, character: char) -> bool {
         let place = u32::from(character) & 0x7f;
         if let Some(consonant) = consonant(script, place) {
             self.speak_carried();
@@ -95,7 +54,7 @@ impl Brahmic {
             // Candrabindu, anusvara; in Gurmukhi tippi: the vowel before is nasal.
             0x00..=0x02 => self.nasal(script),
             0x70 if script == Script::Gurmukhi => self.nasal(script),
-            // Visarga, avagraha, Gurmukhi's addak and vowel bearers: nothing a Latin spelling would show.
+            // Visarga, avagraha, Gurmukhi's addak and vowel bearers, which a Latin spelling does not show.
             0x03 | 0x3d => {}
             0x71..=0x73 if script == Script::Gurmukhi => {}
             _ => return false,
@@ -103,7 +62,7 @@ impl Brahmic {
         true
     }
 
-    /// The word as far as it was read.
+    /// Ends the word and returns it.
     pub(super) fn end(&mut self) -> Option<Letters> {
         let script = self.script()?;
         if self.carries && (self.cluster > 1 || !script.drops_last_vowel()) {
@@ -132,7 +91,7 @@ impl Brahmic {
         self.write(script, "n");
     }
 
-    /// The dot below makes another sound of the letter before it.
+    /// Applies the dot below, which changes the sound of the letter before it.
     fn dot(&mut self, script: Script) {
         const DOTTED: [(&str, &str); 6] = [
             ("ph", "f"),
@@ -149,8 +108,7 @@ impl Brahmic {
         let eastern = matches!(script, Script::Bengali | Script::Odia);
         for (plain, dotted) in DOTTED {
             if word.text.ends_with(plain) && !(plain == "j" && eastern) {
-                let kept = word.text.len() - plain.len();
-                word.text.truncate(kept);
+                word.text.truncate(word.text.len() - plain.len());
                 word.text.push_str(dotted);
                 return;
             }
@@ -163,10 +121,10 @@ impl Brahmic {
 
     fn write(&mut self, script: Script, letters: &str) {
         let word = self.word.get_or_insert_with(|| Letters {
-            text: String::with_capacity(WORD_ROOM),
+            text: String::new(),
             script,
         });
-        if word.text.len() + letters.len() <= WORD_ROOM {
+        if word.text.len() + letters.len() <= MAX_WORD {
             word.text.push_str(letters);
         }
     }
@@ -195,7 +153,7 @@ fn consonant(script: Script, place: u32) -> Option<&'static str> {
     }
 }
 
-/// Letters that never carry a vowel.
+/// Whether a letter never carries a vowel.
 fn is_bare(script: Script, place: u32) -> bool {
     match script {
         Script::Bengali => place == 0x4e,
@@ -218,7 +176,7 @@ fn independent_vowel(place: u32) -> &'static str {
     }
 }
 
-/// `None` for marks that only lengthen a vowel written before them.
+/// Returns the vowel of a sign; `None` for marks that only lengthen the vowel before them.
 fn vowel_sign(place: u32) -> Option<&'static str> {
     Some(match place {
         0x3e => "a",
@@ -231,55 +189,4 @@ fn vowel_sign(place: u32) -> Option<&'static str> {
         0x4c => "au",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::letters::{Piece, pieces};
-    use super::*;
-
-    fn latin(text: &str) -> Vec<(String, Script)> {
-        pieces(text)
-            .into_iter()
-            .filter_map(|piece| match piece {
-                Piece::Word(word) => Some((word.text.to_string(), word.script)),
-                Piece::Mark(_) => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn names_are_read_as_they_are_written_in_latin() {
-        for (text, script, read) in [
-            ("राम", Script::Devanagari, "ram"),
-            ("आशा", Script::Devanagari, "asha"),
-            ("कृष्ण", Script::Devanagari, "krishna"),
-            ("लक्ष्मी", Script::Devanagari, "lakshmi"),
-            ("राजेन्द्र", Script::Devanagari, "rajendra"),
-            ("फ़ातिमा", Script::Devanagari, "fatima"),
-            ("ज़ोया", Script::Devanagari, "zoya"),
-            ("संजय", Script::Devanagari, "sanjay"),
-            ("রমেশ", Script::Bengali, "ramesh"),
-            ("জয়া", Script::Bengali, "jaya"),
-            ("ਗੁਰਪ੍ਰੀਤ", Script::Gurmukhi, "guraprit"),
-            ("પટેલ", Script::Gujarati, "patel"),
-            ("ସୁରେଶ", Script::Odia, "suresh"),
-            ("ராமன்", Script::Tamil, "raman"),
-            ("సునీత", Script::Telugu, "sunita"),
-            ("ರಮೇಶ್", Script::Kannada, "ramesh"),
-            ("ಮೋಹನ", Script::Kannada, "mohan"),
-            ("രമേശൻ", Script::Malayalam, "rameshan"),
-        ] {
-            assert_eq!(latin(text), [(read.to_owned(), script)], "{text}");
-        }
-    }
-
-    #[test]
-    fn scripts_digits_and_dandas_divide_words() {
-        let words: Vec<_> = latin("आशाRao राव। १२ রায়")
-            .into_iter()
-            .map(|(word, _)| word)
-            .collect();
-        assert_eq!(words, ["asha", "rao", "rav", "ray"]);
-    }
 }

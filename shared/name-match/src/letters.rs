@@ -1,36 +1,26 @@
-//! Text as it comes → words of plain lower-case Latin letters and digits, and the marks that divide names.
+//! Splits a name into words of plain lower-case Latin letters and digits, and the marks that divide names.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_compatible;
 
-use super::indic::{Brahmic, Script};
+use super::indic::Brahmic;
+use super::script::{Letters, MAX_WORD, Script};
 
-/// Longer text is no name; what stands beyond is not read, so that a comparison has a bound.
-const MOST_CHARACTERS: usize = 200;
-/// Bytes of a word that are read. All of it is taken at once: text that grows leaves copies of what it was.
-pub(super) const WORD_ROOM: usize = 128;
+/// Maximum number of characters of a name; the rest is not read, so that a comparison takes bounded time.
+const MAX_CHARACTERS: usize = 200;
 
-/// A word or what stands between two words.
+/// A word, or a mark between two words.
 pub(super) enum Piece {
-    /// Letters and digits that stand together.
     Word(Letters),
     /// One of `& / , ( ) + ; @`.
     Mark(char),
 }
 
-/// A word as it is compared.
-pub(super) struct Letters {
-    /// Lower case, without accents; Indic scripts in Latin letters; other scripts as they are.
-    pub(super) text: String,
-    /// What it was written in.
-    pub(super) script: Script,
-}
-
-/// Takes a name apart. Case, accents, width and every mark that divides nothing are gone.
+/// Splits a name into words and marks. Drops case, accents, width and every mark that divides nothing.
 pub(super) fn pieces(name: &str) -> Vec<Piece> {
     let mut pieces = Pieces::default();
-    for character in name.nfkc().take(MOST_CHARACTERS) {
-        pieces.take(character);
+    for character in name.nfkc().take(MAX_CHARACTERS) {
+        pieces.push(character);
     }
     pieces.end_word();
     pieces.done
@@ -44,7 +34,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn take(&mut self, character: char) {
+    fn push(&mut self, character: char) {
         if character.is_ascii() {
             match character {
                 'a'..='z' | '0'..='9' => self.letter(character, Script::Latin),
@@ -63,13 +53,13 @@ impl Pieces {
             if self.open.is_some() || self.brahmic.script() != Some(script) {
                 self.end_word();
             }
-            if !self.brahmic.take(script, character) {
+            if !self.brahmic.push(script, character) {
                 self.end_word();
             }
             return;
         }
         match character {
-            // Apostrophes and what joins letters without being one: joiners, soft hyphen, byte order mark.
+            // Apostrophes, and characters that join letters: joiners, soft hyphen, byte order mark.
             '\u{2018}'
             | '\u{2019}'
             | '\u{2bc}'
@@ -90,7 +80,7 @@ impl Pieces {
         }
     }
 
-    /// A letter with an accent is its letter; marks on their own are dropped; letters of other scripts stay.
+    /// Reads a letter with an accent as the letter; drops marks on their own; keeps letters of other scripts.
     fn decompose(&mut self, character: char) {
         let mut base = None;
         decompose_compatible(character, |part| base = base.or(Some(part)));
@@ -119,13 +109,13 @@ impl Pieces {
             self.end_word();
         }
         let word = self.open.get_or_insert_with(|| Letters {
-            text: String::with_capacity(WORD_ROOM),
+            text: String::new(),
             script,
         });
         if script == Script::Unreadable {
             word.script = script;
         }
-        if word.text.len() + letter.len_utf8() <= WORD_ROOM {
+        if word.text.len() + letter.len_utf8() <= MAX_WORD {
             word.text.push(letter);
         }
     }
@@ -138,8 +128,58 @@ impl Pieces {
     }
 }
 
-/// Combining marks and variation selectors: they change how a letter looks, not which it is.
+/// Whether a character is a combining mark or a variation selector, which does not change the letter.
 fn is_mark(character: char) -> bool {
     matches!(character, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
         | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latin(text: &str) -> Vec<(String, Script)> {
+        pieces(text)
+            .into_iter()
+            .filter_map(|piece| match piece {
+                Piece::Word(word) => Some((word.text, word.script)),
+                Piece::Mark(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn indic_names_are_read_in_their_usual_latin_spelling() {
+        for (text, script, read) in [
+            ("राम", Script::Devanagari, "ram"),
+            ("आशा", Script::Devanagari, "asha"),
+            ("कृष्ण", Script::Devanagari, "krishna"),
+            ("लक्ष्मी", Script::Devanagari, "lakshmi"),
+            ("राजेन्द्र", Script::Devanagari, "rajendra"),
+            ("फ़ातिमा", Script::Devanagari, "fatima"),
+            ("ज़ोया", Script::Devanagari, "zoya"),
+            ("संजय", Script::Devanagari, "sanjay"),
+            ("রমেশ", Script::Bengali, "ramesh"),
+            ("জয়া", Script::Bengali, "jaya"),
+            ("ਗੁਰਪ੍ਰੀਤ", Script::Gurmukhi, "guraprit"),
+            ("પટેલ", Script::Gujarati, "patel"),
+            ("ସୁରେଶ", Script::Odia, "suresh"),
+            ("ராமன்", Script::Tamil, "raman"),
+            ("సునీత", Script::Telugu, "sunita"),
+            ("ರಮೇಶ್", Script::Kannada, "ramesh"),
+            ("ಮೋಹನ", Script::Kannada, "mohan"),
+            ("രമേശൻ", Script::Malayalam, "rameshan"),
+        ] {
+            assert_eq!(latin(text), [(read.to_owned(), script)], "{text}");
+        }
+    }
+
+    #[test]
+    fn scripts_digits_and_dandas_divide_words() {
+        let words: Vec<_> = latin("आशाRao राव। १२ রায়")
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        assert_eq!(words, ["asha", "rao", "rav", "ray"]);
+    }
 }

@@ -1,18 +1,19 @@
-//! Whether the name that a merchant has and the name at the bank are one holder's: a score, 0–100, and the word for it.
+//! Compares the name that a merchant has with the name at the bank: a score from 0 to 100, and its band.
 //!
-//! Pure and without I/O; whoever may read this crate may call it. `docs/name-match.md` tells the rules in order, with figures.
-//! Both names are personal data: nothing of them is kept, logged or shown, and what is worked out in between is wiped.
+//! Pure, without I/O. `docs/name-match.md` lists the rules in order, with figures. Both names are personal data: this crate
+//! neither stores, logs nor shows any part of them.
 
 mod alignment;
-mod fit;
 mod holders;
 mod indic;
 mod letters;
+mod score;
+mod script;
 mod sound;
 mod vocabulary;
 
 use holders::{Holder, holders};
-use indic::Script;
+use script::Script;
 
 /// The band of a score, in the words of Cashfree's `name_match_result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +39,12 @@ impl NameMatchResult {
         Self::NoMatch,
     ];
 
-    /// The band of a score from the database.
+    /// Returns the band of a score from the database.
     pub fn of_stored_score(score: i16) -> Self {
         Self::of_score(u8::try_from(score).unwrap_or(0))
     }
 
-    /// The word in replies and in the database.
+    /// Returns the word in replies and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DirectMatch => "DIRECT_MATCH",
@@ -54,8 +55,8 @@ impl NameMatchResult {
         }
     }
 
-    /// The band that a score falls into; what is above 100 counts as 100. Cashfree publishes one score a band (100, 85, 70,
-    /// 38) and 90 as GOOD; the bounds between them are ours.
+    /// Returns the band of a score; a score above 100 counts as 100. Cashfree publishes one score per band (100, 85, 70, 38)
+    /// and 90 as GOOD; the bounds between them are ours.
     pub fn of_score(score: u8) -> Self {
         match score {
             100.. => Self::DirectMatch,
@@ -67,12 +68,11 @@ impl NameMatchResult {
     }
 }
 
-/// How well two names fit.
+/// Result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameMatch {
     /// 0–100.
     pub score: u8,
-    /// The band of the score.
     pub result: NameMatchResult,
 }
 
@@ -85,11 +85,11 @@ impl NameMatch {
     }
 }
 
-/// Compares the name given with the name at the bank; which is which makes no difference.
+/// Compares the name given with the name at the bank; their order makes no difference.
 ///
-/// `None` where nothing can be compared: one of them is empty or a placeholder, or only one of them is written in letters
-/// that cannot be put into Latin ones. That is no NO_MATCH: nobody was asked and nobody said no. At most the first 200
-/// characters of a name are read.
+/// `None` if the names cannot be compared: one is empty or a placeholder, or only one is in letters that no rule converts to
+/// Latin ones. This differs from NO_MATCH, where the names contradict each other. At most the first 200 characters of a name
+/// are read.
 pub fn compare(given: &str, at_bank: &str) -> Option<NameMatch> {
     if is_placeholder(given) || is_placeholder(at_bank) {
         return None;
@@ -98,22 +98,22 @@ pub fn compare(given: &str, at_bank: &str) -> Option<NameMatch> {
     if one.is_empty() || other.is_empty() || is_unreadable(&one) != is_unreadable(&other) {
         return None;
     }
-    let mut fit = either_way(&one, &other);
-    // Only one of them says that it is a firm: the two of "Larsen & Toubro" are then its name.
+    let mut score = either_way(&one, &other);
+    // If only one name shows that it is a firm's, "Larsen & Toubro" in the other is one name.
     if is_firm(&one) && other.len() > 1 {
-        fit = fit.max(either_way(&one, &holders(at_bank, true)));
+        score = score.max(either_way(&one, &holders(at_bank, true)));
     } else if is_firm(&other) && one.len() > 1 {
-        fit = fit.max(either_way(&holders(given, true), &other));
+        score = score.max(either_way(&holders(given, true), &other));
     }
-    Some(NameMatch::of_score(whole(fit)))
+    Some(NameMatch::of_score(whole(score)))
 }
 
-/// The same whoever is asked about first.
+/// Compares in a fixed order, so that the result does not depend on the order of the names.
 fn either_way(one: &[Holder], other: &[Holder]) -> f32 {
     if sorts_before(other, one) {
-        fit::of_holders(other, one)
+        score::of_holders(other, one)
     } else {
-        fit::of_holders(one, other)
+        score::of_holders(one, other)
     }
 }
 
@@ -121,7 +121,8 @@ fn is_firm(holders: &[Holder]) -> bool {
     holders.iter().any(|holder| holder.firm)
 }
 
-/// Whether a gateway or bank put this where a name should be: `NA`, `VERIFIED`, `ACCOUNT HOLDER`, `XXXX`, digits only, nothing.
+/// Whether a gateway or bank sent a placeholder instead of a name: `NA`, `VERIFIED`, `ACCOUNT HOLDER`, `XXXX`, digits only,
+/// nothing.
 pub fn is_placeholder(name_at_bank: &str) -> bool {
     const PLACEHOLDERS: &str = "\
         NA NAN NIL NONE NULL UNDEFINED UNKNOWN BLANK EMPTY VERIFIED NOTVERIFIED VALID VALIDATED SUCCESS SUCCESSFUL \
@@ -145,7 +146,7 @@ pub fn is_placeholder(name_at_bank: &str) -> bool {
     })
 }
 
-/// Letters that no rule here reads stand in one of the names: such a name compares with its like only.
+/// Whether a name has letters that no rule reads: such a name can be compared only with another one.
 fn is_unreadable(holders: &[Holder]) -> bool {
     holders
         .iter()
@@ -153,7 +154,7 @@ fn is_unreadable(holders: &[Holder]) -> bool {
         .any(|word| word.script == Script::Unreadable)
 }
 
-/// An order of names, whichever: only that it is one.
+/// Whether one name sorts before the other, in an arbitrary but total order.
 fn sorts_before(one: &[Holder], other: &[Holder]) -> bool {
     fn texts(holders: &[Holder]) -> impl Iterator<Item = &str> {
         let words = holders.iter().flat_map(|holder| &holder.words);
@@ -168,8 +169,8 @@ fn sorts_before(one: &[Holder], other: &[Holder]) -> bool {
     clippy::cast_sign_loss,
     reason = "clamped to 0–100"
 )]
-fn whole(fit: f32) -> u8 {
-    fit.clamp(0.0, 100.0).round() as u8
+fn whole(score: f32) -> u8 {
+    score.clamp(0.0, 100.0).round() as u8
 }
 
 #[cfg(test)]

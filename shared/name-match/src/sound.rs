@@ -1,164 +1,113 @@
-//! What a name sounds like, so that spellings of one name are one text: Lakshmi and Laxmi, Vijay and Vijai.
+//! The sound of a name, as a key that is equal for all spellings of the name: Lakshmi and Laxmi, Vijay and Vijai.
 //!
-//! Rules first (aspirates, long vowels, w and v, the a that is not always written), then a table of names whose spellings
-//! no rule joins. The last letter is kept: Kamal and Kamala, Krishna and Krishnan are different people.
+//! Rules first (aspirates, long vowels, w and v, the a that is not always written), then a table of names whose spellings no
+//! rule joins. The last letter is kept: Kamal and Kamala, Krishna and Krishnan are different names.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// By so much a key may be longer than twice its word: Md is Mohammed. All the room is taken at once, as text that grows
-/// leaves copies of what it was.
-const LONGEST_ADDED: usize = 16;
-
-/// The key of a word of lower-case Latin letters; equal keys are spellings of one name.
+/// Returns the key of a word of lower-case Latin letters. Equal keys are spellings of one name.
 pub(super) fn key(word: &str) -> String {
-    let mut key = by_rule(word);
+    let key = by_rule(word);
     if let Some(canonical) = CANONICAL.get(key.as_str()) {
-        key.clear();
-        key.push_str(canonical);
-        return key;
+        return (*canonical).to_owned();
     }
-    for (ending, canonical) in ENDINGS {
-        if key.ends_with(ending) {
-            let kept = key.len() - ending.len();
-            key.truncate(kept);
-            key.push_str(canonical);
-            break;
-        }
-    }
-    key
+    let mut endings = ENDINGS.iter();
+    endings
+        .find_map(|(ending, canonical)| Some([key.strip_suffix(ending)?, canonical].concat()))
+        .unwrap_or(key)
 }
 
-/// Spellings that the rules leave apart. The first of each line stands for all of them.
-const SPELLINGS: &[&[&str]] = &[
-    &[
-        "mohammed", "mohd", "mohmd", "mohamd", "muhammad", "mohamad", "mohamed", "muhammed",
-        "mahomed", "mohammad", "muhamad", "mahammad", "md",
-    ],
-    &["ahmed", "ahmad", "ahamed", "ahmmed", "ahemad", "ahmd"],
-    &[
-        "hussain", "hussein", "hossain", "husain", "hosain", "hussen",
-    ],
-    &[
-        "rahman", "rehman", "rahaman", "rahmaan", "rehmaan", "rehaman",
-    ],
-    &[
-        "shaikh", "sheikh", "shekh", "sheik", "shaik", "shaikha", "sk",
-    ],
-    &[
-        "syed", "sayed", "sayyid", "saiyed", "sayyed", "saiyad", "sayyad", "syeda",
-    ],
-    &["siddiqui", "siddiqi", "siddique", "siddiquee"],
-    &["qureshi", "quraishi", "koreshi", "kureshi"],
-    &["begum", "begam"],
-    &["fatima", "fatema", "fathima"],
-    &["ayesha", "aisha", "ayisha", "aysha"],
-    &["yusuf", "yousuf", "yousef", "yusaf", "yusoof"],
-    &["ibrahim", "ebrahim"],
-    &["ismail", "esmail", "ismael"],
-    &["usman", "osman", "uthman"],
-    &["umar", "omar", "umer", "omer"],
-    &[
-        "chowdhury",
-        "chaudhary",
-        "choudhary",
-        "chaudhari",
-        "chaudhuri",
-        "choudhury",
-        "chowdary",
-        "chowdhary",
-        "chaudhry",
-        "choudhry",
-        "choudary",
-        "chowdhry",
-        "chaudhury",
-    ],
-    &["agarwal", "agrawal", "aggarwal", "agarwala", "agarval"],
-    &["iyer", "aiyar", "ayyar", "iyyer", "aiyer", "ayyer"],
-    &["iyengar", "ayyangar", "aiyangar", "iyyengar", "ayengar"],
-    &["nair", "nayar", "nayyar"],
-    &["verma", "varma"],
-    &["tiwari", "tewari", "tiwary"],
-    &["pandey", "pandeya", "pandya"],
-    &["thakur", "thakor", "thakore", "tagore"],
-    &["rathore", "rathod", "rathor"],
-    &["solanki", "solankey"],
-    &["bose", "basu", "bosu"],
-    &["dutta", "datta", "dutt", "datt"],
-    &["ghosh", "ghose"],
-    &["das", "dass", "dash"],
-    &["deb", "dev", "deo", "deva"],
-    &["sen", "sein"],
-    &["singh", "sinh", "sing"],
-    &["shah", "sah"],
-    &["rao", "rau", "row", "rav", "raw", "ravu"],
-    &["naidu", "nayudu", "naydu"],
-    &["gowda", "gouda", "gauda", "gowd", "goud", "gaud"],
-    &["pillai", "pillay", "pillae"],
-    &["kurian", "kuryan", "kurien"],
-    &["mathew", "matthew", "mathews", "matthews", "mathai"],
-    &["dsouza", "dsousa", "desouza", "disouza"],
-    &["fernandes", "fernandez", "fernandis"],
-    &["gonsalves", "gonzalves", "gonsalvez", "goncalves"],
-    &[
-        "lakshmi", "laxmi", "luxmi", "lachmi", "lakhmi", "lakshmy", "laksmi",
-    ],
-    &["vishnu", "bishnu"],
-    &["vikas", "bikash"],
-    &["vijay", "vijai", "bijay", "bijoy", "vijoy"],
-    &["jyoti", "jyothi", "joti", "jothi", "jyoty"],
-    &["jai", "jay"],
-    &["eshwar", "ishwar", "easwar", "eeswar", "eswar"],
-    &[
-        "subramanian",
-        "subramaniam",
-        "subramanyam",
-        "subrahmanyam",
-        "subrahmanian",
-        "subrahmaniam",
-        "subramanyan",
-        "subramaniyan",
-        "subramonian",
-    ],
-    &[
-        "balasubramanian",
-        "balasubramaniam",
-        "balasubramanyam",
-        "balasubrahmanyam",
-    ],
-    &["kaveri", "cauvery", "kauveri", "cavery"],
-    &["rukmini", "rukmani", "rukkmani"],
-    &["krishnan", "krishanan"],
-    &["krishna", "krushna", "krsna", "krishan"],
-    &["narasimha", "narsimha", "narsinha", "narasinha"],
-    &["gyaneshwar", "dnyaneshwar", "jnaneshwar"],
-    &["kishore", "kishor", "kisore"],
-    &["manoj", "monoj"],
-    &["sanjay", "sanjoy", "sanjai"],
-    &["ajay", "ajoy", "ajai"],
-    &["uday", "udai", "udhay"],
-    &["abdul", "abdool", "abd", "abdur", "abdus", "abdush"],
-    &["sudheer", "sudhir", "sudhira"],
-    &["suneel", "sunil"],
-    &["yogendra", "jogendra"],
-    &["yadav", "yadava"],
-    &["vishwanath", "biswanath", "viswanadha", "vishvanadh"],
-    &["raghunath", "raghunadh", "ragunatha"],
-    &["srinath", "srinadh"],
-    &["mukherjee", "mukhopadhyay"],
-    &["banerjee", "bandopadhyay", "bandyopadhyay"],
-    &["chatterjee", "chattopadhyay"],
-    &["ganguly", "gangopadhyay"],
-    &["gounder", "goundar"],
-    &["meenakshi", "meenatchi"],
-    &["gyan", "jnan", "dnyan"],
-    &["kumar", "kr"],
-    &["prasad", "pd"],
-    &["shoaib", "shuaib", "shoeb"],
-    &["gopinath", "gopinadh"],
+/// Spellings that the rules do not join. The first of each line is the key of all of them.
+const SPELLINGS: &[&str] = &[
+    "mohammed mohd mohmd mohamd muhammad mohamad mohamed muhammed mahomed mohammad muhamad mahammad md",
+    "ahmed ahmad ahamed ahmmed ahemad ahmd",
+    "hussain hussein hossain husain hosain hussen",
+    "rahman rehman rahaman rahmaan rehmaan rehaman",
+    "shaikh sheikh shekh sheik shaik shaikha sk",
+    "syed sayed sayyid saiyed sayyed saiyad sayyad syeda",
+    "siddiqui siddiqi siddique siddiquee",
+    "qureshi quraishi koreshi kureshi",
+    "begum begam",
+    "fatima fatema fathima",
+    "ayesha aisha ayisha aysha",
+    "yusuf yousuf yousef yusaf yusoof",
+    "ibrahim ebrahim",
+    "ismail esmail ismael",
+    "usman osman uthman",
+    "umar omar umer omer",
+    "chowdhury chaudhary choudhary chaudhari chaudhuri choudhury chowdary chowdhary chaudhry choudhry \
+     choudary chowdhry chaudhury",
+    "agarwal agrawal aggarwal agarwala agarval",
+    "iyer aiyar ayyar iyyer aiyer ayyer",
+    "iyengar ayyangar aiyangar iyyengar ayengar",
+    "nair nayar nayyar",
+    "verma varma",
+    "tiwari tewari tiwary",
+    "pandey pandeya pandya",
+    "thakur thakor thakore tagore",
+    "rathore rathod rathor",
+    "solanki solankey",
+    "bose basu bosu",
+    "dutta datta dutt datt",
+    "ghosh ghose",
+    "das dass dash",
+    "deb dev deo deva",
+    "sen sein",
+    "singh sinh sing",
+    "shah sah",
+    "rao rau row rav raw ravu",
+    "naidu nayudu naydu",
+    "gowda gouda gauda gowd goud gaud",
+    "pillai pillay pillae",
+    "kurian kuryan kurien",
+    "mathew matthew mathews matthews mathai",
+    "dsouza dsousa desouza disouza",
+    "fernandes fernandez fernandis",
+    "gonsalves gonzalves gonsalvez goncalves",
+    "lakshmi laxmi luxmi lachmi lakhmi lakshmy laksmi",
+    "vishnu bishnu",
+    "vikas bikash",
+    "vijay vijai bijay bijoy vijoy",
+    "jyoti jyothi joti jothi jyoty",
+    "jai jay",
+    "eshwar ishwar easwar eeswar eswar",
+    "subramanian subramaniam subramanyam subrahmanyam subrahmanian subrahmaniam subramanyan subramaniyan \
+     subramonian",
+    "balasubramanian balasubramaniam balasubramanyam balasubrahmanyam",
+    "kaveri cauvery kauveri cavery",
+    "rukmini rukmani rukkmani",
+    "krishnan krishanan",
+    "krishna krushna krsna krishan",
+    "narasimha narsimha narsinha narasinha",
+    "gyaneshwar dnyaneshwar jnaneshwar",
+    "kishore kishor kisore",
+    "manoj monoj",
+    "sanjay sanjoy sanjai",
+    "ajay ajoy ajai",
+    "uday udai udhay",
+    "abdul abdool abd abdur abdus abdush",
+    "sudheer sudhir sudhira",
+    "suneel sunil",
+    "yogendra jogendra",
+    "yadav yadava",
+    "vishwanath biswanath viswanadha vishvanadh",
+    "raghunath raghunadh ragunatha",
+    "srinath srinadh",
+    "mukherjee mukhopadhyay",
+    "banerjee bandopadhyay bandyopadhyay",
+    "chatterjee chattopadhyay",
+    "ganguly gangopadhyay",
+    "gounder goundar",
+    "meenakshi meenatchi",
+    "gyan jnan dnyan",
+    "kumar kr",
+    "prasad pd",
+    "shoaib shuaib shoeb",
+    "gopinath gopinadh",
 ];
 
-/// Ends of keys that join: -endra, -ender and -inder; Narayan and Narayana, but Arun and Aruna stay apart.
+/// Endings of keys that join: -endra, -ender and -inder; Narayan and Narayana, but not Arun and Aruna.
 const ENDINGS: &[(&str, &str)] = &[
     ("indr", "endr"),
     ("endra", "endr"),
@@ -188,38 +137,39 @@ const ENDINGS: &[(&str, &str)] = &[
 static CANONICAL: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut canonical = HashMap::new();
     for spellings in SPELLINGS {
-        for spelling in *spellings {
-            canonical.insert(by_rule(spelling).to_string(), spellings[0]);
+        let first = spellings.split(' ').next().unwrap_or_default();
+        for spelling in spellings.split(' ') {
+            canonical.insert(by_rule(spelling), first);
         }
     }
     canonical
 });
 
-/// Tamil writes k and g, t and d, p and b, s, ch and j with one letter each: with such a word on either side they are one.
+/// Returns the key with letters joined that Tamil writes alike: k and g, t and d, p and b, s, ch and j. For comparisons with a
+/// word in Tamil script.
 pub(super) fn tamil_key(key: &str) -> String {
-    let mut folded = String::with_capacity(key.len());
-    folded.extend(key.chars().map(|letter| match letter {
-        'g' | 'h' => 'k',
-        'd' => 't',
-        'b' | 'f' => 'p',
-        'c' | 'j' => 's',
-        other => other,
-    }));
-    folded
+    key.chars()
+        .map(|letter| match letter {
+            'g' | 'h' => 'k',
+            'd' => 't',
+            'b' | 'f' => 'p',
+            'c' | 'j' => 's',
+            other => other,
+        })
+        .collect()
 }
 
-/// What the rules alone make of a word. Words of letters that are not Latin stay as they are.
+/// Returns the key of a word by the rules alone. A word in letters that are not Latin is its own key.
 fn by_rule(word: &str) -> String {
-    let mut key = String::with_capacity(2 * word.len() + LONGEST_ADDED);
     if !word.is_ascii() {
-        key.push_str(word);
-        return key;
+        return word.to_owned();
     }
+    let mut key = String::new();
     let (mut place, mut silent) = (0, false);
     while place < word.len() {
         let (sound, taken) = sound_at(word, place);
         for letter in sound.chars() {
-            // Double letters are one, but in Krishnan an a stands between the two.
+            // Double letters count once, but Krishnan has an a between the two.
             let doubled = key.ends_with(letter) && !silent && !letter.is_ascii_digit();
             if !doubled {
                 key.push(letter);
@@ -232,7 +182,7 @@ fn by_rule(word: &str) -> String {
     key
 }
 
-/// How the letters at a place sound, and how many they are.
+/// Returns the sound of the letters at a place, and their number.
 fn sound_at(word: &str, place: usize) -> (&str, usize) {
     let letters = word.as_bytes();
     let at = |place: usize| letters.get(place).copied().unwrap_or(b' ');
@@ -265,7 +215,7 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
         b'a' if next == b'a' && ends_after_next => ("a", 2),
         // Fatimah; but Shah.
         b'a' if next == b'h' && ends_after_next && place > 2 => ("a", 2),
-        // The a within a word is often left out, and often written where it is not spoken.
+        // The a within a word is often left out, and often written although it is silent.
         b'a' if place > 0 && !last => ("", 1),
         b'y' if place > 0 => ("i", 1),
         _ => (&word[place..=place], 1),
@@ -332,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn different_names_do_not() {
+    fn different_names_sound_different() {
         for (one, other) in [
             ("krishna", "krishnan"),
             ("kamal", "kamala"),

@@ -10,7 +10,7 @@ fn result(given: &str, at_bank: &str) -> NameMatchResult {
 }
 
 #[test]
-fn published_examples_come_out_as_published() {
+fn cashfrees_published_examples_have_their_scores() {
     for (given, published) in [
         ("john doe", 100),
         ("john d", 85),
@@ -28,7 +28,7 @@ fn published_examples_come_out_as_published() {
 }
 
 #[test]
-fn bands_begin_where_they_are_said_to() {
+fn every_band_begins_at_its_documented_score() {
     for (score, result) in [
         (255, DirectMatch),
         (100, DirectMatch),
@@ -46,7 +46,7 @@ fn bands_begin_where_they_are_said_to() {
 }
 
 #[test]
-fn what_differs_in_form_only_is_a_direct_match() {
+fn a_difference_in_form_only_is_a_direct_match() {
     for (given, at_bank) in [
         ("  asha\u{a0}rao ", "SMT. ASHA RAO"),
         ("S.V. Krishnamurthy", "SV KRISHNAMURTHY"),
@@ -64,7 +64,7 @@ fn what_differs_in_form_only_is_a_direct_match() {
 }
 
 #[test]
-fn what_is_told_another_way_is_good() {
+fn another_spelling_or_form_is_a_good_match() {
     for (given, at_bank) in [
         ("S V Krishnamurthy", "SIVARAMAN VENKATA KRISHNAMURTHY"),
         ("APJ Abdul Kalam", "AVUL PAKIR JAINULABDEEN ABDUL KALAM"),
@@ -89,7 +89,7 @@ fn what_is_told_another_way_is_good() {
 }
 
 #[test]
-fn what_says_too_little_is_moderate() {
+fn too_little_evidence_is_a_moderate_match() {
     for (given, at_bank) in [
         ("Ramesh", "RAMESH SHARMA"),
         ("Ramesh Kumar", "RAMESH KUMAR SHARMA"),
@@ -110,7 +110,7 @@ fn what_says_too_little_is_moderate() {
 }
 
 #[test]
-fn a_contradiction_is_poor_at_most() {
+fn a_contradiction_is_at_most_a_poor_match() {
     for (given, at_bank) in [
         ("Ramesh Kumar", "SURESH KUMAR"),
         ("Sita Devi", "GITA DEVI"),
@@ -130,7 +130,7 @@ fn a_contradiction_is_poor_at_most() {
 }
 
 #[test]
-fn placeholders_are_no_names() {
+fn placeholders_are_not_names() {
     for placeholder in [
         "",
         " ",
@@ -169,13 +169,13 @@ fn placeholders_are_no_names() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_judged() {
+fn a_name_in_unreadable_letters_is_not_compared() {
     assert_eq!(compare("محمد علي", "MOHAMMED ALI"), None);
     assert_eq!(compare("Asha Rao", "Аша Рао"), None);
     assert_eq!(result("محمد علي", "محمد رضا"), PoorPartialMatch);
 }
 
-/// Letters, marks and words that mean something to the rules.
+/// Generates names of letters, marks and words that the rules know.
 fn name() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         "[A-Za-z]{1,9}",
@@ -217,12 +217,12 @@ proptest! {
     }
 
     #[test]
-    fn which_name_comes_first_makes_no_difference(one in name(), other in name()) {
+    fn the_order_of_the_names_makes_no_difference(one in name(), other in name()) {
         prop_assert_eq!(compare(&one, &other), compare(&other, &one));
     }
 
     #[test]
-    fn a_name_is_itself(name in name()) {
+    fn a_name_matches_itself(name in name()) {
         if let Some(found) = compare(&name, &name) {
             prop_assert_eq!(found.score, 100);
         }

@@ -1,24 +1,24 @@
-//! How much a word says about who somebody is: nothing (Mr), little (Kumar, Sharma, Traders), or much.
+//! How much a word identifies a person: not at all (Mr), a little (Kumar, Sharma, Traders), or much.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::sound;
 
-/// What a word is in a name.
+/// Kind of a word in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Mr, Smt, Dr: may be there or not.
+    /// Mr, Smt, Dr: optional.
     Title,
     /// Mohd, Sri, bhai, ul: often left out, never a contradiction.
     Particle,
-    /// Kumar, Devi, Khan: so many bear it that it tells nobody apart.
+    /// Kumar, Devi, Khan: too frequent to separate persons.
     Common,
-    /// Sharma, Reddy: a family's name, shared with brothers and strangers.
+    /// Sharma, Reddy: a family name, shared with relatives and strangers.
     Family,
-    /// Traders, Enterprises: what a firm does.
+    /// Traders, Enterprises: the trade of a firm.
     Trade,
-    /// Private Limited, LLP, & Co: what a firm is in law.
+    /// Private Limited, LLP, & Co: the legal form of a firm.
     Legal,
     /// Digits.
     Number,
@@ -29,27 +29,27 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Whether the word may be missing or differ without saying anything.
+    /// Whether the word may be missing or differ without a contradiction.
     pub(super) fn is_optional(self) -> bool {
         matches!(self, Self::Title | Self::Particle | Self::Legal)
     }
 }
 
-/// Titles wherever they stand.
+/// Titles at any place.
 const TITLES: &str = "\
     mr mrs smt miss mx dr prof professor shrimati srimati shreemati smti messrs late minor kumaari thiru tmt \
     thirumathi selvi selvan advocate doctor hon honble";
 
-/// Titles only where they stand first: elsewhere they are initials or names.
+/// Titles only at the first place: elsewhere they are initials or names.
 const LEADING_TITLES: &str = "\
     ms master mst mstr mast kum km ku kumari sh er adv ca cs capt captain col colonel lt maj major brig gen hav nk \
     sub sgt cpl wg cdr rev fr sr bro haji hafiz maulana moulvi sau sow pt pandit justice sushri gp sqn ldr";
 
-/// Titles that say he or she.
-const HIS: &str = "mr master mstr thiru selvan shri sri shree sree";
-const HERS: &str = "mrs smt miss ms shrimati srimati shreemati smti tmt thirumathi selvi kum kumari km ku sau sow sushri";
+/// Titles of men, and of women.
+const MALE_TITLES: &str = "mr master mstr thiru selvan shri sri shree sree";
+const FEMALE_TITLES: &str = "mrs smt miss ms shrimati srimati shreemati smti tmt thirumathi selvi kum kumari km ku sau sow sushri";
 
-/// Sri before a name is a title, in Sri Devi it is half of the name.
+/// Spellings of Sri. Before a name Sri is a title; in Sri Devi it is half of the name.
 const HONOURS: &str = "sri shri sree shree shre siri";
 
 const PARTICLES: &str = "\
@@ -99,7 +99,7 @@ static BY_SOUND: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
         (PARTICLES, Kind::Particle),
     ] {
         for word in words.split(' ') {
-            kinds.insert(sound::key(word).to_string(), kind);
+            kinds.insert(sound::key(word), kind);
         }
     }
     kinds
@@ -113,7 +113,7 @@ static BY_LETTER: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What a word is, wherever it stands.
+/// Returns the kind of a word, at any place.
 pub(super) fn kind(text: &str, key: &str) -> Kind {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Kind::Number;
@@ -128,30 +128,30 @@ pub(super) fn kind(text: &str, key: &str) -> Kind {
         .unwrap_or(Kind::Own)
 }
 
-/// Whether it is a title where it stands first.
+/// Whether the word is a title at the first place.
 pub(super) fn is_leading_title(text: &str) -> bool {
     is_in(LEADING_TITLES, text)
 }
 
-/// Whether it is Sri in one of its spellings.
+/// Whether the word is a spelling of Sri.
 pub(super) fn is_honour(text: &str) -> bool {
     is_in(HONOURS, text)
 }
 
-/// Whether a title says that its bearer is a woman; `None` if it says neither.
-pub(super) fn says_she(title: &str) -> Option<bool> {
-    if is_in(HERS, title) {
+/// Whether a title is a woman's (`true`) or a man's (`false`); `None` if it is neither.
+pub(super) fn is_female(title: &str) -> Option<bool> {
+    if is_in(FEMALE_TITLES, title) {
         return Some(true);
     }
-    is_in(HIS, title).then_some(false)
+    is_in(MALE_TITLES, title).then_some(false)
 }
 
-/// Whether it names what a firm does or is.
+/// Whether the word is the trade or the legal form of a firm.
 pub(super) fn is_of_a_firm(text: &str) -> bool {
     matches!(BY_LETTER.get(text), Some(Kind::Trade | Kind::Legal))
 }
 
-/// Pvt and Private, Ltd and Limited, Co and Company are one word each.
+/// Returns the full word of a legal form: Private for Pvt, Limited for Ltd, Company for Co.
 pub(super) fn legal_form(text: &str) -> &str {
     match text {
         "pvt" | "prvt" => "private",
@@ -174,7 +174,7 @@ fn is_initial(text: &str) -> bool {
     }
 }
 
-/// Two or three letters that are initials written together (SV, RKS), not a short name (Om, Jo) or a title.
+/// Whether two or three letters are initials written together (SV, RKS), not a short name (Om, Jo) or a title.
 pub(super) fn are_initials(text: &str) -> bool {
     const SHORT_NAMES: &str = "om jo bo al su de da di du la le el ul ur ud bi ji re uma ben md sk ma ra ha li lo xu wu co of mc st";
     let vowels = text.bytes().any(|byte| b"aeiouy".contains(&byte));

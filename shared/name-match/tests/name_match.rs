@@ -1,7 +1,7 @@
-//! Name match against labelled pairs, beside plain Jaro-Winkler and the token-set ratio at the threshold that suits each best.
+//! The name match on labelled pairs, against plain Jaro-Winkler and the token-set ratio, each at its best threshold.
 //!
-//! `cargo test -p khata-shared --test name_match -- --nocapture` prints the figures of `docs/name-match.md`.
-//! Rules may be tuned on what the misses among the pairs in sight show; the held-out third is for figures only.
+//! `cargo test -p khata-name-match --test name_match -- --nocapture` prints the figures of `docs/name-match.md`.
+//! Rules may be tuned on the misses among the visible pairs; the held-out third is for figures only.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use khata_name_match::compare;
 
 const PAIRS: &str = include_str!("data/name_pairs.tsv");
-/// Just below what was measured, on all pairs and on those held out.
+/// Bounds just below the measured figures, on all pairs and on the held-out ones.
 const FLOORS: (Figures, Figures) = (
     Figures {
         precision: 0.99,
@@ -65,7 +65,7 @@ fn jaro_winkler(given: &str, at_bank: &str) -> f64 {
     100.0 * strsim::jaro_winkler(&given.to_lowercase(), &at_bank.to_lowercase())
 }
 
-/// As fuzzywuzzy and rapidfuzz define it: what both have, against what both have and the rest of each.
+/// The token-set ratio as fuzzywuzzy and rapidfuzz define it: the common words against the common words and the rest of each.
 fn token_set_ratio(given: &str, at_bank: &str) -> f64 {
     let words = |name: &str| {
         let lower = name.to_lowercase();
@@ -133,7 +133,7 @@ fn figures(pairs: &[&Pair], scores: &[f64], threshold: f64) -> Figures {
     }
 }
 
-/// The threshold with the best F1 on these very pairs: better than it could be known beforehand.
+/// Returns the threshold with the best F1 on these pairs, which flatters the baselines.
 fn best(pairs: &[&Pair], scores: &[f64]) -> (f64, Figures) {
     let thresholds = (1..=100).map(f64::from);
     thresholds
@@ -143,7 +143,7 @@ fn best(pairs: &[&Pair], scores: &[f64]) -> (f64, Figures) {
 }
 
 #[test]
-fn it_beats_both_baselines_and_holds_its_figures() {
+fn the_name_match_beats_both_baselines_and_holds_its_figures() {
     let all = pairs();
     println!(
         "| pairs | measure | threshold | precision | recall | F1 | accuracy |\n|---|---|---|---|---|---|---|"
@@ -202,7 +202,7 @@ fn it_beats_both_baselines_and_holds_its_figures() {
 }
 
 #[test]
-fn misses_in_sight_are_shown() {
+fn misses_among_visible_pairs_are_printed() {
     let mut classes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for pair in pairs() {
         let found = score(pair.given, pair.at_bank);
@@ -231,7 +231,7 @@ fn misses_in_sight_are_shown() {
 }
 
 #[test]
-fn the_set_is_as_its_header_says() {
+fn the_pairs_match_the_counts_in_their_header() {
     let pairs = pairs();
     assert!(pairs.len() >= 450, "{}", pairs.len());
     for (place, pair) in pairs.iter().enumerate() {
@@ -269,7 +269,7 @@ fn the_set_is_as_its_header_says() {
     assert_eq!(by_rule, made_by_rule());
 }
 
-/// People who do not exist: first, middle and family name, and the first name of somebody else in the family.
+/// Generated persons: first, middle and family name, and the first name of another member of the family.
 const PEOPLE: [(&str, &str, &str, &str); 15] = [
     ("Aditi", "Suresh", "Kulkarni", "Aarti"),
     ("Bhaskar", "Chandra", "Mohapatra", "Dibakar"),

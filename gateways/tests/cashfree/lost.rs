@@ -1,0 +1,187 @@
+//! Whether a call was sent: a call that was not sent may be retried, any other must be recovered first.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use khata_domain::{CallFailure, Class, Gateway, GatewayResponse};
+use khata_gateways::Connector;
+use serde_json::json;
+
+use super::cashfree;
+use crate::sandbox::Sandbox;
+use crate::scripted::{Reaction, ScriptedServer};
+use crate::support::{call, consent, good, is_lost, reference, upi};
+
+async fn verify(connector: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
+    let (details, reference) = (good(), reference());
+    connector
+        .verify(&call(connector, &reference, &details, None))
+        .await
+}
+
+async fn lookup(connector: &dyn Connector) -> Result<Option<GatewayResponse>, CallFailure> {
+    let (details, reference) = (good(), reference());
+    connector
+        .lookup(&call(connector, &reference, &details, None), None)
+        .await
+}
+
+#[tokio::test]
+async fn a_hanging_call_is_lost_within_the_timeout_and_found_by_a_lookup() {
+    let sandbox = Sandbox::start();
+    let cashfree = sandbox.cashfree(&json!({"call_timeout_ms": 300}));
+    sandbox
+        .behave(Gateway::Cashfree, json!({"hang_rate": 1.0}))
+        .await;
+    let (details, reference) = (good(), reference());
+    let call = call(cashfree.as_ref(), &reference, &details, None);
+    let started = Instant::now();
+    let hung = cashfree.verify(&call).await;
+    assert!(is_lost(&hung), "{hung:?}");
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        is_lost(&cashfree.lookup(&call, None).await),
+        "not None: the gateway did not say so"
+    );
+    sandbox.behave(Gateway::Cashfree, json!({})).await;
+    assert_eq!(
+        sandbox.drops(&reference).await,
+        1,
+        "Cashfree performed the call"
+    );
+    let found = cashfree.lookup(&call, None).await.unwrap().unwrap();
+    assert_eq!(found.class, Class::Valid);
+    assert_eq!(sandbox.drops(&reference).await, 1);
+}
+
+#[tokio::test]
+async fn a_server_error_is_lost_before_and_after_the_work() {
+    let sandbox = Sandbox::start();
+    let cashfree = sandbox.cashfree(&json!({}));
+    sandbox
+        .behave(Gateway::Cashfree, json!({"error_rate": 1.0}))
+        .await;
+    let (bank, upi, given) = (good(), upi("success@upi"), consent(true));
+    for _ in 0..6 {
+        for (details, consent) in [(&bank, None), (&upi, Some(&given)), (&upi, None)] {
+            let reference = reference();
+            let call = call(cashfree.as_ref(), &reference, details, consent);
+            let failed = cashfree.verify(&call).await;
+            assert!(is_lost(&failed), "{failed:?}");
+            assert!(is_lost(&cashfree.lookup(&call, None).await));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_not_sent() {
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let cashfree = cashfree(&format!("http://{closed}"), "secret", &json!({}));
+    let refused = verify(cashfree.as_ref()).await;
+    assert!(
+        matches!(refused, Err(CallFailure::NotSent(_))),
+        "{refused:?}"
+    );
+    let refused = lookup(cashfree.as_ref()).await;
+    assert!(
+        matches!(refused, Err(CallFailure::NotSent(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_a_lost_response_and_the_request_is_sent_once() {
+    for reaction in [Reaction::Close, Reaction::Reset] {
+        let server = ScriptedServer::with_reactions(vec![reaction.clone()]).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let broken = verify(cashfree.as_ref()).await;
+        assert!(is_lost(&broken), "{reaction:?}: {broken:?}");
+        assert_eq!(server.requests().len(), 1, "{reaction:?}");
+        assert!(is_lost(&lookup(cashfree.as_ref()).await), "{reaction:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_on_a_broken_reused_connection_is_sent_once() {
+    let valid = Reaction::Respond(
+        200,
+        "",
+        r#"{"account_status_code":"ACCOUNT_IS_VALID"}"#.into(),
+    );
+    for reaction in [Reaction::Close, Reaction::Reset] {
+        let server = ScriptedServer::with_reactions(vec![valid.clone(), reaction.clone()]).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        verify(cashfree.as_ref()).await.unwrap();
+        let broken = verify(cashfree.as_ref()).await;
+        assert!(is_lost(&broken), "{reaction:?}: {broken:?}");
+        assert_eq!(server.requests().len(), 2, "{reaction:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_reply_is_lost() {
+    let long = "x".repeat(300 * 1024);
+    for body in [
+        "",
+        "{",
+        "<html>",
+        "null",
+        "[]",
+        "{}",
+        r#"{"account_status":""}"#,
+        &long,
+    ] {
+        let server = ScriptedServer::responding(200, "", body).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let shown = &body[..body.len().min(20)];
+        assert!(is_lost(&verify(cashfree.as_ref()).await), "{shown}");
+        assert!(is_lost(&lookup(cashfree.as_ref()).await), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_reply_is_lost() {
+    let broken = "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"account_status\":";
+    let server = ScriptedServer::with_reactions(vec![Reaction::Raw(broken.into())]).await;
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
+    assert!(is_lost(&verify(cashfree.as_ref()).await));
+    assert!(is_lost(&lookup(cashfree.as_ref()).await));
+}
+
+#[tokio::test]
+async fn a_proxys_not_found_is_not_never_seen() {
+    // A proxy's page, a wrong base URL: taken for "never seen", the call would pay again.
+    for body in ["<html>404</html>", "", r#"{"message":"no Route matched"}"#] {
+        let server = ScriptedServer::responding(404, "", body).await;
+        let cashfree = cashfree(&server.origin, "secret", &json!({}));
+        let response = lookup(cashfree.as_ref()).await;
+        assert!(is_lost(&response), "{body:?}: {response:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_text_holds_nothing_of_the_payee() {
+    let server = ScriptedServer::responding(200, "", r#"{"bank_account":"00011020001772","#).await;
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for base in [server.origin.clone(), format!("http://{closed}")] {
+        let cashfree = cashfree(&base, "secret", &json!({}));
+        for text in [
+            verify(cashfree.as_ref()).await.unwrap_err().to_string(),
+            lookup(cashfree.as_ref()).await.unwrap_err().to_string(),
+        ] {
+            for personal in ["00011020001772", "Asha", "HDFC0000001", "kh0", "secret"] {
+                assert!(!text.contains(personal), "{text}");
+            }
+        }
+    }
+}
