@@ -79,13 +79,13 @@ impl Gateways {
         let accounts = gateway_accounts::of_merchant(connection, merchant)?
             .into_iter()
             .map(|one| GatewayAccount {
-                id: one.id(),
+                id: one.id,
                 gateway: gateway_name(one.gateway_id),
                 is_candidate: one.enabled
                     && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
                         pin.allows(gateway, &one.reference_id, one.pinned_only)
                     }),
-                issues: HealthIssue::all(states.get(&one.id()), now),
+                issues: HealthIssue::all(states.get(&one.id), now),
                 reference_id: one.reference_id,
             });
         Ok(Self(accounts.collect()))

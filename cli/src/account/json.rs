@@ -17,10 +17,10 @@ pub(super) fn history_json(history: &History, next: &NextStep, advice: &str) -> 
         .map(|validation| validation_json(history, validation))
         .collect();
     json!({
-        "id": account.id().to_string(),
+        "id": account.id.to_string(),
         "merchant": account.merchant_name,
-        "merchant_id": account.merchant().to_string(),
-        "customer_id": account.customer().to_string(),
+        "merchant_id": account.merchant.to_string(),
+        "customer_id": account.customer.to_string(),
         "kind": account.kind,
         "masked": account.masked,
         "status": account.status,
@@ -56,7 +56,7 @@ fn validation_json(history: &History, validation: &Validation) -> Value {
     let name_match = validation.name_match_score.map(|score| {
         json!({ "score": score, "result": NameMatchResult::of_stored_score(score).as_str() })
     });
-    let slot = validation.slot().map(|slot| {
+    let slot = validation.slot.map(|slot| {
         json!({
             "gateway": history.gateways.name(slot.gateway_account),
             "gateway_account_id": slot.gateway_account.to_string(),
@@ -65,13 +65,14 @@ fn validation_json(history: &History, validation: &Validation) -> Value {
     });
     let attempts: Vec<Value> = history.attempts_of(validation).map(attempt_json).collect();
     json!({
-        "id": validation.id().to_string(),
+        "id": validation.id.to_string(),
         "state": validation.state,
+        "pending_reason": validation.pending_reason,
         "outcome": validation.outcome,
         "failure": failure,
         "name_match": name_match,
         "gateway_name_match_score": validation.gateway_name_match_score,
-        "reused_from": validation.reused_from().map(|id| id.to_string()),
+        "reused_from": validation.reused_from.map(|id| id.to_string()),
         "fresh": validation.fresh,
         "webhook_received": validation.webhook_received,
         "booked": slot,
@@ -90,7 +91,7 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "number": attempt.number,
         "gateway": gateway_name(attempt.gateway_id),
         "gateway_id": attempt.gateway_id,
-        "gateway_account_id": attempt.gateway_account().to_string(),
+        "gateway_account_id": attempt.gateway_account.to_string(),
         "gateway_reference_id": attempt.gateway_reference_id,
         "method": attempt.method,
         "reference": attempt.reference,

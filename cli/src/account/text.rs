@@ -1,5 +1,6 @@
 //! `khata account show` as text.
 
+use khata_domain::Class;
 use khata_name_match::NameMatchResult;
 use khata_store::inspect::{Attempt, Validation};
 
@@ -37,7 +38,7 @@ pub(super) fn history_text(history: &History, next: &NextStep, advice: &str) -> 
 
 fn account_facts(history: &History) -> Table {
     let account = &history.account;
-    let customer = account.customer().to_string();
+    let customer = account.customer.to_string();
     let routing_id = account
         .routing_id
         .clone()
@@ -47,13 +48,13 @@ fn account_facts(history: &History) -> Table {
         let gateway = gateway_name(id);
         format!("{gateway} {}", reference.unwrap_or("(any account)"))
     });
-    let merchant = format!("{} {}", account.merchant_name, account.merchant());
+    let merchant = format!("{} {}", account.merchant_name, account.merchant);
     Table::facts()
-        .fact("account", account.id())
+        .fact("account", account.id)
         .fact("merchant", merchant)
         .fact("customer", customer)
         .fact("details", format!("{} {}", account.kind, account.masked))
-        .fact("status", &account.status)
+        .fact("status", account.status)
         .fact("pinned gateway", or_none(pin))
         .fact("routing id", routing_id)
         .fact("trace id", or_none(history.trace_id()))
@@ -84,16 +85,17 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         let reason = validation.failure_reason.as_deref().unwrap_or_default();
         format!("{code}: {reason}")
     });
-    let slot = validation.slot().map(|slot| {
+    let slot = validation.slot.map(|slot| {
         let gateway = history.gateways.name(slot.gateway_account);
         format!("at {gateway}, {}", time(slot.at))
     });
     let facts = Table::facts()
-        .fact("state", &validation.state)
-        .fact("outcome", or_none(validation.outcome.as_ref()))
+        .fact("state", validation.state)
+        .fact("pending reason", or_none(validation.pending_reason))
+        .fact("outcome", or_none(validation.outcome))
         .fact("failure", or_none(failure))
         .fact("name match", name_match(validation))
-        .fact("reused from", or_none(validation.reused_from()))
+        .fact("reused from", or_none(validation.reused_from))
         .fact("fresh requested", yes_or_no(validation.fresh))
         .fact("due", time(validation.due_at))
         .fact("rate-limit slot", or_none(slot))
@@ -102,7 +104,7 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         .fact("created", time(validation.created_at))
         .fact("completed", or_none(validation.completed_at.map(time)))
         .fact("trace id", or_none(validation.trace_id()));
-    format!("validation {}\n{}", validation.id(), facts.indented(2))
+    format!("validation {}\n{}", validation.id, facts.indented(2))
 }
 
 /// Formats our score with its word, and the gateway's score.
@@ -125,7 +127,7 @@ fn name_match(validation: &Validation) -> String {
 fn attempt_text(attempt: &Attempt) -> String {
     let gateway = gateway_name(attempt.gateway_id);
     let reference_id = attempt.gateway_reference_id.as_deref().unwrap_or(NONE);
-    let class = attempt.class.as_deref().unwrap_or_default();
+    let class = attempt.class.map_or("", Class::as_str);
     let latency = or_none(attempt.latency_ms.map(|ms| format!("{ms} ms")));
     let polls = match attempt.polls {
         1 => "1 poll".to_owned(),

@@ -42,9 +42,9 @@ impl Connectors {
         let gateway = Gateway::from_id(account.gateway_id)
             .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
         let opened = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant(), account.id().0);
+            let (merchant, id) = (account.merchant, account.id.0);
             self.keyring
-                .open(merchant, id, Purpose::Credentials, sealed)
+                .decrypt(merchant, id, Purpose::Credentials, sealed)
         });
         let credentials = opened.transpose().map_err(|_| {
             ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()

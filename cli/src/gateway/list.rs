@@ -33,7 +33,7 @@ impl List {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let connectors = self.connectors.connectors()?;
         let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?.id();
+        let merchant = self.merchant.find(&mut connection)?.id;
         let now = Utc::now();
         let counted = self
             .attempts
@@ -84,9 +84,9 @@ fn read(
             traffic: connectors
                 .of_account(&account)
                 .map(|connector| connector.traffic().clone()),
-            issues: HealthIssue::all(states.get(&account.id()), now),
+            issues: HealthIssue::all(states.get(&account.id), now),
             recent: Score::total(by_bank.into_iter().flat_map(HashMap::values), now),
-            attempts: counted.map(|counted| counted.of_account(account.id())),
+            attempts: counted.map(|counted| counted.of_account(account.id)),
             account,
         }
     });

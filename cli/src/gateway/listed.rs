@@ -70,7 +70,7 @@ impl Counted {
         let counts: Vec<&AttemptCount> = self
             .counts
             .iter()
-            .filter(|count| count.gateway_account() == account)
+            .filter(|count| count.gateway_account == account)
             .collect();
         let unlisted = self.unlisted.iter();
         Attempts {
@@ -80,7 +80,7 @@ impl Counted {
                 .collect(),
             possible_double_drops: counts.iter().map(|it| it.possible_double_drops).sum(),
             unlisted: unlisted
-                .filter(|code| code.gateway_account() == account)
+                .filter(|code| code.gateway_account == account)
                 .cloned()
                 .collect(),
         }
@@ -113,7 +113,7 @@ impl Listed {
             "{} {} {}\n{}",
             gateway_name(account.gateway_id),
             account.reference_id,
-            account.id(),
+            account.id,
             facts.indented(2)
         )
     }
@@ -159,7 +159,7 @@ impl Listed {
     /// Returns the path below the API's public address that the gateway sends its webhooks to.
     fn webhook_path(&self) -> String {
         let gateway = gateway_name(self.account.gateway_id);
-        format!("/gateways/{gateway}/webhooks/{}", self.account.id())
+        format!("/gateways/{gateway}/webhooks/{}", self.account.id)
     }
 
     pub(super) fn json(&self, now: DateTime<Utc>) -> Value {
@@ -170,7 +170,7 @@ impl Listed {
             "gateway": gateway_name(account.gateway_id),
             "gateway_id": account.gateway_id,
             "reference_id": account.reference_id,
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "priority": account.priority,
             "enabled": account.enabled,
             "pinned_only": account.pinned_only,

@@ -60,7 +60,7 @@ impl Test {
         };
         let sentence = format!("{name}: {result} ({said}, {latency_ms} ms).{advice}");
         let document = json!({
-            "id": account.id().to_string(),
+            "id": account.id.to_string(),
             "gateway": gateway.name(),
             "reference_id": account.reference_id,
             "enabled": account.enabled,

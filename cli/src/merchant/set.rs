@@ -27,7 +27,7 @@ impl Set {
         let mut connection = self.common.connect()?;
         let merchant = self.merchant.find(&mut connection)?;
         let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let id = merchant.id();
+            let id = merchant.id;
             let (before, after) = merchant_settings::change(connection, id, &changes)?;
             let changed = difference(&settings_json(&before), &settings_json(&after));
             if !changed.is_empty() {

@@ -1,8 +1,5 @@
 //! Enums whose variants have one word each: in the database, in replies and in metrics.
 
-#[cfg(feature = "diesel")]
-use crate::status::AccountStatus;
-
 /// Declares an enum whose variants are words: as stored, as shown and as counted.
 #[macro_export]
 macro_rules! words {
@@ -94,5 +91,3 @@ macro_rules! word_in_database {
 macro_rules! word_in_database {
     ($name:ident) => {};
 }
-
-word_in_database!(AccountStatus);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
-use super::key::GatewayKey;
+use khata_domain::gateway::GatewayKey;
 use crate::statement::{milliseconds, statement};
 
 /// How long workers may still plan by the old limit. Validations are planned again after that.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
-use super::key::GatewayKey;
+use khata_domain::gateway::GatewayKey;
 use crate::statement::{rows, statement};
 use khata_domain::score::Score;
 use khata_domain::{GatewayAccountId, MerchantId};

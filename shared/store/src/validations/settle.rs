@@ -7,7 +7,7 @@ use diesel::sql_types::{
     BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 
-use super::claim::Slot;
+use khata_domain::traffic::Slot;
 use super::lease::LeaseToken;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
