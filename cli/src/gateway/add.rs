@@ -179,14 +179,14 @@ fn gateway_names() -> String {
 fn credentials_and_settings() -> String {
     let mut text = String::from("Credentials of each gateway, members of a JSON object:\n");
     for info in khata_gateways::all() {
-        for (place, member) in info.credentials.iter().enumerate() {
+        text.extend(info.credentials.iter().enumerate().map(|(place, member)| {
             let gateway = if place == 0 { info.gateway.name() } else { "" };
             let optional = if member.required { "" } else { " (optional)" };
-            text += &format!(
+            format!(
                 "  {gateway:<10}{}{optional}: {}\n",
                 member.name, member.meaning
-            );
-        }
+            )
+        }));
     }
     text += "\nSettings of every gateway, all optional:\n";
     let line = |name: &str, one: &SettingInfo| {
