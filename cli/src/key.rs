@@ -59,7 +59,7 @@ impl Issue {
         let mut connection = self.common.connect()?;
         let merchant = self.merchant.find(&mut connection)?;
         let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            NewKey::issue(connection, merchant.id(), &keyring, &self.new)
+            NewKey::issue(connection, merchant.id, &keyring, &self.new)
         })?;
         self.common.print(&issued.json(), &issued.text())
     }
@@ -77,7 +77,7 @@ impl List {
     fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
         let merchant = self.merchant.find(&mut connection)?;
-        let keys = keys::of_merchant(&mut connection, merchant.id())?;
+        let keys = keys::of_merchant(&mut connection, merchant.id)?;
         let list: Vec<Value> = keys.iter().map(key_json).collect();
         self.common
             .print(&json!({ "keys": list }), &keys_table(&keys).to_string())
@@ -101,7 +101,7 @@ impl Revoke {
         let merchant = self.merchant.find(&mut connection)?;
         let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let key = self.which.find(connection, &merchant)?;
-            let (merchant, id) = (merchant.id(), key.id());
+            let (merchant, id) = (merchant.id, key.id);
             let at = keys::revoke(connection, merchant, id)?;
             if key.revoked_at.is_none() {
                 let detail = json!({ "id": id.to_string() });
@@ -120,7 +120,7 @@ impl Revoke {
             )
         };
         let document = json!({
-            "prefix": key.prefix, "id": key.id().to_string(), "revoked_at": time(at), "changed": changed,
+            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": time(at), "changed": changed,
         });
         self.common.print(&document, &sentence)
     }
@@ -150,7 +150,7 @@ impl Rotate {
         let overlap = TimeDelta::hours(self.overlap_hours.into());
         let (old, ends, issued) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let old = self.which.find(connection, &merchant)?;
-            let ended = match old.state() {
+            let ended = match old.state {
                 KeyState::Active => None,
                 KeyState::Expired => old.expires_at.map(|at| ("expired", at)),
                 KeyState::Revoked => old.revoked_at.map(|at| ("was revoked", at)),
@@ -163,20 +163,20 @@ impl Rotate {
                     time(at)
                 );
             }
-            let ends = keys::expire_within(connection, merchant.id(), old.id(), overlap)?;
-            let issued = NewKey::issue(connection, merchant.id(), &keyring, &self.new)?;
+            let ends = keys::expire_within(connection, merchant.id, old.id, overlap)?;
+            let issued = NewKey::issue(connection, merchant.id, &keyring, &self.new)?;
             let detail = json!({
                 "id": old.id.to_string(),
                 "expires_at": time(ends),
                 "new_prefix": issued.prefix(),
                 "new_id": issued.id(),
             });
-            audit::record(connection, merchant.id(), "key.rotate", &old.prefix, &detail)?;
+            audit::record(connection, merchant.id, "key.rotate", &old.prefix, &detail)?;
             Ok((old, ends, issued))
         })?;
         let mut document = issued.json();
         document["old"] = json!({
-            "prefix": old.prefix, "id": old.id().to_string(), "expires_at": time(ends),
+            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": time(ends),
         });
         let until = if self.overlap_hours == 0 {
             "stops working within five seconds".to_owned()

@@ -1,9 +1,8 @@
 //! Proxies before the servers that a test makes fail.
 
 use anyhow::Context;
+use khata_testing::Proxy;
 use reqwest::Url;
-
-use crate::proxy::Proxy;
 
 /// The proxies of a test stack.
 #[derive(Debug)]

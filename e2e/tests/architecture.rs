@@ -322,7 +322,8 @@ impl File {
             globs: Vec::new(),
         };
         let text = std::fs::read_to_string(path).unwrap();
-        let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let parsed =
+            syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         file.visit_file(&parsed);
         let globs = std::mem::take(&mut file.globs);
         file.paths.extend(globs);

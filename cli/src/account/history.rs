@@ -3,8 +3,8 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
-use khata_domain::validation::{AttemptState, FailureCode, Outcome};
-use khata_domain::{Class, ValidationId, ValidationState};
+use khata_domain::ValidationId;
+use khata_domain::validation::AttemptState;
 use khata_store::inspect::{self, Account, Attempt, Validation, Validations};
 use khata_store::{accounts, merchant_settings};
 
@@ -27,7 +27,11 @@ impl History {
     pub(super) fn read(connection: &mut PgConnection, account: Account) -> anyhow::Result<Self> {
         let validations = inspect::validations(connection, &account, SEARCHED_VALIDATIONS)
             .context("cannot read the account's validations")?;
-        let ids: Vec<ValidationId> = validations.rows.iter().map(|validation| validation.id).collect();
+        let ids: Vec<ValidationId> = validations
+            .rows
+            .iter()
+            .map(|validation| validation.id)
+            .collect();
         let attempts = inspect::attempts(connection, account.merchant, &ids)
             .context("cannot read the account's attempts")?;
         let quota = quota(connection, &account)
@@ -58,27 +62,19 @@ impl History {
     }
 
     /// Returns the situation of the newest validation; `None` if the account was never validated.
-    pub(super) fn situation(&self) -> anyhow::Result<Option<Situation>> {
-        let Some(validation) = self.validations.rows.last() else {
-            return Ok(None);
-        };
-        let state = ValidationState::parse(&validation.state).with_context(|| {
-            let (id, state) = (validation.id, &validation.state);
-            format!("this version of Khata does not know the state {state} of validation {id}")
-        })?;
+    pub(super) fn situation(&self) -> Option<Situation> {
+        let validation = self.validations.rows.last()?;
         let attempt = self.attempts_of(validation).last();
-        let attempt_state = attempt.and_then(|attempt| AttemptState::parse(&attempt.state));
+        let attempt_state = attempt.map(|attempt| attempt.state);
         let open_attempt = attempt.filter(|_| attempt_state != Some(AttemptState::Settled));
-        let failure = validation.failure_code.as_deref();
         let slot = validation.slot;
-        let class = attempt.and_then(|attempt| attempt.class.as_deref());
-        Ok(Some(Situation {
+        Some(Situation {
             account: self.account.id.to_string(),
             merchant: self.account.merchant_name.clone(),
             deleted_at: self.account.deleted_at,
-            state,
-            outcome: validation.outcome.as_deref().and_then(Outcome::parse),
-            failure: failure.and_then(FailureCode::parse),
+            state: validation.state,
+            outcome: validation.outcome,
+            failure: validation.failure_code,
             due_at: validation.due_at,
             deadline_at: validation.deadline_at,
             leased_until: validation.leased_until,
@@ -86,19 +82,19 @@ impl History {
             webhook_received: validation.webhook_received,
             slot: slot.map(|slot| (self.gateways.name(slot.gateway_account), slot.at)),
             attempt: attempt_state,
-            class: class.and_then(Class::parse),
+            class: attempt.and_then(|attempt| attempt.class),
             code: attempt.and_then(|attempt| attempt.code.clone()),
             candidates: self.gateways.candidates(),
             issues: self
                 .gateways
                 .issues(open_attempt.map(|attempt| attempt.gateway_account)),
             quota: self.quota,
-        }))
+        })
     }
 }
 
 fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
-    let used = accounts::used_by(connection, account.merchant, account.id)?;
+    let used = accounts::recent_validations(connection, account.merchant, account.id)?;
     let settings = merchant_settings::of_merchant(connection, account.merchant)?;
     Ok(Quota {
         used: used.validations,

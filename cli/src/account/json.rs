@@ -67,6 +67,7 @@ fn validation_json(history: &History, validation: &Validation) -> Value {
     json!({
         "id": validation.id.to_string(),
         "state": validation.state,
+        "pending_reason": validation.pending_reason,
         "outcome": validation.outcome,
         "failure": failure,
         "name_match": name_match,

@@ -4,8 +4,8 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountStatus, ValidationId};
-use khata_store::accounts::{Kind, Revalidation, ValidateAgain, validate_again};
+use khata_domain::{AccountStatus, ValidationId, ValidationState};
+use khata_store::accounts::{Revalidation, ValidateAgain, validate_again};
 use khata_store::inspect::Account;
 use khata_store::retry::{RetryResult, retry_now};
 use khata_store::{audit, merchants};
@@ -52,30 +52,32 @@ impl Retry {
 fn retry(
     connection: &mut PgConnection,
     account: &Account,
-) -> anyhow::Result<(ValidationId, String)> {
-    let (id, status) = (account.id, &account.status);
-    if status == AccountStatus::Deleted.as_str() {
+) -> anyhow::Result<(ValidationId, ValidationState)> {
+    let (id, status) = (account.id, account.status);
+    if status == AccountStatus::Deleted {
         bail!("account {id} is deleted: there is nothing to validate");
     }
     let validation = account
         .validation()
         .with_context(|| format!("account {id} has no validation"))?;
-    let made = make_due(connection, validation)?.with_context(|| {
+    let made = retry_now(connection, validation)?.with_context(|| {
         format!(
             "validation {} of account {id} does not exist",
             validation.id
         )
     })?;
     match made {
-        MadeDue::Done { was } => Ok((validation.id, was)),
-        MadeDue::Held { until } => bail!(
+        RetryResult::MadeDue { was } => Ok((validation.id, was)),
+        RetryResult::Leased { until } => bail!(
             "a worker holds account {id} until {} at the latest; try again then",
             time(until)
         ),
-        MadeDue::Completed { .. } if status != AccountStatus::Failure.as_str() => {
+        RetryResult::Completed { .. } if status != AccountStatus::Failure => {
             bail!("account {id} is {status}: there is nothing to retry")
         }
-        MadeDue::Completed { .. } => Ok((begin(connection, account)?, "COMPLETED".to_owned())),
+        RetryResult::Completed { .. } => {
+            Ok((begin(connection, account)?, ValidationState::Completed))
+        }
     }
 }
 

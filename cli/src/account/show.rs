@@ -28,7 +28,7 @@ impl Show {
                 let account = self.which.find(connection)?;
                 History::read(connection, account)
             })?;
-        let situation = history.situation()?;
+        let situation = history.situation();
         let next = next_step(situation.as_ref(), history.now);
         let advice = advice(situation.as_ref(), history.now);
         self.common.print(

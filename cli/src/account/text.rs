@@ -1,5 +1,6 @@
 //! `khata account show` as text.
 
+use khata_domain::Class;
 use khata_name_match::NameMatchResult;
 use khata_store::inspect::{Attempt, Validation};
 
@@ -53,7 +54,7 @@ fn account_facts(history: &History) -> Table {
         .fact("merchant", merchant)
         .fact("customer", customer)
         .fact("details", format!("{} {}", account.kind, account.masked))
-        .fact("status", &account.status)
+        .fact("status", account.status)
         .fact("pinned gateway", or_none(pin))
         .fact("routing id", routing_id)
         .fact("trace id", or_none(history.trace_id()))
@@ -89,8 +90,9 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         format!("at {gateway}, {}", time(slot.at))
     });
     let facts = Table::facts()
-        .fact("state", &validation.state)
-        .fact("outcome", or_none(validation.outcome.as_ref()))
+        .fact("state", validation.state)
+        .fact("pending reason", or_none(validation.pending_reason))
+        .fact("outcome", or_none(validation.outcome))
         .fact("failure", or_none(failure))
         .fact("name match", name_match(validation))
         .fact("reused from", or_none(validation.reused_from))
@@ -125,7 +127,7 @@ fn name_match(validation: &Validation) -> String {
 fn attempt_text(attempt: &Attempt) -> String {
     let gateway = gateway_name(attempt.gateway_id);
     let reference_id = attempt.gateway_reference_id.as_deref().unwrap_or(NONE);
-    let class = attempt.class.as_deref().unwrap_or_default();
+    let class = attempt.class.map_or("", Class::as_str);
     let latency = or_none(attempt.latency_ms.map(|ms| format!("{ms} ms")));
     let polls = match attempt.polls {
         1 => "1 poll".to_owned(),

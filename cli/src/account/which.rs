@@ -58,7 +58,7 @@ impl WhichAccount {
             None => find(connection, None, id)?.with_context(|| format!("no merchant has {id}")),
             Some(merchant) => {
                 let merchant = find_merchant(connection, merchant)?;
-                find(connection, Some(merchant.id()), id)?.with_context(|| {
+                find(connection, Some(merchant.id), id)?.with_context(|| {
                     format!(
                         "{} has no {id}; omit --merchant to search all merchants",
                         merchant.name

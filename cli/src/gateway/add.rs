@@ -114,8 +114,7 @@ impl Add {
         new: &NewAccount,
     ) -> anyhow::Result<(GatewayAccountId, bool)> {
         let (gateway, reference_id) = (new.gateway, &self.reference_id);
-        let existing =
-            gateway_accounts::find(connection, merchant.id(), gateway.id(), reference_id)?;
+        let existing = gateway_accounts::find(connection, merchant.id, gateway.id(), reference_id)?;
         if let Some(existing) = &existing {
             if !self.if_absent {
                 bail!(
@@ -132,7 +131,7 @@ impl Add {
         }
         let id = existing
             .as_ref()
-            .map_or_else(GatewayAccountId::new, GatewayAccount::id);
+            .map_or_else(GatewayAccountId::new, |existing| existing.id);
         let account = NewGatewayAccount {
             id,
             gateway_id: gateway.id(),
@@ -144,9 +143,9 @@ impl Add {
         };
         let sealed = new.credentials.as_ref().map(|plain| {
             let keyring = &connectors.keyring;
-            keyring.encrypt(merchant.id(), id.0, Purpose::Credentials, plain)
+            keyring.encrypt(merchant.id, id.0, Purpose::Credentials, plain)
         });
-        gateway_accounts::upsert(connection, merchant.id(), &account, sealed)?;
+        gateway_accounts::upsert(connection, merchant.id, &account, sealed)?;
         if let Some(existing) = &existing {
             reset_health(connection, existing, &new.settings)?;
         }
@@ -158,7 +157,7 @@ impl Add {
         let detail = json!({
             "gateway": gateway.name(), "reference_id": reference_id, "settings": new.settings,
         });
-        audit::record(connection, merchant.id(), action, &id.to_string(), &detail)?;
+        audit::record(connection, merchant.id, action, &id.to_string(), &detail)?;
         Ok((id, existing.is_none()))
     }
 }
@@ -180,14 +179,14 @@ fn gateway_names() -> String {
 fn credentials_and_settings() -> String {
     let mut text = String::from("Credentials of each gateway, members of a JSON object:\n");
     for info in khata_gateways::all() {
-        for (place, member) in info.credentials.iter().enumerate() {
+        text.extend(info.credentials.iter().enumerate().map(|(place, member)| {
             let gateway = if place == 0 { info.gateway.name() } else { "" };
             let optional = if member.required { "" } else { " (optional)" };
-            text += &format!(
+            format!(
                 "  {gateway:<10}{}{optional}: {}\n",
                 member.name, member.meaning
-            );
-        }
+            )
+        }));
     }
     text += "\nSettings of every gateway, all optional:\n";
     let line = |name: &str, one: &SettingInfo| {
@@ -215,7 +214,7 @@ fn reset_health(
     settings: &Value,
 ) -> diesel::QueryResult<()> {
     let key = GatewayKey {
-        merchant: existing.merchant(),
+        merchant: existing.merchant,
         account: existing.id,
     };
     gateway_health::reset(connection, key)?;

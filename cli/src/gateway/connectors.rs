@@ -43,7 +43,8 @@ impl Connectors {
             .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
         let opened = account.sealed_credentials.as_deref().map(|sealed| {
             let (merchant, id) = (account.merchant, account.id.0);
-            self.keyring.decrypt(merchant, id, Purpose::Credentials, sealed)
+            self.keyring
+                .decrypt(merchant, id, Purpose::Credentials, sealed)
         });
         let credentials = opened.transpose().map_err(|_| {
             ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()

@@ -26,7 +26,7 @@ pub(crate) enum HealthIssue {
 
 impl HealthIssue {
     /// Returns a gateway account's issues, the gravest first. A healthy or unused account has none.
-    pub(crate) fn all(state: Option<&State>, now: DateTime<Utc>) -> Vec<Self> {
+    pub(crate) fn all(state: Option<&GatewayState>, now: DateTime<Utc>) -> Vec<Self> {
         let Some(state) = state else {
             return Vec::new();
         };
@@ -96,8 +96,8 @@ mod tests {
         "2026-11-24T10:02:01Z".parse().unwrap()
     }
 
-    fn healthy() -> State {
-        State {
+    fn healthy() -> GatewayState {
+        GatewayState {
             key: GatewayKey {
                 merchant: MerchantId::new(),
                 account: GatewayAccountId::new(),
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    fn texts(state: &State) -> Vec<String> {
+    fn texts(state: &GatewayState) -> Vec<String> {
         let issues = HealthIssue::all(Some(state), now());
         issues.iter().map(ToString::to_string).collect()
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_ended_pause_is_no_issue() {
         assert!(HealthIssue::all(None, now()).is_empty());
-        let ended = State {
+        let ended = GatewayState {
             paused_until: Some(now()),
             ..healthy()
         };
@@ -132,7 +132,7 @@ mod tests {
             open_until: Some(in_ten),
             ..healthy().circuit
         };
-        let state = State {
+        let state = GatewayState {
             circuit: open,
             paused_until: Some(in_ten + TimeDelta::hours(1)),
             misconfigured: Some(("insufficient_balance".into(), now())),
@@ -151,7 +151,7 @@ mod tests {
             .map(|issue| issue.json()["kind"].clone())
             .collect();
         assert_eq!(kinds, ["MISCONFIGURED", "DOWN", "PAUSED"]);
-        let half_open = State {
+        let half_open = GatewayState {
             circuit: Circuit {
                 open_until: Some(now()),
                 ..open

@@ -33,7 +33,7 @@ impl List {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let connectors = self.connectors.connectors()?;
         let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?.id();
+        let merchant = self.merchant.find(&mut connection)?.id;
         let now = Utc::now();
         let counted = self
             .attempts

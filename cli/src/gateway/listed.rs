@@ -70,7 +70,7 @@ impl Counted {
         let counts: Vec<&AttemptCount> = self
             .counts
             .iter()
-            .filter(|count| count.gateway_account() == account)
+            .filter(|count| count.gateway_account == account)
             .collect();
         let unlisted = self.unlisted.iter();
         Attempts {
@@ -80,7 +80,7 @@ impl Counted {
                 .collect(),
             possible_double_drops: counts.iter().map(|it| it.possible_double_drops).sum(),
             unlisted: unlisted
-                .filter(|code| code.gateway_account() == account)
+                .filter(|code| code.gateway_account == account)
                 .cloned()
                 .collect(),
         }

@@ -26,7 +26,7 @@ impl Switch {
         let (merchant, gateway, account) = self.which.find(&mut connection)?;
         let id = account.id;
         let (changed, left) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let changed = gateway_accounts::set_enabled(connection, merchant.id(), id, enabled)?;
+            let changed = gateway_accounts::set_enabled(connection, merchant.id, id, enabled)?;
             if changed {
                 let detail =
                     json!({ "gateway": gateway.name(), "reference_id": account.reference_id });

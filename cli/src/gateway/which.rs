@@ -28,7 +28,7 @@ impl WhichAccount {
         let gateway = parse_gateway(&self.gateway)?;
         let merchant = self.merchant.find(connection)?;
         let account =
-            gateway_accounts::find(connection, merchant.id(), gateway.id(), &self.reference_id)?;
+            gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
         let account = account.with_context(|| {
             format!(
                 "{0} has no {gateway} account {1:?}; list its accounts with `khata gateway list --merchant {0}`",

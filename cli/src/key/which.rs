@@ -52,12 +52,12 @@ impl WhichKey {
     ) -> anyhow::Result<Key> {
         let (mut found, described) = match (&self.prefix, self.id) {
             (_, Some(id)) => {
-                let found = keys::find(connection, merchant.id(), id)?;
+                let found = keys::find(connection, merchant.id, id)?;
                 (found.into_iter().collect(), format!("with the id {id}"))
             }
             (prefix, None) => {
                 let prefix = prefix.as_deref().unwrap_or_default();
-                let found = keys::starting_with(connection, merchant.id(), prefix)?;
+                let found = keys::starting_with(connection, merchant.id, prefix)?;
                 (found, format!("beginning with {prefix:?}"))
             }
         };
@@ -86,8 +86,8 @@ pub(super) fn keys_table(keys: &[Key]) -> Table {
             time(key.created_at),
             or_none(key.expires_at.map(time)),
             or_none(key.revoked_at.map(time)),
-            key.state().to_string(),
-            key.id().to_string(),
+            key.state.to_string(),
+            key.id.to_string(),
         ]
     });
     Table::rows(headings, rows)
@@ -96,10 +96,10 @@ pub(super) fn keys_table(keys: &[Key]) -> Table {
 pub(super) fn key_json(key: &Key) -> Value {
     json!({
         "prefix": key.prefix,
-        "id": key.id().to_string(),
+        "id": key.id.to_string(),
         "created_at": time(key.created_at),
         "expires_at": key.expires_at.map(time),
         "revoked_at": key.revoked_at.map(time),
-        "state": key.state().as_str(),
+        "state": key.state.as_str(),
     })
 }

@@ -1,7 +1,7 @@
 //! `khata keyring prune`.
 
 use khata_crypto::KeyringSettings;
-use khata_store::{DatabaseSettings, reseal};
+use khata_store::{DatabaseSettings, rotation};
 
 use super::file::{Output, read};
 use crate::database::connect_without_timeout;
@@ -21,7 +21,7 @@ impl Prune {
         let file = read(&self.keyring)?;
         let primary = file.primary();
         let mut connection = connect_without_timeout(&self.database.database_url)?;
-        let in_use = reseal::keys_in_use(&mut connection)?;
+        let in_use = rotation::keys_in_use(&mut connection)?;
         let dropped = file.droppable(&in_use);
         let kept: Vec<u32> = file
             .ids()

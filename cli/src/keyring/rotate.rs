@@ -43,10 +43,10 @@ impl Rotate {
         progress.finish();
         report(&rotation, keyring.primary());
         walked.context("stopped before the end; run the same command again to continue")?;
-        let broken = rotation.broken().count();
-        if broken > 0 {
+        let undecryptable = rotation.undecryptable().count();
+        if undecryptable > 0 {
             bail!(
-                "{broken} values cannot be decrypted: their key is missing from the keyring, or they were altered"
+                "{undecryptable} values cannot be decrypted: their key is missing from the keyring, or they were altered"
             );
         }
         // Rows that were locked at every attempt, and rows that a service wrote with an old key after they were read.
@@ -69,12 +69,15 @@ impl Rotate {
         let pause = Duration::from_millis(self.pause_ms);
         while let Some(column) = rotation.column() {
             match rotation.step(connection)? {
-                Step::Walked => std::thread::sleep(pause),
-                Step::Busy => std::thread::sleep(pause.max(BUSY_PAUSE)),
-                Step::Done => break,
+                StepResult::Batch => std::thread::sleep(pause),
+                StepResult::Busy => std::thread::sleep(pause.max(BUSY_PAUSE)),
+                StepResult::Done => break,
             }
-            let done = rotation.resealed().values().sum::<u64>();
-            progress.update(done + rotation.broken().count() as u64, column.table());
+            let done = rotation.reencrypted().values().sum::<u64>();
+            progress.update(
+                done + rotation.undecryptable().count() as u64,
+                column.table(),
+            );
         }
         Ok(())
     }
@@ -84,7 +87,7 @@ impl Rotate {
 fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
     let mut count = 0;
     for column in SealedColumn::ALL {
-        let usage = reseal::census(connection, column)?;
+        let usage = rotation::count_by_key(connection, column)?;
         let others = usage
             .into_iter()
             .filter(|(key, _)| *key != Some(keyring.primary()));
@@ -94,7 +97,7 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
 }
 
 fn report(rotation: &Rotation<'_>, primary: u32) {
-    for (place, _) in rotation.broken().zip(0..MAX_LISTED) {
+    for (place, _) in rotation.undecryptable().zip(0..MAX_LISTED) {
         eprintln!("khata: cannot decrypt: {place}");
     }
     let tables: Vec<String> = rotation

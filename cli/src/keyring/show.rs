@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, KeyringFile, KeyringSettings, RotateBy};
-use khata_store::reseal::{KeyUsage, SealedColumn, census, opens};
+use khata_store::rotation::{KeyUsage, SealedColumn, count_by_key, decrypts};
 use serde_json::{Map, Value, json};
 
 use super::{age, file};
@@ -63,7 +63,7 @@ impl Show {
 }
 
 fn created_at(file: &KeyringFile, id: u32) -> Option<DateTime<Utc>> {
-    let found = file.sealing().iter().find(|key| key.id == id);
+    let found = file.keys().iter().find(|key| key.id == id);
     found.and_then(|key| key.created_at)
 }
 
@@ -80,9 +80,11 @@ impl Usage {
         let keyring = Keyring::from(file);
         let (mut columns, mut others) = (Vec::new(), BTreeSet::new());
         for column in SealedColumn::ALL {
-            let usage = census(&mut connection, column)?;
+            let usage = count_by_key(&mut connection, column)?;
             for id in file.ids() {
-                if usage.contains_key(&Some(id)) && !opens(&mut connection, &keyring, column, id)? {
+                if usage.contains_key(&Some(id))
+                    && !decrypts(&mut connection, &keyring, column, id)?
+                {
                     others.insert(id);
                 }
             }

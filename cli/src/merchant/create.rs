@@ -59,7 +59,7 @@ impl Create {
         };
         let mut document = merchant_json(&merchant);
         document["created"] = is_new.into();
-        let (name, id) = (&merchant.name, merchant.merchant());
+        let (name, id) = (&merchant.name, merchant.merchant);
         let sentence = if is_new {
             format!("Created merchant {name}: {id}.")
         } else {
@@ -79,7 +79,7 @@ fn create(
     let Some(merchant) = merchants::insert(connection, name)? else {
         return Ok(None);
     };
-    let id = merchant.id();
+    let id = merchant.id;
     let (_, settings) = merchant_settings::change(connection, id, changes)?;
     if sandbox.sandbox_mode {
         add_dummy(connection, id)?;

@@ -31,7 +31,7 @@ impl List {
         let rows = merchants.iter().map(|merchant| {
             [
                 merchant.name.clone(),
-                merchant.merchant().to_string(),
+                merchant.merchant.to_string(),
                 time(merchant.created_at),
                 yes_or_no(merchant.implicit_customers).to_owned(),
                 format!("{} s", merchant.validation_deadline_seconds),

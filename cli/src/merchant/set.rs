@@ -23,12 +23,12 @@ pub(crate) struct Set {
 
 impl Set {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let changes = self.settings.changes();
+        let wanted = self.settings.changes();
         let mut connection = self.common.connect()?;
         let merchant = self.merchant.find(&mut connection)?;
         let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let id = merchant.id();
-            let (before, after) = merchant_settings::change(connection, id, &changes)?;
+            let id = merchant.id;
+            let (before, after) = merchant_settings::change(connection, id, &wanted)?;
             let changed = difference(&settings_json(&before), &settings_json(&after));
             if !changed.is_empty() {
                 let detail = Value::Object(changed.clone());

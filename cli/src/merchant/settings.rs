@@ -56,7 +56,7 @@ pub(super) fn settings_json(settings: &Settings) -> Value {
 
 pub(super) fn merchant_json(settings: &Settings) -> Value {
     json!({
-        "id": settings.merchant().to_string(),
+        "id": settings.merchant.to_string(),
         "name": settings.name,
         "created_at": time(settings.created_at),
         "settings": settings_json(settings),

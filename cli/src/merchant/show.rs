@@ -1,6 +1,6 @@
 //! `khata merchant show`.
 
-use khata_store::merchant_settings::{self, Holdings, Settings};
+use khata_store::merchant_settings::{self, Overview, Settings};
 use serde_json::{Map, Value, json};
 
 use super::settings::{merchant_json, results_reused};
@@ -21,13 +21,13 @@ pub(crate) struct Show {
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?.id();
+        let merchant = self.merchant.find(&mut connection)?.id;
         let settings = merchant_settings::of_merchant(&mut connection, merchant)?;
-        let has = merchant_settings::holdings(&mut connection, merchant, COUNTED_ACCOUNTS)?;
+        let has = merchant_settings::overview(&mut connection, merchant, COUNTED_ACCOUNTS)?;
         let by_status: Map<String, Value> = has
             .accounts
             .iter()
-            .map(|row| (row.status.clone(), row.accounts.into()))
+            .map(|row| (row.status.to_string(), row.accounts.into()))
             .collect();
         let counted = has.accounts_counted();
         let mut document = merchant_json(&settings);
@@ -42,8 +42,8 @@ impl Show {
     }
 }
 
-fn facts(settings: &Settings, has: &Holdings) -> Table {
-    let id = settings.merchant();
+fn facts(settings: &Settings, has: &Overview) -> Table {
+    let id = settings.merchant;
     let deadline = settings.validation_deadline_seconds;
     let requests = settings.requests_per_second;
     let validations = settings.validations_per_account_per_day;
@@ -77,7 +77,7 @@ fn facts(settings: &Settings, has: &Holdings) -> Table {
         .fact("accounts", accounts(has))
 }
 
-fn accounts(has: &Holdings) -> String {
+fn accounts(has: &Overview) -> String {
     let statuses: Vec<String> = has
         .accounts
         .iter()
