@@ -178,7 +178,7 @@ impl ClaimsAndSettles {
                 account_is_deleted: claimed.account_is_deleted(),
                 deadline_at: claimed.deadline_at,
                 pin: claimed.pin(),
-                slot: claimed.slot(),
+                slot: claimed.slot,
             },
             kind: details.as_ref().map(Details::kind),
             attempts: &attempts,
@@ -216,7 +216,8 @@ impl ClaimsAndSettles {
         let key = claimed.key;
         let (account, purpose) = (claimed.account.0, Purpose::Details);
         let plain = self
-            .keyring.decrypt(key.merchant, account, purpose, &claimed.sealed_details);
+            .keyring
+            .decrypt(key.merchant, account, purpose, &claimed.sealed_details);
         Details::from_plaintext(&plain.ok()?)
     }
 

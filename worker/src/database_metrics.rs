@@ -156,13 +156,12 @@ fn each_of<L: EncodeLabelSet>(
 /// Counts the unfinished validations in every open state.
 fn by_state(rows: &[OpenValidations]) -> impl Iterator<Item = (StateLabels, f64)> {
     let states = ValidationState::ALL.iter().filter(|state| state.is_open());
-    states.map(|state| {
-        let state = state.as_str();
+    states.map(|&state| {
         let rows = rows.iter().filter(|row| row.state == state);
-        (
-            StateLabels { state },
-            number(rows.map(|row| row.count).sum()),
-        )
+        let labels = StateLabels {
+            state: state.as_str(),
+        };
+        (labels, number(rows.map(|row| row.count).sum()))
     })
 }
 
@@ -170,7 +169,7 @@ fn by_state(rows: &[OpenValidations]) -> impl Iterator<Item = (StateLabels, f64)
 fn by_merchant(rows: &[OpenValidations]) -> BTreeMap<MerchantLabels, OpenValidations> {
     let mut merchants: BTreeMap<MerchantLabels, OpenValidations> = BTreeMap::new();
     for row in rows {
-        let merchant_id = row.merchant().to_string();
+        let merchant_id = row.merchant.to_string();
         merchants
             .entry(MerchantLabels { merchant_id })
             .and_modify(|sum| {
@@ -188,7 +187,7 @@ fn by_merchant(rows: &[OpenValidations]) -> BTreeMap<MerchantLabels, OpenValidat
 fn usable(gateways: &[GatewayStatus]) -> BTreeMap<MerchantLabels, f64> {
     let mut usable = BTreeMap::new();
     for status in gateways.iter().filter(|status| !status.pinned_only) {
-        let merchant_id = status.merchant().to_string();
+        let merchant_id = status.merchant.to_string();
         let is_usable = !(status.is_down || status.is_paused || status.is_misconfigured);
         *usable.entry(MerchantLabels { merchant_id }).or_default() +=
             f64::from(u8::from(is_usable));
@@ -198,14 +197,14 @@ fn usable(gateways: &[GatewayStatus]) -> BTreeMap<MerchantLabels, f64> {
 
 fn name_of(status: &GatewayStatus) -> MerchantNameLabels {
     MerchantNameLabels {
-        merchant_id: status.merchant().to_string(),
+        merchant_id: status.merchant.to_string(),
         name: status.merchant_name.clone(),
     }
 }
 
 fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
     GatewayAccountLabels {
-        merchant_id: status.merchant().to_string(),
+        merchant_id: status.merchant.to_string(),
         gateway: Gateway::from_id(status.gateway_id).map_or("", Gateway::name),
         gateway_account: status.reference_id.clone(),
     }
@@ -227,15 +226,15 @@ pub(crate) mod tests {
     pub(crate) fn example() -> DatabaseMetrics {
         let merchant = MerchantId(uuid::Uuid::nil());
         let unfinished = |state: ValidationState, count, stuck, oldest_seconds| OpenValidations {
-            merchant_id: merchant.0,
-            state: state.as_str().to_owned(),
+            merchant,
+            state,
             count,
             stuck,
             oldest_seconds,
             overdue_seconds: oldest_seconds / 2.0,
         };
         let status = |name: &str, is_down, pinned_only| GatewayStatus {
-            merchant_id: merchant.0,
+            merchant,
             gateway_id: Gateway::Cashfree.id(),
             reference_id: name.to_owned(),
             merchant_name: "shop".to_owned(),

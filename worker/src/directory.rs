@@ -51,7 +51,7 @@ impl MerchantView {
         let profile = |entry: &'a Arc<Entry>| {
             let (id, connector) = (entry.account.id, entry.connector.as_deref());
             let eligibility = match connector {
-                Ok(connector) => connector.fit(details, consent),
+                Ok(connector) => connector.eligible_method(details, consent),
                 Err(_) => Err(Ineligible::NoConnector),
             };
             let last_method = last

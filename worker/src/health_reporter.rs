@@ -13,7 +13,7 @@ use khata_domain::circuit::Circuit;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Bank;
 use khata_domain::{CallFailure, Class};
-use khata_store::gateway_health::{self, HealthChange, OutcomeCounts, ScoreKey, GatewayState};
+use khata_store::gateway_health::{self, GatewayState, HealthChange, OutcomeCounts, ScoreKey};
 use khata_store::{Pool, PooledConnection};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -312,7 +312,10 @@ fn add(sum: &mut HealthChange, change: HealthChange) {
     }
 }
 
-fn log_circuits(before: &HashMap<GatewayKey, GatewayState>, after: &HashMap<GatewayKey, GatewayState>) {
+fn log_circuits(
+    before: &HashMap<GatewayKey, GatewayState>,
+    after: &HashMap<GatewayKey, GatewayState>,
+) {
     let is_open = |states: &HashMap<GatewayKey, GatewayState>, key| {
         let state: Option<&GatewayState> = states.get(key);
         state.is_some_and(|state| !state.circuit.is_closed())

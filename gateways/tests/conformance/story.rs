@@ -199,8 +199,7 @@ impl<'a> Attempt<'a> {
             panic!("no call was made");
         };
         let response = last.result.as_ref().ok();
-        let name = response
-            .and_then(|response| response.name_at_bank.as_deref());
+        let name = response.and_then(|response| response.name_at_bank.as_deref());
         Story {
             heard: self.heard.clone(),
             meantime: meantime.to_vec(),

@@ -46,7 +46,8 @@ impl Results {
                 polls: attempt.polls,
                 latency_ms,
                 unlisted_code: response.is_some_and(|response| response.unlisted),
-                webhook_gateway_account: finds_by_gateway_reference.then_some(attempt.gateway_account),
+                webhook_gateway_account: finds_by_gateway_reference
+                    .then_some(attempt.gateway_account),
             }),
             provenance: Some(Provenance {
                 gateway_id: entry.gateway.id(),
@@ -67,17 +68,12 @@ impl Results {
     pub(super) fn of_earlier(&self, work: &Work) -> Option<Settlement> {
         let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
         let key = claimed.key;
-        let Some((outcome, failure)) = earlier.told() else {
-            error!(
-                validation_id = %key.id,
-                "earlier result has an unknown outcome; the scheduler takes the validation back when its lease expires"
-            );
-            return None;
-        };
         let result = earlier.sealed_result.as_deref().and_then(|encrypted| {
             let owner = earlier.account.0;
             let purpose = Purpose::ValidationResult;
-            let plain = self.keyring.decrypt(key.merchant, owner, purpose, encrypted);
+            let plain = self
+                .keyring
+                .decrypt(key.merchant, owner, purpose, encrypted);
             ValidationResult::from_plaintext(&plain.ok()?)
         });
         let name_at_bank = result
@@ -85,7 +81,7 @@ impl Results {
             .and_then(|result| result.name_at_bank.as_ref());
         let details = work.details.as_ref();
         let name_match = details.and_then(|details| compare_names(details, name_at_bank));
-        let next = match (outcome, failure) {
+        let next = match (earlier.outcome, earlier.failure_code) {
             (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
                 valid(work.merchant.fail_on_name_mismatch && is_mismatch(name_match))
             }
@@ -96,7 +92,7 @@ impl Results {
             reused_from = %earlier.validation, "earlier result reused"
         );
         Some(Settlement {
-            provenance: earlier.provenance(),
+            provenance: Some(earlier.provenance()),
             sealed_result: result.map(|result| self.encrypt(claimed, &result)),
             name_match_score: name_match.map(|found| i16::from(found.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,

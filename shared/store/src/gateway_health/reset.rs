@@ -6,8 +6,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
-use khata_domain::gateway::GatewayKey;
 use crate::statement::{milliseconds, statement};
+use khata_domain::gateway::GatewayKey;
 
 /// How long workers may still plan by the old limit. Validations are planned again after that.
 const SETTINGS_DELAY: Duration = Duration::from_secs(6);

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
-use khata_domain::gateway::GatewayKey;
 use crate::statement::{rows, statement};
+use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Score;
 use khata_domain::{GatewayAccountId, MerchantId};
 

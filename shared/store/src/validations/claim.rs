@@ -12,9 +12,7 @@ use super::lease::LeaseToken;
 use crate::statement::{milliseconds, statement, validation_keys};
 use khata_domain::routing::Pin;
 use khata_domain::traffic::Slot;
-use khata_domain::{
-    AccountId, AccountStatus, Consent, CustomerId, ValidationKey,
-};
+use khata_domain::{AccountId, AccountStatus, Consent, CustomerId, ValidationKey};
 
 /// A claimed validation with its account.
 #[derive(Clone, Debug, QueryableByName)]

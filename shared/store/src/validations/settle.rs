@@ -7,10 +7,10 @@ use diesel::sql_types::{
     BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 
-use khata_domain::traffic::Slot;
 use super::lease::LeaseToken;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
+use khata_domain::traffic::Slot;
 use khata_domain::validation::{AttemptEnd, FailureCode, Next, Outcome};
 use khata_domain::{
     GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
