@@ -91,11 +91,11 @@ metrics! {
     commits: Histogram = COMMIT_SECONDS.new_metric(),
         "create_commit_duration" in Seconds, "Time of one transaction of the group commit";
     wakeups_published: Counter = wakeups.published.clone(),
-        "rings", "Wake-ups published in messages that the broker confirmed";
+        "wakeups", "Wake-ups published in messages that the broker confirmed";
     wakeups_lost: Counter = wakeups.lost.clone(),
-        "rings_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";
+        "wakeups_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";
     gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
-        "gateway_call_backs", "Gateway webhooks by result",
+        "gateway_webhooks", "Gateway webhooks by result",
         by WebhookLabels { gateway: &'static str, result: &'static str };
 }
 

@@ -52,12 +52,12 @@ impl Collector for ConsumerLoad {
         let current = max.saturating_sub(self.permits.available_permits());
         for (name, help, value) in [
             (
-                "validations_in_hand",
+                "validations_in_progress",
                 "Validations that this worker processes now",
                 current,
             ),
             (
-                "validations_in_hand_max",
+                "validations_in_progress_max",
                 "Maximum number of validations that this worker processes at once",
                 max,
             ),

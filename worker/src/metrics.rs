@@ -92,7 +92,7 @@ metrics! {
     without_gateway: Family<MerchantLabels, Counter> = Family::default(),
         "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
     wakeups: Family<WakeupLabels, Counter> = Family::default(),
-        "scheduler_rings", "Wake-ups that the scheduler published";
+        "scheduler_wakeups", "Wake-ups that the scheduler published";
     queues: Family<QueueLabels, Gauge> = Family::default(),
         "queue_messages", "Messages in the queue";
     calls: Family<GatewayCallLabels, Counter> = Family::default(),
@@ -104,13 +104,13 @@ metrics! {
     postponed: Family<PostponedLabels, Counter> = Family::default(),
         "gateway_waits", "Validations postponed because the gateway account could not take the call";
     penny_drops: Family<PennyDropLabels, Counter> = Family::default(),
-        "gateway_penny_drops_told", "Penny drops whose outcome the gateway reported; class VALID: a rupee was paid";
+        "gateway_penny_drops_completed", "Penny drops whose outcome the gateway reported; class VALID: a rupee was paid";
     unlisted_codes: Family<GatewayLabels, Counter> = Family::default(),
         "gateway_unlisted_codes", "Responses with a code that the connector's tables do not list";
     possible_double_drops: Family<GatewayAccountLabels, Counter> = Family::default(),
         "gateway_possible_double_drops", "Attempts begun after a lost penny drop that may have paid its rupee";
     webhooks: Family<GatewayLabels, Counter> = Family::default(),
-        "gateway_call_backs_heard", "Gateway webhooks whose outcome was used";
+        "gateway_webhooks_recorded", "Gateway webhooks whose outcome was used";
 }
 
 /// When things happened to a validation.

@@ -401,7 +401,7 @@ async fn rotate_by_metrics(stack: &TestStack) -> Result<[Option<String>; 2]> {
             .await?
             .text()
             .await?;
-        let metric = "khata_sealing_key_rotate_by_timestamp_seconds ";
+        let metric = "khata_encryption_key_rotate_by_timestamp_seconds ";
         let mut lines = text.lines();
         *value = lines.find_map(|line| line.strip_prefix(metric).map(str::to_owned));
     }

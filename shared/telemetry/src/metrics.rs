@@ -86,7 +86,7 @@ pub const COMMIT_SECONDS: Buckets = Buckets(&[
 /// Registers the time by which the encryption key must be replaced, in Unix seconds; 0: the key's age is unknown.
 pub fn register_rotate_by(registry: &mut Registry, seconds: i64) {
     registry.register_with_unit(
-        "sealing_key_rotate_by_timestamp",
+        "encryption_key_rotate_by_timestamp",
         "Time by which the encryption key must be replaced, in Unix time; 0: the age of the key is unknown",
         Unit::Seconds,
         ConstGauge::new(seconds),

@@ -173,7 +173,7 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
     assert!(text.contains(exemplar), "{text}");
     let drops: Vec<&str> = text
         .lines()
-        .filter(|line| line.starts_with("khata_gateway_penny_drops_told_total"))
+        .filter(|line| line.starts_with("khata_gateway_penny_drops_completed_total"))
         .collect();
     assert_eq!(drops.len(), 1, "{drops:?}");
     assert!(
@@ -192,8 +192,8 @@ fn an_unknown_queue_depth_is_not_exported() {
         &[
             "khata_queue_messages{queue=\"validations\"} 7",
             "khata_queue_messages{queue=\"dead_letters\"} 1",
-            "khata_validations_in_hand 0",
-            "khata_validations_in_hand_max 512",
+            "khata_validations_in_progress 0",
+            "khata_validations_in_progress_max 512",
             "khata_broker_connected 0",
         ],
     );
