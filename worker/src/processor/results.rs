@@ -10,7 +10,7 @@ use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, val
 use khata_gateways::{Advanced, OpenAttempt};
 use khata_name_match::NameMatch;
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::names::{compare_names, is_mismatch, real_name};
 use crate::commits::Work;
