@@ -113,7 +113,7 @@ fn a_wrong_row_is_found() {
         ),
         (
             format!("`{own}`, `{own}_not`"),
-            "no test a_row_that_is_wrong_is_told_not",
+            "no test a_wrong_row_is_found_not",
         ),
         ("`e2e/tests/docs.rs::is_test`".to_owned(), "no test is_test"),
     ] {
