@@ -217,9 +217,9 @@ mod tests {
             since: at("11:00:00"),
         };
         let text = advise(&with_issue(misconfigured));
-        let test = "`khata gateway test --merchant acme --gateway CASHFREE --reference-id main`";
+        let command = "`khata gateway test --merchant acme --gateway CASHFREE --reference-id main`";
         assert!(
-            text.contains(test) && text.contains("account retry banh_1"),
+            text.contains(command) && text.contains("account retry banh_1"),
             "{text}"
         );
         let half_open = with_issue(HealthIssue::CircuitHalfOpen);

@@ -110,7 +110,7 @@ impl<'a> Fixture<'a> {
             "{}",
             self.profile.name()
         );
-        Attempt::new(Call {
+        Attempt::new(&Call {
             reference: &payee.reference,
             details: &payee.details,
             method,

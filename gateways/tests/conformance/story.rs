@@ -91,7 +91,7 @@ pub(crate) struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     /// Stored, and not yet sent.
-    pub(crate) fn new(call: Call<'a>) -> Self {
+    pub(crate) fn new(call: &Call<'a>) -> Self {
         Self {
             open: OpenAttempt {
                 attempt: khata_domain::attempt::Attempt {
