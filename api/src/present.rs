@@ -1,4 +1,4 @@
-//! Accounts as merchants see them, in both families (contract, *Create: the answer*): every wire detail of the replies and
+//! Accounts as merchants see them, in both families (contract, *Create: the reply*): every wire detail of the replies and
 //! their OpenAPI schemas. A new reply field is added here, or in `validation`.
 
 mod validation;
