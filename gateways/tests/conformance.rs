@@ -84,7 +84,7 @@ async fn run_scenario(fixture: &Fixture<'_>, scenario: Scenario) -> Cell {
                 faults::story(fixture, scenario).await
             };
             let expected = expected(profile, scenario).map(|story| Story {
-                meantime: meantime(scenario, profile, &story.heard),
+                meantime: meantime(scenario, profile, &story.results),
                 ..story
             });
             return match (story, expected) {

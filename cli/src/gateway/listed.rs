@@ -143,7 +143,7 @@ impl Listed {
             .recent
             .latency_ms
             .map_or(String::new(), |ms| format!(", {ms:.0} ms on average"));
-        let share = 100.0 * self.recent.told / weight;
+        let share = 100.0 * self.recent.conclusive / weight;
         format!("{share:.0} % of ~{weight:.0} attempts{latency}")
     }
 
@@ -181,7 +181,7 @@ impl Listed {
             "health": { "ok": issues.is_empty(), "troubles": issues },
             "recent": {
                 "attempts": weight,
-                "success": (weight >= MIN_WEIGHT).then(|| self.recent.told / weight),
+                "success": (weight >= MIN_WEIGHT).then(|| self.recent.conclusive / weight),
                 "latency_ms": self.recent.latency_ms,
             },
             "limits": self.traffic.as_ref().ok().map(limits_json),

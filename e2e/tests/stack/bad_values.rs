@@ -159,7 +159,7 @@ fn expand(template: &str) -> String {
 }
 
 /// Sends every body, and prints those whose errors do not name exactly these fields.
-async fn assert_all_told(content_type: &str, table: &str) -> Result<()> {
+async fn assert_every_fault_is_named(content_type: &str, table: &str) -> Result<()> {
     let stack = stack().await?;
     let mut wrong = Vec::new();
     for line in table.lines().filter(|line| !line.trim().is_empty()) {
@@ -185,12 +185,12 @@ async fn assert_all_told(content_type: &str, table: &str) -> Result<()> {
 
 #[tokio::test]
 async fn every_invalid_form_field_is_listed() -> Result<()> {
-    assert_all_told(FORM, FORMS).await
+    assert_every_fault_is_named(FORM, FORMS).await
 }
 
 #[tokio::test]
 async fn every_invalid_json_field_is_listed() -> Result<()> {
-    assert_all_told(JSON, BODIES).await
+    assert_every_fault_is_named(JSON, BODIES).await
 }
 
 #[tokio::test]

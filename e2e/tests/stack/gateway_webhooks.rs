@@ -337,7 +337,7 @@ async fn without_postgres_a_gateway_is_asked_to_repeat_its_webhook() -> Result<(
     stack.proxies()?.postgres.cut();
     assert_eq!(send().await?, 503, "the gateway is to come again");
     stack.proxies()?.postgres.restore();
-    eventually(TIMEOUT, "the call-back being taken", async || {
+    eventually(TIMEOUT, "the gateway webhook being accepted", async || {
         anyhow::Ok((send().await? == 200).then_some(()))
     })
     .await?;

@@ -262,7 +262,7 @@ async fn a_service_does_not_start_with_weak_or_missing_keys() -> Result<()> {
         (
             with(&|keyring| keyring["fingerprint"] = typed.into()),
             true,
-            "somebody typed",
+            "is typed text",
         ),
         (
             with(&|keyring| keyring["sealing"][0]["key"] = counted.into()),

@@ -164,14 +164,14 @@ async fn only_gateway_results_are_reused_and_names_are_compared_again() -> Resul
 
     // DUMMY: 96 gives no result; the outcome at the deadline is not a gateway's result.
     let dummy = [("gateway_id", "100"), ("wait_seconds", "1")];
-    let untold = validated(&stack, "one", "1234567896", &dummy).await?;
+    let unavailable = validated(&stack, "one", "1234567896", &dummy).await?;
     stack.database.execute(
         "update validations set deadline_at = now(), due_at = now() where completed_at is null",
     )?;
-    let id = text(&untold, "/id");
-    let untold = stack.api.wait_for("one", id, &["FAILURE"], TIMEOUT).await?;
-    let code = &untold["validation"]["failure"]["code"];
-    assert_eq!(code, "VALIDATION_UNAVAILABLE", "{untold}");
+    let id = text(&unavailable, "/id");
+    let unavailable = stack.api.wait_for("one", id, &["FAILURE"], TIMEOUT).await?;
+    let code = &unavailable["validation"]["failure"]["code"];
+    assert_eq!(code, "VALIDATION_UNAVAILABLE", "{unavailable}");
     let asked = validated(&stack, "two", "1234567896", &dummy).await?;
     assert_eq!(asked["status"], "CREATED", "{asked}");
     assert_eq!(asked["validation"]["attempts"], 1, "{asked}");

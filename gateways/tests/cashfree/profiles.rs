@@ -11,7 +11,7 @@ use crate::conformance::profile::{
 };
 use crate::conformance::rules::{is_lost_without_cost, stays_lost};
 use crate::conformance::scenario::Scenario;
-use crate::conformance::story::Word;
+use crate::conformance::story::CallOutcome;
 
 /// Returns a profile per flow.
 pub(crate) fn profiles() -> Vec<Profile> {
@@ -48,7 +48,9 @@ fn asynchronous() -> Profile {
             changed(
                 Scenario::Balance,
                 |story| {
-                    story.heard.insert(0, Word::Said(Class::Pending));
+                    story
+                        .results
+                        .insert(0, CallOutcome::Response(Class::Pending));
                     story.record.reference = true;
                 },
                 "an asynchronous call is received first, and ends as REJECTED",

@@ -7,7 +7,7 @@ use khata_domain::{Class, Recovery};
 
 use crate::conformance::profile::{Kind, Profile, Reports, ReportsUtr};
 use crate::conformance::scenario::{RETRY_AFTER, Scenario};
-use crate::conformance::story::{Action, Name, Record, Story, Word};
+use crate::conformance::story::{Action, CallOutcome, Name, Record, Story};
 
 /// Returns the story that this connector must have, without the actions between its calls.
 pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
@@ -16,11 +16,11 @@ pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
         Kind::Upi { .. } => FailureCode::InvalidVpa,
     };
     match scenario {
-        Scenario::Valid => valid(profile, Name::Somebody),
-        Scenario::PendingThenValid => at_first_pending(valid(profile, Name::Somebody)),
+        Scenario::Valid => valid(profile, Name::Given),
+        Scenario::PendingThenValid => at_first_pending(valid(profile, Name::Given)),
         Scenario::PendingThenInvalid => at_first_pending(invalid(profile, default)),
         Scenario::NameMissing | Scenario::NameVerified | Scenario::NameNotAvailable => {
-            valid(profile, Name::Nobody)
+            valid(profile, Name::Missing)
         }
         Scenario::OtherName if matches!(profile.kind, Kind::Bank) => Story {
             action: Action::Complete(Outcome::Invalid, Some(FailureCode::NameMismatch)),
@@ -45,14 +45,14 @@ pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
             ..ended(profile, Class::Retryable)
         },
         Scenario::UnknownCode => {
-            let mut story = valid(profile, Name::Somebody);
+            let mut story = valid(profile, Name::Given);
             ends_with(&mut story, Class::Inconclusive, Action::Elsewhere);
             story.record.listed = false;
             story
         }
         Scenario::PendingForever => pending_for_ever(profile),
         Scenario::RefusedConnection => Story {
-            heard: vec![Word::NotSent],
+            results: vec![CallOutcome::NotSent],
             ..refused(Class::Retryable, Action::Again(RETRY_DELAY))
         },
         Scenario::ErrorBefore => recovered(profile, Done::Nothing),
@@ -73,19 +73,23 @@ pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
 }
 
 /// Returns the worker's action after each call but the last.
-pub(crate) fn meantime(scenario: Scenario, profile: &Profile, heard: &[Word]) -> Vec<Action> {
+pub(crate) fn meantime(
+    scenario: Scenario,
+    profile: &Profile,
+    results: &[CallOutcome],
+) -> Vec<Action> {
     // The worker that takes over from a killed one starts with a lookup.
     let lookups_before = usize::from(scenario == Scenario::WorkerKilled);
-    let between = |(place, word): (usize, &Word)| {
+    let between = |(place, word): (usize, &CallOutcome)| {
         let looks = place + lookups_before;
         let exceptions = RECOVERY_DELAY * 2_u32.pow(u32::try_from(looks).unwrap_or(u32::MAX));
         match word {
-            Word::Said(_) => Action::Look(profile.polls[looks]),
-            Word::Rejected => Action::Recover(RETRY_AFTER.max(exceptions)),
-            Word::Lost | Word::NotSent => Action::Recover(exceptions),
+            CallOutcome::Response(_) => Action::Look(profile.polls[looks]),
+            CallOutcome::Rejected => Action::Recover(RETRY_AFTER.max(exceptions)),
+            CallOutcome::Lost | CallOutcome::NotSent => Action::Recover(exceptions),
         }
     };
-    let before_the_last = &heard[..heard.len().saturating_sub(1)];
+    let before_the_last = &results[..results.len().saturating_sub(1)];
     before_the_last.iter().enumerate().map(between).collect()
 }
 
@@ -99,26 +103,26 @@ const EMPTY_RECORD: Record = Record {
     class: None,
     listed: true,
     reference: false,
-    name: Name::Nobody,
+    name: Name::Missing,
     utr: false,
 };
 
 /// Replaces the last result of a story, and the action.
 pub(crate) fn ends_with(story: &mut Story, class: Class, action: Action) {
-    story.heard.pop();
-    story.heard.push(Word::Said(class));
+    story.results.pop();
+    story.results.push(CallOutcome::Response(class));
     story.record.class = Some(class);
     story.action = action;
 }
 
 fn ended(profile: &Profile, class: Class) -> Story {
-    let mut heard = Vec::new();
+    let mut results = Vec::new();
     if profile.reports == Reports::Later {
-        heard.push(Word::Said(Class::Pending));
+        results.push(CallOutcome::Response(Class::Pending));
     }
-    heard.push(Word::Said(class));
+    results.push(CallOutcome::Response(class));
     Story {
-        heard,
+        results,
         meantime: Vec::new(),
         action: Action::Elsewhere,
         record: Record {
@@ -148,16 +152,16 @@ fn invalid(profile: &Profile, failure: FailureCode) -> Story {
 }
 
 fn at_first_pending(mut story: Story) -> Story {
-    story.heard = vec![
-        Word::Said(Class::Pending),
-        story.heard[story.heard.len() - 1],
+    story.results = vec![
+        CallOutcome::Response(Class::Pending),
+        story.results[story.results.len() - 1],
     ];
     story
 }
 
 fn pending_for_ever(profile: &Profile) -> Story {
     let mut story = ended(profile, Class::Pending);
-    story.heard = vec![Word::Said(Class::Pending); 2];
+    story.results = vec![CallOutcome::Response(Class::Pending); 2];
     story.action = Action::Look(profile.polls[1]);
     story.record.state = AttemptState::Pending;
     story.record.utr = false;
@@ -166,7 +170,7 @@ fn pending_for_ever(profile: &Profile) -> Story {
 
 fn refused(class: Class, action: Action) -> Story {
     Story {
-        heard: vec![Word::Said(class)],
+        results: vec![CallOutcome::Response(class)],
         meantime: Vec::new(),
         action,
         record: Record {
@@ -192,17 +196,17 @@ fn recovered(profile: &Profile, done: Done) -> Story {
         // A repeated call costs nothing, or no recovery exists: a new attempt.
         return given_up(u64::from(moves_money && done == Done::Everything));
     }
-    let mut story = valid(profile, Name::Somebody);
-    story.heard = vec![Word::Lost];
+    let mut story = valid(profile, Name::Given);
+    story.results = vec![CallOutcome::Lost];
     let pending_first = match (profile.recovery, done) {
         (Recovery::Lookup, Done::Everything) => false,
         (Recovery::Resubmit, Done::Everything) => true,
         _ => profile.reports == Reports::Later,
     };
     if pending_first {
-        story.heard.push(Word::Said(Class::Pending));
+        story.results.push(CallOutcome::Response(Class::Pending));
     }
-    story.heard.push(Word::Said(Class::Valid));
+    story.results.push(CallOutcome::Response(Class::Valid));
     story
 }
 
@@ -213,10 +217,12 @@ fn killed(profile: &Profile) -> Story {
         Recovery::Lookup => false,
         Recovery::Resubmit => profile.reports == Reports::Later || profile.method.moves_money(),
     };
-    let mut story = valid(profile, Name::Somebody);
-    story.heard = vec![Word::Said(Class::Valid)];
+    let mut story = valid(profile, Name::Given);
+    story.results = vec![CallOutcome::Response(Class::Valid)];
     if pending_first {
-        story.heard.insert(0, Word::Said(Class::Pending));
+        story
+            .results
+            .insert(0, CallOutcome::Response(Class::Pending));
     }
     story
 }
@@ -224,21 +230,21 @@ fn killed(profile: &Profile) -> Story {
 /// The story of a first recovery that is rejected, which says nothing about the call.
 fn recovered_late(scenario: Scenario, profile: &Profile) -> Story {
     let mut story = recovered(profile, Done::Everything);
-    if story.heard == [Word::Lost] {
+    if story.results == [CallOutcome::Lost] {
         return story;
     }
     let word = match (scenario, profile.recovery) {
-        (Scenario::TooManyRecoveries, Recovery::Lookup) => Word::Rejected,
-        _ => Word::Lost,
+        (Scenario::TooManyRecoveries, Recovery::Lookup) => CallOutcome::Rejected,
+        _ => CallOutcome::Lost,
     };
-    story.heard.insert(1, word);
+    story.results.insert(1, word);
     story
 }
 
 /// The story of a rejected poll: the attempt stays open, and the worker waits as long as the gateway asks.
 fn rejected(profile: &Profile) -> Story {
     let mut story = pending_for_ever(profile);
-    story.heard = vec![Word::Said(Class::Pending), Word::Rejected];
+    story.results = vec![CallOutcome::Response(Class::Pending), CallOutcome::Rejected];
     story.action = Action::Look(RETRY_AFTER);
     story.record.class = None;
     story
@@ -247,7 +253,7 @@ fn rejected(profile: &Profile) -> Story {
 /// Replaces the story: a recovery without a result leaves the attempt open.
 pub(crate) fn stays_lost(story: &mut Story) {
     *story = Story {
-        heard: vec![Word::Lost; 2],
+        results: vec![CallOutcome::Lost; 2],
         meantime: Vec::new(),
         action: Action::Recover(2 * RECOVERY_DELAY),
         record: Record {
@@ -265,7 +271,7 @@ pub(crate) fn is_lost_without_cost(story: &mut Story) {
 
 fn given_up(rupees: u64) -> Story {
     Story {
-        heard: vec![Word::Lost],
+        results: vec![CallOutcome::Lost],
         rupees,
         ..refused(Class::Retryable, Action::Again(RETRY_DELAY))
     }

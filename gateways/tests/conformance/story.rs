@@ -12,9 +12,9 @@ use khata_name_match::{self as name_match, NameMatchResult, is_placeholder};
 
 /// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum CallOutcome {
     /// An answer of this class.
-    Said(Class),
+    Response(Class),
     /// Nothing, and nothing was sent.
     NotSent,
     /// Nothing, and it may have been acted upon.
@@ -42,9 +42,8 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     /// None, or a placeholder.
-    Nobody,
-    /// One.
-    Somebody,
+    Missing,
+    Given,
     /// The one that the sandbox has for an account that is another's.
     Another,
 }
@@ -66,7 +65,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Story {
     /// Call by call.
-    pub(crate) heard: Vec<Word>,
+    pub(crate) results: Vec<CallOutcome>,
     /// After each call but the last.
     pub(crate) meantime: Vec<Action>,
     /// After the last call.
@@ -84,7 +83,7 @@ pub(crate) struct Attempt<'a> {
     open: OpenAttempt<'a>,
     /// Whether the merchant treats a different name as a failure.
     pub(crate) strict: bool,
-    heard: Vec<Word>,
+    results: Vec<CallOutcome>,
     actions: Vec<Action>,
     last: Option<Advanced>,
 }
@@ -113,7 +112,7 @@ impl<'a> Attempt<'a> {
                 alternative: true,
             },
             strict: false,
-            heard: Vec::new(),
+            results: Vec::new(),
             actions: Vec::new(),
             last: None,
         }
@@ -182,11 +181,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn keep(&mut self, advanced: Advanced) {
-        self.heard.push(match &advanced.result {
-            Ok(response) => Word::Said(response.class),
-            Err(CallFailure::NotSent(_)) => Word::NotSent,
-            Err(CallFailure::ResponseLost(_)) => Word::Lost,
-            Err(CallFailure::Rejected { .. }) => Word::Rejected,
+        self.results.push(match &advanced.result {
+            Ok(response) => CallOutcome::Response(response.class),
+            Err(CallFailure::NotSent(_)) => CallOutcome::NotSent,
+            Err(CallFailure::ResponseLost(_)) => CallOutcome::Lost,
+            Err(CallFailure::Rejected { .. }) => CallOutcome::Rejected,
         });
         self.actions
             .push(action(&advanced.decision, advanced.decided_at));
@@ -201,7 +200,7 @@ impl<'a> Attempt<'a> {
         let response = last.result.as_ref().ok();
         let name = response.and_then(|response| response.name_at_bank.as_deref());
         Story {
-            heard: self.heard.clone(),
+            results: self.results.clone(),
             meantime: meantime.to_vec(),
             action: *action,
             record: Record {
@@ -210,9 +209,9 @@ impl<'a> Attempt<'a> {
                 listed: response.is_none_or(|response| !response.unlisted),
                 reference: self.gateway_reference().is_some(),
                 name: match name.filter(|name| !is_placeholder(name)) {
-                    None => Name::Nobody,
+                    None => Name::Missing,
                     Some("ZUBIN IRANI") => Name::Another,
-                    Some(_) => Name::Somebody,
+                    Some(_) => Name::Given,
                 },
                 utr: response.is_some_and(|response| response.utr.is_some()),
             },

@@ -70,7 +70,7 @@ fn outcomes() -> Vec<Exception> {
     ));
     exceptions.push(changed(
         Scenario::Nre,
-        |story| story.record.name = Name::Somebody,
+        |story| story.record.name = Name::Given,
         "the account exists, and the reply names its holder",
     ));
     exceptions

@@ -36,7 +36,7 @@ fn bank() -> Profile {
         changed(Scenario::Technical, stays_lost, "HTTP 500, for every call"),
         changed(
             Scenario::UnknownCode,
-            |story| story.record.name = Name::Nobody,
+            |story| story.record.name = Name::Missing,
             "the name in any reply but YES is the one that was sent",
         ),
     ]);

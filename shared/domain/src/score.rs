@@ -43,7 +43,7 @@ impl Bank {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
     /// Attempts with a final result.
-    pub told: f64,
+    pub conclusive: f64,
     /// Attempts without a final result.
     pub failed: f64,
     /// Average time from the beginning of an attempt to its result, in milliseconds.
@@ -56,7 +56,7 @@ impl Score {
     /// Returns the score of a gateway account without results.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
-            told: 0.0,
+            conclusive: 0.0,
             failed: 0.0,
             latency_ms: None,
             counted_at: now,
@@ -67,7 +67,7 @@ impl Score {
     #[must_use]
     pub fn after(
         self,
-        told: u32,
+        conclusive: u32,
         failed: u32,
         latency_ms: Option<f64>,
         now: DateTime<Utc>,
@@ -78,7 +78,7 @@ impl Score {
             (old, new) => new.or(old),
         };
         Self {
-            told: decay.of(self.told) + f64::from(told),
+            conclusive: decay.of(self.conclusive) + f64::from(conclusive),
             failed: decay.of(self.failed) + f64::from(failed),
             latency_ms,
             counted_at: now,
@@ -92,12 +92,12 @@ impl Score {
         let (mut latencies, mut timed) = (0.0, 0.0);
         for score in scores {
             let decay = Decay::between(score.counted_at, now, HALF_LIFE);
-            let told = decay.of(score.told);
-            total.told += told;
+            let conclusive = decay.of(score.conclusive);
+            total.conclusive += conclusive;
             total.failed += decay.of(score.failed);
             if let Some(latency) = score.latency_ms {
-                latencies += told * latency;
-                timed += told;
+                latencies += conclusive * latency;
+                timed += conclusive;
             }
         }
         total.latency_ms = (timed > 0.0).then(|| latencies / timed);
@@ -108,14 +108,14 @@ impl Score {
     /// one again after its failures have decayed.
     pub fn success(&self, now: DateTime<Utc>) -> f64 {
         let decay = Decay::between(self.counted_at, now, HALF_LIFE);
-        let (told, failed) = (decay.of(self.told) + CREDIT, decay.of(self.failed));
-        told / (told + failed)
+        let (conclusive, failed) = (decay.of(self.conclusive) + CREDIT, decay.of(self.failed));
+        conclusive / (conclusive + failed)
     }
 
     /// Returns the number of attempts behind the score.
     pub fn weight(&self, now: DateTime<Utc>) -> f64 {
         let decay = Decay::between(self.counted_at, now, HALF_LIFE);
-        decay.of(self.told + self.failed)
+        decay.of(self.conclusive + self.failed)
     }
 
     /// Returns the sort key, best first: success in steps of five hundredths, then latency in powers of two. Smaller
@@ -157,7 +157,7 @@ mod tests {
         let silent = Score::new(at(10)).after(0, 4, None, at(10));
         let total = Score::total([&quick, &slow, &silent], at(10));
         // Ten minutes are the half-life.
-        assert!((total.told - 20.0).abs() < 1e-9 && (total.failed - 9.0).abs() < 1e-9);
+        assert!((total.conclusive - 20.0).abs() < 1e-9 && (total.failed - 9.0).abs() < 1e-9);
         assert!((total.latency_ms.unwrap() - 175.0).abs() < 1e-9);
         assert_eq!(Score::total([], at(10)), Score::new(at(10)));
         assert_eq!(Score::total([&silent], at(10)).latency_ms, None);

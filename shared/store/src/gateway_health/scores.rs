@@ -59,7 +59,7 @@ pub fn scores(
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
     for row in rows {
         let score = Score {
-            told: row.told,
+            conclusive: row.told,
             failed: row.failed,
             latency_ms: row.latency_ms,
             counted_at: row.counted_at,
@@ -111,7 +111,7 @@ pub fn add_outcomes(
         .rows(rows!(&scored, (key, score) => {
             gateway_account_id: SqlUuid = key.gateway.account,
             bank: Text = key.bank.as_str(),
-            told: Double = score.told,
+            told: Double = score.conclusive,
             failed: Double = score.failed,
             latency_ms: Nullable<Double> = score.latency_ms,
         }))

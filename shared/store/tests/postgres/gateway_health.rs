@@ -212,7 +212,7 @@ fn scores_are_separate_by_bank_and_by_merchant() {
     assert_eq!(scores.len(), 1);
     let hdfc = mine["HDFC"];
     assert!(
-        (hdfc.told - 6.0).abs() < 1e-6 && (hdfc.failed - 2.0).abs() < 1e-6,
+        (hdfc.conclusive - 6.0).abs() < 1e-6 && (hdfc.failed - 2.0).abs() < 1e-6,
         "{hdfc:?}"
     );
     assert_eq!(hdfc.latency_ms, Some(200.0));

@@ -137,5 +137,5 @@ fn subscribing_neither_waits_nor_shortens_other_waits() {
     ))
     .get_result(&mut connection)
     .unwrap();
-    assert!(kept, "whoever waits longest decides");
+    assert!(kept, "the longest wait decides");
 }

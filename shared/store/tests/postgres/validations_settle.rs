@@ -200,7 +200,7 @@ fn settling_after_a_rescue_changes_nothing() {
     let (holder, _) = claimed(&mut bench.connection, key);
     assert!(
         !bench.settle(settlement(key, late, valid())),
-        "somebody else holds it"
+        "another worker holds it"
     );
     assert_eq!(
         current_state(&mut bench.connection, key).lease_token,
