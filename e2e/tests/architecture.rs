@@ -117,7 +117,7 @@ fn may_use(allowed: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> boo
     let Some(list) = allowed.get(from) else {
         panic!("docs/architecture.md does not say what `{from}` may use");
     };
-    // `shared` stands for every crate below it but the one for tests.
+    // `shared` means every crate in that folder except shared/testing.
     let below = |place: &str| to.starts_with(&format!("{place}/")) && to != "shared/testing";
     list.iter().any(|place| place == to || below(place))
 }
@@ -208,11 +208,11 @@ struct Crate {
 struct File {
     /// From the folder `src`.
     path: PathBuf,
-    /// The module that the file is, below the crate's root.
+    /// Path of the module, from the root of the crate.
     module: Vec<String>,
     /// Every path that the file's code names, tests left out.
     paths: BTreeSet<Vec<String>>,
-    /// What `use` brings in: the name here, and the path it stands for.
+    /// Imports: the name in this file, and the path that it names.
     uses: BTreeMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
 }
