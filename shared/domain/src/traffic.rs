@@ -156,14 +156,12 @@ impl RateBudget {
         }
     }
 
-    /// Returns an error if no call can be made now. `booked`: the time that the call was booked for.
-    ///
-    /// A second call right after the first needs no check: a lost response that the gateway has never received is sent again
-    /// after its lookup, and later calls wait longer for it. To require room for both would keep a gateway account with a
-    /// low limit from ever looking up a lost response.
+    /// Returns an error if these calls, one after the other, cannot be made now. `booked`: the time that the first of them
+    /// was booked for.
     pub fn check(
         &self,
         traffic: &Traffic,
+        calls: u32,
         booked: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Postponed> {
@@ -190,15 +188,19 @@ impl RateBudget {
                 why: PostponeReason::Busy,
             });
         }
-        if let Some(limit) = traffic.calls_per_minute
-            && !is_due(booked, now)
-        {
-            let (at, _) = Pace::of(limit).take(self.next_call_at, now);
-            if at > now {
-                return Err(Postponed {
-                    at,
-                    why: PostponeReason::Rate,
-                });
+        if let Some(limit) = traffic.calls_per_minute {
+            let pace = Pace::of(limit);
+            let booked = u32::from(is_due(booked, now));
+            let mut next = self.next_call_at;
+            for _ in booked..calls {
+                let (at, then) = pace.take(next, now);
+                if at > now {
+                    return Err(Postponed {
+                        at,
+                        why: PostponeReason::Rate,
+                    });
+                }
+                next = Some(then);
             }
         }
         Ok(())
@@ -384,17 +386,17 @@ mod tests {
         let (traffic, now) = (limited(0, 2), at("2026-11-24T12:00:00Z"));
         let mut budget = RateBudget::new(now);
         for _ in 0..2 {
-            budget.check(&traffic, None, now).unwrap();
+            budget.check(&traffic, 1, None, now).unwrap();
             budget.take(&traffic, 1, None, now);
         }
-        let later = budget.check(&traffic, None, now).unwrap_err();
+        let later = budget.check(&traffic, 1, None, now).unwrap_err();
         assert_eq!(
             (later.why, later.at),
             (PostponeReason::Busy, now + BUSY_RETRY_DELAY)
         );
         budget.rejected = 9;
         assert_eq!(
-            budget.check(&traffic, None, now).unwrap_err().at,
+            budget.check(&traffic, 1, None, now).unwrap_err().at,
             now + BUSY_RETRY_DELAY * 5
         );
     }
@@ -406,10 +408,11 @@ mod tests {
         budget.take(&traffic, 1, None, now);
         let slot = budget.book(&traffic, now).unwrap();
         assert_eq!(slot, now + WINDOW);
-        let check = |at| budget.check(&traffic, Some(slot), at);
+        let check = |at| budget.check(&traffic, 1, Some(slot), at);
         assert!(check(slot - TimeDelta::seconds(1)).is_err());
         assert!(check(slot).is_ok() && check(slot + MAX_DELAY).is_ok());
         assert!(check(slot + MAX_DELAY + TimeDelta::seconds(1)).is_err());
+        assert!(budget.check(&traffic, 2, Some(slot), slot).is_err());
     }
 
     #[test]
@@ -418,10 +421,10 @@ mod tests {
         let mut budget = RateBudget::new(now);
         budget.circuit = budget.circuit.after(0, 10, now - TimeDelta::seconds(30));
         let traffic = Traffic::default();
-        assert!(budget.check(&traffic, None, now).is_ok());
+        assert!(budget.check(&traffic, 1, None, now).is_ok());
         budget.take(&traffic, 1, None, now);
         assert_eq!(
-            budget.check(&traffic, None, now).unwrap_err().why,
+            budget.check(&traffic, 1, None, now).unwrap_err().why,
             PostponeReason::Down
         );
     }
@@ -440,7 +443,7 @@ mod tests {
             for (pause, late) in asked {
                 now += TimeDelta::milliseconds(pause);
                 let late = TimeDelta::milliseconds(late);
-                match budget.check(&traffic, None, now) {
+                match budget.check(&traffic, 1, None, now) {
                     Ok(()) => {
                         budget.take(&traffic, 1, None, now);
                         made.push(now + late);

@@ -181,7 +181,7 @@ impl<'a> Routes<'a> {
                 why: PostponeReason::Hours,
             })?;
             let budget = budgets.of(gateway.key, now);
-            budget.check(gateway.traffic, self.input.slot_at(id), now)
+            budget.check(gateway.traffic, 1, self.input.slot_at(id), now)
         });
         Candidate {
             id,

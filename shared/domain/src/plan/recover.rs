@@ -38,14 +38,24 @@ fn at_gateway(
     budgets: &mut RateBudgets,
 ) -> Planned {
     let routes = Routes::new(input, kind, None);
-    let Some(action) = next_action(input, open, gateway, &routes) else {
+    let Some(mut action) = next_action(input, open, gateway, &routes) else {
         return choose::new_attempt(input, kind, Some(open.number), budgets);
     };
-    let (now, calls) = (input.now, action.calls());
-    if calls > 0 {
+    let now = input.now;
+    if action.calls() > 0 {
         let slot = input.slot_at(open.gateway_account);
         let budget = budgets.of(gateway.key, now);
-        if let Err(postponed) = budget.check(gateway.traffic, slot, now) {
+        let check = |calls| budget.check(gateway.traffic, calls, slot, now);
+        // A recovery needs room for a second call, which a low quota never has. Then the worker looks the response up
+        // without sending the call again, so that the quota holds.
+        let postponed = match check(action.calls()) {
+            Err(_) if action == NextAction::Recover => {
+                action = NextAction::Poll;
+                check(1).err()
+            }
+            result => result.err(),
+        };
+        if let Some(postponed) = postponed {
             let reason = match open.state {
                 AttemptState::Pending => PendingReason::AwaitingGatewayResult,
                 _ => PendingReason::CheckingPreviousAttempt,
@@ -53,7 +63,7 @@ fn at_gateway(
             let why = "the next call of the attempt is postponed".to_owned();
             return wait::postpone(input, gateway, postponed, Some(reason), budgets, why).into();
         }
-        budgets.take(gateway.key, gateway.traffic, calls, slot, now);
+        budgets.take(gateway.key, gateway.traffic, action.calls(), slot, now);
     }
     Plan::Attempt {
         setbacks: routes.setbacks(),
