@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{check_milliseconds, check_rate, named};
-use crate::gateway::Named;
+use crate::gateway::{Gateway, Named};
 
 /// A gateway's behaviour; the crate's README says what each member does. The default is a gateway without
 /// faults. A rate is a fraction of calls, 0 to 1. The rates exclude each other, so together they are at
@@ -124,8 +124,8 @@ impl Behaviour {
 
 /// Reads the body of `PUT /_sandbox/behaviour`, or says in a sentence what is wrong. Absent members are
 /// 0 or false.
-pub(crate) fn parse(json: &[u8]) -> Result<Named<Behaviour>, String> {
-    let named = named::<Behaviour>(json)?;
+pub(crate) fn parse(json: &[u8], known: &[Gateway]) -> Result<Named<Behaviour>, String> {
+    let named = named::<Behaviour>(json, known)?;
     named.value.check()?;
     Ok(named)
 }
@@ -134,20 +134,21 @@ pub(crate) fn parse(json: &[u8]) -> Result<Named<Behaviour>, String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::gateway::Gateway;
+
+    const KNOWN: [Gateway; 3] = [Gateway("CASHFREE"), Gateway("SETU"), Gateway("PAYU")];
 
     fn parsed(json: &str) -> Result<Named<Behaviour>, String> {
-        parse(json.as_bytes())
+        parse(json.as_bytes(), &KNOWN)
     }
 
     #[test]
     fn absent_members_are_zero() {
         let named = parsed(r#"{"gateway":"CASHFREE"}"#).unwrap();
-        assert_eq!(named.gateway, Gateway::Cashfree);
+        assert_eq!(named.gateway, Gateway("CASHFREE"));
         assert_eq!(named.value, Behaviour::default());
         assert!(!named.value.is_faulty());
         let slow = parsed(r#"{"gateway":"setu","latency_ms":7,"hang_rate":1}"#).unwrap();
-        assert_eq!(slow.gateway, Gateway::Setu);
+        assert_eq!(slow.gateway, Gateway("SETU"));
         assert_eq!(slow.value.latency(), Duration::from_millis(7));
         assert!(slow.value.is_faulty());
     }

@@ -11,11 +11,14 @@ const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Reads settings from a JSON object that has a gateway's name among its members, or says in a sentence what
 /// is wrong. Absent members take their defaults; a misspelt member is an error.
-pub(crate) fn named<T: DeserializeOwned>(json: &[u8]) -> Result<Named<T>, String> {
+pub(crate) fn named<T: DeserializeOwned>(
+    json: &[u8],
+    known: &[Gateway],
+) -> Result<Named<T>, String> {
     let mut members: Map<String, Value> =
         serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let gateway = match members.remove("gateway") {
-        Some(Value::String(name)) => Gateway::named(&name)?,
+        Some(Value::String(name)) => Gateway::named(&name, known)?,
         Some(_) => return Err("gateway must be text".to_owned()),
         None => return Err("gateway is missing".to_owned()),
     };

@@ -54,10 +54,10 @@ struct Log {
 }
 
 impl Calls {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(gateways: &[Gateway]) -> Self {
         Self {
             start: Instant::now(),
-            logs: PerGateway::default(),
+            logs: PerGateway::new(gateways),
         }
     }
 
@@ -98,11 +98,10 @@ impl Calls {
 
     /// Resets all counts. Limits continue.
     pub(crate) fn reset_counts(&self) {
-        for gateway in Gateway::ALL {
-            let mut log = self.logs.lock(gateway);
+        self.logs.for_each(|log| {
             log.counts = Counts::default();
             log.arrived = Window::default();
-        }
+        });
     }
 
     /// Returns the counts of all gateways.
@@ -168,6 +167,9 @@ impl Window {
 mod tests {
     use super::*;
 
+    const CASHFREE: Gateway = Gateway("CASHFREE");
+    const SETU: Gateway = Gateway("SETU");
+
     #[test]
     fn a_limit_holds_within_any_minute() {
         let mut log = Log::default();
@@ -195,21 +197,22 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_route_and_status_until_reset() {
-        let calls = Calls::new();
-        let admitted = |route| {
-            calls
-                .arrive(Gateway::Setu, route, 1)
-                .map(|limit| limit.admitted)
-        };
-        assert_eq!(calls.arrive(Gateway::Setu, "POST /a", 0), None);
+        let calls = Calls::new(&[CASHFREE, SETU]);
+        let admitted = |route| calls.arrive(SETU, route, 1).map(|limit| limit.admitted);
+        assert_eq!(calls.arrive(SETU, "POST /a", 0), None);
         assert_eq!(admitted("POST /b"), Some(true));
-        calls.arrive(Gateway::Setu, "POST /a", 0);
-        calls.replied(Gateway::Setu, 200);
-        calls.replied(Gateway::Setu, 500);
-        calls.unanswered(Gateway::Setu);
+        calls.arrive(SETU, "POST /a", 0);
+        calls.replied(SETU, 200);
+        calls.replied(SETU, 500);
+        calls.unanswered(SETU);
 
-        let counts = |gateway: Gateway| calls.list()[gateway as usize].value.clone();
-        let (cashfree, setu) = (counts(Gateway::Cashfree), counts(Gateway::Setu));
+        let counts = |gateway: Gateway| {
+            let listed = calls.list();
+            let mut listed = listed.iter();
+            let named = listed.find(|named| named.gateway == gateway);
+            named.unwrap().value.clone()
+        };
+        let (cashfree, setu) = (counts(CASHFREE), counts(SETU));
         assert_eq!((cashfree.total, cashfree.most_in_a_minute), (0, 0));
         assert_eq!((setu.total, setu.most_in_a_minute), (3, 3));
         assert_eq!(
@@ -220,10 +223,10 @@ mod tests {
         assert_eq!(setu.unanswered, 1);
 
         calls.reset_counts();
-        let setu = counts(Gateway::Setu);
+        let setu = counts(SETU);
         assert_eq!((setu.total, setu.most_in_a_minute), (0, 0));
         assert_eq!(admitted("POST /b"), Some(false), "the limit continues");
-        calls.reset_limit(Gateway::Setu);
+        calls.reset_limit(SETU);
         assert_eq!(admitted("POST /b"), Some(true));
     }
 

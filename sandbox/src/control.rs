@@ -83,7 +83,7 @@ async fn list_behaviours(sandbox: Data<Sandbox>) -> HttpResponse {
 }
 
 async fn set_behaviour(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    reply(behaviour::parse(&body).inspect(|named| {
+    reply(behaviour::parse(&body, &sandbox.gateways).inspect(|named| {
         *sandbox.behaviours.lock(named.gateway) = named.value;
         sandbox.calls.reset_limit(named.gateway);
     }))
@@ -103,7 +103,7 @@ async fn list_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {
 }
 
 async fn set_webhook(body: Bytes, sandbox: Data<Sandbox>) -> HttpResponse {
-    reply(webhooks::parse(&body).map(|named| sandbox.webhooks.set(named)))
+    reply(webhooks::parse(&body, &sandbox.gateways).map(|named| sandbox.webhooks.set(named)))
 }
 
 async fn remove_webhooks(sandbox: Data<Sandbox>) -> HttpResponse {

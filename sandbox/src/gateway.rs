@@ -1,52 +1,29 @@
-//! The gateways that the sandbox replaces.
+//! The gateways' names, and values that each gateway has.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// A gateway, by the name Khata has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Gateway {
-    Cashfree,
-    Razorpay,
-    Setu,
-    Decentro,
-    Payu,
-}
+/// A gateway, by the name Khata has for it: in requests, replies and the ledger's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Gateway(pub(crate) &'static str);
 
 impl Gateway {
-    const COUNT: usize = Self::ALL.len();
-
-    /// All gateways, in the order of the enum.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Cashfree,
-        Self::Razorpay,
-        Self::Setu,
-        Self::Decentro,
-        Self::Payu,
-    ];
-
-    /// Returns the name in requests, replies and the ledger's file.
-    pub(crate) const fn name(self) -> &'static str {
-        ["CASHFREE", "RAZORPAY", "SETU", "DECENTRO", "PAYU"][self as usize]
-    }
-
     /// Finds a gateway by its name in any case. The error is a sentence that lists the names.
-    pub(crate) fn named(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|gateway| gateway.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| {
-                let known = Self::ALL.map(Self::name).join(", ");
-                format!("gateway {name:?} is unknown; use one of {known}")
-            })
+    pub(crate) fn named(name: &str, known: &[Self]) -> Result<Self, String> {
+        let mut found = known.iter();
+        let found = found.find(|gateway| gateway.0.eq_ignore_ascii_case(name));
+        found.copied().ok_or_else(|| {
+            let known: Vec<_> = known.iter().map(|gateway| gateway.0).collect();
+            let known = known.join(", ");
+            format!("gateway {name:?} is unknown; use one of {known}")
+        })
     }
 }
 
 /// One lockable value for each gateway.
-#[derive(Debug, Default)]
-pub(crate) struct PerGateway<T>([Mutex<T>; Gateway::COUNT]);
+#[derive(Debug)]
+pub(crate) struct PerGateway<T>(Vec<(Gateway, Mutex<T>)>);
 
 /// A value of one gateway with the gateway's name beside its members, as the control API takes and lists
 /// it.
@@ -57,18 +34,34 @@ pub(crate) struct Named<T> {
     pub(crate) value: T,
 }
 
-impl<T> PerGateway<T> {
+impl<T: Default> PerGateway<T> {
+    pub(crate) fn new(gateways: &[Gateway]) -> Self {
+        let value = |&gateway| (gateway, Mutex::default());
+        Self(gateways.iter().map(value).collect())
+    }
+
+    /// Locks the value of a gateway.
+    #[allow(clippy::expect_used)] // A gateway without a value has no routes either.
     pub(crate) fn lock(&self, gateway: Gateway) -> MutexGuard<'_, T> {
-        lock(&self.0[gateway as usize])
+        let mut values = self.0.iter();
+        let value = values.find(|(named, _)| *named == gateway);
+        lock(&value.expect("the gateway is registered").1)
+    }
+
+    /// Changes each gateway's value.
+    pub(crate) fn for_each(&self, change: impl Fn(&mut T)) {
+        for (_, value) in &self.0 {
+            change(&mut lock(value));
+        }
     }
 
     /// Returns what `view` makes of each gateway's value, in the order of the gateways.
     pub(crate) fn list<V>(&self, view: impl Fn(&T) -> V) -> Vec<Named<V>> {
-        let named = |gateway| Named {
-            gateway,
-            value: view(&self.lock(gateway)),
+        let named = |(gateway, value): &(Gateway, Mutex<T>)| Named {
+            gateway: *gateway,
+            value: view(&lock(value)),
         };
-        Gateway::ALL.map(named).into()
+        self.0.iter().map(named).collect()
     }
 }
 
@@ -84,14 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_gateway_is_found_by_its_name_and_index() {
-        for (index, gateway) in Gateway::ALL.into_iter().enumerate() {
-            assert_eq!(gateway as usize, index);
-            assert_eq!(Gateway::named(gateway.name()), Ok(gateway));
-            assert_eq!(Gateway::named(&gateway.name().to_lowercase()), Ok(gateway));
-            assert_eq!(serde_json::to_value(gateway).unwrap(), gateway.name());
-        }
-        let unknown = Gateway::named("NONE").unwrap_err();
-        assert!(unknown.contains("NONE") && unknown.contains("CASHFREE, RAZORPAY"));
+    fn a_gateway_is_found_by_its_name_in_any_case() {
+        let known = [Gateway("CASHFREE"), Gateway("SETU")];
+        assert_eq!(Gateway::named("Setu", &known), Ok(known[1]));
+        assert_eq!(serde_json::to_value(known[1]).unwrap(), "SETU");
+        let unknown = Gateway::named("NONE", &known).unwrap_err();
+        assert!(unknown.contains("NONE") && unknown.contains("CASHFREE, SETU"));
     }
 }

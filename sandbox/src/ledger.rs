@@ -27,7 +27,7 @@ struct Entries {
     total: u64,
     listed: Vec<Entry>,
     /// Index in `listed` by gateway and reference.
-    indexes: [HashMap<String, usize>; Gateway::ALL.len()],
+    indexes: HashMap<Gateway, HashMap<String, usize>>,
     /// File that receives one JSON line for each drop.
     file: Option<File>,
 }
@@ -55,7 +55,7 @@ impl Ledger {
     /// Opens a ledger that is kept in this file: reads the lines of the file back, and appends a line
     /// for each new drop. A line that cannot be read (a process killed while it wrote leaves one) is
     /// skipped with a message on stderr.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, known: &[Gateway]) -> anyhow::Result<Self> {
         let named = || format!("ledger file {}", path.display());
         let mut file = OpenOptions::new()
             .read(true)
@@ -68,7 +68,7 @@ impl Ledger {
         let (mut line, mut complete, mut skipped) = (Vec::new(), true, 0_u64);
         while reader.read_until(b'\n', &mut line).with_context(named)? > 0 {
             complete = line.ends_with(b"\n");
-            if entries.read_line(&line).is_none() {
+            if entries.read_line(&line, known).is_none() {
                 skipped += 1;
             }
             line.clear();
@@ -128,7 +128,7 @@ impl Ledger {
 impl Entries {
     fn enter(&mut self, gateway: Gateway, reference: &str, at: DateTime<Utc>) {
         self.total += 1;
-        let indexes = &mut self.indexes[gateway as usize];
+        let indexes = self.indexes.entry(gateway).or_default();
         if let Some(&index) = indexes.get(reference) {
             self.listed[index].count += 1;
             return;
@@ -142,9 +142,9 @@ impl Entries {
         });
     }
 
-    fn read_line(&mut self, line: &[u8]) -> Option<()> {
+    fn read_line(&mut self, line: &[u8], known: &[Gateway]) -> Option<()> {
         let line: Value = serde_json::from_slice(line).ok()?;
-        let gateway = Gateway::named(line["gateway"].as_str()?).ok()?;
+        let gateway = Gateway::named(line["gateway"].as_str()?, known).ok()?;
         let at = DateTime::parse_from_rfc3339(line["at"].as_str()?).ok()?;
         self.enter(gateway, line["reference"].as_str()?, at.to_utc());
         Some(())
@@ -163,6 +163,8 @@ pub(crate) fn account_reference(number: &str, ifsc: &str) -> String {
 mod tests {
     use super::*;
 
+    const CASHFREE: Gateway = Gateway("CASHFREE");
+
     fn counts(ledger: &Ledger) -> Vec<(String, u64)> {
         let listed = ledger.list(usize::MAX);
         let entries = listed.drops.iter();
@@ -179,7 +181,7 @@ mod tests {
     fn a_reference_dropped_twice_is_one_entry_with_count_two() {
         let ledger = Ledger::default();
         for reference in ["a", "b", "a"] {
-            ledger.record(Gateway::Cashfree, reference);
+            ledger.record(CASHFREE, reference);
         }
         let listed = ledger.list(usize::MAX);
         assert_eq!((listed.total, listed.distinct_references), (3, 2));
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn an_entry_has_its_first_time_in_utc() {
         let ledger = Ledger::default();
-        ledger.record(Gateway::Cashfree, "a");
+        ledger.record(CASHFREE, "a");
         let json = serde_json::to_value(ledger.list(usize::MAX)).unwrap();
         let at = json["drops"][0]["at"].as_str().unwrap();
         assert!(at.ends_with('Z') && DateTime::parse_from_rfc3339(at).is_ok());
@@ -221,19 +223,19 @@ mod tests {
     fn the_file_gives_back_the_recorded_drops() {
         let path = scratch("back");
         let _ = std::fs::remove_file(&path);
-        let first = Ledger::open(&path).unwrap();
+        let first = Ledger::open(&path, &[CASHFREE]).unwrap();
         for reference in ["a", "b", "a"] {
-            first.record(Gateway::Cashfree, reference);
+            first.record(CASHFREE, reference);
         }
-        let second = Ledger::open(&path).unwrap();
+        let second = Ledger::open(&path, &[CASHFREE]).unwrap();
         assert_eq!(second.list(usize::MAX).total, 3);
         assert_eq!(counts(&second), counts(&first));
         assert_eq!(second.list(1).drops[0].at, first.list(1).drops[0].at);
 
-        second.record(Gateway::Cashfree, "cleared");
+        second.record(CASHFREE, "cleared");
         second.clear().unwrap();
-        second.record(Gateway::Cashfree, "kept");
-        let third = Ledger::open(&path).unwrap();
+        second.record(CASHFREE, "kept");
+        let third = Ledger::open(&path, &[CASHFREE]).unwrap();
         assert_eq!(counts(&third), [("kept".to_owned(), 1)]);
         std::fs::remove_file(&path).unwrap();
     }
@@ -250,10 +252,10 @@ mod tests {
             ),
         )
         .unwrap();
-        let ledger = Ledger::open(&path).unwrap();
+        let ledger = Ledger::open(&path, &[CASHFREE]).unwrap();
         assert_eq!(counts(&ledger), [("a".to_owned(), 1)]);
-        ledger.record(Gateway::Cashfree, "b");
-        let again = Ledger::open(&path).unwrap();
+        ledger.record(CASHFREE, "b");
+        let again = Ledger::open(&path, &[CASHFREE]).unwrap();
         assert_eq!(counts(&again), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
         std::fs::remove_file(&path).unwrap();
     }
@@ -262,8 +264,8 @@ mod tests {
     fn lines_reach_the_file_without_a_stop() {
         let path = scratch("flush");
         let _ = std::fs::remove_file(&path);
-        let ledger = Ledger::open(&path).unwrap();
-        ledger.record(Gateway::Cashfree, "a");
+        let ledger = Ledger::open(&path, &[CASHFREE]).unwrap();
+        ledger.record(CASHFREE, "a");
         assert!(std::fs::metadata(&path).unwrap().len() > 0);
         std::fs::remove_file(&path).unwrap();
     }

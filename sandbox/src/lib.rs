@@ -38,6 +38,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use anyhow::Context;
 
+use crate::serving::ServedGateway;
 use crate::state::Sandbox;
 
 pub use crate::settings::Settings;
@@ -60,21 +61,20 @@ impl Application {
     ///
     /// Call it inside an actix or tokio runtime. It fails when the address is taken, or the ledger unreadable.
     pub fn build(settings: &Settings) -> anyhow::Result<Self> {
-        let sandbox = Data::new(Sandbox::new(settings)?);
-        let cashfree = serving::routes(&cashfree::PROFILES, cashfree::Cashfree::default());
-        let razorpay = serving::routes(&razorpay::PROFILES, razorpay::Razorpay::default());
-        let setu = serving::routes(&setu::PROFILES, setu::Setu::default());
-        let decentro = serving::routes(&decentro::PROFILES, decentro::Decentro::default());
-        let payu = serving::routes(&payu::PROFILES, payu::Payu::default());
+        let gateways = [
+            ServedGateway::new(&cashfree::PROFILES, cashfree::Cashfree::default()),
+            ServedGateway::new(&razorpay::PROFILES, razorpay::Razorpay::default()),
+            ServedGateway::new(&setu::PROFILES, setu::Setu::default()),
+            ServedGateway::new(&decentro::PROFILES, decentro::Decentro::default()),
+            ServedGateway::new(&payu::PROFILES, payu::Payu::default()),
+        ];
+        let names = gateways.iter().map(|served| served.gateway).collect();
+        let sandbox = Data::new(Sandbox::new(settings, names)?);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(sandbox.clone())
                 .configure(control::routes)
-                .configure(cashfree.clone())
-                .configure(razorpay.clone())
-                .configure(setu.clone())
-                .configure(decentro.clone())
-                .configure(payu.clone())
+                .configure(|config| gateways.iter().for_each(|served| served.configure(config)))
                 .default_service(web::to(control::no_such_path))
         })
         .workers(settings.threads.into())

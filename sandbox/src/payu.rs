@@ -61,9 +61,11 @@ static OAUTH: Rulebook = Rulebook::new(include_str!("payu/oauth_rules.txt"), oau
 static SERVICE: Rulebook = Rulebook::new(include_str!("payu/service_rules.txt"), service_refusal);
 
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
+const GATEWAY: Gateway = Gateway("PAYU");
+
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
     GatewayProfile::new(
-        Gateway::Payu,
+        GATEWAY,
         "/payu",
         &[
             ("POST /oauth/token", issue_token),
@@ -74,7 +76,7 @@ pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
         &RULES,
     ),
     GatewayProfile::new(
-        Gateway::Payu,
+        GATEWAY,
         "/payu",
         &[("POST /merchant/postservice.php", web_service)],
         &SERVICE,
@@ -165,7 +167,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     if call.behaviour.insufficient_balance {
         return Err(RULES.refuse("BALANCE"));
     }
-    let scenario = call.scenario(Gateway::Payu, account);
+    let scenario = call.scenario(GATEWAY, account);
     let outcome = outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc"))
         .map_err(|name| RULES.refuse(name))?;
     let name = filled(&form, "beneName");
@@ -189,7 +191,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     if let Some(known) = first {
         return repeat(&known, &digest, call);
     }
-    call.sandbox.ledger.record(Gateway::Payu, reference);
+    call.sandbox.ledger.record(GATEWAY, reference);
     ok(verification.reply(call.now, call.behaviour)["reply"].take())
 }
 
@@ -252,7 +254,7 @@ fn signature(command: &str, var1: &str) -> String {
 
 /// The command validateVPA. No money moves, so the ledger records nothing.
 fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
-    let scenario = call.scenario(Gateway::Payu, vpa);
+    let scenario = call.scenario(GATEWAY, vpa);
     let holder = outcomes::of_vpa(vpa, scenario).map_err(|name| SERVICE.refuse(name))?;
     ok(replies::vpa(vpa, holder))
 }

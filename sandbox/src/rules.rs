@@ -305,6 +305,9 @@ impl Tables {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use serde_json::json;
 
     use super::*;
@@ -409,33 +412,35 @@ mod tests {
 
     #[test]
     fn every_line_is_readable_and_every_name_in_the_code_has_its_line() {
-        macro_rules! texts {
-            ($gateway:literal, $rules:literal) => {
-                (
-                    include_str!(concat!($gateway, "/", $rules)),
-                    include_str!(concat!($gateway, ".rs")),
-                    include_str!(concat!($gateway, "/outcomes.rs")),
-                )
-            };
-        }
-        for (texts, book) in [
-            (texts!("cashfree", "rules.txt"), "RULES"),
-            (texts!("razorpay", "rules.txt"), "RULES"),
-            (texts!("setu", "rules.txt"), "RULES"),
-            (texts!("setu", "umap_rules.txt"), "UMAP"),
-            (texts!("decentro", "rules.txt"), "RULES"),
-            (texts!("payu", "rules.txt"), "RULES"),
-            (texts!("payu", "oauth_rules.txt"), "OAUTH"),
-            (texts!("payu", "service_rules.txt"), "SERVICE"),
-        ] {
-            let (rules, handlers, outcomes) = texts;
-            let tables = Tables::parse(rules);
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let folders = fs::read_dir(&sources).unwrap();
+        let folders = folders.map(|entry| entry.unwrap().path());
+        let files = folders.filter(|path| path.is_dir()).flat_map(|folder| {
+            let files = fs::read_dir(folder).unwrap();
+            files.map(|entry| entry.unwrap().path())
+        });
+        let rules: Vec<_> = files
+            .filter(|path| path.to_string_lossy().ends_with("rules.txt"))
+            .collect();
+        assert!(rules.len() >= 8, "{rules:?}");
+        for path in rules {
+            let gateway = path.parent().unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let book = name.trim_end_matches("_rules").to_uppercase();
+            let handlers = fs::read_to_string(gateway.with_extension("rs")).unwrap();
+            let outcomes = fs::read_to_string(gateway.join("outcomes.rs")).unwrap();
+            let rules = fs::read_to_string(&path).unwrap();
+            let tables = Tables::parse(rules.leak());
             assert_eq!(tables.unreadable, [""; 0]);
             let pattern = format!("{book}.refuse(\"");
             let calls = handlers.split(pattern.as_str()).skip(1).collect::<Vec<_>>();
-            let outcomes = if book == "RULES" { outcomes } else { "" };
+            let outcomes = if book == "RULES" {
+                outcomes.as_str()
+            } else {
+                ""
+            };
             let errors = outcomes.split("Err(\"").skip(1);
-            let text = |rest: &'static str| rest.split('"').next().unwrap();
+            let text = |rest| str::split(rest, '"').next().unwrap();
             let is_name = |name: &&str| !name.contains(|letter: char| letter.is_ascii_lowercase());
             let calls = calls.into_iter();
             let mut names: Vec<_> = calls.chain(errors).map(text).filter(is_name).collect();

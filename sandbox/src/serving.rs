@@ -13,49 +13,77 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::behaviour::{Behaviour, Fault};
 use crate::calls::RateLimit;
 use crate::fault::{no_reply, reset_on_close, trickle, truncate};
-use crate::profile::{Call, GatewayProfile, Refusal};
+use crate::gateway::Gateway;
+use crate::profile::{Call, GatewayProfile, Handler, Refusal};
 use crate::state::Sandbox;
 
-/// Returns the configuration of the routes of a gateway's APIs, which share its memory.
-pub(crate) fn routes<M: Send + Sync>(
-    profiles: &'static [GatewayProfile<M>],
-    memory: M,
-) -> impl Fn(&mut ServiceConfig) + Clone + Send {
-    let memory = Arc::new(memory);
-    move |config| {
-        for profile in profiles {
-            for &(route, handler) in profile.routes {
-                let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
-                let method = match method {
-                    "POST" => Method::POST,
-                    _ => Method::GET,
-                };
-                let memory = Arc::clone(&memory);
-                let served = move |request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>| {
-                    let memory = Arc::clone(&memory);
-                    async move {
-                        let work = |behaviour: Behaviour| {
-                            let skips_ip_list = profile.skips_ip_list;
-                            if behaviour.refuse_ip && !skips_ip_list(request.headers()) {
-                                return profile.rules.refuse(profile.ip).into_response();
-                            }
-                            let call = Call {
-                                sandbox: &sandbox,
-                                request: &request,
-                                body: &body,
-                                behaviour,
-                                now: Instant::now(),
-                            };
-                            handler(&memory, &call).unwrap_or_else(Refusal::into_response)
-                        };
-                        serve(profile, route, &request, &sandbox, work).await
-                    }
-                };
-                let path = format!("{}{path}", profile.prefix);
-                config.route(&path, web::method(method).to(served));
+/// A gateway's routes, as each worker thread of the server adds them.
+#[derive(Clone)]
+pub(crate) struct ServedGateway {
+    pub(crate) gateway: Gateway,
+    routes: Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>,
+}
+
+impl ServedGateway {
+    /// Serves the APIs of a gateway, which share its memory.
+    pub(crate) fn new<M: Send + Sync, const APIS: usize>(
+        profiles: &'static [GatewayProfile<M>; APIS],
+        memory: M,
+    ) -> Self {
+        let memory = Arc::new(memory);
+        let routes = move |config: &mut ServiceConfig| {
+            for profile in profiles {
+                for &(route, handler) in profile.routes {
+                    add_route(config, profile, route, handler, &memory);
+                }
             }
+        };
+        Self {
+            gateway: profiles[0].gateway,
+            routes: Arc::new(routes),
         }
     }
+
+    pub(crate) fn configure(&self, config: &mut ServiceConfig) {
+        (self.routes)(config);
+    }
+}
+
+fn add_route<M: Send + Sync>(
+    config: &mut ServiceConfig,
+    profile: &'static GatewayProfile<M>,
+    route: &'static str,
+    handler: Handler<M>,
+    memory: &Arc<M>,
+) {
+    let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
+    let method = match method {
+        "POST" => Method::POST,
+        _ => Method::GET,
+    };
+    let memory = Arc::clone(memory);
+    let served = move |request: HttpRequest, body: Bytes, sandbox: Data<Sandbox>| {
+        let memory = Arc::clone(&memory);
+        async move {
+            let work = |behaviour: Behaviour| {
+                let skips_ip_list = profile.skips_ip_list;
+                if behaviour.refuse_ip && !skips_ip_list(request.headers()) {
+                    return profile.rules.refuse(profile.ip).into_response();
+                }
+                let call = Call {
+                    sandbox: &sandbox,
+                    request: &request,
+                    body: &body,
+                    behaviour,
+                    now: Instant::now(),
+                };
+                handler(&memory, &call).unwrap_or_else(Refusal::into_response)
+            };
+            serve(profile, route, &request, &sandbox, work).await
+        }
+    };
+    let path = format!("{}{path}", profile.prefix);
+    config.route(&path, web::method(method).to(served));
 }
 
 /// Does `work` and replies as the gateway behaves. The call counts under `route`.

@@ -58,9 +58,11 @@ static RULES: Rulebook = Rulebook::new(include_str!("setu/rules.txt"), refusal);
 static UMAP: Rulebook = Rulebook::new(include_str!("setu/umap_rules.txt"), umap_refusal);
 
 /// The data gateway for bank accounts, and UMAP for VPAs.
+const GATEWAY: Gateway = Gateway("SETU");
+
 pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
     GatewayProfile::new(
-        Gateway::Setu,
+        GATEWAY,
         "/setu",
         &[
             ("POST /api/verify/ban", verify_bank),
@@ -70,7 +72,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
         &RULES,
     ),
     GatewayProfile::new(
-        Gateway::Setu,
+        GATEWAY,
         "/setu",
         &[
             (
@@ -89,13 +91,13 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
 
 /// No signature is documented for the notification of a bank verification.
 static BANK_SIGNING: Signing = Signing {
-    gateway: Gateway::Setu,
+    gateway: GATEWAY,
     secret: WEBHOOK_SECRET,
     sign: |_, _, _| Vec::new(),
 };
 
 static UMAP_SIGNING: Signing = Signing {
-    gateway: Gateway::Setu,
+    gateway: GATEWAY,
     secret: WEBHOOK_SECRET,
     sign: sign_umap,
 };
@@ -209,7 +211,7 @@ fn verify(
         return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
-    let scenario = call.scenario(Gateway::Setu, account);
+    let scenario = call.scenario(GATEWAY, account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
     let id = Uuid::new_v4().to_string();
     let pending = json!({"id": id, "verification": "pending"});
@@ -223,7 +225,7 @@ fn verify(
     memory.banks.add(&id, Arc::clone(&bank));
     call.sandbox
         .ledger
-        .record(Gateway::Setu, &account_reference(account, ifsc));
+        .record(GATEWAY, &account_reference(account, ifsc));
     Ok(bank)
 }
 
@@ -243,7 +245,7 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     let request = UMAP.json(call, &["vpa"])?;
     UMAP.check("vpa", &request)?;
     let vpa = field(&request, "customerVpa");
-    let scenario = call.scenario(Gateway::Setu, vpa);
+    let scenario = call.scenario(GATEWAY, vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
     let id = ids::ulid();
     let pending = json!({

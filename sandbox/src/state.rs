@@ -25,25 +25,27 @@ pub(crate) struct Sandbox {
     /// Least time for which an account of "pending, then …" stays pending.
     published_pending: Duration,
     pub(crate) hang: Duration,
+    pub(crate) gateways: Vec<Gateway>,
 }
 
 impl Sandbox {
     /// Opens the ledger. Fails when its file cannot be read, or no HTTP client can be made.
-    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) fn new(settings: &Settings, gateways: Vec<Gateway>) -> anyhow::Result<Self> {
         let ledger = match settings.ledger_file() {
-            Some(path) => Ledger::open(path)?,
+            Some(path) => Ledger::open(path, &gateways)?,
             None => Ledger::default(),
         };
         let first_number = u64::try_from(Utc::now().timestamp_micros()).unwrap_or(1);
         Ok(Self {
             ledger,
-            behaviours: PerGateway::default(),
-            calls: Calls::new(),
-            webhooks: Arc::new(Webhooks::new()?),
+            behaviours: PerGateway::new(&gateways),
+            calls: Calls::new(&gateways),
+            webhooks: Arc::new(Webhooks::new(&gateways)?),
             first_calls: FirstCalls::default(),
             next_number: AtomicU64::new(first_number),
             published_pending: Duration::from_millis(settings.published_pending_ms),
             hang: Duration::from_millis(settings.hang_ms),
+            gateways,
         })
     }
 

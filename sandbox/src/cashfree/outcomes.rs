@@ -154,7 +154,7 @@ mod tests {
     use crate::scenario::FirstCalls;
 
     fn account(account: &str, ifsc: &str) -> Result<(Status, Timing), &'static str> {
-        let scenario = FirstCalls::default().scenario(Gateway::Cashfree, account);
+        let scenario = FirstCalls::default().scenario(Gateway("CASHFREE"), account);
         of_account(account, ifsc, scenario)
     }
 
@@ -187,7 +187,7 @@ mod tests {
             ("success@upi", "VALID"),
             ("asha@okhdfcbank", "VALID"),
         ] {
-            let scenario = FirstCalls::default().scenario(Gateway::Cashfree, vpa);
+            let scenario = FirstCalls::default().scenario(Gateway("CASHFREE"), vpa);
             assert_eq!(of_vpa(vpa, scenario), Ok(status));
         }
     }

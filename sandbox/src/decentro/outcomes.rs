@@ -70,11 +70,11 @@ mod tests {
             ("121416119212", "SBIN0001077", Outcome::Valid),
             ("99009936", "DBSS0IN0811", Outcome::Nre),
         ] {
-            let scenario = FirstCalls::default().scenario(Gateway::Decentro, account);
+            let scenario = FirstCalls::default().scenario(Gateway("DECENTRO"), account);
             let found = of_account(account, ifsc, scenario).map(|found| found.pennydrop);
             assert_eq!(found, Some(outcome), "{account} {ifsc}");
         }
-        let nre = FirstCalls::default().scenario(Gateway::Decentro, "99009936");
+        let nre = FirstCalls::default().scenario(Gateway("DECENTRO"), "99009936");
         let found = of_account("12321890150", "DBSS0IN0811", nre).map(|found| found.pennydrop);
         assert_eq!(found, Some(INVALID));
     }

@@ -99,7 +99,7 @@ mod tests {
     use crate::scenario::FirstCalls;
 
     fn found(account: &str, ifsc: &str) -> BankOutcome {
-        let scenario = FirstCalls::default().scenario(Gateway::Setu, account);
+        let scenario = FirstCalls::default().scenario(Gateway("SETU"), account);
         of_account(account, ifsc, scenario).0
     }
 
