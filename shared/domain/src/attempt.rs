@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::gateway::{CallFailure, GatewayResponse, Method, RESPONSE_LOST, Recovery};
+use crate::gateway::{CallFailure, GatewayResponse, Method, NOT_RECEIVED, RESPONSE_LOST, Recovery};
 use crate::ids::GatewayAccountId;
 use crate::outcome::Class;
 
@@ -38,12 +38,30 @@ pub struct Attempt {
     /// Calls made after the first one, to find out the outcome.
     pub polls: i16,
     pub started_at: DateTime<Utc>,
+    /// When the call was last made: a call that was not received is made again.
+    pub sent_at: DateTime<Utc>,
 }
 
 impl Attempt {
     /// Whether the response to the attempt was lost for good.
     pub fn is_lost(&self) -> bool {
         self.state == AttemptState::Settled && self.code.as_deref() == Some(RESPONSE_LOST)
+    }
+
+    /// Whether the unfinished attempt moved nothing: the gateway has not received its call, and it cannot arrive any more.
+    pub fn is_not_received(&self) -> bool {
+        self.state == AttemptState::Unknown && self.code.as_deref() == Some(NOT_RECEIVED)
+    }
+
+    /// Whether the settled attempt may have moved a rupee.
+    pub fn may_have_paid(&self) -> bool {
+        let accepted = self.gateway_reference.is_some();
+        self.method.moves_money()
+            && match self.class {
+                Some(Class::Retryable) => self.is_lost() || accepted,
+                Some(Class::Misconfigured) | None => false,
+                Some(_) => true,
+            }
     }
 }
 
@@ -62,12 +80,10 @@ pub type CallResult = Result<GatewayResponse, CallFailure>;
 /// The next step of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextAction {
-    /// Make the call.
+    /// Make the call; again if the gateway has not received it.
     Verify,
     /// Repeat the call under the same reference, because its response was lost.
     VerifyAgain,
-    /// Look up the call; if the gateway has never received it, make it.
-    Recover,
     /// Ask for the outcome.
     Poll,
     /// Use the outcome that the gateway sent in a webhook.
@@ -76,22 +92,19 @@ pub enum NextAction {
 
 impl NextAction {
     /// Returns the action that finds out the outcome of an unfinished attempt; `None` if the gateway offers no way.
-    pub fn resume(state: AttemptState, recovery: Recovery) -> Option<Self> {
-        match (state, recovery) {
+    pub fn resume(attempt: &Attempt, recovery: Recovery) -> Option<Self> {
+        match (attempt.state, recovery) {
             (AttemptState::Settled, _) => None,
             (AttemptState::Pending, _) => Some(Self::Poll),
-            (_, Recovery::Lookup) => Some(Self::Recover),
+            (_, Recovery::Lookup) if attempt.is_not_received() => Some(Self::Verify),
+            (_, Recovery::Lookup) => Some(Self::Poll),
             (_, Recovery::Resubmit) => Some(Self::VerifyAgain),
             (_, Recovery::None) => None,
         }
     }
 
-    /// Returns the maximum number of calls the action makes, one after the other.
-    pub fn calls(&self) -> u32 {
-        match self {
-            Self::UseWebhook(_) => 0,
-            Self::Verify | Self::VerifyAgain | Self::Poll => 1,
-            Self::Recover => 2,
-        }
+    /// Whether the action makes a call to the gateway.
+    pub fn is_call(&self) -> bool {
+        !matches!(self, Self::UseWebhook(_))
     }
 }

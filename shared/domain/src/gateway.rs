@@ -105,7 +105,8 @@ pub struct GatewayKey {
 /// What the gateway offers after the response to a call was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// A lookup by our reference; a call that the gateway has never received was never performed.
+    /// A lookup by our reference. A call that the gateway has not received is made again under the same reference, after
+    /// the time by which a late call has arrived.
     Lookup,
     /// The same call again under the same idempotency key.
     Resubmit,
@@ -186,6 +187,8 @@ impl fmt::Debug for GatewayResponse {
 
 /// Code of an attempt whose response was lost.
 pub const RESPONSE_LOST: &str = "answer_lost";
+/// Code of an attempt whose call the gateway has never received, by its own word.
+pub const NOT_RECEIVED: &str = "not_received";
 
 /// Why a call has no response. The variants differ in whether the gateway may have acted on the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +205,9 @@ pub enum CallFailure {
         /// The gateway's `Retry-After`.
         retry_after: Option<Duration>,
     },
+    /// The gateway answered a lookup: it has not received the call that was looked up. The call may still arrive.
+    #[error("the gateway has not received the call")]
+    NotReceived,
 }
 
 impl CallFailure {
@@ -211,6 +217,7 @@ impl CallFailure {
             Self::NotSent(_) => "not_sent",
             Self::ResponseLost(_) => RESPONSE_LOST,
             Self::Rejected { .. } => "turned_away",
+            Self::NotReceived => NOT_RECEIVED,
         }
     }
 
@@ -218,7 +225,7 @@ impl CallFailure {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rejected { retry_after } => *retry_after,
-            Self::NotSent(_) | Self::ResponseLost(_) => None,
+            Self::NotSent(_) | Self::ResponseLost(_) | Self::NotReceived => None,
         }
     }
 }

@@ -69,6 +69,8 @@ words! {
         NameMismatch = "NAME_MISMATCH",
         /// No gateway decided before the deadline; says nothing about the account.
         ValidationUnavailable = "VALIDATION_UNAVAILABLE",
+        /// No gateway decided within the paid attempts that the merchant allows; says nothing about the account.
+        AttemptsExhausted = "ATTEMPTS_EXHAUSTED",
     }
 }
 
@@ -87,6 +89,9 @@ impl FailureCode {
             Self::NameMismatch => "The account's holder has another name than the beneficiary.",
             Self::ValidationUnavailable => {
                 "No gateway could give an answer in time. This says nothing about the account; validate it again."
+            }
+            Self::AttemptsExhausted => {
+                "No gateway could decide with the penny drops allowed for one validation. This says nothing about the account; validate it again later."
             }
         }
     }

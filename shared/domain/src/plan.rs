@@ -12,7 +12,7 @@ mod recover;
 mod wait;
 
 pub use budgets::RateBudgets;
-pub use input::{ClaimedValidation, GatewayProfile, PlanInput, WebhookReceived};
+pub use input::{Bounds, ClaimedValidation, GatewayProfile, PlanInput, WebhookReceived};
 pub use output::{NewAttempt, Plan, Planned};
 
 use crate::attempt::AttemptState;

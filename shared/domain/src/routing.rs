@@ -23,6 +23,9 @@ pub enum Ineligible {
     /// The responses to two calls of this validation were lost and cannot be looked up: a third call might pay again.
     #[error("the responses to two calls were lost and cannot be looked up")]
     LostTwice,
+    /// Another call might move more rupees than the merchant allows for one validation.
+    #[error("the validation has made all penny drops that the merchant allows")]
+    PaidEnough,
     /// There is no connector for it, or its settings or credentials are invalid.
     #[error("its settings or credentials are invalid")]
     NoConnector,
@@ -77,6 +80,8 @@ impl Pin {
 pub struct PriorAttempt {
     pub gateway_account: GatewayAccountId,
     pub class: Class,
+    /// The attempt may have moved a rupee.
+    pub may_have_paid: bool,
     pub started_at: DateTime<Utc>,
 }
 
@@ -104,8 +109,8 @@ pub enum Choice {
 }
 
 /// Chooses among the candidates that the call allows, that are eligible and available. The order is: first the number of
-/// rounds in which each has already failed (three retryable results, or one inconclusive or misconfigured result, make
-/// one round), then the merchant's priority, then recent results for the same bank. After all have failed, the next
+/// rounds in which each has already failed (three retryable results without a rupee, or one result of any other class,
+/// make one round), then the merchant's priority, then recent results for the same bank. After all have failed, the next
 /// round begins. A candidate that could not decide is not tried again while another one is still due in this round.
 pub fn choose(
     candidates: &[Candidate<'_>],
@@ -216,7 +221,8 @@ impl<'a> Turn<'a> {
             .filter(|past| past.gateway_account == candidate.id);
         let (mut retryable, mut inconclusive, mut last) = (0, 0, None);
         for attempt in here {
-            if attempt.class == Class::Retryable {
+            // A second rupee is spent at another gateway account first.
+            if attempt.class == Class::Retryable && !attempt.may_have_paid {
                 retryable += 1;
             } else {
                 inconclusive += 1;
@@ -313,6 +319,7 @@ mod tests {
 
     fn at(n: u128, class: Class) -> PriorAttempt {
         PriorAttempt {
+            may_have_paid: false,
             gateway_account: GatewayAccountId(Uuid::from_u128(n)),
             class,
             started_at: now(),

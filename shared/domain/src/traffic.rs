@@ -14,8 +14,6 @@ use crate::ids::GatewayAccountId;
 const IST: TimeDelta = TimeDelta::minutes(330);
 const MINUTES_A_DAY: u32 = 24 * 60;
 
-/// Default of [`Traffic::recover_for`].
-const RECOVER_FOR: Duration = Duration::from_hours(1);
 /// Window of `calls_per_minute`: 60 seconds, and the time by which a call may reach the gateway later than planned.
 const WINDOW: TimeDelta = TimeDelta::seconds(63);
 /// Maximum delay of a booked call; a later one is booked again.
@@ -36,7 +34,8 @@ pub struct Traffic {
     /// calls that a payer waits for (10:00–13:00 and 17:00–21:30 IST, May 2025).
     pub upi_penny_drop_hours: Hours,
     /// How long a lost response is looked up before another gateway account may be tried, at the risk of a second rupee.
-    pub recover_for: Duration,
+    /// `None`: as long as the merchant's setting says.
+    pub recover_for: Option<Duration>,
 }
 
 /// A gateway account without limits.
@@ -45,7 +44,7 @@ pub static UNLIMITED: Traffic = Traffic {
     concurrency: None,
     hours: Hours(Vec::new()),
     upi_penny_drop_hours: Hours(Vec::new()),
-    recover_for: RECOVER_FOR,
+    recover_for: None,
 };
 
 impl Default for Traffic {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::AccountType;
 use crate::attempt::Attempt;
 use crate::backoff::Backoff;
-use crate::gateway::{CallFailure, GatewayResponse, Recovery};
+use crate::gateway::{CallFailure, GatewayResponse, RESPONSE_LOST, Recovery};
 use crate::outcome::Class;
 use crate::status::AccountStatus;
 use crate::validation_state::PendingReason;
@@ -90,6 +90,10 @@ pub struct AttemptContext<'a> {
     /// Whether another gateway account is tried next if this one cannot decide.
     pub alternative: bool,
     pub recovery: Recovery,
+    /// Time by which a call that was made has reached the gateway. Until then a lookup that finds nothing proves nothing.
+    pub settles_after: Duration,
+    /// When a lost response is given up and another gateway account is tried; `None` if there is no other.
+    pub recovered_until: Option<DateTime<Utc>>,
     pub polling: &'a PollSchedule,
     /// The holder has a different name, and the merchant treats that as a failure.
     pub name_mismatch: bool,
@@ -200,7 +204,15 @@ fn after_response(context: &AttemptContext<'_>, response: &GatewayResponse) -> (
             PendingReason::AwaitingGatewayResult,
         ),
         Class::Retryable => {
-            let delay = RETRY.wait(context.setbacks, context.jitter);
+            // The gateway accepted the call and may have moved a rupee: only few such attempts are allowed.
+            let accepted =
+                context.attempt.method.moves_money() && response.gateway_reference.is_some();
+            let backoff = if accepted && context.setbacks > 0 && !context.alternative {
+                NO_GATEWAY_DECIDES
+            } else {
+                RETRY
+            };
+            let delay = backoff.wait(context.setbacks, context.jitter);
             let delay = at_least(response.retry_after, delay);
             wait(context, delay, PendingReason::Retrying)
         }
@@ -230,9 +242,38 @@ fn after_failure(
     failure: &CallFailure,
 ) -> (AttemptEnd, Next) {
     let polls = u32::try_from(context.attempt.polls).unwrap_or(0);
-    let recover = RECOVER.wait(polls, context.jitter);
+    let mut recover = RECOVER.wait(polls, context.jitter);
+    let until = |at: DateTime<Utc>| (at - context.now).to_std().unwrap_or_default();
+    if let Some(given_up_at) = context.recovered_until {
+        recover = recover.min(until(given_up_at));
+    }
+    let settles_after = TimeDelta::from_std(context.settles_after).unwrap_or(TimeDelta::MAX);
+    let settles_at = context.attempt.sent_at + settles_after;
     let can_recover = context.attempt.method.moves_money() && context.recovery != Recovery::None;
+    let mut code = failure.code();
     let (state, class, delay, reason) = match (kind, failure) {
+        // A call that has not arrived by now never will: it can be made again, without a second rupee.
+        (CallKind::Lookup, CallFailure::NotReceived)
+            if context.attempt.state != AttemptState::Pending && context.now >= settles_at =>
+        {
+            (
+                AttemptState::Unknown,
+                None,
+                Duration::ZERO,
+                PendingReason::CheckingPreviousAttempt,
+            )
+        }
+        (CallKind::Lookup, CallFailure::NotReceived)
+            if context.attempt.state != AttemptState::Pending =>
+        {
+            code = RESPONSE_LOST;
+            (
+                AttemptState::Unknown,
+                None,
+                recover.min(until(settles_at)),
+                PendingReason::CheckingPreviousAttempt,
+            )
+        }
         // The lookup failed, not the attempt: an unfinished attempt stays unfinished.
         (CallKind::Lookup, _) => {
             let (state, reason) = if context.attempt.state == AttemptState::Pending {
@@ -261,7 +302,9 @@ fn after_failure(
             let retry = RETRY.wait(context.setbacks, context.jitter);
             let reason = match failure {
                 CallFailure::Rejected { .. } => PendingReason::RateLimited,
-                CallFailure::NotSent(_) | CallFailure::ResponseLost(_) => PendingReason::Retrying,
+                CallFailure::NotSent(_)
+                | CallFailure::ResponseLost(_)
+                | CallFailure::NotReceived => PendingReason::Retrying,
             };
             let delay = at_least(failure.retry_after(), retry);
             (AttemptState::Settled, Some(Class::Retryable), delay, reason)
@@ -270,7 +313,7 @@ fn after_failure(
     let attempt = AttemptEnd {
         state,
         class,
-        code: failure.code().to_owned(),
+        code: code.to_owned(),
     };
     (attempt, wait(context, delay, reason))
 }

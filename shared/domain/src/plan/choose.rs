@@ -8,10 +8,10 @@ use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
 use crate::gateway::Method;
 use crate::ids::{AttemptReference, GatewayAccountId};
-use crate::outcome::Class;
+use crate::outcome::{Class, FailureCode, Outcome};
 use crate::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
 use crate::traffic::{PostponeReason, Postponed};
-use crate::validation::unavailable;
+use crate::validation::{Next, unavailable};
 
 /// Lost calls after which a gateway account that cannot look them up makes no further attempt.
 const MAX_LOST_CALLS: usize = 2;
@@ -52,15 +52,16 @@ pub(super) fn new_attempt(
                 new_attempt: Some(NewAttempt {
                     choice: reason,
                     possible_double_drop: method.moves_money()
-                        && last.is_some_and(|last| routes.may_have_paid(last)),
+                        && last.is_some_and(|last| routes.is_lost_payment(last)),
                 }),
                 given_up,
-                plan: Plan::Attempt {
-                    attempt: routes.started(gateway.key.account, method),
-                    action: NextAction::Verify,
-                    setbacks: routes.setbacks(),
-                    alternative: routes.has_alternative(gateway.key.account, budgets),
-                },
+                sent_again: false,
+                plan: routes.attempt(
+                    routes.started(gateway.key.account, method),
+                    NextAction::Verify,
+                    gateway,
+                    budgets,
+                ),
             }
         }
         Choice::Postpone {
@@ -75,6 +76,13 @@ pub(super) fn new_attempt(
             budgets,
             reason,
         )),
+        Choice::NoCandidate(why) if routes.are_exhausted() => {
+            let next = Next::Complete {
+                outcome: Outcome::Unavailable,
+                failure: Some(FailureCode::AttemptsExhausted),
+            };
+            planned(Plan::settle(next, why))
+        }
         Choice::NoCandidate(why) => planned(wait::no_gateway(input, why)),
     }
 }
@@ -111,7 +119,7 @@ impl<'a> Routes<'a> {
     fn prior(&self, attempt: &Attempt) -> Option<PriorAttempt> {
         let class = match attempt.state {
             // The rupee may have been paid: every other gateway account is preferred, now and later.
-            _ if self.may_have_paid(attempt) => Class::Inconclusive,
+            _ if self.is_lost_payment(attempt) => Class::Inconclusive,
             AttemptState::Settled => attempt.class?,
             _ if Some(attempt.number) == self.given_up => Class::Retryable,
             _ => return None,
@@ -119,14 +127,50 @@ impl<'a> Routes<'a> {
         Some(PriorAttempt {
             gateway_account: attempt.gateway_account,
             class,
+            may_have_paid: self.may_have_paid(attempt),
             started_at: attempt.started_at,
         })
     }
 
     /// Whether the attempt may have dropped a rupee whose result was lost.
+    fn is_lost_payment(&self, attempt: &Attempt) -> bool {
+        let is_given_up = Some(attempt.number) == self.given_up && !attempt.is_not_received();
+        attempt.method.moves_money() && (is_given_up || attempt.is_lost())
+    }
+
     fn may_have_paid(&self, attempt: &Attempt) -> bool {
-        let is_lost = Some(attempt.number) == self.given_up || attempt.is_lost();
-        attempt.method.moves_money() && is_lost
+        let is_settled = attempt.state == AttemptState::Settled;
+        self.is_lost_payment(attempt) || is_settled && attempt.may_have_paid()
+    }
+
+    /// Whether no further penny drop is allowed, although a gateway account could validate the account.
+    fn are_exhausted(&self) -> bool {
+        let pin = &self.input.validation.pin;
+        self.input.gateways.iter().any(|gateway| {
+            gateway.enabled
+                && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
+                && gateway.eligibility.is_ok()
+        })
+    }
+
+    /// Returns a plan that makes a call of this attempt.
+    pub(super) fn attempt(
+        &self,
+        attempt: Attempt,
+        action: NextAction,
+        gateway: &GatewayProfile<'_>,
+        budgets: &RateBudgets,
+    ) -> Plan {
+        let recovered_until = self
+            .has_other(gateway.key.account)
+            .then(|| self.input.recovered_until(&attempt, gateway));
+        Plan::Attempt {
+            setbacks: self.setbacks(),
+            alternative: self.has_alternative(gateway.key.account, budgets),
+            recovered_until,
+            attempt,
+            action,
+        }
     }
 
     fn started(&self, gateway_account: GatewayAccountId, method: Method) -> Attempt {
@@ -147,6 +191,7 @@ impl<'a> Routes<'a> {
             gateway_reference: None,
             polls: 0,
             started_at: self.input.now,
+            sent_at: self.input.now,
         }
     }
 
@@ -164,15 +209,21 @@ impl<'a> Routes<'a> {
 
     fn candidate(&self, gateway: &'a GatewayProfile<'a>, budgets: &RateBudgets) -> Candidate<'a> {
         let (id, now) = (gateway.key.account, self.input.now);
-        let attempts = self.input.attempts.iter();
-        let lost = attempts
-            .filter(|attempt| attempt.gateway_account == id && self.may_have_paid(attempt))
-            .count();
-        let eligibility = if lost < MAX_LOST_CALLS {
-            gateway.eligibility
-        } else {
-            Err(Ineligible::LostTwice)
+        let count = |counts: &dyn Fn(&Attempt) -> bool| {
+            let attempts = self.input.attempts.iter();
+            attempts.filter(|attempt| counts(attempt)).count()
         };
+        let lost = count(&|attempt| attempt.gateway_account == id && self.is_lost_payment(attempt));
+        let paid = count(&|attempt| self.may_have_paid(attempt));
+        let eligibility = gateway.eligibility.and_then(|method| {
+            if lost >= MAX_LOST_CALLS {
+                Err(Ineligible::LostTwice)
+            } else if method.moves_money() && paid >= self.input.bounds.paid_attempts {
+                Err(Ineligible::PaidEnough)
+            } else {
+                Ok(method)
+            }
+        });
         let is_upi = self.kind == AccountKind::Upi;
         let availability = eligibility.map_or(Ok(()), |method| {
             let opened = gateway.traffic.open_at(method, is_upi, now);
@@ -215,6 +266,7 @@ impl<'a> Routes<'a> {
         then.push(PriorAttempt {
             gateway_account: current,
             class: Class::Inconclusive,
+            may_have_paid: true,
             started_at: self.input.now,
         });
         let (_, candidates) = self.candidates(budgets);

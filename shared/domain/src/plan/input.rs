@@ -1,6 +1,8 @@
 //! Everything a plan depends on.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::account::AccountKind;
 use crate::attempt::Attempt;
@@ -53,10 +55,20 @@ pub struct WebhookReceived {
     pub response: Option<GatewayResponse>,
 }
 
+/// The bounds that a merchant sets for each of its validations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How long a lost response is looked up before another gateway account may be tried, at the risk of a second rupee.
+    pub recovery_patience: Duration,
+    /// Maximum attempts that may have moved a rupee.
+    pub paid_attempts: usize,
+}
+
 /// Everything a plan depends on.
 #[derive(Clone, Debug)]
 pub struct PlanInput<'a> {
     pub validation: ClaimedValidation,
+    pub bounds: Bounds,
     /// Kind of the account; `None` if its details cannot be decrypted.
     pub kind: Option<AccountKind>,
     /// All attempts so far, by number.
@@ -83,6 +95,17 @@ impl PlanInput<'_> {
     pub(super) fn slot_at(&self, account: GatewayAccountId) -> Option<DateTime<Utc>> {
         let slot = self.validation.slot?;
         (slot.gateway_account == account).then_some(slot.at)
+    }
+
+    /// Returns when the response to an unfinished attempt is given up as lost, if another gateway account can be tried.
+    pub(super) fn recovered_until(
+        &self,
+        open: &Attempt,
+        gateway: &GatewayProfile<'_>,
+    ) -> DateTime<Utc> {
+        let patience = gateway.traffic.recover_for;
+        let patience = patience.unwrap_or(self.bounds.recovery_patience);
+        open.started_at + TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX)
     }
 
     /// Whether the deadline has passed.

@@ -1,5 +1,7 @@
 //! The result of planning.
 
+use chrono::{DateTime, Utc};
+
 use crate::attempt::{Attempt, NextAction};
 use crate::ids::GatewayAccountId;
 use crate::traffic::{PostponeReason, Slot};
@@ -17,6 +19,8 @@ pub enum Plan {
         setbacks: u32,
         /// Whether another gateway account is tried next if this one cannot decide.
         alternative: bool,
+        /// When a lost response is given up and another gateway account is tried; `None` if there is no other.
+        recovered_until: Option<DateTime<Utc>>,
     },
     /// Use the earlier result.
     Reuse,
@@ -65,8 +69,10 @@ pub struct Planned {
     pub plan: Plan,
     /// `Some` if the attempt of the plan is new.
     pub new_attempt: Option<NewAttempt>,
-    /// Number of the unfinished attempt that is given up as lost.
+    /// Number of the unfinished attempt that is given up: as lost, unless the gateway has not received its call.
     pub given_up: Option<i16>,
+    /// Whether the plan makes the call of an unfinished attempt again: the attempt is STARTED anew.
+    pub sent_again: bool,
 }
 
 impl From<Plan> for Planned {
@@ -75,6 +81,7 @@ impl From<Plan> for Planned {
             plan,
             new_attempt: None,
             given_up: None,
+            sent_again: false,
         }
     }
 }

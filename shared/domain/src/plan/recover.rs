@@ -1,11 +1,9 @@
 //! Unfinished attempts: a worker was stopped, a response was lost, or the gateway reports later.
 
-use chrono::TimeDelta;
-
 use super::budgets::RateBudgets;
 use super::choose::{self, Routes};
 use super::input::{GatewayProfile, PlanInput};
-use super::output::{Plan, Planned};
+use super::output::Planned;
 use super::wait;
 use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
@@ -37,25 +35,32 @@ fn at_gateway(
     gateway: &GatewayProfile<'_>,
     budgets: &mut RateBudgets,
 ) -> Planned {
+    let give_up =
+        |budgets: &mut RateBudgets| choose::new_attempt(input, kind, Some(open.number), budgets);
     let routes = Routes::new(input, kind, None);
-    let Some(mut action) = next_action(input, open, gateway, &routes) else {
-        return choose::new_attempt(input, kind, Some(open.number), budgets);
+    let Some(action) = next_action(input, open, gateway, &routes) else {
+        return give_up(budgets);
     };
+    if open.is_not_received() && input.is_over() {
+        return give_up(budgets);
+    }
+    let makes_call_again = matches!(action, NextAction::Verify | NextAction::VerifyAgain);
+    if makes_call_again && !gateway.enabled {
+        if open.is_not_received() || !open.method.moves_money() {
+            return give_up(budgets);
+        }
+        let why = "the gateway account of the unfinished attempt is disabled".to_owned();
+        return wait::no_gateway(input, why).into();
+    }
     let now = input.now;
-    if action.calls() > 0 {
+    if action.is_call() {
         let slot = input.slot_at(open.gateway_account);
         let budget = budgets.of(gateway.key, now);
-        let check = |calls| budget.check(gateway.traffic, calls, slot, now);
-        // A recovery needs room for a second call, which a low quota never has. Then the worker looks the response up
-        // without sending the call again, so that the quota holds.
-        let postponed = match check(action.calls()) {
-            Err(_) if action == NextAction::Recover => {
-                action = NextAction::Poll;
-                check(1).err()
+        if let Err(postponed) = budget.check(gateway.traffic, 1, slot, now) {
+            if open.is_not_received() {
+                // Nothing was moved: whichever gateway account is available first makes the attempt.
+                return give_up(budgets);
             }
-            result => result.err(),
-        };
-        if let Some(postponed) = postponed {
             let reason = match open.state {
                 AttemptState::Pending => PendingReason::AwaitingGatewayResult,
                 _ => PendingReason::CheckingPreviousAttempt,
@@ -63,15 +68,14 @@ fn at_gateway(
             let why = "the next call of the attempt is postponed".to_owned();
             return wait::postpone(input, gateway, postponed, Some(reason), budgets, why).into();
         }
-        budgets.take(gateway.key, gateway.traffic, action.calls(), slot, now);
+        budgets.take(gateway.key, gateway.traffic, 1, slot, now);
     }
-    Plan::Attempt {
-        setbacks: routes.setbacks(),
-        alternative: routes.has_alternative(open.gateway_account, budgets),
-        attempt: open.clone(),
-        action,
+    Planned {
+        sent_again: action == NextAction::Verify,
+        ..routes
+            .attempt(open.clone(), action, gateway, budgets)
+            .into()
     }
-    .into()
 }
 
 /// Returns how to continue; `None`: give the attempt up.
@@ -98,11 +102,10 @@ fn next_action(
     if has_webhook && open.gateway_reference.is_some() {
         return Some(NextAction::Poll);
     }
-    let action = NextAction::resume(open.state, gateway.recovery)?;
-    let recover_for = TimeDelta::from_std(gateway.traffic.recover_for).unwrap_or(TimeDelta::MAX);
-    let is_too_late = input.now - open.started_at > recover_for;
+    let action = NextAction::resume(open, gateway.recovery)?;
     let gives_up = open.state != AttemptState::Pending
-        && is_too_late
+        && !open.is_not_received()
+        && input.now >= input.recovered_until(open, gateway)
         && routes.has_other(open.gateway_account);
     (!gives_up).then_some(action)
 }

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::*;
 use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
-use crate::gateway::{Gateway, GatewayKey, GatewayResponse, Method, RESPONSE_LOST, Recovery};
+use crate::gateway::{
+    Gateway, GatewayKey, GatewayResponse, Method, NOT_RECEIVED, RESPONSE_LOST, Recovery,
+};
 use crate::ids::{GatewayAccountId, MerchantId, ValidationId};
 use crate::outcome::{Class, Outcome};
 use crate::routing::{Ineligible, Pin};
@@ -41,6 +43,7 @@ struct TestGateway {
 #[derive(Debug)]
 struct Case {
     validation: ClaimedValidation,
+    bounds: Bounds,
     kind: Option<AccountKind>,
     attempts: Vec<Attempt>,
     gateways: Vec<TestGateway>,
@@ -66,6 +69,10 @@ fn case() -> Case {
             deadline_at: now + TimeDelta::hours(1),
             pin: Pin::default(),
             slot: None,
+        },
+        bounds: Bounds {
+            recovery_patience: Duration::from_mins(2),
+            paid_attempts: 3,
         },
         kind: Some(AccountKind::Bank),
         attempts: Vec::new(),
@@ -163,6 +170,7 @@ impl Case {
             gateway_reference: Some("34".to_owned()),
             polls: 4,
             started_at: self.now,
+            sent_at: self.now,
         });
     }
 
@@ -170,6 +178,11 @@ impl Case {
     fn lost(&mut self, at: GatewayAccountId) {
         let class = Some(Class::Retryable);
         self.attempted(at, AttemptState::Settled, class, Some(RESPONSE_LOST));
+    }
+
+    /// Adds a penny drop that the gateway has not received, and cannot receive any more.
+    fn not_received(&mut self, at: GatewayAccountId) {
+        self.attempted(at, AttemptState::Unknown, None, Some(NOT_RECEIVED));
     }
 
     fn pass_deadline(&mut self) {
@@ -184,6 +197,7 @@ impl Case {
         let gateways: Vec<_> = self.gateways.iter().enumerate().map(profile).collect();
         let input = PlanInput {
             validation: self.validation.clone(),
+            bounds: self.bounds,
             kind: self.kind,
             attempts: &self.attempts,
             webhooks: &self.webhooks,
@@ -215,6 +229,7 @@ impl Planned {
                 action,
                 setbacks,
                 alternative,
+                ..
             } => Calls {
                 action: action.clone(),
                 number: attempt.number,

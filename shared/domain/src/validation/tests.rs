@@ -25,6 +25,7 @@ fn attempt(method: Method, state: AttemptState) -> Attempt {
         gateway_reference: None,
         polls: 0,
         started_at: now(),
+        sent_at: now(),
     }
 }
 
@@ -40,6 +41,8 @@ fn context<'a>(polling: &'a PollSchedule, attempt: &'a Attempt) -> AttemptContex
         setbacks: 0,
         alternative: false,
         recovery: Recovery::Lookup,
+        settles_after: Duration::from_secs(90),
+        recovered_until: None,
         polling,
         name_mismatch: false,
         jitter: 0.5,
@@ -230,5 +233,35 @@ proptest! {
                 prop_assert_eq!(failure.is_none(), outcome == Outcome::Valid);
             }
         }
+    }
+}
+
+#[test]
+fn a_lookup_that_finds_nothing_proves_nothing_until_a_late_call_has_arrived() {
+    let polling = polling();
+    let mut attempt = attempt(Method::PennyDrop, AttemptState::Unknown);
+    for (seconds, code, waits) in [(15, "answer_lost", true), (90, "not_received", false)] {
+        attempt.sent_at = now() - TimeDelta::seconds(seconds);
+        let context = context(&polling, &attempt);
+        let decision = decide(&context, CallKind::Lookup, &Err(CallFailure::NotReceived));
+        assert_eq!(decision.attempt.state, AttemptState::Unknown);
+        assert_eq!(decision.attempt.code, code);
+        assert_eq!(waits_until(&decision) > context.now, waits);
+    }
+}
+
+#[test]
+fn a_recovery_waits_no_longer_than_the_merchant_has_patience() {
+    let polling = polling();
+    let mut attempt = attempt(Method::PennyDrop, AttemptState::Unknown);
+    attempt.polls = 9;
+    for patience in [0, 7] {
+        let impatient = AttemptContext {
+            recovered_until: Some(now() + TimeDelta::seconds(patience)),
+            ..context(&polling, &attempt)
+        };
+        let lost = Err(CallFailure::ResponseLost("time-out".into()));
+        let decision = decide(&impatient, CallKind::Verify, &lost);
+        assert_eq!(waits_until(&decision), now() + TimeDelta::seconds(patience));
     }
 }

@@ -50,7 +50,7 @@ prop_compose! {
     fn any_case()(
         gateways in prop::collection::vec(any_gateway(), 1..=GATEWAYS),
         settled in prop::collection::vec(any_settled(), 0..5),
-        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..3)),
+        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..4)),
         minutes in 0i64..180,
     ) -> Case {
         let mut case = Case { gateways, ..case() };
@@ -62,8 +62,10 @@ prop_compose! {
             case.attempts.last_mut().unwrap().method = Method::ALL[method];
         }
         if let Some((at, method, state)) = open {
-            let state = [AttemptState::Started, AttemptState::Unknown, AttemptState::Pending][state];
-            case.attempted(account(at), state, None, None);
+            match [AttemptState::Started, AttemptState::Unknown, AttemptState::Pending].get(state) {
+                Some(&state) => case.attempted(account(at), state, None, None),
+                None => case.not_received(account(at)),
+            }
             case.attempts.last_mut().unwrap().method = Method::ALL[method];
         }
         case.validation.deadline_at = case.now + TimeDelta::hours(2);
@@ -94,15 +96,22 @@ proptest! {
         let Some(open) = case.unfinished() else { return Ok(()) };
         let gateway = case.gateways.get((open.gateway_account.0.as_u128() - 1) as usize);
         // A gateway account that is gone counts as recoverable: it may come back.
-        let is_lookup_over = case.now - open.started_at > TimeDelta::hours(1);
+        let is_lookup_over = case.now - open.started_at >= TimeDelta::minutes(2);
         let may_give_up = open.state != AttemptState::Pending
-            && gateway.is_some_and(|gateway| gateway.recovery == Recovery::None || is_lookup_over);
+            && gateway.is_some_and(|gateway| {
+                let resends = gateway.enabled && gateway.recovery == Recovery::Resubmit;
+                let is_free = !open.method.moves_money() && !resends;
+                gateway.recovery == Recovery::None || is_lookup_over || open.is_not_received() || is_free
+            });
         if planned.new_attempt.is_some() {
             prop_assert!(may_give_up);
             prop_assert_eq!(planned.given_up, Some(open.number));
         } else if let Plan::Attempt { attempt, action, .. } = &planned.plan {
             prop_assert_eq!(&attempt.reference, &open.reference);
-            prop_assert_ne!(action, &NextAction::Verify);
+            prop_assert_eq!(action == &NextAction::Verify, planned.sent_again);
+            prop_assert!(!planned.sent_again || open.is_not_received());
+            let moves = matches!(action, NextAction::Verify | NextAction::VerifyAgain);
+            prop_assert!(!moves || gateway.is_some_and(|gateway| gateway.enabled));
         }
     }
 
@@ -112,13 +121,26 @@ proptest! {
         let Plan::Attempt { attempt, .. } = &planned.plan else { return Ok(()) };
         let Some(new) = &planned.new_attempt else { return Ok(()) };
         let may_have_paid = |prior: &&Attempt| {
-            prior.method.moves_money() && (prior.is_lost() || planned.given_up == Some(prior.number))
+            let is_given_up = planned.given_up == Some(prior.number) && !prior.is_not_received();
+            prior.method.moves_money() && (prior.is_lost() || is_given_up)
         };
         let here = |prior: &&Attempt| prior.gateway_account == attempt.gateway_account;
         let lost_here = case.attempts.iter().filter(may_have_paid).filter(here).count();
         prop_assert!(lost_here < 2);
         let follows_loss = case.attempts.last().is_some_and(|last| may_have_paid(&last));
         prop_assert_eq!(new.possible_double_drop, follows_loss && attempt.method.moves_money());
+    }
+
+    #[test]
+    fn no_plan_moves_more_rupees_than_the_merchant_allows(case in any_case()) {
+        let planned = case.plan();
+        let Plan::Attempt { attempt, .. } = &planned.plan else { return Ok(()) };
+        if planned.new_attempt.is_none() || !attempt.method.moves_money() { return Ok(()) }
+        let lost = |prior: &Attempt| planned.given_up == Some(prior.number) && !prior.is_not_received();
+        let paid = |prior: &&Attempt| {
+            prior.may_have_paid() || prior.method.moves_money() && lost(prior)
+        };
+        prop_assert!(case.attempts.iter().filter(paid).count() < case.bounds.paid_attempts);
     }
 
     #[test]
@@ -152,7 +174,7 @@ proptest! {
         for _ in 0..12 {
             if let Plan::Attempt { attempt, action, .. } = case.plan_with(&mut budgets).plan {
                 let index = (attempt.gateway_account.0.as_u128() - 1) as usize;
-                calls[index].0 += action.calls();
+                calls[index].0 += u32::from(action.is_call());
                 calls[index].1 += 1;
             }
         }

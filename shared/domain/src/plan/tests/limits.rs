@@ -27,7 +27,7 @@ impl Case {
     }
 
     /// Returns the budget of a gateway account to which most calls failed just now.
-    fn down(&self, account: GatewayAccountId) -> RateBudgets {
+    pub(super) fn down(&self, account: GatewayAccountId) -> RateBudgets {
         let mut budget = RateBudget::new(self.now);
         budget.circuit = budget.circuit.after(0, 10, self.now);
         let mut budgets = RateBudgets::default();
@@ -167,22 +167,41 @@ fn outside_its_hours_a_gateway_account_begins_no_attempt_and_finishes_its_own() 
 }
 
 #[test]
-fn a_lost_response_is_looked_up_for_an_hour_and_then_given_up_if_there_is_another_gateway() {
+fn a_lost_response_is_looked_up_with_patience_and_then_given_up_if_there_is_another_gateway() {
     let mut case = case();
     let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
     case.attempted(main, AttemptState::Unknown, None, None);
-    case.now += TimeDelta::minutes(61);
-    case.validation.deadline_at += TimeDelta::hours(47);
+    case.now += TimeDelta::minutes(3);
     let calls = case.plan().calls();
-    assert_eq!(calls.action, NextAction::Recover, "there is no other");
+    assert_eq!(calls.action, NextAction::Poll, "there is no other");
     let other = case.gateway(Gateway::Setu, "other", Recovery::None);
     let planned = case.plan();
     let calls = planned.calls();
     assert_eq!((calls.at, calls.number), (other, 2));
     assert_eq!(planned.given_up, Some(1));
     assert!(planned.new_attempt.unwrap().possible_double_drop);
-    case.now -= TimeDelta::minutes(2);
-    assert_eq!(case.plan().calls().action, NextAction::Recover);
+    case.bounds.recovery_patience = Duration::from_mins(4);
+    assert_eq!(case.plan().calls().action, NextAction::Poll);
+    // The setting of a gateway account comes before the merchant's.
+    case.gateways[0].traffic.recover_for = Some(Duration::from_mins(1));
+    assert_eq!(case.plan().given_up, Some(1));
+}
+
+#[test]
+fn without_patience_the_next_gateway_is_asked_at_once() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.attempted(main, AttemptState::Unknown, None, None);
+    case.bounds.recovery_patience = Duration::ZERO;
+    assert_eq!(
+        case.plan().calls().action,
+        NextAction::Poll,
+        "there is no other"
+    );
+    let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+    let planned = case.plan();
+    assert_eq!(planned.calls().at, other);
+    assert!(planned.new_attempt.unwrap().possible_double_drop);
 }
 
 #[test]
@@ -204,11 +223,7 @@ fn a_lost_response_is_looked_up_within_a_quota_that_allows_one_call_at_a_time() 
     case.attempted(main, AttemptState::Unknown, None, None);
     let mut budgets = case.full(main);
     let calls = case.plan_with(&mut budgets).calls();
-    assert_eq!(
-        calls.action,
-        NextAction::Poll,
-        "one call, and no second one"
-    );
+    assert_eq!(calls.action, NextAction::Poll);
     let wait = case
         .plan_with(&mut budgets)
         .waits(&case, PendingReason::CheckingPreviousAttempt);

@@ -208,5 +208,5 @@ fn an_earlier_result_is_reused_only_before_the_first_attempt() {
     case.has_reusable_result = true;
     assert!(matches!(case.plan().plan, Plan::Reuse));
     case.attempted(main, AttemptState::Unknown, None, None);
-    assert_eq!(case.plan().calls().action, NextAction::Recover);
+    assert_eq!(case.plan().calls().action, NextAction::Poll);
 }

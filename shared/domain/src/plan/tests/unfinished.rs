@@ -1,6 +1,14 @@
 //! Attempts that a stopped worker left behind, or that the gateway has not finished.
 
 use super::*;
+use crate::outcome::FailureCode;
+
+fn exhausted() -> Next {
+    Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: Some(FailureCode::AttemptsExhausted),
+    }
+}
 
 #[test]
 fn an_attempt_that_can_be_looked_up_is_recovered_under_its_own_reference() {
@@ -14,7 +22,7 @@ fn an_attempt_that_can_be_looked_up_is_recovered_under_its_own_reference() {
         let calls = planned.calls();
         assert_eq!(
             (calls.action, calls.number, calls.at),
-            (NextAction::Recover, 1, main),
+            (NextAction::Poll, 1, main),
             "{state}"
         );
         assert_eq!(calls.reference, "written_01");
@@ -83,14 +91,101 @@ fn after_two_lost_responses_a_gateway_account_is_not_tried_again() {
             case.lost(main);
         }
         let planned = case.plan();
-        planned.has_no_gateway(&case);
-        assert!(planned.new_attempt.is_none(), "a third might pay again");
+        assert_eq!(*planned.settles().0, exhausted(), "a third might pay again");
         assert_eq!(planned.given_up, stopped.then_some(2));
         let other = case.gateway(Gateway::Dummy, "other", Recovery::Lookup);
         let calls = case.plan().calls();
         assert_eq!((calls.at, calls.number), (other, 3));
         assert!(!calls.alternative, "the first one is ineligible now");
     }
+}
+
+#[test]
+fn a_call_that_was_not_received_is_made_again_under_its_own_reference() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.not_received(main);
+    let planned = case.plan();
+    let calls = planned.calls();
+    assert_eq!((calls.action, calls.number), (NextAction::Verify, 1));
+    assert_eq!(calls.reference, "written_01");
+    assert!(planned.sent_again && planned.new_attempt.is_none());
+    case.pass_deadline();
+    assert_eq!(*case.plan().settles().0, unavailable());
+}
+
+#[test]
+fn a_call_that_was_not_received_moves_to_another_gateway_if_its_own_is_disabled_or_down() {
+    for is_down in [false, true] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+        let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+        case.not_received(main);
+        let mut budgets = RateBudgets::default();
+        if is_down {
+            budgets = case.down(main);
+        } else {
+            case.gateways[0].enabled = false;
+        }
+        let planned = case.plan_with(&mut budgets);
+        assert_eq!(planned.calls().at, other);
+        assert_eq!(planned.given_up, Some(1));
+        assert!(!planned.new_attempt.unwrap().possible_double_drop);
+    }
+}
+
+#[test]
+fn the_same_call_is_not_repeated_at_a_disabled_gateway_account() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Razorpay, "main", Recovery::Resubmit);
+    case.attempted(main, AttemptState::Unknown, None, None);
+    case.gateways[0].enabled = false;
+    case.plan().has_no_gateway(&case);
+    let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+    case.plan().has_no_gateway(&case);
+    case.now += TimeDelta::minutes(3);
+    let planned = case.plan();
+    assert_eq!(planned.calls().at, other);
+    assert!(planned.new_attempt.unwrap().possible_double_drop);
+}
+
+#[test]
+fn after_three_paid_attempts_the_validation_ends_with_its_own_code() {
+    for code in [Some("unclear"), None] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+        let class = if code.is_some() {
+            Class::Inconclusive
+        } else {
+            Class::Retryable
+        };
+        for number in 1..=3 {
+            assert_eq!(case.plan().calls().number, number);
+            case.attempted(main, AttemptState::Settled, Some(class), code);
+            case.now += TimeDelta::minutes(31);
+            case.validation.deadline_at += TimeDelta::minutes(31);
+        }
+        assert_eq!(*case.plan().settles().0, exhausted());
+        let penniless = case.gateway(Gateway::Decentro, "penniless", Recovery::Lookup);
+        case.gateways[1].eligibility = Ok(Method::Penniless);
+        assert_eq!(case.plan().calls().at, penniless, "the check moves nothing");
+    }
+}
+
+#[test]
+fn attempts_that_moved_nothing_are_not_bounded() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    for class in [
+        Class::Retryable,
+        Class::Misconfigured,
+        Class::Retryable,
+        Class::Retryable,
+    ] {
+        case.attempted(main, AttemptState::Settled, Some(class), Some("not_sent"));
+        case.attempts.last_mut().unwrap().gateway_reference = None;
+    }
+    assert_eq!(case.plan().calls().number, 5);
 }
 
 #[test]
@@ -103,6 +198,7 @@ fn after_a_possible_payment_every_other_gateway_account_is_preferred() {
     assert_eq!(case.plan().calls().at, second);
     let retryable = Some(Class::Retryable);
     case.attempted(second, AttemptState::Settled, retryable, None);
+    case.attempts.last_mut().unwrap().gateway_reference = None;
     assert_eq!(case.plan().calls().at, second);
 }
 
@@ -149,7 +245,7 @@ fn an_unfinished_attempt_is_followed_past_the_deadline_because_its_rupee_is_spen
     case.pass_deadline();
     for (state, action) in [
         (AttemptState::Pending, NextAction::Poll),
-        (AttemptState::Started, NextAction::Recover),
+        (AttemptState::Started, NextAction::Poll),
     ] {
         case.attempts.clear();
         case.attempted(main, state, None, None);
@@ -178,7 +274,7 @@ fn a_disabled_gateway_account_finishes_its_attempt_and_gets_no_new_one() {
     let on = case.gateway(Gateway::Cashfree, "on", Recovery::Lookup);
     for (state, action) in [
         (AttemptState::Pending, NextAction::Poll),
-        (AttemptState::Unknown, NextAction::Recover),
+        (AttemptState::Unknown, NextAction::Poll),
     ] {
         case.attempts.clear();
         case.attempted(off, state, None, None);

@@ -68,5 +68,5 @@ fn a_webhook_about_another_attempt_is_ignored() {
     case.attempted(main, AttemptState::Settled, retryable, Some("FAILED"));
     case.attempted(main, AttemptState::Unknown, None, None);
     receive(&mut case, 1, Some(valid()));
-    assert_eq!(case.plan().calls().action, NextAction::Recover);
+    assert_eq!(case.plan().calls().action, NextAction::Poll);
 }
