@@ -98,7 +98,7 @@ impl Calls {
 
     /// Resets all counts. Limits continue.
     pub(crate) fn reset_counts(&self) {
-        self.logs.for_each(|log| {
+        self.logs.list(|log| {
             log.counts = Counts::default();
             log.arrived = Window::default();
         });

@@ -37,13 +37,11 @@ const CAPACITY: usize = 500_000;
 
 static RULES: Rulebook = Rulebook::new(include_str!("cashfree/rules.txt"), refusal);
 
-const GATEWAY: Gateway = Gateway("CASHFREE");
-
 pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
     skips_ip_list: has_cf_signature,
     add_rate_limit_headers,
     ..GatewayProfile::new(
-        GATEWAY,
+        Gateway("CASHFREE"),
         "/cashfree/verification",
         &[
             ("POST /bank-account/sync", verify_bank),
@@ -58,7 +56,6 @@ pub(crate) static PROFILES: [GatewayProfile<Cashfree>; 1] = [GatewayProfile {
 }];
 
 static SIGNING: Signing = Signing {
-    gateway: GATEWAY,
     secret: CLIENT_SECRET,
     sign,
 };
@@ -139,9 +136,7 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     }
     let bank = verify(memory, call, &request, Duration::ZERO, None)?;
     let reference_id = &bank.pending()["reference_id"];
-    call.sandbox
-        .ledger
-        .record(GATEWAY, &format!("sync:{reference_id}"));
+    call.record_drop(&format!("sync:{reference_id}"));
     if bank.was_pending() {
         send_event(call, &bank, None);
     }
@@ -161,7 +156,7 @@ fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     let reference_id = &bank.pending()["reference_id"];
     if !call.behaviour.insufficient_balance {
         let own = format!("async:{reference_id}");
-        call.sandbox.ledger.record(GATEWAY, user_id.unwrap_or(&own));
+        call.record_drop(user_id.unwrap_or(&own));
     }
     send_event(call, &bank, user_id);
     ok(json!({
@@ -199,7 +194,7 @@ fn verify(
 ) -> Result<Arc<Verification>, Refusal> {
     let (account, ifsc) = (field(request, "bank_account"), field(request, "ifsc"));
     let name = filled(request, "name").map(str::trim);
-    let scenario = call.scenario(GATEWAY, account);
+    let scenario = call.scenario(account);
     let (mut outcome, mut timing) =
         outcomes::of_account(account, ifsc, scenario).map_err(|name| RULES.refuse(name))?;
     if call.behaviour.insufficient_balance {
@@ -232,10 +227,9 @@ fn verify(
 
 /// Sends the event when the outcome appears, if it ever does.
 fn send_event(call: &Call<'_>, bank: &Arc<Verification>, user_id: Option<&str>) {
-    let (sandbox, at) = (call.sandbox.clone(), bank.appears_at);
     let (bank, user_id) = (Arc::clone(bank), user_id.map(str::to_owned));
-    call.sandbox.webhooks.send_later(&SIGNING, at, move || {
-        let reply = bank.reply(Instant::now(), sandbox.behaviour(GATEWAY));
+    call.send_later(&SIGNING, bank.appears_at, move |behaviour| {
+        let reply = bank.reply(Instant::now(), behaviour);
         Some(replies::events(reply, bank.pending(), user_id.as_deref()))
     });
 }
@@ -252,7 +246,7 @@ fn upi_penny_drop(memory: &Cashfree, call: &Call<'_>) -> Reply {
     }
     let reply = verify_vpa(memory, call, &request, true)?;
     let reference = field(&request, "verification_id");
-    call.sandbox.ledger.record(GATEWAY, reference);
+    call.record_drop(reference);
     ok(reply)
 }
 
@@ -287,7 +281,7 @@ fn verify_vpa(
     RULES.check("vpa", request)?;
     let (verification_id, vpa) = (field(request, "verification_id"), field(request, "vpa"));
     let name = filled(request, "name").map(str::trim);
-    let scenario = call.scenario(GATEWAY, vpa);
+    let scenario = call.scenario(vpa);
     let status = outcomes::of_vpa(vpa, scenario).map_err(|name| RULES.refuse(name))?;
     let holder = scenario.holder(vpa, name).filter(|_| status == "VALID");
     let reference_id = call.sandbox.next_number();

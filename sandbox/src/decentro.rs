@@ -38,10 +38,8 @@ const CAPACITY: usize = 200_000;
 
 static RULES: Rulebook = Rulebook::new(include_str!("decentro/rules.txt"), refusal);
 
-const GATEWAY: Gateway = Gateway("DECENTRO");
-
 pub(crate) static PROFILES: [GatewayProfile<Decentro>; 1] = [GatewayProfile::new(
-    GATEWAY,
+    Gateway("DECENTRO"),
     "/decentro",
     &[
         (
@@ -114,7 +112,7 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
         field(beneficiary, "ifsc"),
     );
     let name = filled(beneficiary, "name");
-    let scenario = call.scenario(GATEWAY, account);
+    let scenario = call.scenario(account);
     let found = outcomes::of_account(account, ifsc, scenario);
     let found = found.ok_or_else(|| RULES.refuse("PROVIDER_ERROR"))?;
     let drops = match field(request, "validation_type") {
@@ -152,7 +150,7 @@ fn accept(memory: &Decentro, call: &Call<'_>, request: &Value) -> Reply {
         .add(reference_id, Arc::clone(&validation));
     memory.by_txn.add(&txn_id, Arc::clone(&validation));
     if drops {
-        call.sandbox.ledger.record(GATEWAY, reference_id);
+        call.record_drop(reference_id);
     }
     ok(replies::first(validation.reply(call.now, call.behaviour)))
 }

@@ -11,11 +11,10 @@ pub(crate) struct Gateway(pub(crate) &'static str);
 impl Gateway {
     /// Finds a gateway by its name in any case. The error is a sentence that lists the names.
     pub(crate) fn named(name: &str, known: &[Self]) -> Result<Self, String> {
-        let mut found = known.iter();
-        let found = found.find(|gateway| gateway.0.eq_ignore_ascii_case(name));
-        found.copied().ok_or_else(|| {
-            let known: Vec<_> = known.iter().map(|gateway| gateway.0).collect();
-            let known = known.join(", ");
+        let is_named = |gateway: &&Self| gateway.0.eq_ignore_ascii_case(name);
+        known.iter().find(is_named).copied().ok_or_else(|| {
+            let known = known.iter().map(|gateway| gateway.0);
+            let known = known.collect::<Vec<_>>().join(", ");
             format!("gateway {name:?} is unknown; use one of {known}")
         })
     }
@@ -48,18 +47,11 @@ impl<T: Default> PerGateway<T> {
         lock(&value.expect("the gateway is registered").1)
     }
 
-    /// Changes each gateway's value.
-    pub(crate) fn for_each(&self, change: impl Fn(&mut T)) {
-        for (_, value) in &self.0 {
-            change(&mut lock(value));
-        }
-    }
-
     /// Returns what `view` makes of each gateway's value, in the order of the gateways.
-    pub(crate) fn list<V>(&self, view: impl Fn(&T) -> V) -> Vec<Named<V>> {
+    pub(crate) fn list<V>(&self, view: impl Fn(&mut T) -> V) -> Vec<Named<V>> {
         let named = |(gateway, value): &(Gateway, Mutex<T>)| Named {
             gateway: *gateway,
-            value: view(&lock(value)),
+            value: view(&mut lock(value)),
         };
         self.0.iter().map(named).collect()
     }

@@ -74,7 +74,7 @@ impl Application {
             App::new()
                 .app_data(sandbox.clone())
                 .configure(control::routes)
-                .configure(|config| gateways.iter().for_each(|served| served.configure(config)))
+                .configure(|config| gateways.iter().for_each(|served| (served.routes)(config)))
                 .default_service(web::to(control::no_such_path))
         })
         .workers(settings.threads.into())

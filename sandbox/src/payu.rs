@@ -61,11 +61,9 @@ static OAUTH: Rulebook = Rulebook::new(include_str!("payu/oauth_rules.txt"), oau
 static SERVICE: Rulebook = Rulebook::new(include_str!("payu/service_rules.txt"), service_refusal);
 
 /// Payouts with their token endpoint, and the web service. Neither sends events about a verification.
-const GATEWAY: Gateway = Gateway("PAYU");
-
 pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
     GatewayProfile::new(
-        GATEWAY,
+        Gateway("PAYU"),
         "/payu",
         &[
             ("POST /oauth/token", issue_token),
@@ -76,7 +74,7 @@ pub(crate) static PROFILES: [GatewayProfile<Payu>; 2] = [
         &RULES,
     ),
     GatewayProfile::new(
-        GATEWAY,
+        Gateway("PAYU"),
         "/payu",
         &[("POST /merchant/postservice.php", web_service)],
         &SERVICE,
@@ -167,7 +165,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     if call.behaviour.insufficient_balance {
         return Err(RULES.refuse("BALANCE"));
     }
-    let scenario = call.scenario(GATEWAY, account);
+    let scenario = call.scenario(account);
     let outcome = outcomes::of_account(scenario.outcome, is_true(&form, "validateIfsc"))
         .map_err(|name| RULES.refuse(name))?;
     let name = filled(&form, "beneName");
@@ -191,7 +189,7 @@ fn verify_account(memory: &Payu, call: &Call<'_>) -> Reply {
     if let Some(known) = first {
         return repeat(&known, &digest, call);
     }
-    call.sandbox.ledger.record(GATEWAY, reference);
+    call.record_drop(reference);
     ok(verification.reply(call.now, call.behaviour)["reply"].take())
 }
 
@@ -254,7 +252,7 @@ fn signature(command: &str, var1: &str) -> String {
 
 /// The command validateVPA. No money moves, so the ledger records nothing.
 fn look_up_vpa(call: &Call<'_>, vpa: &str) -> Reply {
-    let scenario = call.scenario(GATEWAY, vpa);
+    let scenario = call.scenario(vpa);
     let holder = outcomes::of_vpa(vpa, scenario).map_err(|name| SERVICE.refuse(name))?;
     ok(replies::vpa(vpa, holder))
 }

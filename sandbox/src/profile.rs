@@ -15,6 +15,7 @@ use crate::gateway::Gateway;
 use crate::rules::{Breach, RefusalRow, Tables};
 use crate::scenario::Scenario;
 use crate::state::Sandbox;
+use crate::webhooks::{Events, Signing};
 
 /// One API of a gateway. `M` is the gateway's memory, which its handlers share. A gateway whose products
 /// refuse in different forms has a profile for each.
@@ -96,6 +97,7 @@ pub(crate) fn ok(body: Value) -> Reply {
 
 /// A call that a gateway received.
 pub(crate) struct Call<'a> {
+    pub(crate) gateway: Gateway,
     pub(crate) sandbox: &'a Data<Sandbox>,
     pub(crate) request: &'a HttpRequest,
     pub(crate) body: &'a [u8],
@@ -117,8 +119,26 @@ impl Call<'_> {
     }
 
     /// Returns the scenario that this account number or VPA selects.
-    pub(crate) fn scenario(&self, gateway: Gateway, payee: &str) -> Scenario {
-        self.sandbox.first_calls.scenario(gateway, payee)
+    pub(crate) fn scenario(&self, payee: &str) -> Scenario {
+        self.sandbox.first_calls.scenario(self.gateway, payee)
+    }
+
+    /// Records a penny drop with this reference.
+    pub(crate) fn record_drop(&self, reference: &str) {
+        self.sandbox.ledger.record(self.gateway, reference);
+    }
+
+    /// Sends the events that `make` returns, which gets the gateway's behaviour at that time.
+    pub(crate) fn send_later(
+        &self,
+        signing: &'static Signing,
+        at: Option<Instant>,
+        make: impl FnOnce(Behaviour) -> Option<Events> + 'static,
+    ) {
+        let (sandbox, gateway) = (self.sandbox.clone(), self.gateway);
+        let make = move || make(sandbox.behaviour(gateway));
+        let webhooks = &self.sandbox.webhooks;
+        webhooks.send_later(gateway, signing, at, make);
     }
 
     /// Returns the `{id}` of the path.

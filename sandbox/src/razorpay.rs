@@ -42,11 +42,9 @@ const KEY: &str = "X-Payout-Idempotency";
 static RULES: Rulebook = Rulebook::new(include_str!("razorpay/rules.txt"), refusal);
 
 /// RazorpayX, and the payment gateway, which refuses an address in other words.
-const GATEWAY: Gateway = Gateway("RAZORPAY");
-
 pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
     GatewayProfile::new(
-        GATEWAY,
+        Gateway("RAZORPAY"),
         "/razorpay",
         &[
             ("POST /v1/fund_accounts/validations", create),
@@ -57,7 +55,7 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
     GatewayProfile {
         ip: "ACCESS_DENIED",
         ..GatewayProfile::new(
-            GATEWAY,
+            Gateway("RAZORPAY"),
             "/razorpay",
             &[
                 ("POST /v1/payments/validate/vpa", look_up_vpa),
@@ -69,7 +67,6 @@ pub(crate) static PROFILES: [GatewayProfile<Razorpay>; 2] = [
 ];
 
 static SIGNING: Signing = Signing {
-    gateway: GATEWAY,
     secret: WEBHOOK_SECRET,
     sign,
 };
@@ -140,12 +137,11 @@ fn create(memory: &Razorpay, call: &Call<'_>) -> Reply {
     memory.validations.add(&id, Arc::clone(&validation));
     if drops {
         let reference = text(&request, "reference_id").unwrap_or(&id);
-        call.sandbox.ledger.record(GATEWAY, reference);
+        call.record_drop(reference);
     }
     let created = validation.pending();
-    let (sandbox, at) = (call.sandbox.clone(), validation.appears_at);
-    call.sandbox.webhooks.send_later(&SIGNING, at, move || {
-        let ended = validation.reply(Instant::now(), sandbox.behaviour(GATEWAY));
+    call.send_later(&SIGNING, validation.appears_at, move |behaviour| {
+        let ended = validation.reply(Instant::now(), behaviour);
         Some(replies::events(number, &ended, &validation.pending()))
     });
     ok(created)
@@ -177,7 +173,7 @@ fn accept(call: &Call<'_>, request: &Value) -> Result<(u64, bool, Arc<Verificati
         let account = at(fund_account, "bank_account");
         (field(account, "account_number"), text(account, "name"))
     };
-    let scenario = call.scenario(GATEWAY, payee);
+    let scenario = call.scenario(payee);
     let (ending, oddity) = outcomes::of(scenario, is_vpa).map_err(|name| RULES.refuse(name))?;
     // A contact must have a name, which may be any, so it is not the account holder's.
     let holder = match oddity {
@@ -223,7 +219,7 @@ fn look_up_vpa(_: &Razorpay, call: &Call<'_>) -> Reply {
     let request = RULES.json(call, &["vpa_lookup"])?;
     RULES.check("vpa_lookup", &request)?;
     let vpa = field(&request, "vpa");
-    let scenario = call.scenario(GATEWAY, vpa);
+    let scenario = call.scenario(vpa);
     let (ending, _) = outcomes::of(scenario, true).map_err(|name| RULES.refuse(name))?;
     if let Ending::Failed(reason) = ending
         && !is_final(reason)

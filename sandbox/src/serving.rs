@@ -21,7 +21,7 @@ use crate::state::Sandbox;
 #[derive(Clone)]
 pub(crate) struct ServedGateway {
     pub(crate) gateway: Gateway,
-    routes: Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>,
+    pub(crate) routes: Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>,
 }
 
 impl ServedGateway {
@@ -42,10 +42,6 @@ impl ServedGateway {
             gateway: profiles[0].gateway,
             routes: Arc::new(routes),
         }
-    }
-
-    pub(crate) fn configure(&self, config: &mut ServiceConfig) {
-        (self.routes)(config);
     }
 }
 
@@ -71,6 +67,7 @@ fn add_route<M: Send + Sync>(
                     return profile.rules.refuse(profile.ip).into_response();
                 }
                 let call = Call {
+                    gateway: profile.gateway,
                     sandbox: &sandbox,
                     request: &request,
                     body: &body,

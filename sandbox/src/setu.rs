@@ -58,11 +58,9 @@ static RULES: Rulebook = Rulebook::new(include_str!("setu/rules.txt"), refusal);
 static UMAP: Rulebook = Rulebook::new(include_str!("setu/umap_rules.txt"), umap_refusal);
 
 /// The data gateway for bank accounts, and UMAP for VPAs.
-const GATEWAY: Gateway = Gateway("SETU");
-
 pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
     GatewayProfile::new(
-        GATEWAY,
+        Gateway("SETU"),
         "/setu",
         &[
             ("POST /api/verify/ban", verify_bank),
@@ -72,7 +70,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
         &RULES,
     ),
     GatewayProfile::new(
-        GATEWAY,
+        Gateway("SETU"),
         "/setu",
         &[
             (
@@ -91,13 +89,11 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
 
 /// No signature is documented for the notification of a bank verification.
 static BANK_SIGNING: Signing = Signing {
-    gateway: GATEWAY,
     secret: WEBHOOK_SECRET,
     sign: |_, _, _| Vec::new(),
 };
 
 static UMAP_SIGNING: Signing = Signing {
-    gateway: GATEWAY,
     secret: WEBHOOK_SECRET,
     sign: sign_umap,
 };
@@ -174,8 +170,8 @@ fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
     RULES.check("narration", &request)?;
     let bank = verify(memory, call, &request, call.behaviour.pending())?;
     let receipt = json!({"id": bank.pending()["id"]});
-    let (webhooks, at, behaviour) = (&call.sandbox.webhooks, bank.appears_at, call.behaviour);
-    webhooks.send_later(&BANK_SIGNING, at, move || {
+    let behaviour = call.behaviour;
+    call.send_later(&BANK_SIGNING, bank.appears_at, move |_| {
         replies::bank_events(bank.reply(Instant::now(), behaviour), bank.pending())
     });
     ok(receipt)
@@ -211,7 +207,7 @@ fn verify(
         return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
     let (account, ifsc) = (field(request, "accountNumber"), field(request, "ifsc"));
-    let scenario = call.scenario(GATEWAY, account);
+    let scenario = call.scenario(account);
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
     let id = Uuid::new_v4().to_string();
     let pending = json!({"id": id, "verification": "pending"});
@@ -223,9 +219,7 @@ fn verify(
     let settled = replies::bank(&id, outcome, &holder, Utc::now() + after);
     let bank = Verification::new(call, (timing, delay), &pending, &settled, Some("/code"));
     memory.banks.add(&id, Arc::clone(&bank));
-    call.sandbox
-        .ledger
-        .record(GATEWAY, &account_reference(account, ifsc));
+    call.record_drop(&account_reference(account, ifsc));
     Ok(bank)
 }
 
@@ -245,7 +239,7 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     let request = UMAP.json(call, &["vpa"])?;
     UMAP.check("vpa", &request)?;
     let vpa = field(&request, "customerVpa");
-    let scenario = call.scenario(GATEWAY, vpa);
+    let scenario = call.scenario(vpa);
     let (status, timing) = outcomes::of_vpa(scenario);
     let id = ids::ulid();
     let pending = json!({
@@ -258,12 +252,8 @@ fn verify_vpa(memory: &Setu, call: &Call<'_>) -> Reply {
     let timing = (timing, call.behaviour.pending());
     let verification = Verification::new(call, timing, &pending, &settled, None);
     memory.vpas.add(&id, Arc::clone(&verification));
-    let (webhooks, at, behaviour) = (
-        &call.sandbox.webhooks,
-        verification.appears_at,
-        call.behaviour,
-    );
-    webhooks.send_later(&UMAP_SIGNING, at, move || {
+    let behaviour = call.behaviour;
+    call.send_later(&UMAP_SIGNING, verification.appears_at, move |_| {
         Some(Events {
             outcome: replies::vpa_event(verification.reply(Instant::now(), behaviour)),
             older: replies::vpa_event(verification.pending()),

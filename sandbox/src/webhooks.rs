@@ -103,7 +103,6 @@ pub(crate) struct CountedWebhook {
 
 /// How an API signs its events.
 pub(crate) struct Signing {
-    pub(crate) gateway: Gateway,
     /// Secret where none is set.
     pub(crate) secret: &'static str,
     /// Returns the signature's headers for a secret and a body that is sent at this time.
@@ -177,12 +176,12 @@ impl Webhooks {
 
     /// Removes all webhooks.
     pub(crate) fn remove_all(&self) {
-        self.set.for_each(|set| *set = None);
+        self.set.list(Option::take);
     }
 
     /// Lists the webhooks that are set.
     pub(crate) fn list(&self) -> Vec<Named<Option<CountedWebhook>>> {
-        let mut all = self.set.list(Clone::clone);
+        let mut all = self.set.list(|set| set.clone());
         all.retain(|named| named.value.is_some());
         all
     }
@@ -197,39 +196,44 @@ impl Webhooks {
     /// enabled. `make` runs then; it returns `None` for an outcome without an event.
     pub(crate) fn send_later(
         self: &Arc<Self>,
+        gateway: Gateway,
         signing: &'static Signing,
         at: Option<Instant>,
         make: impl FnOnce() -> Option<Events> + 'static,
     ) {
         // Checked now too: a load without webhooks must not leave a task for each call.
-        let (Some(at), Some(_)) = (at, self.enabled(signing.gateway)) else {
+        let (Some(at), Some(_)) = (at, self.enabled(gateway)) else {
             return;
         };
         let webhooks = Arc::clone(self);
         spawn(async move {
             sleep_until(at.into()).await;
-            let Some(webhook) = webhooks.enabled(signing.gateway) else {
+            let Some(webhook) = webhooks.enabled(gateway) else {
                 return;
             };
             if let Some(events) = make() {
-                webhooks.deliver(&webhook, signing, events).await;
+                webhooks.deliver((gateway, signing), &webhook, events).await;
             }
         });
     }
 
-    async fn deliver(&self, webhook: &Webhook, signing: &Signing, events: Events) {
+    async fn deliver(&self, from: (Gateway, &Signing), webhook: &Webhook, events: Events) {
         sleep(Duration::from_millis(webhook.delay_ms)).await;
         for _ in 0..=webhook.duplicates {
-            self.send(webhook, signing, &events.outcome).await;
+            self.send(from, webhook, &events.outcome).await;
         }
         if webhook.out_of_order {
-            self.send(webhook, signing, &events.older).await;
+            self.send(from, webhook, &events.older).await;
         }
     }
 
     /// Sends one event, with retries until a reply is a 2xx.
-    async fn send(&self, webhook: &Webhook, signing: &Signing, event: &Event) {
-        let gateway = signing.gateway;
+    async fn send(
+        &self,
+        (gateway, signing): (Gateway, &Signing),
+        webhook: &Webhook,
+        event: &Event,
+    ) {
         if rand::random::<f64>() < webhook.drop_rate {
             return self.count(gateway, |counts| counts.lost += 1);
         }
