@@ -23,6 +23,8 @@ pub mod rotation;
 pub mod schema;
 mod statement;
 pub mod validations;
+mod watchdog;
 
 pub use migrate::{MigrateError, migrate, migrate_by, pending_migrations};
 pub use pool::{DatabaseSettings, Pool, PooledConnection, connections, open};
+pub use watchdog::closed_connections;

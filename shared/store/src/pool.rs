@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as R2d2Error};
+use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 use diesel::{PgConnection, QueryResult, r2d2};
+
+use crate::watchdog::Manager;
 
 /// Address of Postgres.
 #[derive(Clone, clap::Args)]
@@ -25,9 +27,9 @@ impl std::fmt::Debug for DatabaseSettings {
 const CHECKOUT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Connections shared by the readers and lanes of one process.
-pub type Pool = r2d2::Pool<ConnectionManager<PgConnection>>;
+pub type Pool = r2d2::Pool<Manager>;
 /// A connection checked out of the pool.
-pub type PooledConnection = r2d2::PooledConnection<ConnectionManager<PgConnection>>;
+pub type PooledConnection = r2d2::PooledConnection<Manager>;
 
 /// Returns a pool's number of open connections, of idle ones among them, and its maximum.
 pub fn connections(pool: &Pool) -> (u32, u32, u32) {
@@ -55,22 +57,27 @@ pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
         .min_idle(Some(1))
         .connection_timeout(CHECKOUT_TIMEOUT)
         .connection_customizer(Box::new(Limits))
-        .build_unchecked(ConnectionManager::new(with_limits(
-            database_url,
-            application_name,
-        )))
+        .build_unchecked(Manager::new(with_limits(database_url, application_name)))
 }
 
-/// Adds the time-outs that libpq needs to notice a dead server, unless the URL sets them.
+/// Adds the time-outs that libpq needs to notice a dead server, unless the URL or connection string sets them.
+/// `tcp_user_timeout` covers what the server has not acknowledged, the keepalives (11 s) a connection that waits.
 fn with_limits(database_url: &str, application_name: &str) -> String {
     let mut url = database_url.to_owned();
     for (name, value) in [
         ("connect_timeout", "2"),
         ("tcp_user_timeout", "5000"),
+        ("keepalives_idle", "5"),
+        ("keepalives_interval", "2"),
+        ("keepalives_count", "3"),
         ("application_name", application_name),
     ] {
-        if database_url.starts_with("postgres") && !database_url.contains(&format!("{name}=")) {
-            let separator = if url.contains('?') { '&' } else { '?' };
+        if !database_url.contains(&format!("{name}=")) {
+            let separator = match (url.contains("://"), url.contains('?')) {
+                (false, _) => ' ',
+                (true, false) => '?',
+                (true, true) => '&',
+            };
             url = format!("{url}{separator}{name}={value}");
         }
     }
@@ -83,11 +90,13 @@ mod tests {
 
     #[test]
     fn time_outs_are_added_unless_the_url_sets_them() {
-        let url = with_limits("postgres://h/d?connect_timeout=9", "khata");
         assert_eq!(
-            url,
-            "postgres://h/d?connect_timeout=9&tcp_user_timeout=5000&application_name=khata"
+            with_limits("postgres://h/d?connect_timeout=9", "khata"),
+            "postgres://h/d?connect_timeout=9&tcp_user_timeout=5000&keepalives_idle=5&keepalives_interval=2&keepalives_count=3&application_name=khata"
         );
-        assert_eq!(with_limits("host=h dbname=d", "khata"), "host=h dbname=d");
+        assert_eq!(
+            with_limits("host=h keepalives_idle=60", "khata"),
+            "host=h keepalives_idle=60 connect_timeout=2 tcp_user_timeout=5000 keepalives_interval=2 keepalives_count=3 application_name=khata"
+        );
     }
 }

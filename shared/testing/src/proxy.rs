@@ -25,6 +25,8 @@ enum Mode {
     Cut,
     Drop,
     Hang,
+    /// Hang on the connections that are open; forward on new ones.
+    HangOpen,
 }
 
 struct Order {
@@ -95,6 +97,12 @@ impl Proxy {
         self.order(false, Mode::Hang);
     }
 
+    /// Passes nothing on, in either direction, on the connections that are open now, which stay open and acknowledge
+    /// everything. Forwards on new connections.
+    pub fn hang_open_connections(&self) {
+        self.order(false, Mode::HangOpen);
+    }
+
     /// Forwards again. Resets the open connections, so that nothing sent before arrives late.
     pub fn restore(&self) {
         self.order(true, Mode::Forward);
@@ -138,7 +146,9 @@ async fn serve(
     accepted: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut port = Port::Open(TcpListener::from_std(listener)?);
-    let (mode, _) = watch::channel(Mode::Forward);
+    let (mut mode, _) = watch::channel(Mode::Forward);
+    // A connection hangs until its sender is dropped.
+    let mut hanging = Vec::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -157,7 +167,12 @@ async fn serve(
                 if order.reset {
                     connections.shutdown().await;
                 }
-                mode.send_replace(order.mode);
+                if order.mode == Mode::HangOpen {
+                    mode.send_replace(Mode::Hang);
+                    hanging.push(std::mem::replace(&mut mode, watch::channel(Mode::Forward).0));
+                } else {
+                    mode.send_replace(order.mode);
+                }
                 let _ = order.done.send(());
             }
             client = accept(&port) => {
@@ -264,13 +279,14 @@ mod tests {
         proxy.thaw();
         assert_eq!(stream.read_u8().await.unwrap(), 7);
         assert_eq!(late.read_u8().await.unwrap(), 7);
-        proxy.hang();
+        proxy.hang_open_connections();
         assert!(timeout(silence, echo(&mut stream)).await.is_err());
+        assert_eq!(echo(&mut connect().await.unwrap()).await, Some(7));
         proxy.restore();
         assert!(stream.read_u8().await.is_err());
         proxy.drop_connections();
         let mut dropped = connect().await.unwrap();
         assert!(dropped.read_u8().await.is_err());
-        assert_eq!(proxy.accepted(), 4);
+        assert_eq!(proxy.accepted(), 5);
     }
 }

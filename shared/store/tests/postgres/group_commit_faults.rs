@@ -74,6 +74,30 @@ async fn a_hanging_database_fails_requests_in_time_and_stores_nothing_later() {
 }
 
 #[tokio::test]
+async fn a_connection_that_stays_silent_is_replaced_although_the_network_acknowledges() {
+    let remote = remote(SHORT);
+    remote.office.lane.submit(Slip::new(1)).await.unwrap();
+    let mut blocker = remote.connection;
+    blocker.batch_execute("begin; lock table slips").unwrap();
+    let (asked, lane) = (Instant::now(), remote.office.lane.clone());
+    let waiting = tokio::spawn(async move { lane.submit(Slip::new(2)).await });
+    tokio::time::sleep(SHORT / 4).await;
+    remote.proxy.hang_open_connections();
+    blocker.batch_execute("commit").unwrap();
+    assert!(is_unavailable(&waiting.await.unwrap()));
+    until("served again", async || {
+        remote.office.lane.submit(Slip::new(4)).await.is_ok()
+    })
+    .await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(store::closed_connections() > 0);
+}
+
+#[tokio::test]
 async fn a_transaction_without_waiting_callers_is_not_committed() {
     let mut remote = remote(SHORT);
     let (stop, stopped) = Stop::new();
