@@ -7,9 +7,9 @@ mod new;
 mod velocity;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
 
 use super::customers;
+use super::column::row;
 use super::statement::{statement, validation_keys};
 use columns::select_account;
 use khata_domain::ids::CustomerRef;
@@ -34,25 +34,25 @@ pub fn find_many(
          where a.merchant_id = $2 order by wanted.place"
     );
     statement(sql)
-        .bind::<Array<SqlUuid>, _>(accounts)
-        .bind::<SqlUuid, _>(merchant)
+        .bind(accounts)
+        .bind(merchant)
         .load(connection)
 }
 
-#[derive(QueryableByName)]
-struct ValidatedRow {
-    #[diesel(embed)]
-    wanted: WantedKey,
-    #[diesel(embed)]
-    account: AccountRow,
+row! {
+    struct ValidatedRow {
+        #[diesel(embed)]
+        wanted: WantedKey,
+        #[diesel(embed)]
+        account: AccountRow,
+    }
 }
 
-#[derive(QueryableByName)]
-struct WantedKey {
-    #[diesel(sql_type = SqlUuid)]
-    wanted_merchant: MerchantId,
-    #[diesel(sql_type = SqlUuid)]
-    wanted_validation: ValidationId,
+row! {
+    struct WantedKey {
+        wanted_merchant: MerchantId,
+        wanted_validation: ValidationId,
+    }
 }
 
 /// Reads the accounts of these validations as they are now, deleted ones too; with `finished`, only those of completed
@@ -73,7 +73,7 @@ pub fn of_validations(
     );
     let rows: Vec<ValidatedRow> = statement(sql)
         .rows(validation_keys(keys))
-        .bind::<Bool, _>(finished)
+        .bind(finished)
         .load(connection)?;
     let keyed = |row: ValidatedRow| {
         let key = ValidationKey {
@@ -93,10 +93,10 @@ pub struct Page {
     pub total: i64,
 }
 
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    total: i64,
+row! {
+    struct CountRow {
+        total: i64,
+    }
 }
 
 /// Lists `count` live accounts after the first `offset`, of one kind or of every kind; `None` if there is no such customer.
@@ -140,8 +140,7 @@ pub fn list(
         Some(AccountKind::Bank) => live!("count(*) as total", " and kind = 'BANK'"),
         Some(AccountKind::Upi) => live!("count(*) as total", " and kind = 'UPI'"),
     })
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(id)
+    .key(merchant, id)
     .get_result(connection)?;
     let total = total.total;
     let count = count.min(total - offset).max(0);
@@ -159,11 +158,10 @@ pub fn list(
         Vec::new()
     } else {
         statement(sql)
-            .bind::<SqlUuid, _>(merchant)
-            .bind::<SqlUuid, _>(id)
-            .bind::<BigInt, _>(count)
-            .bind::<BigInt, _>(skip)
-            .bind::<SqlUuid, _>(merchant)
+            .key(merchant, id)
+            .bind(count)
+            .bind(skip)
+            .bind(merchant)
             .load(connection)?
     };
     Ok(Some(Page { accounts, total }))

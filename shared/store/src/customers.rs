@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
 
 use super::schema::customers;
+use super::column::row;
 use super::statement::{rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};
@@ -111,14 +111,13 @@ fn named(
 /// Id and reference of each customer that a call names; unknown customers are missing.
 pub(super) type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
 
-#[derive(QueryableByName)]
-struct NamedRow {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    merchant: MerchantId,
-    #[diesel(sql_type = SqlUuid)]
-    id: CustomerId,
-    #[diesel(sql_type = Text)]
-    object_reference_id: String,
+row! {
+    struct NamedRow {
+        #[diesel(column_name = merchant_id)]
+        merchant: MerchantId,
+        id: CustomerId,
+        object_reference_id: String,
+    }
 }
 
 /// Finds the customers that calls name, and registers an unknown reference if its call allows it.
@@ -150,9 +149,9 @@ pub(super) fn resolve<'a>(
              on conflict (merchant_id, object_reference_id) do nothing",
         )
         .rows(rows!(&missing, (merchant, reference) => {
-            merchant_id: SqlUuid = *merchant,
-            id: SqlUuid = CustomerId::new(),
-            object_reference_id: Text = *reference,
+            merchant_id = *merchant,
+            id = CustomerId::new(),
+            object_reference_id = *reference,
         }))
         .execute(connection)?;
         found = select_customers(connection, &wanted)?;
@@ -190,8 +189,8 @@ fn select_customers<'a>(
              join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
         )
         .rows(rows!(&by_reference, (merchant, name) => {
-            merchant_id: SqlUuid = *merchant,
-            reference: Text = *name,
+            merchant_id = *merchant,
+            reference = *name,
         }))
         .load(connection)?;
         found.extend(rows.into_iter().filter_map(|row| {
@@ -206,8 +205,8 @@ fn select_customers<'a>(
              join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
         )
         .rows(rows!(&by_id, (merchant, customer) => {
-            merchant_id: SqlUuid = *merchant,
-            id: SqlUuid = *customer,
+            merchant_id = *merchant,
+            id = *customer,
         }))
         .load(connection)?;
         found.extend(rows.into_iter().map(|row| {

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 
 use super::schema::gateway_accounts;
+use super::column::row;
 use super::statement::statement;
 use khata_domain::ids::first_at;
 use khata_domain::{GatewayAccountId, MerchantId};
@@ -149,19 +149,18 @@ pub fn set_enabled(
         .map(|changed| changed > 0)
 }
 
-/// Number of attempts at one gateway account with one class.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct AttemptCount {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    pub gateway_account: GatewayAccountId,
-    /// The class of a settled attempt, the state of an open one.
-    #[diesel(sql_type = Text)]
-    pub class: String,
-    #[diesel(sql_type = BigInt)]
-    pub attempts: i64,
-    /// Attempts that followed one that may have dropped a rupee without a known result.
-    #[diesel(sql_type = BigInt)]
-    pub possible_double_drops: i64,
+row! {
+    /// Number of attempts at one gateway account with one class.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct AttemptCount {
+        #[diesel(column_name = gateway_account_id)]
+        pub gateway_account: GatewayAccountId,
+        /// The class of a settled attempt, the state of an open one.
+        pub class: String,
+        pub attempts: i64,
+        /// Attempts that followed one that may have dropped a rupee without a known result.
+        pub possible_double_drops: i64,
+    }
 }
 
 /// Counts the attempts of the validations that were created after `since`, by gateway account and class. The ids of
@@ -186,22 +185,21 @@ pub fn attempts_by_class(
          group by gateway_account_id, class
          order by gateway_account_id, class",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(first_at(since))
-    .bind::<BigInt, _>(limit)
+    .key(merchant, first_at(since))
+    .bind(limit)
     .load(connection)
 }
 
-/// Number of attempts at one gateway account with a code that is in none of the connector's tables.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct UnlistedCode {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    pub gateway_account: GatewayAccountId,
-    /// The gateway's code.
-    #[diesel(sql_type = Text)]
-    pub code: String,
-    #[diesel(sql_type = BigInt)]
-    pub attempts: i64,
+row! {
+    /// Number of attempts at one gateway account with a code that is in none of the connector's tables.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct UnlistedCode {
+        #[diesel(column_name = gateway_account_id)]
+        pub gateway_account: GatewayAccountId,
+        /// The gateway's code.
+        pub code: String,
+        pub attempts: i64,
+    }
 }
 
 /// Counts the unknown codes among the attempts that [`attempts_by_class`] counts; the most frequent first.
@@ -222,8 +220,7 @@ pub fn unlisted_codes(
          group by gateway_account_id, code
          order by gateway_account_id, attempts desc, code",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(first_at(since))
-    .bind::<BigInt, _>(limit)
+    .key(merchant, first_at(since))
+    .bind(limit)
     .load(connection)
 }

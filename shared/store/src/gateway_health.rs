@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Double, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 use uuid::Uuid;
 
+use super::column::row;
 use super::statement::{milliseconds, rows, statement};
 use key::keys;
 use khata_domain::MerchantId;
@@ -54,32 +52,22 @@ impl GatewayState {
     }
 }
 
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(embed)]
-    key: GatewayKey,
-    #[diesel(sql_type = Double)]
-    served: f64,
-    #[diesel(sql_type = Double)]
-    failed: f64,
-    #[diesel(sql_type = Timestamptz)]
-    counted_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    open_until: Option<DateTime<Utc>>,
-    #[diesel(sql_type = SmallInt)]
-    trips: i16,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    probed_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    paused_until: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    next_call_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Text>)]
-    misconfigured_code: Option<String>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    misconfigured_since: Option<DateTime<Utc>>,
-    #[diesel(sql_type = BigInt)]
-    open_calls: i64,
+row! {
+    struct Row {
+        #[diesel(embed)]
+        key: GatewayKey,
+        served: f64,
+        failed: f64,
+        counted_at: DateTime<Utc>,
+        open_until: Option<DateTime<Utc>>,
+        trips: i16,
+        probed_at: Option<DateTime<Utc>>,
+        paused_until: Option<DateTime<Utc>>,
+        next_call_at: Option<DateTime<Utc>>,
+        misconfigured_code: Option<String>,
+        misconfigured_since: Option<DateTime<Utc>>,
+        open_calls: i64,
+    }
 }
 
 impl From<Row> for GatewayState {
@@ -145,8 +133,8 @@ fn lock_existing(
          order by s.merchant_id, s.gateway_account_id
          for no key update of s",
     )
-    .bind::<SqlUuid, _>(worker)
-    .bind::<BigInt, _>(milliseconds(fresh))
+    .bind(worker)
+    .bind(milliseconds(fresh))
     .rows(keys(wanted))
     .load(connection)?;
     Ok(rows.into_iter().map(GatewayState::from).collect())
@@ -166,10 +154,10 @@ pub fn store_budgets(
          where s.merchant_id = t.merchant_id and s.gateway_account_id = t.gateway_account_id",
     )
     .rows(rows!(budgets, (key, budget) => {
-        merchant_id: SqlUuid = key.merchant,
-        gateway_account_id: SqlUuid = key.account,
-        next_call_at: Nullable<Timestamptz> = budget.next_call_at,
-        probed_at: Nullable<Timestamptz> = budget.circuit.probed_at,
+        merchant_id = key.merchant,
+        gateway_account_id = key.account,
+        next_call_at = budget.next_call_at,
+        probed_at = budget.circuit.probed_at,
     }))
     .execute(connection)
     .map(drop)
@@ -190,11 +178,11 @@ pub fn write_open_calls(
          on conflict (merchant_id, gateway_account_id, worker_id)
          do update set calls = excluded.calls, written_at = excluded.written_at",
     )
-    .bind::<SqlUuid, _>(worker)
+    .bind(worker)
     .rows(rows!(open_calls, (key, calls) => {
-        merchant_id: SqlUuid = key.merchant,
-        gateway_account_id: SqlUuid = key.account,
-        calls: Integer = i32::try_from(*calls).unwrap_or(i32::MAX),
+        merchant_id = key.merchant,
+        gateway_account_id = key.account,
+        calls = i32::try_from(*calls).unwrap_or(i32::MAX),
     }))
     .execute(connection)
     .map(drop)
@@ -221,7 +209,7 @@ pub fn of_merchant(
             next_call_at, misconfigured_code, misconfigured_since, 0::bigint as open_calls
          from gateway_states where merchant_id = $1",
     )
-    .bind::<SqlUuid, _>(merchant)
+    .bind(merchant)
     .load(connection)?;
     Ok(rows.into_iter().map(GatewayState::from).collect())
 }
@@ -267,18 +255,18 @@ pub fn record_changes(
          where s.merchant_id = t.merchant_id and s.gateway_account_id = t.gateway_account_id",
     )
     .rows(rows!(&states, state => {
-        merchant_id: SqlUuid = state.key.merchant,
-        gateway_account_id: SqlUuid = state.key.account,
-        served: Double = state.circuit.served,
-        failed: Double = state.circuit.failed,
-        counted_at: Timestamptz = state.circuit.counted_at,
-        open_until: Nullable<Timestamptz> = state.circuit.open_until,
-        trips: SmallInt = state.circuit.trips,
-        probed_at: Nullable<Timestamptz> = state.circuit.probed_at,
-        paused_until: Nullable<Timestamptz> = state.paused_until,
-        misconfigured_code: Nullable<Text> =
+        merchant_id = state.key.merchant,
+        gateway_account_id = state.key.account,
+        served = state.circuit.served,
+        failed = state.circuit.failed,
+        counted_at = state.circuit.counted_at,
+        open_until = state.circuit.open_until,
+        trips = state.circuit.trips,
+        probed_at = state.circuit.probed_at,
+        paused_until = state.paused_until,
+        misconfigured_code =
             state.misconfigured.as_ref().map(|(code, _)| code.as_str()),
-        misconfigured_since: Nullable<Timestamptz> =
+        misconfigured_since =
             state.misconfigured.as_ref().map(|(_, since)| *since),
     }))
     .execute(connection)?;
@@ -307,7 +295,7 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          ) old
          where s.merchant_id = old.merchant_id and s.gateway_account_id = old.gateway_account_id and s.bank = old.bank",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)?;
     let workers =
         statement("delete from gateway_calls_in_hand where written_at < now() - interval '1 hour'")

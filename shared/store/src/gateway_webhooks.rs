@@ -5,11 +5,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
 use super::gateway_health::GatewayKey;
+use super::column::row;
 use super::statement::{statement, validation_keys};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
@@ -35,16 +33,14 @@ pub enum FoundAttempt {
     Unknown,
 }
 
-#[derive(QueryableByName)]
-struct FoundRow {
-    #[diesel(sql_type = SqlUuid, column_name = validation_id)]
-    validation: ValidationId,
-    #[diesel(sql_type = SmallInt)]
-    number: i16,
-    #[diesel(sql_type = Nullable<Text>)]
-    trace_parent: Option<String>,
-    #[diesel(sql_type = Bool)]
-    is_open: bool,
+row! {
+    struct FoundRow {
+        #[diesel(column_name = validation_id)]
+        validation: ValidationId,
+        number: i16,
+        trace_parent: Option<String>,
+        is_open: bool,
+    }
 }
 
 fn found(merchant: MerchantId, row: Option<FoundRow>) -> FoundAttempt {
@@ -75,10 +71,10 @@ pub fn by_our_reference(
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
          where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(reference.validation)
-    .bind::<SmallInt, _>(reference.number)
-    .bind::<SqlUuid, _>(gateway.account)
+    .bind(gateway.merchant)
+    .bind(reference.validation)
+    .bind(reference.number)
+    .bind(gateway.account)
     .get_result(connection)
     .optional()?;
     Ok(found(gateway.merchant, row))
@@ -99,9 +95,8 @@ pub fn by_their_reference(
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
          where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .bind::<Text, _>(reference)
+    .key(gateway.merchant, gateway.account)
+    .bind(reference)
     .get_result(connection)
     .optional()?;
     Ok(found(gateway.merchant, row))
@@ -118,10 +113,10 @@ pub enum Received {
     Ignored,
 }
 
-#[derive(QueryableByName)]
-struct StateRow {
-    #[diesel(sql_type = Text)]
-    state: ValidationState,
+row! {
+    struct StateRow {
+        state: ValidationState,
+    }
 }
 
 /// Stores a webhook about an open attempt, in a transaction of its own.
@@ -138,8 +133,7 @@ pub fn receive(
         let row: Option<StateRow> = statement(
             "select state from validations where merchant_id = $1 and id = $2 for no key update",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
+        .key(key.merchant, key.id)
         .get_result(connection)
         .optional()?;
         let Some(StateRow { state }) = row.filter(|row| row.state.is_open()) else {
@@ -149,11 +143,11 @@ pub fn receive(
             "insert into gateway_notices (merchant_id, digest, validation_id, number, sealed_answer)
              values ($1, $2, $3, $4, $5) on conflict do nothing",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<Binary, _>(&digest[..])
-        .bind::<SqlUuid, _>(key.id)
-        .bind::<SmallInt, _>(attempt.number)
-        .bind::<Nullable<Binary>, _>(sealed_response)
+        .bind(key.merchant)
+        .bind(&digest[..])
+        .bind(key.id)
+        .bind(attempt.number)
+        .bind(sealed_response)
         .execute(connection)?;
         if stored == 0 {
             return Ok(Received::Ignored);
@@ -165,8 +159,7 @@ pub fn receive(
                 state = case when state = 'WAITING' then 'DUE' else state end
              where merchant_id = $1 and id = $2",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
+        .key(key.merchant, key.id)
         .execute(connection)?;
         Ok(if state == ValidationState::Waiting {
             Received::Due
@@ -176,19 +169,19 @@ pub fn receive(
     })
 }
 
-/// A stored webhook.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct StoredWebhook {
-    #[diesel(embed)]
-    key: ValidationKey,
-    /// Number of the attempt.
-    #[diesel(sql_type = SmallInt)]
-    pub number: i16,
-    /// The outcome, encrypted for the validation; `None` if the worker must look it up.
-    #[diesel(sql_type = Nullable<Binary>, column_name = sealed_answer)]
-    pub sealed_response: Option<Vec<u8>>,
-    #[diesel(sql_type = Timestamptz)]
-    pub received_at: DateTime<Utc>,
+row! {
+    /// A stored webhook.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct StoredWebhook {
+        #[diesel(embed)]
+        key: ValidationKey,
+        /// Number of the attempt.
+        pub number: i16,
+        /// The outcome, encrypted for the validation; `None` if the worker must look it up.
+        #[diesel(column_name = sealed_answer)]
+        pub sealed_response: Option<Vec<u8>>,
+        pub received_at: DateTime<Utc>,
+    }
 }
 
 /// Reads the webhooks about these validations, the newest last.
@@ -224,7 +217,7 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          ) old
          where n.merchant_id = old.merchant_id and n.digest = old.digest",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)?;
     let references = statement(
         "delete from gateway_references r using (
@@ -234,7 +227,7 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          where r.merchant_id = old.merchant_id and r.gateway_account_id = old.gateway_account_id
            and r.gateway_reference = old.gateway_reference",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)?;
     Ok(webhooks + references)
 }

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::Text;
 
+use super::column::{Column, row};
 use super::statement::{rows, statement};
 use khata_domain::{AccountId, MerchantId, words};
 
@@ -32,6 +31,10 @@ words! {
         List = "LIST",
         BankAccount = "BANK_ACCOUNT",
     }
+}
+
+impl Column for ReplyForm {
+    type Sql = Text;
 }
 
 /// The record of an earlier call with the same key.
@@ -58,28 +61,22 @@ pub enum PriorCall {
     SameAs(usize),
 }
 
-#[derive(QueryableByName)]
-struct LockRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = Bool)]
-    locked: bool,
+row! {
+    struct LockRow {
+        place: i64,
+        locked: bool,
+    }
 }
 
-#[derive(QueryableByName)]
-struct RecordRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = Binary)]
-    request_hash: Vec<u8>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    sealed_answer: Option<Vec<u8>>,
-    #[diesel(sql_type = Array<SqlUuid>)]
-    account_ids: Vec<AccountId>,
-    #[diesel(sql_type = Nullable<Text>)]
-    answer_form: Option<ReplyForm>,
-    #[diesel(sql_type = Bool)]
-    running: bool,
+row! {
+    struct RecordRow {
+        place: i64,
+        request_hash: Vec<u8>,
+        sealed_answer: Option<Vec<u8>>,
+        account_ids: Vec<AccountId>,
+        answer_form: Option<ReplyForm>,
+        running: bool,
+    }
 }
 
 /// Finds the records of these calls, and locks out other transactions from beginning the new ones until this one ends. Never
@@ -94,7 +91,7 @@ pub fn begin(
     let locks: Vec<LockRow> = statement(
         "select wanted.place, pg_try_advisory_xact_lock(wanted.lock) as locked from $1 as wanted",
     )
-    .rows(rows!(calls, call => { lock: BigInt = lock_of(call) }).numbered())
+    .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
     .load(connection)?;
     let locked: HashMap<i64, bool> = locks.iter().map(|row| (row.place, row.locked)).collect();
     // A statement of its own, which sees what was committed before the lock was taken.
@@ -107,8 +104,8 @@ pub fn begin(
     )
     .rows(
         rows!(calls, call => {
-            merchant_id: SqlUuid = call.merchant,
-            key_hash: Binary = call.key_hash.as_slice(),
+            merchant_id = call.merchant,
+            key_hash = call.key_hash.as_slice(),
         })
         .numbered(),
     )
@@ -236,23 +233,23 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
             running_until = excluded.running_until, expires_at = excluded.expires_at",
     )
     .rows(rows!(records, record => {
-        merchant_id: SqlUuid = record.call.merchant,
-        key_hash: Binary = record.call.key_hash.as_slice(),
-        request_hash: Binary = record.call.request_hash.as_slice(),
-        sealed_answer: Nullable<Binary> = record.sealed_reply(),
-        account_ids: Text = record.account_ids(),
-        answer_form: Nullable<Text> = record.form(),
-        running_until: Timestamptz = record.running_until(),
-        expires_at: Timestamptz = record.expires_at,
+        merchant_id = record.call.merchant,
+        key_hash = record.call.key_hash.as_slice(),
+        request_hash = record.call.request_hash.as_slice(),
+        sealed_answer = record.sealed_reply(),
+        account_ids = record.account_ids(),
+        answer_form = record.form(),
+        running_until = record.running_until(),
+        expires_at = record.expires_at,
     }))
     .execute(connection)
     .map(drop)
 }
 
-#[derive(QueryableByName)]
-struct ReplyRow {
-    #[diesel(sql_type = Binary)]
-    sealed_answer: Vec<u8>,
+row! {
+    struct ReplyRow {
+        sealed_answer: Vec<u8>,
+    }
 }
 
 /// Adds the reply of a call that waited, and returns the stored reply: another call may have added one first. `None` if the
@@ -266,10 +263,10 @@ pub fn add_reply(
         "update idempotency_records set sealed_answer = coalesce(sealed_answer, $1)
          where merchant_id = $2 and key_hash = $3 and request_hash = $4 returning sealed_answer",
     )
-    .bind::<Binary, _>(sealed)
-    .bind::<SqlUuid, _>(call.merchant)
-    .bind::<Binary, _>(&call.key_hash[..])
-    .bind::<Binary, _>(&call.request_hash[..])
+    .bind(sealed)
+    .bind(call.merchant)
+    .bind(&call.key_hash[..])
+    .bind(&call.request_hash[..])
     .get_result(connection)
     .optional()?;
     Ok(row.map(|row| row.sealed_answer))
@@ -282,6 +279,6 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
             select merchant_id, key_hash from idempotency_records
             where expires_at < now() order by expires_at limit $1 for update skip locked)",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)
 }

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 
 use super::schema::{api_keys, gateway_accounts, merchants};
+use super::column::row;
 use super::statement::statement;
 use khata_domain::{AccountStatus, MerchantId};
 
@@ -112,13 +112,13 @@ impl Overview {
     }
 }
 
-/// Number of accounts with one status.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct StatusCount {
-    #[diesel(sql_type = Text)]
-    pub status: AccountStatus,
-    #[diesel(sql_type = BigInt)]
-    pub accounts: i64,
+row! {
+    /// Number of accounts with one status.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct StatusCount {
+        pub status: AccountStatus,
+        pub accounts: i64,
+    }
 }
 
 /// Counts the merchant's keys, gateway accounts and accounts. Of the accounts, only the newest `limit` are read, by the
@@ -149,8 +149,8 @@ pub fn overview(
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest
              group by status order by status",
         )
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<BigInt, _>(limit)
+        .bind(merchant)
+        .bind(limit)
         .load(connection)?,
     })
 }

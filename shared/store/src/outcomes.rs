@@ -7,7 +7,6 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text, Timestamptz};
 use uuid::Uuid;
 
 use super::statement::{statement, validation_keys};
@@ -30,7 +29,7 @@ pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -
         })
         .collect();
     statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
-        .bind::<Array<Text>, _>(payloads)
+        .bind(payloads)
         .execute(connection)
         .map(drop)
 }
@@ -74,6 +73,6 @@ pub fn subscribe(
          returning v.merchant_id, v.id as validation_id",
     )
     .rows(validation_keys(validations))
-    .bind::<Timestamptz, _>(until)
+    .bind(until)
     .load(connection)
 }

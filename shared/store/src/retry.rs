@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
+use super::column::row;
 use super::statement::statement;
 use khata_domain::validation::Outcome;
 use khata_domain::{ValidationKey, ValidationState};
@@ -25,20 +25,17 @@ pub fn retry_now(
     connection: &mut PgConnection,
     key: ValidationKey,
 ) -> QueryResult<Option<RetryResult>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        state: ValidationState,
-        #[diesel(sql_type = Nullable<Timestamptz>)]
-        leased_until: Option<DateTime<Utc>>,
-        #[diesel(sql_type = Nullable<Text>)]
-        outcome: Option<Outcome>,
+    row! {
+        struct Row {
+            state: ValidationState,
+            leased_until: Option<DateTime<Utc>>,
+            outcome: Option<Outcome>,
+        }
     }
     let row: Option<Row> = statement(
         "select state, leased_until, outcome from validations where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(key.merchant)
-    .bind::<SqlUuid, _>(key.id)
+    .key(key.merchant, key.id)
     .get_result(connection)
     .optional()?;
     let Some(row) = row else {
@@ -52,8 +49,7 @@ pub fn retry_now(
     }
     // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
     statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
+        .key(key.merchant, key.id)
         .execute(connection)?;
     Ok(Some(RetryResult::MadeDue { was: row.state }))
 }

@@ -13,11 +13,11 @@ pub use column::{KeyUsage, SealedColumn, count_by_key, decrypts, keys_in_use};
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit;
+use super::column::row;
 use super::statement::{rows, statement};
 use khata_crypto::Keyring;
 use khata_domain::MerchantId;
@@ -52,23 +52,20 @@ impl std::fmt::Debug for SealedValue {
     }
 }
 
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = Binary)]
-    place: Vec<u8>,
-    #[diesel(sql_type = Binary)]
-    subject: Vec<u8>,
-    /// `None` if there is no value or the primary key encrypted it.
-    #[diesel(sql_type = Nullable<Binary>)]
-    sealed: Option<Vec<u8>>,
+row! {
+    struct Row {
+        merchant_id: Uuid,
+        place: Vec<u8>,
+        subject: Vec<u8>,
+        /// `None` if there is no value or the primary key encrypted it.
+        sealed: Option<Vec<u8>>,
+    }
 }
 
-#[derive(QueryableByName)]
-struct Replaced {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: MerchantId,
+row! {
+    struct Replaced {
+        merchant_id: MerchantId,
+    }
 }
 
 /// Counts of one merchant's values.
@@ -154,10 +151,10 @@ impl<'k> Rotation<'k> {
             return Ok(StepResult::Done);
         };
         let rows: Vec<Row> = statement(column.sql().walk)
-            .bind::<Binary, _>(self.keyring.header().to_vec())
-            .bind::<SqlUuid, _>(self.after.0)
-            .bind::<Binary, _>(self.after.1.clone())
-            .bind::<BigInt, _>(self.batch)
+            .bind(self.keyring.header().to_vec())
+            .bind(self.after.0)
+            .bind(self.after.1.clone())
+            .bind(self.batch)
             .load(connection)?;
         let Some(last) = rows.last() else {
             self.column += 1;
@@ -283,10 +280,10 @@ fn replace(
 ) -> QueryResult<BTreeMap<MerchantId, u64>> {
     let rows: Vec<Replaced> = statement(column.sql().replace)
         .rows(rows!(wanted, value => {
-            merchant_id: SqlUuid = value.merchant,
-            place: Binary = value.place.as_slice(),
-            was: Binary = value.was.as_slice(),
-            becomes: Binary = value.becomes.as_slice(),
+            merchant_id = value.merchant,
+            place = value.place.as_slice(),
+            was = value.was.as_slice(),
+            becomes = value.becomes.as_slice(),
         }))
         .load(connection)?;
     let mut replaced = BTreeMap::new();

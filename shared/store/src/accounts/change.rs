@@ -3,12 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::velocity;
+use crate::column::row;
 use crate::statement::statement;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
@@ -58,14 +56,13 @@ pub enum Revalidation {
     NotFound,
 }
 
-#[derive(QueryableByName)]
-struct Locked {
-    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-    customer: CustomerId,
-    #[diesel(sql_type = Binary)]
-    fingerprint: Vec<u8>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    deleted_at: Option<DateTime<Utc>>,
+row! {
+    struct Locked {
+        #[diesel(column_name = customer_id)]
+        customer: CustomerId,
+        fingerprint: Vec<u8>,
+        deleted_at: Option<DateTime<Utc>>,
+    }
 }
 
 /// Begins another validation of a live account whose newest one is completed. Call it in a transaction.
@@ -83,8 +80,7 @@ pub fn validate_again(
         "select customer_id, fingerprint, deleted_at from customer_accounts
          where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
+    .key(merchant, account)
     .get_result(connection)?;
     if locked.deleted_at.is_some() {
         return Ok(Revalidation::Deleted);
@@ -117,15 +113,15 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             awaited_until, fresh)
          values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8, $9)",
     )
-    .bind::<SqlUuid, _>(wanted.merchant)
-    .bind::<SqlUuid, _>(wanted.validation)
-    .bind::<SqlUuid, _>(wanted.account)
-    .bind::<BigInt, _>(WAKEUP_GRACE_MS)
-    .bind::<Timestamptz, _>(wanted.deadline_at)
-    .bind::<Nullable<Text>, _>(wanted.trace_parent.as_deref())
-    .bind::<Timestamptz, _>(wanted.now)
-    .bind::<Nullable<Timestamptz>, _>(wanted.awaited_until)
-    .bind::<Bool, _>(wanted.fresh)
+    .bind(wanted.merchant)
+    .bind(wanted.validation)
+    .bind(wanted.account)
+    .bind(WAKEUP_GRACE_MS)
+    .bind(wanted.deadline_at)
+    .bind(wanted.trace_parent.as_deref())
+    .bind(wanted.now)
+    .bind(wanted.awaited_until)
+    .bind(wanted.fresh)
     .execute(connection)?;
     let pin = wanted.pin.as_ref();
     statement(
@@ -139,23 +135,22 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
          where merchant_id = $8 and id = $9 and status <> 'DELETED'",
     )
-    .bind::<SqlUuid, _>(wanted.validation)
-    .bind::<Timestamptz, _>(wanted.now)
-    .bind::<Bool, _>(pin.is_some())
-    .bind::<Nullable<SmallInt>, _>(pin.and_then(|pin| pin.gateway_id))
-    .bind::<Bool, _>(pin.is_some())
-    .bind::<Nullable<Text>, _>(pin.and_then(|pin| pin.reference_id.as_deref()))
-    .bind::<Nullable<Text>, _>(wanted.consent.as_deref())
-    .bind::<SqlUuid, _>(wanted.merchant)
-    .bind::<SqlUuid, _>(wanted.account)
+    .bind(wanted.validation)
+    .bind(wanted.now)
+    .bind(pin.is_some())
+    .bind(pin.and_then(|pin| pin.gateway_id))
+    .bind(pin.is_some())
+    .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
+    .bind(wanted.consent.as_deref())
+    .key(wanted.merchant, wanted.account)
     .execute(connection)
     .map(drop)
 }
 
-#[derive(QueryableByName)]
-struct OpenRow {
-    #[diesel(sql_type = Nullable<Text>)]
-    trace_parent: Option<String>,
+row! {
+    struct OpenRow {
+        trace_parent: Option<String>,
+    }
 }
 
 /// A deleted account.
@@ -185,9 +180,8 @@ pub fn delete(
             "update validations set state = 'DUE', due_at = now() + $1 * interval '1 ms'
              where merchant_id = $2 and id = $3 and state in ('DUE', 'WAITING') returning trace_parent",
         )
-        .bind::<BigInt, _>(WAKEUP_GRACE_MS)
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<SqlUuid, _>(open.id)
+        .bind(WAKEUP_GRACE_MS)
+        .key(merchant, open.id)
         .get_result(connection)
         .optional()?
         .map(|row: OpenRow| (open, row.trace_parent)),
@@ -196,11 +190,10 @@ pub fn delete(
         "update customer_accounts set status = $1, deleted_at = $2, updated_at = $3
          where merchant_id = $4 and id = $5 and status <> 'DELETED'",
     )
-    .bind::<Text, _>(AccountStatus::Deleted)
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(now)
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
+    .bind(AccountStatus::Deleted)
+    .bind(now)
+    .bind(now)
+    .key(merchant, account)
     .execute(connection)?;
     if deleted == 0 {
         return Ok(None);

@@ -5,14 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
 use super::new::{CreateAccounts, NewAccount};
 use super::velocity;
 use crate::customers::{self, Customers};
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
 
@@ -158,10 +156,10 @@ impl Wanted<'_> {
     }
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: AccountId,
+row! {
+    struct IdRow {
+        id: AccountId,
+    }
 }
 
 /// Inserts the accounts that do not exist, and returns their ids.
@@ -179,25 +177,25 @@ fn insert_accounts(
         (call.merchant, wanted.customer, wanted.account.fingerprint)
     });
     let input = rows!(&sorted, row => {
-        merchant_id: SqlUuid = row.call.merchant,
-        customer_id: SqlUuid = row.customer,
-        id: SqlUuid = row.account.id,
-        validation_id: SqlUuid = row.account.validation,
-        kind: Text = row.account.kind,
-        sealed_details: Binary = row.account.sealed_details.as_slice(),
-        fingerprint: Binary = row.account.fingerprint.as_slice(),
-        masked: Text = row.account.masked.as_str(),
-        bank_code: Nullable<Text> = row.account.bank_code.as_deref(),
-        pinned_gateway_id: Nullable<SmallInt> = row.call.pin.gateway_id,
-        pinned_gateway_reference_id: Nullable<Text> = row.call.pin.reference_id.as_deref(),
-        metadata: Text = row.call.metadata.as_str(),
-        consent: Nullable<Text> = row.call.consent.as_deref(),
-        routing_id: Nullable<Text> = row.call.routing_id.as_deref(),
-        trace_parent: Nullable<Text> = row.call.trace_parent.as_deref(),
-        created_at: Timestamptz = row.call.created_at,
-        deadline_at: Timestamptz = row.call.deadline_at,
-        awaited_until: Nullable<Timestamptz> = row.call.awaited_until,
-        fresh: Bool = row.call.fresh,
+        merchant_id = row.call.merchant,
+        customer_id = row.customer,
+        id = row.account.id,
+        validation_id = row.account.validation,
+        kind = row.account.kind,
+        sealed_details = row.account.sealed_details.as_slice(),
+        fingerprint = row.account.fingerprint.as_slice(),
+        masked = row.account.masked.as_str(),
+        bank_code = row.account.bank_code.as_deref(),
+        pinned_gateway_id = row.call.pin.gateway_id,
+        pinned_gateway_reference_id = row.call.pin.reference_id.as_deref(),
+        metadata = row.call.metadata.as_str(),
+        consent = row.call.consent.as_deref(),
+        routing_id = row.call.routing_id.as_deref(),
+        trace_parent = row.call.trace_parent.as_deref(),
+        created_at = row.call.created_at,
+        deadline_at = row.call.deadline_at,
+        awaited_until = row.call.awaited_until,
+        fresh = row.call.fresh,
     });
     let inserted: Vec<IdRow> = statement(
         "with input as (
@@ -222,19 +220,19 @@ fn insert_accounts(
          select id from account",
     )
     .rows(input)
-    .bind::<BigInt, _>(WAKEUP_GRACE_MS)
+    .bind(WAKEUP_GRACE_MS)
     .load(connection)?;
     Ok(inserted.into_iter().map(|row| row.id).collect())
 }
 
 type ExistingAccounts = HashMap<(MerchantId, CustomerId, Vec<u8>), AccountRow>;
 
-#[derive(QueryableByName)]
-struct OwnedAccountRow {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: MerchantId,
-    #[diesel(embed)]
-    account: AccountRow,
+row! {
+    struct OwnedAccountRow {
+        merchant_id: MerchantId,
+        #[diesel(embed)]
+        account: AccountRow,
+    }
 }
 
 /// Reads the live accounts that have the details of the missing ones.
@@ -254,9 +252,9 @@ fn existing_accounts(
     );
     let rows: Vec<OwnedAccountRow> = statement(sql)
         .rows(rows!(missing, row => {
-            merchant_id: SqlUuid = row.call.merchant,
-            customer_id: SqlUuid = row.customer,
-            fingerprint: Binary = row.account.fingerprint.as_slice(),
+            merchant_id = row.call.merchant,
+            customer_id = row.customer,
+            fingerprint = row.account.fingerprint.as_slice(),
         }))
         .load(connection)?;
     let keyed = |row: OwnedAccountRow| {

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Bool, SmallInt, Timestamptz, Uuid as SqlUuid};
 
 use super::new::CreateAccounts;
 use crate::customers::Customers;
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
 
@@ -41,19 +41,15 @@ impl RecentValidations {
     }
 }
 
-/// An account with the same details: validated recently, or the customer's own.
-#[derive(QueryableByName)]
-struct SameRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = SmallInt)]
-    validations: i16,
-    #[diesel(sql_type = Timestamptz)]
-    since: DateTime<Utc>,
-    #[diesel(sql_type = Bool)]
-    recent: bool,
-    #[diesel(sql_type = Bool)]
-    own: bool,
+row! {
+    /// An account with the same details: validated recently, or the customer's own.
+    struct SameRow {
+        place: i64,
+        validations: i16,
+        since: DateTime<Utc>,
+        recent: bool,
+        own: bool,
+    }
 }
 
 /// Counts the validations of these details; the result leaves out details without any.
@@ -86,9 +82,9 @@ pub(super) fn of_details(
     )
     .rows(
         rows!(wanted, (merchant, customer, fingerprint) => {
-            merchant_id: SqlUuid = *merchant,
-            customer_id: SqlUuid = *customer,
-            fingerprint: Binary = *fingerprint,
+            merchant_id = *merchant,
+            customer_id = *customer,
+            fingerprint = *fingerprint,
         })
         .numbered(),
     )
@@ -114,18 +110,17 @@ pub fn recent_validations(
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<RecentValidations> {
-    #[derive(QueryableByName)]
-    struct Details {
-        #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-        customer: CustomerId,
-        #[diesel(sql_type = Binary)]
-        fingerprint: Vec<u8>,
+    row! {
+        struct Details {
+            #[diesel(column_name = customer_id)]
+            customer: CustomerId,
+            fingerprint: Vec<u8>,
+        }
     }
     let details: Option<Details> = statement(
         "select customer_id, fingerprint from customer_accounts where merchant_id = $1 and id = $2",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
+    .key(merchant, account)
     .get_result(connection)
     .optional()?;
     let Some(details) = details else {

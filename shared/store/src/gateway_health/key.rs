@@ -8,7 +8,7 @@ use khata_domain::gateway::GatewayKey;
 /// The keys as rows `(merchant_id, gateway_account_id)`.
 pub(super) fn keys(keys: &[GatewayKey]) -> Rows<'_> {
     rows!(keys, key => {
-        merchant_id: SqlUuid = key.merchant,
-        gateway_account_id: SqlUuid = key.account,
+        merchant_id = key.merchant,
+        gateway_account_id = key.account,
     })
 }

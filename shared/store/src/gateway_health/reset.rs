@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
 use crate::statement::{milliseconds, statement};
 use khata_domain::gateway::GatewayKey;
@@ -21,8 +20,7 @@ pub fn reset(connection: &mut PgConnection, gateway: GatewayKey) -> QueryResult<
             probed_at = null, misconfigured_code = null, misconfigured_since = null
          where merchant_id = $1 and gateway_account_id = $2",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
+    .key(gateway.merchant, gateway.account)
     .execute(connection)
     .map(drop)
 }
@@ -34,8 +32,7 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
     statement(
         "update gateway_states set next_call_at = null where merchant_id = $1 and gateway_account_id = $2",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
+    .key(gateway.merchant, gateway.account)
     .execute(connection)?;
     statement(
         "with booked as (
@@ -48,9 +45,8 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
             due_at = case when v.state = 'WAITING' then least(v.due_at, now() + $3 * interval '1 ms') else v.due_at end
          from booked where v.merchant_id = $4 and v.id = booked.id",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .bind::<BigInt, _>(milliseconds(SETTINGS_DELAY))
-    .bind::<SqlUuid, _>(gateway.merchant)
+    .key(gateway.merchant, gateway.account)
+    .bind(milliseconds(SETTINGS_DELAY))
+    .bind(gateway.merchant)
     .execute(connection)
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Score;
@@ -30,20 +30,16 @@ pub struct OutcomeCounts {
     pub latency_ms: Option<f64>,
 }
 
-#[derive(QueryableByName)]
-struct ScoreRow {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    account: GatewayAccountId,
-    #[diesel(sql_type = Text)]
-    bank: String,
-    #[diesel(sql_type = Double)]
-    told: f64,
-    #[diesel(sql_type = Double)]
-    failed: f64,
-    #[diesel(sql_type = Nullable<Double>)]
-    latency_ms: Option<f64>,
-    #[diesel(sql_type = Timestamptz)]
-    counted_at: DateTime<Utc>,
+row! {
+    struct ScoreRow {
+        #[diesel(column_name = gateway_account_id)]
+        account: GatewayAccountId,
+        bank: String,
+        told: f64,
+        failed: f64,
+        latency_ms: Option<f64>,
+        counted_at: DateTime<Utc>,
+    }
 }
 
 /// Reads the scores of a merchant's gateway accounts, by bank.
@@ -54,7 +50,7 @@ pub fn scores(
     let rows: Vec<ScoreRow> = statement(
         "select gateway_account_id, bank, told, failed, latency_ms, counted_at from gateway_scores where merchant_id = $1",
     )
-    .bind::<SqlUuid, _>(merchant)
+    .bind(merchant)
     .load(connection)?;
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
     for row in rows {
@@ -86,7 +82,7 @@ pub fn add_outcomes(
         statement(
             "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0))",
         )
-        .bind::<SqlUuid, _>(merchant)
+        .bind(merchant)
         .execute(connection)?;
         let before = scores(connection, merchant)?;
         let scored: Vec<(&ScoreKey, Score)> = outcomes
@@ -106,14 +102,14 @@ pub fn add_outcomes(
              set told = excluded.told, failed = excluded.failed, latency_ms = excluded.latency_ms,
                 counted_at = excluded.counted_at",
         )
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<Timestamptz, _>(now)
+        .bind(merchant)
+        .bind(now)
         .rows(rows!(&scored, (key, score) => {
-            gateway_account_id: SqlUuid = key.gateway.account,
-            bank: Text = key.bank.as_str(),
-            told: Double = score.conclusive,
-            failed: Double = score.failed,
-            latency_ms: Nullable<Double> = score.latency_ms,
+            gateway_account_id = key.gateway.account,
+            bank = key.bank.as_str(),
+            told = score.conclusive,
+            failed = score.failed,
+            latency_ms = score.latency_ms,
         }))
         .execute(connection)?;
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Uuid as SqlUuid};
 use uuid::Uuid;
 
+use crate::column::row;
 use crate::statement::statement;
 use khata_crypto::{Keyring, Purpose, header, key_id};
 use khata_domain::MerchantId;
@@ -187,12 +187,11 @@ impl SealedColumn {
 /// Number of values by key; `None` counts values without a known header.
 pub type KeyUsage = BTreeMap<Option<u32>, i64>;
 
-#[derive(QueryableByName)]
-struct CensusRow {
-    #[diesel(sql_type = Binary)]
-    header: Vec<u8>,
-    #[diesel(sql_type = BigInt)]
-    count: i64,
+row! {
+    struct CensusRow {
+        header: Vec<u8>,
+        count: i64,
+    }
 }
 
 /// Counts the values of a column by key. Reads the whole table.
@@ -208,14 +207,13 @@ pub fn count_by_key(connection: &mut PgConnection, column: SealedColumn) -> Quer
 /// Values of a key that [`decrypts`] tries: a single one may have been altered.
 const SAMPLES: i64 = 5;
 
-#[derive(QueryableByName)]
-struct SampleRow {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    merchant: MerchantId,
-    #[diesel(sql_type = Binary)]
-    subject: Vec<u8>,
-    #[diesel(sql_type = Binary)]
-    sealed: Vec<u8>,
+row! {
+    struct SampleRow {
+        #[diesel(column_name = merchant_id)]
+        merchant: MerchantId,
+        subject: Vec<u8>,
+        sealed: Vec<u8>,
+    }
 }
 
 /// Whether the keyring's key with this id decrypts the column's values: unrelated keyrings have keys with the same ids. Tries a
@@ -227,8 +225,8 @@ pub fn decrypts(
     key: u32,
 ) -> QueryResult<bool> {
     let rows: Vec<SampleRow> = statement(column.sql().sample)
-        .bind::<Binary, _>(header(key).to_vec())
-        .bind::<BigInt, _>(SAMPLES)
+        .bind(header(key).to_vec())
+        .bind(SAMPLES)
         .load(connection)?;
     let decrypts = |row: &SampleRow| {
         Uuid::from_slice(&row.subject).is_ok_and(|subject| {
