@@ -53,7 +53,7 @@ impl History {
         let id = validation.id;
         self.attempts
             .iter()
-            .filter(move |attempt| attempt.validation == id)
+            .filter(move |attempt| attempt.key.id == id)
     }
 
     /// Returns the trace id of the newest validation.

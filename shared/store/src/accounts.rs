@@ -8,8 +8,8 @@ mod velocity;
 
 use diesel::prelude::*;
 
-use super::customers;
 use super::column::row;
+use super::customers;
 use super::statement::{statement, validation_keys};
 use columns::select_account;
 use khata_domain::ids::CustomerRef;

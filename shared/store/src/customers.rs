@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::schema::customers;
 use super::column::row;
+use super::schema::customers;
 use super::statement::{rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::schema::gateway_accounts;
 use super::column::row;
+use super::schema::gateway_accounts;
 use super::statement::statement;
 use khata_domain::ids::first_at;
 use khata_domain::{GatewayAccountId, MerchantId};

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::gateway_health::GatewayKey;
 use super::column::row;
+use super::gateway_health::GatewayKey;
 use super::statement::{statement, validation_keys};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};

@@ -1,9 +1,5 @@
 //! One account with its history, for operators. Reads no encrypted column, and not the merchant's reference for its customer.
 
-mod attempts;
-
-pub use attempts::{Attempt, attempts};
-
 use std::ops::Deref;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +8,7 @@ use diesel::prelude::*;
 use super::accounts::{AccountColumns, account_columns};
 use super::column::row;
 use super::statement::statement;
-use super::validations::Slot;
+use super::validations::{self, Slot, attempt_columns};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{
@@ -106,25 +102,17 @@ pub fn account_of_validation(
     merchant: Option<MerchantId>,
     validation: ValidationId,
 ) -> QueryResult<Option<(MerchantId, AccountId)>> {
-    row! {
-        struct Found {
-            merchant_id: MerchantId,
-            account_id: AccountId,
-        }
-    }
-    let found: Option<Found> = statement(
+    statement(
         "select v.merchant_id, v.account_id from merchants m
           cross join lateral (
              select * from validations where merchant_id = m.id and id = $1 limit 1
           ) as v
-          where $2 is null or m.id = $3",
+          where $2 is null or m.id = $2",
     )
     .bind(validation)
     .bind(merchant)
-    .bind(merchant)
-    .get_result(connection)
-    .optional()?;
-    Ok(found.map(|found| (found.merchant_id, found.account_id)))
+    .tuple(connection)
+    .optional()
 }
 
 row! {
@@ -220,39 +208,74 @@ fn earlier_validations(
     newest: ValidationId,
     reach: i64,
 ) -> QueryResult<(Vec<ValidationId>, bool)> {
-    row! {
-        struct Earlier {
-            ids: Vec<ValidationId>,
-            complete: bool,
-        }
-    }
     let began = first_at(account.created_at - SAME_MOMENT);
     if newest.0 < first_at(account.created_at + SAME_MOMENT) {
         // The newest is the first.
         return Ok((Vec::new(), true));
     }
-    let row: Earlier = statement(
+    statement(
         "with early as materialized (
             select id, account_id from validations
             where merchant_id = $1 and id >= $2 and id < $3 order by id limit $4
          ), late as materialized (
             select id, account_id from validations
-            where merchant_id = $5 and id >= $6 and id < $7 order by id desc limit $8
+            where merchant_id = $1 and id >= $2 and id < $3 order by id desc limit $4
          )
-         select array(select id from early where account_id = $9 union select id from late where account_id = $10) as ids,
-            coalesce((select id from early order by id desc limit 1) >= (select id from late order by id limit 1), true)
-                as complete",
+         select array(select id from early where account_id = $5 union select id from late where account_id = $5),
+            coalesce((select id from early order by id desc limit 1) >= (select id from late order by id limit 1), true)",
     )
-    .bind(account.merchant)
-    .bind(began)
-    .bind(newest)
-    .bind(reach)
-    .bind(account.merchant)
-    .bind(began)
+    .key(account.merchant, began)
     .bind(newest)
     .bind(reach)
     .bind(account.id)
-    .bind(account.id)
-    .get_result(connection)?;
-    Ok((row.ids, row.complete))
+    .tuple(connection)
+}
+
+row! {
+    /// An attempt with the reasons for it and its times, for operators.
+    #[derive(Clone, Debug)]
+    pub struct Attempt {
+        #[diesel(embed)]
+        columns: validations::Attempt,
+        /// The merchant's name for the gateway account.
+        pub gateway_reference_id: Option<String>,
+        /// Why the routing chose this gateway account.
+        pub choice: String,
+        /// The gateway's code is in none of the connector's tables.
+        pub unlisted_code: bool,
+        /// Milliseconds that the newest call took.
+        pub latency_ms: Option<i32>,
+        /// Whether the attempt before may have dropped a rupee too.
+        pub possible_double_drop: bool,
+        pub settled_at: Option<DateTime<Utc>>,
+    }
+}
+
+impl Deref for Attempt {
+    type Target = validations::Attempt;
+
+    fn deref(&self) -> &validations::Attempt {
+        &self.columns
+    }
+}
+
+/// Reads all attempts of these validations, in order.
+pub fn attempts(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    validations: &[ValidationId],
+) -> QueryResult<Vec<Attempt>> {
+    statement(concat!(
+        "select ",
+        attempt_columns!(),
+        ", g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms, t.possible_double_drop,
+            t.settled_at
+         from unnest($1) as wanted (id)
+         join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
+         left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id
+         order by t.validation_id, t.number"
+    ))
+    .bind(validations)
+    .bind(merchant)
+    .load(connection)
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text, Timestamptz};
 
-use super::schema::api_keys;
 use super::column::{Column, row};
+use super::schema::api_keys;
 use super::statement::statement;
 use khata_domain::words;
 use khata_domain::{KeyId, MerchantId};

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::schema::{api_keys, gateway_accounts, merchants};
 use super::column::row;
+use super::schema::{api_keys, gateway_accounts, merchants};
 use super::statement::statement;
 use khata_domain::{AccountStatus, MerchantId};
 

@@ -56,19 +56,14 @@ row! {
     struct Row {
         merchant_id: Uuid,
         place: Vec<u8>,
-        subject: Vec<u8>,
+        subject: Uuid,
         /// `None` if there is no value or the primary key encrypted it.
         sealed: Option<Vec<u8>>,
     }
 }
 
-row! {
-    struct Replaced {
-        merchant_id: MerchantId,
-    }
-}
-
-/// Counts of one merchant's values.
+/// Counts of one merchant's values, for its line of the audit log.
+#[derive(Clone)]
 struct Tally {
     audit_id: Uuid,
     by_table: BTreeMap<&'static str, u64>,
@@ -150,7 +145,7 @@ impl<'k> Rotation<'k> {
         let Some(column) = self.column() else {
             return Ok(StepResult::Done);
         };
-        let rows: Vec<Row> = statement(column.sql().walk)
+        let rows: Vec<Row> = statement(column.walk())
             .bind(self.keyring.header().to_vec())
             .bind(self.after.0)
             .bind(self.after.1.clone())
@@ -181,19 +176,15 @@ impl<'k> Rotation<'k> {
         for row in rows {
             let Some(was) = row.sealed else { continue };
             let merchant = MerchantId(row.merchant_id);
-            let becomes = Uuid::from_slice(&row.subject).ok().and_then(|subject| {
-                self.keyring
-                    .reencrypt(merchant, subject, column.purpose(), &was)
-                    .ok()
-            });
-            match becomes {
-                Some(becomes) => wanted.push(Wanted {
+            let keyring = self.keyring;
+            match keyring.reencrypt(merchant, row.subject, column.purpose(), &was) {
+                Ok(becomes) => wanted.push(Wanted {
                     merchant,
                     place: row.place,
                     was,
                     becomes,
                 }),
-                None => {
+                Err(_) => {
                     self.undecryptable.insert(SealedValue {
                         column,
                         merchant,
@@ -220,43 +211,27 @@ impl<'k> Rotation<'k> {
                 .entry(value.merchant)
                 .or_insert_with(Tally::new);
         }
-        let replaced = connection.transaction(|connection| {
+        // Counted only if the transaction commits. An interrupted rotation has logged its work.
+        let mut tallies = self.tallies.clone();
+        let count: u64 = connection.transaction(|connection| {
             let replaced = replace(connection, column, wanted)?;
-            self.record(connection, column, &replaced)?;
-            QueryResult::Ok(replaced)
+            for (merchant, count) in &replaced {
+                let tally = tallies.entry(*merchant).or_insert_with(Tally::new);
+                *tally.by_table.entry(column.table()).or_default() += count;
+                audit::record_growing(
+                    connection,
+                    *merchant,
+                    tally.audit_id,
+                    "keyring.rotate",
+                    &merchant.to_string(),
+                    &json!({ "primary": self.keyring.primary(), "resealed": tally.by_table }),
+                )?;
+            }
+            QueryResult::Ok(replaced.values().sum())
         })?;
-        let count = replaced.values().sum::<u64>();
-        for (merchant, count) in replaced {
-            let tally = self.tallies.entry(merchant).or_insert_with(Tally::new);
-            *tally.by_table.entry(column.table()).or_default() += count;
-        }
+        self.tallies = tallies;
         *self.reencrypted.entry(column).or_default() += count;
         Ok(wanted.len() as u64 - count)
-    }
-
-    /// Writes one line of the audit log per merchant, which grows with the rotation: an interrupted one has logged its work.
-    fn record(
-        &self,
-        connection: &mut PgConnection,
-        column: SealedColumn,
-        replaced: &BTreeMap<MerchantId, u64>,
-    ) -> QueryResult<()> {
-        for (merchant, count) in replaced {
-            let Some(tally) = self.tallies.get(merchant) else {
-                continue;
-            };
-            let mut by_table = tally.by_table.clone();
-            *by_table.entry(column.table()).or_default() += count;
-            audit::record_growing(
-                connection,
-                *merchant,
-                tally.audit_id,
-                "keyring.rotate",
-                &merchant.to_string(),
-                &json!({ "primary": self.keyring.primary(), "resealed": by_table }),
-            )?;
-        }
-        Ok(())
     }
 }
 
@@ -278,17 +253,17 @@ fn replace(
     column: SealedColumn,
     wanted: &[Wanted],
 ) -> QueryResult<BTreeMap<MerchantId, u64>> {
-    let rows: Vec<Replaced> = statement(column.sql().replace)
+    let rows: Vec<MerchantId> = statement(column.replace())
         .rows(rows!(wanted, value => {
             merchant_id = value.merchant,
             place = value.place.as_slice(),
             was = value.was.as_slice(),
             becomes = value.becomes.as_slice(),
         }))
-        .load(connection)?;
+        .tuples(connection)?;
     let mut replaced = BTreeMap::new();
-    for row in rows {
-        *replaced.entry(row.merchant_id).or_default() += 1;
+    for merchant in rows {
+        *replaced.entry(merchant).or_default() += 1;
     }
     Ok(replaced)
 }

@@ -203,7 +203,9 @@ impl<T> QueryFragment<Pg> for Statement<'_, T> {
             let number = number.parse().unwrap_or(0);
             // Each parameter's first placeholder follows that of the parameter before.
             bound += usize::from(number == bound + 1);
-            let bind = number.checked_sub(1).and_then(|index| self.binds.get(index));
+            let bind = number
+                .checked_sub(1)
+                .and_then(|index| self.binds.get(index));
             let bind = bind.filter(|_| number <= bound).ok_or_else(|| {
                 Error::QueryBuilderError(format!("${number} is not next in the text").into())
             })?;

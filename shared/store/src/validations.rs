@@ -8,6 +8,7 @@ mod lease;
 mod reuse;
 mod settle;
 
+pub(crate) use attempt::attempt_columns;
 pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts};
 pub use claim::{Claimed, claim};
 pub use due::{DueRow, take_due};

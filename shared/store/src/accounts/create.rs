@@ -9,8 +9,8 @@ use diesel::prelude::*;
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
 use super::new::{CreateAccounts, NewAccount};
 use super::velocity;
-use crate::customers::{self, Customers};
 use crate::column::row;
+use crate::customers::{self, Customers};
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::new::CreateAccounts;
-use crate::customers::Customers;
 use crate::column::row;
+use crate::customers::Customers;
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
 

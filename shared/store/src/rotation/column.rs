@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diesel::prelude::*;
+use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
-use crate::column::row;
 use crate::statement::statement;
 use khata_crypto::{Keyring, Purpose, header, key_id};
 use khata_domain::MerchantId;
@@ -27,111 +26,46 @@ pub enum SealedColumn {
     Replies,
 }
 
-pub(super) struct Sql {
-    pub(super) walk: &'static str,
-    pub(super) replace: &'static str,
-    count_by_key: &'static str,
-    sample: &'static str,
+/// A column in SQL. A row's place is its primary key after the merchant, as bytes.
+struct Location {
+    table: &'static str,
+    sealed: &'static str,
+    /// The primary key after the merchant.
+    key: &'static str,
+    is_uuid: bool,
+    /// The id that the value is encrypted for.
+    subject: &'static str,
 }
 
-/// The statements for one column. A row's place is its primary key after the merchant, as bytes: `$to` and `$from` are the SQL
-/// that converts the key to bytes and back.
-macro_rules! statements {
-    ($table:literal, $sealed:literal, $key:literal, $to:literal, $from:literal, $from_end:literal, $subject:literal) => {
-        Sql {
-            walk: concat!(
-                "select merchant_id, ",
-                $to,
-                "(",
-                $key,
-                ") as place, ",
-                $subject,
-                " as subject,
-                    case when substring(",
-                $sealed,
-                " from 1 for 5) <> $1 then ",
-                $sealed,
-                " end as sealed
-                 from ",
-                $table,
-                "
-                 where (merchant_id, ",
-                $key,
-                ") > ($2, ",
-                $from,
-                "$3",
-                $from_end,
-                ")
-                 order by merchant_id, ",
-                $key,
-                " limit $4"
-            ),
-            replace: concat!(
-                "with input as (
-                    select merchant_id, ",
-                $from,
-                "place",
-                $from_end,
-                " as key, was, becomes
-                    from $1 as input
-                 ), mine as (
-                    select i.* from ",
-                $table,
-                " t join input i on t.merchant_id = i.merchant_id and t.",
-                $key,
-                " = i.key
-                    where t.",
-                $sealed,
-                " = i.was
-                    for no key update of t skip locked
-                 )
-                 update ",
-                $table,
-                " t set ",
-                $sealed,
-                " = m.becomes from mine m
-                 where t.merchant_id = m.merchant_id and t.",
-                $key,
-                " = m.key and t.",
-                $sealed,
-                " = m.was
-                 returning t.merchant_id"
-            ),
-            count_by_key: concat!(
-                "select substring(",
-                $sealed,
-                " from 1 for 5) as header, count(*) as count
-                 from ",
-                $table,
-                " where ",
-                $sealed,
-                " is not null group by 1"
-            ),
-            sample: concat!(
-                "select merchant_id, ",
-                $subject,
-                " as subject, ",
-                $sealed,
-                " as sealed
-                 from ",
-                $table,
-                " where substring(",
-                $sealed,
-                " from 1 for 5) = $1 limit $2"
-            ),
+impl Location {
+    fn by_id(table: &'static str, sealed: &'static str, subject: &'static str) -> Self {
+        Self {
+            table,
+            sealed,
+            key: "id",
+            is_uuid: true,
+            subject,
         }
-    };
-    ($table:literal, $sealed:literal, subject $subject:literal) => {
-        statements!(
-            $table,
-            $sealed,
-            "id",
-            "uuid_send",
-            "encode(",
-            ", 'hex')::uuid",
-            $subject
-        )
-    };
+    }
+
+    fn by_hash(table: &'static str, key: &'static str, subject: &'static str) -> Self {
+        Self {
+            table,
+            sealed: "sealed_answer",
+            key,
+            is_uuid: false,
+            subject,
+        }
+    }
+
+    /// Returns the SQL that converts a place to the type of the key.
+    fn key_of(&self, place: &str) -> String {
+        if self.is_uuid {
+            format!("encode({place}, 'hex')::uuid")
+        } else {
+            format!("{place}::bytea")
+        }
+    }
 }
 
 impl SealedColumn {
@@ -146,14 +80,7 @@ impl SealedColumn {
     ];
 
     pub fn table(self) -> &'static str {
-        match self {
-            Self::Credentials => "gateway_accounts",
-            Self::Contacts => "customers",
-            Self::Details => "customer_accounts",
-            Self::Results => "validations",
-            Self::Webhooks => "gateway_notices",
-            Self::Replies => "idempotency_records",
-        }
+        self.location().table
     }
 
     pub(super) fn purpose(self) -> Purpose {
@@ -167,54 +94,73 @@ impl SealedColumn {
         }
     }
 
-    #[rustfmt::skip]
-    pub(super) fn sql(self) -> Sql {
+    fn location(self) -> Location {
+        let (by_id, by_hash) = (Location::by_id, Location::by_hash);
         match self {
-            Self::Credentials => statements!("gateway_accounts", "sealed_credentials", subject "uuid_send(id)"),
-            Self::Contacts => statements!("customers", "sealed_contact", subject "uuid_send(id)"),
-            Self::Details => statements!("customer_accounts", "sealed_details", subject "uuid_send(id)"),
-            Self::Results => statements!("validations", "sealed_result", subject "uuid_send(account_id)"),
-            Self::Webhooks => statements!(
-                "gateway_notices", "sealed_answer", "digest", "", "", "::bytea", "uuid_send(validation_id)"
-            ),
-            Self::Replies => statements!(
-                "idempotency_records", "sealed_answer", "key_hash", "", "", "::bytea", "substring(key_hash from 1 for 16)"
+            Self::Credentials => by_id("gateway_accounts", "sealed_credentials", "id"),
+            Self::Contacts => by_id("customers", "sealed_contact", "id"),
+            Self::Details => by_id("customer_accounts", "sealed_details", "id"),
+            Self::Results => by_id("validations", "sealed_result", "account_id"),
+            Self::Webhooks => by_hash("gateway_notices", "digest", "validation_id"),
+            Self::Replies => by_hash(
+                "idempotency_records",
+                "key_hash",
+                "encode(substring(key_hash from 1 for 16), 'hex')::uuid",
             ),
         }
+    }
+
+    /// Reads `$4` rows after the place `$3` of merchant `$2`; `sealed` is null if the key with the header `$1` encrypted it.
+    pub(super) fn walk(self) -> String {
+        let at = self.location();
+        let (table, sealed, key, subject) = (at.table, at.sealed, at.key, at.subject);
+        let place = if at.is_uuid { "uuid_send(id)" } else { key };
+        let after = at.key_of("$3");
+        format!(
+            "select merchant_id, {place} as place, {subject} as subject,
+                case when substring({sealed} from 1 for 5) <> $1 then {sealed} end as sealed
+             from {table} where (merchant_id, {key}) > ($2, {after}) order by merchant_id, {key} limit $4"
+        )
+    }
+
+    /// Replaces the values `$1` that are unchanged and not locked.
+    pub(super) fn replace(self) -> String {
+        let at = self.location();
+        let (table, sealed, key, place) = (at.table, at.sealed, at.key, at.key_of("place"));
+        format!(
+            "with input as (
+                select merchant_id, {place} as key, was, becomes from $1 as input
+             ), mine as (
+                select i.* from {table} t join input i on t.merchant_id = i.merchant_id and t.{key} = i.key
+                where t.{sealed} = i.was
+                for no key update of t skip locked
+             )
+             update {table} t set {sealed} = m.becomes from mine m
+             where t.merchant_id = m.merchant_id and t.{key} = m.key and t.{sealed} = m.was
+             returning t.merchant_id"
+        )
     }
 }
 
 /// Number of values by key; `None` counts values without a known header.
 pub type KeyUsage = BTreeMap<Option<u32>, i64>;
 
-row! {
-    struct CensusRow {
-        header: Vec<u8>,
-        count: i64,
-    }
-}
-
 /// Counts the values of a column by key. Reads the whole table.
 pub fn count_by_key(connection: &mut PgConnection, column: SealedColumn) -> QueryResult<KeyUsage> {
-    let rows: Vec<CensusRow> = statement(column.sql().count_by_key).load(connection)?;
+    let Location { table, sealed, .. } = column.location();
+    let rows: Vec<(Vec<u8>, i64)> = statement(format!(
+        "select substring({sealed} from 1 for 5), count(*) from {table} where {sealed} is not null group by 1"
+    ))
+    .tuples(connection)?;
     let mut usage = KeyUsage::new();
-    for row in rows {
-        *usage.entry(key_id(&row.header)).or_default() += row.count;
+    for (header, count) in rows {
+        *usage.entry(key_id(&header)).or_default() += count;
     }
     Ok(usage)
 }
 
 /// Values of a key that [`decrypts`] tries: a single one may have been altered.
 const SAMPLES: i64 = 5;
-
-row! {
-    struct SampleRow {
-        #[diesel(column_name = merchant_id)]
-        merchant: MerchantId,
-        subject: Vec<u8>,
-        sealed: Vec<u8>,
-    }
-}
 
 /// Whether the keyring's key with this id decrypts the column's values: unrelated keyrings have keys with the same ids. Tries a
 /// few values; true if there are none.
@@ -224,16 +170,18 @@ pub fn decrypts(
     column: SealedColumn,
     key: u32,
 ) -> QueryResult<bool> {
-    let rows: Vec<SampleRow> = statement(column.sql().sample)
-        .bind(header(key).to_vec())
-        .bind(SAMPLES)
-        .load(connection)?;
-    let decrypts = |row: &SampleRow| {
-        Uuid::from_slice(&row.subject).is_ok_and(|subject| {
-            keyring
-                .decrypt(row.merchant, subject, column.purpose(), &row.sealed)
-                .is_ok()
-        })
+    let at = column.location();
+    let (table, sealed, subject) = (at.table, at.sealed, at.subject);
+    let rows: Vec<(MerchantId, Uuid, Vec<u8>)> = statement(format!(
+        "select merchant_id, {subject}, {sealed} from {table} where substring({sealed} from 1 for 5) = $1 limit $2"
+    ))
+    .bind(&header(key)[..])
+    .bind(SAMPLES)
+    .tuples(connection)?;
+    let decrypts = |(merchant, subject, value): &(MerchantId, Uuid, Vec<u8>)| {
+        let purpose = column.purpose();
+        let decrypted = keyring.decrypt(*merchant, *subject, purpose, value);
+        decrypted.is_ok()
     };
     Ok(rows.is_empty() || rows.iter().any(decrypts))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::lease::LeaseToken;
-use crate::outcomes;
 use crate::column::row;
+use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
 use khata_domain::traffic::Slot;
 use khata_domain::validation::{AttemptEnd, FailureCode, Next, Outcome};
