@@ -162,7 +162,7 @@ impl CreateRequest {
             created_at: now,
             deadline_at: now + context.merchant.validation_deadline(),
             awaited_until: self.wait().map(|wait| end_of(wait, now)),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
+            validations_per_day: context.merchant.validations_per_account_per_day,
             fresh: self.options.fresh,
             accounts,
         }
@@ -218,7 +218,7 @@ impl ValidateRequest {
             now,
             deadline_at: now + context.merchant.validation_deadline(),
             awaited_until: (!self.wait.is_zero()).then(|| end_of(self.wait, now)),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
+            validations_per_day: context.merchant.validations_per_account_per_day,
             fresh: self.options.fresh,
         }
     }
