@@ -93,12 +93,6 @@ pub struct Page {
     pub total: i64,
 }
 
-row! {
-    struct CountRow {
-        total: i64,
-    }
-}
-
 /// Lists `count` live accounts after the first `offset`, of one kind or of every kind; `None` if there is no such customer.
 pub fn list(
     connection: &mut PgConnection,
@@ -113,56 +107,32 @@ pub fn list(
     };
     // Postgres counts and skips ids in the index alone, from the nearer end: the last page of ten thousand accounts costs as
     // much as the first.
-    macro_rules! live {
-        ($select:literal, $kind:literal) => {
-            concat!(
-                "select ",
-                $select,
-                " from customer_accounts where merchant_id = $1 and customer_id = $2 and deleted_at is null",
-                $kind
-            )
-        };
-    }
-    macro_rules! page {
-        ($kind:literal, $order:literal) => {
-            concat!(
-                select_account!(),
-                " join (",
-                live!("id", $kind),
-                " order by id ",
-                $order,
-                " limit $3 offset $4) as page on page.id = a.id where a.merchant_id = $5 order by a.id desc"
-            )
-        };
-    }
-    let total: CountRow = statement(match kind {
-        None => live!("count(*) as total", ""),
-        Some(AccountKind::Bank) => live!("count(*) as total", " and kind = 'BANK'"),
-        Some(AccountKind::Upi) => live!("count(*) as total", " and kind = 'UPI'"),
-    })
-    .key(merchant, id)
-    .get_result(connection)?;
-    let total = total.total;
+    let of_kind = match kind {
+        None => "",
+        Some(AccountKind::Bank) => " and kind = 'BANK'",
+        Some(AccountKind::Upi) => " and kind = 'UPI'",
+    };
+    let live = format!(
+        "from customer_accounts where merchant_id = $1 and customer_id = $2 and deleted_at is null{of_kind}"
+    );
+    let total: i64 = statement(format!("select count(*) {live}"))
+        .key(merchant, id)
+        .tuple(connection)?;
     let count = count.min(total - offset).max(0);
+    if count == 0 {
+        let accounts = Vec::new();
+        return Ok(Some(Page { accounts, total }));
+    }
     let after = total - offset - count;
-    let (from_newest, skip) = (offset <= after, offset.min(after));
-    let sql = match (kind, from_newest) {
-        (None, true) => page!("", "desc"),
-        (None, false) => page!("", "asc"),
-        (Some(AccountKind::Bank), true) => page!(" and kind = 'BANK'", "desc"),
-        (Some(AccountKind::Bank), false) => page!(" and kind = 'BANK'", "asc"),
-        (Some(AccountKind::Upi), true) => page!(" and kind = 'UPI'", "desc"),
-        (Some(AccountKind::Upi), false) => page!(" and kind = 'UPI'", "asc"),
-    };
-    let accounts = if count == 0 {
-        Vec::new()
-    } else {
-        statement(sql)
-            .key(merchant, id)
-            .bind(count)
-            .bind(skip)
-            .bind(merchant)
-            .load(connection)?
-    };
+    let order = if offset <= after { "desc" } else { "asc" };
+    let accounts = statement(format!(
+        "{} join (select id {live} order by id {order} limit $3 offset $4) as page on page.id = a.id
+         where a.merchant_id = $1 order by a.id desc",
+        select_account!()
+    ))
+    .key(merchant, id)
+    .bind(count)
+    .bind(offset.min(after))
+    .load(connection)?;
     Ok(Some(Page { accounts, total }))
 }

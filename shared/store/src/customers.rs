@@ -5,9 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::column::row;
 use super::schema::customers;
-use super::statement::{rows, statement};
+use super::statement::{Rows, rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};
 
@@ -111,15 +110,6 @@ fn named(
 /// Id and reference of each customer that a call names; unknown customers are missing.
 pub(super) type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
 
-row! {
-    struct NamedRow {
-        #[diesel(column_name = merchant_id)]
-        merchant: MerchantId,
-        id: CustomerId,
-        object_reference_id: String,
-    }
-}
-
 /// Finds the customers that calls name, and registers an unknown reference if its call allows it.
 pub(super) fn resolve<'a>(
     connection: &mut PgConnection,
@@ -180,39 +170,33 @@ fn select_customers<'a>(
             CustomerRef::Id(id) => by_id.push((*merchant, *id)),
         }
     }
-    let mut found: HashMap<(MerchantId, CustomerRef), (CustomerId, String)> =
-        HashMap::with_capacity(wanted.len());
+    let mut found = HashMap::with_capacity(wanted.len());
+    let mut load = |sql: &'static str, wanted: Rows<'_>| -> QueryResult<()> {
+        let rows: Vec<(MerchantId, CustomerId, String)> =
+            statement(sql).rows(wanted).tuples(connection)?;
+        for (merchant, id, reference) in rows {
+            found.insert((merchant, CustomerRef::Id(id)), (id, reference.clone()));
+            if let Some(named) = CustomerRef::parse(&reference) {
+                found.insert((merchant, named), (id, reference));
+            }
+        }
+        Ok(())
+    };
     if !by_reference.is_empty() {
-        let rows: Vec<NamedRow> = statement(
+        load(
             "select c.merchant_id, c.id, c.object_reference_id
              from $1 as wanted
              join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
-        )
-        .rows(rows!(&by_reference, (merchant, name) => {
-            merchant_id = *merchant,
-            reference = *name,
-        }))
-        .load(connection)?;
-        found.extend(rows.into_iter().filter_map(|row| {
-            let name = CustomerRef::parse(&row.object_reference_id)?;
-            Some(((row.merchant, name), (row.id, row.object_reference_id)))
-        }));
+            rows!(&by_reference, (merchant, name) => { merchant_id = *merchant, reference = *name }),
+        )?;
     }
     if !by_id.is_empty() {
-        let rows: Vec<NamedRow> = statement(
+        load(
             "select c.merchant_id, c.id, c.object_reference_id
              from $1 as wanted
              join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
-        )
-        .rows(rows!(&by_id, (merchant, customer) => {
-            merchant_id = *merchant,
-            id = *customer,
-        }))
-        .load(connection)?;
-        found.extend(rows.into_iter().map(|row| {
-            let name = CustomerRef::Id(row.id);
-            ((row.merchant, name), (row.id, row.object_reference_id))
-        }));
+            rows!(&by_id, (merchant, customer) => { merchant_id = *merchant, id = *customer }),
+        )?;
     }
     Ok(wanted
         .iter()

@@ -2,7 +2,6 @@
 //!
 //! Rows of several gateway accounts are always locked in the order of their keys, so that two workers cannot deadlock.
 
-mod key;
 mod reset;
 mod scores;
 
@@ -14,8 +13,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::column::row;
-use super::statement::{milliseconds, rows, statement};
-use key::keys;
+use super::statement::{Rows, milliseconds, rows, statement};
 use khata_domain::MerchantId;
 use khata_domain::circuit::Circuit;
 use khata_domain::traffic::RateBudget;
@@ -70,6 +68,14 @@ row! {
     }
 }
 
+/// The columns of [`Row`] in `gateway_states s`.
+macro_rules! state_columns {
+    () => {
+        "s.merchant_id, s.gateway_account_id, s.served, s.failed, s.counted_at, s.open_until, s.trips, s.probed_at,
+         s.paused_until, s.next_call_at, s.misconfigured_code, s.misconfigured_since"
+    };
+}
+
 impl From<Row> for GatewayState {
     fn from(row: Row) -> Self {
         Self {
@@ -119,10 +125,10 @@ fn lock_existing(
     worker: Uuid,
     fresh: Duration,
 ) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(
-        "select s.merchant_id, s.gateway_account_id, s.served, s.failed, s.counted_at, s.open_until, s.trips,
-            s.probed_at, s.paused_until, s.next_call_at, s.misconfigured_code, s.misconfigured_since,
-            coalesce((
+    let rows: Vec<Row> = statement(concat!(
+        "select ",
+        state_columns!(),
+        ", coalesce((
                 select sum(h.calls) from gateway_calls_in_hand h
                 where h.merchant_id = s.merchant_id and h.gateway_account_id = s.gateway_account_id
                   and h.worker_id <> $1 and h.written_at > now() - $2 * interval '1 ms'
@@ -131,13 +137,18 @@ fn lock_existing(
          join gateway_states s
            on s.merchant_id = wanted.merchant_id and s.gateway_account_id = wanted.gateway_account_id
          order by s.merchant_id, s.gateway_account_id
-         for no key update of s",
-    )
+         for no key update of s"
+    ))
     .bind(worker)
     .bind(milliseconds(fresh))
     .rows(keys(wanted))
     .load(connection)?;
     Ok(rows.into_iter().map(GatewayState::from).collect())
+}
+
+/// The keys as rows `(merchant_id, gateway_account_id)`.
+fn keys(keys: &[GatewayKey]) -> Rows<'_> {
+    rows!(keys, key => { merchant_id = key.merchant, gateway_account_id = key.account })
 }
 
 /// Stores the budgets of locked gateway accounts: booked calls and probes.
@@ -188,13 +199,23 @@ pub fn write_open_calls(
     .map(drop)
 }
 
+/// The start of a statement that reads states without open calls.
+macro_rules! select_states {
+    () => {
+        concat!(
+            "select ",
+            state_columns!(),
+            ", 0::bigint as open_calls from gateway_states s "
+        )
+    };
+}
+
 /// Reads the gateway accounts of every merchant whose circuit is not closed or whose pause is not over.
 pub fn impaired(connection: &mut PgConnection) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(
-        "select merchant_id, gateway_account_id, served, failed, counted_at, open_until, trips, probed_at, paused_until,
-            next_call_at, misconfigured_code, misconfigured_since, 0::bigint as open_calls
-         from gateway_states where circuit <> 'CLOSED' or paused_until > now()",
-    )
+    let rows: Vec<Row> = statement(concat!(
+        select_states!(),
+        "where circuit <> 'CLOSED' or paused_until > now()"
+    ))
     .load(connection)?;
     Ok(rows.into_iter().map(GatewayState::from).collect())
 }
@@ -204,13 +225,9 @@ pub fn of_merchant(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(
-        "select merchant_id, gateway_account_id, served, failed, counted_at, open_until, trips, probed_at, paused_until,
-            next_call_at, misconfigured_code, misconfigured_since, 0::bigint as open_calls
-         from gateway_states where merchant_id = $1",
-    )
-    .bind(merchant)
-    .load(connection)?;
+    let rows: Vec<Row> = statement(concat!(select_states!(), "where merchant_id = $1"))
+        .bind(merchant)
+        .load(connection)?;
     Ok(rows.into_iter().map(GatewayState::from).collect())
 }
 
@@ -276,13 +293,9 @@ pub fn record_changes(
 fn apply(state: &mut GatewayState, change: &HealthChange, now: DateTime<Utc>) {
     state.circuit = state.circuit.after(change.served, change.failed, now);
     state.paused_until = state.paused_until.max(change.paused_until);
-    match (&change.misconfigured, &state.misconfigured) {
-        (Some(None), _) => state.misconfigured = None,
-        (Some(Some(code)), None) => state.misconfigured = Some((code.clone(), now)),
-        (Some(Some(code)), Some((_, since))) => {
-            state.misconfigured = Some((code.clone(), *since));
-        }
-        (None, _) => {}
+    if let Some(code) = &change.misconfigured {
+        let since = state.misconfigured.take().map_or(now, |(_, since)| since);
+        state.misconfigured = code.clone().map(|code| (code, since));
     }
 }
 

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::column::row;
 use super::gateway_health::GatewayKey;
-use super::statement::{statement, validation_keys};
+use super::statement::{Statement, statement, validation_keys};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
 
@@ -33,29 +33,32 @@ pub enum FoundAttempt {
     Unknown,
 }
 
-row! {
-    struct FoundRow {
-        #[diesel(column_name = validation_id)]
-        validation: ValidationId,
-        number: i16,
-        trace_parent: Option<String>,
-        is_open: bool,
-    }
+/// Finds an attempt by the end of a statement: where it is, and under which condition.
+macro_rules! find_attempt {
+    ($from:literal) => {
+        concat!(
+            "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null ",
+            $from
+        )
+    };
 }
 
-fn found(merchant: MerchantId, row: Option<FoundRow>) -> FoundAttempt {
-    match row {
+fn found(
+    statement: Statement<'_>,
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+) -> QueryResult<FoundAttempt> {
+    let row: Option<(ValidationId, i16, Option<String>, bool)> =
+        statement.tuple(connection).optional()?;
+    Ok(match row {
         None => FoundAttempt::Unknown,
-        Some(row) if row.is_open => FoundAttempt::Open(OpenAttempt {
-            key: ValidationKey {
-                merchant,
-                id: row.validation,
-            },
-            number: row.number,
-            trace_parent: row.trace_parent,
+        Some((id, number, trace_parent, true)) => FoundAttempt::Open(OpenAttempt {
+            key: ValidationKey { merchant, id },
+            number,
+            trace_parent,
         }),
-        Some(_) => FoundAttempt::Ended,
-    }
+        Some((_, _, _, false)) => FoundAttempt::Ended,
+    })
 }
 
 /// Finds the attempt at this gateway account by Khata's reference.
@@ -64,20 +67,15 @@ pub fn by_our_reference(
     gateway: GatewayKey,
     reference: &AttemptReference,
 ) -> QueryResult<FoundAttempt> {
-    let row = statement(
-        "select t.validation_id, t.number, v.trace_parent,
-            t.state <> 'SETTLED' and v.completed_at is null as is_open
-         from validation_attempts t
+    let statement = statement(find_attempt!(
+        "from validation_attempts t
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4",
-    )
-    .bind(gateway.merchant)
-    .bind(reference.validation)
+         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4"
+    ))
+    .key(gateway.merchant, reference.validation)
     .bind(reference.number)
-    .bind(gateway.account)
-    .get_result(connection)
-    .optional()?;
-    Ok(found(gateway.merchant, row))
+    .bind(gateway.account);
+    found(statement, connection, gateway.merchant)
 }
 
 /// Finds the attempt at this gateway account by the gateway's own id.
@@ -86,20 +84,16 @@ pub fn by_their_reference(
     gateway: GatewayKey,
     reference: &str,
 ) -> QueryResult<FoundAttempt> {
-    let row = statement(
-        "select t.validation_id, t.number, v.trace_parent,
-            t.state <> 'SETTLED' and v.completed_at is null as is_open
-         from gateway_references r
+    let statement = statement(find_attempt!(
+        "from gateway_references r
          join validation_attempts t
            on t.merchant_id = r.merchant_id and t.validation_id = r.validation_id and t.number = r.number
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
-    )
+         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3"
+    ))
     .key(gateway.merchant, gateway.account)
-    .bind(reference)
-    .get_result(connection)
-    .optional()?;
-    Ok(found(gateway.merchant, row))
+    .bind(reference);
+    found(statement, connection, gateway.merchant)
 }
 
 /// The effect of a webhook.
@@ -113,12 +107,6 @@ pub enum Received {
     Ignored,
 }
 
-row! {
-    struct StateRow {
-        state: ValidationState,
-    }
-}
-
 /// Stores a webhook about an open attempt, in a transaction of its own.
 pub fn receive(
     connection: &mut PgConnection,
@@ -130,13 +118,13 @@ pub fn receive(
     connection.transaction(|connection| {
         // The lock comes before the insert: a concurrent settlement is either visible here or sees the webhook. The lock goes
         // by primary key alone, so that the plan cannot walk the index of open validations.
-        let row: Option<StateRow> = statement(
+        let state: Option<ValidationState> = statement(
             "select state from validations where merchant_id = $1 and id = $2 for no key update",
         )
         .key(key.merchant, key.id)
-        .get_result(connection)
+        .tuple(connection)
         .optional()?;
-        let Some(StateRow { state }) = row.filter(|row| row.state.is_open()) else {
+        let Some(state) = state.filter(|state| state.is_open()) else {
             return Ok(Received::Ignored);
         };
         let stored = statement(

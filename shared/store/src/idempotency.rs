@@ -62,13 +62,6 @@ pub enum PriorCall {
 }
 
 row! {
-    struct LockRow {
-        place: i64,
-        locked: bool,
-    }
-}
-
-row! {
     struct RecordRow {
         place: i64,
         request_hash: Vec<u8>,
@@ -88,12 +81,11 @@ pub fn begin(
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    let locks: Vec<LockRow> = statement(
-        "select wanted.place, pg_try_advisory_xact_lock(wanted.lock) as locked from $1 as wanted",
-    )
-    .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
-    .load(connection)?;
-    let locked: HashMap<i64, bool> = locks.iter().map(|row| (row.place, row.locked)).collect();
+    let locked: Vec<(i64, bool)> =
+        statement("select wanted.place, pg_try_advisory_xact_lock(wanted.lock) from $1 as wanted")
+            .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
+            .tuples(connection)?;
+    let locked: HashMap<i64, bool> = locked.into_iter().collect();
     // A statement of its own, which sees what was committed before the lock was taken.
     let records: Vec<RecordRow> = statement(
         "select wanted.place, r.request_hash, r.sealed_answer, r.account_ids, r.answer_form,
@@ -246,12 +238,6 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
     .map(drop)
 }
 
-row! {
-    struct ReplyRow {
-        sealed_answer: Vec<u8>,
-    }
-}
-
 /// Adds the reply of a call that waited, and returns the stored reply: another call may have added one first. `None` if the
 /// record is gone.
 pub fn add_reply(
@@ -259,7 +245,7 @@ pub fn add_reply(
     call: &IdempotentCall,
     sealed: &[u8],
 ) -> QueryResult<Option<Vec<u8>>> {
-    let row: Option<ReplyRow> = statement(
+    statement(
         "update idempotency_records set sealed_answer = coalesce(sealed_answer, $1)
          where merchant_id = $2 and key_hash = $3 and request_hash = $4 returning sealed_answer",
     )
@@ -267,9 +253,8 @@ pub fn add_reply(
     .bind(call.merchant)
     .bind(&call.key_hash[..])
     .bind(&call.request_hash[..])
-    .get_result(connection)
-    .optional()?;
-    Ok(row.map(|row| row.sealed_answer))
+    .tuple(connection)
+    .optional()
 }
 
 /// Deletes at most `limit` expired records; returns their number.

@@ -109,18 +109,12 @@ pub fn expire_within(
     key: KeyId,
     rest: TimeDelta,
 ) -> QueryResult<DateTime<Utc>> {
-    row! {
-        struct Expiry {
-            expires_at: DateTime<Utc>,
-        }
-    }
     // `least` ignores nulls.
-    let row: Expiry = statement(
+    statement(
         "update api_keys set expires_at = least(expires_at, now() + $1 * interval '1 s')
          where merchant_id = $2 and id = $3 returning expires_at",
     )
     .bind(rest.num_seconds())
     .key(merchant, key)
-    .get_result(connection)?;
-    Ok(row.expires_at)
+    .tuple(connection)
 }

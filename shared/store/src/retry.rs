@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::column::row;
 use super::statement::statement;
 use khata_domain::validation::Outcome;
 use khata_domain::{ValidationKey, ValidationState};
@@ -25,31 +24,21 @@ pub fn retry_now(
     connection: &mut PgConnection,
     key: ValidationKey,
 ) -> QueryResult<Option<RetryResult>> {
-    row! {
-        struct Row {
-            state: ValidationState,
-            leased_until: Option<DateTime<Utc>>,
-            outcome: Option<Outcome>,
-        }
-    }
-    let row: Option<Row> = statement(
+    let row = statement(
         "select state, leased_until, outcome from validations where merchant_id = $1 and id = $2 for update",
     )
     .key(key.merchant, key.id)
-    .get_result(connection)
+    .tuple::<(ValidationState, Option<DateTime<Utc>>, Option<Outcome>)>(connection)
     .optional()?;
-    let Some(row) = row else {
-        return Ok(None);
+    let was = match row {
+        None => return Ok(None),
+        Some((_, _, Some(outcome))) => return Ok(Some(RetryResult::Completed { outcome })),
+        Some((_, Some(until), None)) => return Ok(Some(RetryResult::Leased { until })),
+        Some((state, None, None)) => state,
     };
-    if let Some(outcome) = row.outcome {
-        return Ok(Some(RetryResult::Completed { outcome }));
-    }
-    if let Some(until) = row.leased_until {
-        return Ok(Some(RetryResult::Leased { until }));
-    }
     // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
     statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
         .key(key.merchant, key.id)
         .execute(connection)?;
-    Ok(Some(RetryResult::MadeDue { was: row.state }))
+    Ok(Some(RetryResult::MadeDue { was }))
 }

@@ -6,7 +6,6 @@ use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::velocity;
-use crate::column::row;
 use crate::statement::statement;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
@@ -56,15 +55,6 @@ pub enum Revalidation {
     NotFound,
 }
 
-row! {
-    struct Locked {
-        #[diesel(column_name = customer_id)]
-        customer: CustomerId,
-        fingerprint: Vec<u8>,
-        deleted_at: Option<DateTime<Utc>>,
-    }
-}
-
 /// Begins another validation of a live account whose newest one is completed. Call it in a transaction.
 pub fn validate_again(
     connection: &mut PgConnection,
@@ -76,13 +66,13 @@ pub fn validate_again(
         return Ok(Revalidation::NotFound);
     }
     // A concurrent request for the same account waits here and then finds the validation open.
-    let locked: Locked = statement(
+    let (owner, fingerprint, deleted_at) = statement(
         "select customer_id, fingerprint, deleted_at from customer_accounts
          where merchant_id = $1 and id = $2 for update",
     )
     .key(merchant, account)
-    .get_result(connection)?;
-    if locked.deleted_at.is_some() {
+    .tuple::<(CustomerId, Vec<u8>, Option<DateTime<Utc>>)>(connection)?;
+    if deleted_at.is_some() {
         return Ok(Revalidation::Deleted);
     }
     // Read again under the lock: the validation may have ended, and another begun, during the wait for the lock.
@@ -93,7 +83,7 @@ pub fn validate_again(
     if let Some(open) = row.open_validation(merchant) {
         return Ok(Revalidation::AlreadyOpen(row, open));
     }
-    let details = (merchant, locked.customer, &*locked.fingerprint);
+    let details = (merchant, owner, &*fingerprint);
     if let Some(recent) = velocity::of_details(connection, &[details])?.remove(&0)
         && recent.validations >= i64::from(wanted.validations_per_day)
     {
@@ -129,28 +119,21 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
          set validation_id = $1, updated_at = $2,
             status = case when status in ('ACTIVE', 'FAILURE') then 'PENDING' else status end,
             pinned_gateway_id = case when $3 then $4 else pinned_gateway_id end,
-            pinned_gateway_reference_id = case when $5 then $6 else pinned_gateway_reference_id end,
-            consent = coalesce($7::jsonb, consent),
+            pinned_gateway_reference_id = case when $3 then $5 else pinned_gateway_reference_id end,
+            consent = coalesce($6::jsonb, consent),
             velocity_count = case when velocity_since > now() - interval '24 hours' then velocity_count + 1 else 1 end,
             velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
-         where merchant_id = $8 and id = $9 and status <> 'DELETED'",
+         where merchant_id = $7 and id = $8 and status <> 'DELETED'",
     )
     .bind(wanted.validation)
     .bind(wanted.now)
     .bind(pin.is_some())
     .bind(pin.and_then(|pin| pin.gateway_id))
-    .bind(pin.is_some())
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
     .bind(wanted.consent.as_deref())
     .key(wanted.merchant, wanted.account)
     .execute(connection)
     .map(drop)
-}
-
-row! {
-    struct OpenRow {
-        trace_parent: Option<String>,
-    }
 }
 
 /// A deleted account.
@@ -182,16 +165,15 @@ pub fn delete(
         )
         .bind(WAKEUP_GRACE_MS)
         .key(merchant, open.id)
-        .get_result(connection)
+        .tuple(connection)
         .optional()?
-        .map(|row: OpenRow| (open, row.trace_parent)),
+        .map(|trace_parent| (open, trace_parent)),
     };
     let deleted = statement(
-        "update customer_accounts set status = $1, deleted_at = $2, updated_at = $3
-         where merchant_id = $4 and id = $5 and status <> 'DELETED'",
+        "update customer_accounts set status = $1, deleted_at = $2, updated_at = $2
+         where merchant_id = $3 and id = $4 and status <> 'DELETED'",
     )
     .bind(AccountStatus::Deleted)
-    .bind(now)
     .bind(now)
     .key(merchant, account)
     .execute(connection)?;

@@ -156,12 +156,6 @@ impl Wanted<'_> {
     }
 }
 
-row! {
-    struct IdRow {
-        id: AccountId,
-    }
-}
-
 /// Inserts the accounts that do not exist, and returns their ids.
 fn insert_accounts(
     connection: &mut PgConnection,
@@ -197,7 +191,7 @@ fn insert_accounts(
         awaited_until = row.call.awaited_until,
         fresh = row.call.fresh,
     });
-    let inserted: Vec<IdRow> = statement(
+    let inserted: Vec<AccountId> = statement(
         "with input as (
             select * from $1 as input
          ), account as (
@@ -221,8 +215,8 @@ fn insert_accounts(
     )
     .rows(input)
     .bind(WAKEUP_GRACE_MS)
-    .load(connection)?;
-    Ok(inserted.into_iter().map(|row| row.id).collect())
+    .tuples(connection)?;
+    Ok(inserted.into_iter().collect())
 }
 
 type ExistingAccounts = HashMap<(MerchantId, CustomerId, Vec<u8>), AccountRow>;

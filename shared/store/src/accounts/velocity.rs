@@ -110,23 +110,16 @@ pub fn recent_validations(
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<RecentValidations> {
-    row! {
-        struct Details {
-            #[diesel(column_name = customer_id)]
-            customer: CustomerId,
-            fingerprint: Vec<u8>,
-        }
-    }
-    let details: Option<Details> = statement(
+    let details: Option<(CustomerId, Vec<u8>)> = statement(
         "select customer_id, fingerprint from customer_accounts where merchant_id = $1 and id = $2",
     )
     .key(merchant, account)
-    .get_result(connection)
+    .tuple(connection)
     .optional()?;
-    let Some(details) = details else {
+    let Some((customer, fingerprint)) = details else {
         return Ok(RecentValidations::default());
     };
-    let wanted = (merchant, details.customer, &*details.fingerprint);
+    let wanted = (merchant, customer, &*fingerprint);
     let mut recent = of_details(connection, &[wanted])?;
     Ok(recent.remove(&0).unwrap_or_default())
 }

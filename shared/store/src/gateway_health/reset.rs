@@ -43,10 +43,9 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
          update validations v
          set slot_gateway_account_id = null, slot_at = null,
             due_at = case when v.state = 'WAITING' then least(v.due_at, now() + $3 * interval '1 ms') else v.due_at end
-         from booked where v.merchant_id = $4 and v.id = booked.id",
+         from booked where v.merchant_id = $1 and v.id = booked.id",
     )
     .key(gateway.merchant, gateway.account)
     .bind(milliseconds(SETTINGS_DELAY))
-    .bind(gateway.merchant)
     .execute(connection)
 }

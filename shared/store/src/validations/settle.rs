@@ -89,49 +89,39 @@ impl Settlement {
             slot: None,
         }
     }
+}
 
-    fn state(&self) -> ValidationState {
-        match self.next {
-            Next::Complete { .. } => ValidationState::Completed,
-            Next::Wait { .. } => ValidationState::Waiting,
-        }
-    }
-
-    fn outcome(&self) -> Option<Outcome> {
-        match self.next {
-            Next::Complete { outcome, .. } => Some(outcome),
-            Next::Wait { .. } => None,
-        }
-    }
-
-    fn failure(&self) -> Option<FailureCode> {
-        match self.next {
-            Next::Complete { failure, .. } => failure,
-            Next::Wait { .. } => None,
-        }
-    }
-
-    fn pending_reason(&self) -> Option<PendingReason> {
-        match self.next {
-            Next::Complete { .. } => None,
-            Next::Wait { reason, .. } => Some(reason),
-        }
+/// Returns the state, outcome, failure code and pending reason of a validation.
+fn progress(
+    next: &Next,
+) -> (
+    ValidationState,
+    Option<Outcome>,
+    Option<FailureCode>,
+    Option<PendingReason>,
+) {
+    match *next {
+        Next::Complete {
+            outcome, failure, ..
+        } => (ValidationState::Completed, Some(outcome), failure, None),
+        Next::Wait { reason, .. } => (ValidationState::Waiting, None, None, Some(reason)),
     }
 }
 
 /// The columns of a settlement; a null keeps what a `coalesce` in the statement keeps.
 fn columns(settlements: &[Settlement]) -> Rows<'_> {
-    rows!(settlements, s => {
+    let settlements: Vec<_> = settlements.iter().map(|s| (s, progress(&s.next))).collect();
+    rows!(&settlements, (s, (state, outcome, failure, pending_reason)) => {
         merchant_id = s.key.merchant,
         id = s.key.id,
         lease_token = s.token.0,
         // The validation.
-        state = s.state(),
+        state = *state,
         delay_ms = milliseconds(s.delay),
-        outcome = s.outcome(),
-        failure_code = s.failure(),
-        failure_reason = s.failure().map(FailureCode::reason),
-        pending_reason = s.pending_reason(),
+        outcome = *outcome,
+        failure_code = *failure,
+        failure_reason = failure.map(FailureCode::reason),
+        pending_reason = *pending_reason,
         gateway_id = s.provenance.as_ref().map(|p| p.gateway_id),
         gateway_reference_id =
             s.provenance.as_ref().map(|p| p.gateway_reference_id.as_str()),
