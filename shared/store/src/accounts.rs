@@ -8,12 +8,11 @@ mod velocity;
 
 use diesel::prelude::*;
 
-use super::column::row;
 use super::customers;
 use super::statement::{statement, validation_keys};
 use columns::select_account;
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId, ValidationKey};
+use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 
 pub use change::{Deleted, Revalidation, ValidateAgain, delete, validate_again};
 pub(crate) use columns::account_columns;
@@ -39,22 +38,6 @@ pub fn find_many(
         .load(connection)
 }
 
-row! {
-    struct ValidatedRow {
-        #[diesel(embed)]
-        wanted: WantedKey,
-        #[diesel(embed)]
-        account: AccountRow,
-    }
-}
-
-row! {
-    struct WantedKey {
-        wanted_merchant: MerchantId,
-        wanted_validation: ValidationId,
-    }
-}
-
 /// Reads the accounts of these validations as they are now, deleted ones too; with `finished`, only those of completed
 /// validations.
 pub fn of_validations(
@@ -63,7 +46,7 @@ pub fn of_validations(
     finished: bool,
 ) -> QueryResult<Vec<(ValidationKey, AccountRow)>> {
     let sql = concat!(
-        "select w.merchant_id as wanted_merchant, w.id as wanted_validation, found.*
+        "select w.id as validation_id, found.*
          from $1 as wanted
          join validations w on w.merchant_id = wanted.merchant_id and w.id = wanted.id
          cross join lateral (",
@@ -71,18 +54,10 @@ pub fn of_validations(
         " where a.merchant_id = w.merchant_id and a.id = w.account_id) as found
          where w.completed_at is not null or not $2"
     );
-    let rows: Vec<ValidatedRow> = statement(sql)
+    statement(sql)
         .rows(validation_keys(keys))
         .bind(finished)
-        .load(connection)?;
-    let keyed = |row: ValidatedRow| {
-        let key = ValidationKey {
-            merchant: row.wanted.wanted_merchant,
-            id: row.wanted.wanted_validation,
-        };
-        (key, row.account)
-    };
-    Ok(rows.into_iter().map(keyed).collect())
+        .load(connection)
 }
 
 /// One page of a customer's live accounts, newest first.

@@ -14,14 +14,8 @@ pub fn record(
     subject: &str,
     detail: &serde_json::Value,
 ) -> QueryResult<()> {
-    insert(
-        connection,
-        merchant,
-        Uuid::now_v7(),
-        action,
-        subject,
-        detail,
-    )
+    let id = Uuid::now_v7();
+    insert(connection, merchant, id, action, subject, detail)
 }
 
 /// Writes a line, or replaces its detail: for work of many transactions that belongs in one line.

@@ -56,7 +56,7 @@ macro_rules! tuples {
     };
 }
 
-tuples! { (A, B) (A, B, C) (A, B, C, D) }
+tuples! { (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
 
 /// Declares structs that the rows of a statement are read into by the names of the columns; `#[diesel(column_name = …)]`
 /// names a column that is not called as its field.

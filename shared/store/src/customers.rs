@@ -55,10 +55,16 @@ pub fn find(
     merchant: MerchantId,
     customer: &CustomerRef,
 ) -> QueryResult<Option<Customer>> {
-    named(merchant, customer)
-        .select(Customer::as_select())
-        .first(connection)
-        .optional()
+    let own = customers::table
+        .filter(customers::merchant_id.eq(merchant))
+        .select(Customer::as_select());
+    match customer {
+        CustomerRef::Id(id) => own.filter(customers::id.eq(id)).first(connection),
+        CustomerRef::Reference(reference) => own
+            .filter(customers::object_reference_id.eq(reference.expose()))
+            .first(connection),
+    }
+    .optional()
 }
 
 /// Finds the merchant's customer with this id and locks the row until the transaction ends.
@@ -91,20 +97,6 @@ pub fn update_contact(
         .returning(Customer::as_returning())
         .get_result(connection)
         .optional()
-}
-
-fn named(
-    merchant: MerchantId,
-    customer: &CustomerRef,
-) -> customers::BoxedQuery<'_, diesel::pg::Pg> {
-    let all = customers::table.into_boxed();
-    let own = all.filter(customers::merchant_id.eq(merchant));
-    match customer {
-        CustomerRef::Id(id) => own.filter(customers::id.eq(id)),
-        CustomerRef::Reference(reference) => {
-            own.filter(customers::object_reference_id.eq(reference.expose()))
-        }
-    }
 }
 
 /// Id and reference of each customer that a call names; unknown customers are missing.
@@ -143,7 +135,7 @@ pub(super) fn resolve<'a>(
             id = CustomerId::new(),
             object_reference_id = *reference,
         }))
-        .execute(connection)?;
+        .run(connection)?;
         found = select_customers(connection, &wanted)?;
     }
     Ok(found)
@@ -182,22 +174,18 @@ fn select_customers<'a>(
         }
         Ok(())
     };
-    if !by_reference.is_empty() {
-        load(
-            "select c.merchant_id, c.id, c.object_reference_id
-             from $1 as wanted
-             join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
-            rows!(&by_reference, (merchant, name) => { merchant_id = *merchant, reference = *name }),
-        )?;
-    }
-    if !by_id.is_empty() {
-        load(
-            "select c.merchant_id, c.id, c.object_reference_id
-             from $1 as wanted
-             join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
-            rows!(&by_id, (merchant, customer) => { merchant_id = *merchant, id = *customer }),
-        )?;
-    }
+    load(
+        "select c.merchant_id, c.id, c.object_reference_id
+         from $1 as wanted
+         join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
+        rows!(&by_reference, (merchant, name) => { merchant_id = *merchant, reference = *name }),
+    )?;
+    load(
+        "select c.merchant_id, c.id, c.object_reference_id
+         from $1 as wanted
+         join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
+        rows!(&by_id, (merchant, customer) => { merchant_id = *merchant, id = *customer }),
+    )?;
     Ok(wanted
         .iter()
         .filter_map(|(merchant, customer)| {

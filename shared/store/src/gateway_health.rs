@@ -115,7 +115,7 @@ pub fn lock(
          select merchant_id, gateway_account_id from $1 as input on conflict do nothing",
     )
     .rows(keys(&sorted))
-    .execute(connection)?;
+    .run(connection)?;
     lock_existing(connection, wanted, worker, fresh)
 }
 
@@ -156,9 +156,6 @@ pub fn store_budgets(
     connection: &mut PgConnection,
     budgets: &[(GatewayKey, RateBudget)],
 ) -> QueryResult<()> {
-    if budgets.is_empty() {
-        return Ok(());
-    }
     statement(
         "update gateway_states s set next_call_at = t.next_call_at, probed_at = t.probed_at
          from $1 as t
@@ -170,8 +167,7 @@ pub fn store_budgets(
         next_call_at = budget.next_call_at,
         probed_at = budget.circuit.probed_at,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// Writes the number of a worker's open calls.
@@ -180,9 +176,6 @@ pub fn write_open_calls(
     worker: Uuid,
     open_calls: &[(GatewayKey, u32)],
 ) -> QueryResult<()> {
-    if open_calls.is_empty() {
-        return Ok(());
-    }
     statement(
         "insert into gateway_calls_in_hand (worker_id, written_at, merchant_id, gateway_account_id, calls)
          select $1, now(), merchant_id, gateway_account_id, calls from $2 as input
@@ -195,8 +188,7 @@ pub fn write_open_calls(
         gateway_account_id = key.account,
         calls = i32::try_from(*calls).unwrap_or(i32::MAX),
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// The start of a statement that reads states without open calls.
@@ -250,9 +242,6 @@ pub fn record_changes(
     changes: &[(GatewayKey, HealthChange)],
     now: DateTime<Utc>,
 ) -> QueryResult<Vec<GatewayState>> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
-    }
     let changes: HashMap<GatewayKey, &HealthChange> =
         changes.iter().map(|(key, change)| (*key, change)).collect();
     let wanted: Vec<_> = changes.keys().copied().collect();
@@ -286,7 +275,7 @@ pub fn record_changes(
         misconfigured_since =
             state.misconfigured.as_ref().map(|(_, since)| *since),
     }))
-    .execute(connection)?;
+    .run(connection)?;
     Ok(states)
 }
 

@@ -148,7 +148,7 @@ pub fn receive(
              where merchant_id = $1 and id = $2",
         )
         .key(key.merchant, key.id)
-        .execute(connection)?;
+        .run(connection)?;
         Ok(if state == ValidationState::Waiting {
             Received::Due
         } else {
@@ -178,9 +178,6 @@ pub fn stored(
     validations: &[ValidationKey],
 ) -> QueryResult<HashMap<ValidationKey, Vec<StoredWebhook>>> {
     let mut by_validation: HashMap<_, Vec<_>> = HashMap::new();
-    if validations.is_empty() {
-        return Ok(by_validation);
-    }
     let rows: Vec<StoredWebhook> = statement(
         "select n.merchant_id, n.validation_id, n.number, n.sealed_answer, n.received_at
          from $1 as wanted

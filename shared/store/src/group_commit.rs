@@ -94,8 +94,7 @@ impl<O> Caller<O> {
 
 struct Waiting<C: Commit> {
     request: C::Request,
-    until: Instant,
-    output: oneshot::Sender<Result<C::Output, BatchError>>,
+    caller: Caller<C::Output>,
 }
 
 /// A caller's handle to a lane: one connection and the thread that commits groups on it.
@@ -149,13 +148,10 @@ impl<C: Commit> Lane<C> {
     pub async fn submit(&self, request: C::Request) -> Result<C::Output, BatchError> {
         let until = Instant::now() + self.timeout;
         let (output, committed) = oneshot::channel();
+        let caller = Caller { until, output };
         let result = async {
             self.sender
-                .send(Waiting {
-                    request,
-                    until,
-                    output,
-                })
+                .send(Waiting { request, caller })
                 .await
                 .map_err(|_| BatchError::Unavailable)?;
             committed.await.map_err(|_| BatchError::Unavailable)?
@@ -179,7 +175,8 @@ impl<C: Commit> Worker<C> {
         while let Some(first) = self.postponed.take().or_else(|| receiver.blocking_recv()) {
             let batch = self.gather(first, &mut receiver);
             let linger = self.work.linger(batch.len());
-            self.serve(batch);
+            let (requests, callers) = batch.into_iter().map(|w| (w.request, w.caller)).unzip();
+            self.commit(requests, callers);
             if !linger.is_zero() {
                 std::thread::sleep(linger);
             }
@@ -203,22 +200,6 @@ impl<C: Commit> Worker<C> {
             batch.push(next);
         }
         batch
-    }
-
-    fn serve(&mut self, batch: Vec<Waiting<C>>) {
-        let (requests, callers) = batch
-            .into_iter()
-            .map(|w| {
-                (
-                    w.request,
-                    Caller {
-                        until: w.until,
-                        output: w.output,
-                    },
-                )
-            })
-            .unzip();
-        self.commit(requests, callers);
     }
 
     /// Commits the requests in one transaction, or halves them until each request that breaks it is alone. A caller whose

@@ -78,9 +78,6 @@ pub fn begin(
     connection: &mut PgConnection,
     calls: &[&IdempotentCall],
 ) -> QueryResult<Vec<PriorCall>> {
-    if calls.is_empty() {
-        return Ok(Vec::new());
-    }
     let locked: Vec<(i64, bool)> =
         statement("select wanted.place, pg_try_advisory_xact_lock(wanted.lock) from $1 as wanted")
             .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
@@ -174,44 +171,25 @@ pub enum Reply {
     },
 }
 
-impl Record {
-    fn sealed_reply(&self) -> Option<&[u8]> {
-        match &self.reply {
-            Reply::Ready { sealed } => Some(sealed),
-            Reply::Awaited { .. } => None,
-        }
-    }
-
-    fn account_ids(&self) -> String {
-        match &self.reply {
-            Reply::Ready { .. } => String::new(),
-            Reply::Awaited { accounts, .. } => {
-                let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
-                ids.join(" ")
-            }
-        }
-    }
-
-    fn form(&self) -> Option<ReplyForm> {
-        match self.reply {
-            Reply::Ready { .. } => None,
-            Reply::Awaited { form, .. } => Some(form),
-        }
-    }
-
-    fn running_until(&self) -> DateTime<Utc> {
-        match self.reply {
-            Reply::Ready { .. } => self.expires_at,
-            Reply::Awaited { until, .. } => until,
-        }
-    }
-}
-
 /// Stores the records of calls that [`begin`] found new. Call it in the transaction of the work.
 pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| match &record.reply {
+            Reply::Ready { sealed } => {
+                let sealed = Some(sealed.as_slice());
+                (record, sealed, String::new(), None, record.expires_at)
+            }
+            Reply::Awaited {
+                accounts,
+                form,
+                until,
+            } => {
+                let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
+                (record, None, ids.join(" "), Some(*form), *until)
+            }
+        })
+        .collect();
     // The order does not matter: this transaction alone holds each key.
     statement(
         "insert into idempotency_records (merchant_id, key_hash, request_hash, sealed_answer, account_ids,
@@ -224,18 +202,17 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
             account_ids = excluded.account_ids, answer_form = excluded.answer_form,
             running_until = excluded.running_until, expires_at = excluded.expires_at",
     )
-    .rows(rows!(records, record => {
+    .rows(rows!(&rows, (record, sealed, accounts, form, running_until) => {
         merchant_id = record.call.merchant,
         key_hash = record.call.key_hash.as_slice(),
         request_hash = record.call.request_hash.as_slice(),
-        sealed_answer = record.sealed_reply(),
-        account_ids = record.account_ids(),
-        answer_form = record.form(),
-        running_until = record.running_until(),
+        sealed_answer = *sealed,
+        account_ids = accounts.as_str(),
+        answer_form = *form,
+        running_until = *running_until,
         expires_at = record.expires_at,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// Adds the reply of a call that waited, and returns the stored reply: another call may have added one first. `None` if the

@@ -22,8 +22,6 @@ row! {
     /// An account in its masked form, deleted ones too.
     #[derive(Clone, Debug)]
     pub struct Account {
-        #[diesel(column_name = merchant_id)]
-        pub merchant: MerchantId,
         pub merchant_name: String,
         #[diesel(embed)]
         columns: AccountColumns,
@@ -55,7 +53,7 @@ impl Account {
 macro_rules! select_account {
     () => {
         concat!(
-            "select a.merchant_id, m.name as merchant_name, ",
+            "select m.name as merchant_name, ",
             account_columns!(),
             ", a.masked, a.routing_id, a.validation_id, a.deleted_at "
         )

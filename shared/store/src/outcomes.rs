@@ -30,8 +30,7 @@ pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -
         .collect();
     statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
         .bind(payloads)
-        .execute(connection)
-        .map(drop)
+        .run(connection)
 }
 
 /// Subscribes this connection to outcomes.

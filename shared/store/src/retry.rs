@@ -39,6 +39,6 @@ pub fn retry_now(
     // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
     statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
         .key(key.merchant, key.id)
-        .execute(connection)?;
+        .run(connection)?;
     Ok(Some(RetryResult::MadeDue { was }))
 }

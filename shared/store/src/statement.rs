@@ -4,7 +4,6 @@
 //! A batch statement takes its rows as one parameter, made by [`rows!`]: one list gives each column's name and its value.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::marker::PhantomData;
 
 use diesel::pg::Pg;
@@ -49,6 +48,7 @@ where
 #[derive(Default)]
 pub(super) struct Rows<'a> {
     columns: Vec<(&'static str, Box<dyn Bind + 'a>)>,
+    is_empty: bool,
     is_numbered: bool,
 }
 
@@ -59,6 +59,7 @@ impl<'a> Rows<'a> {
         Pg: HasSqlType<Array<V::Sql>>,
         Vec<V>: ToSql<Array<V::Sql>, Pg>,
     {
+        self.is_empty = values.is_empty();
         self.columns.push((name, Box::new(Values(values))));
         self
     }
@@ -72,21 +73,19 @@ impl<'a> Rows<'a> {
 
 impl Bind for Rows<'_> {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let mut names: Vec<&str> = Vec::with_capacity(self.columns.len() + 1);
         out.push_sql("(select * from unnest(");
-        for (index, (_, values)) in self.columns.iter().enumerate() {
-            out.push_sql(if index == 0 { "" } else { ", " });
+        for (name, values) in &self.columns {
+            out.push_sql(if names.is_empty() { "" } else { ", " });
             values.push(out)?;
+            names.push(name);
         }
-        out.push_sql(if self.is_numbered {
-            ") with ordinality as t ("
-        } else {
-            ") as t ("
-        });
-        for (index, (name, _)) in self.columns.iter().enumerate() {
-            out.push_sql(if index == 0 { "" } else { ", " });
-            out.push_sql(name);
+        out.push_sql(") ");
+        if self.is_numbered {
+            out.push_sql("with ordinality ");
+            names.push("place");
         }
-        out.push_sql(if self.is_numbered { ", place))" } else { "))" });
+        out.push_sql(&format!("as t ({}))", names.join(", ")));
         Ok(())
     }
 }
@@ -121,6 +120,8 @@ pub(super) fn validation_keys(keys: &[ValidationKey]) -> Rows<'_> {
 pub(super) struct Statement<'a, T = Untyped> {
     sql: Cow<'static, str>,
     binds: Vec<Box<dyn Bind + 'a>>,
+    /// A batch without rows: the statement would do nothing, so it is not sent.
+    is_idle: bool,
     row: PhantomData<T>,
 }
 
@@ -130,6 +131,7 @@ pub(super) fn statement<'a>(sql: impl Into<Cow<'static, str>>) -> Statement<'a> 
     Statement {
         sql: sql.into(),
         binds: Vec::new(),
+        is_idle: false,
         row: PhantomData,
     }
 }
@@ -155,6 +157,7 @@ impl<'a> Statement<'a> {
 
     /// Binds the next parameter to rows. In the text it is a table: `from $1 as input`.
     pub(super) fn rows(mut self, rows: Rows<'a>) -> Self {
+        self.is_idle |= rows.is_empty;
         self.binds.push(Box::new(rows));
         self
     }
@@ -164,7 +167,13 @@ impl<'a> Statement<'a> {
     where
         Statement<'a, T::Sql>: LoadQuery<'q, PgConnection, T>,
     {
-        self.typed::<T>().load(connection)
+        let typed: Statement<'a, T::Sql> = Statement {
+            sql: self.sql,
+            binds: self.binds,
+            is_idle: self.is_idle,
+            row: PhantomData,
+        };
+        typed.load(connection)
     }
 
     /// Loads one row of few columns, by their order.
@@ -172,23 +181,28 @@ impl<'a> Statement<'a> {
     where
         Statement<'a, T::Sql>: LoadQuery<'q, PgConnection, T>,
     {
-        self.typed::<T>().get_result(connection)
+        let rows = self.tuples(connection)?;
+        rows.into_iter().next().ok_or(Error::NotFound)
     }
 
-    fn typed<T: Column>(self) -> Statement<'a, T::Sql> {
-        Statement {
-            sql: self.sql,
-            binds: self.binds,
-            row: PhantomData,
+    /// Executes a statement that returns no rows.
+    pub(super) fn run(self, connection: &mut PgConnection) -> QueryResult<()> {
+        if !self.is_idle {
+            self.execute(connection)?;
         }
+        Ok(())
     }
 }
 
-impl<T> fmt::Debug for Statement<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statement")
-            .field("sql", &self.sql)
-            .finish_non_exhaustive()
+impl<T> Statement<'_, T> {
+    pub(super) fn load<'q, U>(self, connection: &mut PgConnection) -> QueryResult<Vec<U>>
+    where
+        Self: LoadQuery<'q, PgConnection, U>,
+    {
+        if self.is_idle {
+            return Ok(Vec::new());
+        }
+        RunQueryDsl::load(self, connection)
     }
 }
 

@@ -115,7 +115,7 @@ impl Workshop {
             fresh: false,
             accounts: details.iter().map(|details| self.sealed(details)).collect(),
         };
-        accounts::create(&mut self.connection, std::slice::from_ref(&call)).unwrap();
+        accounts::create(&mut self.connection, &[&call]).unwrap();
         let key = |account: &NewAccount| ValidationKey {
             merchant: self.merchant,
             id: account.validation,

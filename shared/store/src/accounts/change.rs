@@ -80,7 +80,7 @@ pub fn validate_again(
     let Some(row) = row.map(Box::new) else {
         return Ok(Revalidation::NotFound);
     };
-    if let Some(open) = row.open_validation(merchant) {
+    if let Some(open) = row.open_validation() {
         return Ok(Revalidation::AlreadyOpen(row, open));
     }
     let details = (merchant, owner, &*fingerprint);
@@ -112,7 +112,7 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
     .bind(wanted.now)
     .bind(wanted.awaited_until)
     .bind(wanted.fresh)
-    .execute(connection)?;
+    .run(connection)?;
     let pin = wanted.pin.as_ref();
     statement(
         "update customer_accounts
@@ -132,8 +132,7 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
     .bind(wanted.consent.as_deref())
     .key(wanted.merchant, wanted.account)
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// A deleted account.
@@ -157,7 +156,7 @@ pub fn delete(
     let Some(row) = find(connection, merchant, customer, account)? else {
         return Ok(None);
     };
-    let open = match row.open_validation(merchant) {
+    let open = match row.open_validation() {
         None => None,
         Some(open) => statement(
             "update validations set state = 'DUE', due_at = now() + $1 * interval '1 ms'

@@ -21,6 +21,8 @@ row! {
     /// The columns of an account that are neither encrypted nor the merchant's own reference, so that operators may see them.
     #[derive(Clone, Debug)]
     pub struct AccountColumns {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
         pub id: AccountId,
         #[diesel(column_name = customer_id)]
         pub customer: CustomerId,
@@ -41,8 +43,8 @@ row! {
 /// The `select` list of [`AccountColumns`], from `customer_accounts a`.
 macro_rules! account_columns {
     () => {
-        "a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.created_at,
-         a.updated_at, a.last_validated_at"
+        "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+         a.created_at, a.updated_at, a.last_validated_at"
     };
 }
 pub(crate) use account_columns;
@@ -66,21 +68,11 @@ row! {
         #[diesel(embed)]
         pub validation: ValidationColumns,
     }
-}
 
-impl Deref for AccountRow {
-    type Target = AccountColumns;
-
-    fn deref(&self) -> &AccountColumns {
-        &self.columns
-    }
-}
-
-row! {
     /// The columns of the newest validation; all `None` if the account has none.
     #[derive(Clone, Debug)]
     pub struct ValidationColumns {
-        #[diesel(column_name = validation_id)]
+        #[diesel(column_name = newest_validation_id)]
         pub id: Option<ValidationId>,
         /// Number of attempts so far.
         pub attempts: Option<i16>,
@@ -107,6 +99,14 @@ row! {
     }
 }
 
+impl Deref for AccountRow {
+    type Target = AccountColumns;
+
+    fn deref(&self) -> &AccountColumns {
+        &self.columns
+    }
+}
+
 /// The `select` of [`AccountRow`]; callers add a `where`.
 macro_rules! select_account {
     () => {
@@ -115,7 +115,7 @@ macro_rules! select_account {
     select ",
             $crate::accounts::columns::account_columns!(),
             ", c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
-           v.id as validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method, v.sealed_result,
+           v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method, v.sealed_result,
            v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
            v.created_at as validation_created_at, v.completed_at
     from customer_accounts a
@@ -128,8 +128,8 @@ pub(super) use select_account;
 
 impl AccountRow {
     /// Returns the newest validation, unless it is completed.
-    pub fn open_validation(&self, merchant: MerchantId) -> Option<ValidationKey> {
-        let id = self.validation.id?;
+    pub fn open_validation(&self) -> Option<ValidationKey> {
+        let (merchant, id) = (self.merchant, self.validation.id?);
         let open = self.validation.completed_at.is_none();
         open.then_some(ValidationKey { merchant, id })
     }

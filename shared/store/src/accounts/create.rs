@@ -1,6 +1,5 @@
 //! Creates the accounts of many requests in a handful of statements.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -9,7 +8,6 @@ use diesel::prelude::*;
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
 use super::new::{CreateAccounts, NewAccount};
 use super::velocity;
-use crate::column::row;
 use crate::customers::{self, Customers};
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
@@ -49,18 +47,20 @@ pub enum CreatedAccount {
 const ROUNDS: usize = 3;
 
 /// Stores the accounts of many requests, each with its first validation, in four statements however many they are.
-pub fn create<C: Borrow<CreateAccounts>>(
+pub fn create(
     connection: &mut PgConnection,
-    calls: &[C],
+    calls: &[&CreateAccounts],
 ) -> QueryResult<Vec<Created>> {
-    let customers = resolve_customers(connection, calls)?;
+    let named = calls
+        .iter()
+        .map(|call| (call.merchant, &call.customer, call.implicit_customer));
+    let customers = customers::resolve(connection, named)?;
     let limited = velocity::limited(connection, calls, &customers)?;
     let wanted: Vec<Wanted<'_>> = calls
         .iter()
         .zip(&limited)
         .filter(|(_, limited)| limited.is_none())
-        .map(|(call, _)| call.borrow())
-        .filter_map(|call| Some((call, customers.get(&(call.merchant, &call.customer))?.0)))
+        .filter_map(|(call, _)| Some((*call, customers.get(&(call.merchant, &call.customer))?.0)))
         .flat_map(|(call, customer)| {
             call.accounts.iter().map(move |account| Wanted {
                 call,
@@ -93,23 +93,19 @@ pub fn create<C: Borrow<CreateAccounts>>(
 }
 
 /// Sorts the results by request.
-fn by_call<C: Borrow<CreateAccounts>>(
-    calls: &[C],
+fn by_call(
+    calls: &[&CreateAccounts],
     customers: &Customers<'_>,
     limited: Vec<Option<velocity::Limited>>,
     mut results: HashMap<AccountId, CreatedAccount>,
 ) -> QueryResult<Vec<Created>> {
-    let created = |(call, limited): (&C, Option<velocity::Limited>)| {
-        let call = call.borrow();
+    let created = |(call, limited): (&&CreateAccounts, Option<velocity::Limited>)| {
         let Some((customer, object_reference_id)) = customers.get(&(call.merchant, &call.customer))
         else {
             return Some(Created::UnknownCustomer);
         };
-        if let Some(limited) = limited {
-            return Some(Created::TooManyValidations {
-                account: limited.account,
-                until: limited.until,
-            });
+        if let Some((account, until)) = limited {
+            return Some(Created::TooManyValidations { account, until });
         }
         let accounts = call
             .accounts
@@ -128,18 +124,6 @@ fn by_call<C: Borrow<CreateAccounts>>(
         .map(created)
         .collect::<Option<_>>()
         .ok_or(diesel::result::Error::NotFound)
-}
-
-/// Finds the customers that the requests name, and registers unknown references where the request allows it.
-fn resolve_customers<'a, C: Borrow<CreateAccounts>>(
-    connection: &mut PgConnection,
-    calls: &'a [C],
-) -> QueryResult<Customers<'a>> {
-    let named = |call: &'a C| {
-        let call = call.borrow();
-        (call.merchant, &call.customer, call.implicit_customer)
-    };
-    customers::resolve(connection, calls.iter().map(named))
 }
 
 /// An account to store, with its request and customer.
@@ -161,9 +145,6 @@ fn insert_accounts(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
 ) -> QueryResult<HashSet<AccountId>> {
-    if wanted.is_empty() {
-        return Ok(HashSet::new());
-    }
     let mut sorted: Vec<&Wanted<'_>> = wanted.iter().collect();
     // Every batch inserts in the same order, so that two batches with the same accounts cannot deadlock.
     sorted.sort_unstable_by_key(|wanted| {
@@ -221,40 +202,25 @@ fn insert_accounts(
 
 type ExistingAccounts = HashMap<(MerchantId, CustomerId, Vec<u8>), AccountRow>;
 
-row! {
-    struct OwnedAccountRow {
-        merchant_id: MerchantId,
-        #[diesel(embed)]
-        account: AccountRow,
-    }
-}
-
 /// Reads the live accounts that have the details of the missing ones.
 fn existing_accounts(
     connection: &mut PgConnection,
     missing: &[Wanted<'_>],
 ) -> QueryResult<ExistingAccounts> {
-    if missing.is_empty() {
-        return Ok(HashMap::new());
-    }
     let sql = concat!(
-        "select wanted.merchant_id, found.* from $1 as wanted cross join lateral (",
+        "select found.* from $1 as wanted cross join lateral (",
         select_account!(),
         "
             where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
               and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found"
     );
-    let rows: Vec<OwnedAccountRow> = statement(sql)
+    let rows: Vec<AccountRow> = statement(sql)
         .rows(rows!(missing, row => {
             merchant_id = row.call.merchant,
             customer_id = row.customer,
             fingerprint = row.account.fingerprint.as_slice(),
         }))
         .load(connection)?;
-    let keyed = |row: OwnedAccountRow| {
-        let account = row.account;
-        let fingerprint = account.fingerprint.clone();
-        ((row.merchant_id, account.customer, fingerprint), account)
-    };
+    let keyed = |row: AccountRow| ((row.merchant, row.customer, row.fingerprint.clone()), row);
     Ok(rows.into_iter().map(keyed).collect())
 }

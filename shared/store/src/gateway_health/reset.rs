@@ -21,8 +21,7 @@ pub fn reset(connection: &mut PgConnection, gateway: GatewayKey) -> QueryResult<
          where merchant_id = $1 and gateway_account_id = $2",
     )
     .key(gateway.merchant, gateway.account)
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// Cancels the calls that were booked under an old rate limit. Their validations become due as soon as all workers know the
@@ -33,7 +32,7 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
         "update gateway_states set next_call_at = null where merchant_id = $1 and gateway_account_id = $2",
     )
     .key(gateway.merchant, gateway.account)
-    .execute(connection)?;
+    .run(connection)?;
     statement(
         "with booked as (
             select id from validations

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Score;
@@ -30,38 +29,25 @@ pub struct OutcomeCounts {
     pub latency_ms: Option<f64>,
 }
 
-row! {
-    struct ScoreRow {
-        #[diesel(column_name = gateway_account_id)]
-        account: GatewayAccountId,
-        bank: String,
-        told: f64,
-        failed: f64,
-        latency_ms: Option<f64>,
-        counted_at: DateTime<Utc>,
-    }
-}
-
 /// Reads the scores of a merchant's gateway accounts, by bank.
 pub fn scores(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<HashMap<GatewayAccountId, HashMap<String, Score>>> {
-    let rows: Vec<ScoreRow> = statement(
+    let rows: Vec<(GatewayAccountId, String, f64, f64, Option<f64>, DateTime<Utc>)> = statement(
         "select gateway_account_id, bank, told, failed, latency_ms, counted_at from gateway_scores where merchant_id = $1",
     )
     .bind(merchant)
-    .load(connection)?;
+    .tuples(connection)?;
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
-    for row in rows {
+    for (account, bank, conclusive, failed, latency_ms, counted_at) in rows {
         let score = Score {
-            conclusive: row.told,
-            failed: row.failed,
-            latency_ms: row.latency_ms,
-            counted_at: row.counted_at,
+            conclusive,
+            failed,
+            latency_ms,
+            counted_at,
         };
-        let of_account = scores.entry(row.account).or_default();
-        of_account.insert(row.bank, score);
+        scores.entry(account).or_default().insert(bank, score);
     }
     Ok(scores)
 }
@@ -83,7 +69,7 @@ pub fn add_outcomes(
             "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0))",
         )
         .bind(merchant)
-        .execute(connection)?;
+        .run(connection)?;
         let before = scores(connection, merchant)?;
         let scored: Vec<(&ScoreKey, Score)> = outcomes
             .into_iter()
@@ -111,7 +97,7 @@ pub fn add_outcomes(
             failed = score.failed,
             latency_ms = score.latency_ms,
         }))
-        .execute(connection)?;
+        .run(connection)?;
     }
     Ok(())
 }

@@ -86,9 +86,6 @@ pub struct NewAttempt {
 
 /// Writes attempts before their calls are made.
 pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -> QueryResult<()> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
     statement(
         "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
             reference, choice, possible_double_drop, state)
@@ -107,8 +104,7 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
         choice = attempt.choice.as_str(),
         possible_double_drop = attempt.possible_double_drop,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// Gives up attempts whose responses are lost and cannot be looked up.
@@ -116,9 +112,6 @@ pub fn give_up_attempts(
     connection: &mut PgConnection,
     lost: &[(ValidationKey, i16)],
 ) -> QueryResult<()> {
-    if lost.is_empty() {
-        return Ok(());
-    }
     statement(
         "update validation_attempts t
          set state = 'SETTLED', class = 'RETRYABLE', code = lost.code, settled_at = now()
@@ -132,6 +125,5 @@ pub fn give_up_attempts(
         number = *number,
         code = RESPONSE_LOST,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use uuid::Uuid;
 
-use super::lease::LeaseToken;
 use crate::column::row;
 use crate::statement::{milliseconds, statement, validation_keys};
 use khata_domain::routing::Pin;
 use khata_domain::traffic::Slot;
 use khata_domain::{AccountId, AccountStatus, Consent, CustomerId, ValidationKey};
+
+/// Proof that a worker holds a validation: settling requires it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseToken(pub Uuid);
 
 row! {
     /// A claimed validation with its account.

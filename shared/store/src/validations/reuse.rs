@@ -8,7 +8,7 @@ use super::settle::Provenance;
 use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountId, Method, ValidationId, ValidationKey};
+use khata_domain::{AccountId, ValidationId, ValidationKey};
 
 row! {
     /// A result that a gateway gave.
@@ -25,24 +25,13 @@ row! {
         pub account: AccountId,
         pub outcome: Outcome,
         pub failure_code: Option<FailureCode>,
-        pub gateway_id: i16,
-        gateway_reference_id: String,
-        method: Method,
+        /// The gateway that gave the result.
+        #[diesel(embed)]
+        pub provenance: Provenance,
         /// Encrypted for [`Self::account`].
         pub sealed_result: Option<Vec<u8>>,
         /// The gateway's own score.
         pub gateway_name_match_score: Option<i16>,
-    }
-}
-
-impl Reusable {
-    /// Returns the gateway that gave the result.
-    pub fn provenance(&self) -> Provenance {
-        Provenance {
-            gateway_id: self.gateway_id,
-            gateway_reference_id: self.gateway_reference_id.clone(),
-            method: self.method,
-        }
     }
 }
 
@@ -52,9 +41,6 @@ pub fn reusable(
     connection: &mut PgConnection,
     wanted: &[(ValidationKey, i32)],
 ) -> QueryResult<HashMap<ValidationKey, Reusable>> {
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
     let rows: Vec<Reusable> = statement(
         "select wanted.merchant_id, wanted.id as validation_id, earlier.*
          from $1 as wanted

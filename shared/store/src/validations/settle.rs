@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::lease::LeaseToken;
+use super::claim::LeaseToken;
 use crate::column::row;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
@@ -32,13 +32,15 @@ pub struct AttemptReport {
     pub webhook_gateway_account: Option<GatewayAccountId>,
 }
 
-/// Where a result comes from, for the merchant to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provenance {
-    pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
-    pub gateway_reference_id: String,
-    pub method: Method,
+row! {
+    /// Where a result comes from, for the merchant to see.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Provenance {
+        pub gateway_id: i16,
+        /// The merchant's name for the gateway account.
+        pub gateway_reference_id: String,
+        pub method: Method,
+    }
 }
 
 /// The end of a step: what [`settle`] writes if the lease still holds.
@@ -164,9 +166,6 @@ pub fn settle(
     connection: &mut PgConnection,
     settlements: &[Settlement],
 ) -> QueryResult<Vec<ValidationKey>> {
-    if settlements.is_empty() {
-        return Ok(Vec::new());
-    }
     let rows: Vec<SettledRow> = statement(
         "with input as (
             select * from $1 as input

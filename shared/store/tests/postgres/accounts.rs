@@ -273,8 +273,8 @@ fn one_rejected_account_stores_nothing_of_its_batch() {
     // A CHECK constraint rejects a gateway account without a gateway.
     bad.pin.reference_id = Some("main".into());
     let calls = [call(merchant, "customer_2", &["c"]), bad];
-    let refused =
-        connection.transaction(|connection| khata_store::accounts::create(connection, &calls));
+    let refused = connection
+        .transaction(|connection| khata_store::accounts::create(connection, &calls.each_ref()));
     assert!(refused.is_err());
     assert_eq!(number(&mut connection, ACCOUNTS), 0);
     assert_eq!(number(&mut connection, CUSTOMERS), 0);

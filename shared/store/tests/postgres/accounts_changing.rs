@@ -82,7 +82,7 @@ fn an_account_has_one_open_validation_at_a_time() {
     match run(&mut connection, &wanted) {
         Revalidation::Started(row) => {
             assert_eq!(
-                (row.status.as_str(), row.open_validation(merchant)),
+                (row.status.as_str(), row.open_validation()),
                 ("PENDING", Some(key))
             );
         }

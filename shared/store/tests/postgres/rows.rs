@@ -66,7 +66,7 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
 /// Creates in a transaction, as the group commit does.
 pub(crate) fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> Vec<Created> {
     connection
-        .transaction(|connection| accounts::create(connection, calls))
+        .transaction(|connection| accounts::create(connection, &calls.iter().collect::<Vec<_>>()))
         .unwrap()
 }
 
