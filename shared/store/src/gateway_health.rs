@@ -22,78 +22,56 @@ pub use khata_domain::gateway::GatewayKey;
 pub use reset::{forget_bookings, reset};
 pub use scores::{OutcomeCounts, ScoreKey, add_outcomes, scores};
 
-/// The state of a gateway account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GatewayState {
-    pub key: GatewayKey,
-    pub circuit: Circuit,
-    /// End of the pause that the gateway asked for.
-    pub paused_until: Option<DateTime<Utc>>,
-    /// When the rate limit admits the next call.
-    pub next_call_at: Option<DateTime<Utc>>,
-    /// The gateway's code for a wrong configuration, and when it first returned it.
-    pub misconfigured: Option<(String, DateTime<Utc>)>,
-    /// Open calls of other workers.
-    pub open_calls: u32,
+row! {
+    /// The state of a gateway account.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct GatewayState {
+        #[diesel(embed)]
+        pub key: GatewayKey,
+        #[diesel(embed)]
+        pub circuit: Circuit,
+        /// End of the pause that the gateway asked for.
+        pub paused_until: Option<DateTime<Utc>>,
+        /// When the rate limit admits the next call.
+        pub next_call_at: Option<DateTime<Utc>>,
+        #[diesel(embed)]
+        pub misconfigured: Option<Misconfigured>,
+        /// Open calls of other workers.
+        pub open_calls: i64,
+    }
+
+    /// A wrong configuration.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Misconfigured {
+        /// The gateway's code.
+        #[diesel(column_name = misconfigured_code)]
+        pub code: String,
+        /// When the gateway first returned a code for a wrong configuration.
+        #[diesel(column_name = misconfigured_since)]
+        pub since: DateTime<Utc>,
+    }
 }
 
 impl GatewayState {
     /// Returns the rate budget that is left, after the open calls of this worker too.
     pub fn budget(&self, own_calls: u32) -> RateBudget {
+        let others = u32::try_from(self.open_calls).unwrap_or(0);
         RateBudget {
             circuit: self.circuit,
             paused_until: self.paused_until,
             next_call_at: self.next_call_at,
-            in_hand: self.open_calls.saturating_add(own_calls),
+            in_hand: others.saturating_add(own_calls),
             rejected: 0,
         }
     }
 }
 
-row! {
-    struct Row {
-        #[diesel(embed)]
-        key: GatewayKey,
-        served: f64,
-        failed: f64,
-        counted_at: DateTime<Utc>,
-        open_until: Option<DateTime<Utc>>,
-        trips: i16,
-        probed_at: Option<DateTime<Utc>>,
-        paused_until: Option<DateTime<Utc>>,
-        next_call_at: Option<DateTime<Utc>>,
-        misconfigured_code: Option<String>,
-        misconfigured_since: Option<DateTime<Utc>>,
-        open_calls: i64,
-    }
-}
-
-/// The columns of [`Row`] in `gateway_states s`.
+/// The columns of [`GatewayState`], except the open calls, in `gateway_states s`.
 macro_rules! state_columns {
     () => {
         "s.merchant_id, s.gateway_account_id, s.served, s.failed, s.counted_at, s.open_until, s.trips, s.probed_at,
          s.paused_until, s.next_call_at, s.misconfigured_code, s.misconfigured_since"
     };
-}
-
-impl From<Row> for GatewayState {
-    fn from(row: Row) -> Self {
-        Self {
-            key: row.key,
-            circuit: Circuit {
-                served: row.served,
-                failed: row.failed,
-                counted_at: row.counted_at,
-                open_until: row.open_until,
-                trips: row.trips,
-                probed_at: row.probed_at,
-            },
-            paused_until: row.paused_until,
-            next_call_at: row.next_call_at,
-            misconfigured: row.misconfigured_code.zip(row.misconfigured_since),
-            open_calls: u32::try_from(row.open_calls).unwrap_or(0),
-        }
-    }
 }
 
 /// Locks the states of these gateway accounts until the transaction ends, and returns them: no other worker plans calls there
@@ -125,7 +103,7 @@ fn lock_existing(
     worker: Uuid,
     fresh: Duration,
 ) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(concat!(
+    statement(concat!(
         "select ",
         state_columns!(),
         ", coalesce((
@@ -142,8 +120,7 @@ fn lock_existing(
     .bind(worker)
     .bind(milliseconds(fresh))
     .rows(keys(wanted))
-    .load(connection)?;
-    Ok(rows.into_iter().map(GatewayState::from).collect())
+    .load(connection)
 }
 
 /// The keys as rows `(merchant_id, gateway_account_id)`.
@@ -204,12 +181,11 @@ macro_rules! select_states {
 
 /// Reads the gateway accounts of every merchant whose circuit is not closed or whose pause is not over.
 pub fn impaired(connection: &mut PgConnection) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(concat!(
+    statement(concat!(
         select_states!(),
         "where circuit <> 'CLOSED' or paused_until > now()"
     ))
-    .load(connection)?;
-    Ok(rows.into_iter().map(GatewayState::from).collect())
+    .load(connection)
 }
 
 /// Reads the states of a merchant's gateway accounts.
@@ -217,10 +193,9 @@ pub fn of_merchant(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<GatewayState>> {
-    let rows: Vec<Row> = statement(concat!(select_states!(), "where merchant_id = $1"))
+    statement(concat!(select_states!(), "where merchant_id = $1"))
         .bind(merchant)
-        .load(connection)?;
-    Ok(rows.into_iter().map(GatewayState::from).collect())
+        .load(connection)
 }
 
 /// A worker's observations of a gateway account since its last report.
@@ -270,10 +245,8 @@ pub fn record_changes(
         trips = state.circuit.trips,
         probed_at = state.circuit.probed_at,
         paused_until = state.paused_until,
-        misconfigured_code =
-            state.misconfigured.as_ref().map(|(code, _)| code.as_str()),
-        misconfigured_since =
-            state.misconfigured.as_ref().map(|(_, since)| *since),
+        misconfigured_code = state.misconfigured.as_ref().map(|found| found.code.as_str()),
+        misconfigured_since = state.misconfigured.as_ref().map(|found| found.since),
     }))
     .run(connection)?;
     Ok(states)
@@ -283,8 +256,11 @@ fn apply(state: &mut GatewayState, change: &HealthChange, now: DateTime<Utc>) {
     state.circuit = state.circuit.after(change.served, change.failed, now);
     state.paused_until = state.paused_until.max(change.paused_until);
     if let Some(code) = &change.misconfigured {
-        let since = state.misconfigured.take().map_or(now, |(_, since)| since);
-        state.misconfigured = code.clone().map(|code| (code, since));
+        let since = state
+            .misconfigured
+            .take()
+            .map_or(now, |before| before.since);
+        state.misconfigured = code.clone().map(|code| Misconfigured { code, since });
     }
 }
 

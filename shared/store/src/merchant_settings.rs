@@ -25,13 +25,6 @@ pub struct Changes {
     pub reuse_results_seconds: Option<i32>,
 }
 
-impl Changes {
-    /// Whether there is nothing to change.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.
 pub fn change(
     connection: &mut PgConnection,
@@ -43,7 +36,7 @@ pub fn change(
         .select(Merchant::as_select())
         .for_no_key_update()
         .first(connection)?;
-    if changes.is_empty() {
+    if *changes == Changes::default() {
         return Ok((before.clone(), before));
     }
     let after = diesel::update(merchants::table.find(merchant))

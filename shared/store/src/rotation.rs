@@ -26,7 +26,7 @@ use khata_domain::MerchantId;
 const MAX_TRIES: u32 = 20;
 
 /// Location of an encrypted value.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealedValue {
     pub column: SealedColumn,
     pub merchant: MerchantId,
@@ -43,12 +43,6 @@ impl std::fmt::Display for SealedValue {
         }
         f.write_str("key_hash \\x")?;
         self.key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for SealedValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
     }
 }
 
@@ -98,9 +92,12 @@ pub struct Rotation<'k> {
     after: (Uuid, Vec<u8>),
     tries: u32,
     tallies: BTreeMap<MerchantId, Tally>,
-    reencrypted: BTreeMap<SealedColumn, u64>,
-    undecryptable: BTreeSet<SealedValue>,
-    busy: u64,
+    /// Number of values encrypted again so far.
+    pub reencrypted: BTreeMap<SealedColumn, u64>,
+    /// Values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
+    pub undecryptable: BTreeSet<SealedValue>,
+    /// Number of values of other keys that were locked at every try.
+    pub busy: u64,
 }
 
 impl<'k> Rotation<'k> {
@@ -122,21 +119,6 @@ impl<'k> Rotation<'k> {
     /// Returns the column of the next step.
     pub fn column(&self) -> Option<SealedColumn> {
         SealedColumn::ALL.get(self.column).copied()
-    }
-
-    /// Returns the number of values encrypted again so far.
-    pub fn reencrypted(&self) -> &BTreeMap<SealedColumn, u64> {
-        &self.reencrypted
-    }
-
-    /// Returns the values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
-    pub fn undecryptable(&self) -> impl Iterator<Item = &SealedValue> {
-        self.undecryptable.iter()
-    }
-
-    /// Returns the number of values of other keys that were locked at every try.
-    pub fn busy(&self) -> u64 {
-        self.busy
     }
 
     /// Does one batch, in one transaction with its part of the audit log. After an error the step may be tried again, also on

@@ -26,47 +26,8 @@ pub enum SealedColumn {
     Replies,
 }
 
-/// A column in SQL. A row's place is its primary key after the merchant, as bytes.
-struct Location {
-    table: &'static str,
-    sealed: &'static str,
-    /// The primary key after the merchant.
-    key: &'static str,
-    is_uuid: bool,
-    /// The id that the value is encrypted for.
-    subject: &'static str,
-}
-
-impl Location {
-    fn by_id(table: &'static str, sealed: &'static str, subject: &'static str) -> Self {
-        Self {
-            table,
-            sealed,
-            key: "id",
-            is_uuid: true,
-            subject,
-        }
-    }
-
-    fn by_hash(table: &'static str, key: &'static str, subject: &'static str) -> Self {
-        Self {
-            table,
-            sealed: "sealed_answer",
-            key,
-            is_uuid: false,
-            subject,
-        }
-    }
-
-    /// Returns the SQL that converts a place to the type of the key.
-    fn key_of(&self, place: &str) -> String {
-        if self.is_uuid {
-            format!("encode({place}, 'hex')::uuid")
-        } else {
-            format!("{place}::bytea")
-        }
-    }
-}
+/// The id that a stored reply is encrypted for.
+const REPLY_SUBJECT: &str = "encode(substring(key_hash from 1 for 16), 'hex')::uuid";
 
 impl SealedColumn {
     /// Every column.
@@ -80,7 +41,7 @@ impl SealedColumn {
     ];
 
     pub fn table(self) -> &'static str {
-        self.location().table
+        self.location()[0]
     }
 
     pub(super) fn purpose(self) -> Purpose {
@@ -94,28 +55,34 @@ impl SealedColumn {
         }
     }
 
-    fn location(self) -> Location {
-        let (by_id, by_hash) = (Location::by_id, Location::by_hash);
+    /// Returns in SQL: the table, the column, the primary key after the merchant, the id that a value is encrypted for.
+    fn location(self) -> [&'static str; 4] {
         match self {
-            Self::Credentials => by_id("gateway_accounts", "sealed_credentials", "id"),
-            Self::Contacts => by_id("customers", "sealed_contact", "id"),
-            Self::Details => by_id("customer_accounts", "sealed_details", "id"),
-            Self::Results => by_id("validations", "sealed_result", "account_id"),
-            Self::Webhooks => by_hash("gateway_notices", "digest", "validation_id"),
-            Self::Replies => by_hash(
+            Self::Credentials => ["gateway_accounts", "sealed_credentials", "id", "id"],
+            Self::Contacts => ["customers", "sealed_contact", "id", "id"],
+            Self::Details => ["customer_accounts", "sealed_details", "id", "id"],
+            Self::Results => ["validations", "sealed_result", "id", "account_id"],
+            Self::Webhooks => [
+                "gateway_notices",
+                "sealed_answer",
+                "digest",
+                "validation_id",
+            ],
+            Self::Replies => [
                 "idempotency_records",
+                "sealed_answer",
                 "key_hash",
-                "encode(substring(key_hash from 1 for 16), 'hex')::uuid",
-            ),
+                REPLY_SUBJECT,
+            ],
         }
     }
 
-    /// Reads `$4` rows after the place `$3` of merchant `$2`; `sealed` is null if the key with the header `$1` encrypted it.
+    /// Reads `$4` rows after the place `$3` of merchant `$2`; a place is the primary key after the merchant, as bytes.
+    /// `sealed` is null if the key with the header `$1` encrypted it.
     pub(super) fn walk(self) -> String {
-        let at = self.location();
-        let (table, sealed, key, subject) = (at.table, at.sealed, at.key, at.subject);
-        let place = if at.is_uuid { "uuid_send(id)" } else { key };
-        let after = at.key_of("$3");
+        let [table, sealed, key, subject] = self.location();
+        let after = key_at("$3", key);
+        let place = if key == "id" { "uuid_send(id)" } else { key };
         format!(
             "select merchant_id, {place} as place, {subject} as subject,
                 case when substring({sealed} from 1 for 5) <> $1 then {sealed} end as sealed
@@ -125,11 +92,11 @@ impl SealedColumn {
 
     /// Replaces the values `$1` that are unchanged and not locked.
     pub(super) fn replace(self) -> String {
-        let at = self.location();
-        let (table, sealed, key, place) = (at.table, at.sealed, at.key, at.key_of("place"));
+        let [table, sealed, key, _] = self.location();
+        let at = key_at("place", key);
         format!(
             "with input as (
-                select merchant_id, {place} as key, was, becomes from $1 as input
+                select merchant_id, {at} as key, was, becomes from $1 as input
              ), mine as (
                 select i.* from {table} t join input i on t.merchant_id = i.merchant_id and t.{key} = i.key
                 where t.{sealed} = i.was
@@ -142,12 +109,21 @@ impl SealedColumn {
     }
 }
 
+/// Returns the SQL that converts a place to the key.
+fn key_at(place: &str, key: &str) -> String {
+    if key == "id" {
+        format!("encode({place}, 'hex')::uuid")
+    } else {
+        format!("{place}::bytea")
+    }
+}
+
 /// Number of values by key; `None` counts values without a known header.
 pub type KeyUsage = BTreeMap<Option<u32>, i64>;
 
 /// Counts the values of a column by key. Reads the whole table.
 pub fn count_by_key(connection: &mut PgConnection, column: SealedColumn) -> QueryResult<KeyUsage> {
-    let Location { table, sealed, .. } = column.location();
+    let [table, sealed, ..] = column.location();
     let rows: Vec<(Vec<u8>, i64)> = statement(format!(
         "select substring({sealed} from 1 for 5), count(*) from {table} where {sealed} is not null group by 1"
     ))
@@ -170,8 +146,7 @@ pub fn decrypts(
     column: SealedColumn,
     key: u32,
 ) -> QueryResult<bool> {
-    let at = column.location();
-    let (table, sealed, subject) = (at.table, at.sealed, at.subject);
+    let [table, sealed, _, subject] = column.location();
     let rows: Vec<(MerchantId, Uuid, Vec<u8>)> = statement(format!(
         "select merchant_id, {subject}, {sealed} from {table} where substring({sealed} from 1 for 5) = $1 limit $2"
     ))

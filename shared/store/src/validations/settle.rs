@@ -9,10 +9,8 @@ use crate::column::row;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
 use khata_domain::traffic::Slot;
-use khata_domain::validation::{AttemptEnd, FailureCode, Next, Outcome};
-use khata_domain::{
-    GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
-};
+use khata_domain::validation::{AttemptEnd, FailureCode, Next};
+use khata_domain::{GatewayAccountId, Method, ValidationId, ValidationKey, ValidationState};
 
 /// The result of a step for the attempt that it made or looked up.
 #[derive(Clone, Debug)]
@@ -93,27 +91,18 @@ impl Settlement {
     }
 }
 
-/// Returns the state, outcome, failure code and pending reason of a validation.
-fn progress(
-    next: &Next,
-) -> (
-    ValidationState,
-    Option<Outcome>,
-    Option<FailureCode>,
-    Option<PendingReason>,
-) {
-    match *next {
-        Next::Complete {
-            outcome, failure, ..
-        } => (ValidationState::Completed, Some(outcome), failure, None),
-        Next::Wait { reason, .. } => (ValidationState::Waiting, None, None, Some(reason)),
-    }
-}
-
 /// The columns of a settlement; a null keeps what a `coalesce` in the statement keeps.
 fn columns(settlements: &[Settlement]) -> Rows<'_> {
-    let settlements: Vec<_> = settlements.iter().map(|s| (s, progress(&s.next))).collect();
-    rows!(&settlements, (s, (state, outcome, failure, pending_reason)) => {
+    let settlements: Vec<_> = settlements
+        .iter()
+        .map(|s| match s.next {
+            Next::Complete {
+                outcome, failure, ..
+            } => (s, ValidationState::Completed, Some(outcome), failure, None),
+            Next::Wait { reason, .. } => (s, ValidationState::Waiting, None, None, Some(reason)),
+        })
+        .collect();
+    rows!(&settlements, (s, state, outcome, failure, pending_reason) => {
         merchant_id = s.key.merchant,
         id = s.key.id,
         lease_token = s.token.0,
