@@ -72,7 +72,7 @@ pub(crate) async fn create_accounts(
     });
     let rendered = Arc::clone(&new);
     let submitted = state.creates.submit(CreateCall {
-        waits_until: stored.awaited_until,
+        waits_until: stored.terms.awaited_until,
         stored,
         idempotent: idempotent.clone(),
         form,

@@ -15,10 +15,10 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 
 pub use change::{Deleted, Revalidation, ValidateAgain, delete, validate_again};
-pub(crate) use columns::account_columns;
+pub(crate) use columns::ACCOUNT_COLUMNS;
 pub use columns::{AccountColumns, AccountRow, ValidationColumns, find};
 pub use create::{Created, CreatedAccount, create};
-pub use new::{CreateAccounts, NewAccount};
+pub use new::{CreateAccounts, NewAccount, ValidationTerms};
 pub use velocity::{RecentValidations, recent_validations};
 
 /// Finds these accounts of the merchant, deleted ones too, in this order; unknown ids are left out.
@@ -27,10 +27,10 @@ pub fn find_many(
     merchant: MerchantId,
     accounts: &[AccountId],
 ) -> QueryResult<Vec<AccountRow>> {
-    let sql = concat!(
-        select_account!(),
-        " join unnest($1) with ordinality as wanted (id, place) on wanted.id = a.id
-         where a.merchant_id = $2 order by wanted.place"
+    let sql = format!(
+        "{} join unnest($1) with ordinality as wanted (id, place) on wanted.id = a.id
+         where a.merchant_id = $2 order by wanted.place",
+        select_account()
     );
     statement(sql)
         .bind(accounts)
@@ -45,14 +45,13 @@ pub fn of_validations(
     keys: &[ValidationKey],
     finished: bool,
 ) -> QueryResult<Vec<(ValidationKey, AccountRow)>> {
-    let sql = concat!(
+    let sql = format!(
         "select w.id as validation_id, found.*
          from $1 as wanted
          join validations w on w.merchant_id = wanted.merchant_id and w.id = wanted.id
-         cross join lateral (",
-        select_account!(),
-        " where a.merchant_id = w.merchant_id and a.id = w.account_id) as found
-         where w.completed_at is not null or not $2"
+         cross join lateral ({} where a.merchant_id = w.merchant_id and a.id = w.account_id) as found
+         where w.completed_at is not null or not $2",
+        select_account()
     );
     statement(sql)
         .rows(validation_keys(keys))
@@ -103,7 +102,7 @@ pub fn list(
     let accounts = statement(format!(
         "{} join (select id {live} order by id {order} limit $3 offset $4) as page on page.id = a.id
          where a.merchant_id = $1 order by a.id desc",
-        select_account!()
+        select_account()
     ))
     .key(merchant, id)
     .bind(count)

@@ -5,24 +5,27 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::schema::customers;
+use super::column::row;
 use super::statement::{Rows, rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};
 
-/// A customer.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
-pub struct Customer {
-    pub id: CustomerId,
-    /// The merchant's reference.
-    pub object_reference_id: String,
-    pub created_at: DateTime<Utc>,
-    /// Time of the last change of the contact data.
-    pub updated_at: DateTime<Utc>,
-    /// Contact data, encrypted for the customer's id.
-    pub sealed_contact: Option<Vec<u8>>,
+row! {
+    /// A customer.
+    #[derive(Clone, Debug)]
+    pub struct Customer {
+        pub id: CustomerId,
+        /// The merchant's reference.
+        pub object_reference_id: String,
+        pub created_at: DateTime<Utc>,
+        /// Time of the last change of the contact data.
+        pub updated_at: DateTime<Utc>,
+        /// Contact data, encrypted for the customer's id.
+        pub sealed_contact: Option<Vec<u8>>,
+    }
 }
+
+const COLUMNS: &str = "id, object_reference_id, created_at, updated_at, sealed_contact";
 
 /// Inserts a customer; `None` if the merchant already has one with this reference.
 pub fn insert(
@@ -33,20 +36,17 @@ pub fn insert(
     sealed_contact: &[u8],
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
-    diesel::insert_into(customers::table)
-        .values((
-            customers::merchant_id.eq(merchant),
-            customers::id.eq(id),
-            customers::object_reference_id.eq(reference.expose()),
-            customers::sealed_contact.eq(sealed_contact),
-            customers::created_at.eq(now),
-            customers::updated_at.eq(now),
-        ))
-        .on_conflict((customers::merchant_id, customers::object_reference_id))
-        .do_nothing()
-        .returning(Customer::as_returning())
-        .get_result(connection)
-        .optional()
+    statement(format!(
+        "insert into customers (merchant_id, id, object_reference_id, sealed_contact, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $5)
+         on conflict (merchant_id, object_reference_id) do nothing returning {COLUMNS}"
+    ))
+    .key(merchant, id)
+    .bind(reference.expose())
+    .bind(sealed_contact)
+    .bind(now)
+    .get_result(connection)
+    .optional()
 }
 
 /// Finds the merchant's customer.
@@ -55,15 +55,16 @@ pub fn find(
     merchant: MerchantId,
     customer: &CustomerRef,
 ) -> QueryResult<Option<Customer>> {
-    let own = customers::table
-        .filter(customers::merchant_id.eq(merchant))
-        .select(Customer::as_select());
+    let of = |column| {
+        format!("select {COLUMNS} from customers where merchant_id = $1 and {column} = $2")
+    };
     match customer {
-        CustomerRef::Id(id) => own.filter(customers::id.eq(id)).first(connection),
-        CustomerRef::Reference(reference) => own
-            .filter(customers::object_reference_id.eq(reference.expose()))
-            .first(connection),
+        CustomerRef::Id(id) => statement(of("id")).key(merchant, *id),
+        CustomerRef::Reference(reference) => statement(of("object_reference_id"))
+            .bind(merchant)
+            .bind(reference.expose()),
     }
+    .get_result(connection)
     .optional()
 }
 
@@ -73,12 +74,12 @@ pub fn lock(
     merchant: MerchantId,
     customer: CustomerId,
 ) -> QueryResult<Option<Customer>> {
-    customers::table
-        .find((merchant, customer))
-        .select(Customer::as_select())
-        .for_update()
-        .first(connection)
-        .optional()
+    statement(format!(
+        "select {COLUMNS} from customers where merchant_id = $1 and id = $2 for update"
+    ))
+    .key(merchant, customer)
+    .get_result(connection)
+    .optional()
 }
 
 /// Changes the contact data; `None` if there is no such customer.
@@ -89,14 +90,14 @@ pub fn update_contact(
     sealed_contact: &[u8],
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
-    diesel::update(customers::table.find((merchant, customer)))
-        .set((
-            customers::sealed_contact.eq(sealed_contact),
-            customers::updated_at.eq(now),
-        ))
-        .returning(Customer::as_returning())
-        .get_result(connection)
-        .optional()
+    statement(format!(
+        "update customers set sealed_contact = $1, updated_at = $2 where merchant_id = $3 and id = $4 returning {COLUMNS}"
+    ))
+    .bind(sealed_contact)
+    .bind(now)
+    .key(merchant, customer)
+    .get_result(connection)
+    .optional()
 }
 
 /// Id and reference of each customer that a call names; unknown customers are missing.

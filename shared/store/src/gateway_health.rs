@@ -67,12 +67,9 @@ impl GatewayState {
 }
 
 /// The columns of [`GatewayState`], except the open calls, in `gateway_states s`.
-macro_rules! state_columns {
-    () => {
-        "s.merchant_id, s.gateway_account_id, s.served, s.failed, s.counted_at, s.open_until, s.trips, s.probed_at,
-         s.paused_until, s.next_call_at, s.misconfigured_code, s.misconfigured_since"
-    };
-}
+const COLUMNS: &str =
+    "s.merchant_id, s.gateway_account_id, s.served, s.failed, s.counted_at, s.open_until, s.trips,
+    s.probed_at, s.paused_until, s.next_call_at, s.misconfigured_code, s.misconfigured_since";
 
 /// Locks the states of these gateway accounts until the transaction ends, and returns them: no other worker plans calls there
 /// meanwhile. Open calls are those of workers other than `worker` that were written within `fresh`.
@@ -103,10 +100,9 @@ fn lock_existing(
     worker: Uuid,
     fresh: Duration,
 ) -> QueryResult<Vec<GatewayState>> {
-    statement(concat!(
-        "select ",
-        state_columns!(),
-        ", coalesce((
+    statement(format!(
+        "select {COLUMNS},
+            coalesce((
                 select sum(h.calls) from gateway_calls_in_hand h
                 where h.merchant_id = s.merchant_id and h.gateway_account_id = s.gateway_account_id
                   and h.worker_id <> $1 and h.written_at > now() - $2 * interval '1 ms'
@@ -168,23 +164,9 @@ pub fn write_open_calls(
     .run(connection)
 }
 
-/// The start of a statement that reads states without open calls.
-macro_rules! select_states {
-    () => {
-        concat!(
-            "select ",
-            state_columns!(),
-            ", 0::bigint as open_calls from gateway_states s "
-        )
-    };
-}
-
 /// Reads the gateway accounts of every merchant whose circuit is not closed or whose pause is not over.
 pub fn impaired(connection: &mut PgConnection) -> QueryResult<Vec<GatewayState>> {
-    statement(concat!(
-        select_states!(),
-        "where circuit <> 'CLOSED' or paused_until > now()"
-    ))
+    statement(format!("select {COLUMNS}, 0::bigint as open_calls from gateway_states s where circuit <> 'CLOSED' or paused_until > now()"))
     .load(connection)
 }
 
@@ -193,9 +175,11 @@ pub fn of_merchant(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<GatewayState>> {
-    statement(concat!(select_states!(), "where merchant_id = $1"))
-        .bind(merchant)
-        .load(connection)
+    statement(format!(
+        "select {COLUMNS}, 0::bigint as open_calls from gateway_states s where merchant_id = $1"
+    ))
+    .bind(merchant)
+    .load(connection)
 }
 
 /// A worker's observations of a gateway account since its last report.

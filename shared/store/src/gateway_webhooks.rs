@@ -33,15 +33,8 @@ pub enum FoundAttempt {
     Unknown,
 }
 
-/// Finds an attempt by the end of a statement: where it is, and under which condition.
-macro_rules! find_attempt {
-    ($from:literal) => {
-        concat!(
-            "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null ",
-            $from
-        )
-    };
-}
+/// The start of a statement that finds an attempt `t` of a validation `v`.
+const SELECT: &str = "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null";
 
 fn found(
     statement: Statement<'_>,
@@ -67,8 +60,8 @@ pub fn by_our_reference(
     gateway: GatewayKey,
     reference: &AttemptReference,
 ) -> QueryResult<FoundAttempt> {
-    let statement = statement(find_attempt!(
-        "from validation_attempts t
+    let statement = statement(format!(
+        "{SELECT} from validation_attempts t
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
          where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4"
     ))
@@ -84,8 +77,8 @@ pub fn by_their_reference(
     gateway: GatewayKey,
     reference: &str,
 ) -> QueryResult<FoundAttempt> {
-    let statement = statement(find_attempt!(
-        "from gateway_references r
+    let statement = statement(format!(
+        "{SELECT} from gateway_references r
          join validation_attempts t
            on t.merchant_id = r.merchant_id and t.validation_id = r.validation_id and t.number = r.number
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id

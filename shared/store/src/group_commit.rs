@@ -236,11 +236,9 @@ impl<C: Commit> Worker<C> {
                 self.commit(requests, callers);
                 self.commit(right, right_callers);
             }
-            Err(Broken::Unavailable) => {
-                for caller in callers {
-                    caller.reply(Err(BatchError::Unavailable));
-                }
-            }
+            Err(Broken::Unavailable) => callers
+                .into_iter()
+                .for_each(|caller| caller.reply(Err(BatchError::Unavailable))),
         }
     }
 
@@ -261,15 +259,17 @@ impl<C: Commit> Worker<C> {
         };
         let result = match worked {
             // The server may have taken a long time: a request whose caller's time-out has passed must not be stored.
-            Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => Err(None),
+            Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => {
+                Err(Broken::TimedOut)
+            }
             Ok(outputs) if outputs.len() != requests.len() => {
                 tracing::error!("group commit returned a wrong number of outputs");
-                Err(Some(DieselError::RollbackTransaction))
+                Err(Broken::Rejected(DieselError::RollbackTransaction))
             }
             Ok(outputs) => AnsiTransactionManager::commit_transaction(&mut *connection)
                 .map(|()| outputs)
-                .map_err(Some),
-            Err(error) => Err(Some(error)),
+                .map_err(Broken::Rejected),
+            Err(error) => Err(Broken::Rejected(error)),
         };
         let broken = match result {
             Ok(outputs) => {
@@ -287,12 +287,11 @@ impl<C: Commit> Worker<C> {
             self.connection = Some(connection);
         }
         match broken {
-            None => Err(Broken::TimedOut),
-            Some(error) if alive && is_about_a_request(&error) => Err(Broken::Rejected(error)),
-            Some(error) => {
+            Broken::Rejected(error) if !alive || !is_about_a_request(&error) => {
                 tracing::warn!(%error, "batch not committed");
                 Err(Broken::Unavailable)
             }
+            broken => Err(broken),
         }
     }
 

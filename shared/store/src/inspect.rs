@@ -5,10 +5,10 @@ use std::ops::Deref;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
-use super::accounts::{AccountColumns, account_columns};
+use super::accounts::{ACCOUNT_COLUMNS, AccountColumns};
 use super::column::row;
 use super::statement::statement;
-use super::validations::{self, Slot, attempt_columns};
+use super::validations::{self, ATTEMPT_COLUMNS, Slot};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{
@@ -50,14 +50,10 @@ impl Account {
     }
 }
 
-macro_rules! select_account {
-    () => {
-        concat!(
-            "select m.name as merchant_name, ",
-            account_columns!(),
-            ", a.masked, a.routing_id, a.validation_id, a.deleted_at "
-        )
-    };
+fn select_account() -> String {
+    format!(
+        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id, a.deleted_at"
+    )
 }
 
 /// Finds the merchant's account with this id.
@@ -66,9 +62,9 @@ pub fn find(
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
-    statement(concat!(
-        select_account!(),
-        "from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2"
+    statement(format!(
+        "{} from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2",
+        select_account()
     ))
     .key(merchant, account)
     .get_result(connection)
@@ -82,12 +78,12 @@ pub fn find_of_any_merchant(
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
     // `limit` keeps the lookup inside the loop over the merchants, so that the planner cannot scan the accounts.
-    statement(concat!(
-        select_account!(),
-        "from merchants m
+    statement(format!(
+        "{} from merchants m
           cross join lateral (
              select * from customer_accounts where merchant_id = m.id and id = $1 limit 1
-          ) as a"
+          ) as a",
+        select_account()
     ))
     .bind(account)
     .get_result(connection)
@@ -263,10 +259,8 @@ pub fn attempts(
     merchant: MerchantId,
     validations: &[ValidationId],
 ) -> QueryResult<Vec<Attempt>> {
-    statement(concat!(
-        "select ",
-        attempt_columns!(),
-        ", g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms, t.possible_double_drop,
+    statement(format!(
+        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms, t.possible_double_drop,
             t.settled_at
          from unnest($1) as wanted (id)
          join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id

@@ -38,18 +38,13 @@ row! {
     }
 }
 
-macro_rules! select_key {
-    () => {
-        "select id, prefix, created_at, expires_at, revoked_at,
-            case when revoked_at is not null then 'REVOKED' when expires_at <= now() then 'EXPIRED'
-                 else 'ACTIVE' end as state
-         from api_keys "
-    };
-}
+const SELECT: &str = "select id, prefix, created_at, expires_at, revoked_at,
+    case when revoked_at is not null then 'REVOKED' when expires_at <= now() then 'EXPIRED' else 'ACTIVE' end as state
+    from api_keys";
 
 /// Lists the merchant's keys, the oldest first.
 pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Vec<Key>> {
-    statement(concat!(select_key!(), "where merchant_id = $1 order by id"))
+    statement(format!("{SELECT} where merchant_id = $1 order by id"))
         .bind(merchant)
         .load(connection)
 }
@@ -60,9 +55,8 @@ pub fn starting_with(
     merchant: MerchantId,
     beginning: &str,
 ) -> QueryResult<Vec<Key>> {
-    statement(concat!(
-        select_key!(),
-        "where merchant_id = $1 and starts_with(prefix, $2) order by id for update"
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and starts_with(prefix, $2) order by id for update"
     ))
     .bind(merchant)
     .bind(beginning)
@@ -75,9 +69,8 @@ pub fn find(
     merchant: MerchantId,
     key: KeyId,
 ) -> QueryResult<Option<Key>> {
-    statement(concat!(
-        select_key!(),
-        "where merchant_id = $1 and id = $2 for update"
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and id = $2 for update"
     ))
     .key(merchant, key)
     .get_result(connection)

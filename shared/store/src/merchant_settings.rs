@@ -2,26 +2,20 @@
 
 use diesel::prelude::*;
 
-use super::merchants::{Merchant, is_active};
-use super::schema::{api_keys, gateway_accounts, merchants};
+use super::merchants::Merchant;
+use super::schema::merchants;
 use super::statement::statement;
 use khata_domain::{AccountStatus, MerchantId};
 
-/// Changes of a merchant's settings; `None` leaves one as it is.
+/// Changes of the settings of a [`Merchant`]; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsChangeset)]
 #[diesel(table_name = merchants)]
 pub struct Changes {
-    /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: Option<bool>,
-    /// Time after which a validation is given up, in seconds: 60 to 2,592,000.
     pub validation_deadline_seconds: Option<i32>,
-    /// Maximum requests per second of one key, in each process: 1 to 1,000,000.
     pub requests_per_second: Option<i32>,
-    /// Maximum validations of the same details in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: Option<i16>,
-    /// Whether an account fails if its holder's name does not match.
     pub fail_on_name_mismatch: Option<bool>,
-    /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: Option<i32>,
 }
 
@@ -72,15 +66,18 @@ pub fn overview(
     merchant: MerchantId,
     limit: i64,
 ) -> QueryResult<Overview> {
-    let keys = api_keys::table.filter(api_keys::merchant_id.eq(merchant));
-    let gateways = gateway_accounts::table.filter(gateway_accounts::merchant_id.eq(merchant));
+    let (active_keys, enabled_gateway_accounts, gateway_accounts) = statement(
+        "select (select count(*) from api_keys
+                 where merchant_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())),
+            count(*) filter (where enabled), count(*)
+         from gateway_accounts where merchant_id = $1",
+    )
+    .bind(merchant)
+    .tuple(connection)?;
     Ok(Overview {
-        active_keys: keys.filter(is_active()).count().get_result(connection)?,
-        enabled_gateway_accounts: gateways
-            .filter(gateway_accounts::enabled)
-            .count()
-            .get_result(connection)?,
-        gateway_accounts: gateways.count().get_result(connection)?,
+        active_keys,
+        enabled_gateway_accounts,
+        gateway_accounts,
         accounts: statement(
             "select status, count(*)
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest

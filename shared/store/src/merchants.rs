@@ -16,15 +16,15 @@ pub struct Merchant {
     pub name: String,
     /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: bool,
-    /// Time after which an unfinished validation fails as `VALIDATION_UNAVAILABLE`, in seconds.
+    /// Time after which an unfinished validation fails as `VALIDATION_UNAVAILABLE`, in seconds: 60 to 2,592,000.
     pub validation_deadline_seconds: i32,
-    /// Maximum requests per second of one key, in each process.
+    /// Maximum requests per second of one key, in each process: 1 to 1,000,000.
     pub requests_per_second: i32,
-    /// Maximum validations of the same details in 24 hours.
+    /// Maximum validations of the same details in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: i16,
     /// Whether an account fails if its holder's name does not match.
     pub fail_on_name_mismatch: bool,
-    /// Maximum age of a result that is reused for the same details, in seconds; 0: never.
+    /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: i32,
     pub created_at: DateTime<Utc>,
 }
@@ -104,17 +104,13 @@ pub fn authenticate(
     api_keys::table
         .inner_join(merchants::table)
         .filter(api_keys::key_hash.eq(hash.0.as_slice()))
-        .filter(is_active())
+        .filter(api_keys::revoked_at.is_null())
+        .filter(
+            api_keys::expires_at
+                .is_null()
+                .or(api_keys::expires_at.gt(diesel::dsl::now)),
+        )
         .select(Merchant::as_select())
         .first(connection)
         .optional()
-}
-
-/// The condition that a key is neither revoked nor expired.
-#[diesel::dsl::auto_type]
-pub(super) fn is_active() -> _ {
-    let is_current = api_keys::expires_at
-        .is_null()
-        .or(api_keys::expires_at.gt(diesel::dsl::now));
-    api_keys::revoked_at.is_null().and(is_current)
 }

@@ -24,8 +24,8 @@ pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -
     let payloads: Vec<String> = finished
         .chunks(IDS)
         .map(|ids| {
-            let ids: Vec<String> = ids.iter().map(|id| id.0.simple().to_string()).collect();
-            ids.join(" ")
+            let ids = ids.iter().map(|id| id.0.simple().to_string());
+            ids.collect::<Vec<_>>().join(" ")
         })
         .collect();
     statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")

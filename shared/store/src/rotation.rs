@@ -63,15 +63,6 @@ struct Tally {
     by_table: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
-    fn new() -> Self {
-        Self {
-            audit_id: Uuid::now_v7(),
-            by_table: BTreeMap::new(),
-        }
-    }
-}
-
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepResult {
@@ -189,16 +180,19 @@ impl<'k> Rotation<'k> {
             return Ok(0);
         }
         for value in wanted {
-            self.tallies
-                .entry(value.merchant)
-                .or_insert_with(Tally::new);
+            self.tallies.entry(value.merchant).or_insert_with(|| Tally {
+                audit_id: Uuid::now_v7(),
+                by_table: BTreeMap::new(),
+            });
         }
         // Counted only if the transaction commits. An interrupted rotation has logged its work.
         let mut tallies = self.tallies.clone();
         let count: u64 = connection.transaction(|connection| {
             let replaced = replace(connection, column, wanted)?;
-            for (merchant, count) in &replaced {
-                let tally = tallies.entry(*merchant).or_insert_with(Tally::new);
+            for (merchant, tally) in &mut tallies {
+                let Some(count) = replaced.get(merchant) else {
+                    continue;
+                };
                 *tally.by_table.entry(column.table()).or_default() += count;
                 audit::record_growing(
                     connection,

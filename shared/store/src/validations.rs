@@ -7,7 +7,7 @@ mod due;
 mod reuse;
 mod settle;
 
-pub(crate) use attempt::attempt_columns;
+pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
 pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts};
 pub use claim::{Claimed, LeaseToken, claim};
 pub use due::{DueRow, take_due};

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
+use super::new::ValidationTerms;
 use super::velocity;
 use crate::statement::statement;
 use khata_domain::ids::CustomerRef;
@@ -25,19 +26,8 @@ pub struct ValidateAgain {
     pub validation: ValidationId,
     /// Gateway to call, instead of the one in the request that created the account.
     pub pin: Option<Pin>,
-    /// JSON of the payee's consent, instead of the one in the request that created the account.
-    pub consent: Option<String>,
-    /// W3C trace context of the request.
-    pub trace_parent: Option<String>,
-    pub now: DateTime<Utc>,
-    /// When the workers give up the validation.
-    pub deadline_at: DateTime<Utc>,
-    /// How long the caller waits for the outcome, if it waits.
-    pub awaited_until: Option<DateTime<Utc>>,
-    /// Maximum validations of the same details in 24 hours.
-    pub validations_per_day: i16,
-    /// Call a gateway even if a recent result could be reused.
-    pub fresh: bool,
+    /// A consent replaces the one in the request that created the account.
+    pub terms: ValidationTerms,
 }
 
 /// The result of [`validate_again`].
@@ -85,9 +75,11 @@ pub fn validate_again(
     }
     let details = (merchant, owner, &*fingerprint);
     if let Some(recent) = velocity::of_details(connection, &[details])?.remove(&0)
-        && recent.validations >= i64::from(wanted.validations_per_day)
+        && recent.validations >= i64::from(wanted.terms.validations_per_day)
     {
-        let until = recent.until().unwrap_or(wanted.now + velocity::WINDOW);
+        let until = recent
+            .until()
+            .unwrap_or(wanted.terms.now + velocity::WINDOW);
         return Ok(Revalidation::TooMany(until));
     }
     begin(connection, wanted)?;
@@ -107,11 +99,11 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
     .bind(wanted.validation)
     .bind(wanted.account)
     .bind(WAKEUP_GRACE_MS)
-    .bind(wanted.deadline_at)
-    .bind(wanted.trace_parent.as_deref())
-    .bind(wanted.now)
-    .bind(wanted.awaited_until)
-    .bind(wanted.fresh)
+    .bind(wanted.terms.deadline_at)
+    .bind(wanted.terms.trace_parent.as_deref())
+    .bind(wanted.terms.now)
+    .bind(wanted.terms.awaited_until)
+    .bind(wanted.terms.fresh)
     .run(connection)?;
     let pin = wanted.pin.as_ref();
     statement(
@@ -126,11 +118,11 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
          where merchant_id = $7 and id = $8 and status <> 'DELETED'",
     )
     .bind(wanted.validation)
-    .bind(wanted.now)
+    .bind(wanted.terms.now)
     .bind(pin.is_some())
     .bind(pin.and_then(|pin| pin.gateway_id))
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
-    .bind(wanted.consent.as_deref())
+    .bind(wanted.terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
     .run(connection)
 }

@@ -41,13 +41,9 @@ row! {
 }
 
 /// The `select` list of [`AccountColumns`], from `customer_accounts a`.
-macro_rules! account_columns {
-    () => {
-        "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
-         a.created_at, a.updated_at, a.last_validated_at"
-    };
-}
-pub(crate) use account_columns;
+pub(crate) const ACCOUNT_COLUMNS: &str =
+    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+     a.created_at, a.updated_at, a.last_validated_at";
 
 row! {
     /// An account as the API reads it: with its customer's reference and its newest validation.
@@ -108,23 +104,17 @@ impl Deref for AccountRow {
 }
 
 /// The `select` of [`AccountRow`]; callers add a `where`.
-macro_rules! select_account {
-    () => {
-        concat!(
-            "
-    select ",
-            $crate::accounts::columns::account_columns!(),
-            ", c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
-           v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method, v.sealed_result,
-           v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
+pub(super) fn select_account() -> String {
+    format!(
+        "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
+           v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method,
+           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
            v.created_at as validation_created_at, v.completed_at
-    from customer_accounts a
-    join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-    left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
-        )
-    };
+         from customer_accounts a
+         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
+         left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
+    )
 }
-pub(super) use select_account;
 
 impl AccountRow {
     /// Returns the newest validation, unless it is completed.
@@ -142,7 +132,10 @@ pub(super) fn find_any(
     customer: &CustomerRef,
     account: AccountId,
 ) -> QueryResult<Option<AccountRow>> {
-    let sql = concat!(select_account!(), " where a.merchant_id = $1 and a.id = $2");
+    let sql = format!(
+        "{} where a.merchant_id = $1 and a.id = $2",
+        select_account()
+    );
     let row: Option<AccountRow> = statement(sql)
         .key(merchant, account)
         .get_result(connection)

@@ -164,13 +164,13 @@ fn insert_accounts(
         pinned_gateway_id = row.call.pin.gateway_id,
         pinned_gateway_reference_id = row.call.pin.reference_id.as_deref(),
         metadata = row.call.metadata.as_str(),
-        consent = row.call.consent.as_deref(),
+        consent = row.call.terms.consent.as_deref(),
         routing_id = row.call.routing_id.as_deref(),
-        trace_parent = row.call.trace_parent.as_deref(),
-        created_at = row.call.created_at,
-        deadline_at = row.call.deadline_at,
-        awaited_until = row.call.awaited_until,
-        fresh = row.call.fresh,
+        trace_parent = row.call.terms.trace_parent.as_deref(),
+        created_at = row.call.terms.now,
+        deadline_at = row.call.terms.deadline_at,
+        awaited_until = row.call.terms.awaited_until,
+        fresh = row.call.terms.fresh,
     });
     let inserted: Vec<AccountId> = statement(
         "with input as (
@@ -207,12 +207,11 @@ fn existing_accounts(
     connection: &mut PgConnection,
     missing: &[Wanted<'_>],
 ) -> QueryResult<ExistingAccounts> {
-    let sql = concat!(
-        "select found.* from $1 as wanted cross join lateral (",
-        select_account!(),
-        "
-            where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
-              and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found"
+    let sql = format!(
+        "select found.* from $1 as wanted cross join lateral (
+            {} where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
+              and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found",
+        select_account()
     );
     let rows: Vec<AccountRow> = statement(sql)
         .rows(rows!(missing, row => {

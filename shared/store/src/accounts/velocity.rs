@@ -126,9 +126,6 @@ pub(super) fn limited(
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
         })
         .collect();
-    if wanted.is_empty() {
-        return Ok(vec![None; calls.len()]);
-    }
     let recent = of_details(connection, &wanted)?;
     let mut places = 0..wanted.len();
     let mut in_batch: HashMap<(MerchantId, &[u8]), i64> = HashMap::new();
@@ -148,9 +145,9 @@ pub(super) fn limited(
             let (merchant, _, details) = wanted[*place];
             let before = recent.get(place).map_or(0, |recent| recent.validations)
                 + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
-            if before >= i64::from(call.validations_per_day) {
+            if before >= i64::from(call.terms.validations_per_day) {
                 let until = recent.get(place).and_then(RecentValidations::until);
-                return Some((*account, until.unwrap_or(call.created_at + WINDOW)));
+                return Some((*account, until.unwrap_or(call.terms.now + WINDOW)));
             }
         }
         for (_, place) in new {

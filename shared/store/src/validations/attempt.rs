@@ -38,23 +38,17 @@ row! {
 }
 
 /// The `select` list of [`Attempt`], from `validation_attempts t`.
-macro_rules! attempt_columns {
-    () => {
-        "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method, t.reference, t.state,
-         t.class, t.code, t.gateway_reference, t.polls, t.started_at"
-    };
-}
-pub(crate) use attempt_columns;
+pub(crate) const COLUMNS: &str =
+    "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method,
+    t.reference, t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at";
 
 /// Reads all attempts of these validations, in order of number.
 pub fn attempts(
     connection: &mut PgConnection,
     validations: &[ValidationKey],
 ) -> QueryResult<HashMap<ValidationKey, Vec<Attempt>>> {
-    let rows: Vec<Attempt> = statement(concat!(
-        "select ",
-        attempt_columns!(),
-        " from $1 as wanted
+    let rows: Vec<Attempt> = statement(format!(
+        "select {COLUMNS} from $1 as wanted
          join validation_attempts t on t.merchant_id = wanted.merchant_id and t.validation_id = wanted.id
          order by t.merchant_id, t.validation_id, t.number"
     ))

@@ -90,7 +90,7 @@ fn the_stored_account_equals_the_request() {
     assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
     assert_eq!(
         row.created_at.timestamp_micros(),
-        call.created_at.timestamp_micros()
+        call.terms.now.timestamp_micros()
     );
     assert_eq!(row.last_validated_at, None);
     assert_eq!(row.validation.attempts, Some(0));
