@@ -93,7 +93,7 @@ fn commit_one(
     if call.idempotent.call().is_none() {
         return unrecorded(created);
     }
-    let now = call.stored.created_at;
+    let now = call.stored.terms.now;
     if let Some(until) = call.waits_until {
         let ids = accounts
             .iter()

@@ -72,7 +72,7 @@ pub(crate) async fn create_accounts(
     });
     let rendered = Arc::clone(&new);
     let submitted = state.creates.submit(CreateCall {
-        waits_until: stored.awaited_until,
+        waits_until: stored.terms.awaited_until,
         stored,
         idempotent: idempotent.clone(),
         form,
@@ -151,7 +151,7 @@ async fn wait_for_outcomes(
             let outcome = match outcome {
                 CreatedAccount::New => Some(new),
                 CreatedAccount::Existing(row) => row
-                    .open_validation(merchant)
+                    .open_validation()
                     .map(|open| state.outcomes.wait_for_open(open, until)),
             };
             async move {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, BankAccount, BankCode, Consent, Details, ValidationId};
-use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain};
+use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain, ValidationTerms};
 use khata_store::idempotency::ReplyForm;
 use serde_json::{Map, Value};
 
@@ -73,8 +73,22 @@ impl Options {
         }
     }
 
-    fn consent_json(&self) -> Option<String> {
-        serde_json::to_string(self.consent.as_ref()?).ok()
+    fn terms(
+        &self,
+        context: &RequestContext,
+        wait: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> ValidationTerms {
+        let consent = self.consent.as_ref();
+        ValidationTerms {
+            consent: consent.and_then(|consent| serde_json::to_string(consent).ok()),
+            trace_parent: context.observed.trace_parent.clone(),
+            now,
+            deadline_at: now + context.merchant.validation_deadline(),
+            awaited_until: wait.map(|wait| now + TimeDelta::from_std(wait).unwrap_or_default()),
+            validations_per_day: context.merchant.validations_per_account_per_day,
+            fresh: self.fresh,
+        }
     }
 }
 
@@ -156,14 +170,8 @@ impl CreateRequest {
             implicit_customer: context.merchant.implicit_customers,
             pin: self.options.pin.clone(),
             metadata: serde_json::to_string(&self.metadata).unwrap_or_else(|_| "{}".into()),
-            consent: self.options.consent_json(),
             routing_id: context.observed.routing_id.clone(),
-            trace_parent: context.observed.trace_parent.clone(),
-            created_at: now,
-            deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: self.wait().map(|wait| end_of(wait, now)),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
-            fresh: self.options.fresh,
+            terms: self.options.terms(context, self.wait(), now),
             accounts,
         }
     }
@@ -203,6 +211,7 @@ impl ValidateRequest {
         form: ReplyForm,
         now: DateTime<Utc>,
     ) -> ValidateAgain {
+        let wait = (!self.wait.is_zero()).then_some(self.wait);
         ValidateAgain {
             merchant: context.merchant_id(),
             customer,
@@ -213,19 +222,9 @@ impl ValidateRequest {
             },
             validation: ValidationId::new(),
             pin: self.pin.clone(),
-            consent: self.options.consent_json(),
-            trace_parent: context.observed.trace_parent.clone(),
-            now,
-            deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: (!self.wait.is_zero()).then(|| end_of(self.wait, now)),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
-            fresh: self.options.fresh,
+            terms: self.options.terms(context, wait, now),
         }
     }
-}
-
-fn end_of(wait: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::from_std(wait).unwrap_or_default()
 }
 
 /// The accounts, and whether they are one in flat fields; `None` if the call mixes both forms or has no account.

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text, Timestamptz};
 use uuid::Uuid;
 
 use super::statement::{statement, validation_keys};
@@ -25,14 +24,13 @@ pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -
     let payloads: Vec<String> = finished
         .chunks(IDS)
         .map(|ids| {
-            let ids: Vec<String> = ids.iter().map(|id| id.0.simple().to_string()).collect();
-            ids.join(" ")
+            let ids = ids.iter().map(|id| id.0.simple().to_string());
+            ids.collect::<Vec<_>>().join(" ")
         })
         .collect();
     statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
-        .bind::<Array<Text>, _>(payloads)
-        .execute(connection)
-        .map(drop)
+        .bind(payloads)
+        .run(connection)
 }
 
 /// Subscribes this connection to outcomes.
@@ -74,6 +72,6 @@ pub fn subscribe(
          returning v.merchant_id, v.id as validation_id",
     )
     .rows(validation_keys(validations))
-    .bind::<Timestamptz, _>(until)
+    .bind(until)
     .load(connection)
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
 use crate::statement::{milliseconds, statement};
 use khata_domain::gateway::GatewayKey;
@@ -21,10 +20,8 @@ pub fn reset(connection: &mut PgConnection, gateway: GatewayKey) -> QueryResult<
             probed_at = null, misconfigured_code = null, misconfigured_since = null
          where merchant_id = $1 and gateway_account_id = $2",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .execute(connection)
-    .map(drop)
+    .key(gateway.merchant, gateway.account)
+    .run(connection)
 }
 
 /// Cancels the calls that were booked under an old rate limit. Their validations become due as soon as all workers know the
@@ -34,9 +31,8 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
     statement(
         "update gateway_states set next_call_at = null where merchant_id = $1 and gateway_account_id = $2",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .execute(connection)?;
+    .key(gateway.merchant, gateway.account)
+    .run(connection)?;
     statement(
         "with booked as (
             select id from validations
@@ -46,11 +42,9 @@ pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> Qu
          update validations v
          set slot_gateway_account_id = null, slot_at = null,
             due_at = case when v.state = 'WAITING' then least(v.due_at, now() + $3 * interval '1 ms') else v.due_at end
-         from booked where v.merchant_id = $4 and v.id = booked.id",
+         from booked where v.merchant_id = $1 and v.id = booked.id",
     )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .bind::<BigInt, _>(milliseconds(SETTINGS_DELAY))
-    .bind::<SqlUuid, _>(gateway.merchant)
+    .key(gateway.merchant, gateway.account)
+    .bind(milliseconds(SETTINGS_DELAY))
     .execute(connection)
 }
