@@ -17,7 +17,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use ifsc::SubletTarget;
 
-use sub_member::{BANK_LEVEL_SUFFIX, BankNames, SUB_MEMBER_PREFIXES, contains_bank_word};
+use sub_member::{BANK_LEVEL_SUFFIX, BankNames, SUB_MEMBER_PREFIXES};
 use table::Table;
 
 /// Contents of the file.
@@ -41,21 +41,30 @@ fn main() -> Result<()> {
     let path = std::env::args()
         .nth(1)
         .context("name the file to write: khata-ifsc FILE")?;
-    let directory = Directory::from_crate();
+    let directory = Directory::from_crate()?;
     let file = write::file(&directory)?;
     let table =
         Table::open(&file).context("the services cannot read the layout of the new file")?;
     directory.verify(&table)?;
     fs::write(&path, &file).with_context(|| format!("cannot write {path}"))?;
-    directory.print_summary(&file);
+    let banks = directory.branches.values().map(|branch| &branch.bank);
+    println!(
+        "{}, list of {}: {} banks, {} branches ({} of unknown banks), {} prefixes, {} bytes",
+        ifsc::dataset().version(),
+        ifsc::dataset().rbi_update_date(),
+        directory.banks.len(),
+        directory.branches.len(),
+        banks.filter(|bank| bank.is_none()).count(),
+        directory.families.len(),
+        file.len(),
+    );
     Ok(())
 }
 
 impl Directory {
-    fn from_crate() -> Self {
+    fn from_crate() -> Result<Self> {
         let data = ifsc::directory();
-        let names = BankNames::new(data.banks().map(ifsc::Bank::name));
-        let families = families();
+        let names = BankNames::new(data.banks().map(ifsc::Bank::name))?;
         let branches = data
             .branches()
             .map(|branch| {
@@ -76,11 +85,11 @@ impl Directory {
             .map(|bank| (bank.code().to_string(), tidy(bank.name())))
             .filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_uppercase()))
             .collect();
-        Self {
+        Ok(Self {
             banks,
             branches,
-            families,
-        }
+            families: families(),
+        })
     }
 
     /// Checks that the table has every entry of this directory, and no entry for the neighbours of listed codes.
@@ -112,23 +121,6 @@ impl Directory {
         }
         Ok(())
     }
-
-    fn print_summary(&self, file: &[u8]) {
-        let unnamed = self
-            .branches
-            .values()
-            .filter(|branch| branch.bank.is_none())
-            .count();
-        println!(
-            "{}, list of {}: {} banks, {} branches ({unnamed} of unknown banks), {} prefixes, {} bytes",
-            ifsc::dataset().version(),
-            ifsc::dataset().rbi_update_date(),
-            self.banks.len(),
-            self.branches.len(),
-            self.families.len(),
-            file.len(),
-        );
-    }
 }
 
 /// Returns the bank of the branch: by the data's mapping of the code or of its prefix, else by the branch's name, else by
@@ -143,12 +135,12 @@ fn bank_of(branch: ifsc::Branch, name: &str, names: &BankNames) -> Option<String
     if let Some(bank) = names.bank_in(name) {
         return Some(tidy(bank));
     }
-    let code = branch.ifsc();
+    let code = branch.ifsc().to_string();
     if SUB_MEMBER_PREFIXES
         .iter()
-        .any(|prefix| code.as_str().starts_with(prefix))
+        .any(|prefix| code.starts_with(prefix))
     {
-        return contains_bank_word(name).then(|| name.to_owned());
+        return names.contains_bank_word(name).then(|| name.to_owned());
     }
     branch.routing_bank().map(|bank| tidy(bank.name()))
 }

@@ -1,6 +1,6 @@
 //! Writes the file in the layout that `table.rs` documents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,14 +9,14 @@ use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
 
 /// Returns the contents of the file.
 pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
-    let mut texts = Texts::new();
-    let (mut codes, mut branches) = (Vec::new(), Vec::new());
+    let mut texts = Texts {
+        bytes: vec![0],
+        places: HashMap::new(),
+    };
+    let (mut banks, mut codes, mut branches) = (Vec::new(), Vec::new(), Vec::new());
     // The first four letters of every listed code have a row, with or without a bank.
-    let mut letters: Vec<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
+    let mut letters: BTreeSet<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
     letters.extend(directory.banks.keys().map(String::as_str));
-    letters.sort_unstable();
-    letters.dedup();
-    let mut banks = Vec::new();
     for letters in letters {
         banks.extend(letters.as_bytes());
         banks.extend(texts.place(directory.banks.get(letters))?);
@@ -29,9 +29,13 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
             let number = branch_number(&code.as_bytes()[5..])
                 .with_context(|| format!("{code} is not an IFSC"))?;
             codes.extend(number.to_le_bytes());
-            branches.extend(texts.place(branch.bank.as_ref())?);
-            branches.extend(texts.place(Some(&branch.name))?);
-            branches.extend(texts.place(branch.city.as_ref())?);
+            for text in [
+                branch.bank.as_ref(),
+                Some(&branch.name),
+                branch.city.as_ref(),
+            ] {
+                branches.extend(texts.place(text)?);
+            }
         }
     }
     let mut families = Vec::new();
@@ -68,13 +72,6 @@ struct Texts {
 }
 
 impl Texts {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0],
-            places: HashMap::new(),
-        }
-    }
-
     fn place(&mut self, text: Option<&String>) -> Result<Place> {
         let Some(text) = text else {
             return Ok(NOTHING);
