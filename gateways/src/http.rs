@@ -124,6 +124,11 @@ impl Reply {
         })
     }
 
+    /// Parses the body to read single members; null if the body is no JSON.
+    pub(crate) fn value(&self) -> serde_json::Value {
+        self.json().unwrap_or_default()
+    }
+
     /// Returns the gateway's code, or the HTTP status if the code is empty.
     pub(crate) fn code_or_status(&self, code: &str) -> String {
         if code.is_empty() {

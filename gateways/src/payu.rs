@@ -15,12 +15,10 @@ mod lookup;
 mod oauth;
 mod payouts;
 mod response;
-mod wire;
 
 use async_trait::async_trait;
-use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, Class, Consent, Details, Gateway, Method, Recovery};
+use khata_domain::{CallFailure, Class, Details, Gateway, Method, Recovery};
 use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
@@ -29,7 +27,7 @@ use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
 use crate::http::{Client, secret_headers};
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
-use crate::policy::{CallPolicy, eligible_method};
+use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::token::TokenClient;
 use lookup::VpaLookup;
@@ -170,16 +168,6 @@ impl Payu {
 impl Connector for Payu {
     fn policy(&self) -> &CallPolicy {
         &self.policy
-    }
-
-    fn eligible_method(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        // PayU has no penny drop to UPI addresses.
-        let consent = consent.filter(|_| matches!(details, Details::Bank(_)));
-        eligible_method(&self.policy.methods, details, consent)
     }
 
     fn recovery(&self, _details: &Details, _method: Method) -> Recovery {
