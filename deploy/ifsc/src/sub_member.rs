@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use regex::{Error, Regex};
 
-/// Prefixes of codes that only sub-members have. The bank of the first four letters owns none of these branches.
-pub(crate) const SUB_MEMBER_PREFIXES: [&str; 1] = ["HDFC0C"];
+/// Prefix of codes that only sub-members have. The bank of the first four letters owns none of these branches.
+pub(crate) const SUB_MEMBER_PREFIX: &str = "HDFC0C";
 
 /// Suffix of the names of entries that represent a whole bank in the list of branches.
 pub(crate) const BANK_LEVEL_SUFFIX: &str = " IMPS";
@@ -28,7 +28,8 @@ const GENERIC: &str = r"\b(?:THE|DISTRICT|DIST|ZILA|JILA|NAGAR|MAHILA|CENTRAL)\b
 pub(crate) struct BankNames {
     /// By [`Self::essence`]; `None`: two banks have this essence, so that it identifies neither.
     by_essence: HashMap<String, Option<&'static str>>,
-    bank: Regex,
+    /// The word *bank*, which suffices under [`SUB_MEMBER_PREFIX`].
+    pub(crate) bank: Regex,
     cooperative: Regex,
     /// From the word that only co-operative banks have (`kind`) to the last word of the bank's name.
     cooperative_bank: Regex,
@@ -61,30 +62,21 @@ impl BankNames {
         Ok(banks)
     }
 
-    /// Returns the co-operative bank in the branch's name, in the spelling of the list of banks if the list has it.
+    /// Returns the co-operative bank in the branch's name, in the spelling of the list of banks if the list has it. The bank
+    /// is the whole name if only the town identifies it.
     pub(crate) fn bank_in<'a>(&self, branch: &'a str) -> Option<&'a str> {
-        let name = self.cooperative_bank_in(branch)?;
-        let known = self.by_essence.get(&self.essence(name));
-        Some(known.copied().flatten().unwrap_or(name))
-    }
-
-    /// Whether the name contains the word *bank*, which suffices under [`SUB_MEMBER_PREFIXES`].
-    pub(crate) fn contains_bank_word(&self, branch: &str) -> bool {
-        self.bank.is_match(branch)
-    }
-
-    /// Returns the part of the branch's name that names a co-operative bank: the whole name if only the town identifies the
-    /// bank.
-    fn cooperative_bank_in<'a>(&self, branch: &'a str) -> Option<&'a str> {
         if branch.ends_with(BANK_LEVEL_SUFFIX) {
             return None;
         }
         let found = self.cooperative_bank.captures(branch)?;
         let kind = found.name("kind").or_else(|| found.name("short"))?;
-        if self.only_generic.is_match(&branch[..kind.start()]) {
-            return Some(branch);
-        }
-        Some(&branch[..found.get_match().end()])
+        let name = if self.only_generic.is_match(&branch[..kind.start()]) {
+            branch
+        } else {
+            &branch[..found.get_match().end()]
+        };
+        let known = self.by_essence.get(&self.essence(name));
+        Some(known.copied().flatten().unwrap_or(name))
     }
 
     /// Returns a text that is equal for all spellings of a bank's name.
@@ -131,7 +123,7 @@ mod tests {
                 "THE DISTRICT COOPERATIVE CENTRAL BANK LTD,GURLA BRANCH",
             ),
         ] {
-            assert_eq!(names.cooperative_bank_in(branch), Some(bank));
+            assert_eq!(names.bank_in(branch), Some(bank));
         }
     }
 
@@ -147,15 +139,15 @@ mod tests {
             "Janata Sahakari Bank (Pune) IMPS",
             "",
         ] {
-            assert_eq!(names.cooperative_bank_in(branch), None, "{branch}");
+            assert_eq!(names.bank_in(branch), None, "{branch}");
         }
     }
 
     #[test]
     fn the_word_bank_suffices_for_sub_members() {
         let names = names(&[]);
-        assert!(names.contains_bank_word("DR PANJABRAO DESHMUKH UR CO BNK LTD"));
-        assert!(!names.contains_bank_word("BANJARAWALA"));
+        assert!(names.bank.is_match("DR PANJABRAO DESHMUKH UR CO BNK LTD"));
+        assert!(!names.bank.is_match("BANJARAWALA"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
 pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
     let mut texts = Texts {
         bytes: vec![0],
-        places: HashMap::new(),
+        places: HashMap::from([("", NOTHING)]),
     };
     let (mut banks, mut codes, mut branches) = (Vec::new(), Vec::new(), Vec::new());
     // The first four letters of every listed code have a row, with or without a bank.
@@ -19,22 +19,18 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
     letters.extend(directory.banks.keys().map(String::as_str));
     for letters in letters {
         banks.extend(letters.as_bytes());
-        banks.extend(texts.place(directory.banks.get(letters))?);
+        banks.extend(texts.place(directory.banks.get(letters).map_or("", String::as_str))?);
         banks.extend(three_bytes(codes.len() / 4)?);
         let of_bank = directory
             .branches
             .range(letters.to_owned()..)
             .take_while(|(code, _)| code.starts_with(letters));
-        for (code, branch) in of_bank {
+        for (code, names) in of_bank {
             let number = branch_number(&code.as_bytes()[5..])
                 .with_context(|| format!("{code} is not an IFSC"))?;
             codes.extend(number.to_le_bytes());
-            for text in [
-                branch.bank.as_ref(),
-                Some(&branch.name),
-                branch.city.as_ref(),
-            ] {
-                branches.extend(texts.place(text)?);
+            for name in names {
+                branches.extend(texts.place(name)?);
             }
         }
     }
@@ -44,10 +40,8 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
             (4..=11).contains(&prefix.len()),
             "{prefix} cannot be the prefix of a code"
         );
-        let mut padded = [0; 11];
-        padded[..prefix.len()].copy_from_slice(prefix.as_bytes());
-        families.extend(padded);
-        families.extend(texts.place(bank.as_ref())?);
+        families.extend(format!("{prefix:\0<11}").bytes());
+        families.extend(texts.place(bank)?);
     }
     let counts = [
         banks.len() / 10,
@@ -66,28 +60,22 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
 }
 
 /// Texts of the file, each stored once.
-struct Texts {
+struct Texts<'a> {
     bytes: Vec<u8>,
-    places: HashMap<String, Place>,
+    places: HashMap<&'a str, Place>,
 }
 
-impl Texts {
-    fn place(&mut self, text: Option<&String>) -> Result<Place> {
-        let Some(text) = text else {
-            return Ok(NOTHING);
-        };
+impl<'a> Texts<'a> {
+    fn place(&mut self, text: &'a str) -> Result<Place> {
         if let Some(place) = self.places.get(text) {
             return Ok(*place);
         }
-        ensure!(
-            text.is_ascii() && !text.is_empty(),
-            "{text:?} is empty or not ASCII"
-        );
+        ensure!(text.is_ascii(), "{text:?} is not ASCII");
         let place = three_bytes(self.bytes.len())?;
-        self.bytes
-            .push(u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?);
+        let length = u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?;
+        self.bytes.push(length);
         self.bytes.extend(text.as_bytes());
-        self.places.insert(text.clone(), place);
+        self.places.insert(text, place);
         Ok(place)
     }
 }
