@@ -16,7 +16,7 @@ use khata_domain::score::Bank;
 use khata_domain::validation::{Decision, Next};
 use khata_domain::{Class, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
-use khata_queue::ReceivedWakeup;
+use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
@@ -53,12 +53,12 @@ pub(crate) struct ValidationProcessor {
 
 impl ValidationProcessor {
     /// Processes one validation as far as possible now.
-    pub(crate) async fn run(&self, wakeup: ReceivedWakeup) {
+    pub(crate) async fn run(&self, wakeup: Wakeup) {
         let span = spans::process(&self.queue, &wakeup);
         self.process(wakeup).instrument(span).await;
     }
 
-    async fn process(&self, wakeup: ReceivedWakeup) {
+    async fn process(&self, wakeup: Wakeup) {
         let began = SystemTime::now();
         // Taken before the claim, so that the lease ends here no later than in Postgres.
         let lease_ends = Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE);
@@ -90,7 +90,7 @@ impl ValidationProcessor {
         });
     }
 
-    async fn claim(&self, wakeup: &ReceivedWakeup) -> Option<Box<Work>> {
+    async fn claim(&self, wakeup: &Wakeup) -> Option<Box<Work>> {
         let claim = self
             .lane
             .submit(Request::Claim(wakeup.key))
