@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo};
 use crate::name::plain_name;
 use crate::policy::CallPolicy;
@@ -104,14 +104,14 @@ impl Cashfree {
             .transpose()?;
         let mut webhook_secrets = vec![credentials.client_secret.clone()];
         webhook_secrets.extend(credentials.previous_client_secret);
-        let headers = secret_headers([
-            ("x-client-id", credentials.client_id),
-            ("x-client-secret", credentials.client_secret),
-        ])?;
         let limit = Some(CALLS_PER_MINUTE);
         let policy = settings.policy(config, INFO.methods, &NPCI_POLLING, limit)?;
+        let headers = [
+            ("x-client-id", credentials.client_id),
+            ("x-client-secret", credentials.client_secret),
+        ];
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             two_factor,
             webhook_secrets,
             policy,

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::name::{is_plain, plain_name};
 use crate::policy::CallPolicy;
@@ -96,10 +96,10 @@ impl Decentro {
         let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
-        let headers = secret_headers([
+        let headers = [
             ("client_id", credentials.client_id),
             ("client_secret", credentials.client_secret),
-        ])?;
+        ];
         let policy = common.policy(config, INFO.methods, &NPCI_POLLING, None)?;
         if own.hybrid && policy.methods.first() != Some(&Method::PennyDrop) {
             return Err(ConfigError::Settings(
@@ -108,7 +108,7 @@ impl Decentro {
         }
         let base_url = config.address(PUBLIC_BASE_URL)?;
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,
             purpose_message: payee_text(
                 "purpose_message",
@@ -174,7 +174,7 @@ impl Connector for Decentro {
         });
         let request = self.client.post(VALIDATE).json(&body);
         let envelope = Envelope::of(self.client.send(request, VALIDATE).await?);
-        match envelope.status() {
+        match envelope.reply.status {
             200 | 400..=499 if let Some(response) = envelope.account_response() => {
                 Ok(GatewayResponse {
                     gateway_reference: envelope.txn_id(),
@@ -196,7 +196,7 @@ impl Connector for Decentro {
         if envelope.is_never_seen() {
             return Ok(None);
         }
-        let response = match envelope.status() {
+        let response = match envelope.reply.status {
             200 => envelope
                 .account_response()
                 .or_else(|| envelope.original_rejection()),
@@ -213,7 +213,7 @@ impl Connector for Decentro {
     async fn check(&self) -> Result<Check, CallFailure> {
         let reference = ValidationId::new().to_string();
         let envelope = self.status(("reference_id", &reference)).await?;
-        let (status, key) = (envelope.status(), envelope.response_key());
+        let (status, key) = (envelope.reply.status, envelope.response_key());
         let code = envelope.reply.code_or_status(key);
         Ok(match codes::rejection(status, key) {
             _ if envelope.is_never_seen() => Check::Accepted(code),

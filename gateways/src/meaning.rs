@@ -69,6 +69,12 @@ pub(crate) fn lost(reason: impl Into<String>) -> CallFailure {
     CallFailure::ResponseLost(reason.into())
 }
 
+/// Whether a gateway's sentence contains one of these words, in any case.
+pub(crate) fn contains_any(sentence: &str, words: &[&str]) -> bool {
+    let sentence = sentence.to_ascii_lowercase();
+    words.iter().any(|words| sentence.contains(words))
+}
+
 /// Makes a code fit for a log and a column: a gateway may send any text in the place of its code.
 fn printable(code: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);

@@ -19,12 +19,11 @@ mod response;
 use async_trait::async_trait;
 use khata_domain::validation::CallResult;
 use khata_domain::{CallFailure, Class, Details, Gateway, Method, Recovery};
-use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
 use crate::policy::CallPolicy;
@@ -128,20 +127,20 @@ impl Payu {
             return Err(ConfigError::Credentials(EXPECTED));
         }
         let policy = common.policy(config, &offered, &NPCI_POLLING, None)?;
-        let client = |url, headers| Client::new(config.http, url, headers, policy.call_timeout);
+        let timeout = policy.call_timeout;
         let payouts = match (
             credentials.client_id,
             credentials.client_secret,
             credentials.payout_merchant_id,
         ) {
             (Some(client_id), Some(client_secret), Some(merchant_id)) => {
-                let headers = secret_headers([("payoutmerchantid", merchant_id)])?;
                 let tokens = OAuth {
-                    client: client(accounts_url, HeaderMap::new()),
+                    client: Client::new(config, accounts_url, timeout, [])?,
                     client_id,
                     client_secret,
                 };
-                let client = client(payout_url, headers);
+                let headers = [("payoutmerchantid", merchant_id)];
+                let client = Client::new(config, payout_url, timeout, headers)?;
                 Some(Payouts(TokenClient::new(client, tokens)))
             }
             (None, None, None) => None,
@@ -149,7 +148,7 @@ impl Payu {
         };
         let lookup = match (credentials.key, credentials.salt) {
             (Some(key), Some(salt)) => Some(VpaLookup {
-                client: client(info_url, HeaderMap::new()),
+                client: Client::new(config, info_url, timeout, [])?,
                 key,
                 salt,
             }),

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::{Meaning, lost};
 use crate::name::{is_plain, plain_name};
@@ -113,11 +113,11 @@ impl Razorpay {
         let credentials: Credentials = config.credentials(
             "must be a JSON object with key_id, key_secret and, for webhooks, webhook_secrets",
         )?;
-        let headers = secret_headers([("authorization", basic(&credentials)?)])?;
+        let headers = [("authorization", basic(&credentials)?)];
         let methods = source.as_ref().map_or(&LOOKUP_ONLY[..], |_| INFO.methods);
         let policy = common.policy(config, methods, &NPCI_POLLING, Some(CALLS_PER_MINUTE))?;
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             webhook_secrets: credentials.webhook_secrets,
             source_account_number: source,
             policy,

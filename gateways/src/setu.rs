@@ -17,12 +17,11 @@ use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::{CallResult, PollSchedule};
 use khata_domain::{CallFailure, Details, Gateway, Method, Recovery};
-use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::lost;
 use crate::policy::CallPolicy;
@@ -140,16 +139,16 @@ impl Setu {
             .umap
             .map(|credentials| umap(config, &own, credentials, policy.call_timeout))
             .transpose()?;
-        let headers = secret_headers([
+        let headers = [
             ("x-client-id", credentials.client_id),
             ("x-client-secret", credentials.client_secret),
             ("x-product-instance-id", credentials.product_instance_id),
-        ])?;
+        ];
         let base_url = config.address(PUBLIC_BASE_URL)?;
         let narration = own.narration.as_deref().unwrap_or(NARRATION);
         Ok(Self {
             bank: Bank {
-                client: Client::new(config.http, base_url, headers, policy.call_timeout),
+                client: Client::new(config, base_url, policy.call_timeout, headers)?,
                 flow: common.bank_flow,
                 narration: payee_text("narration", narration, NARRATION_LENGTH)?,
             },
@@ -186,7 +185,7 @@ fn umap(
             bearer(&token).ok_or(ConfigError::Credentials("umap.token must be visible ASCII"))?,
         ),
         (None, Some(client_id), Some(secret)) => UmapToken::Login {
-            client: Client::new(config.http, login_url, HeaderMap::new(), timeout),
+            client: Client::new(config, login_url, timeout, [])?,
             client_id,
             secret,
         },
@@ -197,8 +196,8 @@ fn umap(
         }
     };
     let merchant_id = credentials.merchant_id.to_string();
-    let headers = secret_headers([("merchantid", credentials.merchant_id)])?;
-    let client = Client::new(config.http, base_url, headers, timeout);
+    let headers = [("merchantid", credentials.merchant_id)];
+    let client = Client::new(config, base_url, timeout, headers)?;
     Ok(Umap {
         client: TokenClient::new(client, token),
         merchant_id,

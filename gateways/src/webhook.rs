@@ -20,16 +20,12 @@ pub struct WebhookRequest<'a> {
 
 impl<'a> WebhookRequest<'a> {
     /// Returns the header of this name.
-    pub fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn header(&self, name: &'static str) -> Result<&'a str, WebhookError> {
         self.headers
             .iter()
             .find(|(header, _)| header.eq_ignore_ascii_case(name))
             .map(|(_, value)| *value)
-    }
-
-    /// Returns the header of this name; fails if the header is missing.
-    pub(crate) fn required_header(&self, name: &'static str) -> Result<&'a str, WebhookError> {
-        self.header(name).ok_or(WebhookError::MissingHeader(name))
+            .ok_or(WebhookError::MissingHeader(name))
     }
 
     /// Verifies in constant time that this header holds the HMAC-SHA256 of the concatenated parts under one of these secrets.
@@ -41,7 +37,7 @@ impl<'a> WebhookRequest<'a> {
         signed: &[&[u8]],
         secrets: &[Zeroizing<String>],
     ) -> Result<(), WebhookError> {
-        let text = self.required_header(header)?;
+        let text = self.header(header)?;
         if secrets.is_empty() {
             return Err(WebhookError::NoSecret);
         }

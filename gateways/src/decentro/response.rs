@@ -21,11 +21,6 @@ impl Envelope {
         Self { reply, body }
     }
 
-    /// Returns the HTTP status.
-    pub(super) fn status(&self) -> u16 {
-        self.reply.status
-    }
-
     /// Returns Decentro's id of this call; in the reply to a lookup, of the lookup.
     pub(super) fn txn_id(&self) -> Option<String> {
         text(&self.body["decentro_txn_id"])
@@ -72,15 +67,15 @@ impl Envelope {
     /// Maps a reply to a validating call that holds no status of the account.
     pub(super) fn error_response(&self) -> CallResult {
         // With status 200, only the word FAILURE makes the reply a rejection.
-        let meaning = codes::rejection(self.status(), self.response_key())
-            .filter(|_| self.status() != 200 || self.has_status("FAILURE"));
+        let meaning = codes::rejection(self.reply.status, self.response_key())
+            .filter(|_| self.reply.status != 200 || self.has_status("FAILURE"));
         meaning::error_response(&self.reply, meaning, self.response_key())
     }
 
     /// Whether Decentro itself says that there is no such call. The reply of a proxy does not count, because a call that
     /// Decentro has never seen is sent again.
     pub(super) fn is_never_seen(&self) -> bool {
-        matches!(self.status(), 200 | 400 | 404)
+        matches!(self.reply.status, 200 | 400 | 404)
             && self.has_status("FAILURE")
             && codes::is_never_seen(self.response_key())
     }

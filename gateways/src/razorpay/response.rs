@@ -26,10 +26,10 @@ pub(super) struct Validation {
     results: Option<Results>,
     /// Holds `reason`; only in the composite shape.
     #[serde(default)]
-    status_details: Value,
+    pub(super) status_details: Value,
     /// Holds `account_type`.
     #[serde(default)]
-    fund_account: Value,
+    pub(super) fund_account: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -44,18 +44,6 @@ struct Results {
     bank_account: Value,
 }
 
-impl Validation {
-    /// Returns why the validation failed; empty if there is no reason.
-    pub(super) fn reason(&self) -> &str {
-        self.status_details["reason"].as_str().unwrap_or_default()
-    }
-
-    /// Whether the validation is about a UPI address.
-    pub(super) fn is_of_vpa(&self) -> bool {
-        self.fund_account["account_type"] == "vpa"
-    }
-}
-
 /// Maps a reply about the validation that this call asked for.
 pub(super) fn call_response(call: &Call<'_>, reply: &Reply) -> CallResult {
     let default = match call.details {
@@ -68,7 +56,8 @@ pub(super) fn call_response(call: &Call<'_>, reply: &Reply) -> CallResult {
 /// Maps a validation. `default` is the failure if Razorpay gives no reason; `retried` says whether an earlier attempt has
 /// asked about the same address.
 pub(super) fn response(validation: Validation, default: FailureCode, retried: bool) -> CallResult {
-    let reason = validation.reason().to_owned();
+    let reason = validation.status_details["reason"].as_str();
+    let reason = reason.unwrap_or_default();
     let status = validation.status.unwrap_or_default().to_ascii_lowercase();
     let id = validation.id.filter(|id| is_id(id));
     let has_results = validation.results.is_some();
@@ -82,11 +71,11 @@ pub(super) fn response(validation: Validation, default: FailureCode, retried: bo
             codes::completed(&account_status, default),
             account_status.as_str(),
         ),
-        "failed" => (codes::failed(&reason, retried), reason.as_str()),
+        "failed" => (codes::failed(reason, retried), reason),
         "" => return Err(lost("response without a status")),
         _ => (Meaning::Unlisted, ""),
     };
-    let waits = meaning.class() == Class::Retryable && !codes::depends_on_attempt(&reason);
+    let waits = meaning.class() == Class::Retryable && !codes::depends_on_attempt(reason);
     Ok(GatewayResponse {
         name_at_bank: trimmed(results.registered_name.as_deref()),
         account_type: results.bank_account["account_type"]

@@ -42,10 +42,11 @@ pub(super) fn read(
 /// Returns the outcome, if the webhook alone decides it. Only the call knows whether an earlier attempt has asked about the
 /// same address.
 fn outcome(validation: Validation) -> Option<GatewayResponse> {
-    if codes::depends_on_attempt(validation.reason()) {
+    let reason = validation.status_details["reason"].as_str();
+    if reason.is_some_and(codes::depends_on_attempt) {
         return None;
     }
-    let default = if validation.is_of_vpa() {
+    let default = if validation.fund_account["account_type"] == "vpa" {
         FailureCode::InvalidVpa
     } else {
         FailureCode::InvalidAccount
