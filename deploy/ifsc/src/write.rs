@@ -5,21 +5,32 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 
 use crate::Directory;
-use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
+use crate::table::{MAGIC, NOTHING, branch_number, number};
 
 /// Returns the contents of the file.
-pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
-    let mut texts = Texts {
-        bytes: vec![0],
-        places: HashMap::from([("", NOTHING)]),
+pub(crate) fn file<'a>(directory: &'a Directory) -> Result<Vec<u8>> {
+    let mut texts = vec![0];
+    let mut places = HashMap::from([("", NOTHING)]);
+    // Each text is stored once.
+    let mut place = |text: &'a str| {
+        if let Some(place) = places.get(text) {
+            return Ok(*place);
+        }
+        ensure!(text.is_ascii(), "{text:?} is not ASCII");
+        let place = three_bytes(texts.len())?;
+        texts.push(u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?);
+        texts.extend(text.as_bytes());
+        places.insert(text, place);
+        Ok(place)
     };
     let (mut banks, mut codes, mut branches) = (Vec::new(), Vec::new(), Vec::new());
     // The first four letters of every listed code have a row, with or without a bank.
     let mut letters: BTreeSet<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
     letters.extend(directory.banks.keys().map(String::as_str));
     for letters in letters {
+        let bank = directory.banks.get(letters).map_or("", String::as_str);
         banks.extend(letters.as_bytes());
-        banks.extend(texts.place(directory.banks.get(letters).map_or("", String::as_str))?);
+        banks.extend(place(bank)?);
         banks.extend(three_bytes(codes.len() / 4)?);
         let of_bank = directory
             .branches
@@ -30,7 +41,7 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
                 .with_context(|| format!("{code} is not an IFSC"))?;
             codes.extend(number.to_le_bytes());
             for name in names {
-                branches.extend(texts.place(name)?);
+                branches.extend(place(name)?);
             }
         }
     }
@@ -41,43 +52,22 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
             "{prefix} cannot be the prefix of a code"
         );
         families.extend(format!("{prefix:\0<11}").bytes());
-        families.extend(texts.place(bank)?);
+        families.extend(place(bank)?);
     }
     let counts = [
         banks.len() / 10,
         codes.len() / 4,
         families.len() / 14,
-        texts.bytes.len(),
+        texts.len(),
     ];
     let mut file = MAGIC.to_vec();
     for count in counts {
         file.extend(u32::try_from(count)?.to_le_bytes());
     }
-    for part in [banks, codes, branches, families, texts.bytes] {
+    for part in [banks, codes, branches, families, texts] {
         file.extend(part);
     }
     Ok(file)
-}
-
-/// Texts of the file, each stored once.
-struct Texts<'a> {
-    bytes: Vec<u8>,
-    places: HashMap<&'a str, Place>,
-}
-
-impl<'a> Texts<'a> {
-    fn place(&mut self, text: &'a str) -> Result<Place> {
-        if let Some(place) = self.places.get(text) {
-            return Ok(*place);
-        }
-        ensure!(text.is_ascii(), "{text:?} is not ASCII");
-        let place = three_bytes(self.bytes.len())?;
-        let length = u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?;
-        self.bytes.push(length);
-        self.bytes.extend(text.as_bytes());
-        self.places.insert(text, place);
-        Ok(place)
-    }
 }
 
 fn three_bytes(value: usize) -> Result<[u8; 3]> {
