@@ -96,16 +96,11 @@ impl Keyring {
         let mut nonce = [0u8; NONCE_LENGTH];
         rand::rng().fill_bytes(&mut nonce);
         let (key_id, cipher) = &self.primary;
-        let aad = associated_data(merchant, subject, purpose);
+        let aad = &associated_data(merchant, subject, purpose);
+        let msg = plaintext;
         #[allow(clippy::expect_used)]
         let ciphertext = cipher
-            .encrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: plaintext,
-                    aad: &aad,
-                },
-            )
+            .encrypt(&Nonce::from(nonce), Payload { msg, aad })
             .expect("AES-GCM fails only beyond 64 GiB of plaintext");
         [&header(*key_id)[..], &nonce, &ciphertext].concat()
     }
@@ -119,22 +114,15 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
         let (header, rest) = sealed.split_at_checked(HEADER_LENGTH).ok_or(DecryptError)?;
-        let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or(DecryptError)?;
+        let (nonce, msg) = rest.split_first_chunk().ok_or(DecryptError)?;
         let key_id = key_id(header).ok_or(DecryptError)?;
-        let nonce: [u8; NONCE_LENGTH] = nonce.try_into().map_err(|_| DecryptError)?;
         let (_, cipher) = std::iter::once(&self.primary)
             .chain(&self.others)
             .find(|(id, _)| *id == key_id)
             .ok_or(DecryptError)?;
-        let aad = associated_data(merchant, subject, purpose);
+        let aad = &associated_data(merchant, subject, purpose);
         cipher
-            .decrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: ciphertext,
-                    aad: &aad,
-                },
-            )
+            .decrypt(&Nonce::from(*nonce), Payload { msg, aad })
             .map(Zeroizing::new)
             .map_err(|_| DecryptError)
     }

@@ -91,12 +91,6 @@ impl EncryptionKey {
     }
 }
 
-impl std::fmt::Debug for EncryptionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EncryptionKey({})", self.id)
-    }
-}
-
 /// A keyring that operators can change and write again. It is valid: at least one encryption key, unique ids, an existing
 /// primary, every key 32 bytes and not one byte repeated.
 #[derive(Clone)]
