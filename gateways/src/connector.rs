@@ -1,11 +1,8 @@
 //! The [`Connector`] trait: the calls that Khata makes to a gateway.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use khata_domain::routing::Ineligible;
-use khata_domain::traffic::Traffic;
 use khata_domain::validation::{CallResult, PollSchedule};
 use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
 
@@ -76,16 +73,6 @@ pub trait Connector: Send + Sync {
     /// Returns the waits between polls of a pending outcome.
     fn polling(&self, _method: Method) -> &PollSchedule {
         &self.policy().polling
-    }
-
-    /// Returns the number of calls that the gateway account takes, and the hours.
-    fn traffic(&self) -> &Traffic {
-        &self.policy().traffic
-    }
-
-    /// Returns the upper bound for one call.
-    fn call_timeout(&self) -> Duration {
-        self.policy().call_timeout
     }
 
     /// Asks the gateway to validate; may move money.

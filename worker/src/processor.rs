@@ -198,7 +198,7 @@ impl ValidationProcessor {
                 .possible_double_drop(&GatewayAccountLabels::of(entry));
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
-        let mut polls_left = if connector.traffic().is_limited() {
+        let mut polls_left = if connector.policy().traffic.is_limited() {
             0
         } else {
             MAX_IMMEDIATE_POLLS
@@ -206,7 +206,7 @@ impl ValidationProcessor {
         loop {
             let is_call = action.calls() > 0;
             // A call that outlives the lease could overlap with another worker's call.
-            if is_call && Instant::now() + 2 * connector.call_timeout() > lease_ends {
+            if is_call && Instant::now() + 2 * connector.policy().call_timeout > lease_ends {
                 warn!(
                     validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"

@@ -34,7 +34,7 @@ pub(crate) struct BankNames {
     /// From the word that only co-operative banks have (`kind`) to the last word of the bank's name.
     cooperative_bank: Regex,
     only_generic: Regex,
-    /// What two spellings of a name may have or not.
+    /// Words and marks that only some spellings of a name have.
     optional: Regex,
 }
 

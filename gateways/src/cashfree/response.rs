@@ -18,10 +18,10 @@ pub(super) struct Validation {
     pub(super) user_id: Option<String>,
     #[serde(default, deserialize_with = "text_or_number")]
     reference_id: Option<String>,
-    /// Of a bank account, like its code.
+    /// The status of a bank account.
     account_status: Option<String>,
     account_status_code: Option<String>,
-    /// Of a UPI address.
+    /// The status of a UPI address.
     status: Option<String>,
     name_at_bank: Option<String>,
     utr: Option<String>,
