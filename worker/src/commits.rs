@@ -254,7 +254,7 @@ impl ClaimsAndSettles {
             let may_be_tested = state
                 .as_ref()
                 .is_some_and(|state| state.circuit.state(now) == CircuitState::HalfOpen);
-            if connector.traffic().is_limited() || may_be_tested {
+            if connector.policy().traffic.is_limited() || may_be_tested {
                 shared.push(key);
             } else if let Some(state) = state {
                 budgets.put(key, state.budget(0), false);
@@ -282,7 +282,7 @@ impl ClaimsAndSettles {
         };
         let entry = merchant.find(attempt.gateway_account)?;
         let connector = entry.connector.as_ref().ok()?;
-        let is_shared = connector.traffic().concurrency.is_some();
+        let is_shared = connector.policy().traffic.concurrency.is_some();
         Some(self.health.begin_call(entry.key(), is_shared))
     }
 

@@ -76,7 +76,7 @@ impl MerchantView {
                     .map_or(Recovery::None, |(connector, method)| {
                         connector.recovery(details, method)
                     }),
-                traffic: connector.map_or(&UNLIMITED, |connector| connector.traffic()),
+                traffic: connector.map_or(&UNLIMITED, |connector| &connector.policy().traffic),
                 score: score.copied().unwrap_or_else(|| Score::new(now)),
             }
         };

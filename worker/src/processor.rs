@@ -16,7 +16,7 @@ use khata_domain::score::Bank;
 use khata_domain::validation::{Decision, Next};
 use khata_domain::{Class, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
-use khata_queue::ReceivedWakeup;
+use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
@@ -53,12 +53,12 @@ pub(crate) struct ValidationProcessor {
 
 impl ValidationProcessor {
     /// Processes one validation as far as possible now.
-    pub(crate) async fn run(&self, wakeup: ReceivedWakeup) {
+    pub(crate) async fn run(&self, wakeup: Wakeup) {
         let span = spans::process(&self.queue, &wakeup);
         self.process(wakeup).instrument(span).await;
     }
 
-    async fn process(&self, wakeup: ReceivedWakeup) {
+    async fn process(&self, wakeup: Wakeup) {
         let began = SystemTime::now();
         // Taken before the claim, so that the lease ends here no later than in Postgres.
         let lease_ends = Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE);
@@ -90,7 +90,7 @@ impl ValidationProcessor {
         });
     }
 
-    async fn claim(&self, wakeup: &ReceivedWakeup) -> Option<Box<Work>> {
+    async fn claim(&self, wakeup: &Wakeup) -> Option<Box<Work>> {
         let claim = self
             .lane
             .submit(Request::Claim(wakeup.key))
@@ -198,7 +198,7 @@ impl ValidationProcessor {
                 .possible_double_drop(&GatewayAccountLabels::of(entry));
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
-        let mut polls_left = if connector.traffic().is_limited() {
+        let mut polls_left = if connector.policy().traffic.is_limited() {
             0
         } else {
             MAX_IMMEDIATE_POLLS
@@ -206,7 +206,7 @@ impl ValidationProcessor {
         loop {
             let is_call = action.calls() > 0;
             // A call that outlives the lease could overlap with another worker's call.
-            if is_call && Instant::now() + 2 * connector.call_timeout() > lease_ends {
+            if is_call && Instant::now() + 2 * connector.policy().call_timeout > lease_ends {
                 warn!(
                     validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"

@@ -13,14 +13,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::{DecodeSliceError, Engine};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::secret_buf;
-use super::strength::{self, Flaw, KEY_LENGTH, Key};
+use super::strength::{self, KEY_LENGTH, Key, ONE_BYTE};
 
 /// Maximum length of a keyring: more than a hundred keys.
 const MAX_LENGTH: usize = 64 * 1024;
@@ -91,12 +91,6 @@ impl EncryptionKey {
     }
 }
 
-impl std::fmt::Debug for EncryptionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EncryptionKey({})", self.id)
-    }
-}
-
 /// A keyring that operators can change and write again. It is valid: at least one encryption key, unique ids, an existing
 /// primary, every key 32 bytes and not one byte repeated.
 #[derive(Clone)]
@@ -104,8 +98,8 @@ pub struct KeyringFile {
     primary: u32,
     /// Sorted by id.
     sealing: Vec<EncryptionKey>,
-    fingerprint: Key,
-    api_keys: Key,
+    pub(super) fingerprint: Key,
+    pub(super) api_keys: Key,
 }
 
 impl std::fmt::Debug for KeyringFile {
@@ -146,14 +140,14 @@ impl KeyringFile {
     pub fn parse(json: &str) -> Result<Self, KeyringError> {
         let written: KeyringJson = serde_json::from_str(json)
             .map_err(|_| KeyringError::Malformed("not the JSON of a keyring"))?;
-        let mut sealing = Vec::with_capacity(written.sealing.len());
-        for key in &written.sealing {
-            sealing.push(EncryptionKey {
+        let read = |key: &KeyJson| {
+            Ok(EncryptionKey {
                 id: key.id,
                 created_at: key.created_at,
                 key: key_bytes(&key.key)?,
-            });
-        }
+            })
+        };
+        let mut sealing: Vec<_> = written.sealing.iter().map(read).collect::<Result<_, _>>()?;
         sealing.sort_by_key(|key| key.id);
         let Some(newest) = sealing.last() else {
             return Err(KeyringError::Malformed("no encryption key"));
@@ -266,36 +260,24 @@ impl KeyringFile {
         }
         weaknesses
     }
-
-    pub(super) fn fingerprint(&self) -> &[u8; KEY_LENGTH] {
-        &self.fingerprint
-    }
-
-    pub(super) fn api_keys(&self) -> &[u8; KEY_LENGTH] {
-        &self.api_keys
-    }
 }
 
 fn key_bytes(encoded: &str) -> Result<Key, KeyringError> {
     // Space for more than a key, so that a longer one is noticed.
     let mut bytes = Zeroizing::new([0u8; KEY_LENGTH + 4]);
-    let length = BASE64
-        .decode_slice(encoded, bytes.as_mut())
-        .map_err(|fault| match fault {
-            base64::DecodeSliceError::DecodeError(_) => {
-                KeyringError::Malformed("a key is not base64")
-            }
-            base64::DecodeSliceError::OutputSliceTooSmall => {
-                KeyringError::Malformed("a key is not 32 bytes")
-            }
-        })?;
-    if length != KEY_LENGTH {
-        return Err(KeyringError::Malformed("a key is not 32 bytes"));
+    match BASE64.decode_slice(encoded, bytes.as_mut()) {
+        Ok(KEY_LENGTH) => {}
+        Err(DecodeSliceError::DecodeError(_)) => {
+            return Err(KeyringError::Malformed("a key is not base64"));
+        }
+        Ok(_) | Err(DecodeSliceError::OutputSliceTooSmall) => {
+            return Err(KeyringError::Malformed("a key is not 32 bytes"));
+        }
     }
     let mut key = Key::default();
     key.copy_from_slice(&bytes[..KEY_LENGTH]);
     bytes.zeroize();
-    if strength::flaw(&key) == Some(Flaw::OneByte) {
+    if strength::flaw(&key) == Some(ONE_BYTE) {
         return Err(KeyringError::Malformed("a key is one byte repeated"));
     }
     Ok(key)
