@@ -4,11 +4,10 @@
 use chrono::{DateTime, Utc};
 use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
 use khata_domain::validation::{AttemptContext, Decision, decide};
-use khata_domain::{Consent, Details, GatewayResponse};
+use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
 use tracing::{Instrument, Span};
 
 use crate::connector::{Call, Connector};
-use crate::meaning::lost;
 
 /// An unfinished attempt, and everything that its calls and decisions need.
 #[derive(Clone, Debug)]
@@ -23,6 +22,8 @@ pub struct OpenAttempt<'a> {
     pub setbacks: u32,
     /// Whether another gateway account is tried next if this one cannot decide.
     pub alternative: bool,
+    /// When a lost response is given up and another gateway account is tried; `None` if there is no other.
+    pub recovered_until: Option<DateTime<Utc>>,
 }
 
 /// The result of an action, and the decision about it.
@@ -47,7 +48,7 @@ impl OpenAttempt<'_> {
         }
     }
 
-    /// Makes the calls of the action, decides about the result and updates the attempt. `is_mismatch` compares names: whether
+    /// Makes the call of the action, decides about the result and updates the attempt. `is_mismatch` compares names: whether
     /// the response has a name that fails the account. `jitter` is random, `0.0..1.0`.
     pub async fn advance(
         &mut self,
@@ -60,29 +61,24 @@ impl OpenAttempt<'_> {
         if !matches!(action, NextAction::Verify | NextAction::UseWebhook(_)) {
             self.attempt.polls = self.attempt.polls.saturating_add(1);
         }
-        let (kind, result) = self.make_calls(connector, action).await;
+        let (kind, result) = self.make_call(connector, action).await;
         let name_mismatch = result.as_ref().is_ok_and(is_mismatch);
         self.record(connector, kind, result, name_mismatch, jitter)
     }
 
-    async fn make_calls(
+    async fn make_call(
         &self,
         connector: &dyn Connector,
         action: NextAction,
     ) -> (CallKind, CallResult) {
         let call = self.call();
         let reference = self.attempt.gateway_reference.as_deref();
-        let recovers = matches!(action, NextAction::Recover);
         let verified = match action {
             NextAction::UseWebhook(response) => return (CallKind::Lookup, Ok(*response)),
-            NextAction::Poll | NextAction::Recover => {
-                match connector.lookup(&call, reference).await.transpose() {
-                    // The gateway has never received the call: make it under the same reference.
-                    None if recovers => connector.verify(&call).instrument(verify_span()).await,
-                    // The gateway knew the call before: a second payment on this word alone would be wrong.
-                    None => return (CallKind::Lookup, Err(lost("unknown to the gateway"))),
-                    Some(found) => return (CallKind::Lookup, found),
-                }
+            NextAction::Poll => {
+                let found = connector.lookup(&call, reference).await;
+                let found = found.and_then(|found| found.ok_or(CallFailure::NotReceived));
+                return (CallKind::Lookup, found);
             }
             NextAction::Verify => connector.verify(&call).instrument(verify_span()).await,
             NextAction::VerifyAgain => {
@@ -110,12 +106,15 @@ impl OpenAttempt<'_> {
             setbacks: self.setbacks,
             alternative: self.alternative,
             recovery: connector.recovery(self.details, self.attempt.method),
+            settles_after: connector.settles_after(self.details),
+            recovered_until: self.recovered_until,
             polling: connector.polling(self.attempt.method),
             name_mismatch,
             jitter,
         };
         let decision = decide(&context, kind, &result);
         self.attempt.state = decision.attempt.state;
+        self.attempt.code = Some(decision.attempt.code.clone());
         if let Ok(response) = &result
             && response.gateway_reference.is_some()
         {

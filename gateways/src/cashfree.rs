@@ -9,6 +9,8 @@ mod response;
 mod two_factor;
 mod webhook;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
@@ -23,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
 use crate::http::Client;
-use crate::info::{CredentialInfo, GatewayInfo};
+use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::name::plain_name;
 use crate::policy::CallPolicy;
 use crate::settings::{BankFlow, CommonSettings, NPCI_POLLING};
@@ -40,6 +42,8 @@ const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 const MAX_NAME: usize = 100;
 /// Calls per minute and merchant (Cashfree, rate limits).
 const CALLS_PER_MINUTE: u32 = 100;
+/// Cashfree publishes no bound. A load balancer holds a request for 60 s at most by usual settings.
+const SETTLES_AFTER: Duration = Duration::from_secs(90);
 
 /// Facts about Cashfree.
 pub(crate) const INFO: GatewayInfo = GatewayInfo {
@@ -64,7 +68,11 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
             "RSA public key in PEM, if our IP addresses are not on Cashfree's allow-list",
         ),
     ],
-    settings: &[],
+    settings: &[SettingInfo {
+        name: "settle_s",
+        meaning: "seconds after which a bank verification that Cashfree does not know counts as never received, and is sent again",
+        default: "90",
+    }],
     connect: |config| Ok(Box::new(Cashfree::new(config)?)),
 };
 
@@ -79,6 +87,12 @@ struct Credentials {
     public_key: Option<Zeroizing<String>>,
 }
 
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Settings {
+    settle_s: Option<u64>,
+}
+
 /// A merchant's account at Cashfree.
 pub(crate) struct Cashfree {
     client: Client,
@@ -86,11 +100,12 @@ pub(crate) struct Cashfree {
     webhook_secrets: Vec<Zeroizing<String>>,
     policy: CallPolicy,
     bank_flow: BankFlow,
+    settles_after: Duration,
 }
 
 impl Cashfree {
     fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
-        let settings = CommonSettings::read(config.settings)?;
+        let (settings, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let base_url = config.address(PUBLIC_BASE_URL)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
@@ -116,6 +131,7 @@ impl Cashfree {
             webhook_secrets,
             policy,
             bank_flow: settings.bank_flow,
+            settles_after: own.settle_s.map_or(SETTLES_AFTER, Duration::from_secs),
         })
     }
 
@@ -211,6 +227,15 @@ impl Connector for Cashfree {
             // The synchronous call takes no reference of ours.
             (Details::Bank(_), BankFlow::Sync) => Recovery::None,
             _ => Recovery::Lookup,
+        }
+    }
+
+    /// Cashfree documents no uniqueness of `user_id`: a call that arrives late moves its rupee although another call with
+    /// the same `user_id` has moved one. A `verification_id` is refused where it was used before.
+    fn settles_after(&self, details: &Details) -> Duration {
+        match details {
+            Details::Bank(_) => self.settles_after,
+            Details::Upi(_) => Duration::ZERO,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The [`Connector`] trait: the calls that Khata makes to a gateway.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use khata_domain::routing::Ineligible;
@@ -69,6 +71,12 @@ pub trait Connector: Send + Sync {
 
     /// Declares what can be done after the response to a call with these details and this method was lost.
     fn recovery(&self, details: &Details, method: Method) -> Recovery;
+
+    /// Returns the time by which a call has reached the gateway, or never will. Until then a lookup that finds nothing proves
+    /// nothing. Zero where the gateway refuses a second use of a reference: a call made again cannot move a second rupee.
+    fn settles_after(&self, _details: &Details) -> Duration {
+        Duration::ZERO
+    }
 
     /// Returns the waits between polls of a pending outcome.
     fn polling(&self, _method: Method) -> &PollSchedule {

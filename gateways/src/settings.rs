@@ -67,7 +67,7 @@ pub const COMMON_SETTINGS: &[SettingInfo] = &[
     SettingInfo {
         name: "recover_for_s",
         meaning: "seconds for which Khata tries to recover a lost response before it calls another gateway",
-        default: "3,600",
+        default: "the merchant's setting",
     },
     SettingInfo {
         name: "bank_flow",
@@ -201,9 +201,7 @@ impl CommonSettings {
             concurrency: limit(self.concurrency),
             hours: hours("hours", &self.hours)?,
             upi_penny_drop_hours: hours("upi_penny_drop_hours", &self.upi_penny_drop_hours)?,
-            recover_for: self
-                .recover_for_s
-                .map_or(Traffic::default().recover_for, Duration::from_secs),
+            recover_for: self.recover_for_s.map(Duration::from_secs),
         })
     }
 }

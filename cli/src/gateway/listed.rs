@@ -256,7 +256,7 @@ fn limits_json(traffic: &Traffic) -> Value {
         "concurrency": traffic.concurrency,
         "hours": traffic.hours.spans(),
         "upi_penny_drop_hours": traffic.upi_penny_drop_hours.spans(),
-        "recover_for_s": traffic.recover_for.as_secs(),
+        "recover_for_s": traffic.recover_for.map(|time| time.as_secs()),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::conformance::profile::{
     COSTS_NOTHING, Exception, Kind, NEVER_PENDING, NPCI, Profile, Reports, ReportsUtr, Webhooks,
     absent, address_exceptions, changed, like, without_words,
 };
-use crate::conformance::rules::{is_lost_without_cost, stays_lost};
+use crate::conformance::rules::{is_lost_without_cost, is_never_received};
 use crate::conformance::scenario::Scenario;
 use crate::conformance::story::CallOutcome;
 
@@ -30,7 +30,7 @@ fn asynchronous() -> Profile {
         path: "/cashfree/verification",
         credentials: json!({"client_id": "sandbox_client", "client_secret": "sandbox_secret"}),
         secret: "/client_secret",
-        settings: json!({"bank_flow": "async"}),
+        settings: json!({"bank_flow": "async", "settle_s": 0}),
         kind: Kind::Bank,
         method: Method::PennyDrop,
         recovery: Recovery::Lookup,
@@ -77,7 +77,7 @@ fn upi_penny_drop() -> Profile {
     let mut exceptions = upi();
     exceptions.push(changed(
         Scenario::Technical,
-        stays_lost,
+        is_never_received,
         "HTTP 502, and a lookup does not find the address",
     ));
     Profile {

@@ -81,11 +81,14 @@ pub(crate) fn meantime(
     // The worker that takes over from a killed one starts with a lookup.
     let lookups_before = usize::from(scenario == Scenario::WorkerKilled);
     let between = |(place, word): (usize, &CallOutcome)| {
-        let looks = place + lookups_before;
+        // A call that was not received is made again, which is no lookup.
+        let made_again = results[..place].contains(&CallOutcome::NotReceived);
+        let looks = place + lookups_before - usize::from(made_again);
         let exceptions = RECOVERY_DELAY * 2_u32.pow(u32::try_from(looks).unwrap_or(u32::MAX));
         match word {
             CallOutcome::Response(_) => Action::Look(profile.polls[looks]),
             CallOutcome::Rejected => Action::Recover(RETRY_AFTER.max(exceptions)),
+            CallOutcome::NotReceived => Action::Recover(Duration::ZERO),
             CallOutcome::Lost | CallOutcome::NotSent => Action::Recover(exceptions),
         }
     };
@@ -198,6 +201,9 @@ fn recovered(profile: &Profile, done: Done) -> Story {
     }
     let mut story = valid(profile, Name::Given);
     story.results = vec![CallOutcome::Lost];
+    if profile.recovery == Recovery::Lookup && done == Done::Nothing {
+        story.results.push(CallOutcome::NotReceived);
+    }
     let pending_first = match (profile.recovery, done) {
         (Recovery::Lookup, Done::Everything) => false,
         (Recovery::Resubmit, Done::Everything) => true,
@@ -262,6 +268,13 @@ pub(crate) fn stays_lost(story: &mut Story) {
         },
         rupees: 0,
     };
+}
+
+/// Replaces the story: the gateway does not know the call, which is made again.
+pub(crate) fn is_never_received(story: &mut Story) {
+    stays_lost(story);
+    story.results[1] = CallOutcome::NotReceived;
+    story.action = Action::Recover(Duration::ZERO);
 }
 
 /// Replaces the story: a call that moves no money got no response, and a new attempt follows.

@@ -21,6 +21,8 @@ pub(crate) enum CallOutcome {
     Lost,
     /// A look that was one too many.
     Rejected,
+    /// The gateway has not received the call.
+    NotReceived,
 }
 
 /// The next step of the worker.
@@ -104,12 +106,14 @@ impl<'a> Attempt<'a> {
                     gateway_reference: None,
                     polls: 0,
                     started_at: call.started_at,
+                    sent_at: call.started_at,
                 },
                 details: call.details,
                 consent: call.consent,
                 deadline_at: Utc::now() + TimeDelta::hours(48),
                 setbacks: 0,
                 alternative: true,
+                recovered_until: None,
             },
             strict: false,
             results: Vec::new(),
@@ -140,7 +144,7 @@ impl<'a> Attempt<'a> {
     pub(crate) async fn go_on(&mut self, connector: &dyn Connector) {
         let (state, call) = (self.open.attempt.state, self.open.call());
         let recovery = connector.recovery(call.details, call.method);
-        match NextAction::resume(state, recovery) {
+        match NextAction::resume(&self.open.attempt, recovery) {
             Some(action) => self.advance(connector, action).await,
             None if state == AttemptState::Settled => {}
             // The gateway offers no recovery: the planner gives the attempt up and begins another one.
@@ -186,6 +190,7 @@ impl<'a> Attempt<'a> {
             Err(CallFailure::NotSent(_)) => CallOutcome::NotSent,
             Err(CallFailure::ResponseLost(_)) => CallOutcome::Lost,
             Err(CallFailure::Rejected { .. }) => CallOutcome::Rejected,
+            Err(CallFailure::NotReceived) => CallOutcome::NotReceived,
         });
         self.actions
             .push(action(&advanced.decision, advanced.decided_at));

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::conformance::profile::{
     Exception, Kind, NPCI, Profile, Reports, ReportsUtr, Webhooks, changed, without_words,
 };
-use crate::conformance::rules::{is_lost_without_cost, stays_lost};
+use crate::conformance::rules::{is_lost_without_cost, is_never_received};
 use crate::conformance::scenario::Scenario;
 use crate::conformance::story::Name;
 
@@ -17,7 +17,11 @@ pub(crate) fn profiles() -> Vec<Profile> {
 
 fn penny_drop() -> Profile {
     let mut exceptions = outcomes();
-    exceptions.push(changed(Scenario::Technical, stays_lost, PROVIDER_ERROR));
+    exceptions.push(changed(
+        Scenario::Technical,
+        is_never_received,
+        PROVIDER_ERROR,
+    ));
     Profile {
         gateway: Gateway::Decentro,
         flow: "drop",
