@@ -112,9 +112,8 @@ fn invalid(details: &Details) -> GatewayResponse {
 fn response(call: &Call<'_>) -> GatewayResponse {
     let pending = Utc::now() - call.started_at < PENDING;
     match ending(call.details) {
-        "91" => invalid(call.details),
         "92" | "93" if pending => GatewayResponse::of(Class::Pending, "DUMMY_PENDING"),
-        "93" => invalid(call.details),
+        "91" | "93" => invalid(call.details),
         "94" if call.attempt <= RETRYABLE_ATTEMPTS => {
             GatewayResponse::of(Class::Retryable, "DUMMY_RETRY")
         }

@@ -1,5 +1,6 @@
 //! Texts and numbers in the replies of several gateways.
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -14,20 +15,12 @@ pub(crate) fn text(value: &Value) -> Option<String> {
 pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Whole(i64),
-        Decimal(f64),
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(D::Error::custom("neither a text nor a number")),
     }
-    Ok(
-        Option::<Either>::deserialize(deserializer)?.map(|value| match value {
-            Either::Text(text) => text,
-            Either::Whole(number) => number.to_string(),
-            Either::Decimal(number) => number.to_string(),
-        }),
-    )
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ pub(crate) async fn validate_account(
     let now = Utc::now().trunc_subsecs(6);
     let wait_ends = Instant::now() + request.wait;
     let again = request.to_store(&context, customer, account, form, now);
-    let (waits, waits_until) = (again.awaited_until.is_some(), again.awaited_until);
+    let waits_until = again.terms.awaited_until;
+    let waits = waits_until.is_some();
     let key = ValidationKey {
         merchant,
         id: again.validation,

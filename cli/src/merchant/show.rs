@@ -71,7 +71,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
             "fail on name mismatch",
             yes_or_no(merchant.fail_on_name_mismatch),
         )
-        .fact("results reused", results_reused(settings))
+        .fact("results reused", results_reused(merchant))
         .fact("keys", format!("{} active", has.active_keys))
         .fact("gateway accounts", format!("{enabled} enabled of {total}"))
         .fact("accounts", accounts(has))

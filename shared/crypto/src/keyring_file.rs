@@ -132,13 +132,12 @@ impl KeyringFile {
         let bytes = secret_buf::read(file, MAX_LENGTH)
             .map_err(unreadable)?
             .ok_or(KeyringError::Malformed("too long for a keyring"))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyringError::Malformed("not text"))?;
-        Self::parse(text)
+        Self::parse(&bytes)
     }
 
     /// Parses the JSON of a keyring.
-    pub fn parse(json: &str) -> Result<Self, KeyringError> {
-        let written: KeyringJson = serde_json::from_str(json)
+    pub(super) fn parse(json: &[u8]) -> Result<Self, KeyringError> {
+        let written: KeyringJson = serde_json::from_slice(json)
             .map_err(|_| KeyringError::Malformed("not the JSON of a keyring"))?;
         let read = |key: &KeyJson| {
             Ok(EncryptionKey {
@@ -292,13 +291,13 @@ mod tests {
     }
 
     fn fault(json: &str) -> String {
-        KeyringFile::parse(json).unwrap_err().to_string()
+        KeyringFile::parse(json.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn a_keyring_reads_back_its_own_json() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
-        let again = KeyringFile::parse(&json(&file)).unwrap();
+        let again = KeyringFile::parse(json(&file).as_bytes()).unwrap();
         assert_eq!((again.primary(), again.ids()), (1, vec![1, 2]));
         assert_eq!(json(&again), json(&file));
     }
@@ -307,7 +306,7 @@ mod tests {
     fn the_default_primary_is_the_highest_id() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
         let old = json(&file).replace("\"primary\": 1,", "");
-        assert_eq!(KeyringFile::parse(&old).unwrap().primary(), 2);
+        assert_eq!(KeyringFile::parse(old.as_bytes()).unwrap().primary(), 2);
         let unknown = json(&file).replace("\"primary\": 1,", "\"primary\": 3,");
         assert!(fault(&unknown).contains("primary"), "{}", fault(&unknown));
     }
@@ -316,7 +315,7 @@ mod tests {
     fn a_key_has_its_creation_time_unless_the_keyring_is_older() {
         let before = Utc::now().trunc_subsecs(0);
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
-        let again = KeyringFile::parse(&json(&file)).unwrap();
+        let again = KeyringFile::parse(json(&file).as_bytes()).unwrap();
         for key in again.keys() {
             let created_at = key.created_at.unwrap();
             assert!((before..=Utc::now()).contains(&created_at), "{created_at}");
@@ -325,7 +324,7 @@ mod tests {
         let first = written["sealing"][0].as_object_mut().unwrap();
         let time = first.remove("created_at").unwrap();
         assert!(time.as_str().unwrap().len() == "2026-11-24T10:00:00Z".len());
-        let older = KeyringFile::parse(&written.to_string()).unwrap();
+        let older = KeyringFile::parse(written.to_string().as_bytes()).unwrap();
         assert_eq!(older.keys()[0].created_at, None);
         assert_eq!(older.keys()[1].created_at, again.keys()[1].created_at);
         assert_eq!(json(&older).matches("created_at").count(), 1);
@@ -400,7 +399,7 @@ mod tests {
         ] {
             assert!(fault(&bad).contains(why), "{bad}: {}", fault(&bad));
         }
-        assert!(KeyringFile::parse(&with(&strong(32))).is_ok());
+        assert!(KeyringFile::parse(with(&strong(32)).as_bytes()).is_ok());
     }
 
     #[test]

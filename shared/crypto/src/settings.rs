@@ -64,11 +64,7 @@ fn read_keyring(file: Option<&Path>, json: Option<&[u8]>) -> Result<KeyringFile,
         (None, None) => Err(KeyringError::Missing),
         (Some(_), Some(_)) => Err(KeyringError::Ambiguous),
         (Some(file), None) => KeyringFile::read(file),
-        (None, Some(json)) => {
-            let json =
-                std::str::from_utf8(json).map_err(|_| KeyringError::Malformed("not text"))?;
-            KeyringFile::parse(json)
-        }
+        (None, Some(json)) => KeyringFile::parse(json),
     }
 }
 

@@ -152,26 +152,20 @@ impl Publisher {
     }
 
     async fn channel(&mut self) -> Result<&Channel, BrokerError> {
-        let usable = self
-            .open
-            .as_ref()
-            .is_some_and(|(_, channel)| channel.status().connected());
-        if !usable {
-            self.open = None;
-            let opened = within(async {
-                let (connection, channel) = self.broker.connect(self.name).await?;
-                channel
-                    .confirm_select(ConfirmSelectOptions::default())
-                    .await?;
-                Ok((connection, channel))
-            })
-            .await?;
-            self.open = Some(opened);
-        }
-        self.open
-            .as_ref()
-            .map(|(_, channel)| channel)
-            .ok_or(BrokerError::TimedOut)
+        let usable = |open: &(_, Channel)| open.1.status().connected();
+        let open = match self.open.take().filter(usable) {
+            Some(open) => open,
+            None => {
+                within(async {
+                    let (connection, channel) = self.broker.connect(self.name).await?;
+                    let options = ConfirmSelectOptions::default();
+                    channel.confirm_select(options).await?;
+                    Ok((connection, channel))
+                })
+                .await?
+            }
+        };
+        Ok(&self.open.insert(open).1)
     }
 }
 

@@ -45,7 +45,6 @@ columns! {
     Timestamptz: DateTime<Utc>;
     SqlUuid: uuid::Uuid, AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ValidationId;
     Array<SqlUuid>: [AccountId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
-    Array<Text>: Vec<String>;
 }
 
 macro_rules! tuples {
@@ -56,7 +55,7 @@ macro_rules! tuples {
     };
 }
 
-tuples! { (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
+tuples! { (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) }
 
 /// Declares structs that the rows of a statement are read into by the names of the columns; `#[diesel(column_name = …)]`
 /// names a column that is not called as its field.

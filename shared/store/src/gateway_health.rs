@@ -2,7 +2,6 @@
 //!
 //! Rows of several gateway accounts are always locked in the order of their keys, so that two workers cannot deadlock.
 
-mod reset;
 mod scores;
 
 use std::collections::HashMap;
@@ -19,8 +18,10 @@ use khata_domain::circuit::Circuit;
 use khata_domain::traffic::RateBudget;
 
 pub use khata_domain::gateway::GatewayKey;
-pub use reset::{forget_bookings, reset};
 pub use scores::{OutcomeCounts, ScoreKey, add_outcomes, scores};
+
+/// How long workers may still plan by the old limit. Validations are planned again after that.
+const SETTINGS_DELAY: Duration = Duration::from_secs(6);
 
 row! {
     /// The state of a gateway account.
@@ -166,7 +167,10 @@ pub fn write_open_calls(
 
 /// Reads the gateway accounts of every merchant whose circuit is not closed or whose pause is not over.
 pub fn impaired(connection: &mut PgConnection) -> QueryResult<Vec<GatewayState>> {
-    statement(format!("select {COLUMNS}, 0::bigint as open_calls from gateway_states s where circuit <> 'CLOSED' or paused_until > now()"))
+    statement(format!(
+        "select {COLUMNS}, 0::bigint as open_calls from gateway_states s
+         where circuit <> 'CLOSED' or paused_until > now()"
+    ))
     .load(connection)
 }
 
@@ -246,6 +250,45 @@ fn apply(state: &mut GatewayState, change: &HealthChange, now: DateTime<Utc>) {
             .map_or(now, |before| before.since);
         state.misconfigured = code.clone().map(|code| Misconfigured { code, since });
     }
+}
+
+/// Closes the circuit and clears the configuration error, as other credentials or another address may work. A pause that the
+/// gateway asked for stays. Call it in the transaction of the change: a worker that plans calls there waits for it and sees
+/// both or neither.
+pub fn reset(connection: &mut PgConnection, gateway: GatewayKey) -> QueryResult<()> {
+    statement(
+        "update gateway_states
+         set served = 0, failed = 0, counted_at = now(), circuit = 'CLOSED', open_until = null, trips = 0,
+            probed_at = null, misconfigured_code = null, misconfigured_since = null
+         where merchant_id = $1 and gateway_account_id = $2",
+    )
+    .key(gateway.merchant, gateway.account)
+    .run(connection)
+}
+
+/// Cancels the calls that were booked under an old rate limit. Their validations become due as soon as all workers know the
+/// new limit, and book again. Returns their number. Call it in a transaction.
+pub fn forget_bookings(connection: &mut PgConnection, gateway: GatewayKey) -> QueryResult<usize> {
+    // The state first: its lock keeps other workers from booking until this transaction ends.
+    statement(
+        "update gateway_states set next_call_at = null where merchant_id = $1 and gateway_account_id = $2",
+    )
+    .key(gateway.merchant, gateway.account)
+    .run(connection)?;
+    statement(
+        "with booked as (
+            select id from validations
+            where merchant_id = $1 and slot_gateway_account_id = $2 and completed_at is null
+            for update skip locked
+         )
+         update validations v
+         set slot_gateway_account_id = null, slot_at = null,
+            due_at = case when v.state = 'WAITING' then least(v.due_at, now() + $3 * interval '1 ms') else v.due_at end
+         from booked where v.merchant_id = $1 and v.id = booked.id",
+    )
+    .key(gateway.merchant, gateway.account)
+    .bind(milliseconds(SETTINGS_DELAY))
+    .execute(connection)
 }
 
 /// Deletes at most `limit` scores that were unchanged for a day, and the open calls of stopped workers. Returns their number.

@@ -260,8 +260,8 @@ pub fn attempts(
     validations: &[ValidationId],
 ) -> QueryResult<Vec<Attempt>> {
     statement(format!(
-        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms, t.possible_double_drop,
-            t.settled_at
+        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms,
+            t.possible_double_drop, t.settled_at
          from unnest($1) as wanted (id)
          join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
          left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id

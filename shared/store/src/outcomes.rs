@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::statement::{statement, validation_keys};
+use super::statement::{rows, statement, validation_keys};
 use khata_domain::{ValidationId, ValidationKey};
 
 const CHANNEL: &str = "khata_outcomes";
@@ -18,9 +18,6 @@ const IDS: usize = 200;
 
 /// Notifies the listeners when the transaction commits.
 pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -> QueryResult<()> {
-    if finished.is_empty() {
-        return Ok(());
-    }
     let payloads: Vec<String> = finished
         .chunks(IDS)
         .map(|ids| {
@@ -28,9 +25,11 @@ pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -
             ids.collect::<Vec<_>>().join(" ")
         })
         .collect();
-    statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
-        .bind(payloads)
-        .run(connection)
+    statement(format!(
+        "select pg_notify('{CHANNEL}', payload) from $1 as input"
+    ))
+    .rows(rows!(&payloads, ids => { payload = ids.as_str() }))
+    .run(connection)
 }
 
 /// Subscribes this connection to outcomes.

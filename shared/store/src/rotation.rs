@@ -149,8 +149,10 @@ impl<'k> Rotation<'k> {
         for row in rows {
             let Some(was) = row.sealed else { continue };
             let merchant = MerchantId(row.merchant_id);
-            let keyring = self.keyring;
-            match keyring.reencrypt(merchant, row.subject, column.purpose(), &was) {
+            match self
+                .keyring
+                .reencrypt(merchant, row.subject, column.purpose(), &was)
+            {
                 Ok(becomes) => wanted.push(Wanted {
                     merchant,
                     place: row.place,
@@ -189,8 +191,8 @@ impl<'k> Rotation<'k> {
         let mut tallies = self.tallies.clone();
         let count: u64 = connection.transaction(|connection| {
             let replaced = replace(connection, column, wanted)?;
-            for (merchant, tally) in &mut tallies {
-                let Some(count) = replaced.get(merchant) else {
+            for (merchant, count) in &replaced {
+                let Some(tally) = tallies.get_mut(merchant) else {
                     continue;
                 };
                 *tally.by_table.entry(column.table()).or_default() += count;

@@ -1,5 +1,5 @@
-//! The tables that the store reads and writes through diesel's query builder. Other statements are written in SQL, so that a
-//! reader sees them.
+//! The tables that the store reads and writes through diesel's query builder. Other statements are written in SQL, so that
+//! a reader sees them.
 diesel::table! {
     merchants (id) {
         id -> Uuid,

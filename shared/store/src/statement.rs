@@ -195,6 +195,7 @@ impl<'a> Statement<'a> {
 }
 
 impl<T> Statement<'_, T> {
+    /// Loads every row.
     pub(super) fn load<'q, U>(self, connection: &mut PgConnection) -> QueryResult<Vec<U>>
     where
         Self: LoadQuery<'q, PgConnection, U>,

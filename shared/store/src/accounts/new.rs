@@ -6,7 +6,7 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId};
 
-/// What a request says about the validations that it begins.
+/// The terms of the validations that a request begins.
 #[derive(Clone, Debug)]
 pub struct ValidationTerms {
     /// JSON of the payee's consent.

@@ -72,7 +72,7 @@ pub(super) fn of_details(
     )
     .tuples(connection)?;
     let mut recent: HashMap<usize, RecentValidations> = HashMap::new();
-    // Of the accounts with the same details: validated recently, or the customer's own.
+    // A row is an account with the same details: validated recently, or the customer's own.
     for (place, validations, since, is_recent, is_own) in rows {
         let Some(place) = usize::try_from(place - 1).ok() else {
             continue;

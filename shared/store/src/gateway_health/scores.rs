@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Score;
@@ -34,20 +35,31 @@ pub fn scores(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<HashMap<GatewayAccountId, HashMap<String, Score>>> {
-    let rows: Vec<(GatewayAccountId, String, f64, f64, Option<f64>, DateTime<Utc>)> = statement(
+    row! {
+        struct Row {
+            gateway_account_id: GatewayAccountId,
+            bank: String,
+            told: f64,
+            failed: f64,
+            latency_ms: Option<f64>,
+            counted_at: DateTime<Utc>,
+        }
+    }
+    let rows: Vec<Row> = statement(
         "select gateway_account_id, bank, told, failed, latency_ms, counted_at from gateway_scores where merchant_id = $1",
     )
     .bind(merchant)
-    .tuples(connection)?;
+    .load(connection)?;
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
-    for (account, bank, conclusive, failed, latency_ms, counted_at) in rows {
+    for row in rows {
         let score = Score {
-            conclusive,
-            failed,
-            latency_ms,
-            counted_at,
+            conclusive: row.told,
+            failed: row.failed,
+            latency_ms: row.latency_ms,
+            counted_at: row.counted_at,
         };
-        scores.entry(account).or_default().insert(bank, score);
+        let of_account = scores.entry(row.gateway_account_id).or_default();
+        of_account.insert(row.bank, score);
     }
     Ok(scores)
 }
