@@ -17,6 +17,8 @@ pub struct Changes {
     pub validations_per_account_per_day: Option<i16>,
     pub fail_on_name_mismatch: Option<bool>,
     pub reuse_results_seconds: Option<i32>,
+    pub recovery_patience_seconds: Option<i32>,
+    pub paid_attempts_per_validation: Option<i16>,
 }
 
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.

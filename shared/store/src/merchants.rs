@@ -26,6 +26,11 @@ pub struct Merchant {
     pub fail_on_name_mismatch: bool,
     /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: i32,
+    /// Time for which a lost response is looked up before another gateway account may move a second rupee, in seconds: 0 to
+    /// 172,800.
+    pub recovery_patience_seconds: i32,
+    /// Maximum attempts of one validation that may have moved a rupee: 1 to 100.
+    pub paid_attempts_per_validation: i16,
     pub created_at: DateTime<Utc>,
 }
 

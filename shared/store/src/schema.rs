@@ -11,6 +11,8 @@ diesel::table! {
         validations_per_account_per_day -> Int2,
         fail_on_name_mismatch -> Bool,
         reuse_results_seconds -> Int4,
+        recovery_patience_seconds -> Int4,
+        paid_attempts_per_validation -> Int2,
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
-use khata_domain::gateway::RESPONSE_LOST;
+use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
 use khata_domain::validation::AttemptState;
 use khata_domain::{Class, GatewayAccountId, Method, ValidationKey};
 
@@ -34,13 +34,16 @@ row! {
         /// Number of lookups so far.
         pub polls: i16,
         pub started_at: DateTime<Utc>,
+        /// When the call was last made.
+        pub sent_at: DateTime<Utc>,
     }
 }
 
 /// The `select` list of [`Attempt`], from `validation_attempts t`.
 pub(crate) const COLUMNS: &str =
     "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method,
-    t.reference, t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at";
+    t.reference, t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at,
+    coalesce(t.sent_at, t.started_at) as sent_at";
 
 /// Reads all attempts of these validations, in order of number.
 pub fn attempts(
@@ -101,14 +104,15 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
     .run(connection)
 }
 
-/// Gives up attempts whose responses are lost and cannot be looked up.
+/// Gives up unfinished attempts: as lost, unless the gateway has not received the call.
 pub fn give_up_attempts(
     connection: &mut PgConnection,
     lost: &[(ValidationKey, i16)],
 ) -> QueryResult<()> {
     statement(
         "update validation_attempts t
-         set state = 'SETTLED', class = 'RETRYABLE', code = lost.code, settled_at = now()
+         set state = 'SETTLED', class = 'RETRYABLE', settled_at = now(),
+            code = case t.code when lost.not_received then t.code else lost.code end
          from $1 as lost
          where t.merchant_id = lost.merchant_id and t.validation_id = lost.validation_id and t.number = lost.number
            and t.state <> 'SETTLED'",
@@ -118,6 +122,28 @@ pub fn give_up_attempts(
         validation_id = key.id,
         number = *number,
         code = RESPONSE_LOST,
+        not_received = NOT_RECEIVED,
+    }))
+    .run(connection)
+}
+
+/// Starts attempts anew whose calls the gateway has not received. Their calls may move a rupee again from now on, so that a
+/// worker that takes over looks them up first.
+pub fn restart_attempts(
+    connection: &mut PgConnection,
+    attempts: &[(ValidationKey, i16)],
+) -> QueryResult<()> {
+    statement(
+        "update validation_attempts t
+         set state = 'STARTED', code = null, sent_at = now()
+         from $1 as again
+         where t.merchant_id = again.merchant_id and t.validation_id = again.validation_id and t.number = again.number
+           and t.state <> 'SETTLED'",
+    )
+    .rows(rows!(attempts, (key, number) => {
+        merchant_id = key.merchant,
+        validation_id = key.id,
+        number = *number,
     }))
     .run(connection)
 }
