@@ -28,12 +28,11 @@ pub(crate) struct Body {
 impl Body {
     /// Receives a body within its size and time limits.
     pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
-        let content_type = request
-            .headers()
+        let headers = request.headers();
+        let content_type = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?").to_owned());
-        let declared = request
-            .headers()
+        let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > MAX_BODY) {

@@ -138,19 +138,12 @@ fn bracketed(name: &str) -> Bracketed<'_> {
         .and_then(|(index, rest)| Some((index, rest.strip_prefix('[')?.strip_suffix(']')?)));
     match parts {
         Some((index, field)) if !field.is_empty() && !field.contains(['[', ']']) => {
-            match (index, index.parse()) {
-                ("", _) => Bracketed::Item {
-                    list,
-                    index: None,
-                    field,
-                },
-                (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => Bracketed::Item {
-                    list,
-                    index: Some(number),
-                    field,
-                },
-                _ => Bracketed::Bad,
-            }
+            let index = match (index, index.parse()) {
+                ("", _) => None,
+                (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => Some(number),
+                _ => return Bracketed::Bad,
+            };
+            Bracketed::Item { list, index, field }
         }
         _ => Bracketed::Bad,
     }
