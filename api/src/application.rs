@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
+use crate::context::State;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
 use crate::error::ApiError;
@@ -26,10 +27,7 @@ use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
-use crate::state::State;
-use crate::{
-    accounts, bank_accounts, customers, document, gateway_webhooks, health, metrics_server,
-};
+use crate::{document, metrics_server, routes};
 
 /// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
 const CONNECTIONS: u32 = 7;
@@ -155,11 +153,7 @@ fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)>
             .app_data(state.clone())
             .app_data(metrics.clone())
             .wrap(from_fn(observe))
-            .configure(health::routes)
-            .configure(accounts::routes)
-            .configure(bank_accounts::routes)
-            .configure(customers::routes)
-            .configure(gateway_webhooks::routes)
+            .configure(routes::add)
             .configure(document::routes)
             .default_service(web::to(|| async {
                 Err::<&str, _>(ApiError::NotFound("No such endpoint. See /docs."))

@@ -3,8 +3,8 @@
 //! Nothing is decided here.
 
 use actix_web::dev::Payload;
-use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
 use khata_crypto::Purpose;
 use khata_domain::ids::AttemptReference;
@@ -13,31 +13,17 @@ use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 use khata_queue::Wakeup;
 use khata_store::gateway_webhooks::{self, FoundAttempt, OpenAttempt, Received};
 use khata_telemetry as telemetry;
-use serde::Serialize;
+use serde_json::json;
 use tracing::{Instrument, Span, debug, field, info, warn};
 
 use crate::connectors::WebhookAccount;
+use crate::context::State;
 use crate::decode::Body;
-use crate::error::{ApiError, method_not_allowed};
-use crate::state::State;
+use crate::error::ApiError;
 
 const NO_GATEWAY_ACCOUNT: ApiError = ApiError::NotFound("No such gateway account.");
 
-/// Adds the route.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config.service(
-        web::resource("/gateways/{gateway}/webhooks/{gateway_account_id}")
-            .route(web::post().to(receive))
-            .default_service(method_not_allowed("POST")),
-    );
-}
-
-#[derive(Serialize)]
-struct WebhookReply {
-    status: &'static str,
-}
-
-async fn receive(
+pub(crate) async fn receive(
     state: Data<State>,
     path: Path<(String, String)>,
     request: HttpRequest,
@@ -52,7 +38,7 @@ async fn receive(
         Err(_) => "refused",
     };
     state.metrics.webhook_received(gateway, result);
-    handled.map(|status| HttpResponse::Ok().json(WebhookReply { status }))
+    handled.map(|status| HttpResponse::Ok().json(json!({ "status": status })))
 }
 
 /// Handles the webhook. Returns `received` or `ignored`.

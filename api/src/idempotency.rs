@@ -193,6 +193,25 @@ impl Idempotent {
         self.conclude(execution).await
     }
 
+    /// Performs one call in a transaction of its own and records its reply. `work` returns the body of the reply and another
+    /// value, which is `None` here if an earlier call with the same key did the work.
+    pub(crate) async fn write_reply<T: Send + 'static>(
+        &self,
+        summary: &'static str,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut PgConnection) -> Result<(Vec<u8>, T), ApiError> + Send + 'static,
+    ) -> Result<(HttpResponse, Option<T>), ApiError> {
+        let written = self.write(summary, move |connection, idempotent| {
+            let (body, value) = work(connection)?;
+            let record = idempotent.replied(&body, now);
+            Ok(((body, value), record))
+        });
+        Ok(match written.await? {
+            Written::Done((body, value)) => (reply::ok(body), Some(value)),
+            Written::Reply(reply) => (reply, None),
+        })
+    }
+
     /// Turns the result of [`execute`] into this call's own work, or into the reply of the earlier call.
     pub(crate) async fn conclude<T>(
         &self,

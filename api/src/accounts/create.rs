@@ -61,7 +61,7 @@ pub(crate) async fn create_accounts(
     if let Err(error) = context.check_gateway(&request.options.pin).await {
         return idempotent.replay_or(error).await;
     }
-    let wait_ends = request.wait().map(|wait| Instant::now() + wait);
+    let wait_ends = request.wait.map(|wait| Instant::now() + wait);
     let (new, stored) = NewAccounts::encrypt(context, customer, request);
     let new = Arc::new(new);
     // Register before the commit, so that no outcome of a fast worker is missed.
@@ -72,7 +72,6 @@ pub(crate) async fn create_accounts(
     });
     let rendered = Arc::clone(&new);
     let submitted = state.creates.submit(CreateCall {
-        waits_until: stored.awaited_until,
         stored,
         idempotent: idempotent.clone(),
         form,

@@ -22,7 +22,7 @@ const MAX_OFFSET: i64 = 1_000_000_000;
 ///
 /// Returns the current state of the account.
 #[utoipa::path(get, path = "/customers/{customer_id}/customer-accounts/{account_id}", operation_id = "getAccount",
-    tag = "Customer accounts", params(schema::AccountPath),
+    tag = "Customer accounts", params(schema::CustomerPath, schema::AccountPath),
     responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     reply::json(&one(&context).await?)
@@ -44,13 +44,6 @@ pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, Api
     present::stored(&context.state.keyring, merchant, row)
 }
 
-/// The query parameters of a list.
-#[derive(serde::Deserialize)]
-struct Paging {
-    count: Option<String>,
-    offset: Option<String>,
-}
-
 /// List a customer's accounts
 ///
 /// Newest first.
@@ -68,7 +61,7 @@ pub(crate) async fn page<T>(
     kind: Option<AccountKind>,
     form: impl Fn(CustomerAccount) -> Option<T>,
 ) -> Result<List<T>, ApiError> {
-    let paging: Paging = context
+    let paging: schema::PagingQuery = context
         .query()
         .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Vec::new();

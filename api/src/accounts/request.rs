@@ -27,19 +27,11 @@ const DEFAULT_WAIT: i64 = 10;
 /// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// The command of a create call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Store them and validate them in the background.
-    Create,
-    /// Store them, and reply when they are validated or after this time.
-    Validate(Duration),
-}
-
 /// A valid create call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CreateRequest {
-    pub(crate) command: Command,
+    /// How long the call waits for outcomes; `None` if it does not wait.
+    pub(crate) wait: Option<Duration>,
     pub(crate) accounts: Vec<RequestedAccount>,
     /// Whether the call has one account in flat fields: the reply is then that account and not a list.
     pub(crate) flat: bool,
@@ -116,30 +108,17 @@ impl CreateRequest {
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
-        let command = if validates {
-            Command::Validate(wait)
-        } else {
-            Command::Create
-        };
         let (accounts, flat) = accounts.unwrap_or_default();
         if !faults.is_empty() {
             return Err(ApiError::Invalid(faults));
         }
         Ok(Self {
-            command,
+            wait: wait.filter(|_| validates),
             accounts,
             flat,
             options,
             metadata,
         })
-    }
-
-    /// How long the call waits for outcomes; `None` if it does not wait.
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        match self.command {
-            Command::Validate(wait) if !wait.is_zero() => Some(wait),
-            _ => None,
-        }
     }
 
     /// The call as the store takes it.
@@ -161,7 +140,7 @@ impl CreateRequest {
             trace_parent: context.observed.trace_parent.clone(),
             created_at: now,
             deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: self.wait().map(|wait| end_of(wait, now)),
+            awaited_until: self.wait.map(|wait| now + wait),
             validations_per_day: context.merchant.validations_per_account_per_day(),
             fresh: self.options.fresh,
             accounts,
@@ -174,7 +153,8 @@ pub(crate) struct ValidateRequest {
     /// The gateway, if the call names one.
     pub(crate) pin: Option<Pin>,
     options: Options,
-    pub(crate) wait: Duration,
+    /// How long the call waits for the outcome; `None` if it does not wait.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl ValidateRequest {
@@ -217,27 +197,22 @@ impl ValidateRequest {
             trace_parent: context.observed.trace_parent.clone(),
             now,
             deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: (!self.wait.is_zero()).then(|| end_of(self.wait, now)),
+            awaited_until: self.wait.map(|wait| now + wait),
             validations_per_day: context.merchant.validations_per_account_per_day(),
             fresh: self.options.fresh,
         }
     }
 }
 
-fn end_of(wait: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::from_std(wait).unwrap_or_default()
-}
-
 /// The accounts, and whether they are one in flat fields; `None` if the call mixes both forms or has no account.
 fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
-    let flat_bank: [&Field; 3] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME];
+    let flat: [&Field; 4] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME, &VPA];
     let has_lists = fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES);
-    let has_bank = flat_bank.iter().any(|field| fields.has(field));
+    let has_bank = flat[..3].iter().any(|field| fields.has(field));
     match (has_lists, has_bank, fields.has(&VPA)) {
         (true, false, false) => listed(fields).map(|accounts| (accounts, false)),
         (true, ..) => {
-            let vpa: &Field = &VPA;
-            for field in flat_bank.into_iter().chain([vpa]) {
+            for field in flat {
                 if fields.has(field) {
                     let reason = "cannot be combined with bank_account_details or upi_details";
                     fields.fault(field.name, reason);
@@ -326,9 +301,9 @@ fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAc
     })
 }
 
-fn wait(fields: &mut Fields<'_>) -> Duration {
+fn wait(fields: &mut Fields<'_>) -> Option<Duration> {
     let seconds = fields.number(&WAIT_SECONDS).unwrap_or(DEFAULT_WAIT);
-    Duration::from_secs(seconds.unsigned_abs())
+    (seconds > 0).then(|| Duration::from_secs(seconds.unsigned_abs()))
 }
 
 fn pin(fields: &mut Fields<'_>) -> Pin {
@@ -351,15 +326,12 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     }
     let mut metadata = Map::new();
     for (key, value) in given.into_iter().take(MAX_METADATA) {
-        match metadata_fault(key, value) {
-            None => {
-                metadata.insert(key.to_owned(), value.clone());
-            }
-            Some(reason) => {
-                let printable = key.chars().filter(|c| !c.is_control());
-                let shown: String = printable.take(MAX_METADATA_KEY).collect();
-                fields.fault(&format!("metadata.{shown}"), reason);
-            }
+        if let Some(reason) = metadata_fault(key, value) {
+            let printable = key.chars().filter(|c| !c.is_control());
+            let shown: String = printable.take(MAX_METADATA_KEY).collect();
+            fields.fault(&format!("metadata.{shown}"), reason);
+        } else {
+            metadata.insert(key.to_owned(), value.clone());
         }
     }
     metadata
@@ -540,14 +512,11 @@ mod tests {
 
     #[test]
     fn only_a_validating_call_waits() {
-        let wait = |body: &str| read(body).unwrap().command;
-        assert_eq!(wait("vpa=asha@upi"), Command::Create);
-        let seconds = |seconds| Command::Validate(Duration::from_secs(seconds));
+        let wait = |body: &str| read(body).unwrap().wait;
+        assert_eq!(wait("vpa=asha@upi"), None);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(wait("vpa=asha@upi&command=validate"), seconds(10));
-        assert_eq!(
-            wait("vpa=asha@upi&command=validate&wait_seconds=0"),
-            seconds(0)
-        );
+        assert_eq!(wait("vpa=asha@upi&command=validate&wait_seconds=0"), None);
         assert_eq!(
             wait(r#"{"vpa":"asha@upi","command":"validate","wait_seconds":30}"#),
             seconds(30)
