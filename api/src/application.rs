@@ -61,7 +61,7 @@ impl Application {
         let metrics = Arc::clone(&state.metrics);
         let (server, port) = bind(settings, state)?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let metrics_server = bind_metrics(settings, metrics)?;
+        let metrics_server = metrics_server::bind(settings, metrics)?;
         Ok(Self {
             server,
             port,
@@ -172,15 +172,4 @@ fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)>
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
     Ok((server.run(), port))
-}
-
-fn bind_metrics(settings: &ServeSettings, metrics: Arc<Metrics>) -> anyhow::Result<Option<Server>> {
-    let listen = &settings.metrics_listen;
-    if listen.is_empty() {
-        return Ok(None);
-    }
-    let (server, port) = metrics_server::bind(metrics, listen)
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    write_port_file(settings.metrics_port_file.as_ref(), port)?;
-    Ok(Some(server))
 }

@@ -109,9 +109,7 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
     let customer = context.customer()?;
     let mut faults = Vec::new();
     let changes = Contact::read(&mut Fields::of(&body, &mut faults));
-    if !faults.is_empty() {
-        return Err(ApiError::Invalid(faults));
-    }
+    ApiError::check(faults)?;
     let now = Utc::now().trunc_subsecs(6);
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context

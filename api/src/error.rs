@@ -86,6 +86,15 @@ impl ApiError {
         Self::Invalid(vec![FieldFault::new(field_name, reason)])
     }
 
+    /// An error if there are faults.
+    pub(crate) fn check(faults: Vec<FieldFault>) -> Result<(), Self> {
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::Invalid(faults))
+        }
+    }
+
     /// Too many validations of an account until this time.
     pub(crate) fn too_many_validations(field_name: Option<String>, until: DateTime<Utc>) -> Self {
         let seconds = (until - Utc::now()).num_seconds() + 1;

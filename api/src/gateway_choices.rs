@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use khata_domain::routing::Pin;
 use khata_domain::{Gateway, MerchantId};
-use khata_store::gateway_accounts;
+use khata_store::gateway_accounts::{self, GatewayAccount};
 
 use crate::database::Database;
 use crate::error::ApiError;
@@ -14,15 +14,9 @@ use crate::error::ApiError;
 const CACHE_TTL: Duration = Duration::from_secs(5);
 const CACHED_MERCHANTS: u64 = 10_000;
 
-#[derive(Clone, Debug)]
-struct GatewayChoice {
-    gateway: Gateway,
-    reference_id: String,
-}
-
-/// The enabled gateway accounts of recently seen merchants.
+/// The gateway accounts of recently seen merchants.
 pub(crate) struct GatewayChoices {
-    by_merchant: moka::sync::Cache<MerchantId, Arc<Vec<GatewayChoice>>>,
+    by_merchant: moka::sync::Cache<MerchantId, Arc<Vec<GatewayAccount>>>,
     sandbox_mode: bool,
 }
 
@@ -47,40 +41,25 @@ impl GatewayChoices {
         if pin.gateway_id.is_none() {
             return Ok(());
         }
-        let choices = self.choices(database, merchant).await?;
-        let found = choices.iter().any(|choice| {
-            // `true`: a call may name a gateway account that is used only by name.
-            pin.allows(choice.gateway, &choice.reference_id, true)
-                && (self.sandbox_mode || choice.gateway != Gateway::Dummy)
-        });
-        found.then_some(()).ok_or(ApiError::GatewayNotFound)
-    }
-
-    async fn choices(
-        &self,
-        database: &Database,
-        merchant: MerchantId,
-    ) -> Result<Arc<Vec<GatewayChoice>>, ApiError> {
-        if let Some(cached) = self.by_merchant.get(&merchant) {
-            return Ok(cached);
-        }
-        let accounts = database
-            .read("list gateway accounts", move |connection| {
+        let accounts = if let Some(cached) = self.by_merchant.get(&merchant) {
+            cached
+        } else {
+            let read = database.read("list gateway accounts", move |connection| {
                 gateway_accounts::of_merchant(connection, merchant)
-            })
-            .await?;
-        let choices = accounts
-            .into_iter()
-            .filter(|account| account.enabled)
-            .filter_map(|account| {
-                Some(GatewayChoice {
-                    gateway: Gateway::from_id(account.gateway_id)?,
-                    reference_id: account.reference_id,
-                })
-            })
-            .collect();
-        let choices = Arc::new(choices);
-        self.by_merchant.insert(merchant, Arc::clone(&choices));
-        Ok(choices)
+            });
+            let read = Arc::new(read.await?);
+            self.by_merchant.insert(merchant, Arc::clone(&read));
+            read
+        };
+        let is_named = |account: &GatewayAccount| {
+            let gateway = Gateway::from_id(account.gateway_id);
+            let gateway = gateway.filter(|gateway| self.sandbox_mode || *gateway != Gateway::Dummy);
+            // `true`: a call may name a gateway account that is used only by name.
+            gateway.is_some_and(|gateway| pin.allows(gateway, &account.reference_id, true))
+        };
+        let found = accounts
+            .iter()
+            .any(|account| account.enabled && is_named(account));
+        found.then_some(()).ok_or(ApiError::GatewayNotFound)
     }
 }

@@ -99,15 +99,6 @@ metrics! {
         by WebhookLabels { gateway: &'static str, result: &'static str };
 }
 
-/// The call that started a validation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StartedBy {
-    /// *Create accounts*.
-    Create,
-    /// *Validate again*.
-    Validate,
-}
-
 /// One request and its reply.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
@@ -157,26 +148,21 @@ impl Metrics {
 
     pub(crate) fn answered(&self, request: &Request<'_>) {
         let (method, status_class) = (method_label(request.method), status_class(request.status));
-        let route = request.route.to_owned();
-        self.requests
-            .get_or_create(&RequestLabels {
-                route: route.clone(),
-                method,
-                status_class,
-            })
-            .inc();
-        let waits = request.waited;
-        self.times
-            .get_or_create(&TimeLabels {
-                route,
-                method,
-                waits,
-            })
-            .observe(
-                request.took.as_secs_f64(),
-                Exemplar::of(request.trace_parent),
-                None,
-            );
+        let (route, waits) = (request.route.to_owned(), request.waited);
+        let labels = RequestLabels {
+            route: route.clone(),
+            method,
+            status_class,
+        };
+        self.requests.get_or_create(&labels).inc();
+        let labels = TimeLabels {
+            route,
+            method,
+            waits,
+        };
+        let exemplar = Exemplar::of(request.trace_parent);
+        let times = self.times.get_or_create(&labels);
+        times.observe(request.took.as_secs_f64(), exemplar, None);
         if request.replayed {
             self.replays.inc();
         }
@@ -191,30 +177,24 @@ impl Metrics {
         };
         if let Some(limit) = limit {
             let merchant_id = merchant_id.clone();
-            self.limited
-                .get_or_create(&LimitedLabels { merchant_id, limit })
-                .inc();
+            let labels = LimitedLabels { merchant_id, limit };
+            self.limited.get_or_create(&labels).inc();
         }
-        self.by_merchant
-            .get_or_create(&MerchantLabels {
-                merchant_id,
-                status_class,
-            })
-            .inc();
+        let labels = MerchantLabels {
+            merchant_id,
+            status_class,
+        };
+        self.by_merchant.get_or_create(&labels).inc();
     }
 
-    /// Counts a stored validation.
-    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, by: StartedBy) {
-        self.accepted
-            .get_or_create(&AcceptedLabels {
-                merchant_id: merchant.to_string(),
-                kind: kind.as_str(),
-                how: match by {
-                    StartedBy::Create => "create",
-                    StartedBy::Validate => "validate",
-                },
-            })
-            .inc();
+    /// Counts a stored validation. `how`: the call that started it.
+    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, how: &'static str) {
+        let labels = AcceptedLabels {
+            merchant_id: merchant.to_string(),
+            kind: kind.as_str(),
+            how,
+        };
+        self.accepted.get_or_create(&labels).inc();
     }
 
     /// Counts a group commit.
@@ -226,12 +206,9 @@ impl Metrics {
 
     /// Counts a gateway webhook.
     pub(crate) fn webhook_received(&self, gateway: Gateway, result: &'static str) {
-        self.gateway_webhooks
-            .get_or_create(&WebhookLabels {
-                gateway: gateway.name(),
-                result,
-            })
-            .inc();
+        let gateway = gateway.name();
+        let labels = WebhookLabels { gateway, result };
+        self.gateway_webhooks.get_or_create(&labels).inc();
     }
 
     /// The metrics in the OpenMetrics text format.
@@ -307,7 +284,7 @@ mod tests {
             error: Some(&limited),
             replayed: true,
         });
-        metrics.accepted(MerchantId::new(), AccountKind::Bank, StartedBy::Create);
+        metrics.accepted(MerchantId::new(), AccountKind::Bank, "create");
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
         metrics

@@ -8,7 +8,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use khata_domain::{MerchantId, ids};
+use khata_domain::{MerchantId, ObjectReferenceId, ids};
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
@@ -21,8 +21,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const TRACE_PARENT: &str = "traceparent";
-/// Characters of an id that the caller sends.
-const MAX_ID: usize = 128;
 
 /// Ids of a request, for its handler.
 #[derive(Clone, Debug)]
@@ -50,11 +48,8 @@ pub(crate) async fn observe(
         _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),
     };
     let routing_id = visible_header(&request, &ROUTING_ID);
-    let span = span_of(
-        &request,
-        &request_id,
-        routing_id.as_ref().ok().and_then(Option::as_deref),
-    );
+    let valid_routing_id = routing_id.as_ref().ok().and_then(Option::as_deref);
+    let span = span_of(&request, &request_id, valid_routing_id);
     let trace_parent = telemetry::trace_parent_of(&span);
     let response = match routing_id {
         Err(reason) => request
@@ -165,11 +160,8 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         khata.accounts = field::Empty,
         khata.waits = field::Empty,
     );
-    if let Some(caller) = request
-        .headers()
-        .get(TRACE_PARENT)
-        .and_then(|value| value.to_str().ok())
-    {
+    let caller = request.headers().get(TRACE_PARENT);
+    if let Some(caller) = caller.and_then(|value| value.to_str().ok()) {
         // Link the caller's trace, do not continue it: callers must not control sampling.
         telemetry::link(&span, caller);
     }
@@ -184,20 +176,15 @@ fn version_of(version: Version) -> &'static str {
     }
 }
 
+/// An id that the caller sends in a header.
 fn visible_header(
     request: &ServiceRequest,
     name: &HeaderName,
 ) -> Result<Option<String>, &'static str> {
-    match request.headers().get(name) {
-        None => Ok(None),
-        Some(value) => match value.to_str() {
-            Ok(text)
-                if (1..=MAX_ID).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_graphic()) =>
-            {
-                Ok(Some(text.to_owned()))
-            }
-            _ => Err("must be 1 to 128 visible ASCII characters"),
-        },
-    }
+    let Some(value) = request.headers().get(name) else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(ObjectReferenceId::parse);
+    let id = id.map(|id| id.expose().to_owned());
+    id.map(Some).ok_or(ObjectReferenceId::MESSAGE)
 }

@@ -5,8 +5,9 @@ mod validation;
 
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::routing::Pin;
 use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountStatus, Details, MerchantId};
+use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId};
 use khata_ifsc as ifsc;
 use khata_store::accounts::AccountRow;
 use khata_store::idempotency::ReplyForm;
@@ -314,40 +315,32 @@ pub(crate) fn stored(
     })
 }
 
-/// An account that this call stored.
-pub(crate) struct NewAccount<'a> {
-    pub(crate) id: String,
-    pub(crate) customer_id: &'a str,
-    pub(crate) object_reference_id: &'a str,
-    pub(crate) created_at: DateTime<Utc>,
-    pub(crate) details: &'a Details,
-    pub(crate) bank_code: Option<String>,
-    pub(crate) gateway_id: Option<i16>,
-    pub(crate) gateway_reference_id: Option<String>,
-    pub(crate) metadata: &'a Map<String, Value>,
-}
-
-impl NewAccount<'_> {
-    /// Presents the account without reading it back. `validation` is `null` in this reply (contract).
-    pub(crate) fn present(self) -> CustomerAccount {
-        let created = time(self.created_at);
-        CustomerAccount {
-            object: "customer_account",
-            id: self.id,
-            customer_id: self.customer_id.to_owned(),
-            object_reference_id: self.object_reference_id.to_owned(),
-            date_created: created.clone(),
-            last_updated: created,
-            last_validated: None,
-            account_details: details(self.details, self.bank_code),
-            validation_amount: 1,
-            currency: "INR",
-            status: AccountStatus::Created.as_str().to_owned(),
-            gateway_id: self.gateway_id,
-            gateway_reference_id: self.gateway_reference_id,
-            validation: None,
-            metadata: Value::Object(self.metadata.clone()),
-        }
+/// Returns a function that presents an account which a call stored just now, without reading it back. `validation` is `null`
+/// in this reply (contract).
+pub(crate) fn created<'a>(
+    customer: CustomerId,
+    object_reference_id: &'a str,
+    at: DateTime<Utc>,
+    pin: &'a Pin,
+    metadata: &'a Map<String, Value>,
+) -> impl Fn(AccountId, &Details, Option<String>) -> CustomerAccount + 'a {
+    let (customer_id, created) = (customer.to_string(), time(at));
+    move |id, account, bank_code| CustomerAccount {
+        object: "customer_account",
+        id: id.to_string(),
+        customer_id: customer_id.clone(),
+        object_reference_id: object_reference_id.to_owned(),
+        date_created: created.clone(),
+        last_updated: created.clone(),
+        last_validated: None,
+        account_details: details(account, bank_code),
+        validation_amount: 1,
+        currency: "INR",
+        status: AccountStatus::Created.as_str().to_owned(),
+        gateway_id: pin.gateway_id,
+        gateway_reference_id: pin.reference_id.clone(),
+        validation: None,
+        metadata: Value::Object(metadata.clone()),
     }
 }
 

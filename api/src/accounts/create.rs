@@ -19,7 +19,6 @@ use crate::context::RequestContext;
 use crate::create_commits::{Committed, CreateCall};
 use crate::error::{ApiError, NO_CUSTOMER};
 use crate::idempotency::Written;
-use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
@@ -121,7 +120,7 @@ fn announce(
     };
     for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(new.requested()) {
         if let CreatedAccount::New = outcome {
-            context.announce(*key, account.details.kind(), StartedBy::Create);
+            context.announce(*key, account.details.kind(), "create");
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use super::request::{CreateRequest, RequestedAccount};
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::present::{self, CustomerAccount, NewAccount};
+use crate::present::{self, CustomerAccount};
 
 /// The accounts of one create call.
 pub(super) struct NewAccounts {
@@ -70,28 +70,24 @@ impl NewAccounts {
         else {
             return Err(ApiError::Internal);
         };
-        let customer_id = customer.to_string();
-        let pin = &self.request.options.pin;
+        let request = &self.request;
+        let (pin, metadata) = (&request.options.pin, &request.metadata);
+        let new = present::created(
+            *customer,
+            object_reference_id,
+            self.created_at,
+            pin,
+            metadata,
+        );
         self.keys
             .iter()
-            .zip(&self.request.accounts)
+            .zip(&request.accounts)
             .zip(accounts)
             .map(|(((id, _), requested), outcome)| match outcome {
                 CreatedAccount::Existing(row) => {
                     present::stored(&self.keyring, self.merchant, (**row).clone())
                 }
-                CreatedAccount::New => Ok(NewAccount {
-                    id: id.to_string(),
-                    customer_id: &customer_id,
-                    object_reference_id,
-                    created_at: self.created_at,
-                    details: &requested.details,
-                    bank_code: bank_code(requested),
-                    gateway_id: pin.gateway_id,
-                    gateway_reference_id: pin.reference_id.clone(),
-                    metadata: &self.request.metadata,
-                }
-                .present()),
+                CreatedAccount::New => Ok(new(*id, &requested.details, bank_code(requested))),
             })
             .collect()
     }

@@ -73,9 +73,7 @@ pub(crate) async fn page<T>(
     };
     let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
     let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);
-    if !faults.is_empty() {
-        return Err(ApiError::Invalid(faults));
-    }
+    ApiError::check(faults)?;
     let (customer, merchant) = (context.customer()?, context.merchant_id());
     let page = context
         .state

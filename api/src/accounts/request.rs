@@ -109,9 +109,7 @@ impl CreateRequest {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
         let (accounts, flat) = accounts.unwrap_or_default();
-        if !faults.is_empty() {
-            return Err(ApiError::Invalid(faults));
-        }
+        ApiError::check(faults)?;
         Ok(Self {
             wait: wait.filter(|_| validates),
             accounts,
@@ -164,9 +162,7 @@ impl ValidateRequest {
         let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
         let options = Options::read(fields, Utc::now());
         let wait = wait(fields);
-        if !faults.is_empty() {
-            return Err(ApiError::Invalid(faults));
-        }
+        ApiError::check(faults)?;
         Ok(Self {
             pin: names_gateway.then(|| options.pin.clone()),
             options,

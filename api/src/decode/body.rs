@@ -103,11 +103,7 @@ fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         Ok(Value::Object(object)) => {
             let mut faults = Vec::new();
             let object = flatten(object, &mut faults);
-            if faults.is_empty() {
-                Ok(object)
-            } else {
-                Err(ApiError::Invalid(faults))
-            }
+            ApiError::check(faults).map(|()| object)
         }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         Err(error) => Err(ApiError::field("body", &form::not_json(&error))),
