@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
@@ -115,26 +115,24 @@ impl Idempotent {
         body: &[u8],
     ) -> Result<Self, ApiError> {
         let mut keys = request.headers().get_all(KEY);
-        let call = match keys.next() {
-            None => None,
-            Some(key) => {
-                let valid = (1..=MAX_KEY).contains(&key.len())
-                    && key.as_bytes().iter().all(u8::is_ascii_graphic)
-                    && keys.next().is_none();
-                if !valid {
-                    return Err(ApiError::field(
-                        "Idempotency-Key",
-                        "must be given once, 1 to 255 visible ASCII characters",
-                    ));
-                }
-                let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
-                let method = request.method().as_str().as_bytes();
-                Some(IdempotentCall {
-                    merchant,
-                    key_hash: digest(&[b"key", key.as_bytes()]),
-                    request_hash: digest(&[b"call", method, request.path().as_bytes(), body]),
-                })
+        let hash = |key: &HeaderValue| {
+            let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
+            let method = request.method().as_str().as_bytes();
+            IdempotentCall {
+                merchant,
+                key_hash: digest(&[b"key", key.as_bytes()]),
+                request_hash: digest(&[b"call", method, request.path().as_bytes(), body]),
             }
+        };
+        let is_valid = |key: &&HeaderValue| {
+            let is_visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
+            is_visible && (1..=MAX_KEY).contains(&key.len())
+        };
+        let reason = "must be given once, 1 to 255 visible ASCII characters";
+        let call = match (keys.next(), keys.next()) {
+            (None, _) => None,
+            (Some(key), None) if is_valid(&key) => Some(hash(key)),
+            _ => return Err(ApiError::field("Idempotency-Key", reason)),
         };
         Ok(Self {
             database: database.clone(),
@@ -224,19 +222,17 @@ impl Idempotent {
         };
         let reply = match before {
             PriorCall::Replied { sealed_reply } => {
-                reply::replayed(self.decrypt(call, &sealed_reply)?)
+                Ok(reply::replayed(self.decrypt(call, &sealed_reply)?))
             }
             PriorCall::Interrupted { accounts, form } => {
-                self.resume_interrupted(call.merchant, accounts, form)
-                    .await?
+                let merchant = call.merchant;
+                self.resume_interrupted(merchant, accounts, form).await
             }
-            PriorCall::KeyReused => return Err(ApiError::IdempotencyKeyReused),
-            PriorCall::Running | PriorCall::SameAs(_) => {
-                return Err(ApiError::IdempotencyInProgress);
-            }
-            PriorCall::None => return Err(ApiError::Internal),
+            PriorCall::KeyReused => Err(ApiError::IdempotencyKeyReused),
+            PriorCall::Running | PriorCall::SameAs(_) => Err(ApiError::IdempotencyInProgress),
+            PriorCall::None => Err(ApiError::Internal),
         };
-        Ok(Written::Reply(reply))
+        reply.map(Written::Reply)
     }
 
     /// The reply of an earlier call with the same key, or else this error.
