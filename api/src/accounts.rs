@@ -3,7 +3,6 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 mod fuzzing;
-mod new_accounts;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod validate;

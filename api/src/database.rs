@@ -1,5 +1,6 @@
 //! Access to Postgres: queries and transactions on blocking threads, each within a time limit.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use actix_web::web;
 use diesel::{Connection, PgConnection, QueryResult};
 use khata_store::{Pool, PooledConnection};
 use khata_telemetry as telemetry;
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -114,5 +116,34 @@ impl Database {
             work()
         });
         done.await.ok()
+    }
+}
+
+/// Values from the database that were read recently, also that a row does not exist. A change of a row is seen everywhere
+/// after five seconds.
+pub(crate) struct RecentRows<K, V>(Cache<K, V>);
+
+impl<K, V> RecentRows<K, V>
+where
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new() -> Self {
+        let cache = Cache::builder().max_capacity(10_000);
+        Self(cache.time_to_live(Duration::from_secs(5)).build())
+    }
+
+    /// The recent value, or else the one that `read` returns.
+    pub(crate) async fn get_or(
+        &self,
+        key: K,
+        read: impl Future<Output = Result<V, ApiError>>,
+    ) -> Result<V, ApiError> {
+        if let Some(recent) = self.0.get(&key) {
+            return Ok(recent);
+        }
+        let value = read.await?;
+        self.0.insert(key, value.clone());
+        Ok(value)
     }
 }

@@ -1,32 +1,24 @@
 //! The gateway accounts that a merchant's calls may name in `gateway_id` and `gateway_reference_id`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use khata_domain::routing::Pin;
 use khata_domain::{Gateway, MerchantId};
 use khata_store::gateway_accounts::{self, GatewayAccount};
 
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
-
-/// Time after which a changed gateway account is known everywhere.
-const CACHE_TTL: Duration = Duration::from_secs(5);
-const CACHED_MERCHANTS: u64 = 10_000;
 
 /// The gateway accounts of recently seen merchants.
 pub(crate) struct GatewayChoices {
-    by_merchant: moka::sync::Cache<MerchantId, Arc<Vec<GatewayAccount>>>,
+    by_merchant: RecentRows<MerchantId, Arc<Vec<GatewayAccount>>>,
     sandbox_mode: bool,
 }
 
 impl GatewayChoices {
     pub(crate) fn new(sandbox_mode: bool) -> Self {
         Self {
-            by_merchant: moka::sync::Cache::builder()
-                .max_capacity(CACHED_MERCHANTS)
-                .time_to_live(CACHE_TTL)
-                .build(),
+            by_merchant: RecentRows::new(),
             sandbox_mode,
         }
     }
@@ -41,16 +33,10 @@ impl GatewayChoices {
         if pin.gateway_id.is_none() {
             return Ok(());
         }
-        let accounts = if let Some(cached) = self.by_merchant.get(&merchant) {
-            cached
-        } else {
-            let read = database.read("list gateway accounts", move |connection| {
-                gateway_accounts::of_merchant(connection, merchant)
-            });
-            let read = Arc::new(read.await?);
-            self.by_merchant.insert(merchant, Arc::clone(&read));
-            read
-        };
+        let read = database.read("list gateway accounts", move |connection| {
+            gateway_accounts::of_merchant(connection, merchant).map(Arc::new)
+        });
+        let accounts = self.by_merchant.get_or(merchant, read).await?;
         let is_named = |account: &GatewayAccount| {
             let gateway = Gateway::from_id(account.gateway_id);
             let gateway = gateway.filter(|gateway| self.sandbox_mode || *gateway != Gateway::Dummy);

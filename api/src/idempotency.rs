@@ -28,13 +28,9 @@ const RETENTION: TimeDelta = TimeDelta::hours(24);
 /// Time after the end of its wait in which a call must reply; later it counts as interrupted.
 const REPLY_TIME: TimeDelta = TimeDelta::seconds(5);
 
-/// The result of [`execute`] for one call.
-pub(crate) enum Execution<T> {
-    /// The call's own work.
-    Done(T),
-    /// An earlier call with the same key did the work, or is doing it.
-    Earlier(PriorCall),
-}
+/// The result of [`execute`] for one call: its own work, or the state of an earlier call with the same key that did the work
+/// or is doing it.
+pub(crate) type Execution<T> = Result<T, PriorCall>;
 
 /// The result of an idempotent write after its commit.
 pub(crate) enum Written<T> {
@@ -54,31 +50,25 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
 ) -> Result<Vec<Execution<T>>, E> {
     let keys: Vec<&IdempotentCall> = calls.iter().filter_map(&key_of).collect();
     let mut found = records::begin(connection, &keys)?.into_iter();
+    let mut earlier = |call| key_of(call).and_then(|_| found.next());
     let earlier: Vec<PriorCall> = calls
         .iter()
-        .map(|call| key_of(call).and_then(|_| found.next()))
-        .map(|before| before.unwrap_or(PriorCall::None))
+        .map(|call| earlier(call).unwrap_or(PriorCall::None))
         .collect();
-    let new: Vec<&C> = calls
-        .iter()
-        .zip(&earlier)
-        .filter(|(_, before)| **before == PriorCall::None)
-        .map(|(call, _)| call)
-        .collect();
+    let new = calls.iter().zip(&earlier);
+    let new = new.filter(|(_, before)| **before == PriorCall::None);
+    let new: Vec<&C> = new.map(|(call, _)| call).collect();
     let mut done = work(connection, &new)?.into_iter();
     let mut kept: Vec<Record> = Vec::new();
     let mut executions = Vec::with_capacity(calls.len());
     for (call, before) in calls.iter().zip(earlier) {
         executions.push(match before {
-            PriorCall::None => match done.next() {
-                Some((value, record)) => {
-                    kept.extend(record);
-                    Execution::Done(value)
-                }
-                None => Execution::Earlier(PriorCall::None),
-            },
-            PriorCall::SameAs(_) => Execution::Earlier(reply_in_batch(&kept, key_of(call))),
-            before => Execution::Earlier(before),
+            PriorCall::None => done.next().ok_or(before).map(|(value, record)| {
+                kept.extend(record);
+                value
+            }),
+            PriorCall::SameAs(_) => Err(reply_in_batch(&kept, key_of(call))),
+            before => Err(before),
         });
     }
     records::insert(connection, &kept)?;
@@ -216,9 +206,9 @@ impl Idempotent {
         execution: Execution<T>,
     ) -> Result<Written<T>, ApiError> {
         let (before, call) = match (execution, &self.call) {
-            (Execution::Done(value), _) => return Ok(Written::Done(value)),
-            (Execution::Earlier(before), Some(call)) => (before, call),
-            (Execution::Earlier(_), None) => return Err(ApiError::Internal),
+            (Ok(value), _) => return Ok(Written::Done(value)),
+            (Err(before), Some(call)) => (before, call),
+            (Err(_), None) => return Err(ApiError::Internal),
         };
         let reply = match before {
             PriorCall::Replied { sealed_reply } => {

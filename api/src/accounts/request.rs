@@ -224,7 +224,7 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
             None
         }
         (false, true, false) => bank(fields, None).map(|account| (vec![account], true)),
-        (false, false, true) => upi(fields, None).map(|account| (vec![account], true)),
+        (false, false, true) => upi(fields).map(|account| (vec![account], true)),
         (false, false, false) => {
             fields.fault(
                 BANK_ACCOUNTS.name,
@@ -250,25 +250,21 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
         fields.fault(first.name, reason);
         return None;
     }
-    let mut accounts: Vec<(String, RequestedAccount)> = Vec::with_capacity(given);
-    accounts.extend(fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref())));
-    accounts.extend(fields.list(&UPI_ADDRESSES, |item| upi(item, default.as_ref())));
+    let mut accounts = fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref()));
+    accounts.extend(fields.list(&UPI_ADDRESSES, upi));
     // A field that is not a list has a fault already.
     if given == 0 && lengths.iter().any(Option::is_some) {
         fields.fault(first.name, "must name at least one account");
     }
-    let identities: Vec<_> = accounts
-        .iter()
-        .map(|(_, account)| account.details.identity())
-        .collect();
+    let identity = |account: &RequestedAccount| account.details.identity();
+    let identities: Vec<_> = accounts.iter().map(identity).collect();
     let mut seen: HashMap<&str, &str> = HashMap::with_capacity(accounts.len());
-    for ((name, _), identity) in accounts.iter().zip(&identities) {
+    for (RequestedAccount { name, .. }, identity) in accounts.iter().zip(&identities) {
         if let Some(first) = seen.insert(identity, name) {
             fields.fault(name, format!("is the same account as {first}"));
         }
     }
-    let named = |(name, account)| RequestedAccount { name, ..account };
-    Some(accounts.into_iter().map(named).collect())
+    Some(accounts)
 }
 
 fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
@@ -277,22 +273,21 @@ fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAc
     let account_number = item.required(&ACCOUNT_NUMBER);
     let beneficiary_name = item.optional(&BENEFICIARY_NAME);
     let bank_code = item.optional(&BANK_CODE).or_else(|| default.cloned());
-    let details = Details::Bank(BankAccount {
-        ifsc: ifsc?,
-        account_number: account_number?,
-        beneficiary_name,
-    });
     Some(RequestedAccount {
-        name: ACCOUNT_NUMBER.name.to_owned(),
-        details,
+        details: Details::Bank(BankAccount {
+            ifsc: ifsc?,
+            account_number: account_number?,
+            beneficiary_name,
+        }),
+        name: item.place_or(&ACCOUNT_NUMBER),
         bank_code,
     })
 }
 
-fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAccount> {
+fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
     Some(RequestedAccount {
         details: Details::Upi(item.required(&VPA)?),
-        name: VPA.name.to_owned(),
+        name: item.place_or(&VPA),
         bank_code: None,
     })
 }

@@ -100,12 +100,20 @@ impl<'a> Fields<'a> {
         self.value(field)?.as_array().map(Vec::len)
     }
 
-    /// The items of a list field, each with its name and read by `read`; none if the field is absent.
+    /// The place of this item of a list, `upi_details[0]`; for the body itself, the name of the field.
+    pub(crate) fn place_or(&self, field: &Field) -> String {
+        self.prefix
+            .strip_suffix('.')
+            .unwrap_or(field.name)
+            .to_owned()
+    }
+
+    /// The items of a list field, each read by `read`; none if the field is absent.
     pub(crate) fn list<T>(
         &mut self,
         field: &Field,
         mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
-    ) -> Vec<(String, T)> {
+    ) -> Vec<T> {
         let name = field.name;
         let items = match self.value(field) {
             None => return Vec::new(),
@@ -117,17 +125,16 @@ impl<'a> Fields<'a> {
         };
         let mut read_items = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let item_name = format!("{}{name}[{index}]", self.prefix);
             let Value::Object(object) = item else {
                 self.fault(&format!("{name}[{index}]"), "must be an object");
                 continue;
             };
             let mut fields = Fields {
                 object,
-                prefix: format!("{item_name}."),
+                prefix: format!("{}{name}[{index}].", self.prefix),
                 faults: self.faults,
             };
-            read_items.extend(read(&mut fields).map(|value| (item_name, value)));
+            read_items.extend(read(&mut fields));
         }
         read_items
     }
