@@ -121,7 +121,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     };
     let (creates, creates_thread) =
         Lane::start("creates", pool.clone(), commits, COMMIT_TIME_LIMIT)?;
-    let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters())?;
+    let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
     let state = State {
         database: Database::new(pool),

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;
 use crate::limits::LimitState;
-use crate::metrics::{Metrics, Request, method_label};
+use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +42,9 @@ pub(crate) async fn observe(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    let _in_flight = metrics.as_ref().map(|metrics| metrics.start_request());
+    let _in_flight = metrics
+        .as_ref()
+        .map(|metrics| Counted::new(&metrics.in_flight));
     let request_id = match visible_header(&request, &REQUEST_ID) {
         Ok(Some(id)) => id,
         _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),

@@ -194,8 +194,9 @@ impl ValidationProcessor {
     ) -> Option<Settlement> {
         record_attempt(entry, &open.attempt);
         if work.is_possible_double_drop {
-            self.metrics
-                .possible_double_drop(&GatewayAccountLabels::of(entry));
+            let labels = GatewayAccountLabels::of(entry);
+            let attempts = &self.metrics.possible_double_drops;
+            attempts.get_or_create(&labels).inc();
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
         let mut polls_left = if connector.traffic().is_limited() {

@@ -76,7 +76,8 @@ impl Scheduler {
                     if more { Duration::ZERO } else { self.interval }
                 }
                 Err(failure) => {
-                    self.metrics.queue_depth_unknown();
+                    // The broker does not report the numbers of messages.
+                    self.metrics.queues.clear();
                     if failures == 0 {
                         warn!(error = %failure, "wake-ups not published; retrying");
                     }

@@ -112,7 +112,10 @@ fn the_page_lists_every_metric() {
         Some(TRACE),
     );
     metrics.webhook_used(Gateway::Setu);
-    metrics.possible_double_drop(&account());
+    metrics
+        .possible_double_drops
+        .get_or_create(&account())
+        .inc();
     let differences = page::differences(
         include_str!("../../../docs/metrics.md"),
         "khata-worker",
@@ -197,7 +200,7 @@ fn an_unknown_queue_depth_is_not_exported() {
             "khata_broker_connected 0",
         ],
     );
-    metrics.queue_depth_unknown();
+    metrics.queues.clear();
     assert!(!metrics.text().unwrap().contains("khata_queue_messages{"));
 }
 
