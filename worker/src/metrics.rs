@@ -26,9 +26,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
-    BatchPart, ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels,
+    ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels,
     GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
-    QueueLabels, QueueName, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
+    QueueLabels, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.
@@ -127,11 +127,9 @@ impl Metrics {
 
     /// Counts a committed transaction.
     pub(crate) fn committed(&self, claims: usize, settles: usize, took: Duration) {
-        for (part, count) in [(BatchPart::Claims, claims), (BatchPart::Settles, settles)] {
+        for (part, count) in [("claims", claims), ("settles", settles)] {
             if count > 0 {
-                let labels = PartLabels {
-                    part: part.as_str(),
-                };
+                let labels = PartLabels { part };
                 #[allow(clippy::cast_precision_loss, reason = "256 at most")]
                 self.batches.get_or_create(&labels).observe(count as f64);
             }
@@ -227,8 +225,7 @@ impl Metrics {
     }
 
     /// Sets the number of messages in a queue.
-    pub(crate) fn queue_depth(&self, queue: QueueName, messages: u32) {
-        let queue = queue.as_str();
+    pub(crate) fn queue_depth(&self, queue: &'static str, messages: u32) {
         let depth = self.queues.get_or_create(&QueueLabels { queue });
         depth.set(i64::from(messages));
     }
