@@ -87,9 +87,8 @@ impl Application {
             outcomes.stop();
             handle.stop(true).await;
         });
-        let metrics = self
-            .metrics_server
-            .map(|server| (server.handle(), tokio::spawn(server)));
+        let start = |server: Server| (server.handle(), tokio::spawn(server));
+        let metrics = self.metrics_server.map(start);
         self.server.await?;
         // The server held the last handles: each thread and task ends once its remaining work is done.
         shutdown::join(self.background.creates, LAST_COMMITS).await;
@@ -110,17 +109,12 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let keyring = Arc::new(settings.keyring.load(sandbox_mode)?);
     let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
     let (wakeup_publisher, wakeups) = WakeupPublisher::start(settings.broker.broker(), "khata-api");
-    let rotate_by = settings
-        .keyring
-        .max_age()
-        .rotate_by(keyring.primary_created_at());
+    let max_age = settings.keyring.max_age();
+    let rotate_by = max_age.rotate_by(keyring.primary_created_at());
     let counts = wakeup_publisher.counts();
     let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
-    let commits = CreateCommits {
-        metrics: Arc::clone(&metrics),
-    };
-    let (creates, creates_thread) =
-        Lane::start("creates", pool.clone(), commits, COMMIT_TIME_LIMIT)?;
+    let work = CreateCommits(Arc::clone(&metrics));
+    let (creates, creates_thread) = Lane::start("creates", pool.clone(), work, COMMIT_TIME_LIMIT)?;
     let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
     let state = State {

@@ -31,9 +31,7 @@ pub(crate) struct Committed {
     pub(crate) body: Option<Vec<u8>>,
 }
 
-pub(crate) struct CreateCommits {
-    pub(crate) metrics: Arc<Metrics>,
-}
+pub(crate) struct CreateCommits(pub(crate) Arc<Metrics>);
 
 impl Commit for CreateCommits {
     type Request = CreateCall;
@@ -44,7 +42,7 @@ impl Commit for CreateCommits {
     }
 
     fn committed(&self, calls: &[CreateCall], took: Duration) {
-        self.metrics.committed(calls.len(), took);
+        self.0.committed(calls.len(), took);
     }
 
     fn commit(

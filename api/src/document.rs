@@ -12,7 +12,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use common::Common;
 
 use crate::error::Envelope;
-use crate::schema::{BankItem, ConsentBody, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem};
+use crate::schema::{
+    BankItem, ConsentBody, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
+};
 use crate::{accounts, bank_accounts, customers, health};
 
 #[derive(OpenApi)]
@@ -47,7 +49,7 @@ use crate::{accounts, bank_accounts, customers, health};
         health::ready,
         health::version,
     ),
-    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts)),
+    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts, ListObject)),
     modifiers(&Common),
 )]
 struct Document;

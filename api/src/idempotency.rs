@@ -167,18 +167,15 @@ impl Idempotent {
         + 'static,
     ) -> Result<Written<T>, ApiError> {
         let calls = [self.clone()];
-        let execution = self
-            .database
-            .write(summary, move |connection| {
-                let one = |connection: &mut PgConnection, calls: &[&Self]| {
-                    let results = calls.first().map(|call| work(connection, call));
-                    results.into_iter().collect::<Result<Vec<_>, _>>()
-                };
-                let mut executions = execute(connection, &calls, Self::call, one)?;
-                executions.pop().ok_or(ApiError::Internal)
-            })
-            .await?;
-        self.conclude(execution).await
+        let execution = self.database.write(summary, move |connection| {
+            let one = |connection: &mut PgConnection, calls: &[&Self]| {
+                let results = calls.first().map(|call| work(connection, call));
+                results.into_iter().collect::<Result<Vec<_>, _>>()
+            };
+            let mut executions = execute(connection, &calls, Self::call, one)?;
+            executions.pop().ok_or(ApiError::Internal)
+        });
+        self.conclude(execution.await?).await
     }
 
     /// Performs one call in a transaction of its own and records its reply. `work` returns the body of the reply and another
@@ -243,13 +240,10 @@ impl Idempotent {
         };
         let sealed = self.encrypt(call, &body);
         let owned = call.clone();
-        let recorded = self
-            .database
-            .read("record reply", move |connection| {
-                records::add_reply(connection, &owned, &sealed)
-            })
-            .await;
-        match recorded {
+        let recorded = self.database.read("record reply", move |connection| {
+            records::add_reply(connection, &owned, &sealed)
+        });
+        match recorded.await {
             Ok(Some(recorded)) => Ok(reply::ok(self.decrypt(call, &recorded)?)),
             // The work is done, so reply; the next call with this key replies again.
             Ok(None) | Err(_) => Ok(reply::ok(body)),
@@ -263,17 +257,12 @@ impl Idempotent {
         accounts: Vec<AccountId>,
         form: ReplyForm,
     ) -> Result<HttpResponse, ApiError> {
-        let rows = self
-            .database
-            .read("find accounts", move |connection| {
-                accounts::find_many(connection, merchant, &accounts)
-            })
-            .await?;
-        let accounts = rows
-            .into_iter()
-            .map(|row| present::stored(&self.keyring, merchant, row))
-            .collect::<Result<_, _>>()?;
-        self.finish(present::body(form, accounts)?).await
+        let rows = self.database.read("find accounts", move |connection| {
+            accounts::find_many(connection, merchant, &accounts)
+        });
+        let present = |row| present::stored(&self.keyring, merchant, row);
+        let accounts: Result<_, ApiError> = rows.await?.into_iter().map(present).collect();
+        self.finish(present::body(form, accounts?)?).await
     }
 
     /// Encrypts a reply, because it may hold account numbers.
@@ -283,9 +272,8 @@ impl Idempotent {
     }
 
     fn decrypt(&self, call: &IdempotentCall, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
-        let plain = self
-            .keyring
-            .decrypt(call.merchant, subject(call), Purpose::Reply, sealed);
+        let (merchant, keyring) = (call.merchant, &self.keyring);
+        let plain = keyring.decrypt(merchant, subject(call), Purpose::Reply, sealed);
         plain.map(|plain| plain.to_vec()).map_err(|_| {
             tracing::error!(
                 "cannot decrypt a recorded reply; check that the keyring holds its key"

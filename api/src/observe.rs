@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Version;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use khata_domain::{MerchantId, ObjectReferenceId, ids};
@@ -76,14 +76,21 @@ pub(crate) async fn observe(
         None => response.map_into_boxed_body(),
     };
     let waited = response.request().extensions().get::<Waiting>().is_some();
-    record_result(&span, response.status(), waited);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        telemetry::fail(&span, status.as_str());
+    }
+    if waited {
+        span.record("khata.waits", true);
+    }
     if let Some(metrics) = metrics {
         let request = response.request();
         let route = request.match_pattern();
         metrics.answered(&Request {
             route: route.as_deref().unwrap_or("unmatched"),
             method: request.method(),
-            status: response.status(),
+            status,
             merchant: request.extensions().get::<MerchantId>().copied(),
             waited,
             took: started.elapsed(),
@@ -94,16 +101,6 @@ pub(crate) async fn observe(
     }
     add_headers(&mut response, &request_id, trace_parent.as_deref());
     Ok(response)
-}
-
-fn record_result(span: &Span, status: StatusCode, waited: bool) {
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        telemetry::fail(span, status.as_str());
-    }
-    if waited {
-        span.record("khata.waits", true);
-    }
 }
 
 /// Adds the headers that every reply has.
@@ -139,6 +136,11 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         return Span::none();
     }
     let method = method_label(request.method());
+    let version = match request.version() {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
     let span = tracing::info_span!(
         "request",
         otel.name = match route {
@@ -151,7 +153,7 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
-        network.protocol.version = version_of(request.version()),
+        network.protocol.version = version,
         url.path = route,
         url.scheme = "http",
         khata.request_id = request_id,
@@ -168,14 +170,6 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         telemetry::link(&span, caller);
     }
     span
-}
-
-fn version_of(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    }
 }
 
 /// An id that the caller sends in a header.

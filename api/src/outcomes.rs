@@ -138,7 +138,8 @@ struct OutcomeListener {
 impl OutcomeListener {
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
-            let interval = if self.waiting.is_empty() {
+            let is_idle = self.waiting.is_empty();
+            let interval = if is_idle {
                 IDLE_INTERVAL
             } else {
                 POLL_INTERVAL

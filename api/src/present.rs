@@ -13,7 +13,8 @@ use khata_store::accounts::AccountRow;
 use khata_store::idempotency::ReplyForm;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use validation::Validation;
 
@@ -177,17 +178,23 @@ impl BankAccount {
 }
 
 /// A page of a list, or all accounts of a call.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[allow(clippy::struct_field_names, reason = "the contract's own name")]
-pub(crate) struct List<T> {
+pub(crate) struct List<T: ToSchema> {
+    #[schema(value_type = schema::ListObject)]
     object: &'static str,
+    /// Number of items in `list`.
     count: usize,
+    /// Number of items skipped.
+    #[schema(value_type = u64)]
     offset: i64,
+    /// Number of items in total.
+    #[schema(value_type = u64)]
     total: i64,
     list: Vec<T>,
 }
 
-impl<T> List<T> {
+impl<T: ToSchema> List<T> {
     pub(crate) fn new(list: Vec<T>, offset: i64, total: i64) -> Self {
         Self {
             object: "list",
@@ -199,35 +206,18 @@ impl<T> List<T> {
     }
 }
 
-macro_rules! list_of {
-    ($(#[$doc:meta])* $name:ident, $item:ty) => {
-        $(#[$doc])*
-        #[derive(ToSchema)]
-        #[allow(dead_code, reason = "a schema")]
-        pub(crate) struct $name {
-            object: schema::ListObject,
-            /// Number of items in `list`.
-            count: usize,
-            /// Number of items skipped.
-            offset: u64,
-            /// Number of items in total.
-            total: u64,
-            list: Vec<$item>,
-        }
-    };
+schema::named_schema! {
+    CustomerAccountList = list_of::<CustomerAccount>("Accounts.");
+    BankAccountList = list_of::<BankAccount>("Bank accounts.");
+    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
 }
 
-list_of!(
-    /// Accounts.
-    CustomerAccountList, CustomerAccount
-);
-list_of!(
-    /// Bank accounts.
-    BankAccountList, BankAccount
-);
-
-schema::named_schema! {
-    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+fn list_of<T: ToSchema>(description: &str) -> RefOr<Schema> {
+    let mut schema = List::<T>::schema();
+    if let RefOr::T(Schema::Object(list)) = &mut schema {
+        list.description = Some(description.to_owned());
+    }
+    schema
 }
 
 /// The JSON of these accounts in this form.

@@ -101,7 +101,7 @@ impl HealthReporter {
     pub(crate) fn record(
         &self,
         gateway: GatewayKey,
-        bank: Bank,
+        bank: &Bank,
         attempt: &Attempt,
         result: &CallResult,
     ) {
@@ -274,7 +274,9 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
 
 /// Returns the result of a settled attempt, for the gateway account's score.
 fn outcome_of(attempt: &Attempt, result: &CallResult, now: DateTime<Utc>) -> OutcomeCounts {
-    let is_final = result.as_ref().is_ok_and(|response| response.class.is_final());
+    let is_final = result
+        .as_ref()
+        .is_ok_and(|response| response.class.is_final());
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
     let latency_ms = (now - attempt.started_at).num_milliseconds().max(0) as f64;
     OutcomeCounts {

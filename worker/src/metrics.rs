@@ -26,9 +26,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
-    ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels,
-    GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
-    QueueLabels, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
+    ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels, GatewayLabels,
+    MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels, QueueLabels,
+    ResultLabels, SettleResult, WakeupLabels, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.

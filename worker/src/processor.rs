@@ -251,7 +251,8 @@ impl ValidationProcessor {
             work.claimed.trace_parent.as_deref(),
         );
         let (gateway, bank) = (entry.key(), Bank::of(open.details));
-        self.health.record(gateway, bank, &open.attempt, &advanced.result);
+        self.health
+            .record(gateway, bank, &open.attempt, &advanced.result);
     }
 
     /// Settles, and retries until the lease ends, because the result may have cost a rupee. The error is `error.type` of the

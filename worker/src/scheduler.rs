@@ -119,7 +119,9 @@ impl Scheduler {
             debug!(waited, "wake-ups published");
         }
         let is_full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
-        let wakeup = |DueRow { key, trace_parent, .. }| Wakeup { key, trace_parent };
+        let wakeup = |DueRow {
+                          key, trace_parent, ..
+                      }| Wakeup { key, trace_parent };
         let wakeups: Vec<Wakeup> = due.into_iter().map(wakeup).collect();
         publisher.publish(&wakeups).await?;
         for (reason, count) in [

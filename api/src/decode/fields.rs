@@ -43,13 +43,8 @@ impl<'a> Fields<'a> {
             self.fault(field.name, "must be a string");
             return None;
         };
-        match (field.parse)(text) {
-            Ok(value) => Some(value),
-            Err(fault) => {
-                self.fault(field.name, fault.0);
-                None
-            }
-        }
+        let parsed = (field.parse)(text);
+        parsed.map_err(|fault| self.fault(field.name, fault.0)).ok()
     }
 
     /// A field that must be present.
@@ -153,9 +148,6 @@ impl<'a> Fields<'a> {
 
 /// The reason of a fault for a number outside its range.
 pub(crate) fn out_of_range(range: &std::ops::RangeInclusive<i64>) -> String {
-    format!(
-        "must be a whole number from {} to {}",
-        range.start(),
-        range.end()
-    )
+    let (least, most) = (range.start(), range.end());
+    format!("must be a whole number from {least} to {most}")
 }

@@ -73,7 +73,9 @@ impl Results {
             let plain = keyring.decrypt(key.merchant, owner, purpose, encrypted);
             ValidationResult::from_plaintext(&plain.ok()?)
         });
-        let name_at_bank = result.as_ref().and_then(|result| result.name_at_bank.as_ref());
+        let name_at_bank = result
+            .as_ref()
+            .and_then(|result| result.name_at_bank.as_ref());
         let details = work.details.as_ref();
         let name_match = details.and_then(|details| compare_names(details, name_at_bank));
         let next = match (earlier.outcome, earlier.failure_code) {
@@ -99,7 +101,8 @@ impl Results {
     fn encrypt(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
         let (merchant, account) = (claimed.key.merchant, claimed.account.0);
         let plaintext = result.to_plaintext();
-        self.keyring.encrypt(merchant, account, Purpose::ValidationResult, &plaintext)
+        self.keyring
+            .encrypt(merchant, account, Purpose::ValidationResult, &plaintext)
     }
 }
 
