@@ -54,13 +54,9 @@ use crate::{accounts, bank_accounts, customers, health};
 )]
 struct Document;
 
-fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
-}
-
 /// The document as text, as `docs/openapi.json` holds it.
 pub fn print() -> serde_json::Result<String> {
-    let mut text = serde_json::to_string_pretty(&document())?;
+    let mut text = serde_json::to_string_pretty(&Document::openapi())?;
     text.push('\n');
     Ok(text)
 }
@@ -80,7 +76,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn json() -> HttpResponse {
-    HttpResponse::Ok().json(document())
+    HttpResponse::Ok().json(Document::openapi())
 }
 
 async fn initializer() -> HttpResponse {

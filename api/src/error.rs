@@ -34,10 +34,8 @@ impl FieldFault {
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
     Invalid(Vec<FieldFault>),
-    InvalidCommand {
-        /// A sentence with the valid commands.
-        expected: &'static str,
-    },
+    /// A sentence with the valid commands.
+    InvalidCommand(&'static str),
     GatewayNotFound,
     Unauthorized,
     InvalidSignature,
@@ -108,7 +106,7 @@ impl ApiError {
         rows! { self;
             Self::Invalid(_) => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR",
                 "Invalid input.", "One or more fields are missing or have a bad value; see error_info.fields.";
-            Self::InvalidCommand { expected } => 400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR",
+            Self::InvalidCommand(expected) => 400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR",
                 "Invalid command", expected;
             Self::GatewayNotFound => 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", "CONFIG_ERROR",
                 "Gateway not found.", "gateway_id, or gateway_reference_id at that gateway, is unknown or not configured for this merchant.";

@@ -87,13 +87,12 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         schema,
         rabbitmq: up(state.wakeup_publisher.is_connected()),
     };
-    if matches!(pending, Ok(0)) {
-        let status = "ready";
-        HttpResponse::Ok().json(Ready { status, checks })
+    let (mut response, status) = if matches!(pending, Ok(0)) {
+        (HttpResponse::Ok(), "ready")
     } else {
-        let status = "unavailable";
-        HttpResponse::ServiceUnavailable().json(Ready { status, checks })
-    }
+        (HttpResponse::ServiceUnavailable(), "unavailable")
+    };
+    response.json(Ready { status, checks })
 }
 
 /// Get the running version

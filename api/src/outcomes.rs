@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use diesel::QueryResult;
-use khata_domain::ValidationId;
-use khata_domain::ValidationKey;
+use khata_domain::{ValidationId, ValidationKey};
 use khata_store::accounts::{self, AccountRow};
 use khata_store::{Pool, PooledConnection, outcomes};
 use prometheus_client::metrics::gauge::Gauge;

@@ -252,7 +252,7 @@ impl ValidationProcessor {
         );
         let (gateway, bank) = (entry.key(), Bank::of(open.details));
         self.health
-            .record(gateway, bank, &open.attempt, &advanced.result);
+            .record(gateway, &bank, &open.attempt, &advanced.result);
     }
 
     /// Settles, and retries until the lease ends, because the result may have cost a rupee. The error is `error.type` of the

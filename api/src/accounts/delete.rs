@@ -29,9 +29,7 @@ pub(crate) async fn delete_account(
 ) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     if body.get("command").and_then(Value::as_str) != Some("delete") {
-        return Err(ApiError::InvalidCommand {
-            expected: "command must be delete.",
-        });
+        return Err(ApiError::InvalidCommand("command must be delete."));
     }
     let (customer, account) = context.account()?;
     let (merchant, keyring) = (context.merchant_id(), context.state.keyring.clone());

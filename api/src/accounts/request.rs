@@ -81,23 +81,20 @@ impl CreateRequest {
         body: &Map<String, Value>,
         now: DateTime<Utc>,
     ) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, |fields| Some((vec![bank(fields, None)?], true)))
+        Self::read_accounts(body, now, |fields| Some(vec![bank(fields, None)?]))
     }
 
     fn read_accounts(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
-        accounts: impl FnOnce(&mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)>,
+        accounts: impl FnOnce(&mut Fields<'_>) -> Option<Vec<RequestedAccount>>,
     ) -> Result<Self, ApiError> {
-        let validates = match body.get(CREATE_COMMAND.name) {
-            None | Some(Value::Null) => false,
-            Some(Value::String(command)) if command == "create" => false,
-            Some(Value::String(command)) if command == "validate" => true,
-            Some(_) => {
-                return Err(ApiError::InvalidCommand {
-                    expected: "command must be create or validate.",
-                });
-            }
+        let expected = "command must be create or validate.";
+        let validates = match body.get(CREATE_COMMAND.name).unwrap_or(&Value::Null) {
+            Value::Null => false,
+            Value::String(command) if command == "create" => false,
+            Value::String(command) if command == "validate" => true,
+            _ => return Err(ApiError::InvalidCommand(expected)),
         };
         let mut faults = Vec::new();
         let fields = &mut Fields::of(body, &mut faults);
@@ -108,11 +105,11 @@ impl CreateRequest {
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
-        let (accounts, flat) = accounts.unwrap_or_default();
+        let flat = !(fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES));
         ApiError::check(faults)?;
         Ok(Self {
             wait: wait.filter(|_| validates),
-            accounts,
+            accounts: accounts.unwrap_or_default(),
             flat,
             options,
             metadata,
@@ -200,13 +197,13 @@ impl ValidateRequest {
     }
 }
 
-/// The accounts, and whether they are one in flat fields; `None` if the call mixes both forms or has no account.
-fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
+/// The accounts of lists, or the one in flat fields; `None` if the call mixes both forms or has no account.
+fn accounts(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     let flat: [&Field; 4] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME, &VPA];
     let has_lists = fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES);
     let has_bank = flat[..3].iter().any(|field| fields.has(field));
     match (has_lists, has_bank, fields.has(&VPA)) {
-        (true, false, false) => listed(fields).map(|accounts| (accounts, false)),
+        (true, false, false) => listed(fields),
         (true, ..) => {
             for field in flat {
                 if fields.has(field) {
@@ -217,19 +214,15 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
             None
         }
         (false, true, true) => {
-            fields.fault(
-                VPA.name,
-                "cannot be combined with bank-account fields; use bank_account_details and upi_details",
-            );
+            let reason = "cannot be combined with bank-account fields; use bank_account_details and upi_details";
+            fields.fault(VPA.name, reason);
             None
         }
-        (false, true, false) => bank(fields, None).map(|account| (vec![account], true)),
-        (false, false, true) => upi(fields).map(|account| (vec![account], true)),
+        (false, true, false) => Some(vec![bank(fields, None)?]),
+        (false, false, true) => Some(vec![upi(fields)?]),
         (false, false, false) => {
-            fields.fault(
-                BANK_ACCOUNTS.name,
-                "provide at least one account: bank_account_details, upi_details, or the fields of one account",
-            );
+            let reason = "provide at least one account: bank_account_details, upi_details, or the fields of one account";
+            fields.fault(BANK_ACCOUNTS.name, reason);
             None
         }
     }
@@ -545,7 +538,7 @@ mod tests {
     fn unknown_commands_are_invalid() {
         assert!(matches!(
             read("command=destroy&vpa=asha@upi"),
-            Err(ApiError::InvalidCommand { .. })
+            Err(ApiError::InvalidCommand(_))
         ));
         assert!(read("command=create&vpa=asha@upi").is_ok());
     }
