@@ -26,7 +26,7 @@ use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::Idempotent;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StartedBy};
 use crate::observe::{Observed, Waiting};
 use crate::outcomes::Outcomes;
 
@@ -142,9 +142,9 @@ impl RequestContext {
             .await
     }
 
-    /// Counts a validation that this call started, and publishes its wake-up. `call`: create or validate.
-    pub(crate) fn announce(&self, key: ValidationKey, kind: AccountKind, call: &'static str) {
-        self.state.metrics.accepted(key.merchant, kind, call);
+    /// Counts a validation that this call started, and publishes its wake-up.
+    pub(crate) fn announce(&self, key: ValidationKey, kind: AccountKind, by: StartedBy) {
+        self.state.metrics.accepted(key.merchant, kind, by);
         let trace_parent = self.observed.trace_parent.clone();
         let wakeup = Wakeup { key, trace_parent };
         self.state.wakeup_publisher.publish(wakeup);

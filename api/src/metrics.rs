@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use khata_crypto::RotateBy;
-use khata_domain::{AccountKind, Gateway, MerchantId};
+use khata_domain::{AccountKind, Gateway, MerchantId, words};
 use khata_queue::WakeupCounts;
 use khata_store::Pool;
 use khata_telemetry::metrics::{
@@ -61,6 +61,14 @@ khata_telemetry::metrics! {
     gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
         "gateway_webhooks", "Gateway webhooks by result",
         by WebhookLabels { gateway: &'static str, result: &'static str };
+}
+
+words! {
+    /// The call that started a validation.
+    StartedBy {
+        Create = "create",
+        Validate = "validate",
+    }
 }
 
 /// One request and its reply.
@@ -141,12 +149,12 @@ impl Metrics {
         self.by_merchant.get_or_create(&labels).inc();
     }
 
-    /// Counts a stored validation. `how`: the call that started it.
-    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, how: &'static str) {
+    /// Counts a stored validation.
+    pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, by: StartedBy) {
         let labels = AcceptedLabels {
             merchant_id: merchant.to_string(),
             kind: kind.as_str(),
-            how,
+            how: by.as_str(),
         };
         self.accepted.get_or_create(&labels).inc();
     }
@@ -233,7 +241,7 @@ mod tests {
             error: Some(&limited),
             replayed: true,
         });
-        metrics.accepted(MerchantId::new(), AccountKind::Bank, "create");
+        metrics.accepted(MerchantId::new(), AccountKind::Bank, StartedBy::Create);
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
         metrics

@@ -20,6 +20,7 @@ use crate::context::RequestContext;
 use crate::create_commits::{Committed, CreateCall};
 use crate::error::{ApiError, NO_CUSTOMER};
 use crate::idempotency::Written;
+use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
@@ -126,7 +127,7 @@ fn announce<'a>(
     }
     for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(requested) {
         if let CreatedAccount::New = outcome {
-            context.announce(*key, account.details.kind(), "create");
+            context.announce(*key, account.details.kind(), StartedBy::Create);
         }
     }
     Ok(accounts)

@@ -13,6 +13,7 @@ use super::request::ValidateRequest;
 use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT};
 use crate::idempotency::Written;
+use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::schema;
@@ -74,7 +75,7 @@ pub(crate) async fn validate_account(
     let (row, outcome) = match written {
         Written::Reply(reply) => return Ok(reply),
         Written::Done(Revalidation::Started(row)) => {
-            context.announce(key, row.kind, "validate");
+            context.announce(key, row.kind, StartedBy::Validate);
             (row, new_outcome)
         }
         Written::Done(Revalidation::AlreadyOpen(row, open)) => {
