@@ -44,9 +44,8 @@ impl MessageConsumer {
                     self.consume(consumer, &mut messages, &mut shutdown).await;
                     self.load.set_connected(false);
                     if shutdown.is_raised() {
-                        let _ = channel
-                            .basic_cancel(NAME.into(), BasicCancelOptions::default())
-                            .await;
+                        let options = BasicCancelOptions::default();
+                        let _ = channel.basic_cancel(NAME.into(), options).await;
                         self.finish(&mut messages).await;
                         let _ = connection.close(200, "goodbye".into()).await;
                     }
@@ -94,11 +93,8 @@ impl MessageConsumer {
     }
 
     async fn finish(&self, messages: &mut JoinSet<()>) {
-        let drained = tokio::time::timeout(self.drain, async {
-            while messages.join_next().await.is_some() {}
-        })
-        .await;
-        if drained.is_err() {
+        let finished = async { while messages.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain, finished).await.is_err() {
             error!(
                 left = messages.len(),
                 "shutdown left messages unfinished; another worker takes their validations over"

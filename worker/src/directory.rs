@@ -58,10 +58,12 @@ impl MerchantView {
                 .filter(|last| last.gateway_account == id)
                 .map(|last| last.method);
             let method = last_method.or(eligibility.ok());
-            let score = self
-                .scores
-                .get(&id)
-                .and_then(|scores| scores.get(bank.as_str()));
+            let scores = self.scores.get(&id);
+            let score = scores.and_then(|scores| scores.get(bank.as_str()));
+            let recovery = match (connector, method) {
+                (Ok(connector), Some(method)) => connector.recovery(details, method),
+                _ => Recovery::None,
+            };
             GatewayProfile {
                 key: entry.key(),
                 gateway: entry.gateway,
@@ -70,12 +72,7 @@ impl MerchantView {
                 pinned_only: entry.account.pinned_only,
                 enabled: entry.account.enabled,
                 eligibility,
-                recovery: connector
-                    .ok()
-                    .zip(method)
-                    .map_or(Recovery::None, |(connector, method)| {
-                        connector.recovery(details, method)
-                    }),
+                recovery,
                 traffic: connector.map_or(&UNLIMITED, |connector| connector.traffic()),
                 score: score.copied().unwrap_or_else(|| Score::new(now)),
             }
@@ -175,17 +172,14 @@ impl Directory {
         gateway: Gateway,
         account: &GatewayAccount,
     ) -> Result<Box<dyn Connector>, ConfigError> {
-        let credentials = account
-            .sealed_credentials
-            .as_deref()
-            .map(|sealed| {
-                self.keyring
-                    .decrypt(account.merchant, account.id.0, Purpose::Credentials, sealed)
-            })
-            .transpose()
-            .map_err(|_| {
-                ConfigError::Credentials("encrypted with a key that is not in the keyring")
-            })?;
+        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
+            let (merchant, id) = (account.merchant, account.id.0);
+            self.keyring
+                .decrypt(merchant, id, Purpose::Credentials, sealed)
+        });
+        let credentials = decrypted.transpose().map_err(|_| {
+            ConfigError::Credentials("encrypted with a key that is not in the keyring")
+        })?;
         khata_gateways::connect(
             gateway,
             &ConnectorConfig {

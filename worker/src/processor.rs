@@ -1,7 +1,6 @@
 //! Processes one validation: claim, call the gateway, decide, settle. Everything that a restart needs is in Postgres before
 //! the next step begins.
 
-mod names;
 mod results;
 mod spans;
 
@@ -22,14 +21,12 @@ use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
-use names::{compare_names, is_mismatch};
 pub(crate) use results::Results;
-use results::{delay_of, without_attempt};
-use spans::Ended;
+use results::{compare_names, delay_of, is_mismatch, without_attempt};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
 use crate::directory::Entry;
-use crate::health_reporter::{CallReport, HealthReporter};
+use crate::health_reporter::HealthReporter;
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
 use crate::metrics::{Metrics, Timeline};
 
@@ -81,22 +78,14 @@ impl ValidationProcessor {
             }
             None => Some("not_finished"),
         };
-        spans::end(&Ended {
-            queue: &self.queue,
-            claimed: &work.claimed,
-            began,
-            settlement: settlement.as_ref(),
-            unsettled,
-        });
+        let settlement = settlement.as_ref();
+        spans::end(&self.queue, &work.claimed, began, settlement, unsettled);
     }
 
     async fn claim(&self, wakeup: &ReceivedWakeup) -> Option<Box<Work>> {
-        let claim = self
-            .lane
-            .submit(Request::Claim(wakeup.key))
-            .instrument(telemetry::database("claim validation"))
-            .await;
-        match claim {
+        let span = telemetry::database("claim validation");
+        let claim = self.lane.submit(Request::Claim(wakeup.key));
+        match claim.instrument(span).await {
             Ok(CommitResult::Claimed(Some(work))) => {
                 self.metrics.claimed(ClaimResult::Claimed);
                 return Some(work);
@@ -194,15 +183,13 @@ impl ValidationProcessor {
     ) -> Option<Settlement> {
         record_attempt(entry, &open.attempt);
         if work.is_possible_double_drop {
-            self.metrics
-                .possible_double_drop(&GatewayAccountLabels::of(entry));
+            let labels = GatewayAccountLabels::of(entry);
+            let attempts = &self.metrics.possible_double_drops;
+            attempts.get_or_create(&labels).inc();
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
-        let mut polls_left = if connector.traffic().is_limited() {
-            0
-        } else {
-            MAX_IMMEDIATE_POLLS
-        };
+        let is_limited = connector.traffic().is_limited();
+        let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
         loop {
             let is_call = action.calls() > 0;
             // A call that outlives the lease could overlap with another worker's call.
@@ -263,13 +250,9 @@ impl ValidationProcessor {
             took,
             work.claimed.trace_parent.as_deref(),
         );
-        self.health.record(&CallReport {
-            gateway: entry.key(),
-            bank: Bank::of(open.details),
-            result: &advanced.result,
-            started_at: open.attempt.started_at,
-            is_settled: open.attempt.state == AttemptState::Settled,
-        });
+        let (gateway, bank) = (entry.key(), Bank::of(open.details));
+        self.health
+            .record(gateway, &bank, &open.attempt, &advanced.result);
     }
 
     /// Settles, and retries until the lease ends, because the result may have cost a rupee. The error is `error.type` of the
@@ -284,11 +267,8 @@ impl ValidationProcessor {
         let mut tries = 0;
         loop {
             let request = Request::Settle(Box::new(settlement.clone()));
-            let settled = self
-                .lane
-                .submit(request)
-                .instrument(telemetry::database("settle validation"))
-                .await;
+            let span = telemetry::database("settle validation");
+            let settled = self.lane.submit(request).instrument(span).await;
             let (result, error_type) = match settled {
                 Ok(CommitResult::Settled(true)) => {
                     self.metrics.settled(settlement, timeline);

@@ -61,10 +61,7 @@ fn webhooks(
         let webhook = |notice: &gateway_webhooks::StoredWebhook| WebhookReceived {
             number: notice.number,
             // A webhook that cannot be decrypted still announces an outcome.
-            response: notice
-                .sealed_response
-                .as_deref()
-                .and_then(|encrypted| decrypt_webhook(keyring, key, encrypted)),
+            response: decrypt_webhook(keyring, key, notice.sealed_response.as_deref()),
         };
         Some((key, (notices.iter().map(webhook).collect(), last_at)))
     });
@@ -74,12 +71,11 @@ fn webhooks(
 fn decrypt_webhook(
     keyring: &Keyring,
     key: ValidationKey,
-    encrypted: &[u8],
+    encrypted: Option<&[u8]>,
 ) -> Option<GatewayResponse> {
-    let plain = keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, encrypted);
-    let response = plain
-        .ok()
-        .and_then(|plain| GatewayResponse::from_plaintext(&plain));
+    let plain = keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, encrypted?);
+    let plain = plain.ok();
+    let response = plain.and_then(|plain| GatewayResponse::from_plaintext(&plain));
     if response.is_none() {
         error!(validation_id = %key.id, "gateway webhook cannot be decrypted: is a key missing in the keyring?");
     }
