@@ -108,9 +108,8 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let sandbox_mode = settings.sandbox.sandbox_mode;
     let keyring = Arc::new(settings.keyring.load(sandbox_mode)?);
     let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
-    let (wakeup_publisher, wakeups) = WakeupPublisher::start(settings.broker.broker(), "khata-api");
-    let max_age = settings.keyring.max_age();
-    let rotate_by = max_age.rotate_by(keyring.primary_created_at());
+    let (wakeup_publisher, wakeups) = WakeupPublisher::start(settings.broker.clone(), "khata-api");
+    let rotate_by = settings.keyring.rotate_by(keyring.primary_created_at());
     let counts = wakeup_publisher.counts();
     let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
     let work = CreateCommits(Arc::clone(&metrics));

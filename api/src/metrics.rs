@@ -100,7 +100,7 @@ impl Metrics {
             wakeups,
         );
         register_pool(&mut metrics.registry, move || {
-            khata_store::connections(&pool).into()
+            khata_store::connections(&pool)
         });
         if let Some(seconds) = rotate_by.unix_seconds() {
             register_rotate_by(&mut metrics.registry, seconds);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
-use khata_queue::BrokerSettings;
+use khata_queue::Broker;
 use khata_store::DatabaseSettings;
 use khata_telemetry::TelemetrySettings;
 
@@ -55,7 +55,7 @@ pub struct ServeSettings {
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,
     #[command(flatten)]
-    pub(crate) broker: BrokerSettings,
+    pub(crate) broker: Broker,
     #[command(flatten)]
     pub(crate) keyring: KeyringSettings,
     #[command(flatten)]

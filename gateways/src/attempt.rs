@@ -4,10 +4,11 @@
 use chrono::{DateTime, Utc};
 use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
 use khata_domain::validation::{AttemptContext, Decision, decide};
-use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
+use khata_domain::{Consent, Details, GatewayResponse};
 use tracing::{Instrument, Span};
 
 use crate::connector::{Call, Connector};
+use crate::meaning::lost;
 
 /// An unfinished attempt, and everything that its calls and decisions need.
 #[derive(Clone, Debug)]
@@ -71,23 +72,18 @@ impl OpenAttempt<'_> {
     ) -> (CallKind, CallResult) {
         let call = self.call();
         let reference = self.attempt.gateway_reference.as_deref();
+        let recovers = matches!(action, NextAction::Recover);
         let verified = match action {
             NextAction::UseWebhook(response) => return (CallKind::Lookup, Ok(*response)),
-            NextAction::Poll => {
-                let found = connector.lookup(&call, reference).await;
-                // The gateway knew the call before: a second payment on this word alone would be wrong.
-                let unknown = || CallFailure::ResponseLost("unknown to the gateway".into());
-                return (
-                    CallKind::Lookup,
-                    found.and_then(|found| found.ok_or_else(unknown)),
-                );
+            NextAction::Poll | NextAction::Recover => {
+                match connector.lookup(&call, reference).await.transpose() {
+                    // The gateway has never received the call: make it under the same reference.
+                    None if recovers => connector.verify(&call).instrument(verify_span()).await,
+                    // The gateway knew the call before: a second payment on this word alone would be wrong.
+                    None => return (CallKind::Lookup, Err(lost("unknown to the gateway"))),
+                    Some(found) => return (CallKind::Lookup, found),
+                }
             }
-            NextAction::Recover => match connector.lookup(&call, reference).await {
-                // The gateway has never received the call: make it under the same reference.
-                Ok(None) => connector.verify(&call).instrument(verify_span()).await,
-                Ok(Some(response)) => return (CallKind::Lookup, Ok(response)),
-                Err(failure) => return (CallKind::Lookup, Err(failure)),
-            },
             NextAction::Verify => connector.verify(&call).instrument(verify_span()).await,
             NextAction::VerifyAgain => {
                 let verify = connector.verify_again(&call);
@@ -123,9 +119,8 @@ impl OpenAttempt<'_> {
         if let Ok(response) = &result
             && response.gateway_reference.is_some()
         {
-            self.attempt
-                .gateway_reference
-                .clone_from(&response.gateway_reference);
+            let reference = &response.gateway_reference;
+            self.attempt.gateway_reference.clone_from(reference);
         }
         Advanced {
             result,

@@ -8,29 +8,28 @@ mod codes;
 mod response;
 mod two_factor;
 mod webhook;
-mod wire;
 
 use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
 use khata_domain::{
-    BankAccount, CallFailure, Consent, Details, Gateway, Method, Recovery, ValidationId, Vpa,
+    BankAccount, CallFailure, Details, Gateway, Method, Recovery, ValidationId, Vpa,
 };
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderValue;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo};
-use crate::name::plain;
-use crate::policy::{CallPolicy, eligible_method};
+use crate::name::plain_name;
+use crate::policy::CallPolicy;
 use crate::settings::{BankFlow, CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
-use response::{bank_response, error_response, is_not_found, upi_response};
+use response::{bank_response, error_code, error_response, is_not_found, upi_response};
 use two_factor::TwoFactor;
-use wire::{BankRequest, ErrorReply, UpiPennyDropRequest, UpiRequest, UserConsent};
 
 const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
 /// `x-api-version` that the UPI penny drop requires.
@@ -105,14 +104,14 @@ impl Cashfree {
             .transpose()?;
         let mut webhook_secrets = vec![credentials.client_secret.clone()];
         webhook_secrets.extend(credentials.previous_client_secret);
-        let headers = secret_headers([
-            ("x-client-id", credentials.client_id),
-            ("x-client-secret", credentials.client_secret),
-        ])?;
         let limit = Some(CALLS_PER_MINUTE);
         let policy = settings.policy(config, INFO.methods, &NPCI_POLLING, limit)?;
+        let headers = [
+            ("x-client-id", credentials.client_id),
+            ("x-client-secret", credentials.client_secret),
+        ];
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             two_factor,
             webhook_secrets,
             policy,
@@ -120,7 +119,7 @@ impl Cashfree {
         })
     }
 
-    fn post(&self, route: &'static str, body: &impl serde::Serialize) -> RequestBuilder {
+    fn post(&self, route: &'static str, body: &Value) -> RequestBuilder {
         self.signed(self.client.post(route)).json(body)
     }
 
@@ -138,56 +137,49 @@ impl Cashfree {
     }
 
     async fn verify_bank(&self, call: &Call<'_>, bank: &BankAccount) -> CallResult {
+        let mut body = json!({
+            "bank_account": bank.account_number.expose(),
+            "ifsc": bank.ifsc.as_str(),
+        });
         // Optional, and only compared with the name at the bank: a name that Cashfree would reject is left out.
-        let name = bank
-            .beneficiary_name
-            .as_ref()
-            .and_then(|name| plain(name.expose(), MAX_NAME));
-        let (route, user_id) = match self.bank_flow {
-            BankFlow::Async => ("/bank-account/async", Some(call.reference)),
-            BankFlow::Sync => ("/bank-account/sync", None),
+        if let Some(name) = plain_name(bank, MAX_NAME) {
+            body["name"] = name.into();
+        }
+        let route = match self.bank_flow {
+            BankFlow::Async => "/bank-account/async",
+            BankFlow::Sync => "/bank-account/sync",
         };
-        let body = BankRequest {
-            bank_account: bank.account_number.expose(),
-            ifsc: bank.ifsc.as_str(),
-            name: name.as_deref(),
-            user_id,
-        };
+        if self.bank_flow == BankFlow::Async {
+            // At most 40 letters, digits and underscores.
+            body["user_id"] = call.reference.into();
+        }
         let reply = self.client.send(self.post(route, &body), route).await?;
         match reply.status {
-            200 => bank_response(reply.json()?),
+            200 => bank_response(&reply.json()?),
             _ => error_response(&reply),
         }
     }
 
     async fn verify_vpa(&self, call: &Call<'_>, vpa: &Vpa) -> CallResult {
-        let (verification_id, vpa) = (call.reference, vpa.expose());
+        let mut body = json!({"verification_id": call.reference, "vpa": vpa.expose()});
         let (route, request) =
             if let (Method::PennyDrop, Some(consent)) = (call.method, call.consent) {
                 let timestamp = consent.timestamp;
-                let body = UpiPennyDropRequest {
-                    verification_id,
-                    vpa,
-                    user_consent: UserConsent {
-                        obtained: true,
-                        kind: "EXPLICIT",
-                        timestamp: timestamp.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-                        purpose: &consent.purpose,
-                    },
-                };
+                body["user_consent"] = json!({
+                    "obtained": true,
+                    "type": "EXPLICIT",
+                    "timestamp": timestamp.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                    "purpose": consent.purpose,
+                });
                 let route = "/upi/penny-drop";
                 let request = self.post(route, &body);
                 (route, request.header("x-api-version", PENNY_DROP_VERSION))
             } else {
-                let body = UpiRequest {
-                    verification_id,
-                    vpa,
-                };
                 ("/upi", self.post("/upi", &body))
             };
         let reply = self.client.send(request, route).await?;
         match reply.status {
-            200 => upi_response(reply.json()?),
+            200 => upi_response(&reply.json()?),
             _ => error_response(&reply),
         }
     }
@@ -199,19 +191,18 @@ impl Connector for Cashfree {
         &self.policy
     }
 
-    fn eligible_method(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        let method = eligible_method(&self.policy.methods, details, consent)?;
+    fn has_upi_penny_drop(&self) -> bool {
+        true
+    }
+
+    fn check_limits(&self, details: &Details) -> Result<(), Ineligible> {
         match details {
             Details::Bank(bank)
                 if !ACCOUNT_LENGTH.contains(&bank.account_number.expose().len()) =>
             {
                 Err(Ineligible::Limits)
             }
-            _ => Ok(method),
+            _ => Ok(()),
         }
     }
 
@@ -238,8 +229,8 @@ impl Connector for Cashfree {
         };
         let reply = self.client.send(self.get(route, query), route).await?;
         match (reply.status, call.details) {
-            (200, Details::Bank(_)) => bank_response(reply.json()?).map(Some),
-            (200, Details::Upi(_)) => upi_response(reply.json()?).map(Some),
+            (200, Details::Bank(_)) => bank_response(&reply.json()?).map(Some),
+            (200, Details::Upi(_)) => upi_response(&reply.json()?).map(Some),
             (404, _) if is_not_found(&reply) => Ok(None),
             _ => Err(reply.lookup_failure()),
         }
@@ -258,8 +249,7 @@ impl Connector for Cashfree {
         let reference = ValidationId::new().to_string();
         let request = self.get(route, ("user_id", &reference));
         let reply = self.client.send(request, route).await?;
-        let error: ErrorReply = reply.json().unwrap_or_default();
-        let code = reply.code_or_status(&error.code);
+        let code = reply.code_or_status(&error_code(&reply));
         Ok(match reply.status {
             404 if is_not_found(&reply) => Check::Accepted(code),
             401 | 403 => Check::Refused(code),

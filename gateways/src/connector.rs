@@ -1,14 +1,12 @@
 //! The [`Connector`] trait: the calls that Khata makes to a gateway.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use khata_domain::routing::Ineligible;
-use khata_domain::traffic::Traffic;
 use khata_domain::validation::{CallResult, PollSchedule};
 use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
 
+use crate::meaning::lost;
 use crate::policy::{CallPolicy, eligible_method};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
 
@@ -54,7 +52,19 @@ pub trait Connector: Send + Sync {
         details: &Details,
         consent: Option<&Consent>,
     ) -> Result<Method, Ineligible> {
-        eligible_method(&self.policy().methods, details, consent)
+        let consent = consent.filter(|_| self.has_upi_penny_drop());
+        let method = eligible_method(&self.policy().methods, details, consent)?;
+        self.check_limits(details).map(|()| method)
+    }
+
+    /// Whether a penny drop to a UPI address is possible.
+    fn has_upi_penny_drop(&self) -> bool {
+        false
+    }
+
+    /// Checks whether the gateway takes details of this form.
+    fn check_limits(&self, _details: &Details) -> Result<(), Ineligible> {
+        Ok(())
     }
 
     /// Declares what can be done after the response to a call with these details and this method was lost.
@@ -65,16 +75,6 @@ pub trait Connector: Send + Sync {
         &self.policy().polling
     }
 
-    /// Returns the number of calls that the gateway account takes, and the hours.
-    fn traffic(&self) -> &Traffic {
-        &self.policy().traffic
-    }
-
-    /// Returns the upper bound for one call.
-    fn call_timeout(&self) -> Duration {
-        self.policy().call_timeout
-    }
-
     /// Asks the gateway to validate; may move money.
     async fn verify(&self, call: &Call<'_>) -> CallResult;
 
@@ -83,10 +83,9 @@ pub trait Connector: Send + Sync {
     /// which the gateway may have acted: the response of the first call stays lost.
     async fn verify_again(&self, call: &Call<'_>) -> CallResult {
         match self.verify(call).await {
-            Err(CallFailure::NotSent(reason)) => Err(CallFailure::ResponseLost(reason)),
+            Err(CallFailure::NotSent(reason)) => Err(lost(reason)),
             Ok(response) if is_rejection(&response) => {
-                let reason = format!("call rejected with {}", response.code);
-                Err(CallFailure::ResponseLost(reason))
+                Err(lost(format!("call rejected with {}", response.code)))
             }
             result => result,
         }
@@ -120,15 +119,21 @@ pub trait Connector: Send + Sync {
 /// says nothing about the first one.
 pub(crate) fn as_lookup(result: CallResult) -> LookupResult {
     let response = result?;
-    if !is_rejection(&response) {
-        return Ok(Some(response));
+    if is_rejection(&response) {
+        Err(rejected_lookup(&response))
+    } else {
+        Ok(Some(response))
     }
-    Err(match response.class {
+}
+
+/// Returns the failure of a lookup that got this rejection.
+pub(crate) fn rejected_lookup(rejection: &GatewayResponse) -> CallFailure {
+    match rejection.class {
         Class::Retryable => CallFailure::Rejected {
-            retry_after: response.retry_after,
+            retry_after: rejection.retry_after,
         },
-        _ => CallFailure::ResponseLost(format!("call rejected with {}", response.code)),
-    })
+        _ => lost(format!("call rejected with {}", rejection.code)),
+    }
 }
 
 /// Whether a response concerns the call only, and no validation: a validation that failed with the same class has the

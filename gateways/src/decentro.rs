@@ -6,25 +6,23 @@
 
 mod codes;
 mod response;
-mod wire;
 
 use async_trait::async_trait;
-use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
 use khata_domain::{
-    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery, ValidationId,
+    CallFailure, Class, Details, Gateway, GatewayResponse, Method, Recovery, ValidationId,
 };
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, Reply, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
-use crate::name::{plain, trimmed};
-use crate::policy::{CallPolicy, eligible_method};
-use crate::settings::{CommonSettings, NPCI_POLLING};
-use response::{account_response, error_response, is_never_seen, original_rejection};
-use wire::{Beneficiary, Envelope, FoundCall, ValidateRequest};
+use crate::name::{is_plain, plain_name};
+use crate::policy::CallPolicy;
+use crate::settings::{CommonSettings, NPCI_POLLING, payee_text};
+use response::Envelope;
 
 const PUBLIC_BASE_URL: &str = "https://in.decentro.tech";
 const VALIDATE: &str = "/v3/banking/money_transfer/validate_bank_account";
@@ -98,10 +96,10 @@ impl Decentro {
         let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
-        let headers = secret_headers([
+        let headers = [
             ("client_id", credentials.client_id),
             ("client_secret", credentials.client_secret),
-        ])?;
+        ];
         let policy = common.policy(config, INFO.methods, &NPCI_POLLING, None)?;
         if own.hybrid && policy.methods.first() != Some(&Method::PennyDrop) {
             return Err(ConfigError::Settings(
@@ -110,18 +108,22 @@ impl Decentro {
         }
         let base_url = config.address(PUBLIC_BASE_URL)?;
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,
-            purpose_message: purpose_message(own.purpose_message)?,
+            purpose_message: payee_text(
+                "purpose_message",
+                own.purpose_message.as_deref().unwrap_or(PURPOSE),
+                PURPOSE_LENGTH,
+            )?,
             hybrid: own.hybrid,
             policy,
         })
     }
 
     /// Asks for the status by exactly one of `reference_id` and `decentro_txn_id`.
-    async fn status(&self, query: (&str, &str)) -> Result<Reply, CallFailure> {
+    async fn status(&self, query: (&str, &str)) -> Result<Envelope, CallFailure> {
         let request = self.client.get(STATUS).query(&[query]);
-        self.client.send(request, STATUS).await
+        Ok(Envelope::of(self.client.send(request, STATUS).await?))
     }
 }
 
@@ -135,39 +137,10 @@ fn consumer_urn(setting: Option<String>, sandbox_mode: bool) -> Result<String, C
         })
 }
 
-fn purpose_message(setting: Option<String>) -> Result<String, ConfigError> {
-    let purpose = setting.unwrap_or_else(|| PURPOSE.to_owned());
-    let valid = PURPOSE_LENGTH.contains(&purpose.len()) && is_plain(&purpose, b" ");
-    valid.then_some(purpose).ok_or_else(|| {
-        ConfigError::Settings(format!(
-            "purpose_message must be {} to {} letters, digits and spaces",
-            PURPOSE_LENGTH.start(),
-            PURPOSE_LENGTH.end()
-        ))
-    })
-}
-
-/// Whether the text has only ASCII letters, digits and these marks.
-fn is_plain(text: &str, marks: &[u8]) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
-}
-
 #[async_trait]
 impl Connector for Decentro {
     fn policy(&self) -> &CallPolicy {
         &self.policy
-    }
-
-    fn eligible_method(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        match details {
-            Details::Bank(_) => eligible_method(&self.policy.methods, details, consent),
-            Details::Upi(_) => Err(Ineligible::Kind),
-        }
     }
 
     fn recovery(&self, _details: &Details, _method: Method) -> Recovery {
@@ -178,39 +151,37 @@ impl Connector for Decentro {
         let Details::Bank(bank) = call.details else {
             return Err(CallFailure::NotSent("not a bank account".into()));
         };
+        let mut beneficiary = json!({
+            "account_number": bank.account_number.expose(),
+            "ifsc": bank.ifsc.as_str(),
+        });
         // Optional: a name with characters that Decentro would reject is left out.
-        let name = bank
-            .beneficiary_name
-            .as_ref()
-            .and_then(|name| plain(name.expose(), MAX_NAME));
-        let body = ValidateRequest {
-            reference_id: call.reference,
-            purpose_message: &self.purpose_message,
-            consumer_urn: &self.consumer_urn,
-            validation_type: match call.method {
+        if let Some(name) = plain_name(bank, MAX_NAME) {
+            beneficiary["name"] = name.into();
+        }
+        let body = json!({
+            "reference_id": call.reference,
+            "purpose_message": self.purpose_message,
+            "consumer_urn": self.consumer_urn,
+            "validation_type": match call.method {
                 Method::Penniless => "penniless",
                 Method::PennyDrop | Method::VpaLookup if self.hybrid => "hybrid",
                 Method::PennyDrop | Method::VpaLookup => "pennydrop",
             },
             // The reply holds the name at the bank either way, and Khata's own match counts.
-            perform_name_match: false,
-            beneficiary_details: Beneficiary {
-                account_number: bank.account_number.expose(),
-                ifsc: bank.ifsc.as_str(),
-                name: name.as_deref(),
-            },
-        };
+            "perform_name_match": false,
+            "beneficiary_details": beneficiary,
+        });
         let request = self.client.post(VALIDATE).json(&body);
-        let reply = self.client.send(request, VALIDATE).await?;
-        let envelope: Envelope = reply.json().unwrap_or_default();
-        match reply.status {
-            200 | 400..=499 if let Some(response) = account_response(&reply, &envelope) => {
+        let envelope = Envelope::of(self.client.send(request, VALIDATE).await?);
+        match envelope.reply.status {
+            200 | 400..=499 if let Some(response) = envelope.account_response() => {
                 Ok(GatewayResponse {
-                    gateway_reference: trimmed(envelope.decentro_txn_id),
+                    gateway_reference: envelope.txn_id(),
                     ..response
                 })
             }
-            _ => error_response(&reply, &envelope),
+            _ => envelope.error_response(),
         }
     }
 
@@ -218,23 +189,22 @@ impl Connector for Decentro {
     /// may not find a call that it has not answered yet, so "never seen" can come too early. The same call, sent again under
     /// the same reference, is then rejected as a duplicate, and looked up once more.
     async fn lookup(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> LookupResult {
-        let reply = match gateway_reference {
+        let envelope = match gateway_reference {
             Some(id) => self.status(("decentro_txn_id", id)).await?,
             None => self.status(("reference_id", call.reference)).await?,
         };
-        let envelope: Envelope = reply.json().unwrap_or_default();
-        if is_never_seen(&reply, &envelope) {
+        if envelope.is_never_seen() {
             return Ok(None);
         }
-        let found: FoundCall = reply.json().unwrap_or_default();
-        let response = match reply.status {
-            200 => account_response(&reply, &envelope)
-                .or_else(|| original_rejection(&envelope, found.response_key()?)),
+        let response = match envelope.reply.status {
+            200 => envelope
+                .account_response()
+                .or_else(|| envelope.original_rejection()),
             _ => None,
         };
-        let response = response.ok_or_else(|| reply.lookup_failure())?;
+        let response = response.ok_or_else(|| envelope.reply.lookup_failure())?;
         Ok(Some(GatewayResponse {
-            gateway_reference: found.txn_id().map(str::to_owned),
+            gateway_reference: envelope.of_found_call("request_decentro_txn_id"),
             ..response
         }))
     }
@@ -242,14 +212,13 @@ impl Connector for Decentro {
     /// Looks up a reference that was never used: Decentro says "not found" in its own words only to its own merchants.
     async fn check(&self) -> Result<Check, CallFailure> {
         let reference = ValidationId::new().to_string();
-        let reply = self.status(("reference_id", &reference)).await?;
-        let envelope: Envelope = reply.json().unwrap_or_default();
-        let key = envelope.response_key.as_deref().unwrap_or_default();
-        let code = reply.code_or_status(key);
-        Ok(match codes::rejection(reply.status, key) {
-            _ if is_never_seen(&reply, &envelope) => Check::Accepted(code),
+        let envelope = self.status(("reference_id", &reference)).await?;
+        let (status, key) = (envelope.reply.status, envelope.response_key());
+        let code = envelope.reply.code_or_status(key);
+        Ok(match codes::rejection(status, key) {
+            _ if envelope.is_never_seen() => Check::Accepted(code),
             // A 404 in other words is not from this call of Decentro's.
-            Some(meaning) if meaning.class() == Class::Misconfigured && reply.status != 404 => {
+            Some(meaning) if meaning.class() == Class::Misconfigured && status != 404 => {
                 Check::Refused(code)
             }
             _ => Check::Unclear(code),

@@ -67,37 +67,19 @@ impl Dummy {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Script {
-    Valid,
-    Invalid,
-    PendingThenValid,
-    PendingThenInvalid,
-    RetryTwice,
-    Never,
-    Inconclusive,
-}
-
-fn script(details: &Details) -> Script {
+/// Returns the ending of an account number with the outcome that these details ask for.
+fn ending(details: &Details) -> &str {
     match details {
         Details::Bank(bank) => {
             let number = bank.account_number.expose();
-            match &number[number.len() - 2..] {
-                "91" => Script::Invalid,
-                "92" => Script::PendingThenValid,
-                "93" => Script::PendingThenInvalid,
-                "94" => Script::RetryTwice,
-                "95" => Script::Never,
-                "96" => Script::Inconclusive,
-                _ => Script::Valid,
-            }
+            &number[number.len() - 2..]
         }
         Details::Upi(vpa) => match vpa.user() {
-            "invalid" => Script::Invalid,
-            "pending" => Script::PendingThenValid,
-            "retry" => Script::RetryTwice,
-            "never" => Script::Never,
-            _ => Script::Valid,
+            "invalid" => "91",
+            "pending" => "92",
+            "retry" => "94",
+            "never" => "95",
+            _ => "00",
         },
     }
 }
@@ -128,17 +110,16 @@ fn invalid(details: &Details) -> GatewayResponse {
 }
 
 fn response(call: &Call<'_>) -> GatewayResponse {
-    let pending = GatewayResponse::of(Class::Pending, "DUMMY_PENDING");
-    let decided = Utc::now() - call.started_at >= PENDING;
-    match script(call.details) {
-        Script::Valid => valid(call.details),
-        Script::Invalid => invalid(call.details),
-        Script::PendingThenValid if decided => valid(call.details),
-        Script::PendingThenInvalid if decided => invalid(call.details),
-        Script::PendingThenValid | Script::PendingThenInvalid | Script::Never => pending,
-        Script::RetryTwice if call.attempt > RETRYABLE_ATTEMPTS => valid(call.details),
-        Script::RetryTwice => GatewayResponse::of(Class::Retryable, "DUMMY_RETRY"),
-        Script::Inconclusive => GatewayResponse::of(Class::Inconclusive, "DUMMY_INCONCLUSIVE"),
+    let pending = Utc::now() - call.started_at < PENDING;
+    match ending(call.details) {
+        "92" | "93" if pending => GatewayResponse::of(Class::Pending, "DUMMY_PENDING"),
+        "91" | "93" => invalid(call.details),
+        "94" if call.attempt <= RETRYABLE_ATTEMPTS => {
+            GatewayResponse::of(Class::Retryable, "DUMMY_RETRY")
+        }
+        "95" => GatewayResponse::of(Class::Pending, "DUMMY_PENDING"),
+        "96" => GatewayResponse::of(Class::Inconclusive, "DUMMY_INCONCLUSIVE"),
+        _ => valid(call.details),
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ConnectorConfig};
 
 /// Idle connections kept per gateway: as many as a worker has calls under way by default, because a connection that is
 /// closed must be opened again for the next call.
@@ -41,18 +41,25 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(
-        http: &reqwest::Client,
+    /// Makes a client whose calls carry these credentials as headers.
+    pub(crate) fn new<const N: usize>(
+        config: &ConnectorConfig<'_>,
         base_url: String,
-        headers: HeaderMap,
         timeout: Duration,
-    ) -> Self {
-        Self {
-            http: http.clone(),
+        credentials: [(&'static str, Zeroizing<String>); N],
+    ) -> Result<Self, ConfigError> {
+        const INVISIBLE: &str = "ids and secrets must be visible ASCII";
+        let mut headers = HeaderMap::new();
+        for (name, value) in credentials {
+            let value = secret_header(&value).ok_or(ConfigError::Credentials(INVISIBLE))?;
+            headers.insert(name, value);
+        }
+        Ok(Self {
+            http: config.http.clone(),
             base_url,
             headers,
             timeout,
-        }
+        })
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -124,6 +131,11 @@ impl Reply {
         })
     }
 
+    /// Parses the body to read single members; null if the body is no JSON.
+    pub(crate) fn value(&self) -> serde_json::Value {
+        self.json().unwrap_or_default()
+    }
+
     /// Returns the gateway's code, or the HTTP status if the code is empty.
     pub(crate) fn code_or_status(&self, code: &str) -> String {
         if code.is_empty() {
@@ -163,22 +175,6 @@ pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(value).ok().filter(|_| is_visible)?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// Makes headers from credentials.
-pub(crate) fn secret_headers<const N: usize>(
-    credentials: [(&'static str, Zeroizing<String>); N],
-) -> Result<HeaderMap, ConfigError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in credentials {
-        headers.insert(
-            name,
-            secret_header(&value).ok_or(ConfigError::Credentials(
-                "ids and secrets must be visible ASCII",
-            ))?,
-        );
-    }
-    Ok(headers)
 }
 
 /// Marks a span as failed with an error code or an HTTP status.

@@ -18,7 +18,6 @@ mod policy;
 mod razorpay;
 mod settings;
 mod setu;
-mod signature;
 mod token;
 mod webhook;
 mod wire;

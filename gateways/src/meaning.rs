@@ -56,13 +56,23 @@ impl Meaning {
 /// Returns the response that an error reply to a validating call means; a lost response if the meaning is `None`, because
 /// the gateway may have acted on the call.
 pub(crate) fn error_response(reply: &Reply, meaning: Option<Meaning>, code: &str) -> CallResult {
-    let meaning = meaning
-        .ok_or_else(|| CallFailure::ResponseLost(format!("failed with status {}", reply.status)))?;
+    let meaning = meaning.ok_or_else(|| lost(format!("failed with status {}", reply.status)))?;
     let may_retry = meaning.class() == Class::Retryable;
     Ok(GatewayResponse {
         retry_after: may_retry.then(|| reply.retry_after()).flatten(),
         ..meaning.response(&reply.code_or_status(code))
     })
+}
+
+/// Returns the failure of a call on which the gateway may have acted.
+pub(crate) fn lost(reason: impl Into<String>) -> CallFailure {
+    CallFailure::ResponseLost(reason.into())
+}
+
+/// Whether a gateway's sentence contains one of these words, in any case.
+pub(crate) fn contains_any(sentence: &str, words: &[&str]) -> bool {
+    let sentence = sentence.to_ascii_lowercase();
+    words.iter().any(|words| sentence.contains(words))
 }
 
 /// Makes a code fit for a log and a column: a gateway may send any text in the place of its code.

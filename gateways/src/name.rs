@@ -1,15 +1,29 @@
 //! Names and name-match scores, as gateways send and take them.
 
+use khata_domain::BankAccount;
+
 /// Returns the text without spaces at its ends; `None` if it is empty.
-pub(crate) fn trimmed(text: Option<String>) -> Option<String> {
-    let text = text?.trim().to_owned();
-    (!text.is_empty()).then_some(text)
+pub(crate) fn trimmed(text: Option<&str>) -> Option<String> {
+    let text = text?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether the text has only ASCII letters, digits and these marks.
+pub(crate) fn is_plain(text: &str, marks: &[u8]) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
+}
+
+/// Returns the beneficiary's name in the form that every gateway takes, if there is one: all gateways validate without a
+/// name too.
+pub(crate) fn plain_name(bank: &BankAccount, max: usize) -> Option<String> {
+    plain(bank.beneficiary_name.as_ref()?.expose(), max)
 }
 
 /// Returns the name in ASCII letters, digits and single spaces, at most `max` characters: the form that every gateway
 /// takes. Marks become spaces ("S.V. Rao" → "S V Rao"), apostrophes are dropped ("O'Neil" → "ONeil"). `None` if the name is
 /// in another script: a bank could not compare a transliteration of ours with its own.
-pub(crate) fn plain(name: &str, max: usize) -> Option<String> {
+fn plain(name: &str, max: usize) -> Option<String> {
     let mut plain = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
@@ -54,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_empty_text_is_none() {
-        let trim = |text: &str| trimmed(Some(text.to_owned()));
+        let trim = |text| trimmed(Some(text));
         assert_eq!(trim(" ASHA RAO ").as_deref(), Some("ASHA RAO"));
         assert_eq!(trim(" "), None);
         assert_eq!(trimmed(None), None);

@@ -15,21 +15,18 @@ mod lookup;
 mod oauth;
 mod payouts;
 mod response;
-mod wire;
 
 use async_trait::async_trait;
-use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, Class, Consent, Details, Gateway, Method, Recovery};
-use reqwest::header::HeaderMap;
+use khata_domain::{CallFailure, Class, Details, Gateway, Method, Recovery};
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::meaning::Meaning;
-use crate::policy::{CallPolicy, eligible_method};
+use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::token::TokenClient;
 use lookup::VpaLookup;
@@ -130,20 +127,20 @@ impl Payu {
             return Err(ConfigError::Credentials(EXPECTED));
         }
         let policy = common.policy(config, &offered, &NPCI_POLLING, None)?;
-        let client = |url, headers| Client::new(config.http, url, headers, policy.call_timeout);
+        let timeout = policy.call_timeout;
         let payouts = match (
             credentials.client_id,
             credentials.client_secret,
             credentials.payout_merchant_id,
         ) {
             (Some(client_id), Some(client_secret), Some(merchant_id)) => {
-                let headers = secret_headers([("payoutmerchantid", merchant_id)])?;
                 let tokens = OAuth {
-                    client: client(accounts_url, HeaderMap::new()),
+                    client: Client::new(config, accounts_url, timeout, [])?,
                     client_id,
                     client_secret,
                 };
-                let client = client(payout_url, headers);
+                let headers = [("payoutmerchantid", merchant_id)];
+                let client = Client::new(config, payout_url, timeout, headers)?;
                 Some(Payouts(TokenClient::new(client, tokens)))
             }
             (None, None, None) => None,
@@ -151,7 +148,7 @@ impl Payu {
         };
         let lookup = match (credentials.key, credentials.salt) {
             (Some(key), Some(salt)) => Some(VpaLookup {
-                client: client(info_url, HeaderMap::new()),
+                client: Client::new(config, info_url, timeout, [])?,
                 key,
                 salt,
             }),
@@ -170,16 +167,6 @@ impl Payu {
 impl Connector for Payu {
     fn policy(&self) -> &CallPolicy {
         &self.policy
-    }
-
-    fn eligible_method(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        // PayU has no penny drop to UPI addresses.
-        let consent = consent.filter(|_| matches!(details, Details::Bank(_)));
-        eligible_method(&self.policy.methods, details, consent)
     }
 
     fn recovery(&self, _details: &Details, _method: Method) -> Recovery {

@@ -10,30 +10,26 @@
 mod codes;
 mod response;
 mod webhook;
-mod wire;
 
 use async_trait::async_trait;
 use data_encoding::BASE64;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::{CallResult, FailureCode};
-use khata_domain::{
-    CallFailure, Class, Consent, Details, Gateway, GatewayResponse, Method, Recovery, Vpa,
-};
+use khata_domain::{CallFailure, Class, Details, Gateway, GatewayResponse, Method, Recovery, Vpa};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
-use crate::meaning::Meaning;
-use crate::name::{plain, trimmed};
-use crate::policy::{CallPolicy, eligible_method};
+use crate::meaning::{Meaning, lost};
+use crate::name::{is_plain, plain_name};
+use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
-use response::{ErrorReply, call_response, error_response, is_id};
-use wire::{
-    Account, Address, BankAccount, Contact, FundAccount, ValidationRequest, VpaReply, VpaRequest,
-};
+use crate::wire::text;
+use response::{ErrorReply, boolean, call_response, error_response, is_id};
 
 const PUBLIC_BASE_URL: &str = "https://api.razorpay.com";
 const VALIDATIONS: &str = "/v1/fund_accounts/validations";
@@ -108,9 +104,7 @@ impl Razorpay {
     fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
         let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let source = own.source_account_number;
-        let valid = |number: &String| {
-            !number.is_empty() && number.bytes().all(|b| b.is_ascii_alphanumeric())
-        };
+        let valid = |number: &String| !number.is_empty() && is_plain(number, b"");
         if !source.as_ref().is_none_or(valid) {
             let problem = "source_account_number must be letters and digits";
             return Err(ConfigError::Settings(problem.into()));
@@ -119,11 +113,11 @@ impl Razorpay {
         let credentials: Credentials = config.credentials(
             "must be a JSON object with key_id, key_secret and, for webhooks, webhook_secrets",
         )?;
-        let headers = secret_headers([("authorization", basic(&credentials)?)])?;
+        let headers = [("authorization", basic(&credentials)?)];
         let methods = source.as_ref().map_or(&LOOKUP_ONLY[..], |_| INFO.methods);
         let policy = common.policy(config, methods, &NPCI_POLLING, Some(CALLS_PER_MINUTE))?;
         Ok(Self {
-            client: Client::new(config.http, base_url, headers, policy.call_timeout),
+            client: Client::new(config, base_url, policy.call_timeout, headers)?,
             webhook_secrets: credentials.webhook_secrets,
             source_account_number: source,
             policy,
@@ -136,44 +130,16 @@ impl Razorpay {
             // The setting was removed after the attempt began.
             return Ok(Meaning::of(Class::Misconfigured).response("no_source_account_number"));
         };
-        let beneficiary = match call.details {
-            Details::Bank(bank) => bank.beneficiary_name.as_ref(),
-            Details::Upi(_) => None,
-        };
-        let name = |max| {
-            beneficiary
-                .and_then(|name| plain(name.expose(), max))
-                .filter(|name| name.len() >= MIN_NAME)
-        };
-        let (name, contact) = (name(MAX_NAME), name(MAX_CONTACT));
-        let account = match call.details {
-            Details::Bank(bank) => Account::BankAccount {
-                bank_account: BankAccount {
-                    name: name.as_deref(),
-                    ifsc: bank.ifsc.as_str(),
-                    account_number: bank.account_number.expose(),
-                },
-            },
-            Details::Upi(vpa) => Account::Vpa {
-                vpa: Address {
-                    address: vpa.expose(),
-                },
-            },
-        };
-        let body = ValidationRequest {
-            source_account_number: source,
-            validation_type: match call.method {
+        // A repeated call must be the same bytes: nothing in the body depends on the time.
+        let body = json!({
+            "source_account_number": source,
+            "validation_type": match call.method {
                 Method::Penniless => "penniless",
                 Method::PennyDrop | Method::VpaLookup => "pennydrop",
             },
-            reference_id: call.reference,
-            fund_account: FundAccount {
-                account,
-                contact: Contact {
-                    name: contact.as_deref().unwrap_or(DEFAULT_CONTACT),
-                },
-            },
-        };
+            "reference_id": call.reference,
+            "fund_account": fund_account(call.details),
+        });
         let request = self.client.post(VALIDATIONS).json(&body);
         let request = request.header(IDEMPOTENCY_KEY, call.reference);
         let reply = self.client.send(request, VALIDATIONS).await?;
@@ -185,23 +151,20 @@ impl Razorpay {
 
     /// Makes the payment gateway's lookup, which moves no money and may be repeated.
     async fn look_up_vpa(&self, vpa: &Vpa) -> CallResult {
-        let body = VpaRequest { vpa: vpa.expose() };
+        let body = json!({"vpa": vpa.expose()});
         let request = self.client.post(VALIDATE_VPA).json(&body);
         let reply = self.client.send(request, VALIDATE_VPA).await?;
         if reply.status != 200 {
             return error_response(&reply, codes::vpa_error);
         }
-        let reply: VpaReply = reply.json()?;
-        let (meaning, code) = match reply.success {
+        let reply: Value = reply.json()?;
+        let (meaning, code) = match boolean(&reply["success"]) {
             Some(true) => (Meaning::of(Class::Valid), "success"),
             Some(false) => (Meaning::invalid(FailureCode::InvalidVpa), "no_success"),
-            None => {
-                let reason = "response without success or failure";
-                return Err(CallFailure::ResponseLost(reason.into()));
-            }
+            None => return Err(lost("response without success or failure")),
         };
         Ok(GatewayResponse {
-            name_at_bank: trimmed(reply.customer_name),
+            name_at_bank: text(&reply["customer_name"]),
             ..meaning.response(code)
         })
     }
@@ -213,18 +176,17 @@ impl Connector for Razorpay {
         &self.policy
     }
 
-    fn eligible_method(
-        &self,
-        details: &Details,
-        consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        let method = eligible_method(&self.policy.methods, details, consent)?;
+    fn has_upi_penny_drop(&self) -> bool {
+        true
+    }
+
+    fn check_limits(&self, details: &Details) -> Result<(), Ineligible> {
         match details {
             Details::Upi(vpa) if !VPA_LENGTH.contains(&vpa.expose().len()) => {
                 Err(Ineligible::Limits)
             }
             // Khata accepts account numbers of 5–35 letters and digits, as Razorpay does.
-            _ => Ok(method),
+            _ => Ok(()),
         }
     }
 
@@ -283,6 +245,29 @@ impl Connector for Razorpay {
             _ => Check::Unclear(code),
         })
     }
+}
+
+/// Returns the account to validate and the contact whose account it is.
+fn fund_account(details: &Details) -> Value {
+    let mut contact = None;
+    let mut account = match details {
+        Details::Bank(bank) => {
+            let name = |max| plain_name(bank, max).filter(|name| name.len() >= MIN_NAME);
+            contact = name(MAX_CONTACT);
+            let mut account = json!({
+                "ifsc": bank.ifsc.as_str(),
+                "account_number": bank.account_number.expose(),
+            });
+            if let Some(name) = name(MAX_NAME) {
+                account["name"] = name.into();
+            }
+            json!({"account_type": "bank_account", "bank_account": account})
+        }
+        Details::Upi(vpa) => json!({"account_type": "vpa", "vpa": {"address": vpa.expose()}}),
+    };
+    let name = contact.as_deref().unwrap_or(DEFAULT_CONTACT);
+    account["contact"] = json!({"name": name});
+    account
 }
 
 /// Returns the value of `Authorization` for HTTP Basic.

@@ -1,6 +1,7 @@
 //! Settings that every gateway account has: `settings`, JSON.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use khata_domain::Method;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::info::SettingInfo;
+use crate::name::is_plain;
 use crate::policy::CallPolicy;
 
 /// Poll intervals if neither the gateway nor the settings say more. NPCI, 2025: the first poll no sooner than 90 s after
@@ -103,7 +105,7 @@ pub(crate) enum BankFlow {
 
 impl CommonSettings {
     pub(crate) fn read(settings: &serde_json::Value) -> Result<Self, ConfigError> {
-        Deserialize::deserialize(settings).map_err(settings_error)
+        Self::deserialize(settings).map_err(|error| ConfigError::Settings(error.to_string()))
     }
 
     /// Reads these settings and a connector's own: `Own` takes its members, and all others must be common settings. `Own`
@@ -118,7 +120,8 @@ impl CommonSettings {
             #[serde(flatten)]
             common: serde_json::Map<String, serde_json::Value>,
         }
-        let both: Both<Own> = Deserialize::deserialize(settings).map_err(settings_error)?;
+        let both: Both<Own> = Deserialize::deserialize(settings)
+            .map_err(|error: serde_json::Error| ConfigError::Settings(error.to_string()))?;
         Ok((Self::read(&both.common.into())?, both.own))
     }
 
@@ -205,9 +208,19 @@ impl CommonSettings {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn settings_error(error: serde_json::Error) -> ConfigError {
-    ConfigError::Settings(error.to_string())
+/// Checks the setting of this name, a text that the payee reads beside the rupee.
+pub(crate) fn payee_text(
+    name: &str,
+    text: &str,
+    length: RangeInclusive<usize>,
+) -> Result<String, ConfigError> {
+    if length.contains(&text.len()) && is_plain(text, b" ") {
+        return Ok(text.to_owned());
+    }
+    let (min, max) = length.into_inner();
+    Err(ConfigError::Settings(format!(
+        "{name} must be {min} to {max} letters, digits and spaces"
+    )))
 }
 
 #[cfg(test)]

@@ -10,23 +10,22 @@ mod login;
 mod response;
 mod umap;
 mod webhook;
-mod wire;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::{CallResult, PollSchedule};
-use khata_domain::{CallFailure, Consent, Details, Gateway, Method, Recovery};
-use reqwest::header::HeaderMap;
+use khata_domain::{CallFailure, Details, Gateway, Method, Recovery};
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::{Client, secret_headers};
+use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
-use crate::policy::{CallPolicy, eligible_method};
-use crate::settings::{CommonSettings, NPCI_POLLING};
+use crate::meaning::lost;
+use crate::policy::CallPolicy;
+use crate::settings::{CommonSettings, NPCI_POLLING, payee_text};
 use crate::token::{TokenClient, bearer};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
 use bank::Bank;
@@ -46,7 +45,7 @@ const VPA_POLLING: [Duration; 4] = [
 ];
 const NARRATION: &str = "Account verification";
 /// Our limit; Setu documents none. Bank statements show about as many characters.
-const MAX_NARRATION: usize = 50;
+const NARRATION_LENGTH: std::ops::RangeInclusive<usize> = 1..=50;
 
 /// Facts about Setu.
 pub(crate) const INFO: GatewayInfo = GatewayInfo {
@@ -140,17 +139,18 @@ impl Setu {
             .umap
             .map(|credentials| umap(config, &own, credentials, policy.call_timeout))
             .transpose()?;
-        let headers = secret_headers([
+        let headers = [
             ("x-client-id", credentials.client_id),
             ("x-client-secret", credentials.client_secret),
             ("x-product-instance-id", credentials.product_instance_id),
-        ])?;
+        ];
         let base_url = config.address(PUBLIC_BASE_URL)?;
+        let narration = own.narration.as_deref().unwrap_or(NARRATION);
         Ok(Self {
             bank: Bank {
-                client: Client::new(config.http, base_url, headers, policy.call_timeout),
+                client: Client::new(config, base_url, policy.call_timeout, headers)?,
                 flow: common.bank_flow,
-                narration: narration(own.narration)?,
+                narration: payee_text("narration", narration, NARRATION_LENGTH)?,
             },
             umap,
             webhook_secrets: credentials.webhook_secrets,
@@ -185,7 +185,7 @@ fn umap(
             bearer(&token).ok_or(ConfigError::Credentials("umap.token must be visible ASCII"))?,
         ),
         (None, Some(client_id), Some(secret)) => UmapToken::Login {
-            client: Client::new(config.http, login_url, HeaderMap::new(), timeout),
+            client: Client::new(config, login_url, timeout, [])?,
             client_id,
             secret,
         },
@@ -196,24 +196,11 @@ fn umap(
         }
     };
     let merchant_id = credentials.merchant_id.to_string();
-    let headers = secret_headers([("merchantid", credentials.merchant_id)])?;
-    let client = Client::new(config.http, base_url, headers, timeout);
+    let headers = [("merchantid", credentials.merchant_id)];
+    let client = Client::new(config, base_url, timeout, headers)?;
     Ok(Umap {
         client: TokenClient::new(client, token),
         merchant_id,
-    })
-}
-
-fn narration(setting: Option<String>) -> Result<String, ConfigError> {
-    let narration = setting.unwrap_or_else(|| NARRATION.to_owned());
-    let valid = (1..=MAX_NARRATION).contains(&narration.len())
-        && narration
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b' ');
-    valid.then_some(narration).ok_or_else(|| {
-        ConfigError::Settings(format!(
-            "narration must be 1 to {MAX_NARRATION} letters, digits and spaces"
-        ))
     })
 }
 
@@ -223,17 +210,11 @@ impl Connector for Setu {
         &self.policy
     }
 
-    fn eligible_method(
-        &self,
-        details: &Details,
-        _consent: Option<&Consent>,
-    ) -> Result<Method, Ineligible> {
-        // Without consent: Setu has no penny drop to UPI addresses.
-        let method = eligible_method(&self.policy.methods, details, None)?;
+    fn check_limits(&self, details: &Details) -> Result<(), Ineligible> {
         match details {
             Details::Upi(_) if self.umap.is_none() => Err(Ineligible::Kind),
             Details::Upi(vpa) if !Umap::accepts(vpa) => Err(Ineligible::Limits),
-            _ => Ok(method),
+            _ => Ok(()),
         }
     }
 
@@ -263,7 +244,7 @@ impl Connector for Setu {
     /// Looks up a call by Setu's id. Setu stores no reference of ours, so it never says that it has not seen one.
     async fn lookup(&self, call: &Call<'_>, gateway_reference: Option<&str>) -> LookupResult {
         let Some(id) = gateway_reference.filter(|id| is_id(id)) else {
-            return Err(CallFailure::ResponseLost("no id of Setu's".into()));
+            return Err(lost("no id of Setu's"));
         };
         let response = match (call.details, &self.umap) {
             (Details::Bank(_), _) => self.bank.lookup(id).await,

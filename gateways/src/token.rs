@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use khata_domain::validation::CallResult;
 use khata_domain::{CallFailure, GatewayResponse};
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -10,6 +9,10 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::http::{Client, Reply, secret_header};
+
+/// Result of a call that needs a token. The inner error is the response of a gateway that refused the token: the call itself
+/// was not sent.
+pub(crate) type WithToken<T> = Result<Result<T, GatewayResponse>, CallFailure>;
 
 /// Fetches tokens.
 pub(crate) trait TokenSource {
@@ -19,7 +22,7 @@ pub(crate) trait TokenSource {
     }
 
     /// Fetches a token within this time.
-    async fn fetch(&self, within: Duration) -> Result<Token, NoReply>;
+    async fn fetch(&self, within: Duration) -> WithToken<Token>;
 }
 
 /// A token and the time at which it must no longer be used.
@@ -29,33 +32,9 @@ pub(crate) struct Token {
     pub(crate) expires_at: Instant,
 }
 
-/// Reports a call that got no reply.
-pub(crate) enum NoReply {
-    /// The call was not sent, because the gateway refused the token for it.
-    NoToken(GatewayResponse),
-    /// The call was not sent, or its response is lost.
-    Failed(CallFailure),
-}
-
-impl NoReply {
-    /// Returns the result of a validating call that ended so.
-    pub(crate) fn into_result(self) -> CallResult {
-        match self {
-            Self::NoToken(response) => Ok(response),
-            Self::Failed(failure) => Err(failure),
-        }
-    }
-}
-
-impl From<CallFailure> for NoReply {
-    fn from(failure: CallFailure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Returns the failure of a call whose token could not be fetched: the call itself was not sent.
-pub(crate) fn not_fetched(reason: impl std::fmt::Display) -> NoReply {
-    NoReply::Failed(CallFailure::NotSent(format!("token: {reason}")))
+pub(crate) fn not_fetched(reason: impl std::fmt::Display) -> CallFailure {
+    CallFailure::NotSent(format!("token: {reason}"))
 }
 
 /// Makes the header for a token; `None` if the token is empty or not visible ASCII.
@@ -86,7 +65,7 @@ impl<S: TokenSource> TokenClient<S> {
         &self,
         request: RequestBuilder,
         route: &'static str,
-    ) -> Result<Reply, NoReply> {
+    ) -> WithToken<Reply> {
         let deadline = Instant::now() + self.client.timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut renewed = !self.source.renews();
@@ -96,6 +75,10 @@ impl<S: TokenSource> TokenClient<S> {
             let authorization = tokio::time::timeout(within, self.authorization(within))
                 .await
                 .unwrap_or_else(|_| Err(not_fetched("timeout")))?;
+            let authorization = match authorization {
+                Ok(authorization) => authorization,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
             let Some(request) = request.try_clone() else {
                 return Err(not_fetched("request cannot be sent twice"));
             };
@@ -104,23 +87,23 @@ impl<S: TokenSource> TokenClient<S> {
                 .timeout(left());
             let reply = self.client.send(request, route).await?;
             if reply.status != 401 || renewed {
-                return Ok(reply);
+                return Ok(Ok(reply));
             }
             self.forget(&authorization).await;
             renewed = true;
         }
     }
 
-    async fn authorization(&self, within: Duration) -> Result<HeaderValue, NoReply> {
+    async fn authorization(&self, within: Duration) -> WithToken<HeaderValue> {
         // The lock is held while the token is fetched, so that waiting calls find the new one.
         let mut current = self.current.lock().await;
         if let Some(token) = current.as_ref()
             && Instant::now() < token.expires_at
         {
-            return Ok(token.authorization.clone());
+            return Ok(Ok(token.authorization.clone()));
         }
         let token = self.source.fetch(within).await?;
-        Ok(current.insert(token).authorization.clone())
+        Ok(token.map(|token| current.insert(token).authorization.clone()))
     }
 
     /// Drops a token that the gateway does not accept, unless another call has replaced it already.

@@ -59,7 +59,7 @@ impl Application {
             pool.clone(),
             Arc::clone(&load),
             Arc::clone(&database_metrics),
-            max_age.rotate_by(keyring.primary_created_at()),
+            settings.keyring.rotate_by(keyring.primary_created_at()),
         ));
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
@@ -70,7 +70,7 @@ impl Application {
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
-        let broker = settings.broker.broker();
+        let broker = settings.broker.clone();
         let heartbeat = Arc::new(Heartbeat::new());
         let health = Health {
             pool: pool.clone(),

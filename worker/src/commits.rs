@@ -245,7 +245,7 @@ impl ClaimsAndSettles {
             // An open circuit has nothing to take.
             let circuit = state.as_ref().map(|state| state.circuit.state(now));
             let may_be_tested = circuit == Some(CircuitState::HalfOpen);
-            if connector.traffic().is_limited() || may_be_tested {
+            if connector.policy().traffic.is_limited() || may_be_tested {
                 shared.push(key);
             } else if let Some(state) = state {
                 budgets.put(key, state.budget(0), false);
@@ -273,7 +273,7 @@ impl ClaimsAndSettles {
         };
         let entry = merchant.find(attempt.gateway_account)?;
         let connector = entry.connector.as_ref().ok()?;
-        let is_shared = connector.traffic().concurrency.is_some();
+        let is_shared = connector.policy().traffic.concurrency.is_some();
         Some(self.health.begin_call(entry.key(), is_shared))
     }
 

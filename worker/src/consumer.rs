@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use khata_config::shutdown::Shutdown;
 use khata_domain::backoff::Backoff;
-use khata_queue::{Broker, ReceivedWakeup};
+use khata_queue::{Broker, Wakeup};
 use lapin::Consumer;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
@@ -103,7 +103,7 @@ impl MessageConsumer {
     }
 
     async fn take(&self, delivery: Delivery, messages: &mut JoinSet<()>, shutdown: &mut Shutdown) {
-        let wakeups = match ReceivedWakeup::decode(&delivery.data) {
+        let wakeups = match Wakeup::decode(&delivery.data) {
             Ok(wakeups) => wakeups,
             Err(failure) => {
                 error!(error = %failure, "message unreadable; moved to the dead letters");

@@ -73,7 +73,7 @@ impl MerchantView {
                 enabled: entry.account.enabled,
                 eligibility,
                 recovery,
-                traffic: connector.map_or(&UNLIMITED, |connector| connector.traffic()),
+                traffic: connector.map_or(&UNLIMITED, |connector| &connector.policy().traffic),
                 score: score.copied().unwrap_or_else(|| Score::new(now)),
             }
         };

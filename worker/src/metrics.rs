@@ -110,7 +110,7 @@ impl Metrics {
             commit: khata_version::COMMIT,
         }));
         let registry = &mut metrics.registry;
-        register_pool(registry, move || khata_store::connections(&pool).into());
+        register_pool(registry, move || khata_store::connections(&pool));
         if let Some(seconds) = rotate_by.unix_seconds() {
             register_rotate_by(registry, seconds);
         }

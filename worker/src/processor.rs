@@ -15,7 +15,7 @@ use khata_domain::score::Bank;
 use khata_domain::validation::{Decision, Next};
 use khata_domain::{Class, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
-use khata_queue::ReceivedWakeup;
+use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
@@ -50,12 +50,12 @@ pub(crate) struct ValidationProcessor {
 
 impl ValidationProcessor {
     /// Processes one validation as far as possible now.
-    pub(crate) async fn run(&self, wakeup: ReceivedWakeup) {
+    pub(crate) async fn run(&self, wakeup: Wakeup) {
         let span = spans::process(&self.queue, &wakeup);
         self.process(wakeup).instrument(span).await;
     }
 
-    async fn process(&self, wakeup: ReceivedWakeup) {
+    async fn process(&self, wakeup: Wakeup) {
         let began = SystemTime::now();
         // Taken before the claim, so that the lease ends here no later than in Postgres.
         let lease_ends = Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE);
@@ -82,7 +82,7 @@ impl ValidationProcessor {
         spans::end(&self.queue, &work.claimed, began, settlement, unsettled);
     }
 
-    async fn claim(&self, wakeup: &ReceivedWakeup) -> Option<Box<Work>> {
+    async fn claim(&self, wakeup: &Wakeup) -> Option<Box<Work>> {
         let span = telemetry::database("claim validation");
         let claim = self.lane.submit(Request::Claim(wakeup.key));
         match claim.instrument(span).await {
@@ -188,12 +188,12 @@ impl ValidationProcessor {
             attempts.get_or_create(&labels).inc();
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
-        let is_limited = connector.traffic().is_limited();
+        let is_limited = connector.policy().traffic.is_limited();
         let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
         loop {
             let is_call = action.calls() > 0;
             // A call that outlives the lease could overlap with another worker's call.
-            if is_call && Instant::now() + 2 * connector.call_timeout() > lease_ends {
+            if is_call && Instant::now() + 2 * connector.policy().call_timeout > lease_ends {
                 warn!(
                     validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
-use khata_queue::BrokerSettings;
+use khata_queue::Broker;
 use khata_store::DatabaseSettings;
 use khata_telemetry::TelemetrySettings;
 
@@ -83,7 +83,7 @@ pub struct Settings {
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,
     #[command(flatten)]
-    pub(crate) broker: BrokerSettings,
+    pub(crate) broker: Broker,
     #[command(flatten)]
     pub(crate) keyring: KeyringSettings,
     #[command(flatten)]

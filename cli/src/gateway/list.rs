@@ -83,7 +83,7 @@ fn read(
         Listed {
             traffic: connectors
                 .of_account(&account)
-                .map(|connector| connector.traffic().clone()),
+                .map(|connector| connector.policy().traffic.clone()),
             issues: HealthIssue::all(states.get(&account.id), now),
             recent: Score::total(by_bank.into_iter().flat_map(HashMap::values), now),
             attempts: counted.map(|counted| counted.of_account(account.id)),

@@ -36,8 +36,8 @@ impl Show {
         let file = file::read(&self.keyring)?;
         let database = self.database_url.as_deref();
         let usage = database.map(|url| Usage::read(url, &file)).transpose()?;
-        let max_age = self.keyring.max_age();
-        let rotate_by = max_age.rotate_by(created_at(&file, file.primary()));
+        let created_at = created_at(&file, file.primary());
+        let rotate_by = self.keyring.rotate_by(created_at);
         let keys = keys(&file, usage.as_ref());
         let rotate_by_time = match rotate_by {
             RotateBy::At(at) => Some(time(at)),
@@ -45,7 +45,7 @@ impl Show {
         };
         let document = json!({
             "primary": file.primary(),
-            "max_age_days": max_age.days,
+            "max_age_days": self.keyring.key_max_age_days,
             "rotate_by": rotate_by_time,
             "sealing": keys.iter().map(KeyLine::json).collect::<Vec<_>>(),
         });

@@ -17,45 +17,48 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use ifsc::SubletTarget;
 
-use sub_member::{BANK_LEVEL_SUFFIX, BankNames, SUB_MEMBER_PREFIXES, contains_bank_word};
+use sub_member::{BANK_LEVEL_SUFFIX, BankNames, SUB_MEMBER_PREFIX};
 use table::Table;
 
-/// Contents of the file.
+/// Contents of the file. An empty text means that there is none.
 struct Directory {
     /// Banks by the first four letters of their codes.
     banks: BTreeMap<String, String>,
-    /// Branches by code.
-    branches: BTreeMap<String, Branch>,
-    /// Banks by a prefix of their codes, for codes that the data does not list yet. `None`: an unknown bank, other than
-    /// the bank of the first four letters.
-    families: BTreeMap<String, Option<String>>,
-}
-
-struct Branch {
-    bank: Option<String>,
-    name: String,
-    city: Option<String>,
+    /// Names of the bank, the branch and the city, by code.
+    branches: BTreeMap<String, [String; 3]>,
+    /// Banks by a prefix of their codes, for codes that the data does not list yet. Empty: an unknown bank, other than the
+    /// bank of the first four letters.
+    families: BTreeMap<String, String>,
 }
 
 fn main() -> Result<()> {
     let path = std::env::args()
         .nth(1)
         .context("name the file to write: khata-ifsc FILE")?;
-    let directory = Directory::from_crate();
+    let directory = Directory::from_crate()?;
     let file = write::file(&directory)?;
     let table =
         Table::open(&file).context("the services cannot read the layout of the new file")?;
     directory.verify(&table)?;
     fs::write(&path, &file).with_context(|| format!("cannot write {path}"))?;
-    directory.print_summary(&file);
+    let banks = directory.branches.values().map(|[bank, ..]| bank);
+    println!(
+        "{}, list of {}: {} banks, {} branches ({} of unknown banks), {} prefixes, {} bytes",
+        ifsc::dataset().version(),
+        ifsc::dataset().rbi_update_date(),
+        directory.banks.len(),
+        directory.branches.len(),
+        banks.filter(|bank| bank.is_empty()).count(),
+        directory.families.len(),
+        file.len(),
+    );
     Ok(())
 }
 
 impl Directory {
-    fn from_crate() -> Self {
+    fn from_crate() -> Result<Self> {
         let data = ifsc::directory();
-        let names = BankNames::new(data.banks().map(ifsc::Bank::name));
-        let families = families();
+        let names = BankNames::new(data.banks().map(ifsc::Bank::name))?;
         let branches = data
             .branches()
             .map(|branch| {
@@ -67,8 +70,8 @@ impl Directory {
                 } else {
                     branch.city()
                 };
-                let city = Some(tidy(city)).filter(|city| !city.is_empty() && city != "NA");
-                (branch.ifsc().to_string(), Branch { bank, name, city })
+                let city = tidy(if city == "NA" { "" } else { city });
+                (branch.ifsc().to_string(), [bank, name, city])
             })
             .collect();
         let banks = data
@@ -76,102 +79,70 @@ impl Directory {
             .map(|bank| (bank.code().to_string(), tidy(bank.name())))
             .filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_uppercase()))
             .collect();
-        Self {
+        let families = data
+            .branches()
+            .flat_map(ifsc::Branch::custom_sublets)
+            .filter(|mapped| mapped.matched_prefix().len() < 11)
+            .filter_map(|mapped| {
+                let bank = tidy(name_of(mapped.target())?);
+                Some((mapped.matched_prefix().to_owned(), bank))
+            })
+            // The sub-members' prefix has no mapping.
+            .chain([(SUB_MEMBER_PREFIX.to_owned(), String::new())])
+            .collect();
+        Ok(Self {
             banks,
             branches,
             families,
-        }
+        })
     }
 
     /// Checks that the table has every entry of this directory, and no entry for the neighbours of listed codes.
     fn verify(&self, table: &Table) -> Result<()> {
-        for (code, branch) in &self.branches {
-            let read = table
-                .listed(code.as_bytes())
-                .with_context(|| format!("{code} is missing from the new file"))?;
-            ensure!(
-                read.bank == branch.bank.as_deref()
-                    && read.name == branch.name
-                    && read.city == branch.city.as_deref(),
-                "{code} reads back as {read:?}"
-            );
+        for code in self.branches.keys() {
             let mut neighbour = code.clone();
             neighbour.replace_range(10.., if code.ends_with('Z') { "0" } else { "Z" });
-            ensure!(
-                table.listed(neighbour.as_bytes()).is_some()
-                    == self.branches.contains_key(&neighbour),
-                "{neighbour} is listed in only one of the data and the new file"
-            );
+            for code in [code, &neighbour] {
+                let read = table.listed(code.as_bytes());
+                let text = |text: Option<_>| text.unwrap_or_default();
+                let read = read.map(|read| [text(read.bank), read.name, text(read.city)]);
+                let names = self.branches.get(code);
+                let names = names.map(|names| names.each_ref().map(String::as_str));
+                ensure!(read == names, "{code} reads back as {read:?}");
+            }
         }
         for (prefix, bank) in &self.families {
             let code = format!("{prefix:Z<11}");
             ensure!(
-                table.bank_of_unlisted(code.as_bytes()) == bank.as_deref(),
+                table.bank_of_unlisted(code.as_bytes()).unwrap_or_default() == bank,
                 "the prefix {prefix} reads back with another bank"
             );
         }
         Ok(())
     }
-
-    fn print_summary(&self, file: &[u8]) {
-        let unnamed = self
-            .branches
-            .values()
-            .filter(|branch| branch.bank.is_none())
-            .count();
-        println!(
-            "{}, list of {}: {} banks, {} branches ({unnamed} of unknown banks), {} prefixes, {} bytes",
-            ifsc::dataset().version(),
-            ifsc::dataset().rbi_update_date(),
-            self.banks.len(),
-            self.branches.len(),
-            self.families.len(),
-            file.len(),
-        );
-    }
 }
 
 /// Returns the bank of the branch: by the data's mapping of the code or of its prefix, else by the branch's name, else by
 /// the first four letters of the code.
-fn bank_of(branch: ifsc::Branch, name: &str, names: &BankNames) -> Option<String> {
+fn bank_of(branch: ifsc::Branch, name: &str, names: &BankNames) -> String {
     let mapped = branch
         .exact_sublet()
-        .or_else(|| branch.custom_sublets().next());
-    if let Some(bank) = mapped.and_then(|mapped| name_of(mapped.target())) {
-        return Some(bank);
-    }
-    if let Some(bank) = names.bank_in(name) {
-        return Some(tidy(bank));
-    }
-    let code = branch.ifsc();
-    if SUB_MEMBER_PREFIXES
-        .iter()
-        .any(|prefix| code.as_str().starts_with(prefix))
-    {
-        return contains_bank_word(name).then(|| name.to_owned());
-    }
-    branch.routing_bank().map(|bank| tidy(bank.name()))
+        .or_else(|| branch.custom_sublets().next())
+        .and_then(|mapped| name_of(mapped.target()));
+    let bank = mapped.or_else(|| names.bank_in(name)).or_else(|| {
+        if branch.ifsc().as_str().starts_with(SUB_MEMBER_PREFIX) {
+            Some(name).filter(|name| names.bank.is_match(name))
+        } else {
+            branch.routing_bank().map(ifsc::Bank::name)
+        }
+    });
+    tidy(bank.unwrap_or_default())
 }
 
-/// Returns the data's mappings of code prefixes to banks, and the sub-members' prefixes without a mapping.
-fn families() -> BTreeMap<String, Option<String>> {
-    let unmapped = SUB_MEMBER_PREFIXES.map(|prefix| (prefix.to_owned(), None));
-    ifsc::directory()
-        .branches()
-        .flat_map(ifsc::Branch::custom_sublets)
-        .filter(|mapped| mapped.matched_prefix().len() < 11)
-        .filter_map(|mapped| {
-            let bank = name_of(mapped.target())?;
-            Some((mapped.matched_prefix().to_owned(), Some(bank)))
-        })
-        .chain(unmapped)
-        .collect()
-}
-
-fn name_of(target: SubletTarget) -> Option<String> {
+fn name_of(target: SubletTarget) -> Option<&'static str> {
     match target {
-        SubletTarget::Bank(code) => code.bank().map(|bank| tidy(bank.name())),
-        SubletTarget::ReportedName(name) => Some(tidy(name)),
+        SubletTarget::Bank(code) => code.bank().map(ifsc::Bank::name),
+        SubletTarget::ReportedName(name) => Some(name),
         _ => None,
     }
 }

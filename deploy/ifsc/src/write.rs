@@ -1,37 +1,48 @@
 //! Writes the file in the layout that `table.rs` documents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Directory;
-use crate::table::{MAGIC, NOTHING, Place, branch_number, number};
+use crate::table::{MAGIC, NOTHING, branch_number, number};
 
 /// Returns the contents of the file.
-pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
-    let mut texts = Texts::new();
-    let (mut codes, mut branches) = (Vec::new(), Vec::new());
+pub(crate) fn file<'a>(directory: &'a Directory) -> Result<Vec<u8>> {
+    let mut texts = vec![0];
+    let mut places = HashMap::from([("", NOTHING)]);
+    // Each text is stored once.
+    let mut place = |text: &'a str| {
+        if let Some(place) = places.get(text) {
+            return Ok(*place);
+        }
+        ensure!(text.is_ascii(), "{text:?} is not ASCII");
+        let place = three_bytes(texts.len())?;
+        texts.push(u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?);
+        texts.extend(text.as_bytes());
+        places.insert(text, place);
+        Ok(place)
+    };
+    let (mut banks, mut codes, mut branches) = (Vec::new(), Vec::new(), Vec::new());
     // The first four letters of every listed code have a row, with or without a bank.
-    let mut letters: Vec<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
+    let mut letters: BTreeSet<&str> = directory.branches.keys().map(|code| &code[..4]).collect();
     letters.extend(directory.banks.keys().map(String::as_str));
-    letters.sort_unstable();
-    letters.dedup();
-    let mut banks = Vec::new();
     for letters in letters {
+        let bank = directory.banks.get(letters).map_or("", String::as_str);
         banks.extend(letters.as_bytes());
-        banks.extend(texts.place(directory.banks.get(letters))?);
+        banks.extend(place(bank)?);
         banks.extend(three_bytes(codes.len() / 4)?);
         let of_bank = directory
             .branches
             .range(letters.to_owned()..)
             .take_while(|(code, _)| code.starts_with(letters));
-        for (code, branch) in of_bank {
+        for (code, names) in of_bank {
             let number = branch_number(&code.as_bytes()[5..])
                 .with_context(|| format!("{code} is not an IFSC"))?;
             codes.extend(number.to_le_bytes());
-            branches.extend(texts.place(branch.bank.as_ref())?);
-            branches.extend(texts.place(Some(&branch.name))?);
-            branches.extend(texts.place(branch.city.as_ref())?);
+            for name in names {
+                branches.extend(place(name)?);
+            }
         }
     }
     let mut families = Vec::new();
@@ -40,59 +51,23 @@ pub(crate) fn file(directory: &Directory) -> Result<Vec<u8>> {
             (4..=11).contains(&prefix.len()),
             "{prefix} cannot be the prefix of a code"
         );
-        let mut padded = [0; 11];
-        padded[..prefix.len()].copy_from_slice(prefix.as_bytes());
-        families.extend(padded);
-        families.extend(texts.place(bank.as_ref())?);
+        families.extend(format!("{prefix:\0<11}").bytes());
+        families.extend(place(bank)?);
     }
     let counts = [
         banks.len() / 10,
         codes.len() / 4,
         families.len() / 14,
-        texts.bytes.len(),
+        texts.len(),
     ];
     let mut file = MAGIC.to_vec();
     for count in counts {
         file.extend(u32::try_from(count)?.to_le_bytes());
     }
-    for part in [banks, codes, branches, families, texts.bytes] {
+    for part in [banks, codes, branches, families, texts] {
         file.extend(part);
     }
     Ok(file)
-}
-
-/// Texts of the file, each stored once.
-struct Texts {
-    bytes: Vec<u8>,
-    places: HashMap<String, Place>,
-}
-
-impl Texts {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0],
-            places: HashMap::new(),
-        }
-    }
-
-    fn place(&mut self, text: Option<&String>) -> Result<Place> {
-        let Some(text) = text else {
-            return Ok(NOTHING);
-        };
-        if let Some(place) = self.places.get(text) {
-            return Ok(*place);
-        }
-        ensure!(
-            text.is_ascii() && !text.is_empty(),
-            "{text:?} is empty or not ASCII"
-        );
-        let place = three_bytes(self.bytes.len())?;
-        self.bytes
-            .push(u8::try_from(text.len()).with_context(|| format!("{text} is too long"))?);
-        self.bytes.extend(text.as_bytes());
-        self.places.insert(text.clone(), place);
-        Ok(place)
-    }
 }
 
 fn three_bytes(value: usize) -> Result<[u8; 3]> {

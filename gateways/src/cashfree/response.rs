@@ -1,57 +1,75 @@
-//! Cashfree's replies, mapped to Khata's words.
+//! Cashfree's replies, as its public API reference has them, mapped to Khata's words.
 
+use khata_domain::GatewayResponse;
 use khata_domain::validation::CallResult;
-use khata_domain::{CallFailure, GatewayResponse};
+use serde::Deserialize;
 
 use super::codes;
-use super::wire::{BankReply, ErrorReply, UpiReply};
 use crate::http::Reply;
-use crate::meaning;
+use crate::meaning::{self, Meaning, lost};
 use crate::name::{score, trimmed};
+use crate::wire::text_or_number;
 
-pub(super) fn bank_response(reply: BankReply) -> CallResult {
-    let status = reply.account_status.unwrap_or_default();
-    let code = reply.account_status_code.unwrap_or_default();
-    if status.is_empty() && code.is_empty() {
-        return Err(no_status());
+/// Replies to all calls, and `data` of the webhooks.
+#[derive(Deserialize)]
+pub(super) struct Validation {
+    /// Ours, in the asynchronous bank flow.
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub(super) user_id: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
+    reference_id: Option<String>,
+    /// The status of a bank account.
+    account_status: Option<String>,
+    account_status_code: Option<String>,
+    /// The status of a UPI address.
+    status: Option<String>,
+    name_at_bank: Option<String>,
+    utr: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
+    name_match_score: Option<String>,
+}
+
+pub(super) fn bank_response(validation: &Validation) -> CallResult {
+    let status = validation.account_status.as_deref().unwrap_or_default();
+    let code = validation.account_status_code.as_deref();
+    let code = code.unwrap_or_default();
+    let word = if code.is_empty() { status } else { code };
+    response(validation, codes::bank(status, code), word)
+}
+
+pub(super) fn upi_response(validation: &Validation) -> CallResult {
+    let status = validation.status.as_deref().unwrap_or_default();
+    response(validation, codes::upi(status), status)
+}
+
+fn response(validation: &Validation, meaning: Meaning, word: &str) -> CallResult {
+    if word.is_empty() {
+        return Err(lost("response without a status"));
     }
-    let meaning = codes::bank(&status, &code);
     Ok(GatewayResponse {
-        name_at_bank: trimmed(reply.name_at_bank),
-        utr: trimmed(reply.utr),
-        gateway_reference: reply.reference_id,
-        name_match_score: score(reply.name_match_score.as_deref()),
-        ..meaning.response(if code.is_empty() { &status } else { &code })
+        name_at_bank: trimmed(validation.name_at_bank.as_deref()),
+        utr: trimmed(validation.utr.as_deref()),
+        gateway_reference: validation.reference_id.clone(),
+        name_match_score: score(validation.name_match_score.as_deref()),
+        ..meaning.response(word)
     })
 }
 
-pub(super) fn upi_response(reply: UpiReply) -> CallResult {
-    let status = reply.status.filter(|status| !status.is_empty());
-    let status = status.ok_or_else(no_status)?;
-    Ok(GatewayResponse {
-        name_at_bank: trimmed(reply.name_at_bank),
-        utr: trimmed(reply.utr),
-        gateway_reference: reply.reference_id,
-        name_match_score: score(reply.name_match_score.as_deref()),
-        ..codes::upi(&status).response(&status)
-    })
-}
-
-fn no_status() -> CallFailure {
-    CallFailure::ResponseLost("response without a status".into())
+/// Returns the code of an error reply; empty if there is none.
+pub(super) fn error_code(reply: &Reply) -> String {
+    let body = reply.value();
+    body["code"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether Cashfree itself says that it knows no such call (`user_id_not_found` and the like). The reply of a proxy does not
 /// count, because a call that Cashfree has never seen is sent again.
 pub(super) fn is_not_found(reply: &Reply) -> bool {
-    reply
-        .json::<ErrorReply>()
-        .is_ok_and(|error| error.code.ends_with("_not_found"))
+    error_code(reply).ends_with("_not_found")
 }
 
 /// Maps an error reply to a validating call.
 pub(super) fn error_response(reply: &Reply) -> CallResult {
-    let code = reply.json::<ErrorReply>().unwrap_or_default().code;
+    let code = error_code(reply);
     meaning::error_response(reply, codes::error(reply.status, &code), &code)
 }
 
@@ -63,11 +81,11 @@ mod tests {
 
     #[test]
     fn ids_and_scores_are_read_as_text_or_number() {
-        let reply: BankReply = serde_json::from_str(
+        let reply: Validation = serde_json::from_str(
             r#"{"reference_id":34,"name_match_score":"90.00","account_status":"VALID","account_status_code":"ACCOUNT_IS_VALID","name_at_bank":"JOHN DOE"}"#,
         )
         .unwrap();
-        let response = bank_response(reply).unwrap();
+        let response = bank_response(&reply).unwrap();
         assert_eq!(
             (
                 response.class,
@@ -76,8 +94,8 @@ mod tests {
             ),
             (Class::Valid, Some("34"), Some(90))
         );
-        let reply: BankReply =
+        let reply: Validation =
             serde_json::from_str(r#"{"reference_id":"34","name_match_score":null}"#).unwrap();
-        assert!(bank_response(reply).is_err());
+        assert!(bank_response(&reply).is_err());
     }
 }

@@ -3,11 +3,11 @@
 //! *Payloads and signatures*).
 
 use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::BASE64;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::response::bank_response;
-use super::wire::{BankEvent, Event};
-use crate::signature::Signature;
+use super::response::{Validation, bank_response};
 use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 const SIGNATURE: &str = "x-webhook-signature";
@@ -24,32 +24,28 @@ pub(super) fn read(
     secrets: &[Zeroizing<String>],
     webhook: &WebhookRequest<'_>,
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    let signature = webhook.required_header(SIGNATURE)?;
-    let timestamp = webhook.required_header(TIMESTAMP)?;
-    let secrets = secrets.iter().map(|secret| secret.as_str());
+    let timestamp = webhook.header(TIMESTAMP)?;
     let signed = [timestamp.as_bytes(), webhook.body];
-    if !Signature::from_base64(signature).is_some_and(|tag| tag.matches(&signed, secrets)) {
-        return Err(WebhookError::BadSignature);
-    }
+    webhook.verify(SIGNATURE, &BASE64, &signed, secrets)?;
     let signed_at = instant(timestamp).ok_or(WebhookError::Malformed("invalid timestamp"))?;
     if (webhook.received_at - signed_at).abs() > TOLERANCE {
         return Err(WebhookError::Stale);
     }
-    let event: Event = serde_json::from_slice(webhook.body)
-        .map_err(|_| WebhookError::Malformed("not a JSON event"))?;
-    if !event.event_type.starts_with(EVENTS) {
+    let event = webhook.event()?;
+    let event_type = event["event_type"].as_str().unwrap_or_default();
+    if !event_type.starts_with(EVENTS) {
         return Ok(None);
     }
-    let BankEvent { data } = serde_json::from_slice(webhook.body)
+    let validation = Validation::deserialize(&event["data"])
         .map_err(|_| WebhookError::Malformed("invalid data"))?;
     // Synchronous calls have no user id and no webhooks: an event without a user id is not about a call of Khata's.
-    let Some(reference) = data.user_id.clone().filter(|id| !id.is_empty()) else {
+    let Some(reference) = validation.user_id.clone().filter(|id| !id.is_empty()) else {
         return Ok(None);
     };
     Ok(Some(WebhookMessage {
         attempt: AttemptName::Reference(reference),
         // An event without a status only reports that there is an outcome.
-        response: bank_response(data).ok(),
+        response: bank_response(&validation).ok(),
     }))
 }
 

@@ -4,7 +4,7 @@
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, contains_any};
 
 /// Code for a reference that PayU has seen before.
 pub(super) const DUPLICATE: &str = "1002";
@@ -68,10 +68,8 @@ pub(super) fn payout(code: &str, sentence: &str) -> Meaning {
 
 /// Whether the sentence reports an empty account, for which PayU has no code.
 fn is_about_balance(sentence: &str) -> bool {
-    let sentence = sentence.to_ascii_lowercase();
-    ["insufficient balance", "insufficient fund", "low balance"]
-        .iter()
-        .any(|words| sentence.contains(words))
+    let words = ["insufficient balance", "insufficient fund", "low balance"];
+    contains_any(sentence, &words)
 }
 
 /// Returns the meaning of an error reply to a validating call; `None` if PayU may have acted on the call.
@@ -99,17 +97,15 @@ pub(super) fn is_vpa_valid(word: &str) -> Meaning {
 
 /// Whether the sentence of a rejected command concerns the merchant's key, its hash or its permissions.
 pub(super) fn is_about_key(sentence: &str) -> bool {
-    let sentence = sentence.to_ascii_lowercase();
-    [
+    let words = [
         "hash",
         "invalid key",
         "merchant key",
         "unauthori",
         "not enabled",
         "access denied",
-    ]
-    .iter()
-    .any(|words| sentence.contains(words))
+    ];
+    contains_any(sentence, &words)
 }
 
 #[cfg(test)]

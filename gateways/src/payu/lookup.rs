@@ -3,16 +3,16 @@
 use data_encoding::HEXLOWER;
 use khata_domain::validation::CallResult;
 use khata_domain::{CallFailure, Class, GatewayResponse, ValidationId, Vpa};
+use serde_json::Value;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::codes;
 use super::response::error_response;
-use super::wire::ServiceReply;
 use crate::connector::Check;
 use crate::http::{Client, Reply};
-use crate::meaning::Meaning;
-use crate::name::trimmed;
+use crate::meaning::{Meaning, lost};
+use crate::wire::text;
 
 const ROUTE: &str = "/merchant/postservice.php";
 
@@ -30,16 +30,16 @@ impl VpaLookup {
         if reply.status != 200 {
             return error_response(&reply);
         }
-        let reply: ServiceReply = reply.json()?;
-        let Some(word) = reply.is_vpa_valid else {
-            if codes::is_about_key(&reply.msg.unwrap_or_default()) {
+        let reply: Value = reply.json()?;
+        // 1 or 0; absent if the command was rejected.
+        let Some(word) = text(&reply["isVPAValid"]) else {
+            if codes::is_about_key(reply["msg"].as_str().unwrap_or_default()) {
                 return Ok(Meaning::of(Class::Misconfigured).response("command_refused"));
             }
-            let reason = "response without the result of the lookup";
-            return Err(CallFailure::ResponseLost(reason.into()));
+            return Err(lost("response without the result of the lookup"));
         };
         Ok(GatewayResponse {
-            name_at_bank: trimmed(reply.payer_account_name),
+            name_at_bank: text(&reply["payerAccountName"]),
             ..codes::is_vpa_valid(&word).response(&format!("isVPAValid:{word}"))
         })
     }
@@ -49,10 +49,10 @@ impl VpaLookup {
         let unknown = ValidationId::new().to_string();
         let reply = self.command("verify_payment", &unknown).await?;
         let status = reply.code_or_status("");
-        let sentence = reply.json().ok().and_then(|reply: ServiceReply| reply.msg);
-        let sentence = sentence.unwrap_or_default();
+        let body = reply.value();
+        let sentence = body["msg"].as_str().unwrap_or_default();
         Ok(match reply.status {
-            200 if codes::is_about_key(&sentence) => Check::Refused("command_refused".into()),
+            200 if codes::is_about_key(sentence) => Check::Refused("command_refused".into()),
             // "0 out of 1 Transactions Fetched Successfully"
             200 if sentence.to_ascii_lowercase().contains("transactions") => {
                 Check::Accepted("no_such_payment".into())

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use khata_domain::{Class, GatewayResponse};
+use khata_domain::{CallFailure, Class, GatewayResponse};
 use zeroize::Zeroizing;
 
-use super::wire::{TokenError, TokenReply};
 use crate::http::{Client, Reply};
 use crate::meaning::Meaning;
-use crate::token::{NoReply, Token, TokenSource, bearer, not_fetched};
+use crate::token::{Token, TokenSource, WithToken, bearer, not_fetched};
+use crate::wire::text;
 
 const ROUTE: &str = "/oauth/token";
 const SCOPE: &str = "create_payout_transactions";
@@ -16,6 +16,13 @@ const SCOPE: &str = "create_payout_transactions";
 const MARGIN: Duration = Duration::from_mins(1);
 /// Upper bound of a token's life; PayU's tokens live about two hours.
 const MAX_LIFE: Duration = Duration::from_hours(24);
+
+#[derive(serde::Deserialize)]
+struct TokenReply {
+    access_token: Zeroizing<String>,
+    /// Seconds.
+    expires_in: u64,
+}
 
 /// Fetches tokens with the merchant's client credentials.
 pub(super) struct OAuth {
@@ -25,7 +32,7 @@ pub(super) struct OAuth {
 }
 
 impl TokenSource for OAuth {
-    async fn fetch(&self, within: Duration) -> Result<Token, NoReply> {
+    async fn fetch(&self, within: Duration) -> WithToken<Token> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
@@ -37,32 +44,28 @@ impl TokenSource for OAuth {
         let reply = self.client.send(request, ROUTE).await;
         let reply = reply.map_err(not_fetched)?;
         if reply.status != 200 {
-            return Err(error_response(&reply));
+            return refusal(&reply).map(Err);
         }
         let reply: TokenReply = reply.json().map_err(not_fetched)?;
         let life = Duration::from_secs(reply.expires_in).min(MAX_LIFE);
-        Ok(Token {
-            authorization: bearer(&reply.access_token)
-                .ok_or_else(|| not_fetched("malformed token"))?,
+        let authorization = bearer(&reply.access_token);
+        Ok(Ok(Token {
+            authorization: authorization.ok_or_else(|| not_fetched("malformed token"))?,
             expires_at: asked_at + life.saturating_sub(MARGIN),
-        })
+        }))
     }
 }
 
-fn error_response(reply: &Reply) -> NoReply {
+fn refusal(reply: &Reply) -> Result<GatewayResponse, CallFailure> {
     let class = match reply.status {
         // RFC 6749: 400 for every error of the client but its authentication.
         400 | 401 | 403 | 404 => Class::Misconfigured,
         429 => Class::Retryable,
-        status => return not_fetched(format!("failed with status {status}")),
+        status => return Err(not_fetched(format!("failed with status {status}"))),
     };
-    let error = reply.json::<TokenError>().unwrap_or_default().error;
-    let code = if error.is_empty() {
-        format!("token_http_{}", reply.status)
-    } else {
-        error
-    };
-    NoReply::NoToken(GatewayResponse {
+    let code = text(&reply.value()["error"]);
+    let code = code.unwrap_or_else(|| format!("token_http_{}", reply.status));
+    Ok(GatewayResponse {
         retry_after: reply.retry_after().filter(|_| class == Class::Retryable),
         ..Meaning::of(class).response(&code)
     })

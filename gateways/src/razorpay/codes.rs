@@ -6,10 +6,20 @@ use std::time::Duration;
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, contains_any};
 
 /// Delay before a retry after a bank, PSP or network failed (RazorpayX, *Payout status details*: retry after 30 min).
 pub(super) const RETRY_DELAY: Duration = Duration::from_mins(30);
+
+/// Parts of the sentences about a feature that is off, an IP address that is not on the allow-list, an empty account.
+const OUR_FAULTS: [&str; 6] = [
+    "requested url was not found",
+    "this ip",
+    "access denied",
+    "insufficient balance",
+    "insufficient funds",
+    "enough balance",
+];
 
 /// Returns the meaning of `account_status` of a completed validation; `default` is the failure if Razorpay gives no
 /// reason. Completed means that the bank was asked, not that the account is valid. `active` and `invalid` are documented,
@@ -75,23 +85,15 @@ pub(super) fn vpa_error(status: u16, reason: &str, description: &str) -> Option<
 /// descriptions are from RazorpayX, *API error reasons and next steps*, and from Razorpay, *Common errors* ("Access Denied":
 /// the caller's IP address is not on the allow-list).
 pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Meaning> {
-    let description = description.to_ascii_lowercase();
-    let says = |words: &str| description.contains(words);
     match status {
         // 409: the first call under the idempotency key is still under way. A proxy's 408 says no more than a time-out.
         ..=399 | 408 | 409 | 500.. => None,
         // "Different request body sent for the same Idempotency Header": the settings changed between two calls under
         // one reference. Razorpay knows the first one.
-        400 if says("idempotency") => None,
+        400 if contains_any(description, &["idempotency"]) => None,
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // A feature that is off, an IP address that is not on the allow-list, an empty account.
-        400 if says("requested url was not found")
-            || says("this ip")
-            || says("access denied")
-            || says("insufficient balance")
-            || says("insufficient funds")
-            || says("enough balance")
+        400 if contains_any(description, &OUR_FAULTS)
             || matches!(reason, "authentication_failed" | "insufficient_funds") =>
         {
             Some(Meaning::of(Class::Misconfigured))
@@ -104,15 +106,12 @@ pub(super) fn error(status: u16, reason: &str, description: &str) -> Option<Mean
 
 /// Whether Razorpay says that there is no such id, as it does only to its own merchants.
 pub(super) fn is_unknown_id(status: u16, description: &str) -> bool {
-    let description = description.to_ascii_lowercase();
-    matches!(status, 400 | 404)
-        && [
-            "id provided does not exist",
-            "is not a valid id",
-            "no db records found",
-        ]
-        .iter()
-        .any(|words| description.contains(words))
+    let words = [
+        "id provided does not exist",
+        "is not a valid id",
+        "no db records found",
+    ];
+    matches!(status, 400 | 404) && contains_any(description, &words)
 }
 
 #[cfg(test)]

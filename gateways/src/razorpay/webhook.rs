@@ -2,14 +2,14 @@
 //! hexadecimal in `X-Razorpay-Signature` (Razorpay, *Validate and test webhooks*). Events may arrive out of order, and a
 //! retry of an old event carries a signature under the old secret. No timestamp is signed, so age proves nothing.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use khata_domain::GatewayResponse;
 use khata_domain::validation::FailureCode;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::codes;
-use super::response::response;
-use super::wire::{Event, Validation, ValidationEvent};
-use crate::signature::Signature;
+use super::response::{Validation, response};
 use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 const SIGNATURE: &str = "x-razorpay-signature";
@@ -20,22 +20,15 @@ pub(super) fn read(
     secrets: &[Zeroizing<String>],
     webhook: &WebhookRequest<'_>,
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    if secrets.is_empty() {
-        return Err(WebhookError::NoSecret);
-    }
-    let signature = webhook.required_header(SIGNATURE)?;
-    let secrets = secrets.iter().map(|secret| secret.as_str());
-    if !Signature::from_hex(signature).is_some_and(|tag| tag.matches(&[webhook.body], secrets)) {
-        return Err(WebhookError::BadSignature);
-    }
-    let event: Event = serde_json::from_slice(webhook.body)
-        .map_err(|_| WebhookError::Malformed("not a JSON event"))?;
-    if !event.event.starts_with(EVENTS) {
+    webhook.verify(SIGNATURE, &HEXLOWER_PERMISSIVE, &[webhook.body], secrets)?;
+    let event = webhook.event()?;
+    let event_type = event["event"].as_str().unwrap_or_default();
+    if !event_type.starts_with(EVENTS) {
         return Ok(None);
     }
-    let event: ValidationEvent = serde_json::from_slice(webhook.body)
-        .map_err(|_| WebhookError::Malformed("invalid payload"))?;
-    let validation = event.payload.validation.entity;
+    let entity = &event["payload"]["fund_account.validation"]["entity"];
+    let validation =
+        Validation::deserialize(entity).map_err(|_| WebhookError::Malformed("invalid payload"))?;
     // All calls of Khata's have a reference: a validation without one was made elsewhere, at the dashboard for example.
     let Some(reference) = validation.reference_id.clone().filter(|id| !id.is_empty()) else {
         return Ok(None);
@@ -49,15 +42,14 @@ pub(super) fn read(
 /// Returns the outcome, if the webhook alone decides it. Only the call knows whether an earlier attempt has asked about the
 /// same address.
 fn outcome(validation: Validation) -> Option<GatewayResponse> {
-    let details = validation.status_details.as_ref();
-    let reason = details.and_then(|details| details.reason.as_deref());
+    let reason = validation.status_details["reason"].as_str();
     if reason.is_some_and(codes::depends_on_attempt) {
         return None;
     }
-    let account = validation.fund_account.as_ref();
-    let default = match account.and_then(|account| account.account_type.as_deref()) {
-        Some("vpa") => FailureCode::InvalidVpa,
-        _ => FailureCode::InvalidAccount,
+    let default = if validation.fund_account["account_type"] == "vpa" {
+        FailureCode::InvalidVpa
+    } else {
+        FailureCode::InvalidAccount
     };
     response(validation, default, false).ok()
 }

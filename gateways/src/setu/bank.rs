@@ -2,14 +2,15 @@
 
 use khata_domain::validation::CallResult;
 use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse};
+use serde_json::{Value, json};
 
 use super::codes;
-use super::response::{check, error_response, is_id, lost};
-use super::wire::{BankReply, BankRequest};
+use super::response::{check, error_response, id, require_id};
 use crate::connector::Check;
 use crate::http::Client;
-use crate::name::trimmed;
+use crate::meaning::lost;
 use crate::settings::BankFlow;
+use crate::wire::text;
 
 const SYNC: &str = "/api/verify/ban";
 const ASYNC: &str = "/api/verify/ban/async";
@@ -28,34 +29,33 @@ pub(super) struct Bank {
 
 impl Bank {
     pub(super) async fn verify(&self, bank: &BankAccount) -> CallResult {
-        let (route, narration) = match self.flow {
-            BankFlow::Sync => (SYNC, None),
-            BankFlow::Async => (ASYNC, Some(self.narration.as_str())),
-        };
-        let body = BankRequest {
-            ifsc: bank.ifsc.as_str(),
-            account_number: bank.account_number.expose(),
-            narration,
+        let mut body = json!({
+            "ifsc": bank.ifsc.as_str(),
+            "accountNumber": bank.account_number.expose(),
+        });
+        let route = match self.flow {
+            BankFlow::Sync => SYNC,
+            BankFlow::Async => {
+                body["narration"] = self.narration.as_str().into();
+                ASYNC
+            }
         };
         let request = self.client.post(route).json(&body);
         let reply = self.client.send(request, route).await?;
         if reply.status != 200 {
             return error_response(&reply, codes::bank_error(reply.status));
         }
-        let reply: BankReply = reply.json()?;
-        let has_outcome = reply.code.is_some() || reply.verification.is_some();
-        let response = if self.flow == BankFlow::Async && !has_outcome {
+        let reply: Value = reply.json()?;
+        // The acceptance of an asynchronous call holds only an id.
+        let has_outcome = !reply["code"].is_null() || !reply["verification"].is_null();
+        require_id(if self.flow == BankFlow::Async && !has_outcome {
             GatewayResponse {
-                gateway_reference: reply.id.filter(|id| is_id(id)),
+                gateway_reference: id(&reply["id"]),
                 ..GatewayResponse::of(Class::Pending, ACCEPTED)
             }
         } else {
-            bank_response(reply)?
-        };
-        if response.class == Class::Pending && response.gateway_reference.is_none() {
-            return Err(lost("pending without an id"));
-        }
-        Ok(response)
+            bank_response(&reply)?
+        })
     }
 
     /// Looks up a call by Setu's id. "No such id" proves nothing, because Setu gave us that id.
@@ -63,7 +63,7 @@ impl Bank {
         let request = self.client.get(&format!("{ASYNC}/{id}"));
         let reply = self.client.send(request, STATUS).await?;
         match reply.status {
-            200 => bank_response(reply.json()?),
+            200 => bank_response(&reply.json()?),
             _ => Err(reply.lookup_failure()),
         }
     }
@@ -75,19 +75,21 @@ impl Bank {
     }
 }
 
-fn bank_response(reply: BankReply) -> CallResult {
-    let verification = reply.verification.unwrap_or_default();
-    let code = reply.code.unwrap_or_default();
-    let word = match (code.as_str(), verification.as_str()) {
-        ("", "") => return Err(lost("response without a code")),
-        ("", verification) => verification,
-        (code, _) => code,
+fn bank_response(reply: &Value) -> CallResult {
+    let verification = text(&reply["verification"]).unwrap_or_default();
+    let code = text(&reply["code"]).unwrap_or_default();
+    let word = if code.is_empty() {
+        &verification
+    } else {
+        &code
     };
-    let data = reply.data.unwrap_or_default();
+    if word.is_empty() {
+        return Err(lost("response without a code"));
+    }
     Ok(GatewayResponse {
-        name_at_bank: trimmed(data.name),
-        utr: trimmed(data.transaction_reference),
-        gateway_reference: reply.id.filter(|id| is_id(id)),
+        name_at_bank: text(&reply["data"]["name"]),
+        utr: text(&reply["data"]["transactionReference"]),
+        gateway_reference: id(&reply["id"]),
         ..codes::bank(&verification, &code).response(word)
     })
 }

@@ -7,14 +7,27 @@ use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::response::error_code;
-use super::wire::{LoginReply, LoginRequest};
 use crate::http::Client;
 use crate::meaning::Meaning;
-use crate::token::{NoReply, Token, TokenSource, bearer, not_fetched};
+use crate::token::{Token, TokenSource, WithToken, bearer, not_fetched};
 
 const LOGIN: &str = "/v1/users/login";
 /// Tokens are valid for 300 s; Setu asks to fetch the next one in the fourth minute.
 const LIFE: Duration = Duration::from_mins(4);
+
+/// `POST /v1/users/login`.
+#[derive(serde::Serialize)]
+struct LoginRequest<'a> {
+    #[serde(rename = "clientID")]
+    client_id: &'a str,
+    secret: &'a str,
+    grant_type: &'static str,
+}
+
+#[derive(serde::Deserialize)]
+struct LoginReply {
+    access_token: Zeroizing<String>,
+}
 
 /// Source of UMAP's tokens.
 pub(super) enum UmapToken {
@@ -33,20 +46,20 @@ impl TokenSource for UmapToken {
         matches!(self, Self::Login { .. })
     }
 
-    async fn fetch(&self, within: Duration) -> Result<Token, NoReply> {
-        let asked_at = Instant::now();
+    async fn fetch(&self, within: Duration) -> WithToken<Token> {
+        let expires_at = Instant::now() + LIFE;
         let authorization = match self {
-            Self::Given(authorization) => authorization.clone(),
+            Self::Given(authorization) => Ok(authorization.clone()),
             Self::Login {
                 client,
                 client_id,
                 secret,
             } => log_in(client, client_id, secret, within).await?,
         };
-        Ok(Token {
+        Ok(authorization.map(|authorization| Token {
             authorization,
-            expires_at: asked_at + LIFE,
-        })
+            expires_at,
+        }))
     }
 }
 
@@ -55,7 +68,7 @@ async fn log_in(
     client_id: &str,
     secret: &str,
     within: Duration,
-) -> Result<HeaderValue, NoReply> {
+) -> WithToken<HeaderValue> {
     let body = LoginRequest {
         client_id,
         secret,
@@ -68,16 +81,16 @@ async fn log_in(
         200 => {}
         429 => {
             let retry_after = reply.retry_after();
-            return Err(CallFailure::Rejected { retry_after }.into());
+            return Err(CallFailure::Rejected { retry_after });
         }
         400..=404 => {
             let code = reply.code_or_status(&error_code(&reply));
             let code = format!("login_{code}");
-            let response = Meaning::of(Class::Misconfigured).response(&code);
-            return Err(NoReply::NoToken(response));
+            return Ok(Err(Meaning::of(Class::Misconfigured).response(&code)));
         }
         status => return Err(not_fetched(format!("failed with status {status}"))),
     }
     let reply: LoginReply = reply.json().map_err(not_fetched)?;
-    bearer(&reply.access_token).ok_or_else(|| not_fetched("malformed token"))
+    let token = bearer(&reply.access_token);
+    token.map(Ok).ok_or_else(|| not_fetched("malformed token"))
 }

@@ -2,12 +2,12 @@
 //! outcome, which does no harm from any sender. UMAP signs its webhooks, and they hold the outcome.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::BASE64;
 use khata_domain::Class;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::response::{is_id, vpa_response};
-use super::wire::{VpaReply, WebhookBody};
-use crate::signature::Signature;
+use super::response::{id, vpa_response};
 use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 const SIGNATURE: &str = "x-setu-signature";
@@ -24,61 +24,46 @@ pub(super) fn read(
     merchant_id: Option<&str>,
     secrets: &[Zeroizing<String>],
 ) -> Result<Option<WebhookMessage>, WebhookError> {
-    let event = serde_json::from_slice::<WebhookBody>(webhook.body);
+    let event = webhook.event();
     if let Ok(event) = &event
-        && event.event == BANK_EVENT
+        && event["event"] == BANK_EVENT
     {
         return hint(event).map(Some);
     }
-    let signature = webhook.required_header(SIGNATURE)?;
-    if secrets.is_empty() {
-        return Err(WebhookError::NoSecret);
-    }
-    let secrets = secrets.iter().map(|secret| secret.as_str());
-    if !Signature::from_base64(signature).is_some_and(|tag| tag.matches(&[webhook.body], secrets)) {
-        return Err(WebhookError::BadSignature);
-    }
-    let event = event.map_err(|_| WebhookError::Malformed("not a JSON event"))?;
+    webhook.verify(SIGNATURE, &BASE64, &[webhook.body], secrets)?;
+    let event = event?;
+    let event_type = event["eventType"].as_str().unwrap_or_default();
+    let is_ours = merchant_id.is_some_and(|id| event["merchantId"] == id);
     // Payments, mandates, other merchants of the same aggregator.
-    if !event.event_type.starts_with(VPA_EVENTS) || merchant_id != Some(event.merchant_id.as_str())
-    {
+    if !event_type.starts_with(VPA_EVENTS) || !is_ours {
         return Ok(None);
     }
-    let signed_at = time(&event.event_ts).ok_or(WebhookError::Malformed("invalid eventTs"))?;
+    let signed_at = event["eventTs"].as_str().and_then(time);
+    let signed_at = signed_at.ok_or(WebhookError::Malformed("invalid eventTs"))?;
     let age = webhook.received_at - signed_at;
     if age > MAX_AGE || age < -MAX_LEAD {
         return Err(WebhookError::Stale);
     }
-    outcome(event).map(Some)
+    outcome(&event).map(Some)
 }
 
-/// Reads an event that only reports that an outcome exists.
-fn hint(event: &WebhookBody) -> Result<WebhookMessage, WebhookError> {
-    let id = event.data.as_ref().and_then(|data| data.bav.id.as_deref());
-    let id = id
-        .filter(|id| is_id(id))
-        .ok_or(WebhookError::Malformed("invalid id"))?;
+/// Reads an event that only reports that an outcome exists. The event holds the outcome too, but without its code and
+/// unsigned: only the id is read.
+fn hint(event: &Value) -> Result<WebhookMessage, WebhookError> {
+    let id = id(&event["data"]["bav"]["id"]).ok_or(WebhookError::Malformed("invalid id"))?;
     Ok(WebhookMessage {
-        attempt: AttemptName::GatewayReference(id.to_owned()),
+        attempt: AttemptName::GatewayReference(id),
         response: None,
     })
 }
 
-fn outcome(event: WebhookBody) -> Result<WebhookMessage, WebhookError> {
-    let reference = event.merchant_reference_id.filter(|id| is_id(id));
-    let id = event.id.clone().filter(|id| is_id(id));
-    let attempt = reference
+fn outcome(event: &Value) -> Result<WebhookMessage, WebhookError> {
+    let attempt = id(&event["merchantReferenceId"])
         .map(AttemptName::Reference)
-        .or_else(|| id.map(AttemptName::GatewayReference))
+        .or_else(|| id(&event["id"]).map(AttemptName::GatewayReference))
         .ok_or(WebhookError::Malformed("invalid id"))?;
-    let response = vpa_response(VpaReply {
-        id: event.id,
-        status: event.status,
-        customer_name: event.customer_name,
-        customer_account_type: event.customer_account_type,
-    });
     // A pending or unlisted status is no outcome: a worker looks it up.
-    let response = response.ok();
+    let response = vpa_response(event).ok();
     let response =
         response.filter(|response| !response.unlisted && response.class != Class::Pending);
     Ok(WebhookMessage { attempt, response })

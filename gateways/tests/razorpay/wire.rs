@@ -234,7 +234,8 @@ fn razorpays_rate_limit_applies_until_another_is_set() {
     let pace = |settings: Value| {
         let razorpay = razorpay("http://127.0.0.1:9", &settings);
         razorpay
-            .traffic()
+            .policy()
+            .traffic
             .calls_per_minute
             .map(std::num::NonZero::get)
     };

@@ -2,13 +2,6 @@
 
 use chrono::{DateTime, Days, Utc};
 
-/// Maximum age of the primary encryption key; zero days: no maximum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxAge {
-    /// Days from the creation of the key.
-    pub days: u16,
-}
-
 /// When the operator must replace the primary key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotateBy {
@@ -20,6 +13,17 @@ pub enum RotateBy {
 }
 
 impl RotateBy {
+    /// Returns the time limit of a key with this creation time; zero days: no maximum age.
+    pub(super) fn of(created_at: Option<DateTime<Utc>>, max_age_days: u16) -> Self {
+        if max_age_days == 0 {
+            return Self::Never;
+        }
+        let last_day = |time: DateTime<Utc>| time.checked_add_days(Days::new(max_age_days.into()));
+        created_at
+            .and_then(last_day)
+            .map_or(Self::Unknown, Self::At)
+    }
+
     /// Returns the Unix time for the metric: 0 if the age of the key is unknown; `None` without a maximum age.
     pub fn unix_seconds(self) -> Option<i64> {
         match self {
@@ -27,19 +31,6 @@ impl RotateBy {
             Self::At(time) => Some(time.timestamp()),
             Self::Unknown => Some(0),
         }
-    }
-}
-
-impl MaxAge {
-    /// Returns the time limit of a key with this creation time.
-    pub fn rotate_by(self, created_at: Option<DateTime<Utc>>) -> RotateBy {
-        if self.days == 0 {
-            return RotateBy::Never;
-        }
-        let last_day = |time: DateTime<Utc>| time.checked_add_days(Days::new(self.days.into()));
-        created_at
-            .and_then(last_day)
-            .map_or(RotateBy::Unknown, RotateBy::At)
     }
 }
 
@@ -51,24 +42,18 @@ mod tests {
     fn a_key_is_replaced_at_its_maximum_age() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let made = time("2026-11-24T10:00:00Z");
-        let year = MaxAge { days: 365 };
+        let of_year = |created_at| RotateBy::of(created_at, 365);
         assert_eq!(
-            year.rotate_by(Some(made)),
+            of_year(Some(made)),
             RotateBy::At(time("2027-11-24T10:00:00Z"))
         );
-        assert_eq!(year.rotate_by(None), RotateBy::Unknown);
-        assert_eq!(
-            year.rotate_by(Some(DateTime::<Utc>::MAX_UTC)),
-            RotateBy::Unknown
-        );
-        assert_eq!(
-            year.rotate_by(Some(made)).unix_seconds(),
-            Some(1_827_050_400)
-        );
-        assert_eq!(year.rotate_by(None).unix_seconds(), Some(0));
+        assert_eq!(of_year(None), RotateBy::Unknown);
+        assert_eq!(of_year(Some(DateTime::<Utc>::MAX_UTC)), RotateBy::Unknown);
+        assert_eq!(of_year(Some(made)).unix_seconds(), Some(1_827_050_400));
+        assert_eq!(of_year(None).unix_seconds(), Some(0));
         assert_eq!(RotateBy::Never.unix_seconds(), None);
         for created_at in [None, Some(made)] {
-            assert_eq!(MaxAge { days: 0 }.rotate_by(created_at), RotateBy::Never);
+            assert_eq!(RotateBy::of(created_at, 0), RotateBy::Never);
         }
     }
 }

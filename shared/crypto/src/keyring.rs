@@ -15,14 +15,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::api_key::{ApiKey, ApiKeyHash};
-use super::keyring_file::{KeyringError, KeyringFile};
+use super::keyring_file::KeyringFile;
 use super::strength::KEY_LENGTH;
 use khata_domain::{Details, MerchantId};
 
 const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 12;
 /// Length of format byte and key id, the header of every sealed value.
-pub const HEADER_LENGTH: usize = 1 + 4;
+const HEADER_LENGTH: usize = 1 + 4;
 /// The first bytes of a request digest's input. The input of a fingerprint begins with the merchant's UUID, and its ninth byte
 /// is above ASCII.
 const REQUEST_LABEL: &[u8] = b"khata request digest\0";
@@ -36,19 +36,20 @@ pub struct DecryptError;
 
 /// The column of a sealed value: part of the associated data, so that a value moved to another column does not decrypt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Purpose {
     /// An account's details; the subject is the account.
-    Details,
+    Details = 1,
     /// A validation's name at bank and UTR; the subject is the account.
-    ValidationResult,
+    ValidationResult = 2,
     /// A gateway account's credentials; the subject is the gateway account.
-    Credentials,
+    Credentials = 3,
     /// A customer's telephone number, address and name; the subject is the customer.
-    Contact,
-    /// A gateway webhook; the subject is the validation.
-    Webhook,
+    Contact = 4,
     /// The reply to an idempotent call; the subject is the first 16 bytes of its key's digest.
-    Reply,
+    Reply = 5,
+    /// A gateway webhook; the subject is the validation.
+    Webhook = 6,
 }
 
 /// The keys in use.
@@ -73,11 +74,6 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Parses the JSON of a keyring.
-    pub fn parse(json: &str) -> Result<Self, KeyringError> {
-        Ok(Self::from(&KeyringFile::parse(json)?))
-    }
-
     /// Returns the id of the key that encrypts.
     pub fn primary(&self) -> u32 {
         self.primary.0
@@ -100,22 +96,13 @@ impl Keyring {
         let mut nonce = [0u8; NONCE_LENGTH];
         rand::rng().fill_bytes(&mut nonce);
         let (key_id, cipher) = &self.primary;
-        let aad = associated_data(merchant, subject, purpose);
+        let aad = &associated_data(merchant, subject, purpose);
+        let msg = plaintext;
         #[allow(clippy::expect_used)]
         let ciphertext = cipher
-            .encrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: plaintext,
-                    aad: &aad,
-                },
-            )
+            .encrypt(&Nonce::from(nonce), Payload { msg, aad })
             .expect("AES-GCM fails only beyond 64 GiB of plaintext");
-        let mut sealed = Vec::with_capacity(HEADER_LENGTH + NONCE_LENGTH + ciphertext.len());
-        sealed.extend_from_slice(&header(*key_id));
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&ciphertext);
-        sealed
+        [&header(*key_id)[..], &nonce, &ciphertext].concat()
     }
 
     /// Decrypts what [`Self::encrypt`] made for the same merchant, subject and purpose.
@@ -127,22 +114,15 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
         let (header, rest) = sealed.split_at_checked(HEADER_LENGTH).ok_or(DecryptError)?;
-        let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or(DecryptError)?;
+        let (nonce, msg) = rest.split_first_chunk().ok_or(DecryptError)?;
         let key_id = key_id(header).ok_or(DecryptError)?;
-        let nonce: [u8; NONCE_LENGTH] = nonce.try_into().map_err(|_| DecryptError)?;
         let (_, cipher) = std::iter::once(&self.primary)
             .chain(&self.others)
             .find(|(id, _)| *id == key_id)
             .ok_or(DecryptError)?;
-        let aad = associated_data(merchant, subject, purpose);
+        let aad = &associated_data(merchant, subject, purpose);
         cipher
-            .decrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: ciphertext,
-                    aad: &aad,
-                },
-            )
+            .decrypt(&Nonce::from(*nonce), Payload { msg, aad })
             .map(Zeroizing::new)
             .map_err(|_| DecryptError)
     }
@@ -213,8 +193,8 @@ impl From<&KeyringFile> for Keyring {
             primary: primary.expect("a keyring file whose primary is missing cannot be made"),
             primary_created_at,
             others,
-            fingerprint: mac(file.fingerprint()),
-            api_keys: mac(file.api_keys()),
+            fingerprint: mac(&file.fingerprint),
+            api_keys: mac(&file.api_keys),
         }
     }
 }
@@ -237,14 +217,7 @@ fn associated_data(merchant: MerchantId, subject: Uuid, purpose: Purpose) -> [u8
     let mut aad = [0u8; 33];
     aad[..16].copy_from_slice(merchant.0.as_bytes());
     aad[16..32].copy_from_slice(subject.as_bytes());
-    aad[32] = match purpose {
-        Purpose::Details => 1,
-        Purpose::ValidationResult => 2,
-        Purpose::Credentials => 3,
-        Purpose::Contact => 4,
-        Purpose::Reply => 5,
-        Purpose::Webhook => 6,
-    };
+    aad[32] = purpose as u8;
     aad
 }
 

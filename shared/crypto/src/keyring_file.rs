@@ -13,14 +13,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::{DecodeSliceError, Engine};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::secret_buf;
-use super::strength::{self, Flaw, KEY_LENGTH, Key};
+use super::strength::{self, KEY_LENGTH, Key, ONE_BYTE};
 
 /// Maximum length of a keyring: more than a hundred keys.
 const MAX_LENGTH: usize = 64 * 1024;
@@ -91,12 +91,6 @@ impl EncryptionKey {
     }
 }
 
-impl std::fmt::Debug for EncryptionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EncryptionKey({})", self.id)
-    }
-}
-
 /// A keyring that operators can change and write again. It is valid: at least one encryption key, unique ids, an existing
 /// primary, every key 32 bytes and not one byte repeated.
 #[derive(Clone)]
@@ -104,8 +98,8 @@ pub struct KeyringFile {
     primary: u32,
     /// Sorted by id.
     sealing: Vec<EncryptionKey>,
-    fingerprint: Key,
-    api_keys: Key,
+    pub(super) fingerprint: Key,
+    pub(super) api_keys: Key,
 }
 
 impl std::fmt::Debug for KeyringFile {
@@ -138,22 +132,21 @@ impl KeyringFile {
         let bytes = secret_buf::read(file, MAX_LENGTH)
             .map_err(unreadable)?
             .ok_or(KeyringError::Malformed("too long for a keyring"))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyringError::Malformed("not text"))?;
-        Self::parse(text)
+        Self::parse(&bytes)
     }
 
     /// Parses the JSON of a keyring.
-    pub fn parse(json: &str) -> Result<Self, KeyringError> {
-        let written: KeyringJson = serde_json::from_str(json)
+    pub(super) fn parse(json: &[u8]) -> Result<Self, KeyringError> {
+        let written: KeyringJson = serde_json::from_slice(json)
             .map_err(|_| KeyringError::Malformed("not the JSON of a keyring"))?;
-        let mut sealing = Vec::with_capacity(written.sealing.len());
-        for key in &written.sealing {
-            sealing.push(EncryptionKey {
+        let read = |key: &KeyJson| {
+            Ok(EncryptionKey {
                 id: key.id,
                 created_at: key.created_at,
                 key: key_bytes(&key.key)?,
-            });
-        }
+            })
+        };
+        let mut sealing: Vec<_> = written.sealing.iter().map(read).collect::<Result<_, _>>()?;
         sealing.sort_by_key(|key| key.id);
         let Some(newest) = sealing.last() else {
             return Err(KeyringError::Malformed("no encryption key"));
@@ -266,36 +259,24 @@ impl KeyringFile {
         }
         weaknesses
     }
-
-    pub(super) fn fingerprint(&self) -> &[u8; KEY_LENGTH] {
-        &self.fingerprint
-    }
-
-    pub(super) fn api_keys(&self) -> &[u8; KEY_LENGTH] {
-        &self.api_keys
-    }
 }
 
 fn key_bytes(encoded: &str) -> Result<Key, KeyringError> {
     // Space for more than a key, so that a longer one is noticed.
     let mut bytes = Zeroizing::new([0u8; KEY_LENGTH + 4]);
-    let length = BASE64
-        .decode_slice(encoded, bytes.as_mut())
-        .map_err(|fault| match fault {
-            base64::DecodeSliceError::DecodeError(_) => {
-                KeyringError::Malformed("a key is not base64")
-            }
-            base64::DecodeSliceError::OutputSliceTooSmall => {
-                KeyringError::Malformed("a key is not 32 bytes")
-            }
-        })?;
-    if length != KEY_LENGTH {
-        return Err(KeyringError::Malformed("a key is not 32 bytes"));
+    match BASE64.decode_slice(encoded, bytes.as_mut()) {
+        Ok(KEY_LENGTH) => {}
+        Err(DecodeSliceError::DecodeError(_)) => {
+            return Err(KeyringError::Malformed("a key is not base64"));
+        }
+        Ok(_) | Err(DecodeSliceError::OutputSliceTooSmall) => {
+            return Err(KeyringError::Malformed("a key is not 32 bytes"));
+        }
     }
     let mut key = Key::default();
     key.copy_from_slice(&bytes[..KEY_LENGTH]);
     bytes.zeroize();
-    if strength::flaw(&key) == Some(Flaw::OneByte) {
+    if strength::flaw(&key) == Some(ONE_BYTE) {
         return Err(KeyringError::Malformed("a key is one byte repeated"));
     }
     Ok(key)
@@ -310,13 +291,13 @@ mod tests {
     }
 
     fn fault(json: &str) -> String {
-        KeyringFile::parse(json).unwrap_err().to_string()
+        KeyringFile::parse(json.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn a_keyring_reads_back_its_own_json() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
-        let again = KeyringFile::parse(&json(&file)).unwrap();
+        let again = KeyringFile::parse(json(&file).as_bytes()).unwrap();
         assert_eq!((again.primary(), again.ids()), (1, vec![1, 2]));
         assert_eq!(json(&again), json(&file));
     }
@@ -325,7 +306,7 @@ mod tests {
     fn the_default_primary_is_the_highest_id() {
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
         let old = json(&file).replace("\"primary\": 1,", "");
-        assert_eq!(KeyringFile::parse(&old).unwrap().primary(), 2);
+        assert_eq!(KeyringFile::parse(old.as_bytes()).unwrap().primary(), 2);
         let unknown = json(&file).replace("\"primary\": 1,", "\"primary\": 3,");
         assert!(fault(&unknown).contains("primary"), "{}", fault(&unknown));
     }
@@ -334,7 +315,7 @@ mod tests {
     fn a_key_has_its_creation_time_unless_the_keyring_is_older() {
         let before = Utc::now().trunc_subsecs(0);
         let (file, _) = KeyringFile::generate().with_new_key().unwrap();
-        let again = KeyringFile::parse(&json(&file)).unwrap();
+        let again = KeyringFile::parse(json(&file).as_bytes()).unwrap();
         for key in again.keys() {
             let created_at = key.created_at.unwrap();
             assert!((before..=Utc::now()).contains(&created_at), "{created_at}");
@@ -343,7 +324,7 @@ mod tests {
         let first = written["sealing"][0].as_object_mut().unwrap();
         let time = first.remove("created_at").unwrap();
         assert!(time.as_str().unwrap().len() == "2026-11-24T10:00:00Z".len());
-        let older = KeyringFile::parse(&written.to_string()).unwrap();
+        let older = KeyringFile::parse(written.to_string().as_bytes()).unwrap();
         assert_eq!(older.keys()[0].created_at, None);
         assert_eq!(older.keys()[1].created_at, again.keys()[1].created_at);
         assert_eq!(json(&older).matches("created_at").count(), 1);
@@ -418,7 +399,7 @@ mod tests {
         ] {
             assert!(fault(&bad).contains(why), "{bad}: {}", fault(&bad));
         }
-        assert!(KeyringFile::parse(&with(&strong(32))).is_ok());
+        assert!(KeyringFile::parse(with(&strong(32)).as_bytes()).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod settings;
 mod strength;
 
 pub use api_key::{ApiKey, ApiKeyHash};
-pub use key_age::{MaxAge, RotateBy};
-pub use keyring::{DecryptError, HEADER_LENGTH, Keyring, Purpose, header, key_id};
+pub use key_age::RotateBy;
+pub use keyring::{DecryptError, Keyring, Purpose, header, key_id};
 pub use keyring_file::{EncryptionKey, KeyringError, KeyringFile};
 pub use settings::KeyringSettings;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::key_age::MaxAge;
+use super::key_age::RotateBy;
 use super::keyring::Keyring;
 use super::keyring_file::{KeyringError, KeyringFile};
 
@@ -21,7 +22,7 @@ pub struct KeyringSettings {
     keyring_file: Option<PathBuf>,
     /// Maximum age of the primary encryption key in days, for /metrics and `khata keyring show`; 0: no maximum
     #[arg(long, env = "KHATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(..=3_650))]
-    key_max_age_days: u16,
+    pub key_max_age_days: u16,
 }
 
 impl KeyringSettings {
@@ -41,11 +42,9 @@ impl KeyringSettings {
         Ok(Keyring::from(&file))
     }
 
-    /// Returns the maximum age of the primary key.
-    pub fn max_age(&self) -> MaxAge {
-        MaxAge {
-            days: self.key_max_age_days,
-        }
+    /// Returns when the primary key, which was created at this time, must be replaced.
+    pub fn rotate_by(&self, created_at: Option<DateTime<Utc>>) -> RotateBy {
+        RotateBy::of(created_at, self.key_max_age_days)
     }
 
     /// Reads the keyring to change it; accepts weak keys.
@@ -65,11 +64,7 @@ fn read_keyring(file: Option<&Path>, json: Option<&[u8]>) -> Result<KeyringFile,
         (None, None) => Err(KeyringError::Missing),
         (Some(_), Some(_)) => Err(KeyringError::Ambiguous),
         (Some(file), None) => KeyringFile::read(file),
-        (None, Some(json)) => {
-            let json =
-                std::str::from_utf8(json).map_err(|_| KeyringError::Malformed("not text"))?;
-            KeyringFile::parse(json)
-        }
+        (None, Some(json)) => KeyringFile::parse(json),
     }
 }
 

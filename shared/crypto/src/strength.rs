@@ -1,7 +1,5 @@
 //! Finds weak keys: typed, counted or repeated. Random keys never count as weak.
 
-use std::fmt;
-
 use rand::Rng;
 use zeroize::Zeroizing;
 
@@ -15,41 +13,24 @@ const LONGEST_PERIOD: usize = 16;
 /// A key in a box, so that a list that grows moves no key and leaves no copy in memory.
 pub(super) type Key = Box<Zeroizing<[u8; KEY_LENGTH]>>;
 
-/// Why a key is easier to guess than a random one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
-    OneByte,
-    Text,
-    Pattern,
-    FewValues,
-}
+/// The flaw of a key that no keyring may hold.
+pub(super) const ONE_BYTE: &str = "is one byte repeated";
 
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OneByte => "is one byte repeated",
-            Self::Text => "is typed text",
-            Self::Pattern => "counts or repeats itself",
-            Self::FewValues => "has fewer than 16 different bytes",
-        })
-    }
-}
-
-/// Returns why a key is weak; `None` if it is not.
-pub(super) fn flaw(key: &[u8; KEY_LENGTH]) -> Option<Flaw> {
+/// Returns why a key is easier to guess than a random one; `None` if it is not.
+pub(super) fn flaw(key: &[u8; KEY_LENGTH]) -> Option<&'static str> {
     let mut seen = [false; 256];
     for byte in key {
         seen[usize::from(*byte)] = true;
     }
     let values = seen.iter().filter(|seen| **seen).count();
     if values == 1 {
-        Some(Flaw::OneByte)
+        Some(ONE_BYTE)
     } else if key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        Some(Flaw::Text)
+        Some("is typed text")
     } else if has_pattern(key) {
-        Some(Flaw::Pattern)
+        Some("counts or repeats itself")
     } else if values < FEWEST_VALUES {
-        Some(Flaw::FewValues)
+        Some("has fewer than 16 different bytes")
     } else {
         None
     }
@@ -90,6 +71,10 @@ mod tests {
 
     use super::*;
 
+    const TEXT: &str = "is typed text";
+    const PATTERN: &str = "counts or repeats itself";
+    const FEW_VALUES: &str = "has fewer than 16 different bytes";
+
     fn key(byte: impl FnMut(usize) -> u8) -> [u8; KEY_LENGTH] {
         std::array::from_fn(byte)
     }
@@ -100,24 +85,21 @@ mod tests {
         #[allow(clippy::cast_possible_truncation)]
         let number = |n: usize| n as u8;
         for (weak, flaw_is) in [
-            (key(|_| 0xa7), Flaw::OneByte),
-            (*b"correct horse battery staple 123", Flaw::Text),
-            (*b"8f14e45fceea167a5a36dedd4bea2543", Flaw::Text),
-            (key(number), Flaw::Pattern),
-            (key(|n| 255 - number(n)), Flaw::Pattern),
-            (key(|n| number(n).wrapping_mul(37)), Flaw::Pattern),
-            (key(|n| random[n % 16]), Flaw::Pattern),
-            (key(|n| random[n % 5]), Flaw::Pattern),
+            (key(|_| 0xa7), ONE_BYTE),
+            (*b"correct horse battery staple 123", TEXT),
+            (*b"8f14e45fceea167a5a36dedd4bea2543", TEXT),
+            (key(number), PATTERN),
+            (key(|n| 255 - number(n)), PATTERN),
+            (key(|n| number(n).wrapping_mul(37)), PATTERN),
+            (key(|n| random[n % 16]), PATTERN),
+            (key(|n| random[n % 5]), PATTERN),
             // Two blocks of 16 bytes, the second one counted up by one.
             (
                 key(|n| random[n % 16].wrapping_add(number(n / 16))),
-                Flaw::Pattern,
+                PATTERN,
             ),
-            (key(|n| number(n * n * n % 11) + 200), Flaw::Pattern),
-            (
-                key(|n| [1, 200][usize::from(random[n] > 127)]),
-                Flaw::FewValues,
-            ),
+            (key(|n| number(n * n * n % 11) + 200), PATTERN),
+            (key(|n| [1, 200][usize::from(random[n] > 127)]), FEW_VALUES),
         ] {
             assert_eq!(flaw(&weak), Some(flaw_is), "{weak:?}");
         }

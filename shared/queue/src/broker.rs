@@ -7,9 +7,9 @@ use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 /// Deliveries of a message without an acknowledgement, after which RabbitMQ moves it to the dead letters.
 const DELIVERY_LIMIT: i32 = 20;
 
-/// Settings of RabbitMQ.
+/// The address of RabbitMQ and the names of Khata's queues.
 #[derive(Clone, clap::Args)]
-pub struct BrokerSettings {
+pub struct Broker {
     /// RabbitMQ URL, amqp://user:password@host/vhost (amqps:// for TLS)
     #[arg(long, env = "KHATA_AMQP_URL", hide_env_values = true)]
     pub amqp_url: String,
@@ -18,66 +18,29 @@ pub struct BrokerSettings {
     pub queue_prefix: String,
 }
 
-impl std::fmt::Debug for BrokerSettings {
+impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BrokerSettings")
+        f.debug_struct("Broker")
             .field("queue_prefix", &self.queue_prefix)
             .finish_non_exhaustive()
     }
 }
 
-impl BrokerSettings {
-    /// Returns the broker of these settings.
-    pub fn broker(&self) -> Broker {
-        Broker::new(&self.amqp_url, &self.queue_prefix)
-    }
-}
-
-/// The address of RabbitMQ and the names of Khata's queues.
-#[derive(Clone)]
-pub struct Broker {
-    uri: String,
-    prefix: String,
-}
-
-impl std::fmt::Debug for Broker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker")
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Broker {
-    /// Creates a broker with this AMQP URI and prefix of the queue names. RabbitMQ closes a frozen connection after two
-    /// heartbeats of ten seconds, unless the URI sets another heartbeat; until then it keeps delivering messages to it.
-    pub fn new(uri: &str, prefix: &str) -> Self {
-        let separator = if uri.contains('?') { '&' } else { '?' };
-        let uri = if uri.contains("heartbeat=") {
-            uri.to_owned()
-        } else {
-            format!("{uri}{separator}heartbeat=10")
-        };
-        Self {
-            uri,
-            prefix: prefix.to_owned(),
-        }
-    }
-
     /// Returns the name of the queue of due validations.
     pub fn queue(&self) -> String {
-        format!("{}.validations", self.prefix)
+        format!("{}.validations", self.queue_prefix)
     }
 
     /// Returns the name of the queue for messages that workers cannot process.
     pub fn dead_letters(&self) -> String {
-        format!("{}.validations.dead", self.prefix)
+        format!("{}.validations.dead", self.queue_prefix)
     }
 
     /// Connects and declares the queues: durable quorum queues, with at-least-once dead-lettering.
     pub async fn connect(&self, name: &str) -> lapin::Result<(Connection, Channel)> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connection = Connection::connect(&self.uri, properties).await?;
+        let connection = Connection::connect(&self.uri(), properties).await?;
         let channel = connection.create_channel().await?;
         let durable = QueueDeclareOptions {
             durable: true,
@@ -107,6 +70,21 @@ impl Broker {
             .queue_declare(self.queue().as_str().into(), durable, arguments)
             .await?;
         Ok((connection, channel))
+    }
+
+    /// Returns the URL with a heartbeat of ten seconds, unless it sets another one. RabbitMQ closes a frozen connection after
+    /// two heartbeats; until then it keeps delivering messages to it.
+    fn uri(&self) -> String {
+        let separator = if self.amqp_url.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
+        if self.amqp_url.contains("heartbeat=") {
+            self.amqp_url.clone()
+        } else {
+            format!("{}{separator}heartbeat=10", self.amqp_url)
+        }
     }
 
     /// Connects and consumes, with at most `prefetch` unacknowledged messages. The stream ends with the connection, which lives

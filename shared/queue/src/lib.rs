@@ -6,7 +6,7 @@ mod message;
 mod publisher;
 mod wakeup_publisher;
 
-pub use broker::{Broker, BrokerSettings};
-pub use message::{MessageError, ReceivedWakeup, Wakeup};
+pub use broker::Broker;
+pub use message::{MessageError, Wakeup};
 pub use publisher::{BrokerError, Publisher};
 pub use wakeup_publisher::{WakeupCounts, WakeupPublisher};

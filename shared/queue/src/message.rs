@@ -4,22 +4,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use khata_domain::ValidationKey;
-use khata_domain::{MerchantId, ValidationId};
+use khata_domain::{MerchantId, ValidationId, ValidationKey};
 
-/// The wake-up of one validation, to publish.
+/// The wake-up of one validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wakeup {
     pub key: ValidationKey,
-    /// W3C trace context of the account's trace.
-    pub trace_parent: Option<String>,
-}
-
-/// A wake-up that a worker received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceivedWakeup {
-    pub key: ValidationKey,
-    /// Trace context of the publish span, if the trace is recorded.
+    /// W3C trace context of the account's trace; in a message, of the publish span, if the trace is recorded.
     pub trace_parent: Option<String>,
 }
 
@@ -47,12 +38,12 @@ struct Entry {
 const VERSION: u8 = 1;
 const KIND: &str = "validations.due";
 
-pub(super) fn encode(wakeups: impl Iterator<Item = ReceivedWakeup>) -> Vec<u8> {
+pub(super) fn encode(wakeups: impl Iterator<Item = Wakeup>) -> Vec<u8> {
     let validations = wakeups
-        .map(|r| Entry {
-            m: r.key.merchant.0,
-            v: r.key.id.0,
-            t: r.trace_parent,
+        .map(|wakeup| Entry {
+            m: wakeup.key.merchant.0,
+            v: wakeup.key.id.0,
+            t: wakeup.trace_parent,
         })
         .collect();
     serde_json::to_vec(&Envelope {
@@ -63,7 +54,7 @@ pub(super) fn encode(wakeups: impl Iterator<Item = ReceivedWakeup>) -> Vec<u8> {
     .unwrap_or_default()
 }
 
-impl ReceivedWakeup {
+impl Wakeup {
     /// Parses the body of a message.
     pub fn decode(body: &[u8]) -> Result<Vec<Self>, MessageError> {
         // The body may hold anything, so the error has the position and not the content.
@@ -71,10 +62,8 @@ impl ReceivedWakeup {
             MessageError(format!("not a Khata message, column {}", error.column()))
         })?;
         if envelope.v != VERSION || envelope.kind != KIND {
-            return Err(MessageError(format!(
-                "version {} of another kind",
-                envelope.v
-            )));
+            let problem = format!("version {} of another kind", envelope.v);
+            return Err(MessageError(problem));
         }
         Ok(envelope
             .validations
@@ -102,12 +91,12 @@ mod tests {
             merchant: MerchantId::new(),
             id: ValidationId::new(),
         };
-        let wakeup = ReceivedWakeup {
+        let wakeup = Wakeup {
             key,
             trace_parent: Some("00-1-2-01".into()),
         };
         assert_eq!(
-            ReceivedWakeup::decode(&encode(std::iter::once(wakeup.clone()))).unwrap(),
+            Wakeup::decode(&encode(std::iter::once(wakeup.clone()))).unwrap(),
             [wakeup]
         );
     }
@@ -120,14 +109,14 @@ mod tests {
             r#"{"v":2,"type":"validations.due","validations":[]}"#,
             r#"{"v":1,"type":"x","validations":[]}"#,
         ] {
-            assert!(ReceivedWakeup::decode(body.as_bytes()).is_err(), "{body}");
+            assert!(Wakeup::decode(body.as_bytes()).is_err(), "{body}");
         }
     }
 
     proptest! {
         #[test]
         fn decoding_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ReceivedWakeup::decode(&body);
+            let _ = Wakeup::decode(&body);
         }
     }
 }

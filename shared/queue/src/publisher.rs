@@ -8,7 +8,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tracing::Span;
 
 use super::broker::Broker;
-use super::message::{ReceivedWakeup, Wakeup, encode};
+use super::message::{Wakeup, encode};
 use khata_telemetry as telemetry;
 
 /// Maximum wait for the broker's confirm, and for a connection.
@@ -67,15 +67,16 @@ impl Publisher {
     pub async fn publish(&mut self, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
         let queue = self.broker.queue();
         let message_id = uuid::Uuid::now_v7().to_string();
-        let spans: Vec<(ReceivedWakeup, Option<Span>)> = wakeups
-            .iter()
-            .map(|wakeup| published(wakeup, &queue, &message_id))
-            .collect();
-        let body = encode(spans.iter().map(|(wakeup, _)| wakeup.clone()));
+        let span = |wakeup| publish_span(wakeup, &queue, &message_id);
+        let spans: Vec<Option<Span>> = wakeups.iter().map(span).collect();
+        let body = encode(wakeups.iter().zip(&spans).map(|(wakeup, span)| Wakeup {
+            key: wakeup.key,
+            trace_parent: span.as_ref().and_then(telemetry::trace_parent_of),
+        }));
         let result = self.send(&queue, message_id, &body).await;
         if let Err(error) = &result {
             self.open = None;
-            for span in spans.iter().filter_map(|(_, span)| span.as_ref()) {
+            for span in spans.iter().flatten() {
                 telemetry::fail(span, error.code());
             }
         }
@@ -151,26 +152,20 @@ impl Publisher {
     }
 
     async fn channel(&mut self) -> Result<&Channel, BrokerError> {
-        let usable = self
-            .open
-            .as_ref()
-            .is_some_and(|(_, channel)| channel.status().connected());
-        if !usable {
-            self.open = None;
-            let opened = within(async {
-                let (connection, channel) = self.broker.connect(self.name).await?;
-                channel
-                    .confirm_select(ConfirmSelectOptions::default())
-                    .await?;
-                Ok((connection, channel))
-            })
-            .await?;
-            self.open = Some(opened);
-        }
-        self.open
-            .as_ref()
-            .map(|(_, channel)| channel)
-            .ok_or(BrokerError::TimedOut)
+        let usable = |open: &(_, Channel)| open.1.status().connected();
+        let open = match self.open.take().filter(usable) {
+            Some(open) => open,
+            None => {
+                within(async {
+                    let (connection, channel) = self.broker.connect(self.name).await?;
+                    let options = ConfirmSelectOptions::default();
+                    channel.confirm_select(options).await?;
+                    Ok((connection, channel))
+                })
+                .await?
+            }
+        };
+        Ok(&self.open.insert(open).1)
     }
 }
 
@@ -180,9 +175,9 @@ async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result
         .unwrap_or(Err(BrokerError::TimedOut))
 }
 
-/// Makes the span of publishing one wake-up, in the account's own trace, and the message's entry.
-fn published(wakeup: &Wakeup, queue: &str, message_id: &str) -> (ReceivedWakeup, Option<Span>) {
-    let span = telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
+/// Makes the span of publishing one wake-up, in the account's own trace.
+fn publish_span(wakeup: &Wakeup, queue: &str, message_id: &str) -> Option<Span> {
+    telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
         tracing::info_span!(
             "publish",
             otel.name = format!("publish {queue}"),
@@ -199,13 +194,5 @@ fn published(wakeup: &Wakeup, queue: &str, message_id: &str) -> (ReceivedWakeup,
             khata.merchant_id = %wakeup.key.merchant,
             khata.validation_id = %wakeup.key.id,
         )
-    });
-    let trace_parent = span.as_ref().and_then(telemetry::trace_parent_of);
-    (
-        ReceivedWakeup {
-            key: wakeup.key,
-            trace_parent,
-        },
-        span,
-    )
+    })
 }

@@ -34,17 +34,6 @@ pub struct WakeupCounts {
     pub lost: Counter,
 }
 
-impl WakeupCounts {
-    fn lost(&self, wakeups: usize) {
-        self.lost.inc_by(u64::try_from(wakeups).unwrap_or(u64::MAX));
-    }
-
-    fn published(&self, wakeups: usize) {
-        self.published
-            .inc_by(u64::try_from(wakeups).unwrap_or(u64::MAX));
-    }
-}
-
 /// Publishes wake-ups without waiting. After the last clone is dropped, the task publishes the rest and ends.
 #[derive(Clone, Debug)]
 pub struct WakeupPublisher {
@@ -77,7 +66,7 @@ impl WakeupPublisher {
     /// publishes it later.
     pub fn publish(&self, wakeup: Wakeup) {
         if self.sender.try_send(wakeup).is_err() {
-            self.counts.lost(1);
+            self.counts.lost.inc();
         }
     }
 
@@ -112,13 +101,8 @@ async fn run(
                 if failures == 0 {
                     warn!(%error, "broker unreachable; the scheduler publishes the wake-ups later");
                 }
-                if !pause(
-                    &mut receiver,
-                    RECONNECT.wait(failures, rand::random()),
-                    &counts,
-                )
-                .await
-                {
+                let wait = RECONNECT.wait(failures, rand::random());
+                if !pause(&mut receiver, wait, &counts).await {
                     return;
                 }
                 failures += 1;
@@ -133,10 +117,10 @@ async fn run(
             }
             if let Err(error) = publisher.publish(&wakeups).await {
                 warn!(%error, count = wakeups.len(), "wake-ups lost; the scheduler publishes them again");
-                counts.lost(wakeups.len());
+                counts.lost.inc_by(wakeups.len() as u64);
                 break;
             }
-            counts.published(wakeups.len());
+            counts.published.inc_by(wakeups.len() as u64);
             if wakeups.len() >= BUSY {
                 tokio::time::sleep(GATHER_INTERVAL).await;
             }
@@ -156,7 +140,9 @@ async fn pause(
         tokio::select! {
             () = &mut over => return true,
             wakeup = receiver.recv() => match wakeup {
-                Some(_) => counts.lost(1),
+                Some(_) => {
+                    counts.lost.inc();
+                }
                 None => return false,
             },
         }

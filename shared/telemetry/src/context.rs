@@ -46,6 +46,17 @@ pub fn link(span: &Span, trace_parent: &str) {
     }
 }
 
+/// Returns the context of the same span in a recorded trace.
+pub(super) fn sampled(context: &SpanContext) -> SpanContext {
+    SpanContext::new(
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags().with_sampled(true),
+        context.is_remote(),
+        context.trace_state().clone(),
+    )
+}
+
 pub(super) fn parse(trace_parent: &str) -> Option<SpanContext> {
     let mut parts = trace_parent.split('-');
     let (version, trace, span, flags) =

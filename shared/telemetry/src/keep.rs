@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::{SpanContext, Status};
+use opentelemetry::trace::Status;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+
+use super::context::sampled;
 
 /// Attribute of a span that waited because its caller asked for it: such a span does not count as slow.
 pub(super) const WAITS: &str = "khata.waits";
@@ -13,15 +15,11 @@ pub(super) const WAITS: &str = "khata.waits";
 /// A span processor in front of the one that exports.
 #[derive(Debug)]
 pub(super) struct KeepFailedAndSlow<P> {
-    exported: P,
-    slow: Duration,
+    pub(super) exported: P,
+    pub(super) slow: Duration,
 }
 
 impl<P> KeepFailedAndSlow<P> {
-    pub(super) fn new(exported: P, slow: Duration) -> Self {
-        Self { exported, slow }
-    }
-
     fn is_kept(&self, span: &SpanData) -> bool {
         let took = span.end_time.duration_since(span.start_time);
         let waited = || span.attributes.iter().any(|a| a.key.as_str() == WAITS);
@@ -40,14 +38,7 @@ impl<P: SpanProcessor> SpanProcessor for KeepFailedAndSlow<P> {
             if !self.is_kept(&span) {
                 return;
             }
-            let context = &span.span_context;
-            span.span_context = SpanContext::new(
-                context.trace_id(),
-                context.span_id(),
-                context.trace_flags().with_sampled(true),
-                context.is_remote(),
-                context.trace_state().clone(),
-            );
+            span.span_context = sampled(&span.span_context);
         }
         self.exported.on_end(span);
     }
@@ -104,7 +95,10 @@ mod tests {
     fn exported(traces_per_second: u32) -> Vec<String> {
         let seen = Exported::default();
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(KeepFailedAndSlow::new(seen.clone(), Duration::from_secs(2)))
+            .with_span_processor(KeepFailedAndSlow {
+                exported: seen.clone(),
+                slow: Duration::from_secs(2),
+            })
             .with_sampler(ParentOrRate::new(traces_per_second))
             .build();
         let tracer = provider.tracer("test");

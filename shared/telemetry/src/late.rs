@@ -3,11 +3,11 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::context::parse;
+use super::context::{parse, sampled};
 
 static LATE: OnceLock<Late> = OnceLock::new();
 
@@ -41,14 +41,6 @@ pub fn record_late(trace_parent: &str, span: LateSpan) {
     let (Some(late), Some(parent)) = (LATE.get(), parse(trace_parent)) else {
         return;
     };
-    // The sampler takes the decision of the parent.
-    let parent = SpanContext::new(
-        parent.trace_id(),
-        parent.span_id(),
-        parent.trace_flags().with_sampled(true),
-        true,
-        parent.trace_state().clone(),
-    );
     let attributes = span
         .attributes
         .into_iter()
@@ -60,7 +52,8 @@ pub fn record_late(trace_parent: &str, span: LateSpan) {
         .with_kind(SpanKind::Consumer)
         .with_start_time(span.began)
         .with_attributes(attributes);
-    let context = Context::new().with_remote_span_context(parent);
+    // The sampler takes the decision of the parent.
+    let context = Context::new().with_remote_span_context(sampled(&parent));
     let mut late_span = late.tracer.build_with_context(builder, &context);
     if span.error.is_some() {
         late_span.set_status(Status::error(""));

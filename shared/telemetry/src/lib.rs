@@ -66,7 +66,7 @@ pub fn start(
 ) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let logs = tracing_subscriber::fmt::layer()
-        .event_format(log_format::JsonLines::new(service))
+        .event_format(log_format::JsonLines { service })
         // A log line has its trace id, not the fields of its spans, so those are not formatted.
         .fmt_fields(tracing_subscriber::fmt::format::debug_fn(|_, _, _| Ok(())))
         .with_writer(std::io::stderr)
@@ -101,7 +101,10 @@ pub fn start(
         .with_batch_config(batches)
         .build();
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(keep::KeepFailedAndSlow::new(batch_processor, slow))
+        .with_span_processor(keep::KeepFailedAndSlow {
+            exported: batch_processor,
+            slow,
+        })
         .with_sampler(sampler::ParentOrRate::new(settings.traces_per_second))
         .with_resource(resource)
         .build();

@@ -1,6 +1,6 @@
 //! The log format, one JSON object per line: time, level, service, target, message, the event's fields and its trace id.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use chrono::{SecondsFormat, Utc};
 use opentelemetry::trace::TraceContextExt;
@@ -12,13 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 pub(super) struct JsonLines {
-    service: &'static str,
-}
-
-impl JsonLines {
-    pub(super) fn new(service: &'static str) -> Self {
-        Self { service }
-    }
+    pub(super) service: &'static str,
 }
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -33,12 +27,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = Map::new();
-        line.insert(
-            "timestamp".into(),
-            Utc::now()
-                .to_rfc3339_opts(SecondsFormat::Micros, true)
-                .into(),
-        );
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        line.insert("timestamp".into(), now.into());
         line.insert("level".into(), event.metadata().level().as_str().into());
         line.insert("service".into(), self.service.into());
         line.insert("target".into(), event.metadata().target().into());
@@ -48,12 +38,9 @@ where
                 tracing_opentelemetry::get_otel_context(&span.id(), dispatch)
             });
             if let Some(otel) = otel.filter(TraceContextExt::has_active_span) {
-                let span_context = otel.span().span_context().clone();
-                line.insert(
-                    "trace_id".into(),
-                    span_context.trace_id().to_string().into(),
-                );
-                line.insert("span_id".into(), span_context.span_id().to_string().into());
+                let span = otel.span().span_context().clone();
+                line.insert("trace_id".into(), span.trace_id().to_string().into());
+                line.insert("span_id".into(), span.span_id().to_string().into());
             }
         }
         writeln!(writer, "{}", Value::Object(line))
@@ -84,8 +71,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = String::new();
-        let _ = write!(text, "{value:?}");
-        self.0.insert(field.name().into(), text.into());
+        self.0
+            .insert(field.name().into(), format!("{value:?}").into());
     }
 }

@@ -94,29 +94,15 @@ pub fn register_rotate_by(registry: &mut Registry, seconds: i64) {
     );
 }
 
-/// Connections of a pool.
-#[derive(Clone, Copy, Debug)]
-pub struct Connections {
-    pub open: u32,
-    pub idle: u32,
-    pub max: u32,
-}
-
-impl From<(u32, u32, u32)> for Connections {
-    fn from((open, idle, max): (u32, u32, u32)) -> Self {
-        Self { open, idle, max }
-    }
-}
-
-/// Registers the number of connections to Postgres, which `count` reads at each scrape.
+/// Registers the number of connections to Postgres, which `count` reads at each scrape: open, idle, at most.
 pub fn register_pool(
     registry: &mut Registry,
-    count: impl Fn() -> Connections + Send + Sync + 'static,
+    count: impl Fn() -> (u32, u32, u32) + Send + Sync + 'static,
 ) {
     registry.register_collector(Box::new(PoolCollector(Box::new(count))));
 }
 
-struct PoolCollector(Box<dyn Fn() -> Connections + Send + Sync>);
+struct PoolCollector(Box<dyn Fn() -> (u32, u32, u32) + Send + Sync>);
 
 impl std::fmt::Debug for PoolCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,7 +117,7 @@ struct ConnectionState {
 
 impl Collector for PoolCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let Connections { open, idle, max } = (self.0)();
+        let (open, idle, max) = (self.0)();
         let mut metric = encoder.encode_descriptor(
             "database_connections",
             "Connections to Postgres that this process has",
@@ -187,11 +173,7 @@ mod tests {
     #[test]
     fn connections_in_use_are_the_ones_that_are_not_idle() {
         let mut registry = registry(BUILD);
-        register_pool(&mut registry, || Connections {
-            open: 2,
-            idle: 1,
-            max: 3,
-        });
+        register_pool(&mut registry, || (2, 1, 3));
         let text = text(&registry).unwrap();
         for line in [
             "khata_database_connections_max 3\n",

@@ -2,26 +2,17 @@
 //! set number of recorded traces per second. At usual load every account is a trace, and a flood of requests does not add
 //! cost. A first span beyond the rate is kept until it ends, as it may fail or be slow (`keep`).
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ParentOrRate {
     per_second: f64,
-    bucket: std::sync::Arc<Mutex<Bucket>>,
-}
-
-impl Clone for ParentOrRate {
-    fn clone(&self) -> Self {
-        Self {
-            per_second: self.per_second,
-            bucket: std::sync::Arc::clone(&self.bucket),
-        }
-    }
+    bucket: Arc<Mutex<Bucket>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +30,7 @@ impl ParentOrRate {
         };
         Self {
             per_second,
-            bucket: std::sync::Arc::new(Mutex::new(bucket)),
+            bucket: Arc::new(Mutex::new(bucket)),
         }
     }
 

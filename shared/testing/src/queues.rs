@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use khata_domain::ValidationKey;
 use khata_domain::{MerchantId, ValidationId};
-use khata_queue::{Broker, ReceivedWakeup, Wakeup};
+use khata_queue::{Broker, Wakeup};
 use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
@@ -28,7 +28,7 @@ impl Queues {
 
     /// Returns the broker with these queues.
     pub fn broker(&self) -> Broker {
-        Broker::new(&self.url, &self.prefix)
+        self.broker_at(self.url.clone())
     }
 
     /// Returns the broker through a proxy on this port.
@@ -36,7 +36,14 @@ impl Queues {
         let url = self
             .url
             .replacen(&self.address(), &format!("127.0.0.1:{port}"), 1);
-        Broker::new(&url, &self.prefix)
+        self.broker_at(url)
+    }
+
+    fn broker_at(&self, amqp_url: String) -> Broker {
+        Broker {
+            amqp_url,
+            queue_prefix: self.prefix.clone(),
+        }
     }
 
     /// Returns host and port of the broker.
@@ -86,10 +93,10 @@ impl Tap {
     }
 
     /// Returns the wake-ups of every message in the queue.
-    pub async fn all(&self, queue: &str) -> Vec<Vec<ReceivedWakeup>> {
+    pub async fn all(&self, queue: &str) -> Vec<Vec<Wakeup>> {
         let mut all = Vec::new();
         while let Some(message) = self.now(queue).await {
-            all.push(ReceivedWakeup::decode(&message.delivery.data).unwrap());
+            all.push(Wakeup::decode(&message.delivery.data).unwrap());
         }
         all
     }

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 use khata_domain::gateway::RESPONSE_LOST;
 use khata_domain::validation::{AttemptState, FailureCode, Next};
 use khata_domain::{Class, Gateway};
-use khata_queue::ReceivedWakeup;
+use khata_queue::Wakeup;
 use khata_store::validations::{Claimed, Settlement};
 use khata_telemetry::{self as telemetry, LateSpan};
 use tracing::{Span, field};
 
 /// Returns the span of one processed validation; none if the trace is not recorded.
-pub(super) fn process(queue: &str, wakeup: &ReceivedWakeup) -> Span {
+pub(super) fn process(queue: &str, wakeup: &Wakeup) -> Span {
     telemetry::in_trace(wakeup.trace_parent.as_deref(), || {
         tracing::info_span!(
             "process",

@@ -1,7 +1,7 @@
 //! Messages: ids and trace contexts, persistent, and dead-lettered if no worker can read them.
 
 use futures_util::StreamExt;
-use khata_queue::{Publisher, ReceivedWakeup};
+use khata_queue::{Publisher, Wakeup};
 use khata_telemetry as telemetry;
 use lapin::options::{BasicAckOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -98,7 +98,7 @@ async fn only_a_recorded_trace_is_in_the_message() {
     let delivery = delivered(&mut consumer).await;
     let body: Value = serde_json::from_slice(&delivery.data).unwrap();
     assert_eq!(keys(&body["validations"][0]), ["m", "t", "v"]);
-    let wakeup = ReceivedWakeup::decode(&delivery.data).unwrap();
+    let wakeup = Wakeup::decode(&delivery.data).unwrap();
     delivery
         .acker
         .ack(BasicAckOptions::default())
@@ -183,7 +183,7 @@ async fn an_unreadable_message_is_dead_lettered() {
     let tap = queues.tap().await;
     tap.put(&broker.queue(), b"{\"v\":2}").await;
     let delivery = delivered(&mut consumer).await;
-    assert!(ReceivedWakeup::decode(&delivery.data).is_err());
+    assert!(Wakeup::decode(&delivery.data).is_err());
     delivery.acker.nack(PUT_ASIDE).await.unwrap();
     let dead = tap.next(&broker.dead_letters()).await;
     assert_eq!(dead.delivery.data, b"{\"v\":2}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use khata_queue::{BrokerError, Publisher, ReceivedWakeup};
+use khata_queue::{BrokerError, Publisher, Wakeup};
 use lapin::options::QueueDeleteOptions;
 
 use khata_testing::queues::{delivered, wakeups};
@@ -22,7 +22,7 @@ async fn a_confirmed_message_is_in_the_queue() {
             .now(&broker.queue())
             .await
             .expect("there when confirmed");
-        let found: Vec<_> = ReceivedWakeup::decode(&message.delivery.data)
+        let found: Vec<_> = Wakeup::decode(&message.delivery.data)
             .unwrap()
             .iter()
             .map(|wakeup| wakeup.key)
