@@ -72,7 +72,9 @@ impl FromRequest for RequestContext {
                 .authenticate(&state.database, &state.keyring, request.headers())
                 .await?;
             Span::current().record("khata.merchant_id", field::display(merchant.id));
-            let (limit, within_limit) = state.limits.take(key, merchant.requests_per_second());
+            let (limit, within_limit) = state
+                .limits
+                .take(key, merchant.requests_per_second.unsigned_abs());
             request.extensions_mut().insert(limit);
             request.extensions_mut().insert(merchant.id);
             within_limit?;

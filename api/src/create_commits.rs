@@ -67,8 +67,8 @@ fn commit_one(
     call: &CreateCall,
     created: Created,
 ) -> (Result<Committed, ApiError>, Option<Record>) {
-    let (idempotent, now) = (&call.idempotent, call.stored.created_at);
-    let (body, record) = match (&created, call.stored.awaited_until) {
+    let (idempotent, now) = (&call.idempotent, call.stored.terms.now);
+    let (body, record) = match (&created, call.stored.terms.awaited_until) {
         _ if idempotent.call().is_none() => (None, None),
         (Created::Accounts { accounts, .. }, Some(until)) => {
             let ids = accounts.iter().zip(&call.stored.accounts);

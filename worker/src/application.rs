@@ -54,7 +54,6 @@ impl Application {
         let reporter = Arc::new(HealthReporter::new());
         let load = Arc::new(ConsumerLoad::new(settings.concurrency));
         let database_metrics = Arc::new(DatabaseMetrics::default());
-        let max_age = settings.keyring.max_age();
         let metrics = Arc::new(Metrics::new(
             pool.clone(),
             Arc::clone(&load),

@@ -17,7 +17,7 @@ use khata_domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Reco
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::{self, GatewayAccount};
 use khata_store::gateway_health;
-use khata_store::merchant_settings;
+use khata_store::merchants;
 
 /// Time after which every worker sees a change of a gateway account.
 const CACHE_TTL: Duration = Duration::from_secs(5);
@@ -136,7 +136,7 @@ impl Directory {
         if let Some(view) = self.merchants.get(&merchant) {
             return Ok(view);
         }
-        let settings = merchant_settings::of_merchant(connection, merchant)?;
+        let settings = merchants::of_id(connection, merchant)?;
         let accounts = gateway_accounts::of_merchant(connection, merchant)?;
         let view = Arc::new(MerchantView {
             fail_on_name_mismatch: settings.fail_on_name_mismatch,

@@ -117,7 +117,7 @@ fn reusable(
     // A call that names a gateway gets no result of another one.
     for claimed in claimed {
         let named = claimed.pin().gateway_id;
-        let is_other = |earlier: &Reusable| Some(earlier.gateway_id) != named;
+        let is_other = |earlier: &Reusable| Some(earlier.provenance.gateway_id) != named;
         if named.is_some() && reusable.get(&claimed.key).is_some_and(is_other) {
             reusable.remove(&claimed.key);
         }

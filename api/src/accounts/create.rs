@@ -147,7 +147,7 @@ async fn wait_for_outcomes(
         let outcome = match created {
             CreatedAccount::New => Some(new),
             CreatedAccount::Existing(row) => row
-                .open_validation(merchant)
+                .open_validation()
                 .map(|open| state.outcomes.wait_for_open(open, until)),
         };
         async move {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, BankAccount, BankCode, Consent, Details, ValidationId};
-use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain};
+use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain, ValidationTerms};
 use khata_store::idempotency::ReplyForm;
 use serde_json::{Map, Value};
 
@@ -65,8 +65,22 @@ impl Options {
         }
     }
 
-    fn consent_json(&self) -> Option<String> {
-        serde_json::to_string(self.consent.as_ref()?).ok()
+    fn terms(
+        &self,
+        context: &RequestContext,
+        wait: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> ValidationTerms {
+        let consent = self.consent.as_ref();
+        ValidationTerms {
+            consent: consent.and_then(|consent| serde_json::to_string(consent).ok()),
+            trace_parent: context.observed.trace_parent.clone(),
+            now,
+            deadline_at: now + context.merchant.validation_deadline(),
+            awaited_until: wait.map(|wait| now + TimeDelta::from_std(wait).unwrap_or_default()),
+            validations_per_day: context.merchant.validations_per_account_per_day,
+            fresh: self.fresh,
+        }
     }
 }
 
@@ -130,14 +144,8 @@ impl CreateRequest {
             implicit_customer: context.merchant.implicit_customers,
             pin: self.options.pin.clone(),
             metadata: serde_json::to_string(&self.metadata).unwrap_or_else(|_| "{}".into()),
-            consent: self.options.consent_json(),
             routing_id: context.observed.routing_id.clone(),
-            trace_parent: context.observed.trace_parent.clone(),
-            created_at: now,
-            deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: self.wait.map(|wait| now + wait),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
-            fresh: self.options.fresh,
+            terms: self.options.terms(context, self.wait, now),
             accounts,
         }
     }
@@ -186,13 +194,7 @@ impl ValidateRequest {
             },
             validation: ValidationId::new(),
             pin: self.pin.clone(),
-            consent: self.options.consent_json(),
-            trace_parent: context.observed.trace_parent.clone(),
-            now,
-            deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: self.wait.map(|wait| now + wait),
-            validations_per_day: context.merchant.validations_per_account_per_day(),
-            fresh: self.options.fresh,
+            terms: self.options.terms(context, self.wait, now),
         }
     }
 }

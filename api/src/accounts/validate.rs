@@ -48,7 +48,7 @@ pub(crate) async fn validate_account(
     let wait_ends = request.wait.map(|wait| Instant::now() + wait);
     let again = request.to_store(&context, customer, account, form, now);
     // A call that does not wait also records its reply later: the reply is rendered after the commit.
-    let waits_until = again.awaited_until.unwrap_or(now);
+    let waits_until = again.terms.awaited_until.unwrap_or(now);
     let key = ValidationKey {
         merchant,
         id: again.validation,

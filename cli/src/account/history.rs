@@ -6,7 +6,7 @@ use diesel::{PgConnection, QueryResult};
 use khata_domain::ValidationId;
 use khata_domain::validation::AttemptState;
 use khata_store::inspect::{self, Account, Attempt, Validation, Validations};
-use khata_store::{accounts, merchant_settings};
+use khata_store::{accounts, merchants};
 
 use super::gateways::Gateways;
 use super::situation::{Quota, Situation};
@@ -53,7 +53,7 @@ impl History {
         let id = validation.id;
         self.attempts
             .iter()
-            .filter(move |attempt| attempt.validation == id)
+            .filter(move |attempt| attempt.key.id == id)
     }
 
     /// Returns the trace id of the newest validation.
@@ -95,10 +95,10 @@ impl History {
 
 fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota> {
     let used = accounts::recent_validations(connection, account.merchant, account.id)?;
-    let settings = merchant_settings::of_merchant(connection, account.merchant)?;
+    let merchant = merchants::of_id(connection, account.merchant)?;
     Ok(Quota {
         used: used.validations,
-        limit: settings.validations_per_account_per_day,
+        limit: merchant.validations_per_account_per_day,
         until: used.until(),
     })
 }

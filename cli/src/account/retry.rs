@@ -5,7 +5,7 @@ use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountStatus, ValidationId, ValidationState};
-use khata_store::accounts::{Revalidation, ValidateAgain, validate_again};
+use khata_store::accounts::{Revalidation, ValidateAgain, ValidationTerms, validate_again};
 use khata_store::inspect::Account;
 use khata_store::retry::{RetryResult, retry_now};
 use khata_store::{audit, merchants};
@@ -84,8 +84,7 @@ fn retry(
 /// Begins another validation, as the merchant could. An operator is not bound by the limit of validations per day, and
 /// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
-    let merchant = merchants::find(connection, &account.merchant.to_string())?
-        .context("the merchant of this account does not exist")?;
+    let merchant = merchants::of_id(connection, account.merchant)?;
     let (validation, now) = (ValidationId::new(), Utc::now());
     let again = ValidateAgain {
         merchant: merchant.id,
@@ -94,13 +93,15 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         kind: None,
         validation,
         pin: None,
-        consent: None,
-        trace_parent: None,
-        now,
-        deadline_at: now + merchant.validation_deadline(),
-        awaited_until: None,
-        validations_per_day: i16::MAX,
-        fresh: true,
+        terms: ValidationTerms {
+            consent: None,
+            trace_parent: None,
+            now,
+            deadline_at: now + merchant.validation_deadline(),
+            awaited_until: None,
+            validations_per_day: i16::MAX,
+            fresh: true,
+        },
     };
     match validate_again(connection, &again)? {
         Revalidation::Started(_) => Ok(validation),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use khata_store::gateway_health::GatewayState;
+use khata_store::gateway_health::{GatewayState, Misconfigured};
 use serde_json::{Value, json};
 
 use crate::output::time;
@@ -31,7 +31,8 @@ impl HealthIssue {
             return Vec::new();
         };
         let misconfigured = state.misconfigured.clone();
-        let misconfigured = misconfigured.map(|(code, since)| Self::Misconfigured { code, since });
+        let misconfigured =
+            misconfigured.map(|Misconfigured { code, since }| Self::Misconfigured { code, since });
         let circuit = state.circuit.open_until.map(|until| {
             if until > now {
                 Self::CircuitOpen { until }
@@ -135,7 +136,10 @@ mod tests {
         let state = GatewayState {
             circuit: open,
             paused_until: Some(in_ten + TimeDelta::hours(1)),
-            misconfigured: Some(("insufficient_balance".into(), now())),
+            misconfigured: Some(Misconfigured {
+                code: "insufficient_balance".into(),
+                since: now(),
+            }),
             ..healthy()
         };
         assert_eq!(

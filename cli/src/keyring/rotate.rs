@@ -43,7 +43,7 @@ impl Rotate {
         progress.finish();
         report(&rotation, keyring.primary());
         walked.context("stopped before the end; run the same command again to continue")?;
-        let undecryptable = rotation.undecryptable().count();
+        let undecryptable = rotation.undecryptable.len();
         if undecryptable > 0 {
             bail!(
                 "{undecryptable} values cannot be decrypted: their key is missing from the keyring, or they were altered"
@@ -73,11 +73,8 @@ impl Rotate {
                 StepResult::Busy => std::thread::sleep(pause.max(BUSY_PAUSE)),
                 StepResult::Done => break,
             }
-            let done = rotation.reencrypted().values().sum::<u64>();
-            progress.update(
-                done + rotation.undecryptable().count() as u64,
-                column.table(),
-            );
+            let done = rotation.reencrypted.values().sum::<u64>();
+            progress.update(done + rotation.undecryptable.len() as u64, column.table());
         }
         Ok(())
     }
@@ -97,11 +94,11 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
 }
 
 fn report(rotation: &Rotation<'_>, primary: u32) {
-    for (place, _) in rotation.undecryptable().zip(0..MAX_LISTED) {
+    for (place, _) in rotation.undecryptable.iter().zip(0..MAX_LISTED) {
         eprintln!("khata: cannot decrypt: {place}");
     }
     let tables: Vec<String> = rotation
-        .reencrypted()
+        .reencrypted
         .iter()
         .filter(|(_, count)| **count > 0)
         .map(|(column, count)| format!("{count} in {}", column.table()))

@@ -4,9 +4,10 @@ use anyhow::bail;
 use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_domain::{Gateway, GatewayAccountId, MerchantId};
+use khata_store::audit;
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
-use khata_store::merchant_settings::{self, Changes, Settings};
-use khata_store::{audit, merchants};
+use khata_store::merchant_settings::{self, Changes};
+use khata_store::merchants::{self, Merchant};
 use serde_json::json;
 
 use super::settings::{SettingsOptions, merchant_json, settings_json};
@@ -49,17 +50,14 @@ impl Create {
         let is_new = created.is_some();
         let merchant = match created {
             Some(merchant) => merchant,
-            None if self.if_absent => {
-                let existing = find_merchant(&mut connection, name)?;
-                merchant_settings::of_merchant(&mut connection, existing.id)?
-            }
+            None if self.if_absent => find_merchant(&mut connection, name)?,
             None => bail!(
                 "merchant {name:?} already exists; change its settings with `khata merchant set`"
             ),
         };
         let mut document = merchant_json(&merchant);
         document["created"] = is_new.into();
-        let (name, id) = (&merchant.name, merchant.merchant);
+        let (name, id) = (&merchant.name, merchant.id);
         let sentence = if is_new {
             format!("Created merchant {name}: {id}.")
         } else {
@@ -75,7 +73,7 @@ fn create(
     name: &str,
     changes: &Changes,
     sandbox: SandboxSettings,
-) -> anyhow::Result<Option<Settings>> {
+) -> anyhow::Result<Option<Merchant>> {
     let Some(merchant) = merchants::insert(connection, name)? else {
         return Ok(None);
     };

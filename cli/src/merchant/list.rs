@@ -1,6 +1,6 @@
 //! `khata merchant list`.
 
-use khata_store::merchant_settings;
+use khata_store::merchants;
 use serde_json::{Value, json};
 
 use super::settings::{merchant_json, results_reused};
@@ -16,7 +16,7 @@ pub(crate) struct List {
 impl List {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
-        let merchants = merchant_settings::all(&mut connection)?;
+        let merchants = merchants::all(&mut connection)?;
         let headings = [
             "NAME",
             "ID",
@@ -31,7 +31,7 @@ impl List {
         let rows = merchants.iter().map(|merchant| {
             [
                 merchant.name.clone(),
-                merchant.merchant.to_string(),
+                merchant.id.to_string(),
                 time(merchant.created_at),
                 yes_or_no(merchant.implicit_customers).to_owned(),
                 format!("{} s", merchant.validation_deadline_seconds),

@@ -1,6 +1,7 @@
 //! A merchant's settings: as options, as JSON and as text.
 
-use khata_store::merchant_settings::{Changes, Settings};
+use khata_store::merchant_settings::Changes;
+use khata_store::merchants::Merchant;
 use serde_json::{Value, json};
 
 use crate::output::time;
@@ -43,29 +44,29 @@ impl SettingsOptions {
     }
 }
 
-pub(super) fn settings_json(settings: &Settings) -> Value {
+pub(super) fn settings_json(merchant: &Merchant) -> Value {
     json!({
-        "implicit_customers": settings.implicit_customers,
-        "validation_deadline_seconds": settings.validation_deadline_seconds,
-        "requests_per_second": settings.requests_per_second,
-        "validations_per_account_per_day": settings.validations_per_account_per_day,
-        "fail_on_name_mismatch": settings.fail_on_name_mismatch,
-        "reuse_results_seconds": settings.reuse_results_seconds,
+        "implicit_customers": merchant.implicit_customers,
+        "validation_deadline_seconds": merchant.validation_deadline_seconds,
+        "requests_per_second": merchant.requests_per_second,
+        "validations_per_account_per_day": merchant.validations_per_account_per_day,
+        "fail_on_name_mismatch": merchant.fail_on_name_mismatch,
+        "reuse_results_seconds": merchant.reuse_results_seconds,
     })
 }
 
-pub(super) fn merchant_json(settings: &Settings) -> Value {
+pub(super) fn merchant_json(merchant: &Merchant) -> Value {
     json!({
-        "id": settings.merchant.to_string(),
-        "name": settings.name,
-        "created_at": time(settings.created_at),
-        "settings": settings_json(settings),
+        "id": merchant.id.to_string(),
+        "name": merchant.name,
+        "created_at": time(merchant.created_at),
+        "settings": settings_json(merchant),
     })
 }
 
 /// Formats how long results are reused.
-pub(super) fn results_reused(settings: &Settings) -> String {
-    match settings.reuse_results_seconds {
+pub(super) fn results_reused(merchant: &Merchant) -> String {
+    match merchant.reuse_results_seconds {
         0 => "never".to_owned(),
         seconds => format!("for {seconds} s"),
     }

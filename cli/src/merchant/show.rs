@@ -1,6 +1,7 @@
 //! `khata merchant show`.
 
-use khata_store::merchant_settings::{self, Overview, Settings};
+use khata_store::merchant_settings::{self, Overview};
+use khata_store::merchants::Merchant;
 use serde_json::{Map, Value, json};
 
 use super::settings::{merchant_json, results_reused};
@@ -21,16 +22,15 @@ pub(crate) struct Show {
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?.id;
-        let settings = merchant_settings::of_merchant(&mut connection, merchant)?;
-        let has = merchant_settings::overview(&mut connection, merchant, COUNTED_ACCOUNTS)?;
+        let merchant = self.merchant.find(&mut connection)?;
+        let has = merchant_settings::overview(&mut connection, merchant.id, COUNTED_ACCOUNTS)?;
         let by_status: Map<String, Value> = has
             .accounts
             .iter()
-            .map(|row| (row.status.to_string(), row.accounts.into()))
+            .map(|(status, accounts)| (status.to_string(), (*accounts).into()))
             .collect();
         let counted = has.accounts_counted();
-        let mut document = merchant_json(&settings);
+        let mut document = merchant_json(&merchant);
         document["keys"] = json!({ "active": has.active_keys });
         document["gateway_accounts"] =
             json!({ "enabled": has.enabled_gateway_accounts, "total": has.gateway_accounts });
@@ -38,15 +38,15 @@ impl Show {
             "counted": counted, "all_counted": counted < COUNTED_ACCOUNTS, "by_status": by_status,
         });
         self.common
-            .print(&document, &facts(&settings, &has).to_string())
+            .print(&document, &facts(&merchant, &has).to_string())
     }
 }
 
-fn facts(settings: &Settings, has: &Overview) -> Table {
-    let id = settings.merchant;
-    let deadline = settings.validation_deadline_seconds;
-    let requests = settings.requests_per_second;
-    let validations = settings.validations_per_account_per_day;
+fn facts(merchant: &Merchant, has: &Overview) -> Table {
+    let id = merchant.id;
+    let deadline = merchant.validation_deadline_seconds;
+    let requests = merchant.requests_per_second;
+    let validations = merchant.validations_per_account_per_day;
     let requests = format!(
         "{requests} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)"
     );
@@ -59,19 +59,19 @@ fn facts(settings: &Settings, has: &Overview) -> Table {
     );
     let (enabled, total) = (has.enabled_gateway_accounts, has.gateway_accounts);
     Table::facts()
-        .fact("merchant", &settings.name)
+        .fact("merchant", &merchant.name)
         .fact("id", id)
-        .fact("created", time(settings.created_at))
-        .fact("implicit customers", yes_or_no(settings.implicit_customers))
+        .fact("created", time(merchant.created_at))
+        .fact("implicit customers", yes_or_no(merchant.implicit_customers))
         .fact("validation deadline", format!("{deadline} s"))
         .fact("requests per second", requests)
         .fact("validations per account per day", validations)
         .fact("rejected by these limits", rejected)
         .fact(
             "fail on name mismatch",
-            yes_or_no(settings.fail_on_name_mismatch),
+            yes_or_no(merchant.fail_on_name_mismatch),
         )
-        .fact("results reused", results_reused(settings))
+        .fact("results reused", results_reused(merchant))
         .fact("keys", format!("{} active", has.active_keys))
         .fact("gateway accounts", format!("{enabled} enabled of {total}"))
         .fact("accounts", accounts(has))
@@ -81,7 +81,7 @@ fn accounts(has: &Overview) -> String {
     let statuses: Vec<String> = has
         .accounts
         .iter()
-        .map(|row| format!("{} {}", row.accounts, row.status))
+        .map(|(status, accounts)| format!("{accounts} {status}"))
         .collect();
     match has.accounts_counted() {
         0 => "none".to_owned(),

@@ -19,18 +19,25 @@ const PROBE_INTERVAL: TimeDelta = TimeDelta::seconds(2);
 
 /// The health of a gateway account.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "diesel", derive(diesel::QueryableByName))]
 pub struct Circuit {
     /// Recent calls that succeeded, decaying.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Double))]
     pub served: f64,
     /// Recent calls that failed, decaying.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Double))]
     pub failed: f64,
     /// When the counts were updated.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Timestamptz))]
     pub counted_at: DateTime<Utc>,
     /// `Some`: no call is made until then; after that, one test call at a time.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>))]
     pub open_until: Option<DateTime<Utc>>,
     /// How often the circuit opened since it was last closed.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::SmallInt))]
     pub trips: i16,
     /// When the last test call was made.
+    #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>))]
     pub probed_at: Option<DateTime<Utc>>,
 }
 

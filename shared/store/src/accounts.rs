@@ -7,19 +7,18 @@ mod new;
 mod velocity;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Uuid as SqlUuid};
 
 use super::customers;
 use super::statement::{statement, validation_keys};
 use columns::select_account;
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId, ValidationKey};
+use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 
 pub use change::{Deleted, Revalidation, ValidateAgain, delete, validate_again};
-pub(crate) use columns::account_columns;
+pub(crate) use columns::ACCOUNT_COLUMNS;
 pub use columns::{AccountColumns, AccountRow, ValidationColumns, find};
 pub use create::{Created, CreatedAccount, create};
-pub use new::{CreateAccounts, NewAccount};
+pub use new::{CreateAccounts, NewAccount, ValidationTerms};
 pub use velocity::{RecentValidations, recent_validations};
 
 /// Finds these accounts of the merchant, deleted ones too, in this order; unknown ids are left out.
@@ -28,31 +27,15 @@ pub fn find_many(
     merchant: MerchantId,
     accounts: &[AccountId],
 ) -> QueryResult<Vec<AccountRow>> {
-    let sql = concat!(
-        select_account!(),
-        " join unnest($1) with ordinality as wanted (id, place) on wanted.id = a.id
-         where a.merchant_id = $2 order by wanted.place"
+    let sql = format!(
+        "{} join unnest($1) with ordinality as wanted (id, place) on wanted.id = a.id
+         where a.merchant_id = $2 order by wanted.place",
+        select_account()
     );
     statement(sql)
-        .bind::<Array<SqlUuid>, _>(accounts)
-        .bind::<SqlUuid, _>(merchant)
+        .bind(accounts)
+        .bind(merchant)
         .load(connection)
-}
-
-#[derive(QueryableByName)]
-struct ValidatedRow {
-    #[diesel(embed)]
-    wanted: WantedKey,
-    #[diesel(embed)]
-    account: AccountRow,
-}
-
-#[derive(QueryableByName)]
-struct WantedKey {
-    #[diesel(sql_type = SqlUuid)]
-    wanted_merchant: MerchantId,
-    #[diesel(sql_type = SqlUuid)]
-    wanted_validation: ValidationId,
 }
 
 /// Reads the accounts of these validations as they are now, deleted ones too; with `finished`, only those of completed
@@ -62,27 +45,18 @@ pub fn of_validations(
     keys: &[ValidationKey],
     finished: bool,
 ) -> QueryResult<Vec<(ValidationKey, AccountRow)>> {
-    let sql = concat!(
-        "select w.merchant_id as wanted_merchant, w.id as wanted_validation, found.*
+    let sql = format!(
+        "select w.id as validation_id, found.*
          from $1 as wanted
          join validations w on w.merchant_id = wanted.merchant_id and w.id = wanted.id
-         cross join lateral (",
-        select_account!(),
-        " where a.merchant_id = w.merchant_id and a.id = w.account_id) as found
-         where w.completed_at is not null or not $2"
+         cross join lateral ({} where a.merchant_id = w.merchant_id and a.id = w.account_id) as found
+         where w.completed_at is not null or not $2",
+        select_account()
     );
-    let rows: Vec<ValidatedRow> = statement(sql)
+    statement(sql)
         .rows(validation_keys(keys))
-        .bind::<Bool, _>(finished)
-        .load(connection)?;
-    let keyed = |row: ValidatedRow| {
-        let key = ValidationKey {
-            merchant: row.wanted.wanted_merchant,
-            id: row.wanted.wanted_validation,
-        };
-        (key, row.account)
-    };
-    Ok(rows.into_iter().map(keyed).collect())
+        .bind(finished)
+        .load(connection)
 }
 
 /// One page of a customer's live accounts, newest first.
@@ -91,12 +65,6 @@ pub struct Page {
     pub accounts: Vec<AccountRow>,
     /// Number of accounts on all pages.
     pub total: i64,
-}
-
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    total: i64,
 }
 
 /// Lists `count` live accounts after the first `offset`, of one kind or of every kind; `None` if there is no such customer.
@@ -113,58 +81,32 @@ pub fn list(
     };
     // Postgres counts and skips ids in the index alone, from the nearer end: the last page of ten thousand accounts costs as
     // much as the first.
-    macro_rules! live {
-        ($select:literal, $kind:literal) => {
-            concat!(
-                "select ",
-                $select,
-                " from customer_accounts where merchant_id = $1 and customer_id = $2 and deleted_at is null",
-                $kind
-            )
-        };
-    }
-    macro_rules! page {
-        ($kind:literal, $order:literal) => {
-            concat!(
-                select_account!(),
-                " join (",
-                live!("id", $kind),
-                " order by id ",
-                $order,
-                " limit $3 offset $4) as page on page.id = a.id where a.merchant_id = $5 order by a.id desc"
-            )
-        };
-    }
-    let total: CountRow = statement(match kind {
-        None => live!("count(*) as total", ""),
-        Some(AccountKind::Bank) => live!("count(*) as total", " and kind = 'BANK'"),
-        Some(AccountKind::Upi) => live!("count(*) as total", " and kind = 'UPI'"),
-    })
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(id)
-    .get_result(connection)?;
-    let total = total.total;
+    let of_kind = match kind {
+        None => "",
+        Some(AccountKind::Bank) => " and kind = 'BANK'",
+        Some(AccountKind::Upi) => " and kind = 'UPI'",
+    };
+    let live = format!(
+        "from customer_accounts where merchant_id = $1 and customer_id = $2 and deleted_at is null{of_kind}"
+    );
+    let total: i64 = statement(format!("select count(*) {live}"))
+        .key(merchant, id)
+        .tuple(connection)?;
     let count = count.min(total - offset).max(0);
+    if count == 0 {
+        let accounts = Vec::new();
+        return Ok(Some(Page { accounts, total }));
+    }
     let after = total - offset - count;
-    let (from_newest, skip) = (offset <= after, offset.min(after));
-    let sql = match (kind, from_newest) {
-        (None, true) => page!("", "desc"),
-        (None, false) => page!("", "asc"),
-        (Some(AccountKind::Bank), true) => page!(" and kind = 'BANK'", "desc"),
-        (Some(AccountKind::Bank), false) => page!(" and kind = 'BANK'", "asc"),
-        (Some(AccountKind::Upi), true) => page!(" and kind = 'UPI'", "desc"),
-        (Some(AccountKind::Upi), false) => page!(" and kind = 'UPI'", "asc"),
-    };
-    let accounts = if count == 0 {
-        Vec::new()
-    } else {
-        statement(sql)
-            .bind::<SqlUuid, _>(merchant)
-            .bind::<SqlUuid, _>(id)
-            .bind::<BigInt, _>(count)
-            .bind::<BigInt, _>(skip)
-            .bind::<SqlUuid, _>(merchant)
-            .load(connection)?
-    };
+    let order = if offset <= after { "desc" } else { "asc" };
+    let accounts = statement(format!(
+        "{} join (select id {live} order by id {order} limit $3 offset $4) as page on page.id = a.id
+         where a.merchant_id = $1 order by a.id desc",
+        select_account()
+    ))
+    .key(merchant, id)
+    .bind(count)
+    .bind(offset.min(after))
+    .load(connection)?;
     Ok(Some(Page { accounts, total }))
 }

@@ -1,9 +1,9 @@
 //! The audit log: every change of a merchant's configuration, with the operator and the time.
 
-use diesel::prelude::*;
+use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
-use super::schema::audit_log;
+use super::statement::statement;
 use khata_domain::MerchantId;
 
 /// Writes one line of the audit log. Call it in the transaction of the change; `detail` holds no secret.
@@ -14,14 +14,8 @@ pub fn record(
     subject: &str,
     detail: &serde_json::Value,
 ) -> QueryResult<()> {
-    insert(
-        connection,
-        merchant,
-        Uuid::now_v7(),
-        action,
-        subject,
-        detail,
-    )
+    let id = Uuid::now_v7();
+    record_growing(connection, merchant, id, action, subject, detail)
 }
 
 /// Writes a line, or replaces its detail: for work of many transactions that belongs in one line.
@@ -33,35 +27,17 @@ pub fn record_growing(
     subject: &str,
     detail: &serde_json::Value,
 ) -> QueryResult<()> {
-    let grown = diesel::update(audit_log::table.find((merchant, id)))
-        .set(audit_log::detail.eq(detail))
-        .execute(connection)?;
-    if grown == 0 {
-        insert(connection, merchant, id, action, subject, detail)?;
-    }
-    Ok(())
-}
-
-fn insert(
-    connection: &mut PgConnection,
-    merchant: MerchantId,
-    id: Uuid,
-    action: &str,
-    subject: &str,
-    detail: &serde_json::Value,
-) -> QueryResult<()> {
     let actor = std::env::var("USER")
         .or_else(|_| std::env::var("HOSTNAME"))
         .unwrap_or_else(|_| "unknown".into());
-    diesel::insert_into(audit_log::table)
-        .values((
-            audit_log::merchant_id.eq(merchant),
-            audit_log::id.eq(id),
-            audit_log::actor.eq(actor),
-            audit_log::action.eq(action),
-            audit_log::subject.eq(subject),
-            audit_log::detail.eq(detail),
-        ))
-        .execute(connection)
-        .map(drop)
+    statement(
+        "insert into audit_log (merchant_id, id, actor, action, subject, detail) values ($1, $2, $3, $4, $5, $6)
+         on conflict (merchant_id, id) do update set detail = excluded.detail",
+    )
+    .key(merchant, id)
+    .bind(actor)
+    .bind(action)
+    .bind(subject)
+    .bind(detail)
+    .run(connection)
 }

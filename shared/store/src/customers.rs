@@ -4,26 +4,28 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
 
-use super::schema::customers;
-use super::statement::{rows, statement};
+use super::column::row;
+use super::statement::{Rows, rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};
 
-/// A customer.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
-pub struct Customer {
-    pub id: CustomerId,
-    /// The merchant's reference.
-    pub object_reference_id: String,
-    pub created_at: DateTime<Utc>,
-    /// Time of the last change of the contact data.
-    pub updated_at: DateTime<Utc>,
-    /// Contact data, encrypted for the customer's id.
-    pub sealed_contact: Option<Vec<u8>>,
+row! {
+    /// A customer.
+    #[derive(Clone, Debug)]
+    pub struct Customer {
+        pub id: CustomerId,
+        /// The merchant's reference.
+        pub object_reference_id: String,
+        pub created_at: DateTime<Utc>,
+        /// Time of the last change of the contact data.
+        pub updated_at: DateTime<Utc>,
+        /// Contact data, encrypted for the customer's id.
+        pub sealed_contact: Option<Vec<u8>>,
+    }
 }
+
+const COLUMNS: &str = "id, object_reference_id, created_at, updated_at, sealed_contact";
 
 /// Inserts a customer; `None` if the merchant already has one with this reference.
 pub fn insert(
@@ -34,20 +36,17 @@ pub fn insert(
     sealed_contact: &[u8],
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
-    diesel::insert_into(customers::table)
-        .values((
-            customers::merchant_id.eq(merchant),
-            customers::id.eq(id),
-            customers::object_reference_id.eq(reference.expose()),
-            customers::sealed_contact.eq(sealed_contact),
-            customers::created_at.eq(now),
-            customers::updated_at.eq(now),
-        ))
-        .on_conflict((customers::merchant_id, customers::object_reference_id))
-        .do_nothing()
-        .returning(Customer::as_returning())
-        .get_result(connection)
-        .optional()
+    statement(format!(
+        "insert into customers (merchant_id, id, object_reference_id, sealed_contact, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $5)
+         on conflict (merchant_id, object_reference_id) do nothing returning {COLUMNS}"
+    ))
+    .key(merchant, id)
+    .bind(reference.expose())
+    .bind(sealed_contact)
+    .bind(now)
+    .get_result(connection)
+    .optional()
 }
 
 /// Finds the merchant's customer.
@@ -56,10 +55,17 @@ pub fn find(
     merchant: MerchantId,
     customer: &CustomerRef,
 ) -> QueryResult<Option<Customer>> {
-    named(merchant, customer)
-        .select(Customer::as_select())
-        .first(connection)
-        .optional()
+    let of = |column| {
+        format!("select {COLUMNS} from customers where merchant_id = $1 and {column} = $2")
+    };
+    match customer {
+        CustomerRef::Id(id) => statement(of("id")).key(merchant, *id),
+        CustomerRef::Reference(reference) => statement(of("object_reference_id"))
+            .bind(merchant)
+            .bind(reference.expose()),
+    }
+    .get_result(connection)
+    .optional()
 }
 
 /// Finds the merchant's customer with this id and locks the row until the transaction ends.
@@ -68,12 +74,12 @@ pub fn lock(
     merchant: MerchantId,
     customer: CustomerId,
 ) -> QueryResult<Option<Customer>> {
-    customers::table
-        .find((merchant, customer))
-        .select(Customer::as_select())
-        .for_update()
-        .first(connection)
-        .optional()
+    statement(format!(
+        "select {COLUMNS} from customers where merchant_id = $1 and id = $2 for update"
+    ))
+    .key(merchant, customer)
+    .get_result(connection)
+    .optional()
 }
 
 /// Changes the contact data; `None` if there is no such customer.
@@ -84,42 +90,18 @@ pub fn update_contact(
     sealed_contact: &[u8],
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
-    diesel::update(customers::table.find((merchant, customer)))
-        .set((
-            customers::sealed_contact.eq(sealed_contact),
-            customers::updated_at.eq(now),
-        ))
-        .returning(Customer::as_returning())
-        .get_result(connection)
-        .optional()
-}
-
-fn named(
-    merchant: MerchantId,
-    customer: &CustomerRef,
-) -> customers::BoxedQuery<'_, diesel::pg::Pg> {
-    let all = customers::table.into_boxed();
-    let own = all.filter(customers::merchant_id.eq(merchant));
-    match customer {
-        CustomerRef::Id(id) => own.filter(customers::id.eq(id)),
-        CustomerRef::Reference(reference) => {
-            own.filter(customers::object_reference_id.eq(reference.expose()))
-        }
-    }
+    statement(format!(
+        "update customers set sealed_contact = $1, updated_at = $2 where merchant_id = $3 and id = $4 returning {COLUMNS}"
+    ))
+    .bind(sealed_contact)
+    .bind(now)
+    .key(merchant, customer)
+    .get_result(connection)
+    .optional()
 }
 
 /// Id and reference of each customer that a call names; unknown customers are missing.
 pub(super) type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
-
-#[derive(QueryableByName)]
-struct NamedRow {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    merchant: MerchantId,
-    #[diesel(sql_type = SqlUuid)]
-    id: CustomerId,
-    #[diesel(sql_type = Text)]
-    object_reference_id: String,
-}
 
 /// Finds the customers that calls name, and registers an unknown reference if its call allows it.
 pub(super) fn resolve<'a>(
@@ -150,11 +132,11 @@ pub(super) fn resolve<'a>(
              on conflict (merchant_id, object_reference_id) do nothing",
         )
         .rows(rows!(&missing, (merchant, reference) => {
-            merchant_id: SqlUuid = *merchant,
-            id: SqlUuid = CustomerId::new(),
-            object_reference_id: Text = *reference,
+            merchant_id = *merchant,
+            id = CustomerId::new(),
+            object_reference_id = *reference,
         }))
-        .execute(connection)?;
+        .run(connection)?;
         found = select_customers(connection, &wanted)?;
     }
     Ok(found)
@@ -181,40 +163,30 @@ fn select_customers<'a>(
             CustomerRef::Id(id) => by_id.push((*merchant, *id)),
         }
     }
-    let mut found: HashMap<(MerchantId, CustomerRef), (CustomerId, String)> =
-        HashMap::with_capacity(wanted.len());
-    if !by_reference.is_empty() {
-        let rows: Vec<NamedRow> = statement(
-            "select c.merchant_id, c.id, c.object_reference_id
-             from $1 as wanted
-             join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
-        )
-        .rows(rows!(&by_reference, (merchant, name) => {
-            merchant_id: SqlUuid = *merchant,
-            reference: Text = *name,
-        }))
-        .load(connection)?;
-        found.extend(rows.into_iter().filter_map(|row| {
-            let name = CustomerRef::parse(&row.object_reference_id)?;
-            Some(((row.merchant, name), (row.id, row.object_reference_id)))
-        }));
-    }
-    if !by_id.is_empty() {
-        let rows: Vec<NamedRow> = statement(
-            "select c.merchant_id, c.id, c.object_reference_id
-             from $1 as wanted
-             join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
-        )
-        .rows(rows!(&by_id, (merchant, customer) => {
-            merchant_id: SqlUuid = *merchant,
-            id: SqlUuid = *customer,
-        }))
-        .load(connection)?;
-        found.extend(rows.into_iter().map(|row| {
-            let name = CustomerRef::Id(row.id);
-            ((row.merchant, name), (row.id, row.object_reference_id))
-        }));
-    }
+    let mut found = HashMap::with_capacity(wanted.len());
+    let mut load = |sql: &'static str, wanted: Rows<'_>| -> QueryResult<()> {
+        let rows: Vec<(MerchantId, CustomerId, String)> =
+            statement(sql).rows(wanted).tuples(connection)?;
+        for (merchant, id, reference) in rows {
+            found.insert((merchant, CustomerRef::Id(id)), (id, reference.clone()));
+            if let Some(named) = CustomerRef::parse(&reference) {
+                found.insert((merchant, named), (id, reference));
+            }
+        }
+        Ok(())
+    };
+    load(
+        "select c.merchant_id, c.id, c.object_reference_id
+         from $1 as wanted
+         join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
+        rows!(&by_reference, (merchant, name) => { merchant_id = *merchant, reference = *name }),
+    )?;
+    load(
+        "select c.merchant_id, c.id, c.object_reference_id
+         from $1 as wanted
+         join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
+        rows!(&by_id, (merchant, customer) => { merchant_id = *merchant, id = *customer }),
+    )?;
     Ok(wanted
         .iter()
         .filter_map(|(merchant, customer)| {

@@ -2,8 +2,8 @@
 //! statements read the rows of every merchant.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Double, SmallInt, Text, Uuid as SqlUuid};
 
+use super::column::row;
 use super::statement::statement;
 use khata_domain::{MerchantId, ValidationState};
 
@@ -11,32 +11,29 @@ use khata_domain::{MerchantId, ValidationState};
 /// add to it.
 pub const MAX_COUNTED: i64 = 50_000;
 
-/// A merchant's open validations in one state.
-#[derive(Clone, Debug, PartialEq, QueryableByName)]
-pub struct OpenValidations {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    pub merchant: MerchantId,
-    #[diesel(sql_type = Text)]
-    pub state: ValidationState,
-    #[diesel(sql_type = BigInt)]
-    pub count: i64,
-    /// Validations that the scheduler should have made due and has not: the lease expired over a minute ago, or `due_at`
-    /// passed over two minutes ago. No scheduler runs, or it holds back because the queue is deep.
-    #[diesel(sql_type = BigInt)]
-    pub stuck: i64,
-    /// Age of the oldest in seconds.
-    #[diesel(sql_type = Double)]
-    pub oldest_seconds: f64,
-    /// Seconds since the first `due_at` of those that no worker holds; 0 if it has not passed.
-    #[diesel(sql_type = Double)]
-    pub overdue_seconds: f64,
+row! {
+    /// A merchant's open validations in one state.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct OpenValidations {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub state: ValidationState,
+        pub count: i64,
+        /// Validations that the scheduler should have made due and has not: the lease expired over a minute ago, or `due_at`
+        /// passed over two minutes ago. No scheduler runs, or it holds back because the queue is deep.
+        pub stuck: i64,
+        /// Age of the oldest in seconds.
+        pub oldest_seconds: f64,
+        /// Seconds since the first `due_at` of those that no worker holds; 0 if it has not passed.
+        pub overdue_seconds: f64,
+    }
 }
 
 /// Counts the open validations by merchant and state. Reads at most [`MAX_COUNTED`] rows by the index of the open ones,
 /// however many are completed: `tests/postgres/database_metrics.rs` checks the plan.
 pub fn open_validations(connection: &mut PgConnection) -> QueryResult<Vec<OpenValidations>> {
     statement(OPEN_VALIDATIONS)
-        .bind::<BigInt, _>(MAX_COUNTED)
+        .bind(MAX_COUNTED)
         .load(connection)
 }
 
@@ -55,34 +52,29 @@ pub const OPEN_VALIDATIONS: &str = "
             as overdue_seconds
     from open group by merchant_id, state";
 
-/// State of an enabled gateway account, shared by all workers.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "four facts that exclude none of the others"
-)]
-pub struct GatewayStatus {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    pub merchant: MerchantId,
-    #[diesel(sql_type = SmallInt)]
-    pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
-    #[diesel(sql_type = Text)]
-    pub reference_id: String,
-    #[diesel(sql_type = Text)]
-    pub merchant_name: String,
-    /// The circuit is open: most recent calls failed, and only single probes pass.
-    #[diesel(sql_type = Bool)]
-    pub is_down: bool,
-    /// The gateway asked for a pause.
-    #[diesel(sql_type = Bool)]
-    pub is_paused: bool,
-    /// The gateway rejects the configuration, for example the credentials.
-    #[diesel(sql_type = Bool)]
-    pub is_misconfigured: bool,
-    /// Used only by requests that name it.
-    #[diesel(sql_type = Bool)]
-    pub pinned_only: bool,
+row! {
+    /// State of an enabled gateway account, shared by all workers.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[allow(
+        clippy::struct_excessive_bools,
+        reason = "four facts that exclude none of the others"
+    )]
+    pub struct GatewayStatus {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub gateway_id: i16,
+        /// The merchant's name for the gateway account.
+        pub reference_id: String,
+        pub merchant_name: String,
+        /// The circuit is open: most recent calls failed, and only single probes pass.
+        pub is_down: bool,
+        /// The gateway asked for a pause.
+        pub is_paused: bool,
+        /// The gateway rejects the configuration, for example the credentials.
+        pub is_misconfigured: bool,
+        /// Used only by requests that name it.
+        pub pinned_only: bool,
+    }
 }
 
 /// Reads the state of every enabled gateway account.

@@ -2,54 +2,52 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 
-use super::schema::gateway_accounts;
+use super::column::row;
 use super::statement::statement;
 use khata_domain::ids::first_at;
 use khata_domain::{GatewayAccountId, MerchantId};
 
-/// A merchant's account at a gateway, with encrypted credentials.
-#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
-#[diesel(table_name = gateway_accounts, check_for_backend(diesel::pg::Pg))]
-pub struct GatewayAccount {
-    #[diesel(column_name = merchant_id)]
-    pub merchant: MerchantId,
-    pub id: GatewayAccountId,
-    /// Juspay's gateway id; this build may have no connector for it.
-    pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
-    pub reference_id: String,
-    /// Lower is called first.
-    pub priority: i16,
-    /// Used only by requests that name the gateway.
-    pub pinned_only: bool,
-    /// Whether new attempts may use it; open attempts are finished in any case.
-    pub enabled: bool,
-    /// Overrides the gateway's public address.
-    pub base_url: Option<String>,
-    /// JSON, encrypted for this gateway account.
-    pub sealed_credentials: Option<Vec<u8>>,
-    /// The connector's settings.
-    pub settings: serde_json::Value,
+row! {
+    /// A merchant's account at a gateway, with encrypted credentials.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct GatewayAccount {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub id: GatewayAccountId,
+        /// Juspay's gateway id; this build may have no connector for it.
+        pub gateway_id: i16,
+        /// The merchant's name for the gateway account.
+        pub reference_id: String,
+        /// Lower is called first.
+        pub priority: i16,
+        /// Used only by requests that name the gateway.
+        pub pinned_only: bool,
+        /// Whether new attempts may use it; open attempts are finished in any case.
+        pub enabled: bool,
+        /// Overrides the gateway's public address.
+        pub base_url: Option<String>,
+        /// JSON, encrypted for this gateway account.
+        pub sealed_credentials: Option<Vec<u8>>,
+        /// The connector's settings.
+        pub settings: serde_json::Value,
+    }
 }
 
-/// A gateway account as the operator configures it.
+const SELECT: &str =
+    "select merchant_id, id, gateway_id, reference_id, priority, pinned_only, enabled, base_url,
+    sealed_credentials, settings from gateway_accounts";
+
+/// A gateway account as the operator configures it: see [`GatewayAccount`].
 #[derive(Clone, Debug)]
 pub struct NewGatewayAccount<'a> {
     /// Id for a new gateway account.
     pub id: GatewayAccountId,
-    /// Juspay's gateway id.
     pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
     pub reference_id: &'a str,
-    /// Lower is called first.
     pub priority: i16,
-    /// Used only by requests that name the gateway.
     pub pinned_only: bool,
-    /// Overrides the gateway's public address.
     pub base_url: Option<&'a str>,
-    /// The connector's settings.
     pub settings: &'a serde_json::Value,
 }
 
@@ -58,11 +56,11 @@ pub fn of_merchant(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<GatewayAccount>> {
-    gateway_accounts::table
-        .filter(gateway_accounts::merchant_id.eq(merchant))
-        .order((gateway_accounts::priority, gateway_accounts::id))
-        .select(GatewayAccount::as_select())
-        .load(connection)
+    statement(format!(
+        "{SELECT} where merchant_id = $1 order by priority, id"
+    ))
+    .bind(merchant)
+    .load(connection)
 }
 
 /// Finds the merchant's account with this name at this gateway.
@@ -72,13 +70,14 @@ pub fn find(
     gateway_id: i16,
     reference_id: &str,
 ) -> QueryResult<Option<GatewayAccount>> {
-    gateway_accounts::table
-        .filter(gateway_accounts::merchant_id.eq(merchant))
-        .filter(gateway_accounts::gateway_id.eq(gateway_id))
-        .filter(gateway_accounts::reference_id.eq(reference_id))
-        .select(GatewayAccount::as_select())
-        .first(connection)
-        .optional()
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and gateway_id = $2 and reference_id = $3"
+    ))
+    .bind(merchant)
+    .bind(gateway_id)
+    .bind(reference_id)
+    .get_result(connection)
+    .optional()
 }
 
 /// Finds the gateway account with this id of any merchant: for gateway webhooks, which name no merchant.
@@ -86,10 +85,9 @@ pub fn find_by_id(
     connection: &mut PgConnection,
     account: GatewayAccountId,
 ) -> QueryResult<Option<GatewayAccount>> {
-    gateway_accounts::table
-        .filter(gateway_accounts::id.eq(account))
-        .select(GatewayAccount::as_select())
-        .first(connection)
+    statement(format!("{SELECT} where id = $1"))
+        .bind(account)
+        .get_result(connection)
         .optional()
 }
 
@@ -101,33 +99,23 @@ pub fn upsert(
     new: &NewGatewayAccount<'_>,
     sealed_credentials: Option<Vec<u8>>,
 ) -> QueryResult<()> {
-    let changeable = (
-        gateway_accounts::priority.eq(new.priority),
-        gateway_accounts::pinned_only.eq(new.pinned_only),
-        gateway_accounts::base_url.eq(new.base_url),
-        gateway_accounts::sealed_credentials.eq(sealed_credentials),
-        gateway_accounts::settings.eq(new.settings),
-    );
-    diesel::insert_into(gateway_accounts::table)
-        .values((
-            gateway_accounts::merchant_id.eq(merchant),
-            gateway_accounts::id.eq(new.id),
-            gateway_accounts::gateway_id.eq(new.gateway_id),
-            gateway_accounts::reference_id.eq(new.reference_id),
-            changeable.clone(),
-        ))
-        .on_conflict((
-            gateway_accounts::merchant_id,
-            gateway_accounts::gateway_id,
-            gateway_accounts::reference_id,
-        ))
-        .do_update()
-        .set((
-            changeable,
-            gateway_accounts::updated_at.eq(diesel::dsl::now),
-        ))
-        .execute(connection)
-        .map(drop)
+    statement(
+        "insert into gateway_accounts (merchant_id, id, gateway_id, reference_id, priority, pinned_only, base_url,
+            sealed_credentials, settings)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (merchant_id, gateway_id, reference_id) do update
+         set priority = excluded.priority, pinned_only = excluded.pinned_only, base_url = excluded.base_url,
+            sealed_credentials = excluded.sealed_credentials, settings = excluded.settings, updated_at = now()",
+    )
+    .key(merchant, new.id)
+    .bind(new.gateway_id)
+    .bind(new.reference_id)
+    .bind(new.priority)
+    .bind(new.pinned_only)
+    .bind(new.base_url)
+    .bind(sealed_credentials)
+    .bind(new.settings)
+    .run(connection)
 }
 
 /// Lets new attempts use a gateway account, or not. Returns whether that changed anything.
@@ -137,31 +125,28 @@ pub fn set_enabled(
     account: GatewayAccountId,
     enabled: bool,
 ) -> QueryResult<bool> {
-    diesel::update(gateway_accounts::table)
-        .filter(gateway_accounts::merchant_id.eq(merchant))
-        .filter(gateway_accounts::id.eq(account))
-        .filter(gateway_accounts::enabled.ne(enabled))
-        .set((
-            gateway_accounts::enabled.eq(enabled),
-            gateway_accounts::updated_at.eq(diesel::dsl::now),
-        ))
-        .execute(connection)
-        .map(|changed| changed > 0)
+    statement(
+        "update gateway_accounts set enabled = $1, updated_at = now()
+         where merchant_id = $2 and id = $3 and enabled <> $1",
+    )
+    .bind(enabled)
+    .key(merchant, account)
+    .execute(connection)
+    .map(|changed| changed > 0)
 }
 
-/// Number of attempts at one gateway account with one class.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct AttemptCount {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    pub gateway_account: GatewayAccountId,
-    /// The class of a settled attempt, the state of an open one.
-    #[diesel(sql_type = Text)]
-    pub class: String,
-    #[diesel(sql_type = BigInt)]
-    pub attempts: i64,
-    /// Attempts that followed one that may have dropped a rupee without a known result.
-    #[diesel(sql_type = BigInt)]
-    pub possible_double_drops: i64,
+row! {
+    /// Number of attempts at one gateway account with one class.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct AttemptCount {
+        #[diesel(column_name = gateway_account_id)]
+        pub gateway_account: GatewayAccountId,
+        /// The class of a settled attempt, the state of an open one.
+        pub class: String,
+        pub attempts: i64,
+        /// Attempts that followed one that may have dropped a rupee without a known result.
+        pub possible_double_drops: i64,
+    }
 }
 
 /// Counts the attempts of the validations that were created after `since`, by gateway account and class. The ids of
@@ -186,22 +171,21 @@ pub fn attempts_by_class(
          group by gateway_account_id, class
          order by gateway_account_id, class",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(first_at(since))
-    .bind::<BigInt, _>(limit)
+    .key(merchant, first_at(since))
+    .bind(limit)
     .load(connection)
 }
 
-/// Number of attempts at one gateway account with a code that is in none of the connector's tables.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct UnlistedCode {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    pub gateway_account: GatewayAccountId,
-    /// The gateway's code.
-    #[diesel(sql_type = Text)]
-    pub code: String,
-    #[diesel(sql_type = BigInt)]
-    pub attempts: i64,
+row! {
+    /// Number of attempts at one gateway account with a code that is in none of the connector's tables.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct UnlistedCode {
+        #[diesel(column_name = gateway_account_id)]
+        pub gateway_account: GatewayAccountId,
+        /// The gateway's code.
+        pub code: String,
+        pub attempts: i64,
+    }
 }
 
 /// Counts the unknown codes among the attempts that [`attempts_by_class`] counts; the most frequent first.
@@ -222,8 +206,7 @@ pub fn unlisted_codes(
          group by gateway_account_id, code
          order by gateway_account_id, attempts desc, code",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(first_at(since))
-    .bind::<BigInt, _>(limit)
+    .key(merchant, first_at(since))
+    .bind(limit)
     .load(connection)
 }

@@ -5,12 +5,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
+use super::column::row;
 use super::gateway_health::GatewayKey;
-use super::statement::{statement, validation_keys};
+use super::statement::{Statement, statement, validation_keys};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
 
@@ -35,31 +33,25 @@ pub enum FoundAttempt {
     Unknown,
 }
 
-#[derive(QueryableByName)]
-struct FoundRow {
-    #[diesel(sql_type = SqlUuid, column_name = validation_id)]
-    validation: ValidationId,
-    #[diesel(sql_type = SmallInt)]
-    number: i16,
-    #[diesel(sql_type = Nullable<Text>)]
-    trace_parent: Option<String>,
-    #[diesel(sql_type = Bool)]
-    is_open: bool,
-}
+/// The start of a statement that finds an attempt `t` of a validation `v`.
+const SELECT: &str = "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null";
 
-fn found(merchant: MerchantId, row: Option<FoundRow>) -> FoundAttempt {
-    match row {
+fn found(
+    statement: Statement<'_>,
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+) -> QueryResult<FoundAttempt> {
+    let row: Option<(ValidationId, i16, Option<String>, bool)> =
+        statement.tuple(connection).optional()?;
+    Ok(match row {
         None => FoundAttempt::Unknown,
-        Some(row) if row.is_open => FoundAttempt::Open(OpenAttempt {
-            key: ValidationKey {
-                merchant,
-                id: row.validation,
-            },
-            number: row.number,
-            trace_parent: row.trace_parent,
+        Some((id, number, trace_parent, true)) => FoundAttempt::Open(OpenAttempt {
+            key: ValidationKey { merchant, id },
+            number,
+            trace_parent,
         }),
-        Some(_) => FoundAttempt::Ended,
-    }
+        Some((_, _, _, false)) => FoundAttempt::Ended,
+    })
 }
 
 /// Finds the attempt at this gateway account by Khata's reference.
@@ -68,20 +60,15 @@ pub fn by_our_reference(
     gateway: GatewayKey,
     reference: &AttemptReference,
 ) -> QueryResult<FoundAttempt> {
-    let row = statement(
-        "select t.validation_id, t.number, v.trace_parent,
-            t.state <> 'SETTLED' and v.completed_at is null as is_open
-         from validation_attempts t
+    let statement = statement(format!(
+        "{SELECT} from validation_attempts t
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4",
-    )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(reference.validation)
-    .bind::<SmallInt, _>(reference.number)
-    .bind::<SqlUuid, _>(gateway.account)
-    .get_result(connection)
-    .optional()?;
-    Ok(found(gateway.merchant, row))
+         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4"
+    ))
+    .key(gateway.merchant, reference.validation)
+    .bind(reference.number)
+    .bind(gateway.account);
+    found(statement, connection, gateway.merchant)
 }
 
 /// Finds the attempt at this gateway account by the gateway's own id.
@@ -90,21 +77,16 @@ pub fn by_their_reference(
     gateway: GatewayKey,
     reference: &str,
 ) -> QueryResult<FoundAttempt> {
-    let row = statement(
-        "select t.validation_id, t.number, v.trace_parent,
-            t.state <> 'SETTLED' and v.completed_at is null as is_open
-         from gateway_references r
+    let statement = statement(format!(
+        "{SELECT} from gateway_references r
          join validation_attempts t
            on t.merchant_id = r.merchant_id and t.validation_id = r.validation_id and t.number = r.number
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
-    )
-    .bind::<SqlUuid, _>(gateway.merchant)
-    .bind::<SqlUuid, _>(gateway.account)
-    .bind::<Text, _>(reference)
-    .get_result(connection)
-    .optional()?;
-    Ok(found(gateway.merchant, row))
+         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3"
+    ))
+    .key(gateway.merchant, gateway.account)
+    .bind(reference);
+    found(statement, connection, gateway.merchant)
 }
 
 /// The effect of a webhook.
@@ -118,12 +100,6 @@ pub enum Received {
     Ignored,
 }
 
-#[derive(QueryableByName)]
-struct StateRow {
-    #[diesel(sql_type = Text)]
-    state: ValidationState,
-}
-
 /// Stores a webhook about an open attempt, in a transaction of its own.
 pub fn receive(
     connection: &mut PgConnection,
@@ -135,25 +111,24 @@ pub fn receive(
     connection.transaction(|connection| {
         // The lock comes before the insert: a concurrent settlement is either visible here or sees the webhook. The lock goes
         // by primary key alone, so that the plan cannot walk the index of open validations.
-        let row: Option<StateRow> = statement(
+        let state: Option<ValidationState> = statement(
             "select state from validations where merchant_id = $1 and id = $2 for no key update",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
-        .get_result(connection)
+        .key(key.merchant, key.id)
+        .tuple(connection)
         .optional()?;
-        let Some(StateRow { state }) = row.filter(|row| row.state.is_open()) else {
+        let Some(state) = state.filter(|state| state.is_open()) else {
             return Ok(Received::Ignored);
         };
         let stored = statement(
             "insert into gateway_notices (merchant_id, digest, validation_id, number, sealed_answer)
              values ($1, $2, $3, $4, $5) on conflict do nothing",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<Binary, _>(&digest[..])
-        .bind::<SqlUuid, _>(key.id)
-        .bind::<SmallInt, _>(attempt.number)
-        .bind::<Nullable<Binary>, _>(sealed_response)
+        .bind(key.merchant)
+        .bind(&digest[..])
+        .bind(key.id)
+        .bind(attempt.number)
+        .bind(sealed_response)
         .execute(connection)?;
         if stored == 0 {
             return Ok(Received::Ignored);
@@ -165,9 +140,8 @@ pub fn receive(
                 state = case when state = 'WAITING' then 'DUE' else state end
              where merchant_id = $1 and id = $2",
         )
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
-        .execute(connection)?;
+        .key(key.merchant, key.id)
+        .run(connection)?;
         Ok(if state == ValidationState::Waiting {
             Received::Due
         } else {
@@ -176,19 +150,19 @@ pub fn receive(
     })
 }
 
-/// A stored webhook.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct StoredWebhook {
-    #[diesel(embed)]
-    key: ValidationKey,
-    /// Number of the attempt.
-    #[diesel(sql_type = SmallInt)]
-    pub number: i16,
-    /// The outcome, encrypted for the validation; `None` if the worker must look it up.
-    #[diesel(sql_type = Nullable<Binary>, column_name = sealed_answer)]
-    pub sealed_response: Option<Vec<u8>>,
-    #[diesel(sql_type = Timestamptz)]
-    pub received_at: DateTime<Utc>,
+row! {
+    /// A stored webhook.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct StoredWebhook {
+        #[diesel(embed)]
+        key: ValidationKey,
+        /// Number of the attempt.
+        pub number: i16,
+        /// The outcome, encrypted for the validation; `None` if the worker must look it up.
+        #[diesel(column_name = sealed_answer)]
+        pub sealed_response: Option<Vec<u8>>,
+        pub received_at: DateTime<Utc>,
+    }
 }
 
 /// Reads the webhooks about these validations, the newest last.
@@ -197,9 +171,6 @@ pub fn stored(
     validations: &[ValidationKey],
 ) -> QueryResult<HashMap<ValidationKey, Vec<StoredWebhook>>> {
     let mut by_validation: HashMap<_, Vec<_>> = HashMap::new();
-    if validations.is_empty() {
-        return Ok(by_validation);
-    }
     let rows: Vec<StoredWebhook> = statement(
         "select n.merchant_id, n.validation_id, n.number, n.sealed_answer, n.received_at
          from $1 as wanted
@@ -224,7 +195,7 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          ) old
          where n.merchant_id = old.merchant_id and n.digest = old.digest",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)?;
     let references = statement(
         "delete from gateway_references r using (
@@ -234,7 +205,7 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          where r.merchant_id = old.merchant_id and r.gateway_account_id = old.gateway_account_id
            and r.gateway_reference = old.gateway_reference",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)?;
     Ok(webhooks + references)
 }

@@ -94,8 +94,7 @@ impl<O> Caller<O> {
 
 struct Waiting<C: Commit> {
     request: C::Request,
-    until: Instant,
-    output: oneshot::Sender<Result<C::Output, BatchError>>,
+    caller: Caller<C::Output>,
 }
 
 /// A caller's handle to a lane: one connection and the thread that commits groups on it.
@@ -149,13 +148,10 @@ impl<C: Commit> Lane<C> {
     pub async fn submit(&self, request: C::Request) -> Result<C::Output, BatchError> {
         let until = Instant::now() + self.timeout;
         let (output, committed) = oneshot::channel();
+        let caller = Caller { until, output };
         let result = async {
             self.sender
-                .send(Waiting {
-                    request,
-                    until,
-                    output,
-                })
+                .send(Waiting { request, caller })
                 .await
                 .map_err(|_| BatchError::Unavailable)?;
             committed.await.map_err(|_| BatchError::Unavailable)?
@@ -179,7 +175,8 @@ impl<C: Commit> Worker<C> {
         while let Some(first) = self.postponed.take().or_else(|| receiver.blocking_recv()) {
             let batch = self.gather(first, &mut receiver);
             let linger = self.work.linger(batch.len());
-            self.serve(batch);
+            let (requests, callers) = batch.into_iter().map(|w| (w.request, w.caller)).unzip();
+            self.commit(requests, callers);
             if !linger.is_zero() {
                 std::thread::sleep(linger);
             }
@@ -203,22 +200,6 @@ impl<C: Commit> Worker<C> {
             batch.push(next);
         }
         batch
-    }
-
-    fn serve(&mut self, batch: Vec<Waiting<C>>) {
-        let (requests, callers) = batch
-            .into_iter()
-            .map(|w| {
-                (
-                    w.request,
-                    Caller {
-                        until: w.until,
-                        output: w.output,
-                    },
-                )
-            })
-            .unzip();
-        self.commit(requests, callers);
     }
 
     /// Commits the requests in one transaction, or halves them until each request that breaks it is alone. A caller whose
@@ -255,11 +236,9 @@ impl<C: Commit> Worker<C> {
                 self.commit(requests, callers);
                 self.commit(right, right_callers);
             }
-            Err(Broken::Unavailable) => {
-                for caller in callers {
-                    caller.reply(Err(BatchError::Unavailable));
-                }
-            }
+            Err(Broken::Unavailable) => callers
+                .into_iter()
+                .for_each(|caller| caller.reply(Err(BatchError::Unavailable))),
         }
     }
 
@@ -280,15 +259,17 @@ impl<C: Commit> Worker<C> {
         };
         let result = match worked {
             // The server may have taken a long time: a request whose caller's time-out has passed must not be stored.
-            Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => Err(None),
+            Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => {
+                Err(Broken::TimedOut)
+            }
             Ok(outputs) if outputs.len() != requests.len() => {
                 tracing::error!("group commit returned a wrong number of outputs");
-                Err(Some(DieselError::RollbackTransaction))
+                Err(Broken::Rejected(DieselError::RollbackTransaction))
             }
             Ok(outputs) => AnsiTransactionManager::commit_transaction(&mut *connection)
                 .map(|()| outputs)
-                .map_err(Some),
-            Err(error) => Err(Some(error)),
+                .map_err(Broken::Rejected),
+            Err(error) => Err(Broken::Rejected(error)),
         };
         let broken = match result {
             Ok(outputs) => {
@@ -306,12 +287,11 @@ impl<C: Commit> Worker<C> {
             self.connection = Some(connection);
         }
         match broken {
-            None => Err(Broken::TimedOut),
-            Some(error) if alive && is_about_a_request(&error) => Err(Broken::Rejected(error)),
-            Some(error) => {
+            Broken::Rejected(error) if !alive || !is_about_a_request(&error) => {
                 tracing::warn!(%error, "batch not committed");
                 Err(Broken::Unavailable)
             }
+            broken => Err(broken),
         }
     }
 

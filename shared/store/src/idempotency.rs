@@ -8,10 +8,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::Text;
 
+use super::column::{Column, row};
 use super::statement::{rows, statement};
 use khata_domain::{AccountId, MerchantId, words};
 
@@ -32,6 +31,10 @@ words! {
         List = "LIST",
         BankAccount = "BANK_ACCOUNT",
     }
+}
+
+impl Column for ReplyForm {
+    type Sql = Text;
 }
 
 /// The record of an earlier call with the same key.
@@ -58,28 +61,15 @@ pub enum PriorCall {
     SameAs(usize),
 }
 
-#[derive(QueryableByName)]
-struct LockRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = Bool)]
-    locked: bool,
-}
-
-#[derive(QueryableByName)]
-struct RecordRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = Binary)]
-    request_hash: Vec<u8>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    sealed_answer: Option<Vec<u8>>,
-    #[diesel(sql_type = Array<SqlUuid>)]
-    account_ids: Vec<AccountId>,
-    #[diesel(sql_type = Nullable<Text>)]
-    answer_form: Option<ReplyForm>,
-    #[diesel(sql_type = Bool)]
-    running: bool,
+row! {
+    struct RecordRow {
+        place: i64,
+        request_hash: Vec<u8>,
+        sealed_answer: Option<Vec<u8>>,
+        account_ids: Vec<AccountId>,
+        answer_form: Option<ReplyForm>,
+        running: bool,
+    }
 }
 
 /// Finds the records of these calls, and locks out other transactions from beginning the new ones until this one ends. Never
@@ -88,15 +78,11 @@ pub fn begin(
     connection: &mut PgConnection,
     calls: &[&IdempotentCall],
 ) -> QueryResult<Vec<PriorCall>> {
-    if calls.is_empty() {
-        return Ok(Vec::new());
-    }
-    let locks: Vec<LockRow> = statement(
-        "select wanted.place, pg_try_advisory_xact_lock(wanted.lock) as locked from $1 as wanted",
-    )
-    .rows(rows!(calls, call => { lock: BigInt = lock_of(call) }).numbered())
-    .load(connection)?;
-    let locked: HashMap<i64, bool> = locks.iter().map(|row| (row.place, row.locked)).collect();
+    let locked: Vec<(i64, bool)> =
+        statement("select wanted.place, pg_try_advisory_xact_lock(wanted.lock) from $1 as wanted")
+            .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
+            .tuples(connection)?;
+    let locked: HashMap<i64, bool> = locked.into_iter().collect();
     // A statement of its own, which sees what was committed before the lock was taken.
     let records: Vec<RecordRow> = statement(
         "select wanted.place, r.request_hash, r.sealed_answer, r.account_ids, r.answer_form,
@@ -107,8 +93,8 @@ pub fn begin(
     )
     .rows(
         rows!(calls, call => {
-            merchant_id: SqlUuid = call.merchant,
-            key_hash: Binary = call.key_hash.as_slice(),
+            merchant_id = call.merchant,
+            key_hash = call.key_hash.as_slice(),
         })
         .numbered(),
     )
@@ -185,44 +171,25 @@ pub enum Reply {
     },
 }
 
-impl Record {
-    fn sealed_reply(&self) -> Option<&[u8]> {
-        match &self.reply {
-            Reply::Ready { sealed } => Some(sealed),
-            Reply::Awaited { .. } => None,
-        }
-    }
-
-    fn account_ids(&self) -> String {
-        match &self.reply {
-            Reply::Ready { .. } => String::new(),
-            Reply::Awaited { accounts, .. } => {
-                let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
-                ids.join(" ")
-            }
-        }
-    }
-
-    fn form(&self) -> Option<ReplyForm> {
-        match self.reply {
-            Reply::Ready { .. } => None,
-            Reply::Awaited { form, .. } => Some(form),
-        }
-    }
-
-    fn running_until(&self) -> DateTime<Utc> {
-        match self.reply {
-            Reply::Ready { .. } => self.expires_at,
-            Reply::Awaited { until, .. } => until,
-        }
-    }
-}
-
 /// Stores the records of calls that [`begin`] found new. Call it in the transaction of the work.
 pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| match &record.reply {
+            Reply::Ready { sealed } => {
+                let sealed = Some(sealed.as_slice());
+                (record, sealed, String::new(), None, record.expires_at)
+            }
+            Reply::Awaited {
+                accounts,
+                form,
+                until,
+            } => {
+                let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
+                (record, None, ids.join(" "), Some(*form), *until)
+            }
+        })
+        .collect();
     // The order does not matter: this transaction alone holds each key.
     statement(
         "insert into idempotency_records (merchant_id, key_hash, request_hash, sealed_answer, account_ids,
@@ -235,24 +202,17 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
             account_ids = excluded.account_ids, answer_form = excluded.answer_form,
             running_until = excluded.running_until, expires_at = excluded.expires_at",
     )
-    .rows(rows!(records, record => {
-        merchant_id: SqlUuid = record.call.merchant,
-        key_hash: Binary = record.call.key_hash.as_slice(),
-        request_hash: Binary = record.call.request_hash.as_slice(),
-        sealed_answer: Nullable<Binary> = record.sealed_reply(),
-        account_ids: Text = record.account_ids(),
-        answer_form: Nullable<Text> = record.form(),
-        running_until: Timestamptz = record.running_until(),
-        expires_at: Timestamptz = record.expires_at,
+    .rows(rows!(&rows, (record, sealed, accounts, form, running_until) => {
+        merchant_id = record.call.merchant,
+        key_hash = record.call.key_hash.as_slice(),
+        request_hash = record.call.request_hash.as_slice(),
+        sealed_answer = *sealed,
+        account_ids = accounts.as_str(),
+        answer_form = *form,
+        running_until = *running_until,
+        expires_at = record.expires_at,
     }))
-    .execute(connection)
-    .map(drop)
-}
-
-#[derive(QueryableByName)]
-struct ReplyRow {
-    #[diesel(sql_type = Binary)]
-    sealed_answer: Vec<u8>,
+    .run(connection)
 }
 
 /// Adds the reply of a call that waited, and returns the stored reply: another call may have added one first. `None` if the
@@ -262,17 +222,16 @@ pub fn add_reply(
     call: &IdempotentCall,
     sealed: &[u8],
 ) -> QueryResult<Option<Vec<u8>>> {
-    let row: Option<ReplyRow> = statement(
+    statement(
         "update idempotency_records set sealed_answer = coalesce(sealed_answer, $1)
          where merchant_id = $2 and key_hash = $3 and request_hash = $4 returning sealed_answer",
     )
-    .bind::<Binary, _>(sealed)
-    .bind::<SqlUuid, _>(call.merchant)
-    .bind::<Binary, _>(&call.key_hash[..])
-    .bind::<Binary, _>(&call.request_hash[..])
-    .get_result(connection)
-    .optional()?;
-    Ok(row.map(|row| row.sealed_answer))
+    .bind(sealed)
+    .bind(call.merchant)
+    .bind(&call.key_hash[..])
+    .bind(&call.request_hash[..])
+    .tuple(connection)
+    .optional()
 }
 
 /// Deletes at most `limit` expired records; returns their number.
@@ -282,6 +241,6 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
             select merchant_id, key_hash from idempotency_records
             where expires_at < now() order by expires_at limit $1 for update skip locked)",
     )
-    .bind::<BigInt, _>(limit)
+    .bind(limit)
     .execute(connection)
 }

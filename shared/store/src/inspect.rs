@@ -1,20 +1,14 @@
 //! One account with its history, for operators. Reads no encrypted column, and not the merchant's reference for its customer.
 
-mod attempts;
-
-pub use attempts::{Attempt, attempts};
-
 use std::ops::Deref;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
-use super::accounts::{AccountColumns, account_columns};
+use super::accounts::{ACCOUNT_COLUMNS, AccountColumns};
+use super::column::row;
 use super::statement::statement;
-use super::validations::Slot;
+use super::validations::{self, ATTEMPT_COLUMNS, Slot};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{
@@ -24,25 +18,20 @@ use khata_domain::{
 /// Maximum time between the creation of an account and the id of its first validation.
 const SAME_MOMENT: TimeDelta = TimeDelta::seconds(1);
 
-/// An account in its masked form, deleted ones too.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Account {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    pub merchant: MerchantId,
-    #[diesel(sql_type = Text)]
-    pub merchant_name: String,
-    #[diesel(embed)]
-    columns: AccountColumns,
-    /// The number or address that operators may see.
-    #[diesel(sql_type = Text)]
-    pub masked: String,
-    /// The request's `x-routing-id`.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub routing_id: Option<String>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    validation_id: Option<ValidationId>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub deleted_at: Option<DateTime<Utc>>,
+row! {
+    /// An account in its masked form, deleted ones too.
+    #[derive(Clone, Debug)]
+    pub struct Account {
+        pub merchant_name: String,
+        #[diesel(embed)]
+        columns: AccountColumns,
+        /// The number or address that operators may see.
+        pub masked: String,
+        /// The request's `x-routing-id`.
+        pub routing_id: Option<String>,
+        validation_id: Option<ValidationId>,
+        pub deleted_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl Deref for Account {
@@ -61,14 +50,10 @@ impl Account {
     }
 }
 
-macro_rules! select_account {
-    () => {
-        concat!(
-            "select a.merchant_id, m.name as merchant_name, ",
-            account_columns!(),
-            ", a.masked, a.routing_id, a.validation_id, a.deleted_at "
-        )
-    };
+fn select_account() -> String {
+    format!(
+        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id, a.deleted_at"
+    )
 }
 
 /// Finds the merchant's account with this id.
@@ -77,12 +62,11 @@ pub fn find(
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
-    statement(concat!(
-        select_account!(),
-        "from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2"
+    statement(format!(
+        "{} from customer_accounts a join merchants m on m.id = a.merchant_id where a.merchant_id = $1 and a.id = $2",
+        select_account()
     ))
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
+    .key(merchant, account)
     .get_result(connection)
     .optional()
 }
@@ -94,14 +78,14 @@ pub fn find_of_any_merchant(
     account: AccountId,
 ) -> QueryResult<Option<Account>> {
     // `limit` keeps the lookup inside the loop over the merchants, so that the planner cannot scan the accounts.
-    statement(concat!(
-        select_account!(),
-        "from merchants m
+    statement(format!(
+        "{} from merchants m
           cross join lateral (
              select * from customer_accounts where merchant_id = m.id and id = $1 limit 1
-          ) as a"
+          ) as a",
+        select_account()
     ))
-    .bind::<SqlUuid, _>(account)
+    .bind(account)
     .get_result(connection)
     .optional()
 }
@@ -112,82 +96,58 @@ pub fn account_of_validation(
     merchant: Option<MerchantId>,
     validation: ValidationId,
 ) -> QueryResult<Option<(MerchantId, AccountId)>> {
-    #[derive(QueryableByName)]
-    struct Found {
-        #[diesel(sql_type = SqlUuid)]
-        merchant_id: MerchantId,
-        #[diesel(sql_type = SqlUuid)]
-        account_id: AccountId,
-    }
-    let found: Option<Found> = statement(
+    statement(
         "select v.merchant_id, v.account_id from merchants m
           cross join lateral (
              select * from validations where merchant_id = m.id and id = $1 limit 1
           ) as v
-          where $2 is null or m.id = $3",
+          where $2 is null or m.id = $2",
     )
-    .bind::<SqlUuid, _>(validation)
-    .bind::<Nullable<SqlUuid>, _>(merchant)
-    .bind::<Nullable<SqlUuid>, _>(merchant)
-    .get_result(connection)
-    .optional()?;
-    Ok(found.map(|found| (found.merchant_id, found.account_id)))
+    .bind(validation)
+    .bind(merchant)
+    .tuple(connection)
+    .optional()
 }
 
-/// A validation, without its result.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Validation {
-    #[diesel(sql_type = SqlUuid)]
-    pub id: ValidationId,
-    #[diesel(sql_type = Text)]
-    pub state: ValidationState,
-    /// When the scheduler makes it due, unless it is completed.
-    #[diesel(sql_type = Timestamptz)]
-    pub due_at: DateTime<Utc>,
-    /// When the workers give up.
-    #[diesel(sql_type = Timestamptz)]
-    pub deadline_at: DateTime<Utc>,
-    /// When the lease of the worker expires.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub leased_until: Option<DateTime<Utc>>,
-    /// Number of attempts so far.
-    #[diesel(sql_type = SmallInt)]
-    pub attempts: i16,
-    /// W3C trace context of the request.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub trace_parent: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub outcome: Option<Outcome>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub failure_code: Option<FailureCode>,
-    /// The sentence for the failure code.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub failure_reason: Option<String>,
-    /// Why an unfinished validation has no result yet; `None` before its first attempt.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub pending_reason: Option<PendingReason>,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub completed_at: Option<DateTime<Utc>>,
-    /// Khata's own score, 0–100.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub name_match_score: Option<i16>,
-    /// The gateway's score, 0–100.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub gateway_name_match_score: Option<i16>,
-    /// Call a gateway even if a recent result could be reused.
-    #[diesel(sql_type = Bool)]
-    pub fresh: bool,
-    /// The validation whose result this one reuses.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub reused_from: Option<ValidationId>,
-    /// A gateway webhook arrived since the last claim.
-    #[diesel(sql_type = Bool, column_name = called_back)]
-    pub webhook_received: bool,
-    /// The call that is booked for this validation.
-    #[diesel(embed)]
-    pub slot: Option<Slot>,
+row! {
+    /// A validation, without its result.
+    #[derive(Clone, Debug)]
+    pub struct Validation {
+        pub id: ValidationId,
+        pub state: ValidationState,
+        /// When the scheduler makes it due, unless it is completed.
+        pub due_at: DateTime<Utc>,
+        /// When the workers give up.
+        pub deadline_at: DateTime<Utc>,
+        /// When the lease of the worker expires.
+        pub leased_until: Option<DateTime<Utc>>,
+        /// Number of attempts so far.
+        pub attempts: i16,
+        /// W3C trace context of the request.
+        pub trace_parent: Option<String>,
+        pub outcome: Option<Outcome>,
+        pub failure_code: Option<FailureCode>,
+        /// The sentence for the failure code.
+        pub failure_reason: Option<String>,
+        /// Why an unfinished validation has no result yet; `None` before its first attempt.
+        pub pending_reason: Option<PendingReason>,
+        pub created_at: DateTime<Utc>,
+        pub completed_at: Option<DateTime<Utc>>,
+        /// Khata's own score, 0–100.
+        pub name_match_score: Option<i16>,
+        /// The gateway's score, 0–100.
+        pub gateway_name_match_score: Option<i16>,
+        /// Call a gateway even if a recent result could be reused.
+        pub fresh: bool,
+        /// The validation whose result this one reuses.
+        pub reused_from: Option<ValidationId>,
+        /// A gateway webhook arrived since the last claim.
+        #[diesel(column_name = called_back)]
+        pub webhook_received: bool,
+        /// The call that is booked for this validation.
+        #[diesel(embed)]
+        pub slot: Option<Slot>,
+    }
 }
 
 impl Validation {
@@ -229,8 +189,8 @@ pub fn validations(
          join validations v on v.merchant_id = $2 and v.id = wanted.id
          order by v.id",
     )
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<SqlUuid, _>(account.merchant)
+    .bind(ids)
+    .bind(account.merchant)
     .load(connection)?;
     Ok(Validations { rows, complete })
 }
@@ -242,40 +202,72 @@ fn earlier_validations(
     newest: ValidationId,
     reach: i64,
 ) -> QueryResult<(Vec<ValidationId>, bool)> {
-    #[derive(QueryableByName)]
-    struct Earlier {
-        #[diesel(sql_type = Array<SqlUuid>)]
-        ids: Vec<ValidationId>,
-        #[diesel(sql_type = Bool)]
-        complete: bool,
-    }
     let began = first_at(account.created_at - SAME_MOMENT);
     if newest.0 < first_at(account.created_at + SAME_MOMENT) {
         // The newest is the first.
         return Ok((Vec::new(), true));
     }
-    let row: Earlier = statement(
+    statement(
         "with early as materialized (
             select id, account_id from validations
             where merchant_id = $1 and id >= $2 and id < $3 order by id limit $4
          ), late as materialized (
             select id, account_id from validations
-            where merchant_id = $5 and id >= $6 and id < $7 order by id desc limit $8
+            where merchant_id = $1 and id >= $2 and id < $3 order by id desc limit $4
          )
-         select array(select id from early where account_id = $9 union select id from late where account_id = $10) as ids,
-            coalesce((select id from early order by id desc limit 1) >= (select id from late order by id limit 1), true)
-                as complete",
+         select array(select id from early where account_id = $5 union select id from late where account_id = $5),
+            coalesce((select id from early order by id desc limit 1) >= (select id from late order by id limit 1), true)",
     )
-    .bind::<SqlUuid, _>(account.merchant)
-    .bind::<SqlUuid, _>(began)
-    .bind::<SqlUuid, _>(newest)
-    .bind::<BigInt, _>(reach)
-    .bind::<SqlUuid, _>(account.merchant)
-    .bind::<SqlUuid, _>(began)
-    .bind::<SqlUuid, _>(newest)
-    .bind::<BigInt, _>(reach)
-    .bind::<SqlUuid, _>(account.id)
-    .bind::<SqlUuid, _>(account.id)
-    .get_result(connection)?;
-    Ok((row.ids, row.complete))
+    .key(account.merchant, began)
+    .bind(newest)
+    .bind(reach)
+    .bind(account.id)
+    .tuple(connection)
+}
+
+row! {
+    /// An attempt with the reasons for it and its times, for operators.
+    #[derive(Clone, Debug)]
+    pub struct Attempt {
+        #[diesel(embed)]
+        columns: validations::Attempt,
+        /// The merchant's name for the gateway account.
+        pub gateway_reference_id: Option<String>,
+        /// Why the routing chose this gateway account.
+        pub choice: String,
+        /// The gateway's code is in none of the connector's tables.
+        pub unlisted_code: bool,
+        /// Milliseconds that the newest call took.
+        pub latency_ms: Option<i32>,
+        /// Whether the attempt before may have dropped a rupee too.
+        pub possible_double_drop: bool,
+        pub settled_at: Option<DateTime<Utc>>,
+    }
+}
+
+impl Deref for Attempt {
+    type Target = validations::Attempt;
+
+    fn deref(&self) -> &validations::Attempt {
+        &self.columns
+    }
+}
+
+/// Reads all attempts of these validations, in order.
+pub fn attempts(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    validations: &[ValidationId],
+) -> QueryResult<Vec<Attempt>> {
+    statement(format!(
+        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms,
+            t.possible_double_drop, t.settled_at
+         from unnest($1) as wanted (id)
+         join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
+         left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id
+         order by t.validation_id, t.number"
+    ))
+    .bind(validations)
+    .bind(merchant)
+    .load(connection)
 }

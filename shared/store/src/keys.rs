@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Nullable, Text, Timestamptz};
 
+use super::column::{Column, row};
 use super::schema::api_keys;
 use super::statement::statement;
 use khata_domain::words;
@@ -18,38 +19,33 @@ words! {
     }
 }
 
-/// An API key, without its hash.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct Key {
-    #[diesel(sql_type = SqlUuid)]
-    pub id: KeyId,
-    /// First characters of the key.
-    #[diesel(sql_type = Text)]
-    pub prefix: String,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub revoked_at: Option<DateTime<Utc>>,
-    /// By the database's clock, as authentication.
-    #[diesel(sql_type = Text)]
-    pub state: KeyState,
+impl Column for KeyState {
+    type Sql = Text;
 }
 
-macro_rules! select_key {
-    () => {
-        "select id, prefix, created_at, expires_at, revoked_at,
-            case when revoked_at is not null then 'REVOKED' when expires_at <= now() then 'EXPIRED'
-                 else 'ACTIVE' end as state
-         from api_keys "
-    };
+row! {
+    /// An API key, without its hash.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Key {
+        pub id: KeyId,
+        /// First characters of the key.
+        pub prefix: String,
+        pub created_at: DateTime<Utc>,
+        pub expires_at: Option<DateTime<Utc>>,
+        pub revoked_at: Option<DateTime<Utc>>,
+        /// By the database's clock, as authentication.
+        pub state: KeyState,
+    }
 }
+
+const SELECT: &str = "select id, prefix, created_at, expires_at, revoked_at,
+    case when revoked_at is not null then 'REVOKED' when expires_at <= now() then 'EXPIRED' else 'ACTIVE' end as state
+    from api_keys";
 
 /// Lists the merchant's keys, the oldest first.
 pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Vec<Key>> {
-    statement(concat!(select_key!(), "where merchant_id = $1 order by id"))
-        .bind::<SqlUuid, _>(merchant)
+    statement(format!("{SELECT} where merchant_id = $1 order by id"))
+        .bind(merchant)
         .load(connection)
 }
 
@@ -59,12 +55,11 @@ pub fn starting_with(
     merchant: MerchantId,
     beginning: &str,
 ) -> QueryResult<Vec<Key>> {
-    statement(concat!(
-        select_key!(),
-        "where merchant_id = $1 and starts_with(prefix, $2) order by id for update"
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and starts_with(prefix, $2) order by id for update"
     ))
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<Text, _>(beginning)
+    .bind(merchant)
+    .bind(beginning)
     .load(connection)
 }
 
@@ -74,12 +69,10 @@ pub fn find(
     merchant: MerchantId,
     key: KeyId,
 ) -> QueryResult<Option<Key>> {
-    statement(concat!(
-        select_key!(),
-        "where merchant_id = $1 and id = $2 for update"
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and id = $2 for update"
     ))
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(key)
+    .key(merchant, key)
     .get_result(connection)
     .optional()
 }
@@ -109,19 +102,12 @@ pub fn expire_within(
     key: KeyId,
     rest: TimeDelta,
 ) -> QueryResult<DateTime<Utc>> {
-    #[derive(QueryableByName)]
-    struct Expiry {
-        #[diesel(sql_type = Timestamptz)]
-        expires_at: DateTime<Utc>,
-    }
     // `least` ignores nulls.
-    let row: Expiry = statement(
+    statement(
         "update api_keys set expires_at = least(expires_at, now() + $1 * interval '1 s')
          where merchant_id = $2 and id = $3 returning expires_at",
     )
-    .bind::<BigInt, _>(rest.num_seconds())
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(key)
-    .get_result(connection)?;
-    Ok(row.expires_at)
+    .bind(rest.num_seconds())
+    .key(merchant, key)
+    .tuple(connection)
 }

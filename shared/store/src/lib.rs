@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+mod column;
 pub mod customers;
 pub mod database_metrics;
 pub mod gateway_accounts;

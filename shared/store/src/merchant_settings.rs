@@ -1,75 +1,22 @@
 //! A merchant's settings and numbers, for operators.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 
-use super::schema::{api_keys, gateway_accounts, merchants};
+use super::merchants::Merchant;
+use super::schema::merchants;
 use super::statement::statement;
 use khata_domain::{AccountStatus, MerchantId};
 
-/// Changes of a merchant's settings; `None` leaves one as it is.
+/// Changes of the settings of a [`Merchant`]; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsChangeset)]
 #[diesel(table_name = merchants)]
 pub struct Changes {
-    /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: Option<bool>,
-    /// Time after which a validation is given up, in seconds: 60 to 2,592,000.
     pub validation_deadline_seconds: Option<i32>,
-    /// Maximum requests per second of one key, in each process: 1 to 1,000,000.
     pub requests_per_second: Option<i32>,
-    /// Maximum validations of the same details in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: Option<i16>,
-    /// Whether an account fails if its holder's name does not match.
     pub fail_on_name_mismatch: Option<bool>,
-    /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: Option<i32>,
-}
-
-impl Changes {
-    /// Whether there is nothing to change.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A merchant with all its settings.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = merchants, check_for_backend(diesel::pg::Pg))]
-pub struct Settings {
-    #[diesel(column_name = id)]
-    pub merchant: MerchantId,
-    /// Unique.
-    pub name: String,
-    /// Whether *create accounts* registers an unknown customer reference.
-    pub implicit_customers: bool,
-    /// Time after which a validation is given up, in seconds.
-    pub validation_deadline_seconds: i32,
-    /// Maximum requests per second of one key, in each process.
-    pub requests_per_second: i32,
-    /// Maximum validations of the same details in 24 hours.
-    pub validations_per_account_per_day: i16,
-    /// Whether an account fails if its holder's name does not match.
-    pub fail_on_name_mismatch: bool,
-    /// Maximum age of a result that is reused for the same details, in seconds; 0: never.
-    pub reuse_results_seconds: i32,
-    pub created_at: DateTime<Utc>,
-}
-
-/// Lists every merchant by name.
-pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Settings>> {
-    merchants::table
-        .order(merchants::name)
-        .select(Settings::as_select())
-        .load(connection)
-}
-
-/// Reads the merchant's settings.
-pub fn of_merchant(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Settings> {
-    merchants::table
-        .find(merchant)
-        .select(Settings::as_select())
-        .first(connection)
 }
 
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.
@@ -77,18 +24,18 @@ pub fn change(
     connection: &mut PgConnection,
     merchant: MerchantId,
     changes: &Changes,
-) -> QueryResult<(Settings, Settings)> {
-    let before: Settings = merchants::table
+) -> QueryResult<(Merchant, Merchant)> {
+    let before: Merchant = merchants::table
         .find(merchant)
-        .select(Settings::as_select())
+        .select(Merchant::as_select())
         .for_no_key_update()
         .first(connection)?;
-    if changes.is_empty() {
+    if *changes == Changes::default() {
         return Ok((before.clone(), before));
     }
     let after = diesel::update(merchants::table.find(merchant))
         .set(changes)
-        .returning(Settings::as_returning())
+        .returning(Merchant::as_returning())
         .get_result(connection)?;
     Ok((before, after))
 }
@@ -102,23 +49,14 @@ pub struct Overview {
     pub enabled_gateway_accounts: i64,
     pub gateway_accounts: i64,
     /// Number of accounts by status, among the newest.
-    pub accounts: Vec<StatusCount>,
+    pub accounts: Vec<(AccountStatus, i64)>,
 }
 
 impl Overview {
     /// Returns the number of accounts that were counted.
     pub fn accounts_counted(&self) -> i64 {
-        self.accounts.iter().map(|row| row.accounts).sum()
+        self.accounts.iter().map(|(_, accounts)| accounts).sum()
     }
-}
-
-/// Number of accounts with one status.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-pub struct StatusCount {
-    #[diesel(sql_type = Text)]
-    pub status: AccountStatus,
-    #[diesel(sql_type = BigInt)]
-    pub accounts: i64,
 }
 
 /// Counts the merchant's keys, gateway accounts and accounts. Of the accounts, only the newest `limit` are read, by the
@@ -128,29 +66,25 @@ pub fn overview(
     merchant: MerchantId,
     limit: i64,
 ) -> QueryResult<Overview> {
-    let keys = api_keys::table
-        .filter(api_keys::merchant_id.eq(merchant))
-        .filter(api_keys::revoked_at.is_null())
-        .filter(
-            api_keys::expires_at
-                .is_null()
-                .or(api_keys::expires_at.gt(diesel::dsl::now)),
-        );
-    let gateways = gateway_accounts::table.filter(gateway_accounts::merchant_id.eq(merchant));
+    let (active_keys, enabled_gateway_accounts, gateway_accounts) = statement(
+        "select (select count(*) from api_keys
+                 where merchant_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())),
+            count(*) filter (where enabled), count(*)
+         from gateway_accounts where merchant_id = $1",
+    )
+    .bind(merchant)
+    .tuple(connection)?;
     Ok(Overview {
-        active_keys: keys.count().get_result(connection)?,
-        enabled_gateway_accounts: gateways
-            .filter(gateway_accounts::enabled)
-            .count()
-            .get_result(connection)?,
-        gateway_accounts: gateways.count().get_result(connection)?,
+        active_keys,
+        enabled_gateway_accounts,
+        gateway_accounts,
         accounts: statement(
-            "select status, count(*) as accounts
+            "select status, count(*)
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest
              group by status order by status",
         )
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<BigInt, _>(limit)
-        .load(connection)?,
+        .bind(merchant)
+        .bind(limit)
+        .tuples(connection)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Merchants and their API keys.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::schema::{api_keys, merchants};
@@ -16,41 +16,49 @@ pub struct Merchant {
     pub name: String,
     /// Whether *create accounts* registers an unknown customer reference.
     pub implicit_customers: bool,
-    validation_deadline_seconds: i32,
-    requests_per_second: i32,
-    validations_per_account_per_day: i16,
+    /// Time after which an unfinished validation fails as `VALIDATION_UNAVAILABLE`, in seconds: 60 to 2,592,000.
+    pub validation_deadline_seconds: i32,
+    /// Maximum requests per second of one key, in each process: 1 to 1,000,000.
+    pub requests_per_second: i32,
+    /// Maximum validations of the same details in 24 hours: 1 to 32,767.
+    pub validations_per_account_per_day: i16,
+    /// Whether an account fails if its holder's name does not match.
+    pub fail_on_name_mismatch: bool,
+    /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
+    pub reuse_results_seconds: i32,
+    pub created_at: DateTime<Utc>,
 }
 
 impl Merchant {
-    /// Maximum requests per second of one key, in each process.
-    pub fn requests_per_second(&self) -> u32 {
-        self.requests_per_second.unsigned_abs()
+    pub fn validation_deadline(&self) -> TimeDelta {
+        TimeDelta::seconds(self.validation_deadline_seconds.into())
     }
+}
 
-    /// Maximum validations of the same details in 24 hours.
-    pub fn validations_per_account_per_day(&self) -> i16 {
-        self.validations_per_account_per_day
-    }
-
-    /// Time after which an unfinished validation fails as `VALIDATION_UNAVAILABLE`.
-    pub fn validation_deadline(&self) -> chrono::TimeDelta {
-        chrono::TimeDelta::seconds(self.validation_deadline_seconds.into())
-    }
+/// Lists every merchant by name.
+pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Merchant>> {
+    merchants::table
+        .order(merchants::name)
+        .select(Merchant::as_select())
+        .load(connection)
 }
 
 /// Finds the merchant with this name or id.
 pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Option<Merchant>> {
     let query = merchants::table.select(Merchant::as_select());
     match MerchantId::parse(name_or_id) {
-        Some(id) => query
-            .filter(merchants::id.eq(id))
-            .first(connection)
-            .optional(),
+        Some(id) => query.find(id).first(connection),
         None => query
             .filter(merchants::name.eq(name_or_id))
-            .first(connection)
-            .optional(),
+            .first(connection),
     }
+    .optional()
+}
+
+/// Reads the merchant with this id.
+pub fn of_id(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Merchant> {
+    let query = merchants::table.find(merchant);
+    query.select(Merchant::as_select()).first(connection)
 }
 
 /// Inserts a merchant with the default settings; `None` if the name is taken.

@@ -7,10 +7,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text, Timestamptz};
 use uuid::Uuid;
 
-use super::statement::{statement, validation_keys};
+use super::statement::{rows, statement, validation_keys};
 use khata_domain::{ValidationId, ValidationKey};
 
 const CHANNEL: &str = "khata_outcomes";
@@ -19,20 +18,18 @@ const IDS: usize = 200;
 
 /// Notifies the listeners when the transaction commits.
 pub(super) fn notify(connection: &mut PgConnection, finished: &[ValidationId]) -> QueryResult<()> {
-    if finished.is_empty() {
-        return Ok(());
-    }
     let payloads: Vec<String> = finished
         .chunks(IDS)
         .map(|ids| {
-            let ids: Vec<String> = ids.iter().map(|id| id.0.simple().to_string()).collect();
-            ids.join(" ")
+            let ids = ids.iter().map(|id| id.0.simple().to_string());
+            ids.collect::<Vec<_>>().join(" ")
         })
         .collect();
-    statement("select pg_notify('khata_outcomes', payload) from unnest($1) as payload")
-        .bind::<Array<Text>, _>(payloads)
-        .execute(connection)
-        .map(drop)
+    statement(format!(
+        "select pg_notify('{CHANNEL}', payload) from $1 as input"
+    ))
+    .rows(rows!(&payloads, ids => { payload = ids.as_str() }))
+    .run(connection)
 }
 
 /// Subscribes this connection to outcomes.
@@ -74,6 +71,6 @@ pub fn subscribe(
          returning v.merchant_id, v.id as validation_id",
     )
     .rows(validation_keys(validations))
-    .bind::<Timestamptz, _>(until)
+    .bind(until)
     .load(connection)
 }

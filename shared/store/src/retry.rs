@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
 use super::statement::statement;
 use khata_domain::validation::Outcome;
@@ -25,35 +24,21 @@ pub fn retry_now(
     connection: &mut PgConnection,
     key: ValidationKey,
 ) -> QueryResult<Option<RetryResult>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        state: ValidationState,
-        #[diesel(sql_type = Nullable<Timestamptz>)]
-        leased_until: Option<DateTime<Utc>>,
-        #[diesel(sql_type = Nullable<Text>)]
-        outcome: Option<Outcome>,
-    }
-    let row: Option<Row> = statement(
+    let row = statement(
         "select state, leased_until, outcome from validations where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(key.merchant)
-    .bind::<SqlUuid, _>(key.id)
-    .get_result(connection)
+    .key(key.merchant, key.id)
+    .tuple::<(ValidationState, Option<DateTime<Utc>>, Option<Outcome>)>(connection)
     .optional()?;
-    let Some(row) = row else {
-        return Ok(None);
+    let was = match row {
+        None => return Ok(None),
+        Some((_, _, Some(outcome))) => return Ok(Some(RetryResult::Completed { outcome })),
+        Some((_, Some(until), None)) => return Ok(Some(RetryResult::Leased { until })),
+        Some((state, None, None)) => state,
     };
-    if let Some(outcome) = row.outcome {
-        return Ok(Some(RetryResult::Completed { outcome }));
-    }
-    if let Some(until) = row.leased_until {
-        return Ok(Some(RetryResult::Leased { until }));
-    }
     // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
     statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
-        .bind::<SqlUuid, _>(key.merchant)
-        .bind::<SqlUuid, _>(key.id)
-        .execute(connection)?;
-    Ok(Some(RetryResult::MadeDue { was: row.state }))
+        .key(key.merchant, key.id)
+        .run(connection)?;
+    Ok(Some(RetryResult::MadeDue { was }))
 }

@@ -13,11 +13,11 @@ pub use column::{KeyUsage, SealedColumn, count_by_key, decrypts, keys_in_use};
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit;
+use super::column::row;
 use super::statement::{rows, statement};
 use khata_crypto::Keyring;
 use khata_domain::MerchantId;
@@ -26,7 +26,7 @@ use khata_domain::MerchantId;
 const MAX_TRIES: u32 = 20;
 
 /// Location of an encrypted value.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealedValue {
     pub column: SealedColumn,
     pub merchant: MerchantId,
@@ -46,44 +46,21 @@ impl std::fmt::Display for SealedValue {
     }
 }
 
-impl std::fmt::Debug for SealedValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
+row! {
+    struct Row {
+        merchant_id: Uuid,
+        place: Vec<u8>,
+        subject: Uuid,
+        /// `None` if there is no value or the primary key encrypted it.
+        sealed: Option<Vec<u8>>,
     }
 }
 
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: Uuid,
-    #[diesel(sql_type = Binary)]
-    place: Vec<u8>,
-    #[diesel(sql_type = Binary)]
-    subject: Vec<u8>,
-    /// `None` if there is no value or the primary key encrypted it.
-    #[diesel(sql_type = Nullable<Binary>)]
-    sealed: Option<Vec<u8>>,
-}
-
-#[derive(QueryableByName)]
-struct Replaced {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: MerchantId,
-}
-
-/// Counts of one merchant's values.
+/// Counts of one merchant's values, for its line of the audit log.
+#[derive(Clone)]
 struct Tally {
     audit_id: Uuid,
     by_table: BTreeMap<&'static str, u64>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            audit_id: Uuid::now_v7(),
-            by_table: BTreeMap::new(),
-        }
-    }
 }
 
 /// The result of a step.
@@ -106,9 +83,12 @@ pub struct Rotation<'k> {
     after: (Uuid, Vec<u8>),
     tries: u32,
     tallies: BTreeMap<MerchantId, Tally>,
-    reencrypted: BTreeMap<SealedColumn, u64>,
-    undecryptable: BTreeSet<SealedValue>,
-    busy: u64,
+    /// Number of values encrypted again so far.
+    pub reencrypted: BTreeMap<SealedColumn, u64>,
+    /// Values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
+    pub undecryptable: BTreeSet<SealedValue>,
+    /// Number of values of other keys that were locked at every try.
+    pub busy: u64,
 }
 
 impl<'k> Rotation<'k> {
@@ -132,32 +112,17 @@ impl<'k> Rotation<'k> {
         SealedColumn::ALL.get(self.column).copied()
     }
 
-    /// Returns the number of values encrypted again so far.
-    pub fn reencrypted(&self) -> &BTreeMap<SealedColumn, u64> {
-        &self.reencrypted
-    }
-
-    /// Returns the values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
-    pub fn undecryptable(&self) -> impl Iterator<Item = &SealedValue> {
-        self.undecryptable.iter()
-    }
-
-    /// Returns the number of values of other keys that were locked at every try.
-    pub fn busy(&self) -> u64 {
-        self.busy
-    }
-
     /// Does one batch, in one transaction with its part of the audit log. After an error the step may be tried again, also on
     /// another connection.
     pub fn step(&mut self, connection: &mut PgConnection) -> QueryResult<StepResult> {
         let Some(column) = self.column() else {
             return Ok(StepResult::Done);
         };
-        let rows: Vec<Row> = statement(column.sql().walk)
-            .bind::<Binary, _>(self.keyring.header().to_vec())
-            .bind::<SqlUuid, _>(self.after.0)
-            .bind::<Binary, _>(self.after.1.clone())
-            .bind::<BigInt, _>(self.batch)
+        let rows: Vec<Row> = statement(column.walk())
+            .bind(self.keyring.header().to_vec())
+            .bind(self.after.0)
+            .bind(self.after.1.clone())
+            .bind(self.batch)
             .load(connection)?;
         let Some(last) = rows.last() else {
             self.column += 1;
@@ -184,19 +149,17 @@ impl<'k> Rotation<'k> {
         for row in rows {
             let Some(was) = row.sealed else { continue };
             let merchant = MerchantId(row.merchant_id);
-            let becomes = Uuid::from_slice(&row.subject).ok().and_then(|subject| {
-                self.keyring
-                    .reencrypt(merchant, subject, column.purpose(), &was)
-                    .ok()
-            });
-            match becomes {
-                Some(becomes) => wanted.push(Wanted {
+            match self
+                .keyring
+                .reencrypt(merchant, row.subject, column.purpose(), &was)
+            {
+                Ok(becomes) => wanted.push(Wanted {
                     merchant,
                     place: row.place,
                     was,
                     becomes,
                 }),
-                None => {
+                Err(_) => {
                     self.undecryptable.insert(SealedValue {
                         column,
                         merchant,
@@ -219,47 +182,34 @@ impl<'k> Rotation<'k> {
             return Ok(0);
         }
         for value in wanted {
-            self.tallies
-                .entry(value.merchant)
-                .or_insert_with(Tally::new);
+            self.tallies.entry(value.merchant).or_insert_with(|| Tally {
+                audit_id: Uuid::now_v7(),
+                by_table: BTreeMap::new(),
+            });
         }
-        let replaced = connection.transaction(|connection| {
+        // Counted only if the transaction commits. An interrupted rotation has logged its work.
+        let mut tallies = self.tallies.clone();
+        let count: u64 = connection.transaction(|connection| {
             let replaced = replace(connection, column, wanted)?;
-            self.record(connection, column, &replaced)?;
-            QueryResult::Ok(replaced)
+            for (merchant, count) in &replaced {
+                let Some(tally) = tallies.get_mut(merchant) else {
+                    continue;
+                };
+                *tally.by_table.entry(column.table()).or_default() += count;
+                audit::record_growing(
+                    connection,
+                    *merchant,
+                    tally.audit_id,
+                    "keyring.rotate",
+                    &merchant.to_string(),
+                    &json!({ "primary": self.keyring.primary(), "resealed": tally.by_table }),
+                )?;
+            }
+            QueryResult::Ok(replaced.values().sum())
         })?;
-        let count = replaced.values().sum::<u64>();
-        for (merchant, count) in replaced {
-            let tally = self.tallies.entry(merchant).or_insert_with(Tally::new);
-            *tally.by_table.entry(column.table()).or_default() += count;
-        }
+        self.tallies = tallies;
         *self.reencrypted.entry(column).or_default() += count;
         Ok(wanted.len() as u64 - count)
-    }
-
-    /// Writes one line of the audit log per merchant, which grows with the rotation: an interrupted one has logged its work.
-    fn record(
-        &self,
-        connection: &mut PgConnection,
-        column: SealedColumn,
-        replaced: &BTreeMap<MerchantId, u64>,
-    ) -> QueryResult<()> {
-        for (merchant, count) in replaced {
-            let Some(tally) = self.tallies.get(merchant) else {
-                continue;
-            };
-            let mut by_table = tally.by_table.clone();
-            *by_table.entry(column.table()).or_default() += count;
-            audit::record_growing(
-                connection,
-                *merchant,
-                tally.audit_id,
-                "keyring.rotate",
-                &merchant.to_string(),
-                &json!({ "primary": self.keyring.primary(), "resealed": by_table }),
-            )?;
-        }
-        Ok(())
     }
 }
 
@@ -281,17 +231,17 @@ fn replace(
     column: SealedColumn,
     wanted: &[Wanted],
 ) -> QueryResult<BTreeMap<MerchantId, u64>> {
-    let rows: Vec<Replaced> = statement(column.sql().replace)
+    let rows: Vec<MerchantId> = statement(column.replace())
         .rows(rows!(wanted, value => {
-            merchant_id: SqlUuid = value.merchant,
-            place: Binary = value.place.as_slice(),
-            was: Binary = value.was.as_slice(),
-            becomes: Binary = value.becomes.as_slice(),
+            merchant_id = value.merchant,
+            place = value.place.as_slice(),
+            was = value.was.as_slice(),
+            becomes = value.becomes.as_slice(),
         }))
-        .load(connection)?;
+        .tuples(connection)?;
     let mut replaced = BTreeMap::new();
-    for row in rows {
-        *replaced.entry(row.merchant_id).or_default() += 1;
+    for merchant in rows {
+        *replaced.entry(merchant).or_default() += 1;
     }
     Ok(replaced)
 }

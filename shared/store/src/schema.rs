@@ -1,5 +1,5 @@
-//! The tables that the store reads and writes through diesel's query builder. Statements on the busy tables (accounts,
-//! validations, attempts) are written in SQL, so that a reader sees them.
+//! The tables that the store reads and writes through diesel's query builder. Other statements are written in SQL, so that
+//! a reader sees them.
 diesel::table! {
     merchants (id) {
         id -> Uuid,
@@ -23,46 +23,6 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
-    }
-}
-
-diesel::table! {
-    gateway_accounts (merchant_id, id) {
-        merchant_id -> Uuid,
-        id -> Uuid,
-        gateway_id -> Int2,
-        reference_id -> Text,
-        priority -> Int2,
-        pinned_only -> Bool,
-        enabled -> Bool,
-        base_url -> Nullable<Text>,
-        sealed_credentials -> Nullable<Binary>,
-        settings -> Jsonb,
-        created_at -> Timestamptz,
-        updated_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
-    customers (merchant_id, id) {
-        merchant_id -> Uuid,
-        id -> Uuid,
-        object_reference_id -> Text,
-        created_at -> Timestamptz,
-        updated_at -> Timestamptz,
-        sealed_contact -> Nullable<Binary>,
-    }
-}
-
-diesel::table! {
-    audit_log (merchant_id, id) {
-        merchant_id -> Uuid,
-        id -> Uuid,
-        at -> Timestamptz,
-        actor -> Text,
-        action -> Text,
-        subject -> Text,
-        detail -> Jsonb,
     }
 }
 

@@ -4,14 +4,13 @@
 mod attempt;
 mod claim;
 mod due;
-mod lease;
 mod reuse;
 mod settle;
 
+pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
 pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts};
-pub use claim::{Claimed, claim};
+pub use claim::{Claimed, LeaseToken, claim};
 pub use due::{DueRow, take_due};
-pub use lease::LeaseToken;
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 

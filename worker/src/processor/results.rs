@@ -89,7 +89,7 @@ impl Results {
             reused_from = %earlier.validation, "earlier result reused"
         );
         Some(Settlement {
-            provenance: Some(earlier.provenance()),
+            provenance: Some(earlier.provenance.clone()),
             sealed_result: result.map(|result| self.encrypt(claimed, &result)),
             name_match_score: name_match.map(|found| i16::from(found.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,

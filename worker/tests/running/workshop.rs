@@ -16,7 +16,7 @@ use khata_domain::{
     AccountId, Details, Gateway, GatewayAccountId, MerchantId, Method, ValidationId,
 };
 use khata_queue::Publisher;
-use khata_store::accounts::{self, CreateAccounts, NewAccount};
+use khata_store::accounts::{self, CreateAccounts, NewAccount, ValidationTerms};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchants;
 use khata_store::validations::{LeaseToken, NewAttempt, claim, insert_attempts};
@@ -105,17 +105,19 @@ impl Workshop {
             implicit_customer: true,
             pin: Pin::default(),
             metadata: "{}".into(),
-            consent: None,
             routing_id: None,
-            trace_parent: None,
-            created_at: now,
-            deadline_at: now + TimeDelta::hours(1),
-            awaited_until: None,
-            validations_per_day: 5,
-            fresh: false,
+            terms: ValidationTerms {
+                consent: None,
+                trace_parent: None,
+                now,
+                deadline_at: now + TimeDelta::hours(1),
+                awaited_until: None,
+                validations_per_day: 5,
+                fresh: false,
+            },
             accounts: details.iter().map(|details| self.sealed(details)).collect(),
         };
-        accounts::create(&mut self.connection, std::slice::from_ref(&call)).unwrap();
+        accounts::create(&mut self.connection, &[&call]).unwrap();
         let key = |account: &NewAccount| ValidationKey {
             merchant: self.merchant,
             id: account.validation,

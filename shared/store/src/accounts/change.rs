@@ -3,11 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
+use super::new::ValidationTerms;
 use super::velocity;
 use crate::statement::statement;
 use khata_domain::ids::CustomerRef;
@@ -28,19 +26,8 @@ pub struct ValidateAgain {
     pub validation: ValidationId,
     /// Gateway to call, instead of the one in the request that created the account.
     pub pin: Option<Pin>,
-    /// JSON of the payee's consent, instead of the one in the request that created the account.
-    pub consent: Option<String>,
-    /// W3C trace context of the request.
-    pub trace_parent: Option<String>,
-    pub now: DateTime<Utc>,
-    /// When the workers give up the validation.
-    pub deadline_at: DateTime<Utc>,
-    /// How long the caller waits for the outcome, if it waits.
-    pub awaited_until: Option<DateTime<Utc>>,
-    /// Maximum validations of the same details in 24 hours.
-    pub validations_per_day: i16,
-    /// Call a gateway even if a recent result could be reused.
-    pub fresh: bool,
+    /// A consent replaces the one in the request that created the account.
+    pub terms: ValidationTerms,
 }
 
 /// The result of [`validate_again`].
@@ -58,16 +45,6 @@ pub enum Revalidation {
     NotFound,
 }
 
-#[derive(QueryableByName)]
-struct Locked {
-    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-    customer: CustomerId,
-    #[diesel(sql_type = Binary)]
-    fingerprint: Vec<u8>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    deleted_at: Option<DateTime<Utc>>,
-}
-
 /// Begins another validation of a live account whose newest one is completed. Call it in a transaction.
 pub fn validate_again(
     connection: &mut PgConnection,
@@ -79,14 +56,13 @@ pub fn validate_again(
         return Ok(Revalidation::NotFound);
     }
     // A concurrent request for the same account waits here and then finds the validation open.
-    let locked: Locked = statement(
+    let (owner, fingerprint, deleted_at) = statement(
         "select customer_id, fingerprint, deleted_at from customer_accounts
          where merchant_id = $1 and id = $2 for update",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
-    .get_result(connection)?;
-    if locked.deleted_at.is_some() {
+    .key(merchant, account)
+    .tuple::<(CustomerId, Vec<u8>, Option<DateTime<Utc>>)>(connection)?;
+    if deleted_at.is_some() {
         return Ok(Revalidation::Deleted);
     }
     // Read again under the lock: the validation may have ended, and another begun, during the wait for the lock.
@@ -94,14 +70,16 @@ pub fn validate_again(
     let Some(row) = row.map(Box::new) else {
         return Ok(Revalidation::NotFound);
     };
-    if let Some(open) = row.open_validation(merchant) {
+    if let Some(open) = row.open_validation() {
         return Ok(Revalidation::AlreadyOpen(row, open));
     }
-    let details = (merchant, locked.customer, &*locked.fingerprint);
+    let details = (merchant, owner, &*fingerprint);
     if let Some(recent) = velocity::of_details(connection, &[details])?.remove(&0)
-        && recent.validations >= i64::from(wanted.validations_per_day)
+        && recent.validations >= i64::from(wanted.terms.validations_per_day)
     {
-        let until = recent.until().unwrap_or(wanted.now + velocity::WINDOW);
+        let until = recent
+            .until()
+            .unwrap_or(wanted.terms.now + velocity::WINDOW);
         return Ok(Revalidation::TooMany(until));
     }
     begin(connection, wanted)?;
@@ -117,45 +95,36 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             awaited_until, fresh)
          values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8, $9)",
     )
-    .bind::<SqlUuid, _>(wanted.merchant)
-    .bind::<SqlUuid, _>(wanted.validation)
-    .bind::<SqlUuid, _>(wanted.account)
-    .bind::<BigInt, _>(WAKEUP_GRACE_MS)
-    .bind::<Timestamptz, _>(wanted.deadline_at)
-    .bind::<Nullable<Text>, _>(wanted.trace_parent.as_deref())
-    .bind::<Timestamptz, _>(wanted.now)
-    .bind::<Nullable<Timestamptz>, _>(wanted.awaited_until)
-    .bind::<Bool, _>(wanted.fresh)
-    .execute(connection)?;
+    .bind(wanted.merchant)
+    .bind(wanted.validation)
+    .bind(wanted.account)
+    .bind(WAKEUP_GRACE_MS)
+    .bind(wanted.terms.deadline_at)
+    .bind(wanted.terms.trace_parent.as_deref())
+    .bind(wanted.terms.now)
+    .bind(wanted.terms.awaited_until)
+    .bind(wanted.terms.fresh)
+    .run(connection)?;
     let pin = wanted.pin.as_ref();
     statement(
         "update customer_accounts
          set validation_id = $1, updated_at = $2,
             status = case when status in ('ACTIVE', 'FAILURE') then 'PENDING' else status end,
             pinned_gateway_id = case when $3 then $4 else pinned_gateway_id end,
-            pinned_gateway_reference_id = case when $5 then $6 else pinned_gateway_reference_id end,
-            consent = coalesce($7::jsonb, consent),
+            pinned_gateway_reference_id = case when $3 then $5 else pinned_gateway_reference_id end,
+            consent = coalesce($6::jsonb, consent),
             velocity_count = case when velocity_since > now() - interval '24 hours' then velocity_count + 1 else 1 end,
             velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
-         where merchant_id = $8 and id = $9 and status <> 'DELETED'",
+         where merchant_id = $7 and id = $8 and status <> 'DELETED'",
     )
-    .bind::<SqlUuid, _>(wanted.validation)
-    .bind::<Timestamptz, _>(wanted.now)
-    .bind::<Bool, _>(pin.is_some())
-    .bind::<Nullable<SmallInt>, _>(pin.and_then(|pin| pin.gateway_id))
-    .bind::<Bool, _>(pin.is_some())
-    .bind::<Nullable<Text>, _>(pin.and_then(|pin| pin.reference_id.as_deref()))
-    .bind::<Nullable<Text>, _>(wanted.consent.as_deref())
-    .bind::<SqlUuid, _>(wanted.merchant)
-    .bind::<SqlUuid, _>(wanted.account)
-    .execute(connection)
-    .map(drop)
-}
-
-#[derive(QueryableByName)]
-struct OpenRow {
-    #[diesel(sql_type = Nullable<Text>)]
-    trace_parent: Option<String>,
+    .bind(wanted.validation)
+    .bind(wanted.terms.now)
+    .bind(pin.is_some())
+    .bind(pin.and_then(|pin| pin.gateway_id))
+    .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
+    .bind(wanted.terms.consent.as_deref())
+    .key(wanted.merchant, wanted.account)
+    .run(connection)
 }
 
 /// A deleted account.
@@ -179,28 +148,25 @@ pub fn delete(
     let Some(row) = find(connection, merchant, customer, account)? else {
         return Ok(None);
     };
-    let open = match row.open_validation(merchant) {
+    let open = match row.open_validation() {
         None => None,
         Some(open) => statement(
             "update validations set state = 'DUE', due_at = now() + $1 * interval '1 ms'
              where merchant_id = $2 and id = $3 and state in ('DUE', 'WAITING') returning trace_parent",
         )
-        .bind::<BigInt, _>(WAKEUP_GRACE_MS)
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<SqlUuid, _>(open.id)
-        .get_result(connection)
+        .bind(WAKEUP_GRACE_MS)
+        .key(merchant, open.id)
+        .tuple(connection)
         .optional()?
-        .map(|row: OpenRow| (open, row.trace_parent)),
+        .map(|trace_parent| (open, trace_parent)),
     };
     let deleted = statement(
-        "update customer_accounts set status = $1, deleted_at = $2, updated_at = $3
-         where merchant_id = $4 and id = $5 and status <> 'DELETED'",
+        "update customer_accounts set status = $1, deleted_at = $2, updated_at = $2
+         where merchant_id = $3 and id = $4 and status <> 'DELETED'",
     )
-    .bind::<Text, _>(AccountStatus::Deleted)
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(now)
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
+    .bind(AccountStatus::Deleted)
+    .bind(now)
+    .key(merchant, account)
     .execute(connection)?;
     if deleted == 0 {
         return Ok(None);

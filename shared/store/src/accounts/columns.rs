@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 
+use crate::column::row;
 use crate::statement::statement;
 use khata_domain::ids::CustomerRef;
 use khata_domain::validation::FailureCode;
@@ -17,64 +17,82 @@ use khata_domain::{
 /// Milliseconds that a new validation's wake-up has to arrive, before the scheduler publishes another.
 pub(super) const WAKEUP_GRACE_MS: i64 = 5_000;
 
-/// The columns of an account that are neither encrypted nor the merchant's own reference, so that operators may see them.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct AccountColumns {
-    #[diesel(sql_type = SqlUuid)]
-    pub id: AccountId,
-    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-    pub customer: CustomerId,
-    #[diesel(sql_type = Text)]
-    pub kind: AccountKind,
-    #[diesel(sql_type = Text)]
-    pub status: AccountStatus,
-    /// Gateway that the request named.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub pinned_gateway_id: Option<i16>,
-    /// Gateway account that the request named.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub pinned_gateway_reference_id: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    /// Time of the last status change.
-    #[diesel(sql_type = Timestamptz)]
-    pub updated_at: DateTime<Utc>,
-    /// Time of the last conclusive result of a gateway.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub last_validated_at: Option<DateTime<Utc>>,
+row! {
+    /// The columns of an account that are neither encrypted nor the merchant's own reference, so that operators may see them.
+    #[derive(Clone, Debug)]
+    pub struct AccountColumns {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub id: AccountId,
+        #[diesel(column_name = customer_id)]
+        pub customer: CustomerId,
+        pub kind: AccountKind,
+        pub status: AccountStatus,
+        /// Gateway that the request named.
+        pub pinned_gateway_id: Option<i16>,
+        /// Gateway account that the request named.
+        pub pinned_gateway_reference_id: Option<String>,
+        pub created_at: DateTime<Utc>,
+        /// Time of the last status change.
+        pub updated_at: DateTime<Utc>,
+        /// Time of the last conclusive result of a gateway.
+        pub last_validated_at: Option<DateTime<Utc>>,
+    }
 }
 
 /// The `select` list of [`AccountColumns`], from `customer_accounts a`.
-macro_rules! account_columns {
-    () => {
-        "a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.created_at,
-         a.updated_at, a.last_validated_at"
-    };
-}
-pub(crate) use account_columns;
+pub(crate) const ACCOUNT_COLUMNS: &str =
+    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+     a.created_at, a.updated_at, a.last_validated_at";
 
-/// An account as the API reads it: with its customer's reference and its newest validation.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct AccountRow {
-    #[diesel(embed)]
-    columns: AccountColumns,
-    /// The merchant's reference for the customer.
-    #[diesel(sql_type = Text)]
-    pub object_reference_id: String,
-    /// Encrypted for the account's id.
-    #[diesel(sql_type = Binary)]
-    pub sealed_details: Vec<u8>,
-    #[diesel(sql_type = Binary)]
-    pub(super) fingerprint: Vec<u8>,
-    /// Juspay's bank code.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub bank_code: Option<String>,
-    /// The request's metadata, a JSON object.
-    #[diesel(sql_type = Jsonb)]
-    pub metadata: serde_json::Value,
-    /// The newest validation.
-    #[diesel(embed)]
-    pub validation: ValidationColumns,
+row! {
+    /// An account as the API reads it: with its customer's reference and its newest validation.
+    #[derive(Clone, Debug)]
+    pub struct AccountRow {
+        #[diesel(embed)]
+        columns: AccountColumns,
+        /// The merchant's reference for the customer.
+        pub object_reference_id: String,
+        /// Encrypted for the account's id.
+        pub sealed_details: Vec<u8>,
+        pub(super) fingerprint: Vec<u8>,
+        /// Juspay's bank code.
+        pub bank_code: Option<String>,
+        /// The request's metadata, a JSON object.
+        pub metadata: serde_json::Value,
+        /// The newest validation.
+        #[diesel(embed)]
+        pub validation: ValidationColumns,
+    }
+
+    /// The columns of the newest validation; all `None` if the account has none.
+    #[derive(Clone, Debug)]
+    pub struct ValidationColumns {
+        #[diesel(column_name = newest_validation_id)]
+        pub id: Option<ValidationId>,
+        /// Number of attempts so far.
+        pub attempts: Option<i16>,
+        /// The validation whose result this one reuses, if no gateway was called.
+        pub reused_from: Option<ValidationId>,
+        /// Gateway of the newest attempt.
+        pub gateway_id: Option<i16>,
+        /// The merchant's name for the gateway account.
+        pub gateway_reference_id: Option<String>,
+        pub method: Option<Method>,
+        /// Name at bank, UTR and account type, encrypted for the account's id.
+        pub sealed_result: Option<Vec<u8>>,
+        /// 0–100.
+        pub name_match_score: Option<i16>,
+        pub failure_code: Option<FailureCode>,
+        /// The sentence for the failure code.
+        pub failure_reason: Option<String>,
+        /// Why an unfinished validation has no result yet; `None` before its first attempt.
+        pub pending_reason: Option<PendingReason>,
+        /// When a worker tries an unfinished validation next.
+        pub due_at: Option<DateTime<Utc>>,
+        pub validation_created_at: Option<DateTime<Utc>>,
+        pub completed_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl Deref for AccountRow {
@@ -85,71 +103,23 @@ impl Deref for AccountRow {
     }
 }
 
-/// The columns of the newest validation; all `None` if the account has none.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct ValidationColumns {
-    #[diesel(sql_type = Nullable<SqlUuid>, column_name = validation_id)]
-    pub id: Option<ValidationId>,
-    /// Number of attempts so far.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub attempts: Option<i16>,
-    /// The validation whose result this one reuses, if no gateway was called.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub reused_from: Option<ValidationId>,
-    /// Gateway of the newest attempt.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub gateway_id: Option<i16>,
-    /// The merchant's name for the gateway account.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub gateway_reference_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub method: Option<Method>,
-    /// Name at bank, UTR and account type, encrypted for the account's id.
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub sealed_result: Option<Vec<u8>>,
-    /// 0–100.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub name_match_score: Option<i16>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub failure_code: Option<FailureCode>,
-    /// The sentence for the failure code.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub failure_reason: Option<String>,
-    /// Why an unfinished validation has no result yet; `None` before its first attempt.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub pending_reason: Option<PendingReason>,
-    /// When a worker tries an unfinished validation next.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub due_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub validation_created_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub completed_at: Option<DateTime<Utc>>,
-}
-
 /// The `select` of [`AccountRow`]; callers add a `where`.
-macro_rules! select_account {
-    () => {
-        concat!(
-            "
-    select ",
-            $crate::accounts::columns::account_columns!(),
-            ", c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
-           v.id as validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method, v.sealed_result,
-           v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
+pub(super) fn select_account() -> String {
+    format!(
+        "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
+           v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method,
+           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
            v.created_at as validation_created_at, v.completed_at
-    from customer_accounts a
-    join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-    left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
-        )
-    };
+         from customer_accounts a
+         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
+         left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
+    )
 }
-pub(super) use select_account;
 
 impl AccountRow {
     /// Returns the newest validation, unless it is completed.
-    pub fn open_validation(&self, merchant: MerchantId) -> Option<ValidationKey> {
-        let id = self.validation.id?;
+    pub fn open_validation(&self) -> Option<ValidationKey> {
+        let (merchant, id) = (self.merchant, self.validation.id?);
         let open = self.validation.completed_at.is_none();
         open.then_some(ValidationKey { merchant, id })
     }
@@ -162,10 +132,12 @@ pub(super) fn find_any(
     customer: &CustomerRef,
     account: AccountId,
 ) -> QueryResult<Option<AccountRow>> {
-    let sql = concat!(select_account!(), " where a.merchant_id = $1 and a.id = $2");
+    let sql = format!(
+        "{} where a.merchant_id = $1 and a.id = $2",
+        select_account()
+    );
     let row: Option<AccountRow> = statement(sql)
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<SqlUuid, _>(account)
+        .key(merchant, account)
         .get_result(connection)
         .optional()?;
     Ok(row.filter(|row| match customer {

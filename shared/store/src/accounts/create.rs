@@ -1,13 +1,9 @@
 //! Creates the accounts of many requests in a handful of statements.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
 use super::new::{CreateAccounts, NewAccount};
@@ -51,18 +47,20 @@ pub enum CreatedAccount {
 const ROUNDS: usize = 3;
 
 /// Stores the accounts of many requests, each with its first validation, in four statements however many they are.
-pub fn create<C: Borrow<CreateAccounts>>(
+pub fn create(
     connection: &mut PgConnection,
-    calls: &[C],
+    calls: &[&CreateAccounts],
 ) -> QueryResult<Vec<Created>> {
-    let customers = resolve_customers(connection, calls)?;
+    let named = calls
+        .iter()
+        .map(|call| (call.merchant, &call.customer, call.implicit_customer));
+    let customers = customers::resolve(connection, named)?;
     let limited = velocity::limited(connection, calls, &customers)?;
     let wanted: Vec<Wanted<'_>> = calls
         .iter()
         .zip(&limited)
         .filter(|(_, limited)| limited.is_none())
-        .map(|(call, _)| call.borrow())
-        .filter_map(|call| Some((call, customers.get(&(call.merchant, &call.customer))?.0)))
+        .filter_map(|(call, _)| Some((*call, customers.get(&(call.merchant, &call.customer))?.0)))
         .flat_map(|(call, customer)| {
             call.accounts.iter().map(move |account| Wanted {
                 call,
@@ -95,23 +93,19 @@ pub fn create<C: Borrow<CreateAccounts>>(
 }
 
 /// Sorts the results by request.
-fn by_call<C: Borrow<CreateAccounts>>(
-    calls: &[C],
+fn by_call(
+    calls: &[&CreateAccounts],
     customers: &Customers<'_>,
     limited: Vec<Option<velocity::Limited>>,
     mut results: HashMap<AccountId, CreatedAccount>,
 ) -> QueryResult<Vec<Created>> {
-    let created = |(call, limited): (&C, Option<velocity::Limited>)| {
-        let call = call.borrow();
+    let created = |(call, limited): (&&CreateAccounts, Option<velocity::Limited>)| {
         let Some((customer, object_reference_id)) = customers.get(&(call.merchant, &call.customer))
         else {
             return Some(Created::UnknownCustomer);
         };
-        if let Some(limited) = limited {
-            return Some(Created::TooManyValidations {
-                account: limited.account,
-                until: limited.until,
-            });
+        if let Some((account, until)) = limited {
+            return Some(Created::TooManyValidations { account, until });
         }
         let accounts = call
             .accounts
@@ -132,18 +126,6 @@ fn by_call<C: Borrow<CreateAccounts>>(
         .ok_or(diesel::result::Error::NotFound)
 }
 
-/// Finds the customers that the requests name, and registers unknown references where the request allows it.
-fn resolve_customers<'a, C: Borrow<CreateAccounts>>(
-    connection: &mut PgConnection,
-    calls: &'a [C],
-) -> QueryResult<Customers<'a>> {
-    let named = |call: &'a C| {
-        let call = call.borrow();
-        (call.merchant, &call.customer, call.implicit_customer)
-    };
-    customers::resolve(connection, calls.iter().map(named))
-}
-
 /// An account to store, with its request and customer.
 struct Wanted<'a> {
     call: &'a CreateAccounts,
@@ -158,20 +140,11 @@ impl Wanted<'_> {
     }
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: AccountId,
-}
-
 /// Inserts the accounts that do not exist, and returns their ids.
 fn insert_accounts(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
 ) -> QueryResult<HashSet<AccountId>> {
-    if wanted.is_empty() {
-        return Ok(HashSet::new());
-    }
     let mut sorted: Vec<&Wanted<'_>> = wanted.iter().collect();
     // Every batch inserts in the same order, so that two batches with the same accounts cannot deadlock.
     sorted.sort_unstable_by_key(|wanted| {
@@ -179,27 +152,27 @@ fn insert_accounts(
         (call.merchant, wanted.customer, wanted.account.fingerprint)
     });
     let input = rows!(&sorted, row => {
-        merchant_id: SqlUuid = row.call.merchant,
-        customer_id: SqlUuid = row.customer,
-        id: SqlUuid = row.account.id,
-        validation_id: SqlUuid = row.account.validation,
-        kind: Text = row.account.kind,
-        sealed_details: Binary = row.account.sealed_details.as_slice(),
-        fingerprint: Binary = row.account.fingerprint.as_slice(),
-        masked: Text = row.account.masked.as_str(),
-        bank_code: Nullable<Text> = row.account.bank_code.as_deref(),
-        pinned_gateway_id: Nullable<SmallInt> = row.call.pin.gateway_id,
-        pinned_gateway_reference_id: Nullable<Text> = row.call.pin.reference_id.as_deref(),
-        metadata: Text = row.call.metadata.as_str(),
-        consent: Nullable<Text> = row.call.consent.as_deref(),
-        routing_id: Nullable<Text> = row.call.routing_id.as_deref(),
-        trace_parent: Nullable<Text> = row.call.trace_parent.as_deref(),
-        created_at: Timestamptz = row.call.created_at,
-        deadline_at: Timestamptz = row.call.deadline_at,
-        awaited_until: Nullable<Timestamptz> = row.call.awaited_until,
-        fresh: Bool = row.call.fresh,
+        merchant_id = row.call.merchant,
+        customer_id = row.customer,
+        id = row.account.id,
+        validation_id = row.account.validation,
+        kind = row.account.kind,
+        sealed_details = row.account.sealed_details.as_slice(),
+        fingerprint = row.account.fingerprint.as_slice(),
+        masked = row.account.masked.as_str(),
+        bank_code = row.account.bank_code.as_deref(),
+        pinned_gateway_id = row.call.pin.gateway_id,
+        pinned_gateway_reference_id = row.call.pin.reference_id.as_deref(),
+        metadata = row.call.metadata.as_str(),
+        consent = row.call.terms.consent.as_deref(),
+        routing_id = row.call.routing_id.as_deref(),
+        trace_parent = row.call.terms.trace_parent.as_deref(),
+        created_at = row.call.terms.now,
+        deadline_at = row.call.terms.deadline_at,
+        awaited_until = row.call.terms.awaited_until,
+        fresh = row.call.terms.fresh,
     });
-    let inserted: Vec<IdRow> = statement(
+    let inserted: Vec<AccountId> = statement(
         "with input as (
             select * from $1 as input
          ), account as (
@@ -222,47 +195,31 @@ fn insert_accounts(
          select id from account",
     )
     .rows(input)
-    .bind::<BigInt, _>(WAKEUP_GRACE_MS)
-    .load(connection)?;
-    Ok(inserted.into_iter().map(|row| row.id).collect())
+    .bind(WAKEUP_GRACE_MS)
+    .tuples(connection)?;
+    Ok(inserted.into_iter().collect())
 }
 
 type ExistingAccounts = HashMap<(MerchantId, CustomerId, Vec<u8>), AccountRow>;
-
-#[derive(QueryableByName)]
-struct OwnedAccountRow {
-    #[diesel(sql_type = SqlUuid)]
-    merchant_id: MerchantId,
-    #[diesel(embed)]
-    account: AccountRow,
-}
 
 /// Reads the live accounts that have the details of the missing ones.
 fn existing_accounts(
     connection: &mut PgConnection,
     missing: &[Wanted<'_>],
 ) -> QueryResult<ExistingAccounts> {
-    if missing.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = concat!(
-        "select wanted.merchant_id, found.* from $1 as wanted cross join lateral (",
-        select_account!(),
-        "
-            where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
-              and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found"
+    let sql = format!(
+        "select found.* from $1 as wanted cross join lateral (
+            {} where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
+              and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found",
+        select_account()
     );
-    let rows: Vec<OwnedAccountRow> = statement(sql)
+    let rows: Vec<AccountRow> = statement(sql)
         .rows(rows!(missing, row => {
-            merchant_id: SqlUuid = row.call.merchant,
-            customer_id: SqlUuid = row.customer,
-            fingerprint: Binary = row.account.fingerprint.as_slice(),
+            merchant_id = row.call.merchant,
+            customer_id = row.customer,
+            fingerprint = row.account.fingerprint.as_slice(),
         }))
         .load(connection)?;
-    let keyed = |row: OwnedAccountRow| {
-        let account = row.account;
-        let fingerprint = account.fingerprint.clone();
-        ((row.merchant_id, account.customer, fingerprint), account)
-    };
+    let keyed = |row: AccountRow| ((row.merchant, row.customer, row.fingerprint.clone()), row);
     Ok(rows.into_iter().map(keyed).collect())
 }

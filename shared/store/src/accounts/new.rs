@@ -6,6 +6,24 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId};
 
+/// The terms of the validations that a request begins.
+#[derive(Clone, Debug)]
+pub struct ValidationTerms {
+    /// JSON of the payee's consent.
+    pub consent: Option<String>,
+    /// W3C trace context of the request.
+    pub trace_parent: Option<String>,
+    pub now: DateTime<Utc>,
+    /// When the workers give up the validations.
+    pub deadline_at: DateTime<Utc>,
+    /// How long the caller waits for the outcome, if it waits.
+    pub awaited_until: Option<DateTime<Utc>>,
+    /// Maximum validations of the same details in 24 hours.
+    pub validations_per_day: i16,
+    /// Call a gateway even if a recent result could be reused.
+    pub fresh: bool,
+}
+
 /// The accounts of one request.
 #[derive(Clone, Debug)]
 pub struct CreateAccounts {
@@ -17,22 +35,9 @@ pub struct CreateAccounts {
     pub pin: Pin,
     /// The request's metadata, a JSON object.
     pub metadata: String,
-    /// JSON of the payee's consent.
-    pub consent: Option<String>,
     /// The request's `x-routing-id`.
     pub routing_id: Option<String>,
-    /// W3C trace context of the request.
-    pub trace_parent: Option<String>,
-    /// Now.
-    pub created_at: DateTime<Utc>,
-    /// When the workers give up the validations.
-    pub deadline_at: DateTime<Utc>,
-    /// How long the caller waits for the outcome, if it waits.
-    pub awaited_until: Option<DateTime<Utc>>,
-    /// Maximum validations of the same details in 24 hours.
-    pub validations_per_day: i16,
-    /// Call a gateway even if a recent result could be reused.
-    pub fresh: bool,
+    pub terms: ValidationTerms,
     pub accounts: Vec<NewAccount>,
 }
 

@@ -1,12 +1,10 @@
 //! Counts the recent validations of the same details of a merchant. A penny drop costs a rupee, so storing, deleting and
 //! validating an account again and again must not collect rupees.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Bool, SmallInt, Timestamptz, Uuid as SqlUuid};
 
 use super::new::CreateAccounts;
 use crate::customers::Customers;
@@ -16,13 +14,8 @@ use khata_domain::{AccountId, CustomerId, MerchantId};
 /// How long a validation counts.
 pub(super) const WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// A request that the limit rejects.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limited {
-    /// Index of the account that exceeds the limit.
-    pub(super) account: usize,
-    pub(super) until: DateTime<Utc>,
-}
+/// A request that the limit rejects: the index of the account that exceeds the limit, and until when.
+pub(super) type Limited = (usize, DateTime<Utc>);
 
 /// The recent validations of some details of a merchant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,21 +34,6 @@ impl RecentValidations {
     }
 }
 
-/// An account with the same details: validated recently, or the customer's own.
-#[derive(QueryableByName)]
-struct SameRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = SmallInt)]
-    validations: i16,
-    #[diesel(sql_type = Timestamptz)]
-    since: DateTime<Utc>,
-    #[diesel(sql_type = Bool)]
-    recent: bool,
-    #[diesel(sql_type = Bool)]
-    own: bool,
-}
-
 /// Counts the validations of these details; the result leaves out details without any.
 pub(super) fn of_details(
     connection: &mut PgConnection,
@@ -63,12 +41,12 @@ pub(super) fn of_details(
 ) -> QueryResult<HashMap<usize, RecentValidations>> {
     // For new details, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
     // while the table was empty would otherwise scan a whole index once a batch.
-    let rows: Vec<SameRow> = statement(
+    let rows: Vec<(i64, i16, DateTime<Utc>, bool, bool)> = statement(
         "with wanted as (
             select * from $1 as wanted
          )
-         select w.place, a.velocity_count as validations, a.velocity_since as since,
-            a.velocity_since > now() - interval '24 hours' as recent, a.customer_id = w.customer_id as own
+         select w.place, a.velocity_count, a.velocity_since, a.velocity_since > now() - interval '24 hours',
+            a.customer_id = w.customer_id
          from wanted w
          cross join lateral (
             select * from customer_accounts a
@@ -86,23 +64,24 @@ pub(super) fn of_details(
     )
     .rows(
         rows!(wanted, (merchant, customer, fingerprint) => {
-            merchant_id: SqlUuid = *merchant,
-            customer_id: SqlUuid = *customer,
-            fingerprint: Binary = *fingerprint,
+            merchant_id = *merchant,
+            customer_id = *customer,
+            fingerprint = *fingerprint,
         })
         .numbered(),
     )
-    .load(connection)?;
+    .tuples(connection)?;
     let mut recent: HashMap<usize, RecentValidations> = HashMap::new();
-    for row in rows {
-        let Some(place) = usize::try_from(row.place - 1).ok() else {
+    // A row is an account with the same details: validated recently, or the customer's own.
+    for (place, validations, since, is_recent, is_own) in rows {
+        let Some(place) = usize::try_from(place - 1).ok() else {
             continue;
         };
         let recent = recent.entry(place).or_default();
-        recent.is_own |= row.own;
-        if row.recent {
-            recent.validations += i64::from(row.validations);
-            recent.oldest = recent.oldest.min(Some(row.since)).or(Some(row.since));
+        recent.is_own |= is_own;
+        if is_recent {
+            recent.validations += i64::from(validations);
+            recent.oldest = recent.oldest.min(Some(since)).or(Some(since));
         }
     }
     Ok(recent)
@@ -114,33 +93,25 @@ pub fn recent_validations(
     merchant: MerchantId,
     account: AccountId,
 ) -> QueryResult<RecentValidations> {
-    #[derive(QueryableByName)]
-    struct Details {
-        #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-        customer: CustomerId,
-        #[diesel(sql_type = Binary)]
-        fingerprint: Vec<u8>,
-    }
-    let details: Option<Details> = statement(
+    let details: Option<(CustomerId, Vec<u8>)> = statement(
         "select customer_id, fingerprint from customer_accounts where merchant_id = $1 and id = $2",
     )
-    .bind::<SqlUuid, _>(merchant)
-    .bind::<SqlUuid, _>(account)
-    .get_result(connection)
+    .key(merchant, account)
+    .tuple(connection)
     .optional()?;
-    let Some(details) = details else {
+    let Some((customer, fingerprint)) = details else {
         return Ok(RecentValidations::default());
     };
-    let wanted = (merchant, details.customer, &*details.fingerprint);
+    let wanted = (merchant, customer, &*fingerprint);
     let mut recent = of_details(connection, &[wanted])?;
     Ok(recent.remove(&0).unwrap_or_default())
 }
 
 /// Finds the requests that would validate some details too often; requests of one batch count for each other. Two processes
 /// that store the same details at the same moment do not see each other and exceed the limit by one.
-pub(super) fn limited<C: Borrow<CreateAccounts>>(
+pub(super) fn limited(
     connection: &mut PgConnection,
-    calls: &[C],
+    calls: &[&CreateAccounts],
     customers: &Customers<'_>,
 ) -> QueryResult<Vec<Option<Limited>>> {
     let customer_of = |call: &CreateAccounts| {
@@ -149,16 +120,12 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
     };
     let wanted: Vec<(MerchantId, CustomerId, &[u8])> = calls
         .iter()
-        .map(Borrow::borrow)
         .filter_map(|call| Some((call, customer_of(call)?)))
         .flat_map(|(call, customer)| {
             let accounts = call.accounts.iter();
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
         })
         .collect();
-    if wanted.is_empty() {
-        return Ok(vec![None; calls.len()]);
-    }
     let recent = of_details(connection, &wanted)?;
     let mut places = 0..wanted.len();
     let mut in_batch: HashMap<(MerchantId, &[u8]), i64> = HashMap::new();
@@ -178,12 +145,9 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
             let (merchant, _, details) = wanted[*place];
             let before = recent.get(place).map_or(0, |recent| recent.validations)
                 + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
-            if before >= i64::from(call.validations_per_day) {
+            if before >= i64::from(call.terms.validations_per_day) {
                 let until = recent.get(place).and_then(RecentValidations::until);
-                return Some(Limited {
-                    account: *account,
-                    until: until.unwrap_or(call.created_at + WINDOW),
-                });
+                return Some((*account, until.unwrap_or(call.terms.now + WINDOW)));
             }
         }
         for (_, place) in new {
@@ -193,5 +157,5 @@ pub(super) fn limited<C: Borrow<CreateAccounts>>(
         }
         None
     };
-    Ok(calls.iter().map(|call| judge(call.borrow())).collect())
+    Ok(calls.iter().map(|call| judge(call)).collect())
 }

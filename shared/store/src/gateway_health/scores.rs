@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Score;
@@ -30,31 +30,25 @@ pub struct OutcomeCounts {
     pub latency_ms: Option<f64>,
 }
 
-#[derive(QueryableByName)]
-struct ScoreRow {
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    account: GatewayAccountId,
-    #[diesel(sql_type = Text)]
-    bank: String,
-    #[diesel(sql_type = Double)]
-    told: f64,
-    #[diesel(sql_type = Double)]
-    failed: f64,
-    #[diesel(sql_type = Nullable<Double>)]
-    latency_ms: Option<f64>,
-    #[diesel(sql_type = Timestamptz)]
-    counted_at: DateTime<Utc>,
-}
-
 /// Reads the scores of a merchant's gateway accounts, by bank.
 pub fn scores(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<HashMap<GatewayAccountId, HashMap<String, Score>>> {
-    let rows: Vec<ScoreRow> = statement(
+    row! {
+        struct Row {
+            gateway_account_id: GatewayAccountId,
+            bank: String,
+            told: f64,
+            failed: f64,
+            latency_ms: Option<f64>,
+            counted_at: DateTime<Utc>,
+        }
+    }
+    let rows: Vec<Row> = statement(
         "select gateway_account_id, bank, told, failed, latency_ms, counted_at from gateway_scores where merchant_id = $1",
     )
-    .bind::<SqlUuid, _>(merchant)
+    .bind(merchant)
     .load(connection)?;
     let mut scores: HashMap<_, HashMap<_, _>> = HashMap::new();
     for row in rows {
@@ -64,7 +58,7 @@ pub fn scores(
             latency_ms: row.latency_ms,
             counted_at: row.counted_at,
         };
-        let of_account = scores.entry(row.account).or_default();
+        let of_account = scores.entry(row.gateway_account_id).or_default();
         of_account.insert(row.bank, score);
     }
     Ok(scores)
@@ -86,8 +80,8 @@ pub fn add_outcomes(
         statement(
             "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0))",
         )
-        .bind::<SqlUuid, _>(merchant)
-        .execute(connection)?;
+        .bind(merchant)
+        .run(connection)?;
         let before = scores(connection, merchant)?;
         let scored: Vec<(&ScoreKey, Score)> = outcomes
             .into_iter()
@@ -106,16 +100,16 @@ pub fn add_outcomes(
              set told = excluded.told, failed = excluded.failed, latency_ms = excluded.latency_ms,
                 counted_at = excluded.counted_at",
         )
-        .bind::<SqlUuid, _>(merchant)
-        .bind::<Timestamptz, _>(now)
+        .bind(merchant)
+        .bind(now)
         .rows(rows!(&scored, (key, score) => {
-            gateway_account_id: SqlUuid = key.gateway.account,
-            bank: Text = key.bank.as_str(),
-            told: Double = score.conclusive,
-            failed: Double = score.failed,
-            latency_ms: Nullable<Double> = score.latency_ms,
+            gateway_account_id = key.gateway.account,
+            bank = key.bank.as_str(),
+            told = score.conclusive,
+            failed = score.failed,
+            latency_ms = score.latency_ms,
         }))
-        .execute(connection)?;
+        .run(connection)?;
     }
     Ok(())
 }

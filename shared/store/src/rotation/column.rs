@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Uuid as SqlUuid};
+use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 use crate::statement::statement;
@@ -27,112 +26,8 @@ pub enum SealedColumn {
     Replies,
 }
 
-pub(super) struct Sql {
-    pub(super) walk: &'static str,
-    pub(super) replace: &'static str,
-    count_by_key: &'static str,
-    sample: &'static str,
-}
-
-/// The statements for one column. A row's place is its primary key after the merchant, as bytes: `$to` and `$from` are the SQL
-/// that converts the key to bytes and back.
-macro_rules! statements {
-    ($table:literal, $sealed:literal, $key:literal, $to:literal, $from:literal, $from_end:literal, $subject:literal) => {
-        Sql {
-            walk: concat!(
-                "select merchant_id, ",
-                $to,
-                "(",
-                $key,
-                ") as place, ",
-                $subject,
-                " as subject,
-                    case when substring(",
-                $sealed,
-                " from 1 for 5) <> $1 then ",
-                $sealed,
-                " end as sealed
-                 from ",
-                $table,
-                "
-                 where (merchant_id, ",
-                $key,
-                ") > ($2, ",
-                $from,
-                "$3",
-                $from_end,
-                ")
-                 order by merchant_id, ",
-                $key,
-                " limit $4"
-            ),
-            replace: concat!(
-                "with input as (
-                    select merchant_id, ",
-                $from,
-                "place",
-                $from_end,
-                " as key, was, becomes
-                    from $1 as input
-                 ), mine as (
-                    select i.* from ",
-                $table,
-                " t join input i on t.merchant_id = i.merchant_id and t.",
-                $key,
-                " = i.key
-                    where t.",
-                $sealed,
-                " = i.was
-                    for no key update of t skip locked
-                 )
-                 update ",
-                $table,
-                " t set ",
-                $sealed,
-                " = m.becomes from mine m
-                 where t.merchant_id = m.merchant_id and t.",
-                $key,
-                " = m.key and t.",
-                $sealed,
-                " = m.was
-                 returning t.merchant_id"
-            ),
-            count_by_key: concat!(
-                "select substring(",
-                $sealed,
-                " from 1 for 5) as header, count(*) as count
-                 from ",
-                $table,
-                " where ",
-                $sealed,
-                " is not null group by 1"
-            ),
-            sample: concat!(
-                "select merchant_id, ",
-                $subject,
-                " as subject, ",
-                $sealed,
-                " as sealed
-                 from ",
-                $table,
-                " where substring(",
-                $sealed,
-                " from 1 for 5) = $1 limit $2"
-            ),
-        }
-    };
-    ($table:literal, $sealed:literal, subject $subject:literal) => {
-        statements!(
-            $table,
-            $sealed,
-            "id",
-            "uuid_send",
-            "encode(",
-            ", 'hex')::uuid",
-            $subject
-        )
-    };
-}
+/// The id that a stored reply is encrypted for.
+const REPLY_SUBJECT: &str = "encode(substring(key_hash from 1 for 16), 'hex')::uuid";
 
 impl SealedColumn {
     /// Every column.
@@ -146,14 +41,7 @@ impl SealedColumn {
     ];
 
     pub fn table(self) -> &'static str {
-        match self {
-            Self::Credentials => "gateway_accounts",
-            Self::Contacts => "customers",
-            Self::Details => "customer_accounts",
-            Self::Results => "validations",
-            Self::Webhooks => "gateway_notices",
-            Self::Replies => "idempotency_records",
-        }
+        self.location()[0]
     }
 
     pub(super) fn purpose(self) -> Purpose {
@@ -167,56 +55,88 @@ impl SealedColumn {
         }
     }
 
-    #[rustfmt::skip]
-    pub(super) fn sql(self) -> Sql {
+    /// Returns in SQL: the table, the column, the primary key after the merchant, the id that a value is encrypted for.
+    fn location(self) -> [&'static str; 4] {
         match self {
-            Self::Credentials => statements!("gateway_accounts", "sealed_credentials", subject "uuid_send(id)"),
-            Self::Contacts => statements!("customers", "sealed_contact", subject "uuid_send(id)"),
-            Self::Details => statements!("customer_accounts", "sealed_details", subject "uuid_send(id)"),
-            Self::Results => statements!("validations", "sealed_result", subject "uuid_send(account_id)"),
-            Self::Webhooks => statements!(
-                "gateway_notices", "sealed_answer", "digest", "", "", "::bytea", "uuid_send(validation_id)"
-            ),
-            Self::Replies => statements!(
-                "idempotency_records", "sealed_answer", "key_hash", "", "", "::bytea", "substring(key_hash from 1 for 16)"
-            ),
+            Self::Credentials => ["gateway_accounts", "sealed_credentials", "id", "id"],
+            Self::Contacts => ["customers", "sealed_contact", "id", "id"],
+            Self::Details => ["customer_accounts", "sealed_details", "id", "id"],
+            Self::Results => ["validations", "sealed_result", "id", "account_id"],
+            Self::Webhooks => [
+                "gateway_notices",
+                "sealed_answer",
+                "digest",
+                "validation_id",
+            ],
+            Self::Replies => [
+                "idempotency_records",
+                "sealed_answer",
+                "key_hash",
+                REPLY_SUBJECT,
+            ],
         }
+    }
+
+    /// Reads `$4` rows after the place `$3` of merchant `$2`; a place is the primary key after the merchant, as bytes.
+    /// `sealed` is null if the key with the header `$1` encrypted it.
+    pub(super) fn walk(self) -> String {
+        let [table, sealed, key, subject] = self.location();
+        let after = key_at("$3", key);
+        let place = if key == "id" { "uuid_send(id)" } else { key };
+        format!(
+            "select merchant_id, {place} as place, {subject} as subject,
+                case when substring({sealed} from 1 for 5) <> $1 then {sealed} end as sealed
+             from {table} where (merchant_id, {key}) > ($2, {after}) order by merchant_id, {key} limit $4"
+        )
+    }
+
+    /// Replaces the values `$1` that are unchanged and not locked.
+    pub(super) fn replace(self) -> String {
+        let [table, sealed, key, _] = self.location();
+        let at = key_at("place", key);
+        format!(
+            "with input as (
+                select merchant_id, {at} as key, was, becomes from $1 as input
+             ), mine as (
+                select i.* from {table} t join input i on t.merchant_id = i.merchant_id and t.{key} = i.key
+                where t.{sealed} = i.was
+                for no key update of t skip locked
+             )
+             update {table} t set {sealed} = m.becomes from mine m
+             where t.merchant_id = m.merchant_id and t.{key} = m.key and t.{sealed} = m.was
+             returning t.merchant_id"
+        )
+    }
+}
+
+/// Returns the SQL that converts a place to the key.
+fn key_at(place: &str, key: &str) -> String {
+    if key == "id" {
+        format!("encode({place}, 'hex')::uuid")
+    } else {
+        format!("{place}::bytea")
     }
 }
 
 /// Number of values by key; `None` counts values without a known header.
 pub type KeyUsage = BTreeMap<Option<u32>, i64>;
 
-#[derive(QueryableByName)]
-struct CensusRow {
-    #[diesel(sql_type = Binary)]
-    header: Vec<u8>,
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
 /// Counts the values of a column by key. Reads the whole table.
 pub fn count_by_key(connection: &mut PgConnection, column: SealedColumn) -> QueryResult<KeyUsage> {
-    let rows: Vec<CensusRow> = statement(column.sql().count_by_key).load(connection)?;
+    let [table, sealed, ..] = column.location();
+    let rows: Vec<(Vec<u8>, i64)> = statement(format!(
+        "select substring({sealed} from 1 for 5), count(*) from {table} where {sealed} is not null group by 1"
+    ))
+    .tuples(connection)?;
     let mut usage = KeyUsage::new();
-    for row in rows {
-        *usage.entry(key_id(&row.header)).or_default() += row.count;
+    for (header, count) in rows {
+        *usage.entry(key_id(&header)).or_default() += count;
     }
     Ok(usage)
 }
 
 /// Values of a key that [`decrypts`] tries: a single one may have been altered.
 const SAMPLES: i64 = 5;
-
-#[derive(QueryableByName)]
-struct SampleRow {
-    #[diesel(sql_type = SqlUuid, column_name = merchant_id)]
-    merchant: MerchantId,
-    #[diesel(sql_type = Binary)]
-    subject: Vec<u8>,
-    #[diesel(sql_type = Binary)]
-    sealed: Vec<u8>,
-}
 
 /// Whether the keyring's key with this id decrypts the column's values: unrelated keyrings have keys with the same ids. Tries a
 /// few values; true if there are none.
@@ -226,16 +146,17 @@ pub fn decrypts(
     column: SealedColumn,
     key: u32,
 ) -> QueryResult<bool> {
-    let rows: Vec<SampleRow> = statement(column.sql().sample)
-        .bind::<Binary, _>(header(key).to_vec())
-        .bind::<BigInt, _>(SAMPLES)
-        .load(connection)?;
-    let decrypts = |row: &SampleRow| {
-        Uuid::from_slice(&row.subject).is_ok_and(|subject| {
-            keyring
-                .decrypt(row.merchant, subject, column.purpose(), &row.sealed)
-                .is_ok()
-        })
+    let [table, sealed, _, subject] = column.location();
+    let rows: Vec<(MerchantId, Uuid, Vec<u8>)> = statement(format!(
+        "select merchant_id, {subject}, {sealed} from {table} where substring({sealed} from 1 for 5) = $1 limit $2"
+    ))
+    .bind(&header(key)[..])
+    .bind(SAMPLES)
+    .tuples(connection)?;
+    let decrypts = |(merchant, subject, value): &(MerchantId, Uuid, Vec<u8>)| {
+        let purpose = column.purpose();
+        let decrypted = keyring.decrypt(*merchant, *subject, purpose, value);
+        decrypted.is_ok()
     };
     Ok(rows.is_empty() || rows.iter().any(decrypts))
 }

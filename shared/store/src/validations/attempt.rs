@@ -4,59 +4,54 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 
+use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::RESPONSE_LOST;
 use khata_domain::validation::AttemptState;
 use khata_domain::{Class, GatewayAccountId, Method, ValidationKey};
 
-/// An attempt.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Attempt {
-    #[diesel(embed)]
-    pub key: ValidationKey,
-    /// 1 for the first.
-    #[diesel(sql_type = SmallInt)]
-    pub number: i16,
-    #[diesel(sql_type = SqlUuid, column_name = gateway_account_id)]
-    pub gateway_account: GatewayAccountId,
-    #[diesel(sql_type = SmallInt)]
-    pub gateway_id: i16,
-    #[diesel(sql_type = Text)]
-    pub method: Method,
-    /// Khata's reference at the gateway.
-    #[diesel(sql_type = Text)]
-    pub reference: String,
-    #[diesel(sql_type = Text)]
-    pub state: AttemptState,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub class: Option<Class>,
-    /// The gateway's code, or Khata's for a missing response.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub code: Option<String>,
-    /// The gateway's id for the call.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub gateway_reference: Option<String>,
-    /// Number of lookups so far.
-    #[diesel(sql_type = SmallInt)]
-    pub polls: i16,
-    #[diesel(sql_type = Timestamptz)]
-    pub started_at: DateTime<Utc>,
+row! {
+    /// An attempt.
+    #[derive(Clone, Debug)]
+    pub struct Attempt {
+        #[diesel(embed)]
+        pub key: ValidationKey,
+        /// 1 for the first.
+        pub number: i16,
+        #[diesel(column_name = gateway_account_id)]
+        pub gateway_account: GatewayAccountId,
+        pub gateway_id: i16,
+        pub method: Method,
+        /// Khata's reference at the gateway.
+        pub reference: String,
+        pub state: AttemptState,
+        pub class: Option<Class>,
+        /// The gateway's code, or Khata's for a missing response.
+        pub code: Option<String>,
+        /// The gateway's id for the call.
+        pub gateway_reference: Option<String>,
+        /// Number of lookups so far.
+        pub polls: i16,
+        pub started_at: DateTime<Utc>,
+    }
 }
+
+/// The `select` list of [`Attempt`], from `validation_attempts t`.
+pub(crate) const COLUMNS: &str =
+    "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method,
+    t.reference, t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at";
 
 /// Reads all attempts of these validations, in order of number.
 pub fn attempts(
     connection: &mut PgConnection,
     validations: &[ValidationKey],
 ) -> QueryResult<HashMap<ValidationKey, Vec<Attempt>>> {
-    let rows: Vec<Attempt> = statement(
-        "select t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method, t.reference,
-            t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at
-         from $1 as wanted
+    let rows: Vec<Attempt> = statement(format!(
+        "select {COLUMNS} from $1 as wanted
          join validation_attempts t on t.merchant_id = wanted.merchant_id and t.validation_id = wanted.id
-         order by t.merchant_id, t.validation_id, t.number",
-    )
+         order by t.merchant_id, t.validation_id, t.number"
+    ))
     .rows(validation_keys(validations))
     .load(connection)?;
     let mut by_validation: HashMap<ValidationKey, Vec<Attempt>> = HashMap::new();
@@ -85,9 +80,6 @@ pub struct NewAttempt {
 
 /// Writes attempts before their calls are made.
 pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -> QueryResult<()> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
     statement(
         "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
             reference, choice, possible_double_drop, state)
@@ -96,18 +88,17 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
          from $1 as input",
     )
     .rows(rows!(attempts, attempt => {
-        merchant_id: SqlUuid = attempt.key.merchant,
-        validation_id: SqlUuid = attempt.key.id,
-        number: SmallInt = attempt.number,
-        gateway_account_id: SqlUuid = attempt.gateway_account,
-        gateway_id: SmallInt = attempt.gateway_id,
-        method: Text = attempt.method,
-        reference: Text = attempt.reference.as_str(),
-        choice: Text = attempt.choice.as_str(),
-        possible_double_drop: Bool = attempt.possible_double_drop,
+        merchant_id = attempt.key.merchant,
+        validation_id = attempt.key.id,
+        number = attempt.number,
+        gateway_account_id = attempt.gateway_account,
+        gateway_id = attempt.gateway_id,
+        method = attempt.method,
+        reference = attempt.reference.as_str(),
+        choice = attempt.choice.as_str(),
+        possible_double_drop = attempt.possible_double_drop,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }
 
 /// Gives up attempts whose responses are lost and cannot be looked up.
@@ -115,9 +106,6 @@ pub fn give_up_attempts(
     connection: &mut PgConnection,
     lost: &[(ValidationKey, i16)],
 ) -> QueryResult<()> {
-    if lost.is_empty() {
-        return Ok(());
-    }
     statement(
         "update validation_attempts t
          set state = 'SETTLED', class = 'RETRYABLE', code = lost.code, settled_at = now()
@@ -126,11 +114,10 @@ pub fn give_up_attempts(
            and t.state <> 'SETTLED'",
     )
     .rows(rows!(lost, (key, number) => {
-        merchant_id: SqlUuid = key.merchant,
-        validation_id: SqlUuid = key.id,
-        number: SmallInt = *number,
-        code: Text = RESPONSE_LOST,
+        merchant_id = key.merchant,
+        validation_id = key.id,
+        number = *number,
+        code = RESPONSE_LOST,
     }))
-    .execute(connection)
-    .map(drop)
+    .run(connection)
 }

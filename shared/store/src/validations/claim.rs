@@ -4,55 +4,48 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use uuid::Uuid;
 
-use super::lease::LeaseToken;
+use crate::column::row;
 use crate::statement::{milliseconds, statement, validation_keys};
 use khata_domain::routing::Pin;
 use khata_domain::traffic::Slot;
 use khata_domain::{AccountId, AccountStatus, Consent, CustomerId, ValidationKey};
 
-/// A claimed validation with its account.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Claimed {
-    #[diesel(embed)]
-    pub key: ValidationKey,
-    #[diesel(sql_type = SqlUuid, column_name = account_id)]
-    pub account: AccountId,
-    #[diesel(sql_type = Timestamptz)]
-    pub created_at: DateTime<Utc>,
-    /// When the workers give up.
-    #[diesel(sql_type = Timestamptz)]
-    pub deadline_at: DateTime<Utc>,
-    /// W3C trace context of the account's trace.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub trace_parent: Option<String>,
-    #[diesel(sql_type = Text)]
-    account_status: AccountStatus,
-    /// Encrypted for the account's id.
-    #[diesel(sql_type = Binary)]
-    pub sealed_details: Vec<u8>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pinned_gateway_id: Option<i16>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pinned_gateway_reference_id: Option<String>,
-    #[diesel(sql_type = Nullable<Jsonb>)]
-    consent: Option<serde_json::Value>,
-    #[diesel(sql_type = SqlUuid, column_name = customer_id)]
-    customer: CustomerId,
-    #[diesel(sql_type = Nullable<Text>)]
-    routing_id: Option<String>,
-    /// Call a gateway even if a recent result could be reused.
-    #[diesel(sql_type = Bool)]
-    pub fresh: bool,
-    /// A gateway webhook arrived since the last claim.
-    #[diesel(sql_type = Bool)]
-    pub webhook_received: bool,
-    /// The call that is booked for this validation.
-    #[diesel(embed)]
-    pub slot: Option<Slot>,
+/// Proof that a worker holds a validation: settling requires it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseToken(pub Uuid);
+
+row! {
+    /// A claimed validation with its account.
+    #[derive(Clone, Debug)]
+    pub struct Claimed {
+        #[diesel(embed)]
+        pub key: ValidationKey,
+        #[diesel(column_name = account_id)]
+        pub account: AccountId,
+        pub created_at: DateTime<Utc>,
+        /// When the workers give up.
+        pub deadline_at: DateTime<Utc>,
+        /// W3C trace context of the account's trace.
+        pub trace_parent: Option<String>,
+        account_status: AccountStatus,
+        /// Encrypted for the account's id.
+        pub sealed_details: Vec<u8>,
+        pinned_gateway_id: Option<i16>,
+        pinned_gateway_reference_id: Option<String>,
+        consent: Option<serde_json::Value>,
+        #[diesel(column_name = customer_id)]
+        customer: CustomerId,
+        routing_id: Option<String>,
+        /// Call a gateway even if a recent result could be reused.
+        pub fresh: bool,
+        /// A gateway webhook arrived since the last claim.
+        pub webhook_received: bool,
+        /// The call that is booked for this validation.
+        #[diesel(embed)]
+        pub slot: Option<Slot>,
+    }
 }
 
 impl Claimed {
@@ -112,7 +105,7 @@ pub fn claim(
             mine.slot_at",
     )
     .rows(validation_keys(wanted))
-    .bind::<SqlUuid, _>(token.0)
-    .bind::<BigInt, _>(milliseconds(lease))
+    .bind(token.0)
+    .bind(milliseconds(lease))
     .load(connection)
 }

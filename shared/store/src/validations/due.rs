@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
+use crate::column::row;
 use crate::statement::{milliseconds, statement};
 use khata_domain::{ValidationKey, ValidationState};
 
-/// A validation that needs a wake-up.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct DueRow {
-    #[diesel(embed)]
-    pub key: ValidationKey,
-    /// W3C trace context of the account's trace.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub trace_parent: Option<String>,
-    /// The state before: `Due` (the wake-up was lost), `Waiting` (the wait is over) or `Leased` (the worker stopped).
-    #[diesel(sql_type = Text)]
-    pub was: ValidationState,
+row! {
+    /// A validation that needs a wake-up.
+    #[derive(Clone, Debug)]
+    pub struct DueRow {
+        #[diesel(embed)]
+        pub key: ValidationKey,
+        /// W3C trace context of the account's trace.
+        pub trace_parent: Option<String>,
+        /// The state before: `Due` (the wake-up was lost), `Waiting` (the wait is over) or `Leased` (the worker stopped).
+        pub was: ValidationState,
+    }
 }
 
 /// Makes at most `limit` validations DUE and returns them: those whose wait is over, those with an expired lease and, unless
@@ -43,8 +43,8 @@ pub fn take_due(
          from due where v.merchant_id = due.merchant_id and v.id = due.id
          returning v.merchant_id, v.id as validation_id, v.trace_parent, due.state as was",
     )
-    .bind::<Bool, _>(hold)
-    .bind::<BigInt, _>(limit)
-    .bind::<BigInt, _>(milliseconds(wakeup_grace))
+    .bind(hold)
+    .bind(limit)
+    .bind(milliseconds(wakeup_grace))
     .load(connection)
 }

@@ -3,51 +3,35 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
 
 use super::settle::Provenance;
+use crate::column::row;
 use crate::statement::{rows, statement};
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountId, Method, ValidationId, ValidationKey};
+use khata_domain::{AccountId, ValidationId, ValidationKey};
 
-/// A result that a gateway gave.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct Reusable {
-    /// The validation that can reuse it.
-    #[diesel(embed)]
-    wanted_by: ValidationKey,
-    /// The validation that called the gateway.
-    #[diesel(sql_type = SqlUuid, column_name = source_id)]
-    pub validation: ValidationId,
-    /// The account of that validation: the same details, perhaps of another customer.
-    #[diesel(sql_type = SqlUuid, column_name = account_id)]
-    pub account: AccountId,
-    #[diesel(sql_type = Text)]
-    pub outcome: Outcome,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub failure_code: Option<FailureCode>,
-    #[diesel(sql_type = SmallInt)]
-    pub gateway_id: i16,
-    #[diesel(sql_type = Text)]
-    gateway_reference_id: String,
-    #[diesel(sql_type = Text)]
-    method: Method,
-    /// Encrypted for [`Self::account`].
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub sealed_result: Option<Vec<u8>>,
-    /// The gateway's own score.
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    pub gateway_name_match_score: Option<i16>,
-}
-
-impl Reusable {
-    /// Returns the gateway that gave the result.
-    pub fn provenance(&self) -> Provenance {
-        Provenance {
-            gateway_id: self.gateway_id,
-            gateway_reference_id: self.gateway_reference_id.clone(),
-            method: self.method,
-        }
+row! {
+    /// A result that a gateway gave.
+    #[derive(Clone, Debug)]
+    pub struct Reusable {
+        /// The validation that can reuse it.
+        #[diesel(embed)]
+        wanted_by: ValidationKey,
+        /// The validation that called the gateway.
+        #[diesel(column_name = source_id)]
+        pub validation: ValidationId,
+        /// The account of that validation: the same details, perhaps of another customer.
+        #[diesel(column_name = account_id)]
+        pub account: AccountId,
+        pub outcome: Outcome,
+        pub failure_code: Option<FailureCode>,
+        /// The gateway that gave the result.
+        #[diesel(embed)]
+        pub provenance: Provenance,
+        /// Encrypted for [`Self::account`].
+        pub sealed_result: Option<Vec<u8>>,
+        /// The gateway's own score.
+        pub gateway_name_match_score: Option<i16>,
     }
 }
 
@@ -57,9 +41,6 @@ pub fn reusable(
     connection: &mut PgConnection,
     wanted: &[(ValidationKey, i32)],
 ) -> QueryResult<HashMap<ValidationKey, Reusable>> {
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
     let rows: Vec<Reusable> = statement(
         "select wanted.merchant_id, wanted.id as validation_id, earlier.*
          from $1 as wanted
@@ -77,9 +58,9 @@ pub fn reusable(
          ) earlier",
     )
     .rows(rows!(wanted, (key, seconds) => {
-        merchant_id: SqlUuid = key.merchant,
-        id: SqlUuid = key.id,
-        seconds: Integer = *seconds,
+        merchant_id = key.merchant,
+        id = key.id,
+        seconds = *seconds,
     }))
     .load(connection)?;
     Ok(rows.into_iter().map(|row| (row.wanted_by, row)).collect())

@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
 
-use super::lease::LeaseToken;
+use super::claim::LeaseToken;
+use crate::column::row;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
 use khata_domain::traffic::Slot;
-use khata_domain::validation::{AttemptEnd, FailureCode, Next, Outcome};
-use khata_domain::{
-    GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
-};
+use khata_domain::validation::{AttemptEnd, FailureCode, Next};
+use khata_domain::{GatewayAccountId, Method, ValidationId, ValidationKey, ValidationState};
 
 /// The result of a step for the attempt that it made or looked up.
 #[derive(Clone, Debug)]
@@ -34,13 +30,15 @@ pub struct AttemptReport {
     pub webhook_gateway_account: Option<GatewayAccountId>,
 }
 
-/// Where a result comes from, for the merchant to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provenance {
-    pub gateway_id: i16,
-    /// The merchant's name for the gateway account.
-    pub gateway_reference_id: String,
-    pub method: Method,
+row! {
+    /// Where a result comes from, for the merchant to see.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Provenance {
+        pub gateway_id: i16,
+        /// The merchant's name for the gateway account.
+        pub gateway_reference_id: String,
+        pub method: Method,
+    }
 }
 
 /// The end of a step: what [`settle`] writes if the lease still holds.
@@ -91,83 +89,64 @@ impl Settlement {
             slot: None,
         }
     }
-
-    fn state(&self) -> ValidationState {
-        match self.next {
-            Next::Complete { .. } => ValidationState::Completed,
-            Next::Wait { .. } => ValidationState::Waiting,
-        }
-    }
-
-    fn outcome(&self) -> Option<Outcome> {
-        match self.next {
-            Next::Complete { outcome, .. } => Some(outcome),
-            Next::Wait { .. } => None,
-        }
-    }
-
-    fn failure(&self) -> Option<FailureCode> {
-        match self.next {
-            Next::Complete { failure, .. } => failure,
-            Next::Wait { .. } => None,
-        }
-    }
-
-    fn pending_reason(&self) -> Option<PendingReason> {
-        match self.next {
-            Next::Complete { .. } => None,
-            Next::Wait { reason, .. } => Some(reason),
-        }
-    }
 }
 
 /// The columns of a settlement; a null keeps what a `coalesce` in the statement keeps.
 fn columns(settlements: &[Settlement]) -> Rows<'_> {
-    rows!(settlements, s => {
-        merchant_id: SqlUuid = s.key.merchant,
-        id: SqlUuid = s.key.id,
-        lease_token: SqlUuid = s.token.0,
+    let settlements: Vec<_> = settlements
+        .iter()
+        .map(|s| match s.next {
+            Next::Complete {
+                outcome, failure, ..
+            } => (s, ValidationState::Completed, Some(outcome), failure, None),
+            Next::Wait { reason, .. } => (s, ValidationState::Waiting, None, None, Some(reason)),
+        })
+        .collect();
+    rows!(&settlements, (s, state, outcome, failure, pending_reason) => {
+        merchant_id = s.key.merchant,
+        id = s.key.id,
+        lease_token = s.token.0,
         // The validation.
-        state: Text = s.state(),
-        delay_ms: BigInt = milliseconds(s.delay),
-        outcome: Nullable<Text> = s.outcome(),
-        failure_code: Nullable<Text> = s.failure(),
-        failure_reason: Nullable<Text> = s.failure().map(FailureCode::reason),
-        pending_reason: Nullable<Text> = s.pending_reason(),
-        gateway_id: Nullable<SmallInt> = s.provenance.as_ref().map(|p| p.gateway_id),
-        gateway_reference_id: Nullable<Text> =
+        state = *state,
+        delay_ms = milliseconds(s.delay),
+        outcome = *outcome,
+        failure_code = *failure,
+        failure_reason = failure.map(FailureCode::reason),
+        pending_reason = *pending_reason,
+        gateway_id = s.provenance.as_ref().map(|p| p.gateway_id),
+        gateway_reference_id =
             s.provenance.as_ref().map(|p| p.gateway_reference_id.as_str()),
-        method: Nullable<Text> = s.provenance.as_ref().map(|p| p.method),
-        sealed_result: Nullable<Binary> = s.sealed_result.as_deref(),
-        name_match_score: Nullable<SmallInt> = s.name_match_score,
-        gateway_name_match_score: Nullable<SmallInt> = s.gateway_name_match_score,
-        reused_from: Nullable<SqlUuid> = s.reused_from,
-        slot_gateway_account_id: Nullable<SqlUuid> = s.slot.map(|slot| slot.gateway_account),
-        slot_at: Nullable<Timestamptz> = s.slot.map(|slot| slot.at),
+        method = s.provenance.as_ref().map(|p| p.method),
+        sealed_result = s.sealed_result.as_deref(),
+        name_match_score = s.name_match_score,
+        gateway_name_match_score = s.gateway_name_match_score,
+        reused_from = s.reused_from,
+        slot_gateway_account_id = s.slot.map(|slot| slot.gateway_account),
+        slot_at = s.slot.map(|slot| slot.at),
         // The account.
-        account_status: Nullable<Text> = s.next.account_status(),
+        account_status = s.next.account_status(),
         // The attempt.
-        number: Nullable<SmallInt> = s.attempt.as_ref().map(|a| a.number),
-        attempt_state: Nullable<Text> = s.attempt.as_ref().map(|a| a.end.state),
-        class: Nullable<Text> = s.attempt.as_ref().and_then(|a| a.end.class),
-        code: Nullable<Text> = s.attempt.as_ref().map(|a| a.end.code.as_str()),
-        gateway_reference: Nullable<Text> =
+        number = s.attempt.as_ref().map(|a| a.number),
+        attempt_state = s.attempt.as_ref().map(|a| a.end.state),
+        class = s.attempt.as_ref().and_then(|a| a.end.class),
+        code = s.attempt.as_ref().map(|a| a.end.code.as_str()),
+        gateway_reference =
             s.attempt.as_ref().and_then(|a| a.gateway_reference.as_deref()),
-        polls: Nullable<SmallInt> = s.attempt.as_ref().map(|a| a.polls),
-        latency_ms: Nullable<Integer> = s.attempt.as_ref().and_then(|a| a.latency_ms),
-        unlisted_code: Nullable<Bool> = s.attempt.as_ref().map(|a| a.unlisted_code),
-        webhook_gateway_account_id: Nullable<SqlUuid> =
+        polls = s.attempt.as_ref().map(|a| a.polls),
+        latency_ms = s.attempt.as_ref().and_then(|a| a.latency_ms),
+        unlisted_code = s.attempt.as_ref().map(|a| a.unlisted_code),
+        webhook_gateway_account_id =
             s.attempt.as_ref().and_then(|a| a.webhook_gateway_account),
     })
 }
 
-#[derive(QueryableByName)]
-struct SettledRow {
-    #[diesel(embed)]
-    key: ValidationKey,
-    /// Completed, and a caller waits for the outcome.
-    #[diesel(sql_type = Bool)]
-    awaited: bool,
+row! {
+    struct SettledRow {
+        #[diesel(embed)]
+        key: ValidationKey,
+        /// Completed, and a caller waits for the outcome.
+        awaited: bool,
+    }
 }
 
 /// Settles attempt, validation and account in one statement, where the lease still holds. Returns the keys that it settled;
@@ -176,9 +155,6 @@ pub fn settle(
     connection: &mut PgConnection,
     settlements: &[Settlement],
 ) -> QueryResult<Vec<ValidationKey>> {
-    if settlements.is_empty() {
-        return Ok(Vec::new());
-    }
     let rows: Vec<SettledRow> = statement(
         "with input as (
             select * from $1 as input

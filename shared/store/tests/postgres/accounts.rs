@@ -90,7 +90,7 @@ fn the_stored_account_equals_the_request() {
     assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
     assert_eq!(
         row.created_at.timestamp_micros(),
-        call.created_at.timestamp_micros()
+        call.terms.now.timestamp_micros()
     );
     assert_eq!(row.last_validated_at, None);
     assert_eq!(row.validation.attempts, Some(0));
@@ -273,8 +273,8 @@ fn one_rejected_account_stores_nothing_of_its_batch() {
     // A CHECK constraint rejects a gateway account without a gateway.
     bad.pin.reference_id = Some("main".into());
     let calls = [call(merchant, "customer_2", &["c"]), bad];
-    let refused =
-        connection.transaction(|connection| khata_store::accounts::create(connection, &calls));
+    let refused = connection
+        .transaction(|connection| khata_store::accounts::create(connection, &calls.each_ref()));
     assert!(refused.is_err());
     assert_eq!(number(&mut connection, ACCOUNTS), 0);
     assert_eq!(number(&mut connection, CUSTOMERS), 0);

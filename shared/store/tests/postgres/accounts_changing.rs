@@ -9,7 +9,9 @@ use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
-use khata_store::accounts::{Created, Revalidation, ValidateAgain, delete, find, validate_again};
+use khata_store::accounts::{
+    Created, Revalidation, ValidateAgain, ValidationTerms, delete, find, validate_again,
+};
 use khata_store::validations::{Settlement, claim, settle, take_due};
 
 use crate::rows::{
@@ -31,13 +33,15 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
         kind: None,
         validation: ValidationId::new(),
         pin: None,
-        consent: None,
-        trace_parent: None,
-        now,
-        deadline_at: now + TimeDelta::hours(48),
-        awaited_until: None,
-        validations_per_day: 3,
-        fresh: false,
+        terms: ValidationTerms {
+            consent: None,
+            trace_parent: None,
+            now,
+            deadline_at: now + TimeDelta::hours(48),
+            awaited_until: None,
+            validations_per_day: 3,
+            fresh: false,
+        },
     }
 }
 
@@ -82,7 +86,7 @@ fn an_account_has_one_open_validation_at_a_time() {
     match run(&mut connection, &wanted) {
         Revalidation::Started(row) => {
             assert_eq!(
-                (row.status.as_str(), row.open_validation(merchant)),
+                (row.status.as_str(), row.open_validation()),
                 ("PENDING", Some(key))
             );
         }
@@ -164,13 +168,13 @@ fn deleting_an_account_cancels_its_open_validation() {
     );
     // The validations still count: the account is the same at the bank.
     let mut again = call(merchant, "customer_1122", &["a"]);
-    again.validations_per_day = 1;
+    again.terms.validations_per_day = 1;
     let refused = create(&mut connection, std::slice::from_ref(&again));
     assert!(matches!(
         refused[0],
         Created::TooManyValidations { account: 0, .. }
     ));
-    again.validations_per_day = 2;
+    again.terms.validations_per_day = 2;
     let stored = create(&mut connection, std::slice::from_ref(&again));
     assert_ne!(ids(&again, &stored[0]), [account]);
 }
@@ -224,7 +228,7 @@ fn concurrent_changes_do_not_deadlock() {
                 while goes_on() {
                     n += 1;
                     let mut wanted = again(merchant, accounts[n * 7 % ACCOUNTS]);
-                    wanted.validations_per_day = i16::MAX;
+                    wanted.terms.validations_per_day = i16::MAX;
                     run(&mut connection, &wanted);
                 }
             }));
@@ -269,7 +273,7 @@ fn a_validation_keeps_the_options_of_its_request() {
         call(merchant, "customer_1122", &["a", "b"]),
         call(merchant, "customer_1122", &["c"]),
     ];
-    asked[0].fresh = true;
+    asked[0].terms.fresh = true;
     let created = create(&mut connection, &asked);
     let account = ids(&asked[1], &created[1])[0];
     let of = |id| ValidationKey { merchant, id };
@@ -288,10 +292,8 @@ fn a_validation_keeps_the_options_of_its_request() {
     );
     finish(&mut connection, first);
     for fresh in [true, false] {
-        let wanted = ValidateAgain {
-            fresh,
-            ..again(merchant, account)
-        };
+        let mut wanted = again(merchant, account);
+        wanted.terms.fresh = fresh;
         let begun = run(&mut connection, &wanted);
         assert!(matches!(begun, Revalidation::Started(_)), "{begun:?}");
         let key = of(wanted.validation);

@@ -168,11 +168,8 @@ fn an_account_deleted_during_the_create_has_a_result() {
     let again = call(merchant, "customer_1122", &["a", "b"]);
     let mut other = connections.pop().unwrap();
     let created = thread::scope(|scope| {
-        let creating = scope.spawn(|| {
-            other.transaction(|connection| {
-                accounts::create(connection, std::slice::from_ref(&again))
-            })
-        });
+        let creating =
+            scope.spawn(|| other.transaction(|connection| accounts::create(connection, &[&again])));
         let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         while number(&mut connections[0], waiting) == 0 {
             assert!(!creating.is_finished(), "it waits for the lock");

@@ -104,11 +104,11 @@ fn a_configuration_error_keeps_its_first_time_until_it_ends() {
         later,
     )
     .unwrap();
-    let (code, since) = only(of_merchant(&mut connection, key.merchant).unwrap())
+    let found = only(of_merchant(&mut connection, key.merchant).unwrap())
         .misconfigured
         .unwrap();
-    assert_eq!(code, "insufficient_balance");
-    assert_eq!(since.timestamp_millis(), began.timestamp_millis());
+    assert_eq!(found.code, "insufficient_balance");
+    assert_eq!(found.since.timestamp_millis(), began.timestamp_millis());
     record_changes(&mut connection, &[(key, failed(1))], later).unwrap();
     assert!(
         only(of_merchant(&mut connection, key.merchant).unwrap())

@@ -228,7 +228,7 @@ fn attempts_have_the_name_of_their_gateway_account() {
     let found = attempts(&mut connection, one, &[key.id]).unwrap();
     assert_eq!(found.len(), 1);
     let attempt_row = &found[0];
-    assert_eq!((attempt_row.validation, attempt_row.number), (key.id, 1));
+    assert_eq!((attempt_row.key.id, attempt_row.number), (key.id, 1));
     assert_eq!(attempt_row.gateway_account, gateway_account);
     assert_eq!(
         attempt_row.gateway_reference_id.as_deref(),

@@ -10,8 +10,8 @@ use khata_domain::validation::AttemptState;
 use khata_store::gateway_accounts::{
     self, NewGatewayAccount, attempts_by_class, set_enabled, unlisted_codes,
 };
-use khata_store::merchant_settings::{Changes, all, change, of_merchant, overview};
-use khata_store::merchants::insert_key;
+use khata_store::merchant_settings::{Changes, change, overview};
+use khata_store::merchants::{all, insert_key, of_id};
 use khata_store::validations::{Settlement, insert_attempts, settle};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn only_the_given_settings_of_one_merchant_change() {
         merchant(&mut connection, "one"),
         merchant(&mut connection, "two"),
     );
-    let untouched = of_merchant(&mut connection, two).unwrap();
+    let untouched = of_id(&mut connection, two).unwrap();
     let changes = Changes {
         requests_per_second: Some(7),
         implicit_customers: Some(false),
@@ -168,7 +168,7 @@ fn the_overview_counts_usable_keys_and_the_newest_accounts() {
         );
         has.accounts
             .into_iter()
-            .map(|row| (row.status.as_str(), row.accounts))
+            .map(|(status, accounts)| (status.as_str(), accounts))
             .collect()
     };
     let counted = by_status(100, &mut connection);

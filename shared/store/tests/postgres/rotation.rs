@@ -197,8 +197,8 @@ fn fill(
 fn rotate(connection: &mut PgConnection, keyring: &Keyring, batch: u32) -> (u64, usize, u64) {
     let mut rotation = Rotation::new(keyring, batch);
     finish(&mut rotation, connection);
-    let resealed = rotation.reencrypted().values().sum();
-    (resealed, rotation.undecryptable().count(), rotation.busy())
+    let resealed = rotation.reencrypted.values().sum();
+    (resealed, rotation.undecryptable.len(), rotation.busy)
 }
 
 fn finish(rotation: &mut Rotation<'_>, connection: &mut PgConnection) {
@@ -303,7 +303,7 @@ fn a_killed_rotation_continues() {
     while left(&mut connection) > 20 {
         killed.step(&mut theirs).unwrap();
     }
-    let done: u64 = killed.reencrypted().values().sum();
+    let done: u64 = killed.reencrypted.values().sum();
     // The connection breaks in the middle of a batch: the batch is rolled back, with its line of the audit log.
     let died = theirs.transaction(|theirs| {
         killed.step(theirs)?;
@@ -419,8 +419,8 @@ fn a_rotation_does_not_wait_for_locked_rows() {
         lookup_by_repetition > 3,
         "looked again {lookup_by_repetition} times"
     );
-    assert_eq!(rotation.busy(), 1);
-    assert_eq!(rotation.reencrypted().values().sum::<u64>(), 13);
+    assert_eq!(rotation.busy, 1);
+    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 13);
     holder.batch_execute("commit").unwrap();
     assert_eq!(rotate(&mut connection, &new, 200), (1, 0, 0));
     for value in &values {
@@ -456,8 +456,12 @@ fn undecryptable_values_are_listed_and_unchanged() {
 
     let mut rotation = Rotation::new(&new, 4);
     finish(&mut rotation, &mut connection);
-    assert_eq!(rotation.reencrypted().values().sum::<u64>(), 11);
-    let named: Vec<String> = rotation.undecryptable().map(ToString::to_string).collect();
+    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 11);
+    let named: Vec<String> = rotation
+        .undecryptable
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(named.len(), 3, "{named:?}");
     for value in &damaged {
         let id = match Uuid::from_slice(&value.key) {

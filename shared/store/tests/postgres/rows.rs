@@ -13,7 +13,9 @@ use khata_domain::{
     AccountId, AccountKind, Class, GatewayAccountId, MerchantId, Method, PendingReason,
     ValidationId, validation::FailureCode,
 };
-use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount, NewAccount};
+use khata_store::accounts::{
+    self, CreateAccounts, Created, CreatedAccount, NewAccount, ValidationTerms,
+};
 use khata_store::merchants;
 use khata_store::validations::{
     AttemptReport, Claimed, LeaseToken, NewAttempt, Provenance, Settlement, claim,
@@ -51,14 +53,16 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
         implicit_customer: true,
         pin: Pin::default(),
         metadata: "{}".into(),
-        consent: None,
         routing_id: None,
-        trace_parent: Some(TRACE.into()),
-        created_at: now,
-        deadline_at: now + TimeDelta::hours(48),
-        awaited_until: None,
-        validations_per_day: i16::MAX,
-        fresh: false,
+        terms: ValidationTerms {
+            consent: None,
+            trace_parent: Some(TRACE.into()),
+            now,
+            deadline_at: now + TimeDelta::hours(48),
+            awaited_until: None,
+            validations_per_day: i16::MAX,
+            fresh: false,
+        },
         accounts: seeds.iter().map(|seed| account(seed)).collect(),
     }
 }
@@ -66,7 +70,7 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
 /// Creates in a transaction, as the group commit does.
 pub(crate) fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> Vec<Created> {
     connection
-        .transaction(|connection| accounts::create(connection, calls))
+        .transaction(|connection| accounts::create(connection, &calls.iter().collect::<Vec<_>>()))
         .unwrap()
 }
 

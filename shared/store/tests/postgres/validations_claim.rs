@@ -89,7 +89,7 @@ fn a_claim_returns_the_account_of_the_validation() {
     create_call.pin.gateway_id = Some(70);
     create_call.pin.reference_id = Some("main".into());
     create_call.routing_id = Some("route-7".into());
-    create_call.consent =
+    create_call.terms.consent =
         Some(r#"{"obtained":true,"purpose":"payout","timestamp":"2026-11-22T00:00:00Z"}"#.into());
     create(&mut connection, std::slice::from_ref(&create_call));
     let key = ValidationKey {
@@ -105,7 +105,7 @@ fn a_claim_returns_the_account_of_the_validation() {
     assert_eq!(row.consent().unwrap().purpose, "payout");
     assert_eq!(
         row.deadline_at.timestamp_micros(),
-        create_call.deadline_at.timestamp_micros()
+        create_call.terms.deadline_at.timestamp_micros()
     );
     assert!(!row.account_is_deleted());
     assert_eq!(row.routing_id(), "route-7");
