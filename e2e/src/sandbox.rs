@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use reqwest::Client;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::process::Process;
@@ -138,16 +139,7 @@ impl Sandbox {
 
     /// Returns the ledger.
     pub async fn drops(&self) -> anyhow::Result<Drops> {
-        let response = self
-            .http
-            .get(format!("{}/_sandbox/drops", self.url))
-            .send()
-            .await?;
-        response
-            .error_for_status()?
-            .json()
-            .await
-            .context("the ledger is not as documented")
+        self.get("drops").await
     }
 
     /// Sets the behaviour of Cashfree.
@@ -161,13 +153,9 @@ impl Sandbox {
         gateway: &str,
         behaviour: Behaviour,
     ) -> anyhow::Result<()> {
-        #[derive(Serialize)]
-        struct Named<'a> {
-            gateway: &'a str,
-            #[serde(flatten)]
-            behaviour: Behaviour,
-        }
-        self.put("behaviour", &Named { gateway, behaviour }).await
+        let mut body = serde_json::to_value(behaviour)?;
+        body["gateway"] = gateway.into();
+        self.put("behaviour", &body).await
     }
 
     /// Makes a gateway send webhooks.
@@ -177,14 +165,16 @@ impl Sandbox {
 
     /// Returns the calls that a gateway has received.
     pub async fn calls(&self, gateway: &str) -> anyhow::Result<Calls> {
-        let url = format!("{}/_sandbox/calls", self.url);
-        let response = self.http.get(url).send().await?.error_for_status()?;
-        let all: Vec<Calls> = response
-            .json()
-            .await
-            .context("calls are not as documented")?;
+        let all: Vec<Calls> = self.get("calls").await?;
         let of_it = all.into_iter().find(|calls| calls.gateway == gateway);
         of_it.with_context(|| format!("no calls of {gateway}"))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
+        let url = format!("{}/_sandbox/{what}", self.url);
+        let response = self.http.get(url).send().await?.error_for_status()?;
+        let body = response.json().await;
+        body.with_context(|| format!("{what}: not as documented"))
     }
 
     async fn put(&self, what: &str, body: &impl Serialize) -> anyhow::Result<()> {

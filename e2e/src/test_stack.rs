@@ -1,7 +1,6 @@
 //! One test's own stack: a database, queues, keys, a merchant, and the real programs. Dropping it removes everything.
 
 mod commands;
-mod relocation;
 mod services;
 
 use std::path::{Path, PathBuf};
@@ -61,7 +60,7 @@ impl TestStack {
         let database = Database::create()?;
         let folder = make_folder()?;
         eprintln!("the logs of this test are in {}", folder.display());
-        let queues = Queues::create(broker.as_str());
+        let queues = Queues::create();
 
         let (sandbox_program, sandbox) = Sandbox::start(&folder).await?;
         let mut programs = vec![sandbox_program];
@@ -72,18 +71,14 @@ impl TestStack {
             programs.push(program);
             (traces, collector) = (Some(viewer), Some(otlp));
         }
-        let direct = Servers {
+        let mut servers = Servers {
             postgres: database.url.clone(),
             broker,
             gateway: sandbox.cashfree().parse()?,
             collector,
         };
-        let (proxies, servers) = if setup.proxies {
-            let (proxies, servers) = direct.through_proxies()?;
-            (Some(proxies), servers)
-        } else {
-            (None, direct)
-        };
+        let proxies = setup.proxies.then(|| Proxies::start(&mut servers));
+        let proxies = proxies.transpose()?;
         let mut services = settings(&[
             (
                 "KHATA_KEYRING_FILE",

@@ -1,13 +1,14 @@
 //! A client of the trace viewer: the JSON that its pages load.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::{Client, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::client::text;
 use crate::deadline::eventually;
 use crate::process::Process;
 use crate::settings::settings;
@@ -52,7 +53,7 @@ pub struct Span {
 #[derive(Clone, Debug, Deserialize)]
 struct Tag {
     key: String,
-    value: serde_json::Value,
+    value: Value,
 }
 
 /// A reference of a span to another span.
@@ -71,34 +72,15 @@ fn or_none<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<Reference>,
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
 
-#[derive(Deserialize)]
-struct Batch {
-    data: Vec<Page>,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    spans: Vec<Span>,
-    processes: HashMap<String, Recorder>,
-}
-
-#[derive(Deserialize)]
-struct Recorder {
-    #[serde(rename = "serviceName")]
-    service_name: String,
-}
-
 impl Span {
     /// Returns the text of an attribute.
     pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
+        self.value(name)?.as_str()
     }
 
-    /// Returns an attribute as text; numbers are formatted.
-    pub fn value(&self, name: &str) -> Option<String> {
-        let value = &self.tags.iter().find(|tag| tag.key == name)?.value;
-        let text = value.as_str().map(str::to_owned);
-        Some(text.unwrap_or_else(|| value.to_string()))
+    /// Returns an attribute: a text, a number or a boolean.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        Some(&self.tags.iter().find(|tag| tag.key == name)?.value)
     }
 
     /// Returns the span's duration.
@@ -179,14 +161,14 @@ impl Traces {
             return Ok(None);
         }
         let json = response.error_for_status()?.text().await?;
-        let batch: Batch =
-            serde_json::from_str(&json).context("the trace is not in Jaeger's format")?;
+        let reply: Value = serde_json::from_str(&json)?;
         let mut spans = Vec::new();
-        for page in batch.data {
-            for mut span in page.spans {
-                if let Some(process) = page.processes.get(&span.process) {
-                    span.service.clone_from(&process.service_name);
-                }
+        for page in reply["data"].as_array().into_iter().flatten() {
+            for span in page["spans"].as_array().into_iter().flatten() {
+                let mut span =
+                    Span::deserialize(span).context("the trace is not in Jaeger's format")?;
+                let recorder = &page["processes"][&span.process];
+                span.service = text(recorder, "/serviceName").to_owned();
                 spans.push(span);
             }
         }

@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::postgres::Postgres;
 use crate::{CONNECTIONS, DRAIN};
 
-const CUSTOMERS: usize = 100;
+const CUSTOMERS: u64 = 100;
 const ROUNDS: usize = 12;
 const SLICE: Duration = Duration::from_secs(3);
 
@@ -50,24 +50,19 @@ struct Candidate {
     accepted: Vec<f64>,
     /// Final accounts per second, from the first POST to the last outcome.
     validated: Vec<f64>,
-    // Runs the stack's tasks.
-    _runtime: tokio::runtime::Runtime,
 }
 
 impl Candidate {
-    fn start(collector: Collector) -> Result<Self> {
-        let traces = collector != NotConfigured;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let stack = runtime.block_on(TestStack::start(Setup {
-            traces,
+    async fn start(collector: Collector) -> Result<Self> {
+        let stack = TestStack::start(Setup {
+            traces: collector != NotConfigured,
             // Every stack has proxies, because they cost time.
             proxies: true,
             log: "warn",
             service_settings: &[("KHATA_TRACES_PER_SECOND", "100")],
             ..Setup::default()
-        }))?;
+        })
+        .await?;
         if let Some(proxy) = stack.proxies().ok().and_then(|p| p.collector.as_ref()) {
             match collector {
                 Refuses => proxy.cut(),
@@ -77,8 +72,8 @@ impl Candidate {
         }
         let mut load = Load::new(&stack.api.url, &stack.api.key, CONNECTIONS, CUSTOMERS)?;
         let mut postgres = Postgres::connect(stack.database.url.as_str())?;
-        load.one_each(CUSTOMERS)?;
-        load.run(SLICE)?;
+        load.one_each(CUSTOMERS).await?;
+        load.run(SLICE).await?;
         postgres.wait_until_final(DRAIN)?;
         Ok(Self {
             collector,
@@ -87,13 +82,12 @@ impl Candidate {
             postgres,
             accepted: Vec::new(),
             validated: Vec::new(),
-            _runtime: runtime,
         })
     }
 
-    fn run_slice(&mut self) -> Result<()> {
+    async fn run_slice(&mut self) -> Result<()> {
         let began = Instant::now();
-        let accepted = self.load.run(SLICE)?;
+        let accepted = self.load.run(SLICE).await?;
         self.postgres.wait_until_final(DRAIN)?;
         self.accepted.push(accepted.per_second());
         self.validated
@@ -102,14 +96,14 @@ impl Candidate {
     }
 }
 
-pub(crate) fn compare() -> Result<()> {
+pub(crate) async fn compare() -> Result<()> {
     let mut candidates = Vec::new();
     for collector in COLLECTORS {
         println!(
             "Starting and warming up: the collector {} …",
             collector.name()
         );
-        candidates.push(Candidate::start(collector)?);
+        candidates.push(Candidate::start(collector).await?);
     }
     println!("{ROUNDS} rounds of {} s each …", SLICE.as_secs());
     // The bar appears on a terminal only.
@@ -118,7 +112,7 @@ pub(crate) fn compare() -> Result<()> {
         // Another stack is first in each round.
         for turn in 0..candidates.len() {
             let index = (turn + round) % COLLECTORS.len();
-            candidates[index].run_slice()?;
+            candidates[index].run_slice().await?;
             progress.inc(1);
         }
     }

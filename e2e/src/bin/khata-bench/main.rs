@@ -18,7 +18,7 @@ use usage::{Processes, Usage};
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: usize = 32;
 /// Customers of the accounts; they are registered before the measurement.
-const CUSTOMERS: usize = 1_000;
+const CUSTOMERS: u64 = 1_000;
 const PGBENCH: Duration = Duration::from_secs(8);
 const LOAD: Duration = Duration::from_secs(10);
 /// Accounts posted one after another, to measure the time of one account without other load.
@@ -50,15 +50,16 @@ impl Stack {
     }
 }
 
-fn main() -> Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
-        None => everything(),
-        Some("collector") => collector::compare(),
+        None => everything().await,
+        Some("collector") => collector::compare().await,
         Some(other) => bail!("unknown benchmark '{other}'; known: collector"),
     }
 }
 
-fn everything() -> Result<()> {
+async fn everything() -> Result<()> {
     let mut stack = Stack::from_environment()?;
     let resting = (
         resident(stack.processes.api)?,
@@ -71,24 +72,24 @@ fn everything() -> Result<()> {
 
     println!("Warming up: registering {CUSTOMERS} customers …");
     let mut load = Load::new(&stack.api_url, &stack.api_key, CONNECTIONS, CUSTOMERS)?;
-    load.one_each(CUSTOMERS)?;
+    load.one_each(CUSTOMERS).await?;
     stack.postgres.wait_until_final(DRAIN)?;
 
     println!("One by one: {ONE_BY_ONE} accounts, each when the one before is final …");
     let one_by_one = stack.postgres.mark()?;
     for _ in 0..ONE_BY_ONE {
-        load.one_each(1)?;
+        load.one_each(1).await?;
         stack.postgres.wait_until_final(DRAIN)?;
     }
     let (median, p99) = stack.postgres.create_to_final_ms(one_by_one)?;
 
     println!("Calls that wait for the outcome …");
     let calls = Calls::new(&stack.api_url, &stack.api_key)?;
-    let (wait, wait_p99) = calls.waits(&mut stack.postgres)?;
+    let (wait, wait_p99) = calls.waits(&mut stack.postgres).await?;
     println!("Pages of a customer with 10,000 accounts …");
-    calls.fill()?;
+    calls.fill().await?;
     stack.postgres.wait_until_final(DRAIN)?;
-    let pages = calls.pages()?;
+    let pages = calls.pages().await?;
 
     println!(
         "pgbench: single-row commits, {CONNECTIONS} clients, {} s …",
@@ -101,7 +102,7 @@ fn everything() -> Result<()> {
     );
     let used_before = Usage::read(&stack.processes, &mut stack.postgres)?;
     let began = Instant::now();
-    let accepted = load.run(LOAD)?;
+    let accepted = load.run(LOAD).await?;
     println!("Waiting for {} accounts to become final …", accepted.count);
     stack.postgres.wait_until_final(DRAIN)?;
     let proven_in = began.elapsed();
