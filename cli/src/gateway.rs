@@ -4,7 +4,6 @@ mod add;
 mod connectors;
 mod health;
 mod list;
-mod listed;
 mod switch;
 mod test;
 mod which;
@@ -28,12 +27,12 @@ pub(crate) enum GatewayCommand {
     /// mode); otherwise a problem shown here may not exist in the services.
     List(list::List),
     /// Send new validations to a gateway account again (takes effect within 5 s)
-    Enable(switch::Switch),
+    Enable(which::WhichAccount),
     /// Stop sending new validations to a gateway account (takes effect within 5 s)
     ///
     /// Workers complete open attempts at this account, so that no account is paid twice. A validation that has no
     /// other gateway account waits, and fails as VALIDATION_UNAVAILABLE at its deadline.
-    Disable(switch::Switch),
+    Disable(which::WhichAccount),
     /// Check whether a gateway accepts the stored credentials; moves no money; exit code 0 if it does
     ///
     /// With --json, `outcome` is ACCEPTED, REFUSED (credentials, IP allow-list, or a feature that is off), UNCLEAR (the
@@ -47,8 +46,8 @@ impl GatewayCommand {
         match self {
             Self::Add(add) => add.run(),
             Self::List(list) => list.run(),
-            Self::Enable(switch) => switch.run(true),
-            Self::Disable(switch) => switch.run(false),
+            Self::Enable(which) => switch::switch(&which, true),
+            Self::Disable(which) => switch::switch(&which, false),
             Self::Test(test) => test.run(),
         }
     }

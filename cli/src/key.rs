@@ -12,19 +12,38 @@ use serde_json::{Value, json};
 
 use crate::options::{CommonOptions, MerchantOption};
 use crate::output::time;
-use new_key::{NewKey, NewKeyOptions};
+use new_key::NewKeyOptions;
 use which::{WhichKey, key_json, keys_table};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum KeyCommand {
     /// Issue a key and print it; the key is shown once and cannot be shown again
-    Issue(Issue),
+    Issue {
+        #[command(flatten)]
+        merchant: MerchantOption,
+        #[command(flatten)]
+        new: NewKeyOptions,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// List a merchant's keys by prefix, with their dates and states
-    List(List),
+    List {
+        #[command(flatten)]
+        merchant: MerchantOption,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// Revoke a key; it stops working within five seconds and cannot be restored
     ///
     /// Revoking a revoked key is no error.
-    Revoke(Revoke),
+    Revoke {
+        #[command(flatten)]
+        merchant: MerchantOption,
+        #[command(flatten)]
+        which: WhichKey,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// Issue a new key and let an old key expire, so that the merchant has time to change over
     ///
     /// The new key is shown once. The old key works for --overlap-hours, or until its own expiry if that is earlier. If
@@ -35,95 +54,68 @@ pub(crate) enum KeyCommand {
 impl KeyCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Issue(issue) => issue.run(),
-            Self::List(list) => list.run(),
-            Self::Revoke(revoke) => revoke.run(),
+            Self::Issue {
+                merchant,
+                new,
+                common,
+            } => issue(&merchant, &new, &common),
+            Self::List { merchant, common } => list(&merchant, &common),
+            Self::Revoke {
+                merchant,
+                which,
+                common,
+            } => revoke(&merchant, &which, &common),
             Self::Rotate(rotate) => rotate.run(),
         }
     }
 }
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Issue {
-    #[command(flatten)]
-    merchant: MerchantOption,
-    #[command(flatten)]
-    new: NewKeyOptions,
-    #[command(flatten)]
-    common: CommonOptions,
+fn issue(
+    merchant: &MerchantOption,
+    new: &NewKeyOptions,
+    common: &CommonOptions,
+) -> anyhow::Result<()> {
+    let keyring = new.keyring()?;
+    let (mut connection, merchant) = common.connect_for(merchant)?;
+    let issued =
+        connection.transaction(|connection| new.issue(connection, merchant.id, &keyring))?;
+    common.print(&issued.json(), &issued.text())
 }
 
-impl Issue {
-    fn run(self) -> anyhow::Result<()> {
-        let keyring = self.new.keyring()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            NewKey::issue(connection, merchant.id, &keyring, &self.new)
-        })?;
-        self.common.print(&issued.json(), &issued.text())
-    }
+fn list(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()> {
+    let (mut connection, merchant) = common.connect_for(merchant)?;
+    let keys = keys::of_merchant(&mut connection, merchant.id)?;
+    let list: Vec<Value> = keys.iter().map(key_json).collect();
+    common.print(&json!({ "keys": list }), &keys_table(&keys).to_string())
 }
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    merchant: MerchantOption,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-impl List {
-    fn run(self) -> anyhow::Result<()> {
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let keys = keys::of_merchant(&mut connection, merchant.id)?;
-        let list: Vec<Value> = keys.iter().map(key_json).collect();
-        self.common
-            .print(&json!({ "keys": list }), &keys_table(&keys).to_string())
-    }
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Revoke {
-    #[command(flatten)]
-    merchant: MerchantOption,
-    #[command(flatten)]
-    which: WhichKey,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-impl Revoke {
-    fn run(self) -> anyhow::Result<()> {
-        self.which.check()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let key = self.which.find(connection, &merchant)?;
-            let (merchant, id) = (merchant.id, key.id);
-            let at = keys::revoke(connection, merchant, id)?;
-            if key.revoked_at.is_none() {
-                let detail = json!({ "id": id.to_string() });
-                audit::record(connection, merchant, "key.revoke", &key.prefix, &detail)?;
-            }
-            Ok((key, at))
-        })?;
-        let changed = key.revoked_at.is_none();
-        let name = format!("key {} of {}", key.prefix, merchant.name);
-        let sentence = if changed {
-            format!("Revoked {name}. It stops working within five seconds.")
-        } else {
-            format!(
-                "Nothing to change: {name} was already revoked at {}.",
-                time(at)
-            )
-        };
-        let document = json!({
-            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": time(at), "changed": changed,
-        });
-        self.common.print(&document, &sentence)
-    }
+fn revoke(
+    merchant: &MerchantOption,
+    which: &WhichKey,
+    common: &CommonOptions,
+) -> anyhow::Result<()> {
+    which.check()?;
+    let (mut connection, merchant) = common.connect_for(merchant)?;
+    let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
+        let key = which.find(connection, &merchant)?;
+        let at = keys::revoke(connection, merchant.id, key.id)?;
+        if key.revoked_at.is_none() {
+            let detail = json!({ "id": key.id.to_string() });
+            audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
+        }
+        Ok((key, at))
+    })?;
+    let (changed, at) = (key.revoked_at.is_none(), time(at));
+    let name = format!("key {} of {}", key.prefix, merchant.name);
+    let sentence = if changed {
+        format!("Revoked {name}. It stops working within five seconds.")
+    } else {
+        format!("Nothing to change: {name} was already revoked at {at}.")
+    };
+    let document = json!({
+        "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": at, "changed": changed,
+    });
+    common.print(&document, &sentence)
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -145,8 +137,7 @@ impl Rotate {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
         let keyring = self.new.keyring()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let overlap = TimeDelta::hours(self.overlap_hours.into());
         let (old, ends, issued) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let old = self.which.find(connection, &merchant)?;
@@ -163,25 +154,26 @@ impl Rotate {
                     time(at)
                 );
             }
-            let ends = keys::expire_within(connection, merchant.id, old.id, overlap)?;
-            let issued = NewKey::issue(connection, merchant.id, &keyring, &self.new)?;
+            let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
+            let issued = self.new.issue(connection, merchant.id, &keyring)?;
+            let new = issued.json();
             let detail = json!({
                 "id": old.id.to_string(),
-                "expires_at": time(ends),
-                "new_prefix": issued.prefix(),
-                "new_id": issued.id(),
+                "expires_at": ends,
+                "new_prefix": new["prefix"],
+                "new_id": new["id"],
             });
             audit::record(connection, merchant.id, "key.rotate", &old.prefix, &detail)?;
             Ok((old, ends, issued))
         })?;
         let mut document = issued.json();
         document["old"] = json!({
-            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": time(ends),
+            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": ends,
         });
         let until = if self.overlap_hours == 0 {
             "stops working within five seconds".to_owned()
         } else {
-            format!("works until {}", time(ends))
+            format!("works until {ends}")
         };
         let text = format!("{}\nThe old key, {}, {until}.", issued.text(), old.prefix);
         self.common.print(&document, &text)

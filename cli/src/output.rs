@@ -49,6 +49,16 @@ pub(crate) fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
+/// Joins the texts with commas; returns `none` if there are none.
+pub(crate) fn joined_or(texts: impl IntoIterator<Item = String>, none: &str) -> String {
+    let texts: Vec<String> = texts.into_iter().collect();
+    if texts.is_empty() {
+        none.to_owned()
+    } else {
+        texts.join(", ")
+    }
+}
+
 /// A table without borders. Lines end without spaces, so that tests and scripts can match them.
 #[derive(Debug)]
 pub(crate) struct Table(comfy_table::Table);

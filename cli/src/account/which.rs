@@ -9,7 +9,7 @@ use khata_domain::{AccountId, MerchantId, ValidationId};
 use khata_store::inspect::{self, Account};
 use uuid::Uuid;
 
-use crate::database::find_merchant;
+use crate::options::{CommonOptions, find_merchant};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WhichAccount {
@@ -20,6 +20,8 @@ pub(crate) struct WhichAccount {
     /// Name or id of the account's merchant, if known; faster, because only this merchant's accounts are searched
     #[arg(long)]
     merchant: Option<String>,
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
