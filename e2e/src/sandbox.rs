@@ -7,9 +7,9 @@ use reqwest::Client;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::client::install_tls;
 use crate::process::Process;
 use crate::settings::settings;
-use crate::tls::install_tls;
 
 /// A running sandbox.
 #[derive(Clone, Debug)]
@@ -108,14 +108,11 @@ pub struct Calls {
 impl Sandbox {
     /// Starts a sandbox on a free port, with its log and its ledger in `folder`.
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self)> {
-        let port_file = folder.join("khata-sandbox.port");
+        let (port_file, ledger) = (folder.join("khata-sandbox.port"), folder.join("ledger"));
         let own = settings(&[
             ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
             ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
-            (
-                "KHATA_SANDBOX_LEDGER",
-                &folder.join("ledger").to_string_lossy(),
-            ),
+            ("KHATA_SANDBOX_LEDGER", &ledger.to_string_lossy()),
         ]);
         let log = folder.join("khata-sandbox.log");
         let mut process = Process::start("khata-sandbox", &[], &own, &log)?;
@@ -148,12 +145,8 @@ impl Sandbox {
     }
 
     /// Sets the behaviour of a gateway.
-    pub async fn set_behaviour_of(
-        &self,
-        gateway: &str,
-        behaviour: Behaviour,
-    ) -> anyhow::Result<()> {
-        let mut body = serde_json::to_value(behaviour)?;
+    pub async fn set_behaviour_of(&self, gateway: &str, to: Behaviour) -> anyhow::Result<()> {
+        let mut body = serde_json::to_value(to)?;
         body["gateway"] = gateway.into();
         self.put("behaviour", &body).await
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::Url;
 
-use crate::client::Api;
+use crate::client::{Api, install_tls};
 use crate::database::Database;
 use crate::deadline::{TIMEOUT, eventually};
 use crate::folder::make_folder;
@@ -22,7 +22,6 @@ use crate::sandbox::Sandbox;
 use crate::service::Service;
 use crate::settings::{KEYRING, Settings, settings};
 use crate::setup::Setup;
-use crate::tls::install_tls;
 use crate::traces::Traces;
 
 /// A test's own stack.
@@ -64,8 +63,7 @@ impl TestStack {
 
         let (sandbox_program, sandbox) = Sandbox::start(&folder).await?;
         let mut programs = vec![sandbox_program];
-        let mut traces = None;
-        let mut collector = None;
+        let (mut traces, mut collector) = (None, None);
         if setup.traces {
             let (program, viewer, otlp) = Traces::start(&folder).await?;
             programs.push(program);
@@ -79,11 +77,9 @@ impl TestStack {
         };
         let proxies = setup.proxies.then(|| Proxies::start(&mut servers));
         let proxies = proxies.transpose()?;
+        let keyring = folder.join(KEYRING);
         let mut services = settings(&[
-            (
-                "KHATA_KEYRING_FILE",
-                &folder.join(KEYRING).to_string_lossy(),
-            ),
+            ("KHATA_KEYRING_FILE", &keyring.to_string_lossy()),
             ("KHATA_SANDBOX_MODE", "true"),
             ("KHATA_QUEUE_PREFIX", queues.prefix()),
             ("KHATA_LOG", setup.log),
@@ -150,15 +146,13 @@ impl TestStack {
     }
 
     pub fn proxies(&self) -> anyhow::Result<&Proxies> {
-        self.proxies
-            .as_ref()
-            .context("this stack has no proxies: see Setup")
+        let proxies = self.proxies.as_ref();
+        proxies.context("this stack has no proxies: see Setup")
     }
 
     pub fn traces(&self) -> anyhow::Result<&Traces> {
-        self.traces
-            .as_ref()
-            .context("this stack has no trace viewer: see Setup")
+        let traces = self.traces.as_ref();
+        traces.context("this stack has no trace viewer: see Setup")
     }
 
     /// Returns the folder of the stack's files and logs.
@@ -186,9 +180,8 @@ impl TestStack {
 
     /// Returns the number of accounts with this status.
     pub fn count(&self, status: &str) -> anyhow::Result<i64> {
-        self.database.number(&format!(
-            "select count(*) from customer_accounts where status = '{status}'"
-        ))
+        let query = format!("select count(*) from customer_accounts where status = '{status}'");
+        self.database.number(&query)
     }
 }
 

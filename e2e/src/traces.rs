@@ -8,11 +8,10 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::text;
+use crate::client::{install_tls, text};
 use crate::deadline::eventually;
 use crate::process::Process;
 use crate::settings::settings;
-use crate::tls::install_tls;
 
 /// A running trace viewer.
 #[derive(Clone, Debug)]
@@ -47,13 +46,8 @@ pub struct Span {
     process: String,
     /// Microseconds.
     duration: u64,
-    tags: Vec<Tag>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Tag {
-    key: String,
-    value: Value,
+    /// Objects with `key` and `value`.
+    tags: Vec<Value>,
 }
 
 /// A reference of a span to another span.
@@ -80,7 +74,10 @@ impl Span {
 
     /// Returns an attribute: a text, a number or a boolean.
     pub fn value(&self, name: &str) -> Option<&Value> {
-        Some(&self.tags.iter().find(|tag| tag.key == name)?.value)
+        self.tags
+            .iter()
+            .find(|tag| tag["key"] == name)?
+            .get("value")
     }
 
     /// Returns the span's duration.
@@ -125,17 +122,15 @@ impl Traces {
             ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
             ("KHATA_TRACES_OTLP_LISTEN", "127.0.0.1:0"),
         ]);
-        let mut process =
-            Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
-        let (url, otlp) = process
-            .wait_for_log(|log| {
-                let line = log.lines().find(|line| line.starts_with("traces on "))?;
-                let (url, otlp) = line
-                    .strip_prefix("traces on ")?
-                    .split_once(", spans by OTLP on ")?;
-                Some((url.to_owned(), format!("http://{otlp}")))
-            })
-            .await?;
+        let log = folder.join("khata-traces.log");
+        let mut process = Process::start("khata-traces", &[], &own, &log)?;
+        let listening = process.wait_for_log(|log| {
+            let mut lines = log.lines();
+            let line = lines.find_map(|line| line.strip_prefix("traces on "))?;
+            let (url, otlp) = line.split_once(", spans by OTLP on ")?;
+            Some((url.to_owned(), format!("http://{otlp}")))
+        });
+        let (url, otlp) = listening.await?;
         Ok((process, Self::new(&url), otlp.parse()?))
     }
 

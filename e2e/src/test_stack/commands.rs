@@ -1,7 +1,6 @@
 //! Running the operator's commands and other programs with the settings of a test stack.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -62,10 +61,7 @@ impl TestStack {
         let mut own = self.command_settings();
         own.retain(|(name, _)| changes.iter().all(|(other, _)| name != other));
         let values = changes.iter();
-        let values: Vec<_> = values
-            .filter_map(|(name, value)| Some((*name, (*value)?)))
-            .collect();
-        own.extend(settings(&values));
+        own.extend(values.filter_map(|(name, value)| Some(((*name).into(), (*value)?.into()))));
         let log = self.next_stem(program).with_extension("log");
         Process::start(program, arguments, &own, &log)
     }
@@ -92,16 +88,10 @@ impl TestStack {
             programs.display(),
             postgres_programs()?.display()
         );
-        let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", lines])
-            .current_dir(&self.folder)
-            .env_clear()
-            .env("LANG", "C.UTF-8")
-            .env("PATH", path)
-            .envs(self.command_settings())
-            .envs(changes.iter().copied())
-            .output()?;
-        Ok(CommandOutput::of(&output))
+        let mut shell = process::command(Path::new("bash"), &self.command_settings());
+        shell.args(["-euo", "pipefail", "-c", lines]);
+        shell.current_dir(&self.folder).env("PATH", path);
+        CommandOutput::of(shell.envs(changes.iter().copied()))
     }
 }
 

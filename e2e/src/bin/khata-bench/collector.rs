@@ -27,21 +27,16 @@ enum Collector {
 use Collector::{Hangs, NotConfigured, Refuses, There};
 
 /// The others are compared with the first.
-const COLLECTORS: [Collector; 4] = [There, Refuses, Hangs, NotConfigured];
-
-impl Collector {
-    fn name(self) -> &'static str {
-        match self {
-            There => "accepts spans",
-            Refuses => "refuses connections",
-            Hangs => "accepts connections, never replies",
-            NotConfigured => "not configured, tracing is off",
-        }
-    }
-}
+const COLLECTORS: [(Collector, &str); 4] = [
+    (There, "accepts spans"),
+    (Refuses, "refuses connections"),
+    (Hangs, "accepts connections, never replies"),
+    (NotConfigured, "not configured, tracing is off"),
+];
 
 struct Candidate {
-    collector: Collector,
+    /// What its collector does.
+    name: &'static str,
     // Dropping the stack would stop it.
     _stack: TestStack,
     load: Load,
@@ -53,7 +48,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn start(collector: Collector) -> Result<Self> {
+    async fn start(collector: Collector, name: &'static str) -> Result<Self> {
         let stack = TestStack::start(Setup {
             traces: collector != NotConfigured,
             // Every stack has proxies, because they cost time.
@@ -76,7 +71,7 @@ impl Candidate {
         load.run(SLICE).await?;
         postgres.wait_until_final(DRAIN)?;
         Ok(Self {
-            collector,
+            name,
             _stack: stack,
             load,
             postgres,
@@ -98,12 +93,9 @@ impl Candidate {
 
 pub(crate) async fn compare() -> Result<()> {
     let mut candidates = Vec::new();
-    for collector in COLLECTORS {
-        println!(
-            "Starting and warming up: the collector {} …",
-            collector.name()
-        );
-        candidates.push(Candidate::start(collector).await?);
+    for (collector, name) in COLLECTORS {
+        println!("Starting and warming up: the collector {name} …");
+        candidates.push(Candidate::start(collector, name).await?);
     }
     println!("{ROUNDS} rounds of {} s each …", SLICE.as_secs());
     // The bar appears on a terminal only.
@@ -124,7 +116,7 @@ pub(crate) async fn compare() -> Result<()> {
     println!("{}", table(&candidates)?);
     for candidate in &mut candidates {
         let unfinished = candidate.postgres.not_active()?;
-        let name = candidate.collector.name();
+        let name = candidate.name;
         ensure!(
             unfinished == 0,
             "{unfinished} accounts are not ACTIVE in the stack whose collector {name}"
@@ -145,7 +137,7 @@ fn table(candidates: &[Candidate]) -> Result<String> {
             format!("{:+.1} %", 100.0 * (ratio - 1.0))
         };
         table.add_row([
-            candidate.collector.name().to_owned(),
+            candidate.name.to_owned(),
             rate(&candidate.accepted),
             difference(&candidate.accepted, &first.accepted),
             rate(&candidate.validated),
