@@ -1,31 +1,25 @@
 //! `khata key`.
 
-mod new_key;
 mod which;
 
 use anyhow::bail;
-use chrono::TimeDelta;
-use diesel::Connection;
-use khata_store::audit;
+use chrono::{TimeDelta, Utc};
+use diesel::{Connection, PgConnection};
+use khata_config::SandboxSettings;
+use khata_crypto::{ApiKey, Keyring, KeyringSettings};
+use khata_domain::{KeyId, MerchantId};
 use khata_store::keys::{self, KeyState};
+use khata_store::{audit, merchants};
 use serde_json::{Value, json};
 
 use crate::options::{CommonOptions, MerchantOption};
 use crate::output::time;
-use new_key::NewKeyOptions;
 use which::{WhichKey, key_json, keys_table};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum KeyCommand {
     /// Issue a key and print it; the key is shown once and cannot be shown again
-    Issue {
-        #[command(flatten)]
-        merchant: MerchantOption,
-        #[command(flatten)]
-        new: NewKeyOptions,
-        #[command(flatten)]
-        common: CommonOptions,
-    },
+    Issue(Issue),
     /// List a merchant's keys by prefix, with their dates and states
     List {
         #[command(flatten)]
@@ -36,14 +30,7 @@ pub(crate) enum KeyCommand {
     /// Revoke a key; it stops working within five seconds and cannot be restored
     ///
     /// Revoking a revoked key is no error.
-    Revoke {
-        #[command(flatten)]
-        merchant: MerchantOption,
-        #[command(flatten)]
-        which: WhichKey,
-        #[command(flatten)]
-        common: CommonOptions,
-    },
+    Revoke(Revoke),
     /// Issue a new key and let an old key expire, so that the merchant has time to change over
     ///
     /// The new key is shown once. The old key works for --overlap-hours, or until its own expiry if that is earlier. If
@@ -54,32 +41,101 @@ pub(crate) enum KeyCommand {
 impl KeyCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Issue {
-                merchant,
-                new,
-                common,
-            } => issue(&merchant, &new, &common),
+            Self::Issue(issue) => issue.run(),
             Self::List { merchant, common } => list(&merchant, &common),
-            Self::Revoke {
-                merchant,
-                which,
-                common,
-            } => revoke(&merchant, &which, &common),
+            Self::Revoke(revoke) => revoke.run(),
             Self::Rotate(rotate) => rotate.run(),
         }
     }
 }
 
-fn issue(
-    merchant: &MerchantOption,
-    new: &NewKeyOptions,
-    common: &CommonOptions,
-) -> anyhow::Result<()> {
-    let keyring = new.keyring()?;
-    let (mut connection, merchant) = common.connect_for(merchant)?;
-    let issued =
-        connection.transaction(|connection| new.issue(connection, merchant.id, &keyring))?;
-    common.print(&issued.json(), &issued.text())
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct NewKeyOptions {
+    /// Days until the new key expires, 1 to 3650 [default: never]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    expires_in_days: Option<u16>,
+    #[command(flatten)]
+    keyring: KeyringSettings,
+    #[command(flatten)]
+    sandbox: SandboxSettings,
+}
+
+impl NewKeyOptions {
+    fn keyring(&self) -> anyhow::Result<Keyring> {
+        Ok(self.keyring.load(self.sandbox.sandbox_mode)?)
+    }
+
+    /// Stores a new key's hash and records the issue in the audit log.
+    fn issue(
+        &self,
+        connection: &mut PgConnection,
+        merchant: MerchantId,
+        keyring: &Keyring,
+    ) -> anyhow::Result<NewKey> {
+        let key = ApiKey::generate(self.sandbox.sandbox_mode);
+        let expires_at = self
+            .expires_in_days
+            .map(|days| Utc::now() + TimeDelta::days(days.into()));
+        let hash = keyring.hash_api_key(&key);
+        let id = merchants::insert_key(connection, merchant, &hash, key.prefix(), expires_at)?;
+        let expires_at = expires_at.map(time);
+        let detail = json!({ "id": id.to_string(), "expires_at": expires_at });
+        audit::record(connection, merchant, "key.issue", key.prefix(), &detail)?;
+        Ok(NewKey {
+            key,
+            id,
+            expires_at,
+        })
+    }
+}
+
+/// A key that was just issued: the only moment at which its text is known.
+struct NewKey {
+    key: ApiKey,
+    id: KeyId,
+    expires_at: Option<String>,
+}
+
+impl NewKey {
+    fn json(&self) -> Value {
+        json!({
+            "key": self.key.expose(),
+            "prefix": self.key.prefix(),
+            "id": self.id.to_string(),
+            "expires_at": self.expires_at,
+        })
+    }
+
+    fn text(&self) -> String {
+        let expiry = self.expires_at.as_ref();
+        let expiry = expiry.map(|at| format!(" The key expires at {at}."));
+        format!(
+            "{}\nThis key is shown once. Only its prefix, {}, is kept.{}",
+            self.key.expose(),
+            self.key.prefix(),
+            expiry.unwrap_or_default()
+        )
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Issue {
+    #[command(flatten)]
+    merchant: MerchantOption,
+    #[command(flatten)]
+    new: NewKeyOptions,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+impl Issue {
+    fn run(self) -> anyhow::Result<()> {
+        let keyring = self.new.keyring()?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring);
+        let issued = connection.transaction(issue)?;
+        self.common.print(&issued.json(), &issued.text())
+    }
 }
 
 fn list(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()> {
@@ -89,33 +145,41 @@ fn list(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()>
     common.print(&json!({ "keys": list }), &keys_table(&keys).to_string())
 }
 
-fn revoke(
-    merchant: &MerchantOption,
-    which: &WhichKey,
-    common: &CommonOptions,
-) -> anyhow::Result<()> {
-    which.check()?;
-    let (mut connection, merchant) = common.connect_for(merchant)?;
-    let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-        let key = which.find(connection, &merchant)?;
-        let at = keys::revoke(connection, merchant.id, key.id)?;
-        if key.revoked_at.is_none() {
-            let detail = json!({ "id": key.id.to_string() });
-            audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
-        }
-        Ok((key, at))
-    })?;
-    let (changed, at) = (key.revoked_at.is_none(), time(at));
-    let name = format!("key {} of {}", key.prefix, merchant.name);
-    let sentence = if changed {
-        format!("Revoked {name}. It stops working within five seconds.")
-    } else {
-        format!("Nothing to change: {name} was already revoked at {at}.")
-    };
-    let document = json!({
-        "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": at, "changed": changed,
-    });
-    common.print(&document, &sentence)
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    merchant: MerchantOption,
+    #[command(flatten)]
+    which: WhichKey,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+impl Revoke {
+    fn run(self) -> anyhow::Result<()> {
+        self.which.check()?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
+            let key = self.which.find(connection, &merchant)?;
+            let at = keys::revoke(connection, merchant.id, key.id)?;
+            if key.revoked_at.is_none() {
+                let detail = json!({ "id": key.id.to_string() });
+                audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
+            }
+            Ok((key, at))
+        })?;
+        let (changed, at) = (key.revoked_at.is_none(), time(at));
+        let name = format!("key {} of {}", key.prefix, merchant.name);
+        let sentence = if changed {
+            format!("Revoked {name}. It stops working within five seconds.")
+        } else {
+            format!("Nothing to change: {name} was already revoked at {at}.")
+        };
+        let document = json!({
+            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": at, "changed": changed,
+        });
+        self.common.print(&document, &sentence)
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]

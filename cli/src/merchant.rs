@@ -1,7 +1,5 @@
 //! `khata merchant`.
 
-mod settings;
-
 use anyhow::bail;
 use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
@@ -13,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use crate::options::{CommonOptions, MerchantOption, find_merchant};
 use crate::output::{Table, joined_or, time, yes_or_no};
-use settings::{SettingsOptions, merchant_json, results_reused, settings_json};
 
 /// Maximum number of a merchant's accounts, the newest first, that are counted by status.
 const COUNTED_ACCOUNTS: i64 = 100_000;
@@ -49,6 +46,72 @@ impl MerchantCommand {
             Self::Show { merchant, common } => show(&merchant, &common),
             Self::Set(set) => set.run(),
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct SettingsOptions {
+    /// Let `create accounts` register a customer reference that is unknown [new merchants: true]
+    #[arg(long, value_name = "true|false")]
+    implicit_customers: Option<bool>,
+    /// Seconds until an unfinished validation fails as VALIDATION_UNAVAILABLE, 60 to 2592000; applies to validations
+    /// created from now on [new merchants: 172800]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(60..=2_592_000))]
+    validation_deadline: Option<i32>,
+    /// Requests per second of each API key at each khata-api process, 1 to 1000000 [new merchants: 500]
+    #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    requests_per_second: Option<i32>,
+    /// Validations of the same account details in 24 hours, 1 to 32767 [new merchants: 5]
+    #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
+    validations_per_account_per_day: Option<i16>,
+    /// Fail an account as NAME_MISMATCH if its holder's name does not match `beneficiary_name` (NO_MATCH); applies to
+    /// outcomes from now on [new merchants: false]
+    #[arg(long, value_name = "true|false")]
+    fail_on_name_mismatch: Option<bool>,
+    /// Seconds for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to
+    /// 31536000 (a year) [new merchants: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=31_536_000))]
+    reuse_results_seconds: Option<i32>,
+}
+
+impl SettingsOptions {
+    fn changes(self) -> Changes {
+        Changes {
+            implicit_customers: self.implicit_customers,
+            validation_deadline_seconds: self.validation_deadline,
+            requests_per_second: self.requests_per_second,
+            validations_per_account_per_day: self.validations_per_account_per_day,
+            fail_on_name_mismatch: self.fail_on_name_mismatch,
+            reuse_results_seconds: self.reuse_results_seconds,
+        }
+    }
+}
+
+fn settings_json(settings: &Settings) -> Value {
+    json!({
+        "implicit_customers": settings.implicit_customers,
+        "validation_deadline_seconds": settings.validation_deadline_seconds,
+        "requests_per_second": settings.requests_per_second,
+        "validations_per_account_per_day": settings.validations_per_account_per_day,
+        "fail_on_name_mismatch": settings.fail_on_name_mismatch,
+        "reuse_results_seconds": settings.reuse_results_seconds,
+    })
+}
+
+fn merchant_json(settings: &Settings) -> Value {
+    json!({
+        "id": settings.merchant.to_string(),
+        "name": settings.name,
+        "created_at": time(settings.created_at),
+        "settings": settings_json(settings),
+    })
+}
+
+/// Formats how long results are reused.
+fn results_reused(settings: &Settings) -> String {
+    match settings.reuse_results_seconds {
+        0 => "never".to_owned(),
+        seconds => format!("for {seconds} s"),
     }
 }
 

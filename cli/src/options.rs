@@ -30,7 +30,7 @@ impl CommonOptions {
         merchant: &MerchantOption,
     ) -> anyhow::Result<(PgConnection, Merchant)> {
         let mut connection = self.connect()?;
-        let merchant = merchant.find(&mut connection)?;
+        let merchant = find_merchant(&mut connection, &merchant.merchant)?;
         Ok((connection, merchant))
     }
 
@@ -45,12 +45,6 @@ pub(crate) struct MerchantOption {
     /// Name or id of the merchant
     #[arg(long)]
     merchant: String,
-}
-
-impl MerchantOption {
-    pub(crate) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Merchant> {
-        find_merchant(connection, &self.merchant)
-    }
 }
 
 fn connect(database_url: &str, statement_timeout: &str) -> anyhow::Result<PgConnection> {

@@ -46,17 +46,13 @@ fn retry_account(
     if status == AccountStatus::Deleted {
         bail!("account {id} is deleted: there is nothing to validate");
     }
-    let validation = account
-        .validation()
-        .with_context(|| format!("account {id} has no validation"))?;
-    let made = retry_now(connection, validation)?.with_context(|| {
-        format!(
-            "validation {} of account {id} does not exist",
-            validation.id
-        )
-    })?;
+    let validation = account.validation();
+    let validation = validation.with_context(|| format!("account {id} has no validation"))?;
+    let validation_id = validation.id;
+    let made = retry_now(connection, validation)?
+        .with_context(|| format!("validation {validation_id} of account {id} does not exist"))?;
     match made {
-        RetryResult::MadeDue { was } => Ok((validation.id, was)),
+        RetryResult::MadeDue { was } => Ok((validation_id, was)),
         RetryResult::Leased { until } => bail!(
             "a worker holds account {id} until {} at the latest; try again then",
             time(until)

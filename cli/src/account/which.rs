@@ -56,18 +56,13 @@ impl fmt::Display for AnyId {
 impl WhichAccount {
     pub(super) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Account> {
         let id = self.account;
-        match &self.merchant {
-            None => find(connection, None, id)?.with_context(|| format!("no merchant has {id}")),
-            Some(merchant) => {
-                let merchant = find_merchant(connection, merchant)?;
-                find(connection, Some(merchant.id), id)?.with_context(|| {
-                    format!(
-                        "{} has no {id}; omit --merchant to search all merchants",
-                        merchant.name
-                    )
-                })
-            }
-        }
+        let Some(merchant) = &self.merchant else {
+            return find(connection, None, id)?.with_context(|| format!("no merchant has {id}"));
+        };
+        let merchant = find_merchant(connection, merchant)?;
+        let name = &merchant.name;
+        find(connection, Some(merchant.id), id)?
+            .with_context(|| format!("{name} has no {id}; omit --merchant to search all merchants"))
     }
 }
 

@@ -129,17 +129,17 @@ fn count_attempts(
 impl Listed {
     fn text(&self, now: DateTime<Utc>) -> String {
         let account = &self.account;
-        let usable = self.traffic.as_ref();
+        let (usable, limits) = match &self.traffic {
+            Ok(traffic) => ("yes".to_owned(), limits(traffic)),
+            Err(error) => (format!("no: {error}"), NONE.to_owned()),
+        };
         let mut facts = Table::facts()
             .fact("health", self.health())
             .fact("recent success", self.recent_success(now))
             .fact("enabled", yes_or_no(account.enabled))
             .fact("order", self.order())
-            .fact(
-                "usable",
-                usable.map_or_else(|error| format!("no: {error}"), |_| "yes".to_owned()),
-            )
-            .fact("limits", usable.map_or(NONE.to_owned(), limits))
+            .fact("usable", usable)
+            .fact("limits", limits)
             .fact("base url", or_none(account.base_url.as_ref()))
             .fact("webhook path", self.webhook_path());
         if let Some(attempts) = &self.attempts {
@@ -178,12 +178,13 @@ impl Listed {
         if weight < MIN_WEIGHT {
             return "no recent attempts".to_owned();
         }
-        let latency = self
-            .recent
-            .latency_ms
-            .map_or(String::new(), |ms| format!(", {ms:.0} ms on average"));
+        let latency = self.recent.latency_ms;
+        let latency = latency.map(|ms| format!(", {ms:.0} ms on average"));
         let share = 100.0 * self.recent.conclusive / weight;
-        format!("{share:.0} % of ~{weight:.0} attempts{latency}")
+        format!(
+            "{share:.0} % of ~{weight:.0} attempts{}",
+            latency.unwrap_or_default()
+        )
     }
 
     fn order(&self) -> String {
@@ -228,9 +229,8 @@ impl Listed {
         });
         if let Some(attempts) = &self.attempts {
             let codes = attempts.unlisted.iter();
-            let codes: BTreeMap<_, _> = codes
-                .map(|code| (code.code.as_str(), code.attempts))
-                .collect();
+            let codes = codes.map(|code| (code.code.as_str(), code.attempts));
+            let codes: BTreeMap<_, _> = codes.collect();
             document["attempts_24h"] = json!(attempts.by_class);
             document["possible_double_drops_24h"] = attempts.possible_double_drops.into();
             document["unlisted_codes_24h"] = json!(codes);
@@ -258,15 +258,12 @@ impl Attempts {
 }
 
 fn limits(traffic: &Traffic) -> String {
+    let (minute, concurrency) = (traffic.calls_per_minute, traffic.concurrency);
+    let minute = minute.map_or("any number of".to_owned(), |calls| calls.to_string());
+    let concurrency = concurrency.map_or("any number".to_owned(), |calls| calls.to_string());
     let mut limits = vec![
-        traffic.calls_per_minute.map_or_else(
-            || "any number of calls a minute".to_owned(),
-            |calls| format!("{calls} calls a minute"),
-        ),
-        traffic.concurrency.map_or_else(
-            || "any number at once".to_owned(),
-            |calls| format!("{calls} at once"),
-        ),
+        format!("{minute} calls a minute"),
+        format!("{concurrency} at once"),
     ];
     for (calls, hours) in [
         ("", &traffic.hours),

@@ -32,9 +32,8 @@ pub(super) struct FoundAccount {
 impl WhichAccount {
     /// Connects to the database, and finds the account.
     pub(super) fn find(&self) -> anyhow::Result<(PgConnection, FoundAccount)> {
-        let mut connection = self.common.connect()?;
         let gateway = parse_gateway(&self.gateway)?;
-        let merchant = self.merchant.find(&mut connection)?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let (id, reference_id) = (gateway.id(), &self.reference_id);
         let account = gateway_accounts::find(&mut connection, merchant.id, id, reference_id)?;
         let account = account.with_context(|| {

@@ -52,10 +52,8 @@ impl Show {
             "sealing": ids.iter().map(|id| keys.json(*id)).collect::<Vec<_>>(),
         });
         let now = Utc::now();
-        let lines: Vec<String> = ids
-            .iter()
-            .map(|id| keys.text(*id, rotate_by, now))
-            .collect();
+        let lines = ids.iter().map(|id| keys.text(*id, rotate_by, now));
+        let lines: Vec<String> = lines.collect();
         print(self.json, &document, &lines.join("\n"))?;
         if !ids.iter().all(|id| keys.can_decrypt(*id)) {
             bail!(
