@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_crypto::{ApiKey, Keyring, KeyringSettings};
-use khata_domain::{KeyId, MerchantId};
+use khata_domain::MerchantId;
 use khata_store::keys::{self, KeyState};
 use khata_store::{audit, merchants};
 use serde_json::{Value, json};
@@ -81,41 +81,27 @@ impl NewKeyOptions {
         let expires_at = expires_at.map(time);
         let detail = json!({ "id": id.to_string(), "expires_at": expires_at });
         audit::record(connection, merchant, "key.issue", key.prefix(), &detail)?;
-        Ok(NewKey {
-            key,
-            id,
-            expires_at,
-        })
+        let document = json!({
+            "key": key.expose(),
+            "prefix": key.prefix(),
+            "id": id.to_string(),
+            "expires_at": expires_at,
+        });
+        let expiry = expires_at.map(|at| format!(" The key expires at {at}."));
+        let text = format!(
+            "{}\nThis key is shown once. Only its prefix, {}, is kept.{}",
+            key.expose(),
+            key.prefix(),
+            expiry.unwrap_or_default()
+        );
+        Ok(NewKey { document, text })
     }
 }
 
 /// A key that was just issued: the only moment at which its text is known.
 struct NewKey {
-    key: ApiKey,
-    id: KeyId,
-    expires_at: Option<String>,
-}
-
-impl NewKey {
-    fn json(&self) -> Value {
-        json!({
-            "key": self.key.expose(),
-            "prefix": self.key.prefix(),
-            "id": self.id.to_string(),
-            "expires_at": self.expires_at,
-        })
-    }
-
-    fn text(&self) -> String {
-        let expiry = self.expires_at.as_ref();
-        let expiry = expiry.map(|at| format!(" The key expires at {at}."));
-        format!(
-            "{}\nThis key is shown once. Only its prefix, {}, is kept.{}",
-            self.key.expose(),
-            self.key.prefix(),
-            expiry.unwrap_or_default()
-        )
-    }
+    document: Value,
+    text: String,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -134,7 +120,7 @@ impl Issue {
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring);
         let issued = connection.transaction(issue)?;
-        self.common.print(&issued.json(), &issued.text())
+        self.common.print(&issued.document, &issued.text)
     }
 }
 
@@ -220,7 +206,7 @@ impl Rotate {
             }
             let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
             let issued = self.new.issue(connection, merchant.id, &keyring)?;
-            let new = issued.json();
+            let new = &issued.document;
             let detail = json!({
                 "id": old.id.to_string(),
                 "expires_at": ends,
@@ -230,7 +216,7 @@ impl Rotate {
             audit::record(connection, merchant.id, "key.rotate", &old.prefix, &detail)?;
             Ok((old, ends, issued))
         })?;
-        let mut document = issued.json();
+        let mut document = issued.document;
         document["old"] = json!({
             "prefix": old.prefix, "id": old.id.to_string(), "expires_at": ends,
         });
@@ -239,7 +225,7 @@ impl Rotate {
         } else {
             format!("works until {ends}")
         };
-        let text = format!("{}\nThe old key, {}, {until}.", issued.text(), old.prefix);
+        let text = format!("{}\nThe old key, {}, {until}.", issued.text, old.prefix);
         self.common.print(&document, &text)
     }
 }
