@@ -163,15 +163,6 @@ impl CommandOutput {
     }
 }
 
-/// Runs a command until it ends.
-pub(crate) fn run_to_its_end(
-    program: &str,
-    arguments: &[&str],
-    settings: &[Setting],
-) -> anyhow::Result<CommandOutput> {
-    CommandOutput::of(command(&path_of(program)?, settings).args(arguments))
-}
-
 /// Builds a command that has only these settings, and no input.
 pub(crate) fn command(program: &Path, settings: &[Setting]) -> Command {
     let mut command = Command::new(program);
@@ -186,7 +177,7 @@ pub(crate) fn run(
     arguments: &[&str],
     settings: &[Setting],
 ) -> anyhow::Result<String> {
-    let ran = run_to_its_end(program, arguments, settings)?;
+    let ran = CommandOutput::of(command(&path_of(program)?, settings).args(arguments))?;
     if ran.code != Some(0) {
         bail!("{program} {}: {}", arguments.join(" "), ran.stderr);
     }
@@ -197,12 +188,9 @@ pub(crate) fn run(
 /// (`target/debug/deps`).
 pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own
-        .ancestors()
-        .skip(1)
-        .find(|folder| !folder.ends_with("deps"))
-        .context("a program without a folder")?;
-    let path = folder.join(program);
+    let mut folders = own.ancestors().skip(1);
+    let folder = folders.find(|folder| !folder.ends_with("deps"));
+    let path = folder.context("a program without a folder")?.join(program);
     if !path.is_file() {
         bail!(
             "{} is missing: run `make test`, or `cargo build --workspace --bins` before the tests",

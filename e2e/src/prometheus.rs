@@ -80,19 +80,13 @@ impl Prometheus {
         let (start, end) = (start.to_rfc3339(), end.to_rfc3339());
         let asked = [("query", query), ("start", &start), ("end", &end)];
         let data = self.ask("/api/v1/query_exemplars", &asked).await?;
-        let series = data.as_array().cloned().unwrap_or_default();
-        let exemplars = series
-            .iter()
-            .filter_map(|series| series["exemplars"].as_array());
-        Ok(exemplars.flatten().cloned().collect())
+        Ok(joined(&data, "exemplars"))
     }
 
     /// Returns all rules, each with its health.
     pub async fn rules(&self) -> anyhow::Result<Vec<Value>> {
         let data = self.ask("/api/v1/rules", &[]).await?;
-        let groups = data["groups"].as_array().context("no groups")?;
-        let rules = groups.iter().filter_map(|group| group["rules"].as_array());
-        Ok(rules.flatten().cloned().collect())
+        Ok(joined(&data["groups"], "rules"))
     }
 
     async fn ask(&self, path: &str, asked: &[(&str, &str)]) -> anyhow::Result<Value> {
@@ -103,4 +97,11 @@ impl Prometheus {
         }
         Ok(reply["data"].take())
     }
+}
+
+/// Joins the lists with this name in all objects of a list.
+fn joined(objects: &Value, name: &str) -> Vec<Value> {
+    let objects = objects.as_array().into_iter().flatten();
+    let lists = objects.filter_map(|object| object[name].as_array());
+    lists.flatten().cloned().collect()
 }

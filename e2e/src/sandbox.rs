@@ -92,8 +92,6 @@ pub struct Webhook {
     pub duplicates: u32,
     /// Send the verification's older state after the outcome.
     pub out_of_order: bool,
-    /// Time from the outcome to the event, in milliseconds.
-    pub delay_ms: u64,
 }
 
 /// Calls that a gateway received.

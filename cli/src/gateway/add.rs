@@ -75,9 +75,10 @@ impl Add {
         connectors.build(gateway, credentials, &settings, self.base_url.as_deref())?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let (id, is_new) = connection.transaction(|connection| {
+            let keyring = &connectors.keyring;
             self.store(
                 connection,
-                &connectors.keyring,
+                keyring,
                 &merchant,
                 gateway,
                 &settings,
@@ -110,23 +111,18 @@ impl Add {
     ) -> anyhow::Result<(GatewayAccountId, bool)> {
         let reference_id = &self.reference_id;
         let existing = gateway_accounts::find(connection, merchant.id, gateway.id(), reference_id)?;
-        if let Some(existing) = &existing {
-            if !self.if_absent {
-                bail!(
-                    "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
-                    merchant.name
-                );
-            }
+        let (id, action) = match &existing {
+            None => (GatewayAccountId::new(), "gateway.add"),
+            Some(_) if !self.if_absent => bail!(
+                "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
+                merchant.name
+            ),
             // An open attempt is recovered by the flow that made it.
-            if flow(&existing.settings) != flow(settings) {
-                bail!(
-                    "bank_flow cannot be changed; add another account under another reference id"
-                );
+            Some(existing) if flow(&existing.settings) != flow(settings) => {
+                bail!("bank_flow cannot be changed; add another account under another reference id")
             }
-        }
-        let id = existing
-            .as_ref()
-            .map_or_else(GatewayAccountId::new, |existing| existing.id);
+            Some(existing) => (existing.id, "gateway.update"),
+        };
         let account = NewGatewayAccount {
             id,
             gateway_id: gateway.id(),
@@ -142,11 +138,6 @@ impl Add {
         if let Some(existing) = &existing {
             reset_health(connection, existing, settings)?;
         }
-        let action = if existing.is_some() {
-            "gateway.update"
-        } else {
-            "gateway.add"
-        };
         let detail = json!({
             "gateway": gateway.name(), "reference_id": reference_id, "settings": settings,
         });

@@ -8,9 +8,9 @@ use comfy_table::presets;
 use indicatif::ProgressBar;
 use khata_e2e::{Setup, TestStack};
 
+use crate::DRAIN;
 use crate::load::Load;
 use crate::postgres::Postgres;
-use crate::{CONNECTIONS, DRAIN};
 
 const CUSTOMERS: u64 = 100;
 const ROUNDS: usize = 12;
@@ -65,7 +65,7 @@ impl Candidate {
                 There | NotConfigured => {}
             }
         }
-        let mut load = Load::new(&stack.api.url, &stack.api.key, CONNECTIONS, CUSTOMERS)?;
+        let mut load = Load::new(&stack.api.url, &stack.api.key, CUSTOMERS)?;
         let mut postgres = Postgres::connect(stack.database.url.as_str())?;
         load.one_each(CUSTOMERS).await?;
         load.run(SLICE).await?;
@@ -86,7 +86,7 @@ impl Candidate {
         self.postgres.wait_until_final(DRAIN)?;
         self.accepted.push(accepted.per_second());
         self.validated
-            .push(accepted.count_f64() / began.elapsed().as_secs_f64());
+            .push(accepted.count() / began.elapsed().as_secs_f64());
         Ok(())
     }
 }

@@ -8,16 +8,16 @@ use base64::Engine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::CONNECTIONS;
+
 pub(crate) struct Load {
     target: Target,
-    connections: usize,
     /// Next unused account number; starts at the clock, so that runs use different numbers.
     next_number: u64,
 }
 
 /// Accounts that the API accepted in a run.
 pub(crate) struct Accepted {
-    pub(crate) count: usize,
     elapsed: Duration,
     /// Sorted.
     latencies: Vec<Duration>,
@@ -25,12 +25,12 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn count_f64(&self) -> f64 {
-        self.count as f64
+    pub(crate) fn count(&self) -> f64 {
+        self.latencies.len() as f64
     }
 
     pub(crate) fn per_second(&self) -> f64 {
-        self.count_f64() / self.elapsed.as_secs_f64()
+        self.count() / self.elapsed.as_secs_f64()
     }
 
     pub(crate) fn millis(&self, quantile: f64) -> f64 {
@@ -51,12 +51,7 @@ pub(crate) fn quantile_ms(sorted: &[Duration], quantile: f64) -> f64 {
 }
 
 impl Load {
-    pub(crate) fn new(
-        api_url: &str,
-        api_key: &str,
-        connections: usize,
-        customers: u64,
-    ) -> Result<Self> {
+    pub(crate) fn new(api_url: &str, api_key: &str, customers: u64) -> Result<Self> {
         let address = api_url
             .strip_prefix("http://")
             .context("KHATA_API_URL is not http")?
@@ -69,7 +64,6 @@ impl Load {
                 authorization,
                 customers,
             },
-            connections,
             next_number: u64::try_from(chrono::Utc::now().timestamp_micros())?,
         })
     }
@@ -89,7 +83,7 @@ impl Load {
         const STRIDE: u64 = 10_000_000;
         let began = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..self.connections {
+        for _ in 0..CONNECTIONS {
             self.next_number += STRIDE;
             let (target, first) = (self.target.clone(), self.next_number);
             tasks.spawn(async move {
@@ -113,11 +107,7 @@ impl Load {
         }
         let elapsed = began.elapsed();
         latencies.sort_unstable();
-        Ok(Accepted {
-            count: latencies.len(),
-            elapsed,
-            latencies,
-        })
+        Ok(Accepted { elapsed, latencies })
     }
 }
 

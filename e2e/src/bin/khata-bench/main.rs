@@ -52,7 +52,7 @@ async fn everything() -> Result<()> {
     );
 
     println!("Warming up: registering {CUSTOMERS} customers …");
-    let mut load = Load::new(&api_url, &api_key, CONNECTIONS, CUSTOMERS)?;
+    let mut load = Load::new(&api_url, &api_key, CUSTOMERS)?;
     load.one_each(CUSTOMERS).await?;
     postgres.wait_until_final(DRAIN)?;
 
@@ -84,7 +84,10 @@ async fn everything() -> Result<()> {
     let used_before = Usage::read(&processes, &mut postgres)?;
     let began = Instant::now();
     let accepted = load.run(LOAD).await?;
-    println!("Waiting for {} accounts to become final …", accepted.count);
+    println!(
+        "Waiting for {} accounts to become final …",
+        accepted.count()
+    );
     postgres.wait_until_final(DRAIN)?;
     let proven_in = began.elapsed();
     let used = Usage::read(&processes, &mut postgres)?;
@@ -96,7 +99,7 @@ async fn everything() -> Result<()> {
     ensure!(unproven == 0, "{unproven} accounts did not become ACTIVE");
     let pgbench = f64::midpoint(before, after);
     let accept = accepted.per_second();
-    let proven = accepted.count_f64() / proven_in.as_secs_f64();
+    let proven = accepted.count() / proven_in.as_secs_f64();
     let loaded = (resident(processes.api)?, resident(processes.worker)?);
 
     println!();
@@ -110,7 +113,7 @@ async fn everything() -> Result<()> {
     );
     println!(
         "accounts validated by Cashfree     {proven:>9.0} /s   {} in {:.1} s, first POST to last outcome",
-        accepted.count,
+        accepted.count(),
         proven_in.as_secs_f64()
     );
     println!("create to final, one at a time     {median:>9.1} ms  median, {p99:.1} ms p99");
@@ -123,7 +126,7 @@ async fn everything() -> Result<()> {
         "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
         resting.0, loaded.0, resting.1, loaded.1
     );
-    used.print_per_account(&used_before, accepted.count_f64());
+    used.print_per_account(&used_before, accepted.count());
     println!("connections to Postgres            {connections:>9}    of both services together");
     println!();
     println!(
