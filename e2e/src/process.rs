@@ -85,7 +85,7 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        signals::send(Signal::Term, self.pid())
+        signals::send(Signal::TERM, self.pid())
     }
 
     /// Waits for the end of the process, for `patience` at most.

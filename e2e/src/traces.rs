@@ -95,21 +95,18 @@ impl Span {
 impl Trace {
     /// Returns the spans whose name starts with `start`.
     pub fn named(&self, start: &str) -> Vec<&Span> {
-        self.spans
-            .iter()
-            .filter(|span| span.name.starts_with(start))
-            .collect()
+        let spans = self.spans.iter();
+        spans.filter(|span| span.name.starts_with(start)).collect()
     }
 
     /// Returns the names from a span up to the trace's root, the span's own first.
     pub fn path_up(&self, span: &Span) -> Vec<&str> {
         let mut names = Vec::new();
-        let mut next = self.spans.iter().find(|s| s.id == span.id);
+        let find = |id: &str| self.spans.iter().find(|span| span.id == id);
+        let mut next = find(&span.id);
         while let Some(span) = next {
             names.push(span.name.as_str());
-            next = span
-                .parent()
-                .and_then(|id| self.spans.iter().find(|s| s.id == id));
+            next = span.parent().and_then(find);
         }
         names
     }
@@ -163,7 +160,7 @@ impl Traces {
                 let mut span =
                     Span::deserialize(span).context("the trace is not in Jaeger's format")?;
                 let recorder = &page["processes"][&span.process];
-                span.service = text(recorder, "/serviceName").to_owned();
+                span.service = text(recorder, "/serviceName").into();
                 spans.push(span);
             }
         }

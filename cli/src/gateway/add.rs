@@ -163,12 +163,12 @@ fn gateway_names() -> String {
 fn credentials_and_settings() -> String {
     let mut text = String::from("Credentials of each gateway, members of a JSON object:\n");
     for info in khata_gateways::all() {
-        for (place, member) in info.credentials.iter().enumerate() {
+        text.extend(info.credentials.iter().enumerate().map(|(place, member)| {
             let gateway = if place == 0 { info.gateway.name() } else { "" };
             let optional = if member.required { "" } else { " (optional)" };
             let (name, meaning) = (member.name, member.meaning);
-            text += &format!("  {gateway:<10}{name}{optional}: {meaning}\n");
-        }
+            format!("  {gateway:<10}{name}{optional}: {meaning}\n")
+        }));
     }
     let line = |gateway: &str, setting: &SettingInfo| {
         let (name, meaning, default) = (setting.name, setting.meaning, setting.default);

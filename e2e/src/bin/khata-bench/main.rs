@@ -148,10 +148,9 @@ async fn everything() -> Result<()> {
 fn resident(pid: u32) -> Result<f64> {
     let status =
         std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.context("no VmRSS")?.trim();
+    let kilobytes: f64 = line.trim_end_matches(" kB").parse()?;
     Ok(kilobytes / 1024.0)
 }

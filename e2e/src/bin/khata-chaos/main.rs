@@ -34,11 +34,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(findings) => {
             findings.print();
-            if findings.are_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            ExitCode::from(u8::from(!findings.are_good()))
         }
         Err(error) => {
             eprintln!("khata-chaos: {error:#}");

@@ -41,7 +41,7 @@ impl Stack {
     /// Kills a process of the stack.
     pub(crate) fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.get(&format!("KHATA_PID_{name}"))?.parse()?;
-        send(Signal::Kill, pid).with_context(|| format!("cannot kill {name}"))
+        send(Signal::KILL, pid).with_context(|| format!("cannot kill {name}"))
     }
 
     /// Returns the leases that no worker has released, expired ones included.

@@ -24,8 +24,7 @@ const PROGRESS: &str = "  [{bar:40}] {pos} of {len} final, {elapsed} {msg}";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match demo().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(is_good) => ExitCode::from(u8::from(!is_good)),
         Err(error) => {
             eprintln!("\nkhata-demo: {error:#}");
             ExitCode::FAILURE
