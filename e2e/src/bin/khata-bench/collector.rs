@@ -35,7 +35,7 @@ const COLLECTORS: [(Collector, &str); 4] = [
 ];
 
 struct Candidate {
-    /// What its collector does.
+    /// The collector's behaviour.
     name: &'static str,
     // Dropping the stack would stop it.
     _stack: TestStack,
