@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
+use crate::context::State;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
 use crate::error::ApiError;
@@ -26,10 +27,7 @@ use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
-use crate::state::State;
-use crate::{
-    accounts, bank_accounts, customers, document, gateway_webhooks, health, metrics_server,
-};
+use crate::{document, metrics_server, routes};
 
 /// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
 const CONNECTIONS: u32 = 7;
@@ -63,7 +61,7 @@ impl Application {
         let metrics = Arc::clone(&state.metrics);
         let (server, port) = bind(settings, state)?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let metrics_server = bind_metrics(settings, metrics)?;
+        let metrics_server = metrics_server::bind(settings, metrics)?;
         Ok(Self {
             server,
             port,
@@ -89,9 +87,8 @@ impl Application {
             outcomes.stop();
             handle.stop(true).await;
         });
-        let metrics = self
-            .metrics_server
-            .map(|server| (server.handle(), tokio::spawn(server)));
+        let start = |server: Server| (server.handle(), tokio::spawn(server));
+        let metrics = self.metrics_server.map(start);
         self.server.await?;
         // The server held the last handles: each thread and task ends once its remaining work is done.
         shutdown::join(self.background.creates, LAST_COMMITS).await;
@@ -115,12 +112,9 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let rotate_by = settings.keyring.rotate_by(keyring.primary_created_at());
     let counts = wakeup_publisher.counts();
     let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
-    let commits = CreateCommits {
-        metrics: Arc::clone(&metrics),
-    };
-    let (creates, creates_thread) =
-        Lane::start("creates", pool.clone(), commits, COMMIT_TIME_LIMIT)?;
-    let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters())?;
+    let work = CreateCommits(Arc::clone(&metrics));
+    let (creates, creates_thread) = Lane::start("creates", pool.clone(), work, COMMIT_TIME_LIMIT)?;
+    let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
     let state = State {
         database: Database::new(pool),
@@ -152,11 +146,7 @@ fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)>
             .app_data(state.clone())
             .app_data(metrics.clone())
             .wrap(from_fn(observe))
-            .configure(health::routes)
-            .configure(accounts::routes)
-            .configure(bank_accounts::routes)
-            .configure(customers::routes)
-            .configure(gateway_webhooks::routes)
+            .configure(routes::add)
             .configure(document::routes)
             .default_service(web::to(|| async {
                 Err::<&str, _>(ApiError::NotFound("No such endpoint. See /docs."))
@@ -175,15 +165,4 @@ fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)>
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
     Ok((server.run(), port))
-}
-
-fn bind_metrics(settings: &ServeSettings, metrics: Arc<Metrics>) -> anyhow::Result<Option<Server>> {
-    let listen = &settings.metrics_listen;
-    if listen.is_empty() {
-        return Ok(None);
-    }
-    let (server, port) = metrics_server::bind(metrics, listen)
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    write_port_file(settings.metrics_port_file.as_ref(), port)?;
-    Ok(Some(server))
 }

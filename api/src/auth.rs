@@ -1,7 +1,5 @@
 //! Authentication: HTTP Basic with the API key as user name and an empty password.
 
-use std::time::Duration;
-
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,27 +7,20 @@ use khata_crypto::{ApiKey, ApiKeyHash, Keyring};
 use khata_store::merchants::{self, Merchant};
 use zeroize::Zeroizing;
 
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
 
-/// Time after which a revoked key stops working everywhere.
-const CACHE_TTL: Duration = Duration::from_secs(5);
-const CACHED_KEYS: u64 = 10_000;
-
 /// Checks API keys. Caches valid and invalid keys alike, so that the time of a reply says nothing about the key.
-#[derive(Debug)]
 pub(crate) struct Authenticator {
-    keys: moka::sync::Cache<ApiKeyHash, Option<Merchant>>,
+    /// A revoked key works until its row is read again.
+    keys: RecentRows<ApiKeyHash, Option<Merchant>>,
     sandbox_mode: bool,
 }
 
 impl Authenticator {
     pub(crate) fn new(sandbox_mode: bool) -> Self {
         Self {
-            keys: moka::sync::Cache::builder()
-                .max_capacity(CACHED_KEYS)
-                .time_to_live(CACHE_TTL)
-                .build(),
+            keys: RecentRows::new(),
             sandbox_mode,
         }
     }
@@ -52,17 +43,10 @@ impl Authenticator {
             .or_else(|| ApiKey::parse("-"))
             .ok_or(ApiError::Unauthorized)?;
         let hash = keyring.hash_api_key(&key);
-        let merchant = if let Some(cached) = self.keys.get(&hash) {
-            cached
-        } else {
-            let found = database
-                .read("find key", move |connection| {
-                    merchants::authenticate(connection, &hash)
-                })
-                .await?;
-            self.keys.insert(hash, found.clone());
-            found
-        };
+        let read = database.read("find key", move |connection| {
+            merchants::authenticate(connection, &hash)
+        });
+        let merchant = self.keys.get_or(hash, read).await?;
         Ok((hash, merchant.ok_or(ApiError::Unauthorized)?))
     }
 }

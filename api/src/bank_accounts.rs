@@ -2,7 +2,6 @@
 //! replies.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, ServiceConfig};
 use chrono::Utc;
 use khata_domain::AccountKind;
 use khata_store::idempotency::ReplyForm;
@@ -13,35 +12,9 @@ use crate::accounts::read;
 use crate::accounts::request::CreateRequest;
 use crate::accounts::validate::validate_account;
 use crate::context::RequestContext;
-use crate::error::{ApiError, NO_ACCOUNT, method_not_allowed};
+use crate::error::{ApiError, NO_ACCOUNT};
 use crate::present::{BankAccount, BankAccountList, DeletedBankAccount};
 use crate::{reply, schema};
-
-/// Adds the routes.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource("/customers/{customer_id}/bank-accounts")
-                .route(web::post().to(create))
-                .default_service(method_not_allowed("POST")),
-        )
-        .service(
-            web::resource("/customers/{customer_id}/bank-accounts/list")
-                .route(web::get().to(list))
-                .default_service(method_not_allowed("GET")),
-        )
-        .service(
-            web::resource("/customers/{customer_id}/bank-accounts/{account_id}")
-                .route(web::get().to(get))
-                .route(web::post().to(delete))
-                .default_service(method_not_allowed("GET, POST")),
-        )
-        .service(
-            web::resource("/customers/{customer_id}/bank-accounts/{account_id}/validate")
-                .route(web::post().to(validate))
-                .default_service(method_not_allowed("POST")),
-        );
-}
 
 /// Create, or create and validate, a bank account
 ///
@@ -59,7 +32,7 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
 ///
 /// Returns 404 for a UPI address.
 #[utoipa::path(get, path = "/customers/{customer_id}/bank-accounts/{account_id}", operation_id = "getBankAccount",
-    tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    tag = "Bank accounts (deprecated)", params(schema::CustomerPath, schema::AccountPath),
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let account = BankAccount::of(read::one(&context).await?);
@@ -81,7 +54,7 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
 ///
 /// Same as *validate* of customer accounts.
 #[utoipa::path(post, path = "/customers/{customer_id}/bank-accounts/{account_id}/validate",
-    operation_id = "validateBankAccount", tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    operation_id = "validateBankAccount", tag = "Bank accounts (deprecated)", params(schema::CustomerPath, schema::AccountPath),
     request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
@@ -92,7 +65,7 @@ pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, Ap
 ///
 /// `command` must be `delete`.
 #[utoipa::path(post, path = "/customers/{customer_id}/bank-accounts/{account_id}", operation_id = "deleteBankAccount",
-    tag = "Bank accounts (deprecated)", params(schema::AccountPath),
+    tag = "Bank accounts (deprecated)", params(schema::CustomerPath, schema::AccountPath),
     request_body(content((schema::DeleteBody = "application/x-www-form-urlencoded"), (schema::DeleteBody = "application/json"))),
     responses((status = 200, description = "The deleted account's id.", body = DeletedBankAccount)))]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {

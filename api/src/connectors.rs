@@ -10,12 +10,8 @@ use khata_store::gateway_accounts::{self, GatewayAccount};
 use khata_store::gateway_health::GatewayKey;
 use tracing::warn;
 
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
-
-/// Time after which changed webhook secrets are used here.
-const CACHE_TTL: Duration = Duration::from_secs(5);
-const CACHED_ACCOUNTS: u64 = 10_000;
 
 /// A gateway account with its connector.
 pub(crate) struct WebhookAccount {
@@ -30,7 +26,7 @@ pub(crate) struct WebhookAccounts {
     keyring: Arc<Keyring>,
     http: reqwest::Client,
     sandbox_mode: bool,
-    cache: moka::sync::Cache<GatewayAccountId, Option<Arc<WebhookAccount>>>,
+    recent: RecentRows<GatewayAccountId, Option<Arc<WebhookAccount>>>,
 }
 
 impl WebhookAccounts {
@@ -39,10 +35,7 @@ impl WebhookAccounts {
             keyring,
             http,
             sandbox_mode,
-            cache: moka::sync::Cache::builder()
-                .max_capacity(CACHED_ACCOUNTS)
-                .time_to_live(CACHE_TTL)
-                .build(),
+            recent: RecentRows::new(),
         }
     }
 
@@ -52,15 +45,15 @@ impl WebhookAccounts {
         database: &Database,
         id: GatewayAccountId,
     ) -> Result<Option<Arc<WebhookAccount>>, ApiError> {
-        if let Some(cached) = self.cache.get(&id) {
-            return Ok(cached);
-        }
-        let stored = database
-            .read("find gateway account", move |connection| {
-                gateway_accounts::find_by_id(connection, id)
-            })
-            .await?;
-        let account = stored.and_then(|stored| match self.connect(&stored) {
+        let read = database.read("find gateway account", move |connection| {
+            gateway_accounts::find_by_id(connection, id)
+        });
+        let usable = async { Ok(read.await?.and_then(|stored| self.usable(stored))) };
+        self.recent.get_or(id, usable).await
+    }
+
+    fn usable(&self, stored: GatewayAccount) -> Option<Arc<WebhookAccount>> {
+        match self.connect(&stored) {
             Ok((gateway, connector)) => Some(Arc::new(WebhookAccount {
                 key: GatewayKey {
                     merchant: stored.merchant,
@@ -75,9 +68,7 @@ impl WebhookAccounts {
                     "gateway webhook rejected: gateway account not usable; correct it with `khata gateway add`");
                 None
             }
-        });
-        self.cache.insert(id, account.clone());
-        Ok(account)
+        }
     }
 
     fn connect(&self, account: &GatewayAccount) -> Result<(Gateway, Box<dyn Connector>), String> {

@@ -2,23 +2,49 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use khata_crypto::Keyring;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
-use khata_queue::Wakeup;
+use khata_queue::{Wakeup, WakeupPublisher};
+use khata_store::group_commit::Lane;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 
+use crate::auth::Authenticator;
+use crate::connectors::WebhookAccounts;
+use crate::create_commits::CreateCommits;
+use crate::database::Database;
 use crate::decode::Body;
 use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
+use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::Idempotent;
-use crate::metrics::StartedBy;
+use crate::limits::Limits;
+use crate::metrics::{Metrics, StartedBy};
 use crate::observe::{Observed, Waiting};
-use crate::state::State;
+use crate::outcomes::Outcomes;
+
+/// The parts that requests share.
+pub(crate) struct State {
+    pub(crate) database: Database,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) creates: Lane<CreateCommits>,
+    pub(crate) wakeup_publisher: WakeupPublisher,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limits: Limits,
+    pub(crate) gateway_choices: GatewayChoices,
+    pub(crate) webhook_accounts: WebhookAccounts,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Set once the database has every migration of this version.
+    pub(crate) schema_is_current: AtomicBool,
+}
 
 /// An authenticated request within its limit.
 pub(crate) struct RequestContext {
@@ -80,16 +106,11 @@ impl RequestContext {
 
     /// The idempotency of the call, once its body is received.
     pub(crate) fn idempotent(&self) -> Result<Idempotent, ApiError> {
-        let state = &self.state;
-        let merchant = self.merchant_id();
-        let body = self.body.bytes();
-        Idempotent::of(
-            &state.database,
-            &state.keyring,
-            merchant,
-            &self.request,
-            body,
-        )
+        let State {
+            database, keyring, ..
+        } = &**self.state;
+        let (merchant, body) = (self.merchant_id(), self.body.bytes());
+        Idempotent::of(database, keyring, merchant, &self.request, body)
     }
 
     /// The customer that the path names; `None` if the text is neither an id nor a reference.
@@ -113,10 +134,13 @@ impl RequestContext {
 
     /// Checks that the merchant has the gateway account that the call names.
     pub(crate) async fn check_gateway(&self, pin: &GatewayPin) -> Result<(), ApiError> {
-        let state = &self.state;
-        let choices = &state.gateway_choices;
-        choices
-            .check(&state.database, self.merchant_id(), pin)
+        let State {
+            database,
+            gateway_choices,
+            ..
+        } = &**self.state;
+        gateway_choices
+            .check(database, self.merchant_id(), pin)
             .await
     }
 

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
 use khata_store::group_commit::Commit;
-use khata_store::idempotency::{IdempotentCall, Record, ReplyForm};
+use khata_store::idempotency::{Record, ReplyForm};
 
 use crate::error::ApiError;
 use crate::idempotency::{self, Execution, Idempotent};
@@ -21,16 +20,8 @@ pub(crate) type Render = Box<dyn Fn(&Created) -> Result<Vec<u8>, ApiError> + Sen
 pub(crate) struct CreateCall {
     pub(crate) stored: CreateAccounts,
     pub(crate) idempotent: Idempotent,
-    /// Time until which the call waits for outcomes before it replies.
-    pub(crate) waits_until: Option<DateTime<Utc>>,
     pub(crate) form: ReplyForm,
     pub(crate) render: Render,
-}
-
-impl CreateCall {
-    fn key(&self) -> Option<&IdempotentCall> {
-        self.idempotent.call()
-    }
 }
 
 /// A committed call.
@@ -40,9 +31,7 @@ pub(crate) struct Committed {
     pub(crate) body: Option<Vec<u8>>,
 }
 
-pub(crate) struct CreateCommits {
-    pub(crate) metrics: Arc<Metrics>,
-}
+pub(crate) struct CreateCommits(pub(crate) Arc<Metrics>);
 
 impl Commit for CreateCommits {
     type Request = CreateCall;
@@ -53,7 +42,7 @@ impl Commit for CreateCommits {
     }
 
     fn committed(&self, calls: &[CreateCall], took: Duration) {
-        self.metrics.committed(calls.len(), took);
+        self.0.committed(calls.len(), took);
     }
 
     fn commit(
@@ -61,15 +50,15 @@ impl Commit for CreateCommits {
         connection: &mut PgConnection,
         calls: &[CreateCall],
     ) -> QueryResult<Vec<Self::Output>> {
-        idempotency::execute(connection, calls, CreateCall::key, |connection, calls| {
+        let work = |connection: &mut PgConnection, calls: &[&CreateCall]| {
             let wanted: Vec<&CreateAccounts> = calls.iter().map(|call| &call.stored).collect();
-            let created = accounts::create(connection, &wanted)?;
-            Ok(calls
-                .iter()
-                .zip(created)
+            let created = accounts::create(connection, &wanted)?.into_iter();
+            let results = calls.iter().zip(created);
+            Ok(results
                 .map(|(call, created)| commit_one(call, created))
                 .collect())
-        })
+        };
+        idempotency::execute(connection, calls, |call| call.idempotent.call(), work)
     }
 }
 
@@ -78,46 +67,28 @@ fn commit_one(
     call: &CreateCall,
     created: Created,
 ) -> (Result<Committed, ApiError>, Option<Record>) {
-    let unrecorded = |created| {
-        (
-            Ok(Committed {
-                created,
-                body: None,
-            }),
-            None,
-        )
-    };
-    let Created::Accounts { accounts, .. } = &created else {
-        return unrecorded(created);
-    };
-    if call.idempotent.call().is_none() {
-        return unrecorded(created);
-    }
-    let now = call.stored.terms.now;
-    if let Some(until) = call.waits_until {
-        let ids = accounts
-            .iter()
-            .zip(&call.stored.accounts)
-            .map(|(outcome, new)| match outcome {
+    let (idempotent, now) = (&call.idempotent, call.stored.terms.now);
+    let (body, record) = match (&created, call.stored.terms.awaited_until) {
+        _ if idempotent.call().is_none() => (None, None),
+        (Created::Accounts { accounts, .. }, Some(until)) => {
+            let ids = accounts.iter().zip(&call.stored.accounts);
+            let ids = ids.map(|(outcome, new)| match outcome {
                 CreatedAccount::New => new.id,
                 CreatedAccount::Existing(row) => row.id,
-            })
-            .collect();
-        let record = call.idempotent.waiting(ids, call.form, until, now);
-        return (
-            Ok(Committed {
-                created,
-                body: None,
-            }),
-            record,
-        );
-    }
-    match (call.render)(&created) {
-        Ok(body) => {
-            let record = call.idempotent.replied(&body, now);
-            let body = Some(body);
-            (Ok(Committed { created, body }), record)
+            });
+            (
+                None,
+                idempotent.waiting(ids.collect(), call.form, until, now),
+            )
         }
-        Err(error) => (Err(error), None),
-    }
+        (Created::Accounts { .. }, None) => match (call.render)(&created) {
+            Ok(body) => {
+                let record = idempotent.replied(&body, now);
+                (Some(body), record)
+            }
+            Err(error) => return (Err(error), None),
+        },
+        _ => (None, None),
+    };
+    (Ok(Committed { created, body }), record)
 }

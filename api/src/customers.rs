@@ -1,37 +1,50 @@
-//! Merchants' customers: create, get, update (contract, *Customers*).
-
-mod contact;
-pub(crate) mod present;
+//! Merchants' customers: create, get, update (contract, *Customers*). The contact data of a customer is encrypted as one value.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, ServiceConfig};
 use chrono::{SubsecRound, Utc};
-use khata_crypto::Purpose;
-use khata_domain::CustomerId;
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::{CustomerId, MerchantId};
 use khata_store::customers;
+use serde::{Deserialize, Serialize};
 use tracing::{Span, field};
+use utoipa::ToSchema;
 
 use crate::context::RequestContext;
 use crate::decode::Fields;
-use crate::error::{ApiError, NO_CUSTOMER, method_not_allowed};
-use crate::idempotency::Written;
-use crate::{reply, schema};
-use contact::Contact;
+use crate::error::{ApiError, NO_CUSTOMER};
+use crate::reply::{self, time};
+use crate::schema;
 
-/// Adds the routes.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource("/customers")
-                .route(web::post().to(create))
-                .default_service(method_not_allowed("POST")),
-        )
-        .service(
-            web::resource("/customers/{customer_id}")
-                .route(web::get().to(get))
-                .route(web::post().to(update))
-                .default_service(method_not_allowed("GET, POST")),
-        );
+/// Country code if the merchant sends none, as at Juspay.
+const DEFAULT_COUNTRY_CODE: &str = "91";
+
+/// A merchant's customer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Customer<'a> {
+    #[schema(
+        pattern = "^cst_[0-9a-v]{26}$",
+        example = "cst_01k82u7s7deddovl581r211s9l"
+    )]
+    id: String,
+    #[schema(value_type = schema::CustomerObject)]
+    object: &'static str,
+    /// Your own name for the customer.
+    #[schema(example = "customer_1122")]
+    object_reference_id: &'a str,
+    #[schema(example = "91")]
+    mobile_country_code: &'a str,
+    #[schema(required, example = "9876543210")]
+    mobile_number: Option<&'a str>,
+    #[schema(required, example = "asha@example.com")]
+    email_address: Option<&'a str>,
+    #[schema(required, example = "Asha")]
+    first_name: Option<&'a str>,
+    #[schema(required, example = "Rao")]
+    last_name: Option<&'a str>,
+    #[schema(format = DateTime)]
+    date_created: String,
+    #[schema(format = DateTime)]
+    last_updated: String,
 }
 
 /// Create a customer
@@ -39,7 +52,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 /// *Create accounts* registers unknown customers too, so this call is optional.
 #[utoipa::path(post, path = "/customers", operation_id = "createCustomer", tag = "Customers",
     request_body(content((schema::CreateCustomer = "application/x-www-form-urlencoded"), (schema::CreateCustomer = "application/json"))),
-    responses((status = 200, description = "The customer.", body = present::Customer)))]
+    responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let mut faults = Vec::new();
@@ -51,39 +64,36 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     };
     let (id, now) = (CustomerId::new(), Utc::now().trunc_subsecs(6));
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
-    let written = context
+    let (reply, _) = context
         .idempotent()?
-        .write("insert customer", move |connection, idempotent| {
-            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
-            let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?
-                .ok_or(ApiError::CustomerExists)?;
-            let body = present::body(&row, &contact)?;
-            let record = idempotent.replied(&body, now);
-            Ok((body, record))
+        .write_reply("insert customer", now, move |connection| {
+            let sealed = contact.encrypt(&keyring, merchant, id);
+            let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?;
+            let row = row.ok_or(ApiError::CustomerExists)?;
+            Ok((contact.present(&row)?, ()))
         })
         .await?;
     Span::current().record("khata.customer_id", field::display(id));
-    Ok(reply_of(written))
+    Ok(reply)
 }
 
 /// Get a customer
 ///
 /// Returns the current state of the customer.
 #[utoipa::path(get, path = "/customers/{customer_id}", operation_id = "getCustomer", tag = "Customers",
-    params(schema::CustomerPath), responses((status = 200, description = "The customer.", body = present::Customer)))]
+    params(schema::CustomerPath), responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let (customer, merchant) = (context.customer()?, context.merchant_id());
-    let row = context
+    let read = context
         .state
         .database
         .read("find customer", move |connection| {
             customers::find(connection, merchant, &customer)
-        })
-        .await?
-        .ok_or(NO_CUSTOMER)?;
+        });
+    let row = read.await?.ok_or(NO_CUSTOMER)?;
     Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::decrypt(&context.state.keyring, merchant, &row)?;
-    Ok(reply::ok(present::body(&row, &contact)?))
+    Ok(reply::ok(contact.present(&row)?))
 }
 
 /// Update a customer
@@ -92,39 +102,133 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 #[utoipa::path(post, path = "/customers/{customer_id}", operation_id = "updateCustomer", tag = "Customers",
     params(schema::CustomerPath),
     request_body(content((schema::Contact = "application/x-www-form-urlencoded"), (schema::Contact = "application/json"))),
-    responses((status = 200, description = "The customer.", body = present::Customer)))]
+    responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let customer = context.customer()?;
     let mut faults = Vec::new();
     let changes = Contact::read(&mut Fields::of(&body, &mut faults));
-    if !faults.is_empty() {
-        return Err(ApiError::Invalid(faults));
-    }
+    ApiError::check(faults)?;
     let now = Utc::now().trunc_subsecs(6);
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
-    let written = context
+    let (reply, _) = context
         .idempotent()?
-        .write("update customer", move |connection, idempotent| {
+        .write_reply("update customer", now, move |connection| {
             let named = customers::find(connection, merchant, &customer)?.ok_or(NO_CUSTOMER)?;
             let current = customers::lock(connection, merchant, named.id)?.ok_or(NO_CUSTOMER)?;
-            let mut contact = Contact::decrypt(&keyring, merchant, &current)?;
-            contact.merge(changes);
-            let id = current.id;
-            let sealed = keyring.encrypt(merchant, id.0, Purpose::Contact, &contact.to_plaintext());
-            let row = customers::update_contact(connection, merchant, id, &sealed, now)?
-                .ok_or(NO_CUSTOMER)?;
-            let body = present::body(&row, &contact)?;
-            let record = idempotent.replied(&body, now);
-            Ok((body, record))
+            let contact = Contact::decrypt(&keyring, merchant, &current)?.changed(changes);
+            let sealed = contact.encrypt(&keyring, merchant, current.id);
+            let row = customers::update_contact(connection, merchant, current.id, &sealed, now)?;
+            Ok((contact.present(&row.ok_or(NO_CUSTOMER)?)?, ()))
         })
         .await?;
-    Ok(reply_of(written))
+    Ok(reply)
 }
 
-fn reply_of(written: Written<Vec<u8>>) -> HttpResponse {
-    match written {
-        Written::Done(body) => reply::ok(body),
-        Written::Reply(reply) => reply,
+/// A customer's contact data. `None`: the merchant never sent the field.
+#[derive(Default, Serialize, Deserialize)]
+struct Contact {
+    #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
+    mobile_number: Option<String>,
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    mobile_country_code: Option<String>,
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    email_address: Option<String>,
+    #[serde(rename = "f", skip_serializing_if = "Option::is_none")]
+    first_name: Option<String>,
+    #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
+    last_name: Option<String>,
+}
+
+impl Contact {
+    /// Reads the contact fields of a call.
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            mobile_number: fields.optional(&schema::MOBILE_NUMBER),
+            mobile_country_code: fields.optional(&schema::MOBILE_COUNTRY_CODE),
+            email_address: fields.optional(&schema::EMAIL_ADDRESS),
+            first_name: fields.optional(&schema::FIRST_NAME),
+            last_name: fields.optional(&schema::LAST_NAME),
+        }
+    }
+
+    /// This contact with every field that the changes have.
+    fn changed(self, changes: Self) -> Self {
+        Self {
+            mobile_number: changes.mobile_number.or(self.mobile_number),
+            mobile_country_code: changes.mobile_country_code.or(self.mobile_country_code),
+            email_address: changes.email_address.or(self.email_address),
+            first_name: changes.first_name.or(self.first_name),
+            last_name: changes.last_name.or(self.last_name),
+        }
+    }
+
+    fn encrypt(&self, keyring: &Keyring, merchant: MerchantId, customer: CustomerId) -> Vec<u8> {
+        keyring.encrypt(merchant, customer.0, Purpose::Contact, &self.to_plaintext())
+    }
+
+    fn to_plaintext(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Decrypts the stored contact. A customer that *create accounts* registered has none.
+    fn decrypt(
+        keyring: &Keyring,
+        merchant: MerchantId,
+        row: &customers::Customer,
+    ) -> Result<Self, ApiError> {
+        let Some(sealed) = &row.sealed_contact else {
+            return Ok(Self::default());
+        };
+        let contact = keyring
+            .decrypt(merchant, row.id.0, Purpose::Contact, sealed)
+            .ok()
+            .and_then(|plain| serde_json::from_slice(&plain).ok());
+        contact.ok_or_else(|| {
+            tracing::error!(customer_id = %row.id, "cannot decrypt a customer's contact; check that the keyring holds its key");
+            ApiError::Internal
+        })
+    }
+
+    /// The JSON of the customer with this contact.
+    fn present(&self, row: &customers::Customer) -> Result<Vec<u8>, ApiError> {
+        let country_code = self.mobile_country_code.as_deref();
+        reply::to_json(&Customer {
+            id: row.id.to_string(),
+            object: "customer",
+            object_reference_id: &row.object_reference_id,
+            mobile_country_code: country_code.unwrap_or(DEFAULT_COUNTRY_CODE),
+            mobile_number: self.mobile_number.as_deref(),
+            email_address: self.email_address.as_deref(),
+            first_name: self.first_name.as_deref(),
+            last_name: self.last_name.as_deref(),
+            date_created: time(row.created_at),
+            last_updated: time(row.updated_at),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_keeps_fields_that_it_does_not_send() {
+        let text = |text: &str| Some(text.to_owned());
+        let contact = Contact {
+            first_name: text("Asha"),
+            last_name: text("Rao"),
+            ..Contact::default()
+        };
+        let changed = contact.changed(Contact {
+            last_name: text(""),
+            mobile_number: text("9876543210"),
+            ..Contact::default()
+        });
+        let read: Contact = serde_json::from_slice(&changed.to_plaintext()).unwrap();
+        assert_eq!(read.first_name, text("Asha"));
+        assert_eq!(read.last_name, text(""));
+        assert_eq!(read.mobile_number, text("9876543210"));
+        assert_eq!(read.email_address, None);
     }
 }

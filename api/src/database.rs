@@ -1,13 +1,15 @@
 //! Access to Postgres: queries and transactions on blocking threads, each within a time limit.
 
+use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
 use diesel::{Connection, PgConnection, QueryResult};
 use khata_store::{Pool, PooledConnection};
 use khata_telemetry as telemetry;
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -17,30 +19,6 @@ use crate::error::ApiError;
 const NO_RESPONSE: &str = "unanswered";
 /// Time limit of a query or transaction, including the wait for a connection.
 const TIME_LIMIT: Duration = Duration::from_millis(2_500);
-
-/// Decides between the transaction, which wants to commit, and its caller, which wants to give up: the first one wins.
-#[derive(Default)]
-struct CommitGate(AtomicU8);
-
-impl CommitGate {
-    const COMMITTING: u8 = 1;
-    const GIVEN_UP: u8 = 2;
-
-    fn start_commit(&self) -> bool {
-        self.set(Self::COMMITTING)
-    }
-
-    fn give_up(&self) -> bool {
-        self.set(Self::GIVEN_UP)
-    }
-
-    fn set(&self, decision: u8) -> bool {
-        let set = self
-            .0
-            .compare_exchange(0, decision, Ordering::AcqRel, Ordering::Acquire);
-        set.is_ok()
-    }
-}
 
 /// The connection pool and its time limits.
 #[derive(Clone)]
@@ -88,8 +66,9 @@ impl Database {
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let pool = self.pool.clone();
-        let gate = Arc::new(CommitGate::default());
-        let caller = Arc::clone(&gate);
+        // The transaction wants to commit, its caller wants to give up: the first one to set this wins.
+        let is_decided = Arc::new(AtomicBool::new(false));
+        let decided_by_caller = Arc::clone(&is_decided);
         let mut transaction = std::pin::pin!(self.run_blocking(move || {
             let mut connection: PooledConnection = pool.get().map_err(|error| {
                 tracing::warn!(%error, "no database connection");
@@ -97,10 +76,11 @@ impl Database {
             })?;
             connection.transaction(|connection| {
                 let value = work(connection)?;
-                if gate.start_commit() {
-                    Ok(value)
-                } else {
+                let has_given_up = is_decided.swap(true, Ordering::AcqRel);
+                if has_given_up {
                     Err(ApiError::Unavailable)
+                } else {
+                    Ok(value)
                 }
             })
         }));
@@ -108,7 +88,7 @@ impl Database {
         let committed = async {
             match tokio::time::timeout(TIME_LIMIT, &mut transaction).await {
                 Ok(result) => result.ok_or(ApiError::Internal)?,
-                Err(_) if caller.give_up() => {
+                Err(_) if !decided_by_caller.swap(true, Ordering::AcqRel) => {
                     tracing::warn!("transaction timed out");
                     Err(ApiError::Unavailable)
                 }
@@ -136,5 +116,34 @@ impl Database {
             work()
         });
         done.await.ok()
+    }
+}
+
+/// Values from the database that were read recently, also that a row does not exist. A change of a row is seen everywhere
+/// after five seconds.
+pub(crate) struct RecentRows<K, V>(Cache<K, V>);
+
+impl<K, V> RecentRows<K, V>
+where
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new() -> Self {
+        let cache = Cache::builder().max_capacity(10_000);
+        Self(cache.time_to_live(Duration::from_secs(5)).build())
+    }
+
+    /// The recent value, or else the one that `read` returns.
+    pub(crate) async fn get_or(
+        &self,
+        key: K,
+        read: impl Future<Output = Result<V, ApiError>>,
+    ) -> Result<V, ApiError> {
+        if let Some(recent) = self.0.get(&key) {
+            return Ok(recent);
+        }
+        let value = read.await?;
+        self.0.insert(key, value.clone());
+        Ok(value)
     }
 }

@@ -12,7 +12,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use common::Common;
 
 use crate::error::Envelope;
-use crate::schema::{BankItem, ConsentBody, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem};
+use crate::schema::{
+    BankItem, ConsentBody, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
+};
 use crate::{accounts, bank_accounts, customers, health};
 
 #[derive(OpenApi)]
@@ -47,18 +49,14 @@ use crate::{accounts, bank_accounts, customers, health};
         health::ready,
         health::version,
     ),
-    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts)),
+    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts, ListObject)),
     modifiers(&Common),
 )]
 struct Document;
 
-fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
-}
-
 /// The document as text, as `docs/openapi.json` holds it.
 pub fn print() -> serde_json::Result<String> {
-    let mut text = serde_json::to_string_pretty(&document())?;
+    let mut text = serde_json::to_string_pretty(&Document::openapi())?;
     text.push('\n');
     Ok(text)
 }
@@ -78,7 +76,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn json() -> HttpResponse {
-    HttpResponse::Ok().json(document())
+    HttpResponse::Ok().json(Document::openapi())
 }
 
 async fn initializer() -> HttpResponse {

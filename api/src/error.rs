@@ -34,10 +34,8 @@ impl FieldFault {
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
     Invalid(Vec<FieldFault>),
-    InvalidCommand {
-        /// A sentence with the valid commands.
-        expected: &'static str,
-    },
+    /// A sentence with the valid commands.
+    InvalidCommand(&'static str),
     GatewayNotFound,
     Unauthorized,
     InvalidSignature,
@@ -70,30 +68,12 @@ pub(crate) enum ApiError {
 pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("No such account.");
 pub(crate) const NO_CUSTOMER: ApiError = ApiError::NotFound("No such customer.");
 
-/// The parts of an error reply that do not depend on the call.
-struct Row {
-    http: u16,
-    status: &'static str,
-    error_code: &'static str,
-    code: &'static str,
-    category: &'static str,
-    user_message: &'static str,
-    developer_message: &'static str,
-}
-
-/// Matches an error to its row: status, `status`, `error_code`, `code`, category, user's and developer's message.
+/// Matches an error to the parts of its reply: HTTP status, `status`, `error_code`, `code`, category, user's and developer's
+/// message.
 macro_rules! rows {
-    ($error:expr; $($pattern:pat => $http:literal, $status:literal, $error_code:literal, $code:literal, $category:ident, $user:literal, $developer:literal;)+) => {
+    ($error:expr; $($pattern:pat => $http:literal, $($text:expr),+;)+) => {
         match $error {
-            $($pattern => &Row {
-                http: $http,
-                status: $status,
-                error_code: $error_code,
-                code: $code,
-                category: stringify!($category),
-                user_message: $user,
-                developer_message: $developer,
-            },)+
+            $($pattern => ($http, [$($text),+]),)+
         }
     };
 }
@@ -102,6 +82,15 @@ impl ApiError {
     /// An error about one field.
     pub(crate) fn field(field_name: &str, reason: &str) -> Self {
         Self::Invalid(vec![FieldFault::new(field_name, reason)])
+    }
+
+    /// An error if there are faults.
+    pub(crate) fn check(faults: Vec<FieldFault>) -> Result<(), Self> {
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::Invalid(faults))
+        }
     }
 
     /// Too many validations of an account until this time.
@@ -113,56 +102,47 @@ impl ApiError {
         }
     }
 
-    fn row(&self) -> &'static Row {
+    fn row(&self) -> (u16, [&'static str; 6]) {
         rows! { self;
-            Self::Invalid(_) => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", USER_ERROR,
+            Self::Invalid(_) => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR",
                 "Invalid input.", "One or more fields are missing or have a bad value; see error_info.fields.";
-            Self::InvalidCommand { .. } => 400, "Invalid Request", "bad_request", "INVALID_ACTION", USER_ERROR,
-                "Invalid command", "";
-            Self::GatewayNotFound => 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", CONFIG_ERROR,
+            Self::InvalidCommand(expected) => 400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR",
+                "Invalid command", expected;
+            Self::GatewayNotFound => 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", "CONFIG_ERROR",
                 "Gateway not found.", "gateway_id, or gateway_reference_id at that gateway, is unknown or not configured for this merchant.";
-            Self::Unauthorized => 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
+            Self::Unauthorized => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
                 "Unauthorized.", "Invalid API Key. Please pass a valid and active api key.";
-            Self::InvalidSignature => 401, "error", "access_denied", "UNAUTHORIZED", USER_ERROR,
+            Self::InvalidSignature => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
                 "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
-            Self::NotFound(_) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", USER_ERROR, "", "";
-            Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", USER_ERROR,
+            Self::NotFound(message) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR",
+                message, message;
+            Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", "USER_ERROR",
                 "Method not allowed.", "This endpoint does not support this method. See the Allow header.";
-            Self::BodyTimeout => 408, "error", "request_timeout", "REQUEST_TIMEOUT", USER_ERROR,
+            Self::BodyTimeout => 408, "error", "request_timeout", "REQUEST_TIMEOUT", "USER_ERROR",
                 "Request timed out.", "The request body did not arrive within 15 seconds.";
-            Self::BodyTooLarge => 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", USER_ERROR,
+            Self::BodyTooLarge => 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", "USER_ERROR",
                 "Request too large.", "The request body is larger than 256 KiB.";
-            Self::UnsupportedMediaType => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", USER_ERROR,
+            Self::UnsupportedMediaType => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", "USER_ERROR",
                 "Unsupported media type.", "Send application/x-www-form-urlencoded or application/json in UTF-8.";
-            Self::CustomerExists => 400, "invalid_request_error", "unique", "ALREADY_EXISTS", USER_ERROR,
+            Self::CustomerExists => 400, "invalid_request_error", "unique", "ALREADY_EXISTS", "USER_ERROR",
                 "Already exists.", "Customer account with given object reference already exists.";
-            Self::AccountDeleted => 409, "error", "conflict", "INVALID_ACTION", USER_ERROR,
+            Self::AccountDeleted => 409, "error", "conflict", "INVALID_ACTION", "USER_ERROR",
                 "The account is deleted.", "The account is deleted. Create it again to validate it.";
-            Self::IdempotencyKeyReused => 422, "error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED", USER_ERROR,
+            Self::IdempotencyKeyReused => 422, "error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED", "USER_ERROR",
                 "The idempotency key was used for another call.",
                 "idempotency_key_reused: this Idempotency-Key was used for a call with another path or body. Use a new key for each call.";
-            Self::IdempotencyInProgress => 409, "error", "conflict", "DUPLICATE_REQUEST", USER_ERROR,
+            Self::IdempotencyInProgress => 409, "error", "conflict", "DUPLICATE_REQUEST", "USER_ERROR",
                 "The same call is still running.",
                 "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
-            Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", USER_ERROR,
+            Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
                 "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
-            Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", USER_ERROR,
+            Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", "USER_ERROR",
                 "This account was validated too often.",
                 "These account details reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
-            Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", API_ERROR,
+            Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
                 "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
-            Self::Internal => 500, "error", "server_error", "SERVER_ERROR", API_ERROR,
+            Self::Internal => 500, "error", "server_error", "SERVER_ERROR", "API_ERROR",
                 "Internal error.", "An internal error occurred. Quote the request id when you report it.";
-        }
-    }
-
-    /// The user's and the developer's message.
-    fn messages(&self) -> (&'static str, &'static str) {
-        let row = self.row();
-        match self {
-            Self::NotFound(message) => (message, message),
-            Self::InvalidCommand { expected } => (row.user_message, expected),
-            _ => (row.user_message, row.developer_message),
         }
     }
 
@@ -199,19 +179,28 @@ impl ApiError {
 
     /// The whole reply.
     pub(crate) fn render(&self, request_id: &str) -> HttpResponse {
-        let row = self.row();
-        let (user_message, developer_message) = self.messages();
+        let (
+            _,
+            [
+                status,
+                error_code,
+                code,
+                category,
+                user_message,
+                developer_message,
+            ],
+        ) = self.row();
         let mut response = HttpResponse::build(self.status_code());
         if let Some(header) = self.header() {
             response.insert_header(header);
         }
         response.json(Envelope {
-            status: row.status,
-            error_code: row.error_code,
+            status,
+            error_code,
             error_message: user_message,
             error_info: ErrorInfo {
-                code: row.code,
-                category: row.category,
+                code,
+                category,
                 user_message,
                 developer_message,
                 request_id,
@@ -252,13 +241,14 @@ struct ErrorInfo<'a> {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().code)
+        let (_, [_, _, code, ..]) = self.row();
+        f.write_str(code)
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Attaches the error to the response; `observe` knows the request id and renders the reply.
@@ -286,11 +276,4 @@ impl From<BatchError> for ApiError {
             }
         }
     }
-}
-
-/// The handler for the methods that a path does not support.
-pub(crate) fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
-    actix_web::web::to(move || async move {
-        Err::<HttpResponse, _>(ApiError::MethodNotAllowed { allowed })
-    })
 }

@@ -3,41 +3,27 @@
 //! Nothing is decided here.
 
 use actix_web::dev::Payload;
-use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
 use khata_crypto::Purpose;
 use khata_domain::ids::AttemptReference;
-use khata_domain::{Gateway, GatewayAccountId, ValidationId};
+use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 use khata_queue::Wakeup;
 use khata_store::gateway_webhooks::{self, FoundAttempt, OpenAttempt, Received};
 use khata_telemetry as telemetry;
-use serde::Serialize;
+use serde_json::json;
 use tracing::{Instrument, Span, debug, field, info, warn};
 
 use crate::connectors::WebhookAccount;
+use crate::context::State;
 use crate::decode::Body;
-use crate::error::{ApiError, method_not_allowed};
-use crate::state::State;
+use crate::error::ApiError;
 
 const NO_GATEWAY_ACCOUNT: ApiError = ApiError::NotFound("No such gateway account.");
 
-/// Adds the route.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config.service(
-        web::resource("/gateways/{gateway}/webhooks/{gateway_account_id}")
-            .route(web::post().to(receive))
-            .default_service(method_not_allowed("POST")),
-    );
-}
-
-#[derive(Serialize)]
-struct WebhookReply {
-    status: &'static str,
-}
-
-async fn receive(
+pub(crate) async fn receive(
     state: Data<State>,
     path: Path<(String, String)>,
     request: HttpRequest,
@@ -52,7 +38,7 @@ async fn receive(
         Err(_) => "refused",
     };
     state.metrics.webhook_received(gateway, result);
-    handled.map(|status| HttpResponse::Ok().json(WebhookReply { status }))
+    handled.map(|status| HttpResponse::Ok().json(json!({ "status": status })))
 }
 
 /// Handles the webhook. Returns `received` or `ignored`.
@@ -78,10 +64,8 @@ async fn handle(
     let FoundAttempt::Open(attempt) =
         find_attempt(state, &account, message.attempt.clone()).await?
     else {
-        debug!(
-            gateway = account.gateway.name(),
-            "gateway webhook ignored: no open attempt"
-        );
+        let gateway = gateway.name();
+        debug!(gateway, "gateway webhook ignored: no open attempt");
         return Ok("ignored");
     };
     store(state, &account, &message, attempt, body.bytes()).await?;
@@ -126,32 +110,27 @@ async fn find_attempt(
     account: &WebhookAccount,
     name: AttemptName,
 ) -> Result<FoundAttempt, ApiError> {
-    let key = account.key;
+    let (key, database) = (account.key, &state.database);
     match name {
-        AttemptName::Reference(reference) => match AttemptReference::parse(&reference) {
-            Some(reference) => {
-                state
-                    .database
-                    .read("find attempt", move |connection| {
-                        gateway_webhooks::by_our_reference(connection, key, &reference)
-                    })
-                    .await
-            }
-            // The merchant also uses the gateway without Khata.
-            None => Ok(FoundAttempt::Ended),
-        },
+        AttemptName::Reference(reference) => {
+            let Some(reference) = AttemptReference::parse(&reference) else {
+                // The merchant also uses the gateway without Khata.
+                return Ok(FoundAttempt::Ended);
+            };
+            let find = database.read("find attempt", move |connection| {
+                gateway_webhooks::by_our_reference(connection, key, &reference)
+            });
+            find.await
+        }
         AttemptName::GatewayReference(reference) => {
-            let found = state
-                .database
-                .read("find attempt", move |connection| {
-                    gateway_webhooks::by_their_reference(connection, key, &reference)
-                })
-                .await?;
-            if found == FoundAttempt::Unknown {
+            let find = database.read("find attempt", move |connection| {
+                gateway_webhooks::by_their_reference(connection, key, &reference)
+            });
+            match find.await? {
                 // The webhook may arrive before the worker has stored the gateway's id: the 404 makes the gateway retry.
-                return Err(ApiError::NotFound("No attempt with this id yet."));
+                FoundAttempt::Unknown => Err(ApiError::NotFound("No attempt with this id yet.")),
+                found => Ok(found),
             }
-            Ok(found)
         }
     }
 }
@@ -174,12 +153,18 @@ async fn store(
     let digest = state
         .keyring
         .request_digest(key.merchant, &[key.account.0.as_bytes(), body]);
-    let span = span_of(
-        account,
-        message,
-        validation,
-        attempt.trace_parent.as_deref(),
-    );
+    // In the account's trace; none if that trace is not recorded.
+    let span = telemetry::in_trace(attempt.trace_parent.as_deref(), || {
+        tracing::info_span!(
+            "gateway webhook",
+            otel.name = format!("webhook of {}", account.gateway),
+            khata.merchant_id = %key.merchant,
+            khata.validation_id = %validation,
+            khata.gateway = account.gateway.name(),
+            khata.class = message.response.as_ref().map(|response| response.class.as_str()),
+        )
+    });
+    let span = span.unwrap_or_else(Span::none);
     // The webhook is in the account's trace, and the gateway's request in a trace of its own: link both ways.
     let request = Span::current();
     if let Some(of_request) = telemetry::trace_parent_of(&request) {
@@ -196,11 +181,9 @@ async fn store(
     let received = state
         .database
         .write("insert notice", move |connection| {
+            let sealed = sealed.as_deref();
             Ok(gateway_webhooks::receive(
-                connection,
-                &attempt,
-                &digest,
-                sealed.as_deref(),
+                connection, &attempt, &digest, sealed,
             )?)
         })
         .instrument(span)
@@ -213,24 +196,4 @@ async fn store(
         state.wakeup_publisher.publish(wakeup);
     }
     Ok(())
-}
-
-/// A span in the account's trace; none if that trace is not recorded.
-fn span_of(
-    account: &WebhookAccount,
-    message: &WebhookMessage,
-    validation: ValidationId,
-    trace_parent: Option<&str>,
-) -> Span {
-    let span = telemetry::in_trace(trace_parent, || {
-        tracing::info_span!(
-            "gateway webhook",
-            otel.name = format!("webhook of {}", account.gateway),
-            khata.merchant_id = %account.key.merchant,
-            khata.validation_id = %validation,
-            khata.gateway = account.gateway.name(),
-            khata.class = message.response.as_ref().map(|response| response.class.as_str()),
-        )
-    });
-    span.unwrap_or_else(Span::none)
 }

@@ -3,27 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Responder};
+use actix_web::{HttpResponse, Responder, web};
 use diesel::RunQueryDsl;
 use khata_store::pending_migrations;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::method_not_allowed;
-use crate::state::State;
-
-/// Adds `/health/live`, `/health/ready` and `/version`.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    for (path, route) in [
-        ("/health/live", web::get().to(live)),
-        ("/health/ready", web::get().to(ready)),
-        ("/version", web::get().to(version)),
-    ] {
-        let resource = web::resource(path).route(route);
-        config.service(resource.default_service(method_not_allowed("GET")));
-    }
-}
+use crate::context::State;
 
 /// Status of a process that serves.
 #[derive(Serialize, ToSchema)]
@@ -101,13 +87,12 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         schema,
         rabbitmq: up(state.wakeup_publisher.is_connected()),
     };
-    if matches!(pending, Ok(0)) {
-        let status = "ready";
-        HttpResponse::Ok().json(Ready { status, checks })
+    let (mut response, status) = if matches!(pending, Ok(0)) {
+        (HttpResponse::Ok(), "ready")
     } else {
-        let status = "unavailable";
-        HttpResponse::ServiceUnavailable().json(Ready { status, checks })
-    }
+        (HttpResponse::ServiceUnavailable(), "unavailable")
+    };
+    response.json(Ready { status, checks })
 }
 
 /// Get the running version

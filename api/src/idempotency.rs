@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
@@ -28,13 +28,9 @@ const RETENTION: TimeDelta = TimeDelta::hours(24);
 /// Time after the end of its wait in which a call must reply; later it counts as interrupted.
 const REPLY_TIME: TimeDelta = TimeDelta::seconds(5);
 
-/// The result of [`execute`] for one call.
-pub(crate) enum Execution<T> {
-    /// The call's own work.
-    Done(T),
-    /// An earlier call with the same key did the work, or is doing it.
-    Earlier(PriorCall),
-}
+/// The result of [`execute`] for one call: its own work, or the state of an earlier call with the same key that did the work
+/// or is doing it.
+pub(crate) type Execution<T> = Result<T, PriorCall>;
 
 /// The result of an idempotent write after its commit.
 pub(crate) enum Written<T> {
@@ -54,31 +50,25 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
 ) -> Result<Vec<Execution<T>>, E> {
     let keys: Vec<&IdempotentCall> = calls.iter().filter_map(&key_of).collect();
     let mut found = records::begin(connection, &keys)?.into_iter();
+    let mut earlier = |call| key_of(call).and_then(|_| found.next());
     let earlier: Vec<PriorCall> = calls
         .iter()
-        .map(|call| key_of(call).and_then(|_| found.next()))
-        .map(|before| before.unwrap_or(PriorCall::None))
+        .map(|call| earlier(call).unwrap_or(PriorCall::None))
         .collect();
-    let new: Vec<&C> = calls
-        .iter()
-        .zip(&earlier)
-        .filter(|(_, before)| **before == PriorCall::None)
-        .map(|(call, _)| call)
-        .collect();
+    let new = calls.iter().zip(&earlier);
+    let new = new.filter(|(_, before)| **before == PriorCall::None);
+    let new: Vec<&C> = new.map(|(call, _)| call).collect();
     let mut done = work(connection, &new)?.into_iter();
     let mut kept: Vec<Record> = Vec::new();
     let mut executions = Vec::with_capacity(calls.len());
     for (call, before) in calls.iter().zip(earlier) {
         executions.push(match before {
-            PriorCall::None => match done.next() {
-                Some((value, record)) => {
-                    kept.extend(record);
-                    Execution::Done(value)
-                }
-                None => Execution::Earlier(PriorCall::None),
-            },
-            PriorCall::SameAs(_) => Execution::Earlier(reply_in_batch(&kept, key_of(call))),
-            before => Execution::Earlier(before),
+            PriorCall::None => done.next().ok_or(before).map(|(value, record)| {
+                kept.extend(record);
+                value
+            }),
+            PriorCall::SameAs(_) => Err(reply_in_batch(&kept, key_of(call))),
+            before => Err(before),
         });
     }
     records::insert(connection, &kept)?;
@@ -115,26 +105,24 @@ impl Idempotent {
         body: &[u8],
     ) -> Result<Self, ApiError> {
         let mut keys = request.headers().get_all(KEY);
-        let call = match keys.next() {
-            None => None,
-            Some(key) => {
-                let valid = (1..=MAX_KEY).contains(&key.len())
-                    && key.as_bytes().iter().all(u8::is_ascii_graphic)
-                    && keys.next().is_none();
-                if !valid {
-                    return Err(ApiError::field(
-                        "Idempotency-Key",
-                        "must be given once, 1 to 255 visible ASCII characters",
-                    ));
-                }
-                let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
-                let method = request.method().as_str().as_bytes();
-                Some(IdempotentCall {
-                    merchant,
-                    key_hash: digest(&[b"key", key.as_bytes()]),
-                    request_hash: digest(&[b"call", method, request.path().as_bytes(), body]),
-                })
+        let hash = |key: &HeaderValue| {
+            let digest = |parts: &[&[u8]]| keyring.request_digest(merchant, parts);
+            let method = request.method().as_str().as_bytes();
+            IdempotentCall {
+                merchant,
+                key_hash: digest(&[b"key", key.as_bytes()]),
+                request_hash: digest(&[b"call", method, request.path().as_bytes(), body]),
             }
+        };
+        let is_valid = |key: &&HeaderValue| {
+            let is_visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
+            is_visible && (1..=MAX_KEY).contains(&key.len())
+        };
+        let reason = "must be given once, 1 to 255 visible ASCII characters";
+        let call = match (keys.next(), keys.next()) {
+            (None, _) => None,
+            (Some(key), None) if is_valid(&key) => Some(hash(key)),
+            _ => return Err(ApiError::field("Idempotency-Key", reason)),
         };
         Ok(Self {
             database: database.clone(),
@@ -179,18 +167,34 @@ impl Idempotent {
         + 'static,
     ) -> Result<Written<T>, ApiError> {
         let calls = [self.clone()];
-        let execution = self
-            .database
-            .write(summary, move |connection| {
-                let one = |connection: &mut PgConnection, calls: &[&Self]| {
-                    let results = calls.first().map(|call| work(connection, call));
-                    results.into_iter().collect::<Result<Vec<_>, _>>()
-                };
-                let mut executions = execute(connection, &calls, Self::call, one)?;
-                executions.pop().ok_or(ApiError::Internal)
-            })
-            .await?;
-        self.conclude(execution).await
+        let execution = self.database.write(summary, move |connection| {
+            let one = |connection: &mut PgConnection, calls: &[&Self]| {
+                let results = calls.first().map(|call| work(connection, call));
+                results.into_iter().collect::<Result<Vec<_>, _>>()
+            };
+            let mut executions = execute(connection, &calls, Self::call, one)?;
+            executions.pop().ok_or(ApiError::Internal)
+        });
+        self.conclude(execution.await?).await
+    }
+
+    /// Performs one call in a transaction of its own and records its reply. `work` returns the body of the reply and another
+    /// value, which is `None` here if an earlier call with the same key did the work.
+    pub(crate) async fn write_reply<T: Send + 'static>(
+        &self,
+        summary: &'static str,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut PgConnection) -> Result<(Vec<u8>, T), ApiError> + Send + 'static,
+    ) -> Result<(HttpResponse, Option<T>), ApiError> {
+        let written = self.write(summary, move |connection, idempotent| {
+            let (body, value) = work(connection)?;
+            let record = idempotent.replied(&body, now);
+            Ok(((body, value), record))
+        });
+        Ok(match written.await? {
+            Written::Done((body, value)) => (reply::ok(body), Some(value)),
+            Written::Reply(reply) => (reply, None),
+        })
     }
 
     /// Turns the result of [`execute`] into this call's own work, or into the reply of the earlier call.
@@ -199,25 +203,23 @@ impl Idempotent {
         execution: Execution<T>,
     ) -> Result<Written<T>, ApiError> {
         let (before, call) = match (execution, &self.call) {
-            (Execution::Done(value), _) => return Ok(Written::Done(value)),
-            (Execution::Earlier(before), Some(call)) => (before, call),
-            (Execution::Earlier(_), None) => return Err(ApiError::Internal),
+            (Ok(value), _) => return Ok(Written::Done(value)),
+            (Err(before), Some(call)) => (before, call),
+            (Err(_), None) => return Err(ApiError::Internal),
         };
         let reply = match before {
             PriorCall::Replied { sealed_reply } => {
-                reply::replayed(self.decrypt(call, &sealed_reply)?)
+                Ok(reply::replayed(self.decrypt(call, &sealed_reply)?))
             }
             PriorCall::Interrupted { accounts, form } => {
-                self.resume_interrupted(call.merchant, accounts, form)
-                    .await?
+                let merchant = call.merchant;
+                self.resume_interrupted(merchant, accounts, form).await
             }
-            PriorCall::KeyReused => return Err(ApiError::IdempotencyKeyReused),
-            PriorCall::Running | PriorCall::SameAs(_) => {
-                return Err(ApiError::IdempotencyInProgress);
-            }
-            PriorCall::None => return Err(ApiError::Internal),
+            PriorCall::KeyReused => Err(ApiError::IdempotencyKeyReused),
+            PriorCall::Running | PriorCall::SameAs(_) => Err(ApiError::IdempotencyInProgress),
+            PriorCall::None => Err(ApiError::Internal),
         };
-        Ok(Written::Reply(reply))
+        reply.map(Written::Reply)
     }
 
     /// The reply of an earlier call with the same key, or else this error.
@@ -238,13 +240,10 @@ impl Idempotent {
         };
         let sealed = self.encrypt(call, &body);
         let owned = call.clone();
-        let recorded = self
-            .database
-            .read("record reply", move |connection| {
-                records::add_reply(connection, &owned, &sealed)
-            })
-            .await;
-        match recorded {
+        let recorded = self.database.read("record reply", move |connection| {
+            records::add_reply(connection, &owned, &sealed)
+        });
+        match recorded.await {
             Ok(Some(recorded)) => Ok(reply::ok(self.decrypt(call, &recorded)?)),
             // The work is done, so reply; the next call with this key replies again.
             Ok(None) | Err(_) => Ok(reply::ok(body)),
@@ -258,17 +257,12 @@ impl Idempotent {
         accounts: Vec<AccountId>,
         form: ReplyForm,
     ) -> Result<HttpResponse, ApiError> {
-        let rows = self
-            .database
-            .read("find accounts", move |connection| {
-                accounts::find_many(connection, merchant, &accounts)
-            })
-            .await?;
-        let accounts = rows
-            .into_iter()
-            .map(|row| present::stored(&self.keyring, merchant, row))
-            .collect::<Result<_, _>>()?;
-        self.finish(present::body(form, accounts)?).await
+        let rows = self.database.read("find accounts", move |connection| {
+            accounts::find_many(connection, merchant, &accounts)
+        });
+        let present = |row| present::stored(&self.keyring, merchant, row);
+        let accounts: Result<_, ApiError> = rows.await?.into_iter().map(present).collect();
+        self.finish(present::body(form, accounts?)?).await
     }
 
     /// Encrypts a reply, because it may hold account numbers.
@@ -278,9 +272,8 @@ impl Idempotent {
     }
 
     fn decrypt(&self, call: &IdempotentCall, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
-        let plain = self
-            .keyring
-            .decrypt(call.merchant, subject(call), Purpose::Reply, sealed);
+        let (merchant, keyring) = (call.merchant, &self.keyring);
+        let plain = keyring.decrypt(merchant, subject(call), Purpose::Reply, sealed);
         plain.map(|plain| plain.to_vec()).map_err(|_| {
             tracing::error!(
                 "cannot decrypt a recorded reply; check that the keyring holds its key"

@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: `schema` defines request fields and published words; `error`, `reply`, `database` and `present` turn
 //! rows and errors into replies; `idempotency` performs each keyed call once; `create_commits` stores accounts by group
-//! commit; `state` holds the shared parts and `context` what one request carries. Above them are the resources: `accounts`,
+//! commit; `context` holds the parts that requests share and what one request carries. Above them are the resources: `accounts`,
 //! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document and
 //! `application` starts the server.
 
@@ -29,9 +29,9 @@ mod observe;
 mod outcomes;
 mod present;
 mod reply;
+mod routes;
 mod schema;
 mod settings;
-mod state;
 
 #[doc(hidden)]
 pub use accounts::fuzz_create_body;

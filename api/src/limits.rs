@@ -67,26 +67,18 @@ impl Limits {
                 self.buckets.insert(key, Arc::clone(&bucket));
                 bucket
             });
-        match bucket.1.check() {
-            Ok(snapshot) => {
-                let state = LimitState {
-                    per_second,
-                    remaining: snapshot.remaining_burst_capacity(),
-                    wait: 0,
-                };
-                (state, Ok(()))
-            }
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(self.clock.now());
-                let retry_after = wait.as_secs() + 1;
-                let state = LimitState {
-                    per_second,
-                    remaining: 0,
-                    wait: retry_after,
-                };
-                (state, Err(ApiError::TooManyRequests { retry_after }))
-            }
-        }
+        let (remaining, wait) = match bucket.1.check() {
+            Ok(snapshot) => (snapshot.remaining_burst_capacity(), 0),
+            Err(until) => (0, until.wait_time_from(self.clock.now()).as_secs() + 1),
+        };
+        let state = LimitState {
+            per_second,
+            remaining,
+            wait,
+        };
+        let retry_after = wait;
+        let rejected = (wait > 0).then_some(ApiError::TooManyRequests { retry_after });
+        (state, rejected.map_or(Ok(()), Err))
     }
 }
 

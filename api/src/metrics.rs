@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use khata_crypto::RotateBy;
-use khata_domain::{AccountKind, Gateway, MerchantId};
+use khata_domain::{AccountKind, Gateway, MerchantId, words};
 use khata_queue::WakeupCounts;
 use khata_store::Pool;
 use khata_telemetry::metrics::{
     BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Times, register_pool,
-    register_rotate_by, registry, text,
+    register_rotate_by, registry,
 };
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ApiError;
 
@@ -26,45 +24,11 @@ const REQUEST_SECONDS: Buckets = Buckets(&[
     0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ]);
 
-/// Declares the metrics: field, type, first value, name, unit, help and label set of each.
-macro_rules! metrics {
-    (($wakeups:ident) $(
-        $field:ident: $type:ty = $new:expr, $name:literal $(in $unit:ident)?, $help:literal
-        $(, by $labels:ident { $($label:ident: $label_type:ty),+ })?;
-    )+) => {
-        $($(
-            #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-            struct $labels { $($label: $label_type),+ }
-        )?)+
-
-        /// The metrics of one `khata-api`.
-        #[derive(Debug)]
-        #[allow(dead_code, reason = "the wake-up publisher counts its own metrics")]
-        pub(crate) struct Metrics {
-            registry: Registry,
-            $($field: $type),+
-        }
-
-        impl Metrics {
-            fn register(mut registry: Registry, $wakeups: &WakeupCounts) -> Self {
-                $(
-                    let $field: $type = $new;
-                    metrics!(@register registry, $name, $help, $field $(, $unit)?);
-                )+
-                Self { registry, $($field),+ }
-            }
-        }
-    };
-    (@register $registry:ident, $name:literal, $help:literal, $field:ident) => {
-        $registry.register($name, $help, $field.clone());
-    };
-    (@register $registry:ident, $name:literal, $help:literal, $field:ident, $unit:ident) => {
-        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
-    };
-}
-
-metrics! {
-    (wakeups)
+khata_telemetry::metrics! {
+    /// The metrics of one `khata-api`.
+    #[derive(Debug)]
+    #[allow(dead_code, reason = "the wake-up publisher counts its own metrics")]
+    pub(crate) struct Metrics(wakeups: &WakeupCounts);
     requests: Family<RequestLabels, Counter> = Family::default(),
         "http_requests", "Requests answered",
         by RequestLabels { route: String, method: &'static str, status_class: &'static str };
@@ -99,13 +63,12 @@ metrics! {
         by WebhookLabels { gateway: &'static str, result: &'static str };
 }
 
-/// The call that started a validation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StartedBy {
-    /// *Create accounts*.
-    Create,
-    /// *Validate again*.
-    Validate,
+words! {
+    /// The call that started a validation.
+    StartedBy {
+        Create = "create",
+        Validate = "validate",
+    }
 }
 
 /// One request and its reply.
@@ -145,38 +108,23 @@ impl Metrics {
         metrics
     }
 
-    /// Counts a request as in progress until the returned value is dropped.
-    pub(crate) fn start_request(&self) -> Counted {
-        Counted::new(&self.in_flight)
-    }
-
-    /// The gauge of waiting calls.
-    pub(crate) fn waiters(&self) -> Gauge {
-        self.waiters.clone()
-    }
-
     pub(crate) fn answered(&self, request: &Request<'_>) {
         let (method, status_class) = (method_label(request.method), status_class(request.status));
-        let route = request.route.to_owned();
-        self.requests
-            .get_or_create(&RequestLabels {
-                route: route.clone(),
-                method,
-                status_class,
-            })
-            .inc();
-        let waits = request.waited;
-        self.times
-            .get_or_create(&TimeLabels {
-                route,
-                method,
-                waits,
-            })
-            .observe(
-                request.took.as_secs_f64(),
-                Exemplar::of(request.trace_parent),
-                None,
-            );
+        let (route, waits) = (request.route.to_owned(), request.waited);
+        let labels = RequestLabels {
+            route: route.clone(),
+            method,
+            status_class,
+        };
+        self.requests.get_or_create(&labels).inc();
+        let labels = TimeLabels {
+            route,
+            method,
+            waits,
+        };
+        let exemplar = Exemplar::of(request.trace_parent);
+        let times = self.times.get_or_create(&labels);
+        times.observe(request.took.as_secs_f64(), exemplar, None);
         if request.replayed {
             self.replays.inc();
         }
@@ -191,30 +139,24 @@ impl Metrics {
         };
         if let Some(limit) = limit {
             let merchant_id = merchant_id.clone();
-            self.limited
-                .get_or_create(&LimitedLabels { merchant_id, limit })
-                .inc();
+            let labels = LimitedLabels { merchant_id, limit };
+            self.limited.get_or_create(&labels).inc();
         }
-        self.by_merchant
-            .get_or_create(&MerchantLabels {
-                merchant_id,
-                status_class,
-            })
-            .inc();
+        let labels = MerchantLabels {
+            merchant_id,
+            status_class,
+        };
+        self.by_merchant.get_or_create(&labels).inc();
     }
 
     /// Counts a stored validation.
     pub(crate) fn accepted(&self, merchant: MerchantId, kind: AccountKind, by: StartedBy) {
-        self.accepted
-            .get_or_create(&AcceptedLabels {
-                merchant_id: merchant.to_string(),
-                kind: kind.as_str(),
-                how: match by {
-                    StartedBy::Create => "create",
-                    StartedBy::Validate => "validate",
-                },
-            })
-            .inc();
+        let labels = AcceptedLabels {
+            merchant_id: merchant.to_string(),
+            kind: kind.as_str(),
+            how: by.as_str(),
+        };
+        self.accepted.get_or_create(&labels).inc();
     }
 
     /// Counts a group commit.
@@ -226,17 +168,9 @@ impl Metrics {
 
     /// Counts a gateway webhook.
     pub(crate) fn webhook_received(&self, gateway: Gateway, result: &'static str) {
-        self.gateway_webhooks
-            .get_or_create(&WebhookLabels {
-                gateway: gateway.name(),
-                result,
-            })
-            .inc();
-    }
-
-    /// The metrics in the OpenMetrics text format.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
-        text(&self.registry)
+        let gateway = gateway.name();
+        let labels = WebhookLabels { gateway, result };
+        self.gateway_webhooks.get_or_create(&labels).inc();
     }
 }
 
@@ -326,7 +260,7 @@ mod tests {
     #[test]
     fn names_units_and_exemplars_follow_prometheus() {
         let metrics = sampled();
-        let flight = metrics.start_request();
+        let flight = Counted::new(&metrics.in_flight);
         let text = metrics.text().unwrap();
         for line in [
             "khata_http_requests_total{route=\"/customers/{customer_id}/accounts\",method=\"POST\",status_class=\"4xx\"} 1",

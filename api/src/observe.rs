@@ -4,25 +4,23 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Version;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use khata_domain::{MerchantId, ids};
+use khata_domain::{MerchantId, ObjectReferenceId, ids};
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::error::ApiError;
 use crate::limits::LimitState;
-use crate::metrics::{Metrics, Request, method_label};
+use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const TRACE_PARENT: &str = "traceparent";
-/// Characters of an id that the caller sends.
-const MAX_ID: usize = 128;
 
 /// Ids of a request, for its handler.
 #[derive(Clone, Debug)]
@@ -44,17 +42,16 @@ pub(crate) async fn observe(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    let _in_flight = metrics.as_ref().map(|metrics| metrics.start_request());
+    let _in_flight = metrics
+        .as_ref()
+        .map(|metrics| Counted::new(&metrics.in_flight));
     let request_id = match visible_header(&request, &REQUEST_ID) {
         Ok(Some(id)) => id,
         _ => format!("req_{}", ids::encode(uuid::Uuid::now_v7())),
     };
     let routing_id = visible_header(&request, &ROUTING_ID);
-    let span = span_of(
-        &request,
-        &request_id,
-        routing_id.as_ref().ok().and_then(Option::as_deref),
-    );
+    let valid_routing_id = routing_id.as_ref().ok().and_then(Option::as_deref);
+    let span = span_of(&request, &request_id, valid_routing_id);
     let trace_parent = telemetry::trace_parent_of(&span);
     let response = match routing_id {
         Err(reason) => request
@@ -79,14 +76,21 @@ pub(crate) async fn observe(
         None => response.map_into_boxed_body(),
     };
     let waited = response.request().extensions().get::<Waiting>().is_some();
-    record_result(&span, response.status(), waited);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        telemetry::fail(&span, status.as_str());
+    }
+    if waited {
+        span.record("khata.waits", true);
+    }
     if let Some(metrics) = metrics {
         let request = response.request();
         let route = request.match_pattern();
         metrics.answered(&Request {
             route: route.as_deref().unwrap_or("unmatched"),
             method: request.method(),
-            status: response.status(),
+            status,
             merchant: request.extensions().get::<MerchantId>().copied(),
             waited,
             took: started.elapsed(),
@@ -97,16 +101,6 @@ pub(crate) async fn observe(
     }
     add_headers(&mut response, &request_id, trace_parent.as_deref());
     Ok(response)
-}
-
-fn record_result(span: &Span, status: StatusCode, waited: bool) {
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        telemetry::fail(span, status.as_str());
-    }
-    if waited {
-        span.record("khata.waits", true);
-    }
 }
 
 /// Adds the headers that every reply has.
@@ -142,6 +136,11 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         return Span::none();
     }
     let method = method_label(request.method());
+    let version = match request.version() {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
     let span = tracing::info_span!(
         "request",
         otel.name = match route {
@@ -154,7 +153,7 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
-        network.protocol.version = version_of(request.version()),
+        network.protocol.version = version,
         url.path = route,
         url.scheme = "http",
         khata.request_id = request_id,
@@ -165,39 +164,23 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
         khata.accounts = field::Empty,
         khata.waits = field::Empty,
     );
-    if let Some(caller) = request
-        .headers()
-        .get(TRACE_PARENT)
-        .and_then(|value| value.to_str().ok())
-    {
+    let caller = request.headers().get(TRACE_PARENT);
+    if let Some(caller) = caller.and_then(|value| value.to_str().ok()) {
         // Link the caller's trace, do not continue it: callers must not control sampling.
         telemetry::link(&span, caller);
     }
     span
 }
 
-fn version_of(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    }
-}
-
+/// An id that the caller sends in a header.
 fn visible_header(
     request: &ServiceRequest,
     name: &HeaderName,
 ) -> Result<Option<String>, &'static str> {
-    match request.headers().get(name) {
-        None => Ok(None),
-        Some(value) => match value.to_str() {
-            Ok(text)
-                if (1..=MAX_ID).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_graphic()) =>
-            {
-                Ok(Some(text.to_owned()))
-            }
-            _ => Err("must be 1 to 128 visible ASCII characters"),
-        },
-    }
+    let Some(value) = request.headers().get(name) else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(ObjectReferenceId::parse);
+    let id = id.map(|id| id.expose().to_owned());
+    id.map(Some).ok_or(ObjectReferenceId::MESSAGE)
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use diesel::QueryResult;
-use khata_domain::ValidationId;
-use khata_domain::ValidationKey;
+use khata_domain::{ValidationId, ValidationKey};
 use khata_store::accounts::{self, AccountRow};
 use khata_store::{Pool, PooledConnection, outcomes};
 use prometheus_client::metrics::gauge::Gauge;
@@ -78,9 +77,18 @@ impl Outcomes {
         waiters: Gauge,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new()
-            .name("outcomes".to_owned())
-            .spawn(move || OutcomeListener::new(pool).run(&receiver))?;
+        let now = Instant::now();
+        let listener = OutcomeListener {
+            pool,
+            connection: None,
+            retry_at: now,
+            full_read_at: now,
+            stopping: false,
+            waiting: HashMap::new(),
+            joining: HashSet::new(),
+        };
+        let thread = std::thread::Builder::new().name("outcomes".to_owned());
+        let thread = thread.spawn(move || listener.run(&receiver))?;
         Ok((Self { sender, waiters }, thread))
     }
 
@@ -127,22 +135,10 @@ struct OutcomeListener {
 }
 
 impl OutcomeListener {
-    fn new(pool: Pool) -> Self {
-        let now = Instant::now();
-        Self {
-            pool,
-            connection: None,
-            retry_at: now,
-            full_read_at: now,
-            stopping: false,
-            waiting: HashMap::new(),
-            joining: HashSet::new(),
-        }
-    }
-
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
-            let interval = if self.waiting.is_empty() {
+            let is_idle = self.waiting.is_empty();
+            let interval = if is_idle {
                 IDLE_INTERVAL
             } else {
                 POLL_INTERVAL
@@ -229,17 +225,14 @@ impl OutcomeListener {
             finished.extend(self.waiting.values().map(|(key, _)| *key));
             self.full_read_at = now + FULL_READ_INTERVAL;
         }
-        self.deliver(
-            &mut connection,
-            &finished.into_iter().collect::<Vec<_>>(),
-            None,
-        )?;
-        let expired: Vec<ValidationKey> = self
+        let finished: Vec<ValidationKey> = finished.into_iter().collect();
+        self.deliver(&mut connection, &finished, None)?;
+        let is_over = |waiters: &[Waiter]| waiters.iter().any(|waiter| waiter.until <= now);
+        let expired = self
             .waiting
             .values()
-            .filter(|(_, waiters)| waiters.iter().any(|waiter| waiter.until <= now))
-            .map(|(key, _)| *key)
-            .collect();
+            .filter(|(_, waiters)| is_over(waiters));
+        let expired: Vec<ValidationKey> = expired.map(|(key, _)| *key).collect();
         self.deliver(&mut connection, &expired, Some(now))?;
         self.connection = Some(connection);
         Ok(())

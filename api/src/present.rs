@@ -5,14 +5,16 @@ mod validation;
 
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::routing::Pin;
 use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountStatus, Details, MerchantId};
+use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId};
 use khata_ifsc as ifsc;
 use khata_store::accounts::AccountRow;
 use khata_store::idempotency::ReplyForm;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use validation::Validation;
 
@@ -176,17 +178,23 @@ impl BankAccount {
 }
 
 /// A page of a list, or all accounts of a call.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[allow(clippy::struct_field_names, reason = "the contract's own name")]
-pub(crate) struct List<T> {
+pub(crate) struct List<T: ToSchema> {
+    #[schema(value_type = schema::ListObject)]
     object: &'static str,
+    /// Number of items in `list`.
     count: usize,
+    /// Number of items skipped.
+    #[schema(value_type = u64)]
     offset: i64,
+    /// Number of items in total.
+    #[schema(value_type = u64)]
     total: i64,
     list: Vec<T>,
 }
 
-impl<T> List<T> {
+impl<T: ToSchema> List<T> {
     pub(crate) fn new(list: Vec<T>, offset: i64, total: i64) -> Self {
         Self {
             object: "list",
@@ -198,35 +206,18 @@ impl<T> List<T> {
     }
 }
 
-macro_rules! list_of {
-    ($(#[$doc:meta])* $name:ident, $item:ty) => {
-        $(#[$doc])*
-        #[derive(ToSchema)]
-        #[allow(dead_code, reason = "a schema")]
-        pub(crate) struct $name {
-            object: schema::ListObject,
-            /// Number of items in `list`.
-            count: usize,
-            /// Number of items skipped.
-            offset: u64,
-            /// Number of items in total.
-            total: u64,
-            list: Vec<$item>,
-        }
-    };
+schema::named_schema! {
+    CustomerAccountList = list_of::<CustomerAccount>("Accounts.");
+    BankAccountList = list_of::<BankAccount>("Bank accounts.");
+    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
 }
 
-list_of!(
-    /// Accounts.
-    CustomerAccountList, CustomerAccount
-);
-list_of!(
-    /// Bank accounts.
-    BankAccountList, BankAccount
-);
-
-schema::named_schema! {
-    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+fn list_of<T: ToSchema>(description: &str) -> RefOr<Schema> {
+    let mut schema = List::<T>::schema();
+    if let RefOr::T(Schema::Object(list)) = &mut schema {
+        list.description = Some(description.to_owned());
+    }
+    schema
 }
 
 /// The JSON of these accounts in this form.
@@ -314,40 +305,32 @@ pub(crate) fn stored(
     })
 }
 
-/// An account that this call stored.
-pub(crate) struct NewAccount<'a> {
-    pub(crate) id: String,
-    pub(crate) customer_id: &'a str,
-    pub(crate) object_reference_id: &'a str,
-    pub(crate) created_at: DateTime<Utc>,
-    pub(crate) details: &'a Details,
-    pub(crate) bank_code: Option<String>,
-    pub(crate) gateway_id: Option<i16>,
-    pub(crate) gateway_reference_id: Option<String>,
-    pub(crate) metadata: &'a Map<String, Value>,
-}
-
-impl NewAccount<'_> {
-    /// Presents the account without reading it back. `validation` is `null` in this reply (contract).
-    pub(crate) fn present(self) -> CustomerAccount {
-        let created = time(self.created_at);
-        CustomerAccount {
-            object: "customer_account",
-            id: self.id,
-            customer_id: self.customer_id.to_owned(),
-            object_reference_id: self.object_reference_id.to_owned(),
-            date_created: created.clone(),
-            last_updated: created,
-            last_validated: None,
-            account_details: details(self.details, self.bank_code),
-            validation_amount: 1,
-            currency: "INR",
-            status: AccountStatus::Created.as_str().to_owned(),
-            gateway_id: self.gateway_id,
-            gateway_reference_id: self.gateway_reference_id,
-            validation: None,
-            metadata: Value::Object(self.metadata.clone()),
-        }
+/// Returns a function that presents an account which a call stored just now, without reading it back. `validation` is `null`
+/// in this reply (contract).
+pub(crate) fn created<'a>(
+    customer: CustomerId,
+    object_reference_id: &'a str,
+    at: DateTime<Utc>,
+    pin: &'a Pin,
+    metadata: &'a Map<String, Value>,
+) -> impl Fn(AccountId, &Details, Option<String>) -> CustomerAccount + 'a {
+    let (customer_id, created) = (customer.to_string(), time(at));
+    move |id, account, bank_code| CustomerAccount {
+        object: "customer_account",
+        id: id.to_string(),
+        customer_id: customer_id.clone(),
+        object_reference_id: object_reference_id.to_owned(),
+        date_created: created.clone(),
+        last_updated: created.clone(),
+        last_validated: None,
+        account_details: details(account, bank_code),
+        validation_amount: 1,
+        currency: "INR",
+        status: AccountStatus::Created.as_str().to_owned(),
+        gateway_id: pin.gateway_id,
+        gateway_reference_id: pin.reference_id.clone(),
+        validation: None,
+        metadata: Value::Object(metadata.clone()),
     }
 }
 

@@ -6,30 +6,52 @@ mod history;
 mod json;
 mod next;
 mod retry;
-mod show;
 mod situation;
 mod text;
 mod which;
+
+use advice::advice;
+use history::History;
+use json::history_json;
+use next::next_step;
+use text::history_text;
+use which::WhichAccount;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum AccountCommand {
     /// Show an account with its validations and attempts, what happens next, and what to do
     ///
     /// Shows the account number or UPI address only in masked form, and no name.
-    Show(show::Show),
+    Show(WhichAccount),
     /// Retry a pending validation now instead of at its scheduled time
     ///
     /// For a validation that waits because a gateway was down or misconfigured. A worker recovers an attempt that may
     /// have paid, and calls a gateway if needed. A validation that a worker holds, and a final result, stay unchanged: the
     /// merchant can validate the account again.
-    Retry(retry::Retry),
+    Retry(WhichAccount),
 }
 
 impl AccountCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Show(show) => show.run(),
-            Self::Retry(retry) => retry.run(),
+            Self::Show(which) => show(&which),
+            Self::Retry(which) => retry::retry(&which),
         }
     }
+}
+
+fn show(which: &WhichAccount) -> anyhow::Result<()> {
+    let mut connection = which.common.connect()?;
+    // One snapshot, so that the account, its validations and its attempts fit together.
+    let snapshot = connection.build_transaction();
+    let history = snapshot.repeatable_read().read_only().run(|connection| {
+        let account = which.find(connection)?;
+        History::read(connection, account)
+    })?;
+    let situation = history.situation();
+    let next = next_step(situation.as_ref(), history.now);
+    let advice = advice(situation.as_ref(), history.now);
+    let document = history_json(&history, &next, &advice);
+    let text = history_text(&history, &next, &advice);
+    which.common.print(&document, &text)
 }

@@ -1,18 +1,19 @@
 //! `khata key`.
 
-mod new_key;
 mod which;
 
 use anyhow::bail;
-use chrono::TimeDelta;
-use diesel::Connection;
-use khata_store::audit;
+use chrono::{TimeDelta, Utc};
+use diesel::{Connection, PgConnection};
+use khata_config::SandboxSettings;
+use khata_crypto::{ApiKey, Keyring, KeyringSettings};
+use khata_domain::MerchantId;
 use khata_store::keys::{self, KeyState};
+use khata_store::{audit, merchants};
 use serde_json::{Value, json};
 
 use crate::options::{CommonOptions, MerchantOption};
 use crate::output::time;
-use new_key::{NewKey, NewKeyOptions};
 use which::{WhichKey, key_json, keys_table};
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -20,7 +21,12 @@ pub(crate) enum KeyCommand {
     /// Issue a key and print it; the key is shown once and cannot be shown again
     Issue(Issue),
     /// List a merchant's keys by prefix, with their dates and states
-    List(List),
+    List {
+        #[command(flatten)]
+        merchant: MerchantOption,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// Revoke a key; it stops working within five seconds and cannot be restored
     ///
     /// Revoking a revoked key is no error.
@@ -36,11 +42,66 @@ impl KeyCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Issue(issue) => issue.run(),
-            Self::List(list) => list.run(),
+            Self::List { merchant, common } => list(&merchant, &common),
             Self::Revoke(revoke) => revoke.run(),
             Self::Rotate(rotate) => rotate.run(),
         }
     }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct NewKeyOptions {
+    /// Days until the new key expires, 1 to 3650 [default: never]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    expires_in_days: Option<u16>,
+    #[command(flatten)]
+    keyring: KeyringSettings,
+    #[command(flatten)]
+    sandbox: SandboxSettings,
+}
+
+impl NewKeyOptions {
+    fn keyring(&self) -> anyhow::Result<Keyring> {
+        Ok(self.keyring.load(self.sandbox.sandbox_mode)?)
+    }
+
+    /// Stores a new key's hash and records the issue in the audit log.
+    fn issue(
+        &self,
+        connection: &mut PgConnection,
+        merchant: MerchantId,
+        keyring: &Keyring,
+    ) -> anyhow::Result<NewKey> {
+        let key = ApiKey::generate(self.sandbox.sandbox_mode);
+        let expires_at = self
+            .expires_in_days
+            .map(|days| Utc::now() + TimeDelta::days(days.into()));
+        let hash = keyring.hash_api_key(&key);
+        let id = merchants::insert_key(connection, merchant, &hash, key.prefix(), expires_at)?;
+        let expires_at = expires_at.map(time);
+        let detail = json!({ "id": id.to_string(), "expires_at": expires_at });
+        audit::record(connection, merchant, "key.issue", key.prefix(), &detail)?;
+        let document = json!({
+            "key": key.expose(),
+            "prefix": key.prefix(),
+            "id": id.to_string(),
+            "expires_at": expires_at,
+        });
+        let expiry = expires_at.map(|at| format!(" The key expires at {at}."));
+        let text = format!(
+            "{}\nThis key is shown once. Only its prefix, {}, is kept.{}",
+            key.expose(),
+            key.prefix(),
+            expiry.unwrap_or_default()
+        );
+        Ok(NewKey { document, text })
+    }
+}
+
+/// A key that was just issued: the only moment at which its text is known.
+struct NewKey {
+    document: Value,
+    text: String,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -56,32 +117,18 @@ pub(crate) struct Issue {
 impl Issue {
     fn run(self) -> anyhow::Result<()> {
         let keyring = self.new.keyring()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let issued = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            NewKey::issue(connection, merchant.id, &keyring, &self.new)
-        })?;
-        self.common.print(&issued.json(), &issued.text())
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring);
+        let issued = connection.transaction(issue)?;
+        self.common.print(&issued.document, &issued.text)
     }
 }
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    merchant: MerchantOption,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-impl List {
-    fn run(self) -> anyhow::Result<()> {
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let keys = keys::of_merchant(&mut connection, merchant.id)?;
-        let list: Vec<Value> = keys.iter().map(key_json).collect();
-        self.common
-            .print(&json!({ "keys": list }), &keys_table(&keys).to_string())
-    }
+fn list(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()> {
+    let (mut connection, merchant) = common.connect_for(merchant)?;
+    let keys = keys::of_merchant(&mut connection, merchant.id)?;
+    let list: Vec<Value> = keys.iter().map(key_json).collect();
+    common.print(&json!({ "keys": list }), &keys_table(&keys).to_string())
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -97,30 +144,25 @@ pub(crate) struct Revoke {
 impl Revoke {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let key = self.which.find(connection, &merchant)?;
-            let (merchant, id) = (merchant.id, key.id);
-            let at = keys::revoke(connection, merchant, id)?;
+            let at = keys::revoke(connection, merchant.id, key.id)?;
             if key.revoked_at.is_none() {
-                let detail = json!({ "id": id.to_string() });
-                audit::record(connection, merchant, "key.revoke", &key.prefix, &detail)?;
+                let detail = json!({ "id": key.id.to_string() });
+                audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
             }
             Ok((key, at))
         })?;
-        let changed = key.revoked_at.is_none();
+        let (changed, at) = (key.revoked_at.is_none(), time(at));
         let name = format!("key {} of {}", key.prefix, merchant.name);
         let sentence = if changed {
             format!("Revoked {name}. It stops working within five seconds.")
         } else {
-            format!(
-                "Nothing to change: {name} was already revoked at {}.",
-                time(at)
-            )
+            format!("Nothing to change: {name} was already revoked at {at}.")
         };
         let document = json!({
-            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": time(at), "changed": changed,
+            "prefix": key.prefix, "id": key.id.to_string(), "revoked_at": at, "changed": changed,
         });
         self.common.print(&document, &sentence)
     }
@@ -145,8 +187,7 @@ impl Rotate {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
         let keyring = self.new.keyring()?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let overlap = TimeDelta::hours(self.overlap_hours.into());
         let (old, ends, issued) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let old = self.which.find(connection, &merchant)?;
@@ -163,27 +204,28 @@ impl Rotate {
                     time(at)
                 );
             }
-            let ends = keys::expire_within(connection, merchant.id, old.id, overlap)?;
-            let issued = NewKey::issue(connection, merchant.id, &keyring, &self.new)?;
+            let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
+            let issued = self.new.issue(connection, merchant.id, &keyring)?;
+            let new = &issued.document;
             let detail = json!({
                 "id": old.id.to_string(),
-                "expires_at": time(ends),
-                "new_prefix": issued.prefix(),
-                "new_id": issued.id(),
+                "expires_at": ends,
+                "new_prefix": new["prefix"],
+                "new_id": new["id"],
             });
             audit::record(connection, merchant.id, "key.rotate", &old.prefix, &detail)?;
             Ok((old, ends, issued))
         })?;
-        let mut document = issued.json();
+        let mut document = issued.document;
         document["old"] = json!({
-            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": time(ends),
+            "prefix": old.prefix, "id": old.id.to_string(), "expires_at": ends,
         });
         let until = if self.overlap_hours == 0 {
             "stops working within five seconds".to_owned()
         } else {
-            format!("works until {}", time(ends))
+            format!("works until {ends}")
         };
-        let text = format!("{}\nThe old key, {}, {until}.", issued.text(), old.prefix);
+        let text = format!("{}\nThe old key, {}, {until}.", issued.text, old.prefix);
         self.common.print(&document, &text)
     }
 }

@@ -2,15 +2,14 @@
 //!
 //! A keyring goes to standard output, for a pipe to the place where it is kept; messages go to standard error.
 
-mod age;
 mod file;
-mod progress;
-mod prune;
 mod rotate;
 mod show;
 
 use khata_crypto::{KeyringFile, KeyringSettings};
+use khata_store::{DatabaseSettings, rotation};
 
+use crate::options::connect_without_timeout;
 use file::{Output, read};
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -37,7 +36,14 @@ pub(crate) enum KeyringCommand {
     /// Re-encrypt under the primary key all data of other keys; safe while the services run, and to repeat
     Rotate(rotate::Rotate),
     /// Print the keyring without the old encryption keys that no data needs, once every process has the primary
-    Prune(prune::Prune),
+    Prune {
+        #[command(flatten)]
+        database: DatabaseSettings,
+        #[command(flatten)]
+        keyring: KeyringSettings,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show the encryption keys: age, which one is the primary and when to replace it, and with a database the number of
     /// values of each key
     ///
@@ -62,17 +68,46 @@ impl KeyringCommand {
                 let old = file.primary();
                 let file = file.promoted();
                 output.write(&file)?;
-                match file.primary() {
-                    same if same == old => {
-                        eprintln!("khata: encryption key {old} is already the primary.");
-                    }
-                    new => eprintln!("khata: encryption key {new} replaces {old} as the primary."),
+                let new = file.primary();
+                if new == old {
+                    eprintln!("khata: encryption key {old} is already the primary.");
+                } else {
+                    eprintln!("khata: encryption key {new} replaces {old} as the primary.");
                 }
                 Ok(())
             }
             Self::Rotate(rotate) => rotate.run(),
-            Self::Prune(prune) => prune.run(),
+            Self::Prune {
+                database,
+                keyring,
+                output,
+            } => prune(&database, &keyring, &output),
             Self::Show(show) => show.run(),
         }
     }
+}
+
+fn prune(
+    database: &DatabaseSettings,
+    keyring: &KeyringSettings,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let file = read(keyring)?;
+    let primary = file.primary();
+    let mut connection = connect_without_timeout(&database.database_url)?;
+    let dropped = file.droppable(&rotation::keys_in_use(&mut connection)?);
+    output.write(&file.clone().without(&dropped)?)?;
+    for id in &dropped {
+        eprintln!("khata: dropped encryption key {id}: no data is encrypted with it.");
+    }
+    for id in file.ids() {
+        if id > primary {
+            eprintln!("khata: kept encryption key {id}: it is newer than the primary {primary}.");
+        } else if id != primary && !dropped.contains(&id) {
+            eprintln!(
+                "khata: kept encryption key {id}: data is encrypted with it; re-encrypt it with `khata keyring rotate`."
+            );
+        }
+    }
+    Ok(())
 }

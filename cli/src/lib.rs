@@ -4,14 +4,14 @@
 //! document; its fields are stable for scripts.
 
 mod account;
-mod database;
 mod gateway;
 mod key;
 mod keyring;
 mod merchant;
-mod migrate;
 mod options;
 mod output;
+
+use khata_store::DatabaseSettings;
 
 /// Khata's commands for operators
 #[derive(Debug, clap::Parser)]
@@ -24,7 +24,10 @@ pub struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Migrate the database schema; several processes may run this at once
-    Migrate(migrate::Migrate),
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
     /// Create and manage encryption keyrings
     #[command(subcommand)]
     Keyring(keyring::KeyringCommand),
@@ -46,7 +49,7 @@ impl Cli {
     /// Runs the command. An error is the text for the operator; the exit code is then 1.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Migrate(command) => command.run(),
+            Command::Migrate { database } => migrate(&database),
             Command::Keyring(command) => command.run(),
             Command::Merchant(command) => command.run(),
             Command::Key(command) => command.run(),
@@ -54,4 +57,15 @@ impl Cli {
             Command::Account(command) => command.run(),
         }
     }
+}
+
+fn migrate(database: &DatabaseSettings) -> anyhow::Result<()> {
+    let ran = khata_store::migrate(&database.database_url)?;
+    if ran.is_empty() {
+        println!("The schema is up to date.");
+    }
+    for name in ran {
+        println!("Ran {name}.");
+    }
+    Ok(())
 }

@@ -1,33 +1,364 @@
 //! `khata merchant`.
 
-mod create;
-mod list;
-mod set;
-mod settings;
-mod show;
+use anyhow::bail;
+use diesel::{Connection, PgConnection};
+use khata_config::SandboxSettings;
+use khata_domain::{Gateway, GatewayAccountId};
+use khata_store::audit;
+use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::merchant_settings::{self, Changes, Overview};
+use khata_store::merchants::{self, Merchant};
+use serde_json::{Map, Value, json};
+
+use crate::options::{CommonOptions, MerchantOption, find_merchant};
+use crate::output::{Table, joined_or, time, yes_or_no};
+
+/// Maximum number of a merchant's accounts, the newest first, that are counted by status.
+const COUNTED_ACCOUNTS: i64 = 100_000;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum MerchantCommand {
     /// Create a merchant; in sandbox mode with a DUMMY gateway account that calls can name
-    Create(create::Create),
+    Create(Create),
     /// List all merchants with their settings
-    List(list::List),
+    List {
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// Show a merchant's settings, keys, gateway accounts, and number of accounts by status
     ///
     /// Accounts are counted among the newest 100,000 only: no index begins with the status, and the command must not
     /// slow down a busy database.
-    Show(show::Show),
+    Show {
+        #[command(flatten)]
+        merchant: MerchantOption,
+        #[command(flatten)]
+        common: CommonOptions,
+    },
     /// Change a merchant's settings; the services apply them within five seconds
-    Set(set::Set),
+    Set(Set),
 }
 
 impl MerchantCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create(create) => create.run(),
-            Self::List(list) => list.run(),
-            Self::Show(show) => show.run(),
+            Self::List { common } => list(&common),
+            Self::Show { merchant, common } => show(&merchant, &common),
             Self::Set(set) => set.run(),
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct SettingsOptions {
+    /// Let `create accounts` register a customer reference that is unknown [new merchants: true]
+    #[arg(long, value_name = "true|false")]
+    implicit_customers: Option<bool>,
+    /// Seconds until an unfinished validation fails as VALIDATION_UNAVAILABLE, 60 to 2592000; applies to validations
+    /// created from now on [new merchants: 172800]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(60..=2_592_000))]
+    validation_deadline: Option<i32>,
+    /// Requests per second of each API key at each khata-api process, 1 to 1000000 [new merchants: 500]
+    #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    requests_per_second: Option<i32>,
+    /// Validations of the same account details in 24 hours, 1 to 32767 [new merchants: 5]
+    #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
+    validations_per_account_per_day: Option<i16>,
+    /// Fail an account as NAME_MISMATCH if its holder's name does not match `beneficiary_name` (NO_MATCH); applies to
+    /// outcomes from now on [new merchants: false]
+    #[arg(long, value_name = "true|false")]
+    fail_on_name_mismatch: Option<bool>,
+    /// Seconds for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to
+    /// 31536000 (a year) [new merchants: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=31_536_000))]
+    reuse_results_seconds: Option<i32>,
+    /// Seconds for which a lost response is looked up before another gateway account may move a second rupee, 0 to 172800;
+    /// 0: the next gateway account is asked at once, and the attempt is flagged as possible double drop [new merchants: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=172_800))]
+    recovery_patience: Option<i32>,
+    /// Penny drops of one validation, 1 to 100: beyond them it ends as ATTEMPTS_EXHAUSTED [new merchants: 3]
+    #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(i16).range(1..=100))]
+    paid_attempts_per_validation: Option<i16>,
+}
+
+impl SettingsOptions {
+    fn changes(self) -> Changes {
+        Changes {
+            implicit_customers: self.implicit_customers,
+            validation_deadline_seconds: self.validation_deadline,
+            requests_per_second: self.requests_per_second,
+            validations_per_account_per_day: self.validations_per_account_per_day,
+            fail_on_name_mismatch: self.fail_on_name_mismatch,
+            reuse_results_seconds: self.reuse_results_seconds,
+            recovery_patience_seconds: self.recovery_patience,
+            paid_attempts_per_validation: self.paid_attempts_per_validation,
+        }
+    }
+}
+
+fn settings_json(merchant: &Merchant) -> Value {
+    json!({
+        "implicit_customers": merchant.implicit_customers,
+        "validation_deadline_seconds": merchant.validation_deadline_seconds,
+        "requests_per_second": merchant.requests_per_second,
+        "validations_per_account_per_day": merchant.validations_per_account_per_day,
+        "fail_on_name_mismatch": merchant.fail_on_name_mismatch,
+        "reuse_results_seconds": merchant.reuse_results_seconds,
+        "recovery_patience_seconds": merchant.recovery_patience_seconds,
+        "paid_attempts_per_validation": merchant.paid_attempts_per_validation,
+    })
+}
+
+fn merchant_json(merchant: &Merchant) -> Value {
+    json!({
+        "id": merchant.id.to_string(),
+        "name": merchant.name,
+        "created_at": time(merchant.created_at),
+        "settings": settings_json(merchant),
+    })
+}
+
+/// Formats how long results are reused.
+fn results_reused(merchant: &Merchant) -> String {
+    match merchant.reuse_results_seconds {
+        0 => "never".to_owned(),
+        seconds => format!("for {seconds} s"),
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Unique name: lower-case letters, digits, `_` and `-`, at most 63
+    #[arg(long)]
+    name: String,
+    /// Do nothing if a merchant of this name exists; its settings stay unchanged
+    #[arg(long)]
+    if_absent: bool,
+    #[command(flatten)]
+    settings: SettingsOptions,
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    sandbox: SandboxSettings,
+}
+
+impl Create {
+    fn run(self) -> anyhow::Result<()> {
+        let name = self.name.as_str();
+        let is_allowed = (1..=63).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !is_allowed {
+            bail!(
+                "--name must be lower-case letters, digits, _ and -, at most 63, and start with a letter or digit"
+            );
+        }
+        let changes = self.settings.changes();
+        let mut connection = self.common.connect()?;
+        let created = connection
+            .transaction(|connection| create(connection, name, &changes, self.sandbox))?;
+        let is_new = created.is_some();
+        let merchant = match created {
+            Some(merchant) => merchant,
+            None if self.if_absent => find_merchant(&mut connection, name)?,
+            None => bail!(
+                "merchant {name:?} already exists; change its settings with `khata merchant set`"
+            ),
+        };
+        let mut document = merchant_json(&merchant);
+        document["created"] = is_new.into();
+        let (name, id) = (&merchant.name, merchant.id);
+        let sentence = if is_new {
+            format!("Created merchant {name}: {id}.")
+        } else {
+            format!("Merchant {name} already exists: {id}.")
+        };
+        self.common.print(&document, &sentence)
+    }
+}
+
+/// Creates a merchant with its settings. Returns `None` if the name is taken.
+fn create(
+    connection: &mut PgConnection,
+    name: &str,
+    changes: &Changes,
+    sandbox: SandboxSettings,
+) -> anyhow::Result<Option<Merchant>> {
+    let Some(merchant) = merchants::insert(connection, name)? else {
+        return Ok(None);
+    };
+    let id = merchant.id;
+    let (_, settings) = merchant_settings::change(connection, id, changes)?;
+    if sandbox.sandbox_mode {
+        let dummy = NewGatewayAccount {
+            id: GatewayAccountId::new(),
+            gateway_id: Gateway::Dummy.id(),
+            reference_id: "dummy",
+            priority: 100,
+            pinned_only: true,
+            base_url: None,
+            settings: &json!({}),
+        };
+        gateway_accounts::upsert(connection, id, &dummy, None)?;
+    }
+    let detail = json!({ "name": name, "settings": settings_json(&settings) });
+    audit::record(connection, id, "merchant.create", &id.to_string(), &detail)?;
+    Ok(Some(settings))
+}
+
+fn list(common: &CommonOptions) -> anyhow::Result<()> {
+    let merchants = merchants::all(&mut common.connect()?)?;
+    let headings = [
+        "NAME",
+        "ID",
+        "CREATED",
+        "IMPLICIT CUSTOMERS",
+        "DEADLINE",
+        "REQUESTS/S",
+        "VALIDATIONS/DAY",
+        "FAIL ON NAME MISMATCH",
+        "RESULTS REUSED",
+    ];
+    let rows = merchants.iter().map(|merchant| {
+        [
+            merchant.name.clone(),
+            merchant.id.to_string(),
+            time(merchant.created_at),
+            yes_or_no(merchant.implicit_customers).to_owned(),
+            format!("{} s", merchant.validation_deadline_seconds),
+            merchant.requests_per_second.to_string(),
+            merchant.validations_per_account_per_day.to_string(),
+            yes_or_no(merchant.fail_on_name_mismatch).to_owned(),
+            results_reused(merchant),
+        ]
+    });
+    let table = Table::rows(headings, rows);
+    let list: Vec<Value> = merchants.iter().map(merchant_json).collect();
+    common.print(&json!({ "merchants": list }), &table.to_string())
+}
+
+fn show(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()> {
+    let (mut connection, merchant) = common.connect_for(merchant)?;
+    let has = merchant_settings::overview(&mut connection, merchant.id, COUNTED_ACCOUNTS)?;
+    let counts = has.accounts.iter();
+    let by_status: Map<String, Value> = counts
+        .map(|(status, accounts)| (status.to_string(), (*accounts).into()))
+        .collect();
+    let counted = has.accounts_counted();
+    let mut document = merchant_json(&merchant);
+    document["keys"] = json!({ "active": has.active_keys });
+    document["gateway_accounts"] =
+        json!({ "enabled": has.enabled_gateway_accounts, "total": has.gateway_accounts });
+    document["accounts"] = json!({
+        "counted": counted, "all_counted": counted < COUNTED_ACCOUNTS, "by_status": by_status,
+    });
+    common.print(&document, &facts(&merchant, &has).to_string())
+}
+
+fn facts(merchant: &Merchant, has: &Overview) -> Table {
+    let id = merchant.id;
+    let deadline = merchant.validation_deadline_seconds;
+    let requests = merchant.requests_per_second;
+    let validations = merchant.validations_per_account_per_day;
+    let requests = format!(
+        "{requests} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)"
+    );
+    let validations = format!(
+        "{validations} of the same details in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
+    );
+    let rejected = format!(
+        "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \
+         `khata merchant set`",
+    );
+    let patience = merchant.recovery_patience_seconds;
+    let paid = merchant.paid_attempts_per_validation;
+    let mismatch = yes_or_no(merchant.fail_on_name_mismatch);
+    let (enabled, total) = (has.enabled_gateway_accounts, has.gateway_accounts);
+    Table::facts()
+        .fact("merchant", &merchant.name)
+        .fact("id", id)
+        .fact("created", time(merchant.created_at))
+        .fact("implicit customers", yes_or_no(merchant.implicit_customers))
+        .fact("validation deadline", format!("{deadline} s"))
+        .fact("requests per second", requests)
+        .fact("validations per account per day", validations)
+        .fact("rejected by these limits", rejected)
+        .fact("fail on name mismatch", mismatch)
+        .fact("results reused", results_reused(merchant))
+        .fact("recovery patience", format!("{patience} s"))
+        .fact("paid attempts per validation", paid)
+        .fact("keys", format!("{} active", has.active_keys))
+        .fact("gateway accounts", format!("{enabled} enabled of {total}"))
+        .fact("accounts", accounts(has))
+}
+
+fn accounts(has: &Overview) -> String {
+    let counts = has.accounts.iter();
+    let statuses = counts.map(|(status, accounts)| format!("{accounts} {status}"));
+    let statuses = joined_or(statuses, "none");
+    if has.accounts_counted() < COUNTED_ACCOUNTS {
+        statuses
+    } else {
+        format!("newest {COUNTED_ACCOUNTS}: {statuses}")
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
+    "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
+    "fail_on_name_mismatch", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
+]))]
+pub(crate) struct Set {
+    #[command(flatten)]
+    merchant: MerchantOption,
+    #[command(flatten)]
+    settings: SettingsOptions,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+impl Set {
+    fn run(self) -> anyhow::Result<()> {
+        let wanted = self.settings.changes();
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
+            let id = merchant.id;
+            let (before, after) = merchant_settings::change(connection, id, &wanted)?;
+            let changed = difference(&settings_json(&before), &settings_json(&after));
+            if !changed.is_empty() {
+                let detail = Value::Object(changed.clone());
+                audit::record(connection, id, "merchant.set", &id.to_string(), &detail)?;
+            }
+            Ok((after, changed))
+        })?;
+        let sentence = if changed.is_empty() {
+            format!(
+                "Nothing to change: merchant {} already has these settings.",
+                merchant.name
+            )
+        } else {
+            let lines = changed
+                .iter()
+                .map(|(name, change)| format!("{name}: {} -> {}\n", change["from"], change["to"]));
+            lines.collect::<String>() + "The services apply this within five seconds."
+        };
+        let mut document = merchant_json(&settings);
+        document["changed"] = changed.into();
+        self.common.print(&document, &sentence)
+    }
+}
+
+/// Returns the changed settings: `{"requests_per_second": {"from": 500, "to": 100}}`.
+fn difference(before: &Value, after: &Value) -> Map<String, Value> {
+    let before = before.as_object().into_iter().flatten();
+    before
+        .filter(|(name, from)| after[name.as_str()] != **from)
+        .map(|(name, from)| {
+            let change = json!({ "from": from, "to": after[name.as_str()] });
+            (name.clone(), change)
+        })
+        .collect()
 }

@@ -1,14 +1,14 @@
-//! Options that several commands share.
+//! Options that several commands share: the database, the form of the output, and the merchant.
 
-use diesel::PgConnection;
+use anyhow::Context;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use khata_store::DatabaseSettings;
-use khata_store::merchants::Merchant;
+use khata_store::merchants::{self, Merchant};
 use serde_json::Value;
 
-use crate::database::{connect, find_merchant};
 use crate::output::print;
 
-/// The database to use and the form of the output.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CommonOptions {
     /// Print JSON
@@ -19,8 +19,19 @@ pub(crate) struct CommonOptions {
 }
 
 impl CommonOptions {
+    /// Connects with a statement time-out of 30 s, so that a command never waits forever.
     pub(crate) fn connect(&self) -> anyhow::Result<PgConnection> {
-        connect(&self.database.database_url)
+        connect(&self.database.database_url, "30s")
+    }
+
+    /// Connects, and finds the merchant.
+    pub(crate) fn connect_for(
+        &self,
+        merchant: &MerchantOption,
+    ) -> anyhow::Result<(PgConnection, Merchant)> {
+        let mut connection = self.connect()?;
+        let merchant = find_merchant(&mut connection, &merchant.merchant)?;
+        Ok((connection, merchant))
     }
 
     /// Prints the JSON document with `--json`, else the text.
@@ -36,8 +47,26 @@ pub(crate) struct MerchantOption {
     merchant: String,
 }
 
-impl MerchantOption {
-    pub(crate) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Merchant> {
-        find_merchant(connection, &self.merchant)
-    }
+fn connect(database_url: &str, statement_timeout: &str) -> anyhow::Result<PgConnection> {
+    let mut connection =
+        PgConnection::establish(database_url).context("cannot connect to the database")?;
+    connection.batch_execute(&format!("set statement_timeout = '{statement_timeout}'"))?;
+    Ok(connection)
+}
+
+/// Connects without a statement time-out, for commands that read whole tables.
+pub(crate) fn connect_without_timeout(database_url: &str) -> anyhow::Result<PgConnection> {
+    connect(database_url, "0")
+}
+
+pub(crate) fn find_merchant(
+    connection: &mut PgConnection,
+    name_or_id: &str,
+) -> anyhow::Result<Merchant> {
+    merchants::find(connection, name_or_id)?.with_context(|| {
+        format!(
+            "merchant {name_or_id:?} does not exist; list merchants with `khata merchant list`, or create one with \
+             `khata merchant create`"
+        )
+    })
 }

@@ -19,11 +19,8 @@ const GAP: u16 = 2;
 /// Prints the document with `json`, else the text. A reader may close the pipe early; that is no error.
 pub(crate) fn print(json: bool, document: &Value, text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let printed = if json {
-        writeln!(out, "{document}")
-    } else {
-        writeln!(out, "{text}")
-    };
+    let text: &dyn fmt::Display = if json { document } else { &text };
+    let printed = writeln!(out, "{text}");
     match printed.and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
         _ => Ok(()),
@@ -49,23 +46,27 @@ pub(crate) fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
+/// Joins the texts with commas; returns `none` if there are none.
+pub(crate) fn joined_or(texts: impl IntoIterator<Item = String>, none: &str) -> String {
+    let texts: Vec<String> = texts.into_iter().collect();
+    if texts.is_empty() {
+        none.to_owned()
+    } else {
+        texts.join(", ")
+    }
+}
+
 /// A table without borders. Lines end without spaces, so that tests and scripts can match them.
 #[derive(Debug)]
 pub(crate) struct Table(comfy_table::Table);
 
 impl Table {
-    fn new() -> Self {
-        let mut table = comfy_table::Table::new();
-        table.load_style(presets::NOTHING);
-        Self(table)
-    }
-
     /// Returns a table of rows below headings. Rows are never wrapped: each is one line for `grep`.
     pub(crate) fn rows<const N: usize>(
         headings: [&str; N],
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> Self {
-        let mut table = Self::new();
+        let mut table = Self::facts();
         table.0.set_header(headings);
         for row in rows {
             table.0.add_row(row.map(|cell| clean(&cell)));
@@ -75,7 +76,9 @@ impl Table {
 
     /// Returns an empty table of names and values, without headings.
     pub(crate) fn facts() -> Self {
-        Self::new()
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        Self(table)
     }
 
     /// Adds a name and its value.

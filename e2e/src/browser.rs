@@ -39,12 +39,11 @@ impl Browser {
         let program = installed_program("chromedriver")?;
         let log = folder.join("chromedriver.log");
         let mut driver = Process::start_file(&program, &["--port=0"], &own, &log)?;
-        let port: u16 = driver
-            .wait_for_log(|log| {
-                let (_, rest) = log.split_once("started successfully on port ")?;
-                rest.split_once('.')?.0.parse().ok()
-            })
-            .await?;
+        let port = driver.wait_for_log(|log| {
+            let (_, rest) = log.split_once("started successfully on port ")?;
+            rest.split_once('.')?.0.parse::<u16>().ok()
+        });
+        let port = port.await?;
         let chromium = installed_program("chromium")?;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(&chromium, &home.join("profile")))
@@ -116,11 +115,8 @@ impl Browser {
 
     /// Writes a screenshot of the page into the folder, as `name.png`.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<()> {
-        let picture = self.client.screenshot().await?;
-        Ok(std::fs::write(
-            self.folder.join(name).with_extension("png"),
-            picture,
-        )?)
+        let file = self.folder.join(name).with_extension("png");
+        Ok(std::fs::write(file, self.client.screenshot().await?)?)
     }
 
     /// Returns the warnings and errors on the page's console since the last call, failed loads included.
@@ -190,18 +186,10 @@ fn capabilities(program: &Path, profile: &Path) -> Capabilities {
         "--window-size=1280,1600",
         &profile,
     ];
-    [
-        ("browserName", json!("chrome")),
-        (
-            "goog:chromeOptions",
-            json!({ "binary": program, "args": arguments }),
-        ),
-        (
-            "goog:loggingPrefs",
-            json!({ "browser": "ALL", "performance": "ALL" }),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    let capabilities = json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": { "binary": program, "args": arguments },
+        "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+    });
+    capabilities.as_object().cloned().unwrap_or_default()
 }

@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::deadline::eventually;
-use crate::tls::install_tls;
 
 /// Time-out of a call. No reply takes longer, even if a server is down.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -59,11 +58,10 @@ impl HttpReply {
     /// Returns the accounts of a 200: those of a list, or a single one.
     pub fn accounts(self) -> anyhow::Result<Vec<Value>> {
         let body = self.expect_status(200)?.json();
-        Ok(match body {
-            Value::Object(ref list) if list.get("object") == Some(&"list".into()) => {
-                list["list"].as_array().cloned().unwrap_or_default()
-            }
-            account => vec![account],
+        Ok(if body["object"] == "list" {
+            body["list"].as_array().cloned().unwrap_or_default()
+        } else {
+            vec![body]
         })
     }
 
@@ -79,10 +77,14 @@ impl HttpReply {
 
 /// Returns the text at a JSON pointer; empty if there is no text.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+/// Installs the cryptography that HTTP clients need. Repeated calls change nothing.
+pub fn install_tls() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Api {
@@ -95,11 +97,8 @@ impl Api {
             .no_proxy()
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Self {
-            http,
-            url: url.trim_end_matches('/').to_owned(),
-            key: key.to_owned(),
-        })
+        let (url, key) = (url.trim_end_matches('/').to_owned(), key.to_owned());
+        Ok(Self { http, url, key })
     }
 
     /// Returns the same client with another key.

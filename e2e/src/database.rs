@@ -4,8 +4,9 @@ use std::fmt;
 
 use anyhow::Context;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use diesel::{Connection, PgConnection, RunQueryDsl, select};
 use reqwest::Url;
 
 /// A test's own database. Dropping the value drops the database.
@@ -19,18 +20,6 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.url.path())
     }
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    value: i64,
-}
-
-#[derive(QueryableByName)]
-struct Line {
-    #[diesel(sql_type = Nullable<Text>)]
-    value: Option<String>,
 }
 
 impl Database {
@@ -56,11 +45,9 @@ impl Database {
 
     /// Returns the number in the only row and column of a query's result.
     pub fn number(&self, query: &str) -> anyhow::Result<i64> {
-        let sql = format!("select ({query})::bigint as value");
-        let row: Number = sql_query(sql)
+        select(sql::<BigInt>(&format!("({query})::bigint")))
             .get_result(&mut self.connect()?)
-            .with_context(|| query.to_owned())?;
-        Ok(row.value)
+            .with_context(|| query.to_owned())
     }
 
     /// Returns the texts in the only column of a query's result, without nulls.
@@ -100,9 +87,9 @@ impl Database {
 
 /// Returns the texts in the only column of a query's result at any database, without nulls.
 pub fn texts(url: &str, query: &str) -> anyhow::Result<Vec<String>> {
-    let sql = format!("select t.value::text as value from ({query}) as t (value)");
-    let rows: Vec<Line> = sql_query(sql)
+    let as_text = format!("select t.value::text from ({query}) as t (value)");
+    let rows: Vec<Option<String>> = sql::<Nullable<Text>>(&as_text)
         .load(&mut PgConnection::establish(url)?)
         .with_context(|| query.to_owned())?;
-    Ok(rows.into_iter().filter_map(|row| row.value).collect())
+    Ok(rows.into_iter().flatten().collect())
 }

@@ -23,11 +23,10 @@ mod settings;
 mod setup;
 mod signals;
 mod test_stack;
-mod tls;
 mod traces;
 
 pub use browser::Browser;
-pub use client::{Api, HttpReply};
+pub use client::{Api, HttpReply, install_tls};
 pub use database::{Database, texts};
 pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
@@ -43,5 +42,4 @@ pub use service::Service;
 pub use setup::Setup;
 pub use signals::{Signal, send};
 pub use test_stack::TestStack;
-pub use tls::install_tls;
 pub use traces::{Reference, Span, Trace, Traces};

@@ -107,9 +107,7 @@ pub(crate) fn add_gateway(
 
 pub(crate) fn issue_key(own: &[Setting], merchant: &str) -> anyhow::Result<String> {
     let issued = khata_json(own, &["key", "issue", "--merchant", merchant])?;
-    let key = issued["key"]
-        .as_str()
-        .context("khata key issue printed no key")?;
+    let key = issued["key"].as_str().context("no key was printed")?;
     Ok(key.to_owned())
 }
 
@@ -125,11 +123,6 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
+    options.write(true).create(true).truncate(true).mode(0o600);
+    Ok(options.open(path)?.write_all(text.as_bytes())?)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -39,15 +39,10 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // setpriv replaces itself by the program, so the process id is the program's.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]);
-        let child = command
+        let child = command(Path::new("setpriv"), settings)
+            .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(arguments)
-            .env_clear()
-            .env("LANG", "C.UTF-8")
-            .envs(settings.iter().cloned())
-            .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
@@ -57,8 +52,8 @@ impl Process {
             name: program
                 .file_name()
                 .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+                .display()
+                .to_string(),
             log: log.to_owned(),
         })
     }
@@ -90,7 +85,7 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        signals::send(Signal::Term, self.pid())
+        signals::send(Signal::TERM, self.pid())
     }
 
     /// Waits for the end of the process, for `patience` at most.
@@ -156,30 +151,24 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    pub(crate) fn of(output: &Output) -> Self {
+    /// Runs the command until it ends.
+    pub(crate) fn of(command: &mut Command) -> anyhow::Result<Self> {
+        let output = command.output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        Self {
+        Ok(Self {
             code: output.status.code(),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
-        }
+        })
     }
 }
 
-/// Runs a command until it ends.
-pub(crate) fn run_to_its_end(
-    program: &str,
-    arguments: &[&str],
-    settings: &[Setting],
-) -> anyhow::Result<CommandOutput> {
-    let output = Command::new(path_of(program)?)
-        .args(arguments)
-        .env_clear()
-        .env("LANG", "C.UTF-8")
-        .envs(settings.iter().cloned())
-        .stdin(Stdio::null())
-        .output()?;
-    Ok(CommandOutput::of(&output))
+/// Builds a command that has only these settings, and no input.
+pub(crate) fn command(program: &Path, settings: &[Setting]) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LANG", "C.UTF-8");
+    command.envs(settings.iter().cloned()).stdin(Stdio::null());
+    command
 }
 
 /// Runs a command and returns its standard output; an exit code other than 0 is an error.
@@ -188,7 +177,7 @@ pub(crate) fn run(
     arguments: &[&str],
     settings: &[Setting],
 ) -> anyhow::Result<String> {
-    let ran = run_to_its_end(program, arguments, settings)?;
+    let ran = CommandOutput::of(command(&path_of(program)?, settings).args(arguments))?;
     if ran.code != Some(0) {
         bail!("{program} {}: {}", arguments.join(" "), ran.stderr);
     }
@@ -199,12 +188,9 @@ pub(crate) fn run(
 /// (`target/debug/deps`).
 pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own
-        .ancestors()
-        .skip(1)
-        .find(|folder| !folder.ends_with("deps"))
-        .context("a program without a folder")?;
-    let path = folder.join(program);
+    let mut folders = own.ancestors().skip(1);
+    let folder = folders.find(|folder| !folder.ends_with("deps"));
+    let path = folder.context("a program without a folder")?.join(program);
     if !path.is_file() {
         bail!(
             "{} is missing: run `make test`, or `cargo build --workspace --bins` before the tests",

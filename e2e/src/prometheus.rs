@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::client::install_tls;
 use crate::deadline::TIMEOUT;
 use crate::process::{Process, installed_program};
-use crate::tls::install_tls;
 
 /// A running Prometheus.
 #[derive(Debug)]
@@ -26,19 +26,18 @@ impl Prometheus {
         rules: &Path,
     ) -> anyhow::Result<Self> {
         install_tls();
-        let jobs: String = targets.iter().fold(String::new(), |jobs, (job, target)| {
-            jobs + &format!(
-                "  - job_name: {job}\n    static_configs: [{{ targets: ['{target}'] }}]\n"
-            )
-        });
-        let rules = rules.canonicalize().context("no folder of rules")?;
-        let config = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
-             rule_files: ['{}/*.yaml']\nscrape_configs:\n{jobs}",
-            rules.display()
+        let jobs = targets.iter().map(
+            |(job, target)| json!({ "job_name": job, "static_configs": [{ "targets": [target] }] }),
         );
+        let rules = rules.canonicalize().context("no folder of rules")?;
+        // YAML includes JSON.
+        let config = json!({
+            "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
+            "rule_files": [rules.join("*.yaml")],
+            "scrape_configs": jobs.collect::<Vec<_>>(),
+        });
         let file = folder.join("prometheus.yaml");
-        std::fs::write(&file, config)?;
+        std::fs::write(&file, config.to_string())?;
         let mut process = Process::start_file(
             &installed_program("prometheus")?,
             &[
@@ -55,9 +54,8 @@ impl Prometheus {
         )?;
         let address = process
             .wait_for_log(|log| {
-                let line = log
-                    .lines()
-                    .find(|line| line.contains("msg=\"Listening on\""))?;
+                let mut lines = log.lines();
+                let line = lines.find(|line| line.contains("msg=\"Listening on\""))?;
                 Some(line.rsplit_once("address=")?.1.trim().to_owned())
             })
             .await?;
@@ -78,25 +76,17 @@ impl Prometheus {
     /// Returns the exemplars of a query's series in the last minute.
     pub async fn exemplars(&self, query: &str) -> anyhow::Result<Vec<Value>> {
         let now = chrono::Utc::now();
-        let (start, end) = (
-            (now - chrono::TimeDelta::minutes(1)).to_rfc3339(),
-            now.to_rfc3339(),
-        );
+        let (start, end) = (now - chrono::TimeDelta::minutes(1), now);
+        let (start, end) = (start.to_rfc3339(), end.to_rfc3339());
         let asked = [("query", query), ("start", &start), ("end", &end)];
         let data = self.ask("/api/v1/query_exemplars", &asked).await?;
-        let series = data.as_array().cloned().unwrap_or_default();
-        let exemplars = series
-            .iter()
-            .filter_map(|series| series["exemplars"].as_array());
-        Ok(exemplars.flatten().cloned().collect())
+        Ok(joined(&data, "exemplars"))
     }
 
     /// Returns all rules, each with its health.
     pub async fn rules(&self) -> anyhow::Result<Vec<Value>> {
         let data = self.ask("/api/v1/rules", &[]).await?;
-        let groups = data["groups"].as_array().context("no groups")?;
-        let rules = groups.iter().filter_map(|group| group["rules"].as_array());
-        Ok(rules.flatten().cloned().collect())
+        Ok(joined(&data["groups"], "rules"))
     }
 
     async fn ask(&self, path: &str, asked: &[(&str, &str)]) -> anyhow::Result<Value> {
@@ -107,4 +97,11 @@ impl Prometheus {
         }
         Ok(reply["data"].take())
     }
+}
+
+/// Joins the lists with this name in all objects of a list.
+fn joined(objects: &Value, name: &str) -> Vec<Value> {
+    let objects = objects.as_array().into_iter().flatten();
+    let lists = objects.filter_map(|object| object[name].as_array());
+    lists.flatten().cloned().collect()
 }

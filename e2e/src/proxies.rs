@@ -18,7 +18,6 @@ pub struct Proxies {
 }
 
 /// The servers that a stack's services use.
-#[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) postgres: Url,
     pub(crate) broker: Url,
@@ -26,37 +25,22 @@ pub(crate) struct Servers {
     pub(crate) collector: Option<Url>,
 }
 
-impl Servers {
-    /// Starts a proxy before each server. Returns the proxies, and the same servers as seen through them.
-    pub(crate) fn through_proxies(&self) -> anyhow::Result<(Proxies, Self)> {
-        let collector = self.collector.as_ref().map(proxy_before).transpose()?;
-        let (collector, collector_url) = collector.unzip();
-        let (postgres, postgres_url) = proxy_before(&self.postgres)?;
-        let (broker, broker_url) = proxy_before(&self.broker)?;
-        let (gateway, gateway_url) = proxy_before(&self.gateway)?;
-        let proxies = Proxies {
-            postgres,
-            broker,
-            gateway,
-            collector,
-        };
-        let servers = Self {
-            postgres: postgres_url,
-            broker: broker_url,
-            gateway: gateway_url,
-            collector: collector_url,
-        };
-        Ok((proxies, servers))
+impl Proxies {
+    /// Starts a proxy before each server, and makes the server's URL lead through it.
+    pub(crate) fn start(servers: &mut Servers) -> anyhow::Result<Self> {
+        Ok(Self {
+            postgres: proxy_before(&mut servers.postgres)?,
+            broker: proxy_before(&mut servers.broker)?,
+            gateway: proxy_before(&mut servers.gateway)?,
+            collector: servers.collector.as_mut().map(proxy_before).transpose()?,
+        })
     }
 }
 
-fn proxy_before(url: &Url) -> anyhow::Result<(Proxy, Url)> {
-    let addresses = url.socket_addrs(|| None)?;
-    let proxy = Proxy::start(*addresses.first().context("a URL without an address")?)?;
-    let mut through = url.clone();
-    through
-        .set_port(Some(proxy.port()))
+fn proxy_before(url: &mut Url) -> anyhow::Result<Proxy> {
+    let proxy = Proxy::start(url.socket_addrs(|| None)?.as_slice())?;
+    url.set_port(Some(proxy.port()))
         .ok()
         .context("a URL without a port")?;
-    Ok((proxy, through))
+    Ok(proxy)
 }

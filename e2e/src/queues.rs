@@ -1,121 +1,65 @@
 //! A test's own queues at the shared RabbitMQ.
 
-use anyhow::Context;
-use lapin::options::{
-    BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
-};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-/// The queues with one prefix. Dropping the value deletes them.
+/// The queues with one prefix; the services declare them. Dropping the value deletes them.
 #[derive(Debug)]
-pub struct Queues {
-    url: String,
-    prefix: String,
-}
+pub struct Queues(khata_testing::Queues);
 
 impl Queues {
-    /// Returns queues with a new prefix; the services declare them.
-    pub(crate) fn create(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-            prefix: format!("e2e_{}", uuid::Uuid::new_v4().simple()),
-        }
+    /// Returns queues with a new prefix at the server of `KHATA_TEST_AMQP_URL`.
+    pub(crate) fn create() -> Self {
+        Self(khata_testing::Queues::new())
     }
 
     pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
+        self.0.prefix()
     }
 
     /// Returns the name of the queue of wake-ups.
     pub fn validations(&self) -> String {
-        format!("{}.validations", self.prefix)
+        self.0.broker().queue()
     }
 
     /// Returns the name of the queue of unreadable messages.
     pub fn dead_letters(&self) -> String {
-        format!("{}.validations.dead", self.prefix)
-    }
-
-    async fn open(&self) -> anyhow::Result<(Connection, Channel)> {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default())
-            .await
-            .context("cannot reach RabbitMQ at KHATA_TEST_AMQP_URL")?;
-        let channel = connection.create_channel().await?;
-        Ok((connection, channel))
+        self.0.broker().dead_letters()
     }
 
     /// Returns the number of waiting messages, without those at a consumer.
     pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
-        let (connection, channel) = self.open().await?;
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let declared = channel
+        let tap = self.0.tap().await;
+        let declared = tap
+            .channel
             .queue_declare(queue.into(), options, FieldTable::default())
             .await?;
-        let depth = declared.message_count();
-        connection.close(200, "done".into()).await?;
-        Ok(depth)
+        Ok(declared.message_count())
     }
 
     /// Deletes every waiting message of a queue. Returns their number.
     pub async fn purge(&self, queue: &str) -> anyhow::Result<u32> {
-        let (connection, channel) = self.open().await?;
-        let purged = channel
-            .queue_purge(queue.into(), QueuePurgeOptions::default())
-            .await?;
-        connection.close(200, "done".into()).await?;
-        Ok(purged)
+        let tap = self.0.tap().await;
+        let options = QueuePurgeOptions::default();
+        Ok(tap.channel.queue_purge(queue.into(), options).await?)
     }
 
     /// Publishes a message to a queue.
-    pub async fn publish(&self, queue: &str, body: &[u8]) -> anyhow::Result<()> {
-        let (connection, channel) = self.open().await?;
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        channel
-            .basic_publish(
-                "".into(),
-                queue.into(),
-                options,
-                body,
-                BasicProperties::default(),
-            )
-            .await?
-            .await?;
-        connection.close(200, "done".into()).await?;
-        Ok(())
+    pub async fn publish(&self, queue: &str, body: &[u8]) {
+        self.0.tap().await.put(queue, body).await;
     }
 
     /// Deletes both queues with their messages.
     pub async fn delete(&self) -> anyhow::Result<()> {
-        let (connection, channel) = self.open().await?;
+        let tap = self.0.tap().await;
         for queue in [self.validations(), self.dead_letters()] {
-            let _ = channel
-                .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
-                .await;
+            let options = QueueDeleteOptions::default();
+            tap.channel.queue_delete(queue.into(), options).await?;
         }
-        connection.close(200, "done".into()).await?;
         Ok(())
-    }
-}
-
-impl Drop for Queues {
-    fn drop(&mut self) {
-        // In a thread: this may run inside the test's own runtime.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                if let Ok(runtime) = runtime {
-                    let _ = runtime.block_on(self.delete());
-                }
-            });
-        });
     }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use reqwest::Client;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::client::install_tls;
 use crate::process::Process;
 use crate::settings::settings;
-use crate::tls::install_tls;
 
 /// A running sandbox.
 #[derive(Clone, Debug)]
@@ -91,8 +92,6 @@ pub struct Webhook {
     pub duplicates: u32,
     /// Send the verification's older state after the outcome.
     pub out_of_order: bool,
-    /// Time from the outcome to the event, in milliseconds.
-    pub delay_ms: u64,
 }
 
 /// Calls that a gateway received.
@@ -107,14 +106,11 @@ pub struct Calls {
 impl Sandbox {
     /// Starts a sandbox on a free port, with its log and its ledger in `folder`.
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self)> {
-        let port_file = folder.join("khata-sandbox.port");
+        let (port_file, ledger) = (folder.join("khata-sandbox.port"), folder.join("ledger"));
         let own = settings(&[
             ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
             ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
-            (
-                "KHATA_SANDBOX_LEDGER",
-                &folder.join("ledger").to_string_lossy(),
-            ),
+            ("KHATA_SANDBOX_LEDGER", &ledger.to_string_lossy()),
         ]);
         let log = folder.join("khata-sandbox.log");
         let mut process = Process::start("khata-sandbox", &[], &own, &log)?;
@@ -138,16 +134,7 @@ impl Sandbox {
 
     /// Returns the ledger.
     pub async fn drops(&self) -> anyhow::Result<Drops> {
-        let response = self
-            .http
-            .get(format!("{}/_sandbox/drops", self.url))
-            .send()
-            .await?;
-        response
-            .error_for_status()?
-            .json()
-            .await
-            .context("the ledger is not as documented")
+        self.get("drops").await
     }
 
     /// Sets the behaviour of Cashfree.
@@ -156,18 +143,10 @@ impl Sandbox {
     }
 
     /// Sets the behaviour of a gateway.
-    pub async fn set_behaviour_of(
-        &self,
-        gateway: &str,
-        behaviour: Behaviour,
-    ) -> anyhow::Result<()> {
-        #[derive(Serialize)]
-        struct Named<'a> {
-            gateway: &'a str,
-            #[serde(flatten)]
-            behaviour: Behaviour,
-        }
-        self.put("behaviour", &Named { gateway, behaviour }).await
+    pub async fn set_behaviour_of(&self, gateway: &str, to: Behaviour) -> anyhow::Result<()> {
+        let mut body = serde_json::to_value(to)?;
+        body["gateway"] = gateway.into();
+        self.put("behaviour", &body).await
     }
 
     /// Makes a gateway send webhooks.
@@ -177,14 +156,16 @@ impl Sandbox {
 
     /// Returns the calls that a gateway has received.
     pub async fn calls(&self, gateway: &str) -> anyhow::Result<Calls> {
-        let url = format!("{}/_sandbox/calls", self.url);
-        let response = self.http.get(url).send().await?.error_for_status()?;
-        let all: Vec<Calls> = response
-            .json()
-            .await
-            .context("calls are not as documented")?;
+        let all: Vec<Calls> = self.get("calls").await?;
         let of_it = all.into_iter().find(|calls| calls.gateway == gateway);
         of_it.with_context(|| format!("no calls of {gateway}"))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
+        let url = format!("{}/_sandbox/{what}", self.url);
+        let response = self.http.get(url).send().await?.error_for_status()?;
+        let body = response.json().await;
+        body.with_context(|| format!("{what}: not as documented"))
     }
 
     async fn put(&self, what: &str, body: &impl Serialize) -> anyhow::Result<()> {

@@ -4,26 +4,23 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+/// A signal, by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Signal(&'static str);
+
+impl Signal {
     /// Stop in an orderly way.
-    Term,
+    pub const TERM: Self = Self("TERM");
     /// End at once.
-    Kill,
+    pub const KILL: Self = Self("KILL");
     /// Freeze.
-    Stop,
+    pub const STOP: Self = Self("STOP");
     /// Continue after a freeze.
-    Continue,
+    pub const CONT: Self = Self("CONT");
 }
 
 /// Sends the signal to the process with this id; fails if there is no such process.
-pub fn send(signal: Signal, pid: u32) -> anyhow::Result<()> {
-    let name = match signal {
-        Signal::Term => "TERM",
-        Signal::Kill => "KILL",
-        Signal::Stop => "STOP",
-        Signal::Continue => "CONT",
-    };
+pub fn send(Signal(name): Signal, pid: u32) -> anyhow::Result<()> {
     // The shell's own `kill`: the program of this name may be missing.
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])

@@ -1,7 +1,6 @@
 //! One test's own stack: a database, queues, keys, a merchant, and the real programs. Dropping it removes everything.
 
 mod commands;
-mod relocation;
 mod services;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::Url;
 
-use crate::client::Api;
+use crate::client::{Api, install_tls};
 use crate::database::Database;
 use crate::deadline::{TIMEOUT, eventually};
 use crate::folder::make_folder;
@@ -23,7 +22,6 @@ use crate::sandbox::Sandbox;
 use crate::service::Service;
 use crate::settings::{KEYRING, Settings, settings};
 use crate::setup::Setup;
-use crate::tls::install_tls;
 use crate::traces::Traces;
 
 /// A test's own stack.
@@ -61,34 +59,27 @@ impl TestStack {
         let database = Database::create()?;
         let folder = make_folder()?;
         eprintln!("the logs of this test are in {}", folder.display());
-        let queues = Queues::create(broker.as_str());
+        let queues = Queues::create();
 
         let (sandbox_program, sandbox) = Sandbox::start(&folder).await?;
         let mut programs = vec![sandbox_program];
-        let mut traces = None;
-        let mut collector = None;
+        let (mut traces, mut collector) = (None, None);
         if setup.traces {
             let (program, viewer, otlp) = Traces::start(&folder).await?;
             programs.push(program);
             (traces, collector) = (Some(viewer), Some(otlp));
         }
-        let direct = Servers {
+        let mut servers = Servers {
             postgres: database.url.clone(),
             broker,
             gateway: sandbox.cashfree().parse()?,
             collector,
         };
-        let (proxies, servers) = if setup.proxies {
-            let (proxies, servers) = direct.through_proxies()?;
-            (Some(proxies), servers)
-        } else {
-            (None, direct)
-        };
+        let proxies = setup.proxies.then(|| Proxies::start(&mut servers));
+        let proxies = proxies.transpose()?;
+        let keyring = folder.join(KEYRING);
         let mut services = settings(&[
-            (
-                "KHATA_KEYRING_FILE",
-                &folder.join(KEYRING).to_string_lossy(),
-            ),
+            ("KHATA_KEYRING_FILE", &keyring.to_string_lossy()),
             ("KHATA_SANDBOX_MODE", "true"),
             ("KHATA_QUEUE_PREFIX", queues.prefix()),
             ("KHATA_LOG", setup.log),
@@ -155,15 +146,13 @@ impl TestStack {
     }
 
     pub fn proxies(&self) -> anyhow::Result<&Proxies> {
-        self.proxies
-            .as_ref()
-            .context("this stack has no proxies: see Setup")
+        let proxies = self.proxies.as_ref();
+        proxies.context("this stack has no proxies: see Setup")
     }
 
     pub fn traces(&self) -> anyhow::Result<&Traces> {
-        self.traces
-            .as_ref()
-            .context("this stack has no trace viewer: see Setup")
+        let traces = self.traces.as_ref();
+        traces.context("this stack has no trace viewer: see Setup")
     }
 
     /// Returns the folder of the stack's files and logs.
@@ -191,9 +180,8 @@ impl TestStack {
 
     /// Returns the number of accounts with this status.
     pub fn count(&self, status: &str) -> anyhow::Result<i64> {
-        self.database.number(&format!(
-            "select count(*) from customer_accounts where status = '{status}'"
-        ))
+        let query = format!("select count(*) from customer_accounts where status = '{status}'");
+        self.database.number(&query)
     }
 }
 

@@ -1,17 +1,17 @@
 //! A client of the trace viewer: the JSON that its pages load.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::{Client, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::client::{install_tls, text};
 use crate::deadline::eventually;
 use crate::process::Process;
 use crate::settings::settings;
-use crate::tls::install_tls;
 
 /// A running trace viewer.
 #[derive(Clone, Debug)]
@@ -46,13 +46,8 @@ pub struct Span {
     process: String,
     /// Microseconds.
     duration: u64,
-    tags: Vec<Tag>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Tag {
-    key: String,
-    value: serde_json::Value,
+    /// Objects with `key` and `value`.
+    tags: Vec<Value>,
 }
 
 /// A reference of a span to another span.
@@ -71,34 +66,18 @@ fn or_none<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<Reference>,
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
 
-#[derive(Deserialize)]
-struct Batch {
-    data: Vec<Page>,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    spans: Vec<Span>,
-    processes: HashMap<String, Recorder>,
-}
-
-#[derive(Deserialize)]
-struct Recorder {
-    #[serde(rename = "serviceName")]
-    service_name: String,
-}
-
 impl Span {
     /// Returns the text of an attribute.
     pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags.iter().find(|tag| tag.key == name)?.value.as_str()
+        self.value(name)?.as_str()
     }
 
-    /// Returns an attribute as text; numbers are formatted.
-    pub fn value(&self, name: &str) -> Option<String> {
-        let value = &self.tags.iter().find(|tag| tag.key == name)?.value;
-        let text = value.as_str().map(str::to_owned);
-        Some(text.unwrap_or_else(|| value.to_string()))
+    /// Returns an attribute: a text, a number or a boolean.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.tags
+            .iter()
+            .find(|tag| tag["key"] == name)?
+            .get("value")
     }
 
     /// Returns the span's duration.
@@ -116,21 +95,18 @@ impl Span {
 impl Trace {
     /// Returns the spans whose name starts with `start`.
     pub fn named(&self, start: &str) -> Vec<&Span> {
-        self.spans
-            .iter()
-            .filter(|span| span.name.starts_with(start))
-            .collect()
+        let spans = self.spans.iter();
+        spans.filter(|span| span.name.starts_with(start)).collect()
     }
 
     /// Returns the names from a span up to the trace's root, the span's own first.
     pub fn path_up(&self, span: &Span) -> Vec<&str> {
         let mut names = Vec::new();
-        let mut next = self.spans.iter().find(|s| s.id == span.id);
+        let find = |id: &str| self.spans.iter().find(|span| span.id == id);
+        let mut next = find(&span.id);
         while let Some(span) = next {
             names.push(span.name.as_str());
-            next = span
-                .parent()
-                .and_then(|id| self.spans.iter().find(|s| s.id == id));
+            next = span.parent().and_then(find);
         }
         names
     }
@@ -143,17 +119,15 @@ impl Traces {
             ("KHATA_TRACES_LISTEN", "127.0.0.1:0"),
             ("KHATA_TRACES_OTLP_LISTEN", "127.0.0.1:0"),
         ]);
-        let mut process =
-            Process::start("khata-traces", &[], &own, &folder.join("khata-traces.log"))?;
-        let (url, otlp) = process
-            .wait_for_log(|log| {
-                let line = log.lines().find(|line| line.starts_with("traces on "))?;
-                let (url, otlp) = line
-                    .strip_prefix("traces on ")?
-                    .split_once(", spans by OTLP on ")?;
-                Some((url.to_owned(), format!("http://{otlp}")))
-            })
-            .await?;
+        let log = folder.join("khata-traces.log");
+        let mut process = Process::start("khata-traces", &[], &own, &log)?;
+        let listening = process.wait_for_log(|log| {
+            let mut lines = log.lines();
+            let line = lines.find_map(|line| line.strip_prefix("traces on "))?;
+            let (url, otlp) = line.split_once(", spans by OTLP on ")?;
+            Some((url.to_owned(), format!("http://{otlp}")))
+        });
+        let (url, otlp) = listening.await?;
         Ok((process, Self::new(&url), otlp.parse()?))
     }
 
@@ -179,14 +153,14 @@ impl Traces {
             return Ok(None);
         }
         let json = response.error_for_status()?.text().await?;
-        let batch: Batch =
-            serde_json::from_str(&json).context("the trace is not in Jaeger's format")?;
+        let reply: Value = serde_json::from_str(&json)?;
         let mut spans = Vec::new();
-        for page in batch.data {
-            for mut span in page.spans {
-                if let Some(process) = page.processes.get(&span.process) {
-                    span.service.clone_from(&process.service_name);
-                }
+        for page in reply["data"].as_array().into_iter().flatten() {
+            for span in page["spans"].as_array().into_iter().flatten() {
+                let mut span =
+                    Span::deserialize(span).context("the trace is not in Jaeger's format")?;
+                let recorder = &page["processes"][&span.process];
+                span.service = text(recorder, "/serviceName").into();
                 spans.push(span);
             }
         }

@@ -49,12 +49,8 @@ impl Application {
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
         let longest_call = settings.lease().saturating_sub(2 * SETTLE_RESERVE) / 2;
-        let directory = Arc::new(Directory::new(
-            Arc::clone(&keyring),
-            http,
-            settings.sandbox.sandbox_mode,
-            longest_call,
-        ));
+        let sandbox_mode = settings.sandbox.sandbox_mode;
+        let directory = Directory::new(Arc::clone(&keyring), http, sandbox_mode, longest_call);
         let reporter = Arc::new(HealthReporter::new());
         let load = Arc::new(ConsumerLoad::new(settings.concurrency));
         let database_metrics = Arc::new(DatabaseMetrics::default());
@@ -66,7 +62,7 @@ impl Application {
         ));
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
-            directory,
+            directory: Arc::new(directory),
             health: Arc::clone(&reporter),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
@@ -75,16 +71,14 @@ impl Application {
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
         let broker = settings.broker.clone();
         let heartbeat = Arc::new(Heartbeat::new());
-        let (health, port) = health::serve(
-            Health {
-                pool: pool.clone(),
-                load: Arc::clone(&load),
-                heartbeat: Arc::clone(&heartbeat),
-                metrics: Arc::clone(&metrics),
-            },
-            &settings.listen,
-        )
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let health = Health {
+            pool: pool.clone(),
+            load: Arc::clone(&load),
+            heartbeat: Arc::clone(&heartbeat),
+            metrics: Arc::clone(&metrics),
+        };
+        let (health, port) = health::serve(health, &settings.listen)
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
         write_port_file(settings.port_file.as_ref(), port)?;
         let processor = Arc::new(ValidationProcessor {
             lane,
@@ -129,11 +123,8 @@ impl Application {
 
     /// Works until the signal, then finishes the validations in progress.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
-        info!(
-            port = self.port,
-            concurrency = self.settings.concurrency,
-            "khata-worker is up"
-        );
+        let concurrency = self.settings.concurrency;
+        info!(port = self.port, concurrency, "khata-worker is up");
         let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);

@@ -65,6 +65,8 @@ pub(crate) struct Work {
 struct Writes {
     new_attempts: Vec<NewAttempt>,
     given_up: Vec<(ValidationKey, i16)>,
+    /// Unfinished attempts whose calls are made again.
+    restarted: Vec<(ValidationKey, i16)>,
 }
 
 /// The worker's lane: claims, plans and settles in batches.
@@ -81,11 +83,8 @@ impl Commit for ClaimsAndSettles {
     type Output = CommitResult;
 
     fn linger(&self, weight: usize) -> Duration {
-        if weight >= BUSY_BATCH {
-            LINGER
-        } else {
-            Duration::ZERO
-        }
+        let is_busy = weight >= BUSY_BATCH;
+        if is_busy { LINGER } else { Duration::ZERO }
     }
 
     fn committed(&self, requests: &[Request], took: Duration) {
@@ -142,15 +141,14 @@ impl ClaimsAndSettles {
         let now = Utc::now();
         let mut budgets = self.budgets(connection, &merchants, now)?;
         let mut writes = Writes::default();
-        let work = claimed
-            .into_iter()
-            .filter_map(|claimed| {
-                let merchant = merchants.get(&claimed.key.merchant)?;
-                let batch = (&mut related, &mut budgets, &mut writes);
-                Some(self.plan(claimed, token, merchant, batch))
-            })
-            .collect();
+        let work = |claimed: Claimed| {
+            let merchant = merchants.get(&claimed.key.merchant)?;
+            let batch = (&mut related, &mut budgets, &mut writes);
+            Some(self.plan(claimed, token, merchant, batch))
+        };
+        let work = claimed.into_iter().filter_map(work).collect();
         validations::give_up_attempts(connection, &writes.given_up)?;
+        validations::restart_attempts(connection, &writes.restarted)?;
         validations::insert_attempts(connection, &writes.new_attempts)?;
         self.store_budgets(connection, &budgets)?;
         Ok(work)
@@ -180,6 +178,7 @@ impl ClaimsAndSettles {
                 pin: claimed.pin(),
                 slot: claimed.slot,
             },
+            bounds: merchant.bounds,
             kind: details.as_ref().map(Details::kind),
             attempts: &attempts,
             webhooks: webhooks.as_deref().unwrap_or_default(),
@@ -191,13 +190,11 @@ impl ClaimsAndSettles {
         let planned = plan(&input, budgets);
         let call = self.begin_call(&planned.plan, merchant);
         let new_attempt = new_attempt(key, &planned, merchant);
-        let is_possible_double_drop = new_attempt
-            .as_ref()
-            .is_some_and(|new| new.possible_double_drop);
+        let new = new_attempt.as_ref();
+        let is_possible_double_drop = new.is_some_and(|new| new.possible_double_drop);
         writes.new_attempts.extend(new_attempt);
-        writes
-            .given_up
-            .extend(planned.given_up.map(|number| (key, number)));
+        let given_up = planned.given_up.map(|number| (key, number));
+        writes.given_up.extend(given_up);
         Work {
             claimed,
             token,
@@ -214,10 +211,9 @@ impl ClaimsAndSettles {
 
     fn decrypt_details(&self, claimed: &Claimed) -> Option<Details> {
         let key = claimed.key;
-        let (account, purpose) = (claimed.account.0, Purpose::Details);
-        let plain = self
-            .keyring
-            .decrypt(key.merchant, account, purpose, &claimed.sealed_details);
+        let (account, sealed) = (claimed.account.0, &claimed.sealed_details);
+        let keyring = &self.keyring;
+        let plain = keyring.decrypt(key.merchant, account, Purpose::Details, sealed);
         Details::from_plaintext(&plain.ok()?)
     }
 
@@ -251,9 +247,8 @@ impl ClaimsAndSettles {
             };
             let (key, state) = (entry.key(), self.health.state(entry.key()));
             // An open circuit has nothing to take.
-            let may_be_tested = state
-                .as_ref()
-                .is_some_and(|state| state.circuit.state(now) == CircuitState::HalfOpen);
+            let circuit = state.as_ref().map(|state| state.circuit.state(now));
+            let may_be_tested = circuit == Some(CircuitState::HalfOpen);
             if connector.policy().traffic.is_limited() || may_be_tested {
                 shared.push(key);
             } else if let Some(state) = state {
@@ -294,10 +289,8 @@ impl ClaimsAndSettles {
     ) -> QueryResult<()> {
         let changed = budgets.changed();
         gateway_health::store_budgets(connection, &changed)?;
-        let calls: Vec<_> = changed
-            .iter()
-            .filter_map(|(key, _)| Some((*key, self.health.shared_calls(*key)?)))
-            .collect();
+        let shared = |(key, _): &(_, _)| Some((*key, self.health.shared_calls(*key)?));
+        let calls: Vec<_> = changed.iter().filter_map(shared).collect();
         gateway_health::write_open_calls(connection, self.health.worker(), &calls)
     }
 }

@@ -44,9 +44,8 @@ impl MessageConsumer {
                     self.consume(consumer, &mut messages, &mut shutdown).await;
                     self.load.set_connected(false);
                     if shutdown.is_raised() {
-                        let _ = channel
-                            .basic_cancel(NAME.into(), BasicCancelOptions::default())
-                            .await;
+                        let options = BasicCancelOptions::default();
+                        let _ = channel.basic_cancel(NAME.into(), options).await;
                         self.finish(&mut messages).await;
                         let _ = connection.close(200, "goodbye".into()).await;
                     }
@@ -94,11 +93,8 @@ impl MessageConsumer {
     }
 
     async fn finish(&self, messages: &mut JoinSet<()>) {
-        let drained = tokio::time::timeout(self.drain, async {
-            while messages.join_next().await.is_some() {}
-        })
-        .await;
-        if drained.is_err() {
+        let finished = async { while messages.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain, finished).await.is_err() {
             error!(
                 left = messages.len(),
                 "shutdown left messages unfinished; another worker takes their validations over"
@@ -115,11 +111,10 @@ impl MessageConsumer {
                 return;
             }
         };
-        let mut tasks = Vec::with_capacity(wakeups.len());
+        let (mut tasks, count) = (Vec::with_capacity(wakeups.len()), wakeups.len());
         for wakeup in wakeups {
             let permit = tokio::select! {
-                // The broker delivers an unacknowledged message again.
-                () = shutdown.raised() => return,
+                () = shutdown.raised() => break,
                 permit = self.load.acquire() => permit,
             };
             let processor = Arc::clone(&self.processor);
@@ -128,6 +123,8 @@ impl MessageConsumer {
                 processor.run(wakeup).await;
             }));
         }
+        // The broker delivers a message again of which not every validation was begun.
+        let is_complete = tasks.len() == count;
         messages.spawn(async move {
             for task in tasks {
                 if let Err(failure) = task.await {
@@ -135,7 +132,9 @@ impl MessageConsumer {
                 }
             }
             // If the acknowledgement is lost, the message comes again and its validations are not due any more.
-            let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+            if is_complete {
+                let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+            }
         });
     }
 }

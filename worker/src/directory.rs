@@ -9,7 +9,7 @@ use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::attempt::Attempt;
 use khata_domain::gateway::GatewayKey;
-use khata_domain::plan::GatewayProfile;
+use khata_domain::plan::{Bounds, GatewayProfile};
 use khata_domain::routing::Ineligible;
 use khata_domain::score::{Bank, Score};
 use khata_domain::traffic::UNLIMITED;
@@ -29,6 +29,8 @@ pub(crate) struct MerchantView {
     pub(crate) fail_on_name_mismatch: bool,
     /// Maximum age of an earlier result that is reused; 0: never.
     pub(crate) reuse_results_seconds: i32,
+    /// What one validation may cost.
+    pub(crate) bounds: Bounds,
     /// By priority.
     pub(crate) entries: Vec<Arc<Entry>>,
     pub(crate) scores: HashMap<GatewayAccountId, HashMap<String, Score>>,
@@ -58,10 +60,12 @@ impl MerchantView {
                 .filter(|last| last.gateway_account == id)
                 .map(|last| last.method);
             let method = last_method.or(eligibility.ok());
-            let score = self
-                .scores
-                .get(&id)
-                .and_then(|scores| scores.get(bank.as_str()));
+            let scores = self.scores.get(&id);
+            let score = scores.and_then(|scores| scores.get(bank.as_str()));
+            let recovery = match (connector, method) {
+                (Ok(connector), Some(method)) => connector.recovery(details, method),
+                _ => Recovery::None,
+            };
             GatewayProfile {
                 key: entry.key(),
                 gateway: entry.gateway,
@@ -70,12 +74,7 @@ impl MerchantView {
                 pinned_only: entry.account.pinned_only,
                 enabled: entry.account.enabled,
                 eligibility,
-                recovery: connector
-                    .ok()
-                    .zip(method)
-                    .map_or(Recovery::None, |(connector, method)| {
-                        connector.recovery(details, method)
-                    }),
+                recovery,
                 traffic: connector.map_or(&UNLIMITED, |connector| &connector.policy().traffic),
                 score: score.copied().unwrap_or_else(|| Score::new(now)),
             }
@@ -144,6 +143,13 @@ impl Directory {
         let view = Arc::new(MerchantView {
             fail_on_name_mismatch: settings.fail_on_name_mismatch,
             reuse_results_seconds: settings.reuse_results_seconds,
+            bounds: Bounds {
+                recovery_patience: seconds(settings.recovery_patience_seconds),
+                paid_attempts: settings
+                    .paid_attempts_per_validation
+                    .try_into()
+                    .unwrap_or(1),
+            },
             entries: accounts
                 .into_iter()
                 .filter_map(|account| self.entry(account))
@@ -175,17 +181,14 @@ impl Directory {
         gateway: Gateway,
         account: &GatewayAccount,
     ) -> Result<Box<dyn Connector>, ConfigError> {
-        let credentials = account
-            .sealed_credentials
-            .as_deref()
-            .map(|sealed| {
-                self.keyring
-                    .decrypt(account.merchant, account.id.0, Purpose::Credentials, sealed)
-            })
-            .transpose()
-            .map_err(|_| {
-                ConfigError::Credentials("encrypted with a key that is not in the keyring")
-            })?;
+        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
+            let (merchant, id) = (account.merchant, account.id.0);
+            self.keyring
+                .decrypt(merchant, id, Purpose::Credentials, sealed)
+        });
+        let credentials = decrypted.transpose().map_err(|_| {
+            ConfigError::Credentials("encrypted with a key that is not in the keyring")
+        })?;
         khata_gateways::connect(
             gateway,
             &ConnectorConfig {
@@ -198,4 +201,8 @@ impl Directory {
             },
         )
     }
+}
+
+fn seconds(seconds: i32) -> Duration {
+    Duration::from_secs(seconds.try_into().unwrap_or(0))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 use diesel::RunQueryDsl;
 use khata_store::Pool;
+use serde_json::{Value, json};
 
 use crate::consumer_load::ConsumerLoad;
 use crate::metrics::Metrics;
@@ -41,19 +42,17 @@ pub(crate) fn serve(health: Health, listen: &str) -> std::io::Result<(Server, u1
     Ok((server.run(), port))
 }
 
-fn reply(ok: bool, word: &str, checks: &serde_json::Value) -> HttpResponse {
-    let mut response = if ok {
-        HttpResponse::Ok()
+fn reply(ok: bool, word: &str, checks: &Value) -> HttpResponse {
+    let (mut response, status) = if ok {
+        (HttpResponse::Ok(), word)
     } else {
-        HttpResponse::ServiceUnavailable()
+        (HttpResponse::ServiceUnavailable(), "unavailable")
     };
-    response.json(
-        serde_json::json!({ "status": if ok { word } else { "unavailable" }, "checks": checks }),
-    )
+    response.json(json!({ "status": status, "checks": checks }))
 }
 
 async fn version() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({
+    HttpResponse::Ok().json(json!({
         "name": "khata-worker",
         "version": khata_version::VERSION,
         "commit": khata_version::COMMIT,
@@ -72,27 +71,19 @@ async fn metrics(health: web::Data<Health>) -> HttpResponse {
 
 async fn live(health: web::Data<Health>) -> HttpResponse {
     let age = health.heartbeat.age();
-    reply(
-        age <= STUCK_SECONDS,
-        "live",
-        &serde_json::json!({ "scheduler_age_seconds": age }),
-    )
+    let checks = json!({ "scheduler_age_seconds": age });
+    reply(age <= STUCK_SECONDS, "live", &checks)
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
     let pool = health.pool.clone();
     let postgres = web::block(move || {
-        let connection = pool.get_timeout(Duration::from_secs(1));
-        connection.is_ok_and(|mut connection| {
-            diesel::sql_query("select 1")
-                .execute(&mut connection)
-                .is_ok()
-        })
-    })
-    .await
-    .unwrap_or(false);
+        let mut connection = pool.get_timeout(Duration::from_secs(1)).ok()?;
+        diesel::sql_query("select 1").execute(&mut connection).ok()
+    });
+    let postgres = matches!(postgres.await, Ok(Some(_)));
     let rabbitmq = health.load.is_connected();
     let up = |ok| if ok { "up" } else { "down" };
-    let checks = serde_json::json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });
+    let checks = json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });
     reply(postgres && rabbitmq, "ready", &checks)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::Connection;
 use khata_config::shutdown::Shutdown;
-use khata_domain::attempt::CallResult;
+use khata_domain::attempt::{Attempt, AttemptState, CallResult};
 use khata_domain::circuit::Circuit;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::score::Bank;
@@ -44,17 +44,6 @@ struct Inner {
     calls: HashMap<GatewayKey, u32>,
     /// Gateway accounts of which the other workers need the number of calls.
     shared: HashSet<GatewayKey>,
-}
-
-/// The result of a call.
-pub(crate) struct CallReport<'a> {
-    pub(crate) gateway: GatewayKey,
-    pub(crate) bank: Bank,
-    pub(crate) result: &'a CallResult,
-    /// When the attempt began.
-    pub(crate) started_at: DateTime<Utc>,
-    /// Whether the attempt is settled.
-    pub(crate) is_settled: bool,
 }
 
 impl HealthReporter {
@@ -108,28 +97,29 @@ impl HealthReporter {
         }
     }
 
-    /// Records the result of a call, for the next report.
-    pub(crate) fn record(&self, report: &CallReport<'_>) {
+    /// Records the result of a call of this attempt, for the next report.
+    pub(crate) fn record(
+        &self,
+        gateway: GatewayKey,
+        bank: &Bank,
+        attempt: &Attempt,
+        result: &CallResult,
+    ) {
         let now = Utc::now();
-        let change = change_of(report.result, now);
+        let change = change_of(result, now);
         let is_failure = change.served == 0;
-        let outcome = outcome_of(report, now);
         let mut inner = self.lock();
-        let had_state = inner.states.contains_key(&report.gateway);
+        let had_state = inner.states.contains_key(&gateway);
         if let Some(until) = change.paused_until {
             // This worker follows the pause at once, the others after the report.
-            inner
-                .states
-                .entry(report.gateway)
-                .or_insert_with(|| healthy(report.gateway, now))
-                .paused_until = Some(until);
+            let state = inner.states.entry(gateway);
+            state.or_insert_with(|| healthy(gateway, now)).paused_until = Some(until);
         }
-        add(inner.changes.entry(report.gateway).or_default(), change);
-        if let Some(outcome) = outcome {
-            let key = ScoreKey {
-                gateway: report.gateway,
-                bank: report.bank.as_str().to_owned(),
-            };
+        add(inner.changes.entry(gateway).or_default(), change);
+        if attempt.state == AttemptState::Settled {
+            let outcome = outcome_of(attempt, result, now);
+            let bank = bank.as_str().to_owned();
+            let key = ScoreKey { gateway, bank };
             let sum = inner.outcomes.entry(key).or_default();
             sum.conclusive += outcome.conclusive;
             sum.failed += outcome.failed;
@@ -210,11 +200,8 @@ impl HealthReporter {
     ) {
         let inner = &mut *self.lock();
         let calls_at = |key: &GatewayKey| inner.calls.get(key).copied().unwrap_or(0);
-        let calls: Vec<_> = inner
-            .shared
-            .iter()
-            .map(|key| (*key, calls_at(key)))
-            .collect();
+        let calls = inner.shared.iter().map(|key| (*key, calls_at(key)));
+        let calls: Vec<_> = calls.collect();
         // A count of zero is reported once, and then no more.
         for (key, _) in calls.iter().filter(|(_, count)| *count == 0) {
             inner.shared.remove(key);
@@ -269,7 +256,7 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
     };
     match result {
         Err(CallFailure::Rejected { retry_after }) => paused(*retry_after),
-        Err(_) => failed,
+        Err(CallFailure::NotSent(_) | CallFailure::ResponseLost(_)) => failed,
         Ok(response) if response.class == Class::Retryable && response.retry_after.is_some() => {
             paused(response.retry_after)
         }
@@ -277,7 +264,7 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
             misconfigured: Some(Some(response.code.clone())),
             ..failed
         },
-        Ok(_) => HealthChange {
+        Ok(_) | Err(CallFailure::NotReceived) => HealthChange {
             served: 1,
             misconfigured: Some(None),
             ..HealthChange::default()
@@ -286,21 +273,17 @@ fn change_of(result: &CallResult, now: DateTime<Utc>) -> HealthChange {
 }
 
 /// Returns the result of a settled attempt, for the gateway account's score.
-fn outcome_of(report: &CallReport<'_>, now: DateTime<Utc>) -> Option<OutcomeCounts> {
-    if !report.is_settled {
-        return None;
-    }
-    let is_final = report
-        .result
+fn outcome_of(attempt: &Attempt, result: &CallResult, now: DateTime<Utc>) -> OutcomeCounts {
+    let is_final = result
         .as_ref()
         .is_ok_and(|response| response.class.is_final());
     #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
-    let latency_ms = (now - report.started_at).num_milliseconds().max(0) as f64;
-    Some(OutcomeCounts {
+    let latency_ms = (now - attempt.started_at).num_milliseconds().max(0) as f64;
+    OutcomeCounts {
         conclusive: u32::from(is_final),
         failed: u32::from(!is_final),
         latency_ms: is_final.then_some(latency_ms),
-    })
+    }
 }
 
 fn add(sum: &mut HealthChange, change: HealthChange) {

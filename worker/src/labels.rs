@@ -30,14 +30,6 @@ words! {
 }
 
 words! {
-    /// Kind of statement in a transaction of the group commit.
-    BatchPart {
-        Claims = "claims",
-        Settles = "settles",
-    }
-}
-
-words! {
     /// Why the scheduler published a wake-up.
     WakeupReason {
         /// The validation waited until now.
@@ -46,14 +38,6 @@ words! {
         Lost = "lost",
         /// The lease of a stopped worker expired.
         Rescued = "rescued",
-    }
-}
-
-words! {
-    /// Queue of the broker.
-    QueueName {
-        Validations = "validations",
-        DeadLetters = "dead_letters",
     }
 }
 

@@ -12,7 +12,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let result = match Call::parse() {
         Call::Work(settings) => work(*settings),
-        Call::Healthcheck(listen) => healthcheck(&listen),
+        Call::Healthcheck(listen) => healthcheck::check(&listen)
+            .map(|ready| println!("{ready}"))
+            .map_err(anyhow::Error::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,9 +34,4 @@ fn work(settings: Settings) -> anyhow::Result<()> {
         telemetry.shut_down();
         result
     })
-}
-
-fn healthcheck(listen: &str) -> anyhow::Result<()> {
-    println!("{}", healthcheck::check(listen)?);
-    Ok(())
 }

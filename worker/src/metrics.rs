@@ -15,21 +15,20 @@ use khata_store::Pool;
 use khata_store::validations::Settlement;
 use khata_telemetry::metrics::{
     BATCH_SIZES, Buckets, Build, COMMIT_SECONDS, Exemplar, Histograms, Times, register_pool,
-    register_rotate_by, registry, text,
+    register_rotate_by, registry,
 };
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
 
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
-    BatchPart, ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels,
-    GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
-    QueueLabels, QueueName, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
+    ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels, GatewayLabels,
+    MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels, QueueLabels,
+    ResultLabels, SettleResult, WakeupLabels, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.
@@ -47,34 +46,9 @@ const SETTLE_SECONDS: Buckets = Buckets(&[
 
 type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
 
-/// Declares the metrics: field, type, initial value, name, unit if there is one, and help.
-macro_rules! metrics {
-    ($($field:ident: $kind:ty = $new:expr, $name:literal $($unit:ident)?, $help:literal;)+) => {
-        /// The metrics of one worker.
-        pub(crate) struct Metrics {
-            registry: Registry,
-            $($field: $kind),+
-        }
-
-        impl Metrics {
-            fn register(mut registry: Registry) -> Self {
-                $(
-                    let $field: $kind = $new;
-                    metrics!(@register registry $field $name $help $($unit)?);
-                )+
-                Self { registry, $($field),+ }
-            }
-        }
-    };
-    (@register $registry:ident $field:ident $name:literal $help:literal) => {
-        $registry.register($name, $help, $field.clone());
-    };
-    (@register $registry:ident $field:ident $name:literal $help:literal $unit:ident) => {
-        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
-    };
-}
-
-metrics! {
+khata_telemetry::metrics! {
+    /// The metrics of one worker.
+    pub(crate) struct Metrics();
     claims: Family<ResultLabels, Counter> = Family::default(),
         "claims", "Wake-ups for validations, by result of the claim";
     settles: Family<ResultLabels, Counter> = Family::default(),
@@ -82,13 +56,13 @@ metrics! {
     batches: Histograms<PartLabels> = Histograms::new_with_constructor(BATCH_SIZES),
         "lane_batch_size", "Claims, and settlements, in one transaction";
     commits: Histogram = COMMIT_SECONDS.new_metric(),
-        "lane_commit_duration" Seconds, "Duration of one transaction of claims and settlements";
+        "lane_commit_duration" in Seconds, "Duration of one transaction of claims and settlements";
     completed: Family<CompletedLabels, Counter> = Family::default(),
         "validations_completed", "Validations completed";
     durations: Times<OutcomeLabels> = Times::new_with_constructor(VALIDATION_SECONDS),
-        "validation_duration" Seconds, "Time from the request for a validation to its outcome";
+        "validation_duration" in Seconds, "Time from the request for a validation to its outcome";
     settle_delays: HistogramWithExemplars<Exemplar> = SETTLE_SECONDS.new_metric(),
-        "settle_delay" Seconds, "Time from the gateway's response or webhook to the stored outcome";
+        "settle_delay" in Seconds, "Time from the gateway's response or webhook to the stored outcome";
     without_gateway: Family<MerchantLabels, Counter> = Family::default(),
         "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
     wakeups: Family<WakeupLabels, Counter> = Family::default(),
@@ -98,9 +72,9 @@ metrics! {
     calls: Family<GatewayCallLabels, Counter> = Family::default(),
         "gateway_calls", "Calls to gateways, by class of the response";
     latencies: Times<GatewayLabels> = Times::new_with_constructor(CALL_SECONDS),
-        "gateway_call_duration" Seconds, "Duration of a gateway call, with or without a response";
+        "gateway_call_duration" in Seconds, "Duration of a gateway call, with or without a response";
     call_time: Family<GatewayAccountLabels, Seconds> = Family::default(),
-        "gateway_account_call_time" Seconds, "Total duration of the calls to a gateway account";
+        "gateway_account_call_time" in Seconds, "Total duration of the calls to a gateway account";
     postponed: Family<PostponedLabels, Counter> = Family::default(),
         "gateway_waits", "Validations postponed because the gateway account could not take the call";
     penny_drops: Family<PennyDropLabels, Counter> = Family::default(),
@@ -153,13 +127,11 @@ impl Metrics {
 
     /// Counts a committed transaction.
     pub(crate) fn committed(&self, claims: usize, settles: usize, took: Duration) {
-        for (part, count) in [(BatchPart::Claims, claims), (BatchPart::Settles, settles)] {
+        for (part, count) in [("claims", claims), ("settles", settles)] {
             if count > 0 {
-                let part = part.as_str();
+                let labels = PartLabels { part };
                 #[allow(clippy::cast_precision_loss, reason = "256 at most")]
-                self.batches
-                    .get_or_create(&PartLabels { part })
-                    .observe(count as f64);
+                self.batches.get_or_create(&labels).observe(count as f64);
             }
         }
         self.commits.observe(took.as_secs_f64());
@@ -187,19 +159,18 @@ impl Metrics {
         timeline: &Timeline,
     ) {
         let now = Utc::now();
+        let is_decided = outcome.is_decided();
+        let outcome = outcome.as_str();
         let labels = CompletedLabels {
             merchant_id: settlement.key.merchant.to_string(),
-            outcome: outcome.as_str(),
+            outcome,
             failure,
         };
         self.completed.get_or_create(&labels).inc();
         let exemplar = Exemplar::of(timeline.trace_parent.as_deref());
-        self.durations
-            .get_or_create(&OutcomeLabels {
-                outcome: outcome.as_str(),
-            })
-            .observe(seconds(now - timeline.created_at), exemplar.clone(), None);
-        if outcome.is_decided() && settlement.attempt.is_some() {
+        let durations = self.durations.get_or_create(&OutcomeLabels { outcome });
+        durations.observe(seconds(now - timeline.created_at), exemplar.clone(), None);
+        if is_decided && settlement.attempt.is_some() {
             let delay = seconds(now - timeline.received_at);
             self.settle_delays.observe(delay, exemplar, None);
         }
@@ -222,32 +193,28 @@ impl Metrics {
         if attempt.end.state != AttemptState::Settled || !provenance.method.moves_money() {
             return;
         }
-        self.penny_drops
-            .get_or_create(&PennyDropLabels {
-                account: GatewayAccountLabels {
-                    merchant_id: settlement.key.merchant.to_string(),
-                    gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
-                    gateway_account: provenance.gateway_reference_id.clone(),
-                },
-                class: class.as_str(),
-            })
-            .inc();
+        let account = GatewayAccountLabels {
+            merchant_id: settlement.key.merchant.to_string(),
+            gateway: Gateway::from_id(provenance.gateway_id).map_or("", Gateway::name),
+            gateway_account: provenance.gateway_reference_id.clone(),
+        };
+        let class = class.as_str();
+        let labels = PennyDropLabels { account, class };
+        self.penny_drops.get_or_create(&labels).inc();
     }
 
     /// Counts a validation that no gateway account can take until an operator acts.
     pub(crate) fn no_gateway(&self, merchant: MerchantId) {
         let merchant_id = merchant.to_string();
-        self.without_gateway
-            .get_or_create(&MerchantLabels { merchant_id })
-            .inc();
+        let labels = MerchantLabels { merchant_id };
+        self.without_gateway.get_or_create(&labels).inc();
     }
 
     /// Counts a validation postponed because of a gateway account.
     pub(crate) fn postponed(&self, account: GatewayAccountLabels, reason: PostponeReason) {
         let why = reason.as_str();
-        self.postponed
-            .get_or_create(&PostponedLabels { account, why })
-            .inc();
+        let labels = PostponedLabels { account, why };
+        self.postponed.get_or_create(&labels).inc();
     }
 
     /// Counts wake-ups that the scheduler published.
@@ -258,16 +225,9 @@ impl Metrics {
     }
 
     /// Sets the number of messages in a queue.
-    pub(crate) fn queue_depth(&self, queue: QueueName, messages: u32) {
-        let queue = queue.as_str();
-        self.queues
-            .get_or_create(&QueueLabels { queue })
-            .set(i64::from(messages));
-    }
-
-    /// Removes the numbers of messages: the broker does not report them.
-    pub(crate) fn queue_depth_unknown(&self) {
-        self.queues.clear();
+    pub(crate) fn queue_depth(&self, queue: &'static str, messages: u32) {
+        let depth = self.queues.get_or_create(&QueueLabels { queue });
+        depth.set(i64::from(messages));
     }
 
     /// Counts a call to a gateway.
@@ -291,35 +251,22 @@ impl Metrics {
         }
         let took = took.as_secs_f64();
         let exemplar = Exemplar::of(trace_parent);
-        self.latencies
-            .get_or_create(&gateway)
-            .observe(took, exemplar, None);
+        let latencies = self.latencies.get_or_create(&gateway);
+        latencies.observe(took, exemplar, None);
         self.call_time.get_or_create(&account).inc_by(took);
-        self.calls
-            .get_or_create(&GatewayCallLabels {
-                account,
-                method: method.as_str(),
-                class,
-            })
-            .inc();
+        let labels = GatewayCallLabels {
+            account,
+            method: method.as_str(),
+            class,
+        };
+        self.calls.get_or_create(&labels).inc();
     }
 
     /// Counts a webhook whose outcome was used.
     pub(crate) fn webhook_used(&self, gateway: Gateway) {
         let gateway = gateway.name();
-        self.webhooks
-            .get_or_create(&GatewayLabels { gateway })
-            .inc();
-    }
-
-    /// Counts an attempt that may drop a second rupee.
-    pub(crate) fn possible_double_drop(&self, account: &GatewayAccountLabels) {
-        self.possible_double_drops.get_or_create(account).inc();
-    }
-
-    /// Returns all metrics in the OpenMetrics text format.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
-        text(&self.registry)
+        let labels = GatewayLabels { gateway };
+        self.webhooks.get_or_create(&labels).inc();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Processes one validation: claim, call the gateway, decide, settle. Everything that a restart needs is in Postgres before
 //! the next step begins.
 
-mod names;
 mod results;
 mod spans;
 
@@ -9,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
-use khata_domain::attempt::{Attempt, AttemptState, NextAction};
+use khata_domain::attempt::{Attempt, AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
 use khata_domain::plan::Plan;
 use khata_domain::score::Bank;
 use khata_domain::validation::{Decision, Next};
-use khata_domain::{Class, GatewayResponse};
+use khata_domain::{CallFailure, Class, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
 use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
@@ -22,14 +21,12 @@ use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
-use names::{compare_names, is_mismatch};
 pub(crate) use results::Results;
-use results::{delay_of, without_attempt};
-use spans::Ended;
+use results::{compare_names, delay_of, is_mismatch, without_attempt};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
 use crate::directory::Entry;
-use crate::health_reporter::{CallReport, HealthReporter};
+use crate::health_reporter::HealthReporter;
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
 use crate::metrics::{Metrics, Timeline};
 
@@ -81,22 +78,14 @@ impl ValidationProcessor {
             }
             None => Some("not_finished"),
         };
-        spans::end(&Ended {
-            queue: &self.queue,
-            claimed: &work.claimed,
-            began,
-            settlement: settlement.as_ref(),
-            unsettled,
-        });
+        let settlement = settlement.as_ref();
+        spans::end(&self.queue, &work.claimed, began, settlement, unsettled);
     }
 
     async fn claim(&self, wakeup: &Wakeup) -> Option<Box<Work>> {
-        let claim = self
-            .lane
-            .submit(Request::Claim(wakeup.key))
-            .instrument(telemetry::database("claim validation"))
-            .await;
-        match claim {
+        let span = telemetry::database("claim validation");
+        let claim = self.lane.submit(Request::Claim(wakeup.key));
+        match claim.instrument(span).await {
             Ok(CommitResult::Claimed(Some(work))) => {
                 self.metrics.claimed(ClaimResult::Claimed);
                 return Some(work);
@@ -124,6 +113,7 @@ impl ValidationProcessor {
                 action,
                 setbacks,
                 alternative,
+                recovered_until,
             } => {
                 let entry = work.merchant.find(attempt.gateway_account);
                 let connector = entry.and_then(|entry| entry.connector.as_deref().ok());
@@ -140,6 +130,7 @@ impl ValidationProcessor {
                     deadline_at: work.claimed.deadline_at,
                     setbacks: *setbacks,
                     alternative: *alternative,
+                    recovered_until: *recovered_until,
                 };
                 self.make_calls(work, entry, connector, open, action.clone(), lease_ends)
                     .await
@@ -194,24 +185,32 @@ impl ValidationProcessor {
     ) -> Option<Settlement> {
         record_attempt(entry, &open.attempt);
         if work.is_possible_double_drop {
-            self.metrics
-                .possible_double_drop(&GatewayAccountLabels::of(entry));
+            let labels = GatewayAccountLabels::of(entry);
+            let attempts = &self.metrics.possible_double_drops;
+            attempts.get_or_create(&labels).inc();
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
-        let mut polls_left = if connector.policy().traffic.is_limited() {
-            0
-        } else {
-            MAX_IMMEDIATE_POLLS
-        };
+        let is_limited = connector.policy().traffic.is_limited();
+        let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
         loop {
-            let is_call = action.calls() > 0;
+            let is_call = action.is_call();
             // A call that outlives the lease could overlap with another worker's call.
             if is_call && Instant::now() + 2 * connector.policy().call_timeout > lease_ends {
                 warn!(
                     validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
                 );
-                return None;
+                if action != NextAction::Verify {
+                    return None;
+                }
+                // An attempt that stays STARTED would count as a lost call, although nothing was sent.
+                let unsent = Err(CallFailure::NotSent("the lease ends too soon".into()));
+                let kind = CallKind::Verify;
+                let advanced = open.record(connector, kind, unsent, false, rand::random());
+                let settlement = self
+                    .results
+                    .of_attempt(work, entry, open, advanced, None, None);
+                return Some(settlement);
             }
             let started = Instant::now();
             let mut name_match = None;
@@ -263,13 +262,9 @@ impl ValidationProcessor {
             took,
             work.claimed.trace_parent.as_deref(),
         );
-        self.health.record(&CallReport {
-            gateway: entry.key(),
-            bank: Bank::of(open.details),
-            result: &advanced.result,
-            started_at: open.attempt.started_at,
-            is_settled: open.attempt.state == AttemptState::Settled,
-        });
+        let (gateway, bank) = (entry.key(), Bank::of(open.details));
+        self.health
+            .record(gateway, &bank, &open.attempt, &advanced.result);
     }
 
     /// Settles, and retries until the lease ends, because the result may have cost a rupee. The error is `error.type` of the
@@ -284,11 +279,8 @@ impl ValidationProcessor {
         let mut tries = 0;
         loop {
             let request = Request::Settle(Box::new(settlement.clone()));
-            let settled = self
-                .lane
-                .submit(request)
-                .instrument(telemetry::database("settle validation"))
-                .await;
+            let span = telemetry::database("settle validation");
+            let settled = self.lane.submit(request).instrument(span).await;
             let (result, error_type) = match settled {
                 Ok(CommitResult::Settled(true)) => {
                     self.metrics.settled(settlement, timeline);

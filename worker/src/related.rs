@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::attempt::Attempt;
+use khata_domain::attempt::{Attempt, AttemptState};
 use khata_domain::plan::WebhookReceived;
 use khata_domain::{GatewayResponse, MerchantId, ValidationKey};
 use khata_store::gateway_webhooks;
@@ -40,7 +40,7 @@ impl Related {
             .map(|(key, rows)| (key, rows.into_iter().map(attempt).collect()))
             .collect();
         Ok(Self {
-            webhooks: webhooks(connection, keyring, claimed)?,
+            webhooks: webhooks(connection, keyring, claimed, &attempts)?,
             reusable: reusable(connection, claimed, &attempts, merchants)?,
             attempts,
         })
@@ -52,19 +52,22 @@ fn webhooks(
     connection: &mut PgConnection,
     keyring: &Keyring,
     claimed: &[Claimed],
+    attempts: &HashMap<ValidationKey, Vec<Attempt>>,
 ) -> QueryResult<HashMap<ValidationKey, Webhooks>> {
-    let received = claimed.iter().filter(|claimed| claimed.webhook_received);
-    let keys: Vec<_> = received.map(|claimed| claimed.key).collect();
+    // Also without a new webhook: a worker that stopped before it settled has used none.
+    let is_open = |key: &ValidationKey| {
+        let last = attempts.get(key).and_then(|attempts| attempts.last());
+        last.is_some_and(|last| last.state != AttemptState::Settled)
+    };
+    let keys = claimed.iter().map(|claimed| claimed.key).filter(is_open);
+    let keys: Vec<_> = keys.collect();
     let stored = gateway_webhooks::stored(connection, &keys)?;
     let webhooks = stored.into_iter().filter_map(|(key, notices)| {
         let last_at = notices.last()?.received_at;
         let webhook = |notice: &gateway_webhooks::StoredWebhook| WebhookReceived {
             number: notice.number,
             // A webhook that cannot be decrypted still announces an outcome.
-            response: notice
-                .sealed_response
-                .as_deref()
-                .and_then(|encrypted| decrypt_webhook(keyring, key, encrypted)),
+            response: decrypt_webhook(keyring, key, notice.sealed_response.as_deref()),
         };
         Some((key, (notices.iter().map(webhook).collect(), last_at)))
     });
@@ -74,12 +77,11 @@ fn webhooks(
 fn decrypt_webhook(
     keyring: &Keyring,
     key: ValidationKey,
-    encrypted: &[u8],
+    encrypted: Option<&[u8]>,
 ) -> Option<GatewayResponse> {
-    let plain = keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, encrypted);
-    let response = plain
-        .ok()
-        .and_then(|plain| GatewayResponse::from_plaintext(&plain));
+    let plain = keyring.decrypt(key.merchant, key.id.0, Purpose::Webhook, encrypted?);
+    let plain = plain.ok();
+    let response = plain.and_then(|plain| GatewayResponse::from_plaintext(&plain));
     if response.is_none() {
         error!(validation_id = %key.id, "gateway webhook cannot be decrypted: is a key missing in the keyring?");
     }
@@ -98,6 +100,7 @@ fn attempt(row: validations::Attempt) -> Attempt {
         gateway_reference: row.gateway_reference,
         polls: row.polls,
         started_at: row.started_at,
+        sent_at: row.sent_at,
     }
 }
 

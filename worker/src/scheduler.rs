@@ -14,7 +14,7 @@ use khata_store::{self as store, Pool};
 use tracing::{debug, info, warn};
 
 use crate::consumer_load::ConsumerLoad;
-use crate::labels::{QueueName, WakeupReason};
+use crate::labels::WakeupReason;
 use crate::metrics::Metrics;
 
 /// Maximum number of validations in one round; one message names as many.
@@ -67,7 +67,7 @@ impl Scheduler {
             if Instant::now() >= dead_letters_at {
                 dead_letters_at = Instant::now() + DEAD_LETTERS_INTERVAL;
                 if let Ok(messages) = publisher.dead_letters().await {
-                    self.metrics.queue_depth(QueueName::DeadLetters, messages);
+                    self.metrics.queue_depth("dead_letters", messages);
                 }
             }
             let pause = match self.publish_due(&mut publisher).await {
@@ -76,14 +76,14 @@ impl Scheduler {
                     if more { Duration::ZERO } else { self.interval }
                 }
                 Err(failure) => {
-                    self.metrics.queue_depth_unknown();
+                    // The broker does not report the numbers of messages.
+                    self.metrics.queues.clear();
                     if failures == 0 {
                         warn!(error = %failure, "wake-ups not published; retrying");
                     }
                     failures += 1;
-                    RECONNECT
-                        .wait(failures - 1, rand::random())
-                        .max(self.interval)
+                    let pause = RECONNECT.wait(failures - 1, rand::random());
+                    pause.max(self.interval)
                 }
             };
             tokio::select! {
@@ -98,7 +98,7 @@ impl Scheduler {
     /// nothing is taken from Postgres.
     async fn publish_due(&self, publisher: &mut Publisher) -> anyhow::Result<bool> {
         let depth = publisher.depth().await?;
-        self.metrics.queue_depth(QueueName::Validations, depth);
+        self.metrics.queue_depth("validations", depth);
         let hold = depth > MAX_DEPTH || self.load.is_full();
         let pool = self.pool.clone();
         let due: Vec<DueRow> = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
@@ -109,10 +109,7 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-        let count = |state: ValidationState| {
-            let before = |row: &&DueRow| row.was == state;
-            due.iter().filter(before).count()
-        };
+        let count = |state| due.iter().filter(|row| row.was == state).count();
         let waited = count(ValidationState::Waiting);
         let lost = count(ValidationState::Due);
         let rescued = count(ValidationState::Leased);
@@ -122,13 +119,10 @@ impl Scheduler {
             debug!(waited, "wake-ups published");
         }
         let is_full = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
-        let wakeups: Vec<Wakeup> = due
-            .into_iter()
-            .map(|row| Wakeup {
-                key: row.key,
-                trace_parent: row.trace_parent,
-            })
-            .collect();
+        let wakeup = |DueRow {
+                          key, trace_parent, ..
+                      }| Wakeup { key, trace_parent };
+        let wakeups: Vec<Wakeup> = due.into_iter().map(wakeup).collect();
         publisher.publish(&wakeups).await?;
         for (reason, count) in [
             (WakeupReason::Waited, waited),

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpResponse;
-use chrono::Utc;
-use futures_util::future::join_all;
-use khata_domain::{AccountId, ValidationKey};
-use khata_store::accounts::{Created, CreatedAccount};
+use chrono::{DateTime, SubsecRound, Utc};
+use futures_util::future::{OptionFuture, join_all};
+use khata_crypto::{Keyring, Purpose};
+use khata_domain::ids::CustomerRef;
+use khata_domain::{AccountId, MerchantId, ValidationId, ValidationKey};
+use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
 use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
-use super::new_accounts::NewAccounts;
-use super::request::CreateRequest;
+use super::request::{CreateRequest, RequestedAccount};
 use crate::context::RequestContext;
 use crate::create_commits::{Committed, CreateCall};
 use crate::error::{ApiError, NO_CUSTOMER};
@@ -36,7 +37,8 @@ use crate::{reply, schema};
     responses((status = 200, description = "The account, or the list of them.", body = present::Created)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let request = CreateRequest::read(&context.receive().await?, Utc::now())?;
-    let form = if request.flat {
+    let flat = request.flat;
+    let form = if flat {
         ReplyForm::Account
     } else {
         ReplyForm::List
@@ -50,18 +52,15 @@ pub(crate) async fn create_accounts(
     request: CreateRequest,
     form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
-    let customer = context.named_customer().ok_or_else(|| {
-        ApiError::field(
-            "customer_id",
-            "must be a customer id, or 1 to 128 visible ASCII characters",
-        )
-    })?;
+    let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
+    let customer = context.named_customer();
+    let customer = customer.ok_or_else(|| ApiError::field("customer_id", reason))?;
     let idempotent = context.idempotent()?;
     let state = &context.state;
     if let Err(error) = context.check_gateway(&request.options.pin).await {
         return idempotent.replay_or(error).await;
     }
-    let wait_ends = request.wait().map(|wait| Instant::now() + wait);
+    let wait_ends = request.wait.map(|wait| Instant::now() + wait);
     let (new, stored) = NewAccounts::encrypt(context, customer, request);
     let new = Arc::new(new);
     // Register before the commit, so that no outcome of a fast worker is missed.
@@ -72,7 +71,6 @@ pub(crate) async fn create_accounts(
     });
     let rendered = Arc::clone(&new);
     let submitted = state.creates.submit(CreateCall {
-        waits_until: stored.terms.awaited_until,
         stored,
         idempotent: idempotent.clone(),
         form,
@@ -85,13 +83,13 @@ pub(crate) async fn create_accounts(
         Written::Done(committed) => committed?,
         Written::Reply(reply) => return Ok(reply),
     };
-    announce(context, &new, &created)?;
+    let outcomes = announce(context, &new, &created)?;
     if let Some(body) = body {
         return Ok(reply::ok(body));
     }
     let mut accounts = new.present(&created)?;
     if let Some(until) = wait_ends {
-        accounts = wait_for_outcomes(context, &created, new_outcomes, accounts, until).await?;
+        accounts = wait_for_outcomes(context, outcomes, new_outcomes, accounts, until).await?;
     }
     let body = present::body(form, accounts)?;
     if wait_ends.is_none() {
@@ -100,87 +98,158 @@ pub(crate) async fn create_accounts(
     idempotent.finish(body).await
 }
 
-/// Publishes a wake-up for each new validation, or returns why nothing was stored.
-fn announce(
+/// Publishes a wake-up for each new validation and returns the accounts, or returns why nothing was stored.
+fn announce<'a>(
     context: &RequestContext,
     new: &NewAccounts,
-    created: &Created,
-) -> Result<(), ApiError> {
-    let accounts = match created {
+    created: &'a Created,
+) -> Result<&'a [CreatedAccount], ApiError> {
+    let requested = &new.request.accounts;
+    let (customer, accounts) = match created {
         Created::Accounts {
             customer, accounts, ..
-        } => {
-            record_ids(context, customer, &new.keys);
-            accounts
-        }
+        } => (customer, accounts),
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
         Created::TooManyValidations { account, until } => {
-            let named = new.requested().get(*account);
+            let named = requested.get(*account);
             let name = named.map(|account| account.name.clone());
             return Err(ApiError::too_many_validations(name, *until));
         }
     };
-    for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(new.requested()) {
-        if let CreatedAccount::New = outcome {
-            context.announce(*key, account.details.kind(), StartedBy::Create);
-        }
-    }
-    Ok(())
-}
-
-/// Waits for the outcome of each account, and returns the accounts as they are then.
-async fn wait_for_outcomes(
-    context: &RequestContext,
-    created: &Created,
-    new_outcomes: Vec<Outcome>,
-    accounts: Vec<CustomerAccount>,
-    until: Instant,
-) -> Result<Vec<CustomerAccount>, ApiError> {
-    let Created::Accounts {
-        accounts: outcomes, ..
-    } = created
-    else {
-        return Err(ApiError::Internal);
-    };
-    let (state, merchant) = (&context.state, context.merchant_id());
-    let waits = outcomes
-        .iter()
-        .zip(new_outcomes)
-        .zip(accounts)
-        .map(|((outcome, new), account)| {
-            let outcome = match outcome {
-                CreatedAccount::New => Some(new),
-                CreatedAccount::Existing(row) => row
-                    .open_validation()
-                    .map(|open| state.outcomes.wait_for_open(open, until)),
-            };
-            async move {
-                let Some(outcome) = outcome else {
-                    return Ok(account);
-                };
-                match outcome.wait().await {
-                    Some(row) => present::stored(&state.keyring, merchant, row),
-                    // The account is stored even if its current state could not be read.
-                    None => Ok(account),
-                }
-            }
-        });
-    join_all(waits).await.into_iter().collect()
-}
-
-/// Records the ids of the accounts on the request's span.
-fn record_ids(
-    context: &RequestContext,
-    customer: &khata_domain::CustomerId,
-    keys: &[(AccountId, ValidationKey)],
-) {
     let span = Span::current();
     span.record("khata.customer_id", field::display(customer));
     if context.observed.routing_id.is_none() {
         span.record("khata.routing_id", field::display(customer));
     }
-    span.record("khata.accounts", keys.len());
-    if let [(account, _)] = keys {
+    span.record("khata.accounts", new.keys.len());
+    if let [(account, _)] = &new.keys[..] {
         span.record("khata.account_id", field::display(account));
+    }
+    for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(requested) {
+        if let CreatedAccount::New = outcome {
+            context.announce(*key, account.details.kind(), StartedBy::Create);
+        }
+    }
+    Ok(accounts)
+}
+
+/// Waits for the outcome of each account, and returns the accounts as they are then.
+async fn wait_for_outcomes(
+    context: &RequestContext,
+    created: &[CreatedAccount],
+    new_outcomes: Vec<Outcome>,
+    accounts: Vec<CustomerAccount>,
+    until: Instant,
+) -> Result<Vec<CustomerAccount>, ApiError> {
+    let (state, merchant) = (&context.state, context.merchant_id());
+    let waits = created.iter().zip(new_outcomes).zip(accounts);
+    let waits = waits.map(|((created, new), account)| {
+        let outcome = match created {
+            CreatedAccount::New => Some(new),
+            CreatedAccount::Existing(row) => row
+                .open_validation()
+                .map(|open| state.outcomes.wait_for_open(open, until)),
+        };
+        async move {
+            match OptionFuture::from(outcome.map(Outcome::wait))
+                .await
+                .flatten()
+            {
+                Some(row) => present::stored(&state.keyring, merchant, row),
+                // No validation is open, or the current state of the stored account could not be read.
+                None => Ok(account),
+            }
+        }
+    });
+    join_all(waits).await.into_iter().collect()
+}
+
+/// The accounts of one create call: encrypted for the store, and presented once they are committed.
+struct NewAccounts {
+    keyring: Arc<Keyring>,
+    merchant: MerchantId,
+    created_at: DateTime<Utc>,
+    request: CreateRequest,
+    /// Id and first validation of each account, in the order of the call.
+    keys: Vec<(AccountId, ValidationKey)>,
+}
+
+impl NewAccounts {
+    /// Encrypts the accounts of a call. Returns the call as the store takes it, too.
+    fn encrypt(
+        context: &RequestContext,
+        customer: CustomerRef,
+        request: CreateRequest,
+    ) -> (Self, CreateAccounts) {
+        // Postgres keeps microseconds, and a later read must return the same time.
+        let now = Utc::now().trunc_subsecs(6);
+        let (keyring, merchant) = (Arc::clone(&context.state.keyring), context.merchant_id());
+        let encrypt = |account| encrypt(&keyring, merchant, account);
+        let accounts: Vec<_> = request.accounts.iter().map(encrypt).collect();
+        let key = |account: &NewAccount| {
+            let id = account.validation;
+            (account.id, ValidationKey { merchant, id })
+        };
+        let keys = accounts.iter().map(key).collect();
+        let stored = request.to_store(context, customer, accounts, now);
+        let new = Self {
+            keyring,
+            merchant,
+            created_at: now,
+            request,
+            keys,
+        };
+        (new, stored)
+    }
+
+    /// The accounts right after their commit.
+    fn present(&self, created: &Created) -> Result<Vec<CustomerAccount>, ApiError> {
+        let Created::Accounts {
+            customer,
+            object_reference_id,
+            accounts,
+        } = created
+        else {
+            return Err(ApiError::Internal);
+        };
+        let request = &self.request;
+        let (pin, metadata) = (&request.options.pin, &request.metadata);
+        let new = present::created(
+            *customer,
+            object_reference_id,
+            self.created_at,
+            pin,
+            metadata,
+        );
+        self.keys
+            .iter()
+            .zip(&request.accounts)
+            .zip(accounts)
+            .map(|(((id, _), requested), outcome)| match outcome {
+                CreatedAccount::Existing(row) => {
+                    present::stored(&self.keyring, self.merchant, (**row).clone())
+                }
+                CreatedAccount::New => Ok(new(*id, &requested.details, bank_code(requested))),
+            })
+            .collect()
+    }
+}
+
+fn bank_code(account: &RequestedAccount) -> Option<String> {
+    let code = account.bank_code.as_ref();
+    code.map(|code| code.as_str().to_owned())
+}
+
+fn encrypt(keyring: &Keyring, merchant: MerchantId, account: &RequestedAccount) -> NewAccount {
+    let id = AccountId::new();
+    let plaintext = account.details.to_plaintext();
+    NewAccount {
+        id,
+        validation: ValidationId::new(),
+        kind: account.details.kind(),
+        sealed_details: keyring.encrypt(merchant, id.0, Purpose::Details, &plaintext),
+        fingerprint: keyring.fingerprint(merchant, &account.details),
+        masked: account.details.masked(),
+        bank_code: bank_code(account),
     }
 }

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::context::RequestContext;
 use crate::error::{ApiError, NO_ACCOUNT};
-use crate::idempotency::Written;
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
 
@@ -16,7 +15,7 @@ use crate::{reply, schema};
 ///
 /// `command` must be `delete`. A running validation ends without an outcome. Get and list no longer show the account.
 #[utoipa::path(post, path = "/customers/{customer_id}/customer-accounts/{account_id}", operation_id = "deleteAccount",
-    tag = "Customer accounts", params(schema::AccountPath),
+    tag = "Customer accounts", params(schema::CustomerPath, schema::AccountPath),
     request_body(content((schema::DeleteBody = "application/x-www-form-urlencoded"), (schema::DeleteBody = "application/json"))),
     responses((status = 200, description = "The account, DELETED.", body = CustomerAccount)))]
 pub(crate) async fn delete(context: RequestContext) -> Result<HttpResponse, ApiError> {
@@ -30,34 +29,23 @@ pub(crate) async fn delete_account(
 ) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     if body.get("command").and_then(Value::as_str) != Some("delete") {
-        return Err(ApiError::InvalidCommand {
-            expected: "command must be delete.",
-        });
+        return Err(ApiError::InvalidCommand("command must be delete."));
     }
     let (customer, account) = context.account()?;
     let (merchant, keyring) = (context.merchant_id(), context.state.keyring.clone());
     let now = Utc::now().trunc_subsecs(6);
-    let written = context
+    let (reply, open) = context
         .idempotent()?
-        .write("delete account", move |connection, idempotent| {
+        .write_reply("delete account", now, move |connection| {
             let deleted = accounts::delete(connection, merchant, &customer, account, now)?;
             let Deleted { account, open } = deleted.ok_or(NO_ACCOUNT)?;
-            let body = render(present::stored(&keyring, merchant, account)?)?;
-            let record = idempotent.replied(&body, now);
-            Ok(((body, open), record))
+            Ok((render(present::stored(&keyring, merchant, account)?)?, open))
         })
         .await?;
-    match written {
-        Written::Reply(reply) => Ok(reply),
-        Written::Done((body, open)) => {
-            // The wake-up lets a worker end the validation at once instead of at its scheduled time.
-            if let Some((key, trace_parent)) = open {
-                context
-                    .state
-                    .wakeup_publisher
-                    .publish(Wakeup { key, trace_parent });
-            }
-            Ok(reply::ok(body))
-        }
+    // The wake-up lets a worker end the validation at once instead of at its scheduled time.
+    if let Some((key, trace_parent)) = open.flatten() {
+        let wakeup = Wakeup { key, trace_parent };
+        context.state.wakeup_publisher.publish(wakeup);
     }
+    Ok(reply)
 }

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use khata_domain::AccountKind;
 use khata_store::accounts;
 use tracing::{Span, field};
+use utoipa::ToSchema;
 
 use crate::context::RequestContext;
 use crate::decode::out_of_range;
@@ -22,7 +23,7 @@ const MAX_OFFSET: i64 = 1_000_000_000;
 ///
 /// Returns the current state of the account.
 #[utoipa::path(get, path = "/customers/{customer_id}/customer-accounts/{account_id}", operation_id = "getAccount",
-    tag = "Customer accounts", params(schema::AccountPath),
+    tag = "Customer accounts", params(schema::CustomerPath, schema::AccountPath),
     responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     reply::json(&one(&context).await?)
@@ -32,23 +33,15 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, ApiError> {
     let (customer, account) = context.account()?;
     let merchant = context.merchant_id();
-    let row = context
+    let read = context
         .state
         .database
         .read("find account", move |connection| {
             accounts::find(connection, merchant, &customer, account)
-        })
-        .await?
-        .ok_or(NO_ACCOUNT)?;
+        });
+    let row = read.await?.ok_or(NO_ACCOUNT)?;
     Span::current().record("khata.customer_id", field::display(row.customer));
     present::stored(&context.state.keyring, merchant, row)
-}
-
-/// The query parameters of a list.
-#[derive(serde::Deserialize)]
-struct Paging {
-    count: Option<String>,
-    offset: Option<String>,
 }
 
 /// List a customer's accounts
@@ -63,12 +56,12 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
 }
 
 /// A page of the customer's accounts of this kind, each in the form that `form` gives it.
-pub(crate) async fn page<T>(
+pub(crate) async fn page<T: ToSchema>(
     context: &RequestContext,
     kind: Option<AccountKind>,
     form: impl Fn(CustomerAccount) -> Option<T>,
 ) -> Result<List<T>, ApiError> {
-    let paging: Paging = context
+    let paging: schema::PagingQuery = context
         .query()
         .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Vec::new();
@@ -80,36 +73,28 @@ pub(crate) async fn page<T>(
     };
     let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
     let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);
-    if !faults.is_empty() {
-        return Err(ApiError::Invalid(faults));
-    }
+    ApiError::check(faults)?;
     let (customer, merchant) = (context.customer()?, context.merchant_id());
-    let page = context
+    let read = context
         .state
         .database
         .read("list accounts", move |connection| {
             accounts::list(connection, merchant, &customer, kind, count, offset)
-        })
-        .await?
-        .ok_or(NO_CUSTOMER)?;
-    let list = page
-        .accounts
-        .into_iter()
-        .filter_map(|row| {
-            present::stored(&context.state.keyring, merchant, row)
-                .map(&form)
-                .transpose()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(List::new(list, offset, page.total))
+        });
+    let page = read.await?.ok_or(NO_CUSTOMER)?;
+    let present = |row| present::stored(&context.state.keyring, merchant, row);
+    let rows = page.accounts.into_iter();
+    let list: Result<Vec<T>, ApiError> = rows
+        .filter_map(|row| present(row).map(&form).transpose())
+        .collect();
+    Ok(List::new(list?, offset, page.total))
 }
 
 fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -> Option<i64> {
     let Some(text) = text else {
         return Some(default);
     };
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|number| digits && range.contains(number))
+    let has_sign = text.starts_with(['+', '-']);
+    let number = text.parse().ok().filter(|_| !has_sign);
+    number.filter(|number| range.contains(number))
 }

@@ -27,19 +27,11 @@ const DEFAULT_WAIT: i64 = 10;
 /// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// The command of a create call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Store them and validate them in the background.
-    Create,
-    /// Store them, and reply when they are validated or after this time.
-    Validate(Duration),
-}
-
 /// A valid create call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CreateRequest {
-    pub(crate) command: Command,
+    /// How long the call waits for outcomes; `None` if it does not wait.
+    pub(crate) wait: Option<Duration>,
     pub(crate) accounts: Vec<RequestedAccount>,
     /// Whether the call has one account in flat fields: the reply is then that account and not a list.
     pub(crate) flat: bool,
@@ -103,23 +95,20 @@ impl CreateRequest {
         body: &Map<String, Value>,
         now: DateTime<Utc>,
     ) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, |fields| Some((vec![bank(fields, None)?], true)))
+        Self::read_accounts(body, now, |fields| Some(vec![bank(fields, None)?]))
     }
 
     fn read_accounts(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
-        accounts: impl FnOnce(&mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)>,
+        accounts: impl FnOnce(&mut Fields<'_>) -> Option<Vec<RequestedAccount>>,
     ) -> Result<Self, ApiError> {
-        let validates = match body.get(CREATE_COMMAND.name) {
-            None | Some(Value::Null) => false,
-            Some(Value::String(command)) if command == "create" => false,
-            Some(Value::String(command)) if command == "validate" => true,
-            Some(_) => {
-                return Err(ApiError::InvalidCommand {
-                    expected: "command must be create or validate.",
-                });
-            }
+        let expected = "command must be create or validate.";
+        let validates = match body.get(CREATE_COMMAND.name).unwrap_or(&Value::Null) {
+            Value::Null => false,
+            Value::String(command) if command == "create" => false,
+            Value::String(command) if command == "validate" => true,
+            _ => return Err(ApiError::InvalidCommand(expected)),
         };
         let mut faults = Vec::new();
         let fields = &mut Fields::of(body, &mut faults);
@@ -130,30 +119,15 @@ impl CreateRequest {
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
-        let command = if validates {
-            Command::Validate(wait)
-        } else {
-            Command::Create
-        };
-        let (accounts, flat) = accounts.unwrap_or_default();
-        if !faults.is_empty() {
-            return Err(ApiError::Invalid(faults));
-        }
+        let flat = !(fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES));
+        ApiError::check(faults)?;
         Ok(Self {
-            command,
-            accounts,
+            wait: wait.filter(|_| validates),
+            accounts: accounts.unwrap_or_default(),
             flat,
             options,
             metadata,
         })
-    }
-
-    /// How long the call waits for outcomes; `None` if it does not wait.
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        match self.command {
-            Command::Validate(wait) if !wait.is_zero() => Some(wait),
-            _ => None,
-        }
     }
 
     /// The call as the store takes it.
@@ -171,7 +145,7 @@ impl CreateRequest {
             pin: self.options.pin.clone(),
             metadata: serde_json::to_string(&self.metadata).unwrap_or_else(|_| "{}".into()),
             routing_id: context.observed.routing_id.clone(),
-            terms: self.options.terms(context, self.wait(), now),
+            terms: self.options.terms(context, self.wait, now),
             accounts,
         }
     }
@@ -182,7 +156,8 @@ pub(crate) struct ValidateRequest {
     /// The gateway, if the call names one.
     pub(crate) pin: Option<Pin>,
     options: Options,
-    pub(crate) wait: Duration,
+    /// How long the call waits for the outcome; `None` if it does not wait.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl ValidateRequest {
@@ -192,9 +167,7 @@ impl ValidateRequest {
         let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
         let options = Options::read(fields, Utc::now());
         let wait = wait(fields);
-        if !faults.is_empty() {
-            return Err(ApiError::Invalid(faults));
-        }
+        ApiError::check(faults)?;
         Ok(Self {
             pin: names_gateway.then(|| options.pin.clone()),
             options,
@@ -211,7 +184,6 @@ impl ValidateRequest {
         form: ReplyForm,
         now: DateTime<Utc>,
     ) -> ValidateAgain {
-        let wait = (!self.wait.is_zero()).then_some(self.wait);
         ValidateAgain {
             merchant: context.merchant_id(),
             customer,
@@ -222,21 +194,20 @@ impl ValidateRequest {
             },
             validation: ValidationId::new(),
             pin: self.pin.clone(),
-            terms: self.options.terms(context, wait, now),
+            terms: self.options.terms(context, self.wait, now),
         }
     }
 }
 
-/// The accounts, and whether they are one in flat fields; `None` if the call mixes both forms or has no account.
-fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
-    let flat_bank: [&Field; 3] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME];
+/// The accounts of lists, or the one in flat fields; `None` if the call mixes both forms or has no account.
+fn accounts(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
+    let flat: [&Field; 4] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME, &VPA];
     let has_lists = fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES);
-    let has_bank = flat_bank.iter().any(|field| fields.has(field));
+    let has_bank = flat[..3].iter().any(|field| fields.has(field));
     match (has_lists, has_bank, fields.has(&VPA)) {
-        (true, false, false) => listed(fields).map(|accounts| (accounts, false)),
+        (true, false, false) => listed(fields),
         (true, ..) => {
-            let vpa: &Field = &VPA;
-            for field in flat_bank.into_iter().chain([vpa]) {
+            for field in flat {
                 if fields.has(field) {
                     let reason = "cannot be combined with bank_account_details or upi_details";
                     fields.fault(field.name, reason);
@@ -245,19 +216,15 @@ fn accounts(fields: &mut Fields<'_>) -> Option<(Vec<RequestedAccount>, bool)> {
             None
         }
         (false, true, true) => {
-            fields.fault(
-                VPA.name,
-                "cannot be combined with bank-account fields; use bank_account_details and upi_details",
-            );
+            let reason = "cannot be combined with bank-account fields; use bank_account_details and upi_details";
+            fields.fault(VPA.name, reason);
             None
         }
-        (false, true, false) => bank(fields, None).map(|account| (vec![account], true)),
-        (false, false, true) => upi(fields, None).map(|account| (vec![account], true)),
+        (false, true, false) => Some(vec![bank(fields, None)?]),
+        (false, false, true) => Some(vec![upi(fields)?]),
         (false, false, false) => {
-            fields.fault(
-                BANK_ACCOUNTS.name,
-                "provide at least one account: bank_account_details, upi_details, or the fields of one account",
-            );
+            let reason = "provide at least one account: bank_account_details, upi_details, or the fields of one account";
+            fields.fault(BANK_ACCOUNTS.name, reason);
             None
         }
     }
@@ -278,25 +245,21 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
         fields.fault(first.name, reason);
         return None;
     }
-    let mut accounts: Vec<(String, RequestedAccount)> = Vec::with_capacity(given);
-    accounts.extend(fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref())));
-    accounts.extend(fields.list(&UPI_ADDRESSES, |item| upi(item, default.as_ref())));
+    let mut accounts = fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref()));
+    accounts.extend(fields.list(&UPI_ADDRESSES, upi));
     // A field that is not a list has a fault already.
     if given == 0 && lengths.iter().any(Option::is_some) {
         fields.fault(first.name, "must name at least one account");
     }
-    let identities: Vec<_> = accounts
-        .iter()
-        .map(|(_, account)| account.details.identity())
-        .collect();
+    let identity = |account: &RequestedAccount| account.details.identity();
+    let identities: Vec<_> = accounts.iter().map(identity).collect();
     let mut seen: HashMap<&str, &str> = HashMap::with_capacity(accounts.len());
-    for ((name, _), identity) in accounts.iter().zip(&identities) {
+    for (RequestedAccount { name, .. }, identity) in accounts.iter().zip(&identities) {
         if let Some(first) = seen.insert(identity, name) {
             fields.fault(name, format!("is the same account as {first}"));
         }
     }
-    let named = |(name, account)| RequestedAccount { name, ..account };
-    Some(accounts.into_iter().map(named).collect())
+    Some(accounts)
 }
 
 fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAccount> {
@@ -305,29 +268,28 @@ fn bank(item: &mut Fields<'_>, default: Option<&BankCode>) -> Option<RequestedAc
     let account_number = item.required(&ACCOUNT_NUMBER);
     let beneficiary_name = item.optional(&BENEFICIARY_NAME);
     let bank_code = item.optional(&BANK_CODE).or_else(|| default.cloned());
-    let details = Details::Bank(BankAccount {
-        ifsc: ifsc?,
-        account_number: account_number?,
-        beneficiary_name,
-    });
     Some(RequestedAccount {
-        name: ACCOUNT_NUMBER.name.to_owned(),
-        details,
+        details: Details::Bank(BankAccount {
+            ifsc: ifsc?,
+            account_number: account_number?,
+            beneficiary_name,
+        }),
+        name: item.place_or(&ACCOUNT_NUMBER),
         bank_code,
     })
 }
 
-fn upi(item: &mut Fields<'_>, _default: Option<&BankCode>) -> Option<RequestedAccount> {
+fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
     Some(RequestedAccount {
         details: Details::Upi(item.required(&VPA)?),
-        name: VPA.name.to_owned(),
+        name: item.place_or(&VPA),
         bank_code: None,
     })
 }
 
-fn wait(fields: &mut Fields<'_>) -> Duration {
+fn wait(fields: &mut Fields<'_>) -> Option<Duration> {
     let seconds = fields.number(&WAIT_SECONDS).unwrap_or(DEFAULT_WAIT);
-    Duration::from_secs(seconds.unsigned_abs())
+    (seconds > 0).then(|| Duration::from_secs(seconds.unsigned_abs()))
 }
 
 fn pin(fields: &mut Fields<'_>) -> Pin {
@@ -350,15 +312,12 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     }
     let mut metadata = Map::new();
     for (key, value) in given.into_iter().take(MAX_METADATA) {
-        match metadata_fault(key, value) {
-            None => {
-                metadata.insert(key.to_owned(), value.clone());
-            }
-            Some(reason) => {
-                let printable = key.chars().filter(|c| !c.is_control());
-                let shown: String = printable.take(MAX_METADATA_KEY).collect();
-                fields.fault(&format!("metadata.{shown}"), reason);
-            }
+        if let Some(reason) = metadata_fault(key, value) {
+            let printable = key.chars().filter(|c| !c.is_control());
+            let shown: String = printable.take(MAX_METADATA_KEY).collect();
+            fields.fault(&format!("metadata.{shown}"), reason);
+        } else {
+            metadata.insert(key.to_owned(), value.clone());
         }
     }
     metadata
@@ -539,14 +498,11 @@ mod tests {
 
     #[test]
     fn only_a_validating_call_waits() {
-        let wait = |body: &str| read(body).unwrap().command;
-        assert_eq!(wait("vpa=asha@upi"), Command::Create);
-        let seconds = |seconds| Command::Validate(Duration::from_secs(seconds));
+        let wait = |body: &str| read(body).unwrap().wait;
+        assert_eq!(wait("vpa=asha@upi"), None);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(wait("vpa=asha@upi&command=validate"), seconds(10));
-        assert_eq!(
-            wait("vpa=asha@upi&command=validate&wait_seconds=0"),
-            seconds(0)
-        );
+        assert_eq!(wait("vpa=asha@upi&command=validate&wait_seconds=0"), None);
         assert_eq!(
             wait(r#"{"vpa":"asha@upi","command":"validate","wait_seconds":30}"#),
             seconds(30)
@@ -584,7 +540,7 @@ mod tests {
     fn unknown_commands_are_invalid() {
         assert!(matches!(
             read("command=destroy&vpa=asha@upi"),
-            Err(ApiError::InvalidCommand { .. })
+            Err(ApiError::InvalidCommand(_))
         ));
         assert!(read("command=create&vpa=asha@upi").is_ok());
     }

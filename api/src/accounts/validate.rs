@@ -23,7 +23,7 @@ use crate::schema;
 /// Starts another validation and waits for its outcome, at most `wait_seconds`. If a validation is already running, the call
 /// waits for that one. Counts against the validations of the same details in 24 hours.
 #[utoipa::path(post, path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
-    operation_id = "validateAccount", tag = "Customer accounts", params(schema::AccountPath),
+    operation_id = "validateAccount", tag = "Customer accounts", params(schema::CustomerPath, schema::AccountPath),
     request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
     responses((status = 200, description = "The account.", body = CustomerAccount)))]
 pub(crate) async fn validate(context: RequestContext) -> Result<HttpResponse, ApiError> {
@@ -45,33 +45,32 @@ pub(crate) async fn validate_account(
         return idempotent.replay_or(error).await;
     }
     let now = Utc::now().trunc_subsecs(6);
-    let wait_ends = Instant::now() + request.wait;
+    let wait_ends = request.wait.map(|wait| Instant::now() + wait);
     let again = request.to_store(&context, customer, account, form, now);
-    let waits_until = again.terms.awaited_until;
-    let waits = waits_until.is_some();
+    // A call that does not wait also records its reply later: the reply is rendered after the commit.
+    let waits_until = again.terms.awaited_until.unwrap_or(now);
     let key = ValidationKey {
         merchant,
         id: again.validation,
     };
-    if waits {
-        context.mark_waiting();
-    }
     // Register before the commit, so that no outcome of a fast worker is missed.
-    let new_outcome = waits.then(|| state.outcomes.wait_for_new(key, wait_ends));
+    let new_outcome = wait_ends.map(|until| {
+        context.mark_waiting();
+        state.outcomes.wait_for_new(key, until)
+    });
     let written = idempotent
-        .write("insert validation", move |connection, idempotent| {
-            match accounts::validate_again(connection, &again)? {
+        .write(
+            "insert validation",
+            move |connection, idempotent| match accounts::validate_again(connection, &again)? {
                 done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
-                    // A call that does not wait also records its reply later: the reply is rendered after the commit.
-                    let until = waits_until.unwrap_or(now);
-                    let record = idempotent.waiting(vec![account], form, until, now);
+                    let record = idempotent.waiting(vec![account], form, waits_until, now);
                     Ok((done, record))
                 }
                 Revalidation::TooMany(until) => Err(ApiError::too_many_validations(None, until)),
                 Revalidation::Deleted => Err(ApiError::AccountDeleted),
                 Revalidation::NotFound => Err(NO_ACCOUNT),
-            }
-        })
+            },
+        )
         .await?;
     let (row, outcome) = match written {
         Written::Reply(reply) => return Ok(reply),
@@ -80,8 +79,8 @@ pub(crate) async fn validate_account(
             (row, new_outcome)
         }
         Written::Done(Revalidation::AlreadyOpen(row, open)) => {
-            let outcome = waits.then(|| state.outcomes.wait_for_open(open, wait_ends));
-            (row, outcome)
+            let wait = |until| state.outcomes.wait_for_open(open, until);
+            (row, wait_ends.map(wait))
         }
         Written::Done(_) => return Err(ApiError::Internal),
     };

@@ -28,12 +28,11 @@ pub(crate) struct Body {
 impl Body {
     /// Receives a body within its size and time limits.
     pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
-        let content_type = request
-            .headers()
+        let headers = request.headers();
+        let content_type = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?").to_owned());
-        let declared = request
-            .headers()
+        let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > MAX_BODY) {
@@ -104,11 +103,7 @@ fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         Ok(Value::Object(object)) => {
             let mut faults = Vec::new();
             let object = flatten(object, &mut faults);
-            if faults.is_empty() {
-                Ok(object)
-            } else {
-                Err(ApiError::Invalid(faults))
-            }
+            ApiError::check(faults).map(|()| object)
         }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         Err(error) => Err(ApiError::field("body", &form::not_json(&error))),

@@ -43,13 +43,8 @@ impl<'a> Fields<'a> {
             self.fault(field.name, "must be a string");
             return None;
         };
-        match (field.parse)(text) {
-            Ok(value) => Some(value),
-            Err(fault) => {
-                self.fault(field.name, fault.0);
-                None
-            }
-        }
+        let parsed = (field.parse)(text);
+        parsed.map_err(|fault| self.fault(field.name, fault.0)).ok()
     }
 
     /// A field that must be present.
@@ -100,12 +95,20 @@ impl<'a> Fields<'a> {
         self.value(field)?.as_array().map(Vec::len)
     }
 
-    /// The items of a list field, each with its name and read by `read`; none if the field is absent.
+    /// The place of this item of a list, `upi_details[0]`; for the body itself, the name of the field.
+    pub(crate) fn place_or(&self, field: &Field) -> String {
+        self.prefix
+            .strip_suffix('.')
+            .unwrap_or(field.name)
+            .to_owned()
+    }
+
+    /// The items of a list field, each read by `read`; none if the field is absent.
     pub(crate) fn list<T>(
         &mut self,
         field: &Field,
         mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
-    ) -> Vec<(String, T)> {
+    ) -> Vec<T> {
         let name = field.name;
         let items = match self.value(field) {
             None => return Vec::new(),
@@ -117,17 +120,16 @@ impl<'a> Fields<'a> {
         };
         let mut read_items = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let item_name = format!("{}{name}[{index}]", self.prefix);
             let Value::Object(object) = item else {
                 self.fault(&format!("{name}[{index}]"), "must be an object");
                 continue;
             };
             let mut fields = Fields {
                 object,
-                prefix: format!("{item_name}."),
+                prefix: format!("{}{name}[{index}].", self.prefix),
                 faults: self.faults,
             };
-            read_items.extend(read(&mut fields).map(|value| (item_name, value)));
+            read_items.extend(read(&mut fields));
         }
         read_items
     }
@@ -146,9 +148,6 @@ impl<'a> Fields<'a> {
 
 /// The reason of a fault for a number outside its range.
 pub(crate) fn out_of_range(range: &std::ops::RangeInclusive<i64>) -> String {
-    format!(
-        "must be a whole number from {} to {}",
-        range.start(),
-        range.end()
-    )
+    let (least, most) = (range.start(), range.end());
+    format!("must be a whole number from {least} to {most}")
 }

@@ -15,23 +15,18 @@ const MAX_INDEX: usize = 9_999;
 pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
     let (mut object, mut faults) = (Map::new(), Vec::new());
     let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
-    for pair in body
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let split = pair.iter().position(|byte| *byte == b'=');
-        let (name, value) = split.map_or((pair, &pair[pair.len()..]), |at| {
-            (&pair[..at], &pair[at + 1..])
-        });
-        let (Some(name), Some(value)) = (percent_decode(name), percent_decode(value)) else {
-            let name = percent_decode(name).unwrap_or_else(|| "body".into());
-            faults.push(FieldFault::new(
-                printable(&name),
-                "is not UTF-8 in percent-encoding",
-            ));
-            continue;
-        };
-        add_pair(&name, value, &mut object, &mut indexed, &mut faults);
+    let pairs = body.split(|byte| *byte == b'&');
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let mut parts = pair.splitn(2, |byte| *byte == b'=');
+        let mut part = || parts.next().unwrap_or_default();
+        let (name, value) = (part(), part());
+        let (name, value) = (percent_decode(name), percent_decode(value));
+        if let (Some(name), Some(value)) = (&name, value) {
+            add_pair(name, value, &mut object, &mut indexed, &mut faults);
+        } else {
+            let name = printable(name.as_deref().unwrap_or("body"));
+            faults.push(FieldFault::new(name, "is not UTF-8 in percent-encoding"));
+        }
     }
     for list in LISTS {
         let items = indexed.remove(list);
@@ -55,10 +50,8 @@ fn add_pair(
     const REPEATED: &str = "is given more than once";
     match bracketed(name) {
         Bracketed::No => {
-            if object
-                .insert(name.to_owned(), Value::String(value))
-                .is_some()
-            {
+            let earlier = object.insert(name.to_owned(), Value::String(value));
+            if earlier.is_some() {
                 faults.push(FieldFault::new(printable(name), REPEATED));
             }
         }
@@ -75,10 +68,8 @@ fn add_pair(
                 None => 0,
             });
             let item = items.entry(index).or_default();
-            if item
-                .insert(field.to_owned(), Value::String(value))
-                .is_some()
-            {
+            let earlier = item.insert(field.to_owned(), Value::String(value));
+            if earlier.is_some() {
                 let name = format!("{list}[{index}].{}", printable(field));
                 faults.push(FieldFault::new(name, REPEATED));
             }
@@ -138,19 +129,12 @@ fn bracketed(name: &str) -> Bracketed<'_> {
         .and_then(|(index, rest)| Some((index, rest.strip_prefix('[')?.strip_suffix(']')?)));
     match parts {
         Some((index, field)) if !field.is_empty() && !field.contains(['[', ']']) => {
-            match (index, index.parse()) {
-                ("", _) => Bracketed::Item {
-                    list,
-                    index: None,
-                    field,
-                },
-                (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => Bracketed::Item {
-                    list,
-                    index: Some(number),
-                    field,
-                },
-                _ => Bracketed::Bad,
-            }
+            let index = match (index, index.parse()) {
+                ("", _) => None,
+                (_, Ok(number)) if number <= MAX_INDEX && index.len() <= 4 => Some(number),
+                _ => return Bracketed::Bad,
+            };
+            Bracketed::Item { list, index, field }
         }
         _ => Bracketed::Bad,
     }
@@ -158,11 +142,8 @@ fn bracketed(name: &str) -> Bracketed<'_> {
 
 /// The reason of a fault for text that is not JSON. It never repeats the text.
 pub(super) fn not_json(error: &serde_json::Error) -> String {
-    format!(
-        "is not JSON: line {}, column {}",
-        error.line(),
-        error.column()
-    )
+    let (line, column) = (error.line(), error.column());
+    format!("is not JSON: line {line}, column {column}")
 }
 
 /// Decodes percent-encoding; `None` if the result is not UTF-8.

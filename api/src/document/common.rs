@@ -37,123 +37,92 @@ impl Modify for Common {
 
 /// Reply headers: name, component, description. All are text but `Retry-After`.
 const HEADERS: [[&str; 3]; 7] = [
-    [
-        "x-request-id",
-        "RequestId",
-        "Your `x-request-id`, or a new one.",
-    ],
-    [
-        "traceresponse",
-        "TraceResponse",
-        "W3C trace context of this call.",
-    ],
+    ["x-request-id", "RequestId", REQUEST_ID],
+    ["traceresponse", "TraceResponse", TRACE_RESPONSE],
     ["RateLimit-Policy", "RateLimitPolicy", RATE_LIMIT_POLICY],
-    [
-        "RateLimit",
-        "RateLimit",
-        "Requests left in the current window.",
-    ],
-    [
-        "Retry-After",
-        "RetryAfter",
-        "Seconds to wait before trying again.",
-    ],
+    ["RateLimit", "RateLimit", RATE_LIMIT],
+    ["Retry-After", "RetryAfter", RETRY_AFTER],
     ["Idempotent-Replayed", "IdempotentReplayed", REPLAYED],
     ["WWW-Authenticate", "WwwAuthenticate", "HTTP Basic."],
 ];
+const REQUEST_ID: &str = "Your `x-request-id`, or a new one.";
+const TRACE_RESPONSE: &str = "W3C trace context of this call.";
+const RATE_LIMIT: &str = "Requests left in the current window.";
+const RETRY_AFTER: &str = "Seconds to wait before trying again.";
 const RATE_LIMIT_POLICY: &str = "Request limit of this key (draft-ietf-httpapi-ratelimit-headers).";
 const REPLAYED: &str = "`true` if this is the reply to the first call with this key.";
 
-/// Error replies: status, description for reads, description for writes. Empty: the call never fails so.
-const ERRORS: [[&str; 3]; 11] = [
-    [
-        "400",
-        "A field is missing or invalid. `error_info.fields` lists every problem.",
-        INVALID_WRITE,
-    ],
-    ["401", UNAUTHORIZED, UNAUTHORIZED],
-    ["404", NOT_FOUND, NOT_FOUND],
-    ["408", "", "The request body did not arrive in time."],
-    [
-        "409",
-        "",
-        "The first call with this `Idempotency-Key` is still running, or the account is deleted.",
-    ],
-    ["413", "", "The request body is larger than 256 KiB."],
-    ["415", "", "The body is neither a form nor JSON."],
-    [
-        "422",
-        "",
-        "The `Idempotency-Key` was used for another call.",
-    ],
-    [
-        "429",
-        "Too many requests with this key. See `Retry-After`.",
-        TOO_MANY_WRITE,
-    ],
-    ["500", "Internal error.", "Internal error."],
-    ["503", UNAVAILABLE, UNAVAILABLE],
-];
+const ERRORS: [u16; 11] = [400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 503];
+
+/// Describes the error reply with this status; `None` if the call never fails so.
+fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
+    Some(match (status, is_post) {
+        (400, false) => "A field is missing or invalid. `error_info.fields` lists every problem.",
+        (400, true) => INVALID_WRITE,
+        (401, _) => "The key is missing, malformed, unknown, expired or revoked.",
+        (404, _) => "Not found, or belongs to another merchant.",
+        (408, true) => "The request body did not arrive in time.",
+        (409, true) => IN_PROGRESS,
+        (413, true) => "The request body is larger than 256 KiB.",
+        (415, true) => "The body is neither a form nor JSON.",
+        (422, true) => "The `Idempotency-Key` was used for another call.",
+        (429, false) => "Too many requests with this key. See `Retry-After`.",
+        (429, true) => TOO_MANY_WRITE,
+        (500, _) => "Internal error.",
+        (503, _) => "The database cannot be reached. Nothing was stored. See `Retry-After`.",
+        _ => return None,
+    })
+}
+
 const INVALID_WRITE: &str = "Invalid field, missing field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
-const UNAUTHORIZED: &str = "The key is missing, malformed, unknown, expired or revoked.";
-const NOT_FOUND: &str = "Not found, or belongs to another merchant.";
+const IN_PROGRESS: &str =
+    "The first call with this `Idempotency-Key` is still running, or the account is deleted.";
 const TOO_MANY_WRITE: &str =
     "Too many requests with this key, or too many validations of an account. See `Retry-After`.";
-const UNAVAILABLE: &str = "The database cannot be reached. Nothing was stored. See `Retry-After`.";
 
 fn add_headers(components: &mut Components) {
     for [name, component, description] in HEADERS {
-        let of = if name == "Retry-After" {
+        let is_number = name == "Retry-After";
+        let of = if is_number {
             Type::Integer
         } else {
             Type::String
         };
-        let schema = ObjectBuilder::new().schema_type(of).build();
         let header = HeaderBuilder::new()
-            .schema(Some(schema))
+            .schema(Some(ObjectBuilder::new().schema_type(of).build()))
             .description(Some(description));
         let header = header.build().into();
         components.headers.insert(component.to_owned(), header);
     }
 }
 
+const ROUTING: &str = "Stored with the account and recorded on the trace.";
+const IDEMPOTENCY: &str = "Repeating the call with the same key returns the first response for 24 hours, with `Idempotent-Replayed: true`.";
+
 fn add_parameters(components: &mut Components) {
     for (component, name, most, description) in [
-        (
-            ROUTING_ID,
-            "x-routing-id",
-            128,
-            "Stored with the account and recorded on the trace.",
-        ),
-        (
-            IDEMPOTENCY_KEY,
-            "Idempotency-Key",
-            255,
-            "Repeating the call with the same key returns the first response for 24 hours, with `Idempotent-Replayed: true`.",
-        ),
+        (ROUTING_ID, "x-routing-id", 128, ROUTING),
+        (IDEMPOTENCY_KEY, "Idempotency-Key", 255, IDEMPOTENCY),
     ] {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
-            .pattern(Some(format!("^[!-~]{{1,{most}}}$")))
-            .build();
+            .pattern(Some(format!("^[!-~]{{1,{most}}}$")));
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(description))
-            .schema(Some(text))
-            .build();
+            .schema(Some(text));
+        let parameter = parameter.build().into();
         components
             .parameters
-            .insert(component.to_owned(), parameter.into());
+            .insert(component.to_owned(), parameter);
     }
 }
 
 fn add_common_parts(components: &mut Components, operation: &mut Operation, is_post: bool) {
-    operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
-        KEY,
-        [],
-    )]);
+    let key = SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []);
+    operation.security = Some(vec![key]);
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(RefOr::Ref(component("parameters", ROUTING_ID)));
     if is_post {
@@ -164,22 +133,21 @@ fn add_common_parts(components: &mut Components, operation: &mut Operation, is_p
             refer_to_headers(response, status, is_post);
         }
     }
-    for [status, read, write] in ERRORS {
-        let description = if is_post { write } else { read };
-        if description.is_empty() {
+    for status in ERRORS {
+        let Some(description) = error_description(status, is_post) else {
             continue;
-        }
+        };
+        let status = status.to_string();
         let content = Content::new(Some(Ref::from_schema_name("Error")));
         let mut response = ResponseBuilder::new()
             .description(description)
             .content("application/json", content)
             .build();
-        refer_to_headers(&mut response, status, is_post);
+        refer_to_headers(&mut response, &status, is_post);
         let name = format!("{}{status}", if is_post { "Post" } else { "Get" });
         components.responses.insert(name.clone(), response.into());
         let reference = RefOr::Ref(component("responses", &name));
-        let responses = &mut operation.responses.responses;
-        responses.insert(status.to_owned(), reference);
+        operation.responses.responses.insert(status, reference);
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::reply::time;
-use crate::schema::{enum_of, words};
+use crate::schema::{enum_of, named_schema};
 
 /// One validation of an account.
 #[derive(Serialize, ToSchema)]
@@ -76,12 +76,12 @@ struct Failure {
     reason: String,
 }
 
-words! {
-    Method: GatewayMethod, "How the gateway validated the account.";
-    NameMatchResult: MatchResult, "Category of the score.";
-    FailureWord: FailureCode, "Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.";
-    PendingReason: WaitReason, "Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.";
-    AccountType: PayeeAccountType, "Type of the account, as the gateway reports it.";
+named_schema! {
+    Method = enum_of("How the gateway validated the account.", GatewayMethod::ALL.iter().map(|one| one.as_str()));
+    NameMatchResult = enum_of("Category of the score.", MatchResult::ALL.iter().map(|one| one.as_str()));
+    FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.", FailureCode::ALL.iter().map(|one| one.as_str()));
+    PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.", WaitReason::ALL.iter().map(|one| one.as_str()));
+    AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
 }
 
 /// The newest validation. A deleted account shows it only if a gateway was called, because it is not tried any more.

@@ -42,7 +42,7 @@ fields! {
         "Seconds to wait for the outcomes; default 10. *Create* accepts it only with `command=validate`.";
     GATEWAY_ID = "gateway_id", Rule::Number(1..=i16::MAX as i64),
         "Id of the gateway to validate with: {gateways}. *Validate again* without it uses the gateway that the account was created with.";
-    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern("^[!-~]{1,128}$", None),
+    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern(ObjectReferenceId::PATTERN, None),
         "Which of your accounts at that gateway; requires `gateway_id`.", "", reference;
     FRESH = "fresh", Rule::Flag, "Call a gateway even if an earlier result could be reused; default false.";
     METADATA = "metadata", Rule::Inline(Metadata::schema), "";
@@ -56,7 +56,7 @@ fields! {
 
 fn reference(text: &str) -> Result<String, ValueError> {
     let reference = ObjectReferenceId::parse(text).map(|reference| reference.expose().to_owned());
-    reference.ok_or(ValueError("must be 1 to 128 visible ASCII characters"))
+    reference.ok_or(ValueError(ObjectReferenceId::MESSAGE))
 }
 
 fn purpose(text: &str) -> Result<String, ValueError> {
@@ -74,13 +74,9 @@ fn rfc3339(text: &str) -> Result<DateTime<Utc>, ValueError> {
 }
 
 fn bank_account() -> Vec<Member> {
-    let [ifsc, number] = [required(&IFSC), required(&ACCOUNT_NUMBER)];
-    vec![
-        ifsc,
-        number,
-        optional(&BENEFICIARY_NAME),
-        optional(&BANK_CODE),
-    ]
+    let mut members = vec![required(&IFSC), required(&ACCOUNT_NUMBER)];
+    members.extend([&*BENEFICIARY_NAME, &*BANK_CODE].map(optional));
+    members
 }
 
 fn consent() -> [Member; 3] {
@@ -89,11 +85,9 @@ fn consent() -> [Member; 3] {
 
 /// The fields that apply to every validation a call starts.
 fn options(encoding: Encoding) -> Vec<Member> {
-    let mut options = vec![
-        optional(&GATEWAY_ID),
-        optional(&GATEWAY_REFERENCE_ID),
-        optional(&FRESH),
-    ];
+    let mut options = [&GATEWAY_ID, &*GATEWAY_REFERENCE_ID, &FRESH]
+        .map(optional)
+        .to_vec();
     match encoding {
         Json => options.push(optional(&CONSENT)),
         Form => options.extend(consent().map(|(field, _)| optional(field))),
@@ -134,24 +128,15 @@ fn form_example() -> Value {
 }
 
 fn flat_or_lists() -> Vec<Member> {
-    let mut members: Vec<Member> = bank_account()
-        .into_iter()
-        .map(|(field, _)| optional(field))
-        .collect();
-    members.extend([
-        optional(&VPA),
-        optional(&BANK_ACCOUNTS),
-        optional(&UPI_ADDRESSES),
-    ]);
-    members
+    let flat: [&Field; 5] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME, &BANK_CODE, &VPA];
+    let lists = [&BANK_ACCOUNTS, &UPI_ADDRESSES];
+    flat.into_iter().chain(lists).map(optional).collect()
 }
 
 fn lists() -> Vec<Member> {
-    vec![
-        optional(&BANK_ACCOUNTS),
-        optional(&UPI_ADDRESSES),
-        optional(&BANK_CODE),
-    ]
+    [&BANK_ACCOUNTS, &UPI_ADDRESSES, &*BANK_CODE]
+        .map(optional)
+        .to_vec()
 }
 
 fn one_or_many_example() -> Value {

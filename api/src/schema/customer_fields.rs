@@ -21,7 +21,7 @@ fields! {
     EMAIL_ADDRESS: String = "email_address", Rule::Length(0..=MAX_EMAIL), "", "asha@example.com", email_address;
     FIRST_NAME: String = "first_name", Rule::Length(0..=MAX_NAME), "", "Asha", person_name;
     LAST_NAME: String = "last_name", Rule::Length(0..=MAX_NAME), "", "Rao", person_name;
-    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern("^[!-~]{1,128}$", None),
+    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern(ObjectReferenceId::PATTERN, None),
         "Your own name for the customer; unique among your customers.", "customer_1122", reference;
 }
 
@@ -48,8 +48,9 @@ fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
         Some(CustomerRef::Id(_)) => {
             Err(ValueError("must not have the form of a Khata customer id"))
         }
-        Some(CustomerRef::Reference(_)) | None => ObjectReferenceId::parse(text)
-            .ok_or(ValueError("must be 1 to 128 visible ASCII characters")),
+        Some(CustomerRef::Reference(_)) | None => {
+            ObjectReferenceId::parse(text).ok_or(ValueError(ObjectReferenceId::MESSAGE))
+        }
     }
 }
 

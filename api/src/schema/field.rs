@@ -76,8 +76,8 @@ fn gateway_ids() -> String {
 
 impl Field {
     fn description(&self) -> Option<String> {
-        (!self.description.is_empty())
-            .then(|| self.description.replace("{gateways}", &gateway_ids()))
+        let text = self.description;
+        (!text.is_empty()).then(|| text.replace("{gateways}", &gateway_ids()))
     }
 
     /// The schema; in JSON, an optional field may be null.
@@ -92,12 +92,9 @@ impl Field {
             Rule::Inline(schema) => self.or_null(nullable, schema()),
             Rule::List(item, most) if encoding == Encoding::Json => {
                 let items = RefOr::<Schema>::Ref(Ref::from_schema_name(*item));
-                let list = ArrayBuilder::new()
-                    .schema_type(type_of(Type::Array, nullable))
-                    .items(items);
-                list.description(self.description())
-                    .max_items(Some(*most))
-                    .into()
+                let list = ArrayBuilder::new().items(items).max_items(Some(*most));
+                let list = list.schema_type(type_of(Type::Array, nullable));
+                list.description(self.description()).into()
             }
             _ => self.scalar(nullable),
         }
@@ -173,10 +170,8 @@ pub(crate) fn object(
         .description(Some(description))
         .example(example);
     for (field, required) in members {
-        let dotted = field
-            .name
-            .split_once('.')
-            .filter(|_| encoding == Encoding::Json);
+        let dotted = field.name.split_once('.');
+        let dotted = dotted.filter(|_| encoding == Encoding::Json);
         let name = dotted.map_or(field.name, |(_, name)| name);
         object = object.property(name, field.schema(encoding, *required));
         if *required {
@@ -192,21 +187,16 @@ pub(crate) fn one_of(
     example: Option<Value>,
     names: &[&'static str],
 ) -> RefOr<Schema> {
-    let mut one_of = OneOfBuilder::new()
-        .description(Some(description))
-        .example(example);
-    for name in names {
-        one_of = one_of.item(Ref::from_schema_name(*name));
-    }
+    let one_of = OneOfBuilder::new().description(Some(description));
+    let names = names.iter().map(|name| Ref::from_schema_name(*name));
+    let one_of = names.fold(one_of.example(example), OneOfBuilder::item);
     Schema::from(one_of.build()).into()
 }
 
 /// The schema of an object that has the members of each of these.
 pub(crate) fn all_of(description: &str, schemas: [RefOr<Schema>; 2]) -> RefOr<Schema> {
-    let mut all_of = AllOfBuilder::new().description(Some(description));
-    for schema in schemas {
-        all_of = all_of.item(schema);
-    }
+    let all_of = AllOfBuilder::new().description(Some(description));
+    let all_of = schemas.into_iter().fold(all_of, AllOfBuilder::item);
     Schema::from(all_of.build()).into()
 }
 

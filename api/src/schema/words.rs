@@ -6,6 +6,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
+use super::field::named_schema;
+
 /// The schema of an enum with these words.
 pub(crate) fn enum_of<'a>(
     description: &str,
@@ -18,38 +20,13 @@ pub(crate) fn enum_of<'a>(
         .into()
 }
 
-/// Declares enums: each has the words of a domain type, or the words that are listed.
-macro_rules! words {
-    () => {};
-    ($name:ident: $domain:ty, $description:literal; $($rest:tt)*) => {
-        words!(@one $name, $description, <$domain>::ALL.iter().map(|one| one.as_str()));
-        words!($($rest)*);
-    };
-    ($name:ident = $words:expr, $description:literal; $($rest:tt)*) => {
-        words!(@one $name, $description, $words);
-        words!($($rest)*);
-    };
-    (@one $name:ident, $description:literal, $words:expr) => {
-        pub(crate) struct $name;
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                enum_of($description, $words)
-            }
-        }
-
-        impl utoipa::ToSchema for $name {}
-    };
-}
-pub(crate) use words;
-
-words! {
-    Status: AccountStatus, "`CREATED`: stored, validation not completed. `PENDING`: waiting for the outcome at the gateway. `ACTIVE`: the gateway confirmed the details. `FAILURE`: the details are not valid; see `validation.failure`. `DELETED`: deleted.";
-    Category = ["USER_ERROR", "CONFIG_ERROR", "API_ERROR"], "Who can correct the error.";
-    CustomerAccountObject = ["customer_account"], "Always `customer_account`.";
-    BankAccountObject = ["bank_account"], "Always `bank_account`.";
-    CustomerObject = ["customer"], "Always `customer`.";
-    ListObject = ["list"], "Always `list`.";
+named_schema! {
+    Status = enum_of("`CREATED`: stored, validation not completed. `PENDING`: waiting for the outcome at the gateway. `ACTIVE`: the gateway confirmed the details. `FAILURE`: the details are not valid; see `validation.failure`. `DELETED`: deleted.", AccountStatus::ALL.iter().map(|one| one.as_str()));
+    Category = enum_of("Who can correct the error.", ["USER_ERROR", "CONFIG_ERROR", "API_ERROR"]);
+    CustomerAccountObject = enum_of("Always `customer_account`.", ["customer_account"]);
+    BankAccountObject = enum_of("Always `bank_account`.", ["bank_account"]);
+    CustomerObject = enum_of("Always `customer`.", ["customer"]);
+    ListObject = enum_of("Always `list`.", ["list"]);
 }
 
 /// Pairs of strings.

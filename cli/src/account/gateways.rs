@@ -1,14 +1,13 @@
 //! A merchant's gateway accounts, as far as they matter to one customer account.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_domain::routing::Pin;
 use khata_domain::{Gateway, GatewayAccountId};
+use khata_store::gateway_accounts;
 use khata_store::inspect::Account;
-use khata_store::{gateway_accounts, gateway_health};
 use serde_json::Value;
 
 use crate::gateway::{HealthIssue, gateway_name};
@@ -54,11 +53,11 @@ pub(super) struct Gateways(Vec<GatewayAccount>);
 
 struct GatewayAccount {
     id: GatewayAccountId,
-    gateway: String,
-    reference_id: String,
+    /// `CASHFREE main`
+    name: String,
     /// Whether a new attempt for the customer account may be made here.
     is_candidate: bool,
-    issues: Vec<HealthIssue>,
+    issues: Vec<GatewayIssue>,
 }
 
 impl Gateways {
@@ -72,32 +71,32 @@ impl Gateways {
             gateway_id: account.pinned_gateway_id,
             reference_id: account.pinned_gateway_reference_id.clone(),
         };
-        let states: HashMap<_, _> = gateway_health::of_merchant(connection, merchant)?
-            .into_iter()
-            .map(|state| (state.key.account, state))
-            .collect();
-        let accounts = gateway_accounts::of_merchant(connection, merchant)?
-            .into_iter()
-            .map(|one| GatewayAccount {
+        let mut issues = HealthIssue::of_merchant(connection, merchant, now)?;
+        let accounts = gateway_accounts::of_merchant(connection, merchant)?;
+        let accounts = accounts.into_iter().map(|one| {
+            let gateway = gateway_name(one.gateway_id);
+            let allowed = Gateway::from_id(one.gateway_id)
+                .is_some_and(|it| pin.allows(it, &one.reference_id, one.pinned_only));
+            let issues = issues.remove(&one.id).unwrap_or_default().into_iter();
+            let issue = |issue| GatewayIssue {
+                gateway: gateway.clone(),
+                reference_id: one.reference_id.clone(),
+                issue,
+            };
+            GatewayAccount {
                 id: one.id,
-                gateway: gateway_name(one.gateway_id),
-                is_candidate: one.enabled
-                    && Gateway::from_id(one.gateway_id).is_some_and(|gateway| {
-                        pin.allows(gateway, &one.reference_id, one.pinned_only)
-                    }),
-                issues: HealthIssue::all(states.get(&one.id), now),
-                reference_id: one.reference_id,
-            });
+                name: format!("{gateway} {}", one.reference_id),
+                is_candidate: one.enabled && allowed,
+                issues: issues.map(issue).collect(),
+            }
+        });
         Ok(Self(accounts.collect()))
     }
 
     /// Returns `CASHFREE main`, or the id of a gateway account that is gone.
     pub(super) fn name(&self, id: GatewayAccountId) -> String {
         let found = self.0.iter().find(|account| account.id == id);
-        found.map_or_else(
-            || id.to_string(),
-            |account| format!("{} {}", account.gateway, account.reference_id),
-        )
+        found.map_or_else(|| id.to_string(), |account| account.name.clone())
     }
 
     pub(super) fn candidates(&self) -> Candidates {
@@ -119,13 +118,7 @@ impl Gateways {
             None => account.is_candidate,
         });
         concerned
-            .flat_map(|account| {
-                account.issues.iter().map(|issue| GatewayIssue {
-                    gateway: account.gateway.clone(),
-                    reference_id: account.reference_id.clone(),
-                    issue: issue.clone(),
-                })
-            })
+            .flat_map(|account| account.issues.clone())
             .collect()
     }
 }

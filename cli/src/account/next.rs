@@ -48,11 +48,8 @@ fn open_step(situation: &Situation, now: DateTime<Utc>) -> NextStep {
     let is_deleted = situation.deleted_at.is_some();
     // A leased validation, or one with a pending webhook, makes no outgoing call.
     let needs_a_call = !is_leased && !situation.webhook_received && !is_deleted;
-    let issues = if needs_a_call {
-        situation.issues.clone()
-    } else {
-        Vec::new()
-    };
+    let issues = needs_a_call.then(|| situation.issues.clone());
+    let issues = issues.unwrap_or_default();
     let mut sentences = vec![by_state(situation, now)];
     if is_deleted {
         sentences.push("The account is deleted: the worker only cancels the validation.".into());
@@ -66,13 +63,9 @@ fn open_step(situation: &Situation, now: DateTime<Utc>) -> NextStep {
             format!("The deadline was {deadline}: no new attempt begins.")
         });
     }
-    let due_at = situation.due_at;
-    let at = situation
-        .leased_until
-        .map_or(due_at, |until| until.max(due_at));
     NextStep {
         sentence: sentences.join(" "),
-        at: Some(at),
+        at: situation.leased_until.max(Some(situation.due_at)),
         issues,
     }
 }

@@ -12,44 +12,33 @@ use khata_store::{audit, merchants};
 use serde_json::json;
 
 use super::which::WhichAccount;
-use crate::options::CommonOptions;
 use crate::output::time;
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Retry {
-    #[command(flatten)]
-    which: WhichAccount,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-impl Retry {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut connection = self.common.connect()?;
-        let account = self.which.find(&mut connection)?;
-        let (id, merchant) = (account.id.to_string(), account.merchant);
-        let (validation, was) = connection.transaction(|connection| {
-            let (validation, was) = retry(connection, &account)?;
-            let detail = json!({ "validation_id": validation.to_string(), "was": was });
-            audit::record(connection, merchant, "account.retry", &id, &detail)?;
-            anyhow::Ok((validation, was))
-        })?;
-        let document = json!({
-            "account_id": id,
-            "merchant_id": merchant.to_string(),
-            "validation_id": validation.to_string(),
-            "was": was,
-        });
-        let sentence = format!(
-            "The validation of account {id} was {was}. Validation {validation} is due now; a worker claims it within \
-             seconds. See the result with `khata account show {id}`."
-        );
-        self.common.print(&document, &sentence)
-    }
+pub(super) fn retry(which: &WhichAccount) -> anyhow::Result<()> {
+    let mut connection = which.common.connect()?;
+    let account = which.find(&mut connection)?;
+    let (id, merchant) = (account.id.to_string(), account.merchant);
+    let (validation, was) = connection.transaction(|connection| {
+        let (validation, was) = retry_account(connection, &account)?;
+        let detail = json!({ "validation_id": validation.to_string(), "was": was });
+        audit::record(connection, merchant, "account.retry", &id, &detail)?;
+        anyhow::Ok((validation, was))
+    })?;
+    let document = json!({
+        "account_id": id,
+        "merchant_id": merchant.to_string(),
+        "validation_id": validation.to_string(),
+        "was": was,
+    });
+    let sentence = format!(
+        "The validation of account {id} was {was}. Validation {validation} is due now; a worker claims it within \
+         seconds. See the result with `khata account show {id}`."
+    );
+    which.common.print(&document, &sentence)
 }
 
 /// Makes the open validation due, or begins a new one after a failure. Returns the validation's id, and the state before.
-fn retry(
+fn retry_account(
     connection: &mut PgConnection,
     account: &Account,
 ) -> anyhow::Result<(ValidationId, ValidationState)> {
@@ -57,17 +46,13 @@ fn retry(
     if status == AccountStatus::Deleted {
         bail!("account {id} is deleted: there is nothing to validate");
     }
-    let validation = account
-        .validation()
-        .with_context(|| format!("account {id} has no validation"))?;
-    let made = retry_now(connection, validation)?.with_context(|| {
-        format!(
-            "validation {} of account {id} does not exist",
-            validation.id
-        )
-    })?;
+    let validation = account.validation();
+    let validation = validation.with_context(|| format!("account {id} has no validation"))?;
+    let validation_id = validation.id;
+    let made = retry_now(connection, validation)?
+        .with_context(|| format!("validation {validation_id} of account {id} does not exist"))?;
     match made {
-        RetryResult::MadeDue { was } => Ok((validation.id, was)),
+        RetryResult::MadeDue { was } => Ok((validation_id, was)),
         RetryResult::Leased { until } => bail!(
             "a worker holds account {id} until {} at the latest; try again then",
             time(until)

@@ -49,6 +49,7 @@ fn account_facts(history: &History) -> Table {
         format!("{gateway} {}", reference.unwrap_or("(any account)"))
     });
     let merchant = format!("{} {}", account.merchant_name, account.merchant);
+    let last_validated = or_none(account.last_validated_at.map(time));
     Table::facts()
         .fact("account", account.id)
         .fact("merchant", merchant)
@@ -60,20 +61,15 @@ fn account_facts(history: &History) -> Table {
         .fact("trace id", or_none(history.trace_id()))
         .fact("created", time(account.created_at))
         .fact("updated", time(account.updated_at))
-        .fact(
-            "last validated",
-            or_none(account.last_validated_at.map(time)),
-        )
+        .fact("last validated", last_validated)
         .fact("validated in 24 h", validated(history))
         .fact("deleted", or_none(account.deleted_at.map(time)))
 }
 
 fn validated(history: &History) -> String {
     let quota = history.quota;
-    let counts = format!(
-        "{} of {} allowed for the same details",
-        quota.used, quota.limit
-    );
+    let (used, limit) = (quota.used, quota.limit);
+    let counts = format!("{used} of {limit} allowed for the same details");
     match quota.rejected_until() {
         None => counts,
         Some(until) => format!("{counts}; next from {}", time(until)),
@@ -109,15 +105,11 @@ fn validation_text(history: &History, validation: &Validation) -> String {
 
 /// Formats our score with its word, and the gateway's score.
 fn name_match(validation: &Validation) -> String {
-    let ours = validation.name_match_score.map_or_else(
-        || "not compared".to_owned(),
-        |score| {
-            format!(
-                "{score} {}",
-                NameMatchResult::of_stored_score(score).as_str()
-            )
-        },
-    );
+    let ours = validation.name_match_score.map(|score| {
+        let result = NameMatchResult::of_stored_score(score);
+        format!("{score} {}", result.as_str())
+    });
+    let ours = ours.unwrap_or_else(|| "not compared".to_owned());
     match validation.gateway_name_match_score {
         Some(score) => format!("{ours}; the gateway's own: {score}"),
         None => ours,
@@ -133,28 +125,20 @@ fn attempt_text(attempt: &Attempt) -> String {
         1 => "1 poll".to_owned(),
         polls => format!("{polls} polls"),
     };
+    let gateway = format!("{gateway} {reference_id}, by {}", attempt.method);
+    let gateway_reference = or_none(attempt.gateway_reference.as_ref());
+    let calls = format!("{polls}; latency of the newest call: {latency}");
+    let possible_double_drop = yes_or_no(attempt.possible_double_drop);
     let facts = Table::facts()
-        .fact(
-            "gateway",
-            format!("{gateway} {reference_id}, by {}", attempt.method),
-        )
+        .fact("gateway", gateway)
         .fact("chosen", &attempt.choice)
         .fact("state", format!("{} {class}", attempt.state))
         .fact("code", or_none(attempt.code.as_ref()))
         .fact("unknown code", yes_or_no(attempt.unlisted_code))
         .fact("our reference", &attempt.reference)
-        .fact(
-            "gateway's reference",
-            or_none(attempt.gateway_reference.as_ref()),
-        )
-        .fact(
-            "calls",
-            format!("{polls}; latency of the newest call: {latency}"),
-        )
-        .fact(
-            "possible double drop",
-            yes_or_no(attempt.possible_double_drop),
-        )
+        .fact("gateway's reference", gateway_reference)
+        .fact("calls", calls)
+        .fact("possible double drop", possible_double_drop)
         .fact("started", time(attempt.started_at))
         .fact("settled", or_none(attempt.settled_at.map(time)));
     format!("  attempt {}\n{}", attempt.number, facts.indented(4))

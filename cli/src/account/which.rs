@@ -9,7 +9,7 @@ use khata_domain::{AccountId, MerchantId, ValidationId};
 use khata_store::inspect::{self, Account};
 use uuid::Uuid;
 
-use crate::database::find_merchant;
+use crate::options::{CommonOptions, find_merchant};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WhichAccount {
@@ -20,6 +20,8 @@ pub(crate) struct WhichAccount {
     /// Name or id of the account's merchant, if known; faster, because only this merchant's accounts are searched
     #[arg(long)]
     merchant: Option<String>,
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +56,13 @@ impl fmt::Display for AnyId {
 impl WhichAccount {
     pub(super) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Account> {
         let id = self.account;
-        match &self.merchant {
-            None => find(connection, None, id)?.with_context(|| format!("no merchant has {id}")),
-            Some(merchant) => {
-                let merchant = find_merchant(connection, merchant)?;
-                find(connection, Some(merchant.id), id)?.with_context(|| {
-                    format!(
-                        "{} has no {id}; omit --merchant to search all merchants",
-                        merchant.name
-                    )
-                })
-            }
-        }
+        let Some(merchant) = &self.merchant else {
+            return find(connection, None, id)?.with_context(|| format!("no merchant has {id}"));
+        };
+        let merchant = find_merchant(connection, merchant)?;
+        let name = &merchant.name;
+        find(connection, Some(merchant.id), id)?
+            .with_context(|| format!("{name} has no {id}; omit --merchant to search all merchants"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use diesel::{Connection, PgConnection};
-use khata_crypto::{Purpose, secret_buf};
+use khata_crypto::{Keyring, Purpose, secret_buf};
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{COMMON_SETTINGS, SettingInfo};
 use khata_store::audit;
@@ -15,7 +15,7 @@ use khata_store::merchants::Merchant;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::connectors::{ConnectorOptions, Connectors};
+use super::connectors::ConnectorOptions;
 use super::which::parse_gateway;
 use crate::options::{CommonOptions, MerchantOption};
 
@@ -58,13 +58,6 @@ pub(crate) struct Add {
     connectors: ConnectorOptions,
 }
 
-/// The account to store.
-struct NewAccount {
-    gateway: Gateway,
-    settings: Value,
-    credentials: Option<Zeroizing<Vec<u8>>>,
-}
-
 impl Add {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let gateway = parse_gateway(&self.gateway)?;
@@ -73,24 +66,25 @@ impl Add {
         {
             bail!("--reference-id must be 1 to 128 visible ASCII characters");
         }
-        let new = NewAccount {
-            gateway,
-            settings: serde_json::from_str(&self.settings).context("--settings is not JSON")?,
-            credentials: self.credentials_file.as_deref().map(read).transpose()?,
-        };
+        let settings: Value =
+            serde_json::from_str(&self.settings).context("--settings is not JSON")?;
+        let credentials = self.credentials_file.as_deref().map(read).transpose()?;
+        let credentials = credentials.as_ref().map(|plain| plain.as_slice());
         let connectors = self.connectors.connectors()?;
         // Invalid credentials or settings are reported now, not by the first validation that uses them.
-        let credentials = new.credentials.as_ref().map(|plain| plain.as_slice());
-        connectors.build(
-            gateway,
-            credentials,
-            &new.settings,
-            self.base_url.as_deref(),
-        )?;
-        let mut connection = self.common.connect()?;
-        let merchant = self.merchant.find(&mut connection)?;
-        let (id, is_new) = connection
-            .transaction(|connection| self.store(connection, &connectors, &merchant, &new))?;
+        connectors.build(gateway, credentials, &settings, self.base_url.as_deref())?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let (id, is_new) = connection.transaction(|connection| {
+            let keyring = &connectors.keyring;
+            self.store(
+                connection,
+                keyring,
+                &merchant,
+                gateway,
+                &settings,
+                credentials,
+            )
+        })?;
         let document = json!({
             "id": id.to_string(),
             "gateway": gateway.name(),
@@ -109,29 +103,26 @@ impl Add {
     fn store(
         &self,
         connection: &mut PgConnection,
-        connectors: &Connectors,
+        keyring: &Keyring,
         merchant: &Merchant,
-        new: &NewAccount,
+        gateway: Gateway,
+        settings: &Value,
+        credentials: Option<&[u8]>,
     ) -> anyhow::Result<(GatewayAccountId, bool)> {
-        let (gateway, reference_id) = (new.gateway, &self.reference_id);
+        let reference_id = &self.reference_id;
         let existing = gateway_accounts::find(connection, merchant.id, gateway.id(), reference_id)?;
-        if let Some(existing) = &existing {
-            if !self.if_absent {
-                bail!(
-                    "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
-                    merchant.name
-                );
-            }
+        let (id, action) = match &existing {
+            None => (GatewayAccountId::new(), "gateway.add"),
+            Some(_) if !self.if_absent => bail!(
+                "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
+                merchant.name
+            ),
             // An open attempt is recovered by the flow that made it.
-            if flow(&existing.settings) != flow(&new.settings) {
-                bail!(
-                    "bank_flow cannot be changed; add another account under another reference id"
-                );
+            Some(existing) if flow(&existing.settings) != flow(settings) => {
+                bail!("bank_flow cannot be changed; add another account under another reference id")
             }
-        }
-        let id = existing
-            .as_ref()
-            .map_or_else(GatewayAccountId::new, |existing| existing.id);
+            Some(existing) => (existing.id, "gateway.update"),
+        };
         let account = NewGatewayAccount {
             id,
             gateway_id: gateway.id(),
@@ -139,23 +130,16 @@ impl Add {
             priority: self.priority,
             pinned_only: self.pinned_only,
             base_url: self.base_url.as_deref(),
-            settings: &new.settings,
+            settings,
         };
-        let sealed = new.credentials.as_ref().map(|plain| {
-            let keyring = &connectors.keyring;
-            keyring.encrypt(merchant.id, id.0, Purpose::Credentials, plain)
-        });
+        let encrypt = |plain| keyring.encrypt(merchant.id, id.0, Purpose::Credentials, plain);
+        let sealed = credentials.map(encrypt);
         gateway_accounts::upsert(connection, merchant.id, &account, sealed)?;
         if let Some(existing) = &existing {
-            reset_health(connection, existing, &new.settings)?;
+            reset_health(connection, existing, settings)?;
         }
-        let action = if existing.is_some() {
-            "gateway.update"
-        } else {
-            "gateway.add"
-        };
         let detail = json!({
-            "gateway": gateway.name(), "reference_id": reference_id, "settings": new.settings,
+            "gateway": gateway.name(), "reference_id": reference_id, "settings": settings,
         });
         audit::record(connection, merchant.id, action, &id.to_string(), &detail)?;
         Ok((id, existing.is_none()))
@@ -182,27 +166,20 @@ fn credentials_and_settings() -> String {
         text.extend(info.credentials.iter().enumerate().map(|(place, member)| {
             let gateway = if place == 0 { info.gateway.name() } else { "" };
             let optional = if member.required { "" } else { " (optional)" };
-            format!(
-                "  {gateway:<10}{}{optional}: {}\n",
-                member.name, member.meaning
-            )
+            let (name, meaning) = (member.name, member.meaning);
+            format!("  {gateway:<10}{name}{optional}: {meaning}\n")
         }));
     }
-    text += "\nSettings of every gateway, all optional:\n";
-    let line = |name: &str, one: &SettingInfo| {
-        format!(
-            "  {name:<10}{}: {} [default: {}]\n",
-            one.name, one.meaning, one.default
-        )
+    let line = |gateway: &str, setting: &SettingInfo| {
+        let (name, meaning, default) = (setting.name, setting.meaning, setting.default);
+        format!("  {gateway:<10}{name}: {meaning} [default: {default}]\n")
     };
+    text += "\nSettings of every gateway, all optional:\n";
     text.extend(COMMON_SETTINGS.iter().map(|one| line("", one)));
     text += "\nSettings of one gateway:\n";
     for info in khata_gateways::all() {
-        text.extend(
-            info.settings
-                .iter()
-                .map(|one| line(info.gateway.name(), one)),
-        );
+        let settings = info.settings.iter();
+        text.extend(settings.map(|one| line(info.gateway.name(), one)));
     }
     text
 }
@@ -227,10 +204,7 @@ fn reset_health(
 }
 
 fn flow(settings: &Value) -> &str {
-    settings
-        .get("bank_flow")
-        .and_then(Value::as_str)
-        .unwrap_or("async")
+    settings["bank_flow"].as_str().unwrap_or("async")
 }
 
 fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {

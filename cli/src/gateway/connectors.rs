@@ -41,21 +41,18 @@ impl Connectors {
     ) -> Result<Box<dyn Connector>, String> {
         let gateway = Gateway::from_id(account.gateway_id)
             .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
-        let opened = account.sealed_credentials.as_deref().map(|sealed| {
+        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
             let (merchant, id) = (account.merchant, account.id.0);
-            self.keyring
-                .decrypt(merchant, id, Purpose::Credentials, sealed)
+            let keyring = &self.keyring;
+            keyring.decrypt(merchant, id, Purpose::Credentials, sealed)
         });
-        let credentials = opened.transpose().map_err(|_| {
+        let credentials = decrypted.transpose().map_err(|_| {
             ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()
         })?;
-        self.build(
-            gateway,
-            credentials.as_ref().map(|plain| plain.as_slice()),
-            &account.settings,
-            account.base_url.as_deref(),
-        )
-        .map_err(|error| error.to_string())
+        let credentials = credentials.as_ref().map(|plain| plain.as_slice());
+        let base_url = account.base_url.as_deref();
+        self.build(gateway, credentials, &account.settings, base_url)
+            .map_err(|error| error.to_string())
     }
 
     /// Builds a connector; fails if the credentials or settings are invalid.
@@ -66,16 +63,14 @@ impl Connectors {
         settings: &serde_json::Value,
         base_url: Option<&str>,
     ) -> Result<Box<dyn Connector>, ConfigError> {
-        khata_gateways::connect(
-            gateway,
-            &ConnectorConfig {
-                base_url,
-                credentials,
-                settings,
-                http: &self.http,
-                sandbox_mode: self.sandbox_mode,
-                longest_call: Duration::MAX,
-            },
-        )
+        let config = ConnectorConfig {
+            base_url,
+            credentials,
+            settings,
+            http: &self.http,
+            sandbox_mode: self.sandbox_mode,
+            longest_call: Duration::MAX,
+        };
+        khata_gateways::connect(gateway, &config)
     }
 }

@@ -1,9 +1,12 @@
-//! Reasons why a gateway account gets no calls, or only some. Pure.
+//! Reasons why a gateway account gets no calls, or only some.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use khata_store::gateway_health::{GatewayState, Misconfigured};
+use diesel::{PgConnection, QueryResult};
+use khata_domain::{GatewayAccountId, MerchantId};
+use khata_store::gateway_health::{self, GatewayState, Misconfigured};
 use serde_json::{Value, json};
 
 use crate::output::time;
@@ -25,11 +28,19 @@ pub(crate) enum HealthIssue {
 }
 
 impl HealthIssue {
-    /// Returns a gateway account's issues, the gravest first. A healthy or unused account has none.
-    pub(crate) fn all(state: Option<&GatewayState>, now: DateTime<Utc>) -> Vec<Self> {
-        let Some(state) = state else {
-            return Vec::new();
-        };
+    /// Returns the issues of a merchant's gateway accounts. An unused account is missing.
+    pub(crate) fn of_merchant(
+        connection: &mut PgConnection,
+        merchant: MerchantId,
+        now: DateTime<Utc>,
+    ) -> QueryResult<HashMap<GatewayAccountId, Vec<Self>>> {
+        let states = gateway_health::of_merchant(connection, merchant)?;
+        let issues = |state: &GatewayState| (state.key.account, Self::all(state, now));
+        Ok(states.iter().map(issues).collect())
+    }
+
+    /// Returns a gateway account's issues, the gravest first. A healthy account has none.
+    fn all(state: &GatewayState, now: DateTime<Utc>) -> Vec<Self> {
         let misconfigured = state.misconfigured.clone();
         let misconfigured =
             misconfigured.map(|Misconfigured { code, since }| Self::Misconfigured { code, since });
@@ -88,7 +99,6 @@ impl fmt::Display for HealthIssue {
 mod tests {
     use chrono::TimeDelta;
     use khata_domain::circuit::Circuit;
-    use khata_domain::{GatewayAccountId, MerchantId};
     use khata_store::gateway_health::GatewayKey;
 
     use super::*;
@@ -112,13 +122,12 @@ mod tests {
     }
 
     fn texts(state: &GatewayState) -> Vec<String> {
-        let issues = HealthIssue::all(Some(state), now());
+        let issues = HealthIssue::all(state, now());
         issues.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn an_ended_pause_is_no_issue() {
-        assert!(HealthIssue::all(None, now()).is_empty());
         let ended = GatewayState {
             paused_until: Some(now()),
             ..healthy()
@@ -150,7 +159,7 @@ mod tests {
                 "paused until 11:02:11 UTC",
             ]
         );
-        let kinds: Vec<_> = HealthIssue::all(Some(&state), now())
+        let kinds: Vec<_> = HealthIssue::all(&state, now())
             .iter()
             .map(|issue| issue.json()["kind"].clone())
             .collect();

@@ -5,11 +5,9 @@ use std::time::Instant;
 use anyhow::bail;
 use khata_domain::CallFailure;
 use khata_gateways::{Check, Connector};
-use serde_json::json;
 
 use super::connectors::ConnectorOptions;
 use super::which::WhichAccount;
-use crate::options::CommonOptions;
 use crate::output::clean;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -17,28 +15,20 @@ pub(crate) struct Test {
     #[command(flatten)]
     which: WhichAccount,
     #[command(flatten)]
-    common: CommonOptions,
-    #[command(flatten)]
     connectors: ConnectorOptions,
 }
 
 impl Test {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let connectors = self.connectors.connectors()?;
-        let mut connection = self.common.connect()?;
-        let (merchant, gateway, account) = self.which.find(&mut connection)?;
         // The call may be slow; the database connection is not held meanwhile.
-        drop(connection);
+        let (_, found) = self.which.find()?;
         let began = Instant::now();
-        let (outcome, said) = match connectors.of_account(&account) {
+        let (outcome, said) = match connectors.of_account(&found.account) {
             Ok(connector) => check(&*connector)?,
             Err(error) => ("UNUSABLE", error),
         };
         let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let name = format!(
-            "{gateway} account {} of {}",
-            account.reference_id, merchant.name
-        );
         let (result, advice) = match outcome {
             "ACCEPTED" => ("the gateway accepts the credentials", ""),
             "REFUSED" => (
@@ -58,21 +48,19 @@ impl Test {
                 " Correct them with `khata gateway add --if-absent`.",
             ),
         };
+        let name = found.name();
         let sentence = format!("{name}: {result} ({said}, {latency_ms} ms).{advice}");
-        let document = json!({
-            "id": account.id.to_string(),
-            "gateway": gateway.name(),
-            "reference_id": account.reference_id,
-            "enabled": account.enabled,
-            "outcome": outcome,
-            "said": said,
-            "latency_ms": latency_ms,
-        });
+        let mut document = found.json();
+        document["enabled"] = found.account.enabled.into();
+        document["outcome"] = outcome.into();
+        document["said"] = said.into();
+        document["latency_ms"] = latency_ms.into();
+        let common = &self.which.common;
         if outcome == "ACCEPTED" {
-            return self.common.print(&document, &sentence);
+            return common.print(&document, &sentence);
         }
-        if self.common.json {
-            self.common.print(&document, "")?;
+        if common.json {
+            common.print(&document, "")?;
         }
         bail!(sentence)
     }
@@ -88,7 +76,9 @@ fn check(connector: &dyn Connector) -> anyhow::Result<(&'static str, String)> {
         Ok(Check::Refused(said)) => ("REFUSED", said),
         Ok(Check::Unclear(said)) => ("UNCLEAR", said),
         Err(CallFailure::NotSent(why) | CallFailure::ResponseLost(why)) => ("UNREACHABLE", why),
-        Err(failure @ CallFailure::Rejected { .. }) => ("UNCLEAR", failure.to_string()),
+        Err(failure @ (CallFailure::Rejected { .. } | CallFailure::NotReceived)) => {
+            ("UNCLEAR", failure.to_string())
+        }
     };
     Ok((outcome, clean(&said)))
 }

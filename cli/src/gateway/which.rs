@@ -5,8 +5,9 @@ use diesel::PgConnection;
 use khata_domain::Gateway;
 use khata_store::gateway_accounts::{self, GatewayAccount};
 use khata_store::merchants::Merchant;
+use serde_json::{Value, json};
 
-use crate::options::MerchantOption;
+use crate::options::{CommonOptions, MerchantOption};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WhichAccount {
@@ -18,24 +19,52 @@ pub(crate) struct WhichAccount {
     /// The merchant's name for the account, as `gateway list` shows it
     #[arg(long)]
     reference_id: String,
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+}
+
+pub(super) struct FoundAccount {
+    pub(super) merchant: Merchant,
+    pub(super) gateway: Gateway,
+    pub(super) account: GatewayAccount,
 }
 
 impl WhichAccount {
-    pub(super) fn find(
-        &self,
-        connection: &mut PgConnection,
-    ) -> anyhow::Result<(Merchant, Gateway, GatewayAccount)> {
+    /// Connects to the database, and finds the account.
+    pub(super) fn find(&self) -> anyhow::Result<(PgConnection, FoundAccount)> {
         let gateway = parse_gateway(&self.gateway)?;
-        let merchant = self.merchant.find(connection)?;
-        let account =
-            gateway_accounts::find(connection, merchant.id, gateway.id(), &self.reference_id)?;
+        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let (id, reference_id) = (gateway.id(), &self.reference_id);
+        let account = gateway_accounts::find(&mut connection, merchant.id, id, reference_id)?;
         let account = account.with_context(|| {
             format!(
-                "{0} has no {gateway} account {1:?}; list its accounts with `khata gateway list --merchant {0}`",
-                merchant.name, self.reference_id
+                "{0} has no {gateway} account {reference_id:?}; list its accounts with `khata gateway list --merchant {0}`",
+                merchant.name
             )
         })?;
-        Ok((merchant, gateway, account))
+        let found = FoundAccount {
+            merchant,
+            gateway,
+            account,
+        };
+        Ok((connection, found))
+    }
+}
+
+impl FoundAccount {
+    /// Returns `CASHFREE account main of acme`.
+    pub(super) fn name(&self) -> String {
+        let (reference_id, merchant) = (&self.account.reference_id, &self.merchant.name);
+        format!("{} account {reference_id} of {merchant}", self.gateway)
+    }
+
+    /// Returns the members that identify the account.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "id": self.account.id.to_string(),
+            "gateway": self.gateway.name(),
+            "reference_id": self.account.reference_id,
+        })
     }
 }
 

@@ -31,17 +31,15 @@ fn parse_id(text: &str) -> Result<KeyId, &'static str> {
 impl WhichKey {
     /// Rejects a whole key before the database is asked: the operator's shell keeps it in its history.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        let too_long = |prefix: &str| prefix.chars().count() > STORED_PREFIX;
-        if self.prefix.as_deref().is_some_and(too_long) {
-            bail!(
+        let prefix = self.prefix.as_deref();
+        match prefix.map_or(1, |prefix| prefix.chars().count()) {
+            0 => bail!("--prefix is empty"),
+            1..=STORED_PREFIX => Ok(()),
+            _ => bail!(
                 "--prefix is too long: only a key's first {STORED_PREFIX} characters are stored; if this was a whole \
                  key, delete it from your shell's history"
-            );
+            ),
         }
-        if self.prefix.as_deref().is_some_and(str::is_empty) {
-            bail!("--prefix is empty");
-        }
-        Ok(())
     }
 
     /// Returns the only matching key, with its row locked.
@@ -50,16 +48,13 @@ impl WhichKey {
         connection: &mut PgConnection,
         merchant: &Merchant,
     ) -> anyhow::Result<Key> {
-        let (mut found, described) = match (&self.prefix, self.id) {
-            (_, Some(id)) => {
-                let found = keys::find(connection, merchant.id, id)?;
-                (found.into_iter().collect(), format!("with the id {id}"))
-            }
-            (prefix, None) => {
-                let prefix = prefix.as_deref().unwrap_or_default();
-                let found = keys::starting_with(connection, merchant.id, prefix)?;
-                (found, format!("beginning with {prefix:?}"))
-            }
+        let (mut found, described) = if let Some(id) = self.id {
+            let found = keys::find(connection, merchant.id, id)?;
+            (found.into_iter().collect(), format!("with the id {id}"))
+        } else {
+            let prefix = self.prefix.as_deref().unwrap_or_default();
+            let found = keys::starting_with(connection, merchant.id, prefix)?;
+            (found, format!("beginning with {prefix:?}"))
         };
         if found.len() > 1 {
             bail!(

@@ -32,35 +32,33 @@ impl Output {
     pub(super) fn write(&self, keyring: &KeyringFile) -> anyhow::Result<()> {
         let json = keyring.to_json();
         let Some(path) = &self.output else {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&json)?;
-            stdout.write_all(b"\n")?;
-            return Ok(stdout.flush()?);
+            return Ok(write(&mut io::stdout().lock(), &json)?);
         };
         let cannot = || format!("cannot write {}", path.display());
         if self.force {
-            replace(path, &json).with_context(cannot)
-        } else {
-            match create(path, &json) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    bail!("{} exists; replace it with --force", path.display())
-                }
-                result => result.with_context(cannot),
+            return replace(path, &json).with_context(cannot);
+        }
+        match create(path, &json) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                bail!("{} exists; replace it with --force", path.display())
             }
+            result => result.with_context(cannot),
         }
     }
 }
 
+fn write(to: &mut impl Write, json: &[u8]) -> io::Result<()> {
+    to.write_all(json)?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
 /// Creates the file; removes it again if writing fails.
 fn create(path: &Path, json: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    let written = file
-        .write_all(json)
-        .and_then(|()| file.write_all(b"\n"))
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path)?;
+    let written = write(&mut file, json)
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_folder(path));
     if written.is_err() {
@@ -83,11 +81,8 @@ fn replace(path: &Path, json: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
 //! `khata keyring rotate`.
 
-use std::time::Duration;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use diesel::{PgConnection, QueryResult};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use khata_config::SandboxSettings;
 use khata_crypto::{Keyring, KeyringSettings};
 use khata_store::DatabaseSettings;
 use khata_store::rotation::{self, Rotation, SealedColumn, StepResult};
 
-use super::progress::Progress;
-use crate::database::connect_without_timeout;
+use crate::options::connect_without_timeout;
+use crate::output::joined_or;
+
+const PROGRESS: &str = "[{bar:30}] {percent} %, {pos} of {len}, {msg}, {per_sec}, {eta} left";
+/// Time between two lines of progress where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Minimum pause before rows that other transactions hold are tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -40,7 +46,7 @@ impl Rotate {
         let mut progress = Progress::new(count(&mut connection, &keyring)?)?;
         let mut rotation = Rotation::new(&keyring, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);
-        progress.finish();
+        progress.bar.finish_and_clear();
         report(&rotation, keyring.primary());
         walked.context("stopped before the end; run the same command again to continue")?;
         let undecryptable = rotation.undecryptable.len();
@@ -97,16 +103,65 @@ fn report(rotation: &Rotation<'_>, primary: u32) {
     for (place, _) in rotation.undecryptable.iter().zip(0..MAX_LISTED) {
         eprintln!("khata: cannot decrypt: {place}");
     }
-    let tables: Vec<String> = rotation
+    let tables = rotation
         .reencrypted
         .iter()
         .filter(|(_, count)| **count > 0)
-        .map(|(column, count)| format!("{count} in {}", column.table()))
-        .collect();
-    let tables = if tables.is_empty() {
-        "nothing".to_owned()
-    } else {
-        tables.join(", ")
-    };
+        .map(|(column, count)| format!("{count} in {}", column.table()));
+    let tables = joined_or(tables, "nothing");
     println!("Re-encrypted under key {primary}: {tables}.");
+}
+
+/// The progress: a bar on a terminal, else a line every few seconds.
+struct Progress {
+    bar: ProgressBar,
+    last_line: Instant,
+}
+
+impl Progress {
+    fn new(total: u64) -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template(PROGRESS)?.progress_chars("==  ");
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        Ok(Self {
+            bar: bar.with_style(style),
+            last_line: Instant::now(),
+        })
+    }
+
+    /// Shows how much is done, and the kind of data that the command processes now.
+    fn update(&mut self, done: u64, kind: &str) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(kind.to_owned());
+            self.bar.set_position(done);
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            let total = self.bar.length().unwrap_or_default();
+            // A closed standard error does not stop the work.
+            let _ = writeln!(io::stderr(), "khata: {}", line(done, total, kind));
+        }
+    }
+}
+
+fn line(done: u64, total: u64, kind: &str) -> String {
+    let percent = (done.min(total) * 100).checked_div(total).unwrap_or(100);
+    format!("{percent} %, {done} of {total}, {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_shows_percent_and_counts() {
+        assert_eq!(
+            line(500, 2_000, "customers"),
+            "25 %, 500 of 2000, customers"
+        );
+        assert_eq!(line(0, 0, "customers"), "100 %, 0 of 0, customers");
+    }
+
+    #[test]
+    fn the_template_is_valid() {
+        assert!(Progress::new(1).is_ok());
+    }
 }

@@ -9,9 +9,9 @@ use khata_crypto::{Keyring, KeyringFile, KeyringSettings, RotateBy};
 use khata_store::rotation::{KeyUsage, SealedColumn, count_by_key, decrypts};
 use serde_json::{Map, Value, json};
 
-use super::{age, file};
-use crate::database::connect_without_timeout;
-use crate::output::{print, time};
+use super::file::read;
+use crate::options::connect_without_timeout;
+use crate::output::{joined_or, print, time};
 
 #[derive(Clone, clap::Args)]
 pub(crate) struct Show {
@@ -33,26 +33,29 @@ impl fmt::Debug for Show {
 
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let file = file::read(&self.keyring)?;
+        let file = read(&self.keyring)?;
         let database = self.database_url.as_deref();
         let usage = database.map(|url| Usage::read(url, &file)).transpose()?;
-        let created_at = created_at(&file, file.primary());
+        let keys = Keys { file, usage };
+        let primary = keys.file.primary();
+        let created_at = keys.created_at(Some(primary));
         let rotate_by = self.keyring.rotate_by(created_at);
-        let keys = keys(&file, usage.as_ref());
+        let ids = keys.ids();
         let rotate_by_time = match rotate_by {
             RotateBy::At(at) => Some(time(at)),
             RotateBy::Never | RotateBy::Unknown => None,
         };
         let document = json!({
-            "primary": file.primary(),
+            "primary": primary,
             "max_age_days": self.keyring.key_max_age_days,
             "rotate_by": rotate_by_time,
-            "sealing": keys.iter().map(KeyLine::json).collect::<Vec<_>>(),
+            "sealing": ids.iter().map(|id| keys.json(*id)).collect::<Vec<_>>(),
         });
         let now = Utc::now();
-        let lines: Vec<String> = keys.iter().map(|key| key.text(rotate_by, now)).collect();
+        let lines = ids.iter().map(|id| keys.text(*id, rotate_by, now));
+        let lines: Vec<String> = lines.collect();
         print(self.json, &document, &lines.join("\n"))?;
-        if !keys.iter().all(|key| key.in_keyring && !key.is_other) {
+        if !ids.iter().all(|id| keys.can_decrypt(*id)) {
             bail!(
                 "this keyring cannot decrypt all data in this database. Do not start a service with it; without the \
                  right keyring that data is lost"
@@ -60,11 +63,6 @@ impl Show {
         }
         Ok(())
     }
-}
-
-fn created_at(file: &KeyringFile, id: u32) -> Option<DateTime<Utc>> {
-    let found = file.keys().iter().find(|key| key.id == id);
-    found.and_then(|key| key.created_at)
 }
 
 /// Use of the keys in a database.
@@ -93,97 +91,136 @@ impl Usage {
         Ok(Self { columns, others })
     }
 
-    fn by_table(&self, key: Option<u32>) -> Vec<(&'static str, i64)> {
+    /// Returns the number of values of this key by table.
+    fn by_table(&self, key: Option<u32>) -> impl Iterator<Item = (&'static str, i64)> {
+        let count = move |usage: &KeyUsage| usage.get(&key).copied().unwrap_or_default();
         let columns = self.columns.iter();
-        let count = |usage: &KeyUsage| usage.get(&key).copied().unwrap_or_default();
-        columns
-            .map(|(column, usage)| (column.table(), count(usage)))
-            .collect()
+        columns.map(move |(column, usage)| (column.table(), count(usage)))
     }
 }
 
-/// One key in the output.
-struct KeyLine {
-    /// `None` for values that carry no key id of ours.
-    id: Option<u32>,
-    is_primary: bool,
-    in_keyring: bool,
-    created_at: Option<DateTime<Utc>>,
+/// A keyring, and the use of its keys if there is a database. The id is `None` for values that carry no key id of ours.
+struct Keys {
+    file: KeyringFile,
+    usage: Option<Usage>,
+}
+
+impl Keys {
+    /// Returns the keyring's keys, then the keys that the database needs and the keyring lacks.
+    fn ids(&self) -> Vec<Option<u32>> {
+        let used = self.usage.iter().flat_map(|usage| &usage.columns);
+        let missing: BTreeSet<Option<u32>> = used
+            .flat_map(|(_, usage)| usage.keys().copied())
+            .filter(|id| !self.has(*id))
+            .collect();
+        let ids = self.file.ids().into_iter().map(Some);
+        ids.chain(missing).collect()
+    }
+
+    fn has(&self, id: Option<u32>) -> bool {
+        id.is_some_and(|id| self.file.ids().contains(&id))
+    }
+
+    fn created_at(&self, id: Option<u32>) -> Option<DateTime<Utc>> {
+        let mut keys = self.file.keys().iter();
+        keys.find(|key| Some(key.id) == id)?.created_at
+    }
+
     /// Whether another key of this id encrypted the data.
-    is_other: bool,
-    /// Number of values by table; `None` without a database.
-    by_table: Option<Vec<(&'static str, i64)>>,
-}
+    fn is_other(&self, id: Option<u32>) -> bool {
+        let usage = self.usage.as_ref();
+        id.is_some_and(|id| usage.is_some_and(|usage| usage.others.contains(&id)))
+    }
 
-/// Returns the keyring's keys, then the keys that the database needs and the keyring lacks.
-fn keys(file: &KeyringFile, usage: Option<&Usage>) -> Vec<KeyLine> {
-    let known: BTreeSet<Option<u32>> = file.ids().into_iter().map(Some).collect();
-    let used = usage.iter().flat_map(|usage| &usage.columns);
-    let missing: BTreeSet<Option<u32>> = used
-        .flat_map(|(_, usage)| usage.keys().copied())
-        .filter(|key| !known.contains(key))
-        .collect();
-    let ids = file.ids().into_iter().map(Some).chain(missing);
-    let line = |id: Option<u32>| KeyLine {
-        id,
-        is_primary: id == Some(file.primary()),
-        in_keyring: known.contains(&id),
-        created_at: id.and_then(|id| created_at(file, id)),
-        is_other: id.is_some_and(|id| usage.is_some_and(|usage| usage.others.contains(&id))),
-        by_table: usage.map(|usage| usage.by_table(id)),
-    };
-    ids.map(line).collect()
-}
+    fn can_decrypt(&self, id: Option<u32>) -> bool {
+        self.has(id) && !self.is_other(id)
+    }
 
-impl KeyLine {
-    fn json(&self) -> Value {
-        let opens = self.in_keyring && !self.is_other;
-        let seals = self.by_table.as_ref().map(|tables| {
-            let counts = tables.iter();
-            counts
-                .map(|(table, count)| ((*table).to_owned(), (*count).into()))
-                .collect::<Map<String, Value>>()
-        });
+    fn json(&self, id: Option<u32>) -> Value {
+        let usage = self.usage.as_ref();
+        let count = |(table, count): (&str, i64)| (table.to_owned(), count.into());
         json!({
-            "id": self.id,
-            "primary": self.is_primary,
-            "in_keyring": self.in_keyring,
-            "created_at": self.created_at.map(time),
-            "opens": seals.as_ref().map(|_| opens),
-            "seals": seals,
+            "id": id,
+            "primary": id == Some(self.file.primary()),
+            "in_keyring": self.has(id),
+            "created_at": self.created_at(id).map(time),
+            "opens": usage.map(|_| self.can_decrypt(id)),
+            "seals": usage.map(|usage| usage.by_table(id).map(count).collect::<Map<_, _>>()),
         })
     }
 
-    fn text(&self, rotate_by: RotateBy, now: DateTime<Utc>) -> String {
-        let mut text = self
-            .id
-            .map_or("unknown key".to_owned(), |id| format!("key {id}"));
-        if self.is_primary {
+    fn text(&self, id: Option<u32>, rotate_by: RotateBy, now: DateTime<Utc>) -> String {
+        let is_primary = id == Some(self.file.primary());
+        let mut text = id.map_or("unknown key".to_owned(), |id| format!("key {id}"));
+        if is_primary {
             text += ", primary";
         }
-        if self.in_keyring {
-            text += &age::age(self.created_at, now);
-        } else if self.id.is_some() {
+        if self.has(id) {
+            text += &age(self.created_at(id), now);
+        } else if id.is_some() {
             text += ", missing from this keyring";
         }
-        if self.is_primary {
-            text += &age::due(rotate_by, now);
+        if is_primary {
+            text += &due(rotate_by, now);
         }
-        if let Some(tables) = &self.by_table {
-            let used = tables.iter().filter(|(_, count)| *count > 0);
-            let used: Vec<String> = used
-                .map(|(table, count)| format!("{count} in {table}"))
-                .collect();
+        if let Some(usage) = &self.usage {
+            let used = usage.by_table(id).filter(|(_, count)| *count > 0);
+            let used = used.map(|(table, count)| format!("{count} in {table}"));
             text += ": ";
-            text += &if used.is_empty() {
-                "unused".to_owned()
-            } else {
-                used.join(", ")
-            };
+            text += &joined_or(used, "unused");
         }
-        if self.is_other {
+        if self.is_other(id) {
             text += "; encrypted by another key of this id";
         }
         text
+    }
+}
+
+/// Returns `, created 2026-11-24, 12 days old`.
+fn age(created_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
+    created_at.map_or(", age unknown".to_owned(), |created| {
+        let days = (now - created).num_days();
+        format!(", created {}, {days} days old", day(created))
+    })
+}
+
+/// Returns `, replace by 2027-11-24`, or nothing if keys are used without limit.
+fn due(rotate_by: RotateBy, now: DateTime<Utc>) -> String {
+    match rotate_by {
+        RotateBy::Never => String::new(),
+        RotateBy::At(time) if time > now => format!(", replace by {}", day(time)),
+        RotateBy::At(time) => format!(", REPLACEMENT OVERDUE since {}", day(time)),
+        RotateBy::Unknown => ", REPLACEMENT OVERDUE".to_owned(),
+    }
+}
+
+fn day(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_and_due_date_are_formatted() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (created, now) = (time("2026-11-24T10:00:00Z"), time("2026-12-06T09:00:00Z"));
+        assert_eq!(age(Some(created), now), ", created 2026-11-24, 11 days old");
+        assert_eq!(age(None, now), ", age unknown");
+        for (rotate_by, text) in [
+            (RotateBy::Never, ""),
+            (
+                RotateBy::At(time("2027-11-24T10:00:00Z")),
+                ", replace by 2027-11-24",
+            ),
+            (
+                RotateBy::At(created),
+                ", REPLACEMENT OVERDUE since 2026-11-24",
+            ),
+            (RotateBy::Unknown, ", REPLACEMENT OVERDUE"),
+        ] {
+            assert_eq!(due(rotate_by, now), text);
+        }
     }
 }

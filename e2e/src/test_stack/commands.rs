@@ -1,9 +1,8 @@
 //! Running the operator's commands and other programs with the settings of a test stack.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::TestStack;
 use crate::merchant::{GatewayAccount, add_gateway, issue_key, khata_json, write_private};
@@ -42,7 +41,8 @@ impl TestStack {
 
     /// Runs a command of a program, with any exit code.
     pub fn try_program(&self, program: &str, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
-        process::run_to_its_end(program, arguments, &self.command_settings())
+        let program = process::path_of(program)?;
+        CommandOutput::of(process::command(&program, &self.command_settings()).args(arguments))
     }
 
     /// Writes a file that only its owner can read. Returns its path.
@@ -62,10 +62,7 @@ impl TestStack {
         let mut own = self.command_settings();
         own.retain(|(name, _)| changes.iter().all(|(other, _)| name != other));
         let values = changes.iter();
-        let values: Vec<_> = values
-            .filter_map(|(name, value)| Some((*name, (*value)?)))
-            .collect();
-        own.extend(settings(&values));
+        own.extend(values.filter_map(|(name, value)| Some(((*name).into(), (*value)?.into()))));
         let log = self.next_stem(program).with_extension("log");
         Process::start(program, arguments, &own, &log)
     }
@@ -87,21 +84,12 @@ impl TestStack {
     pub fn shell(&self, lines: &str, changes: &[(&str, &str)]) -> anyhow::Result<CommandOutput> {
         let programs = process::path_of("khata")?;
         let programs = programs.parent().context("a program without a folder")?;
-        let path = format!(
-            "{}:{}:/usr/bin:/bin",
-            programs.display(),
-            postgres_programs()?.display()
-        );
-        let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", lines])
-            .current_dir(&self.folder)
-            .env_clear()
-            .env("LANG", "C.UTF-8")
-            .env("PATH", path)
-            .envs(self.command_settings())
-            .envs(changes.iter().copied())
-            .output()?;
-        Ok(CommandOutput::of(&output))
+        let (khata, postgres) = (programs.display(), postgres_programs()?);
+        let path = format!("{khata}:{}:/usr/bin:/bin", postgres.display());
+        let mut shell = process::command(Path::new("bash"), &self.command_settings());
+        shell.args(["-euo", "pipefail", "-c", lines]);
+        shell.current_dir(&self.folder).env("PATH", path);
+        CommandOutput::of(shell.envs(changes.iter().copied()))
     }
 }
 
@@ -111,13 +99,11 @@ fn postgres_programs() -> anyhow::Result<PathBuf> {
     let versions = entries.flatten().filter_map(|entry| {
         let version: u32 = entry.file_name().to_str()?.parse().ok()?;
         let folder = entry.path().join("bin");
-        folder
-            .join("pg_dump")
-            .is_file()
-            .then_some((version, folder))
+        let has_programs = folder.join("pg_dump").is_file();
+        has_programs.then_some((version, folder))
     });
-    match versions.max() {
-        Some((_, folder)) => Ok(folder),
-        None => bail!("no pg_dump under {POSTGRES} (Debian: postgresql-client)"),
-    }
+    let (_, newest) = versions
+        .max()
+        .with_context(|| format!("no pg_dump under {POSTGRES} (Debian: postgresql-client)"))?;
+    Ok(newest)
 }

@@ -1,12 +1,15 @@
-//! Starting and stopping the services of a test stack.
+//! Starting and stopping the services of a test stack, and changing the database that they use.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::TestStack;
+use crate::database::Database;
 use crate::deadline::TIMEOUT;
+use crate::queues::Queues;
 use crate::service::{Service, program_in};
+use crate::settings::settings;
 
 impl TestStack {
     /// Starts another `khata-api`; returns when it listens.
@@ -54,6 +57,18 @@ impl TestStack {
             service.process.wait(TIMEOUT).await?;
         }
         Ok(())
+    }
+
+    /// Makes services that start from now on use this database and new queues, as after a restore. Returns the old
+    /// database.
+    pub fn use_database(&mut self, database: Database) -> Database {
+        self.queues = Queues::create();
+        // Later settings win.
+        self.services.extend(settings(&[
+            ("KHATA_DATABASE_URL", database.url.as_str()),
+            ("KHATA_QUEUE_PREFIX", self.queues.prefix()),
+        ]));
+        std::mem::replace(&mut self.database, database)
     }
 
     /// Returns the logs of all services, those of killed ones included.

@@ -244,9 +244,12 @@ async fn assert_row(stack: &TestStack, case: &Case, prepared: &Prepared) -> Resu
     let tags: Vec<_> = tags.filter(|(name, _)| !name.contains('{')).collect();
     assert!(!tags.is_empty(), "{}", case.row);
     let has_tags = |trace: &Trace| {
-        let has = |span: &Span, name, value| span.value(name).as_deref() == Some(value);
+        let has = |span: &Span, name, expected: &str| {
+            let value = span.value(name);
+            value.is_some_and(|value| value.to_string().trim_matches('"') == expected)
+        };
         let mut tags = tags.iter();
-        tags.all(|(name, value)| trace.spans.iter().any(|span| has(span, name, *value)))
+        tags.all(|(name, value)| trace.spans.iter().any(|span| has(span, name, value)))
     };
     let traces = stack.traces()?;
     traces.wait_for(&prepared.trace, TIMEOUT, has_tags).await?;

@@ -88,11 +88,11 @@ async fn a_worker_frozen_beyond_its_lease_settles_nothing() -> Result<()> {
         },
     )
     .await?;
-    send(Signal::Stop, sleeper)?;
+    send(Signal::STOP, sleeper)?;
     stack.sandbox.set_behaviour(Behaviour::default()).await?;
     // Every lease has expired: other workers hold the validations now.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    send(Signal::Continue, sleeper)?;
+    send(Signal::CONT, sleeper)?;
     stack
         .api
         .create_json("frozen3", &mixed(3))

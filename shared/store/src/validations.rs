@@ -8,7 +8,9 @@ mod reuse;
 mod settle;
 
 pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
-pub use attempt::{Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts};
+pub use attempt::{
+    Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts,
+};
 pub use claim::{Claimed, LeaseToken, claim};
 pub use due::{DueRow, take_due};
 pub use reuse::{Reusable, reusable};

@@ -1,6 +1,7 @@
 //! Metrics that both services share: build, database connections, and histograms with example traces. `docs/metrics.md` lists
 //! every metric; [`page`] compares the two.
 
+mod declare;
 #[doc(hidden)]
 pub mod page;
 

@@ -12,6 +12,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer
 use uuid::Uuid;
 
 /// Queues with a unique prefix.
+#[derive(Debug)]
 pub struct Queues {
     url: String,
     prefix: String,
@@ -24,6 +25,10 @@ impl Queues {
         );
         let prefix = format!("khata-test-{}", Uuid::now_v7().simple());
         Self { url, prefix }
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Returns the broker with these queues.

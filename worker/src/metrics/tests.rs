@@ -99,7 +99,7 @@ fn the_page_lists_every_metric() {
     metrics.no_gateway(MerchantId::new());
     metrics.postponed(account(), PostponeReason::Rate);
     metrics.wakeups_published(WakeupReason::Lost, 2);
-    metrics.queue_depth(QueueName::Validations, 4);
+    metrics.queue_depth("validations", 4);
     let unlisted = GatewayResponse {
         unlisted: true,
         ..GatewayResponse::of(Class::Inconclusive, "UNKNOWN_CODE")
@@ -112,7 +112,10 @@ fn the_page_lists_every_metric() {
         Some(TRACE),
     );
     metrics.webhook_used(Gateway::Setu);
-    metrics.possible_double_drop(&account());
+    metrics
+        .possible_double_drops
+        .get_or_create(&account())
+        .inc();
     let differences = page::differences(
         include_str!("../../../docs/metrics.md"),
         "khata-worker",
@@ -185,8 +188,8 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
 #[test]
 fn an_unknown_queue_depth_is_not_exported() {
     let metrics = metrics();
-    metrics.queue_depth(QueueName::Validations, 7);
-    metrics.queue_depth(QueueName::DeadLetters, 1);
+    metrics.queue_depth("validations", 7);
+    metrics.queue_depth("dead_letters", 1);
     contains(
         &metrics,
         &[
@@ -197,7 +200,7 @@ fn an_unknown_queue_depth_is_not_exported() {
             "khata_broker_connected 0",
         ],
     );
-    metrics.queue_depth_unknown();
+    metrics.queues.clear();
     assert!(!metrics.text().unwrap().contains("khata_queue_messages{"));
 }
 

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use chrono::Utc;
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::GatewayResponse;
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
+use khata_domain::{Details, GatewayResponse};
 use khata_gateways::{Advanced, OpenAttempt};
-use khata_name_match::NameMatch;
+use khata_name_match::{NameMatch, NameMatchResult, compare, is_placeholder};
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
 use tracing::debug;
 
-use super::names::{compare_names, is_mismatch, real_name};
 use crate::commits::Work;
 use crate::directory::Entry;
 
@@ -69,11 +68,9 @@ impl Results {
         let (claimed, earlier) = (&work.claimed, work.reusable.as_ref()?);
         let key = claimed.key;
         let result = earlier.sealed_result.as_deref().and_then(|encrypted| {
-            let owner = earlier.account.0;
-            let purpose = Purpose::ValidationResult;
-            let plain = self
-                .keyring
-                .decrypt(key.merchant, owner, purpose, encrypted);
+            let (owner, purpose) = (earlier.account.0, Purpose::ValidationResult);
+            let keyring = &self.keyring;
+            let plain = keyring.decrypt(key.merchant, owner, purpose, encrypted);
             ValidationResult::from_plaintext(&plain.ok()?)
         });
         let name_at_bank = result
@@ -102,12 +99,10 @@ impl Results {
     }
 
     fn encrypt(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
-        self.keyring.encrypt(
-            claimed.key.merchant,
-            claimed.account.0,
-            Purpose::ValidationResult,
-            &result.to_plaintext(),
-        )
+        let (merchant, account) = (claimed.key.merchant, claimed.account.0);
+        let plaintext = result.to_plaintext();
+        self.keyring
+            .encrypt(merchant, account, Purpose::ValidationResult, &plaintext)
     }
 }
 
@@ -135,6 +130,28 @@ fn result_of(response: &GatewayResponse) -> Option<ValidationResult> {
     let is_empty =
         result.name_at_bank.is_none() && result.utr.is_none() && result.account_type.is_none();
     (!is_empty).then_some(result)
+}
+
+/// Returns the name at the bank; `None` for the placeholders that some gateways send (`NA`, `VERIFIED`).
+fn real_name(name_at_bank: Option<&String>) -> Option<&str> {
+    let name = name_at_bank?.trim();
+    (!is_placeholder(name)).then_some(name)
+}
+
+/// Compares the names, if there are both.
+pub(super) fn compare_names(details: &Details, name_at_bank: Option<&String>) -> Option<NameMatch> {
+    match details {
+        Details::Bank(bank) => {
+            let given = bank.beneficiary_name.as_ref()?;
+            compare(given.expose(), real_name(name_at_bank)?)
+        }
+        Details::Upi(_) => None,
+    }
+}
+
+/// Whether the names belong to different holders.
+pub(super) fn is_mismatch(name_match: Option<NameMatch>) -> bool {
+    name_match.is_some_and(|found| found.result == NameMatchResult::NoMatch)
 }
 
 #[cfg(test)]

@@ -38,25 +38,19 @@ pub(super) fn process(queue: &str, wakeup: &Wakeup) -> Span {
     .unwrap_or_else(Span::none)
 }
 
-/// A validation that was processed.
-pub(super) struct Ended<'a> {
-    pub(super) queue: &'a str,
-    pub(super) claimed: &'a Claimed,
-    pub(super) began: SystemTime,
-    /// `None` if processing stopped early.
-    pub(super) settlement: Option<&'a Settlement>,
-    /// Why the settlement was not stored.
-    pub(super) unsettled: Option<&'static str>,
-}
-
 /// Records the result in the trace. A trace that is not recorded gets a span only for a failure or a slow result.
-pub(super) fn end(ended: &Ended<'_>) {
-    let error = ended
-        .unsettled
-        .or_else(|| ended.settlement.and_then(error_type));
+/// `settlement`: `None` if processing stopped early. `unsettled`: why the settlement was not stored.
+pub(super) fn end(
+    queue: &str,
+    claimed: &Claimed,
+    began: SystemTime,
+    settlement: Option<&Settlement>,
+    unsettled: Option<&'static str>,
+) {
+    let error = unsettled.or_else(|| settlement.and_then(error_type));
     let span = Span::current();
     if !span.is_disabled() {
-        for (name, value) in ended.settlement.into_iter().flat_map(result_attributes) {
+        for (name, value) in settlement.into_iter().flat_map(result_attributes) {
             span.record(name, value);
         }
         if let Some(error) = error {
@@ -64,15 +58,15 @@ pub(super) fn end(ended: &Ended<'_>) {
         }
         return;
     }
-    let Some(trace_parent) = ended.claimed.trace_parent.as_deref() else {
+    let Some(trace_parent) = claimed.trace_parent.as_deref() else {
         return;
     };
-    let took = ended.began.elapsed().unwrap_or_default();
+    let took = began.elapsed().unwrap_or_default();
     if error.is_some() || telemetry::is_slow(took) {
         let span = LateSpan {
-            name: name(ended.queue),
-            began: ended.began,
-            attributes: attributes(ended),
+            name: name(queue),
+            began,
+            attributes: attributes(queue, claimed, settlement),
             error,
         };
         telemetry::record_late(trace_parent, span);
@@ -83,46 +77,47 @@ fn name(queue: &str) -> String {
     format!("process {queue}")
 }
 
-fn attributes(ended: &Ended<'_>) -> Vec<(&'static str, String)> {
-    let claimed = ended.claimed;
+fn attributes(
+    queue: &str,
+    claimed: &Claimed,
+    settlement: Option<&Settlement>,
+) -> Vec<(&'static str, String)> {
     let key = claimed.key;
     let mut attributes = vec![
         ("messaging.system", "rabbitmq".to_owned()),
         ("messaging.operation.name", "process".to_owned()),
         ("messaging.operation.type", "process".to_owned()),
-        ("messaging.destination.name", ended.queue.to_owned()),
+        ("messaging.destination.name", queue.to_owned()),
         ("khata.merchant_id", key.merchant.to_string()),
         ("khata.validation_id", key.id.to_string()),
         ("khata.account_id", claimed.account.to_string()),
         ("khata.routing_id", claimed.routing_id()),
     ];
-    if let Some(settlement) = ended.settlement {
+    if let Some(settlement) = settlement {
         if let Some(by) = &settlement.provenance {
             let gateway = Gateway::from_id(by.gateway_id).map(Gateway::name);
             attributes.extend(gateway.map(|name| ("khata.gateway", name.to_owned())));
-            attributes.push((
-                "khata.gateway_reference_id",
-                by.gateway_reference_id.clone(),
-            ));
+            let reference = by.gateway_reference_id.clone();
+            attributes.push(("khata.gateway_reference_id", reference));
         }
         if let Some(attempt) = &settlement.attempt {
             attributes.push(("khata.attempt", attempt.number.to_string()));
         }
-        attributes
-            .extend(result_attributes(settlement).map(|(name, value)| (name, value.to_owned())));
+        let results = result_attributes(settlement);
+        attributes.extend(results.map(|(name, value)| (name, value.to_owned())));
     }
     attributes
 }
 
 fn result_attributes(settlement: &Settlement) -> impl Iterator<Item = (&'static str, &str)> {
     let end = settlement.attempt.as_ref().map(|attempt| &attempt.end);
+    let class = end.and_then(|end| end.class);
     let outcome = match &settlement.next {
         Next::Complete { outcome, .. } => Some(outcome.as_str()),
         Next::Wait { .. } => None,
     };
     [
-        end.and_then(|end| end.class)
-            .map(|class| ("khata.class", class.as_str())),
+        class.map(|class| ("khata.class", class.as_str())),
         end.map(|end| ("khata.code", end.code.as_str())),
         outcome.map(|outcome| ("khata.outcome", outcome)),
     ]

@@ -8,11 +8,11 @@ use comfy_table::presets;
 use indicatif::ProgressBar;
 use khata_e2e::{Setup, TestStack};
 
+use crate::DRAIN;
 use crate::load::Load;
 use crate::postgres::Postgres;
-use crate::{CONNECTIONS, DRAIN};
 
-const CUSTOMERS: usize = 100;
+const CUSTOMERS: u64 = 100;
 const ROUNDS: usize = 12;
 const SLICE: Duration = Duration::from_secs(3);
 
@@ -27,21 +27,16 @@ enum Collector {
 use Collector::{Hangs, NotConfigured, Refuses, There};
 
 /// The others are compared with the first.
-const COLLECTORS: [Collector; 4] = [There, Refuses, Hangs, NotConfigured];
-
-impl Collector {
-    fn name(self) -> &'static str {
-        match self {
-            There => "accepts spans",
-            Refuses => "refuses connections",
-            Hangs => "accepts connections, never replies",
-            NotConfigured => "not configured, tracing is off",
-        }
-    }
-}
+const COLLECTORS: [(Collector, &str); 4] = [
+    (There, "accepts spans"),
+    (Refuses, "refuses connections"),
+    (Hangs, "accepts connections, never replies"),
+    (NotConfigured, "not configured, tracing is off"),
+];
 
 struct Candidate {
-    collector: Collector,
+    /// The collector's behaviour.
+    name: &'static str,
     // Dropping the stack would stop it.
     _stack: TestStack,
     load: Load,
@@ -50,24 +45,19 @@ struct Candidate {
     accepted: Vec<f64>,
     /// Final accounts per second, from the first POST to the last outcome.
     validated: Vec<f64>,
-    // Runs the stack's tasks.
-    _runtime: tokio::runtime::Runtime,
 }
 
 impl Candidate {
-    fn start(collector: Collector) -> Result<Self> {
-        let traces = collector != NotConfigured;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let stack = runtime.block_on(TestStack::start(Setup {
-            traces,
+    async fn start(collector: Collector, name: &'static str) -> Result<Self> {
+        let stack = TestStack::start(Setup {
+            traces: collector != NotConfigured,
             // Every stack has proxies, because they cost time.
             proxies: true,
             log: "warn",
             service_settings: &[("KHATA_TRACES_PER_SECOND", "100")],
             ..Setup::default()
-        }))?;
+        })
+        .await?;
         if let Some(proxy) = stack.proxies().ok().and_then(|p| p.collector.as_ref()) {
             match collector {
                 Refuses => proxy.cut(),
@@ -75,41 +65,37 @@ impl Candidate {
                 There | NotConfigured => {}
             }
         }
-        let mut load = Load::new(&stack.api.url, &stack.api.key, CONNECTIONS, CUSTOMERS)?;
+        let mut load = Load::new(&stack.api.url, &stack.api.key, CUSTOMERS)?;
         let mut postgres = Postgres::connect(stack.database.url.as_str())?;
-        load.one_each(CUSTOMERS)?;
-        load.run(SLICE)?;
+        load.one_each(CUSTOMERS).await?;
+        load.run(SLICE).await?;
         postgres.wait_until_final(DRAIN)?;
         Ok(Self {
-            collector,
+            name,
             _stack: stack,
             load,
             postgres,
             accepted: Vec::new(),
             validated: Vec::new(),
-            _runtime: runtime,
         })
     }
 
-    fn run_slice(&mut self) -> Result<()> {
+    async fn run_slice(&mut self) -> Result<()> {
         let began = Instant::now();
-        let accepted = self.load.run(SLICE)?;
+        let accepted = self.load.run(SLICE).await?;
         self.postgres.wait_until_final(DRAIN)?;
         self.accepted.push(accepted.per_second());
         self.validated
-            .push(accepted.count_f64() / began.elapsed().as_secs_f64());
+            .push(accepted.count() / began.elapsed().as_secs_f64());
         Ok(())
     }
 }
 
-pub(crate) fn compare() -> Result<()> {
+pub(crate) async fn compare() -> Result<()> {
     let mut candidates = Vec::new();
-    for collector in COLLECTORS {
-        println!(
-            "Starting and warming up: the collector {} …",
-            collector.name()
-        );
-        candidates.push(Candidate::start(collector)?);
+    for (collector, name) in COLLECTORS {
+        println!("Starting and warming up: the collector {name} …");
+        candidates.push(Candidate::start(collector, name).await?);
     }
     println!("{ROUNDS} rounds of {} s each …", SLICE.as_secs());
     // The bar appears on a terminal only.
@@ -118,7 +104,7 @@ pub(crate) fn compare() -> Result<()> {
         // Another stack is first in each round.
         for turn in 0..candidates.len() {
             let index = (turn + round) % COLLECTORS.len();
-            candidates[index].run_slice()?;
+            candidates[index].run_slice().await?;
             progress.inc(1);
         }
     }
@@ -130,7 +116,7 @@ pub(crate) fn compare() -> Result<()> {
     println!("{}", table(&candidates)?);
     for candidate in &mut candidates {
         let unfinished = candidate.postgres.not_active()?;
-        let name = candidate.collector.name();
+        let name = candidate.name;
         ensure!(
             unfinished == 0,
             "{unfinished} accounts are not ACTIVE in the stack whose collector {name}"
@@ -151,7 +137,7 @@ fn table(candidates: &[Candidate]) -> Result<String> {
             format!("{:+.1} %", 100.0 * (ratio - 1.0))
         };
         table.add_row([
-            candidate.collector.name().to_owned(),
+            candidate.name.to_owned(),
             rate(&candidate.accepted),
             difference(&candidate.accepted, &first.accepted),
             rate(&candidate.validated),

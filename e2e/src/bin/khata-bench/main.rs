@@ -18,107 +18,89 @@ use usage::{Processes, Usage};
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: usize = 32;
 /// Customers of the accounts; they are registered before the measurement.
-const CUSTOMERS: usize = 1_000;
+const CUSTOMERS: u64 = 1_000;
 const PGBENCH: Duration = Duration::from_secs(8);
 const LOAD: Duration = Duration::from_secs(10);
 /// Accounts posted one after another, to measure the time of one account without other load.
 const ONE_BY_ONE: usize = 300;
 const DRAIN: Duration = Duration::from_mins(3);
 
-struct Stack {
-    api_url: String,
-    api_key: String,
-    postgres: Postgres,
-    processes: Processes,
-}
-
-impl Stack {
-    fn from_environment() -> Result<Self> {
-        let read = |name: &str| {
-            std::env::var(name).with_context(|| format!("{name} is not set: run `make bench`"))
-        };
-        Ok(Self {
-            api_url: read("KHATA_API_URL")?,
-            api_key: read("KHATA_API_KEY")?,
-            postgres: Postgres::connect(&read("KHATA_DATABASE_URL")?)?,
-            processes: Processes {
-                api: read("KHATA_PID_API")?.parse()?,
-                worker: read("KHATA_PID_WORKER")?.parse()?,
-                postgres: read("KHATA_PID_POSTGRES")?.parse()?,
-            },
-        })
-    }
-}
-
-fn main() -> Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
-        None => everything(),
-        Some("collector") => collector::compare(),
+        None => everything().await,
+        Some("collector") => collector::compare().await,
         Some(other) => bail!("unknown benchmark '{other}'; known: collector"),
     }
 }
 
-fn everything() -> Result<()> {
-    let mut stack = Stack::from_environment()?;
-    let resting = (
-        resident(stack.processes.api)?,
-        resident(stack.processes.worker)?,
-    );
+async fn everything() -> Result<()> {
+    let read = |name: &str| {
+        std::env::var(name).with_context(|| format!("{name} is not set: run `make bench`"))
+    };
+    let (api_url, api_key) = (read("KHATA_API_URL")?, read("KHATA_API_KEY")?);
+    let mut postgres = Postgres::connect(&read("KHATA_DATABASE_URL")?)?;
+    let processes = Processes {
+        api: read("KHATA_PID_API")?.parse()?,
+        worker: read("KHATA_PID_WORKER")?.parse()?,
+        postgres: read("KHATA_PID_POSTGRES")?.parse()?,
+    };
+    let resting = (resident(processes.api)?, resident(processes.worker)?);
     println!(
         "At rest: khata-api {:.0} MB, khata-worker {:.0} MB resident.",
         resting.0, resting.1
     );
 
     println!("Warming up: registering {CUSTOMERS} customers …");
-    let mut load = Load::new(&stack.api_url, &stack.api_key, CONNECTIONS, CUSTOMERS)?;
-    load.one_each(CUSTOMERS)?;
-    stack.postgres.wait_until_final(DRAIN)?;
+    let mut load = Load::new(&api_url, &api_key, CUSTOMERS)?;
+    load.one_each(CUSTOMERS).await?;
+    postgres.wait_until_final(DRAIN)?;
 
     println!("One by one: {ONE_BY_ONE} accounts, each when the one before is final …");
-    let one_by_one = stack.postgres.mark()?;
+    let one_by_one = postgres.mark()?;
     for _ in 0..ONE_BY_ONE {
-        load.one_each(1)?;
-        stack.postgres.wait_until_final(DRAIN)?;
+        load.one_each(1).await?;
+        postgres.wait_until_final(DRAIN)?;
     }
-    let (median, p99) = stack.postgres.create_to_final_ms(one_by_one)?;
+    let (median, p99) = postgres.create_to_final_ms(one_by_one)?;
 
     println!("Calls that wait for the outcome …");
-    let calls = Calls::new(&stack.api_url, &stack.api_key)?;
-    let (wait, wait_p99) = calls.waits(&mut stack.postgres)?;
+    let calls = Calls::new(&api_url, &api_key)?;
+    let (wait, wait_p99) = calls.waits(&mut postgres).await?;
     println!("Pages of a customer with 10,000 accounts …");
-    calls.fill()?;
-    stack.postgres.wait_until_final(DRAIN)?;
-    let pages = calls.pages()?;
+    calls.fill().await?;
+    postgres.wait_until_final(DRAIN)?;
+    let pages = calls.pages().await?;
 
     println!(
         "pgbench: single-row commits, {CONNECTIONS} clients, {} s …",
         PGBENCH.as_secs()
     );
-    let before = stack.postgres.pgbench(CONNECTIONS, PGBENCH)?;
+    let before = postgres.pgbench(CONNECTIONS, PGBENCH)?;
     println!(
         "Load: one bank account a POST, {CONNECTIONS} connections, {} s, worker and gateway running …",
         LOAD.as_secs()
     );
-    let used_before = Usage::read(&stack.processes, &mut stack.postgres)?;
+    let used_before = Usage::read(&processes, &mut postgres)?;
     let began = Instant::now();
-    let accepted = load.run(LOAD)?;
-    println!("Waiting for {} accounts to become final …", accepted.count);
-    stack.postgres.wait_until_final(DRAIN)?;
+    let accepted = load.run(LOAD).await?;
+    println!(
+        "Waiting for {} accounts to become final …",
+        accepted.count()
+    );
+    postgres.wait_until_final(DRAIN)?;
     let proven_in = began.elapsed();
-    let used = Usage::read(&stack.processes, &mut stack.postgres)?;
-    let connections = stack.postgres.connections()?;
+    let used = Usage::read(&processes, &mut postgres)?;
+    let connections = postgres.connections()?;
     println!("pgbench again …");
-    let after = stack.postgres.pgbench(CONNECTIONS, PGBENCH)?;
+    let after = postgres.pgbench(CONNECTIONS, PGBENCH)?;
 
-    let unproven = stack.postgres.not_active()?;
+    let unproven = postgres.not_active()?;
     ensure!(unproven == 0, "{unproven} accounts did not become ACTIVE");
     let pgbench = f64::midpoint(before, after);
     let accept = accepted.per_second();
-    let proven = accepted.count_f64() / proven_in.as_secs_f64();
-    let loaded = (
-        resident(stack.processes.api)?,
-        resident(stack.processes.worker)?,
-    );
+    let proven = accepted.count() / proven_in.as_secs_f64();
+    let loaded = (resident(processes.api)?, resident(processes.worker)?);
 
     println!();
     println!(
@@ -131,7 +113,7 @@ fn everything() -> Result<()> {
     );
     println!(
         "accounts validated by Cashfree     {proven:>9.0} /s   {} in {:.1} s, first POST to last outcome",
-        accepted.count,
+        accepted.count(),
         proven_in.as_secs_f64()
     );
     println!("create to final, one at a time     {median:>9.1} ms  median, {p99:.1} ms p99");
@@ -144,7 +126,7 @@ fn everything() -> Result<()> {
         "resident at rest / after the load  {:>9.0} / {:.0} MB khata-api, {:.0} / {:.0} MB khata-worker",
         resting.0, loaded.0, resting.1, loaded.1
     );
-    used.print_per_account(&used_before, accepted.count_f64());
+    used.print_per_account(&used_before, accepted.count());
     println!("connections to Postgres            {connections:>9}    of both services together");
     println!();
     println!(
@@ -166,10 +148,9 @@ fn everything() -> Result<()> {
 fn resident(pid: u32) -> Result<f64> {
     let status =
         std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.context("no VmRSS")?.trim();
+    let kilobytes: f64 = line.trim_end_matches(" kB").parse()?;
     Ok(kilobytes / 1024.0)
 }

@@ -30,8 +30,8 @@ impl Usage {
     pub(crate) fn read(processes: &Processes, postgres: &mut Postgres) -> Result<Self> {
         let (stored, logged) = postgres.bytes()?;
         Ok(Self {
-            api: Stat::of(processes.api)?.own,
-            worker: Stat::of(processes.worker)?.own,
+            api: stat(processes.api)?.1,
+            worker: stat(processes.worker)?.1,
             postgres: with_children(processes.postgres)?,
             stored,
             logged,
@@ -55,46 +55,34 @@ impl Usage {
     }
 }
 
-/// CPU time in seconds.
-struct Stat {
-    parent: u32,
-    own: f64,
-    /// CPU time of children that have ended.
-    ended_children: f64,
-}
-
-impl Stat {
-    fn of(pid: u32) -> Result<Self> {
-        let text =
-            fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
-        // The name in parentheses may contain spaces.
-        let (_, fields) = text.rsplit_once(')').context("no /proc/…/stat")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let seconds = |index: usize| -> Result<f64> {
-            let ticks: f64 = fields.get(index).context("too short")?.parse()?;
-            Ok(ticks / TICKS)
-        };
-        Ok(Self {
-            parent: fields.get(1).context("too short")?.parse()?,
-            own: seconds(11)? + seconds(12)?,
-            ended_children: seconds(13)? + seconds(14)?,
-        })
-    }
+/// Returns the parent of a process, its CPU time, and that of its children that have ended, both in seconds.
+fn stat(pid: u32) -> Result<(u32, f64, f64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    // The name in parentheses may contain spaces.
+    let (_, fields) = text.rsplit_once(')').context("no /proc/…/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let seconds = |index: usize| -> Result<f64> {
+        let ticks: f64 = fields.get(index).context("too short")?.parse()?;
+        Ok(ticks / TICKS)
+    };
+    let parent = fields.get(1).context("too short")?.parse()?;
+    let (own, ended_children) = (seconds(11)? + seconds(12)?, seconds(13)? + seconds(14)?);
+    Ok((parent, own, ended_children))
 }
 
 fn with_children(pid: u32) -> Result<f64> {
-    let own = Stat::of(pid)?;
-    let mut total = own.own + own.ended_children;
+    let (_, own, ended_children) = stat(pid)?;
+    let mut total = own + ended_children;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(child) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         // The process may end meanwhile.
-        if let Ok(stat) = Stat::of(child)
-            && stat.parent == pid
+        if let Ok((parent, own, _)) = stat(child)
+            && parent == pid
         {
-            total += stat.own;
+            total += own;
         }
     }
     Ok(total)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{bail, ensure};
 use khata_e2e::client::text;
 use khata_e2e::{Api, PUBLISHED};
 use serde_json::{Value, json};
@@ -66,20 +66,16 @@ async fn create(api: &Api, customer: String, number: usize) -> anyhow::Result<Po
         match api.create_json(&customer, &body).await {
             Ok(reply) if reply.status == 200 => {
                 let accounts = reply.accounts()?;
-                if accounts.len() != outcomes.len() {
-                    bail!(
-                        "{} accounts were posted, {} returned",
-                        outcomes.len(),
-                        accounts.len()
-                    );
-                }
-                let accounts = accounts
-                    .iter()
-                    .zip(outcomes)
-                    .map(|(account, outcome)| Expected {
-                        id: text(account, "/id").to_owned(),
-                        ..outcome
-                    });
+                let (count, returned) = (outcomes.len(), accounts.len());
+                ensure!(
+                    returned == count,
+                    "{count} accounts were posted, {returned} returned"
+                );
+                let accounts = accounts.iter().zip(outcomes);
+                let accounts = accounts.map(|(account, outcome)| Expected {
+                    id: text(account, "/id").to_owned(),
+                    ..outcome
+                });
                 return Ok(Posted {
                     accounts: accounts.collect(),
                     customer,
@@ -116,8 +112,7 @@ fn mixed(number: usize) -> (Value, Vec<Expected>) {
         outcomes.push(expected("ACTIVE", "", true));
     }
     for user in USERS {
-        let vpa = format!("{user}@upi");
-        addresses.push(json!({ "vpa": vpa }));
+        addresses.push(json!({ "vpa": format!("{user}@upi") }));
         outcomes.push(match user {
             "incorrect" => expected("FAILURE", "INVALID_VPA", has_consent),
             _ => expected("ACTIVE", "", has_consent),
@@ -129,14 +124,4 @@ fn mixed(number: usize) -> (Value, Vec<Expected>) {
             json!({"obtained": true, "purpose": "payouts", "timestamp": "2026-01-01T00:00:00Z"});
     }
     (body, outcomes)
-}
-
-impl Posted {
-    /// Returns the customer's current accounts.
-    pub(crate) async fn current(&self, api: &Api) -> anyhow::Result<Vec<Value>> {
-        let listed = api.list(&self.customer, "?count=100").await?;
-        listed
-            .accounts()
-            .with_context(|| format!("the list of {}", self.customer))
-    }
 }

@@ -34,11 +34,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(findings) => {
             findings.print();
-            if findings.are_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            ExitCode::from(u8::from(!findings.are_good()))
         }
         Err(error) => {
             eprintln!("khata-chaos: {error:#}");
@@ -69,16 +65,17 @@ async fn run() -> anyhow::Result<Findings> {
     // The bar appears on a terminal only.
     let progress = ProgressBar::new(WORKER_KILLS as u64)
         .with_style(ProgressStyle::with_template(PROGRESS)?.progress_chars("=> "));
-    let mut findings = Findings::beginning(sandbox.drops().await?.total);
+    let drops_before = sandbox.drops().await?.total;
+    let mut findings = Findings::default();
     let mut posted = create_during(&api, format!("chaos_{began}"), ACCOUNTS, async || {
         for kill in 1..=WORKER_KILLS {
             tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
             stack.kill("WORKER")?;
-            findings.killed("worker");
-            findings.add_leases(stack.leases()?);
+            *findings.kills.entry("worker").or_default() += 1;
+            findings.leases.extend(stack.leases()?);
             if kill == WORKER_KILLS / 2 {
                 stack.kill("RABBITMQ")?;
-                findings.killed("RabbitMQ");
+                *findings.kills.entry("RabbitMQ").or_default() += 1;
             }
             stack.up().await?;
             progress.inc(1);
@@ -88,23 +85,18 @@ async fn run() -> anyhow::Result<Findings> {
     .await?;
     progress.finish_and_clear();
     println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
-    posted.extend(
-        create_during(
-            &api,
-            format!("chaos_{began}_postgres"),
-            MORE_ACCOUNTS,
-            async || {
-                tokio::time::sleep(Duration::from_millis(700)).await;
-                stack.kill("POSTGRES")?;
-                findings.killed("Postgres");
-                stack.up().await
-            },
-        )
-        .await?,
-    );
+    let name = format!("chaos_{began}_postgres");
+    let more = create_during(&api, name, MORE_ACCOUNTS, async || {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        stack.kill("POSTGRES")?;
+        *findings.kills.entry("Postgres").or_default() += 1;
+        stack.up().await
+    });
+    posted.extend(more.await?);
     let quiet = Instant::now();
     sandbox.set_behaviour(Behaviour::default()).await?;
-    judge(&api, &sandbox, posted, quiet + TIMEOUT, &mut findings).await?;
+    let until = quiet + TIMEOUT;
+    judge(&api, &sandbox, posted, drops_before, until, &mut findings).await?;
     findings.settled_after = quiet.elapsed();
     Ok(findings)
 }

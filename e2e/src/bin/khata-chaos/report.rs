@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use khata_e2e::client::text;
 use khata_e2e::{Api, Sandbox};
 use serde_json::Value;
@@ -16,15 +17,13 @@ const MAX_PRINTED: usize = 10;
 /// The findings of a run.
 #[derive(Default)]
 pub(crate) struct Findings {
-    kills: BTreeMap<&'static str, usize>,
+    pub(crate) kills: BTreeMap<&'static str, usize>,
     /// Leases of killed workers.
-    leases: HashSet<String>,
+    pub(crate) leases: HashSet<String>,
     created: usize,
     calls: usize,
     retries: usize,
     right: usize,
-    /// Drops in the ledger before the run.
-    drops_before: u64,
     drops: u64,
     violations: Vec<String>,
     /// Time from the last restart to the last outcome.
@@ -32,32 +31,14 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Returns the findings of a run that begins with this number of drops in the ledger.
-    pub(crate) fn beginning(drops_before: u64) -> Self {
-        Self {
-            drops_before,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn killed(&mut self, process: &'static str) {
-        *self.kills.entry(process).or_default() += 1;
-    }
-
-    /// Adds the leases of a worker that was just killed.
-    pub(crate) fn add_leases(&mut self, leases: Vec<String>) {
-        self.leases.extend(leases);
-    }
-
     pub(crate) fn are_good(&self) -> bool {
         self.violations.is_empty()
     }
 
     pub(crate) fn print(&self) {
-        let kills: Vec<String> = self
-            .kills
-            .iter()
-            .map(|(process, times)| format!("{process} {times}×"))
+        let kills = self.kills.iter();
+        let kills: Vec<_> = kills
+            .map(|(name, times)| format!("{name} {times}×"))
             .collect();
         println!("  killed       {}", kills.join(", "));
         println!("  leased then  {} validations", self.leases.len());
@@ -74,27 +55,22 @@ impl Findings {
         for violation in self.violations.iter().take(MAX_PRINTED) {
             println!("  VIOLATION    {violation}");
         }
-        if self.violations.len() > MAX_PRINTED {
-            println!(
-                "  VIOLATION    and {} more",
-                self.violations.len() - MAX_PRINTED
-            );
+        let more = self.violations.len().saturating_sub(MAX_PRINTED);
+        if more > 0 {
+            println!("  VIOLATION    and {more} more");
         }
         if self.are_good() {
             println!("khata-chaos: no account was lost, and no account was paid twice");
         }
     }
-
-    fn violation(&mut self, sentence: String) {
-        self.violations.push(sentence);
-    }
 }
 
-/// Waits until all accounts are final, `until` at most, and checks them.
+/// Waits until all accounts are final, `until` at most, and checks them and the drops since `drops_before`.
 pub(crate) async fn judge(
     api: &Api,
     sandbox: &Sandbox,
     posted: Vec<Posted>,
+    drops_before: u64,
     until: Instant,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
@@ -104,7 +80,7 @@ pub(crate) async fn judge(
     for call in &posted {
         let seen = wait_until_final(api, call, until).await?;
         if seen.len() != call.accounts.len() {
-            findings.violation(format!(
+            findings.violations.push(format!(
                 "{} has {} accounts instead of {}",
                 call.customer,
                 seen.len(),
@@ -120,24 +96,26 @@ pub(crate) async fn judge(
             paid += u64::from(expected.is_paid);
             match wrong(expected, seen.get(expected.id.as_str()).copied()) {
                 None => findings.right += 1,
-                Some(sentence) => findings.violation(sentence),
+                Some(sentence) => findings.violations.push(sentence),
             }
         }
     }
     if findings.leases.is_empty() {
-        findings.violation("no kill interrupted a validation: this run proves nothing".to_owned());
+        findings
+            .violations
+            .push("no kill interrupted a validation: this run proves nothing".to_owned());
     }
     let drops = sandbox.drops().await?;
-    findings.drops = drops.total - findings.drops_before;
+    findings.drops = drops.total - drops_before;
     for double in drops.doubles() {
-        findings.violation(format!(
+        findings.violations.push(format!(
             "{} was paid {} times",
             double.reference, double.count
         ));
     }
     // No account is paid again under another reference, and none is unpaid.
     if findings.drops != paid {
-        findings.violation(format!(
+        findings.violations.push(format!(
             "{} rupees were dropped for {paid} accounts",
             findings.drops
         ));
@@ -147,7 +125,8 @@ pub(crate) async fn judge(
 
 async fn wait_until_final(api: &Api, call: &Posted, until: Instant) -> anyhow::Result<Vec<Value>> {
     loop {
-        let seen = call.current(api).await?;
+        let listed = api.list(&call.customer, "?count=100").await?.accounts();
+        let seen = listed.with_context(|| format!("the list of {}", call.customer))?;
         let is_open = |account: &Value| ["CREATED", "PENDING"].contains(&text(account, "/status"));
         if !seen.iter().any(is_open) || Instant::now() > until {
             return Ok(seen);

@@ -12,7 +12,7 @@ use tokio::process::Command;
 const LEASE_SECONDS: &str = "15";
 
 pub(crate) struct Stack {
-    folder: PathBuf,
+    env_file: PathBuf,
     settings: HashMap<String, String>,
     /// Process id of the sandbox since the first `up`.
     sandbox: Option<String>,
@@ -24,7 +24,7 @@ impl Stack {
         let folder = std::env::var("KHATA_LOCAL_DIR")
             .context("KHATA_LOCAL_DIR is not set: run `make chaos`")?;
         let mut stack = Self {
-            folder: PathBuf::from(folder),
+            env_file: Path::new(&folder).join("env"),
             settings: HashMap::new(),
             sandbox: None,
         };
@@ -35,13 +35,13 @@ impl Stack {
     /// Returns a setting of `.local/env`.
     pub(crate) fn get(&self, name: &str) -> anyhow::Result<&str> {
         let value = self.settings.get(name).map(String::as_str);
-        value.with_context(|| format!("{name} is not in {}", self.env_file().display()))
+        value.with_context(|| format!("{name} is not in {}", self.env_file.display()))
     }
 
     /// Kills a process of the stack.
     pub(crate) fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.get(&format!("KHATA_PID_{name}"))?.parse()?;
-        send(Signal::Kill, pid).with_context(|| format!("cannot kill {name}"))
+        send(Signal::KILL, pid).with_context(|| format!("cannot kill {name}"))
     }
 
     /// Returns the leases that no worker has released, expired ones included.
@@ -83,15 +83,10 @@ impl Stack {
         Ok(())
     }
 
-    fn env_file(&self) -> PathBuf {
-        self.folder.join("env")
-    }
-
     /// Reads lines of the form `export NAME='value'`.
     fn read(&mut self) -> anyhow::Result<()> {
-        let file = self.env_file();
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
+        let text = std::fs::read_to_string(&self.env_file)
+            .with_context(|| format!("cannot read {}", self.env_file.display()))?;
         self.settings = text
             .lines()
             .filter_map(|line| line.strip_prefix("export ")?.split_once('='))

@@ -3,18 +3,17 @@
 
 mod next_steps;
 mod sample_accounts;
-mod table;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use khata_e2e::client::text;
 use khata_e2e::{Api, GATEWAYS, Traces};
 use serde_json::Value;
 
-use crate::next_steps::NextSteps;
 use crate::sample_accounts::{SECOND_GATEWAY, Sample, samples};
 
 /// Time after which an unfinished account is not as expected.
@@ -25,8 +24,7 @@ const PROGRESS: &str = "  [{bar:40}] {pos} of {len} final, {elapsed} {msg}";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match demo().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(is_good) => ExitCode::from(u8::from(!is_good)),
         Err(error) => {
             eprintln!("\nkhata-demo: {error:#}");
             ExitCode::FAILURE
@@ -78,7 +76,7 @@ impl Posted {
     }
 
     fn is_as_expected(&self) -> bool {
-        text(&self.account, "/status") == self.sample.status
+        text(&self.account, "/status") == self.sample.status()
             && self.gateway() == self.sample.gateway
             && text(&self.account, "/validation/failure/code") == self.sample.failure
     }
@@ -91,7 +89,7 @@ async fn demo() -> anyhow::Result<bool> {
     let folder = setting("KHATA_LOCAL_DIR")?;
     // A new customer each time: the API returns a customer's existing accounts without another validation.
     let customer = format!("demo_{}", chrono::Utc::now().format("%Y%m%d_%H%M%S"));
-    let samples: Vec<Sample> = samples().collect();
+    let samples = samples();
     println!(
         "\nPosting {} accounts of customer {customer} to Khata, as a merchant's backend does.",
         samples.len()
@@ -110,28 +108,29 @@ async fn demo() -> anyhow::Result<bool> {
     }
     wait_until_final(&api, &mut posted, &progress).await?;
     progress.finish_and_clear();
-    println!("{}", table::table(&posted));
+    println!("{}", table(&posted));
 
     let wrong: Vec<&Posted> = posted.iter().filter(|one| !one.is_as_expected()).collect();
-    let next_steps = NextSteps { folder: &folder };
+    let folder = next_steps::relative(&folder);
     if wrong.is_empty() {
         println!("\nAll {} are as expected.", posted.len());
     } else {
-        next_steps.print_unexpected(&wrong);
+        next_steps::print_unexpected(&folder, &wrong);
     }
-    let second = posted
-        .iter()
-        .find(|one| one.sample.what == SECOND_GATEWAY.what);
-    if let Some(second) = second {
-        next_steps::show_attempts(&second.id);
+    let mut all = posted.iter();
+    if let Some(second) = all.find(|one| one.sample.what == SECOND_GATEWAY) {
+        next_steps::print_attempts(&second.id);
     }
-    let has_trace = next_steps.print(&traces, posted.first()).await;
+    next_steps::print_calls(&folder);
+    let trace_id = posted.first().and_then(|one| one.trace_id.as_deref());
+    let has_trace = next_steps::print_trace(&folder, &traces, trace_id).await;
+    next_steps::print_stop(&folder);
     Ok(wrong.is_empty() && has_trace)
 }
 
 async fn post(api: &Api, customer: &str, sample: Sample) -> anyhow::Result<Posted> {
     let began = Instant::now();
-    let reply = api.create(customer, sample.form).await.with_context(|| {
+    let reply = api.create(customer, &sample.form).await.with_context(|| {
         format!(
             "no reply from {}; `make status` shows the running parts",
             api.url
@@ -178,6 +177,45 @@ async fn wait_until_final(
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
+}
+
+/// Formats the accounts as a table, a row each.
+fn table(posted: &[Posted]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header([
+        "  example",
+        "account",
+        "gateway",
+        "expected",
+        "statuses",
+        "name / failure",
+        "seconds",
+        "",
+    ]);
+    for one in posted {
+        let failure = text(&one.account, "/validation/failure/code");
+        let name = text(&one.account, "/validation/name_at_bank");
+        let seconds = one.took.map(|took| format!("{:.1}", took.as_secs_f64()));
+        let verdict = if one.is_as_expected() {
+            "ok"
+        } else {
+            "NOT AS EXPECTED"
+        };
+        table.add_row([
+            format!("  {}", one.sample.what).as_str(),
+            &one.sample.masked,
+            one.gateway(),
+            one.sample.status(),
+            &one.statuses.join(" > "),
+            if failure.is_empty() { name } else { failure },
+            &seconds.unwrap_or_default(),
+            verdict,
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
 }
 
 fn setting(name: &str) -> anyhow::Result<String> {

@@ -1,4 +1,4 @@
-//! Next steps for a newcomer.
+//! Next steps for a newcomer. `folder` is the stack's folder, as [`relative`] returns it.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,93 +12,31 @@ use crate::{Posted, TIMEOUT};
 /// Time that spans may need to reach the viewer.
 const SPAN_DELAY: Duration = Duration::from_secs(15);
 
-pub(crate) struct NextSteps<'a> {
-    /// The stack's folder, `.local` of the checkout.
-    pub(crate) folder: &'a str,
+/// Returns the folder relative to the working directory, if it is below.
+pub(crate) fn relative(folder: &str) -> String {
+    let below = std::env::current_dir().ok().and_then(|here| {
+        let below = Path::new(folder).strip_prefix(here).ok()?;
+        Some(below.to_string_lossy().into_owned())
+    });
+    below.unwrap_or_else(|| folder.to_owned())
 }
 
-impl NextSteps<'_> {
-    /// Prints the accounts that are not as expected, and the log to read.
-    pub(crate) fn print_unexpected(&self, wrong: &[&Posted]) {
-        println!("\nNot as expected after {} s:", TIMEOUT.as_secs());
-        for one in wrong {
-            let seen = ["/status", "/validation/failure/code"].map(|name| text(&one.account, name));
-            let is = [seen[0], seen[1], one.gateway()].join(" ");
-            let expected = [one.sample.status, one.sample.failure, one.sample.gateway].join(" ");
-            let (masked, is, expected) = (one.sample.masked, is.trim_end(), expected.trim_end());
-            println!("  {masked} is {is} instead of {expected} ({})", one.id);
-        }
-        println!(
-            "  See {}/logs/worker.log: each line about an account has its id.",
-            self.shown()
-        );
+/// Prints the accounts that are not as expected, and the log to read.
+pub(crate) fn print_unexpected(folder: &str, wrong: &[&Posted]) {
+    println!("\nNot as expected after {} s:", TIMEOUT.as_secs());
+    for one in wrong {
+        let seen = ["/status", "/validation/failure/code"].map(|name| text(&one.account, name));
+        let sample = &one.sample;
+        let is = [seen[0], seen[1], one.gateway()].join(" ");
+        let expected = [sample.status(), sample.failure, sample.gateway].join(" ");
+        let (masked, is, expected) = (&sample.masked, is.trim_end(), expected.trim_end());
+        println!("  {masked} is {is} instead of {expected} ({})", one.id);
     }
-
-    /// Prints the next steps. Returns whether the viewer has the first account's trace.
-    pub(crate) async fn print(&self, traces: &Traces, first: Option<&Posted>) -> bool {
-        let shown = self.shown();
-        println!("\nTo post the first account by hand, in this folder:");
-        println!("  . {}", quoted(&format!("{shown}/env")));
-        println!(
-            "  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/accounts\" \\"
-        );
-        println!(
-            "    -d ifsc=AABF0008032 -d account_number=026291800001191 -d beneficiary_name=test"
-        );
-        println!("and to see its result:");
-        println!(
-            "  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/customer-accounts/list\""
-        );
-        let trace_id = first.and_then(|one| one.trace_id.as_deref());
-        let has_trace = self.print_trace(traces, trace_id).await;
-        println!("\nThe logs are in {shown}/logs. To stop everything:");
-        if shown == ".local" {
-            println!("  make down");
-        } else {
-            println!("  KHATA_LOCAL_DIR={} make down", quoted(&shown));
-        }
-        has_trace
-    }
-
-    async fn print_trace(&self, traces: &Traces, trace_id: Option<&str>) -> bool {
-        let Some(trace_id) = trace_id else {
-            println!(
-                "\nThe reply for the first account has no trace id: set OTEL_EXPORTER_OTLP_ENDPOINT for khata-api."
-            );
-            return false;
-        };
-        let whole = traces.wait_for(trace_id, SPAN_DELAY, |trace| {
-            !trace.named("POST ").is_empty() && !trace.named("settle").is_empty()
-        });
-        match whole.await {
-            Ok(trace) => {
-                println!(
-                    "\nThe first account's trace through the API, RabbitMQ, the worker and the gateway, {} spans:",
-                    trace.spans.len()
-                );
-                println!("  {}", traces.page(trace_id));
-                true
-            }
-            Err(error) => {
-                println!("\nThe trace viewer does not have the first account's trace: {error:#}");
-                println!("  See {}/logs/traces.log.", self.shown());
-                false
-            }
-        }
-    }
-
-    /// Returns the folder relative to the working directory, if it is below.
-    fn shown(&self) -> String {
-        let below = std::env::current_dir().ok().and_then(|here| {
-            let below = Path::new(self.folder).strip_prefix(here).ok()?;
-            Some(below.to_string_lossy().into_owned())
-        });
-        below.unwrap_or_else(|| self.folder.to_owned())
-    }
+    println!("  See {folder}/logs/worker.log: each line about an account has its id.");
 }
 
 /// Prints the attempts of the account that the second gateway validated, with the operator's command.
-pub(crate) fn show_attempts(account: &str) {
+pub(crate) fn print_attempts(account: &str) {
     println!("\nThe second gateway validated the last account. Its attempts:");
     println!("  khata account show {account}");
     let program = std::env::current_exe()
@@ -114,6 +52,56 @@ pub(crate) fn show_attempts(account: &str) {
         }
         Ok(output) => println!("  {}", String::from_utf8_lossy(&output.stderr).trim()),
         Err(error) => println!("  cannot run the command: {error}"),
+    }
+}
+
+/// Prints the calls that create the first account and list the result.
+pub(crate) fn print_calls(folder: &str) {
+    println!("\nTo post the first account by hand, in this folder:");
+    println!("  . {}", quoted(&format!("{folder}/env")));
+    println!(
+        "  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/accounts\" \\
+    -d ifsc=AABF0008032 -d account_number=026291800001191 -d beneficiary_name=test
+and to see its result:
+  curl -u \"$KHATA_API_KEY:\" \"$KHATA_API_URL/customers/my_customer/customer-accounts/list\""
+    );
+}
+
+/// Prints the page of the first account's trace. Returns whether the viewer has the trace.
+pub(crate) async fn print_trace(folder: &str, traces: &Traces, trace_id: Option<&str>) -> bool {
+    let Some(trace_id) = trace_id else {
+        println!(
+            "\nThe reply for the first account has no trace id: set OTEL_EXPORTER_OTLP_ENDPOINT for khata-api."
+        );
+        return false;
+    };
+    let whole = traces.wait_for(trace_id, SPAN_DELAY, |trace| {
+        !trace.named("POST ").is_empty() && !trace.named("settle").is_empty()
+    });
+    match whole.await {
+        Ok(trace) => {
+            println!(
+                "\nThe first account's trace through the API, RabbitMQ, the worker and the gateway, {} spans:",
+                trace.spans.len()
+            );
+            println!("  {}", traces.page(trace_id));
+            true
+        }
+        Err(error) => {
+            println!("\nThe trace viewer does not have the first account's trace: {error:#}");
+            println!("  See {folder}/logs/traces.log.");
+            false
+        }
+    }
+}
+
+/// Prints where the logs are, and the command that stops the stack.
+pub(crate) fn print_stop(folder: &str) {
+    println!("\nThe logs are in {folder}/logs. To stop everything:");
+    if folder == ".local" {
+        println!("  make down");
+    } else {
+        println!("  KHATA_LOCAL_DIR={} make down", quoted(folder));
     }
 }
 

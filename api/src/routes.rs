@@ -1,0 +1,49 @@
+//! The routes of the API.
+
+use actix_web::web::{self, ServiceConfig, get, post};
+use actix_web::{HttpResponse, Resource, Route, Scope};
+
+use crate::accounts::{create, delete, read, validate};
+use crate::error::ApiError;
+use crate::gateway_webhooks::receive;
+use crate::{bank_accounts as bank, customers, health};
+
+/// Adds the routes.
+pub(crate) fn add(config: &mut ServiceConfig) {
+    let customer = [get().to(customers::get), post().to(customers::update)];
+    let account = [get().to(read::get), post().to(delete::delete)];
+    let validate = [post().to(validate::validate)];
+    let bank_account = [get().to(bank::get), post().to(bank::delete)];
+    let revalidate = [post().to(bank::validate)];
+    let of_customer = [
+        resource("", "GET, POST", customer),
+        resource("/accounts", "POST", [post().to(create::create)]),
+        resource("/customer-accounts/list", "GET", [get().to(read::list)]),
+        resource("/customer-accounts/{account_id}", "GET, POST", account),
+        resource("/customer-accounts/{account_id}/validate", "POST", validate),
+        resource("/bank-accounts", "POST", [post().to(bank::create)]),
+        resource("/bank-accounts/list", "GET", [get().to(bank::list)]),
+        resource("/bank-accounts/{account_id}", "GET, POST", bank_account),
+        resource("/bank-accounts/{account_id}/validate", "POST", revalidate),
+    ];
+    let below_customer = web::scope("/customers/{customer_id}");
+    let customers = [post().to(customers::create)];
+    let webhook = "/gateways/{gateway}/webhooks/{gateway_account_id}";
+    config
+        .service(resource("/health/live", "GET", [get().to(health::live)]))
+        .service(resource("/health/ready", "GET", [get().to(health::ready)]))
+        .service(resource("/version", "GET", [get().to(health::version)]))
+        .service(resource("/customers", "POST", customers))
+        .service(of_customer.into_iter().fold(below_customer, Scope::service))
+        .service(resource(webhook, "POST", [post().to(receive)]));
+}
+
+/// A resource with these routes. Other methods get a 405 that names the `allowed` ones.
+fn resource<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -> Resource {
+    let resource = routes
+        .into_iter()
+        .fold(web::resource(path), Resource::route);
+    resource.default_service(web::to(move || async move {
+        Err::<HttpResponse, _>(ApiError::MethodNotAllowed { allowed })
+    }))
+}
