@@ -86,23 +86,26 @@ pub fn claim(
     lease: Duration,
 ) -> QueryResult<Vec<Claimed>> {
     statement(
+        // Each step joins two tables by their whole keys. Three tables at once, without statistics, Postgres may join by the
+        // merchant alone, and read all of the merchant's rows for each.
         "with mine as (
             select v.merchant_id, v.id, v.called_back, v.slot_gateway_account_id, v.slot_at
             from $1 as wanted
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
             where v.state = 'DUE'
             for update of v skip locked
+         ), leased as (
+            update validations v
+            set state = 'LEASED', lease_token = $2, leased_until = now() + $3 * interval '1 ms',
+                called_back = false, slot_gateway_account_id = null, slot_at = null
+            from mine
+            where v.merchant_id = mine.merchant_id and v.id = mine.id
+            returning v.merchant_id, v.id as validation_id, v.account_id, v.created_at, v.deadline_at, v.trace_parent,
+                v.fresh, mine.called_back as webhook_received, mine.slot_gateway_account_id, mine.slot_at
          )
-         update validations v
-         set state = 'LEASED', lease_token = $2, leased_until = now() + $3 * interval '1 ms',
-            called_back = false, slot_gateway_account_id = null, slot_at = null
-         from mine, customer_accounts a
-         where v.merchant_id = mine.merchant_id and v.id = mine.id
-           and a.merchant_id = v.merchant_id and a.id = v.account_id
-         returning v.merchant_id, v.id as validation_id, v.account_id, v.created_at, v.deadline_at, v.trace_parent,
-            a.status as account_status, a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id, a.consent,
-            a.customer_id, a.routing_id, v.fresh, mine.called_back as webhook_received, mine.slot_gateway_account_id,
-            mine.slot_at",
+         select leased.*, a.status as account_status, a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+            a.consent, a.customer_id, a.routing_id
+         from leased join customer_accounts a on a.merchant_id = leased.merchant_id and a.id = leased.account_id",
     )
     .rows(validation_keys(wanted))
     .bind(token.0)

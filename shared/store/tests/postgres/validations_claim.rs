@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error;
 use khata_domain::ValidationKey;
@@ -63,6 +64,49 @@ fn only_due_validations_are_claimed() {
     assert_eq!(current_state(&mut connection, keys[2]).state, "COMPLETED");
     let until = "select count(*) from validations where leased_until between now() + interval '1 s' and now() + interval '60 s'";
     assert_eq!(number(&mut connection, until), 2);
+}
+
+#[test]
+fn statements_planned_on_empty_tables_read_each_row_by_its_key() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    // The settings of a lane, on which plans are made once.
+    connection
+        .batch_execute(
+            "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;
+             set enable_mergejoin = off",
+        )
+        .unwrap();
+    let merchant = merchant(&mut connection, "local");
+    let rows_read = |connection: &mut PgConnection| {
+        number(
+            connection,
+            "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables",
+        )
+    };
+    let first = due(&mut connection, merchant, 1);
+    let (held, _) = claimed(&mut connection, first[0]);
+    settle(&mut connection, &[settlement(first[0], held, valid())]).unwrap();
+
+    let keys = due(&mut connection, merchant, 300);
+    let mine = token();
+    let settlements: Vec<_> = keys
+        .iter()
+        .map(|key| settlement(*key, mine, valid()))
+        .collect();
+    connection
+        .transaction(|connection| {
+            assert_eq!(claim(connection, &keys, mine, LEASE)?.len(), 300);
+            let by_claim = rows_read(connection);
+            assert_eq!(settle(connection, &settlements)?.len(), 300);
+            let by_settle = rows_read(connection) - by_claim;
+            assert!(
+                by_claim < 10 * 300 && by_settle < 10 * 300,
+                "rows read for 300 validations: {by_claim} to claim, {by_settle} to settle"
+            );
+            Ok::<_, Error>(())
+        })
+        .unwrap();
 }
 
 #[test]
