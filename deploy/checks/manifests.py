@@ -18,8 +18,9 @@ import crds
 VERSIONS = ("1.31", "1.37")
 # Secrets that the operator creates, as in docs/deployment.md.
 MANUAL = {"development": {"khata-keyring"}, "production": set()}
-# Seconds after the drain: the last spans, and a database that does not reply (shared/telemetry).
-AFTER_DRAIN = 3 + 1
+# Seconds after the drain: the last spans (3), a database that does not reply (1), and the worker's last report and commit
+# (worker/src/application.rs, which tests this figure).
+AFTER_DRAIN = {"khata-api": 4, "khata-worker": 10}
 TEMPLATES = ("Deployment", "StatefulSet", "Job")
 
 
@@ -160,7 +161,7 @@ class Overlay:
         settings = next(found["data"] for found in self.of("ConfigMap") if found["metadata"]["name"].startswith("khata-settings"))
         pod = resource["spec"]["template"]["spec"]
         sleep = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        needed = sleep + int(settings[drain]) + AFTER_DRAIN
+        needed = sleep + int(settings[drain]) + AFTER_DRAIN[name]
         if pod["terminationGracePeriodSeconds"] <= needed:
             self.fault(f"terminationGracePeriodSeconds is {pod['terminationGracePeriodSeconds']} and must exceed {needed}")
 

@@ -48,12 +48,14 @@ impl OpenAttempt<'_> {
         }
     }
 
-    /// Makes the call of the action, decides about the result and updates the attempt. `is_mismatch` compares names: whether
-    /// the response has a name that fails the account. `jitter` is random, `0.0..1.0`.
+    /// Makes the call of the action, decides about the result and updates the attempt. `now` returns the time by the clock of
+    /// the stored times. `is_mismatch` compares names: whether the response has a name that fails the account. `jitter` is
+    /// random, `0.0..1.0`.
     pub async fn advance(
         &mut self,
         connector: &dyn Connector,
         action: NextAction,
+        now: impl Fn() -> DateTime<Utc>,
         jitter: f64,
         is_mismatch: impl FnOnce(&GatewayResponse) -> bool,
     ) -> Advanced {
@@ -63,7 +65,7 @@ impl OpenAttempt<'_> {
         }
         let (kind, result) = self.make_call(connector, action).await;
         let name_mismatch = result.as_ref().is_ok_and(is_mismatch);
-        self.record(connector, kind, result, name_mismatch, jitter)
+        self.record(connector, kind, result, name_mismatch, now(), jitter)
     }
 
     async fn make_call(
@@ -96,9 +98,9 @@ impl OpenAttempt<'_> {
         kind: CallKind,
         result: CallResult,
         name_mismatch: bool,
+        decided_at: DateTime<Utc>,
         jitter: f64,
     ) -> Advanced {
-        let decided_at = Utc::now();
         let context = AttemptContext {
             now: decided_at,
             deadline_at: self.deadline_at,

@@ -292,9 +292,7 @@ mod tests {
 
     #[test]
     fn every_credential_is_described() {
-        #[derive(serde::Deserialize)]
-        struct NoSettings {}
-        assert_described::<Credentials, NoSettings>(&INFO);
+        assert_described::<Credentials, Settings>(&INFO);
     }
 
     #[test]

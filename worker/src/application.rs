@@ -11,6 +11,7 @@ use khata_store::group_commit::Lane;
 use khata_store::{self as store, Pool};
 use tracing::info;
 
+use crate::clock::DatabaseClock;
 use crate::commits::ClaimsAndSettles;
 use crate::consumer::MessageConsumer;
 use crate::consumer_load::ConsumerLoad;
@@ -26,6 +27,10 @@ use crate::settings::Settings;
 
 /// One each for the lane, the scheduler, the health reporter, the health endpoints and the database metrics.
 const CONNECTIONS: u32 = 5;
+/// How long the stop may take after the drain: the broker's goodbye, then the last report and the last commit.
+#[cfg(test)]
+const AFTER_DRAIN: Duration = Duration::from_secs(6);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a claim or settlement may wait for its commit; a settlement is then retried.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -51,7 +56,8 @@ impl Application {
         let longest_call = settings.lease().saturating_sub(2 * SETTLE_RESERVE) / 2;
         let sandbox_mode = settings.sandbox.sandbox_mode;
         let directory = Directory::new(Arc::clone(&keyring), http, sandbox_mode, longest_call);
-        let reporter = Arc::new(HealthReporter::new());
+        let clock = Arc::new(DatabaseClock::new());
+        let reporter = Arc::new(HealthReporter::new(Arc::clone(&clock)));
         let load = Arc::new(ConsumerLoad::new(settings.concurrency));
         let database_metrics = Arc::new(DatabaseMetrics::default());
         let metrics = Arc::new(Metrics::new(
@@ -66,6 +72,7 @@ impl Application {
             health: Arc::clone(&reporter),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
+            clock: Arc::clone(&clock),
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
@@ -82,7 +89,10 @@ impl Application {
         write_port_file(settings.port_file.as_ref(), port)?;
         let processor = Arc::new(ValidationProcessor {
             lane,
-            results: Results { keyring },
+            results: Results {
+                keyring,
+                clock: Arc::clone(&clock),
+            },
             health: Arc::clone(&reporter),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
@@ -91,15 +101,19 @@ impl Application {
         let scheduler = Scheduler {
             pool: pool.clone(),
             broker: broker.clone(),
+            processor: Arc::clone(&processor),
             load: Arc::clone(&load),
+            clock: Arc::clone(&clock),
             heartbeat,
             metrics,
             interval: settings.scheduler_interval(),
+            drain: settings.drain(),
         };
         let consumer = MessageConsumer {
             broker,
             processor,
             load,
+            clock,
             concurrency: settings.concurrency,
             drain: settings.drain(),
         };
@@ -128,6 +142,7 @@ impl Application {
         let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
+        let drain = self.settings.drain();
         let housekeeping = tokio::spawn(housekeeping::run(self.pool.clone(), inner.clone()));
         let database_metrics =
             tokio::spawn(self.database_metrics.run(self.pool.clone(), inner.clone()));
@@ -138,18 +153,72 @@ impl Application {
         shutdown.raised().await;
         info!("stopping: finishing the validations in progress");
         trigger.raise();
-        consumer.await.context("the consumer panicked")?;
+        // A statement may hang in Postgres; nothing depends on its end.
+        let work = async { tokio::join!(consumer, scheduler, housekeeping, database_metrics) };
+        let ended = tokio::time::timeout(drain + GOODBYE_TIMEOUT, work).await;
         // The last report includes the last calls.
         stop_reporting.raise();
-        let _ = tokio::time::timeout(COMMIT_TIMEOUT, reporter).await;
-        // A statement may hang in Postgres; nothing depends on its end.
-        let _ = tokio::time::timeout(COMMIT_TIMEOUT, scheduler).await;
-        let _ = tokio::time::timeout(COMMIT_TIMEOUT, housekeeping).await;
-        let _ = tokio::time::timeout(COMMIT_TIMEOUT, database_metrics).await;
-        health.stop(true).await;
-        health_task.await??;
-        shutdown::join(self.lane_thread, COMMIT_TIMEOUT).await;
+        let reporter = tokio::time::timeout(COMMIT_TIMEOUT, reporter);
+        let health = async {
+            health.stop(true).await;
+            health_task.await
+        };
+        let lane = shutdown::join(self.lane_thread, COMMIT_TIMEOUT);
+        let (_, health, ()) = tokio::join!(reporter, health, lane);
+        health??;
+        if let Ok((consumer, scheduler, ..)) = ended {
+            consumer.context("the consumer panicked")?;
+            scheduler.context("the scheduler panicked")?;
+        }
         info!("stopped");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Time for the last spans and for blocked threads (`khata-telemetry`, `khata-config`).
+    const AFTER_STOP: Duration = Duration::from_secs(3 + 1);
+
+    #[test]
+    fn kubernetes_and_compose_give_a_worker_the_time_to_stop() {
+        assert!(GOODBYE_TIMEOUT + COMMIT_TIMEOUT <= AFTER_DRAIN);
+        let needed = default_drain() + AFTER_DRAIN + AFTER_STOP;
+        for (page, name) in [
+            (
+                include_str!("../../deploy/k8s/base/worker.yaml"),
+                "terminationGracePeriodSeconds: ",
+            ),
+            (
+                worker_of(include_str!("../../deploy/compose.yaml")),
+                "stop_grace_period: ",
+            ),
+        ] {
+            let (_, figure) = page.split_once(name).expect(name);
+            let digits: String = figure.chars().take_while(char::is_ascii_digit).collect();
+            let granted = Duration::from_secs(digits.parse().expect(name));
+            assert!(granted > needed, "{name}{granted:?} must exceed {needed:?}");
+        }
+        let checked = include_str!("../../deploy/checks/manifests.py");
+        let seconds = (AFTER_DRAIN + AFTER_STOP).as_secs();
+        assert!(
+            checked.contains(&format!("\"khata-worker\": {seconds}")),
+            "{seconds}"
+        );
+    }
+
+    fn default_drain() -> Duration {
+        let command = crate::Call::command();
+        let mut arguments = command.get_arguments();
+        let drain = arguments.find(|argument| argument.get_id() == "drain_seconds");
+        let values = drain.expect("a setting").get_default_values();
+        let seconds = values[0].to_str().expect("digits");
+        Duration::from_secs(seconds.parse().expect("digits"))
+    }
+
+    fn worker_of(compose: &str) -> &str {
+        compose.split_once("\n  worker:").expect("a worker").1
     }
 }

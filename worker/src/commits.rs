@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use khata_domain::{Consent, Details, MerchantId, ValidationKey};
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
 use khata_store::validations::{self, Claimed, LeaseToken, NewAttempt, Reusable, Settlement};
+use tracing::error;
 use uuid::Uuid;
 
+use crate::clock::DatabaseClock;
 use crate::directory::{Directory, MerchantView};
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::metrics::Metrics;
@@ -76,6 +79,7 @@ pub(crate) struct ClaimsAndSettles {
     pub(crate) health: Arc<HealthReporter>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
+    pub(crate) clock: Arc<DatabaseClock>,
 }
 
 impl Commit for ClaimsAndSettles {
@@ -138,13 +142,20 @@ impl ClaimsAndSettles {
         }
         let merchants = self.merchants(connection, &claimed)?;
         let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
-        let now = Utc::now();
+        let now = self.clock.now();
         let mut budgets = self.budgets(connection, &merchants, now)?;
         let mut writes = Writes::default();
         let work = |claimed: Claimed| {
             let merchant = merchants.get(&claimed.key.merchant)?;
             let batch = (&mut related, &mut budgets, &mut writes);
-            Some(self.plan(claimed, token, merchant, batch))
+            // A panic must not break the batch of the others. The lease stays, so that the panic counts as a failed step.
+            let key = claimed.key;
+            let plan = || self.plan(claimed, token, merchant, batch);
+            let planned = catch_unwind(AssertUnwindSafe(plan));
+            if planned.is_err() {
+                error!(merchant_id = %key.merchant, validation_id = %key.id, "planning panicked; the scheduler takes the validation back");
+            }
+            planned.ok()
         };
         let work = claimed.into_iter().filter_map(work).collect();
         validations::give_up_attempts(connection, &writes.given_up)?;
@@ -166,7 +177,7 @@ impl ClaimsAndSettles {
         let attempts = related.attempts.remove(&key).unwrap_or_default();
         let (webhooks, webhook_received_at) = related.webhooks.remove(&key).unzip();
         let reusable = related.reusable.remove(&key);
-        let (last, now) = (attempts.last(), Utc::now());
+        let (last, now) = (attempts.last(), self.clock.now());
         let gateways = details.as_ref().map_or(Vec::new(), |details| {
             merchant.profiles(details, consent.as_ref(), last, now)
         });
@@ -175,6 +186,7 @@ impl ClaimsAndSettles {
                 id: key.id,
                 account_is_deleted: claimed.account_is_deleted(),
                 deadline_at: claimed.deadline_at,
+                failed_steps: claimed.failed_steps,
                 pin: claimed.pin(),
                 slot: claimed.slot,
             },

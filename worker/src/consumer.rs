@@ -1,5 +1,6 @@
 //! Takes messages from the broker and processes their validations, at most `KHATA_WORKER_CONCURRENCY` at once. A message is
-//! acknowledged when each of its validations is settled or left to the scheduler.
+//! acknowledged when each of its validations is claimed or left to the scheduler: from then on their leases keep them, so
+//! that a slow gateway holds no message back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,21 @@ use khata_queue::{Broker, Wakeup};
 use lapin::Consumer;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use crate::clock::DatabaseClock;
 use crate::consumer_load::ConsumerLoad;
+use crate::in_progress::InProgress;
 use crate::processor::ValidationProcessor;
 
 const NAME: &str = "khata-worker";
+/// Unacknowledged messages; each names up to 256 validations.
+const PREFETCH: u16 = 8;
+/// How long the broker may take to accept or to cancel a consumer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the broker may take to close the connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// The parts of the worker that consume messages.
@@ -25,60 +34,80 @@ pub(crate) struct MessageConsumer {
     pub(crate) broker: Broker,
     pub(crate) processor: Arc<ValidationProcessor>,
     pub(crate) load: Arc<ConsumerLoad>,
+    pub(crate) clock: Arc<DatabaseClock>,
     pub(crate) concurrency: u16,
     /// How long validations may take to finish after the shutdown began.
     pub(crate) drain: Duration,
 }
 
 impl MessageConsumer {
-    /// Consumes until shut down, then waits for the validations in progress.
+    /// Consumes until shut down, then waits for the validations in progress. Consumes nothing while the machine's clock is
+    /// wrong.
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
-        let mut messages = JoinSet::new();
+        let mut validations = InProgress::default();
         let mut failures = 0;
         while !shutdown.is_raised() {
-            match self.broker.consume(NAME, self.concurrency).await {
-                Ok((connection, channel, consumer)) => {
+            let consuming = async {
+                self.clock.permits_claims().await;
+                let prefetch = self.concurrency.min(PREFETCH);
+                let consume = self.broker.consume(NAME, prefetch);
+                tokio::time::timeout(CONNECT_TIMEOUT, consume).await
+            };
+            let result = tokio::select! {
+                () = shutdown.raised() => break,
+                result = consuming => result,
+            };
+            let failure = match result {
+                Ok(Ok((connection, channel, consumer))) => {
                     info!(queue = self.broker.queue(), "consuming");
                     failures = 0;
                     self.load.set_connected(true);
-                    self.consume(consumer, &mut messages, &mut shutdown).await;
+                    self.consume(consumer, &mut validations, &mut shutdown)
+                        .await;
                     self.load.set_connected(false);
                     if shutdown.is_raised() {
-                        let options = BasicCancelOptions::default();
-                        let _ = channel.basic_cancel(NAME.into(), options).await;
-                        self.finish(&mut messages).await;
-                        let _ = connection.close(200, "goodbye".into()).await;
+                        let cancel =
+                            channel.basic_cancel(NAME.into(), BasicCancelOptions::default());
+                        let cancel = tokio::time::timeout(CONNECT_TIMEOUT, cancel);
+                        let _ = tokio::join!(cancel, validations.finish(self.drain));
                     }
+                    // The broker delivers the messages that are not acknowledged to another worker.
+                    let close = connection.close(200, "goodbye".into());
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+                    if shutdown.is_raised() {
+                        return;
+                    }
+                    continue;
                 }
-                Err(failure) => {
-                    if failures == 0 {
-                        warn!(error = %failure, "broker unavailable; retrying");
-                    }
-                    tokio::select! {
-                        () = shutdown.raised() => {}
-                        () = tokio::time::sleep(RECONNECT.wait(failures, rand::random())) => {}
-                    }
-                    failures += 1;
-                }
+                Ok(Err(failure)) => failure.to_string(),
+                Err(_) => format!("no response within {} s", CONNECT_TIMEOUT.as_secs()),
+            };
+            if failures == 0 {
+                warn!(error = failure, "broker unavailable; retrying");
             }
+            tokio::select! {
+                () = shutdown.raised() => {}
+                () = tokio::time::sleep(RECONNECT.wait(failures, rand::random())) => {}
+            }
+            failures += 1;
         }
-        self.finish(&mut messages).await;
+        validations.finish(self.drain).await;
     }
 
-    /// Takes messages until shut down or until the connection breaks.
+    /// Takes messages until shut down, until the connection breaks or until the machine's clock is wrong.
     async fn consume(
         &self,
         mut consumer: Consumer,
-        messages: &mut JoinSet<()>,
+        validations: &mut InProgress,
         shutdown: &mut Shutdown,
     ) {
         loop {
             let delivery = tokio::select! {
-                () = shutdown.raised() => return,
+                () = self.stops(shutdown) => return,
                 delivery = consumer.next() => delivery,
             };
             match delivery {
-                Some(Ok(delivery)) => self.take(delivery, messages, shutdown).await,
+                Some(Ok(delivery)) => self.take(delivery, validations, shutdown).await,
                 Some(Err(failure)) => {
                     warn!(error = %failure, "broker connection lost");
                     return;
@@ -88,21 +117,23 @@ impl MessageConsumer {
                     return;
                 }
             }
-            while messages.try_join_next().is_some() {}
         }
     }
 
-    async fn finish(&self, messages: &mut JoinSet<()>) {
-        let finished = async { while messages.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.drain, finished).await.is_err() {
-            error!(
-                left = messages.len(),
-                "shutdown left messages unfinished; another worker takes their validations over"
-            );
+    /// Returns when no more validations may begin.
+    async fn stops(&self, shutdown: &mut Shutdown) {
+        tokio::select! {
+            () = shutdown.raised() => {}
+            () = self.clock.forbids_claims() => {}
         }
     }
 
-    async fn take(&self, delivery: Delivery, messages: &mut JoinSet<()>, shutdown: &mut Shutdown) {
+    async fn take(
+        &self,
+        delivery: Delivery,
+        validations: &mut InProgress,
+        shutdown: &mut Shutdown,
+    ) {
         let wakeups = match Wakeup::decode(&delivery.data) {
             Ok(wakeups) => wakeups,
             Err(failure) => {
@@ -111,30 +142,24 @@ impl MessageConsumer {
                 return;
             }
         };
-        let (mut tasks, count) = (Vec::with_capacity(wakeups.len()), wakeups.len());
+        let (unclaimed, mut claimed) = mpsc::channel(1);
         for wakeup in wakeups {
             let permit = tokio::select! {
-                () = shutdown.raised() => break,
+                // The broker delivers a message again of which not every validation was begun.
+                () = self.stops(shutdown) => return,
                 permit = self.load.acquire() => permit,
             };
-            let processor = Arc::clone(&self.processor);
-            tasks.push(tokio::spawn(async move {
-                let _permit = permit;
-                processor.run(wakeup).await;
-            }));
+            // The semaphore is never closed.
+            let Ok(permit) = permit else { return };
+            let unclaimed = Some(unclaimed.clone());
+            validations.start(&self.processor, wakeup, permit, unclaimed);
         }
-        // The broker delivers a message again of which not every validation was begun.
-        let is_complete = tasks.len() == count;
-        messages.spawn(async move {
-            for task in tasks {
-                if let Err(failure) = task.await {
-                    error!(error = %failure, "processing panicked; the scheduler takes the validation back");
-                }
-            }
+        drop(unclaimed);
+        validations.spawn(async move {
+            // Ends when each validation has dropped its sender.
+            claimed.recv().await;
             // If the acknowledgement is lost, the message comes again and its validations are not due any more.
-            if is_complete {
-                let _ = delivery.acker.ack(BasicAckOptions::default()).await;
-            }
+            let _ = delivery.acker.ack(BasicAckOptions::default()).await;
         });
     }
 }

@@ -31,6 +31,12 @@ impl ConsumerLoad {
         Arc::clone(&self.permits).acquire_owned().await
     }
 
+    /// Takes at most `count` of the free permits.
+    pub(crate) fn take_free(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
+        let take = |_| Arc::clone(&self.permits).try_acquire_owned().ok();
+        (0..count).map_while(take).collect()
+    }
+
     /// Whether the worker processes as many validations as it may.
     pub(crate) fn is_full(&self) -> bool {
         self.permits.available_permits() == 0

@@ -102,6 +102,9 @@ impl Collector for DatabaseMetrics {
             one "validations_stuck",
                 "OpenValidations validations that the scheduler should have processed and has not",
                 all(|sum| number(sum.stuck)).sum();
+            one "validations_set_aside",
+                "Unfinished validations that are set aside, because ten steps in a row failed",
+                all(|sum| number(sum.set_aside)).sum();
             one "validation_oldest_unfinished_age" Seconds, "Age of the oldest unfinished validation",
                 all(|sum| sum.oldest_seconds).fold(0.0, f64::max);
             one "validation_oldest_overdue_age" Seconds,
@@ -175,6 +178,7 @@ fn by_merchant(rows: &[OpenValidations]) -> BTreeMap<MerchantLabels, OpenValidat
             .and_modify(|sum| {
                 sum.count += row.count;
                 sum.stuck += row.stuck;
+                sum.set_aside += row.set_aside;
                 sum.oldest_seconds = sum.oldest_seconds.max(row.oldest_seconds);
                 sum.overdue_seconds = sum.overdue_seconds.max(row.overdue_seconds);
             })
@@ -230,6 +234,7 @@ pub(crate) mod tests {
             state,
             count,
             stuck,
+            set_aside: 0,
             oldest_seconds,
             overdue_seconds: oldest_seconds / 2.0,
         };

@@ -1,5 +1,5 @@
-//! Health, version and metrics of the worker over HTTP. The worker is live while its scheduler runs, and ready while the broker
-//! and Postgres are available.
+//! Health, version and metrics of the worker over HTTP. The worker is live while its scheduler runs, also while the scheduler
+//! waits for Postgres: a restart would not help. The worker is ready while the broker and Postgres are available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use crate::consumer_load::ConsumerLoad;
 use crate::metrics::Metrics;
 use crate::scheduler::Heartbeat;
 
-/// Age of the scheduler's last round after which it counts as stuck; longer than all its time-outs together.
-const STUCK_SECONDS: i64 = 60;
+/// Age of the scheduler's last sign of life after which it counts as stuck; longer than all time-outs of the broker together.
+const STUCK: Duration = Duration::from_mins(1);
+/// How long Postgres may take to show that it is available.
+const POSTGRES_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(crate) struct Health {
@@ -71,8 +73,8 @@ async fn metrics(health: web::Data<Health>) -> HttpResponse {
 
 async fn live(health: web::Data<Health>) -> HttpResponse {
     let age = health.heartbeat.age();
-    let checks = json!({ "scheduler_age_seconds": age });
-    reply(age <= STUCK_SECONDS, "live", &checks)
+    let checks = json!({ "scheduler_age_seconds": age.as_secs() });
+    reply(age <= STUCK, "live", &checks)
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
@@ -81,7 +83,8 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
         let mut connection = pool.get_timeout(Duration::from_secs(1)).ok()?;
         diesel::sql_query("select 1").execute(&mut connection).ok()
     });
-    let postgres = matches!(postgres.await, Ok(Some(_)));
+    let postgres = tokio::time::timeout(POSTGRES_TIMEOUT, postgres).await;
+    let postgres = matches!(postgres, Ok(Ok(Some(_))));
     let rabbitmq = health.load.is_connected();
     let up = |ok| if ok { "up" } else { "down" };
     let checks = json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::clock::DatabaseClock;
+
 /// Interval between reports; the maximum age of what a worker knows.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum interval between early reports of failures.
@@ -31,6 +33,7 @@ const DEFAULT_PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// This worker's view of the gateway accounts.
 pub(crate) struct HealthReporter {
     worker: Uuid,
+    clock: Arc<DatabaseClock>,
     inner: Mutex<Inner>,
     urgent: Notify,
 }
@@ -47,8 +50,9 @@ struct Inner {
 }
 
 impl HealthReporter {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Arc<DatabaseClock>) -> Self {
         Self {
+            clock,
             worker: Uuid::new_v4(),
             inner: Mutex::default(),
             urgent: Notify::new(),
@@ -105,7 +109,7 @@ impl HealthReporter {
         attempt: &Attempt,
         result: &CallResult,
     ) {
-        let now = Utc::now();
+        let now = self.clock.now();
         let change = change_of(result, now);
         let is_failure = change.served == 0;
         let mut inner = self.lock();
@@ -165,7 +169,7 @@ impl HealthReporter {
         let reported = (|| {
             let mut connection: PooledConnection = pool.get()?;
             connection.transaction(|connection| {
-                let now = Utc::now();
+                let now = self.clock.now();
                 gateway_health::record_changes(connection, &changes, now)?;
                 gateway_health::write_open_calls(connection, self.worker, &calls)?;
                 gateway_health::add_outcomes(connection, &outcomes, now)

@@ -1,11 +1,12 @@
 //! The worker. RabbitMQ wakes it; it claims validations that are due in Postgres, calls a gateway and settles the result.
 //!
 //! `consumer` takes messages, `processor` claims, calls and settles one validation, `commits` does claims and settlements in
-//! batches and plans inside the claim, `directory` caches merchants and their connectors, `scheduler` publishes wake-ups for
-//! validations that are due, `health_reporter` shares the health of gateway accounts with other workers, and `housekeeping`
-//! deletes expired rows.
+//! batches and plans inside the claim, `directory` caches merchants and their connectors, `clock` has Postgres's time,
+//! `scheduler` publishes wake-ups for validations that are due, `health_reporter` shares the health of gateway accounts with
+//! other workers, and `housekeeping` deletes expired rows.
 
 mod application;
+mod clock;
 mod commits;
 mod consumer;
 mod consumer_load;
@@ -14,6 +15,7 @@ mod directory;
 mod health;
 mod health_reporter;
 mod housekeeping;
+mod in_progress;
 mod labels;
 mod metrics;
 mod processor;

@@ -66,9 +66,11 @@ khata_telemetry::metrics! {
     without_gateway: Family<MerchantLabels, Counter> = Family::default(),
         "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
     wakeups: Family<WakeupLabels, Counter> = Family::default(),
-        "scheduler_wakeups", "Wake-ups that the scheduler published";
+        "scheduler_wakeups", "Due validations that the scheduler took, to publish their wake-ups or, without a broker, to process them";
     queues: Family<QueueLabels, Gauge> = Family::default(),
         "queue_messages", "Messages in the queue";
+    clock_offset: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default(),
+        "clock_offset" in Seconds, "Time by which this machine's clock is ahead of Postgres's";
     calls: Family<GatewayCallLabels, Counter> = Family::default(),
         "gateway_calls", "Calls to gateways, by class of the response";
     latencies: Times<GatewayLabels> = Times::new_with_constructor(CALL_SECONDS),
@@ -137,12 +139,12 @@ impl Metrics {
         self.commits.observe(took.as_secs_f64());
     }
 
-    /// Counts a stored settlement.
-    pub(crate) fn settled(&self, settlement: &Settlement, timeline: &Timeline) {
+    /// Counts a settlement that is stored now.
+    pub(crate) fn settled(&self, settlement: &Settlement, timeline: &Timeline, now: DateTime<Utc>) {
         let result = match &settlement.next {
             Next::Complete { outcome, failure } => {
                 let failure = failure.map_or("", |failure| failure.as_str());
-                self.complete(settlement, *outcome, failure, timeline);
+                self.complete(settlement, *outcome, failure, (timeline, now));
                 SettleResult::Completed
             }
             Next::Wait { .. } => SettleResult::Waiting,
@@ -156,9 +158,8 @@ impl Metrics {
         settlement: &Settlement,
         outcome: Outcome,
         failure: &'static str,
-        timeline: &Timeline,
+        (timeline, now): (&Timeline, DateTime<Utc>),
     ) {
-        let now = Utc::now();
         let is_decided = outcome.is_decided();
         let outcome = outcome.as_str();
         let labels = CompletedLabels {
@@ -217,11 +218,16 @@ impl Metrics {
         self.postponed.get_or_create(&labels).inc();
     }
 
-    /// Counts wake-ups that the scheduler published.
+    /// Counts due validations that the scheduler took.
     pub(crate) fn wakeups_published(&self, reason: WakeupReason, count: usize) {
         let why = reason.as_str();
         let wakeups = self.wakeups.get_or_create(&WakeupLabels { why });
         wakeups.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Sets the time by which this machine's clock is ahead of Postgres's.
+    pub(crate) fn clock_offset(&self, offset: TimeDelta) {
+        self.clock_offset.set(offset.as_seconds_f64());
     }
 
     /// Sets the number of messages in a queue.

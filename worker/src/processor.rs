@@ -4,6 +4,7 @@
 mod results;
 mod spans;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,10 +20,11 @@ use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
+use tokio::sync::mpsc;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 pub(crate) use results::Results;
-use results::{compare_names, delay_of, is_mismatch, without_attempt};
+use results::{compare_names, delay_of, is_mismatch};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
 use crate::directory::Entry;
@@ -38,6 +40,9 @@ const MAX_IMMEDIATE_POLLS: u32 = 3;
 pub(crate) const SETTLE_RESERVE: Duration = Duration::from_secs(2);
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
+/// Held by each validation of a message until its claim has ended.
+pub(crate) type Unclaimed = mpsc::Sender<Infallible>;
+
 /// Processes validations; shared by all tasks of the worker.
 pub(crate) struct ValidationProcessor {
     pub(crate) lane: Lane<ClaimsAndSettles>,
@@ -49,19 +54,19 @@ pub(crate) struct ValidationProcessor {
 }
 
 impl ValidationProcessor {
-    /// Processes one validation as far as possible now.
-    pub(crate) async fn run(&self, wakeup: Wakeup) {
+    /// Processes one validation as far as possible now. Drops `unclaimed` when its claim has ended.
+    pub(crate) async fn run(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
         let span = spans::process(&self.queue, &wakeup);
-        self.process(wakeup).instrument(span).await;
+        self.process(wakeup, unclaimed).instrument(span).await;
     }
 
-    async fn process(&self, wakeup: Wakeup) {
+    async fn process(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
         let began = SystemTime::now();
         // Taken before the claim, so that the lease ends here no later than in Postgres.
         let lease_ends = Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE);
-        let Some(work) = self.claim(&wakeup).await else {
-            return;
-        };
+        let work = self.claim(&wakeup).await;
+        drop(unclaimed);
+        let Some(work) = work else { return };
         let span = Span::current();
         span.record("khata.account_id", field::display(work.claimed.account));
         span.record("khata.routing_id", work.claimed.routing_id());
@@ -71,7 +76,7 @@ impl ValidationProcessor {
                 let received_at = work.webhook_received_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let timeline = Timeline {
                     created_at: work.claimed.created_at,
-                    received_at: received_at.min(Utc::now()),
+                    received_at: received_at.min(self.results.clock.now()),
                     trace_parent: work.claimed.trace_parent.clone(),
                 };
                 self.settle(settlement, &timeline, lease_ends).await.err()
@@ -151,7 +156,7 @@ impl ValidationProcessor {
                 self.log_no_call(work, why);
                 Some(Settlement {
                     slot: *slot,
-                    ..without_attempt(work, next.clone())
+                    ..self.results.without_attempt(work, next.clone())
                 })
             }
         }
@@ -206,13 +211,21 @@ impl ValidationProcessor {
                 // An attempt that stays STARTED would count as a lost call, although nothing was sent.
                 let unsent = Err(CallFailure::NotSent("the lease ends too soon".into()));
                 let kind = CallKind::Verify;
-                let advanced = open.record(connector, kind, unsent, false, rand::random());
+                let advanced = open.record(
+                    connector,
+                    kind,
+                    unsent,
+                    false,
+                    self.results.clock.now(),
+                    rand::random(),
+                );
                 let settlement = self
                     .results
                     .of_attempt(work, entry, open, advanced, None, None);
                 return Some(settlement);
             }
             let started = Instant::now();
+            let now = || self.results.clock.now();
             let mut name_match = None;
             let details = open.details;
             let is_failing_mismatch = |response: &GatewayResponse| {
@@ -220,12 +233,12 @@ impl ValidationProcessor {
                 work.merchant.fail_on_name_mismatch && is_mismatch(name_match)
             };
             let advanced = open
-                .advance(connector, action, rand::random(), is_failing_mismatch)
+                .advance(connector, action, now, rand::random(), is_failing_mismatch)
                 .await;
             let took = started.elapsed();
             self.report(work, entry, &open, &advanced, is_call.then_some(took));
             let is_pending = open.attempt.state == AttemptState::Pending && advanced.result.is_ok();
-            let delay = delay_of(&advanced.decision.next);
+            let delay = delay_of(&advanced.decision.next, now());
             if is_pending && delay <= IMMEDIATE_POLL && polls_left > 0 {
                 polls_left -= 1;
                 tokio::time::sleep(delay).await;
@@ -283,7 +296,8 @@ impl ValidationProcessor {
             let settled = self.lane.submit(request).instrument(span).await;
             let (result, error_type) = match settled {
                 Ok(CommitResult::Settled(true)) => {
-                    self.metrics.settled(settlement, timeline);
+                    let now = self.results.clock.now();
+                    self.metrics.settled(settlement, timeline, now);
                     return Ok(());
                 }
                 Ok(_) => {

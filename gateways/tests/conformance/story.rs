@@ -151,7 +151,9 @@ impl<'a> Attempt<'a> {
             None => {
                 let lost = Err(CallFailure::ResponseLost("no recovery".into()));
                 let kind = CallKind::Verify;
-                let advanced = self.open.record(connector, kind, lost, false, JITTER);
+                let advanced = self
+                    .open
+                    .record(connector, kind, lost, false, Utc::now(), JITTER);
                 self.keep(advanced);
             }
         }
@@ -179,7 +181,7 @@ impl<'a> Attempt<'a> {
         let is_mismatch = |response: &GatewayResponse| strict && is_another_name(details, response);
         let advanced = self
             .open
-            .advance(connector, action, JITTER, is_mismatch)
+            .advance(connector, action, Utc::now, JITTER, is_mismatch)
             .await;
         self.keep(advanced);
     }

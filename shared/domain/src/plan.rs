@@ -17,7 +17,7 @@ pub use output::{NewAttempt, Plan, Planned};
 
 use crate::attempt::AttemptState;
 use crate::outcome::Outcome;
-use crate::validation::Next;
+use crate::validation::{MAX_FAILED_STEPS, Next, unavailable};
 
 /// Plans, and takes the calls of the plan from the rate budgets.
 pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
@@ -27,6 +27,10 @@ pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
             failure: None,
         };
         return Plan::settle(next, "the account was deleted").into();
+    }
+    if input.validation.failed_steps >= MAX_FAILED_STEPS && input.is_over() {
+        // Its steps fail each time, so the last one makes no call.
+        return set_aside(input);
     }
     let Some(kind) = input.kind else {
         let why = "the account's details cannot be decrypted: is a key missing in the keyring?";
@@ -38,6 +42,20 @@ pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
         }
         None if input.has_reusable_result => Plan::Reuse.into(),
         _ => choose::new_attempt(input, kind, None, budgets),
+    }
+}
+
+/// Ends a validation that was set aside until its deadline. An unfinished attempt is given up as lost.
+fn set_aside(input: &PlanInput<'_>) -> Planned {
+    let last = input.attempts.last();
+    let open = last.filter(|last| last.state != AttemptState::Settled);
+    Planned {
+        given_up: open.map(|open| open.number),
+        ..Plan::settle(
+            unavailable(),
+            "the validation was set aside until its deadline",
+        )
+        .into()
     }
 }
 

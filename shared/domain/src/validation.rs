@@ -34,6 +34,10 @@ const RECOVER: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_min
 /// Bounds within which a gateway's `Retry-After` is followed.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 
+/// Steps in a row without a settlement, after which a validation is set aside: it waits until its deadline, and is tried
+/// again only now and then.
+pub const MAX_FAILED_STEPS: i16 = 10;
+
 /// The personal data that a validation found, stored encrypted beside its outcome.
 #[derive(Default, Serialize, Deserialize)]
 pub struct ValidationResult {

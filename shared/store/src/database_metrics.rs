@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use super::column::row;
 use super::statement::statement;
+use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{MerchantId, ValidationState};
 
 /// Maximum open validations that are counted, the first due ones. A larger backlog counts as this many: counting must not
@@ -22,6 +23,8 @@ row! {
         /// Validations that the scheduler should have made due and has not: the lease expired over a minute ago, or `due_at`
         /// passed over two minutes ago. No scheduler runs, or it holds back because the queue is deep.
         pub stuck: i64,
+        /// Validations that are set aside, because their steps fail each time.
+        pub set_aside: i64,
         /// Age of the oldest in seconds.
         pub oldest_seconds: f64,
         /// Seconds since the first `due_at` of those that no worker holds; 0 if it has not passed.
@@ -34,6 +37,7 @@ row! {
 pub fn open_validations(connection: &mut PgConnection) -> QueryResult<Vec<OpenValidations>> {
     statement(OPEN_VALIDATIONS)
         .bind(MAX_COUNTED)
+        .bind(MAX_FAILED_STEPS)
         .load(connection)
 }
 
@@ -41,12 +45,13 @@ pub fn open_validations(connection: &mut PgConnection) -> QueryResult<Vec<OpenVa
 #[doc(hidden)]
 pub const OPEN_VALIDATIONS: &str = "
     with open as materialized (
-        select merchant_id, state, created_at, due_at, leased_until from validations
+        select merchant_id, state, created_at, due_at, leased_until, failed_steps from validations
         where completed_at is null order by due_at limit $1
     )
     select merchant_id, state, count(*) as count,
         count(*) filter (where (state = 'LEASED' and leased_until < now() - interval '60 s')
             or (state <> 'LEASED' and due_at < now() - interval '2 min')) as stuck,
+        count(*) filter (where failed_steps >= $2) as set_aside,
         greatest(extract(epoch from now() - min(created_at)), 0)::float8 as oldest_seconds,
         coalesce(greatest(extract(epoch from now() - min(due_at) filter (where state <> 'LEASED')), 0), 0)::float8
             as overdue_seconds

@@ -27,5 +27,5 @@ pub mod validations;
 mod watchdog;
 
 pub use migrate::{MigrateError, migrate, migrate_by, pending_migrations};
-pub use pool::{DatabaseSettings, Pool, PooledConnection, connections, open};
+pub use pool::{DatabaseSettings, Pool, PooledConnection, connections, database_time, open};
 pub use watchdog::closed_connections;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 use diesel::{PgConnection, QueryResult, r2d2};
 
+use crate::statement::statement;
 use crate::watchdog::Manager;
 
 /// Address of Postgres.
@@ -35,6 +37,11 @@ pub type PooledConnection = r2d2::PooledConnection<Manager>;
 pub fn connections(pool: &Pool) -> (u32, u32, u32) {
     let state = pool.state();
     (state.connections, state.idle_connections, pool.max_size())
+}
+
+/// Returns Postgres's time.
+pub fn database_time(connection: &mut PgConnection) -> QueryResult<DateTime<Utc>> {
+    statement("select now()").tuple(connection)
 }
 
 #[derive(Debug)]

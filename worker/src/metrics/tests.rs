@@ -95,11 +95,13 @@ fn the_page_lists_every_metric() {
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
         &timeline(900, 10),
+        Utc::now(),
     );
     metrics.no_gateway(MerchantId::new());
     metrics.postponed(account(), PostponeReason::Rate);
     metrics.wakeups_published(WakeupReason::Lost, 2);
     metrics.queue_depth("validations", 4);
+    metrics.clock_offset(TimeDelta::milliseconds(20));
     let unlisted = GatewayResponse {
         unlisted: true,
         ..GatewayResponse::of(Class::Inconclusive, "UNKNOWN_CODE")
@@ -130,13 +132,14 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
         &timeline(900, 200),
+        Utc::now(),
     );
     let failed = Next::Complete {
         outcome: Outcome::Invalid,
         failure: Some(FailureCode::InvalidAccount),
     };
     let failed = settlement(failed, Method::VpaLookup, Class::Invalid);
-    metrics.settled(&failed, &timeline(900, 20));
+    metrics.settled(&failed, &timeline(900, 20), Utc::now());
     let unavailable = Next::Complete {
         outcome: Outcome::Unavailable,
         failure: Some(FailureCode::ValidationUnavailable),
@@ -144,6 +147,7 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
     metrics.settled(
         &settlement(unavailable, Method::PennyDrop, Class::Retryable),
         &timeline(900, 20),
+        Utc::now(),
     );
     let pending = Next::Wait {
         until: Utc::now(),
@@ -153,6 +157,7 @@ fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
     metrics.settled(
         &settlement(pending, Method::PennyDrop, Class::Pending),
         &timeline(900, 20),
+        Utc::now(),
     );
     metrics.count_settlement(SettleResult::LeaseLost);
     let merchant = failed.key.merchant;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
 use khata_domain::{Details, GatewayResponse};
@@ -12,12 +12,14 @@ use khata_name_match::{NameMatch, NameMatchResult, compare, is_placeholder};
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
 use tracing::debug;
 
+use crate::clock::DatabaseClock;
 use crate::commits::Work;
 use crate::directory::Entry;
 
 /// Builds settlements, with the personal data of results encrypted.
 pub(crate) struct Results {
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) clock: Arc<DatabaseClock>,
 }
 
 impl Results {
@@ -58,7 +60,7 @@ impl Results {
             gateway_name_match_score: response
                 .and_then(|response| response.name_match_score)
                 .map(i16::from),
-            ..without_attempt(work, advanced.decision.next)
+            ..self.without_attempt(work, advanced.decision.next)
         }
     }
 
@@ -94,8 +96,14 @@ impl Results {
             name_match_score: name_match.map(|found| i16::from(found.score)),
             gateway_name_match_score: earlier.gateway_name_match_score,
             reused_from: Some(earlier.validation),
-            ..without_attempt(work, next)
+            ..self.without_attempt(work, next)
         })
+    }
+
+    /// Settles without an attempt.
+    pub(super) fn without_attempt(&self, work: &Work, next: Next) -> Settlement {
+        let delay = delay_of(&next, self.clock.now());
+        Settlement::without_attempt(work.claimed.key, work.token, next, delay)
     }
 
     fn encrypt(&self, claimed: &Claimed, result: &ValidationResult) -> Vec<u8> {
@@ -106,16 +114,10 @@ impl Results {
     }
 }
 
-/// Settles without an attempt.
-pub(super) fn without_attempt(work: &Work, next: Next) -> Settlement {
-    let delay = delay_of(&next);
-    Settlement::without_attempt(work.claimed.key, work.token, next, delay)
-}
-
-/// Returns the time from now until the validation is due again.
-pub(super) fn delay_of(next: &Next) -> Duration {
+/// Returns the time from `now` until the validation is due again.
+pub(super) fn delay_of(next: &Next, now: DateTime<Utc>) -> Duration {
     match next {
-        Next::Wait { until, .. } => (*until - Utc::now()).to_std().unwrap_or_default(),
+        Next::Wait { until, .. } => (*until - now).to_std().unwrap_or_default(),
         Next::Complete { .. } => Duration::ZERO,
     }
 }

@@ -1,14 +1,28 @@
 //! The worker with a real Postgres and a real RabbitMQ: wake-ups, the scheduler, and dead letters.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod faults;
+mod stop;
 mod workshop;
 
-use diesel::RunQueryDsl;
-use khata_domain::Details;
 use khata_domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc};
+use khata_domain::{Details, ValidationKey};
 use khata_queue::Wakeup;
 
-use workshop::{DUE_NOW, Workshop};
+use workshop::Workshop;
+
+fn wakeups(keys: &[ValidationKey]) -> Vec<Wakeup> {
+    let wakeup = |key: &ValidationKey| Wakeup {
+        key: *key,
+        trace_parent: None,
+    };
+    keys.iter().map(wakeup).collect()
+}
+
+fn accounts(count: usize) -> Vec<Details> {
+    let number = |n| account(&format!("0001102{n:05}00"));
+    (0..count).map(number).collect()
+}
 
 fn account(number: &str) -> Details {
     Details::Bank(BankAccount {
@@ -26,12 +40,7 @@ async fn a_wakeup_validates_an_account_and_a_repeated_wakeup_changes_nothing() {
         workshop.store(&account("00011020001791")),
     );
     let worker = workshop.worker().await;
-    let wakeups: Vec<Wakeup> = [valid, invalid, valid]
-        .map(|key| Wakeup {
-            key,
-            trace_parent: None,
-        })
-        .into();
+    let wakeups = wakeups(&[valid, invalid, valid]);
     workshop.publisher.publish(&wakeups).await.unwrap();
     assert_eq!(
         workshop.outcome(valid).await,
@@ -54,9 +63,7 @@ async fn a_wakeup_validates_an_account_and_a_repeated_wakeup_changes_nothing() {
 async fn the_scheduler_finds_a_validation_without_a_wakeup() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
-    diesel::sql_query(DUE_NOW)
-        .execute(&mut workshop.connection)
-        .unwrap();
+    workshop.all_due();
     let worker = workshop.worker().await;
     assert_eq!(
         workshop.outcome(key).await,
@@ -93,11 +100,7 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_the_next_one_is_process
     for body in unreadable {
         tap.put(&broker.queue(), body.as_bytes()).await;
     }
-    let wakeup = Wakeup {
-        key,
-        trace_parent: None,
-    };
-    workshop.publisher.publish(&[wakeup]).await.unwrap();
+    workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
     assert_eq!(workshop.outcome(key).await.0, "VALID");
     for body in unreadable {
         let dead = tap.next(&broker.dead_letters()).await;
@@ -109,36 +112,4 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_the_next_one_is_process
         );
     }
     worker.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_worker_leaves_no_validation_leased() {
-    let mut workshop = Workshop::new();
-    let accounts: Vec<_> = (0..1_000)
-        .map(|n| account(&format!("0001102{n:05}00")))
-        .collect();
-    let keys = workshop.store_all(&accounts);
-    let wakeups: Vec<Wakeup> = keys
-        .iter()
-        .map(|key| Wakeup {
-            key: *key,
-            trace_parent: None,
-        })
-        .collect();
-    let worker = workshop.worker().await;
-    for part in wakeups.chunks(20) {
-        workshop.publisher.publish(part).await.unwrap();
-    }
-    workshop.outcome(keys[0]).await;
-    worker.stop().await;
-    let leased = "select count(*) from validations where state = 'LEASED'";
-    assert_eq!(
-        khata_testing::database::number(&mut workshop.connection, leased),
-        0
-    );
-    let open = "select count(*) from validation_attempts where state = 'STARTED'";
-    assert_eq!(
-        khata_testing::database::number(&mut workshop.connection, open),
-        0
-    );
 }

@@ -1,8 +1,11 @@
 //! A merchant with a DUMMY gateway account, a keyring, and workers to start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix_web::{App, HttpResponse, HttpServer, web};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use diesel::prelude::*;
@@ -24,7 +27,7 @@ use khata_worker::{Application, Settings};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use khata_testing::database::Database;
+use khata_testing::database::{Database, number};
 use khata_testing::queues::Queues;
 
 /// Makes every validation due, as after a lost wake-up.
@@ -38,11 +41,20 @@ pub(crate) struct Workshop {
     gateway: GatewayAccountId,
     keyring: Keyring,
     keyring_file: PathBuf,
-    database: Database,
+    pub(crate) database: Database,
+}
+
+/// How a worker is started, if not as usual.
+#[derive(Default)]
+pub(crate) struct Start<'a> {
+    pub(crate) database_url: Option<String>,
+    pub(crate) amqp_url: Option<String>,
+    pub(crate) settings: &'a [&'a str],
 }
 
 /// A running worker.
 pub(crate) struct Worker {
+    port: u16,
     trigger: Trigger,
     running: JoinHandle<anyhow::Result<()>>,
 }
@@ -160,19 +172,75 @@ impl Workshop {
             .unwrap();
     }
 
+    /// Adds a gateway account that is tried first and takes this long for each call. Returns the number of its calls.
+    pub(crate) fn slow_gateway(&mut self, delay: Duration) -> Arc<AtomicUsize> {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = web::Data::from(Arc::clone(&calls));
+        let server = HttpServer::new(move || {
+            let verify = move |calls: web::Data<AtomicUsize>| async move {
+                calls.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(delay).await;
+                HttpResponse::Ok().json(serde_json::json!({
+                    "reference_id": 1, "account_status": "VALID", "account_status_code": "ACCOUNT_IS_VALID"
+                }))
+            };
+            App::new()
+                .app_data(counted.clone())
+                .default_service(web::to(verify))
+        });
+        let server = server.workers(1).disable_signals();
+        let server = server.bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", server.addrs()[0]);
+        tokio::spawn(server.run());
+        let gateway = NewGatewayAccount {
+            id: GatewayAccountId::new(),
+            gateway_id: Gateway::Cashfree.id(),
+            reference_id: "slow",
+            priority: 0,
+            pinned_only: false,
+            base_url: Some(&origin),
+            settings: &serde_json::json!({"calls_per_minute": 0}),
+        };
+        let credentials = br#"{"client_id": "sandbox_client", "client_secret": "sandbox_secret"}"#;
+        let (merchant, id) = (self.merchant, gateway.id);
+        let purpose = Purpose::Credentials;
+        let sealed = self.keyring.encrypt(merchant, id.0, purpose, credentials);
+        gateway_accounts::upsert(&mut self.connection, merchant, &gateway, Some(sealed)).unwrap();
+        calls
+    }
+
+    /// Makes every validation due, as after a lost wake-up.
+    pub(crate) fn all_due(&mut self) {
+        diesel::sql_query(DUE_NOW)
+            .execute(&mut self.connection)
+            .unwrap();
+    }
+
+    /// Counts the validations that meet the condition.
+    pub(crate) fn count(&mut self, condition: &str) -> i64 {
+        let count = format!("select count(*) from validations where {condition}");
+        number(&mut self.connection, &count)
+    }
+
     /// Starts a worker; returns when the queues are declared.
     pub(crate) async fn worker(&mut self) -> Worker {
+        self.worker_with(Start::default()).await
+    }
+
+    pub(crate) async fn worker_with(&mut self, start: Start<'_>) -> Worker {
         // The first to declare the queues: RabbitMQ may reject a message to a queue that two clients declare at once.
         self.publisher.connect().await.unwrap();
         let queue_prefix = self.queues.broker().queue().replace(".validations", "");
-        let settings = Settings::parse_from([
+        let database_url = start.database_url.unwrap_or(self.database.url().to_owned());
+        let amqp_url = start.amqp_url.unwrap_or(self.queues.broker().amqp_url);
+        let usual = [
             "khata-worker",
             "--listen",
             "127.0.0.1:0",
             "--database-url",
-            self.database.url(),
+            &database_url,
             "--amqp-url",
-            &std::env::var("KHATA_TEST_AMQP_URL").unwrap(),
+            &amqp_url,
             "--queue-prefix",
             &queue_prefix,
             "--keyring-file",
@@ -181,10 +249,12 @@ impl Workshop {
             "true",
             "--scheduler-interval-ms",
             "50",
-        ]);
+        ];
+        let settings = Settings::parse_from(usual.iter().chain(start.settings));
         let (trigger, shutdown) = shutdown::channel();
         let application = Application::build(settings).unwrap();
         Worker {
+            port: application.port(),
             trigger,
             running: tokio::spawn(application.run_until_stopped(shutdown)),
         }
@@ -229,10 +299,35 @@ impl Drop for Workshop {
 }
 
 impl Worker {
+    /// Returns the status and the body of a page.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let response = reqwest::get(url).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Returns the value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line?.trim().parse().ok()
+    }
+
+    /// Returns when the metric meets the condition.
+    pub(crate) async fn metric_meets(&self, name: &str, condition: impl Fn(f64) -> bool) {
+        for _ in 0..1_000 {
+            if self.metric(name).await.is_some_and(&condition) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{name} did not change within ten seconds")
+    }
+
     /// Stops the worker and waits until it has stopped.
     pub(crate) async fn stop(self) {
         self.trigger.raise();
-        let stopped = tokio::time::timeout(Duration::from_secs(20), self.running).await;
+        let stopped = tokio::time::timeout(Duration::from_secs(15), self.running).await;
         stopped.expect("it stops").unwrap().unwrap();
     }
 }

@@ -19,6 +19,8 @@ pub struct ClaimedValidation {
     pub account_is_deleted: bool,
     /// When the validation ends without an outcome.
     pub deadline_at: DateTime<Utc>,
+    /// Steps in a row that ended without a settlement.
+    pub failed_steps: i16,
     pub pin: Pin,
     /// The call that an earlier plan booked.
     pub slot: Option<Slot>,

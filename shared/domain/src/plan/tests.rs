@@ -64,6 +64,7 @@ fn case() -> Case {
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     Case {
         validation: ClaimedValidation {
+            failed_steps: 0,
             id: ValidationId::new(),
             account_is_deleted: false,
             deadline_at: now + TimeDelta::hours(1),

@@ -163,7 +163,7 @@ pub fn settle(
             set state = i.state,
                 -- After a gateway webhook that arrived during the step, the next step begins at once.
                 due_at = case when v.called_back then now() else now() + i.delay_ms * interval '1 ms' end,
-                lease_token = null, leased_until = null,
+                lease_token = null, leased_until = null, failed_steps = 0,
                 attempts = coalesce(i.number, v.attempts),
                 outcome = i.outcome, failure_code = i.failure_code, failure_reason = i.failure_reason,
                 pending_reason = i.pending_reason,

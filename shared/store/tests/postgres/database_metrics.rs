@@ -119,7 +119,7 @@ fn completed_validations_are_not_read() {
     let limit = database_metrics::MAX_COUNTED.to_string();
     let plan: Vec<Line> = diesel::sql_query(format!(
         "explain (analyze, buffers) {}",
-        OPEN_VALIDATIONS.replace("$1", &limit)
+        OPEN_VALIDATIONS.replace("$1", &limit).replace("$2", "10")
     ))
     .load(&mut connection)
     .unwrap();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
+use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{ValidationKey, ValidationState};
+use khata_store::database_metrics::open_validations;
 use khata_store::validations::{settle, take_due};
 
 use crate::rows::{TRACE, alter, claimed, current_state, due, later, merchant, settlement};
@@ -99,6 +101,58 @@ fn an_expired_lease_is_rescued_even_while_the_queue_is_deep() {
     let rescued = current_state(&mut connection, keys[0]);
     assert_eq!((rescued.state.as_str(), rescued.lease_token), ("DUE", None));
     assert_eq!(current_state(&mut connection, keys[1]).state, "LEASED");
+}
+
+#[test]
+fn a_validation_whose_steps_fail_each_time_is_set_aside_until_its_deadline() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    alter(
+        &mut connection,
+        key,
+        "deadline_at = now() + interval '48 h'",
+    );
+    let fail = |connection: &mut PgConnection| {
+        let claim = claimed(connection, key);
+        alter(connection, key, OVERDUE);
+        alter(connection, key, "leased_until = now() - interval '1 ms'");
+        let taken = take_due(connection, 100, true, AGAIN).unwrap();
+        assert_eq!(taken.len(), 1);
+        (claim.1.failed_steps, taken[0].set_aside)
+    };
+    for step in 0..MAX_FAILED_STEPS - 1 {
+        assert_eq!(fail(&mut connection), (step, false));
+    }
+    // A settlement shows that the steps work.
+    let (token, claim) = claimed(&mut connection, key);
+    assert_eq!(claim.failed_steps, MAX_FAILED_STEPS - 1);
+    settle(&mut connection, &[settlement(key, token, later(true))]).unwrap();
+    alter(&mut connection, key, OVERDUE);
+    assert_eq!(take(&mut connection, true).len(), 1);
+    for step in 0..MAX_FAILED_STEPS - 1 {
+        assert_eq!(fail(&mut connection), (step, false));
+    }
+    assert_eq!(fail(&mut connection), (MAX_FAILED_STEPS - 1, true));
+    assert_eq!(current_state(&mut connection, key).state, "WAITING");
+    let waits = "select count(*) from validations
+        where due_at between now() + interval '59 min' and now() + interval '1 hour' and deadline_at > due_at";
+    assert_eq!(number(&mut connection, waits), 1);
+    let rows = open_validations(&mut connection).unwrap();
+    assert_eq!(rows[0].set_aside, 1);
+    // Once more in an hour, and then at the deadline.
+    alter(&mut connection, key, OVERDUE);
+    assert_eq!(
+        take(&mut connection, true),
+        [(key, ValidationState::Waiting)]
+    );
+    alter(&mut connection, key, "deadline_at = now()");
+    assert_eq!(fail(&mut connection), (MAX_FAILED_STEPS, true));
+    assert_eq!(
+        take(&mut connection, true),
+        [(key, ValidationState::Waiting)]
+    );
 }
 
 #[test]

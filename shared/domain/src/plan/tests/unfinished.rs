@@ -306,3 +306,21 @@ fn an_attempt_at_an_unusable_gateway_account_waits_and_is_not_repeated_at_anothe
         case.gateways.truncate(1);
     }
 }
+
+#[test]
+fn a_validation_that_was_set_aside_ends_at_its_deadline_without_a_call() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.attempted(main, AttemptState::Started, None, None);
+    case.validation.failed_steps = MAX_FAILED_STEPS;
+    assert_eq!(case.plan().calls().at, main, "tried again until then");
+    case.pass_deadline();
+    let planned = case.plan();
+    assert_eq!(planned.given_up, Some(1), "recorded as lost");
+    let Plan::Settle { next, .. } = &planned.plan else {
+        panic!("{planned:?}")
+    };
+    assert_eq!(*next, unavailable());
+    case.validation.failed_steps = MAX_FAILED_STEPS - 1;
+    assert_eq!(case.plan().calls().at, main, "a last lookup");
+}

@@ -1,0 +1,1 @@
+alter table validations drop column failed_steps;

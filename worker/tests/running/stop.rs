@@ -1,0 +1,103 @@
+//! A worker that is told to stop finishes what it has begun, and begins nothing more.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use khata_testing::Proxy;
+use khata_testing::database::number;
+
+use crate::workshop::{Start, Workshop};
+use crate::{accounts, wakeups};
+
+/// Longer than any part of the stop but the drain.
+const CALL: Duration = Duration::from_secs(6);
+
+/// Nothing is leased, and no attempt is unfinished.
+fn nothing_is_left(workshop: &mut Workshop) {
+    assert_eq!(workshop.count("state = 'LEASED'"), 0);
+    let open = "select count(*) from validation_attempts where state = 'STARTED'";
+    assert_eq!(number(&mut workshop.connection, open), 0);
+}
+
+/// Waits until the gateway has this number of calls.
+async fn called(calls: &std::sync::atomic::AtomicUsize, number: usize) {
+    for _ in 0..1_000 {
+        if calls.load(Ordering::SeqCst) >= number {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the gateway has not {number} calls within ten seconds")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_worker_leaves_no_validation_leased() {
+    let mut workshop = Workshop::new();
+    let keys = workshop.store_all(&accounts(1_000));
+    let wakeups = wakeups(&keys);
+    let worker = workshop.worker().await;
+    for part in wakeups.chunks(20) {
+        workshop.publisher.publish(part).await.unwrap();
+    }
+    workshop.outcome(keys[0]).await;
+    worker.stop().await;
+    nothing_is_left(&mut workshop);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_worker_finishes_its_calls_and_leaves_the_rest_to_others() {
+    let mut workshop = Workshop::new();
+    let calls = workshop.slow_gateway(CALL);
+    let keys = workshop.store_all(&accounts(5));
+    let settings = &["--concurrency", "2"];
+    let start = Start {
+        settings,
+        ..Start::default()
+    };
+    let worker = workshop.worker_with(start).await;
+    workshop.publisher.publish(&wakeups(&keys)).await.unwrap();
+    called(&calls, 2).await;
+    worker.stop().await;
+    assert_eq!(workshop.count("outcome = 'VALID'"), 2);
+    nothing_is_left(&mut workshop);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    // The broker keeps the message, because not every validation was begun.
+    assert!(workshop.publisher.depth().await.unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_a_broker_finishes_its_calls_too() {
+    let mut workshop = Workshop::new();
+    let calls = workshop.slow_gateway(CALL);
+    workshop.store_all(&accounts(5));
+    workshop.all_due();
+    let proxy = Proxy::start(workshop.queues.address()).unwrap();
+    proxy.cut();
+    let start = Start {
+        amqp_url: Some(workshop.queues.broker_through(proxy.port()).amqp_url),
+        settings: &["--concurrency", "2"],
+        ..Start::default()
+    };
+    let worker = workshop.worker_with(start).await;
+    called(&calls, 2).await;
+    worker.stop().await;
+    assert_eq!(workshop.count("outcome = 'VALID'"), 2);
+    nothing_is_left(&mut workshop);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_are_acknowledged_when_their_validations_are_claimed() {
+    let mut workshop = Workshop::new();
+    let calls = workshop.slow_gateway(CALL);
+    let keys = workshop.store_all(&accounts(20));
+    let worker = workshop.worker().await;
+    // More messages than the broker delivers without an acknowledgement.
+    for wakeup in wakeups(&keys) {
+        workshop.publisher.publish(&[wakeup]).await.unwrap();
+    }
+    called(&calls, keys.len()).await;
+    assert_eq!(workshop.count("state = 'LEASED'"), 20, "all at once");
+    worker.stop().await;
+    assert_eq!(workshop.count("outcome = 'VALID'"), 20);
+}
