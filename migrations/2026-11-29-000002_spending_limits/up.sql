@@ -9,13 +9,16 @@ alter table merchants
 -- and fingerprint find every account that counts for the limit. No index is added, and no insert writes more than before.
 alter table customer_accounts
     -- Times of the validations after the first one in the last 24 hours; the first one began at created_at.
-    add column revalidated_at timestamptz[];
+    add column revalidated_at timestamptz[],
+    -- The count of a fixed window; no release has used it.
+    drop column velocity_since,
+    drop column velocity_count;
 
 create table penny_drop_counts (
     merchant_id uuid not null,
     -- The day in India.
     day date not null,
     -- Penny drops that calls of this day may make: one for each validation, one for each further attempt.
-    drops integer not null check (drops >= 0),
+    drops integer not null constraint drops_are_not_negative check (drops >= 0),
     primary key (merchant_id, day)
 ) with (fillfactor = 50);
