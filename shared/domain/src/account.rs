@@ -152,7 +152,7 @@ impl Details {
 /// End of the handle of a VPA that names a bank account by its IFSC (NPCI, UPI procedural guidelines).
 const IFSC_HANDLE: &str = ".ifsc.npci";
 
-/// Returns the identity of a bank account for limits. Marks within the number do not tell two accounts apart.
+/// Returns the identity of a bank account for limits. Marks within the number are left out.
 fn bank_account(ifsc: &str, number: &str) -> String {
     let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
     let number = number.trim_start_matches('0').to_ascii_uppercase();

@@ -51,7 +51,7 @@ fn identity(fingerprint: &[u8]) -> &[u8] {
 /// The recent validations of an account of a merchant, in all its spellings.
 #[derive(Clone, Debug, Default)]
 pub struct RecentValidations {
-    /// When each of the last 24 hours began, the newest first.
+    /// When each of those of the last 24 hours began, the newest first.
     times: Vec<DateTime<Utc>>,
     /// Whether the customer itself has a live account with the same details.
     is_own: bool,
@@ -223,7 +223,7 @@ pub(super) fn limited(
     Ok(calls.iter().map(&mut judge).collect())
 }
 
-/// What counts for the limits of a batch: what is stored, and the admitted calls of the batch itself.
+/// The counts for the limits of a batch: of stored rows, and of the admitted calls of the batch itself.
 struct Counts<'a> {
     /// By the place of the account in the batch.
     recent: HashMap<usize, RecentValidations>,

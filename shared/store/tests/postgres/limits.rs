@@ -138,9 +138,9 @@ fn all_spellings_of_an_account_count_together_also_in_one_call() {
     let next = call_of(merchant, "third", vec![spelling("a", 9)]);
     assert!(!is_stored(&create(&mut connection, &[next])[0]));
     // The stored spelling itself is returned, also beyond the limit.
-    let same = call_of(merchant, "customer_1122", vec![spelling("a", 0)]);
-    let created = create(&mut connection, std::slice::from_ref(&same));
-    assert_eq!(ids(&same, &created[0]), [first.id]);
+    let stored_one = call_of(merchant, "customer_1122", vec![spelling("a", 0)]);
+    let created = create(&mut connection, std::slice::from_ref(&stored_one));
+    assert_eq!(ids(&stored_one, &created[0]), [first.id]);
     let recent = recent_validations(&mut connection, merchant, first.id).unwrap();
     assert_eq!(recent.validations(), 5);
     let other_merchant = crate::rows::merchant(&mut connection, "other");
