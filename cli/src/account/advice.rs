@@ -20,7 +20,7 @@ pub(super) fn advice(situation: Option<&Situation>, now: DateTime<Utc>) -> Strin
         return open(situation, now);
     };
     let action = completed(situation, outcome);
-    match situation.quota.until {
+    match situation.quota.rejected_until() {
         None => action,
         Some(until) => format!(
             "{action} A call to validate it now is rejected until {} (429, TOO_MANY_VALIDATIONS): this is the merchant's \

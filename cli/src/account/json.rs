@@ -41,7 +41,7 @@ pub(super) fn history_json(history: &History, next: &NextStep, advice: &str) -> 
         "validations_24h": {
             "used": history.quota.used,
             "limit": history.quota.limit,
-            "refused_until": history.quota.until.map(time),
+            "refused_until": history.quota.rejected_until().map(time),
         },
         "validations": validations,
         "validations_complete": history.validations.complete,

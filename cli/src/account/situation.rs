@@ -38,8 +38,16 @@ pub(super) struct Situation {
 pub(super) struct Quota {
     pub(super) used: usize,
     pub(super) limit: i16,
-    /// Until when calls are rejected; `None` if a call is accepted now.
+    /// When the limit permits another validation.
     pub(super) until: Option<DateTime<Utc>>,
+}
+
+impl Quota {
+    /// Returns until when calls are rejected; `None` if a call is accepted now.
+    pub(super) fn rejected_until(self) -> Option<DateTime<Utc>> {
+        let limit = usize::from(self.limit.unsigned_abs());
+        self.until.filter(|_| self.used >= limit)
+    }
 }
 
 /// Situations for tests.

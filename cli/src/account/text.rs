@@ -70,7 +70,7 @@ fn validated(history: &History) -> String {
     let quota = history.quota;
     let (used, limit) = (quota.used, quota.limit);
     let counts = format!("{used} of {limit} allowed for the same details");
-    match quota.until {
+    match quota.rejected_until() {
         None => counts,
         Some(until) => format!("{counts}; next from {}", time(until)),
     }
