@@ -272,7 +272,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
     let requests = merchant.requests_per_second;
     let validations = merchant.validations_per_account_per_day;
     let requests = format!(
-        "{requests} per key and process, one for each account of a create call; further requests are rejected (429, TOO_MANY_REQUESTS)"
+        "{requests} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)"
     );
     let validations = format!(
         "{validations} of the same account, in any spelling, in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
