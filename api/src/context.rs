@@ -1,13 +1,14 @@
 //! The context of one request of a merchant: who calls, what the request carries, and the parts it may use.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use khata_crypto::Keyring;
+use khata_crypto::{ApiKeyHash, Keyring};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
@@ -49,6 +50,7 @@ pub(crate) struct State {
 /// An authenticated request within its limit.
 pub(crate) struct RequestContext {
     pub(crate) state: web::Data<State>,
+    key: ApiKeyHash,
     pub(crate) merchant: Merchant,
     pub(crate) observed: Observed,
     /// `customer_id` and `account_id`, as far as the path has them.
@@ -72,9 +74,11 @@ impl FromRequest for RequestContext {
                 .authenticate(&state.database, &state.keyring, request.headers())
                 .await?;
             Span::current().record("khata.merchant_id", field::display(merchant.id));
-            let (limit, within_limit) = state
-                .limits
-                .take(key, merchant.requests_per_second.unsigned_abs());
+            let (limit, within_limit) = state.limits.take(
+                key,
+                merchant.requests_per_second.unsigned_abs(),
+                NonZeroU32::MIN,
+            );
             request.extensions_mut().insert(limit);
             request.extensions_mut().insert(merchant.id);
             within_limit?;
@@ -82,6 +86,7 @@ impl FromRequest for RequestContext {
             let path = web::Path::<Vec<String>>::extract(&request).await;
             Ok(Self {
                 state,
+                key,
                 merchant,
                 observed: observed.ok_or(ApiError::Internal)?,
                 path: path.map_err(|_| ApiError::Internal)?.into_inner(),
@@ -96,6 +101,19 @@ impl FromRequest for RequestContext {
 impl RequestContext {
     pub(crate) fn merchant_id(&self) -> MerchantId {
         self.merchant.id
+    }
+
+    /// Takes a request from the key's limit for each account after the first: a call with many accounts is as much work as many
+    /// calls. A call with more accounts than the limit needs the whole second, so that it is possible at all.
+    pub(crate) fn take_accounts(&self, accounts: usize) -> Result<(), ApiError> {
+        let per_second = self.merchant.requests_per_second.unsigned_abs();
+        let accounts = u32::try_from(accounts).unwrap_or(u32::MAX).min(per_second);
+        let Some(more) = NonZeroU32::new(accounts.saturating_sub(1)) else {
+            return Ok(());
+        };
+        let (limit, within_limit) = self.state.limits.take(self.key, per_second, more);
+        self.request.extensions_mut().insert(limit);
+        within_limit
     }
 
     /// Receives and decodes the body.

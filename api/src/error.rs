@@ -61,6 +61,10 @@ pub(crate) enum ApiError {
         /// Seconds.
         retry_after: u64,
     },
+    BudgetExhausted {
+        /// Seconds.
+        retry_after: u64,
+    },
     Unavailable,
     Internal,
 }
@@ -95,10 +99,16 @@ impl ApiError {
 
     /// Too many validations of an account until this time.
     pub(crate) fn too_many_validations(field_name: Option<String>, until: DateTime<Utc>) -> Self {
-        let seconds = (until - Utc::now()).num_seconds() + 1;
         Self::TooManyValidations {
             field_name,
-            retry_after: u64::try_from(seconds).unwrap_or(1).max(1),
+            retry_after: seconds_until(until),
+        }
+    }
+
+    /// The merchant's penny drops are used up until this time.
+    pub(crate) fn budget_exhausted(until: DateTime<Utc>) -> Self {
+        Self::BudgetExhausted {
+            retry_after: seconds_until(until),
         }
     }
 
@@ -138,7 +148,10 @@ impl ApiError {
                 "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
             Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", "USER_ERROR",
                 "This account was validated too often.",
-                "These account details reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
+                "This account, in all its spellings, reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
+            Self::BudgetExhausted { .. } => 429, "error", "too_many_requests", "BUDGET_EXHAUSTED", "USER_ERROR",
+                "The daily budget of penny drops is used up.",
+                "This call would exceed your budget of penny drops for today. See Retry-After. Nothing was stored.";
             Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
                 "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
             Self::Internal => 500, "error", "server_error", "SERVER_ERROR", "API_ERROR",
@@ -170,7 +183,8 @@ impl ApiError {
                 (header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
             Self::TooManyRequests { retry_after }
-            | Self::TooManyValidations { retry_after, .. } => {
+            | Self::TooManyValidations { retry_after, .. }
+            | Self::BudgetExhausted { retry_after } => {
                 (header::RETRY_AFTER, HeaderValue::from(*retry_after))
             }
             _ => return None,
@@ -208,6 +222,12 @@ impl ApiError {
             },
         })
     }
+}
+
+/// Returns the full seconds until this time, at least one.
+fn seconds_until(time: DateTime<Utc>) -> u64 {
+    let seconds = (time - Utc::now()).num_seconds() + 1;
+    u64::try_from(seconds).unwrap_or(1).max(1)
 }
 
 /// Form of every error.

@@ -48,11 +48,13 @@ impl Limits {
         }
     }
 
-    /// Takes one request from the key's bucket. The bucket holds `per_second` requests and refills at the same rate.
+    /// Takes requests from the key's bucket. The bucket holds `per_second` requests and refills at the same rate; more requests
+    /// than it holds are taken as a whole bucket.
     pub(crate) fn take(
         &self,
         key: ApiKeyHash,
         per_second: u32,
+        requests: NonZeroU32,
     ) -> (LimitState, Result<(), ApiError>) {
         let size = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
         let bucket = self
@@ -67,9 +69,10 @@ impl Limits {
                 self.buckets.insert(key, Arc::clone(&bucket));
                 bucket
             });
-        let (remaining, wait) = match bucket.1.check() {
-            Ok(snapshot) => (snapshot.remaining_burst_capacity(), 0),
-            Err(until) => (0, until.wait_time_from(self.clock.now()).as_secs() + 1),
+        let (remaining, wait) = match bucket.1.check_n(requests.min(size)) {
+            Ok(Ok(snapshot)) => (snapshot.remaining_burst_capacity(), 0),
+            Ok(Err(until)) => (0, until.wait_time_from(self.clock.now()).as_secs() + 1),
+            Err(_) => (0, 1),
         };
         let state = LimitState {
             per_second,
@@ -104,18 +107,32 @@ mod tests {
         let limits = Limits::new();
         let (one, two) = (ApiKeyHash([1; 32]), ApiKeyHash([2; 32]));
         for left in [2, 1, 0] {
-            let (state, taken) = limits.take(one, 3);
+            let (state, taken) = limits.take(one, 3, NonZeroU32::MIN);
             assert!(taken.is_ok());
             assert_eq!(state.remaining, left);
         }
-        let (state, rejected) = limits.take(one, 3);
+        let (state, rejected) = limits.take(one, 3, NonZeroU32::MIN);
         assert!(matches!(
             rejected,
             Err(ApiError::TooManyRequests { retry_after: 1 })
         ));
         assert_eq!((state.remaining, state.wait), (0, 1));
-        assert!(limits.take(two, 3).1.is_ok());
-        assert!(limits.take(one, 4).1.is_ok());
+        assert!(limits.take(two, 3, NonZeroU32::MIN).1.is_ok());
+        assert!(limits.take(one, 4, NonZeroU32::MIN).1.is_ok());
+    }
+
+    #[test]
+    fn many_requests_at_once_take_as_many_tokens_and_at_most_the_bucket() {
+        let (limits, key) = (Limits::new(), ApiKeyHash([1; 32]));
+        let take = |requests| limits.take(key, 10, NonZeroU32::new(requests).unwrap());
+        assert_eq!(take(4).0.remaining, 6);
+        let (state, rejected) = take(7);
+        assert!(rejected.is_err());
+        assert_eq!((state.remaining, state.wait), (0, 1));
+        assert_eq!(take(6).0.remaining, 0);
+        let other = limits.take(ApiKeyHash([2; 32]), 10, NonZeroU32::MAX);
+        assert!(other.1.is_ok());
+        assert_eq!(other.0.remaining, 0);
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Metrics {
         let limit = match request.error {
             Some(ApiError::TooManyRequests { .. }) => Some("requests_per_second"),
             Some(ApiError::TooManyValidations { .. }) => Some("validations_per_day"),
+            Some(ApiError::BudgetExhausted { .. }) => Some("penny_drops_per_day"),
             _ => None,
         };
         if let Some(limit) = limit {

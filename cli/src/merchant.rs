@@ -59,10 +59,11 @@ pub(crate) struct SettingsOptions {
     /// created from now on [new merchants: 172800]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(60..=2_592_000))]
     validation_deadline: Option<i32>,
-    /// Requests per second of each API key at each khata-api process, 1 to 1000000 [new merchants: 500]
+    /// Requests per second of each API key at each khata-api process, 1 to 1000000; a create call counts as one for each of
+    /// its accounts [new merchants: 500]
     #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     requests_per_second: Option<i32>,
-    /// Validations of the same account details in 24 hours, 1 to 32767 [new merchants: 5]
+    /// Validations of the same account, in any spelling, in 24 hours, 1 to 32767 [new merchants: 5]
     #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
     validations_per_account_per_day: Option<i16>,
     /// Fail an account as NAME_MISMATCH if its holder's name does not match `beneficiary_name` (NO_MATCH); applies to
@@ -80,6 +81,10 @@ pub(crate) struct SettingsOptions {
     /// Penny drops of one validation, 1 to 100: beyond them it ends as ATTEMPTS_EXHAUSTED [new merchants: 3]
     #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(i16).range(1..=100))]
     paid_attempts_per_validation: Option<i16>,
+    /// Penny drops that calls of one day (midnight to midnight in India) may start, 0 to 1000000000; calls beyond them are
+    /// rejected [new merchants: 10000]
+    #[arg(long, value_name = "PENNY_DROPS", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
+    penny_drops_per_day: Option<i32>,
 }
 
 impl SettingsOptions {
@@ -93,6 +98,7 @@ impl SettingsOptions {
             reuse_results_seconds: self.reuse_results_seconds,
             recovery_patience_seconds: self.recovery_patience,
             paid_attempts_per_validation: self.paid_attempts_per_validation,
+            penny_drops_per_day: self.penny_drops_per_day,
         }
     }
 }
@@ -107,6 +113,7 @@ fn settings_json(merchant: &Merchant) -> Value {
         "reuse_results_seconds": merchant.reuse_results_seconds,
         "recovery_patience_seconds": merchant.recovery_patience_seconds,
         "paid_attempts_per_validation": merchant.paid_attempts_per_validation,
+        "penny_drops_per_day": merchant.penny_drops_per_day,
     })
 }
 
@@ -249,6 +256,7 @@ fn show(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()>
         .collect();
     let counted = has.accounts_counted();
     let mut document = merchant_json(&merchant);
+    document["penny_drops"] = json!({ "today": has.penny_drops_today });
     document["keys"] = json!({ "active": has.active_keys });
     document["gateway_accounts"] =
         json!({ "enabled": has.enabled_gateway_accounts, "total": has.gateway_accounts });
@@ -267,7 +275,11 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         "{requests} per key and process; further requests are rejected (429, TOO_MANY_REQUESTS)"
     );
     let validations = format!(
-        "{validations} of the same details in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
+        "{validations} of the same account, in any spelling, in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
+    );
+    let drops = format!(
+        "{} in a day, {} used today; further calls are rejected (429, BUDGET_EXHAUSTED)",
+        merchant.penny_drops_per_day, has.penny_drops_today
     );
     let rejected = format!(
         "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \
@@ -285,6 +297,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         .fact("validation deadline", format!("{deadline} s"))
         .fact("requests per second", requests)
         .fact("validations per account per day", validations)
+        .fact("penny drops per day", drops)
         .fact("rejected by these limits", rejected)
         .fact("fail on name mismatch", mismatch)
         .fact("results reused", results_reused(merchant))
@@ -310,6 +323,7 @@ fn accounts(has: &Overview) -> String {
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
     "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
     "fail_on_name_mismatch", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
+    "penny_drops_per_day",
 ]))]
 pub(crate) struct Set {
     #[command(flatten)]

@@ -60,6 +60,7 @@ pub(crate) fn create_merchant(
     let unlimited = [
         "--requests-per-second=1000000",
         "--validations-per-account-per-day=32767",
+        "--penny-drops-per-day=1000000000",
     ];
     let create = ["merchant", "create", "--name", MERCHANT];
     khata_json(&own, &[&create[..], &unlimited[..]].concat())?;

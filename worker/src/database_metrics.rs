@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
-use khata_store::database_metrics::{self, GatewayStatus, OpenValidations};
+use khata_store::database_metrics::{self, Budget, GatewayStatus, OpenValidations};
 use khata_store::{Pool, PooledConnection};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -31,6 +31,7 @@ struct Known {
     read_at: Instant,
     unfinished: Vec<OpenValidations>,
     gateways: Vec<GatewayStatus>,
+    budgets: Vec<Budget>,
 }
 
 impl DatabaseMetrics {
@@ -61,6 +62,7 @@ impl DatabaseMetrics {
             read_at: Instant::now(),
             unfinished: database_metrics::open_validations(&mut connection)?,
             gateways: database_metrics::gateways(&mut connection)?,
+            budgets: database_metrics::budgets(&mut connection)?,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
@@ -119,6 +121,14 @@ impl Collector for DatabaseMetrics {
             each_of "merchant_oldest_unfinished_age" Seconds,
                 "Age of the merchant's oldest unfinished validation",
                 each(|sum| sum.oldest_seconds);
+        }
+        let budgets = known.budgets.iter().map(|budget| {
+            let merchant_id = budget.merchant.to_string();
+            (MerchantLabels { merchant_id }, budget.used_share)
+        });
+        gauges! { encoder;
+            each_of "merchant_penny_drop_budget_used_ratio",
+                "Used share of the merchant's penny drops of this day; 1: further calls are rejected", budgets;
         }
         let gateways = |value: fn(&GatewayStatus) -> bool| {
             let gateways = known.gateways.iter();
@@ -259,6 +269,11 @@ pub(crate) mod tests {
                 status("down", true, false),
                 status("named_only", false, true),
             ],
+            budgets: vec![Budget {
+                merchant,
+                merchant_name: "shop".to_owned(),
+                used_share: 0.25,
+            }],
         })))
     }
 
@@ -280,6 +295,9 @@ pub(crate) mod tests {
             "khata_validation_oldest_overdue_age_seconds 47.5".to_owned(),
             format!("khata_merchant_validations_unfinished{{merchant_id=\"{merchant}\"}} 7.0"),
             format!("khata_merchant_gateways_usable{{merchant_id=\"{merchant}\"}} 1.0"),
+            format!(
+                "khata_merchant_penny_drop_budget_used_ratio{{merchant_id=\"{merchant}\"}} 0.25"
+            ),
             format!("khata_merchant_info{{merchant_id=\"{merchant}\",name=\"shop\"}} 1"),
             format!(
                 "khata_gateway_circuit_open{{merchant_id=\"{merchant}\",gateway=\"CASHFREE\",gateway_account=\"down\"}} 1.0"

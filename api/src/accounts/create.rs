@@ -10,7 +10,7 @@ use futures_util::future::{OptionFuture, join_all};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, MerchantId, ValidationId, ValidationKey};
-use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, NewAccount};
+use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, Limited, NewAccount};
 use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
@@ -55,6 +55,7 @@ pub(crate) async fn create_accounts(
     let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
     let customer = context.named_customer();
     let customer = customer.ok_or_else(|| ApiError::field("customer_id", reason))?;
+    context.take_accounts(request.accounts.len())?;
     let idempotent = context.idempotent()?;
     let state = &context.state;
     if let Err(error) = context.check_gateway(&request.options.pin).await {
@@ -110,7 +111,10 @@ fn announce<'a>(
             customer, accounts, ..
         } => (customer, accounts),
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
-        Created::TooManyValidations { account, until } => {
+        Created::Limited(Limited::PennyDrops { until }) => {
+            return Err(ApiError::budget_exhausted(*until));
+        }
+        Created::Limited(Limited::Validations { account, until }) => {
             let named = requested.get(*account);
             let name = named.map(|account| account.name.clone());
             return Err(ApiError::too_many_validations(name, *until));

@@ -79,6 +79,7 @@ impl Options {
             deadline_at: now + context.merchant.validation_deadline(),
             awaited_until: wait.map(|wait| now + TimeDelta::from_std(wait).unwrap_or_default()),
             validations_per_day: context.merchant.validations_per_account_per_day,
+            penny_drops_per_day: context.merchant.penny_drops_per_day,
             fresh: self.fresh,
         }
     }

@@ -21,7 +21,8 @@ use crate::schema;
 /// Validate an account again
 ///
 /// Starts another validation and waits for its outcome, at most `wait_seconds`. If a validation is already running, the call
-/// waits for that one. Counts against the validations of the same details in 24 hours.
+/// waits for that one. Counts against the validations of the same account in 24 hours and
+/// the penny drops of the day.
 #[utoipa::path(post, path = "/customers/{customer_id}/customer-accounts/{account_id}/validate",
     operation_id = "validateAccount", tag = "Customer accounts", params(schema::CustomerPath, schema::AccountPath),
     request_body(content((schema::ValidateForm = "application/x-www-form-urlencoded"), (schema::ValidateJson = "application/json"))),
@@ -67,6 +68,7 @@ pub(crate) async fn validate_account(
                     Ok((done, record))
                 }
                 Revalidation::TooMany(until) => Err(ApiError::too_many_validations(None, until)),
+                Revalidation::BudgetExhausted(until) => Err(ApiError::budget_exhausted(until)),
                 Revalidation::Deleted => Err(ApiError::AccountDeleted),
                 Revalidation::NotFound => Err(NO_ACCOUNT),
             },

@@ -77,8 +77,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
 const INVALID_WRITE: &str = "Invalid field, missing field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
 const IN_PROGRESS: &str =
     "The first call with this `Idempotency-Key` is still running, or the account is deleted.";
-const TOO_MANY_WRITE: &str =
-    "Too many requests with this key, or too many validations of an account. See `Retry-After`.";
+const TOO_MANY_WRITE: &str = "Too many requests with this key, too many validations of an account, or no penny drops left today. See `error_info.code` and `Retry-After`.";
 
 fn add_headers(components: &mut Components) {
     for [name, component, description] in HEADERS {

@@ -97,8 +97,8 @@ fn quota(connection: &mut PgConnection, account: &Account) -> QueryResult<Quota>
     let used = accounts::recent_validations(connection, account.merchant, account.id)?;
     let merchant = merchants::of_id(connection, account.merchant)?;
     Ok(Quota {
-        used: used.validations,
+        used: used.validations(),
+        until: used.until(merchant.validations_per_account_per_day),
         limit: merchant.validations_per_account_per_day,
-        until: used.until(),
     })
 }

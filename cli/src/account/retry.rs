@@ -66,7 +66,7 @@ fn retry_account(
     }
 }
 
-/// Begins another validation, as the merchant could. An operator is not bound by the limit of validations per day, and
+/// Begins another validation, as the merchant could. An operator is not bound by the limits of validations and penny drops per day, and
 /// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
     let merchant = merchants::of_id(connection, account.merchant)?;
@@ -85,13 +85,17 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
             deadline_at: now + merchant.validation_deadline(),
             awaited_until: None,
             validations_per_day: i16::MAX,
+            penny_drops_per_day: i32::MAX,
             fresh: true,
         },
     };
     match validate_again(connection, &again)? {
         Revalidation::Started(_) => Ok(validation),
         Revalidation::AlreadyOpen(_, open) => Ok(open.id),
-        Revalidation::TooMany(_) | Revalidation::Deleted | Revalidation::NotFound => {
+        Revalidation::TooMany(_)
+        | Revalidation::BudgetExhausted(_)
+        | Revalidation::Deleted
+        | Revalidation::NotFound => {
             bail!("account {} was changed meanwhile; try again", account.id)
         }
     }

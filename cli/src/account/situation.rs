@@ -33,19 +33,20 @@ pub(super) struct Situation {
     pub(super) quota: Quota,
 }
 
-/// Validations of the same details in 24 hours, against the merchant's limit.
+/// Validations of the same account in 24 hours, against the merchant's limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quota {
-    pub(super) used: i64,
+    pub(super) used: usize,
     pub(super) limit: i16,
-    /// End of the 24 hours of the oldest one.
+    /// When the limit permits another validation.
     pub(super) until: Option<DateTime<Utc>>,
 }
 
 impl Quota {
     /// Returns until when calls are rejected; `None` if a call is accepted now.
     pub(super) fn rejected_until(self) -> Option<DateTime<Utc>> {
-        self.until.filter(|_| self.used >= i64::from(self.limit))
+        let limit = usize::from(self.limit.unsigned_abs());
+        self.until.filter(|_| self.used >= limit)
     }
 }
 

@@ -80,7 +80,7 @@ prepare_merchant() {
     # With limits that a demonstration, a measurement or a day of trials does not reach.
     khata merchant create --name local --if-absent --json >/dev/null
     khata merchant set --merchant local --requests-per-second 1000000 \
-        --validations-per-account-per-day 32767 --json >/dev/null
+        --validations-per-account-per-day 32767 --penny-drops-per-day 1000000000 --json >/dev/null
     # An account at each gateway of the sandbox, and the gateways' webhooks to the API.
     with_settings "$REPOSITORY/deploy/sandbox/gateways.sh" local "$(url_of sandbox)" "$(url_of api)" \
         "$PROGRAMS/khata" || fail "the merchant local did not get its gateway accounts." setup

@@ -1,4 +1,4 @@
-//! Contract, *Limits*: requests per key, and validations per account.
+//! Contract, *Limits*: requests per key, validations per account, and penny drops per day.
 
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ fn set(stack: &TestStack, setting: &str) -> Result<()> {
     stack.command(&["merchant", "set", "--merchant", "e2e", setting])?;
     Ok(())
 }
+
+/// Moves all validations back by a day.
+const A_DAY_LATER: &str =
+    "update customer_accounts set created_at = created_at - interval '24 hours',
+    revalidated_at = array(select at - interval '24 hours' from unnest(revalidated_at) as at)";
 
 /// Time after which every process uses a changed setting.
 const CACHE_TTL: Duration = Duration::from_millis(5_500);
@@ -115,9 +120,7 @@ async fn validations_of_one_account_are_limited_per_day() -> Result<()> {
     api.create("other", &form).await?.expect_status(200)?;
     assert_eq!(stack.sandbox.drops().await?.total, 3);
     // A day later another validation is accepted.
-    stack.database.execute(
-        "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
-    )?;
+    stack.database.execute(A_DAY_LATER)?;
     assert_eq!(post(&again, &[]).await?.account()?["status"], "ACTIVE");
     assert_eq!(stack.sandbox.drops().await?.total, 4);
     Ok(())
@@ -138,9 +141,7 @@ async fn concurrent_calls_count_against_the_daily_limit() -> Result<()> {
     let customer = text(&account, "/customer_id").to_owned();
     let id = text(&account, "/id").to_owned();
     api.wait_for(&customer, &id, &["ACTIVE"], TIMEOUT).await?;
-    stack.database.execute(
-        "update customer_accounts set velocity_since = velocity_since - interval '24 hours'",
-    )?;
+    stack.database.execute(A_DAY_LATER)?;
     // Thirty calls at once for one account: each begins a validation or joins the open one.
     let path = format!("/customers/{customer}/customer-accounts/{id}/validate");
     let calls = (0..30).map(|_| api.send(api.call(Method::POST, &path)));
@@ -150,5 +151,102 @@ async fn concurrent_calls_count_against_the_daily_limit() -> Result<()> {
     let most = "select max(each.count) from (select count(*) from validations group by account_id) as each";
     assert!(stack.database.number(most)? <= 1 + 3);
     assert!(stack.sandbox.drops().await?.total <= 3 + 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn fifty_spellings_of_one_account_in_one_call_are_rejected() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    set(&stack, "--validations-per-account-per-day=5")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let spelling = |n: usize| {
+        let number = format!("{}{NUMBER}", &"00000"[..n % 5]);
+        serde_json::json!({ "account_number": number, "ifsc": format!("YESB00002{:02}", n / 5) })
+    };
+    let call = |spellings: std::ops::Range<usize>| {
+        let spellings: Vec<_> = spellings.map(spelling).collect();
+        serde_json::json!({ "command": "validate", "bank_account_details": spellings })
+    };
+    let api = &stack.api;
+    let refused = api.create_json(CUSTOMER, &call(0..50)).await?;
+    let refused = refused.expect_status(429)?.json();
+    assert_eq!(refused["error_info"]["code"], "TOO_MANY_VALIDATIONS");
+    let field = text(&refused, "/error_info/fields/0/field_name");
+    assert_eq!(field, "bank_account_details[5]");
+    assert_eq!(stack.sandbox.drops().await?.total, 0);
+    api.create_json(CUSTOMER, &call(0..5))
+        .await?
+        .expect_status(200)?;
+    assert_eq!(stack.sandbox.drops().await?.total, 5);
+    // The same account as a UPI address.
+    let address = format!("{NUMBER}@yesb0000262.ifsc.npci");
+    let form = [("vpa", address.as_str())];
+    api.create(CUSTOMER, &form).await?.expect_status(429)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_processes_keep_the_limits_together() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        apis: 2,
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    set(&stack, "--validations-per-account-per-day=5")?;
+    set(&stack, "--penny-drops-per-day=12")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let apis = [stack.api_at(0), stack.api_at(1)];
+    let form = bank(NUMBER, IFSC);
+    let customers: Vec<String> = (0..40).map(|n| format!("customer_{n}")).collect();
+    let calls = customers.iter().enumerate();
+    let calls = calls.map(|(n, customer)| apis[n % 2].create(customer, &form));
+    let replies = try_join_all(calls).await?;
+    let stored = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(stored, 5);
+    // Seven penny drops of the day's budget are left.
+    let numbers: Vec<String> = (0..40).map(|n| format!("{}", 50_000_000 + n)).collect();
+    let forms: Vec<_> = numbers.iter().map(|number| bank(number, IFSC)).collect();
+    let calls = forms.iter().enumerate();
+    let replies = try_join_all(calls.map(|(n, form)| apis[n % 2].create(CUSTOMER, form))).await?;
+    let stored = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(stored, 7);
+    let refused = replies.iter().find(|reply| reply.status == 429).unwrap();
+    assert_eq!(refused.json()["error_info"]["code"], "BUDGET_EXHAUSTED");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse()?;
+    assert!((1..=86_401).contains(&seconds), "{seconds}");
+    let accounts = "select count(*) from customer_accounts";
+    assert_eq!(stack.database.number(accounts)?, 12);
+    let show = stack.command(&["merchant", "show", "--merchant", "e2e"])?;
+    assert!(show.contains("12 in a day, 12 used today"), "{show}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_takes_a_request_for_each_of_its_accounts() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    set(&stack, "--requests-per-second=20")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let numbers = |from: u32, count: u32| banks((from..from + count).map(|n| n.to_string()));
+    let api = &stack.api;
+    let first = api
+        .create_json(CUSTOMER, &numbers(50_000_000, 15))
+        .await?
+        .expect_status(200)?;
+    assert_eq!(first.header("ratelimit"), Some("\"key\";r=5;t=1"));
+    let refused = api
+        .create_json(CUSTOMER, &numbers(60_000_000, 100))
+        .await?
+        .expect_status(429)?;
+    assert_eq!(refused.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
+    // More accounts than requests per second need the whole second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    api.create_json(CUSTOMER, &numbers(60_000_000, 100))
+        .await?
+        .expect_status(200)?;
     Ok(())
 }

@@ -23,6 +23,8 @@ const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 12;
 /// Length of format byte and key id, the header of every sealed value.
 const HEADER_LENGTH: usize = 1 + 4;
+/// Length of the first half of a fingerprint, which is equal for all spellings of one account.
+pub const LIMIT_LENGTH: usize = 16;
 /// The first bytes of a request digest's input. The input of a fingerprint begins with the merchant's UUID, and its ninth byte
 /// is above ASCII.
 const REQUEST_LABEL: &[u8] = b"khata request digest\0";
@@ -144,13 +146,21 @@ impl Keyring {
         header(self.primary.0)
     }
 
-    /// Returns the HMAC-SHA-256 over merchant and identity: equal for the same account of the same merchant, not linkable across
-    /// merchants and not guessable without the key.
+    /// Returns the fingerprint of an account: equal for the same account of the same merchant, not linkable across merchants and
+    /// not guessable without the key. Each half is the first half of an HMAC-SHA-256 over merchant and text. The first half,
+    /// [`LIMIT_LENGTH`] bytes, is of the identity for limits, and therefore equal for all spellings of one account; the second
+    /// half is of the account's own identity.
     pub fn fingerprint(&self, merchant: MerchantId, details: &Details) -> [u8; 32] {
-        let mut mac = self.fingerprint.clone();
-        mac.update(merchant.0.as_bytes());
-        mac.update(details.identity().as_bytes());
-        mac.finalize().into_bytes().into()
+        let digest = |text: String| -> [u8; 32] {
+            let mut mac = self.fingerprint.clone();
+            mac.update(merchant.0.as_bytes());
+            mac.update(text.as_bytes());
+            mac.finalize().into_bytes().into()
+        };
+        let mut fingerprint = digest(details.limit_identity());
+        let own = digest(details.identity());
+        fingerprint[LIMIT_LENGTH..].copy_from_slice(&own[..LIMIT_LENGTH]);
+        fingerprint
     }
 
     /// Returns the HMAC-SHA-256 over merchant and parts, which identifies a request or its Idempotency-Key. The input contains
@@ -229,6 +239,7 @@ fn mac(key: &[u8; KEY_LENGTH]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use khata_domain::account::{AccountNumber, BankAccount, Ifsc};
     use khata_domain::{AccountId, Vpa};
 
     fn keyring() -> Keyring {
@@ -351,6 +362,26 @@ mod tests {
             print(merchant, &vpa("asha@upi")),
             print(MerchantId::new(), &vpa("asha@upi"))
         );
+    }
+
+    #[test]
+    fn spellings_of_one_account_share_the_first_half_of_the_fingerprint() {
+        let (keyring, merchant) = (keyring(), MerchantId::new());
+        let print = |ifsc, number| {
+            let details = Details::Bank(BankAccount {
+                ifsc: Ifsc::parse(ifsc).unwrap(),
+                account_number: AccountNumber::parse(number).unwrap(),
+                beneficiary_name: None,
+            });
+            keyring.fingerprint(merchant, &details)
+        };
+        let one = print("HDFC0000001", "0026291");
+        let branch = print("HDFC0000002", "26291");
+        let other = print("HDFC0000001", "26292");
+        assert_eq!(one[..LIMIT_LENGTH], branch[..LIMIT_LENGTH]);
+        assert_ne!(one[LIMIT_LENGTH..], branch[LIMIT_LENGTH..]);
+        assert_ne!(one[..LIMIT_LENGTH], other[..LIMIT_LENGTH]);
+        assert_ne!(one[LIMIT_LENGTH..], other[LIMIT_LENGTH..]);
     }
 
     #[test]

@@ -10,6 +10,6 @@ mod strength;
 
 pub use api_key::{ApiKey, ApiKeyHash};
 pub use key_age::RotateBy;
-pub use keyring::{DecryptError, Keyring, Purpose, header, key_id};
+pub use keyring::{DecryptError, Keyring, LIMIT_LENGTH, Purpose, header, key_id};
 pub use keyring_file::{EncryptionKey, KeyringError, KeyringFile};
 pub use settings::KeyringSettings;

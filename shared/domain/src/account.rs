@@ -94,6 +94,23 @@ impl Details {
         }
     }
 
+    /// Returns the text that is equal for all spellings of one account, for limits: the bank's four letters and the number
+    /// without leading zeros, or the VPA. The branches of one bank hold the same accounts, and a VPA
+    /// `number@ifsc.ifsc.npci` is the bank account itself. Accounts with the same [`Self::identity`] have the same text.
+    pub fn limit_identity(&self) -> String {
+        match self {
+            Self::Bank(bank) => bank_account(bank.ifsc.as_str(), bank.account_number.expose()),
+            Self::Upi(vpa) => {
+                let handle = vpa.handle().trim_end_matches('.');
+                let ifsc = handle.strip_suffix(IFSC_HANDLE);
+                match ifsc.and_then(|ifsc| Ifsc::parse(ifsc).ok()) {
+                    Some(ifsc) => bank_account(ifsc.as_str(), vpa.user()),
+                    None => format!("UPI ADDRESS\n{}@{handle}", vpa.user()),
+                }
+            }
+        }
+    }
+
     /// Serializes for encryption.
     pub fn to_plaintext(&self) -> Vec<u8> {
         let stored = match self {
@@ -130,6 +147,16 @@ impl Details {
             StoredDetails::Upi { vpa } => Vpa::parse(&vpa).ok().map(Self::Upi),
         }
     }
+}
+
+/// End of the handle of a VPA that names a bank account by its IFSC (NPCI, UPI procedural guidelines).
+const IFSC_HANDLE: &str = ".ifsc.npci";
+
+/// Returns the identity of a bank account for limits. Marks within the number are left out.
+fn bank_account(ifsc: &str, number: &str) -> String {
+    let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
+    let number = number.trim_start_matches('0').to_ascii_uppercase();
+    format!("BANK ACCOUNT\n{}\n{number}", &ifsc[..Ifsc::BANK_LENGTH])
 }
 
 /// Layout of the encrypted form, separate from the types so that they can change while stored rows stay readable.
@@ -177,6 +204,50 @@ mod tests {
         assert_eq!(bank.identity().as_str(), "BANK\nAABF0008032\n00AB1191");
         let upi = Details::Upi(Vpa::parse("Asha@upi").unwrap());
         assert_eq!(upi.identity().as_str(), "UPI\nasha@upi");
+    }
+
+    fn bank(ifsc: &str, number: &str) -> Details {
+        Details::Bank(BankAccount {
+            ifsc: Ifsc::parse(ifsc).unwrap(),
+            account_number: AccountNumber::parse(number).unwrap(),
+            beneficiary_name: None,
+        })
+    }
+
+    fn upi(vpa: &str) -> Details {
+        Details::Upi(Vpa::parse(vpa).unwrap())
+    }
+
+    #[test]
+    fn all_spellings_of_one_account_have_one_limit_identity() {
+        let account = bank("HDFC0000001", "00ab1191").limit_identity();
+        for spelling in [
+            bank("HDFC0000002", "ab1191"),
+            bank("hdfc0ABCDEF", "000000AB1191"),
+            upi("ab1191@HDFC0000001.ifsc.npci"),
+            upi("00AB1191@hdfc0000009.IFSC.npci."),
+            upi("0-AB.11_91@hdfc0000009.ifsc.npci"),
+        ] {
+            assert_eq!(spelling.limit_identity(), account, "{spelling:?}");
+        }
+        for other in [
+            bank("ICIC0000001", "ab1191"),
+            bank("HDFC0000001", "ab11910"),
+            bank("HDFC0000001", "ab011911"),
+            upi("ab1191@upi"),
+            upi("ab1191@hdfc1000001.ifsc.npci"),
+            upi("ab1191@hdfc0000001.npci"),
+        ] {
+            assert_ne!(other.limit_identity(), account, "{other:?}");
+        }
+        assert_eq!(
+            upi("Asha@ybl").limit_identity(),
+            upi("asha@YBL.").limit_identity()
+        );
+        assert_ne!(
+            upi("asha@ybl").limit_identity(),
+            upi("asha@upi").limit_identity()
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Ifsc(String);
 impl Ifsc {
     pub const PATTERN: &'static str = "^[A-Z]{4}0[A-Z0-9]{6}$";
     pub const LENGTH: usize = 11;
+    /// Length of the part that names the bank.
+    pub const BANK_LENGTH: usize = 4;
     pub const MESSAGE: &'static str =
         "must be an IFSC: four letters, a zero, then six letters or digits";
 

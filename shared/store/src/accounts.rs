@@ -19,7 +19,7 @@ pub(crate) use columns::ACCOUNT_COLUMNS;
 pub use columns::{AccountColumns, AccountRow, ValidationColumns, find};
 pub use create::{Created, CreatedAccount, create};
 pub use new::{CreateAccounts, NewAccount, ValidationTerms};
-pub use velocity::{RecentValidations, recent_validations};
+pub use velocity::{Limited, RecentValidations, recent_validations};
 
 /// Finds these accounts of the merchant, deleted ones too, in this order; unknown ids are left out.
 pub fn find_many(

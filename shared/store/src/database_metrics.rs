@@ -3,6 +3,7 @@
 
 use diesel::prelude::*;
 
+use super::budget::DAY;
 use super::column::row;
 use super::statement::statement;
 use khata_domain::validation::MAX_FAILED_STEPS;
@@ -56,6 +57,31 @@ pub const OPEN_VALIDATIONS: &str = "
         coalesce(greatest(extract(epoch from now() - min(due_at) filter (where state <> 'LEASED')), 0), 0)::float8
             as overdue_seconds
     from open group by merchant_id, state";
+
+row! {
+    /// A merchant's budget of penny drops.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Budget {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub merchant_name: String,
+        /// Used share of this day's budget; 1: used up. A budget of 0 is used up.
+        pub used_share: f64,
+    }
+}
+
+/// Reads every merchant's budget of this day.
+pub fn budgets(connection: &mut PgConnection) -> QueryResult<Vec<Budget>> {
+    statement(format!(
+        "select m.id as merchant_id, m.name as merchant_name,
+            case m.penny_drops_per_day when 0 then 1 else coalesce(c.drops, 0)::float8 / m.penny_drops_per_day end
+                as used_share
+         from merchants m
+         left join penny_drop_counts c on c.merchant_id = m.id and c.day = {DAY}
+         order by m.name"
+    ))
+    .load(connection)
+}
 
 row! {
     /// State of an enabled gateway account, shared by all workers.

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+mod budget;
 mod column;
 pub mod customers;
 pub mod database_metrics;

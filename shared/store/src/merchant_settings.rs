@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::budget;
 use super::merchants::Merchant;
 use super::schema::merchants;
 use super::statement::statement;
@@ -19,6 +20,7 @@ pub struct Changes {
     pub reuse_results_seconds: Option<i32>,
     pub recovery_patience_seconds: Option<i32>,
     pub paid_attempts_per_validation: Option<i16>,
+    pub penny_drops_per_day: Option<i32>,
 }
 
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.
@@ -50,6 +52,8 @@ pub struct Overview {
     /// Gateway accounts that new attempts may use.
     pub enabled_gateway_accounts: i64,
     pub gateway_accounts: i64,
+    /// Penny drops of this day that count against the budget.
+    pub penny_drops_today: i32,
     /// Number of accounts by status, among the newest.
     pub accounts: Vec<(AccountStatus, i64)>,
 }
@@ -80,6 +84,9 @@ pub fn overview(
         active_keys,
         enabled_gateway_accounts,
         gateway_accounts,
+        penny_drops_today: budget::used(connection, &[merchant])?
+            .remove(&merchant)
+            .unwrap_or_default(),
         accounts: statement(
             "select status, count(*)
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest

@@ -31,6 +31,8 @@ pub struct Merchant {
     pub recovery_patience_seconds: i32,
     /// Maximum attempts of one validation that may have moved a rupee: 1 to 100.
     pub paid_attempts_per_validation: i16,
+    /// Penny drops that calls of one day may start: 0 to 1,000,000,000.
+    pub penny_drops_per_day: i32,
     pub created_at: DateTime<Utc>,
 }
 

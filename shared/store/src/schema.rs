@@ -13,6 +13,7 @@ diesel::table! {
         reuse_results_seconds -> Int4,
         recovery_patience_seconds -> Int4,
         paid_attempts_per_validation -> Int2,
+        penny_drops_per_day -> Int4,
     }
 }
 

@@ -125,6 +125,7 @@ impl Workshop {
                 deadline_at: now + TimeDelta::hours(1),
                 awaited_until: None,
                 validations_per_day: 5,
+                penny_drops_per_day: i32::MAX,
                 fresh: false,
             },
             accounts: details.iter().map(|details| self.sealed(details)).collect(),

@@ -20,6 +20,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 60, "requests_per_second": 7,
             "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
+            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
         })
     );
     let again = ["--if-absent", "--requests-per-second", "9"];
@@ -34,6 +35,8 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
     let set = ["merchant", "set", "--merchant", "shop"];
     for (option, value) in [
         ("--requests-per-second", "0"),
+        ("--penny-drops-per-day", "-1"),
+        ("--penny-drops-per-day", "1000000001"),
         ("--requests-per-second", "1000001"),
         ("--validation-deadline", "59"),
         ("--validation-deadline", "2592001"),
@@ -114,6 +117,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 48 * 3600, "requests_per_second": 500,
             "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
+            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
         })
     );
 

@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::new::ValidationTerms;
 use super::velocity;
-use crate::statement::statement;
+use crate::budget;
+use crate::statement::{rows, statement};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{
@@ -37,8 +38,10 @@ pub enum Revalidation {
     Started(Box<AccountRow>),
     /// The validation before is not finished and continues.
     AlreadyOpen(Box<AccountRow>, ValidationKey),
-    /// The merchant has used up the validations of these details until this time.
+    /// The merchant has used up the validations of this account until this time.
     TooMany(DateTime<Utc>),
+    /// The merchant has used up its penny drops until this time.
+    BudgetExhausted(DateTime<Utc>),
     /// The account is deleted.
     Deleted,
     /// The customer has no such account.
@@ -56,12 +59,12 @@ pub fn validate_again(
         return Ok(Revalidation::NotFound);
     }
     // A concurrent request for the same account waits here and then finds the validation open.
-    let (owner, fingerprint, deleted_at) = statement(
-        "select customer_id, fingerprint, deleted_at from customer_accounts
+    let (owner, fingerprint, has_consent, deleted_at) = statement(
+        "select customer_id, fingerprint, consent is not null, deleted_at from customer_accounts
          where merchant_id = $1 and id = $2 for update",
     )
     .key(merchant, account)
-    .tuple::<(CustomerId, Vec<u8>, Option<DateTime<Utc>>)>(connection)?;
+    .tuple::<(CustomerId, Vec<u8>, bool, Option<DateTime<Utc>>)>(connection)?;
     if deleted_at.is_some() {
         return Ok(Revalidation::Deleted);
     }
@@ -73,23 +76,28 @@ pub fn validate_again(
     if let Some(open) = row.open_validation() {
         return Ok(Revalidation::AlreadyOpen(row, open));
     }
-    let details = (merchant, owner, &*fingerprint);
-    if let Some(recent) = velocity::of_details(connection, &[details])?.remove(&0)
-        && recent.validations >= i64::from(wanted.terms.validations_per_day)
+    let (details, terms) = ([(merchant, owner, &*fingerprint)], &wanted.terms);
+    let budget = (merchant, terms.penny_drops_per_day);
+    velocity::lock(connection, &details, std::iter::once(budget))?;
+    if let Some(recent) = velocity::recent(connection, &details)?.remove(&0)
+        && let Some(until) = recent.until(terms.validations_per_day)
     {
-        let until = recent
-            .until()
-            .unwrap_or(wanted.terms.now + velocity::WINDOW);
         return Ok(Revalidation::TooMany(until));
     }
-    begin(connection, wanted)?;
+    let used = budget::used(connection, &[merchant])?;
+    let may_pay = row.kind == AccountKind::Bank || has_consent || terms.consent.is_some();
+    if may_pay && used.get(&merchant).copied().unwrap_or_default() >= terms.penny_drops_per_day {
+        let until = budget::next_day(terms.now);
+        return Ok(Revalidation::BudgetExhausted(until));
+    }
+    begin(connection, wanted, may_pay)?;
     match find_any(connection, merchant, &wanted.customer, account)? {
         Some(row) => Ok(Revalidation::Started(Box::new(row))),
         None => Ok(Revalidation::NotFound),
     }
 }
 
-fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<()> {
+fn begin(connection: &mut PgConnection, wanted: &ValidateAgain, may_pay: bool) -> QueryResult<()> {
     statement(
         "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
             awaited_until, fresh)
@@ -113,8 +121,7 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
             pinned_gateway_id = case when $3 then $4 else pinned_gateway_id end,
             pinned_gateway_reference_id = case when $3 then $5 else pinned_gateway_reference_id end,
             consent = coalesce($6::jsonb, consent),
-            velocity_count = case when velocity_since > now() - interval '24 hours' then velocity_count + 1 else 1 end,
-            velocity_since = case when velocity_since > now() - interval '24 hours' then velocity_since else now() end
+            revalidated_at = array(select at from unnest(revalidated_at) as at where at > now() - interval '24 hours') || $2
          where merchant_id = $7 and id = $8 and status <> 'DELETED'",
     )
     .bind(wanted.validation)
@@ -124,7 +131,13 @@ fn begin(connection: &mut PgConnection, wanted: &ValidateAgain) -> QueryResult<(
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
     .bind(wanted.terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
-    .run(connection)
+    .run(connection)?;
+    if !may_pay {
+        return Ok(());
+    }
+    statement(budget::count("$1 as drops"))
+        .rows(rows!(&[wanted], again => { merchant_id = again.merchant }))
+        .run(connection)
 }
 
 /// A deleted account.

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
 use super::new::{CreateAccounts, NewAccount};
-use super::velocity;
+use super::velocity::{self, Limited};
+use crate::budget;
 use crate::customers::{self, Customers};
 use crate::statement::{rows, statement};
 use khata_domain::{AccountId, CustomerId, MerchantId};
@@ -25,13 +25,8 @@ pub enum Created {
     },
     /// There is no such customer; nothing was stored.
     UnknownCustomer,
-    /// The merchant has validated these details too often; nothing was stored.
-    TooManyValidations {
-        /// Index of the account in the request.
-        account: usize,
-        /// When the merchant may validate the details again.
-        until: DateTime<Utc>,
-    },
+    /// A limit of the merchant rejects the request; nothing was stored.
+    Limited(Limited),
 }
 
 /// The result for one account of a request.
@@ -46,7 +41,7 @@ pub enum CreatedAccount {
 /// Rounds of inserting accounts and reading existing ones, before the batch fails.
 const ROUNDS: usize = 3;
 
-/// Stores the accounts of many requests, each with its first validation, in four statements however many they are.
+/// Stores the accounts of many requests, each with its first validation, in a few statements however many they are.
 pub fn create(
     connection: &mut PgConnection,
     calls: &[&CreateAccounts],
@@ -96,16 +91,16 @@ pub fn create(
 fn by_call(
     calls: &[&CreateAccounts],
     customers: &Customers<'_>,
-    limited: Vec<Option<velocity::Limited>>,
+    limited: Vec<Option<Limited>>,
     mut results: HashMap<AccountId, CreatedAccount>,
 ) -> QueryResult<Vec<Created>> {
-    let created = |(call, limited): (&&CreateAccounts, Option<velocity::Limited>)| {
+    let created = |(call, limited): (&&CreateAccounts, Option<Limited>)| {
         let Some((customer, object_reference_id)) = customers.get(&(call.merchant, &call.customer))
         else {
             return Some(Created::UnknownCustomer);
         };
-        if let Some((account, until)) = limited {
-            return Some(Created::TooManyValidations { account, until });
+        if let Some(limited) = limited {
+            return Some(Created::Limited(limited));
         }
         let accounts = call
             .accounts
@@ -171,8 +166,10 @@ fn insert_accounts(
         deadline_at = row.call.terms.deadline_at,
         awaited_until = row.call.terms.awaited_until,
         fresh = row.call.terms.fresh,
+        may_pay = row.call.may_pay(row.account),
     });
-    let inserted: Vec<AccountId> = statement(
+    let count_drops = budget::count("drops");
+    let inserted: Vec<AccountId> = statement(format!(
         "with input as (
             select * from $1 as input
          ), account as (
@@ -191,9 +188,14 @@ fn insert_accounts(
             select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $2 * interval '1 ms', i.deadline_at,
                 i.trace_parent, i.created_at, i.awaited_until, i.fresh
             from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+         ), drops as (
+            select i.merchant_id from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+            where i.may_pay
+         ), counted as (
+            {count_drops}
          )
          select id from account",
-    )
+    ))
     .rows(input)
     .bind(WAKEUP_GRACE_MS)
     .tuples(connection)?;

@@ -18,8 +18,10 @@ pub struct ValidationTerms {
     pub deadline_at: DateTime<Utc>,
     /// How long the caller waits for the outcome, if it waits.
     pub awaited_until: Option<DateTime<Utc>>,
-    /// Maximum validations of the same details in 24 hours.
+    /// Maximum validations of the same account, in any spelling, in 24 hours.
     pub validations_per_day: i16,
+    /// Maximum penny drops of the merchant in a day.
+    pub penny_drops_per_day: i32,
     /// Call a gateway even if a recent result could be reused.
     pub fresh: bool,
 }
@@ -41,6 +43,13 @@ pub struct CreateAccounts {
     pub accounts: Vec<NewAccount>,
 }
 
+impl CreateAccounts {
+    /// Whether the account's first validation may make a penny drop. Only the payee's consent permits one to a UPI address.
+    pub(super) fn may_pay(&self, account: &NewAccount) -> bool {
+        account.kind == AccountKind::Bank || self.terms.consent.is_some()
+    }
+}
+
 /// An encrypted account, with its first validation.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
@@ -49,7 +58,7 @@ pub struct NewAccount {
     pub kind: AccountKind,
     /// Encrypted for the account's id.
     pub sealed_details: Vec<u8>,
-    /// Equal for equal details.
+    /// Equal for equal details; the first half is equal for all spellings of one account.
     pub fingerprint: [u8; 32],
     /// The number or address that operators may see.
     pub masked: String,

@@ -1,5 +1,9 @@
-//! Counts the recent validations of the same details of a merchant. A penny drop costs a rupee, so storing, deleting and
-//! validating an account again and again must not collect rupees.
+//! The limits of what a merchant's calls may spend: validations of the same account in 24 hours, and penny drops in a day. A
+//! penny drop costs a rupee, so storing, deleting and validating an account again and again, or in many spellings, must not
+//! collect rupees.
+//!
+//! A transaction that begins validations locks their accounts before it counts, so that the limits are exact over all
+//! connections and processes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,87 +11,159 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::new::CreateAccounts;
+use crate::budget;
 use crate::customers::Customers;
 use crate::statement::{rows, statement};
+use khata_crypto::LIMIT_LENGTH;
 use khata_domain::{AccountId, CustomerId, MerchantId};
 
 /// How long a validation counts.
-pub(super) const WINDOW: TimeDelta = TimeDelta::hours(24);
+const WINDOW: TimeDelta = TimeDelta::hours(24);
+/// Largest budget that is exact. Transactions of a merchant with a larger one do not wait for each other from here to their
+/// commit, and may together exceed the budget by what each of them stores.
+const LARGEST_EXACT_BUDGET: i32 = 1_000_000;
 
-/// A request that the limit rejects: the index of the account that exceeds the limit, and until when.
-pub(super) type Limited = (usize, DateTime<Utc>);
+/// Why a call may begin no validation now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// The merchant has validated this account too often.
+    Validations {
+        /// Index of the account in the call.
+        account: usize,
+        /// When the merchant may validate the account again.
+        until: DateTime<Utc>,
+    },
+    /// The call would exceed the merchant's budget of penny drops.
+    PennyDrops {
+        /// When the budget of the next day begins.
+        until: DateTime<Utc>,
+    },
+}
 
-/// The recent validations of some details of a merchant.
-#[derive(Clone, Copy, Debug, Default)]
+/// An account of a customer, by its fingerprint.
+pub(super) type Wanted<'a> = (MerchantId, CustomerId, &'a [u8]);
+
+/// Returns the part of a fingerprint that is equal for all spellings of one account.
+fn identity(fingerprint: &[u8]) -> &[u8] {
+    &fingerprint[..LIMIT_LENGTH.min(fingerprint.len())]
+}
+
+/// The recent validations of an account of a merchant, in all its spellings.
+#[derive(Clone, Debug, Default)]
 pub struct RecentValidations {
-    /// Number of validations in the last 24 hours.
-    pub validations: i64,
-    oldest: Option<DateTime<Utc>>,
-    /// Whether the customer itself has a live account with the details.
+    /// When each of those of the last 24 hours began, the newest first.
+    times: Vec<DateTime<Utc>>,
+    /// Whether the customer itself has a live account with the same details.
     is_own: bool,
 }
 
 impl RecentValidations {
-    /// Returns when the oldest validation stops counting.
-    pub fn until(&self) -> Option<DateTime<Utc>> {
-        self.oldest.map(|oldest| oldest + WINDOW)
+    /// Returns the number of validations in the last 24 hours.
+    pub fn validations(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Returns until when this limit permits no other validation; `None` if it permits one now.
+    pub fn until(&self, limit: i16) -> Option<DateTime<Utc>> {
+        self.until_with(limit, 0, Utc::now())
+    }
+
+    /// Like [`Self::until`], with `more` validations that begin now.
+    fn until_with(&self, limit: i16, more: usize, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let limit = usize::from(limit.unsigned_abs());
+        let oldest = match limit.checked_sub(more + 1) {
+            // Validations that begin now are enough to reach the limit.
+            None => now,
+            Some(index) => *self.times.get(index)?,
+        };
+        Some(oldest + WINDOW)
     }
 }
 
-/// Counts the validations of these details; the result leaves out details without any.
-pub(super) fn of_details(
+/// Locks these accounts, in all spellings, and the small budgets of these merchants until the transaction ends. Call it before
+/// counting: a statement sees what was committed before it began.
+pub(super) fn lock(
     connection: &mut PgConnection,
-    wanted: &[(MerchantId, CustomerId, &[u8])],
+    wanted: &[Wanted<'_>],
+    budgets: impl Iterator<Item = (MerchantId, i32)>,
+) -> QueryResult<()> {
+    let accounts = wanted.iter().map(|(_, _, fingerprint)| *fingerprint);
+    let accounts = accounts.filter_map(|fingerprint| fingerprint.first_chunk());
+    let keys = accounts.copied().map(i64::from_be_bytes);
+    let budgets = budgets.filter(|(_, budget)| *budget <= LARGEST_EXACT_BUDGET);
+    // The last 8 bytes of a UUID are its random part.
+    let merchants = budgets.filter_map(|(merchant, _)| merchant.0.as_bytes().last_chunk().copied());
+    let mut keys: Vec<i64> = keys.chain(merchants.map(i64::from_be_bytes)).collect();
+    // Every transaction locks in the same order, so that two cannot deadlock.
+    keys.sort_unstable();
+    keys.dedup();
+    statement("select pg_advisory_xact_lock(key) from $1 as wanted")
+        .rows(rows!(&keys, key => { key = *key }))
+        .run(connection)
+}
+
+/// Reads the recent validations of these accounts; the result leaves out accounts without any.
+pub(super) fn recent(
+    connection: &mut PgConnection,
+    wanted: &[Wanted<'_>],
 ) -> QueryResult<HashMap<usize, RecentValidations>> {
-    // For new details, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
+    // For new accounts, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
     // while the table was empty would otherwise scan a whole index once a batch.
-    let rows: Vec<(i64, i16, DateTime<Utc>, bool, bool)> = statement(
-        "with wanted as (
+    let rows: Vec<(i64, Option<DateTime<Utc>>, bool)> = statement(
+        r"with wanted as (
             select * from $1 as wanted
          )
-         select w.place, a.velocity_count, a.velocity_since, a.velocity_since > now() - interval '24 hours',
-            a.customer_id = w.customer_id
+         select w.place, began.at, a.customer_id = w.customer_id and a.fingerprint = w.fingerprint
          from wanted w
          cross join lateral (
             select * from customer_accounts a
-            where a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint and a.deleted_at is null offset 0
+            where a.merchant_id = w.merchant_id and a.deleted_at is null
+              and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
+            offset 0
          ) a
-         where a.velocity_since > now() - interval '24 hours' or a.customer_id = w.customer_id
+         left join lateral (
+            select at from unnest(array_append(a.revalidated_at, a.created_at)) as at
+            where at > now() - interval '24 hours'
+         ) began on true
+         where began.at is not null or (a.customer_id = w.customer_id and a.fingerprint = w.fingerprint)
          union all
-         select w.place, a.velocity_count, a.velocity_since, true, false
+         select w.place, began.at, false
          from wanted w
          cross join lateral (
             select * from customer_accounts a
-            where a.merchant_id = w.merchant_id and a.fingerprint = w.fingerprint and a.deleted_at is not null offset 0
+            where a.merchant_id = w.merchant_id and a.deleted_at is not null
+              and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
+            offset 0
          ) a
-         where a.velocity_since > now() - interval '24 hours'",
+         cross join lateral unnest(array_append(a.revalidated_at, a.created_at)) as began (at)
+         where began.at > now() - interval '24 hours'",
     )
     .rows(
         rows!(wanted, (merchant, customer, fingerprint) => {
             merchant_id = *merchant,
             customer_id = *customer,
             fingerprint = *fingerprint,
+            identity = identity(fingerprint),
         })
         .numbered(),
     )
     .tuples(connection)?;
     let mut recent: HashMap<usize, RecentValidations> = HashMap::new();
-    // A row is an account with the same details: validated recently, or the customer's own.
-    for (place, validations, since, is_recent, is_own) in rows {
+    for (place, began, is_own) in rows {
         let Some(place) = usize::try_from(place - 1).ok() else {
             continue;
         };
         let recent = recent.entry(place).or_default();
         recent.is_own |= is_own;
-        if is_recent {
-            recent.validations += i64::from(validations);
-            recent.oldest = recent.oldest.min(Some(since)).or(Some(since));
-        }
+        recent.times.extend(began);
+    }
+    for recent in recent.values_mut() {
+        recent.times.sort_unstable_by(|one, other| other.cmp(one));
     }
     Ok(recent)
 }
 
-/// Counts the validations of an account's details: its own, and those of every account of the merchant with the same details.
+/// Reads the recent validations of an account: its own, and those of every account of the merchant that is the same at the bank.
 pub fn recent_validations(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -102,13 +178,11 @@ pub fn recent_validations(
     let Some((customer, fingerprint)) = details else {
         return Ok(RecentValidations::default());
     };
-    let wanted = (merchant, customer, &*fingerprint);
-    let mut recent = of_details(connection, &[wanted])?;
+    let mut recent = recent(connection, &[(merchant, customer, &fingerprint)])?;
     Ok(recent.remove(&0).unwrap_or_default())
 }
 
-/// Finds the requests that would validate some details too often; requests of one batch count for each other. Two processes
-/// that store the same details at the same moment do not see each other and exceed the limit by one.
+/// Finds the requests that exceed a limit; requests of one batch count for each other.
 pub(super) fn limited(
     connection: &mut PgConnection,
     calls: &[&CreateAccounts],
@@ -118,7 +192,7 @@ pub(super) fn limited(
         let found = customers.get(&(call.merchant, &call.customer));
         found.map(|(customer, _)| *customer)
     };
-    let wanted: Vec<(MerchantId, CustomerId, &[u8])> = calls
+    let wanted: Vec<Wanted<'_>> = calls
         .iter()
         .filter_map(|call| Some((call, customer_of(call)?)))
         .flat_map(|(call, customer)| {
@@ -126,36 +200,85 @@ pub(super) fn limited(
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
         })
         .collect();
-    let recent = of_details(connection, &wanted)?;
-    let mut places = 0..wanted.len();
-    let mut in_batch: HashMap<(MerchantId, &[u8]), i64> = HashMap::new();
-    let mut existing: HashSet<(MerchantId, CustomerId, &[u8])> = HashSet::new();
-    let mut judge = |call: &CreateAccounts| -> Option<Limited> {
-        customer_of(call)?;
-        let places: Vec<usize> = places.by_ref().take(call.accounts.len()).collect();
-        let new: Vec<(usize, usize)> = places
-            .into_iter()
-            .enumerate()
-            .filter(|(_, place)| {
-                !existing.contains(&wanted[*place])
-                    && !recent.get(place).is_some_and(|recent| recent.is_own)
-            })
-            .collect();
-        for (account, place) in &new {
-            let (merchant, _, details) = wanted[*place];
-            let before = recent.get(place).map_or(0, |recent| recent.validations)
-                + in_batch.get(&(merchant, details)).copied().unwrap_or(0);
-            if before >= i64::from(call.terms.validations_per_day) {
-                let until = recent.get(place).and_then(RecentValidations::until);
-                return Some((*account, until.unwrap_or(call.terms.now + WINDOW)));
-            }
-        }
-        for (_, place) in new {
-            let (merchant, _, details) = wanted[place];
-            *in_batch.entry((merchant, details)).or_default() += 1;
-            existing.insert(wanted[place]);
-        }
-        None
+    let budgets = calls
+        .iter()
+        .map(|call| (call.merchant, call.terms.penny_drops_per_day));
+    lock(connection, &wanted, budgets)?;
+    let merchants: HashSet<MerchantId> = calls.iter().map(|call| call.merchant).collect();
+    let merchants: Vec<MerchantId> = merchants.into_iter().collect();
+    let mut counts = Counts {
+        recent: recent(connection, &wanted)?,
+        begun: HashMap::new(),
+        stored: HashSet::new(),
+        drops: budget::used(connection, &merchants)?,
     };
-    Ok(calls.iter().map(|call| judge(call)).collect())
+    let mut place = 0;
+    let mut judge = |call: &&CreateAccounts| {
+        customer_of(call)?;
+        let accounts = &wanted[place..][..call.accounts.len()];
+        let first = place;
+        place += accounts.len();
+        counts.admit(call, first, accounts).err()
+    };
+    Ok(calls.iter().map(&mut judge).collect())
+}
+
+/// The counts for the limits of a batch: of stored rows, and of the admitted calls of the batch itself.
+struct Counts<'a> {
+    /// By the place of the account in the batch.
+    recent: HashMap<usize, RecentValidations>,
+    /// Number of validations that the batch begins, by the account's identity for limits.
+    begun: HashMap<(MerchantId, &'a [u8]), usize>,
+    /// Accounts that the batch stores.
+    stored: HashSet<Wanted<'a>>,
+    /// Penny drops of this day.
+    drops: HashMap<MerchantId, i32>,
+}
+
+impl<'a> Counts<'a> {
+    /// Counts the validations of a call, whose accounts have the places from `first` on, or none of them if one exceeds a limit.
+    fn admit(
+        &mut self,
+        call: &CreateAccounts,
+        first: usize,
+        accounts: &[Wanted<'a>],
+    ) -> Result<(), Limited> {
+        let (merchant, terms) = (call.merchant, &call.terms);
+        let mut new: HashSet<Wanted<'a>> = HashSet::new();
+        let mut begun: HashMap<&'a [u8], usize> = HashMap::new();
+        let mut drops: i32 = 0;
+        for (index, wanted) in accounts.iter().enumerate() {
+            let recent = self.recent.get(&(first + index));
+            let is_stored =
+                self.stored.contains(wanted) || recent.is_some_and(|recent| recent.is_own);
+            if is_stored || !new.insert(*wanted) {
+                continue;
+            }
+            let identity = identity(wanted.2);
+            let in_call = begun.entry(identity).or_default();
+            let in_batch = self.begun.get(&(merchant, identity)).copied();
+            let more = *in_call + in_batch.unwrap_or_default();
+            let none = RecentValidations::default();
+            let recent = recent.unwrap_or(&none);
+            if let Some(until) = recent.until_with(terms.validations_per_day, more, terms.now) {
+                return Err(Limited::Validations {
+                    account: index,
+                    until,
+                });
+            }
+            *in_call += 1;
+            drops += i32::from(call.may_pay(&call.accounts[index]));
+        }
+        let used = self.drops.entry(merchant).or_default();
+        if drops > 0 && used.saturating_add(drops) > terms.penny_drops_per_day {
+            let until = budget::next_day(terms.now);
+            return Err(Limited::PennyDrops { until });
+        }
+        *used = used.saturating_add(drops);
+        for (identity, validations) in begun {
+            *self.begun.entry((merchant, identity)).or_default() += validations;
+        }
+        self.stored.extend(new);
+        Ok(())
+    }
 }

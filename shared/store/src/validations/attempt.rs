@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use crate::budget;
 use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
@@ -81,15 +82,23 @@ pub struct NewAttempt {
     pub possible_double_drop: bool,
 }
 
-/// Writes attempts before their calls are made.
+/// Writes attempts before their calls are made. The call that began a validation counted its first penny drop against the
+/// merchant's budget; further ones count here.
 pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -> QueryResult<()> {
-    statement(
-        "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
-            reference, choice, possible_double_drop, state)
-         select merchant_id, validation_id, number, gateway_account_id, gateway_id, method, reference, choice,
-            possible_double_drop, 'STARTED'
-         from $1 as input",
-    )
+    let count_drops = budget::count("drops");
+    statement(format!(
+        "with attempt as (
+            insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
+                reference, choice, possible_double_drop, state)
+            select merchant_id, validation_id, number, gateway_account_id, gateway_id, method, reference, choice,
+                possible_double_drop, 'STARTED'
+            from $1 as input
+            returning merchant_id, method, number
+         ), drops as (
+            select merchant_id from attempt where method = 'PENNY_DROP' and number > 1
+         )
+         {count_drops}"
+    ))
     .rows(rows!(attempts, attempt => {
         merchant_id = attempt.key.merchant,
         validation_id = attempt.key.id,

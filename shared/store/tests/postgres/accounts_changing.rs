@@ -10,7 +10,7 @@ use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
 use khata_store::accounts::{
-    Created, Revalidation, ValidateAgain, ValidationTerms, delete, find, validate_again,
+    Created, Limited, Revalidation, ValidateAgain, ValidationTerms, delete, find, validate_again,
 };
 use khata_store::validations::{Settlement, claim, settle, take_due};
 
@@ -40,6 +40,7 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
             deadline_at: now + TimeDelta::hours(48),
             awaited_until: None,
             validations_per_day: 3,
+            penny_drops_per_day: i32::MAX,
             fresh: false,
         },
     }
@@ -172,7 +173,7 @@ fn deleting_an_account_cancels_its_open_validation() {
     let refused = create(&mut connection, std::slice::from_ref(&again));
     assert!(matches!(
         refused[0],
-        Created::TooManyValidations { account: 0, .. }
+        Created::Limited(Limited::Validations { account: 0, .. })
     ));
     again.terms.validations_per_day = 2;
     let stored = create(&mut connection, std::slice::from_ref(&again));

@@ -14,6 +14,7 @@ mod group_commit_faults;
 mod idempotency;
 mod inspect;
 mod keys;
+mod limits;
 mod merchant_settings;
 mod merchants;
 mod migrating;

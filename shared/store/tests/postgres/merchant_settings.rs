@@ -63,6 +63,10 @@ fn the_database_rejects_settings_out_of_bounds() {
         requests_per_second: Some(requests),
         ..Changes::default()
     };
+    let budget = |penny_drops| Changes {
+        penny_drops_per_day: Some(penny_drops),
+        ..Changes::default()
+    };
     let velocity = Changes {
         validations_per_account_per_day: Some(0),
         ..Changes::default()
@@ -77,6 +81,8 @@ fn the_database_rejects_settings_out_of_bounds() {
         rate(0),
         rate(1_000_001),
         velocity,
+        budget(-1),
+        budget(1_000_000_001),
         reuse(-1),
         reuse(31_536_001),
     ] {
@@ -87,6 +93,8 @@ fn the_database_rejects_settings_out_of_bounds() {
         deadline(2_592_000),
         rate(1),
         rate(1_000_000),
+        budget(0),
+        budget(1_000_000_000),
         reuse(0),
         reuse(31_536_000),
     ] {

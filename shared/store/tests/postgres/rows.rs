@@ -61,6 +61,7 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
             deadline_at: now + TimeDelta::hours(48),
             awaited_until: None,
             validations_per_day: i16::MAX,
+            penny_drops_per_day: i32::MAX,
             fresh: false,
         },
         accounts: seeds.iter().map(|seed| account(seed)).collect(),
