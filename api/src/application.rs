@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::web;
 use anyhow::Context;
 use khata_config::shutdown::{self, Shutdown};
 use khata_config::write_port_file;
@@ -20,14 +19,12 @@ use crate::connectors::WebhookAccounts;
 use crate::context::State;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
-use crate::error::ApiError;
 use crate::gateway_choices::GatewayChoices;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::observe::observe;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
-use crate::{document, metrics_server, routes};
+use crate::{metrics_server, server};
 
 /// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
 const CONNECTIONS: u32 = 7;
@@ -59,7 +56,8 @@ impl Application {
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
         let (state, background) = start_parts(settings)?;
         let metrics = Arc::clone(&state.metrics);
-        let (server, port) = bind(settings, state)?;
+        let shared = web::Data::from(Arc::clone(&metrics));
+        let (server, port) = server::bind(settings, &web::Data::new(state), &shared)?;
         write_port_file(settings.port_file.as_ref(), port)?;
         let metrics_server = metrics_server::bind(settings, metrics)?;
         Ok(Self {
@@ -136,33 +134,4 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         wakeups,
     };
     Ok((state, background))
-}
-
-fn bind(settings: &ServeSettings, state: State) -> anyhow::Result<(Server, u16)> {
-    let metrics = web::Data::from(Arc::clone(&state.metrics));
-    let state = web::Data::new(state);
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .app_data(metrics.clone())
-            .wrap(from_fn(observe))
-            .configure(routes::add)
-            .configure(document::routes)
-            .default_service(web::to(|| async {
-                Err::<&str, _>(ApiError::NotFound("No such endpoint. See /docs."))
-            }))
-    })
-    .disable_signals()
-    .backlog(4_096)
-    .client_request_timeout(Duration::from_secs(10))
-    .keep_alive(Duration::from_secs(75))
-    .shutdown_timeout(settings.drain_seconds);
-    if let Some(threads) = settings.threads {
-        server = server.workers(threads);
-    }
-    let server = server
-        .bind(&settings.listen)
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let port = server.addrs().first().map_or(0, std::net::SocketAddr::port);
-    Ok((server.run(), port))
 }

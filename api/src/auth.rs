@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
+use crate::metrics::{AuthenticationFailure, Metrics};
 
 /// Checks API keys. Caches valid and invalid keys alike, so that the time of a reply says nothing about the key.
 pub(crate) struct Authenticator {
@@ -30,24 +31,38 @@ impl Authenticator {
         &self,
         database: &Database,
         keyring: &Keyring,
+        metrics: &Metrics,
         headers: &HeaderMap,
     ) -> Result<(ApiKeyHash, Merchant), ApiError> {
-        let key = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| basic_user(value.as_bytes()));
-        // A key of the other environment is invalid, even if both environments share a database. A missing, malformed or
-        // foreign key takes the same way as one that cannot exist, and therefore the same time.
-        let key = key
-            .and_then(|key| ApiKey::parse(&key))
-            .filter(|key| !key.is_for_other_than(self.sandbox_mode))
-            .or_else(|| ApiKey::parse("-"))
-            .ok_or(ApiError::Unauthorized)?;
+        // A missing, malformed or foreign key takes the same way as one that cannot exist, and therefore the same time.
+        let (key, failure) = match self.key(headers) {
+            Ok(key) => (Some(key), AuthenticationFailure::UnknownKey),
+            Err(failure) => (ApiKey::parse("-"), failure),
+        };
+        let key = key.ok_or(ApiError::Unauthorized)?;
         let hash = keyring.hash_api_key(&key);
         let read = database.read("find key", move |connection| {
             merchants::authenticate(connection, &hash)
         });
         let merchant = self.keys.get_or(hash, read).await?;
-        Ok((hash, merchant.ok_or(ApiError::Unauthorized)?))
+        let Some(merchant) = merchant else {
+            metrics.authentication_failed(failure);
+            return Err(ApiError::Unauthorized);
+        };
+        Ok((hash, merchant))
+    }
+
+    /// The key that a request carries. A key of the other mode is invalid, even if both share a database.
+    fn key(&self, headers: &HeaderMap) -> Result<ApiKey, AuthenticationFailure> {
+        let header = headers
+            .get(AUTHORIZATION)
+            .ok_or(AuthenticationFailure::NoKey)?;
+        let key = basic_user(header.as_bytes()).and_then(|key| ApiKey::parse(&key));
+        let key = key.ok_or(AuthenticationFailure::Malformed)?;
+        if key.is_for_other_than(self.sandbox_mode) {
+            return Err(AuthenticationFailure::OtherMode);
+        }
+        Ok(key)
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct RequestContext {
     path: Vec<String>,
     request: HttpRequest,
     payload: Payload,
-    body: Body,
+    body: Arc<Body>,
 }
 
 impl FromRequest for RequestContext {
@@ -71,7 +71,12 @@ impl FromRequest for RequestContext {
             let state = state.ok_or(ApiError::Internal)?;
             let (key, merchant) = state
                 .authenticator
-                .authenticate(&state.database, &state.keyring, request.headers())
+                .authenticate(
+                    &state.database,
+                    &state.keyring,
+                    &state.metrics,
+                    request.headers(),
+                )
                 .await?;
             Span::current().record("khata.merchant_id", field::display(merchant.id));
             let (limit, within_limit) = state.limits.take(
@@ -92,7 +97,7 @@ impl FromRequest for RequestContext {
                 path: path.map_err(|_| ApiError::Internal)?.into_inner(),
                 request,
                 payload,
-                body: Body::default(),
+                body: Arc::default(),
             })
         })
     }
@@ -118,8 +123,8 @@ impl RequestContext {
 
     /// Receives and decodes the body.
     pub(crate) async fn receive(&mut self) -> Result<Map<String, Value>, ApiError> {
-        self.body = Body::receive(&self.request, self.payload.take()).await?;
-        self.body.decode()
+        self.body = Arc::new(Body::receive(&self.request, self.payload.take()).await?);
+        self.body.decode().await
     }
 
     /// The idempotency of the call, once its body is received.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::context::RequestContext;
 use crate::decode::Fields;
-use crate::error::{ApiError, NO_CUSTOMER};
+use crate::error::{ApiError, Faults, NO_CUSTOMER};
 use crate::reply::{self, time};
 use crate::schema;
 
@@ -55,12 +55,12 @@ pub(crate) struct Customer<'a> {
     responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
     let fields = &mut Fields::of(&body, &mut faults);
     let reference = fields.required(&schema::OBJECT_REFERENCE_ID);
     let contact = Contact::read(fields);
     let Some(reference) = reference.filter(|_| faults.is_empty()) else {
-        return Err(ApiError::Invalid(faults));
+        return Err(ApiError::Invalid(faults.into_list()));
     };
     let (id, now) = (CustomerId::new(), Utc::now().trunc_subsecs(6));
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
@@ -106,9 +106,9 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let customer = context.customer()?;
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
     let changes = Contact::read(&mut Fields::of(&body, &mut faults));
-    ApiError::check(faults)?;
+    faults.check()?;
     let now = Utc::now().trunc_subsecs(6);
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context

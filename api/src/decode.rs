@@ -3,6 +3,7 @@
 mod body;
 mod fields;
 mod form;
+mod json;
 
 pub(crate) use body::{Body, decode};
 pub(crate) use fields::{Fields, out_of_range};

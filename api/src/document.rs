@@ -3,15 +3,20 @@
 
 mod common;
 
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ContentEncoding, LOCATION,
+};
+use actix_web::web::{self, Bytes, ServiceConfig};
 use utoipa::OpenApi;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 use common::Common;
 
-use crate::error::Envelope;
+use crate::error::{ApiError, Envelope};
 use crate::schema::{
     BankItem, ConsentBody, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
 };
@@ -65,18 +70,25 @@ pub fn print() -> serde_json::Result<String> {
 /// rejected key would open the browser's password dialog and block the page.
 const INITIALIZER: &str = include_str!("start.js");
 
+/// The document as `/openapi.json` serves it.
+static JSON: LazyLock<Bytes> =
+    LazyLock::new(|| Bytes::from(serde_json::to_vec(&Document::openapi()).unwrap_or_default()));
+static CONFIG: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::from("/openapi.json")));
+
 /// Adds `/openapi.json` and `/docs`.
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    let page = SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json"));
     config
         .route("/openapi.json", web::get().to(json))
         .route("/docs", web::get().to(redirect_to_page))
         .route("/docs/swagger-initializer.js", web::get().to(initializer))
-        .service(page);
+        .route("/docs/{file:.*}", web::get().to(page));
 }
 
 async fn json() -> HttpResponse {
-    HttpResponse::Ok().json(Document::openapi())
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(JSON.clone())
 }
 
 async fn initializer() -> HttpResponse {
@@ -85,10 +97,28 @@ async fn initializer() -> HttpResponse {
         .body(INITIALIZER)
 }
 
+/// A file of the page. Every reply shares the file's bytes, which are part of the program.
+async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let file = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
+    let file = file.map_err(|_| ApiError::Internal)?;
+    let file = file.ok_or(ApiError::NotFound("No such file. See /docs."))?;
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header((CONTENT_ENCODING, ContentEncoding::Gzip));
+    }
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    response.insert_header((CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"));
+    Ok(response.content_type(file.content_type).body(bytes))
+}
+
 async fn redirect_to_page() -> HttpResponse {
+    // With a body, because the HTTP server buffers replies without one for a client that does not read.
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, "/docs/"))
-        .finish()
+        .body("See /docs/.")
 }
 
 #[cfg(test)]

@@ -30,6 +30,43 @@ impl FieldFault {
     }
 }
 
+/// Most faults that a reply lists. One more is collected, to know that there are more.
+const MAX_FAULTS: usize = 100;
+
+/// Faults of a call. Those beyond the most that a reply lists are dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<FieldFault>);
+
+impl Faults {
+    pub(crate) fn push(&mut self, field_name: impl Into<String>, reason: impl Into<String>) {
+        if !self.is_full() {
+            self.0.push(FieldFault::new(field_name, reason));
+        }
+    }
+
+    /// Whether a reply cannot list more faults, so that reading on has no use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() > MAX_FAULTS
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_list(self) -> Vec<FieldFault> {
+        self.0
+    }
+
+    /// An error if there are faults.
+    pub(crate) fn check(self) -> Result<(), ApiError> {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::Invalid(self.0))
+        }
+    }
+}
+
 /// Why a call failed.
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
@@ -47,6 +84,7 @@ pub(crate) enum ApiError {
     BodyTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
+    CrossSite,
     CustomerExists,
     AccountDeleted,
     IdempotencyKeyReused,
@@ -75,9 +113,9 @@ pub(crate) const NO_CUSTOMER: ApiError = ApiError::NotFound("No such customer.")
 /// Matches an error to the parts of its reply: HTTP status, `status`, `error_code`, `code`, category, user's and developer's
 /// message.
 macro_rules! rows {
-    ($error:expr; $($pattern:pat => $http:literal, $($text:expr),+;)+) => {
+    ($error:expr; $($pattern:pat $(if $guard:expr)? => $http:literal, $($text:expr),+;)+) => {
         match $error {
-            $($pattern => ($http, [$($text),+]),)+
+            $($pattern $(if $guard)? => ($http, [$($text),+]),)+
         }
     };
 }
@@ -86,15 +124,6 @@ impl ApiError {
     /// An error about one field.
     pub(crate) fn field(field_name: &str, reason: &str) -> Self {
         Self::Invalid(vec![FieldFault::new(field_name, reason)])
-    }
-
-    /// An error if there are faults.
-    pub(crate) fn check(faults: Vec<FieldFault>) -> Result<(), Self> {
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Self::Invalid(faults))
-        }
     }
 
     /// Too many validations of an account until this time.
@@ -114,6 +143,8 @@ impl ApiError {
 
     fn row(&self) -> (u16, [&'static str; 6]) {
         rows! { self;
+            Self::Invalid(faults) if faults.len() > MAX_FAULTS => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR",
+                "Invalid input.", "More than 100 fields are missing or have a bad value; error_info.fields lists the first 100.";
             Self::Invalid(_) => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR",
                 "Invalid input.", "One or more fields are missing or have a bad value; see error_info.fields.";
             Self::InvalidCommand(expected) => 400, "Invalid Request", "bad_request", "INVALID_ACTION", "USER_ERROR",
@@ -124,6 +155,8 @@ impl ApiError {
                 "Unauthorized.", "Invalid API Key. Please pass a valid and active api key.";
             Self::InvalidSignature => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
                 "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
+            Self::CrossSite => 403, "error", "access_denied", "CROSS_SITE", "USER_ERROR",
+                "Forbidden.", "A page of another site made a browser send this request. Call Khata from your backend.";
             Self::NotFound(message) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR",
                 message, message;
             Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", "USER_ERROR",
@@ -161,7 +194,7 @@ impl ApiError {
 
     fn fields(&self) -> Vec<FieldFault> {
         match self {
-            Self::Invalid(faults) => faults.clone(),
+            Self::Invalid(faults) => faults[..faults.len().min(MAX_FAULTS)].to_vec(),
             Self::TooManyValidations {
                 field_name: Some(name),
                 ..
@@ -255,7 +288,7 @@ struct ErrorInfo<'a> {
     developer_message: &'a str,
     /// Quote this id when you report a problem with the call.
     request_id: &'a str,
-    /// Every invalid field of the call.
+    /// The invalid fields of the call, the first 100.
     fields: &'a [FieldFault],
 }
 

@@ -20,6 +20,7 @@ use crate::connectors::WebhookAccount;
 use crate::context::State;
 use crate::decode::Body;
 use crate::error::ApiError;
+use crate::metrics::AuthenticationFailure;
 
 const NO_GATEWAY_ACCOUNT: ApiError = ApiError::NotFound("No such gateway account.");
 
@@ -37,6 +38,10 @@ pub(crate) async fn receive(
         Err(ApiError::Unavailable | ApiError::Internal) => "failed",
         Err(_) => "refused",
     };
+    if matches!(handled, Err(ApiError::InvalidSignature)) {
+        let why = AuthenticationFailure::BadSignature;
+        state.metrics.authentication_failed(why);
+    }
     state.metrics.webhook_received(gateway, result);
     handled.map(|status| HttpResponse::Ok().json(json!({ "status": status })))
 }

@@ -2,6 +2,7 @@
 //! can store. RabbitMQ is reported but does not decide: without it accounts are stored and validated later.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, Responder, web};
 use diesel::RunQueryDsl;
@@ -10,6 +11,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::context::State;
+
+/// Time of one commit from which the API is not ready. A commit takes milliseconds, and its callers wait 2.5 s at most.
+const STALLED_COMMIT: Duration = Duration::from_secs(5);
 
 /// Status of a process that serves.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +39,9 @@ struct Checks {
     schema: &'static str,
     #[schema(example = "up")]
     rabbitmq: &'static str,
+    /// `stalled` while one commit of accounts has taken longer than 5 s.
+    #[schema(example = "up")]
+    creates: &'static str,
 }
 
 /// The build of a program.
@@ -81,13 +88,15 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         Ok(_) => "behind: run `khata migrate`",
         Err(_) => "unknown",
     };
+    let stalls = state.creates.is_committing_for(STALLED_COMMIT);
     let up = |up: bool| if up { "up" } else { "down" };
     let checks = Checks {
         postgres: up(pending.is_ok()),
         schema,
         rabbitmq: up(state.wakeup_publisher.is_connected()),
+        creates: if stalls { "stalled" } else { "up" },
     };
-    let (mut response, status) = if matches!(pending, Ok(0)) {
+    let (mut response, status) = if matches!(pending, Ok(0)) && !stalls {
         (HttpResponse::Ok(), "ready")
     } else {
         (HttpResponse::ServiceUnavailable(), "unavailable")

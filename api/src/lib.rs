@@ -3,13 +3,14 @@
 //! From the bottom up: `schema` defines request fields and published words; `error`, `reply`, `database` and `present` turn
 //! rows and errors into replies; `idempotency` performs each keyed call once; `create_commits` stores accounts by group
 //! commit; `context` holds the parts that requests share and what one request carries. Above them are the resources: `accounts`,
-//! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document and
-//! `application` starts the server.
+//! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document,
+//! `server` bounds the HTTP server and its `connection`s, and `application` starts all parts.
 
 mod accounts;
 mod application;
 mod auth;
 mod bank_accounts;
+mod connection;
 mod connectors;
 mod context;
 mod create_commits;
@@ -31,6 +32,7 @@ mod present;
 mod reply;
 mod routes;
 mod schema;
+mod server;
 mod settings;
 
 #[doc(hidden)]

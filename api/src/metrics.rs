@@ -46,6 +46,9 @@ khata_telemetry::metrics! {
     limited: Family<LimitedLabels, Counter> = Family::default(),
         "requests_limited", "Requests rejected with 429",
         by LimitedLabels { merchant_id: String, limit: &'static str };
+    authentication_failures: Family<AuthenticationLabels, Counter> = Family::default(),
+        "authentication_failures", "Requests rejected with 401",
+        by AuthenticationLabels { reason: &'static str };
     replays: Counter = Counter::default(),
         "idempotent_replays", "Requests answered with the reply of an earlier call with the same Idempotency-Key";
     waiters: Gauge = Gauge::default(),
@@ -68,6 +71,17 @@ words! {
     StartedBy {
         Create = "create",
         Validate = "validate",
+    }
+}
+
+words! {
+    /// Why a request was rejected with 401.
+    AuthenticationFailure {
+        NoKey = "no_key",
+        Malformed = "malformed",
+        OtherMode = "other_mode",
+        UnknownKey = "unknown_key",
+        BadSignature = "bad_signature",
     }
 }
 
@@ -167,6 +181,13 @@ impl Metrics {
         self.commits.observe(took.as_secs_f64());
     }
 
+    /// Counts a request rejected with 401.
+    pub(crate) fn authentication_failed(&self, why: AuthenticationFailure) {
+        let reason = why.as_str();
+        let labels = AuthenticationLabels { reason };
+        self.authentication_failures.get_or_create(&labels).inc();
+    }
+
     /// Counts a gateway webhook.
     pub(crate) fn webhook_received(&self, gateway: Gateway, result: &'static str) {
         let gateway = gateway.name();
@@ -243,6 +264,7 @@ mod tests {
             replayed: true,
         });
         metrics.accepted(MerchantId::new(), AccountKind::Bank, StartedBy::Create);
+        metrics.authentication_failed(AuthenticationFailure::UnknownKey);
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
         metrics

@@ -1,17 +1,19 @@
 //! The middleware around every request: its id, its span, its metrics, and the rendering of errors.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Version;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use khata_domain::{MerchantId, ObjectReferenceId, ids};
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
+use crate::connection::{Pieces, Reading};
 use crate::error::ApiError;
 use crate::limits::LimitState;
 use crate::metrics::{Counted, Metrics, Request, method_label};
@@ -21,6 +23,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const TRACE_PARENT: &str = "traceparent";
+const FETCH_SITE: &str = "sec-fetch-site";
 
 /// Ids of a request, for its handler.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub(crate) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
+    let reading = request.conn_data::<Rc<Reading>>().cloned();
+    let _serving = reading.as_ref().map(Reading::serve);
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let _in_flight = metrics
         .as_ref()
@@ -56,6 +61,9 @@ pub(crate) async fn observe(
     let response = match routing_id {
         Err(reason) => request
             .error_response(ApiError::field(ROUTING_ID.as_str(), reason))
+            .map_into_right_body(),
+        Ok(_) if is_cross_site(&request) => request
+            .error_response(ApiError::CrossSite)
             .map_into_right_body(),
         Ok(routing_id) => {
             request.extensions_mut().insert(Observed {
@@ -100,7 +108,15 @@ pub(crate) async fn observe(
         });
     }
     add_headers(&mut response, &request_id, trace_parent.as_deref());
-    Ok(response)
+    Ok(response.map_body(|_, body| Pieces::new(body)))
+}
+
+/// Whether a page of another site makes a browser send the request, which may add credentials that the browser remembers.
+/// No browser lets that page read the reply, so only a request that may change something matters.
+fn is_cross_site(request: &ServiceRequest) -> bool {
+    let site = request.headers().get(FETCH_SITE);
+    site.is_some_and(|site| site.as_bytes() == b"cross-site")
+        && ![Method::GET, Method::HEAD].contains(request.method())
 }
 
 /// Adds the headers that every reply has.
@@ -112,6 +128,7 @@ fn add_headers(
     let is_page = response.request().path().starts_with("/docs");
     let limit = response.request().extensions().get::<LimitState>().copied();
     let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !is_page {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -49,6 +49,12 @@ pub struct ServeSettings {
     /// Threads that serve HTTP; default: number of cores
     #[arg(long, env = "KHATA_API_THREADS")]
     pub threads: Option<usize>,
+    /// Maximum number of open connections; default: one per 512 KiB of the memory limit of the control group, 4,096 at most
+    #[arg(long, env = "KHATA_API_CONNECTIONS")]
+    pub connections: Option<usize>,
+    /// Serve the page with every call at /docs and the OpenAPI document at /openapi.json
+    #[arg(long, env = "KHATA_API_DOCS", action = clap::ArgAction::Set, default_value_t = true)]
+    pub docs: bool,
     /// Seconds for open requests to finish after SIGTERM
     #[arg(long, env = "KHATA_API_DRAIN_SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,

@@ -255,6 +255,12 @@ def overview():
                 ("sum(khata_outcome_waiters)", "waiting for an outcome"),
             ),
             lines(
+                "Authentication failures per second by reason",
+                "Requests rejected with 401. Many with unknown_key: a client guesses keys, or uses a revoked one.",
+                "ops",
+                (zero(f"sum by (reason) (rate(khata_authentication_failures_total{RATE}))"), "{{reason}}"),
+            ),
+            lines(
                 "Postgres connections in use",
                 "Share of the connections that a process may open. At 100 % for long, reads wait for a connection.",
                 "percentunit",

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::context::RequestContext;
 use crate::decode::out_of_range;
-use crate::error::{ApiError, FieldFault, NO_ACCOUNT, NO_CUSTOMER};
+use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
 
@@ -64,16 +64,16 @@ pub(crate) async fn page<T: ToSchema>(
     let paging: schema::PagingQuery = context
         .query()
         .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
     let mut number = |name: &str, text: Option<String>, default, range| {
         whole_number(text.as_deref(), default, &range).unwrap_or_else(|| {
-            faults.push(FieldFault::new(name, out_of_range(&range)));
+            faults.push(name, out_of_range(&range));
             default
         })
     };
     let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
     let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);
-    ApiError::check(faults)?;
+    faults.check()?;
     let (customer, merchant) = (context.customer()?, context.merchant_id());
     let read = context
         .state

@@ -14,12 +14,12 @@ use serde_json::{Map, Value};
 
 use crate::context::RequestContext;
 use crate::decode::Fields;
-use crate::error::ApiError;
+use crate::error::{ApiError, Faults};
 use crate::schema::{
     ACCOUNT_NUMBER, BANK_ACCOUNTS, BANK_CODE, BENEFICIARY_NAME, CONSENT_OBTAINED, CONSENT_PURPOSE,
     CONSENT_TIMESTAMP, CREATE_COMMAND, FRESH, Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC,
-    MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE, UPI_ADDRESSES, VPA,
-    WAIT_SECONDS,
+    MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_BYTES, MAX_METADATA_KEY, MAX_METADATA_VALUE,
+    UPI_ADDRESSES, VPA, WAIT_SECONDS,
 };
 
 /// Wait of a call with `command=validate` that sends no `wait_seconds`.
@@ -111,7 +111,7 @@ impl CreateRequest {
             Value::String(command) if command == "validate" => true,
             _ => return Err(ApiError::InvalidCommand(expected)),
         };
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         let fields = &mut Fields::of(body, &mut faults);
         let accounts = accounts(fields);
         let options = Options::read(fields, now);
@@ -121,7 +121,7 @@ impl CreateRequest {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
         let flat = !(fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES));
-        ApiError::check(faults)?;
+        faults.check()?;
         Ok(Self {
             wait: wait.filter(|_| validates),
             accounts: accounts.unwrap_or_default(),
@@ -163,12 +163,12 @@ pub(crate) struct ValidateRequest {
 
 impl ValidateRequest {
     pub(crate) fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         let fields = &mut Fields::of(body, &mut faults);
         let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
         let options = Options::read(fields, Utc::now());
         let wait = wait(fields);
-        ApiError::check(faults)?;
+        faults.check()?;
         Ok(Self {
             pin: names_gateway.then(|| options.pin.clone()),
             options,
@@ -309,6 +309,12 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
     let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
     if given.len() > MAX_METADATA {
         let reason = format!("must not have more than {MAX_METADATA} members");
+        fields.fault("metadata", reason);
+    }
+    let text = |value: &Value| value.as_str().map_or(0, str::len);
+    let bytes = given.iter().map(|(key, value)| key.len() + text(value));
+    if bytes.sum::<usize>() > MAX_METADATA_BYTES {
+        let reason = format!("must not be larger than {MAX_METADATA_BYTES} bytes in total");
         fields.fault("metadata", reason);
     }
     let mut metadata = Map::new();
@@ -459,7 +465,10 @@ mod tests {
     #[test]
     fn metadata_within_its_limits_is_accepted() {
         let members = |count: usize| -> Map<String, Value> {
-            let (key, value) = ("क".repeat(MAX_METADATA_KEY - 2), "🙂".repeat(500));
+            let (key, value) = (
+                "k".repeat(MAX_METADATA_KEY - 2),
+                "v".repeat(MAX_METADATA_VALUE),
+            );
             (0..count)
                 .map(|n| (format!("{key}{n:02}"), Value::String(value.clone())))
                 .collect()
@@ -470,6 +479,27 @@ mod tests {
         let most = members(20);
         assert_eq!(read(&body(&most)).unwrap().metadata, most);
         assert_eq!(faults(&body(&members(21))), ["metadata"]);
+        let mut longest = Map::new();
+        let (key, value) = (
+            "क".repeat(MAX_METADATA_KEY),
+            "🙂".repeat(MAX_METADATA_VALUE),
+        );
+        longest.insert(key, Value::String(value));
+        assert_eq!(read(&body(&longest)).unwrap().metadata, longest);
+    }
+
+    #[test]
+    fn metadata_is_bounded_in_bytes() {
+        let body = |last: usize| {
+            let value = |characters: usize| Value::String("🙂".repeat(characters));
+            let mut members: Map<String, Value> =
+                (0..6).map(|n| (n.to_string(), value(500))).collect();
+            members.insert("6".to_owned(), Value::String("x".repeat(last)));
+            serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
+        };
+        let rest = MAX_METADATA_BYTES - 6 * 2_001 - 1;
+        assert!(read(&body(rest)).is_ok());
+        assert_eq!(faults(&body(rest + 1)), ["metadata"]);
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! The request body: received within its limits and decoded by its content type.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
+use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::form;
-use crate::error::{ApiError, FieldFault};
+use super::{form, json};
+use crate::connection::Reading;
+use crate::error::{ApiError, Faults};
 
 /// Contract, *Limits*.
 const MAX_BODY: usize = 256 * 1024;
+/// Size from which a body is decoded on another thread: decoding it takes about a millisecond.
+const LARGE_BODY: usize = 32 * 1024;
 /// Most memory reserved for a declared length before any byte has arrived.
 const MAX_RESERVED: usize = 16 * 1024;
 /// Time limit for the whole body: enough for 256 KiB on a slow line.
@@ -38,6 +43,8 @@ impl Body {
         if declared.is_some_and(|length| length > MAX_BODY) {
             return Err(ApiError::BodyTooLarge);
         }
+        let reading = request.conn_data::<Rc<Reading>>();
+        let _receiving = reading.map(Reading::receive);
         let bytes = tokio::time::timeout(TIME_LIMIT, collect(payload, declared))
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
@@ -51,8 +58,14 @@ impl Body {
         &self.bytes
     }
 
-    pub(crate) fn decode(&self) -> Result<Map<String, Value>, ApiError> {
-        decode(self.content_type.as_deref(), &self.bytes)
+    /// Decodes the body; a large one on another thread, so that other requests do not wait.
+    pub(crate) async fn decode(self: &Arc<Self>) -> Result<Map<String, Value>, ApiError> {
+        if self.bytes.len() <= LARGE_BODY {
+            return decode(self.content_type.as_deref(), &self.bytes);
+        }
+        let body = Arc::clone(self);
+        let decoded = web::block(move || decode(body.content_type.as_deref(), &body.bytes));
+        decoded.await.unwrap_or(Err(ApiError::Internal))
     }
 }
 
@@ -92,18 +105,18 @@ pub(crate) fn decode(
     if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         form::decode(body).map_err(ApiError::Invalid)
     } else if media_type.eq_ignore_ascii_case("application/json") {
-        json(body)
+        decode_json(body)
     } else {
         Err(ApiError::UnsupportedMediaType)
     }
 }
 
-fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    match serde_json::from_slice(body) {
+fn decode_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let mut faults = Faults::default();
+    match json::parse(body, None, &mut faults) {
         Ok(Value::Object(object)) => {
-            let mut faults = Vec::new();
             let object = flatten(object, &mut faults);
-            ApiError::check(faults).map(|()| object)
+            faults.check().map(|()| object)
         }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         Err(error) => Err(ApiError::field("body", &form::not_json(&error))),
@@ -111,16 +124,20 @@ fn json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// Renames members of groups as a form names them: `{"metadata":{"a":"b"}}` becomes `metadata.a`; `consent` likewise.
-fn flatten(mut object: Map<String, Value>, faults: &mut Vec<FieldFault>) -> Map<String, Value> {
+fn flatten(mut object: Map<String, Value>, faults: &mut Faults) -> Map<String, Value> {
     for group in ["metadata", "consent"] {
         match object.remove(group) {
             None | Some(Value::Null) => {}
             Some(Value::Object(members)) => {
                 for (name, value) in members {
-                    object.insert(format!("{group}.{name}"), value);
+                    let name = format!("{group}.{name}");
+                    if object.contains_key(&name) {
+                        faults.push(json::printable(&name), json::REPEATED);
+                    }
+                    object.insert(name, value);
                 }
             }
-            Some(_) => faults.push(FieldFault::new(group, "must be an object")),
+            Some(_) => faults.push(group, "must be an object"),
         }
     }
     object

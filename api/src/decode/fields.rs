@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::FieldFault;
+use crate::error::Faults;
 use crate::schema::{Field, Rule, TextField};
 
 /// An object, and its place in the body.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     prefix: String,
-    faults: &'a mut Vec<FieldFault>,
+    faults: &'a mut Faults,
 }
 
 impl<'a> Fields<'a> {
     /// Reads the body itself.
-    pub(crate) fn of(object: &'a Map<String, Value>, faults: &'a mut Vec<FieldFault>) -> Self {
+    pub(crate) fn of(object: &'a Map<String, Value>, faults: &'a mut Faults) -> Self {
         Self {
             object,
             prefix: String::new(),
@@ -33,8 +33,7 @@ impl<'a> Fields<'a> {
 
     /// Adds a fault of this object's field.
     pub(crate) fn fault(&mut self, name: &str, reason: impl Into<String>) {
-        let name = format!("{}{name}", self.prefix);
-        self.faults.push(FieldFault::new(name, reason));
+        self.faults.push(format!("{}{name}", self.prefix), reason);
     }
 
     /// A field that may be absent. A number is a fault, because it has lost its leading zeros.
@@ -120,6 +119,9 @@ impl<'a> Fields<'a> {
         };
         let mut read_items = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
+            if self.faults.is_full() {
+                break;
+            }
             let Value::Object(object) = item else {
                 self.fault(&format!("{name}[{index}]"), "must be an object");
                 continue;

@@ -4,19 +4,29 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::error::FieldFault;
+use super::json::{self, REPEATED, printable};
+use crate::error::{Faults, FieldFault};
 
 /// The fields whose value is a list of objects.
 const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
 /// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
+/// Most pairs of a form; a call with 100 accounts has about 450.
+const MAX_PAIRS: usize = 2_000;
 
 /// Decodes a form. Reports every fault of its encoding.
 pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>> {
-    let (mut object, mut faults) = (Map::new(), Vec::new());
+    let (mut object, mut faults) = (Map::new(), Faults::default());
     let mut indexed: BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>> = BTreeMap::new();
     let pairs = body.split(|byte| *byte == b'&');
-    for pair in pairs.filter(|pair| !pair.is_empty()) {
+    for (place, pair) in pairs.filter(|pair| !pair.is_empty()).enumerate() {
+        if place == MAX_PAIRS {
+            let reason = format!("must not have more than {MAX_PAIRS} name-value pairs");
+            return Err(vec![FieldFault::new("body", reason)]);
+        }
+        if faults.is_full() {
+            break;
+        }
         let mut parts = pair.splitn(2, |byte| *byte == b'=');
         let mut part = || parts.next().unwrap_or_default();
         let (name, value) = (part(), part());
@@ -25,7 +35,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
             add_pair(name, value, &mut object, &mut indexed, &mut faults);
         } else {
             let name = printable(name.as_deref().unwrap_or("body"));
-            faults.push(FieldFault::new(name, "is not UTF-8 in percent-encoding"));
+            faults.push(name, "is not UTF-8 in percent-encoding");
         }
     }
     for list in LISTS {
@@ -35,7 +45,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
     if faults.is_empty() {
         Ok(object)
     } else {
-        Err(faults)
+        Err(faults.into_list())
     }
 }
 
@@ -45,20 +55,19 @@ fn add_pair(
     value: String,
     object: &mut Map<String, Value>,
     indexed: &mut BTreeMap<&'static str, BTreeMap<usize, Map<String, Value>>>,
-    faults: &mut Vec<FieldFault>,
+    faults: &mut Faults,
 ) {
-    const REPEATED: &str = "is given more than once";
     match bracketed(name) {
         Bracketed::No => {
             let earlier = object.insert(name.to_owned(), Value::String(value));
             if earlier.is_some() {
-                faults.push(FieldFault::new(printable(name), REPEATED));
+                faults.push(printable(name), REPEATED);
             }
         }
-        Bracketed::Bad => faults.push(FieldFault::new(
+        Bracketed::Bad => faults.push(
             printable(name),
             "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]",
-        )),
+        ),
         Bracketed::Item { list, index, field } => {
             let items = indexed.entry(list).or_default();
             // `[]` continues the last item until a field repeats.
@@ -71,7 +80,7 @@ fn add_pair(
             let earlier = item.insert(field.to_owned(), Value::String(value));
             if earlier.is_some() {
                 let name = format!("{list}[{index}].{}", printable(field));
-                faults.push(FieldFault::new(name, REPEATED));
+                faults.push(name, REPEATED);
             }
         }
     }
@@ -82,15 +91,15 @@ fn merge_list(
     list: &str,
     items: Option<BTreeMap<usize, Map<String, Value>>>,
     object: &mut Map<String, Value>,
-    faults: &mut Vec<FieldFault>,
+    faults: &mut Faults,
 ) {
     if let Some(Value::String(text)) = object.get(list) {
-        match serde_json::from_str::<Value>(text) {
+        match json::parse(text.as_bytes(), Some(list), faults) {
             Ok(value) => {
                 object.insert(list.to_owned(), value);
             }
             Err(error) => {
-                faults.push(FieldFault::new(list, not_json(&error)));
+                faults.push(list, not_json(&error));
                 object.remove(list);
             }
         }
@@ -98,7 +107,7 @@ fn merge_list(
     if let Some(items) = items {
         if object.contains_key(list) {
             let reason = "is given both as JSON and in the indexed form";
-            faults.push(FieldFault::new(list, reason));
+            faults.push(list, reason);
         }
         let items = items.into_values().map(Value::Object).collect();
         object.insert(list.to_owned(), items);
@@ -166,11 +175,6 @@ fn percent_decode(bytes: &[u8]) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// A field's name as a reply may repeat it: short and printable.
-fn printable(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -223,6 +227,28 @@ mod tests {
             let faults = decode(body.as_bytes()).unwrap_err();
             assert_eq!(faults[0].field_name, field, "{body}");
         }
+    }
+
+    #[test]
+    fn the_pairs_and_the_faults_of_a_form_are_bounded() {
+        let pairs = |many: usize| "a&".repeat(many);
+        let faults = decode(pairs(2_001).as_bytes()).unwrap_err();
+        assert_eq!(faults.len(), 101, "one more than a reply lists");
+        let faults = decode("%=&".repeat(87_000).as_bytes()).unwrap_err();
+        assert_eq!(faults.len(), 101);
+        let different = |many: usize| -> String {
+            let pairs: Vec<String> = (0..many).map(|place| format!("f{place}=x")).collect();
+            pairs.join("&")
+        };
+        let faults = decode(different(2_001).as_bytes()).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].field_name, "body");
+        assert_eq!(decode(different(2_000).as_bytes()).unwrap().len(), 2_000);
+        let json = r#"upi_details=[{"vpa":"a1@upi","vpa":"b1@upi"}]"#;
+        assert_eq!(
+            decode(json.as_bytes()).unwrap_err()[0].field_name,
+            "upi_details[0].vpa"
+        );
     }
 
     /// Fields with any text, and lists of objects with any text fields.

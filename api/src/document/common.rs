@@ -52,14 +52,15 @@ const RETRY_AFTER: &str = "Seconds to wait before trying again.";
 const RATE_LIMIT_POLICY: &str = "Request limit of this key (draft-ietf-httpapi-ratelimit-headers).";
 const REPLAYED: &str = "`true` if this is the reply to the first call with this key.";
 
-const ERRORS: [u16; 11] = [400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 503];
+const ERRORS: [u16; 12] = [400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503];
 
 /// Describes the error reply with this status; `None` if the call never fails so.
 fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
     Some(match (status, is_post) {
-        (400, false) => "A field is missing or invalid. `error_info.fields` lists every problem.",
+        (400, false) => "A field is missing or invalid. `error_info.fields` lists the problems.",
         (400, true) => INVALID_WRITE,
         (401, _) => "The key is missing, malformed, unknown, expired or revoked.",
+        (403, true) => "A browser sent the request for a page of another site.",
         (404, _) => "Not found, or belongs to another merchant.",
         (408, true) => "The request body did not arrive in time.",
         (409, true) => IN_PROGRESS,

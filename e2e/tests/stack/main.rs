@@ -17,6 +17,7 @@ mod gateway_webhooks;
 mod gateways;
 mod headers;
 mod health_and_commands;
+mod hostile_clients;
 mod https;
 mod idempotency;
 mod juspay_clients;

@@ -8,6 +8,7 @@
 //! the caller's work must tolerate a repetition.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -102,6 +103,14 @@ struct Waiting<C: Commit> {
 pub struct Lane<C: Commit> {
     sender: mpsc::Sender<Waiting<C>>,
     timeout: Duration,
+    commit_begun: CommitBegun,
+}
+
+/// When the commit under way began; `None` between two commits.
+type CommitBegun = Arc<Mutex<Option<Instant>>>;
+
+fn set(commit_begun: &CommitBegun, at: Option<Instant>) {
+    *commit_begun.lock().unwrap_or_else(PoisonError::into_inner) = at;
 }
 
 impl<C: Commit> Clone for Lane<C> {
@@ -109,6 +118,7 @@ impl<C: Commit> Clone for Lane<C> {
         Self {
             sender: self.sender.clone(),
             timeout: self.timeout,
+            commit_begun: Arc::clone(&self.commit_begun),
         }
     }
 }
@@ -131,6 +141,8 @@ impl<C: Commit> Lane<C> {
         timeout: Duration,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let commit_begun = CommitBegun::default();
+        let begun = Arc::clone(&commit_begun);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
@@ -139,10 +151,23 @@ impl<C: Commit> Lane<C> {
                     work,
                     connection: None,
                     postponed: None,
+                    commit_begun: begun,
                 }
                 .run(receiver);
             })?;
-        Ok((Self { sender, timeout }, thread))
+        let lane = Self {
+            sender,
+            timeout,
+            commit_begun,
+        };
+        Ok((lane, thread))
+    }
+
+    /// Whether one commit has been under way for longer than this: the lane stores nothing now.
+    pub fn is_committing_for(&self, limit: Duration) -> bool {
+        let begun = self.commit_begun.lock();
+        let begun = *begun.unwrap_or_else(PoisonError::into_inner);
+        begun.is_some_and(|at| at.elapsed() > limit)
     }
 
     /// Submits a request and waits for its commit, at most the lane's time-out.
@@ -169,6 +194,7 @@ struct Worker<C: Commit> {
     connection: Option<PooledConnection>,
     /// Taken from the queue, but too heavy for the last batch.
     postponed: Option<Waiting<C>>,
+    commit_begun: CommitBegun,
 }
 
 impl<C: Commit> Worker<C> {
@@ -215,7 +241,10 @@ impl<C: Commit> Worker<C> {
         if requests.is_empty() {
             return;
         }
-        match self.attempt(&requests, &callers) {
+        set(&self.commit_begun, Some(now));
+        let result = self.attempt(&requests, &callers);
+        set(&self.commit_begun, None);
+        match result {
             Ok(outputs) => callers
                 .into_iter()
                 .zip(outputs)

@@ -29,6 +29,10 @@ pub use spans::{database, fail};
 /// Maximum wait for the collector to accept a batch; at shutdown, the last one.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Log filter before the one of the settings, which can overrule it. The HTTP server logs an error for each malformed request:
+/// a client without a key could fill the log.
+const QUIET: &str = "actix_http::h1::dispatcher=off";
+
 /// Settings of traces and logs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TelemetrySettings {
@@ -64,7 +68,7 @@ pub fn start(
     settings: &TelemetrySettings,
     service: &'static str,
 ) -> Result<Telemetry, TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.log)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))?;
     let logs = tracing_subscriber::fmt::layer()
         .event_format(log_format::JsonLines { service })
         // A log line has its trace id, not the fields of its spans, so those are not formatted.

@@ -206,6 +206,22 @@ async fn requests_during_a_commit_form_the_next_batch() {
 }
 
 #[tokio::test]
+async fn a_lane_tells_whether_a_commit_is_under_way() {
+    let database = Database::new();
+    let _table = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    assert!(!office.lane.is_committing_for(Duration::ZERO));
+    let (stopped, answers) = office.occupied().await;
+    assert!(office.lane.is_committing_for(Duration::ZERO));
+    assert!(!office.lane.is_committing_for(PATIENCE));
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    assert!(!office.lane.is_committing_for(Duration::ZERO));
+}
+
+#[tokio::test]
 async fn a_lone_request_is_committed_at_once() {
     let database = Database::new();
     let mut connection = table(&database);
