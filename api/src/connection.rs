@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     reading: Rc<Reading>,
 }
 
-/// What the connection may hand over now. The request that is served changes it.
+/// The state that decides whether a connection may hand over bytes. The request that is served changes it.
 #[derive(Default)]
 pub(crate) struct Reading {
     serves: Cell<bool>,
@@ -72,7 +72,7 @@ impl Connection {
         }
     }
 
-    /// What the connection may hand over, for the requests on it.
+    /// Returns the state that the requests on the connection change.
     pub(crate) fn reading(&self) -> Rc<Reading> {
         Rc::clone(&self.reading)
     }
