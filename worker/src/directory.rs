@@ -29,7 +29,7 @@ pub(crate) struct MerchantView {
     pub(crate) fail_on_name_mismatch: bool,
     /// Maximum age of an earlier result that is reused; 0: never.
     pub(crate) reuse_results_seconds: i32,
-    /// What one validation may cost.
+    /// Bounds of the cost of one validation.
     pub(crate) bounds: Bounds,
     /// By priority.
     pub(crate) entries: Vec<Arc<Entry>>,

@@ -50,7 +50,7 @@ impl InProgress {
                 left = self.0.len(),
                 "shutdown left validations unfinished; another worker takes them over"
             );
-            // Those that end before the process does are settled all the same.
+            // A validation that ends before the process does is settled all the same.
             self.0.detach_all();
         }
     }

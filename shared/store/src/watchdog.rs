@@ -27,7 +27,7 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// All watched connections of the process.
 static WATCHED: Mutex<Vec<Weak<Watched>>> = Mutex::new(Vec::new());
-/// Only one connection is opened at a time, so that its socket can be told from the others.
+/// Only one connection is opened at a time, so that the new socket is the one of this connection.
 static OPENING: Mutex<()> = Mutex::new(());
 static START: Once = Once::new();
 static CLOSED: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! A worker that is told to stop finishes what it has begun, and begins nothing more.
+//! A worker that gets SIGTERM finishes what it has begun, and begins nothing more.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -71,7 +71,7 @@ pub struct Planned {
     pub new_attempt: Option<NewAttempt>,
     /// Number of the unfinished attempt that is given up: as lost, unless the gateway has not received its call.
     pub given_up: Option<i16>,
-    /// Whether the plan makes the call of an unfinished attempt again: the attempt is STARTED anew.
+    /// Whether the plan makes the call of an unfinished attempt again: the attempt becomes STARTED again.
     pub sent_again: bool,
 }
 

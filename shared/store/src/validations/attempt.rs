@@ -136,7 +136,7 @@ pub fn give_up_attempts(
     .run(connection)
 }
 
-/// Starts attempts anew whose calls the gateway has not received. Their calls may move a rupee again from now on, so that a
+/// Starts attempts again whose calls the gateway has not received. Their calls may move a rupee again from now on, so that a
 /// worker that takes over looks them up first.
 pub fn restart_attempts(
     connection: &mut PgConnection,
