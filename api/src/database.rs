@@ -9,7 +9,7 @@ use actix_web::web;
 use diesel::{Connection, PgConnection, QueryResult};
 use khata_store::{Pool, PooledConnection};
 use khata_telemetry as telemetry;
-use moka::sync::Cache;
+use moka::future::Cache;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -133,17 +133,52 @@ where
         Self(cache.time_to_live(Duration::from_secs(5)).build())
     }
 
-    /// The recent value, or else the one that `read` returns.
+    /// The recent value, or else the one that `read` returns. Calls that need the same key at once share one read: a burst
+    /// with a key that is not cached would otherwise fill the pool with thousands of equal queries.
     pub(crate) async fn get_or(
         &self,
         key: K,
         read: impl Future<Output = Result<V, ApiError>>,
     ) -> Result<V, ApiError> {
-        if let Some(recent) = self.0.get(&key) {
-            return Ok(recent);
+        let value = self.0.try_get_with(key, read).await;
+        value.map_err(|error| ApiError::clone(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_that_need_the_same_row_at_once_share_one_read() {
+        let rows = RecentRows::new();
+        let reads = AtomicUsize::new(0);
+        let read = |result: Result<&'static str, ApiError>| {
+            let reads = &reads;
+            async move {
+                reads.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                result
+            }
+        };
+        let burst = || join_all((0..100).map(|_| rows.get_or(1, read(Ok("row")))));
+        {
+            let mut cancelled = Box::pin(rows.get_or(1, std::future::pending()));
+            assert!(futures_util::poll!(&mut cancelled).is_pending());
         }
-        let value = read.await?;
-        self.0.insert(key, value.clone());
-        Ok(value)
+        assert!(burst().await.iter().all(Result::is_ok));
+        assert!(burst().await.iter().all(Result::is_ok));
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        let failed = (0..100).map(|_| rows.get_or(2, read(Err(ApiError::Unavailable))));
+        assert!(join_all(failed).await.iter().all(Result::is_err));
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
+        assert!(
+            rows.get_or(2, read(Ok("row"))).await.is_ok(),
+            "an error is not cached"
+        );
     }
 }

@@ -50,10 +50,13 @@ rabbitmq_launch() {
     (
         cd "$BROKER_FOLDER"
         umask 077
-        as_user "$BROKER_USER" tee rabbitmq.conf <"$REPOSITORY/deploy/local/rabbitmq.conf" >/dev/null
-        rm -f .erlang.cookie
-        printf '%s' "${SECRETS[erlang_cookie]}" | as_user "$BROKER_USER" tee .erlang.cookie >/dev/null
-        chmod 400 .erlang.cookie
+        # Replaced whole: a broker that starts at this moment reads the old file or the new one.
+        rm -f .new.*
+        as_user "$BROKER_USER" tee .new.conf <"$REPOSITORY/deploy/local/rabbitmq.conf" >/dev/null
+        printf '%s' "${SECRETS[erlang_cookie]}" | as_user "$BROKER_USER" tee .new.cookie >/dev/null
+        chmod 400 .new.cookie
+        mv -f .new.conf rabbitmq.conf
+        mv -f .new.cookie .erlang.cookie
     )
     # Erlang's name server. RabbitMQ would start one that outlives the broker; stack.sh stops this one.
     launch epmd "$BROKER_USER" "$BROKER_FOLDER" 0 HOME="$BROKER_FOLDER" \
