@@ -34,8 +34,9 @@ bench-collector: ## Measure the cost of tracing, with and without a reachable co
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
 	    'KHATA_TEST_DATABASE_URL=$$KHATA_DATABASE_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/release/khata-bench collector'
 
-chaos: ## Create accounts while workers and RabbitMQ are killed
-	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with $(PROGRAMS)/debug/khata-chaos
+chaos: ## Produce faults, all or SCENARIO=…, and check that nothing is lost or paid twice
+	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with bash -c \
+	    'KHATA_TEST_DATABASE_URL=$$KHATA_DATABASE_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/debug/khata-chaos $(SCENARIO)'
 
 status: ## List the processes with their ports and log files
 	@$(STACK) status

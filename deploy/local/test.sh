@@ -57,6 +57,6 @@ heading "end of the test services"
 trap - EXIT
 
 heading "chaos: workers and the broker are killed under load"
-KHATA_LOCAL_DIR=$folder make --no-print-directory chaos
+KHATA_LOCAL_DIR=$folder make --no-print-directory chaos SCENARIO=kills
 
 printf '\nmake test: everything passed in %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))

@@ -10,10 +10,10 @@ usage() {
 }
 
 # In the order of their priority. Every sandbox merchant has the dummy gateway too, which serves calls with gateway_id=100 only.
-# Poll intervals are short and no limit of calls holds, so that no test waits. The credentials are the sandbox's own, and no
+# Poll intervals and the settling time are short and no limit of calls holds, so that no test waits. The credentials are the sandbox's own, and no
 # secrets.
 main() {
-    add CASHFREE 1 /cashfree/verification '"poll_ms":[0,500,1000,2000,5000]' \
+    add CASHFREE 1 /cashfree/verification '"poll_ms":[0,500,1000,2000,5000],"settle_s":2' \
         '{"client_id":"sandbox_client","client_secret":"sandbox_secret"}'
     add DECENTRO 2 /decentro '"poll_ms":[0,500,1000,2000,5000]' \
         '{"client_id":"decentro_sandbox_client","client_secret":"decentro_sandbox_secret"}'

@@ -83,6 +83,10 @@ pub(crate) fn add_gateway(
     let mut settings = json!({
         "poll_ms": [0, 500, 1000, 2000, 5000], "call_timeout_ms": account.call_timeout_ms, "calls_per_minute": 0,
     });
+    if account.gateway == "CASHFREE" {
+        // In production 90 s; a killed worker's calls would wait as long.
+        settings["settle_s"] = 2.into();
+    }
     let own: Map<String, Value> = serde_json::from_str(account.settings)?;
     for (name, value) in own {
         settings[name] = value;

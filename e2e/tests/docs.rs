@@ -1,14 +1,16 @@
-//! `docs/contract-tests.md` names, rule by rule, the tests that hold the contract. This holds the page to it: what a row names is there.
+//! Two pages name the tests that hold what they say, row by row: `docs/contract-tests.md` and `docs/reliability.md`. Each
+//! test that a row names must exist.
 
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = "docs/contract-tests.md";
-const SECTION: &str = "## Rules and their tests";
+/// Page, section, and a number of rows: fewer would be a table that is not read.
+const PAGES: [(&str, &str, usize); 2] = [
+    ("docs/contract-tests.md", "## Rules and their tests", 80),
+    ("docs/reliability.md", "## How soon each fault heals", 20),
+];
 /// Where a file is that is named without a folder.
 const STACK: &str = "e2e/tests/stack";
 const NOT_BUILT: &str = "not built yet";
-/// Fewer would be a table that is not read.
-const AT_LEAST: usize = 80;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -19,7 +21,10 @@ fn row(line: &str) -> Option<(&str, &str)> {
     let cells = line.trim().strip_prefix('|')?.strip_suffix('|')?;
     let (rule, tests) = cells.rsplit_once('|')?;
     let (rule, tests) = (rule.trim(), tests.trim());
-    let is_head = rule == "rule" || rule.starts_with("---") || rule.starts_with("**");
+    let is_head = rule == "rule"
+        || rule.starts_with("fault ")
+        || rule.starts_with("---")
+        || rule.starts_with("**");
     (!is_head).then_some((rule, tests))
 }
 
@@ -74,27 +79,29 @@ fn is_test(code: &str, function: &str) -> bool {
 #[test]
 fn every_test_named_in_the_docs_exists() {
     let root = repository();
-    let page = std::fs::read_to_string(root.join(PAGE)).expect(PAGE);
-    let (before, section) = page.split_once(SECTION).expect(SECTION);
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let first = before.lines().count() + 1;
-    let (mut rows, mut wrong) = (0, Vec::new());
-    for (number, line) in section.lines().enumerate() {
-        let Some((rule, tests)) = row(line) else {
-            continue;
-        };
-        rows += 1;
-        for fault in faults(tests, &root) {
-            wrong.push(format!("{PAGE}:{}: {rule}: {fault}", first + number));
+    for (path, title, at_least) in PAGES {
+        let page = std::fs::read_to_string(root.join(path)).expect(path);
+        let (before, section) = page.split_once(title).expect(title);
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let first = before.lines().count() + 1;
+        let (mut rows, mut wrong) = (0, Vec::new());
+        for (number, line) in section.lines().enumerate() {
+            let Some((rule, tests)) = row(line) else {
+                continue;
+            };
+            rows += 1;
+            for fault in faults(tests, &root) {
+                wrong.push(format!("{path}:{}: {rule}: {fault}", first + number));
+            }
         }
+        assert!(
+            wrong.is_empty(),
+            "{} faults in the table of {title:?}; put the rows right, or write the tests:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
+        assert!(rows >= at_least, "{path} has {rows} rows: was it read?");
     }
-    assert!(
-        wrong.is_empty(),
-        "{} faults in the table of {SECTION:?}; put the rows right, or write the tests:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    assert!(rows >= AT_LEAST, "{PAGE} has {rows} rows: was it read?");
 }
 
 #[test]

@@ -148,7 +148,7 @@ async fn serve(
     let mut port = Port::Open(TcpListener::from_std(listener)?);
     let (mut mode, _) = watch::channel(Mode::Forward);
     // A connection hangs until its sender is dropped.
-    let mut hanging = Vec::new();
+    let (mut hanging, mut thawed) = (Vec::new(), Vec::new());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -172,6 +172,13 @@ async fn serve(
                     hanging.push(std::mem::replace(&mut mode, watch::channel(Mode::Forward).0));
                 } else {
                     mode.send_replace(order.mode);
+                }
+                if order.mode == Mode::Forward {
+                    for hanging in hanging.drain(..) {
+                        hanging.send_replace(Mode::Forward);
+                        // Its connections keep this mode until they end.
+                        thawed.push(hanging);
+                    }
                 }
                 let _ = order.done.send(());
             }
@@ -282,6 +289,8 @@ mod tests {
         proxy.hang_open_connections();
         assert!(timeout(silence, echo(&mut stream)).await.is_err());
         assert_eq!(echo(&mut connect().await.unwrap()).await, Some(7));
+        proxy.thaw();
+        assert_eq!(stream.read_u8().await.unwrap(), 7);
         proxy.restore();
         assert!(stream.read_u8().await.is_err());
         proxy.drop_connections();
