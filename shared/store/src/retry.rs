@@ -37,8 +37,11 @@ pub fn retry_now(
         Some((state, None, None)) => state,
     };
     // A waiting validation stays WAITING: the scheduler takes those even while the queue is deep.
-    statement("update validations set due_at = now() where merchant_id = $1 and id = $2")
-        .key(key.merchant, key.id)
-        .run(connection)?;
+    // One that was set aside counts its failed steps from the beginning.
+    statement(
+        "update validations set due_at = now(), failed_steps = 0 where merchant_id = $1 and id = $2",
+    )
+    .key(key.merchant, key.id)
+    .run(connection)?;
     Ok(Some(RetryResult::MadeDue { was }))
 }

@@ -10,6 +10,7 @@ use diesel::connection::SimpleConnection;
 use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::database_metrics::open_validations;
+use khata_store::retry::{RetryResult, retry_now};
 use khata_store::validations::{settle, take_due};
 
 use crate::rows::{TRACE, alter, claimed, current_state, due, later, merchant, settlement};
@@ -141,6 +142,16 @@ fn a_validation_whose_steps_fail_each_time_is_set_aside_until_its_deadline() {
     assert_eq!(number(&mut connection, waits), 1);
     let rows = open_validations(&mut connection).unwrap();
     assert_eq!(rows[0].set_aside, 1);
+    // An operator's retry starts the count anew.
+    let retried = retry_now(&mut connection, key).unwrap();
+    assert!(matches!(retried, Some(RetryResult::MadeDue { .. })));
+    let rows = open_validations(&mut connection).unwrap();
+    assert_eq!(rows[0].set_aside, 0);
+    alter(
+        &mut connection,
+        key,
+        &format!("failed_steps = {MAX_FAILED_STEPS}"),
+    );
     // Once more in an hour, and then at the deadline.
     alter(&mut connection, key, OVERDUE);
     assert_eq!(
