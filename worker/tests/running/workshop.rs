@@ -175,15 +175,31 @@ impl Workshop {
 
     /// Adds a gateway account that is tried first and takes this long for each call. Returns the number of its calls.
     pub(crate) fn slow_gateway(&mut self, delay: Duration) -> Arc<AtomicUsize> {
+        let valid = serde_json::json!({
+            "reference_id": 1, "account_status": "VALID", "account_status_code": "ACCOUNT_IS_VALID"
+        });
+        let settings = serde_json::json!({"calls_per_minute": 0});
+        self.slow_gateway_with(delay, valid, &settings)
+    }
+
+    /// Adds such a gateway account with this response and these settings.
+    pub(crate) fn slow_gateway_with(
+        &mut self,
+        delay: Duration,
+        response: serde_json::Value,
+        settings: &serde_json::Value,
+    ) -> Arc<AtomicUsize> {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = web::Data::from(Arc::clone(&calls));
         let server = HttpServer::new(move || {
-            let verify = move |calls: web::Data<AtomicUsize>| async move {
-                calls.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(delay).await;
-                HttpResponse::Ok().json(serde_json::json!({
-                    "reference_id": 1, "account_status": "VALID", "account_status_code": "ACCOUNT_IS_VALID"
-                }))
+            let response = response.clone();
+            let verify = move |calls: web::Data<AtomicUsize>| {
+                let response = response.clone();
+                async move {
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(delay).await;
+                    HttpResponse::Ok().json(response)
+                }
             };
             App::new()
                 .app_data(counted.clone())
@@ -200,7 +216,7 @@ impl Workshop {
             priority: 0,
             pinned_only: false,
             base_url: Some(&origin),
-            settings: &serde_json::json!({"calls_per_minute": 0}),
+            settings,
         };
         let credentials = br#"{"client_id": "sandbox_client", "client_secret": "sandbox_secret"}"#;
         let (merchant, id) = (self.merchant, gateway.id);
