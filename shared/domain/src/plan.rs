@@ -29,7 +29,7 @@ pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
         return Plan::settle(next, "the account was deleted").into();
     }
     if input.validation.failed_steps >= MAX_FAILED_STEPS && input.is_over() {
-        // Its steps fail each time, so the last one makes no call.
+        // The validation's steps fail each time, so the last one makes no call.
         return set_aside(input);
     }
     let Some(kind) = input.kind else {

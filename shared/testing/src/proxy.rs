@@ -176,7 +176,7 @@ async fn serve(
                 if order.mode == Mode::Forward {
                     for hanging in hanging.drain(..) {
                         hanging.send_replace(Mode::Forward);
-                        // Its connections keep this mode until they end.
+                        // The connections keep this mode until they end.
                         thawed.push(hanging);
                     }
                 }

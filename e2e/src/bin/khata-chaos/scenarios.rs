@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use diesel::connection::SimpleConnection;
 use futures_util::future::{join_all, try_join_all};
 use khata_e2e::{Behaviour, Errors, SandboxGateway, Setup, TestStack, Webhook, eventually};
@@ -214,24 +214,35 @@ async fn undecided() -> Result<String> {
     ))
 }
 
-/// Every response of the only gateway is lost, and it offers no way to find out what happened.
+/// A worker is killed twice while all its calls are open at a gateway that offers no way to find out what happened.
 async fn lost_calls() -> Result<String> {
     const ACCOUNTS: usize = 20;
-    let stack = at_gateways(&["SETU"], json!({"call_timeout_ms": 1_000})).await?;
-    let silent = Behaviour {
-        hang_rate: 1.0,
+    let mut stack = at_gateways(&["SETU"], json!({"call_timeout_ms": 3_000})).await?;
+    let slow = Behaviour {
+        latency_ms: 2_500,
         ..Behaviour::default()
     };
-    stack.sandbox.set_behaviour_of("SETU", silent).await?;
-    let began = Instant::now();
+    stack.sandbox.set_behaviour_of("SETU", slow).await?;
     create(&stack, "lost", ACCOUNTS).await?;
+    for attempt in 1..=2 {
+        eventually(TIMEOUT, "all calls being open", async || {
+            let drops = stack.sandbox.drops().await?.total;
+            Ok::<_, anyhow::Error>((drops == attempt * ACCOUNTS as u64).then_some(()))
+        })
+        .await?;
+        let mut worker = stack.workers.remove(0);
+        worker.process.kill()?;
+        stack.start_worker().await?;
+    }
+    let began = Instant::now();
     stack.wait_until_none_is(&UNFINISHED, TIMEOUT).await?;
     let ended = began.elapsed();
     failed_with(&stack, "ATTEMPTS_EXHAUSTED", ACCOUNTS)?;
     let flagged = stack
         .database
         .number("select count(*) from validation_attempts where possible_double_drop")?;
-    let doubles = i64::try_from(stack.sandbox.drops().await?.total)? - ACCOUNTS as i64;
+    let drops = i64::try_from(stack.sandbox.drops().await?.total)?;
+    let doubles = drops - i64::try_from(ACCOUNTS)?;
     ensure!(
         doubles <= flagged,
         "{doubles} second rupees, {flagged} flagged"
@@ -244,17 +255,20 @@ async fn lost_calls() -> Result<String> {
 
 /// A gateway's webhook is stored; the worker that takes it is killed before it settles, and polls fail from then on.
 async fn webhook() -> Result<String> {
-    let mut stack = at_gateways(&["RAZORPAY"], json!({"poll_ms": [3_600_000]})).await?;
-    let id = stack
-        .database
-        .texts("select id::text from gateway_accounts where enabled")?;
-    let id = id.first().context("no gateway account")?;
+    let settings = json!({"poll_ms": [3_600_000]});
+    let mut stack = at_gateways(&["RAZORPAY"], settings.clone()).await?;
+    let id = set_gateway_account(&stack, "RAZORPAY", 1, &settings)?;
     let to = Webhook {
         gateway: "RAZORPAY",
         url: format!("{}/gateways/razorpay/webhooks/{id}", stack.apis[0].url),
         ..Webhook::default()
     };
     stack.sandbox.webhook(&to).await?;
+    let pending = Behaviour {
+        pending_ms: 5_000,
+        ..Behaviour::default()
+    };
+    stack.sandbox.set_behaviour_of("RAZORPAY", pending).await?;
     let body = json!({"account_number": "7000199009911", "ifsc": "HDFC0000001"});
     stack.api.create_json("webhook", &body).await?.account()?;
     let polled = "select count(*) from validation_attempts where state = 'PENDING'";
@@ -374,7 +388,7 @@ async fn disabled() -> Result<String> {
     stack.sandbox.set_behaviour(failing).await?;
     create(&stack, "disabled", ACCOUNTS).await?;
     let lost = "select count(*) from validation_attempts where state = 'UNKNOWN'";
-    becomes(&stack, lost, ACCOUNTS as i64).await?;
+    becomes(&stack, lost, i64::try_from(ACCOUNTS)?).await?;
     let cashfree = SandboxGateway::named("CASHFREE");
     disable(&stack, cashfree.name, cashfree.reference_id)?;
     // The worker has read the change.
@@ -425,19 +439,29 @@ async fn at_gateways(names: &[&str], settings: Value) -> Result<TestStack> {
         disable(&stack, default.name, default.reference_id)?;
     }
     for (priority, name) in (1..).zip(names) {
-        let gateway = SandboxGateway::named(name);
-        let base_url = gateway.base_url(&stack.sandbox);
-        let mut account = gateway.account(&base_url, priority);
-        let mut own: Value = serde_json::from_str(account.settings)?;
-        if let (Some(own), Some(more)) = (own.as_object_mut(), settings.as_object()) {
-            own.extend(more.clone());
-        }
-        let own = own.to_string();
-        account.settings = &own;
-        stack.set_gateway_account(&account)?;
+        set_gateway_account(&stack, name, priority, &settings)?;
     }
     stack.start_worker().await?;
     Ok(stack)
+}
+
+/// Adds the merchant's account at this gateway, or changes it. Returns its id.
+fn set_gateway_account(
+    stack: &TestStack,
+    name: &str,
+    priority: i16,
+    settings: &Value,
+) -> Result<String> {
+    let gateway = SandboxGateway::named(name);
+    let base_url = gateway.base_url(&stack.sandbox);
+    let mut account = gateway.account(&base_url, priority);
+    let mut own: Value = serde_json::from_str(account.settings)?;
+    if let (Some(own), Some(more)) = (own.as_object_mut(), settings.as_object()) {
+        own.extend(more.clone());
+    }
+    let own = own.to_string();
+    account.settings = &own;
+    stack.set_gateway_account(&account)
 }
 
 fn disable(stack: &TestStack, gateway: &str, reference_id: &str) -> Result<()> {

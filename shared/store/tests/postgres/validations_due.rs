@@ -142,7 +142,7 @@ fn a_validation_whose_steps_fail_each_time_is_set_aside_until_its_deadline() {
     assert_eq!(number(&mut connection, waits), 1);
     let rows = open_validations(&mut connection).unwrap();
     assert_eq!(rows[0].set_aside, 1);
-    // An operator's retry starts the count anew.
+    // An operator's retry resets the count.
     let retried = retry_now(&mut connection, key).unwrap();
     assert!(matches!(retried, Some(RetryResult::MadeDue { .. })));
     let rows = open_validations(&mut connection).unwrap();
