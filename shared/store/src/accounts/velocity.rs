@@ -107,8 +107,8 @@ pub(super) fn recent(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
 ) -> QueryResult<HashMap<usize, RecentValidations>> {
-    // For new accounts, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
-    // while the table was empty would otherwise scan a whole index once a batch.
+    // For new accounts, the common case, this reads one entry of each of two indexes. `order by` and `offset 0` keep it so: a
+    // plan made while the table was empty would otherwise read all accounts of the merchant, or a whole index once a batch.
     let rows: Vec<(i64, Option<DateTime<Utc>>, bool)> = statement(
         r"with wanted as (
             select * from $1 as wanted
@@ -119,7 +119,7 @@ pub(super) fn recent(
             select * from customer_accounts a
             where a.merchant_id = w.merchant_id and a.deleted_at is null
               and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
-            offset 0
+            order by a.merchant_id, a.fingerprint offset 0
          ) a
          left join lateral (
             select at from unnest(array_append(a.revalidated_at, a.created_at)) as at
@@ -133,7 +133,7 @@ pub(super) fn recent(
             select * from customer_accounts a
             where a.merchant_id = w.merchant_id and a.deleted_at is not null
               and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
-            offset 0
+            order by a.merchant_id, a.fingerprint offset 0
          ) a
          cross join lateral unnest(array_append(a.revalidated_at, a.created_at)) as began (at)
          where began.at > now() - interval '24 hours'",
