@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::{PgConnection, QueryResult};
+use khata_domain::MerchantId;
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
-use khata_store::group_commit::Commit;
+use khata_store::group_commit::{Commit, Weight};
 use khata_store::idempotency::{Record, ReplyForm};
 
 use crate::error::ApiError;
@@ -37,8 +38,12 @@ impl Commit for CreateCommits {
     type Request = CreateCall;
     type Output = Execution<Result<Committed, ApiError>>;
 
-    fn weight(&self, call: &CreateCall) -> usize {
-        call.stored.accounts.len()
+    fn merchant(call: &CreateCall) -> MerchantId {
+        call.stored.merchant
+    }
+
+    fn weight(call: &CreateCall) -> Weight {
+        call.stored.weight()
     }
 
     fn committed(&self, calls: &[CreateCall], took: Duration) {
