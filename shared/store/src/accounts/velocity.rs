@@ -182,19 +182,27 @@ pub fn recent_validations(
     Ok(recent.remove(&0).unwrap_or_default())
 }
 
+/// The requests of a batch that exceed a limit, and the accounts that exist.
+pub(super) struct Checked<'a> {
+    /// The limit that each request exceeds.
+    pub(super) limited: Vec<Option<Limited>>,
+    /// Accounts that their customers have already.
+    pub(super) existing: HashSet<Wanted<'a>>,
+}
+
 /// Finds the requests that exceed a limit; requests of one batch count for each other.
-pub(super) fn limited(
+pub(super) fn check<'a>(
     connection: &mut PgConnection,
-    calls: &[&CreateAccounts],
+    calls: &[&'a CreateAccounts],
     customers: &Customers<'_>,
-) -> QueryResult<Vec<Option<Limited>>> {
+) -> QueryResult<Checked<'a>> {
     let customer_of = |call: &CreateAccounts| {
         let found = customers.get(&(call.merchant, &call.customer));
         found.map(|(customer, _)| *customer)
     };
-    let wanted: Vec<Wanted<'_>> = calls
+    let wanted: Vec<Wanted<'a>> = calls
         .iter()
-        .filter_map(|call| Some((call, customer_of(call)?)))
+        .filter_map(|call| Some((*call, customer_of(call)?)))
         .flat_map(|(call, customer)| {
             let accounts = call.accounts.iter();
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
@@ -220,7 +228,15 @@ pub(super) fn limited(
         place += accounts.len();
         counts.admit(call, first, accounts).err()
     };
-    Ok(calls.iter().map(&mut judge).collect())
+    let limited = calls.iter().map(&mut judge).collect();
+    let recent = counts.recent.iter();
+    let existing = recent
+        .filter(|(_, recent)| recent.is_own)
+        .filter_map(|(place, _)| wanted.get(*place).copied());
+    Ok(Checked {
+        limited,
+        existing: existing.collect(),
+    })
 }
 
 /// The counts for the limits of a batch: of stored rows, and of the admitted calls of the batch itself.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountStatus, CustomerId};
-use khata_store::accounts::{self, Created, CreatedAccount, find};
+use khata_store::accounts::{self, Created, CreatedAccount, find, find_many};
 
 use crate::rows::{account, alter_account, call, create, current_state, due, ids, merchant};
 use khata_testing::Database;
@@ -154,6 +154,36 @@ fn a_call_reads_no_other_accounts_of_the_merchant_also_on_a_new_database() {
             QueryResult::Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn an_existing_account_comes_without_large_metadata() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let large: String = ('\u{4e00}'..'\u{5e00}').collect();
+    let compressible = "x".repeat(12_000);
+    for (seed, text, is_large) in [
+        ("small", "x", false),
+        ("large", &*large, true),
+        ("compressible", &*compressible, true),
+    ] {
+        let mut call = call(merchant, "customer_1122", &[seed]);
+        let metadata = serde_json::json!({ "udf1": text });
+        call.metadata = metadata.to_string();
+        create(&mut connection, std::slice::from_ref(&call));
+        let Created::Accounts { accounts, .. } =
+            create(&mut connection, std::slice::from_ref(&call)).remove(0)
+        else {
+            panic!("{seed}")
+        };
+        let CreatedAccount::Existing(row) = &accounts[0] else {
+            panic!("{seed}: {accounts:?}")
+        };
+        assert_eq!(row.lacks_metadata(), is_large, "{seed}");
+        let read = find_many(&mut connection, merchant, &[row.id, row.id]).unwrap();
+        assert!(read.len() == 2 && read.iter().all(|row| row.metadata == metadata));
+    }
 }
 
 #[test]
