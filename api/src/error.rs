@@ -178,7 +178,7 @@ impl ApiError {
                 "The same call is still running.",
                 "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
             Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
-                "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
+                "Too many requests.", "This API key exceeded its request limit, or too many of your calls wait for the database. See Retry-After and the RateLimit headers.";
             Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", "USER_ERROR",
                 "This account was validated too often.",
                 "This account, in all its spellings, reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
@@ -323,6 +323,8 @@ impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         match error {
             BatchError::Unavailable => Self::Unavailable,
+            // Only this merchant has too many calls open, so it is no failure of the service.
+            BatchError::QueueFull => Self::TooManyRequests { retry_after: 1 },
             BatchError::Rejected(error) => {
                 tracing::error!(%error, "database rejected a checked request");
                 Self::Internal

@@ -1,7 +1,8 @@
 //! `Idempotency-Key` (contract, *Conventions*): each call with a key is performed once. A repeated call gets the first reply.
 //!
 //! Every write that a merchant may repeat goes through [`execute`], inside its transaction: the group commit for many calls
-//! at once, [`Idempotent::write`] for one. The record of a call commits together with its work.
+//! at once, [`Idempotent::write`] for one. The record of a call commits together with its work. A reply with accounts is
+//! rendered, encrypted and recorded after the commit, so that no other call waits for it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::{AccountId, MerchantId};
-use khata_store::accounts;
+use khata_store::accounts::{self, AccountRow};
 use khata_store::idempotency::{
     self as records, IdempotentCall, PriorCall, Record, Reply, ReplyForm,
 };
@@ -19,7 +20,9 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::error::ApiError;
-use crate::{present, reply};
+use crate::present::recorded::RecordedReply;
+use crate::present::{self, CustomerAccount};
+use crate::reply;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY: usize = 255;
@@ -38,6 +41,18 @@ pub(crate) enum Written<T> {
     Done(T),
     /// The reply of an earlier call with the same key.
     Reply(HttpResponse),
+    /// An earlier call with the same key created these accounts, and its reply shows them as they were then.
+    Created(Vec<AccountRow>),
+}
+
+impl<T> Written<T> {
+    /// The reply of an earlier call that is no creation.
+    pub(crate) fn into_reply(self) -> Result<HttpResponse, ApiError> {
+        match self {
+            Self::Reply(reply) => Ok(reply),
+            Self::Done(_) | Self::Created(_) => Err(ApiError::Internal),
+        }
+    }
 }
 
 /// Performs the calls that no earlier call has performed, and stores their records. In a transaction. `work` returns a value
@@ -81,6 +96,9 @@ fn reply_in_batch(kept: &[Record], call: Option<&IdempotentCall>) -> PriorCall {
     match record.map(|record| &record.reply) {
         Some(Reply::Ready { sealed }) => PriorCall::Replied {
             sealed_reply: sealed.clone(),
+        },
+        Some(Reply::Created { accounts, .. }) => PriorCall::Created {
+            accounts: accounts.clone(),
         },
         // The first one waits for an outcome, or was rejected and may be repeated.
         _ => PriorCall::Running,
@@ -142,6 +160,17 @@ impl Idempotent {
         Some(record(call, Reply::Ready { sealed }, now))
     }
 
+    /// The record of this call, which replies with these accounts as it creates them.
+    pub(crate) fn created(
+        &self,
+        accounts: Vec<AccountId>,
+        form: ReplyForm,
+        now: DateTime<Utc>,
+    ) -> Option<Record> {
+        let reply = Reply::Created { accounts, form };
+        Some(record(self.call.as_ref()?, reply, now))
+    }
+
     /// The record of this call, which replies with these accounts once they have outcomes, or at `waits_until`.
     pub(crate) fn waiting(
         &self,
@@ -193,7 +222,7 @@ impl Idempotent {
         });
         Ok(match written.await? {
             Written::Done((body, value)) => (reply::ok(body), Some(value)),
-            Written::Reply(reply) => (reply, None),
+            earlier => (earlier.into_reply()?, None),
         })
     }
 
@@ -209,11 +238,14 @@ impl Idempotent {
         };
         let reply = match before {
             PriorCall::Replied { sealed_reply } => {
-                Ok(reply::replayed(self.decrypt(call, &sealed_reply)?))
+                Ok(reply::replayed(self.body_of(call, &sealed_reply).await?))
+            }
+            PriorCall::Created { accounts } => {
+                let rows = self.rows(call.merchant, accounts).await?;
+                return Ok(Written::Created(rows));
             }
             PriorCall::Interrupted { accounts, form } => {
-                let merchant = call.merchant;
-                self.resume_interrupted(merchant, accounts, form).await
+                self.resume_interrupted(call.merchant, accounts, form).await
             }
             PriorCall::KeyReused => Err(ApiError::IdempotencyKeyReused),
             PriorCall::Running | PriorCall::SameAs(_) => Err(ApiError::IdempotencyInProgress),
@@ -222,47 +254,74 @@ impl Idempotent {
         reply.map(Written::Reply)
     }
 
-    /// The reply of an earlier call with the same key, or else this error.
-    pub(crate) async fn replay_or(&self, error: ApiError) -> Result<HttpResponse, ApiError> {
+    /// The result of an earlier call with the same key, or else this error.
+    pub(crate) async fn earlier_or(&self, error: ApiError) -> Result<Written<()>, ApiError> {
         if self.call.is_none() {
             return Err(error);
         }
-        match self.write::<()>("find record", |_, _| Err(error)).await? {
-            Written::Reply(reply) => Ok(reply),
-            Written::Done(()) => Err(ApiError::Internal),
-        }
+        self.write("find record", |_, _| Err(error)).await
     }
 
-    /// Replies to a call that waited. With a key, the reply is recorded first, and the recorded reply is sent.
-    pub(crate) async fn finish(&self, body: Vec<u8>) -> Result<HttpResponse, ApiError> {
+    /// Replies with these accounts to a call that committed without a reply. With a key, the reply is recorded first, and the
+    /// recorded reply is sent.
+    pub(crate) async fn finish(
+        &self,
+        form: ReplyForm,
+        accounts: Vec<CustomerAccount>,
+    ) -> Result<HttpResponse, ApiError> {
         let Some(call) = &self.call else {
-            return Ok(reply::ok(body));
+            return Ok(reply::ok(present::body(form, accounts)?));
         };
-        let sealed = self.encrypt(call, &body);
-        let owned = call.clone();
-        let recorded = self.database.read("record reply", move |connection| {
-            records::add_reply(connection, &owned, &sealed)
+        let (recorded, metadata) = RecordedReply::split(form, accounts)?;
+        let sealed = self.encrypt(call, &recorded.to_bytes());
+        let (owned, own) = (call.clone(), sealed.clone());
+        let first = self.database.read("record reply", move |connection| {
+            records::add_reply(connection, &owned, &own)
         });
-        match recorded.await {
-            Ok(Some(recorded)) => Ok(reply::ok(self.decrypt(call, &recorded)?)),
-            // The work is done, so reply; the next call with this key replies again.
-            Ok(None) | Err(_) => Ok(reply::ok(body)),
+        match first.await {
+            Ok(Some(first)) if first != sealed => Ok(reply::ok(self.body_of(call, &first).await?)),
+            // Without a record the work is done all the same, so reply; the next call with this key replies again.
+            Ok(_) | Err(_) => {
+                let metadata: Vec<_> = metadata.iter().collect();
+                Ok(reply::ok(recorded.body(&metadata)?))
+            }
         }
     }
 
-    /// Replies in place of a call that was interrupted while it waited, with the current state of its accounts.
+    /// Replies in place of a call that was interrupted before its reply, with the current state of its accounts.
     async fn resume_interrupted(
         &self,
         merchant: MerchantId,
         accounts: Vec<AccountId>,
         form: ReplyForm,
     ) -> Result<HttpResponse, ApiError> {
+        let rows = self.rows(merchant, accounts).await?;
+        let present = |row| present::stored(&self.keyring, merchant, row);
+        let accounts: Result<_, ApiError> = rows.into_iter().map(present).collect();
+        self.finish(form, accounts?).await
+    }
+
+    /// The accounts that a record names, deleted ones too.
+    async fn rows(
+        &self,
+        merchant: MerchantId,
+        accounts: Vec<AccountId>,
+    ) -> Result<Vec<AccountRow>, ApiError> {
         let rows = self.database.read("find accounts", move |connection| {
             accounts::find_many(connection, merchant, &accounts)
         });
-        let present = |row| present::stored(&self.keyring, merchant, row);
-        let accounts: Result<_, ApiError> = rows.await?.into_iter().map(present).collect();
-        self.finish(present::body(form, accounts?)?).await
+        rows.await
+    }
+
+    /// The body of a recorded reply: the record keeps it whole, or without the metadata of its accounts.
+    async fn body_of(&self, call: &IdempotentCall, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let plain = self.decrypt(call, sealed)?;
+        let Some(recorded) = RecordedReply::parse(&plain) else {
+            return Ok(plain);
+        };
+        let rows = self.rows(call.merchant, recorded.accounts()).await?;
+        let metadata: Vec<_> = rows.iter().map(|row| &row.metadata).collect();
+        recorded.body(&metadata)
     }
 
     /// Encrypts a reply, because it may hold account numbers.

@@ -1,6 +1,7 @@
 //! Accounts as merchants see them, in both families (contract, *Create: the reply*): every wire detail of the replies and
 //! their OpenAPI schemas. A new reply field is added here, or in `validation`.
 
+pub(crate) mod recorded;
 mod validation;
 
 use chrono::{DateTime, Utc};

@@ -86,6 +86,13 @@ impl Commit for ClaimsAndSettles {
     type Request = Request;
     type Output = CommitResult;
 
+    fn merchant(request: &Request) -> MerchantId {
+        match request {
+            Request::Claim(key) => key.merchant,
+            Request::Settle(settlement) => settlement.key.merchant,
+        }
+    }
+
     fn linger(&self, weight: usize) -> Duration {
         let is_busy = weight >= BUSY_BATCH;
         if is_busy { LINGER } else { Duration::ZERO }

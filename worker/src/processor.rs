@@ -310,12 +310,14 @@ impl ValidationProcessor {
                     error!(%validation_id, error = %failure, "validation not settled: the database rejected the statement");
                     (SettleResult::Refused, "settlement_refused")
                 }
-                Err(BatchError::Unavailable) if Instant::now() < lease_ends => {
+                Err(BatchError::Unavailable | BatchError::QueueFull)
+                    if Instant::now() < lease_ends =>
+                {
                     tokio::time::sleep(SETTLE_RETRY.wait(tries, rand::random())).await;
                     tries += 1;
                     continue;
                 }
-                Err(BatchError::Unavailable) => {
+                Err(BatchError::Unavailable | BatchError::QueueFull) => {
                     error!(%validation_id, "validation not settled: database unavailable; another worker recovers the attempt");
                     (SettleResult::TooLate, "not_settled")
                 }

@@ -1,29 +1,33 @@
 //! `POST /customers/{customer_id}/accounts`: read and validate the request, encrypt, commit with the group, publish wake-ups,
 //! and reply at once or when the outcomes are known.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::{OptionFuture, join_all};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountId, MerchantId, ValidationId, ValidationKey};
-use khata_store::accounts::{CreateAccounts, Created, CreatedAccount, Limited, NewAccount};
+use khata_domain::{AccountId, CustomerId, MerchantId, ValidationId, ValidationKey};
+use khata_store::accounts::{
+    self, AccountRow, CreateAccounts, Created, CreatedAccount, Limited, NewAccount,
+};
 use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
 use super::request::{CreateRequest, RequestedAccount};
 use crate::context::RequestContext;
-use crate::create_commits::{Committed, CreateCall};
+use crate::create_commits::CreateCall;
 use crate::error::{ApiError, NO_CUSTOMER};
 use crate::idempotency::Written;
 use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
+
+/// Longest time from the start of a commit to a reply that needs no wait.
+const REPLY_WITHIN: Duration = Duration::from_millis(2_800);
 
 /// Create accounts, or create and validate them
 ///
@@ -59,67 +63,133 @@ pub(crate) async fn create_accounts(
     let idempotent = context.idempotent()?;
     let state = &context.state;
     if let Err(error) = context.check_gateway(&request.options.pin).await {
-        return idempotent.replay_or(error).await;
+        return match idempotent.earlier_or(error).await? {
+            Written::Created(rows) => reply_again(&request, form, &rows),
+            earlier => earlier.into_reply(),
+        };
     }
-    let wait_ends = request.wait.map(|wait| Instant::now() + wait);
+    let begun = Instant::now();
+    let wait_ends = request.wait.map(|wait| begun + wait);
     let (new, stored) = NewAccounts::encrypt(context, customer, request);
-    let new = Arc::new(new);
     // Register before the commit, so that no outcome of a fast worker is missed.
     let new_outcomes: Vec<Outcome> = wait_ends.map_or_else(Vec::new, |until| {
         context.mark_waiting();
         let wait = |(_, key): &(_, ValidationKey)| state.outcomes.wait_for_new(*key, until);
         new.keys.iter().map(wait).collect()
     });
-    let rendered = Arc::clone(&new);
     let submitted = state.creates.submit(CreateCall {
         stored,
         idempotent: idempotent.clone(),
         form,
-        render: Box::new(move |created| present::body(form, rendered.present(created)?)),
     });
     let execution = submitted
         .instrument(telemetry::database("commit accounts"))
         .await?;
-    let Committed { created, body } = match idempotent.conclude(execution).await? {
-        Written::Done(committed) => committed?,
-        Written::Reply(reply) => return Ok(reply),
+    let created = match idempotent.conclude(execution).await? {
+        Written::Done(created) => created,
+        Written::Created(rows) => return reply_again(&new.request, form, &rows),
+        earlier @ Written::Reply(_) => return earlier.into_reply(),
     };
-    let outcomes = announce(context, &new, &created)?;
-    if let Some(body) = body {
-        return Ok(reply::ok(body));
-    }
-    let mut accounts = new.present(&created)?;
+    let stored = announce(context, &new, created)?;
+    let large = read_large(context, &stored.accounts, begun + REPLY_WITHIN).await?;
+    let mut accounts = new.present(&stored, large)?;
     if let Some(until) = wait_ends {
-        accounts = wait_for_outcomes(context, outcomes, new_outcomes, accounts, until).await?;
+        accounts =
+            wait_for_outcomes(context, &stored.accounts, new_outcomes, accounts, until).await?;
+    } else if stored.are_new() {
+        // The transaction recorded the reply.
+        return Ok(reply::ok(present::body(form, accounts)?));
     }
-    let body = present::body(form, accounts)?;
-    if wait_ends.is_none() {
-        return Ok(reply::ok(body));
+    idempotent.finish(form, accounts).await
+}
+
+/// The reply of an earlier call with the same body, which created these accounts: as they were then.
+fn reply_again(
+    request: &CreateRequest,
+    form: ReplyForm,
+    rows: &[AccountRow],
+) -> Result<HttpResponse, ApiError> {
+    if rows.len() != request.accounts.len() {
+        tracing::error!("an account of a recorded reply does not exist any more");
+        return Err(ApiError::Internal);
     }
-    idempotent.finish(body).await
+    let (pin, metadata) = (&request.options.pin, &request.metadata);
+    let created = |(row, requested): (&AccountRow, &RequestedAccount)| {
+        let reference = &row.object_reference_id;
+        let created = present::created(row.customer, reference, row.created_at, pin, metadata);
+        created(row.id, &requested.details, bank_code(requested))
+    };
+    let accounts = rows.iter().zip(&request.accounts).map(created).collect();
+    Ok(reply::replayed(present::body(form, accounts)?))
+}
+
+/// Reads the existing accounts with large metadata, after the commit. The time limit is that of the whole call.
+async fn read_large(
+    context: &RequestContext,
+    outcomes: &[CreatedAccount],
+    until: Instant,
+) -> Result<Vec<AccountRow>, ApiError> {
+    let large = outcomes.iter().filter_map(|outcome| match outcome {
+        CreatedAccount::Existing(row) if row.lacks_metadata() => Some(row.id),
+        CreatedAccount::New | CreatedAccount::Existing(_) => None,
+    });
+    let large: Vec<AccountId> = large.collect();
+    if large.is_empty() {
+        return Ok(Vec::new());
+    }
+    let merchant = context.merchant_id();
+    let database = &context.state.database;
+    let read = database.read("find accounts", move |connection| {
+        accounts::find_many(connection, merchant, &large)
+    });
+    let read = tokio::time::timeout_at(until.into(), read).await;
+    read.unwrap_or(Err(ApiError::Unavailable))
+}
+
+/// The stored accounts of a call.
+struct Stored {
+    customer: CustomerId,
+    object_reference_id: String,
+    /// One per requested account.
+    accounts: Vec<CreatedAccount>,
+}
+
+impl Stored {
+    /// Whether the call created all of its accounts.
+    fn are_new(&self) -> bool {
+        let mut accounts = self.accounts.iter();
+        accounts.all(|account| matches!(account, CreatedAccount::New))
+    }
 }
 
 /// Publishes a wake-up for each new validation and returns the accounts, or returns why nothing was stored.
-fn announce<'a>(
+fn announce(
     context: &RequestContext,
-    new: &NewAccounts,
-    created: &'a Created,
-) -> Result<&'a [CreatedAccount], ApiError> {
+    new: &NewAccounts<'_>,
+    created: Created,
+) -> Result<Stored, ApiError> {
     let requested = &new.request.accounts;
-    let (customer, accounts) = match created {
+    let stored = match created {
         Created::Accounts {
-            customer, accounts, ..
-        } => (customer, accounts),
+            customer,
+            object_reference_id,
+            accounts,
+        } => Stored {
+            customer,
+            object_reference_id,
+            accounts,
+        },
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
         Created::Limited(Limited::PennyDrops { until }) => {
-            return Err(ApiError::budget_exhausted(*until));
+            return Err(ApiError::budget_exhausted(until));
         }
         Created::Limited(Limited::Validations { account, until }) => {
-            let named = requested.get(*account);
+            let named = requested.get(account);
             let name = named.map(|account| account.name.clone());
-            return Err(ApiError::too_many_validations(name, *until));
+            return Err(ApiError::too_many_validations(name, until));
         }
     };
+    let customer = stored.customer;
     let span = Span::current();
     span.record("khata.customer_id", field::display(customer));
     if context.observed.routing_id.is_none() {
@@ -129,12 +199,13 @@ fn announce<'a>(
     if let [(account, _)] = &new.keys[..] {
         span.record("khata.account_id", field::display(account));
     }
-    for (((_, key), outcome), account) in new.keys.iter().zip(accounts).zip(requested) {
+    let outcomes = new.keys.iter().zip(&stored.accounts);
+    for (((_, key), outcome), account) in outcomes.zip(requested) {
         if let CreatedAccount::New = outcome {
             context.announce(*key, account.details.kind(), StartedBy::Create);
         }
     }
-    Ok(accounts)
+    Ok(stored)
 }
 
 /// Waits for the outcome of each account, and returns the accounts as they are then.
@@ -169,26 +240,25 @@ async fn wait_for_outcomes(
 }
 
 /// The accounts of one create call: encrypted for the store, and presented once they are committed.
-struct NewAccounts {
-    keyring: Arc<Keyring>,
-    merchant: MerchantId,
+struct NewAccounts<'a> {
+    context: &'a RequestContext,
     created_at: DateTime<Utc>,
     request: CreateRequest,
     /// Id and first validation of each account, in the order of the call.
     keys: Vec<(AccountId, ValidationKey)>,
 }
 
-impl NewAccounts {
+impl<'a> NewAccounts<'a> {
     /// Encrypts the accounts of a call. Returns the call as the store takes it, too.
     fn encrypt(
-        context: &RequestContext,
+        context: &'a RequestContext,
         customer: CustomerRef,
         request: CreateRequest,
     ) -> (Self, CreateAccounts) {
         // Postgres keeps microseconds, and a later read must return the same time.
         let now = Utc::now().trunc_subsecs(6);
-        let (keyring, merchant) = (Arc::clone(&context.state.keyring), context.merchant_id());
-        let encrypt = |account| encrypt(&keyring, merchant, account);
+        let (keyring, merchant) = (&context.state.keyring, context.merchant_id());
+        let encrypt = |account| encrypt(keyring, merchant, account);
         let accounts: Vec<_> = request.accounts.iter().map(encrypt).collect();
         let key = |account: &NewAccount| {
             let id = account.validation;
@@ -197,8 +267,7 @@ impl NewAccounts {
         let keys = accounts.iter().map(key).collect();
         let stored = request.to_store(context, customer, accounts, now);
         let new = Self {
-            keyring,
-            merchant,
+            context,
             created_at: now,
             request,
             keys,
@@ -206,34 +275,31 @@ impl NewAccounts {
         (new, stored)
     }
 
-    /// The accounts right after their commit.
-    fn present(&self, created: &Created) -> Result<Vec<CustomerAccount>, ApiError> {
-        let Created::Accounts {
-            customer,
-            object_reference_id,
-            accounts,
-        } = created
-        else {
-            return Err(ApiError::Internal);
-        };
+    /// The accounts after their commit: new ones as they were created, existing ones as they were read, `large` ones afterwards.
+    fn present(
+        &self,
+        stored: &Stored,
+        large: Vec<AccountRow>,
+    ) -> Result<Vec<CustomerAccount>, ApiError> {
+        let (keyring, merchant) = (&self.context.state.keyring, self.context.merchant_id());
         let request = &self.request;
         let (pin, metadata) = (&request.options.pin, &request.metadata);
-        let new = present::created(
-            *customer,
-            object_reference_id,
-            self.created_at,
-            pin,
-            metadata,
-        );
+        let reference = &stored.object_reference_id;
+        let new = present::created(stored.customer, reference, self.created_at, pin, metadata);
+        let mut large = large.into_iter();
         self.keys
             .iter()
             .zip(&request.accounts)
-            .zip(accounts)
+            .zip(&stored.accounts)
             .map(|(((id, _), requested), outcome)| match outcome {
-                CreatedAccount::Existing(row) => {
-                    present::stored(&self.keyring, self.merchant, (**row).clone())
-                }
                 CreatedAccount::New => Ok(new(*id, &requested.details, bank_code(requested))),
+                CreatedAccount::Existing(row) if row.lacks_metadata() => {
+                    let whole = large.next().filter(|whole| whole.id == row.id);
+                    present::stored(keyring, merchant, whole.ok_or(ApiError::Internal)?)
+                }
+                CreatedAccount::Existing(row) => {
+                    present::stored(keyring, merchant, (**row).clone())
+                }
             })
             .collect()
     }

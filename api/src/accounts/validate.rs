@@ -43,7 +43,7 @@ pub(crate) async fn validate_account(
     if let Some(pin) = &request.pin
         && let Err(error) = context.check_gateway(pin).await
     {
-        return idempotent.replay_or(error).await;
+        return idempotent.earlier_or(error).await?.into_reply();
     }
     let now = Utc::now().trunc_subsecs(6);
     let wait_ends = request.wait.map(|wait| Instant::now() + wait);
@@ -75,7 +75,6 @@ pub(crate) async fn validate_account(
         )
         .await?;
     let (row, outcome) = match written {
-        Written::Reply(reply) => return Ok(reply),
         Written::Done(Revalidation::Started(row)) => {
             context.announce(key, row.kind, StartedBy::Validate);
             (row, new_outcome)
@@ -84,10 +83,10 @@ pub(crate) async fn validate_account(
             let wait = |until| state.outcomes.wait_for_open(open, until);
             (row, wait_ends.map(wait))
         }
-        Written::Done(_) => return Err(ApiError::Internal),
+        earlier => return earlier.into_reply(),
     };
     let settled = OptionFuture::from(outcome.map(Outcome::wait)).await;
     // The validation has started even if its current state could not be read.
     let account = present::stored(&state.keyring, merchant, settled.flatten().unwrap_or(*row))?;
-    idempotent.finish(present::body(form, vec![account])?).await
+    idempotent.finish(form, vec![account]).await
 }

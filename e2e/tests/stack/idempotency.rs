@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use khata_e2e::client::text;
 use khata_e2e::{Api, HttpReply, Setup, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::requests::{bank, banks, becomes, ids};
 
@@ -89,6 +90,64 @@ async fn a_replay_is_the_first_reply_byte_for_byte() -> Result<()> {
         (new.header(REPLAYED), text(&new.json(), "/status")),
         (None, "ACTIVE")
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_stay_small_and_replays_exact_however_large_the_replies() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
+    let send = async |key: &str, body: &Value| {
+        let call = api.creation(CUSTOMER).header(KEY, key).json(body);
+        api.send(call).await?.expect_status(200)
+    };
+    let bytes = || {
+        stack.database.number(
+            "select coalesce(sum(pg_column_size(r.*)), 0)::bigint from idempotency_records r",
+        )
+    };
+    let mut body = banks((0..40).map(|n| format!("430000{n:02}")));
+    for (name, text) in [("zeta", "\u{2603}"), ("b", "\u{4e2d}"), ("aa", "\"\n\\")] {
+        body["metadata"][name] = text.repeat(160).into();
+    }
+    // New accounts are recorded by their ids.
+    let created = send("created", &body).await?;
+    assert!(created.text.len() > 40 * 2_000);
+    assert!(bytes()? < 2_000, "{}", bytes()?);
+    let id = created.clone().accounts()?[7]["id"].clone();
+    let validated = async || {
+        let none = "select count(*) from validations where state <> 'COMPLETED'";
+        becomes(&stack, none, 0).await
+    };
+    validated().await?;
+    let again = send("created", &body).await?;
+    assert_eq!(again.text, created.text);
+
+    // The record of existing accounts leaves out their metadata.
+    body["bank_account_details"][0]["account_number"] = "43000099".into();
+    let mixed = send("mixed", &body).await?;
+    assert!(mixed.text.len() > 40 * 2_000);
+    assert!(bytes()? < 40 * 1_500, "{}", bytes()?);
+    let pinned = json!({"gateway_id": 70});
+    let own = format!(
+        "/customers/{CUSTOMER}/customer-accounts/{}/validate",
+        id.as_str().unwrap_or_default()
+    );
+    let call = api.call(Method::POST, &own).json(&pinned);
+    api.send(call).await?.expect_status(200)?;
+    validated().await?;
+    for _ in 0..2 {
+        let again = send("mixed", &body).await?;
+        assert_eq!(again.text, mixed.text);
+        assert_eq!(again.header(REPLAYED), Some("true"));
+    }
+    body["bank_account_details"][0]["account_number"] = "43000000".into();
+    let again = send("created", &body).await?;
+    assert_eq!(
+        again.text, created.text,
+        "although its gateway is another one now"
+    );
+    assert_eq!(again.header(REPLAYED), Some("true"));
     Ok(())
 }
 

@@ -1,27 +1,32 @@
 //! Group commit: callers submit requests and await their results; one transaction commits every request that waits.
 //!
 //! A lane is one connection and the thread that commits groups on it. There is no timer: a batch holds the requests that
-//! arrived during the last commit, so that a quiet lane commits one request at a time and a busy one hundreds.
+//! arrived during the last commit, so that a quiet lane commits one request at a time and a busy one hundreds. Merchants take
+//! turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more than a batch.
 //!
 //! A request that breaks its batch is found by bisection and fails alone. A lost connection fails the whole batch as
 //! [`BatchError::Unavailable`] with nothing stored, unless the connection broke during COMMIT: then the result is unknown, and
 //! the caller's work must tolerate a repetition.
 
+mod fair_queue;
+mod submissions;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, QueryResult, RunQueryDsl};
-use tokio::sync::{mpsc, oneshot};
+use khata_domain::MerchantId;
+use tokio::sync::oneshot;
 
 use crate::pool::{Pool, PooledConnection};
+use crate::watchdog::lock;
+use submissions::{Caller, Callers, EndOfThread, Submission, Submissions};
 
-/// Maximum weight of the requests in one transaction.
-pub const MAX_BATCH: usize = 256;
-/// Requests that a lane queues; further callers wait to submit.
-const QUEUE_LENGTH: usize = 4 * MAX_BATCH;
+pub use fair_queue::{MAX_BATCH, MAX_BATCH_BYTES, Weight};
+pub use submissions::BatchError;
 
 /// A lane's statements are prepared once and find every row by its key. These settings forbid plans that scan a whole table,
 /// which Postgres chooses while a table is empty or its statistics are old. For the same reason it joins in the written order:
@@ -34,9 +39,12 @@ pub trait Commit: Send + 'static {
     type Request: Send + 'static;
     type Output: Send + 'static;
 
-    /// Returns the weight of a request in a batch; 1 for one row.
-    fn weight(&self, _request: &Self::Request) -> usize {
-        1
+    /// Returns the merchant in whose turn a request is committed.
+    fn merchant(request: &Self::Request) -> MerchantId;
+
+    /// Returns the weight of a request in a batch.
+    fn weight(_request: &Self::Request) -> Weight {
+        Weight::ROW
     }
 
     /// Returns the pause after a batch of this size, in which the next one gathers. Zero if callers wait for the work; a few
@@ -49,23 +57,13 @@ pub trait Commit: Send + 'static {
     fn committed(&self, _requests: &[Self::Request], _took: Duration) {}
 
     /// Does the work of all requests inside the open transaction and returns one output per request, in order. After a rollback
-    /// it runs again with parts of the batch, so it must change nothing but rows.
+    /// it runs again with parts of the batch, so it must change nothing but rows. Every merchant waits for it: what needs no
+    /// transaction, as rendering and encryption, belongs into the task of the caller.
     fn commit(
         &mut self,
         connection: &mut PgConnection,
         requests: &[Self::Request],
     ) -> QueryResult<Vec<Self::Output>>;
-}
-
-/// Why a request was not committed.
-#[derive(Debug, thiserror::Error)]
-pub enum BatchError {
-    /// The database is unreachable, or its response timed out.
-    #[error("the database is not available")]
-    Unavailable,
-    /// The database rejected this request. This is a bug, as callers validate their input.
-    #[error("the database rejected the request: {0}")]
-    Rejected(DieselError),
 }
 
 /// Why a batch was not committed.
@@ -77,31 +75,9 @@ enum Broken {
     Unavailable,
 }
 
-/// A waiting caller.
-struct Caller<O> {
-    until: Instant,
-    output: oneshot::Sender<Result<O, BatchError>>,
-}
-
-impl<O> Caller<O> {
-    fn waits(&self, now: Instant) -> bool {
-        self.until > now && !self.output.is_closed()
-    }
-
-    fn reply(self, output: Result<O, BatchError>) {
-        // The caller may have gone.
-        let _ = self.output.send(output);
-    }
-}
-
-struct Waiting<C: Commit> {
-    request: C::Request,
-    caller: Caller<C::Output>,
-}
-
 /// A caller's handle to a lane: one connection and the thread that commits groups on it.
 pub struct Lane<C: Commit> {
-    sender: mpsc::Sender<Waiting<C>>,
+    callers: Arc<Callers<C::Request, C::Output>>,
     timeout: Duration,
     commit_begun: CommitBegun,
 }
@@ -109,14 +85,10 @@ pub struct Lane<C: Commit> {
 /// When the commit under way began; `None` between two commits.
 type CommitBegun = Arc<Mutex<Option<Instant>>>;
 
-fn set(commit_begun: &CommitBegun, at: Option<Instant>) {
-    *commit_begun.lock().unwrap_or_else(PoisonError::into_inner) = at;
-}
-
 impl<C: Commit> Clone for Lane<C> {
     fn clone(&self) -> Self {
         Self {
-            sender: self.sender.clone(),
+            callers: Arc::clone(&self.callers),
             timeout: self.timeout,
             commit_begun: Arc::clone(&self.commit_begun),
         }
@@ -140,23 +112,23 @@ impl<C: Commit> Lane<C> {
         work: C,
         timeout: Duration,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let submissions = Submissions::new();
         let commit_begun = CommitBegun::default();
-        let begun = Arc::clone(&commit_begun);
+        let worker = Worker {
+            pool,
+            work,
+            connection: None,
+            commit_begun: Arc::clone(&commit_begun),
+        };
+        let taken = Arc::clone(&submissions);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                Worker {
-                    pool,
-                    work,
-                    connection: None,
-                    postponed: None,
-                    commit_begun: begun,
-                }
-                .run(receiver);
+                let end = EndOfThread(taken);
+                worker.run(&end.0);
             })?;
         let lane = Self {
-            sender,
+            callers: Arc::new(Callers(submissions)),
             timeout,
             commit_begun,
         };
@@ -165,26 +137,24 @@ impl<C: Commit> Lane<C> {
 
     /// Whether one commit has been under way for longer than this: the lane stores nothing now.
     pub fn is_committing_for(&self, limit: Duration) -> bool {
-        let begun = self.commit_begun.lock();
-        let begun = *begun.unwrap_or_else(PoisonError::into_inner);
+        let begun = *lock(&self.commit_begun);
         begun.is_some_and(|at| at.elapsed() > limit)
     }
 
-    /// Submits a request and waits for its commit, at most the lane's time-out.
+    /// Submits a request and waits for its commit, at most the lane's time-out. A merchant that has too many requests in the
+    /// queue gets [`BatchError::QueueFull`] at once: another one would only wait for its time-out.
     pub async fn submit(&self, request: C::Request) -> Result<C::Output, BatchError> {
         let until = Instant::now() + self.timeout;
         let (output, committed) = oneshot::channel();
+        let (merchant, weight) = (C::merchant(&request), C::weight(&request));
         let caller = Caller { until, output };
-        let result = async {
-            self.sender
-                .send(Waiting { request, caller })
-                .await
-                .map_err(|_| BatchError::Unavailable)?;
-            committed.await.map_err(|_| BatchError::Unavailable)?
-        };
-        tokio::time::timeout_at(until.into(), result)
-            .await
-            .unwrap_or(Err(BatchError::Unavailable))
+        let submission = Submission { request, caller };
+        self.callers.0.push(merchant, weight, submission)?;
+        match tokio::time::timeout_at(until.into(), committed).await {
+            Ok(Ok(result)) => result,
+            // The time-out has passed, or the thread has ended.
+            Err(_) | Ok(Err(_)) => Err(BatchError::Unavailable),
+        }
     }
 }
 
@@ -192,41 +162,19 @@ struct Worker<C: Commit> {
     pool: Pool,
     work: C,
     connection: Option<PooledConnection>,
-    /// Taken from the queue, but too heavy for the last batch.
-    postponed: Option<Waiting<C>>,
     commit_begun: CommitBegun,
 }
 
 impl<C: Commit> Worker<C> {
-    fn run(mut self, mut receiver: mpsc::Receiver<Waiting<C>>) {
-        while let Some(first) = self.postponed.take().or_else(|| receiver.blocking_recv()) {
-            let batch = self.gather(first, &mut receiver);
+    fn run(mut self, submissions: &Submissions<C::Request, C::Output>) {
+        while let Some(batch) = submissions.take_batch() {
             let linger = self.work.linger(batch.len());
-            let (requests, callers) = batch.into_iter().map(|w| (w.request, w.caller)).unzip();
+            let (requests, callers) = batch.into_iter().map(|s| (s.request, s.caller)).unzip();
             self.commit(requests, callers);
             if !linger.is_zero() {
                 std::thread::sleep(linger);
             }
         }
-    }
-
-    fn gather(
-        &mut self,
-        first: Waiting<C>,
-        receiver: &mut mpsc::Receiver<Waiting<C>>,
-    ) -> Vec<Waiting<C>> {
-        let mut weight = self.work.weight(&first.request);
-        let mut batch = vec![first];
-        while weight < MAX_BATCH {
-            let Ok(next) = receiver.try_recv() else { break };
-            weight += self.work.weight(&next.request);
-            if weight > MAX_BATCH {
-                self.postponed = Some(next);
-                break;
-            }
-            batch.push(next);
-        }
-        batch
     }
 
     /// Commits the requests in one transaction, or halves them until each request that breaks it is alone. A caller whose
@@ -241,9 +189,9 @@ impl<C: Commit> Worker<C> {
         if requests.is_empty() {
             return;
         }
-        set(&self.commit_begun, Some(now));
+        *lock(&self.commit_begun) = Some(now);
         let result = self.attempt(&requests, &callers);
-        set(&self.commit_begun, None);
+        *lock(&self.commit_begun) = None;
         match result {
             Ok(outputs) => callers
                 .into_iter()

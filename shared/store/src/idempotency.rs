@@ -1,8 +1,10 @@
 //! Idempotent calls: the record of a call and the work of the call are committed in one transaction, so that a repeated call
 //! finds either both or neither.
 //!
-//! A call that waits for an outcome commits its work with a record that has no reply yet, and adds the reply when the outcome
-//! is known. If the process stops before that, the next call with the same key replies in its place.
+//! The record of a call that creates accounts names only their ids: the reply shows the accounts as the call created them, so
+//! that the call and the rows give it again. A call whose reply shows other things commits a record without a reply and adds
+//! the reply afterwards: a call that waits for an outcome when the outcome is known, a call that finds existing accounts when
+//! it has read them. If the process stops before that, the next call with the same key replies in its place.
 
 use std::collections::HashMap;
 
@@ -47,11 +49,13 @@ pub enum PriorCall {
         /// Encrypted for the key.
         sealed_reply: Vec<u8>,
     },
+    /// The call created these accounts, all of them; its reply shows them as they were then.
+    Created { accounts: Vec<AccountId> },
     /// The key belongs to another call.
     KeyReused,
     /// The call is running.
     Running,
-    /// The call was carried out, and its process stopped before it could reply.
+    /// The call was carried out, and its process stopped before it could record the reply.
     Interrupted {
         /// The accounts that the call created or changed.
         accounts: Vec<AccountId>,
@@ -68,6 +72,7 @@ row! {
         sealed_answer: Option<Vec<u8>>,
         account_ids: Vec<AccountId>,
         answer_form: Option<ReplyForm>,
+        as_created: bool,
         running: bool,
     }
 }
@@ -86,7 +91,7 @@ pub fn begin(
     // A statement of its own, which sees what was committed before the lock was taken.
     let records: Vec<RecordRow> = statement(
         "select wanted.place, r.request_hash, r.sealed_answer, r.account_ids, r.answer_form,
-            r.running_until > now() as running
+            r.as_created, r.running_until > now() as running
          from $1 as wanted
          join idempotency_records r on r.merchant_id = wanted.merchant_id and r.key_hash = wanted.key_hash
          where r.expires_at > now()",
@@ -129,6 +134,9 @@ fn of_record(record: RecordRow, call: &IdempotentCall) -> PriorCall {
     }
     match (record.sealed_answer, record.answer_form) {
         (Some(sealed_reply), _) => PriorCall::Replied { sealed_reply },
+        (None, _) if record.as_created => PriorCall::Created {
+            accounts: record.account_ids,
+        },
         (None, Some(form)) if !record.running => PriorCall::Interrupted {
             accounts: record.account_ids,
             form,
@@ -161,7 +169,12 @@ pub enum Reply {
         /// Encrypted for the key.
         sealed: Vec<u8>,
     },
-    /// The call waits for an outcome.
+    /// The reply shows accounts that the call created, all of them new, as they are created.
+    Created {
+        accounts: Vec<AccountId>,
+        form: ReplyForm,
+    },
+    /// The reply is added after the commit.
     Awaited {
         /// The accounts that the call created or changed.
         accounts: Vec<AccountId>,
@@ -173,6 +186,10 @@ pub enum Reply {
 
 /// Stores the records of calls that [`begin`] found new. Call it in the transaction of the work.
 pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<()> {
+    let ids = |accounts: &[AccountId]| {
+        let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
+        ids.join(" ")
+    };
     let rows: Vec<_> = records
         .iter()
         .map(|record| match &record.reply {
@@ -180,27 +197,29 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
                 let sealed = Some(sealed.as_slice());
                 (record, sealed, String::new(), None, record.expires_at)
             }
+            Reply::Created { accounts, form } => {
+                let form = Some(*form);
+                (record, None, ids(accounts), form, record.expires_at)
+            }
             Reply::Awaited {
                 accounts,
                 form,
                 until,
-            } => {
-                let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
-                (record, None, ids.join(" "), Some(*form), *until)
-            }
+            } => (record, None, ids(accounts), Some(*form), *until),
         })
         .collect();
     // The order does not matter: this transaction alone holds each key.
     statement(
         "insert into idempotency_records (merchant_id, key_hash, request_hash, sealed_answer, account_ids,
-            answer_form, running_until, expires_at)
+            answer_form, as_created, running_until, expires_at)
          select merchant_id, key_hash, request_hash, sealed_answer, string_to_array(account_ids, ' ')::uuid[],
-            answer_form, running_until, expires_at
+            answer_form, as_created, running_until, expires_at
          from $1 as input
          on conflict (merchant_id, key_hash) do update
          set request_hash = excluded.request_hash, sealed_answer = excluded.sealed_answer,
             account_ids = excluded.account_ids, answer_form = excluded.answer_form,
-            running_until = excluded.running_until, expires_at = excluded.expires_at",
+            as_created = excluded.as_created, running_until = excluded.running_until,
+            expires_at = excluded.expires_at",
     )
     .rows(rows!(&rows, (record, sealed, accounts, form, running_until) => {
         merchant_id = record.call.merchant,
@@ -209,13 +228,14 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
         sealed_answer = *sealed,
         account_ids = accounts.as_str(),
         answer_form = *form,
+        as_created = matches!(record.reply, Reply::Created { .. }),
         running_until = *running_until,
         expires_at = record.expires_at,
     }))
     .run(connection)
 }
 
-/// Adds the reply of a call that waited, and returns the stored reply: another call may have added one first. `None` if the
+/// Adds the reply of a call that committed without one, and returns the stored reply: another call may have added one first. `None` if the
 /// record is gone.
 pub fn add_reply(
     connection: &mut PgConnection,

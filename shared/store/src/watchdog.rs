@@ -201,7 +201,7 @@ fn ports(database_url: &str) -> Vec<u16> {
 }
 
 /// Locks a mutex. A panic of another holder is no reason to stop: each change under a lock is complete in itself.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

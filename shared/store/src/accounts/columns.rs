@@ -58,7 +58,7 @@ row! {
         pub(super) fingerprint: Vec<u8>,
         /// Juspay's bank code.
         pub bank_code: Option<String>,
-        /// The request's metadata, a JSON object.
+        /// The request's metadata, a JSON object; null where a statement leaves out large ones.
         pub metadata: serde_json::Value,
         /// The newest validation.
         #[diesel(embed)]
@@ -105,8 +105,21 @@ impl Deref for AccountRow {
 
 /// The `select` of [`AccountRow`]; callers add a `where`.
 pub(super) fn select_account() -> String {
+    select_with("a.metadata")
+}
+
+/// Like [`select_account`], without large metadata, which Postgres keeps compressed or apart from its row. The cost of a row is
+/// bounded.
+pub(super) fn select_small_account() -> String {
+    select_with(
+        "case when pg_column_compression(a.metadata) is null and pg_column_size(a.metadata) <= 2000
+            then a.metadata else 'null' end as metadata",
+    )
+}
+
+fn select_with(metadata: &str) -> String {
     format!(
-        "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, a.metadata,
+        "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, {metadata},
            v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method,
            v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
            v.created_at as validation_created_at, v.completed_at
@@ -117,6 +130,11 @@ pub(super) fn select_account() -> String {
 }
 
 impl AccountRow {
+    /// Whether the row was read without its metadata, because that is large. [`super::find_many`] reads the whole account.
+    pub fn lacks_metadata(&self) -> bool {
+        self.metadata.is_null()
+    }
+
     /// Returns the newest validation, unless it is completed.
     pub fn open_validation(&self) -> Option<ValidationKey> {
         let (merchant, id) = (self.merchant, self.validation.id?);

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_account};
+use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_small_account};
 use super::new::{CreateAccounts, NewAccount};
-use super::velocity::{self, Limited};
+use super::velocity::{self, Checked, Limited};
 use crate::budget;
 use crate::customers::{self, Customers};
 use crate::statement::{rows, statement};
@@ -34,7 +34,8 @@ pub enum Created {
 pub enum CreatedAccount {
     /// Stored as the request gave it.
     New,
-    /// The customer already has a live account with these details.
+    /// The customer already has a live account with these details. Large metadata is left out, because the whole batch would
+    /// wait for it: the caller reads it after the commit ([`AccountRow::lacks_metadata`]).
     Existing(Box<AccountRow>),
 }
 
@@ -50,7 +51,7 @@ pub fn create(
         .iter()
         .map(|call| (call.merchant, &call.customer, call.implicit_customer));
     let customers = customers::resolve(connection, named)?;
-    let limited = velocity::limited(connection, calls, &customers)?;
+    let Checked { limited, existing } = velocity::check(connection, calls, &customers)?;
     let wanted: Vec<Wanted<'_>> = calls
         .iter()
         .zip(&limited)
@@ -66,19 +67,23 @@ pub fn create(
         .collect();
     let mut results: HashMap<AccountId, CreatedAccount> = HashMap::with_capacity(wanted.len());
     let mut missing = wanted;
-    for _ in 0..ROUNDS {
-        let inserted = insert_accounts(connection, &missing)?;
+    for round in 0..ROUNDS {
+        // No statement carries an account that exists, as far as the limits' count has seen it.
+        let is_new = |wanted: &&Wanted<'_>| round > 0 || !existing.contains(&wanted.key());
+        let new: Vec<&Wanted<'_>> = missing.iter().filter(is_new).collect();
+        let inserted = insert_accounts(connection, new)?;
         missing.retain(|wanted| !inserted.contains(&wanted.account.id));
         results.extend(inserted.into_iter().map(|id| (id, CreatedAccount::New)));
-        let existing = existing_accounts(connection, &missing)?;
-        missing.retain(|wanted| match existing.get(&wanted.key()) {
-            Some(row) => {
-                let row = CreatedAccount::Existing(Box::new(row.clone()));
-                results.insert(wanted.account.id, row);
-                false
-            }
-            // Deleted between the two statements: the next round inserts it.
-            None => true,
+        let found = existing_accounts(connection, &missing)?;
+        missing.retain(|wanted| {
+            let (merchant, customer, fingerprint) = wanted.key();
+            let Some(row) = found.get(&(merchant, customer, fingerprint.to_vec())) else {
+                // Deleted between the two statements: the next round inserts it.
+                return true;
+            };
+            let row = CreatedAccount::Existing(Box::new(row.clone()));
+            results.insert(wanted.account.id, row);
+            false
         });
         if missing.is_empty() {
             return by_call(calls, &customers, limited, results);
@@ -128,9 +133,9 @@ struct Wanted<'a> {
     account: &'a NewAccount,
 }
 
-impl Wanted<'_> {
-    fn key(&self) -> (MerchantId, CustomerId, Vec<u8>) {
-        let fingerprint = self.account.fingerprint.to_vec();
+impl<'a> Wanted<'a> {
+    fn key(&self) -> (MerchantId, CustomerId, &'a [u8]) {
+        let fingerprint = self.account.fingerprint.as_slice();
         (self.call.merchant, self.customer, fingerprint)
     }
 }
@@ -138,15 +143,11 @@ impl Wanted<'_> {
 /// Inserts the accounts that do not exist, and returns their ids.
 fn insert_accounts(
     connection: &mut PgConnection,
-    wanted: &[Wanted<'_>],
+    mut wanted: Vec<&Wanted<'_>>,
 ) -> QueryResult<HashSet<AccountId>> {
-    let mut sorted: Vec<&Wanted<'_>> = wanted.iter().collect();
     // Every batch inserts in the same order, so that two batches with the same accounts cannot deadlock.
-    sorted.sort_unstable_by_key(|wanted| {
-        let call = wanted.call;
-        (call.merchant, wanted.customer, wanted.account.fingerprint)
-    });
-    let input = rows!(&sorted, row => {
+    wanted.sort_unstable_by_key(|wanted| wanted.key());
+    let input = rows!(&wanted, row => {
         merchant_id = row.call.merchant,
         customer_id = row.customer,
         id = row.account.id,
@@ -213,7 +214,7 @@ fn existing_accounts(
         "select found.* from $1 as wanted cross join lateral (
             {} where a.merchant_id = wanted.merchant_id and a.customer_id = wanted.customer_id
               and a.fingerprint = wanted.fingerprint and a.deleted_at is null offset 0) as found",
-        select_account()
+        select_small_account()
     );
     let rows: Vec<AccountRow> = statement(sql)
         .rows(rows!(missing, row => {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::group_commit::Weight;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId};
@@ -47,6 +48,28 @@ impl CreateAccounts {
     /// Whether the account's first validation may make a penny drop. Only the payee's consent permits one to a UPI address.
     pub(super) fn may_pay(&self, account: &NewAccount) -> bool {
         account.kind == AccountKind::Bank || self.terms.consent.is_some()
+    }
+
+    /// Returns the weight of the request in a transaction. The row of each account has a copy of what the request says once.
+    pub fn weight(&self) -> Weight {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let terms = &self.terms;
+        let copied = self.metadata.len()
+            + length(&terms.consent)
+            + length(&terms.trace_parent)
+            + length(&self.routing_id)
+            + length(&self.pin.reference_id);
+        let of_account = |account: &NewAccount| {
+            account.sealed_details.len()
+                + account.fingerprint.len()
+                + account.masked.len()
+                + length(&account.bank_code)
+                + copied
+        };
+        Weight {
+            rows: self.accounts.len(),
+            bytes: self.accounts.iter().map(of_account).sum(),
+        }
     }
 }
 

@@ -107,8 +107,8 @@ pub(super) fn recent(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
 ) -> QueryResult<HashMap<usize, RecentValidations>> {
-    // For new accounts, the common case, this reads one entry of each of two indexes. `offset 0` keeps it so: a plan made
-    // while the table was empty would otherwise scan a whole index once a batch.
+    // For new accounts, the common case, this reads one entry of each of two indexes. `order by` and `offset 0` keep it so: a
+    // plan made while the table was empty would otherwise read all accounts of the merchant, or a whole index once a batch.
     let rows: Vec<(i64, Option<DateTime<Utc>>, bool)> = statement(
         r"with wanted as (
             select * from $1 as wanted
@@ -119,7 +119,7 @@ pub(super) fn recent(
             select * from customer_accounts a
             where a.merchant_id = w.merchant_id and a.deleted_at is null
               and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
-            offset 0
+            order by a.merchant_id, a.fingerprint offset 0
          ) a
          left join lateral (
             select at from unnest(array_append(a.revalidated_at, a.created_at)) as at
@@ -133,7 +133,7 @@ pub(super) fn recent(
             select * from customer_accounts a
             where a.merchant_id = w.merchant_id and a.deleted_at is not null
               and a.fingerprint between w.identity and w.identity || '\xffffffffffffffffffffffffffffffff'::bytea
-            offset 0
+            order by a.merchant_id, a.fingerprint offset 0
          ) a
          cross join lateral unnest(array_append(a.revalidated_at, a.created_at)) as began (at)
          where began.at > now() - interval '24 hours'",
@@ -182,19 +182,27 @@ pub fn recent_validations(
     Ok(recent.remove(&0).unwrap_or_default())
 }
 
+/// The requests of a batch that exceed a limit, and the accounts that exist.
+pub(super) struct Checked<'a> {
+    /// The limit that each request exceeds.
+    pub(super) limited: Vec<Option<Limited>>,
+    /// Accounts that their customers have already.
+    pub(super) existing: HashSet<Wanted<'a>>,
+}
+
 /// Finds the requests that exceed a limit; requests of one batch count for each other.
-pub(super) fn limited(
+pub(super) fn check<'a>(
     connection: &mut PgConnection,
-    calls: &[&CreateAccounts],
+    calls: &[&'a CreateAccounts],
     customers: &Customers<'_>,
-) -> QueryResult<Vec<Option<Limited>>> {
+) -> QueryResult<Checked<'a>> {
     let customer_of = |call: &CreateAccounts| {
         let found = customers.get(&(call.merchant, &call.customer));
         found.map(|(customer, _)| *customer)
     };
-    let wanted: Vec<Wanted<'_>> = calls
+    let wanted: Vec<Wanted<'a>> = calls
         .iter()
-        .filter_map(|call| Some((call, customer_of(call)?)))
+        .filter_map(|call| Some((*call, customer_of(call)?)))
         .flat_map(|(call, customer)| {
             let accounts = call.accounts.iter();
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
@@ -220,7 +228,15 @@ pub(super) fn limited(
         place += accounts.len();
         counts.admit(call, first, accounts).err()
     };
-    Ok(calls.iter().map(&mut judge).collect())
+    let limited = calls.iter().map(&mut judge).collect();
+    let recent = counts.recent.iter();
+    let existing = recent
+        .filter(|(_, recent)| recent.is_own)
+        .filter_map(|(place, _)| wanted.get(*place).copied());
+    Ok(Checked {
+        limited,
+        existing: existing.collect(),
+    })
 }
 
 /// The counts for the limits of a batch: of stored rows, and of the admitted calls of the batch itself.

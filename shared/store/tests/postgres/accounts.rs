@@ -1,10 +1,11 @@
 //! *Create accounts*, many calls in one transaction: registered customers, new accounts and existing ones.
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountStatus, CustomerId};
-use khata_store::accounts::{Created, CreatedAccount, find};
+use khata_store::accounts::{self, Created, CreatedAccount, find, find_many};
 
 use crate::rows::{account, alter_account, call, create, current_state, due, ids, merchant};
 use khata_testing::Database;
@@ -119,6 +120,70 @@ fn a_repeated_call_returns_the_existing_accounts() {
     assert_eq!(row.validation.id, Some(first.accounts[1].validation));
     assert_eq!(number(&mut connection, ACCOUNTS), 3);
     assert_eq!(number(&mut connection, VALIDATIONS), 3);
+}
+
+#[test]
+fn a_call_reads_no_other_accounts_of_the_merchant_also_on_a_new_database() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    // The settings of the group commit, with plans from the time when the tables were empty.
+    connection
+        .batch_execute(
+            "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;
+             set enable_mergejoin = off; set join_collapse_limit = 1",
+        )
+        .unwrap();
+    let merchant = merchant(&mut connection, "local");
+    for n in 0..500 {
+        let customer = format!("customer_{n}");
+        create(&mut connection, &[call(merchant, &customer, &[&customer])]);
+    }
+    let read = |connection: &mut PgConnection| {
+        number(
+            connection,
+            "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables
+             where relname = 'customer_accounts'",
+        )
+    };
+    connection
+        .transaction(|connection| {
+            let new = call(merchant, "customer_new", &["new"]);
+            let existing = call(merchant, "customer_7", &["customer_7"]);
+            accounts::create(connection, &[&new, &existing])?;
+            assert!(read(connection) < 20, "{}", read(connection));
+            QueryResult::Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn an_existing_account_comes_without_large_metadata() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let large: String = ('\u{4e00}'..'\u{5e00}').collect();
+    let compressible = "x".repeat(12_000);
+    for (seed, text, is_large) in [
+        ("small", "x", false),
+        ("large", &*large, true),
+        ("compressible", &*compressible, true),
+    ] {
+        let mut call = call(merchant, "customer_1122", &[seed]);
+        let metadata = serde_json::json!({ "udf1": text });
+        call.metadata = metadata.to_string();
+        create(&mut connection, std::slice::from_ref(&call));
+        let Created::Accounts { accounts, .. } =
+            create(&mut connection, std::slice::from_ref(&call)).remove(0)
+        else {
+            panic!("{seed}")
+        };
+        let CreatedAccount::Existing(row) = &accounts[0] else {
+            panic!("{seed}: {accounts:?}")
+        };
+        assert_eq!(row.lacks_metadata(), is_large, "{seed}");
+        let read = find_many(&mut connection, merchant, &[row.id, row.id]).unwrap();
+        assert!(read.len() == 2 && read.iter().all(|row| row.metadata == metadata));
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The group commit: waiting requests are committed together, and a request that breaks its batch fails alone.
+//! The group commit: waiting requests are committed together, merchants take turns, and a request that breaks its batch fails
+//! alone.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,9 +11,11 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{Array, Integer};
+use khata_domain::MerchantId;
 use khata_store::Pool;
-use khata_store::group_commit::{BatchError, Commit, Lane, MAX_BATCH};
+use khata_store::group_commit::{BatchError, Commit, Lane, MAX_BATCH, MAX_BATCH_BYTES, Weight};
 use tokio::task;
+use uuid::Uuid;
 
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -28,7 +31,8 @@ pub(crate) const A_BUG: i32 = 1_313;
 #[derive(Clone, Debug)]
 pub(crate) struct Slip {
     pub(crate) number: i32,
-    pub(crate) weight: usize,
+    pub(crate) merchant: MerchantId,
+    pub(crate) weight: Weight,
     /// Stops the transaction after the insert until the test continues it.
     pub(crate) stop: Option<Stop>,
 }
@@ -77,11 +81,21 @@ impl Stopped {
 }
 
 impl Slip {
+    /// A slip of one merchant: the same for all of them.
     pub(crate) fn new(number: i32) -> Self {
         Self {
             number,
-            weight: 1,
+            merchant: MerchantId(Uuid::nil()),
+            weight: Weight::ROW,
             stop: None,
+        }
+    }
+
+    /// A slip of a merchant that has no other one.
+    fn of_another_merchant(number: i32) -> Self {
+        Self {
+            merchant: MerchantId::new(),
+            ..Self::new(number)
         }
     }
 }
@@ -98,7 +112,11 @@ impl Commit for Filing {
     type Request = Slip;
     type Output = i32;
 
-    fn weight(&self, slip: &Slip) -> usize {
+    fn merchant(slip: &Slip) -> MerchantId {
+        slip.merchant
+    }
+
+    fn weight(slip: &Slip) -> Weight {
         slip.weight
     }
 
@@ -309,8 +327,8 @@ async fn a_batch_has_at_most_its_maximum_weight() {
         1,
         1,
     ];
-    let slips = (1..).zip(weights).map(|(number, weight)| Slip {
-        weight,
+    let slips = (1..).zip(weights).map(|(number, rows)| Slip {
+        weight: Weight { rows, bytes: 0 },
         ..Slip::new(number)
     });
     answers.extend(office.hand_in(slips).await);
@@ -358,4 +376,82 @@ async fn a_request_without_a_caller_is_not_executed() {
         answer.await.unwrap().unwrap();
     }
     assert_eq!(number(&mut connection, "select sum(number) from slips"), 2);
+}
+
+#[tokio::test]
+async fn a_flood_of_heavy_requests_delays_another_merchant_by_one_batch_at_most() {
+    let database = Database::new();
+    table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    let heavy = |number| Slip {
+        weight: Weight {
+            rows: 1,
+            bytes: MAX_BATCH_BYTES,
+        },
+        ..Slip::new(number)
+    };
+    answers.extend(office.hand_in((1..=20).map(heavy)).await);
+    let small = Slip {
+        weight: Weight { rows: 1, bytes: 1 },
+        ..Slip::of_another_merchant(100)
+    };
+    answers.extend(office.hand_in([small]).await);
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    let transactions = office.transactions.lock().unwrap();
+    let expected: [&[i32]; 4] = [&[0], &[1], &[100], &[2]];
+    assert_eq!(transactions[..4], expected);
+    assert_eq!(transactions.len(), 22, "each heavy request alone");
+}
+
+#[tokio::test]
+async fn one_request_each_of_many_merchants_comes_before_the_second_of_a_flood() {
+    let database = Database::new();
+    table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    answers.extend(office.hand_in((1..=1_000).map(Slip::new)).await);
+    let others = (2_001..=2_100).map(Slip::of_another_merchant);
+    answers.extend(office.hand_in(others).await);
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    let transactions = office.transactions.lock().unwrap();
+    let turns: Vec<i32> = [1]
+        .into_iter()
+        .chain(2_001..=2_100)
+        .chain(2..=156)
+        .collect();
+    assert_eq!(transactions[1], turns);
+    assert_eq!(transactions.concat().len(), 1_101);
+}
+
+#[tokio::test]
+async fn a_merchant_that_fills_its_queue_is_refused_at_once_and_no_other_one() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    let huge = Slip {
+        weight: Weight {
+            rows: 1_000 * MAX_BATCH,
+            bytes: 0,
+        },
+        ..Slip::new(1)
+    };
+    answers.extend(office.hand_in([huge]).await);
+    let refused = office.lane.submit(Slip::new(2)).await;
+    assert!(matches!(refused, Err(BatchError::QueueFull)), "{refused:?}");
+    let other = office.hand_in([Slip::of_another_merchant(3)]).await;
+    answers.extend(other);
+    stopped.go_on();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    office.lane.submit(Slip::new(4)).await.unwrap();
+    assert_eq!(number(&mut connection, "select sum(number) from slips"), 8);
 }

@@ -156,6 +156,29 @@ fn a_waiting_call_is_running_until_its_time_is_over() {
 }
 
 #[test]
+fn a_call_that_created_accounts_is_recorded_by_their_ids() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let asked = call(MerchantId::new(), 1, 1);
+    let accounts: Vec<AccountId> = (0..100).map(|_| AccountId::new()).collect();
+    let reply = Reply::Created {
+        accounts: accounts.clone(),
+        form: ReplyForm::List,
+    };
+    insert(&mut connection, &[record(&asked, reply)]).unwrap();
+    assert_eq!(
+        begin_one(&mut connection, &asked),
+        PriorCall::Created { accounts }
+    );
+    assert_eq!(
+        begin_one(&mut connection, &call(asked.merchant, 1, 2)),
+        PriorCall::KeyReused
+    );
+    let bytes = "select pg_column_size(r.*)::bigint from idempotency_records r";
+    assert!(number(&mut connection, bytes) < 2_000, "ids only");
+}
+
+#[test]
 fn an_expired_record_does_not_count() {
     let database = Database::new();
     let mut connection = database.connect();
