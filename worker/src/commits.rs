@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
+use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
 use khata_domain::traffic::RateBudget;
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
@@ -80,6 +81,8 @@ pub(crate) struct ClaimsAndSettles {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) clock: Arc<DatabaseClock>,
+    /// Calls that this worker makes at once at a gateway account without a limit of its own.
+    pub(crate) share: u32,
 }
 
 impl Commit for ClaimsAndSettles {
@@ -188,6 +191,7 @@ impl ClaimsAndSettles {
                 deadline_at: claimed.deadline_at,
                 failed_steps: claimed.failed_steps,
                 pin: claimed.pin(),
+                awaited: claimed.awaited,
                 slot: claimed.slot,
             },
             bounds: merchant.bounds,
@@ -261,10 +265,13 @@ impl ClaimsAndSettles {
             // An open circuit has nothing to take.
             let circuit = state.as_ref().map(|state| state.circuit.state(now));
             let may_be_tested = circuit == Some(CircuitState::HalfOpen);
-            if connector.policy().traffic.is_limited() || may_be_tested {
+            let traffic = &connector.policy().traffic;
+            if traffic.is_limited() || may_be_tested {
                 shared.push(key);
-            } else if let Some(state) = state {
-                budgets.put(key, state.budget(0), false);
+            } else if traffic.shares_worker || state.is_some() {
+                let full = RateBudget::new(now);
+                let budget = state.map_or(full, |state| state.budget(0));
+                budgets.put(key, self.with_share(budget, key), false);
             }
         }
         if !shared.is_empty() {
@@ -276,10 +283,19 @@ impl ClaimsAndSettles {
                     paused_until: state.paused_until.max(paused_until),
                     ..state.budget(self.health.calls_in_progress(state.key))
                 };
-                budgets.put(state.key, budget, true);
+                budgets.put(state.key, self.with_share(budget, state.key), true);
             }
         }
         Ok(budgets)
+    }
+
+    /// Adds what is left of the account's share of this worker.
+    fn with_share(&self, budget: RateBudget, gateway: GatewayKey) -> RateBudget {
+        let calls = self.health.calls_in_progress(gateway);
+        RateBudget {
+            share_left: Some(self.share.saturating_sub(calls)),
+            ..budget
+        }
     }
 
     /// Counts the calls of a plan as in progress.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use khata_queue::Wakeup;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tracing::error;
 
-use crate::processor::{Unclaimed, ValidationProcessor};
+use crate::consumer_load::{Permit, QueuedWakeup};
+use crate::processor::ValidationProcessor;
 
 /// Validations in progress; dropping it stops them.
 #[derive(Debug, Default)]
@@ -19,14 +18,13 @@ impl InProgress {
     pub(crate) fn start(
         &mut self,
         processor: &Arc<ValidationProcessor>,
-        wakeup: Wakeup,
-        permit: OwnedSemaphorePermit,
-        unclaimed: Option<Unclaimed>,
+        queued: QueuedWakeup,
+        permit: Permit,
     ) {
         let processor = Arc::clone(processor);
         self.spawn(async move {
             let _permit = permit;
-            processor.run(wakeup, unclaimed).await;
+            processor.run(queued.wakeup, queued.unclaimed).await;
         });
     }
 

@@ -4,7 +4,6 @@
 mod results;
 mod spans;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,13 +19,13 @@ use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
-use tokio::sync::mpsc;
 use tracing::{Instrument, Span, debug, error, field, info, warn};
 
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_mismatch};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
+use crate::consumer_load::Unclaimed;
 use crate::directory::Entry;
 use crate::health_reporter::HealthReporter;
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
@@ -39,9 +38,6 @@ const MAX_IMMEDIATE_POLLS: u32 = 3;
 /// Part of the lease that is reserved for settling.
 pub(crate) const SETTLE_RESERVE: Duration = Duration::from_secs(2);
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-
-/// Held by each validation of a message until its claim has ended.
-pub(crate) type Unclaimed = mpsc::Sender<Infallible>;
 
 /// Processes validations; shared by all tasks of the worker.
 pub(crate) struct ValidationProcessor {

@@ -12,7 +12,7 @@ pub use attempt::{
     Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts,
 };
 pub use claim::{Claimed, LeaseToken, claim};
-pub use due::{DueRow, take_due};
+pub use due::{DueRow, DueTurns, Taken, Wanted};
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 

@@ -7,7 +7,7 @@ use khata_testing::Proxy;
 use khata_testing::database::number;
 
 use crate::workshop::{Start, Workshop};
-use crate::{accounts, wakeups};
+use crate::{accounts, called, wakeups};
 
 /// Longer than any part of the stop but the drain.
 const CALL: Duration = Duration::from_secs(6);
@@ -17,17 +17,6 @@ fn nothing_is_left(workshop: &mut Workshop) {
     assert_eq!(workshop.count("state = 'LEASED'"), 0);
     let open = "select count(*) from validation_attempts where state = 'STARTED'";
     assert_eq!(number(&mut workshop.connection, open), 0);
-}
-
-/// Waits until the gateway has this number of calls.
-async fn called(calls: &std::sync::atomic::AtomicUsize, number: usize) {
-    for _ in 0..1_000 {
-        if calls.load(Ordering::SeqCst) >= number {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the gateway has not {number} calls within ten seconds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

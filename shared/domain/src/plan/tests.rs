@@ -69,6 +69,7 @@ fn case() -> Case {
             account_is_deleted: false,
             deadline_at: now + TimeDelta::hours(1),
             pin: Pin::default(),
+            awaited: false,
             slot: None,
         },
         bounds: Bounds {

@@ -40,6 +40,8 @@ row! {
         routing_id: Option<String>,
         /// Call a gateway even if a recent result could be reused.
         pub fresh: bool,
+        /// A caller waits for the outcome.
+        pub awaited: bool,
         /// A gateway webhook arrived since the last claim.
         pub webhook_received: bool,
         /// Steps in a row whose lease expired.
@@ -103,7 +105,7 @@ pub fn claim(
             from mine
             where v.merchant_id = mine.merchant_id and v.id = mine.id
             returning v.merchant_id, v.id as validation_id, v.account_id, v.created_at, v.deadline_at, v.trace_parent,
-                v.fresh, v.failed_steps, mine.called_back as webhook_received, mine.slot_gateway_account_id, mine.slot_at
+                v.fresh, v.failed_steps, coalesce(v.awaited_until > now(), false) as awaited, mine.called_back as webhook_received, mine.slot_gateway_account_id, mine.slot_at
          )
          select leased.*, a.status as account_status, a.sealed_details, a.pinned_gateway_id, a.pinned_gateway_reference_id,
             a.consent, a.customer_id, a.routing_id

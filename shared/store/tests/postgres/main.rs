@@ -26,3 +26,4 @@ mod validations_claim;
 mod validations_due;
 mod validations_model;
 mod validations_settle;
+mod validations_turns;

@@ -1,0 +1,411 @@
+//! Turns: which queued validation begins next. Each merchant has a queue, and the merchant with the fewest validations in
+//! progress comes first. No merchant may use more than [`SHARE`] times the permits that stay free, so that a merchant whose
+//! gateway is slow leaves permits to the others: three quarters of them for one merchant, three sevenths for each of two.
+//!
+//! Validations that a caller waits for have queues and permits of their own. Beyond these, they use the permits of the others
+//! before the others do.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use khata_domain::{MerchantId, ValidationKey};
+
+/// Permits that one merchant may use, as a multiple of the free ones.
+const SHARE: usize = 3;
+/// One permit for awaited validations is added to this many for others.
+const AWAITED_SHARE: usize = 8;
+/// Maximum length of all queues of a class together. One merchant may fill half of it, two merchants two thirds.
+pub(crate) const MAX_QUEUED: usize = 32_768;
+/// A validation that has not begun by then is left to the scheduler: RabbitMQ closes the channel of a worker that holds a
+/// message for half an hour.
+const MAX_AGE: Duration = Duration::from_mins(5);
+
+/// Who comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A caller waits for the outcome.
+    Awaited,
+    Other,
+}
+
+/// Returns the permits of a worker for awaited validations, beside those for all.
+pub(crate) fn awaited_permits(concurrency: usize) -> usize {
+    concurrency.div_ceil(AWAITED_SHARE)
+}
+
+/// Returns how many of a worker's permits one merchant may use while no other merchant uses any.
+pub(crate) fn share_of_one(concurrency: usize) -> usize {
+    (concurrency * SHARE).div_ceil(SHARE + 1)
+}
+
+/// The queues of all merchants.
+#[derive(Debug)]
+pub(crate) struct Turns<T> {
+    concurrency: usize,
+    awaited: Queues<T>,
+    others: Queues<T>,
+}
+
+/// The queues of one class.
+#[derive(Debug)]
+struct Queues<T> {
+    merchants: HashMap<MerchantId, Merchant<T>>,
+    /// The merchants with queued validations; the one whose turn it is comes first.
+    order: BTreeSet<Turn>,
+    /// The queued validations.
+    keys: HashSet<ValidationKey>,
+    in_progress: usize,
+    turns: u64,
+}
+
+/// A merchant's place in the order: by validations in progress, then by its last turn.
+type Turn = (usize, u64, MerchantId);
+
+#[derive(Debug)]
+struct Merchant<T> {
+    queue: VecDeque<Queued<T>>,
+    in_progress: usize,
+    last_turn: u64,
+}
+
+#[derive(Debug)]
+struct Queued<T> {
+    key: ValidationKey,
+    at: Instant,
+    item: T,
+}
+
+impl<T> Turns<T> {
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            awaited: Queues::new(),
+            others: Queues::new(),
+        }
+    }
+
+    fn queues(&mut self, class: Class) -> &mut Queues<T> {
+        match class {
+            Class::Awaited => &mut self.awaited,
+            Class::Other => &mut self.others,
+        }
+    }
+
+    /// Queues a validation; returns the item if the merchant's queue is full, or has the validation already.
+    pub(crate) fn push(&mut self, class: Class, key: ValidationKey, item: T) -> Result<(), T> {
+        self.queues(class).push(key, item, Instant::now())
+    }
+
+    /// Takes the validation whose turn it is; `None` if none is queued, or none may begin now.
+    pub(crate) fn next(&mut self) -> Option<(Class, MerchantId, T)> {
+        let in_progress = self.in_progress();
+        let all = self.concurrency + awaited_permits(self.concurrency);
+        if let Some((merchant, item)) = self.awaited.next(all.saturating_sub(in_progress)) {
+            return Some((Class::Awaited, merchant, item));
+        }
+        let borrowed = self.awaited.in_progress;
+        let borrowed = borrowed.saturating_sub(awaited_permits(self.concurrency));
+        let free = self
+            .concurrency
+            .saturating_sub(self.others.in_progress + borrowed);
+        let (merchant, item) = self.others.next(free)?;
+        Some((Class::Other, merchant, item))
+    }
+
+    /// Ends a validation that [`Self::next`] returned.
+    pub(crate) fn end(&mut self, class: Class, merchant: MerchantId) {
+        self.queues(class).end(merchant);
+    }
+
+    /// Takes every queued validation.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        let mut items = self.awaited.drain();
+        items.extend(self.others.drain());
+        items
+    }
+
+    /// Drops validations that have been queued for too long.
+    pub(crate) fn drop_old(&mut self, now: Instant) {
+        self.awaited.drop_old(now);
+        self.others.drop_old(now);
+    }
+
+    /// Returns the merchants with at least this many queued validations.
+    pub(crate) fn merchants_with(&self, count: usize) -> Vec<MerchantId> {
+        let merchants = self.others.merchants.iter();
+        let long = merchants.filter(|(_, merchant)| merchant.queue.len() >= count);
+        long.map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.awaited.keys.len() + self.others.keys.len()
+    }
+
+    pub(crate) fn in_progress(&self) -> usize {
+        self.awaited.in_progress + self.others.in_progress
+    }
+}
+
+impl<T> Queues<T> {
+    fn new() -> Self {
+        Self {
+            merchants: HashMap::new(),
+            order: BTreeSet::new(),
+            keys: HashSet::new(),
+            in_progress: 0,
+            turns: 0,
+        }
+    }
+
+    fn push(&mut self, key: ValidationKey, item: T, at: Instant) -> Result<(), T> {
+        let length = self.merchants.get(&key.merchant);
+        let length = length.map_or(0, |merchant| merchant.queue.len());
+        let is_full = length >= MAX_QUEUED.saturating_sub(self.keys.len());
+        if is_full || !self.keys.insert(key) {
+            return Err(item);
+        }
+        self.change(key.merchant, |merchant, _| {
+            merchant.queue.push_back(Queued { key, at, item });
+        });
+        Ok(())
+    }
+
+    fn next(&mut self, free: usize) -> Option<(MerchantId, T)> {
+        let (in_progress, _, id) = *self.order.first()?;
+        if free == 0 || in_progress >= free * SHARE {
+            return None;
+        }
+        let taken = self.change(id, |merchant, turns| {
+            merchant.in_progress += 1;
+            merchant.last_turn = turns;
+            merchant.queue.pop_front()
+        })?;
+        self.in_progress += 1;
+        self.keys.remove(&taken.key);
+        Some((id, taken.item))
+    }
+
+    fn end(&mut self, id: MerchantId) {
+        self.in_progress = self.in_progress.saturating_sub(1);
+        self.change(id, |merchant, _| {
+            merchant.in_progress = merchant.in_progress.saturating_sub(1);
+        });
+    }
+
+    fn drain(&mut self) -> Vec<T> {
+        self.keys.clear();
+        self.order.clear();
+        let merchants = self.merchants.values_mut();
+        let queued = merchants.flat_map(|merchant| merchant.queue.drain(..));
+        queued.map(|queued| queued.item).collect()
+    }
+
+    fn drop_old(&mut self, now: Instant) {
+        let is_old = |queued: &Queued<T>| now.duration_since(queued.at) > MAX_AGE;
+        let has_old = |merchant: &Merchant<T>| merchant.queue.front().is_some_and(is_old);
+        let merchants = self.merchants.iter();
+        let old: Vec<_> = merchants
+            .filter(|(_, merchant)| has_old(merchant))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            let dropped = self.change(id, |merchant, _| {
+                let mut dropped = Vec::new();
+                while let Some(queued) = merchant.queue.pop_front_if(|queued| is_old(queued)) {
+                    dropped.push(queued.key);
+                }
+                dropped
+            });
+            dropped.iter().for_each(|key| {
+                self.keys.remove(key);
+            });
+        }
+    }
+
+    /// Changes a merchant, and its place in the order.
+    fn change<R>(&mut self, id: MerchantId, change: impl FnOnce(&mut Merchant<T>, u64) -> R) -> R {
+        self.turns += 1;
+        let merchant = self.merchants.entry(id).or_insert_with(|| Merchant {
+            queue: VecDeque::new(),
+            in_progress: 0,
+            last_turn: 0,
+        });
+        self.order
+            .remove(&(merchant.in_progress, merchant.last_turn, id));
+        let result = change(merchant, self.turns);
+        if !merchant.queue.is_empty() {
+            self.order
+                .insert((merchant.in_progress, merchant.last_turn, id));
+        } else if merchant.in_progress == 0 {
+            self.merchants.remove(&id);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_domain::ValidationId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(merchant: MerchantId) -> ValidationKey {
+        let id = ValidationId::new();
+        ValidationKey { merchant, id }
+    }
+
+    fn push(turns: &mut Turns<u32>, class: Class, merchant: MerchantId, count: u32) {
+        for item in 0..count {
+            turns.push(class, key(merchant), item).unwrap();
+        }
+    }
+
+    /// Begins all that may begin; returns how many of each merchant did.
+    fn begin(turns: &mut Turns<u32>) -> HashMap<MerchantId, usize> {
+        let mut begun = HashMap::new();
+        while let Some((_, merchant, _)) = turns.next() {
+            *begun.entry(merchant).or_default() += 1;
+        }
+        begun
+    }
+
+    #[test]
+    fn one_merchant_leaves_permits_to_others() {
+        for concurrency in [3, 4, 8, 100, 512] {
+            let mut turns = Turns::new(concurrency);
+            let [slow, other] = [MerchantId::new(), MerchantId::new()];
+            push(&mut turns, Class::Other, slow, 2_000);
+            let begun = begin(&mut turns)[&slow];
+            assert_eq!(
+                begun,
+                share_of_one(concurrency).min(concurrency),
+                "{concurrency}"
+            );
+            push(&mut turns, Class::Other, other, 1);
+            let is_free = begun < concurrency;
+            assert_eq!(
+                begin(&mut turns).contains_key(&other),
+                is_free,
+                "{concurrency}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_merchant_with_the_fewest_in_progress_comes_first_and_equals_take_turns() {
+        let mut turns = Turns::new(100);
+        let merchants = [(); 3].map(|()| MerchantId::new());
+        push(&mut turns, Class::Other, merchants[0], 6);
+        for _ in 0..2 {
+            assert_eq!(turns.next().unwrap().1, merchants[0]);
+        }
+        push(&mut turns, Class::Other, merchants[1], 6);
+        push(&mut turns, Class::Other, merchants[2], 6);
+        let mut count = HashMap::from([(merchants[0], 2)]);
+        for _ in 0..10 {
+            let merchant = turns.next().unwrap().1;
+            *count.entry(merchant).or_default() += 1;
+        }
+        assert!(count.values().all(|begun| *begun == 4), "{count:?}");
+        turns.end(Class::Other, merchants[1]);
+        assert_eq!(turns.next().unwrap().1, merchants[1]);
+    }
+
+    #[test]
+    fn awaited_validations_have_permits_of_their_own_and_come_first() {
+        let mut turns = Turns::new(8);
+        let merchants = [(); 9].map(|()| MerchantId::new());
+        for merchant in merchants {
+            push(&mut turns, Class::Other, merchant, 9);
+        }
+        let begun: Vec<_> = begin(&mut turns).into_keys().collect();
+        assert_eq!(begun.len(), 8);
+        push(&mut turns, Class::Awaited, merchants[0], 3);
+        assert_eq!(turns.next().unwrap().0, Class::Awaited);
+        assert!(turns.next().is_none());
+        turns.end(Class::Other, begun[3]);
+        assert_eq!(turns.next().unwrap().0, Class::Awaited, "before the others");
+        turns.end(Class::Awaited, merchants[0]);
+        turns.end(Class::Awaited, merchants[0]);
+        assert_eq!(turns.next().unwrap().0, Class::Awaited);
+        assert_eq!(turns.next().unwrap().0, Class::Other);
+        assert!(turns.next().is_none());
+    }
+
+    #[test]
+    fn a_validation_is_queued_once() {
+        let mut turns = Turns::new(8);
+        let key = key(MerchantId::new());
+        turns.push(Class::Other, key, 1).unwrap();
+        assert_eq!(turns.push(Class::Other, key, 2), Err(2));
+        turns.push(Class::Awaited, key, 3).unwrap();
+        assert_eq!(turns.next().unwrap().2, 3);
+        assert_eq!(turns.next().unwrap().2, 1);
+        turns.push(Class::Other, key, 4).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_leaves_room_for_other_merchants() {
+        let mut turns = Turns::new(8);
+        let (many, one) = (MerchantId::new(), MerchantId::new());
+        let queued = (0..MAX_QUEUED)
+            .take_while(|_| turns.push(Class::Other, key(many), 1).is_ok())
+            .count();
+        assert_eq!(queued, MAX_QUEUED / 2);
+        turns.push(Class::Other, key(one), 1).unwrap();
+        assert_eq!(turns.merchants_with(2), [many]);
+        assert_eq!(turns.drain().len(), queued + 1);
+        assert!(turns.next().is_none());
+    }
+
+    #[test]
+    fn a_validation_that_waits_for_too_long_is_dropped() {
+        let mut turns = Turns::new(8);
+        let merchant = MerchantId::new();
+        push(&mut turns, Class::Other, merchant, 2);
+        turns.drop_old(Instant::now() + MAX_AGE / 2);
+        assert_eq!(turns.queued(), 2);
+        turns.drop_old(Instant::now() + 2 * MAX_AGE);
+        assert_eq!((turns.queued(), turns.next()), (0, None));
+        push(&mut turns, Class::Other, merchant, 1);
+        assert!(turns.next().is_some());
+    }
+
+    proptest! {
+        /// However validations come and end: never more than the permits, and the order has each merchant that waits, once.
+        #[test]
+        fn no_more_begin_than_permits(
+            concurrency in 1usize..20,
+            steps in proptest::collection::vec((0usize..4, any::<bool>(), 0usize..3), 1..200),
+        ) {
+            let merchants = [(); 4].map(|()| MerchantId::new());
+            let mut turns = Turns::new(concurrency);
+            let mut running = Vec::new();
+            for (merchant, awaited, what) in steps {
+                let class = if awaited { Class::Awaited } else { Class::Other };
+                match what {
+                    0 => turns.push(class, key(merchants[merchant]), 0).unwrap(),
+                    1 => running.extend(turns.next().map(|(class, merchant, _)| (class, merchant))),
+                    _ => if let Some((class, merchant)) = running.pop() {
+                        turns.end(class, merchant);
+                    }
+                }
+                prop_assert_eq!(turns.in_progress(), running.len());
+                prop_assert!(running.len() <= concurrency + awaited_permits(concurrency));
+                let others = running.iter().filter(|(class, _)| *class == Class::Other).count();
+                prop_assert!(others <= concurrency);
+                for queues in [&turns.awaited, &turns.others] {
+                    let waiting = queues.merchants.values().filter(|merchant| !merchant.queue.is_empty());
+                    prop_assert_eq!(waiting.count(), queues.order.len());
+                }
+                // With nothing in progress, something begins.
+                if running.is_empty() && turns.queued() > 0 {
+                    let next = turns.next();
+                    prop_assert!(next.is_some());
+                    running.extend(next.map(|(class, merchant, _)| (class, merchant)));
+                }
+            }
+        }
+    }
+}
