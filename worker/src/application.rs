@@ -98,6 +98,7 @@ impl Application {
                 clock: Arc::clone(&clock),
             },
             health: Arc::clone(&reporter),
+            load: Arc::clone(&load),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             queue: broker.queue(),
@@ -105,6 +106,7 @@ impl Application {
         let scheduler = Scheduler {
             pool: pool.clone(),
             broker: broker.clone(),
+            health: Arc::clone(&reporter),
             load: Arc::clone(&load),
             clock: Arc::clone(&clock),
             heartbeat,

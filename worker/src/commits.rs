@@ -1,7 +1,7 @@
 //! Claims and settlements, committed together: everything that waits goes into one transaction.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,8 @@ const LINGER: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Claim(ValidationKey),
+    /// Claim the first validation in the queue of a gateway account, if the account can take its call.
+    ClaimNext(GatewayKey),
     Settle(Box<Settlement>),
 }
 
@@ -43,6 +45,8 @@ pub(crate) enum Request {
 pub(crate) enum CommitResult {
     /// `None`: the validation is not due, or another worker holds it.
     Claimed(Option<Box<Work>>),
+    /// The claimed validation, and whether more may be claimed now.
+    ClaimedNext(Option<Box<Work>>, bool),
     /// Whether the lease was still valid.
     Settled(bool),
 }
@@ -61,7 +65,7 @@ pub(crate) struct Work {
     /// When the last webhook about the validation was received.
     pub(crate) webhook_received_at: Option<DateTime<Utc>>,
     /// Counts the plan's calls as in progress until it is dropped.
-    pub(crate) _call: Option<CallInProgress>,
+    pub(crate) call: Option<CallInProgress>,
 }
 
 /// Writes that a batch of plans needs before its calls.
@@ -95,7 +99,7 @@ impl Commit for ClaimsAndSettles {
     }
 
     fn committed(&self, requests: &[Request], took: Duration) {
-        let is_claim = |request: &&Request| matches!(request, Request::Claim(_));
+        let is_claim = |request: &&Request| !matches!(request, Request::Settle(_));
         let claims = requests.iter().filter(is_claim).count();
         self.metrics
             .committed(claims, requests.len() - claims, took);
@@ -106,20 +110,32 @@ impl Commit for ClaimsAndSettles {
         connection: &mut PgConnection,
         requests: &[Request],
     ) -> QueryResult<Vec<CommitResult>> {
-        let (mut keys, mut settlements) = (Vec::new(), Vec::new());
+        let (mut keys, mut next, mut settlements) = (Vec::new(), Vec::new(), Vec::new());
         for request in requests {
             match request {
                 Request::Claim(key) => keys.push(*key),
+                Request::ClaimNext(gateway) => next.push(*gateway),
                 Request::Settle(settlement) => settlements.push(settlement.as_ref().clone()),
             }
         }
         let settled = validations::settle(connection, &settlements)?;
-        let mut work = self.claim(connection, &mut keys)?;
+        let (mut work, more) = self.claim(connection, &mut keys, &next)?;
         let result = |request: &Request| match request {
             Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
             Request::Claim(key) => {
                 let index = work.iter().position(|work| work.claimed.key == *key);
                 CommitResult::Claimed(index.map(|index| Box::new(work.swap_remove(index))))
+            }
+            Request::ClaimNext(gateway) => {
+                let is_next = |work: &Work| {
+                    let key = work.claimed.key;
+                    work.claimed.queued_at == Some(gateway.account)
+                        && key.merchant == gateway.merchant
+                        && keys.binary_search(&key).is_err()
+                };
+                let index = work.iter().position(is_next);
+                let work = index.map(|index| Box::new(work.swap_remove(index)));
+                CommitResult::ClaimedNext(work, more.contains(gateway))
             }
         };
         Ok(requests.iter().map(result).collect())
@@ -127,26 +143,35 @@ impl Commit for ClaimsAndSettles {
 }
 
 impl ClaimsAndSettles {
+    /// Claims these validations, and the next ones in the queues of these gateway accounts. Returns the gateway accounts at which
+    /// more may be claimed now, too.
     fn claim(
         &self,
         connection: &mut PgConnection,
         keys: &mut Vec<ValidationKey>,
-    ) -> QueryResult<Vec<Work>> {
+        next: &[GatewayKey],
+    ) -> QueryResult<(Vec<Work>, HashSet<GatewayKey>)> {
         // A message may name a validation twice.
         keys.sort_unstable();
         keys.dedup();
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
         let token = LeaseToken(Uuid::new_v4());
-        let claimed = validations::claim(connection, keys, token, self.lease)?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
+        let mut claimed = validations::claim(connection, keys, token, self.lease)?;
+        if claimed.is_empty() && next.is_empty() {
+            return Ok((Vec::new(), HashSet::new()));
         }
-        let merchants = self.merchants(connection, &claimed)?;
-        let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
+        let of_claimed = claimed.iter().map(|claimed| claimed.key.merchant);
+        let ids = of_claimed.chain(next.iter().map(|gateway| gateway.merchant));
+        let merchants = self.merchants(connection, ids)?;
         let now = self.clock.now();
         let mut budgets = self.budgets(connection, &merchants, now)?;
+        let wanted = free_calls(&merchants, &budgets, next, now);
+        let queued = validations::claim_queued(connection, &wanted, token, self.lease)?;
+        let wanted = self.compare_queues(&wanted, &queued);
+        // Those that a caller waits for take their calls first, then those that have waited.
+        let (awaited, others): (Vec<_>, Vec<_>) =
+            claimed.drain(..).partition(|claimed| claimed.awaited);
+        let claimed = [awaited, queued, others].concat();
+        let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
         let mut writes = Writes::default();
         let work = |claimed: Claimed| {
             let merchant = merchants.get(&claimed.key.merchant)?;
@@ -165,7 +190,32 @@ impl ClaimsAndSettles {
         validations::restart_attempts(connection, &writes.restarted)?;
         validations::insert_attempts(connection, &writes.new_attempts)?;
         self.store_budgets(connection, &budgets)?;
-        Ok(work)
+        let can_take_more = |(gateway, _): &(GatewayKey, i64)| {
+            let one = free_calls(&merchants, &budgets, &[*gateway], now);
+            (!one.is_empty()).then_some(*gateway)
+        };
+        let more = wanted.iter().filter_map(can_take_more).collect();
+        Ok((work, more))
+    }
+
+    /// Notes which queues are empty now; returns the others.
+    fn compare_queues(
+        &self,
+        wanted: &[(GatewayKey, i64)],
+        queued: &[Claimed],
+    ) -> Vec<(GatewayKey, i64)> {
+        let mut others = wanted.to_vec();
+        others.retain(|(gateway, calls)| {
+            let is_of = |claimed: &&Claimed| {
+                claimed.key.merchant == gateway.merchant
+                    && claimed.queued_at == Some(gateway.account)
+            };
+            let count = queued.iter().filter(is_of).count();
+            let has_more = i64::try_from(count).is_ok_and(|count| count >= *calls);
+            self.health.set_queue(*gateway, has_more);
+            has_more
+        });
+        others
     }
 
     fn plan(
@@ -204,6 +254,14 @@ impl ClaimsAndSettles {
             jitter: rand::random(),
         };
         let planned = plan(&input, budgets);
+        if let Plan::Settle {
+            queue: Some(place), ..
+        } = &planned.plan
+        {
+            let (merchant, account) = (key.merchant, place.gateway_account);
+            self.health
+                .set_queue(GatewayKey { merchant, account }, true);
+        }
         let call = self.begin_call(&planned.plan, merchant);
         let new_attempt = new_attempt(key, &planned, merchant);
         let new = new_attempt.as_ref();
@@ -221,7 +279,7 @@ impl ClaimsAndSettles {
             reusable,
             merchant: Arc::clone(merchant),
             webhook_received_at,
-            _call: call,
+            call,
         }
     }
 
@@ -236,11 +294,11 @@ impl ClaimsAndSettles {
     fn merchants(
         &self,
         connection: &mut PgConnection,
-        claimed: &[Claimed],
+        ids: impl Iterator<Item = MerchantId>,
     ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
         let mut merchants = HashMap::new();
-        for claimed in claimed {
-            if let Entry::Vacant(entry) = merchants.entry(claimed.key.merchant) {
+        for id in ids {
+            if let Entry::Vacant(entry) = merchants.entry(id) {
                 let merchant = *entry.key();
                 entry.insert(self.directory.of_merchant(connection, merchant)?);
             }
@@ -321,6 +379,35 @@ impl ClaimsAndSettles {
         let calls: Vec<_> = changed.iter().filter_map(shared).collect();
         gateway_health::write_open_calls(connection, self.health.worker(), &calls)
     }
+}
+
+/// Returns how many calls these gateway accounts can take now, at most as many as they occur. An account that is disabled or
+/// gone can take any number: its queue is planned again.
+fn free_calls(
+    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+    budgets: &RateBudgets,
+    gateways: &[GatewayKey],
+    now: DateTime<Utc>,
+) -> Vec<(GatewayKey, i64)> {
+    let mut free: HashMap<GatewayKey, (RateBudget, i64)> = HashMap::new();
+    for gateway in gateways {
+        let budget = budgets.of(*gateway, now);
+        let (budget, calls) = free.entry(*gateway).or_insert((budget, 0));
+        let entry = merchants.get(&gateway.merchant);
+        let entry = entry.and_then(|merchant| merchant.find(gateway.account));
+        let entry = entry.filter(|entry| entry.account.enabled);
+        let Some(Ok(connector)) = entry.map(|entry| &entry.connector) else {
+            *calls += 1;
+            continue;
+        };
+        let traffic = &connector.policy().traffic;
+        if budget.check(traffic, 1, None, now).is_ok() {
+            budget.take(traffic, 1, None, now);
+            *calls += 1;
+        }
+    }
+    let free = free.into_iter().filter(|(_, (_, calls))| *calls > 0);
+    free.map(|(gateway, (_, calls))| (gateway, calls)).collect()
 }
 
 /// Returns the row of the plan's attempt, if it is new.

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use crate::clock::DatabaseClock;
 use crate::consumer_load::ConsumerLoad;
 use crate::in_progress::InProgress;
-use crate::turns::{Class, MAX_QUEUED};
+use crate::turns::{MAX_QUEUED, Urgency};
 
 const NAME: &str = "khata-worker";
 /// Unacknowledged messages. Each has a validation that is queued or about to be claimed, so that the messages of a merchant
@@ -118,15 +118,15 @@ impl MessageConsumer {
         shutdown: &mut Shutdown,
     ) {
         loop {
-            let (class, delivery) = tokio::select! {
+            let (urgency, delivery) = tokio::select! {
                 biased;
                 () = shutdown.raised() => return,
                 () = self.clock.forbids_claims() => return,
-                delivery = consuming.awaited.next() => (Class::Awaited, delivery),
-                delivery = consuming.consumer.next() => (Class::Other, delivery),
+                delivery = consuming.awaited.next() => (Urgency::Awaited, delivery),
+                delivery = consuming.consumer.next() => (Urgency::Other, delivery),
             };
             match delivery {
-                Some(Ok(delivery)) => self.take(class, delivery, messages).await,
+                Some(Ok(delivery)) => self.take(urgency, delivery, messages).await,
                 Some(Err(failure)) => {
                     warn!(error = %failure, "broker connection lost");
                     return;
@@ -139,7 +139,7 @@ impl MessageConsumer {
         }
     }
 
-    async fn take(&self, class: Class, delivery: Delivery, messages: &mut InProgress) {
+    async fn take(&self, urgency: Urgency, delivery: Delivery, messages: &mut InProgress) {
         let wakeups = match Wakeup::decode(&delivery.data) {
             Ok(wakeups) => wakeups,
             Err(failure) => {
@@ -150,7 +150,7 @@ impl MessageConsumer {
         };
         let (unclaimed, mut claimed) = mpsc::channel(1);
         for wakeup in wakeups {
-            self.load.queue(class, wakeup, Some(unclaimed.clone()));
+            self.load.queue(urgency, wakeup, Some(unclaimed.clone()));
         }
         drop(unclaimed);
         let acker = delivery.acker;

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use khata_domain::MerchantId;
+use khata_domain::gateway::GatewayKey;
 use khata_queue::Wakeup;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
-use crate::turns::{Class, MAX_QUEUED, Turns, awaited_permits};
+use crate::turns::{MAX_QUEUED, Turns, Urgency, awaited_permits};
 
 /// Held by each validation of a message until its claim has ended; or sends that it was not begun.
 pub(crate) type Unclaimed = mpsc::Sender<NotBegun>;
@@ -21,16 +23,18 @@ pub(crate) type Unclaimed = mpsc::Sender<NotBegun>;
 #[derive(Debug)]
 pub(crate) struct NotBegun;
 
-/// A wake-up that waits for its turn.
+/// Work that waits for its turn.
 #[derive(Debug)]
-pub(crate) struct QueuedWakeup {
-    pub(crate) wakeup: Wakeup,
-    pub(crate) unclaimed: Option<Unclaimed>,
+pub(crate) enum QueuedWork {
+    Wakeup(Wakeup, Option<Unclaimed>),
+    /// Claim the first validation in the queue of a gateway account.
+    NextAt(GatewayKey),
 }
 
-impl QueuedWakeup {
-    fn is_not_begun(self) {
-        if let Some(unclaimed) = self.unclaimed {
+impl QueuedWork {
+    /// Gives the validation back to the broker.
+    fn give_back(self) {
+        if let Self::Wakeup(_, Some(unclaimed)) = self {
             // One is enough: the message is not acknowledged.
             let _ = unclaimed.try_send(NotBegun);
         }
@@ -54,7 +58,7 @@ pub(crate) struct Holds {
 /// The load of the worker, shared with consumer, scheduler, dispatcher, health endpoints and metrics.
 #[derive(Debug)]
 pub(crate) struct ConsumerLoad {
-    turns: Mutex<Turns<QueuedWakeup>>,
+    turns: Mutex<Turns<QueuedWork>>,
     is_stopped: AtomicBool,
     changed: Notify,
     concurrency: usize,
@@ -65,13 +69,13 @@ pub(crate) struct ConsumerLoad {
 #[derive(Debug)]
 pub(crate) struct Permit {
     load: Arc<ConsumerLoad>,
-    class: Class,
+    urgency: Urgency,
     merchant: MerchantId,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.load.turns().end(self.class, self.merchant);
+        self.load.turns().end(self.urgency, self.merchant);
         self.load.changed.notify_one();
     }
 }
@@ -88,30 +92,40 @@ impl ConsumerLoad {
         }
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns<QueuedWakeup>> {
+    fn turns(&self) -> MutexGuard<'_, Turns<QueuedWork>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a wake-up for its turn. Leaves it to the scheduler if the merchant's queue is full: its row stays due.
-    pub(crate) fn queue(&self, class: Class, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
-        let queued = QueuedWakeup { wakeup, unclaimed };
+    pub(crate) fn queue(&self, urgency: Urgency, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
+        let id = (wakeup.key.merchant, wakeup.key.id.0);
+        self.push(urgency, id, QueuedWork::Wakeup(wakeup, unclaimed));
+    }
+
+    /// Queues the claim of the first validation in the queue of a gateway account.
+    pub(crate) fn queue_next_at(&self, urgency: Urgency, gateway: GatewayKey) {
+        let id = (gateway.merchant, gateway.account.0);
+        self.push(urgency, id, QueuedWork::NextAt(gateway));
+    }
+
+    fn push(&self, urgency: Urgency, id: (MerchantId, Uuid), work: QueuedWork) {
         let mut turns = self.turns();
         if self.is_stopped() {
-            queued.is_not_begun();
-        } else if turns.push(class, queued.wakeup.key, queued).is_ok() {
+            work.give_back();
+        } else if turns.push(urgency, id, work).is_ok() {
             self.changed.notify_one();
         }
     }
 
     /// Waits for the next turn. The validation counts as in progress until the permit is dropped.
-    pub(crate) async fn next(self: &Arc<Self>) -> (QueuedWakeup, Permit) {
+    pub(crate) async fn next(self: &Arc<Self>) -> (QueuedWork, Permit) {
         loop {
             let next = self.turns().next();
-            if let Some((class, merchant, queued)) = next {
+            if let Some((urgency, merchant, queued)) = next {
                 let load = Arc::clone(self);
                 let permit = Permit {
                     load,
-                    class,
+                    urgency,
                     merchant,
                 };
                 return (queued, permit);
@@ -124,10 +138,7 @@ impl ConsumerLoad {
     pub(crate) fn stop(&self) {
         let mut turns = self.turns();
         self.is_stopped.store(true, Ordering::Relaxed);
-        turns
-            .drain()
-            .into_iter()
-            .for_each(QueuedWakeup::is_not_begun);
+        turns.drain().into_iter().for_each(QueuedWork::give_back);
     }
 
     /// Whether no more validations may begin.

@@ -47,6 +47,8 @@ struct Inner {
     calls: HashMap<GatewayKey, u32>,
     /// Gateway accounts of which the other workers need the number of calls.
     shared: HashSet<GatewayKey>,
+    /// Gateway accounts for which validations wait, as far as this worker knows.
+    queues: HashSet<GatewayKey>,
 }
 
 impl HealthReporter {
@@ -82,6 +84,20 @@ impl HealthReporter {
     pub(crate) fn shared_calls(&self, gateway: GatewayKey) -> Option<u32> {
         let is_shared = self.lock().shared.contains(&gateway);
         is_shared.then(|| self.calls_in_progress(gateway))
+    }
+
+    /// Whether validations wait until the gateway account can take their calls.
+    pub(crate) fn has_queue(&self, gateway: GatewayKey) -> bool {
+        self.lock().queues.contains(&gateway)
+    }
+
+    pub(crate) fn set_queue(&self, gateway: GatewayKey, has_queue: bool) {
+        let mut inner = self.lock();
+        if has_queue {
+            inner.queues.insert(gateway);
+        } else {
+            inner.queues.remove(&gateway);
+        }
     }
 
     /// Counts a call until the returned value is dropped. `is_shared`: the other workers need the number of calls.
@@ -219,6 +235,12 @@ impl HealthReporter {
 pub(crate) struct CallInProgress {
     reporter: Arc<HealthReporter>,
     gateway: GatewayKey,
+}
+
+impl CallInProgress {
+    pub(crate) fn gateway(&self) -> GatewayKey {
+        self.gateway
+    }
 }
 
 impl Drop for CallInProgress {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::error;
 
-use crate::consumer_load::{Permit, QueuedWakeup};
+use crate::consumer_load::{Permit, QueuedWork};
 use crate::processor::ValidationProcessor;
 
 /// Validations in progress; dropping it stops them.
@@ -14,17 +14,17 @@ use crate::processor::ValidationProcessor;
 pub(crate) struct InProgress(JoinSet<()>);
 
 impl InProgress {
-    /// Processes a validation.
+    /// Processes a validation, and those that follow it in the queue of its gateway account.
     pub(crate) fn start(
         &mut self,
         processor: &Arc<ValidationProcessor>,
-        queued: QueuedWakeup,
+        work: QueuedWork,
         permit: Permit,
     ) {
         let processor = Arc::clone(processor);
         self.spawn(async move {
             let _permit = permit;
-            processor.run(queued.wakeup, queued.unclaimed).await;
+            processor.run(work).await;
         });
     }
 

@@ -9,18 +9,22 @@ use std::time::{Duration, Instant};
 use khata_config::shutdown::Shutdown;
 use khata_domain::ValidationState;
 use khata_domain::backoff::Backoff;
+use khata_domain::gateway::GatewayKey;
 use khata_queue::{Broker, BrokerError, Publisher, Wakeup};
-use khata_store::validations::{DueRow, DueTurns, Taken, Wanted};
+use khata_store::validations::{DueRow, DueTurns, GatewayQueue, Taken, Wanted, queues};
 use khata_store::{self as store, Pool};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::DatabaseClock;
 use crate::consumer_load::{BATCH, ConsumerLoad, Holds};
+use crate::health_reporter::HealthReporter;
 use crate::labels::WakeupReason;
 use crate::metrics::Metrics;
-use crate::turns::Class;
+use crate::turns::Urgency;
 
+/// Queues of gateway accounts that one round lets go on.
+const MAX_QUEUES: i64 = 100;
 /// Queue depth above which lost wake-ups are not repeated.
 const MAX_DEPTH: u32 = 16;
 /// Time after which a lost wake-up is repeated.
@@ -69,6 +73,7 @@ enum RoundError {
 pub(crate) struct Scheduler {
     pub(crate) pool: Pool,
     pub(crate) broker: Broker,
+    pub(crate) health: Arc<HealthReporter>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) clock: Arc<DatabaseClock>,
     pub(crate) heartbeat: Arc<Heartbeat>,
@@ -80,8 +85,16 @@ pub(crate) struct Scheduler {
 #[derive(Default)]
 struct Unpublished {
     turns: DueTurns,
+    queues: QueueList,
     awaited: Vec<Wakeup>,
     others: Vec<Wakeup>,
+}
+
+/// The scheduler's position in the list of gateway accounts' queues.
+#[derive(Clone, Copy, Default)]
+struct QueueList {
+    read_at: Option<Instant>,
+    last: Option<GatewayKey>,
 }
 
 impl Unpublished {
@@ -192,13 +205,13 @@ impl Scheduler {
             more = self.take_due(BATCH, holds, due).await?;
         }
         if !due.awaited.is_empty() {
-            let published = publisher.publish_awaited(&due.awaited).await;
-            published.map_err(RoundError::Broker)?;
+            let result = publisher.publish_awaited(&due.awaited).await;
+            result.map_err(RoundError::Broker)?;
             due.awaited.clear();
         }
         if !due.others.is_empty() {
-            let published = publisher.publish(&due.others).await;
-            published.map_err(RoundError::Broker)?;
+            let result = publisher.publish(&due.others).await;
+            result.map_err(RoundError::Broker)?;
             due.others.clear();
         }
         Ok(more)
@@ -209,12 +222,12 @@ impl Scheduler {
         // A worker whose clock is wrong would not begin them.
         let limit = if self.clock.may_claim() { BATCH } else { 0 };
         let more = self.take_due(limit, self.load.holds(), due).await?;
-        for (class, wakeups) in [
-            (Class::Awaited, &mut due.awaited),
-            (Class::Other, &mut due.others),
+        for (urgency, wakeups) in [
+            (Urgency::Awaited, &mut due.awaited),
+            (Urgency::Other, &mut due.others),
         ] {
             for wakeup in wakeups.drain(..) {
-                self.load.queue(class, wakeup, None);
+                self.load.queue(urgency, wakeup, None);
             }
         }
         Ok(more)
@@ -228,13 +241,20 @@ impl Scheduler {
         due: &mut Unpublished,
     ) -> Result<bool, RoundError> {
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
-        let mut turns = std::mem::take(&mut due.turns);
+        let (mut turns, after) = (std::mem::take(&mut due.turns), due.queues.last);
+        let is_recent = |at: Instant| at.elapsed() < self.interval;
+        let list_queues = limit > 0 && !due.queues.read_at.is_some_and(is_recent);
         let mut taking = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut connection: store::PooledConnection = pool.get()?;
             clock.set(&mut connection)?;
             if limit == 0 {
-                return Ok((Taken::default(), turns));
+                return Ok((Taken::default(), turns, Vec::new()));
             }
+            let listed = if list_queues {
+                queues(&mut connection, after, MAX_QUEUES)?
+            } else {
+                Vec::new()
+            };
             let wanted = Wanted {
                 limit: i64::try_from(limit)?,
                 hold: holds.all,
@@ -242,7 +262,7 @@ impl Scheduler {
                 full: &holds.full,
                 wakeup_grace: REPEAT_AFTER,
             };
-            Ok((turns.take(&mut connection, &wanted)?, turns))
+            Ok((turns.take(&mut connection, &wanted)?, turns, listed))
         });
         let taken = loop {
             tokio::select! {
@@ -252,8 +272,12 @@ impl Scheduler {
             }
         };
         let taken = taken.map_err(anyhow::Error::from).flatten();
-        let (taken, turns) = taken.map_err(RoundError::Database)?;
+        let (taken, turns, listed) = taken.map_err(RoundError::Database)?;
         due.turns = turns;
+        if list_queues {
+            due.queues.read_at = Some(Instant::now());
+            self.continue_queues(&listed, &mut due.queues);
+        }
         self.metrics.clock_offset(self.clock.offset());
         self.count(&taken.rows);
         for row in taken.rows.into_iter().filter(|row| !row.set_aside) {
@@ -268,6 +292,21 @@ impl Scheduler {
             });
         }
         Ok(taken.more)
+    }
+
+    /// Lets the queues of gateway accounts go on, in case the worker that should claim their next validation was stopped.
+    fn continue_queues(&self, listed: &[GatewayQueue], list: &mut QueueList) {
+        for queue in listed {
+            self.health.set_queue(queue.gateway, true);
+            let urgency = if queue.awaited {
+                Urgency::Awaited
+            } else {
+                Urgency::Other
+            };
+            self.load.queue_next_at(urgency, queue.gateway);
+        }
+        let is_full = i64::try_from(listed.len()).is_ok_and(|count| count == MAX_QUEUES);
+        list.last = listed.last().filter(|_| is_full).map(|queue| queue.gateway);
     }
 
     fn count(&self, due: &[DueRow]) {

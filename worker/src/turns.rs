@@ -8,13 +8,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use khata_domain::{MerchantId, ValidationKey};
+use khata_domain::MerchantId;
+use uuid::Uuid;
 
 /// Permits that one merchant may use, as a multiple of the free ones.
 const SHARE: usize = 3;
 /// One permit for awaited validations is added to this many for others.
 const AWAITED_SHARE: usize = 8;
-/// Maximum length of all queues of a class together. One merchant may fill half of it, two merchants two thirds.
+/// Maximum length of all queues of a urgency together. One merchant may fill half of it, two merchants two thirds.
 pub(crate) const MAX_QUEUED: usize = 32_768;
 /// A validation that has not begun by then is left to the scheduler: RabbitMQ closes the channel of a worker that holds a
 /// message for half an hour.
@@ -22,7 +23,7 @@ const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// Who comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum Urgency {
     /// A caller waits for the outcome.
     Awaited,
     Other,
@@ -46,14 +47,14 @@ pub(crate) struct Turns<T> {
     others: Queues<T>,
 }
 
-/// The queues of one class.
+/// The queues of one urgency.
 #[derive(Debug)]
 struct Queues<T> {
     merchants: HashMap<MerchantId, Merchant<T>>,
     /// The merchants with queued validations; the one whose turn it is comes first.
     order: BTreeSet<Turn>,
-    /// The queued validations.
-    keys: HashSet<ValidationKey>,
+    /// The ids of what is queued.
+    ids: HashSet<Uuid>,
     in_progress: usize,
     turns: u64,
 }
@@ -70,7 +71,7 @@ struct Merchant<T> {
 
 #[derive(Debug)]
 struct Queued<T> {
-    key: ValidationKey,
+    id: Uuid,
     at: Instant,
     item: T,
 }
@@ -84,24 +85,31 @@ impl<T> Turns<T> {
         }
     }
 
-    fn queues(&mut self, class: Class) -> &mut Queues<T> {
-        match class {
-            Class::Awaited => &mut self.awaited,
-            Class::Other => &mut self.others,
+    fn queues(&mut self, urgency: Urgency) -> &mut Queues<T> {
+        match urgency {
+            Urgency::Awaited => &mut self.awaited,
+            Urgency::Other => &mut self.others,
         }
     }
 
-    /// Queues a validation; returns the item if the merchant's queue is full, or has the validation already.
-    pub(crate) fn push(&mut self, class: Class, key: ValidationKey, item: T) -> Result<(), T> {
-        self.queues(class).push(key, item, Instant::now())
+    /// Queues an item of a merchant; returns the item if the merchant's queue is full, or has this id already.
+    pub(crate) fn push(
+        &mut self,
+        urgency: Urgency,
+        (merchant, id): (MerchantId, Uuid),
+        item: T,
+    ) -> Result<(), T> {
+        let at = Instant::now();
+        let queued = Queued { id, at, item };
+        self.queues(urgency).push(merchant, queued)
     }
 
     /// Takes the validation whose turn it is; `None` if none is queued, or none may begin now.
-    pub(crate) fn next(&mut self) -> Option<(Class, MerchantId, T)> {
+    pub(crate) fn next(&mut self) -> Option<(Urgency, MerchantId, T)> {
         let in_progress = self.in_progress();
         let all = self.concurrency + awaited_permits(self.concurrency);
         if let Some((merchant, item)) = self.awaited.next(all.saturating_sub(in_progress)) {
-            return Some((Class::Awaited, merchant, item));
+            return Some((Urgency::Awaited, merchant, item));
         }
         let borrowed = self.awaited.in_progress;
         let borrowed = borrowed.saturating_sub(awaited_permits(self.concurrency));
@@ -109,12 +117,12 @@ impl<T> Turns<T> {
             .concurrency
             .saturating_sub(self.others.in_progress + borrowed);
         let (merchant, item) = self.others.next(free)?;
-        Some((Class::Other, merchant, item))
+        Some((Urgency::Other, merchant, item))
     }
 
     /// Ends a validation that [`Self::next`] returned.
-    pub(crate) fn end(&mut self, class: Class, merchant: MerchantId) {
-        self.queues(class).end(merchant);
+    pub(crate) fn end(&mut self, urgency: Urgency, merchant: MerchantId) {
+        self.queues(urgency).end(merchant);
     }
 
     /// Takes every queued validation.
@@ -138,7 +146,7 @@ impl<T> Turns<T> {
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.awaited.keys.len() + self.others.keys.len()
+        self.awaited.ids.len() + self.others.ids.len()
     }
 
     pub(crate) fn in_progress(&self) -> usize {
@@ -151,22 +159,20 @@ impl<T> Queues<T> {
         Self {
             merchants: HashMap::new(),
             order: BTreeSet::new(),
-            keys: HashSet::new(),
+            ids: HashSet::new(),
             in_progress: 0,
             turns: 0,
         }
     }
 
-    fn push(&mut self, key: ValidationKey, item: T, at: Instant) -> Result<(), T> {
-        let length = self.merchants.get(&key.merchant);
+    fn push(&mut self, merchant: MerchantId, queued: Queued<T>) -> Result<(), T> {
+        let length = self.merchants.get(&merchant);
         let length = length.map_or(0, |merchant| merchant.queue.len());
-        let is_full = length >= MAX_QUEUED.saturating_sub(self.keys.len());
-        if is_full || !self.keys.insert(key) {
-            return Err(item);
+        let is_full = length >= MAX_QUEUED.saturating_sub(self.ids.len());
+        if is_full || !self.ids.insert(queued.id) {
+            return Err(queued.item);
         }
-        self.change(key.merchant, |merchant, _| {
-            merchant.queue.push_back(Queued { key, at, item });
-        });
+        self.change(merchant, |merchant, _| merchant.queue.push_back(queued));
         Ok(())
     }
 
@@ -181,7 +187,7 @@ impl<T> Queues<T> {
             merchant.queue.pop_front()
         })?;
         self.in_progress += 1;
-        self.keys.remove(&taken.key);
+        self.ids.remove(&taken.id);
         Some((id, taken.item))
     }
 
@@ -193,7 +199,7 @@ impl<T> Queues<T> {
     }
 
     fn drain(&mut self) -> Vec<T> {
-        self.keys.clear();
+        self.ids.clear();
         self.order.clear();
         let merchants = self.merchants.values_mut();
         let queued = merchants.flat_map(|merchant| merchant.queue.drain(..));
@@ -212,13 +218,13 @@ impl<T> Queues<T> {
             let dropped = self.change(id, |merchant, _| {
                 let mut dropped = Vec::new();
                 while let Some(queued) = merchant.queue.pop_front_if(|queued| is_old(queued)) {
-                    dropped.push(queued.key);
+                    dropped.push(queued.id);
                 }
                 dropped
             });
-            dropped.iter().for_each(|key| {
-                self.keys.remove(key);
-            });
+            for id in dropped {
+                self.ids.remove(&id);
+            }
         }
     }
 
@@ -245,19 +251,17 @@ impl<T> Queues<T> {
 
 #[cfg(test)]
 mod tests {
-    use khata_domain::ValidationId;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn key(merchant: MerchantId) -> ValidationKey {
-        let id = ValidationId::new();
-        ValidationKey { merchant, id }
+    fn key(merchant: MerchantId) -> (MerchantId, Uuid) {
+        (merchant, Uuid::new_v4())
     }
 
-    fn push(turns: &mut Turns<u32>, class: Class, merchant: MerchantId, count: u32) {
+    fn push(turns: &mut Turns<u32>, urgency: Urgency, merchant: MerchantId, count: u32) {
         for item in 0..count {
-            turns.push(class, key(merchant), item).unwrap();
+            turns.push(urgency, key(merchant), item).unwrap();
         }
     }
 
@@ -275,14 +279,14 @@ mod tests {
         for concurrency in [3, 4, 8, 100, 512] {
             let mut turns = Turns::new(concurrency);
             let [slow, other] = [MerchantId::new(), MerchantId::new()];
-            push(&mut turns, Class::Other, slow, 2_000);
+            push(&mut turns, Urgency::Other, slow, 2_000);
             let begun = begin(&mut turns)[&slow];
             assert_eq!(
                 begun,
                 share_of_one(concurrency).min(concurrency),
                 "{concurrency}"
             );
-            push(&mut turns, Class::Other, other, 1);
+            push(&mut turns, Urgency::Other, other, 1);
             let is_free = begun < concurrency;
             assert_eq!(
                 begin(&mut turns).contains_key(&other),
@@ -296,19 +300,19 @@ mod tests {
     fn the_merchant_with_the_fewest_in_progress_comes_first_and_equals_take_turns() {
         let mut turns = Turns::new(100);
         let merchants = [(); 3].map(|()| MerchantId::new());
-        push(&mut turns, Class::Other, merchants[0], 6);
+        push(&mut turns, Urgency::Other, merchants[0], 6);
         for _ in 0..2 {
             assert_eq!(turns.next().unwrap().1, merchants[0]);
         }
-        push(&mut turns, Class::Other, merchants[1], 6);
-        push(&mut turns, Class::Other, merchants[2], 6);
+        push(&mut turns, Urgency::Other, merchants[1], 6);
+        push(&mut turns, Urgency::Other, merchants[2], 6);
         let mut count = HashMap::from([(merchants[0], 2)]);
         for _ in 0..10 {
             let merchant = turns.next().unwrap().1;
             *count.entry(merchant).or_default() += 1;
         }
         assert!(count.values().all(|begun| *begun == 4), "{count:?}");
-        turns.end(Class::Other, merchants[1]);
+        turns.end(Urgency::Other, merchants[1]);
         assert_eq!(turns.next().unwrap().1, merchants[1]);
     }
 
@@ -317,19 +321,23 @@ mod tests {
         let mut turns = Turns::new(8);
         let merchants = [(); 9].map(|()| MerchantId::new());
         for merchant in merchants {
-            push(&mut turns, Class::Other, merchant, 9);
+            push(&mut turns, Urgency::Other, merchant, 9);
         }
         let begun: Vec<_> = begin(&mut turns).into_keys().collect();
         assert_eq!(begun.len(), 8);
-        push(&mut turns, Class::Awaited, merchants[0], 3);
-        assert_eq!(turns.next().unwrap().0, Class::Awaited);
+        push(&mut turns, Urgency::Awaited, merchants[0], 3);
+        assert_eq!(turns.next().unwrap().0, Urgency::Awaited);
         assert!(turns.next().is_none());
-        turns.end(Class::Other, begun[3]);
-        assert_eq!(turns.next().unwrap().0, Class::Awaited, "before the others");
-        turns.end(Class::Awaited, merchants[0]);
-        turns.end(Class::Awaited, merchants[0]);
-        assert_eq!(turns.next().unwrap().0, Class::Awaited);
-        assert_eq!(turns.next().unwrap().0, Class::Other);
+        turns.end(Urgency::Other, begun[3]);
+        assert_eq!(
+            turns.next().unwrap().0,
+            Urgency::Awaited,
+            "before the others"
+        );
+        turns.end(Urgency::Awaited, merchants[0]);
+        turns.end(Urgency::Awaited, merchants[0]);
+        assert_eq!(turns.next().unwrap().0, Urgency::Awaited);
+        assert_eq!(turns.next().unwrap().0, Urgency::Other);
         assert!(turns.next().is_none());
     }
 
@@ -337,12 +345,12 @@ mod tests {
     fn a_validation_is_queued_once() {
         let mut turns = Turns::new(8);
         let key = key(MerchantId::new());
-        turns.push(Class::Other, key, 1).unwrap();
-        assert_eq!(turns.push(Class::Other, key, 2), Err(2));
-        turns.push(Class::Awaited, key, 3).unwrap();
+        turns.push(Urgency::Other, key, 1).unwrap();
+        assert_eq!(turns.push(Urgency::Other, key, 2), Err(2));
+        turns.push(Urgency::Awaited, key, 3).unwrap();
         assert_eq!(turns.next().unwrap().2, 3);
         assert_eq!(turns.next().unwrap().2, 1);
-        turns.push(Class::Other, key, 4).unwrap();
+        turns.push(Urgency::Other, key, 4).unwrap();
     }
 
     #[test]
@@ -350,10 +358,10 @@ mod tests {
         let mut turns = Turns::new(8);
         let (many, one) = (MerchantId::new(), MerchantId::new());
         let queued = (0..MAX_QUEUED)
-            .take_while(|_| turns.push(Class::Other, key(many), 1).is_ok())
+            .take_while(|_| turns.push(Urgency::Other, key(many), 1).is_ok())
             .count();
         assert_eq!(queued, MAX_QUEUED / 2);
-        turns.push(Class::Other, key(one), 1).unwrap();
+        turns.push(Urgency::Other, key(one), 1).unwrap();
         assert_eq!(turns.merchants_with(2), [many]);
         assert_eq!(turns.drain().len(), queued + 1);
         assert!(turns.next().is_none());
@@ -363,12 +371,12 @@ mod tests {
     fn a_validation_that_waits_for_too_long_is_dropped() {
         let mut turns = Turns::new(8);
         let merchant = MerchantId::new();
-        push(&mut turns, Class::Other, merchant, 2);
+        push(&mut turns, Urgency::Other, merchant, 2);
         turns.drop_old(Instant::now() + MAX_AGE / 2);
         assert_eq!(turns.queued(), 2);
         turns.drop_old(Instant::now() + 2 * MAX_AGE);
         assert_eq!((turns.queued(), turns.next()), (0, None));
-        push(&mut turns, Class::Other, merchant, 1);
+        push(&mut turns, Urgency::Other, merchant, 1);
         assert!(turns.next().is_some());
     }
 
@@ -383,17 +391,17 @@ mod tests {
             let mut turns = Turns::new(concurrency);
             let mut running = Vec::new();
             for (merchant, awaited, what) in steps {
-                let class = if awaited { Class::Awaited } else { Class::Other };
+                let urgency = if awaited { Urgency::Awaited } else { Urgency::Other };
                 match what {
-                    0 => turns.push(class, key(merchants[merchant]), 0).unwrap(),
-                    1 => running.extend(turns.next().map(|(class, merchant, _)| (class, merchant))),
-                    _ => if let Some((class, merchant)) = running.pop() {
-                        turns.end(class, merchant);
+                    0 => turns.push(urgency, key(merchants[merchant]), 0).unwrap(),
+                    1 => running.extend(turns.next().map(|(urgency, merchant, _)| (urgency, merchant))),
+                    _ => if let Some((urgency, merchant)) = running.pop() {
+                        turns.end(urgency, merchant);
                     }
                 }
                 prop_assert_eq!(turns.in_progress(), running.len());
                 prop_assert!(running.len() <= concurrency + awaited_permits(concurrency));
-                let others = running.iter().filter(|(class, _)| *class == Class::Other).count();
+                let others = running.iter().filter(|(urgency, _)| *urgency == Urgency::Other).count();
                 prop_assert!(others <= concurrency);
                 for queues in [&turns.awaited, &turns.others] {
                     let waiting = queues.merchants.values().filter(|merchant| !merchant.queue.is_empty());
@@ -403,7 +411,7 @@ mod tests {
                 if running.is_empty() && turns.queued() > 0 {
                     let next = turns.next();
                     prop_assert!(next.is_some());
-                    running.extend(next.map(|(class, merchant, _)| (class, merchant)));
+                    running.extend(next.map(|(urgency, merchant, _)| (urgency, merchant)));
                 }
             }
         }

@@ -18,8 +18,8 @@ const MINUTES_A_DAY: u32 = 24 * 60;
 const WINDOW: TimeDelta = TimeDelta::seconds(63);
 /// Maximum delay of a booked call; a later one is booked again.
 const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
-/// Delay before the next try after a rejection because of too many concurrent calls.
-const BUSY_RETRY_DELAY: TimeDelta = TimeDelta::milliseconds(250);
+/// Estimated time until one of too many concurrent calls ends, for the choice among gateway accounts.
+const BUSY_DELAY: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Limits of a gateway account, over all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +131,24 @@ pub struct Slot {
     pub at: DateTime<Utc>,
 }
 
+/// A place among the validations that wait until a gateway account can take their calls. The first one of a rank is the one
+/// that was created first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    pub gateway_account: GatewayAccountId,
+    pub rank: QueueRank,
+}
+
+/// Which validations come first in the queue of a gateway account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QueueRank {
+    /// A caller waits for the outcome.
+    Awaited = 0,
+    /// The next call of an unfinished attempt: it may complete the validation.
+    Unfinished = 1,
+    New = 2,
+}
+
 /// The remaining quota of a gateway account at one moment. A worker takes its planned calls from it and stores it before
 /// it makes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,8 +163,6 @@ pub struct RateBudget {
     pub in_hand: u32,
     /// Concurrent calls that this worker may still make at an account that shares the worker; `None`: any number.
     pub share_left: Option<u32>,
-    /// Rejections because of too many concurrent calls since it was read.
-    pub rejected: u32,
 }
 
 impl RateBudget {
@@ -158,7 +174,6 @@ impl RateBudget {
             next_call_at: None,
             in_hand: 0,
             share_left: None,
-            rejected: 0,
         }
     }
 
@@ -186,14 +201,8 @@ impl RateBudget {
         let is_full = |limit: NonZeroU32| self.in_hand >= limit.get();
         let has_no_share = traffic.shares_worker && self.share_left == Some(0);
         if has_no_share || traffic.concurrency.is_some_and(is_full) {
-            let limit = traffic
-                .concurrency
-                .map_or(self.in_hand.max(1), NonZeroU32::get);
-            let queue = i32::try_from(self.rejected / limit)
-                .unwrap_or(i32::MAX)
-                .min(240);
             return Err(Postponed {
-                at: now + BUSY_RETRY_DELAY * (1 + queue),
+                at: now + BUSY_DELAY,
                 why: PostponeReason::Busy,
             });
         }
@@ -402,12 +411,7 @@ mod tests {
         let later = budget.check(&traffic, 1, None, now).unwrap_err();
         assert_eq!(
             (later.why, later.at),
-            (PostponeReason::Busy, now + BUSY_RETRY_DELAY)
-        );
-        budget.rejected = 9;
-        assert_eq!(
-            budget.check(&traffic, 1, None, now).unwrap_err().at,
-            now + BUSY_RETRY_DELAY * 5
+            (PostponeReason::Busy, now + BUSY_DELAY)
         );
     }
 

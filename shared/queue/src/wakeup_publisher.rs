@@ -154,13 +154,13 @@ async fn run(
                 publisher.close().await;
                 return;
             };
-            let (count, published) = match &message {
+            let (count, result) = match &message {
                 Message::Awaited(wakeups) => {
                     (wakeups.len(), publisher.publish_awaited(wakeups).await)
                 }
                 Message::Others(wakeups) => (wakeups.len(), publisher.publish(wakeups).await),
             };
-            if let Err(error) = published {
+            if let Err(error) = result {
                 warn!(%error, count, "wake-ups lost; the scheduler publishes them again");
                 counts.lost.inc_by(count as u64);
                 break;

@@ -63,7 +63,6 @@ impl GatewayState {
             next_call_at: self.next_call_at,
             in_hand: others.saturating_add(own_calls),
             share_left: None,
-            rejected: 0,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Workshop {
     pub(crate) connection: PgConnection,
     pub(crate) publisher: Publisher,
     pub(crate) queues: Queues,
+    /// The most calls that the slow gateway had at once.
+    pub(crate) most_calls: Arc<AtomicUsize>,
     merchant: MerchantId,
     gateway: GatewayAccountId,
     keyring: Keyring,
@@ -84,6 +86,7 @@ impl Workshop {
             gateway,
             connection,
             queues,
+            most_calls: Arc::default(),
             merchant,
             keyring_file,
             database,
@@ -195,13 +198,20 @@ impl Workshop {
     ) -> Arc<AtomicUsize> {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = web::Data::from(Arc::clone(&calls));
+        let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&self.most_calls));
         let server = HttpServer::new(move || {
-            let verify = move |calls: web::Data<AtomicUsize>| async move {
-                calls.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(delay).await;
-                HttpResponse::Ok().json(serde_json::json!({
+            let (open, most) = (Arc::clone(&open), Arc::clone(&most));
+            let verify = move |calls: web::Data<AtomicUsize>| {
+                let (open, most) = (Arc::clone(&open), Arc::clone(&most));
+                async move {
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    most.fetch_max(1 + open.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                    tokio::time::sleep(delay).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                    HttpResponse::Ok().json(serde_json::json!({
                     "reference_id": 1, "account_status": "VALID", "account_status_code": "ACCOUNT_IS_VALID"
                 }))
+                }
             };
             App::new()
                 .app_data(counted.clone())
@@ -226,6 +236,26 @@ impl Workshop {
         let sealed = self.keyring.encrypt(merchant, id.0, purpose, credentials);
         gateway_accounts::upsert(&mut self.connection, merchant, &gateway, Some(sealed)).unwrap();
         calls
+    }
+
+    /// Disables the DUMMY gateway account, so that nothing goes there instead.
+    pub(crate) fn gateway_alone(&mut self) {
+        diesel::sql_query(
+            "update gateway_accounts set enabled = false where reference_id = 'dummy'",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
+    /// Leaves every validation in the queue of the slow gateway, as a killed worker does.
+    pub(crate) fn queue_all(&mut self) {
+        diesel::sql_query(
+            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED', queue_rank = 2,
+                due_at = now() + interval '1 hour', queued_gateway_account_id = g.id
+             from gateway_accounts g where g.reference_id = 'slow' and g.merchant_id = v.merchant_id",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
     }
 
     /// Makes every validation due, as after a lost wake-up.

@@ -15,7 +15,7 @@ use crate::ids::{GatewayAccountId, MerchantId, ValidationId};
 use crate::outcome::{Class, Outcome};
 use crate::routing::{Ineligible, Pin};
 use crate::score::Score;
-use crate::traffic::{Slot, Traffic};
+use crate::traffic::{QueuePlace, Slot, Traffic};
 use crate::validation::{Next, unavailable};
 use crate::validation_state::PendingReason;
 
@@ -255,6 +255,13 @@ impl Planned {
     fn slot(&self) -> Option<Slot> {
         match &self.plan {
             Plan::Settle { slot, .. } => *slot,
+            Plan::Attempt { .. } | Plan::Reuse => None,
+        }
+    }
+
+    fn queue(&self) -> Option<QueuePlace> {
+        match &self.plan {
+            Plan::Settle { queue, .. } => *queue,
             Plan::Attempt { .. } | Plan::Reuse => None,
         }
     }

@@ -18,8 +18,10 @@ use khata_domain::{MerchantId, ValidationKey, ValidationState};
 const SET_ASIDE_RETRY: Duration = Duration::from_hours(1);
 /// Open validations that one round checks for an expired lease. A larger backlog takes several rounds.
 const PAGE: i64 = 5_000;
-/// Without statistics Postgres may choose plans that read a whole table.
-const PLAN_SETTINGS: &str = "set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off";
+/// Without statistics Postgres may choose plans that read a whole table, and compile them for hundreds of milliseconds.
+const PLAN_SETTINGS: &str = "set local enable_seqscan = off; set local enable_hashjoin = off; \
+                             set local enable_mergejoin = off; set local enable_bitmapscan = off; \
+                             set local enable_sort = off; set local jit = off";
 
 row! {
     /// A validation that needs a wake-up.
@@ -116,8 +118,10 @@ impl DueTurns {
     ) -> QueryResult<Taken> {
         connection.transaction(|connection| {
             connection.batch_execute(PLAN_SETTINGS)?;
-            let mut taken = Taken::default();
-            taken.rows = awaited(connection, wanted)?;
+            let mut taken = Taken {
+                rows: awaited(connection, wanted)?,
+                more: false,
+            };
             self.take_expired(connection, wanted, &mut taken)?;
             self.take_in_turns(connection, wanted, Kind::Waited, &mut taken)?;
             self.take_in_turns(connection, wanted, Kind::Open, &mut taken)?;
@@ -165,7 +169,7 @@ impl DueTurns {
             self.checked = page.into_iter().find(|row| row.is_last);
         }
         let rows = make_due(
-            format!(
+            &format!(
                 "select v.merchant_id, v.id, v.state from $1 as wanted
                  join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
                  where v.completed_at is null and {IS_DUE}
@@ -215,7 +219,7 @@ impl DueTurns {
         let share = limit / length(&merchants);
         let condition = kind.condition();
         let rows = make_due(
-            format!(
+            &format!(
                 "select due.* from $1 as turn cross join lateral (
                     select v.merchant_id, v.id, v.state from validations v
                     where v.merchant_id = turn.merchant_id and {condition} and v.due_at <= now() and v.state in {states}
@@ -259,8 +263,7 @@ fn awaited(connection: &mut PgConnection, wanted: &Wanted<'_>) -> QueryResult<Ve
          where v.completed_at is null and v.awaited_until > now() and v.due_at <= now()
            and (v.state <> 'LEASED' or v.leased_until < now())
          order by v.awaited_until limit $1
-         for update skip locked"
-            .to_owned(),
+         for update skip locked",
         1,
         |statement| statement.bind(wanted.limit),
         connection,
@@ -304,7 +307,7 @@ fn with_due(
 
 /// Makes the validations of `source` DUE, whose statement has this number of parameters.
 fn make_due<'a>(
-    source: String,
+    source: &str,
     parameters: usize,
     bind: impl FnOnce(Statement<'a>) -> Statement<'a>,
     connection: &mut PgConnection,

@@ -187,7 +187,8 @@ fn few_rows_are_read_from_a_large_backlog() {
             let (taken, read) = connection
                 .transaction(|connection| {
                     let taken = turns.take(connection, &wanted(256))?;
-                    let rows_read = "select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables
+                    let rows_read =
+                        "select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables
                         where relname = 'validations'";
                     Ok::<_, Error>((taken, number(connection, rows_read)))
                 })
