@@ -6,7 +6,7 @@
 -- column of an index or of its condition, so a claim stays a heap-only update.
 drop index validations_open;
 create index validations_open on validations (merchant_id, due_at) where completed_at is null;
--- Those that have waited: their next step comes before the first step of others. Most validations never enter it.
+-- Validations that have waited: their next step comes before the first step of others. Most validations never enter the index.
 create index validations_waited on validations (merchant_id, due_at) where pending_reason is not null;
--- Those that a caller waits for; the calls that wait now are its last entries.
+-- Validations that a caller waits for; the last entries of the index are awaited now.
 create index validations_awaited on validations (awaited_until) where completed_at is null and awaited_until is not null;

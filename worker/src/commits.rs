@@ -167,7 +167,7 @@ impl ClaimsAndSettles {
         let wanted = free_calls(&merchants, &budgets, next, now);
         let queued = validations::claim_queued(connection, &wanted, token, self.lease)?;
         let wanted = self.compare_queues(&wanted, &queued);
-        // Those that a caller waits for take their calls first, then those that have waited.
+        // Awaited validations take their calls first, then those that have waited.
         let (awaited, others): (Vec<_>, Vec<_>) =
             claimed.drain(..).partition(|claimed| claimed.awaited);
         let claimed = [awaited, queued, others].concat();

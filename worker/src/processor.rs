@@ -1,6 +1,7 @@
 //! Processes one validation: claim, call the gateway, decide, settle. Everything that a restart needs is in Postgres before
 //! the next step begins.
 
+mod log;
 mod results;
 mod spans;
 
@@ -9,20 +10,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::OptionFuture;
-use khata_domain::attempt::{Attempt, AttemptState, CallKind, NextAction};
+use khata_domain::attempt::{AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::Plan;
 use khata_domain::score::Bank;
-use khata_domain::validation::{Decision, Next};
-use khata_domain::{CallFailure, Class, GatewayResponse};
+use khata_domain::{CallFailure, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
 use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
-use tracing::{Instrument, Span, debug, error, field, info, warn};
+use tracing::{Instrument, Span, debug, error, field, warn};
 
+use log::{log_result, record_attempt};
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_mismatch};
 
@@ -413,44 +414,5 @@ impl ValidationProcessor {
             self.metrics.count_settlement(result);
             return Err(error_type);
         }
-    }
-}
-
-fn record_attempt(entry: &Entry, attempt: &Attempt) {
-    let reference_id = &entry.account.reference_id;
-    Span::current()
-        .record("khata.gateway", entry.gateway.name())
-        .record("khata.gateway_reference_id", reference_id)
-        .record("khata.attempt", attempt.number);
-}
-
-/// Logs the result of an attempt; louder if an operator has to act.
-fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
-    let Decision { attempt: end, next } = &advanced.decision;
-    let class = end.class.map_or("", Class::as_str);
-    let (key, account) = (work.claimed.key, work.claimed.account);
-    let (gateway, code) = (entry.gateway.name(), end.code.as_str());
-    match (&advanced.result, next) {
-        (Ok(response), _) if response.class == Class::Misconfigured => error!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
-            gateway_account = entry.account.reference_id, code,
-            "gateway rejects us: check the credentials, balance and IP allow-list of this gateway account"
-        ),
-        (Ok(response), _) if response.unlisted => warn!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
-            "gateway returned an unknown code, treated as inconclusive: add it to the connector's table"
-        ),
-        (Err(failure), _) => warn!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
-            attempt = attempt.number, %failure, "gateway call failed"
-        ),
-        (Ok(_), Next::Complete { outcome, .. }) => debug!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
-            outcome = outcome.as_str(), "validation completed"
-        ),
-        (Ok(_), Next::Wait { until, .. }) => info!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
-            until = %until.to_rfc3339(), "validation not final yet"
-        ),
     }
 }

@@ -1,5 +1,5 @@
-//! Merchants take turns, and awaited validations come first. The gateway of one merchant takes so long for each call that
-//! nothing of the merchant is final while the tests look at the others.
+//! Merchants take turns, and awaited validations come first. The calls of one merchant's gateway outlast the tests, which
+//! look at the other merchants meanwhile.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

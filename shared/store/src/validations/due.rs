@@ -40,7 +40,7 @@ row! {
     }
 }
 
-/// Which due validations to take.
+/// The due validations that a scheduler takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Maximum number of validations.
