@@ -12,8 +12,9 @@ use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
-use khata_domain::traffic::RateBudget;
+use khata_domain::traffic::{PostponeReason, Postponed, RateBudget};
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
+use khata_gateways::Connector;
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
 use khata_store::validations::{self, Claimed, LeaseToken, NewAttempt, Reusable, Settlement};
@@ -21,7 +22,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::clock::DatabaseClock;
-use crate::directory::{Directory, MerchantView};
+use crate::directory::{Directory, Entry as MerchantEntry, MerchantView};
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::metrics::Metrics;
 use crate::related::Related;
@@ -185,14 +186,22 @@ impl ClaimsAndSettles {
             }
             planned.ok()
         };
-        let work = claimed.into_iter().filter_map(work).collect();
+        let work: Vec<Work> = claimed.into_iter().filter_map(work).collect();
         validations::give_up_attempts(connection, &writes.given_up)?;
         validations::restart_attempts(connection, &writes.restarted)?;
         validations::insert_attempts(connection, &writes.new_attempts)?;
         self.store_budgets(connection, &budgets)?;
+        let is_queued_again = |gateway: &GatewayKey| {
+            work.iter().any(|work: &Work| {
+                let claimed = &work.claimed;
+                claimed.queued_at == Some(gateway.account)
+                    && claimed.key.merchant == gateway.merchant
+                    && matches!(work.plan, Plan::Settle { queue: Some(_), .. })
+            })
+        };
         let can_take_more = |(gateway, _): &(GatewayKey, i64)| {
-            let one = free_calls(&merchants, &budgets, &[*gateway], now);
-            (!one.is_empty()).then_some(*gateway)
+            let is_free = !free_calls(&merchants, &budgets, &[*gateway], now).is_empty();
+            (is_free && !is_queued_again(gateway)).then_some(*gateway)
         };
         let more = wanted.iter().filter_map(can_take_more).collect();
         Ok((work, more))
@@ -381,33 +390,54 @@ impl ClaimsAndSettles {
     }
 }
 
-/// Returns how many calls these gateway accounts can take now, at most as many as they occur. An account that is disabled or
-/// gone can take any number: its queue is planned again.
+/// Returns how many validations to claim from the queues of these gateway accounts, at most as many as they occur: one for each
+/// call that the account, or another account with a limit, can take now. The queue of an account that is down, paused,
+/// disabled or gone is planned again, as another account may take its validations.
 fn free_calls(
     merchants: &HashMap<MerchantId, Arc<MerchantView>>,
     budgets: &RateBudgets,
     gateways: &[GatewayKey],
     now: DateTime<Utc>,
 ) -> Vec<(GatewayKey, i64)> {
-    let mut free: HashMap<GatewayKey, (RateBudget, i64)> = HashMap::new();
-    for gateway in gateways {
-        let budget = budgets.of(*gateway, now);
-        let (budget, calls) = free.entry(*gateway).or_insert((budget, 0));
-        let entry = merchants.get(&gateway.merchant);
-        let entry = entry.and_then(|merchant| merchant.find(gateway.account));
-        let entry = entry.filter(|entry| entry.account.enabled);
-        let Some(Ok(connector)) = entry.map(|entry| &entry.connector) else {
-            *calls += 1;
-            continue;
+    let mut left: HashMap<GatewayKey, RateBudget> = HashMap::new();
+    let mut take = |entry: &MerchantEntry| -> Result<(), Postponed> {
+        let Ok(connector) = &entry.connector else {
+            return Ok(());
         };
         let traffic = &connector.policy().traffic;
-        if budget.check(traffic, 1, None, now).is_ok() {
-            budget.take(traffic, 1, None, now);
-            *calls += 1;
-        }
+        let budget = left.entry(entry.key());
+        let budget = budget.or_insert_with(|| budgets.of(entry.key(), now));
+        budget.check(traffic, 1, None, now)?;
+        budget.take(traffic, 1, None, now);
+        Ok(())
+    };
+    let mut calls: HashMap<GatewayKey, i64> = HashMap::new();
+    for gateway in gateways {
+        let merchant = merchants.get(&gateway.merchant);
+        let entries = merchant.map_or(&[][..], |merchant| &merchant.entries);
+        let mut enabled = entries.iter().filter(|entry| entry.account.enabled);
+        let own = enabled.clone().find(|entry| entry.key() == *gateway);
+        let is_free = match own.map(|entry| take(entry)) {
+            None | Some(Ok(())) => true,
+            Some(Err(postponed)) => match postponed.why {
+                PostponeReason::Down | PostponeReason::Paused => true,
+                PostponeReason::Rate | PostponeReason::Busy | PostponeReason::Hours => {
+                    enabled.any(|entry| {
+                        let connector = entry.connector.as_ref();
+                        let is_limited = |connector: &Box<dyn Connector>| {
+                            connector.policy().traffic.is_limited()
+                        };
+                        entry.key() != *gateway
+                            && !entry.account.pinned_only
+                            && connector.is_ok_and(is_limited)
+                            && take(entry).is_ok()
+                    })
+                }
+            },
+        };
+        *calls.entry(*gateway).or_default() += i64::from(is_free);
     }
-    let free = free.into_iter().filter(|(_, (_, calls))| *calls > 0);
-    free.map(|(gateway, (_, calls))| (gateway, calls)).collect()
+    calls.into_iter().filter(|(_, calls)| *calls > 0).collect()
 }
 
 /// Returns the row of the plan's attempt, if it is new.

@@ -152,7 +152,8 @@ impl ConsumerLoad {
         turns.drop_old(Instant::now());
         let enough = self.concurrency.max(BATCH);
         Holds {
-            all: turns.queued() >= MAX_QUEUED / 2,
+            // One merchant alone fills half of the queues.
+            all: turns.queued() >= MAX_QUEUED / 8 * 7,
             held: turns.merchants_with(enough),
             full: turns.merchants_with(2 * enough),
         }

@@ -117,3 +117,21 @@ async fn new_attempts_wait_for_calls_per_minute_without_polling() {
     let updates = updates(&mut workshop);
     assert!(updates <= 4 * 20, "{updates} updates");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_account_takes_validations_from_a_queue() {
+    let mut workshop = Workshop::new();
+    let settings = json!({"calls_per_minute": 0, "concurrency": 1});
+    let calls = workshop.slow_gateway_with(Duration::from_secs(8), &settings);
+    workshop.limit_dummy();
+    let keys = workshop.store_all(&accounts(12));
+    let worker = workshop.worker().await;
+    workshop.publisher.publish(&wakeups(&keys)).await.unwrap();
+    until("all but one are valid", async || {
+        workshop.count("outcome = 'VALID'") == 11
+    })
+    .await;
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert_eq!(workshop.count("state = 'LEASED'"), 1);
+    worker.stop().await;
+}

@@ -247,6 +247,15 @@ impl Workshop {
         .unwrap();
     }
 
+    /// Limits the DUMMY gateway account to one call at once.
+    pub(crate) fn limit_dummy(&mut self) {
+        diesel::sql_query(
+            "update gateway_accounts set settings = '{\"concurrency\": 1}' where reference_id = 'dummy'",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
     /// Leaves every validation in the queue of the slow gateway, as a killed worker does.
     pub(crate) fn queue_all(&mut self) {
         diesel::sql_query(
