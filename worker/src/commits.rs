@@ -12,9 +12,8 @@ use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
-use khata_domain::traffic::{PostponeReason, Postponed, RateBudget};
+use khata_domain::traffic::{PostponeReason, Postponed, RateBudget, Traffic};
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
-use khata_gateways::Connector;
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
 use khata_store::validations::{self, Claimed, LeaseToken, NewAttempt, Reusable, Settlement};
@@ -423,13 +422,11 @@ fn free_calls(
                 PostponeReason::Down | PostponeReason::Paused => true,
                 PostponeReason::Rate | PostponeReason::Busy | PostponeReason::Hours => {
                     enabled.any(|entry| {
-                        let connector = entry.connector.as_ref();
-                        let is_limited = |connector: &Box<dyn Connector>| {
-                            connector.policy().traffic.is_limited()
-                        };
+                        let connector = entry.connector.as_deref();
+                        let traffic = connector.map(|connector| &connector.policy().traffic);
                         entry.key() != *gateway
                             && !entry.account.pinned_only
-                            && connector.is_ok_and(is_limited)
+                            && traffic.is_ok_and(Traffic::is_limited)
                             && take(entry).is_ok()
                     })
                 }
