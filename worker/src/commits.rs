@@ -163,7 +163,8 @@ impl ClaimsAndSettles {
         let ids = of_claimed.chain(next.iter().map(|gateway| gateway.merchant));
         let merchants = self.merchants(connection, ids)?;
         let now = self.clock.now();
-        let mut budgets = self.budgets(connection, &merchants, now)?;
+        let awaited = claimed.iter().filter(|claimed| claimed.awaited).count();
+        let mut budgets = self.budgets(connection, &merchants, awaited, now)?;
         let wanted = free_calls(&merchants, &budgets, next, now);
         let queued = validations::claim_queued(connection, &wanted, token, self.lease)?;
         let wanted = self.compare_queues(&wanted, &queued);
@@ -270,7 +271,7 @@ impl ClaimsAndSettles {
             self.health
                 .set_queue(GatewayKey { merchant, account }, true);
         }
-        let call = self.begin_call(&planned.plan, merchant);
+        let call = self.begin_call(&planned.plan, merchant, claimed.awaited);
         let new_attempt = new_attempt(key, &planned, merchant);
         let new = new_attempt.as_ref();
         let is_possible_double_drop = new.is_some_and(|new| new.possible_double_drop);
@@ -315,11 +316,13 @@ impl ClaimsAndSettles {
     }
 
     /// Reads the rate budgets of the gateway accounts that the batch may use. Rows that all workers share are locked until the
-    /// batch is committed: those with a limit, and those whose open circuit may be tested now.
+    /// batch is committed: those with a limit, and those whose open circuit may be tested now. `awaited`: awaited claims of the
+    /// batch.
     fn budgets(
         &self,
         connection: &mut PgConnection,
         merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+        awaited: usize,
         now: DateTime<Utc>,
     ) -> QueryResult<RateBudgets> {
         let (mut shared, mut budgets) = (Vec::new(), RateBudgets::default());
@@ -337,7 +340,7 @@ impl ClaimsAndSettles {
             } else if traffic.shares_worker || state.is_some() {
                 let full = RateBudget::new(now);
                 let budget = state.map_or(full, |state| state.budget(0));
-                budgets.put(key, self.with_share(budget, key), false);
+                budgets.put(key, self.with_share(budget, key, awaited), false);
             }
         }
         if !shared.is_empty() {
@@ -349,30 +352,39 @@ impl ClaimsAndSettles {
                     paused_until: state.paused_until.max(paused_until),
                     ..state.budget(self.health.calls_in_progress(state.key))
                 };
-                budgets.put(state.key, self.with_share(budget, state.key), true);
+                budgets.put(state.key, self.with_share(budget, state.key, awaited), true);
             }
         }
         Ok(budgets)
     }
 
-    /// Adds what is left of the account's share of this worker.
-    fn with_share(&self, budget: RateBudget, gateway: GatewayKey) -> RateBudget {
-        let calls = self.health.calls_in_progress(gateway);
+    /// Adds what is left of the account's share of this worker. Awaited validations of the batch take no part of it.
+    fn with_share(&self, budget: RateBudget, gateway: GatewayKey, awaited: usize) -> RateBudget {
+        let calls = self.health.share_used(gateway);
+        let share = self
+            .share
+            .saturating_add(u32::try_from(awaited).unwrap_or(0));
         RateBudget {
-            share_left: Some(self.share.saturating_sub(calls)),
+            share_left: Some(share.saturating_sub(calls)),
             ..budget
         }
     }
 
     /// Counts the calls of a plan as in progress.
-    fn begin_call(&self, plan: &Plan, merchant: &MerchantView) -> Option<CallInProgress> {
+    fn begin_call(
+        &self,
+        plan: &Plan,
+        merchant: &MerchantView,
+        is_awaited: bool,
+    ) -> Option<CallInProgress> {
         let Plan::Attempt { attempt, .. } = plan else {
             return None;
         };
         let entry = merchant.find(attempt.gateway_account)?;
         let connector = entry.connector.as_ref().ok()?;
         let is_shared = connector.policy().traffic.concurrency.is_some();
-        Some(self.health.begin_call(entry.key(), is_shared))
+        let gateway = entry.key();
+        Some(self.health.begin_call(gateway, is_shared, is_awaited))
     }
 
     /// Writes back the rate budgets that all workers share.
