@@ -1,4 +1,4 @@
-//! What the log and the span of a processed validation say about its attempt.
+//! Records the attempt of a processed validation in its span, and logs the result.
 
 use khata_domain::Class;
 use khata_domain::attempt::Attempt;
