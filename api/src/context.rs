@@ -172,7 +172,18 @@ impl RequestContext {
         self.state.metrics.accepted(key.merchant, kind, by);
         let trace_parent = self.observed.trace_parent.clone();
         let wakeup = Wakeup { key, trace_parent };
-        self.state.wakeup_publisher.publish(wakeup);
+        if self.is_waiting() {
+            self.state.wakeup_publisher.publish_awaited(wakeup);
+        } else {
+            self.state.wakeup_publisher.publish(wakeup);
+        }
+    }
+
+    /// Publishes the wake-up of a validation that another call started, because this call waits for it too.
+    pub(crate) fn hurry(&self, key: ValidationKey) {
+        let trace_parent = self.observed.trace_parent.clone();
+        let wakeup = Wakeup { key, trace_parent };
+        self.state.wakeup_publisher.publish_awaited(wakeup);
     }
 
     /// The query parameters.
@@ -184,5 +195,9 @@ impl RequestContext {
     /// Marks the request as waiting for outcomes, for its span and its metrics.
     pub(crate) fn mark_waiting(&self) {
         self.request.extensions_mut().insert(Waiting);
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.request.extensions().contains::<Waiting>()
     }
 }

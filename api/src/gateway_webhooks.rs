@@ -183,6 +183,7 @@ async fn store(
         key: attempt.key,
         trace_parent: in_account,
     };
+    let awaited = attempt.awaited;
     let received = state
         .database
         .write("insert notice", move |connection| {
@@ -197,8 +198,10 @@ async fn store(
         merchant_id = %key.merchant, validation_id = %validation, gateway = account.gateway.name(), ?received,
         "gateway webhook stored"
     );
-    if received == Received::Due {
-        state.wakeup_publisher.publish(wakeup);
+    match received {
+        Received::Due if awaited => state.wakeup_publisher.publish_awaited(wakeup),
+        Received::Due => state.wakeup_publisher.publish(wakeup),
+        Received::Stored | Received::Ignored => {}
     }
     Ok(())
 }

@@ -22,6 +22,11 @@ impl Queues {
         self.0.broker().queue()
     }
 
+    /// Returns the name of the queue of wake-ups for validations that a caller waits for.
+    pub fn awaited(&self) -> String {
+        self.0.broker().awaited_queue()
+    }
+
     /// Returns the name of the queue of unreadable messages.
     pub fn dead_letters(&self) -> String {
         self.0.broker().dead_letters()
@@ -53,10 +58,10 @@ impl Queues {
         self.0.tap().await.put(queue, body).await;
     }
 
-    /// Deletes both queues with their messages.
+    /// Deletes the queues with their messages.
     pub async fn delete(&self) -> anyhow::Result<()> {
         let tap = self.0.tap().await;
-        for queue in [self.validations(), self.dead_letters()] {
+        for queue in [self.validations(), self.awaited(), self.dead_letters()] {
             let options = QueueDeleteOptions::default();
             tap.channel.queue_delete(queue.into(), options).await?;
         }

@@ -52,7 +52,7 @@ pub const COMMON_SETTINGS: &[SettingInfo] = &[
     SettingInfo {
         name: "concurrency",
         meaning: "calls at once, over all workers; 0: no limit",
-        default: "no limit",
+        default: "on each worker three quarters of `KHATA_WORKER_CONCURRENCY`",
     },
     SettingInfo {
         name: "hours",
@@ -199,6 +199,7 @@ impl CommonSettings {
         Ok(Traffic {
             calls_per_minute: limit(self.calls_per_minute.or(calls_per_minute)),
             concurrency: limit(self.concurrency),
+            shares_worker: self.concurrency.is_none(),
             hours: hours("hours", &self.hours)?,
             upi_penny_drop_hours: hours("upi_penny_drop_hours", &self.upi_penny_drop_hours)?,
             recover_for: self.recover_for_s.map(Duration::from_secs),
@@ -242,6 +243,21 @@ mod tests {
         assert_eq!(limit(json!({})), NonZeroU32::new(100));
         assert_eq!(limit(json!({"calls_per_minute": 7})), NonZeroU32::new(7));
         assert_eq!(limit(json!({"calls_per_minute": 0})), None);
+    }
+
+    #[test]
+    fn an_account_shares_the_worker_until_its_concurrency_is_set() {
+        let traffic = |settings| {
+            let settings = CommonSettings::read(&settings).unwrap();
+            let traffic = settings.traffic(None).unwrap();
+            (traffic.concurrency, traffic.shares_worker)
+        };
+        assert_eq!(traffic(json!({})), (None, true));
+        assert_eq!(
+            traffic(json!({"concurrency": 7})),
+            (NonZeroU32::new(7), false)
+        );
+        assert_eq!(traffic(json!({"concurrency": 0})), (None, false));
     }
 
     #[test]

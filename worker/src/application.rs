@@ -17,6 +17,7 @@ use crate::consumer::MessageConsumer;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::directory::Directory;
+use crate::dispatcher::Dispatcher;
 use crate::health::{self, Health};
 use crate::health_reporter::HealthReporter;
 use crate::housekeeping;
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::processor::{Results, SETTLE_RESERVE, ValidationProcessor};
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
+use crate::turns::share_of_one;
 
 /// One each for the lane, the scheduler, the health reporter, the health endpoints and the database metrics.
 const CONNECTIONS: u32 = 5;
@@ -38,6 +40,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Application {
     settings: Settings,
     consumer: MessageConsumer,
+    dispatcher: Dispatcher,
     reporter: Arc<HealthReporter>,
     lane_thread: std::thread::JoinHandle<()>,
     scheduler: Scheduler,
@@ -73,6 +76,7 @@ impl Application {
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             clock: Arc::clone(&clock),
+            share: u32::try_from(share_of_one(settings.concurrency.into()))?,
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
@@ -94,6 +98,7 @@ impl Application {
                 clock: Arc::clone(&clock),
             },
             health: Arc::clone(&reporter),
+            load: Arc::clone(&load),
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             queue: broker.queue(),
@@ -101,25 +106,29 @@ impl Application {
         let scheduler = Scheduler {
             pool: pool.clone(),
             broker: broker.clone(),
-            processor: Arc::clone(&processor),
+            health: Arc::clone(&reporter),
             load: Arc::clone(&load),
             clock: Arc::clone(&clock),
             heartbeat,
             metrics,
             interval: settings.scheduler_interval(),
+        };
+        let dispatcher = Dispatcher {
+            processor,
+            load: Arc::clone(&load),
+            clock: Arc::clone(&clock),
             drain: settings.drain(),
         };
         let consumer = MessageConsumer {
             broker,
-            processor,
             load,
             clock,
-            concurrency: settings.concurrency,
             drain: settings.drain(),
         };
         Ok(Self {
             settings,
             consumer,
+            dispatcher,
             reporter,
             lane_thread,
             scheduler,
@@ -149,12 +158,21 @@ impl Application {
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
         let (stop_reporting, reporting) = shutdown::channel();
         let reporter = tokio::spawn(self.reporter.run(self.pool.clone(), reporting));
+        let dispatcher = tokio::spawn(self.dispatcher.run(inner.clone()));
         let consumer = tokio::spawn(self.consumer.run(inner));
         shutdown.raised().await;
         info!("stopping: finishing the validations in progress");
         trigger.raise();
         // A statement may hang in Postgres; nothing depends on its end.
-        let work = async { tokio::join!(consumer, scheduler, housekeeping, database_metrics) };
+        let work = async {
+            tokio::join!(
+                dispatcher,
+                consumer,
+                scheduler,
+                housekeeping,
+                database_metrics
+            )
+        };
         let ended = tokio::time::timeout(drain + GOODBYE_TIMEOUT, work).await;
         // The last report includes the last calls.
         stop_reporting.raise();
@@ -166,7 +184,8 @@ impl Application {
         let lane = shutdown::join(self.lane_thread, COMMIT_TIMEOUT);
         let (_, health, ()) = tokio::join!(reporter, health, lane);
         health??;
-        if let Ok((consumer, scheduler, ..)) = ended {
+        if let Ok((dispatcher, consumer, scheduler, ..)) = ended {
+            dispatcher.context("the dispatcher panicked")?;
             consumer.context("the consumer panicked")?;
             scheduler.context("the scheduler panicked")?;
         }

@@ -1,7 +1,7 @@
 //! Claims and settlements, committed together: everything that waits goes into one transaction.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
+use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
-use khata_domain::traffic::RateBudget;
+use khata_domain::traffic::{PostponeReason, Postponed, RateBudget, Traffic};
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
@@ -20,7 +21,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::clock::DatabaseClock;
-use crate::directory::{Directory, MerchantView};
+use crate::directory::{Directory, Entry as MerchantEntry, MerchantView};
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::metrics::Metrics;
 use crate::related::Related;
@@ -35,6 +36,8 @@ const LINGER: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Claim(ValidationKey),
+    /// Claim the first validation in the queue of a gateway account, if the account can take its call.
+    ClaimNext(GatewayKey),
     Settle(Box<Settlement>),
 }
 
@@ -42,6 +45,8 @@ pub(crate) enum Request {
 pub(crate) enum CommitResult {
     /// `None`: the validation is not due, or another worker holds it.
     Claimed(Option<Box<Work>>),
+    /// The claimed validation, and whether more may be claimed now.
+    ClaimedNext(Option<Box<Work>>, bool),
     /// Whether the lease was still valid.
     Settled(bool),
 }
@@ -60,7 +65,7 @@ pub(crate) struct Work {
     /// When the last webhook about the validation was received.
     pub(crate) webhook_received_at: Option<DateTime<Utc>>,
     /// Counts the plan's calls as in progress until it is dropped.
-    pub(crate) _call: Option<CallInProgress>,
+    pub(crate) call: Option<CallInProgress>,
 }
 
 /// Writes that a batch of plans needs before its calls.
@@ -80,6 +85,8 @@ pub(crate) struct ClaimsAndSettles {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) clock: Arc<DatabaseClock>,
+    /// Calls that this worker makes at once at a gateway account without a limit of its own.
+    pub(crate) share: u32,
 }
 
 impl Commit for ClaimsAndSettles {
@@ -99,7 +106,7 @@ impl Commit for ClaimsAndSettles {
     }
 
     fn committed(&self, requests: &[Request], took: Duration) {
-        let is_claim = |request: &&Request| matches!(request, Request::Claim(_));
+        let is_claim = |request: &&Request| !matches!(request, Request::Settle(_));
         let claims = requests.iter().filter(is_claim).count();
         self.metrics
             .committed(claims, requests.len() - claims, took);
@@ -110,20 +117,32 @@ impl Commit for ClaimsAndSettles {
         connection: &mut PgConnection,
         requests: &[Request],
     ) -> QueryResult<Vec<CommitResult>> {
-        let (mut keys, mut settlements) = (Vec::new(), Vec::new());
+        let (mut keys, mut next, mut settlements) = (Vec::new(), Vec::new(), Vec::new());
         for request in requests {
             match request {
                 Request::Claim(key) => keys.push(*key),
+                Request::ClaimNext(gateway) => next.push(*gateway),
                 Request::Settle(settlement) => settlements.push(settlement.as_ref().clone()),
             }
         }
         let settled = validations::settle(connection, &settlements)?;
-        let mut work = self.claim(connection, &mut keys)?;
+        let (mut work, more) = self.claim(connection, &mut keys, &next)?;
         let result = |request: &Request| match request {
             Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
             Request::Claim(key) => {
                 let index = work.iter().position(|work| work.claimed.key == *key);
                 CommitResult::Claimed(index.map(|index| Box::new(work.swap_remove(index))))
+            }
+            Request::ClaimNext(gateway) => {
+                let is_next = |work: &Work| {
+                    let key = work.claimed.key;
+                    work.claimed.queued_at == Some(gateway.account)
+                        && key.merchant == gateway.merchant
+                        && keys.binary_search(&key).is_err()
+                };
+                let index = work.iter().position(is_next);
+                let work = index.map(|index| Box::new(work.swap_remove(index)));
+                CommitResult::ClaimedNext(work, more.contains(gateway))
             }
         };
         Ok(requests.iter().map(result).collect())
@@ -131,26 +150,36 @@ impl Commit for ClaimsAndSettles {
 }
 
 impl ClaimsAndSettles {
+    /// Claims these validations, and the next ones in the queues of these gateway accounts. Returns the gateway accounts at which
+    /// more may be claimed now, too.
     fn claim(
         &self,
         connection: &mut PgConnection,
         keys: &mut Vec<ValidationKey>,
-    ) -> QueryResult<Vec<Work>> {
+        next: &[GatewayKey],
+    ) -> QueryResult<(Vec<Work>, HashSet<GatewayKey>)> {
         // A message may name a validation twice.
         keys.sort_unstable();
         keys.dedup();
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
         let token = LeaseToken(Uuid::new_v4());
-        let claimed = validations::claim(connection, keys, token, self.lease)?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
+        let mut claimed = validations::claim(connection, keys, token, self.lease)?;
+        if claimed.is_empty() && next.is_empty() {
+            return Ok((Vec::new(), HashSet::new()));
         }
-        let merchants = self.merchants(connection, &claimed)?;
-        let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
+        let of_claimed = claimed.iter().map(|claimed| claimed.key.merchant);
+        let ids = of_claimed.chain(next.iter().map(|gateway| gateway.merchant));
+        let merchants = self.merchants(connection, ids)?;
         let now = self.clock.now();
-        let mut budgets = self.budgets(connection, &merchants, now)?;
+        let awaited = claimed.iter().filter(|claimed| claimed.awaited).count();
+        let mut budgets = self.budgets(connection, &merchants, awaited, now)?;
+        let wanted = free_calls(&merchants, &budgets, next, now);
+        let queued = validations::claim_queued(connection, &wanted, token, self.lease)?;
+        let wanted = self.compare_queues(&wanted, &queued);
+        // Awaited validations take their calls first, then those that have waited.
+        let (awaited, others): (Vec<_>, Vec<_>) =
+            claimed.drain(..).partition(|claimed| claimed.awaited);
+        let claimed = [awaited, queued, others].concat();
+        let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
         let mut writes = Writes::default();
         let work = |claimed: Claimed| {
             let merchant = merchants.get(&claimed.key.merchant)?;
@@ -164,12 +193,45 @@ impl ClaimsAndSettles {
             }
             planned.ok()
         };
-        let work = claimed.into_iter().filter_map(work).collect();
+        let work: Vec<Work> = claimed.into_iter().filter_map(work).collect();
         validations::give_up_attempts(connection, &writes.given_up)?;
         validations::restart_attempts(connection, &writes.restarted)?;
         validations::insert_attempts(connection, &writes.new_attempts)?;
         self.store_budgets(connection, &budgets)?;
-        Ok(work)
+        let is_queued_again = |gateway: &GatewayKey| {
+            work.iter().any(|work: &Work| {
+                let claimed = &work.claimed;
+                claimed.queued_at == Some(gateway.account)
+                    && claimed.key.merchant == gateway.merchant
+                    && matches!(work.plan, Plan::Settle { queue: Some(_), .. })
+            })
+        };
+        let can_take_more = |(gateway, _): &(GatewayKey, i64)| {
+            let is_free = !free_calls(&merchants, &budgets, &[*gateway], now).is_empty();
+            (is_free && !is_queued_again(gateway)).then_some(*gateway)
+        };
+        let more = wanted.iter().filter_map(can_take_more).collect();
+        Ok((work, more))
+    }
+
+    /// Notes which queues are empty now; returns the others.
+    fn compare_queues(
+        &self,
+        wanted: &[(GatewayKey, i64)],
+        queued: &[Claimed],
+    ) -> Vec<(GatewayKey, i64)> {
+        let mut others = wanted.to_vec();
+        others.retain(|(gateway, calls)| {
+            let is_of = |claimed: &&Claimed| {
+                claimed.key.merchant == gateway.merchant
+                    && claimed.queued_at == Some(gateway.account)
+            };
+            let count = queued.iter().filter(is_of).count();
+            let has_more = i64::try_from(count).is_ok_and(|count| count >= *calls);
+            self.health.set_queue(*gateway, has_more);
+            has_more
+        });
+        others
     }
 
     fn plan(
@@ -195,6 +257,7 @@ impl ClaimsAndSettles {
                 deadline_at: claimed.deadline_at,
                 failed_steps: claimed.failed_steps,
                 pin: claimed.pin(),
+                awaited: claimed.awaited,
                 slot: claimed.slot,
             },
             bounds: merchant.bounds,
@@ -207,7 +270,15 @@ impl ClaimsAndSettles {
             jitter: rand::random(),
         };
         let planned = plan(&input, budgets);
-        let call = self.begin_call(&planned.plan, merchant);
+        if let Plan::Settle {
+            queue: Some(place), ..
+        } = &planned.plan
+        {
+            let (merchant, account) = (key.merchant, place.gateway_account);
+            self.health
+                .set_queue(GatewayKey { merchant, account }, true);
+        }
+        let call = self.begin_call(&planned.plan, merchant, claimed.awaited);
         let new_attempt = new_attempt(key, &planned, merchant);
         let new = new_attempt.as_ref();
         let is_possible_double_drop = new.is_some_and(|new| new.possible_double_drop);
@@ -224,7 +295,7 @@ impl ClaimsAndSettles {
             reusable,
             merchant: Arc::clone(merchant),
             webhook_received_at,
-            _call: call,
+            call,
         }
     }
 
@@ -239,11 +310,11 @@ impl ClaimsAndSettles {
     fn merchants(
         &self,
         connection: &mut PgConnection,
-        claimed: &[Claimed],
+        ids: impl Iterator<Item = MerchantId>,
     ) -> QueryResult<HashMap<MerchantId, Arc<MerchantView>>> {
         let mut merchants = HashMap::new();
-        for claimed in claimed {
-            if let Entry::Vacant(entry) = merchants.entry(claimed.key.merchant) {
+        for id in ids {
+            if let Entry::Vacant(entry) = merchants.entry(id) {
                 let merchant = *entry.key();
                 entry.insert(self.directory.of_merchant(connection, merchant)?);
             }
@@ -252,11 +323,13 @@ impl ClaimsAndSettles {
     }
 
     /// Reads the rate budgets of the gateway accounts that the batch may use. Rows that all workers share are locked until the
-    /// batch is committed: those with a limit, and those whose open circuit may be tested now.
+    /// batch is committed: those with a limit, and those whose open circuit may be tested now. `awaited`: awaited claims of the
+    /// batch.
     fn budgets(
         &self,
         connection: &mut PgConnection,
         merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+        awaited: usize,
         now: DateTime<Utc>,
     ) -> QueryResult<RateBudgets> {
         let (mut shared, mut budgets) = (Vec::new(), RateBudgets::default());
@@ -268,10 +341,13 @@ impl ClaimsAndSettles {
             // An open circuit has nothing to take.
             let circuit = state.as_ref().map(|state| state.circuit.state(now));
             let may_be_tested = circuit == Some(CircuitState::HalfOpen);
-            if connector.policy().traffic.is_limited() || may_be_tested {
+            let traffic = &connector.policy().traffic;
+            if traffic.is_limited() || may_be_tested {
                 shared.push(key);
-            } else if let Some(state) = state {
-                budgets.put(key, state.budget(0), false);
+            } else if traffic.shares_worker || state.is_some() {
+                let full = RateBudget::new(now);
+                let budget = state.map_or(full, |state| state.budget(0));
+                budgets.put(key, self.with_share(budget, key, awaited), false);
             }
         }
         if !shared.is_empty() {
@@ -283,21 +359,39 @@ impl ClaimsAndSettles {
                     paused_until: state.paused_until.max(paused_until),
                     ..state.budget(self.health.calls_in_progress(state.key))
                 };
-                budgets.put(state.key, budget, true);
+                budgets.put(state.key, self.with_share(budget, state.key, awaited), true);
             }
         }
         Ok(budgets)
     }
 
+    /// Adds what is left of the account's share of this worker. Awaited validations of the batch take no part of it.
+    fn with_share(&self, budget: RateBudget, gateway: GatewayKey, awaited: usize) -> RateBudget {
+        let calls = self.health.share_used(gateway);
+        let share = self
+            .share
+            .saturating_add(u32::try_from(awaited).unwrap_or(0));
+        RateBudget {
+            share_left: Some(share.saturating_sub(calls)),
+            ..budget
+        }
+    }
+
     /// Counts the calls of a plan as in progress.
-    fn begin_call(&self, plan: &Plan, merchant: &MerchantView) -> Option<CallInProgress> {
+    fn begin_call(
+        &self,
+        plan: &Plan,
+        merchant: &MerchantView,
+        is_awaited: bool,
+    ) -> Option<CallInProgress> {
         let Plan::Attempt { attempt, .. } = plan else {
             return None;
         };
         let entry = merchant.find(attempt.gateway_account)?;
         let connector = entry.connector.as_ref().ok()?;
         let is_shared = connector.policy().traffic.concurrency.is_some();
-        Some(self.health.begin_call(entry.key(), is_shared))
+        let gateway = entry.key();
+        Some(self.health.begin_call(gateway, is_shared, is_awaited))
     }
 
     /// Writes back the rate budgets that all workers share.
@@ -312,6 +406,54 @@ impl ClaimsAndSettles {
         let calls: Vec<_> = changed.iter().filter_map(shared).collect();
         gateway_health::write_open_calls(connection, self.health.worker(), &calls)
     }
+}
+
+/// Returns how many validations to claim from the queues of these gateway accounts, at most as many as they occur: one for each
+/// call that the account, or another account with a limit, can take now. The queue of an account that is down, paused,
+/// disabled or gone is planned again, as another account may take its validations.
+fn free_calls(
+    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+    budgets: &RateBudgets,
+    gateways: &[GatewayKey],
+    now: DateTime<Utc>,
+) -> Vec<(GatewayKey, i64)> {
+    let mut left: HashMap<GatewayKey, RateBudget> = HashMap::new();
+    let mut take = |entry: &MerchantEntry| -> Result<(), Postponed> {
+        let Ok(connector) = &entry.connector else {
+            return Ok(());
+        };
+        let traffic = &connector.policy().traffic;
+        let budget = left.entry(entry.key());
+        let budget = budget.or_insert_with(|| budgets.of(entry.key(), now));
+        budget.check(traffic, 1, None, now)?;
+        budget.take(traffic, 1, None, now);
+        Ok(())
+    };
+    let mut calls: HashMap<GatewayKey, i64> = HashMap::new();
+    for gateway in gateways {
+        let merchant = merchants.get(&gateway.merchant);
+        let entries = merchant.map_or(&[][..], |merchant| &merchant.entries);
+        let mut enabled = entries.iter().filter(|entry| entry.account.enabled);
+        let own = enabled.clone().find(|entry| entry.key() == *gateway);
+        let is_free = match own.map(|entry| take(entry)) {
+            None | Some(Ok(())) => true,
+            Some(Err(postponed)) => match postponed.why {
+                PostponeReason::Down | PostponeReason::Paused => true,
+                PostponeReason::Rate | PostponeReason::Busy | PostponeReason::Hours => {
+                    enabled.any(|entry| {
+                        let connector = entry.connector.as_deref();
+                        let traffic = connector.map(|connector| &connector.policy().traffic);
+                        entry.key() != *gateway
+                            && !entry.account.pinned_only
+                            && traffic.is_ok_and(Traffic::is_limited)
+                            && take(entry).is_ok()
+                    })
+                }
+            },
+        };
+        *calls.entry(*gateway).or_default() += i64::from(is_free);
+    }
+    calls.into_iter().filter(|(_, calls)| *calls > 0).collect()
 }
 
 /// Returns the row of the plan's attempt, if it is new.

@@ -1,6 +1,6 @@
-//! Takes messages from the broker and processes their validations, at most `KHATA_WORKER_CONCURRENCY` at once. A message is
-//! acknowledged when each of its validations is claimed or left to the scheduler: from then on their leases keep them, so
-//! that a slow gateway holds no message back.
+//! Takes messages from the broker and queues their validations, each for the turn of its merchant. A message is acknowledged
+//! when each of its validations is claimed or left to the scheduler: from then on their leases keep them, so that a slow
+//! gateway holds no message back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,22 @@ use futures_util::StreamExt;
 use khata_config::shutdown::Shutdown;
 use khata_domain::backoff::Backoff;
 use khata_queue::{Broker, Wakeup};
-use lapin::Consumer;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::clock::DatabaseClock;
 use crate::consumer_load::ConsumerLoad;
 use crate::in_progress::InProgress;
-use crate::processor::ValidationProcessor;
+use crate::turns::{MAX_QUEUED, Urgency};
 
 const NAME: &str = "khata-worker";
-/// Unacknowledged messages; each names up to 256 validations.
-const PREFETCH: u16 = 8;
+/// Unacknowledged messages. Each has a validation that is queued or about to be claimed, so that the messages of a merchant
+/// whose queue is full never keep the broker from delivering those of others.
+#[allow(clippy::cast_possible_truncation, reason = "both are far below 65,536")]
+const PREFETCH: u16 = MAX_QUEUED as u16 + 16_384;
 /// How long the broker may take to accept or to cancel a consumer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the broker may take to close the connection.
@@ -32,47 +34,48 @@ const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::fr
 /// The parts of the worker that consume messages.
 pub(crate) struct MessageConsumer {
     pub(crate) broker: Broker,
-    pub(crate) processor: Arc<ValidationProcessor>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) clock: Arc<DatabaseClock>,
-    pub(crate) concurrency: u16,
-    /// How long validations may take to finish after the shutdown began.
+    /// How long claims may take to finish after the shutdown began.
     pub(crate) drain: Duration,
 }
 
+/// A connection that consumes the queues.
+struct Consuming {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    awaited_channel: Channel,
+    awaited: Consumer,
+}
+
 impl MessageConsumer {
-    /// Consumes until shut down, then waits for the validations in progress. Consumes nothing while the machine's clock is
-    /// wrong.
+    /// Consumes until shut down, then waits for the claims in progress. Consumes nothing while the machine's clock is wrong.
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
-        let mut validations = InProgress::default();
+        let mut messages = InProgress::default();
         let mut failures = 0;
         while !shutdown.is_raised() {
             let consuming = async {
                 self.clock.permits_claims().await;
-                let prefetch = self.concurrency.min(PREFETCH);
-                let consume = self.broker.consume(NAME, prefetch);
-                tokio::time::timeout(CONNECT_TIMEOUT, consume).await
+                tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await
             };
             let result = tokio::select! {
                 () = shutdown.raised() => break,
                 result = consuming => result,
             };
             let failure = match result {
-                Ok(Ok((connection, channel, consumer))) => {
+                Ok(Ok(mut consuming)) => {
                     info!(queue = self.broker.queue(), "consuming");
                     failures = 0;
                     self.load.set_connected(true);
-                    self.consume(consumer, &mut validations, &mut shutdown)
+                    self.consume(&mut consuming, &mut messages, &mut shutdown)
                         .await;
                     self.load.set_connected(false);
                     if shutdown.is_raised() {
-                        let cancel =
-                            channel.basic_cancel(NAME.into(), BasicCancelOptions::default());
-                        let cancel = tokio::time::timeout(CONNECT_TIMEOUT, cancel);
-                        let _ = tokio::join!(cancel, validations.finish(self.drain));
+                        tokio::join!(consuming.cancel(), messages.finish(self.drain));
                     }
                     // The broker delivers the messages that are not acknowledged to another worker.
-                    let close = connection.close(200, "goodbye".into());
+                    let close = consuming.connection.close(200, "goodbye".into());
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
                     if shutdown.is_raised() {
                         return;
@@ -91,23 +94,39 @@ impl MessageConsumer {
             }
             failures += 1;
         }
-        validations.finish(self.drain).await;
+        messages.finish(self.drain).await;
+    }
+
+    async fn connect(&self) -> lapin::Result<Consuming> {
+        let (connection, channel, consumer) = self.broker.consume(NAME, PREFETCH).await?;
+        let awaited = self.broker.consume_awaited(&connection, NAME, PREFETCH);
+        let (awaited_channel, awaited) = awaited.await?;
+        Ok(Consuming {
+            connection,
+            channel,
+            consumer,
+            awaited_channel,
+            awaited,
+        })
     }
 
     /// Takes messages until shut down, until the connection breaks or until the machine's clock is wrong.
     async fn consume(
         &self,
-        mut consumer: Consumer,
-        validations: &mut InProgress,
+        consuming: &mut Consuming,
+        messages: &mut InProgress,
         shutdown: &mut Shutdown,
     ) {
         loop {
-            let delivery = tokio::select! {
-                () = self.stops(shutdown) => return,
-                delivery = consumer.next() => delivery,
+            let (urgency, delivery) = tokio::select! {
+                biased;
+                () = shutdown.raised() => return,
+                () = self.clock.forbids_claims() => return,
+                delivery = consuming.awaited.next() => (Urgency::Awaited, delivery),
+                delivery = consuming.consumer.next() => (Urgency::Other, delivery),
             };
             match delivery {
-                Some(Ok(delivery)) => self.take(delivery, validations, shutdown).await,
+                Some(Ok(delivery)) => self.take(urgency, delivery, messages).await,
                 Some(Err(failure)) => {
                     warn!(error = %failure, "broker connection lost");
                     return;
@@ -120,20 +139,7 @@ impl MessageConsumer {
         }
     }
 
-    /// Returns when no more validations may begin.
-    async fn stops(&self, shutdown: &mut Shutdown) {
-        tokio::select! {
-            () = shutdown.raised() => {}
-            () = self.clock.forbids_claims() => {}
-        }
-    }
-
-    async fn take(
-        &self,
-        delivery: Delivery,
-        validations: &mut InProgress,
-        shutdown: &mut Shutdown,
-    ) {
+    async fn take(&self, urgency: Urgency, delivery: Delivery, messages: &mut InProgress) {
         let wakeups = match Wakeup::decode(&delivery.data) {
             Ok(wakeups) => wakeups,
             Err(failure) => {
@@ -144,23 +150,28 @@ impl MessageConsumer {
         };
         let (unclaimed, mut claimed) = mpsc::channel(1);
         for wakeup in wakeups {
-            let permit = tokio::select! {
-                // The broker delivers a message again of which not every validation was begun.
-                () = self.stops(shutdown) => return,
-                permit = self.load.acquire() => permit,
-            };
-            // The semaphore is never closed.
-            let Ok(permit) = permit else { return };
-            let unclaimed = Some(unclaimed.clone());
-            validations.start(&self.processor, wakeup, permit, unclaimed);
+            self.load.queue(urgency, wakeup, Some(unclaimed.clone()));
         }
         drop(unclaimed);
-        validations.spawn(async move {
-            // Ends when each validation has dropped its sender.
-            claimed.recv().await;
-            // If the acknowledgement is lost, the message comes again and its validations are not due any more.
-            let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+        let acker = delivery.acker;
+        messages.spawn(async move {
+            // Ends when each validation has dropped its sender. The broker delivers a message again of which not every
+            // validation was begun.
+            if claimed.recv().await.is_none() {
+                // If the acknowledgement is lost, the message comes again and its validations are not due any more.
+                let _ = acker.ack(BasicAckOptions::default()).await;
+            }
         });
+    }
+}
+
+impl Consuming {
+    /// Receives no more messages.
+    async fn cancel(&self) {
+        for channel in [&self.channel, &self.awaited_channel] {
+            let cancel = channel.basic_cancel(NAME.into(), BasicCancelOptions::default());
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, cancel).await;
+        }
     }
 }
 

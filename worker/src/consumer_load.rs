@@ -1,45 +1,162 @@
-//! The validations that this worker processes now, and its connection to the broker.
+//! The validations that this worker has queued and processes now, and its connection to the broker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use khata_domain::MerchantId;
+use khata_domain::gateway::GatewayKey;
+use khata_queue::Wakeup;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
-/// The load of the consumer, shared with scheduler, health endpoints and metrics.
+use crate::turns::{MAX_QUEUED, Turns, Urgency, awaited_permits};
+
+/// Held by each validation of a message until its claim has ended; or sends that it was not begun.
+pub(crate) type Unclaimed = mpsc::Sender<NotBegun>;
+
+/// The worker stopped before it began the validation.
+#[derive(Debug)]
+pub(crate) struct NotBegun;
+
+/// Work that waits for its turn.
+#[derive(Debug)]
+pub(crate) enum QueuedWork {
+    Wakeup(Wakeup, Option<Unclaimed>),
+    /// Claim the first validation in the queue of a gateway account.
+    NextAt(GatewayKey),
+}
+
+impl QueuedWork {
+    /// Gives the validation back to the broker.
+    fn give_back(self) {
+        if let Self::Wakeup(_, Some(unclaimed)) = self {
+            // One is enough: the message is not acknowledged.
+            let _ = unclaimed.try_send(NotBegun);
+        }
+    }
+}
+
+/// Wake-ups in the queue of one message or round of the scheduler.
+pub(crate) const BATCH: usize = 256;
+
+/// Merchants of which this worker takes no more wake-ups from Postgres for now.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    /// No merchant's lost wake-ups are repeated.
+    pub(crate) all: bool,
+    /// The worker has wake-ups of theirs for all its permits.
+    pub(crate) held: Vec<MerchantId>,
+    /// The worker has twice as many.
+    pub(crate) full: Vec<MerchantId>,
+}
+
+/// The load of the worker, shared with consumer, scheduler, dispatcher, health endpoints and metrics.
 #[derive(Debug)]
 pub(crate) struct ConsumerLoad {
-    permits: Arc<Semaphore>,
-    concurrency: u16,
+    turns: Mutex<Turns<QueuedWork>>,
+    is_stopped: AtomicBool,
+    changed: Notify,
+    concurrency: usize,
     is_connected: AtomicBool,
+}
+
+/// A validation in progress, until dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    load: Arc<ConsumerLoad>,
+    urgency: Urgency,
+    merchant: MerchantId,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.load.turns().end(self.urgency, self.merchant);
+        self.load.changed.notify_one();
+    }
 }
 
 impl ConsumerLoad {
     pub(crate) fn new(concurrency: u16) -> Self {
+        let concurrency = usize::from(concurrency);
         Self {
-            permits: Arc::new(Semaphore::new(concurrency.into())),
+            turns: Mutex::new(Turns::new(concurrency)),
+            is_stopped: AtomicBool::new(false),
+            changed: Notify::new(),
             concurrency,
             is_connected: AtomicBool::new(false),
         }
     }
 
-    /// Waits until the worker may process another validation; it counts until the permit is dropped.
-    pub(crate) async fn acquire(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Arc::clone(&self.permits).acquire_owned().await
+    fn turns(&self) -> MutexGuard<'_, Turns<QueuedWork>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes at most `count` of the free permits.
-    pub(crate) fn take_free(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
-        let take = |_| Arc::clone(&self.permits).try_acquire_owned().ok();
-        (0..count).map_while(take).collect()
+    /// Queues a wake-up for its turn. Leaves it to the scheduler if the merchant's queue is full: its row stays due.
+    pub(crate) fn queue(&self, urgency: Urgency, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
+        let id = (wakeup.key.merchant, wakeup.key.id.0);
+        self.push(urgency, id, QueuedWork::Wakeup(wakeup, unclaimed));
     }
 
-    /// Whether the worker processes as many validations as it may.
-    pub(crate) fn is_full(&self) -> bool {
-        self.permits.available_permits() == 0
+    /// Queues the claim of the first validation in the queue of a gateway account.
+    pub(crate) fn queue_next_at(&self, urgency: Urgency, gateway: GatewayKey) {
+        let id = (gateway.merchant, gateway.account.0);
+        self.push(urgency, id, QueuedWork::NextAt(gateway));
+    }
+
+    fn push(&self, urgency: Urgency, id: (MerchantId, Uuid), work: QueuedWork) {
+        let mut turns = self.turns();
+        if self.is_stopped() {
+            work.give_back();
+        } else if turns.push(urgency, id, work).is_ok() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for the next turn. The validation counts as in progress until the permit is dropped.
+    pub(crate) async fn next(self: &Arc<Self>) -> (QueuedWork, Permit) {
+        loop {
+            let next = self.turns().next();
+            if let Some((urgency, merchant, queued)) = next {
+                let load = Arc::clone(self);
+                let permit = Permit {
+                    load,
+                    urgency,
+                    merchant,
+                };
+                return (queued, permit);
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Begins no more validations, and gives the queued ones back.
+    pub(crate) fn stop(&self) {
+        let mut turns = self.turns();
+        self.is_stopped.store(true, Ordering::Relaxed);
+        turns.drain().into_iter().for_each(QueuedWork::give_back);
+    }
+
+    /// Whether no more validations may begin.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Leaves wake-ups to the scheduler that were queued for too long. Returns of which merchants to take no more.
+    pub(crate) fn holds(&self) -> Holds {
+        let mut turns = self.turns();
+        turns.drop_old(Instant::now());
+        let enough = self.concurrency.max(BATCH);
+        Holds {
+            // One merchant alone fills half of the queues.
+            all: turns.queued() >= MAX_QUEUED / 8 * 7,
+            held: turns.merchants_with(enough),
+            full: turns.merchants_with(2 * enough),
+        }
     }
 
     /// Whether the broker can deliver messages.
@@ -54,18 +171,25 @@ impl ConsumerLoad {
 
 impl Collector for ConsumerLoad {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let max = usize::from(self.concurrency);
-        let current = max.saturating_sub(self.permits.available_permits());
+        let (in_progress, queued) = {
+            let turns = self.turns();
+            (turns.in_progress(), turns.queued())
+        };
         for (name, help, value) in [
             (
                 "validations_in_progress",
                 "Validations that this worker processes now",
-                current,
+                in_progress,
             ),
             (
                 "validations_in_progress_max",
                 "Maximum number of validations that this worker processes at once",
-                max,
+                self.concurrency + awaited_permits(self.concurrency),
+            ),
+            (
+                "validations_queued",
+                "Validations whose wake-ups wait in this worker for their turn",
+                queued,
             ),
             (
                 "broker_connected",

@@ -45,8 +45,12 @@ struct Inner {
     /// Gateway accounts that are not simply available, as all workers know them.
     states: HashMap<GatewayKey, GatewayState>,
     calls: HashMap<GatewayKey, u32>,
+    /// Calls of awaited validations among them.
+    awaited_calls: HashMap<GatewayKey, u32>,
     /// Gateway accounts of which the other workers need the number of calls.
     shared: HashSet<GatewayKey>,
+    /// Gateway accounts for which validations wait, as far as this worker knows.
+    queues: HashSet<GatewayKey>,
 }
 
 impl HealthReporter {
@@ -78,10 +82,32 @@ impl HealthReporter {
         self.lock().calls.get(&gateway).copied().unwrap_or(0)
     }
 
+    /// Returns the number of calls that count against the gateway account's share of this worker. The worker keeps permits of
+    /// their own for awaited validations.
+    pub(crate) fn share_used(&self, gateway: GatewayKey) -> u32 {
+        let inner = self.lock();
+        let calls = |calls: &HashMap<_, _>| calls.get(&gateway).copied().unwrap_or(0);
+        calls(&inner.calls).saturating_sub(calls(&inner.awaited_calls))
+    }
+
     /// Returns the same number if the other workers need it.
     pub(crate) fn shared_calls(&self, gateway: GatewayKey) -> Option<u32> {
         let is_shared = self.lock().shared.contains(&gateway);
         is_shared.then(|| self.calls_in_progress(gateway))
+    }
+
+    /// Whether validations wait until the gateway account can take their calls.
+    pub(crate) fn has_queue(&self, gateway: GatewayKey) -> bool {
+        self.lock().queues.contains(&gateway)
+    }
+
+    pub(crate) fn set_queue(&self, gateway: GatewayKey, has_queue: bool) {
+        let mut inner = self.lock();
+        if has_queue {
+            inner.queues.insert(gateway);
+        } else {
+            inner.queues.remove(&gateway);
+        }
     }
 
     /// Counts a call until the returned value is dropped. `is_shared`: the other workers need the number of calls.
@@ -89,15 +115,20 @@ impl HealthReporter {
         self: &Arc<Self>,
         gateway: GatewayKey,
         is_shared: bool,
+        is_awaited: bool,
     ) -> CallInProgress {
         let mut inner = self.lock();
         *inner.calls.entry(gateway).or_default() += 1;
+        if is_awaited {
+            *inner.awaited_calls.entry(gateway).or_default() += 1;
+        }
         if is_shared {
             inner.shared.insert(gateway);
         }
         CallInProgress {
             reporter: Arc::clone(self),
             gateway,
+            is_awaited,
         }
     }
 
@@ -219,16 +250,29 @@ impl HealthReporter {
 pub(crate) struct CallInProgress {
     reporter: Arc<HealthReporter>,
     gateway: GatewayKey,
+    is_awaited: bool,
+}
+
+impl CallInProgress {
+    pub(crate) fn gateway(&self) -> GatewayKey {
+        self.gateway
+    }
 }
 
 impl Drop for CallInProgress {
     fn drop(&mut self) {
-        let mut inner = self.reporter.lock();
-        if let Some(calls) = inner.calls.get_mut(&self.gateway) {
-            *calls = calls.saturating_sub(1);
-            if *calls == 0 {
-                inner.calls.remove(&self.gateway);
+        let end = |calls: &mut HashMap<GatewayKey, u32>| {
+            if let Some(count) = calls.get_mut(&self.gateway) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    calls.remove(&self.gateway);
+                }
             }
+        };
+        let mut inner = self.reporter.lock();
+        end(&mut inner.calls);
+        if self.is_awaited {
+            end(&mut inner.awaited_calls);
         }
     }
 }

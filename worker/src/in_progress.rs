@@ -3,30 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use khata_queue::Wakeup;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tracing::error;
 
-use crate::processor::{Unclaimed, ValidationProcessor};
+use crate::consumer_load::{Permit, QueuedWork};
+use crate::processor::ValidationProcessor;
 
 /// Validations in progress; dropping it stops them.
 #[derive(Debug, Default)]
 pub(crate) struct InProgress(JoinSet<()>);
 
 impl InProgress {
-    /// Processes a validation.
+    /// Processes a validation, and those that follow it in the queue of its gateway account.
     pub(crate) fn start(
         &mut self,
         processor: &Arc<ValidationProcessor>,
-        wakeup: Wakeup,
-        permit: OwnedSemaphorePermit,
-        unclaimed: Option<Unclaimed>,
+        work: QueuedWork,
+        permit: Permit,
     ) {
         let processor = Arc::clone(processor);
         self.spawn(async move {
             let _permit = permit;
-            processor.run(wakeup, unclaimed).await;
+            processor.run(work).await;
         });
     }
 

@@ -1,9 +1,9 @@
 //! The worker. RabbitMQ wakes it; it claims validations that are due in Postgres, calls a gateway and settles the result.
 //!
-//! `consumer` takes messages, `processor` claims, calls and settles one validation, `commits` does claims and settlements in
-//! batches and plans inside the claim, `directory` caches merchants and their connectors, `clock` has Postgres's time,
-//! `scheduler` publishes wake-ups for validations that are due, `health_reporter` shares the health of gateway accounts with
-//! other workers, and `housekeeping` deletes expired rows.
+//! `consumer` takes messages, `turns` orders their validations by merchant, `dispatcher` begins them, `processor` claims,
+//! calls and settles one validation, `commits` does claims and settlements in batches and plans inside the claim, `directory`
+//! caches merchants and their connectors, `clock` has Postgres's time, `scheduler` publishes wake-ups for validations that are
+//! due, `health_reporter` shares the health of gateway accounts with other workers, and `housekeeping` deletes expired rows.
 
 mod application;
 mod clock;
@@ -12,6 +12,7 @@ mod consumer;
 mod consumer_load;
 mod database_metrics;
 mod directory;
+mod dispatcher;
 mod health;
 mod health_reporter;
 mod housekeeping;
@@ -22,6 +23,7 @@ mod processor;
 mod related;
 mod scheduler;
 mod settings;
+mod turns;
 
 pub use application::Application;
 pub use settings::{Call, Settings};

@@ -66,7 +66,7 @@ khata_telemetry::metrics! {
     without_gateway: Family<MerchantLabels, Counter> = Family::default(),
         "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
     wakeups: Family<WakeupLabels, Counter> = Family::default(),
-        "scheduler_wakeups", "Due validations that the scheduler took, to publish their wake-ups or, without a broker, to process them";
+        "scheduler_wakeups", "Due validations that the scheduler took, to publish their wake-ups or, without a broker, to queue them in this worker";
     queues: Family<QueueLabels, Gauge> = Family::default(),
         "queue_messages", "Messages in the queue";
     clock_offset: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default(),

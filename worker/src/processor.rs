@@ -1,36 +1,39 @@
 //! Processes one validation: claim, call the gateway, decide, settle. Everything that a restart needs is in Postgres before
 //! the next step begins.
 
+mod log;
 mod results;
 mod spans;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
-use khata_domain::attempt::{Attempt, AttemptState, CallKind, NextAction};
+use futures_util::future::OptionFuture;
+use khata_domain::attempt::{AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
+use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::Plan;
 use khata_domain::score::Bank;
-use khata_domain::validation::{Decision, Next};
-use khata_domain::{CallFailure, Class, GatewayResponse};
+use khata_domain::{CallFailure, GatewayResponse};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
 use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
-use tokio::sync::mpsc;
-use tracing::{Instrument, Span, debug, error, field, info, warn};
+use tracing::{Instrument, Span, debug, error, field, warn};
 
+use log::{log_result, record_attempt};
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_mismatch};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
+use crate::consumer_load::{ConsumerLoad, QueuedWork, Unclaimed};
 use crate::directory::Entry;
-use crate::health_reporter::HealthReporter;
+use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
 use crate::metrics::{Metrics, Timeline};
+use crate::turns::Urgency;
 
 /// A poll that is due this soon is made at once, without a round trip through Postgres.
 const IMMEDIATE_POLL: Duration = Duration::from_millis(50);
@@ -40,38 +43,104 @@ const MAX_IMMEDIATE_POLLS: u32 = 3;
 pub(crate) const SETTLE_RESERVE: Duration = Duration::from_secs(2);
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
-/// Held by each validation of a message until its claim has ended.
-pub(crate) type Unclaimed = mpsc::Sender<Infallible>;
-
 /// Processes validations; shared by all tasks of the worker.
 pub(crate) struct ValidationProcessor {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) results: Results,
     pub(crate) health: Arc<HealthReporter>,
+    pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) queue: String,
 }
 
+/// A claimed validation.
+struct Held {
+    work: Box<Work>,
+    lease_ends: Instant,
+    /// The gateway account in whose queue it was.
+    queue: Option<GatewayKey>,
+}
+
 impl ValidationProcessor {
-    /// Processes one validation as far as possible now. Drops `unclaimed` when its claim has ended.
-    pub(crate) async fn run(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
-        let span = spans::process(&self.queue, &wakeup);
-        self.process(wakeup, unclaimed).instrument(span).await;
+    /// Processes one validation as far as possible now, and those that follow it in the queue of its gateway account: each call
+    /// that ends makes room for the next one.
+    pub(crate) async fn run(&self, work: QueuedWork) {
+        let mut next = match work {
+            QueuedWork::Wakeup(wakeup, unclaimed) => {
+                let span = spans::process(&self.queue, &wakeup);
+                self.begin(wakeup, unclaimed).instrument(span).await
+            }
+            QueuedWork::NextAt(gateway) => self.claim_next(gateway).await,
+        };
+        while let Some(held) = next {
+            let claimed = &held.work.claimed;
+            let wakeup = Wakeup {
+                key: claimed.key,
+                trace_parent: claimed.trace_parent.clone(),
+            };
+            let span = spans::process(&self.queue, &wakeup);
+            next = self.process(held).instrument(span).await;
+        }
     }
 
-    async fn process(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
-        let began = SystemTime::now();
-        // Taken before the claim, so that the lease ends here no later than in Postgres.
-        let lease_ends = Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE);
+    /// Claims and processes a validation; returns the one that follows it. Drops `unclaimed` when its claim has ended.
+    async fn begin(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) -> Option<Held> {
+        let lease_ends = self.lease_ends();
         let work = self.claim(&wakeup).await;
         drop(unclaimed);
-        let Some(work) = work else { return };
+        let (work, queue) = (work?, None);
+        let held = Held {
+            work,
+            lease_ends,
+            queue,
+        };
+        self.process(held).await
+    }
+
+    /// Returns when the lease of a claim that begins now ends: no later than in Postgres.
+    fn lease_ends(&self) -> Instant {
+        Instant::now() + self.lease.saturating_sub(SETTLE_RESERVE)
+    }
+
+    /// Processes a claimed validation; returns the one that follows it in the queue of its gateway account.
+    async fn process(&self, held: Held) -> Option<Held> {
+        let began = SystemTime::now();
+        let Held {
+            mut work,
+            lease_ends,
+            queue,
+        } = held;
         let span = Span::current();
         span.record("khata.account_id", field::display(work.claimed.account));
         span.record("khata.routing_id", work.claimed.routing_id());
         let settlement = self.carry_out(&work, lease_ends).await;
-        let unsettled = match &settlement {
+        let is_queued = settlement.as_ref().is_some_and(|end| end.queue.is_some());
+        // The call has ended, so that the next validation in the queue can take its place.
+        let call = work.call.take();
+        let gateway = call.as_ref().map(CallInProgress::gateway).or(queue);
+        drop(call);
+        let follows = |gateway: &GatewayKey| !is_queued && self.health.has_queue(*gateway);
+        let next = OptionFuture::from(
+            gateway
+                .filter(follows)
+                .map(|gateway| self.claim_next(gateway)),
+        );
+        let (unsettled, next) =
+            tokio::join!(self.finish(&work, settlement.as_ref(), lease_ends), next);
+        let settlement = settlement.as_ref();
+        spans::end(&self.queue, &work.claimed, began, settlement, unsettled);
+        next.flatten()
+    }
+
+    /// Settles; returns `error.type` of the span if nothing was stored.
+    async fn finish(
+        &self,
+        work: &Work,
+        settlement: Option<&Settlement>,
+        lease_ends: Instant,
+    ) -> Option<&'static str> {
+        match settlement {
             Some(settlement) => {
                 let received_at = work.webhook_received_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let timeline = Timeline {
@@ -82,9 +151,31 @@ impl ValidationProcessor {
                 self.settle(settlement, &timeline, lease_ends).await.err()
             }
             None => Some("not_finished"),
+        }
+    }
+
+    /// Claims the first validation in the queue of a gateway account, if the account can take its call and the worker does not
+    /// stop. If the account can take more, another claim waits for the merchant's turn.
+    async fn claim_next(&self, gateway: GatewayKey) -> Option<Held> {
+        if self.load.is_stopped() || !self.results.clock.may_claim() {
+            return None;
+        }
+        let lease_ends = self.lease_ends();
+        let claim = self.lane.submit(Request::ClaimNext(gateway)).await;
+        let Ok(CommitResult::ClaimedNext(work, more)) = claim else {
+            // The scheduler lists the queue again.
+            return None;
         };
-        let settlement = settlement.as_ref();
-        spans::end(&self.queue, &work.claimed, began, settlement, unsettled);
+        let work = work?;
+        self.metrics.claimed(ClaimResult::Claimed);
+        if more {
+            self.load.queue_next_at(Urgency::Other, gateway);
+        }
+        Some(Held {
+            work,
+            lease_ends,
+            queue: Some(gateway),
+        })
     }
 
     async fn claim(&self, wakeup: &Wakeup) -> Option<Box<Work>> {
@@ -144,6 +235,7 @@ impl ValidationProcessor {
             Plan::Settle {
                 next,
                 slot,
+                queue,
                 why,
                 postponed,
             } => {
@@ -156,6 +248,7 @@ impl ValidationProcessor {
                 self.log_no_call(work, why);
                 Some(Settlement {
                     slot: *slot,
+                    queue: *queue,
                     ..self.results.without_attempt(work, next.clone())
                 })
             }
@@ -332,43 +425,4 @@ impl ValidationProcessor {
 /// overlap with another worker's call.
 fn has_time_for_call(connector: &dyn Connector, delay: Duration, lease_ends: Instant) -> bool {
     Instant::now() + delay + 2 * connector.policy().call_timeout <= lease_ends
-}
-
-fn record_attempt(entry: &Entry, attempt: &Attempt) {
-    let reference_id = &entry.account.reference_id;
-    Span::current()
-        .record("khata.gateway", entry.gateway.name())
-        .record("khata.gateway_reference_id", reference_id)
-        .record("khata.attempt", attempt.number);
-}
-
-/// Logs the result of an attempt; louder if an operator has to act.
-fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
-    let Decision { attempt: end, next } = &advanced.decision;
-    let class = end.class.map_or("", Class::as_str);
-    let (key, account) = (work.claimed.key, work.claimed.account);
-    let (gateway, code) = (entry.gateway.name(), end.code.as_str());
-    match (&advanced.result, next) {
-        (Ok(response), _) if response.class == Class::Misconfigured => error!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
-            gateway_account = entry.account.reference_id, code,
-            "gateway rejects us: check the credentials, balance and IP allow-list of this gateway account"
-        ),
-        (Ok(response), _) if response.unlisted => warn!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
-            "gateway returned an unknown code, treated as inconclusive: add it to the connector's table"
-        ),
-        (Err(failure), _) => warn!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
-            attempt = attempt.number, %failure, "gateway call failed"
-        ),
-        (Ok(_), Next::Complete { outcome, .. }) => debug!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
-            outcome = outcome.as_str(), "validation completed"
-        ),
-        (Ok(_), Next::Wait { until, .. }) => info!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
-            until = %until.to_rfc3339(), "validation not final yet"
-        ),
-    }
 }

@@ -1,6 +1,6 @@
 //! Publishes wake-ups for validations that are due: those that waited until now, those whose wake-up was lost, and those of a
 //! stopped worker whose lease expired. Every worker runs a scheduler; `for update skip locked` lets them work side by side.
-//! While the broker is unavailable, the scheduler gives due validations to this worker's processor, as many as have a permit.
+//! While the broker is unavailable, the scheduler queues due validations in this worker, as many as there is room for.
 
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 use khata_config::shutdown::Shutdown;
 use khata_domain::ValidationState;
 use khata_domain::backoff::Backoff;
+use khata_domain::gateway::GatewayKey;
 use khata_queue::{Broker, BrokerError, Publisher, Wakeup};
-use khata_store::validations::{DueRow, take_due};
+use khata_store::validations::{DueRow, DueTurns, GatewayQueue, Taken, Wanted, queues};
 use khata_store::{self as store, Pool};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::DatabaseClock;
-use crate::consumer_load::ConsumerLoad;
-use crate::in_progress::InProgress;
+use crate::consumer_load::{BATCH, ConsumerLoad, Holds};
+use crate::health_reporter::HealthReporter;
 use crate::labels::WakeupReason;
 use crate::metrics::Metrics;
-use crate::processor::ValidationProcessor;
+use crate::turns::Urgency;
 
-/// Maximum number of validations in one round; one message names as many.
-const BATCH: i64 = 256;
+/// Queues of gateway accounts that one round lets go on.
+const MAX_QUEUES: i64 = 100;
 /// Queue depth above which lost wake-ups are not repeated.
 const MAX_DEPTH: u32 = 16;
 /// Time after which a lost wake-up is repeated.
@@ -73,23 +73,41 @@ enum RoundError {
 pub(crate) struct Scheduler {
     pub(crate) pool: Pool,
     pub(crate) broker: Broker,
-    pub(crate) processor: Arc<ValidationProcessor>,
+    pub(crate) health: Arc<HealthReporter>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) clock: Arc<DatabaseClock>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) interval: Duration,
-    /// How long validations may take to finish after the shutdown began.
-    pub(crate) drain: Duration,
+}
+
+/// Wake-ups that were taken from Postgres and are not published yet; none are lost when the broker becomes unavailable.
+#[derive(Default)]
+struct Unpublished {
+    turns: DueTurns,
+    queues: QueueList,
+    awaited: Vec<Wakeup>,
+    others: Vec<Wakeup>,
+}
+
+/// The scheduler's position in the list of gateway accounts' queues.
+#[derive(Clone, Copy, Default)]
+struct QueueList {
+    read_at: Option<Instant>,
+    last: Option<GatewayKey>,
+}
+
+impl Unpublished {
+    fn is_empty(&self) -> bool {
+        self.awaited.is_empty() && self.others.is_empty()
+    }
 }
 
 impl Scheduler {
-    /// Schedules until shut down, then waits for the validations that it gave to the processor.
+    /// Schedules until shut down.
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
         let mut link = Link::Open(Box::new(self.publisher()));
-        let mut validations = InProgress::default();
-        // Taken, but not published, because the broker became unavailable.
-        let mut left = Vec::new();
+        let mut due = Unpublished::default();
         let mut has_failed = false;
         let mut dead_letters_at = Instant::now();
         while !shutdown.is_raised() {
@@ -97,10 +115,10 @@ impl Scheduler {
             link = self.reconnected(link).await;
             let round = match &mut link {
                 Link::Open(publisher) => {
-                    let counts = &mut dead_letters_at;
-                    self.publish_due(publisher, counts, &mut left).await
+                    self.publish_due(publisher, &mut dead_letters_at, &mut due)
+                        .await
                 }
-                Link::Lost(_) => self.process_due(&mut left, &mut validations).await,
+                Link::Lost(_) => self.queue_due(&mut due).await,
             };
             let pause = match round {
                 Ok(more) => {
@@ -128,13 +146,8 @@ impl Scheduler {
             }
         }
         match link {
-            Link::Open(publisher) => {
-                tokio::join!(publisher.close(), validations.finish(self.drain));
-            }
-            Link::Lost(reconnecting) => {
-                reconnecting.abort();
-                validations.finish(self.drain).await;
-            }
+            Link::Open(publisher) => publisher.close().await,
+            Link::Lost(reconnecting) => reconnecting.abort(),
         }
     }
 
@@ -172,7 +185,7 @@ impl Scheduler {
         &self,
         publisher: &mut Publisher,
         dead_letters_at: &mut Instant,
-        left: &mut Vec<Wakeup>,
+        due: &mut Unpublished,
     ) -> Result<bool, RoundError> {
         if Instant::now() >= *dead_letters_at {
             *dead_letters_at = Instant::now() + DEAD_LETTERS_INTERVAL;
@@ -180,65 +193,76 @@ impl Scheduler {
             let messages = messages.map_err(RoundError::Broker)?;
             self.metrics.queue_depth("dead_letters", messages);
         }
+        let awaited = publisher.awaited_depth().await;
+        let awaited = awaited.map_err(RoundError::Broker)?;
+        self.metrics.queue_depth("awaited", awaited);
         let depth = publisher.depth().await.map_err(RoundError::Broker)?;
         self.metrics.queue_depth("validations", depth);
-        let hold = depth > MAX_DEPTH || self.load.is_full();
         let mut more = true;
-        if left.is_empty() {
-            (*left, more) = self.take_due(BATCH, hold).await?;
-            if left.is_empty() {
-                return Ok(more);
-            }
+        if due.is_empty() {
+            let mut holds = self.load.holds();
+            holds.all |= depth > MAX_DEPTH;
+            more = self.take_due(BATCH, holds, due).await?;
         }
-        publisher.publish(left).await.map_err(RoundError::Broker)?;
-        left.clear();
+        if !due.awaited.is_empty() {
+            let result = publisher.publish_awaited(&due.awaited).await;
+            result.map_err(RoundError::Broker)?;
+            due.awaited.clear();
+        }
+        if !due.others.is_empty() {
+            let result = publisher.publish(&due.others).await;
+            result.map_err(RoundError::Broker)?;
+            due.others.clear();
+        }
         Ok(more)
     }
 
-    /// Gives due validations to the processor, at most as many as there are free permits; returns whether more may be due.
-    async fn process_due(
-        &self,
-        left: &mut Vec<Wakeup>,
-        validations: &mut InProgress,
-    ) -> Result<bool, RoundError> {
-        let mut permits = self.permits(usize::try_from(BATCH).unwrap_or(usize::MAX));
-        let rest = left.split_off(left.len().min(permits.len()));
-        let first = std::mem::replace(left, rest);
-        let others = permits.split_off(first.len());
-        self.process(first, permits, validations);
-        let limit = i64::try_from(others.len()).unwrap_or(BATCH);
-        let (wakeups, is_full) = self.take_due(limit, false).await?;
-        self.process(wakeups, others, validations);
-        Ok(is_full)
-    }
-
-    /// Takes free permits; none while the machine's clock is wrong.
-    fn permits(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
-        let count = if self.clock.may_claim() { count } else { 0 };
-        self.load.take_free(count)
-    }
-
-    fn process(
-        &self,
-        wakeups: Vec<Wakeup>,
-        permits: Vec<OwnedSemaphorePermit>,
-        validations: &mut InProgress,
-    ) {
-        for (wakeup, permit) in wakeups.into_iter().zip(permits) {
-            validations.start(&self.processor, wakeup, permit, None);
+    /// Queues due validations in this worker; returns whether more may be due.
+    async fn queue_due(&self, due: &mut Unpublished) -> Result<bool, RoundError> {
+        // A worker whose clock is wrong would not begin them.
+        let limit = if self.clock.may_claim() { BATCH } else { 0 };
+        let more = self.take_due(limit, self.load.holds(), due).await?;
+        for (urgency, wakeups) in [
+            (Urgency::Awaited, &mut due.awaited),
+            (Urgency::Other, &mut due.others),
+        ] {
+            for wakeup in wakeups.drain(..) {
+                self.load.queue(urgency, wakeup, None);
+            }
         }
+        Ok(more)
     }
 
-    /// Takes at most `limit` due rows, and sets the clock. Returns their wake-ups, and whether more may be due.
-    async fn take_due(&self, limit: i64, hold: bool) -> Result<(Vec<Wakeup>, bool), RoundError> {
+    /// Takes at most `limit` due rows, and sets the clock. Returns whether more may be due.
+    async fn take_due(
+        &self,
+        limit: usize,
+        holds: Holds,
+        due: &mut Unpublished,
+    ) -> Result<bool, RoundError> {
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
+        let (mut turns, after) = (std::mem::take(&mut due.turns), due.queues.last);
+        let is_recent = |at: Instant| at.elapsed() < self.interval;
+        let list_queues = limit > 0 && !due.queues.read_at.is_some_and(is_recent);
         let mut taking = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut connection: store::PooledConnection = pool.get()?;
             clock.set(&mut connection)?;
             if limit == 0 {
-                return Ok(Vec::new());
+                return Ok((Taken::default(), turns, Vec::new()));
             }
-            Ok(take_due(&mut connection, limit, hold, REPEAT_AFTER)?)
+            let listed = if list_queues {
+                queues(&mut connection, after, MAX_QUEUES)?
+            } else {
+                Vec::new()
+            };
+            let wanted = Wanted {
+                limit: i64::try_from(limit)?,
+                hold: holds.all,
+                held: &holds.held,
+                full: &holds.full,
+                wakeup_grace: REPEAT_AFTER,
+            };
+            Ok((turns.take(&mut connection, &wanted)?, turns, listed))
         });
         let taken = loop {
             tokio::select! {
@@ -248,16 +272,41 @@ impl Scheduler {
             }
         };
         let taken = taken.map_err(anyhow::Error::from).flatten();
-        let due = taken.map_err(RoundError::Database)?;
+        let (taken, turns, listed) = taken.map_err(RoundError::Database)?;
+        due.turns = turns;
+        if list_queues {
+            due.queues.read_at = Some(Instant::now());
+            self.continue_queues(&listed, &mut due.queues);
+        }
         self.metrics.clock_offset(self.clock.offset());
-        let is_full = limit > 0 && i64::try_from(due.len()).is_ok_and(|count| count == limit);
-        self.count(&due);
-        let due = due.into_iter().filter(|row| !row.set_aside);
-        let wakeups = due.map(|row| Wakeup {
-            key: row.key,
-            trace_parent: row.trace_parent,
-        });
-        Ok((wakeups.collect(), is_full))
+        self.count(&taken.rows);
+        for row in taken.rows.into_iter().filter(|row| !row.set_aside) {
+            let wakeups = if row.awaited {
+                &mut due.awaited
+            } else {
+                &mut due.others
+            };
+            wakeups.push(Wakeup {
+                key: row.key,
+                trace_parent: row.trace_parent,
+            });
+        }
+        Ok(taken.more)
+    }
+
+    /// Lets the queues of gateway accounts go on, in case the worker that should claim their next validation was stopped.
+    fn continue_queues(&self, listed: &[GatewayQueue], list: &mut QueueList) {
+        for queue in listed {
+            self.health.set_queue(queue.gateway, true);
+            let urgency = if queue.awaited {
+                Urgency::Awaited
+            } else {
+                Urgency::Other
+            };
+            self.load.queue_next_at(urgency, queue.gateway);
+        }
+        let is_full = i64::try_from(listed.len()).is_ok_and(|count| count == MAX_QUEUES);
+        list.last = listed.last().filter(|_| is_full).map(|queue| queue.gateway);
     }
 
     fn count(&self, due: &[DueRow]) {

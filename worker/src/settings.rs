@@ -67,7 +67,8 @@ pub struct Settings {
     /// File that the bound port is written to, for port 0
     #[arg(long, env = "KHATA_PORT_FILE")]
     pub port_file: Option<PathBuf>,
-    /// Maximum number of validations processed at once
+    /// Maximum number of validations processed at once; an eighth more for validations that a caller waits for. One merchant
+    /// uses at most three quarters
     #[arg(long, env = "KHATA_WORKER_CONCURRENCY", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub concurrency: u16,
     /// Seconds for which a worker leases a validation, and after which another worker takes over those of a stopped one; a

@@ -221,9 +221,10 @@ async fn wait_for_outcomes(
     let waits = waits.map(|((created, new), account)| {
         let outcome = match created {
             CreatedAccount::New => Some(new),
-            CreatedAccount::Existing(row) => row
-                .open_validation()
-                .map(|open| state.outcomes.wait_for_open(open, until)),
+            CreatedAccount::Existing(row) => row.open_validation().map(|open| {
+                context.hurry(open);
+                state.outcomes.wait_for_open(open, until)
+            }),
         };
         async move {
             match OptionFuture::from(outcome.map(Outcome::wait))

@@ -80,7 +80,10 @@ pub(crate) async fn validate_account(
             (row, new_outcome)
         }
         Written::Done(Revalidation::AlreadyOpen(row, open)) => {
-            let wait = |until| state.outcomes.wait_for_open(open, until);
+            let wait = |until| {
+                context.hurry(open);
+                state.outcomes.wait_for_open(open, until)
+            };
             (row, wait_ends.map(wait))
         }
         earlier => return earlier.into_reply(),

@@ -112,6 +112,11 @@ fn waiting_action(situation: &Situation) -> String {
              `calls_per_minute` with `khata gateway add … --if-absent`."
                 .into()
         }
+        _ if situation.queue.is_some() => {
+            "Nothing: a worker makes the call as soon as the gateway account can take it. If the gateway allows more calls, \
+             raise `concurrency` or `calls_per_minute` with `khata gateway add … --if-absent`."
+                .into()
+        }
         _ if situation.candidates == Candidates::None => format!(
             "No gateway account may validate this account. `khata gateway list --merchant {merchant}` shows the \
              merchant's gateway accounts; enable one with `khata gateway enable`, or add one with `khata gateway add`."

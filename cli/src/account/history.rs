@@ -81,6 +81,9 @@ impl History {
             completed_at: validation.completed_at,
             webhook_received: validation.webhook_received,
             slot: slot.map(|slot| (self.gateways.name(slot.gateway_account), slot.at)),
+            queue: validation
+                .queued_at
+                .map(|account| self.gateways.name(account)),
             attempt: attempt_state,
             class: attempt.and_then(|attempt| attempt.class),
             code: attempt.and_then(|attempt| attempt.code.clone()),

@@ -76,6 +76,7 @@ fn validation_json(history: &History, validation: &Validation) -> Value {
         "fresh": validation.fresh,
         "webhook_received": validation.webhook_received,
         "booked": slot,
+        "queued_at": validation.queued_at.map(|account| account.to_string()),
         "due_at": time(validation.due_at),
         "deadline_at": time(validation.deadline_at),
         "leased_until": validation.leased_until.map(time),

@@ -76,12 +76,16 @@ fn by_state(situation: &Situation, now: DateTime<Utc>) -> String {
     }
     let due = time(situation.due_at);
     match (situation.state, situation.due_at > now) {
-        (ValidationState::Waiting, true) => match &situation.slot {
-            Some((gateway, at)) => format!(
+        (ValidationState::Waiting, true) => match (&situation.slot, &situation.queue) {
+            (_, Some(gateway)) => format!(
+                "Waits in the queue of {gateway}, which limits its calls: a worker claims it as soon as the gateway account \
+                 can take the call."
+            ),
+            (Some((gateway, at)), None) => format!(
                 "Waits for a rate-limit slot at {gateway}, which limits calls per minute: reserved for {}.",
                 time(*at)
             ),
-            None => format!(
+            (None, None) => format!(
                 "The next poll or attempt is due at {due}; `khata account retry` makes it due now."
             ),
         },
@@ -197,6 +201,19 @@ mod tests {
         }
         let never = next_step(None, at("12:00:00"));
         assert_eq!(never.sentence, "Nothing: the account was never validated.");
+    }
+
+    #[test]
+    fn a_place_in_a_queue_is_reported() {
+        let queued = Situation {
+            queue: Some("CASHFREE main".into()),
+            ..waiting()
+        };
+        let sentence = by_state(&queued, at("12:00:00"));
+        assert!(
+            sentence.starts_with("Waits in the queue of CASHFREE main"),
+            "{sentence}"
+        );
     }
 
     #[test]

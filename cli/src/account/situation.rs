@@ -23,6 +23,8 @@ pub(super) struct Situation {
     pub(super) webhook_received: bool,
     /// The gateway account and the time of the reserved rate-limit slot.
     pub(super) slot: Option<(String, DateTime<Utc>)>,
+    /// The gateway account in whose queue the validation waits.
+    pub(super) queue: Option<String>,
     /// State of the newest attempt, with its class and code.
     pub(super) attempt: Option<AttemptState>,
     pub(super) class: Option<Class>,
@@ -73,6 +75,7 @@ pub(super) mod fixtures {
             completed_at: None,
             webhook_received: false,
             slot: None,
+            queue: None,
             attempt: None,
             class: None,
             code: None,

@@ -85,6 +85,9 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         let gateway = history.gateways.name(slot.gateway_account);
         format!("at {gateway}, {}", time(slot.at))
     });
+    let queue = validation
+        .queued_at
+        .map(|account| history.gateways.name(account));
     let facts = Table::facts()
         .fact("state", validation.state)
         .fact("pending reason", or_none(validation.pending_reason))
@@ -95,6 +98,7 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         .fact("fresh requested", yes_or_no(validation.fresh))
         .fact("due", time(validation.due_at))
         .fact("rate-limit slot", or_none(slot))
+        .fact("queue", or_none(queue))
         .fact("leased until", or_none(validation.leased_until.map(time)))
         .fact("deadline", time(validation.deadline_at))
         .fact("created", time(validation.created_at))

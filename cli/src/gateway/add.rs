@@ -47,6 +47,9 @@ pub(crate) struct Add {
     /// Settings as JSON; `--help` lists them
     #[arg(long, default_value = "{}")]
     settings: String,
+    /// Maximum calls at once over all workers, as the setting `concurrency`; 0 for no limit
+    #[arg(long)]
+    concurrency: Option<u32>,
     /// Update the account if this merchant has one with this gateway and reference id. Workers apply the update within
     /// five seconds and reset the account's circuit, pause and MISCONFIGURED mark; if calls_per_minute changes, they
     /// also drop its reserved rate-limit slots
@@ -66,8 +69,11 @@ impl Add {
         {
             bail!("--reference-id must be 1 to 128 visible ASCII characters");
         }
-        let settings: Value =
+        let mut settings: Value =
             serde_json::from_str(&self.settings).context("--settings is not JSON")?;
+        if let (Some(concurrency), Some(members)) = (self.concurrency, settings.as_object_mut()) {
+            members.insert("concurrency".to_owned(), concurrency.into());
+        }
         let credentials = self.credentials_file.as_deref().map(read).transpose()?;
         let credentials = credentials.as_ref().map(|plain| plain.as_slice());
         let connectors = self.connectors.connectors()?;

@@ -260,7 +260,11 @@ impl Attempts {
 fn limits(traffic: &Traffic) -> String {
     let (minute, concurrency) = (traffic.calls_per_minute, traffic.concurrency);
     let minute = minute.map_or("any number of".to_owned(), |calls| calls.to_string());
-    let concurrency = concurrency.map_or("any number".to_owned(), |calls| calls.to_string());
+    let concurrency = match concurrency {
+        Some(calls) => calls.to_string(),
+        None if traffic.shares_worker => "three quarters of each worker".to_owned(),
+        None => "any number".to_owned(),
+    };
     let mut limits = vec![
         format!("{minute} calls a minute"),
         format!("{concurrency} at once"),
@@ -300,6 +304,14 @@ mod tests {
         assert_eq!(
             limits(&Traffic::default()),
             "any number of calls a minute, any number at once"
+        );
+        let shared = Traffic {
+            shares_worker: true,
+            ..Traffic::default()
+        };
+        assert_eq!(
+            limits(&shared),
+            "any number of calls a minute, three quarters of each worker at once"
         );
         let some = Traffic {
             calls_per_minute: NonZeroU32::new(100),

@@ -18,8 +18,8 @@ const MINUTES_A_DAY: u32 = 24 * 60;
 const WINDOW: TimeDelta = TimeDelta::seconds(63);
 /// Maximum delay of a booked call; a later one is booked again.
 const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
-/// Delay before the next try after a rejection because of too many concurrent calls.
-const BUSY_RETRY_DELAY: TimeDelta = TimeDelta::milliseconds(250);
+/// Estimated time until one of too many concurrent calls ends, for the choice among gateway accounts.
+const BUSY_DELAY: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Limits of a gateway account, over all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct Traffic {
     pub calls_per_minute: Option<NonZeroU32>,
     /// Concurrent calls; `None`: no limit.
     pub concurrency: Option<NonZeroU32>,
+    /// No limit is set: each worker limits its own calls to a share of the validations that it processes at once, so that a
+    /// slow gateway leaves the others their part of every worker. Costs no count in Postgres.
+    pub shares_worker: bool,
     /// Times of day at which new attempts may begin.
     pub hours: Hours,
     /// Times of day, within `hours`, at which new penny drops to UPI addresses may begin. NPCI reserves its busy hours for
@@ -42,6 +45,7 @@ pub struct Traffic {
 pub static UNLIMITED: Traffic = Traffic {
     calls_per_minute: None,
     concurrency: None,
+    shares_worker: false,
     hours: Hours(Vec::new()),
     upi_penny_drop_hours: Hours(Vec::new()),
     recover_for: None,
@@ -127,6 +131,24 @@ pub struct Slot {
     pub at: DateTime<Utc>,
 }
 
+/// A place among the validations that wait until a gateway account can take their calls. The first one of a rank is the one
+/// that was created first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    pub gateway_account: GatewayAccountId,
+    pub rank: QueueRank,
+}
+
+/// Which validations come first in the queue of a gateway account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QueueRank {
+    /// A caller waits for the outcome.
+    Awaited = 0,
+    /// The next call of an unfinished attempt: it may complete the validation.
+    Unfinished = 1,
+    New = 2,
+}
+
 /// The remaining quota of a gateway account at one moment. A worker takes its planned calls from it and stores it before
 /// it makes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,8 +161,8 @@ pub struct RateBudget {
     pub next_call_at: Option<DateTime<Utc>>,
     /// Concurrent calls of all workers.
     pub in_hand: u32,
-    /// Rejections because of too many concurrent calls since it was read.
-    pub rejected: u32,
+    /// Concurrent calls that this worker may still make at an account that shares the worker; `None`: any number.
+    pub share_left: Option<u32>,
 }
 
 impl RateBudget {
@@ -151,7 +173,7 @@ impl RateBudget {
             paused_until: None,
             next_call_at: None,
             in_hand: 0,
-            rejected: 0,
+            share_left: None,
         }
     }
 
@@ -176,14 +198,11 @@ impl RateBudget {
                 why: PostponeReason::Paused,
             });
         }
-        if let Some(limit) = traffic.concurrency
-            && self.in_hand >= limit.get()
-        {
-            let queue = i32::try_from(self.rejected / limit.get())
-                .unwrap_or(i32::MAX)
-                .min(240);
+        let is_full = |limit: NonZeroU32| self.in_hand >= limit.get();
+        let has_no_share = traffic.shares_worker && self.share_left == Some(0);
+        if has_no_share || traffic.concurrency.is_some_and(is_full) {
             return Err(Postponed {
-                at: now + BUSY_RETRY_DELAY * (1 + queue),
+                at: now + BUSY_DELAY,
                 why: PostponeReason::Busy,
             });
         }
@@ -217,6 +236,7 @@ impl RateBudget {
             self.circuit.probed_at = Some(now);
         }
         self.in_hand = self.in_hand.saturating_add(1);
+        self.share_left = self.share_left.map(|left| left.saturating_sub(1));
         if let Some(limit) = traffic.calls_per_minute {
             for _ in u32::from(is_due(booked, now))..calls {
                 self.next_call_at = Some(Pace::of(limit).take(self.next_call_at, now).1);
@@ -391,13 +411,29 @@ mod tests {
         let later = budget.check(&traffic, 1, None, now).unwrap_err();
         assert_eq!(
             (later.why, later.at),
-            (PostponeReason::Busy, now + BUSY_RETRY_DELAY)
+            (PostponeReason::Busy, now + BUSY_DELAY)
         );
-        budget.rejected = 9;
-        assert_eq!(
-            budget.check(&traffic, 1, None, now).unwrap_err().at,
-            now + BUSY_RETRY_DELAY * 5
-        );
+    }
+
+    #[test]
+    fn without_a_limit_an_account_has_its_share_of_a_worker() {
+        let now = at("2026-11-24T12:00:00Z");
+        let traffic = Traffic {
+            shares_worker: true,
+            ..Traffic::default()
+        };
+        let mut budget = RateBudget {
+            share_left: Some(2),
+            ..RateBudget::new(now)
+        };
+        for _ in 0..2 {
+            budget.check(&traffic, 1, None, now).unwrap();
+            budget.take(&traffic, 1, None, now);
+        }
+        let busy = budget.check(&traffic, 1, None, now).unwrap_err();
+        assert_eq!(busy.why, PostponeReason::Busy);
+        assert!(budget.check(&Traffic::default(), 1, None, now).is_ok());
+        assert!(!traffic.is_limited(), "not counted in Postgres");
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Broker {
         format!("{}.validations", self.queue_prefix)
     }
 
+    /// Returns the name of the queue of due validations that a caller waits for.
+    pub fn awaited_queue(&self) -> String {
+        format!("{}.validations.awaited", self.queue_prefix)
+    }
+
     /// Returns the name of the queue for messages that workers cannot process.
     pub fn dead_letters(&self) -> String {
         format!("{}.validations.dead", self.queue_prefix)
@@ -66,9 +71,11 @@ impl Broker {
             "x-delivery-limit".into(),
             AMQPValue::LongInt(DELIVERY_LIMIT),
         );
-        channel
-            .queue_declare(self.queue().as_str().into(), durable, arguments)
-            .await?;
+        for queue in [self.queue(), self.awaited_queue()] {
+            channel
+                .queue_declare(queue.as_str().into(), durable, arguments.clone())
+                .await?;
+        }
         Ok((connection, channel))
     }
 
@@ -87,27 +94,48 @@ impl Broker {
         }
     }
 
-    /// Connects and consumes, with at most `prefetch` unacknowledged messages. The stream ends with the connection, which lives
-    /// as long as the returned handle.
+    /// Connects and consumes the queue of due validations, with at most `prefetch` unacknowledged messages. The stream ends
+    /// with the connection, which lives as long as the returned handle.
     pub async fn consume(
         &self,
         name: &str,
         prefetch: u16,
     ) -> lapin::Result<(Connection, Channel, Consumer)> {
         let (connection, channel) = self.connect(name).await?;
-        channel
-            .basic_qos(prefetch, BasicQosOptions::default())
-            .await?;
-        let consumer = channel
-            .basic_consume(
-                self.queue().as_str().into(),
-                name.into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let consumer = consume(&channel, &self.queue(), name, prefetch).await?;
         Ok((connection, channel, consumer))
     }
+
+    /// Consumes the queue of awaited validations on a connection that [`Self::consume`] returned.
+    pub async fn consume_awaited(
+        &self,
+        connection: &Connection,
+        name: &str,
+        prefetch: u16,
+    ) -> lapin::Result<(Channel, Consumer)> {
+        let channel = connection.create_channel().await?;
+        let consumer = consume(&channel, &self.awaited_queue(), name, prefetch).await?;
+        Ok((channel, consumer))
+    }
+}
+
+async fn consume(
+    channel: &Channel,
+    queue: &str,
+    name: &str,
+    prefetch: u16,
+) -> lapin::Result<Consumer> {
+    channel
+        .basic_qos(prefetch, BasicQosOptions::default())
+        .await?;
+    channel
+        .basic_consume(
+            queue.into(),
+            name.into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
 }
 
 fn text(value: &str) -> AMQPValue {

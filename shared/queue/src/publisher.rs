@@ -65,15 +65,23 @@ impl Publisher {
     /// Publishes one message for these validations and waits for its confirm. After an error it is unknown whether the message
     /// was sent; the scheduler publishes another wake-up later.
     pub async fn publish(&mut self, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
-        let queue = self.broker.queue();
+        self.publish_to(&self.broker.queue(), wakeups).await
+    }
+
+    /// The same for validations that a caller waits for, which have their own queue.
+    pub async fn publish_awaited(&mut self, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
+        self.publish_to(&self.broker.awaited_queue(), wakeups).await
+    }
+
+    async fn publish_to(&mut self, queue: &str, wakeups: &[Wakeup]) -> Result<(), BrokerError> {
         let message_id = uuid::Uuid::now_v7().to_string();
-        let span = |wakeup| publish_span(wakeup, &queue, &message_id);
+        let span = |wakeup| publish_span(wakeup, queue, &message_id);
         let spans: Vec<Option<Span>> = wakeups.iter().map(span).collect();
         let body = encode(wakeups.iter().zip(&spans).map(|(wakeup, span)| Wakeup {
             key: wakeup.key,
             trace_parent: span.as_ref().and_then(telemetry::trace_parent_of),
         }));
-        let result = self.send(&queue, message_id, &body).await;
+        let result = self.send(queue, message_id, &body).await;
         if let Err(error) = &result {
             self.open = None;
             for span in spans.iter().flatten() {
@@ -86,6 +94,11 @@ impl Publisher {
     /// Returns the number of messages in the queue.
     pub async fn depth(&mut self) -> Result<u32, BrokerError> {
         self.messages_in(self.broker.queue()).await
+    }
+
+    /// Returns the number of messages in the queue of awaited validations.
+    pub async fn awaited_depth(&mut self) -> Result<u32, BrokerError> {
+        self.messages_in(self.broker.awaited_queue()).await
     }
 
     /// Returns the number of dead letters.

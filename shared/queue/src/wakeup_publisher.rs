@@ -38,6 +38,7 @@ pub struct WakeupCounts {
 #[derive(Clone, Debug)]
 pub struct WakeupPublisher {
     sender: mpsc::Sender<Wakeup>,
+    awaited: mpsc::Sender<Wakeup>,
     connected: Arc<AtomicBool>,
     counts: WakeupCounts,
 }
@@ -46,16 +47,22 @@ impl WakeupPublisher {
     /// Starts the publishing task.
     pub fn start(broker: Broker, name: &'static str) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let (awaited, awaited_receiver) = mpsc::channel(QUEUE_LENGTH);
+        let waiting = Waiting {
+            awaited: awaited_receiver,
+            others: receiver,
+        };
         let connected = Arc::new(AtomicBool::new(false));
         let counts = WakeupCounts::default();
         let task = tokio::spawn(run(
             Publisher::new(broker, name),
-            receiver,
+            waiting,
             Arc::clone(&connected),
             counts.clone(),
         ));
         let wakeup_publisher = Self {
             sender,
+            awaited,
             connected,
             counts,
         };
@@ -65,7 +72,16 @@ impl WakeupPublisher {
     /// Publishes a wake-up soon, or not at all: while the broker is unreachable, and when the queue is full, the scheduler
     /// publishes it later.
     pub fn publish(&self, wakeup: Wakeup) {
-        if self.sender.try_send(wakeup).is_err() {
+        self.send(&self.sender, wakeup);
+    }
+
+    /// The same for a validation that a caller waits for: it comes before all others.
+    pub fn publish_awaited(&self, wakeup: Wakeup) {
+        self.send(&self.awaited, wakeup);
+    }
+
+    fn send(&self, sender: &mpsc::Sender<Wakeup>, wakeup: Wakeup) {
+        if sender.try_send(wakeup).is_err() {
             self.counts.lost.inc();
         }
     }
@@ -81,14 +97,38 @@ impl WakeupPublisher {
     }
 }
 
+/// Wake-ups that no message has yet.
+struct Waiting {
+    awaited: mpsc::Receiver<Wakeup>,
+    others: mpsc::Receiver<Wakeup>,
+}
+
+/// The wake-ups of one message.
+enum Message {
+    Awaited(Vec<Wakeup>),
+    Others(Vec<Wakeup>),
+}
+
+impl Waiting {
+    /// Returns the next message; `None` when every handle is dropped.
+    async fn next(&mut self) -> Option<Message> {
+        let (mut awaited, mut others) = (Vec::new(), Vec::new());
+        tokio::select! {
+            biased;
+            1.. = self.awaited.recv_many(&mut awaited, MAX_WAKEUPS) => Some(Message::Awaited(awaited)),
+            1.. = self.others.recv_many(&mut others, MAX_WAKEUPS) => Some(Message::Others(others)),
+            else => None,
+        }
+    }
+}
+
 async fn run(
     mut publisher: Publisher,
-    mut receiver: mpsc::Receiver<Wakeup>,
+    mut waiting: Waiting,
     connected: Arc<AtomicBool>,
     counts: WakeupCounts,
 ) {
     let mut failures = 0;
-    let mut wakeups = Vec::with_capacity(MAX_WAKEUPS);
     loop {
         match publisher.connect().await {
             Ok(()) => {
@@ -102,7 +142,7 @@ async fn run(
                     warn!(%error, "broker unreachable; the scheduler publishes the wake-ups later");
                 }
                 let wait = RECONNECT.wait(failures, rand::random());
-                if !pause(&mut receiver, wait, &counts).await {
+                if !pause(&mut waiting, wait, &counts).await {
                     return;
                 }
                 failures += 1;
@@ -110,18 +150,23 @@ async fn run(
             }
         }
         loop {
-            wakeups.clear();
-            if receiver.recv_many(&mut wakeups, MAX_WAKEUPS).await == 0 {
+            let Some(message) = waiting.next().await else {
                 publisher.close().await;
                 return;
-            }
-            if let Err(error) = publisher.publish(&wakeups).await {
-                warn!(%error, count = wakeups.len(), "wake-ups lost; the scheduler publishes them again");
-                counts.lost.inc_by(wakeups.len() as u64);
+            };
+            let (count, result) = match &message {
+                Message::Awaited(wakeups) => {
+                    (wakeups.len(), publisher.publish_awaited(wakeups).await)
+                }
+                Message::Others(wakeups) => (wakeups.len(), publisher.publish(wakeups).await),
+            };
+            if let Err(error) = result {
+                warn!(%error, count, "wake-ups lost; the scheduler publishes them again");
+                counts.lost.inc_by(count as u64);
                 break;
             }
-            counts.published.inc_by(wakeups.len() as u64);
-            if wakeups.len() >= BUSY {
+            counts.published.inc_by(count as u64);
+            if count >= BUSY {
                 tokio::time::sleep(GATHER_INTERVAL).await;
             }
         }
@@ -129,19 +174,15 @@ async fn run(
 }
 
 /// Waits while the broker is unreachable and drops new wake-ups; false when every handle is dropped.
-async fn pause(
-    receiver: &mut mpsc::Receiver<Wakeup>,
-    duration: Duration,
-    counts: &WakeupCounts,
-) -> bool {
+async fn pause(waiting: &mut Waiting, duration: Duration, counts: &WakeupCounts) -> bool {
     let over = tokio::time::sleep(duration);
     tokio::pin!(over);
     loop {
         tokio::select! {
             () = &mut over => return true,
-            wakeup = receiver.recv() => match wakeup {
-                Some(_) => {
-                    counts.lost.inc();
+            message = waiting.next() => match message {
+                Some(Message::Awaited(wakeups) | Message::Others(wakeups)) => {
+                    counts.lost.inc_by(wakeups.len() as u64);
                 }
                 None => return false,
             },

@@ -44,7 +44,7 @@ columns! {
         ValidationState;
     Timestamptz: DateTime<Utc>;
     SqlUuid: uuid::Uuid, AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ValidationId;
-    Array<SqlUuid>: [AccountId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
+    Array<SqlUuid>: [AccountId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
 }
 
 macro_rules! tuples {

@@ -9,8 +9,8 @@ use super::statement::statement;
 use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{MerchantId, ValidationState};
 
-/// Maximum open validations that are counted, the first due ones. A larger backlog counts as this many: counting must not
-/// add to it.
+/// Maximum open validations that are counted: of each merchant an equal share, the first due ones. A larger backlog counts as
+/// this many: counting must not add to it.
 pub const MAX_COUNTED: i64 = 50_000;
 
 row! {
@@ -45,9 +45,19 @@ pub fn open_validations(connection: &mut PgConnection) -> QueryResult<Vec<OpenVa
 /// The statement, for the test that checks its plan.
 #[doc(hidden)]
 pub const OPEN_VALIDATIONS: &str = "
-    with open as materialized (
-        select merchant_id, state, created_at, due_at, leased_until, failed_steps from validations
-        where completed_at is null order by due_at limit $1
+    with recursive merchant as (
+        (select merchant_id from validations where completed_at is null order by merchant_id limit 1)
+        union all
+        select next.merchant_id from merchant m cross join lateral (
+            select v.merchant_id from validations v where v.completed_at is null and v.merchant_id > m.merchant_id
+            order by v.merchant_id limit 1
+        ) next
+    ), open as materialized (
+        select first.* from merchant m cross join lateral (
+            select v.merchant_id, v.state, v.created_at, v.due_at, v.leased_until, v.failed_steps from validations v
+            where v.merchant_id = m.merchant_id and v.completed_at is null
+            order by v.due_at limit greatest($1 / (select count(*) from merchant), 100)
+        ) first limit $1
     )
     select merchant_id, state, count(*) as count,
         count(*) filter (where (state = 'LEASED' and leased_until < now() - interval '60 s')

@@ -62,7 +62,7 @@ impl GatewayState {
             paused_until: self.paused_until,
             next_call_at: self.next_call_at,
             in_hand: others.saturating_add(own_calls),
-            rejected: 0,
+            share_left: None,
         }
     }
 }

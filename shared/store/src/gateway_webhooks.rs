@@ -20,6 +20,8 @@ pub struct OpenAttempt {
     pub number: i16,
     /// W3C trace context of the account's trace.
     pub trace_parent: Option<String>,
+    /// A caller waits for the outcome.
+    pub awaited: bool,
 }
 
 /// The attempt that a webhook names.
@@ -34,23 +36,25 @@ pub enum FoundAttempt {
 }
 
 /// The start of a statement that finds an attempt `t` of a validation `v`.
-const SELECT: &str = "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null";
+const SELECT: &str = "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null,
+    coalesce(v.awaited_until > now(), false)";
 
 fn found(
     statement: Statement<'_>,
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<FoundAttempt> {
-    let row: Option<(ValidationId, i16, Option<String>, bool)> =
+    let row: Option<(ValidationId, i16, Option<String>, bool, bool)> =
         statement.tuple(connection).optional()?;
     Ok(match row {
         None => FoundAttempt::Unknown,
-        Some((id, number, trace_parent, true)) => FoundAttempt::Open(OpenAttempt {
+        Some((id, number, trace_parent, true, awaited)) => FoundAttempt::Open(OpenAttempt {
             key: ValidationKey { merchant, id },
             number,
             trace_parent,
+            awaited,
         }),
-        Some((_, _, _, false)) => FoundAttempt::Ended,
+        Some((_, _, _, false, _)) => FoundAttempt::Ended,
     })
 }
 

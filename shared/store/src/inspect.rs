@@ -12,7 +12,8 @@ use super::validations::{self, ATTEMPT_COLUMNS, Slot};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{
-    AccountId, MerchantId, PendingReason, ValidationId, ValidationKey, ValidationState,
+    AccountId, GatewayAccountId, MerchantId, PendingReason, ValidationId, ValidationKey,
+    ValidationState,
 };
 
 /// Maximum time between the creation of an account and the id of its first validation.
@@ -144,6 +145,9 @@ row! {
         /// A gateway webhook arrived since the last claim.
         #[diesel(column_name = called_back)]
         pub webhook_received: bool,
+        /// The gateway account in whose queue it waits.
+        #[diesel(column_name = queued_gateway_account_id)]
+        pub queued_at: Option<GatewayAccountId>,
         /// The call that is booked for this validation.
         #[diesel(embed)]
         pub slot: Option<Slot>,
@@ -184,7 +188,8 @@ pub fn validations(
     let rows = statement(
         "select v.id, v.state, v.due_at, v.deadline_at, v.leased_until, v.attempts, v.trace_parent, v.outcome,
             v.failure_code, v.failure_reason, v.pending_reason, v.created_at, v.completed_at, v.name_match_score,
-            v.gateway_name_match_score, v.fresh, v.reused_from, v.called_back, v.slot_gateway_account_id, v.slot_at
+            v.gateway_name_match_score, v.fresh, v.reused_from, v.called_back, v.slot_gateway_account_id, v.slot_at,
+            v.queued_gateway_account_id
          from unnest($1) as wanted (id)
          join validations v on v.merchant_id = $2 and v.id = wanted.id
          order by v.id",

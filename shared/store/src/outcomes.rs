@@ -66,7 +66,8 @@ pub fn subscribe(
             join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
             where v.state <> 'COMPLETED' for update of v skip locked
          )
-         update validations v set awaited_until = greatest(v.awaited_until, $2)
+         update validations v
+         set awaited_until = greatest(v.awaited_until, $2), queue_rank = case when v.queue_rank is not null then 0 end
          from mine where v.merchant_id = mine.merchant_id and v.id = mine.id
          returning v.merchant_id, v.id as validation_id",
     )

@@ -4,6 +4,7 @@
 mod attempt;
 mod claim;
 mod due;
+mod queue;
 mod reuse;
 mod settle;
 
@@ -12,8 +13,9 @@ pub use attempt::{
     Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts,
 };
 pub use claim::{Claimed, LeaseToken, claim};
-pub use due::{DueRow, take_due};
+pub use due::{DueRow, DueTurns, Taken, Wanted};
+pub use queue::{GatewayQueue, claim_queued, queues};
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 
-pub use khata_domain::traffic::Slot;
+pub use khata_domain::traffic::{QueuePlace, QueueRank, Slot};

@@ -162,7 +162,14 @@ impl Drop for Queues {
                 .enable_all()
                 .build()
                 .unwrap()
-                .block_on(delete(&url, &[broker.queue(), broker.dead_letters()]))
+                .block_on(delete(
+                    &url,
+                    &[
+                        broker.queue(),
+                        broker.awaited_queue(),
+                        broker.dead_letters(),
+                    ],
+                ))
         });
         if !matches!(deleted.join(), Ok(Ok(()))) {
             eprintln!("cannot delete the test queues {}", self.prefix);

@@ -201,7 +201,8 @@ fn an_unknown_queue_depth_is_not_exported() {
             "khata_queue_messages{queue=\"validations\"} 7",
             "khata_queue_messages{queue=\"dead_letters\"} 1",
             "khata_validations_in_progress 0",
-            "khata_validations_in_progress_max 512",
+            "khata_validations_in_progress_max 576",
+            "khata_validations_queued 0",
             "khata_broker_connected 0",
         ],
     );

@@ -2,8 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod faults;
+mod queues;
 mod stop;
+mod turns;
 mod workshop;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use khata_domain::{AccountNumber, BankAccount, BeneficiaryName, Ifsc};
 use khata_domain::{Details, ValidationKey};
@@ -30,6 +35,17 @@ fn account(number: &str) -> Details {
         account_number: AccountNumber::parse(number).unwrap(),
         beneficiary_name: Some(BeneficiaryName::parse("Asha Rao").unwrap()),
     })
+}
+
+/// Waits until the gateway has this number of calls.
+async fn called(calls: &AtomicUsize, number: usize) {
+    for _ in 0..1_000 {
+        if calls.load(Ordering::SeqCst) >= number {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the gateway has not {number} calls within ten seconds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use khata_testing::Proxy;
 use khata_testing::database::number;
 
 use crate::workshop::{Start, Workshop};
-use crate::{accounts, wakeups};
+use crate::{accounts, called, wakeups};
 
 /// Longer than any part of the stop but the drain.
 const CALL: Duration = Duration::from_secs(6);
@@ -17,17 +17,6 @@ fn nothing_is_left(workshop: &mut Workshop) {
     assert_eq!(workshop.count("state = 'LEASED'"), 0);
     let open = "select count(*) from validation_attempts where state = 'STARTED'";
     assert_eq!(number(&mut workshop.connection, open), 0);
-}
-
-/// Waits until the gateway has this number of calls.
-async fn called(calls: &std::sync::atomic::AtomicUsize, number: usize) {
-    for _ in 0..1_000 {
-        if calls.load(Ordering::SeqCst) >= number {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the gateway has not {number} calls within ten seconds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,7 +97,7 @@ async fn a_late_response_is_settled_although_no_time_is_left_for_its_poll() {
     let pending = serde_json::json!({"reference_id": 1, "account_status": "RECEIVED", "account_status_code": "VALIDATION_IN_PROGRESS"});
     let settings = serde_json::json!({"calls_per_minute": 0, "call_timeout_ms": 3_000, "poll_ms": [0, 3_600_000]});
     // Two time-outs fit into the rest of the lease before the call, and not after it.
-    let calls = workshop.slow_gateway_with(Duration::from_millis(2_700), pending, &settings);
+    let calls = workshop.slow_gateway_replying(Duration::from_millis(2_700), pending, &settings);
     let key = workshop.store(&accounts(1)[0]);
     let start = Start {
         settings: &["--lease-seconds", "10", "--drain-seconds", "5"],

@@ -37,6 +37,8 @@ pub(crate) struct Workshop {
     pub(crate) connection: PgConnection,
     pub(crate) publisher: Publisher,
     pub(crate) queues: Queues,
+    /// The most calls that the slow gateway had at once.
+    pub(crate) most_calls: Arc<AtomicUsize>,
     merchant: MerchantId,
     gateway: GatewayAccountId,
     keyring: Keyring,
@@ -73,20 +75,7 @@ impl Workshop {
     pub(crate) fn new() -> Self {
         let database = Database::new();
         let mut connection = database.connect();
-        let merchant = merchants::insert(&mut connection, "local")
-            .unwrap()
-            .unwrap()
-            .id;
-        let gateway = NewGatewayAccount {
-            id: GatewayAccountId::new(),
-            gateway_id: Gateway::Dummy.id(),
-            reference_id: "dummy",
-            priority: 1,
-            pinned_only: false,
-            base_url: None,
-            settings: &serde_json::json!({}),
-        };
-        gateway_accounts::upsert(&mut connection, merchant, &gateway, None).unwrap();
+        let (merchant, gateway) = merchant_with_dummy(&mut connection, "local");
         let keys = KeyringFile::generate();
         let keyring_file = std::env::temp_dir().join(format!("khata-test-{}.json", Uuid::new_v4()));
         std::fs::write(&keyring_file, keys.to_json().as_slice()).unwrap();
@@ -94,9 +83,10 @@ impl Workshop {
         Self {
             publisher: Publisher::new(queues.broker(), "test"),
             keyring: Keyring::from(&keys),
-            gateway: gateway.id,
+            gateway,
             connection,
             queues,
+            most_calls: Arc::default(),
             merchant,
             keyring_file,
             database,
@@ -110,9 +100,31 @@ impl Workshop {
 
     /// Stores accounts of one call without a wake-up.
     pub(crate) fn store_all(&mut self, details: &[Details]) -> Vec<ValidationKey> {
+        self.store_for(self.merchant, details, None)
+    }
+
+    /// Stores an account whose outcome a caller awaits, without a wake-up.
+    pub(crate) fn store_awaited(&mut self, details: &Details) -> ValidationKey {
+        let details = std::slice::from_ref(details);
+        self.store_for(self.merchant, details, Some(TimeDelta::minutes(1)))[0]
+    }
+
+    /// Stores an account of another merchant, which has a DUMMY gateway account alone, without a wake-up.
+    pub(crate) fn store_of_other_merchant(&mut self, details: &Details) -> ValidationKey {
+        let (other, _) = merchant_with_dummy(&mut self.connection, "other");
+        self.store_for(other, std::slice::from_ref(details), None)[0]
+    }
+
+    fn store_for(
+        &mut self,
+        merchant: MerchantId,
+        details: &[Details],
+        awaited_for: Option<TimeDelta>,
+    ) -> Vec<ValidationKey> {
         let now = Utc::now();
+        let sealed = |details| self.sealed(merchant, details);
         let call = CreateAccounts {
-            merchant: self.merchant,
+            merchant,
             customer: CustomerRef::parse("customer_1122").unwrap(),
             implicit_customer: true,
             pin: Pin::default(),
@@ -123,23 +135,23 @@ impl Workshop {
                 trace_parent: None,
                 now,
                 deadline_at: now + TimeDelta::hours(1),
-                awaited_until: None,
+                awaited_until: awaited_for.map(|wait| now + wait),
                 validations_per_day: 5,
                 penny_drops_per_day: i32::MAX,
                 fresh: false,
             },
-            accounts: details.iter().map(|details| self.sealed(details)).collect(),
+            accounts: details.iter().map(sealed).collect(),
         };
         accounts::create(&mut self.connection, &[&call]).unwrap();
         let key = |account: &NewAccount| ValidationKey {
-            merchant: self.merchant,
+            merchant,
             id: account.validation,
         };
         call.accounts.iter().map(key).collect()
     }
 
-    fn sealed(&self, details: &Details) -> NewAccount {
-        let (id, merchant, plain) = (AccountId::new(), self.merchant, details.to_plaintext());
+    fn sealed(&self, merchant: MerchantId, details: &Details) -> NewAccount {
+        let (id, plain) = (AccountId::new(), details.to_plaintext());
         NewAccount {
             id,
             validation: ValidationId::new(),
@@ -175,15 +187,23 @@ impl Workshop {
 
     /// Adds a gateway account that is tried first and takes this long for each call. Returns the number of its calls.
     pub(crate) fn slow_gateway(&mut self, delay: Duration) -> Arc<AtomicUsize> {
+        self.slow_gateway_with(delay, &serde_json::json!({"calls_per_minute": 0}))
+    }
+
+    /// The same with these settings.
+    pub(crate) fn slow_gateway_with(
+        &mut self,
+        delay: Duration,
+        settings: &serde_json::Value,
+    ) -> Arc<AtomicUsize> {
         let valid = serde_json::json!({
             "reference_id": 1, "account_status": "VALID", "account_status_code": "ACCOUNT_IS_VALID"
         });
-        let settings = serde_json::json!({"calls_per_minute": 0});
-        self.slow_gateway_with(delay, valid, &settings)
+        self.slow_gateway_replying(delay, valid, settings)
     }
 
-    /// Adds such a gateway account with this response and these settings.
-    pub(crate) fn slow_gateway_with(
+    /// The same with this response and these settings.
+    pub(crate) fn slow_gateway_replying(
         &mut self,
         delay: Duration,
         response: serde_json::Value,
@@ -191,13 +211,17 @@ impl Workshop {
     ) -> Arc<AtomicUsize> {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = web::Data::from(Arc::clone(&calls));
+        let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&self.most_calls));
         let server = HttpServer::new(move || {
-            let response = response.clone();
+            let (open, most, response) = (Arc::clone(&open), Arc::clone(&most), response.clone());
             let verify = move |calls: web::Data<AtomicUsize>| {
+                let (open, most) = (Arc::clone(&open), Arc::clone(&most));
                 let response = response.clone();
                 async move {
                     calls.fetch_add(1, Ordering::SeqCst);
+                    most.fetch_max(1 + open.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
                     tokio::time::sleep(delay).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
                     HttpResponse::Ok().json(response)
                 }
             };
@@ -224,6 +248,35 @@ impl Workshop {
         let sealed = self.keyring.encrypt(merchant, id.0, purpose, credentials);
         gateway_accounts::upsert(&mut self.connection, merchant, &gateway, Some(sealed)).unwrap();
         calls
+    }
+
+    /// Disables the DUMMY gateway account, so that nothing goes there instead.
+    pub(crate) fn gateway_alone(&mut self) {
+        diesel::sql_query(
+            "update gateway_accounts set enabled = false where reference_id = 'dummy'",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
+    /// Limits the DUMMY gateway account to one call at once.
+    pub(crate) fn limit_dummy(&mut self) {
+        diesel::sql_query(
+            "update gateway_accounts set settings = '{\"concurrency\": 1}' where reference_id = 'dummy'",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
+    /// Leaves every validation in the queue of the slow gateway, as a killed worker does.
+    pub(crate) fn queue_all(&mut self) {
+        diesel::sql_query(
+            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED', queue_rank = 2,
+                due_at = now() + interval '1 hour', queued_gateway_account_id = g.id
+             from gateway_accounts g where g.reference_id = 'slow' and g.merchant_id = v.merchant_id",
+        )
+        .execute(&mut self.connection)
+        .unwrap();
     }
 
     /// Makes every validation due, as after a lost wake-up.
@@ -307,6 +360,25 @@ impl Workshop {
         }
         panic!("the queue is not empty within ten seconds")
     }
+}
+
+/// Adds a merchant with a DUMMY gateway account.
+fn merchant_with_dummy(
+    connection: &mut PgConnection,
+    name: &str,
+) -> (MerchantId, GatewayAccountId) {
+    let merchant = merchants::insert(connection, name).unwrap().unwrap().id;
+    let gateway = NewGatewayAccount {
+        id: GatewayAccountId::new(),
+        gateway_id: Gateway::Dummy.id(),
+        reference_id: "dummy",
+        priority: 1,
+        pinned_only: false,
+        base_url: None,
+        settings: &serde_json::json!({}),
+    };
+    gateway_accounts::upsert(connection, merchant, &gateway, None).unwrap();
+    (merchant, gateway.id)
 }
 
 impl Drop for Workshop {

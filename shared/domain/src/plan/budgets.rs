@@ -65,13 +65,6 @@ impl RateBudgets {
         entry.budget.book(traffic, now)
     }
 
-    /// Counts a validation rejected because of too many concurrent calls: the next one queues behind it.
-    pub(super) fn reject(&mut self, gateway: GatewayKey) {
-        if let Some(entry) = self.entries.get_mut(&gateway) {
-            entry.budget.rejected = entry.budget.rejected.saturating_add(1);
-        }
-    }
-
     /// Returns the budgets to write back.
     pub fn changed(&self) -> Vec<(GatewayKey, RateBudget)> {
         let entries = self.entries.iter();

@@ -231,7 +231,7 @@ impl<'a> Routes<'a> {
                 at,
                 why: PostponeReason::Hours,
             })?;
-            let budget = budgets.of(gateway.key, now);
+            let budget = self.input.budget(budgets, gateway.key);
             budget.check(gateway.traffic, 1, self.input.slot_at(id), now)
         });
         Candidate {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::budgets::RateBudgets;
 use crate::account::AccountKind;
 use crate::attempt::Attempt;
 use crate::gateway::{Gateway, GatewayKey, GatewayResponse, Method, Recovery};
 use crate::ids::{GatewayAccountId, ValidationId};
 use crate::routing::{Ineligible, Pin};
 use crate::score::Score;
-use crate::traffic::{Slot, Traffic};
+use crate::traffic::{RateBudget, Slot, Traffic};
 
 /// A claimed validation.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct ClaimedValidation {
     /// Steps in a row that ended without a settlement.
     pub failed_steps: i16,
     pub pin: Pin,
+    /// A caller waits for the outcome.
+    pub awaited: bool,
     /// The call that an earlier plan booked.
     pub slot: Option<Slot>,
 }
@@ -108,6 +111,16 @@ impl PlanInput<'_> {
         let patience = gateway.traffic.recover_for;
         let patience = patience.unwrap_or(self.bounds.recovery_patience);
         open.started_at + TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// Returns the quota that is left at a gateway account. A validation that a caller waits for may use more than the
+    /// account's share of the worker, as the worker keeps permits for it.
+    pub(super) fn budget(&self, budgets: &RateBudgets, gateway: GatewayKey) -> RateBudget {
+        let mut budget = budgets.of(gateway, self.now);
+        if self.validation.awaited {
+            budget.share_left = None;
+        }
+        budget
     }
 
     /// Whether the deadline has passed.

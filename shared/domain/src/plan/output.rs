@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::attempt::{Attempt, NextAction};
 use crate::ids::GatewayAccountId;
-use crate::traffic::{PostponeReason, Slot};
+use crate::traffic::{PostponeReason, QueuePlace, Slot};
 use crate::validation::Next;
 use crate::validation_state::PendingReason;
 
@@ -29,6 +29,9 @@ pub enum Plan {
         next: Next,
         /// The call that is booked for later.
         slot: Option<Slot>,
+        /// The place in the queue of a gateway account. A worker claims the validation when the account can take its call,
+        /// long before `next` is due.
+        queue: Option<QueuePlace>,
         /// For the log.
         why: String,
         /// The gateway account that cannot take the call now.
@@ -42,6 +45,7 @@ impl Plan {
         Self::Settle {
             next,
             slot: None,
+            queue: None,
             why: why.into(),
             postponed: None,
         }

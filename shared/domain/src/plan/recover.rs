@@ -55,7 +55,7 @@ fn at_gateway(
     let now = input.now;
     if action.is_call() {
         let slot = input.slot_at(open.gateway_account);
-        let budget = budgets.of(gateway.key, now);
+        let budget = input.budget(budgets, gateway.key);
         if let Err(postponed) = budget.check(gateway.traffic, 1, slot, now) {
             if open.is_not_received() {
                 // Nothing was moved: whichever gateway account is available first makes the attempt.

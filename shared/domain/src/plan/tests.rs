@@ -15,7 +15,7 @@ use crate::ids::{GatewayAccountId, MerchantId, ValidationId};
 use crate::outcome::{Class, Outcome};
 use crate::routing::{Ineligible, Pin};
 use crate::score::Score;
-use crate::traffic::{Slot, Traffic};
+use crate::traffic::{QueuePlace, Slot, Traffic};
 use crate::validation::{Next, unavailable};
 use crate::validation_state::PendingReason;
 
@@ -69,6 +69,7 @@ fn case() -> Case {
             account_is_deleted: false,
             deadline_at: now + TimeDelta::hours(1),
             pin: Pin::default(),
+            awaited: false,
             slot: None,
         },
         bounds: Bounds {
@@ -254,6 +255,13 @@ impl Planned {
     fn slot(&self) -> Option<Slot> {
         match &self.plan {
             Plan::Settle { slot, .. } => *slot,
+            Plan::Attempt { .. } | Plan::Reuse => None,
+        }
+    }
+
+    fn queue(&self) -> Option<QueuePlace> {
+        match &self.plan {
+            Plan::Settle { queue, .. } => *queue,
             Plan::Attempt { .. } | Plan::Reuse => None,
         }
     }

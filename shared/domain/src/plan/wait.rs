@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::budgets::RateBudgets;
 use super::input::{GatewayProfile, PlanInput};
 use super::output::Plan;
-use crate::traffic::{PostponeReason, Postponed, Slot};
+use crate::traffic::{PostponeReason, Postponed, QueuePlace, QueueRank, Slot};
 use crate::validation::{Next, unavailable};
 use crate::validation_state::PendingReason;
 
@@ -15,6 +15,9 @@ use crate::validation_state::PendingReason;
 const NO_GATEWAY_RETRY: TimeDelta = TimeDelta::seconds(30);
 /// Period over which validations that wait for one gateway are spread, so that they do not all reach it at once.
 const SPREAD: Duration = Duration::from_secs(10);
+
+/// Delay after which a validation in the queue of a gateway account is planned again, in case another account can take it.
+const REPLAN: TimeDelta = TimeDelta::hours(1);
 
 /// Plans for a validation that has no gateway account until an operator changes something.
 pub(super) fn no_gateway(input: &PlanInput<'_>, why: String) -> Plan {
@@ -25,8 +28,9 @@ pub(super) fn no_gateway(input: &PlanInput<'_>, why: String) -> Plan {
     Plan::settle(until(input, at, PendingReason::NoGatewayAvailable), why)
 }
 
-/// Plans for a gateway account that cannot take the call now. If its calls per minute are used up, a later one is booked.
-/// `open` is the reason to report for an unfinished attempt.
+/// Plans for a gateway account that cannot take the call now. If its quota is used up, the validation enters the account's
+/// queue; the next call of an unfinished attempt is booked instead if the calls per minute are used up, so that it comes before
+/// every new attempt in the queue. `open` is the reason to report for an unfinished attempt.
 pub(super) fn postpone(
     input: &PlanInput<'_>,
     gateway: &GatewayProfile<'_>,
@@ -39,17 +43,28 @@ pub(super) fn postpone(
         return Plan::settle(unavailable(), why);
     }
     let booked = match postponed.why {
-        PostponeReason::Rate => budgets.book(gateway.key, gateway.traffic, input.now),
-        PostponeReason::Busy => {
-            budgets.reject(gateway.key);
-            None
+        PostponeReason::Rate if open.is_some() => {
+            budgets.book(gateway.key, gateway.traffic, input.now)
         }
-        PostponeReason::Down | PostponeReason::Paused | PostponeReason::Hours => None,
+        PostponeReason::Rate
+        | PostponeReason::Busy
+        | PostponeReason::Down
+        | PostponeReason::Paused
+        | PostponeReason::Hours => None,
     };
-    let at = match (booked, postponed.why) {
+    let has_queue = matches!(postponed.why, PostponeReason::Rate | PostponeReason::Busy);
+    let queue = (has_queue && booked.is_none()).then_some(QueuePlace {
+        gateway_account: gateway.key.account,
+        rank: match open {
+            _ if input.validation.awaited => QueueRank::Awaited,
+            Some(_) => QueueRank::Unfinished,
+            None => QueueRank::New,
+        },
+    });
+    let at = match (booked, queue) {
         (Some(booked), _) => booked,
-        (None, PostponeReason::Busy) => postponed.at + (postponed.at - input.now) / 4,
-        (None, _) => postponed.at + SPREAD.mul_f64(input.jitter),
+        (None, Some(_)) => input.now + REPLAN,
+        (None, None) => postponed.at + SPREAD.mul_f64(input.jitter),
     };
     let reason = open.unwrap_or(match postponed.why {
         PostponeReason::Down => PendingReason::GatewayUnavailable,
@@ -64,6 +79,7 @@ pub(super) fn postpone(
             gateway_account: gateway.key.account,
             at,
         }),
+        queue,
         why,
         postponed: Some((gateway.key.account, postponed.why)),
     }

@@ -161,6 +161,7 @@ async fn the_queues_are_durable_quorum_queues_and_lose_nothing() {
             .is_ok()
     };
     assert!(declare(&broker.queue(), true, None, 6).await);
+    assert!(declare(&broker.awaited_queue(), true, None, 6).await);
     assert!(!declare(&broker.queue(), false, None, 6).await, "durable");
     for (index, (name, ..)) in wanted.iter().enumerate() {
         assert!(

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use khata_domain::ValidationKey;
 use khata_queue::{Wakeup, WakeupPublisher};
+use lapin::message::BasicGetMessage;
 
 use khata_testing::queues::{Tap, wakeups};
 use khata_testing::{Proxy, Queues, until};
@@ -49,6 +50,39 @@ async fn every_wakeup_arrives_and_a_message_has_at_most_256() {
     );
     assert!(messages.iter().all(|message| message.len() <= 256));
     assert!(messages.len() <= 5, "they gather: {}", messages.len());
+}
+
+#[tokio::test]
+async fn awaited_wakeups_have_their_own_queue_and_overtake_the_others() {
+    let queues = Queues::new();
+    let broker = queues.broker();
+    // Declares the queues.
+    let (_connection, _channel) = broker.connect("test").await.unwrap();
+    let (wakeup_publisher, task) = WakeupPublisher::start(broker.clone(), "test");
+    let (many, awaited) = (wakeups(2_000), wakeups(3));
+    for wakeup in &many {
+        wakeup_publisher.publish(wakeup.clone());
+    }
+    for wakeup in &awaited {
+        wakeup_publisher.publish_awaited(wakeup.clone());
+    }
+    let tap = queues.tap().await;
+    let first = tap.next(&broker.awaited_queue()).await;
+    let found = Wakeup::decode(&first.delivery.data).unwrap();
+    assert_eq!(keys(&found), keys(&awaited));
+    drop(wakeup_publisher);
+    task.await.unwrap();
+    let second = tap.next(&broker.queue()).await;
+    let id = |message: &BasicGetMessage| message.delivery.properties.message_id().clone();
+    // Ids are in the order of time.
+    assert!(id(&first).unwrap().as_str() < id(&second).unwrap().as_str());
+    let others = Wakeup::decode(&second.delivery.data).unwrap().len();
+    let messages = tap.all(&broker.queue()).await;
+    assert_eq!(
+        others + messages.iter().map(Vec::len).sum::<usize>(),
+        many.len()
+    );
+    assert!(tap.now(&broker.awaited_queue()).await.is_none());
 }
 
 #[tokio::test]

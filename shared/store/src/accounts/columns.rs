@@ -121,7 +121,8 @@ fn select_with(metadata: &str) -> String {
     format!(
         "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, {metadata},
            v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method,
-           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason, v.due_at,
+           v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason,
+           case when v.queued_gateway_account_id is null then v.due_at end as due_at,
            v.created_at as validation_created_at, v.completed_at
          from customer_accounts a
          join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id

@@ -8,7 +8,7 @@ use super::claim::LeaseToken;
 use crate::column::row;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement};
-use khata_domain::traffic::Slot;
+use khata_domain::traffic::{QueuePlace, Slot};
 use khata_domain::validation::{AttemptEnd, FailureCode, Next};
 use khata_domain::{GatewayAccountId, Method, ValidationId, ValidationKey, ValidationState};
 
@@ -65,6 +65,8 @@ pub struct Settlement {
     pub reused_from: Option<ValidationId>,
     /// The call that is booked for the next step.
     pub slot: Option<Slot>,
+    /// The place in the queue of a gateway account.
+    pub queue: Option<QueuePlace>,
 }
 
 impl Settlement {
@@ -87,6 +89,7 @@ impl Settlement {
             gateway_name_match_score: None,
             reused_from: None,
             slot: None,
+            queue: None,
         }
     }
 }
@@ -123,6 +126,8 @@ fn columns(settlements: &[Settlement]) -> Rows<'_> {
         reused_from = s.reused_from,
         slot_gateway_account_id = s.slot.map(|slot| slot.gateway_account),
         slot_at = s.slot.map(|slot| slot.at),
+        queued_gateway_account_id = s.queue.map(|queue| queue.gateway_account),
+        queue_rank = s.queue.map(|queue| queue.rank as i16),
         // The account.
         account_status = s.next.account_status(),
         // The attempt.
@@ -175,6 +180,7 @@ pub fn settle(
                 gateway_name_match_score = coalesce(i.gateway_name_match_score, v.gateway_name_match_score),
                 reused_from = coalesce(i.reused_from, v.reused_from),
                 slot_gateway_account_id = i.slot_gateway_account_id, slot_at = i.slot_at,
+                queued_gateway_account_id = i.queued_gateway_account_id, queue_rank = i.queue_rank,
                 completed_at = case when i.state = 'COMPLETED' then now() end
             from input i
             where v.merchant_id = i.merchant_id and v.id = i.id

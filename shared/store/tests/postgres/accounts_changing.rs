@@ -12,10 +12,11 @@ use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
 use khata_store::accounts::{
     Created, Limited, Revalidation, ValidateAgain, ValidationTerms, delete, find, validate_again,
 };
-use khata_store::validations::{Settlement, claim, settle, take_due};
+use khata_store::validations::{Settlement, claim, settle};
 
 use crate::rows::{
-    LEASE, alter, call, claimed, create, current_state, ids, merchant, settlement, token, valid,
+    LEASE, alter, call, claimed, create, current_state, ids, merchant, settlement, take_due, token,
+    valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;

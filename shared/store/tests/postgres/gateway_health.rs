@@ -12,10 +12,12 @@ use khata_store::gateway_health::{
     forget_bookings, impaired, lock, of_merchant, record_changes, reset, scores, store_budgets,
     write_open_calls,
 };
-use khata_store::validations::{Settlement, Slot, settle, take_due};
+use khata_store::validations::{Settlement, Slot, settle};
 use uuid::Uuid;
 
-use crate::rows::{LEASE, alter, claimed, current_state, due, later, merchant, settlement};
+use crate::rows::{
+    LEASE, alter, claimed, current_state, due, later, merchant, settlement, take_due,
+};
 use khata_testing::Database;
 use khata_testing::database::number;
 

@@ -165,7 +165,7 @@ fn a_webhook_during_a_lease_makes_the_next_step_due_at_once() {
         ..settlement(waiting.key, token, later(true))
     };
     settle(&mut connection, &[waits]).unwrap();
-    let due = khata_store::validations::take_due(
+    let due = crate::rows::take_due(
         &mut connection,
         10,
         false,

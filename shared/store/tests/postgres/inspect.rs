@@ -11,11 +11,11 @@ use khata_store::inspect::{
     Account, account_of_validation, attempts, find, find_of_any_merchant, validations,
 };
 use khata_store::retry::{RetryResult, retry_now};
-use khata_store::validations::{Settlement, Slot, insert_attempts, settle, take_due};
+use khata_store::validations::{Settlement, Slot, insert_attempts, settle};
 
 use crate::rows::{
     LEASE, alter, attempt, call, claimed, create, current_state, due, ids, later, merchant,
-    provenance, report, settlement, valid,
+    provenance, report, settlement, take_due, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;

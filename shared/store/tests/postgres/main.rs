@@ -25,4 +25,6 @@ mod schema;
 mod validations_claim;
 mod validations_due;
 mod validations_model;
+mod validations_queues;
 mod validations_settle;
+mod validations_turns;

@@ -18,7 +18,8 @@ use khata_store::accounts::{
 };
 use khata_store::merchants;
 use khata_store::validations::{
-    AttemptReport, Claimed, LeaseToken, NewAttempt, Provenance, Settlement, claim,
+    AttemptReport, Claimed, DueRow, DueTurns, LeaseToken, NewAttempt, Provenance, Settlement,
+    Wanted, claim,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -224,6 +225,23 @@ pub(crate) fn current_state(connection: &mut PgConnection, key: ValidationKey) -
     .bind::<SqlUuid, _>(key.id.0)
     .get_result(connection)
     .unwrap()
+}
+
+/// Takes due validations of every merchant, from the first one on.
+pub(crate) fn take_due(
+    connection: &mut PgConnection,
+    limit: i64,
+    hold: bool,
+    wakeup_grace: Duration,
+) -> QueryResult<Vec<DueRow>> {
+    let wanted = Wanted {
+        limit,
+        hold,
+        held: &[],
+        full: &[],
+        wakeup_grace,
+    };
+    Ok(DueTurns::default().take(connection, &wanted)?.rows)
 }
 
 /// Changes the validation directly: `set` is the SQL after `set`.

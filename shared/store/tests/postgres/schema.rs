@@ -151,6 +151,21 @@ fn each_state_of_a_validation_requires_its_columns() {
                 &[("name_match_score", "101")],
                 Some("validations_name_match_score_check"),
             ),
+            (&[("queue_rank", "1")], Some("queue_has_a_rank")),
+            (
+                &[
+                    ("queued_gateway_account_id", "gen_random_uuid()"),
+                    ("queue_rank", "3"),
+                ],
+                Some("queue_rank_is_known"),
+            ),
+            (
+                &[
+                    ("queued_gateway_account_id", "gen_random_uuid()"),
+                    ("queue_rank", "2"),
+                ],
+                None,
+            ),
         ],
     );
 }

@@ -11,9 +11,11 @@ use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::database_metrics::open_validations;
 use khata_store::retry::{RetryResult, retry_now};
-use khata_store::validations::{settle, take_due};
+use khata_store::validations::settle;
 
-use crate::rows::{TRACE, alter, claimed, current_state, due, later, merchant, settlement};
+use crate::rows::{
+    TRACE, alter, claimed, current_state, due, later, merchant, settlement, take_due,
+};
 use khata_testing::Database;
 use khata_testing::database::number;
 

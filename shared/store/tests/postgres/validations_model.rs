@@ -4,12 +4,12 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::validation::{Next, Outcome};
-use khata_store::validations::{LeaseToken, claim, settle, take_due};
+use khata_store::validations::{LeaseToken, claim, settle};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::rows::{
-    LEASE, alter, current_state, due, invalid, later, merchant, settlement, token, valid,
+    LEASE, alter, current_state, due, invalid, later, merchant, settlement, take_due, token, valid,
 };
 use khata_testing::Database;
 

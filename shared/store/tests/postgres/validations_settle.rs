@@ -5,13 +5,11 @@ use khata_domain::validation::{AttemptState, FailureCode, Next, Outcome, unavail
 use khata_domain::{AccountStatus, Class, MerchantId};
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::accounts;
-use khata_store::validations::{
-    LeaseToken, Settlement, attempts, claim, insert_attempts, settle, take_due,
-};
+use khata_store::validations::{LeaseToken, Settlement, attempts, claim, insert_attempts, settle};
 
 use crate::rows::{
     LEASE, alter, alter_account, attempt, call, claimed, create, current_state, due, invalid,
-    later, merchant, provenance, report, settlement, token, valid,
+    later, merchant, provenance, report, settlement, take_due, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;

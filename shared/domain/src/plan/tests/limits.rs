@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::traffic::{Hours, RateBudget};
+use crate::traffic::{Hours, QueuePlace, QueueRank, RateBudget};
 
 fn limited(calls_per_minute: u32, concurrency: u32) -> Traffic {
     Traffic {
@@ -40,15 +40,16 @@ impl Case {
 fn calls_beyond_the_limit_are_booked_one_after_the_other() {
     let mut case = case();
     let main = case.limited_gateway("main", limited(20, 0));
+    case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
     let mut budgets = case.full(main);
     assert_eq!(case.plan_with(&mut budgets).calls().at, main);
     let booked: Vec<_> = (0..3)
         .map(|_| {
             let planned = case.plan_with(&mut budgets);
-            assert!(planned.new_attempt.is_none(), "only the call is booked");
+            assert!(planned.queue().is_none(), "only the call is booked");
             let slot = planned.slot().unwrap();
             assert_eq!(slot.gateway_account, main);
-            let wait = planned.waits(&case, PendingReason::RateLimited);
+            let wait = planned.waits(&case, PendingReason::AwaitingGatewayResult);
             assert_eq!(case.now + wait, slot.at);
             slot.at
         })
@@ -64,6 +65,7 @@ fn calls_beyond_the_limit_are_booked_one_after_the_other() {
 fn a_booked_call_is_made_at_its_time() {
     let mut case = case();
     let main = case.limited_gateway("main", limited(1, 0));
+    case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
     let mut budgets = case.full(main);
     case.plan_with(&mut budgets).calls();
     case.validation.slot = case.plan_with(&mut budgets).slot();
@@ -105,20 +107,45 @@ fn a_poll_counts_against_the_quota_and_the_account_stays_pending() {
 }
 
 #[test]
-fn calls_beyond_the_concurrency_limit_queue_without_a_booking() {
-    let mut case = case();
-    let main = case.limited_gateway("main", limited(0, 1));
-    let mut budgets = case.full(main);
-    assert_eq!(case.plan_with(&mut budgets).calls().at, main);
-    let [first, second] = [(); 2].map(|()| {
-        let planned = case.plan_with(&mut budgets);
-        assert!(planned.slot().is_none());
-        planned.waits(&case, PendingReason::RateLimited)
-    });
-    assert!(
-        first < second && second < Duration::from_secs(2),
-        "{first:?} {second:?}"
-    );
+fn new_attempts_beyond_a_quota_queue_behind_awaited_ones_and_unfinished_attempts() {
+    for (per_minute, concurrency) in [(0, 1), (1, 0)] {
+        let mut case = case();
+        let main = case.limited_gateway("main", limited(per_minute, concurrency));
+        let mut budgets = case.full(main);
+        assert_eq!(case.plan_with(&mut budgets).calls().at, main);
+        let mut place = |case: &Case, reason| {
+            let planned = case.plan_with(&mut budgets);
+            let wait = planned.waits(case, reason);
+            let queue = planned.queue();
+            if queue.is_some() {
+                assert!(planned.slot().is_none());
+                assert_eq!(wait, Duration::from_hours(1), "it is claimed long before");
+            }
+            queue
+        };
+        let queued = |rank| {
+            Some(QueuePlace {
+                gateway_account: main,
+                rank,
+            })
+        };
+        assert_eq!(
+            place(&case, PendingReason::RateLimited),
+            queued(QueueRank::New)
+        );
+        case.validation.awaited = true;
+        assert_eq!(
+            place(&case, PendingReason::RateLimited),
+            queued(QueueRank::Awaited)
+        );
+        case.validation.awaited = false;
+        case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
+        let unfinished = place(&case, PendingReason::AwaitingGatewayResult);
+        let booked = per_minute > 0;
+        let expected = queued(QueueRank::Unfinished).filter(|_| !booked);
+        assert_eq!(unfinished, expected, "or a call is booked for it");
+    }
+    assert!(QueueRank::Awaited < QueueRank::Unfinished && QueueRank::Unfinished < QueueRank::New);
 }
 
 #[test]

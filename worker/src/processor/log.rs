@@ -1,0 +1,49 @@
+//! Records the attempt of a processed validation in its span, and logs the result.
+
+use khata_domain::Class;
+use khata_domain::attempt::Attempt;
+use khata_domain::validation::{Decision, Next};
+use khata_gateways::Advanced;
+use tracing::{Span, debug, error, info, warn};
+
+use crate::commits::Work;
+use crate::directory::Entry;
+
+pub(super) fn record_attempt(entry: &Entry, attempt: &Attempt) {
+    let reference_id = &entry.account.reference_id;
+    Span::current()
+        .record("khata.gateway", entry.gateway.name())
+        .record("khata.gateway_reference_id", reference_id)
+        .record("khata.attempt", attempt.number);
+}
+
+/// Logs the result of an attempt; louder if an operator has to act.
+pub(super) fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
+    let Decision { attempt: end, next } = &advanced.decision;
+    let class = end.class.map_or("", Class::as_str);
+    let (key, account) = (work.claimed.key, work.claimed.account);
+    let (gateway, code) = (entry.gateway.name(), end.code.as_str());
+    match (&advanced.result, next) {
+        (Ok(response), _) if response.class == Class::Misconfigured => error!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
+            gateway_account = entry.account.reference_id, code,
+            "gateway rejects us: check the credentials, balance and IP allow-list of this gateway account"
+        ),
+        (Ok(response), _) if response.unlisted => warn!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
+            "gateway returned an unknown code, treated as inconclusive: add it to the connector's table"
+        ),
+        (Err(failure), _) => warn!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
+            attempt = attempt.number, %failure, "gateway call failed"
+        ),
+        (Ok(_), Next::Complete { outcome, .. }) => debug!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
+            outcome = outcome.as_str(), "validation completed"
+        ),
+        (Ok(_), Next::Wait { until, .. }) => info!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
+            until = %until.to_rfc3339(), "validation not final yet"
+        ),
+    }
+}
