@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::info::GatewayInfo;
+
 /// Parts that a connector is made from.
 #[derive(Clone)]
 pub struct ConnectorConfig<'a> {
@@ -44,28 +46,41 @@ impl ConnectorConfig<'_> {
         serde_json::from_slice(json).map_err(|_| ConfigError::Credentials(expected))
     }
 
-    /// Returns the address to call, without a slash at its end.
-    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigError> {
-        self.checked_address("base_url", self.base_url.unwrap_or(public))
+    /// Returns the address to call, without a slash at its end: `base_url`, or else this public one.
+    pub(crate) fn address(&self, public: &str, info: &GatewayInfo) -> Result<String, ConfigError> {
+        self.checked_address("base_url", self.base_url.unwrap_or(public), info)
     }
 
-    /// Returns the address that this setting holds, without a slash at its end. The address must begin with https://,
-    /// except in sandbox mode, because credentials and account numbers are sent there; and must hold no credentials.
+    /// Returns the address that this setting holds, without a slash at its end. Outside sandbox mode the address must be at one
+    /// of the gateway's own hosts, with https, because credentials and account numbers are sent there; an address never holds
+    /// credentials. The setting's name must end in `_url`: the stored credentials are bound to these settings.
     pub(crate) fn checked_address(
         &self,
         setting: &str,
         address: &str,
+        info: &GatewayInfo,
     ) -> Result<String, ConfigError> {
+        debug_assert!(setting.ends_with("_url"), "{setting}");
         let text = address.trim_end_matches('/');
-        let error = |problem: &str| Err(ConfigError::Settings(format!("{setting} {problem}")));
+        let error = |problem: String| Err(ConfigError::Settings(format!("{setting} {problem}")));
         let Ok(url) = reqwest::Url::parse(text) else {
-            return error("is not a URL");
+            return error("is not a URL".into());
         };
         if url.scheme() != "https" && !(self.sandbox_mode && url.scheme() == "http") {
-            return error("must begin with https://");
+            return error("must begin with https://".into());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return error("must not hold a user name or password");
+            return error("must not hold a user name or password".into());
+        }
+        let hosts = info.hosts();
+        let is_own =
+            url.port().is_none() && url.host_str().is_some_and(|host| hosts.contains(host));
+        if !self.sandbox_mode && !is_own {
+            let hosts = Vec::from_iter(hosts).join(", ");
+            return error(format!(
+                "must be at a host of {} outside sandbox mode: {hosts}",
+                info.gateway
+            ));
         }
         Ok(text.to_owned())
     }
