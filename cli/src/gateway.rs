@@ -86,11 +86,10 @@ impl Switch {
                 let reference_id = &found.account.reference_id;
                 let about =
                     json!({ "gateway": found.gateway.name(), "reference_id": reference_id });
-                let mut changes = Changes::default();
-                changes.add("enabled", !enabled, enabled);
                 let subject = id.to_string();
+                let enabling = Changes::of("enabled", !enabled, enabled);
                 audit::record(
-                    connection, merchant, &actor, action, &subject, about, &changes,
+                    connection, merchant, &actor, action, &subject, about, &enabling,
                 )?;
             }
             let all = gateway_accounts::of_merchant(connection, merchant)?;

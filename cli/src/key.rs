@@ -197,8 +197,7 @@ impl Revoke {
             let at = keys::revoke(connection, merchant.id, key.id)?;
             if key.revoked_at.is_none() {
                 let about = json!({ "id": key.id.to_string() });
-                let mut changes = Changes::default();
-                changes.add("state", key.state.as_str(), KeyState::Revoked.as_str());
+                let changes = Changes::of("state", key.state.as_str(), KeyState::Revoked.as_str());
                 let prefix = &key.prefix;
                 audit::record(
                     connection,
@@ -270,8 +269,7 @@ impl Rotate {
                 "new_prefix": new["prefix"],
                 "new_id": new["id"],
             });
-            let mut changes = Changes::default();
-            changes.add("expires_at", json!(old.expires_at.map(time)), ends.as_str());
+            let changes = Changes::of("expires_at", json!(old.expires_at.map(time)), ends.as_str());
             let prefix = &old.prefix;
             audit::record(connection, merchant.id, &actor, "key.rotate", prefix, about, &changes)?;
             Ok((old, ends, issued))

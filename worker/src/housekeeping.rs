@@ -17,9 +17,9 @@ const BATCH: usize = 1_000;
 pub(crate) async fn run(pool: Pool, counter: EncryptionCounter, mut shutdown: Shutdown) {
     let counter = Arc::new(counter);
     loop {
-        let (counted, counter) = (pool.clone(), Arc::clone(&counter));
-        let counted = tokio::task::spawn_blocking(move || count(&counted, &counter)).await;
-        if let Ok(Err(failure)) = counted {
+        let (connections, shared) = (pool.clone(), Arc::clone(&counter));
+        let stored = tokio::task::spawn_blocking(move || count(&connections, &shared)).await;
+        if let Ok(Err(failure)) = stored {
             warn!(error = %failure, "encryptions not counted; retrying");
         }
         tokio::select! {

@@ -24,8 +24,7 @@ pub(super) fn retry(which: &WhichAccount, operator: &OperatorOptions) -> anyhow:
     let (validation, was) = connection.transaction(|connection| {
         let (validation, was) = retry_account(connection, &account)?;
         let about = json!({ "validation_id": validation.to_string() });
-        let mut changes = Changes::default();
-        changes.add("state", was.as_str(), ValidationState::Due.as_str());
+        let changes = Changes::of("state", was.as_str(), ValidationState::Due.as_str());
         audit::record(
             connection,
             merchant,

@@ -42,6 +42,13 @@ impl Changes {
         changes
     }
 
+    /// Returns one changed setting.
+    pub fn of(name: &str, from: impl Into<Value>, to: impl Into<Value>) -> Self {
+        let mut changes = Self::default();
+        changes.add(name, from, to);
+        changes
+    }
+
     /// Adds a setting, unless both values are equal.
     pub fn add(&mut self, name: &str, from: impl Into<Value>, to: impl Into<Value>) {
         let (from, to) = (from.into(), to.into());

@@ -171,8 +171,8 @@ pub fn pending_migrations(connection: &mut PgConnection) -> QueryResult<usize> {
     }
     let ran: Vec<String> =
         statement("select version from __diesel_schema_migrations").tuples(connection)?;
-    let is_pending = |migration: &&Box<dyn Migration<Pg>>| {
-        !ran.contains(&migration.name().version().to_string())
-    };
-    Ok(migrations.iter().filter(is_pending).count())
+    let versions = migrations
+        .iter()
+        .map(|migration| migration.name().version().to_string());
+    Ok(versions.filter(|version| !ran.contains(version)).count())
 }

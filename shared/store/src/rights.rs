@@ -70,11 +70,11 @@ pub(crate) fn grant(connection: &mut PgConnection) -> QueryResult<Vec<&'static s
                 continue;
             }
             for (table, rights) in RIGHTS {
-                let mut sql = format!("revoke all on {table} from {role}");
+                let mut statements = vec![format!("revoke all on {table} from {role}")];
                 if rights[place] != NONE {
-                    sql += &format!("; grant {} on {table} to {role}", rights[place]);
+                    statements.push(format!("grant {} on {table} to {role}", rights[place]));
                 }
-                connection.batch_execute(&sql)?;
+                connection.batch_execute(&statements.join("; "))?;
             }
         }
         if exists(connection, SCALER)? {

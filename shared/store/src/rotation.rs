@@ -178,8 +178,7 @@ impl<'k> Rotation<'k> {
         let count: u64 = connection.transaction(|connection| {
             encryption_counts::add(connection, self.keyring.primary(), wanted.len() as u64)?;
             let replaced = replace(connection, column, wanted)?;
-            let mut changes = Changes::default();
-            changes.add("key", "another", self.keyring.primary());
+            let changes = Changes::of("key", "another", self.keyring.primary());
             for (merchant, count) in &replaced {
                 audit::record(
                     connection,

@@ -138,12 +138,12 @@ mod tests {
                     |account| account.gateway_id = 23,
                 ];
                 for change in changes {
-                    let mut changed = account.clone();
-                    change(&mut changed);
+                    let mut tampered = account.clone();
+                    change(&mut tampered);
                     assert_eq!(
-                        changed.credentials(&keyring),
+                        tampered.credentials(&keyring),
                         Err(ADDRESS_CHANGED),
-                        "{changed:?}"
+                        "{tampered:?}"
                     );
                 }
                 let mut slower = account.clone();
