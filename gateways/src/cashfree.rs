@@ -107,7 +107,7 @@ pub(crate) struct Cashfree {
 impl Cashfree {
     fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
         let (settings, own) = CommonSettings::read_with::<Settings>(config.settings)?;
-        let base_url = config.address(PUBLIC_BASE_URL, &INFO)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
         let two_factor = credentials

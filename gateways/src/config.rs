@@ -1,10 +1,9 @@
 //! Settings and credentials that a connector is made from.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-
-use crate::info::GatewayInfo;
 
 /// Parts that a connector is made from.
 #[derive(Clone)]
@@ -46,9 +45,10 @@ impl ConnectorConfig<'_> {
         serde_json::from_slice(json).map_err(|_| ConfigError::Credentials(expected))
     }
 
-    /// Returns the address to call, without a slash at its end: `base_url`, or else this public one.
-    pub(crate) fn address(&self, public: &str, info: &GatewayInfo) -> Result<String, ConfigError> {
-        self.checked_address("base_url", self.base_url.unwrap_or(public), info)
+    /// Returns the address to call, without a slash at its end: `base_url`, or else this public one. `own`: all of the
+    /// gateway's public addresses.
+    pub(crate) fn address(&self, public: &str, own: &[&str]) -> Result<String, ConfigError> {
+        self.checked_address("base_url", self.base_url.unwrap_or(public), own)
     }
 
     /// Returns the address that this setting holds, without a slash at its end. Outside sandbox mode the address must be at one
@@ -58,7 +58,7 @@ impl ConnectorConfig<'_> {
         &self,
         setting: &str,
         address: &str,
-        info: &GatewayInfo,
+        own: &[&str],
     ) -> Result<String, ConfigError> {
         debug_assert!(setting.ends_with("_url"), "{setting}");
         let text = address.trim_end_matches('/');
@@ -72,16 +72,21 @@ impl ConnectorConfig<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             return error("must not hold a user name or password".into());
         }
-        let hosts = info.hosts();
+        let hosts = hosts(own);
         let is_own =
             url.port().is_none() && url.host_str().is_some_and(|host| hosts.contains(host));
         if !self.sandbox_mode && !is_own {
             let hosts = Vec::from_iter(hosts).join(", ");
             return error(format!(
-                "must be at a host of {} outside sandbox mode: {hosts}",
-                info.gateway
+                "must be at one of the gateway's own hosts outside sandbox mode: {hosts}"
             ));
         }
         Ok(text.to_owned())
     }
+}
+
+/// Returns the hosts of these https addresses.
+pub(crate) fn hosts<'a>(addresses: &[&'a str]) -> BTreeSet<&'a str> {
+    let host = |address: &&'a str| address.strip_prefix("https://")?.split('/').next();
+    addresses.iter().filter_map(host).collect()
 }

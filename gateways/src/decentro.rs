@@ -107,7 +107,7 @@ impl Decentro {
                 "hybrid may drop a rupee: methods must begin with PENNY_DROP".into(),
             ));
         }
-        let base_url = config.address(PUBLIC_BASE_URL, &INFO)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         Ok(Self {
             client: Client::new(config, base_url, policy.call_timeout, headers)?,
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use khata_domain::{Gateway, Method};
 
-use crate::config::{ConfigError, ConnectorConfig};
+use crate::config::{ConfigError, ConnectorConfig, hosts};
 use crate::connector::Connector;
 
 /// Makes a connector from a gateway account's settings and credentials.
@@ -38,8 +38,7 @@ pub struct GatewayInfo {
 impl GatewayInfo {
     /// Returns the hosts of the gateway's public addresses.
     pub fn hosts(&self) -> BTreeSet<&'static str> {
-        let host = |address: &&'static str| address.strip_prefix("https://")?.split('/').next();
-        self.addresses.iter().filter_map(host).collect()
+        hosts(self.addresses)
     }
 }
 

@@ -110,8 +110,10 @@ impl Payu {
         const EXPECTED: &str = "must be a JSON object with client_id, client_secret and payout_merchant_id, or key and salt, or all of them";
         let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let url = |name: &str, setting: &Option<String>, public: &str| match config.base_url {
-            Some(_) => config.address(public, &INFO),
-            None => config.checked_address(name, setting.as_deref().unwrap_or(public), &INFO),
+            Some(_) => config.address(public, INFO.addresses),
+            None => {
+                config.checked_address(name, setting.as_deref().unwrap_or(public), INFO.addresses)
+            }
         };
         let payout_url = url("payout_url", &own.payout, PAYOUT_URL)?;
         let accounts_url = url("accounts_url", &own.accounts, ACCOUNTS_URL)?;

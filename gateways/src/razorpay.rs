@@ -110,7 +110,7 @@ impl Razorpay {
             let problem = "source_account_number must be letters and digits";
             return Err(ConfigError::Settings(problem.into()));
         }
-        let base_url = config.address(PUBLIC_BASE_URL, &INFO)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let credentials: Credentials = config.credentials(
             "must be a JSON object with key_id, key_secret and, for webhooks, webhook_secrets",
         )?;

@@ -145,7 +145,7 @@ impl Setu {
             ("x-client-secret", credentials.client_secret),
             ("x-product-instance-id", credentials.product_instance_id),
         ];
-        let base_url = config.address(PUBLIC_BASE_URL, &INFO)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let narration = own.narration.as_deref().unwrap_or(NARRATION);
         Ok(Self {
             bank: Bank {
@@ -168,12 +168,12 @@ fn umap(
     timeout: Duration,
 ) -> Result<Umap, ConfigError> {
     let base_url = match (&own.umap_base_url, config.base_url) {
-        (Some(address), _) => config.checked_address("umap_base_url", address, &INFO)?,
-        (None, Some(_)) => format!("{}/umap", config.address(PUBLIC_BASE_URL, &INFO)?),
+        (Some(address), _) => config.checked_address("umap_base_url", address, INFO.addresses)?,
+        (None, Some(_)) => format!("{}/umap", config.address(PUBLIC_BASE_URL, INFO.addresses)?),
         (None, None) => PUBLIC_UMAP_BASE_URL.to_owned(),
     };
     let login_url = match (&own.umap_login_url, config.base_url) {
-        (Some(address), _) => config.checked_address("umap_login_url", address, &INFO)?,
+        (Some(address), _) => config.checked_address("umap_login_url", address, INFO.addresses)?,
         (None, Some(_)) => format!("{base_url}/v1/users/login"),
         (None, None) => PUBLIC_LOGIN_URL.to_owned(),
     };

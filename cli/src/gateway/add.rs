@@ -16,9 +16,9 @@ use khata_store::merchants::Merchant;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::audit::{audit_gateway, settings_json};
 use super::connectors::ConnectorOptions;
 use super::which::parse_gateway;
-use super::{audit_gateway, settings_json};
 use crate::options::{ActorOption, CommonOptions, MerchantOption};
 
 /// Maximum size of a credentials file. Every gateway's credentials are shorter.
