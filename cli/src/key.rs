@@ -55,7 +55,7 @@ pub(crate) struct NewKeyOptions {
     /// Time until the new key expires: 90d, 12h, at most 3650d [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expires: Option<TimeDelta>,
-    /// What the new key may do: read (GET only), create (also create, change and validate), admin (also delete) [default:
+    /// Calls that the new key permits: read (GET only), create (also create, change and validate), admin (also delete) [default:
     /// admin; `key rotate`: as the old key]
     #[arg(long, value_name = "read|create|admin", value_parser = parse_scope)]
     scope: Option<KeyScope>,

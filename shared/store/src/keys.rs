@@ -24,7 +24,7 @@ impl Column for KeyState {
 }
 
 words! {
-    /// What a key may do, from the least to the most.
+    /// The calls that a key permits, from the fewest to all.
     KeyScope {
         /// Read: GET.
         Read = "READ",

@@ -21,7 +21,7 @@ const READ: &str = "select";
 const WRITE: &str = "select, insert, update";
 
 /// The rights of each of [`ROLES`] on every table. The API and the workers cannot change merchants, keys and gateway accounts,
-/// and cannot write the audit log; nobody may change its lines.
+/// and cannot write the audit log; no role may change its lines.
 pub const RIGHTS: [(&str, [&str; 3]); 17] = [
     ("__diesel_schema_migrations", [READ, READ, READ]),
     ("api_keys", [READ, KEY_EXPIRY, WRITE]),

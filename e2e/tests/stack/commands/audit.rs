@@ -124,7 +124,7 @@ async fn an_address_that_sql_changes_gets_no_credentials() -> Result<()> {
         .iter()
         .find(|account| account["reference_id"] == "cashfree_e2e");
     assert_eq!(changed.unwrap()["usable"], false);
-    // The workers know it after their cache, and call nobody.
+    // The workers read the change after their cache expires, and make no call.
     tokio::time::sleep(CACHE_TTL + SLACK).await;
     let account = bank("50000001", "AABF0008032");
     let created = stack.api.create("held", &account).await?.account()?;

@@ -1,4 +1,4 @@
-//! What each database role can and cannot do, tried by connections of these roles.
+//! The rights of each database role, tried by connections of these roles.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
