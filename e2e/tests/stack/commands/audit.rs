@@ -90,11 +90,9 @@ async fn a_change_names_its_actor_and_the_old_and_new_values() -> Result<()> {
         .texts("select actor from audit_log where action = 'merchant.set' order by id")?;
     assert_eq!(actors, ["asha", "ravi"]);
     // Outside sandbox mode the sandbox's address is refused.
-    let add = format!(
-        "khata gateway add --merchant e2e --gateway CASHFREE --reference-id third --credentials-file second.json \
-         --base-url https://127.0.0.1/cashfree --actor asha"
-    );
-    let ran = stack.shell(&add, &[live])?;
+    let add = "khata gateway add --merchant e2e --gateway CASHFREE --reference-id third --credentials-file second.json \
+         --base-url https://127.0.0.1/cashfree --actor asha";
+    let ran = stack.shell(add, &[live])?;
     assert!(
         ran.stderr
             .contains("must be at one of the gateway's own hosts"),
