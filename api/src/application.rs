@@ -11,6 +11,7 @@ use khata_config::shutdown::{self, Shutdown};
 use khata_config::write_port_file;
 use khata_queue::WakeupPublisher;
 use khata_store as store;
+use khata_store::encryption_counts::EncryptionCounter;
 use khata_store::group_commit::Lane;
 use tracing::info;
 
@@ -32,6 +33,8 @@ const CONNECTIONS: u32 = 7;
 const COMMIT_TIME_LIMIT: Duration = Duration::from_millis(2_500);
 /// Time for the last commits. Every caller has given up before.
 const LAST_COMMITS: Duration = Duration::from_secs(3);
+/// Time between two counts of the encryptions.
+const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 /// Time for the last wake-ups.
 const LAST_WAKEUPS: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,8 @@ struct Background {
     outcomes: Outcomes,
     outcomes_thread: std::thread::JoinHandle<()>,
     wakeups: tokio::task::JoinHandle<()>,
+    /// Ends with the process.
+    encryptions: tokio::task::JoinHandle<()>,
 }
 
 impl Application {
@@ -91,6 +96,7 @@ impl Application {
         // The server held the last handles: each thread and task ends once its remaining work is done.
         shutdown::join(self.background.creates, LAST_COMMITS).await;
         shutdown::join(self.background.outcomes_thread, LAST_COMMITS).await;
+        self.background.encryptions.abort();
         let _ = tokio::time::timeout(LAST_WAKEUPS, self.background.wakeups).await;
         // Stop the metrics server last, so that Prometheus can still read the final values.
         if let Some((handle, task)) = metrics {
@@ -114,8 +120,11 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let (creates, creates_thread) = Lane::start("creates", pool.clone(), work, COMMIT_TIME_LIMIT)?;
     let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
+    let database = Database::new(pool);
+    let counter = EncryptionCounter::new(Arc::clone(&keyring));
+    let encryptions = tokio::spawn(count_encryptions(database.clone(), counter));
     let state = State {
-        database: Database::new(pool),
+        database,
         creates,
         wakeup_publisher,
         outcomes: outcomes.clone(),
@@ -132,6 +141,21 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         outcomes,
         outcomes_thread,
         wakeups,
+        encryptions,
     };
     Ok((state, background))
+}
+
+/// Stores the number of encryptions again and again. A failure is logged, and made up for later.
+async fn count_encryptions(database: Database, counter: EncryptionCounter) {
+    let counter = Arc::new(counter);
+    loop {
+        let counter = Arc::clone(&counter);
+        let _ = database
+            .write("count encryptions", move |connection| {
+                Ok(counter.store(connection)?)
+            })
+            .await;
+        tokio::time::sleep(COUNT_INTERVAL).await;
+    }
 }

@@ -1,10 +1,14 @@
-//! Authentication: HTTP Basic with the API key as user name and an empty password.
+//! Authentication: HTTP Basic with the API key as user name and an empty password; and what the key may do.
 
+use std::time::{Duration, Instant};
+
+use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use khata_crypto::{ApiKey, ApiKeyHash, Keyring};
-use khata_store::merchants::{self, Merchant};
+use khata_store::keys::KeyScope;
+use khata_store::merchants::{self, Merchant, ValidKey};
 use zeroize::Zeroizing;
 
 use crate::database::{Database, RecentRows};
@@ -13,9 +17,64 @@ use crate::metrics::{AuthenticationFailure, Metrics};
 
 /// Checks API keys. Caches valid and invalid keys alike, so that the time of a reply says nothing about the key.
 pub(crate) struct Authenticator {
-    /// A revoked key works until its row is read again.
-    keys: RecentRows<ApiKeyHash, Option<Merchant>>,
+    /// A revoked key works until its row is read again. A key that expires stops at once.
+    keys: RecentRows<ApiKeyHash, Option<KnownKey>>,
     sandbox_mode: bool,
+}
+
+/// A key that was valid when its row was read.
+#[derive(Clone)]
+struct KnownKey {
+    merchant: Merchant,
+    scope: KeyScope,
+    expires_at: Option<Instant>,
+}
+
+impl KnownKey {
+    fn new(key: ValidKey) -> Self {
+        let rest = key
+            .expires_in
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)));
+        // A time that no clock reaches is no expiry.
+        let expires_at = rest.and_then(|rest| Instant::now().checked_add(rest.ok()?));
+        Self {
+            merchant: key.merchant,
+            scope: key.scope,
+            expires_at,
+        }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= Instant::now())
+    }
+}
+
+/// An authenticated key.
+pub(crate) struct Caller {
+    pub(crate) key: ApiKeyHash,
+    pub(crate) merchant: Merchant,
+    scope: KeyScope,
+}
+
+impl Caller {
+    /// Checks that the key's scope includes a call with this method to this route.
+    pub(crate) fn check_scope(&self, method: &Method, route: &str) -> Result<(), ApiError> {
+        let needed = scope_of(method, route);
+        if self.scope.includes(needed) {
+            Ok(())
+        } else {
+            Err(ApiError::InsufficientScope(needed))
+        }
+    }
+}
+
+/// Returns the scope that a call needs. A POST to an account itself deletes it.
+pub(crate) fn scope_of(method: &Method, route: &str) -> KeyScope {
+    match *method {
+        Method::GET | Method::HEAD => KeyScope::Read,
+        Method::POST if !route.ends_with("/{account_id}") => KeyScope::Create,
+        _ => KeyScope::Admin,
+    }
 }
 
 impl Authenticator {
@@ -26,14 +85,14 @@ impl Authenticator {
         }
     }
 
-    /// Returns the hash and the merchant of a request's key.
+    /// Returns the caller that a request's key names.
     pub(crate) async fn authenticate(
         &self,
         database: &Database,
         keyring: &Keyring,
         metrics: &Metrics,
         headers: &HeaderMap,
-    ) -> Result<(ApiKeyHash, Merchant), ApiError> {
+    ) -> Result<Caller, ApiError> {
         // A missing, malformed or foreign key takes the same way as one that cannot exist, and therefore the same time.
         let (key, failure) = match self.key(headers) {
             Ok(key) => (Some(key), AuthenticationFailure::UnknownKey),
@@ -42,14 +101,19 @@ impl Authenticator {
         let key = key.ok_or(ApiError::Unauthorized)?;
         let hash = keyring.hash_api_key(&key);
         let read = database.read("find key", move |connection| {
-            merchants::authenticate(connection, &hash)
+            let key = merchants::authenticate(connection, &hash)?;
+            Ok(key.map(KnownKey::new))
         });
-        let merchant = self.keys.get_or(hash, read).await?;
-        let Some(merchant) = merchant else {
+        let known = self.keys.get_or(hash, read).await?;
+        let Some(known) = known.filter(|known| !known.has_expired()) else {
             metrics.authentication_failed(failure);
             return Err(ApiError::Unauthorized);
         };
-        Ok((hash, merchant))
+        Ok(Caller {
+            key: hash,
+            merchant: known.merchant,
+            scope: known.scope,
+        })
     }
 
     /// The key that a request carries. A key of the other mode is invalid, even if both share a database.
@@ -85,6 +149,27 @@ mod tests {
     fn user(credential: &str) -> Option<String> {
         basic_user(format!("Basic {}", BASE64.encode(credential)).as_bytes())
             .map(|user| user.to_string())
+    }
+
+    #[test]
+    fn each_call_needs_the_least_scope_that_it_can_do_with() {
+        let accounts = "/customers/{customer_id}/accounts";
+        let account = "/customers/{customer_id}/customer-accounts/{account_id}";
+        for (method, route, scope) in [
+            (Method::GET, account, KeyScope::Read),
+            (Method::HEAD, account, KeyScope::Read),
+            (Method::POST, "/customers", KeyScope::Create),
+            (Method::POST, accounts, KeyScope::Create),
+            (
+                Method::POST,
+                &format!("{account}/validate"),
+                KeyScope::Create,
+            ),
+            (Method::POST, account, KeyScope::Admin),
+            (Method::DELETE, accounts, KeyScope::Admin),
+        ] {
+            assert_eq!(scope_of(&method, route), scope, "{method} {route}");
+        }
     }
 
     #[test]

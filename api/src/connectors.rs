@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use khata_crypto::{Keyring, Purpose};
+use khata_crypto::Keyring;
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::{self, GatewayAccount};
@@ -74,14 +74,9 @@ impl WebhookAccounts {
     fn connect(&self, account: &GatewayAccount) -> Result<(Gateway, Box<dyn Connector>), String> {
         let gateway = Gateway::from_id(account.gateway_id)
             .ok_or_else(|| "this version of Khata does not support the gateway".to_owned())?;
-        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant, account.id.0);
-            self.keyring
-                .decrypt(merchant, id, Purpose::Credentials, sealed)
-        });
-        let credentials = decrypted.transpose().map_err(|_| {
-            ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()
-        })?;
+        let credentials = account.credentials(&self.keyring);
+        let credentials =
+            credentials.map_err(|problem| ConfigError::Credentials(problem).to_string())?;
         let connector = khata_gateways::connect(
             gateway,
             &ConnectorConfig {

@@ -18,7 +18,7 @@ use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Caller};
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
@@ -69,7 +69,7 @@ impl FromRequest for RequestContext {
         Box::pin(async move {
             let state = request.app_data::<web::Data<State>>().cloned();
             let state = state.ok_or(ApiError::Internal)?;
-            let (key, merchant) = state
+            let caller = state
                 .authenticator
                 .authenticate(
                     &state.database,
@@ -78,6 +78,9 @@ impl FromRequest for RequestContext {
                     request.headers(),
                 )
                 .await?;
+            let route = request.match_pattern();
+            let in_scope = caller.check_scope(request.method(), route.as_deref().unwrap_or(""));
+            let Caller { key, merchant, .. } = caller;
             Span::current().record("khata.merchant_id", field::display(merchant.id));
             let (limit, within_limit) = state.limits.take(
                 key,
@@ -87,6 +90,7 @@ impl FromRequest for RequestContext {
             request.extensions_mut().insert(limit);
             request.extensions_mut().insert(merchant.id);
             within_limit?;
+            in_scope?;
             let observed = request.extensions().get::<Observed>().cloned();
             let path = web::Path::<Vec<String>>::extract(&request).await;
             Ok(Self {

@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use chrono::{DateTime, Utc};
 use khata_store::group_commit::BatchError;
+use khata_store::keys::KeyScope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -85,6 +86,8 @@ pub(crate) enum ApiError {
     BodyTooLarge,
     UnsupportedMediaType,
     CrossSite,
+    /// The scope that the call needs.
+    InsufficientScope(KeyScope),
     CustomerExists,
     AccountDeleted,
     IdempotencyKeyReused,
@@ -157,6 +160,8 @@ impl ApiError {
                 "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
             Self::CrossSite => 403, "error", "access_denied", "CROSS_SITE", "USER_ERROR",
                 "Forbidden.", "A page of another site made a browser send this request. Call Khata from your backend.";
+            Self::InsufficientScope(needed) => 403, "error", "access_denied", "INSUFFICIENT_SCOPE", "USER_ERROR",
+                "This API key may not do this.", needs(*needed);
             Self::NotFound(message) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR",
                 message, message;
             Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", "USER_ERROR",
@@ -254,6 +259,19 @@ impl ApiError {
                 fields: &self.fields(),
             },
         })
+    }
+}
+
+/// Returns the sentence for a key whose scope is too small.
+fn needs(scope: KeyScope) -> &'static str {
+    match scope {
+        KeyScope::Read => "This call needs an API key.",
+        KeyScope::Create => {
+            "This call needs an API key with scope CREATE or ADMIN. Ask the operator for one."
+        }
+        KeyScope::Admin => {
+            "This call deletes, and needs an API key with scope ADMIN. Ask the operator for one."
+        }
     }
 }
 

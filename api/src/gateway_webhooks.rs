@@ -155,9 +155,14 @@ async fn store(
             .keyring
             .encrypt(key.merchant, validation.0, Purpose::Webhook, &plaintext)
     });
-    let digest = state
-        .keyring
-        .request_digest(key.merchant, &[key.account.0.as_bytes(), body]);
+    // All hints about one attempt are one webhook: any sender may send them.
+    let number = attempt.number.to_be_bytes();
+    let parts: &[&[u8]] = if sealed.is_some() {
+        &[key.account.0.as_bytes(), body]
+    } else {
+        &[key.account.0.as_bytes(), validation.0.as_bytes(), &number]
+    };
+    let digest = state.keyring.request_digest(key.merchant, parts);
     // In the account's trace; none if that trace is not recorded.
     let span = telemetry::in_trace(attempt.trace_parent.as_deref(), || {
         tracing::info_span!(

@@ -17,6 +17,8 @@ use next::next_step;
 use text::history_text;
 use which::WhichAccount;
 
+use crate::options::OperatorOptions;
+
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum AccountCommand {
     /// Show an account with its validations and attempts, what happens next, and what to do
@@ -28,14 +30,19 @@ pub(crate) enum AccountCommand {
     /// For a validation that waits because a gateway was down or misconfigured. A worker recovers an attempt that may
     /// have paid, and calls a gateway if needed. A validation that a worker holds, and a final result, stay unchanged: the
     /// merchant can validate the account again.
-    Retry(WhichAccount),
+    Retry {
+        #[command(flatten)]
+        which: WhichAccount,
+        #[command(flatten)]
+        operator: OperatorOptions,
+    },
 }
 
 impl AccountCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Show(which) => show(&which),
-            Self::Retry(which) => retry::retry(&which),
+            Self::Retry { which, operator } => retry::retry(&which, &operator),
         }
     }
 }

@@ -8,11 +8,12 @@ use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_crypto::{ApiKey, Keyring, KeyringSettings};
 use khata_domain::MerchantId;
-use khata_store::keys::{self, KeyState};
-use khata_store::{audit, merchants};
+use khata_store::audit::{self, Actor, Changes};
+use khata_store::keys::{self, KeyScope, KeyState};
+use khata_store::merchants;
 use serde_json::{Value, json};
 
-use crate::options::{CommonOptions, MerchantOption};
+use crate::options::{ActorOption, CommonOptions, MerchantOption, OperatorOptions};
 use crate::output::time;
 use which::{WhichKey, key_json, keys_table};
 
@@ -20,7 +21,7 @@ use which::{WhichKey, key_json, keys_table};
 pub(crate) enum KeyCommand {
     /// Issue a key and print it; the key is shown once and cannot be shown again
     Issue(Issue),
-    /// List a merchant's keys by prefix, with their dates and states
+    /// List a merchant's keys by prefix, with their scopes, dates and states
     List {
         #[command(flatten)]
         merchant: MerchantOption,
@@ -51,16 +52,47 @@ impl KeyCommand {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NewKeyOptions {
-    /// Days until the new key expires, 1 to 3650 [default: never]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
-    expires_in_days: Option<u16>,
+    /// Time until the new key expires: 90d, 12h, at most 3650d [default: never]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    expires: Option<TimeDelta>,
+    /// Calls that the new key permits: read (GET only), create (also create, change and validate), admin (also delete) [default:
+    /// admin; `key rotate`: as the old key]
+    #[arg(long, value_name = "read|create|admin", value_parser = parse_scope)]
+    scope: Option<KeyScope>,
     #[command(flatten)]
     keyring: KeyringSettings,
     #[command(flatten)]
     sandbox: SandboxSettings,
+    #[command(flatten)]
+    actor: ActorOption,
+}
+
+/// Parses `90d` or `12h`.
+fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
+    const EXPECTED: &str = "expected a number of days or hours, like 90d or 12h, from 1h to 3650d";
+    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "d")) => number
+            .parse::<u32>()
+            .ok()
+            .and_then(|days| days.checked_mul(24)),
+        Some((number, "h")) => number.parse().ok(),
+        _ => None,
+    };
+    let hours = hours.filter(|hours| (1..=3_650 * 24).contains(hours));
+    hours
+        .map(|hours| TimeDelta::hours(hours.into()))
+        .ok_or(EXPECTED)
+}
+
+fn parse_scope(text: &str) -> Result<KeyScope, &'static str> {
+    KeyScope::parse(&text.to_ascii_uppercase()).ok_or("expected read, create or admin")
 }
 
 impl NewKeyOptions {
+    fn actor(&self) -> anyhow::Result<Actor> {
+        self.actor.name(self.sandbox.sandbox_mode)
+    }
+
     fn keyring(&self) -> anyhow::Result<Keyring> {
         Ok(self.keyring.load(self.sandbox.sandbox_mode)?)
     }
@@ -71,28 +103,38 @@ impl NewKeyOptions {
         connection: &mut PgConnection,
         merchant: MerchantId,
         keyring: &Keyring,
+        scope: KeyScope,
     ) -> anyhow::Result<NewKey> {
         let key = ApiKey::generate(self.sandbox.sandbox_mode);
-        let expires_at = self
-            .expires_in_days
-            .map(|days| Utc::now() + TimeDelta::days(days.into()));
-        let hash = keyring.hash_api_key(&key);
-        let id = merchants::insert_key(connection, merchant, &hash, key.prefix(), expires_at)?;
+        let expires_at = self.expires.map(|rest| Utc::now() + rest);
+        let scope = self.scope.unwrap_or(scope);
+        let (hash, prefix) = (keyring.hash_api_key(&key), key.prefix());
+        let id = merchants::insert_key(connection, merchant, &hash, prefix, expires_at, scope)?;
         let expires_at = expires_at.map(time);
-        let detail = json!({ "id": id.to_string(), "expires_at": expires_at });
-        audit::record(connection, merchant, "key.issue", key.prefix(), &detail)?;
+        let mut changes = Changes::default();
+        changes.add("scope", Value::Null, scope.as_str());
+        changes.add("expires_at", Value::Null, json!(expires_at));
+        let (actor, about) = (self.actor()?, json!({ "id": id.to_string() }));
+        audit::record(
+            connection,
+            merchant,
+            &actor,
+            "key.issue",
+            prefix,
+            about,
+            &changes,
+        )?;
         let document = json!({
             "key": key.expose(),
             "prefix": key.prefix(),
             "id": id.to_string(),
+            "scope": scope.as_str(),
             "expires_at": expires_at,
         });
-        let expiry = expires_at.map(|at| format!(" The key expires at {at}."));
+        let expiry = expires_at.map_or("never expires".to_owned(), |at| format!("expires at {at}"));
         let text = format!(
-            "{}\nThis key is shown once. Only its prefix, {}, is kept.{}",
+            "{}\nThis key is shown once. Only its prefix, {prefix}, is kept. The key has the scope {scope} and {expiry}.",
             key.expose(),
-            key.prefix(),
-            expiry.unwrap_or_default()
         );
         Ok(NewKey { document, text })
     }
@@ -117,8 +159,10 @@ pub(crate) struct Issue {
 impl Issue {
     fn run(self) -> anyhow::Result<()> {
         let keyring = self.new.keyring()?;
+        self.new.actor()?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
-        let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring);
+        let scope = KeyScope::Admin;
+        let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring, scope);
         let issued = connection.transaction(issue)?;
         self.common.print(&issued.document, &issued.text)
     }
@@ -139,18 +183,31 @@ pub(crate) struct Revoke {
     which: WhichKey,
     #[command(flatten)]
     common: CommonOptions,
+    #[command(flatten)]
+    operator: OperatorOptions,
 }
 
 impl Revoke {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
+        let actor = self.operator.actor()?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let (key, at) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let key = self.which.find(connection, &merchant)?;
             let at = keys::revoke(connection, merchant.id, key.id)?;
             if key.revoked_at.is_none() {
-                let detail = json!({ "id": key.id.to_string() });
-                audit::record(connection, merchant.id, "key.revoke", &key.prefix, &detail)?;
+                let about = json!({ "id": key.id.to_string() });
+                let changes = Changes::of("state", key.state.as_str(), KeyState::Revoked.as_str());
+                let prefix = &key.prefix;
+                audit::record(
+                    connection,
+                    merchant.id,
+                    &actor,
+                    "key.revoke",
+                    prefix,
+                    about,
+                    &changes,
+                )?;
             }
             Ok((key, at))
         })?;
@@ -186,7 +243,7 @@ pub(crate) struct Rotate {
 impl Rotate {
     fn run(self) -> anyhow::Result<()> {
         self.which.check()?;
-        let keyring = self.new.keyring()?;
+        let (keyring, actor) = (self.new.keyring()?, self.new.actor()?);
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let overlap = TimeDelta::hours(self.overlap_hours.into());
         let (old, ends, issued) = connection.transaction::<_, anyhow::Error, _>(|connection| {
@@ -205,15 +262,16 @@ impl Rotate {
                 );
             }
             let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
-            let issued = self.new.issue(connection, merchant.id, &keyring)?;
+            let issued = self.new.issue(connection, merchant.id, &keyring, old.scope)?;
             let new = &issued.document;
-            let detail = json!({
+            let about = json!({
                 "id": old.id.to_string(),
-                "expires_at": ends,
                 "new_prefix": new["prefix"],
                 "new_id": new["id"],
             });
-            audit::record(connection, merchant.id, "key.rotate", &old.prefix, &detail)?;
+            let changes = Changes::of("expires_at", json!(old.expires_at.map(time)), ends.as_str());
+            let prefix = &old.prefix;
+            audit::record(connection, merchant.id, &actor, "key.rotate", prefix, about, &changes)?;
             Ok((old, ends, issued))
         })?;
         let mut document = issued.document;
@@ -227,5 +285,30 @@ impl Rotate {
         };
         let text = format!("{}\nThe old key, {}, {until}.", issued.text, old.prefix);
         self.common.print(&document, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_days_or_hours() {
+        assert_eq!(parse_time("90d"), Ok(TimeDelta::days(90)));
+        assert_eq!(parse_time("12h"), Ok(TimeDelta::hours(12)));
+        for text in [
+            "",
+            "d",
+            "90",
+            "0d",
+            "-1d",
+            "3651d",
+            "1.5d",
+            "90 d",
+            "9999999999d",
+            "90ड",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Migrate the database schema; several processes may run this at once
+    /// Migrate the database schema and grant the database roles their rights; several processes may run this at once
     Migrate {
         #[command(flatten)]
         database: DatabaseSettings,
@@ -60,12 +60,19 @@ impl Cli {
 }
 
 fn migrate(database: &DatabaseSettings) -> anyhow::Result<()> {
-    let ran = khata_store::migrate(&database.database_url)?;
-    if ran.is_empty() {
+    let migrated = khata_store::migrate(&database.database_url)?;
+    if migrated.ran.is_empty() {
         println!("The schema is up to date.");
     }
-    for name in ran {
+    for name in migrated.ran {
         println!("Ran {name}.");
+    }
+    if !migrated.missing_roles.is_empty() {
+        println!(
+            "These database roles do not exist and got no rights: {}. Create them with deploy/postgres/roles.sql, then run \
+             `khata migrate` again; until then the services need the rights of the tables' owner.",
+            migrated.missing_roles.join(", ")
+        );
     }
     Ok(())
 }

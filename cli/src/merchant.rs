@@ -2,15 +2,15 @@
 
 use anyhow::bail;
 use diesel::{Connection, PgConnection};
-use khata_config::SandboxSettings;
 use khata_domain::{Gateway, GatewayAccountId};
-use khata_store::audit;
+use khata_store::audit::{self, Actor};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchant_settings::{self, Changes, Overview};
 use khata_store::merchants::{self, Merchant};
 use serde_json::{Map, Value, json};
 
-use crate::options::{CommonOptions, MerchantOption, find_merchant};
+use crate::gateway::audit_gateway;
+use crate::options::{CommonOptions, MerchantOption, OperatorOptions, find_merchant};
 use crate::output::{Table, joined_or, time, yes_or_no};
 
 /// Maximum number of a merchant's accounts, the newest first, that are counted by status.
@@ -147,7 +147,7 @@ pub(crate) struct Create {
     #[command(flatten)]
     common: CommonOptions,
     #[command(flatten)]
-    sandbox: SandboxSettings,
+    operator: OperatorOptions,
 }
 
 impl Create {
@@ -164,9 +164,11 @@ impl Create {
             );
         }
         let changes = self.settings.changes();
+        let actor = self.operator.actor()?;
+        let sandbox_mode = self.operator.sandbox.sandbox_mode;
         let mut connection = self.common.connect()?;
         let created = connection
-            .transaction(|connection| create(connection, name, &changes, self.sandbox))?;
+            .transaction(|connection| create(connection, &actor, name, &changes, sandbox_mode))?;
         let is_new = created.is_some();
         let merchant = match created {
             Some(merchant) => merchant,
@@ -190,16 +192,28 @@ impl Create {
 /// Creates a merchant with its settings. Returns `None` if the name is taken.
 fn create(
     connection: &mut PgConnection,
+    actor: &Actor,
     name: &str,
     changes: &Changes,
-    sandbox: SandboxSettings,
+    sandbox_mode: bool,
 ) -> anyhow::Result<Option<Merchant>> {
     let Some(merchant) = merchants::insert(connection, name)? else {
         return Ok(None);
     };
     let id = merchant.id;
     let (_, settings) = merchant_settings::change(connection, id, changes)?;
-    if sandbox.sandbox_mode {
+    let created = audit::Changes::between(&Value::Null, &settings_json(&settings));
+    let (subject, about) = (id.to_string(), json!({ "name": name }));
+    audit::record(
+        connection,
+        id,
+        actor,
+        "merchant.create",
+        &subject,
+        about,
+        &created,
+    )?;
+    if sandbox_mode {
         let dummy = NewGatewayAccount {
             id: GatewayAccountId::new(),
             gateway_id: Gateway::Dummy.id(),
@@ -210,9 +224,16 @@ fn create(
             settings: &json!({}),
         };
         gateway_accounts::upsert(connection, id, &dummy, None)?;
+        audit_gateway(
+            connection,
+            id,
+            actor,
+            "gateway.add",
+            &dummy,
+            &Value::Null,
+            false,
+        )?;
     }
-    let detail = json!({ "name": name, "settings": settings_json(&settings) });
-    audit::record(connection, id, "merchant.create", &id.to_string(), &detail)?;
     Ok(Some(settings))
 }
 
@@ -332,19 +353,29 @@ pub(crate) struct Set {
     settings: SettingsOptions,
     #[command(flatten)]
     common: CommonOptions,
+    #[command(flatten)]
+    operator: OperatorOptions,
 }
 
 impl Set {
     fn run(self) -> anyhow::Result<()> {
-        let wanted = self.settings.changes();
+        let (wanted, actor) = (self.settings.changes(), self.operator.actor()?);
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let id = merchant.id;
             let (before, after) = merchant_settings::change(connection, id, &wanted)?;
-            let changed = difference(&settings_json(&before), &settings_json(&after));
+            let changed = audit::Changes::between(&settings_json(&before), &settings_json(&after));
             if !changed.is_empty() {
-                let detail = Value::Object(changed.clone());
-                audit::record(connection, id, "merchant.set", &id.to_string(), &detail)?;
+                let (subject, about) = (id.to_string(), json!({ "name": merchant.name }));
+                audit::record(
+                    connection,
+                    id,
+                    &actor,
+                    "merchant.set",
+                    &subject,
+                    about,
+                    &changed,
+                )?;
             }
             Ok((after, changed))
         })?;
@@ -354,25 +385,14 @@ impl Set {
                 merchant.name
             )
         } else {
-            let lines = changed
-                .iter()
-                .map(|(name, change)| format!("{name}: {} -> {}\n", change["from"], change["to"]));
-            lines.collect::<String>() + "The services apply this within five seconds."
+            let lines: Vec<String> = changed.lines().collect();
+            format!(
+                "{}\nThe services apply this within five seconds.",
+                lines.join("\n")
+            )
         };
         let mut document = merchant_json(&settings);
-        document["changed"] = changed.into();
+        document["changed"] = changed.to_json();
         self.common.print(&document, &sentence)
     }
-}
-
-/// Returns the changed settings: `{"requests_per_second": {"from": 500, "to": 100}}`.
-fn difference(before: &Value, after: &Value) -> Map<String, Value> {
-    let before = before.as_object().into_iter().flatten();
-    before
-        .filter(|(name, from)| after[name.as_str()] != **from)
-        .map(|(name, from)| {
-            let change = json!({ "from": from, "to": after[name.as_str()] });
-            (name.clone(), change)
-        })
-        .collect()
 }

@@ -1,9 +1,11 @@
 //! Options that several commands share: the database, the form of the output, and the merchant.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
+use khata_config::SandboxSettings;
 use khata_store::DatabaseSettings;
+use khata_store::audit::Actor;
 use khata_store::merchants::{self, Merchant};
 use serde_json::Value;
 
@@ -37,6 +39,50 @@ impl CommonOptions {
     /// Prints the JSON document with `--json`, else the text.
     pub(crate) fn print(&self, document: &Value, text: &str) -> anyhow::Result<()> {
         print(self.json, document, text)
+    }
+}
+
+/// The option of a command that changes something.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ActorOption {
+    /// Name of the person or job that makes the change, for the audit log; required outside sandbox mode
+    #[arg(long, env = "KHATA_ACTOR", value_name = "NAME")]
+    actor: Option<String>,
+}
+
+impl ActorOption {
+    /// Returns the given name. In sandbox mode, the default is the user of the shell.
+    pub(crate) fn name(&self, sandbox_mode: bool) -> anyhow::Result<Actor> {
+        let given = self.actor.as_deref().filter(|name| !name.is_empty());
+        if let Some(name) = given {
+            return Actor::parse(name)
+                .context("--actor (KHATA_ACTOR) must be 1 to 128 visible characters");
+        }
+        if !sandbox_mode {
+            bail!(
+                "the audit log needs the name of the person or job that makes this change: set --actor (KHATA_ACTOR)"
+            );
+        }
+        let shell = ["USER", "HOSTNAME"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok());
+        let name = shell.as_deref().and_then(Actor::parse);
+        name.or_else(|| Actor::parse("unknown")).context("no actor")
+    }
+}
+
+/// The options of a command that changes something and has no other use for sandbox mode.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct OperatorOptions {
+    #[command(flatten)]
+    actor: ActorOption,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxSettings,
+}
+
+impl OperatorOptions {
+    pub(crate) fn actor(&self) -> anyhow::Result<Actor> {
+        self.actor.name(self.sandbox.sandbox_mode)
     }
 }
 

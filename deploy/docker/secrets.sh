@@ -16,13 +16,15 @@ mkdir -p secrets
 chmod 700 secrets
 
 if [[ ! -e .env ]]; then
-    postgres=$(random_hex) rabbitmq=$(random_hex)
-    printf '%s' "$postgres" >secrets/postgres
+    random_hex >secrets/postgres
     random_hex >secrets/grafana
     chmod 444 secrets/postgres secrets/grafana
     (
         umask 077
-        sed -e "s/^POSTGRES_PASSWORD=.*/&$postgres/" -e "s/^RABBITMQ_PASSWORD=.*/&$rabbitmq/" compose.env.example >.env
+        while IFS= read -r line; do
+            if [[ $line == *_PASSWORD= ]]; then line+=$(random_hex); fi
+            printf '%s\n' "$line"
+        done <compose.env.example >.env
     )
     echo "deploy/.env and the passwords are generated; deploy/secrets/grafana holds the password of Grafana's admin"
 fi

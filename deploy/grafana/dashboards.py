@@ -319,6 +319,7 @@ def merchant():
             lines("Requests per second by status class", "Requests of this merchant.", "ops", (f"sum by (status_class) (rate(khata_merchant_requests_total{{{of}}}{RATE}))", "{{status_class}}"), links=[link("Traces of this merchant's requests", traces('{ resource.service.name = "khata-api" && span.khata.merchant_id = "$merchant" }'))]),
             lines("Rate-limited requests per second", "Requests rejected with 429: too many per second, too many validations of the same account in a day, or no penny drops left in the day. `khata merchant set` changes the limits.", "ops", (zero(f"sum by (limit) (rate(khata_requests_limited_total{{{of}}}{RATE}))"), "{{limit}}")),
             lines("Used share of the daily penny drops", "From 100 % on, calls that could pay are rejected until midnight in India.", "percentunit", (f"max(khata_merchant_penny_drop_budget_used_ratio{{{of}}})", "used")),
+            lines("API keys that expire within 14 days", "Valid keys of this merchant without a newer key that lives longer. `khata key rotate` issues one.", "none", (zero(f"max(khata_merchant_api_keys_expiring{{{of}}})"), "keys")),
             lines("Validations stored per second", "Of new accounts, and repeated ones of existing accounts.", "ops", (f"sum by (kind, how) (rate(khata_validations_accepted_total{{{of}}}{RATE}))", "{{kind}} {{how}}")),
             lines("Validations completed per second by outcome", "Validations with a final outcome.", "ops", (f"sum by (outcome) (rate(khata_validations_completed_total{{{of}}}{RATE}))", "{{outcome}}")),
             lines("Failed validations per second by failure code", "The failure code in the API's reply.", "ops", (zero(f'sum by (failure) (rate(khata_validations_completed_total{{{of}, failure!=""}}{RATE}))'), "{{failure}}")),
@@ -359,6 +360,7 @@ def pipeline():
             lines("Idempotent replays per second", "Requests that repeat an Idempotency-Key and get the reply of the first request.", "ops", (f"sum(rate(khata_idempotent_replays_total{RATE}))", "replayed")),
             panel("table", "Releases by process", "Version and commit of each process.", "none", ("max by (service, version, commit, instance) (khata_build_info)", "")),
             stat("Time until the key rotation is due", "Of the process with the oldest encryption key. Far below zero: the age of the key is unknown. See KhataEncryptionKeyIsOld.", "s", "min(khata_encryption_key_rotate_by_timestamp_seconds) - time()", good=30 * 86400, width=12),
+            stat("Values encrypted by key", "Of all processes together, for the key with the most. AES-GCM permits 2^32, 4.3 billion. See KhataEncryptionKeyIsUsedUp.", "short", "max(khata_encryption_key_encryptions)", bad=2**31, width=12),
         ],
         links=[
             link("Traces of workers", traces('{ resource.service.name = "khata-worker" }')),

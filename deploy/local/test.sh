@@ -25,6 +25,9 @@ if command -v shellcheck >/dev/null; then
     git ls-files -z '*.sh' .ci/run ':!deploy/local/lib' | xargs -0 shellcheck --external-sources
 fi
 
+heading "dependencies"
+KHATA_LOCAL_DIR=$folder deploy/checks/dependencies.sh
+
 heading "images, compose and their configurations"
 KHATA_LOCAL_DIR=$folder deploy/docker/check.sh
 

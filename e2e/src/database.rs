@@ -85,6 +85,14 @@ impl Database {
     }
 }
 
+/// Returns the URL for another role. The roles of the local stack have one password.
+pub(crate) fn as_role(url: &Url, role: &str) -> Url {
+    let mut url = url.clone();
+    // Every URL of Postgres can hold a user name.
+    let _ = url.set_username(role);
+    url
+}
+
 /// Returns the texts in the only column of a query's result at any database, without nulls.
 pub fn texts(url: &str, query: &str) -> anyhow::Result<Vec<String>> {
     let as_text = format!("select t.value::text from ({query}) as t (value)");

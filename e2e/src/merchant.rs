@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use crate::database::Database;
+use crate::database::{Database, as_role};
 use crate::process;
 use crate::settings::{KEYRING, Setting, settings};
 
@@ -53,7 +53,8 @@ pub(crate) fn create_merchant(
     call_timeout_ms: u64,
 ) -> anyhow::Result<String> {
     let mut own = services.to_vec();
-    own.extend(settings(&[("KHATA_DATABASE_URL", database.url.as_str())]));
+    let url = as_role(&database.url, "khata_operator");
+    own.extend(settings(&[("KHATA_DATABASE_URL", url.as_str())]));
     let keyring = process::run("khata", &["keyring", "generate"], &own)?;
     write_private(&folder.join(KEYRING), &keyring)?;
     // Tests of the limits set their own.

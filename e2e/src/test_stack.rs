@@ -42,6 +42,8 @@ pub struct TestStack {
     pub database: Database,
     folder: PathBuf,
     services: Settings,
+    /// URL of the database for the services, through the proxy if there is one.
+    postgres: Url,
     worker_settings: Settings,
     started: u32,
     _machine: MachineShare,
@@ -98,10 +100,7 @@ impl TestStack {
             servers.gateway.as_str(),
             setup.call_timeout_ms,
         )?;
-        services.extend(settings(&[
-            ("KHATA_DATABASE_URL", servers.postgres.as_str()),
-            ("KHATA_AMQP_URL", servers.broker.as_str()),
-        ]));
+        services.extend(settings(&[("KHATA_AMQP_URL", servers.broker.as_str())]));
         let mut stack = Self {
             apis: Vec::new(),
             workers: Vec::new(),
@@ -114,6 +113,7 @@ impl TestStack {
             database,
             folder,
             services,
+            postgres: servers.postgres,
             worker_settings: settings(setup.worker_settings),
             started: 0,
             _machine: machine,

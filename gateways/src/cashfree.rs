@@ -53,6 +53,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI penny drop with consent, else lookup",
     recovery: "lookup by `user_id` or `verification_id`; none for `bank_flow: sync`",
     webhooks: Some("the outcome of asynchronous bank validations"),
+    addresses: &[PUBLIC_BASE_URL],
     credentials: &[
         CredentialInfo::required("client_id", "from Cashfree's dashboard"),
         CredentialInfo::required(
@@ -106,7 +107,7 @@ pub(crate) struct Cashfree {
 impl Cashfree {
     fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
         let (settings, own) = CommonSettings::read_with::<Settings>(config.settings)?;
-        let base_url = config.address(PUBLIC_BASE_URL)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
         let two_factor = credentials
@@ -309,7 +310,13 @@ mod tests {
         };
         let credentials = Some(&br#"{"client_id":"a","client_secret":"b"}"#[..]);
         for (base_url, sandbox_mode, valid) in [
-            ("https://gateway.example/v1/", false, true),
+            ("https://api.cashfree.com/v1/", false, true),
+            ("https://gateway.example/v1/", true, true),
+            ("https://gateway.example/v1/", false, false),
+            ("https://api.cashfree.com:8443/v1/", false, false),
+            ("https://api.cashfree.com.gateway.example", false, false),
+            ("https://sandbox.cashfree.com/verification", false, false),
+            ("https://127.0.0.1/verification", false, false),
             ("http://gateway.example", true, true),
             ("http://gateway.example", false, false),
             ("ftp://gateway.example", true, false),

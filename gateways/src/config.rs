@@ -1,5 +1,6 @@
 //! Settings and credentials that a connector is made from.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -44,29 +45,48 @@ impl ConnectorConfig<'_> {
         serde_json::from_slice(json).map_err(|_| ConfigError::Credentials(expected))
     }
 
-    /// Returns the address to call, without a slash at its end.
-    pub(crate) fn address(&self, public: &str) -> Result<String, ConfigError> {
-        self.checked_address("base_url", self.base_url.unwrap_or(public))
+    /// Returns the address to call, without a slash at its end: `base_url`, or else this public one. `own`: all of the
+    /// gateway's public addresses.
+    pub(crate) fn address(&self, public: &str, own: &[&str]) -> Result<String, ConfigError> {
+        self.checked_address("base_url", self.base_url.unwrap_or(public), own)
     }
 
-    /// Returns the address that this setting holds, without a slash at its end. The address must begin with https://,
-    /// except in sandbox mode, because credentials and account numbers are sent there; and must hold no credentials.
+    /// Returns the address that this setting holds, without a slash at its end. Outside sandbox mode the address must be at one
+    /// of the gateway's own hosts, with https, because credentials and account numbers are sent there; an address never holds
+    /// credentials. The setting's name must end in `_url`: the stored credentials are bound to these settings.
     pub(crate) fn checked_address(
         &self,
         setting: &str,
         address: &str,
+        own: &[&str],
     ) -> Result<String, ConfigError> {
+        debug_assert!(setting.ends_with("_url"), "{setting}");
         let text = address.trim_end_matches('/');
-        let error = |problem: &str| Err(ConfigError::Settings(format!("{setting} {problem}")));
+        let error = |problem: String| Err(ConfigError::Settings(format!("{setting} {problem}")));
         let Ok(url) = reqwest::Url::parse(text) else {
-            return error("is not a URL");
+            return error("is not a URL".into());
         };
         if url.scheme() != "https" && !(self.sandbox_mode && url.scheme() == "http") {
-            return error("must begin with https://");
+            return error("must begin with https://".into());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return error("must not hold a user name or password");
+            return error("must not hold a user name or password".into());
+        }
+        let hosts = hosts(own);
+        let is_own =
+            url.port().is_none() && url.host_str().is_some_and(|host| hosts.contains(host));
+        if !self.sandbox_mode && !is_own {
+            let hosts = Vec::from_iter(hosts).join(", ");
+            return error(format!(
+                "must be at one of the gateway's own hosts outside sandbox mode: {hosts}"
+            ));
         }
         Ok(text.to_owned())
     }
+}
+
+/// Returns the hosts of these https addresses.
+pub(crate) fn hosts<'a>(addresses: &[&'a str]) -> BTreeSet<&'a str> {
+    let host = |address: &&'a str| address.strip_prefix("https://")?.split('/').next();
+    addresses.iter().filter_map(host).collect()
 }

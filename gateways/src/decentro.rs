@@ -43,6 +43,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "penny drop, penniless; bank accounts only",
     recovery: "lookup by `reference_id`",
     webhooks: None,
+    addresses: &[PUBLIC_BASE_URL],
     credentials: &[
         CredentialInfo::required("client_id", "from Decentro's dashboard"),
         CredentialInfo::required("client_secret", "from Decentro's dashboard"),
@@ -106,7 +107,7 @@ impl Decentro {
                 "hybrid may drop a rupee: methods must begin with PENNY_DROP".into(),
             ));
         }
-        let base_url = config.address(PUBLIC_BASE_URL)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         Ok(Self {
             client: Client::new(config, base_url, policy.call_timeout, headers)?,
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,

@@ -45,6 +45,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "every outcome on demand, in sandbox mode",
     recovery: "the same call again",
     webhooks: None,
+    addresses: &[],
     credentials: &[],
     settings: &[],
     connect: |config| Ok(Box::new(Dummy::new(config)?)),

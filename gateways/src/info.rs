@@ -1,9 +1,11 @@
 //! Facts about each gateway that the help texts, the OpenAPI document, the pages and the demo show. Each gateway's folder
 //! holds its own [`GatewayInfo`]; tests compare the fields with the types that parse them.
 
+use std::collections::BTreeSet;
+
 use khata_domain::{Gateway, Method};
 
-use crate::config::{ConfigError, ConnectorConfig};
+use crate::config::{ConfigError, ConnectorConfig, hosts};
 use crate::connector::Connector;
 
 /// Makes a connector from a gateway account's settings and credentials.
@@ -24,11 +26,20 @@ pub struct GatewayInfo {
     pub recovery: &'static str,
     /// Contents of the gateway's webhooks; `None` if the connector takes no webhooks.
     pub webhooks: Option<&'static str>,
+    /// The gateway's public addresses for production. Outside sandbox mode the connector calls no other host.
+    pub addresses: &'static [&'static str],
     /// Members of the credentials, a JSON object; empty if the gateway needs no credentials.
     pub credentials: &'static [CredentialInfo],
     /// Settings that only this gateway has, beside [`COMMON_SETTINGS`](crate::COMMON_SETTINGS).
     pub settings: &'static [SettingInfo],
     pub(crate) connect: Connect,
+}
+
+impl GatewayInfo {
+    /// Returns the hosts of the gateway's public addresses.
+    pub fn hosts(&self) -> BTreeSet<&'static str> {
+        hosts(self.addresses)
+    }
 }
 
 /// Describes a member of a gateway account's credentials.

@@ -45,6 +45,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "penny drop; UPI lookup",
     recovery: "the same call again, same `merchantRefId`, whose duplicate PayU refuses",
     webhooks: None,
+    addresses: &[PAYOUT_URL, ACCOUNTS_URL, INFO_URL],
     credentials: &[
         CredentialInfo::optional("client_id", "of PayU Payouts, for bank accounts"),
         CredentialInfo::optional("client_secret", "of PayU Payouts, for bank accounts"),
@@ -109,8 +110,10 @@ impl Payu {
         const EXPECTED: &str = "must be a JSON object with client_id, client_secret and payout_merchant_id, or key and salt, or all of them";
         let (common, own) = CommonSettings::read_with::<Settings>(config.settings)?;
         let url = |name: &str, setting: &Option<String>, public: &str| match config.base_url {
-            Some(_) => config.address(public),
-            None => config.checked_address(name, setting.as_deref().unwrap_or(public)),
+            Some(_) => config.address(public, INFO.addresses),
+            None => {
+                config.checked_address(name, setting.as_deref().unwrap_or(public), INFO.addresses)
+            }
         };
         let payout_url = url("payout_url", &own.payout, PAYOUT_URL)?;
         let accounts_url = url("accounts_url", &own.accounts, ACCOUNTS_URL)?;

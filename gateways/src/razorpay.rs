@@ -61,6 +61,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "penny drop, penniless; UPI penny drop with consent, else lookup",
     recovery: "the same call again, same idempotency key",
     webhooks: Some("the outcome"),
+    addresses: &[PUBLIC_BASE_URL],
     credentials: &[
         CredentialInfo::required("key_id", "from Razorpay's dashboard"),
         CredentialInfo::required("key_secret", "from Razorpay's dashboard"),
@@ -109,7 +110,7 @@ impl Razorpay {
             let problem = "source_account_number must be letters and digits";
             return Err(ConfigError::Settings(problem.into()));
         }
-        let base_url = config.address(PUBLIC_BASE_URL)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let credentials: Credentials = config.credentials(
             "must be a JSON object with key_id, key_secret and, for webhooks, webhook_secrets",
         )?;

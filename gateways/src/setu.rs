@@ -55,6 +55,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI lookup by UMAP",
     recovery: "none for bank accounts: one new attempt at most, flagged; the same call again for UPI addresses",
     webhooks: Some("the outcome for UPI addresses; for bank accounts a hint without the outcome"),
+    addresses: &[PUBLIC_BASE_URL, PUBLIC_UMAP_BASE_URL, PUBLIC_LOGIN_URL],
     credentials: &[
         CredentialInfo::required("client_id", "from Setu's Bridge"),
         CredentialInfo::required("client_secret", "from Setu's Bridge"),
@@ -144,7 +145,7 @@ impl Setu {
             ("x-client-secret", credentials.client_secret),
             ("x-product-instance-id", credentials.product_instance_id),
         ];
-        let base_url = config.address(PUBLIC_BASE_URL)?;
+        let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let narration = own.narration.as_deref().unwrap_or(NARRATION);
         Ok(Self {
             bank: Bank {
@@ -167,12 +168,12 @@ fn umap(
     timeout: Duration,
 ) -> Result<Umap, ConfigError> {
     let base_url = match (&own.umap_base_url, config.base_url) {
-        (Some(address), _) => config.checked_address("umap_base_url", address)?,
-        (None, Some(_)) => format!("{}/umap", config.address(PUBLIC_BASE_URL)?),
+        (Some(address), _) => config.checked_address("umap_base_url", address, INFO.addresses)?,
+        (None, Some(_)) => format!("{}/umap", config.address(PUBLIC_BASE_URL, INFO.addresses)?),
         (None, None) => PUBLIC_UMAP_BASE_URL.to_owned(),
     };
     let login_url = match (&own.umap_login_url, config.base_url) {
-        (Some(address), _) => config.checked_address("umap_login_url", address)?,
+        (Some(address), _) => config.checked_address("umap_login_url", address, INFO.addresses)?,
         (None, Some(_)) => format!("{base_url}/v1/users/login"),
         (None, None) => PUBLIC_LOGIN_URL.to_owned(),
     };

@@ -58,12 +58,13 @@ fn join(items: impl Iterator<Item = String>) -> String {
 #[test]
 fn the_page_of_gateways_lists_every_gateway() {
     let mut table =
-        "| id | gateway | methods | after a lost response | webhooks |\n|---|---|---|---|---|\n"
+        "| id | gateway | methods | after a lost response | webhooks | hosts |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for info in all() {
         let (id, name) = (info.gateway.id(), info.gateway.name());
         let webhooks = info.webhooks.unwrap_or("no");
-        let cells = [info.validation, info.recovery, webhooks].join(" | ");
+        let hosts = join(info.hosts().into_iter().map(|host| format!("`{host}`")));
+        let cells = [info.validation, info.recovery, webhooks, hosts.as_str()].join(" | ");
         writeln!(table, "| {id} | {name} | {cells} |").unwrap();
     }
     check("gateways.md", "gateways", &table);

@@ -7,6 +7,7 @@ use actix_web::dev::Server;
 use anyhow::Context;
 use khata_config::shutdown::{self, Shutdown};
 use khata_config::write_port_file;
+use khata_store::encryption_counts::EncryptionCounter;
 use khata_store::group_commit::Lane;
 use khata_store::{self as store, Pool};
 use tracing::info;
@@ -45,6 +46,7 @@ pub struct Application {
     lane_thread: std::thread::JoinHandle<()>,
     scheduler: Scheduler,
     database_metrics: Arc<DatabaseMetrics>,
+    encryptions: EncryptionCounter,
     pool: Pool,
     health: Server,
     port: u16,
@@ -80,6 +82,7 @@ impl Application {
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
+        let encryptions = EncryptionCounter::new(Arc::clone(&keyring));
         let broker = settings.broker.clone();
         let heartbeat = Arc::new(Heartbeat::new());
         let health = Health {
@@ -133,6 +136,7 @@ impl Application {
             lane_thread,
             scheduler,
             database_metrics,
+            encryptions,
             pool,
             health,
             port,
@@ -152,7 +156,11 @@ impl Application {
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
         let drain = self.settings.drain();
-        let housekeeping = tokio::spawn(housekeeping::run(self.pool.clone(), inner.clone()));
+        let housekeeping = tokio::spawn(housekeeping::run(
+            self.pool.clone(),
+            self.encryptions,
+            inner.clone(),
+        ));
         let database_metrics =
             tokio::spawn(self.database_metrics.run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));

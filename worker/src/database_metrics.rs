@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
-use khata_store::database_metrics::{self, Budget, GatewayStatus, OpenValidations};
-use khata_store::{Pool, PooledConnection};
+use khata_store::database_metrics::{self, Budget, ExpiringKeys, GatewayStatus, OpenValidations};
+use khata_store::{Pool, PooledConnection, encryption_counts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -16,7 +16,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tracing::warn;
 
-use crate::labels::{GatewayAccountLabels, MerchantLabels, MerchantNameLabels, StateLabels};
+use crate::labels::{
+    GatewayAccountLabels, KeyLabels, MerchantLabels, MerchantNameLabels, StateLabels,
+};
 
 const READ_INTERVAL: Duration = Duration::from_secs(15);
 /// Age after which values are not exported any more: a gap is better than stale values.
@@ -32,6 +34,9 @@ struct Known {
     unfinished: Vec<OpenValidations>,
     gateways: Vec<GatewayStatus>,
     budgets: Vec<Budget>,
+    expiring_keys: Vec<ExpiringKeys>,
+    /// Encryption key and its number of encryptions.
+    encryptions: Vec<(i64, i64)>,
 }
 
 impl DatabaseMetrics {
@@ -63,6 +68,8 @@ impl DatabaseMetrics {
             unfinished: database_metrics::open_validations(&mut connection)?,
             gateways: database_metrics::gateways(&mut connection)?,
             budgets: database_metrics::budgets(&mut connection)?,
+            expiring_keys: database_metrics::expiring_keys(&mut connection)?,
+            encryptions: encryption_counts::all(&mut connection)?,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
@@ -126,9 +133,20 @@ impl Collector for DatabaseMetrics {
             let merchant_id = budget.merchant.to_string();
             (MerchantLabels { merchant_id }, budget.used_share)
         });
+        let expiring = known.expiring_keys.iter().map(|expiring| {
+            let merchant_id = expiring.merchant.to_string();
+            (MerchantLabels { merchant_id }, number(expiring.keys))
+        });
+        let encryptions = known.encryptions.iter();
+        let encryptions = encryptions.map(|&(key_id, count)| (KeyLabels { key_id }, number(count)));
         gauges! { encoder;
             each_of "merchant_penny_drop_budget_used_ratio",
                 "Used share of the merchant's penny drops of this day; 1: further calls are rejected", budgets;
+            each_of "merchant_api_keys_expiring",
+                "The merchant's API keys that expire within 14 days and have no successor; no series if there are none",
+                expiring;
+            each_of "encryption_key_encryptions",
+                "Values that all processes have encrypted with this key; AES-GCM permits 2^32", encryptions;
         }
         let gateways = |value: fn(&GatewayStatus) -> bool| {
             let gateways = known.gateways.iter();
@@ -224,7 +242,7 @@ fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "fifty thousand at most")]
+#[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
 fn number(count: i64) -> f64 {
     count as f64
 }
@@ -274,6 +292,8 @@ pub(crate) mod tests {
                 merchant_name: "shop".to_owned(),
                 used_share: 0.25,
             }],
+            expiring_keys: vec![ExpiringKeys { merchant, keys: 2 }],
+            encryptions: vec![(1, 3_000_000_000)],
         })))
     }
 
@@ -298,6 +318,8 @@ pub(crate) mod tests {
             format!(
                 "khata_merchant_penny_drop_budget_used_ratio{{merchant_id=\"{merchant}\"}} 0.25"
             ),
+            format!("khata_merchant_api_keys_expiring{{merchant_id=\"{merchant}\"}} 2.0"),
+            "khata_encryption_key_encryptions{key_id=\"1\"} 3000000000.0".to_owned(),
             format!("khata_merchant_info{{merchant_id=\"{merchant}\",name=\"shop\"}} 1"),
             format!(
                 "khata_gateway_circuit_open{{merchant_id=\"{merchant}\",gateway=\"CASHFREE\",gateway_account=\"down\"}} 1.0"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
-use khata_crypto::{Keyring, Purpose};
+use khata_crypto::Keyring;
 use khata_domain::attempt::Attempt;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{Bounds, GatewayProfile};
@@ -181,14 +181,8 @@ impl Directory {
         gateway: Gateway,
         account: &GatewayAccount,
     ) -> Result<Box<dyn Connector>, ConfigError> {
-        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant, account.id.0);
-            self.keyring
-                .decrypt(merchant, id, Purpose::Credentials, sealed)
-        });
-        let credentials = decrypted.transpose().map_err(|_| {
-            ConfigError::Credentials("encrypted with a key that is not in the keyring")
-        })?;
+        let credentials = account.credentials(&self.keyring);
+        let credentials = credentials.map_err(ConfigError::Credentials)?;
         khata_gateways::connect(
             gateway,
             &ConnectorConfig {

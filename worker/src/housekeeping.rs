@@ -1,9 +1,11 @@
-//! Deletes expired rows: replies stored for idempotent calls, gateway webhooks and scores. The time of deletion does not
-//! matter, because expired rows are not read any more.
+//! Work that no validation waits for. Deletes expired rows: replies stored for idempotent calls, gateway webhooks and scores; the
+//! time of deletion does not matter, because expired rows are not read any more. Counts this process's encryptions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use khata_config::shutdown::Shutdown;
+use khata_store::encryption_counts::EncryptionCounter;
 use khata_store::{Pool, PooledConnection, gateway_health, gateway_webhooks, idempotency};
 use tracing::{info, warn};
 
@@ -11,9 +13,15 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// Rows in one statement, few enough for a short lock.
 const BATCH: usize = 1_000;
 
-/// Deletes until shut down.
-pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
+/// Counts encryptions and deletes until shut down.
+pub(crate) async fn run(pool: Pool, counter: EncryptionCounter, mut shutdown: Shutdown) {
+    let counter = Arc::new(counter);
     loop {
+        let (connections, shared) = (pool.clone(), Arc::clone(&counter));
+        let stored = tokio::task::spawn_blocking(move || count(&connections, &shared)).await;
+        if let Ok(Err(failure)) = stored {
+            warn!(error = %failure, "encryptions not counted; retrying");
+        }
         tokio::select! {
             () = shutdown.raised() => return,
             () = tokio::time::sleep(INTERVAL) => {}
@@ -27,6 +35,11 @@ pub(crate) async fn run(pool: Pool, mut shutdown: Shutdown) {
             Err(failure) => warn!(error = %failure, "deleting expired records panicked; retrying"),
         }
     }
+}
+
+fn count(pool: &Pool, counter: &EncryptionCounter) -> anyhow::Result<()> {
+    let mut connection: PooledConnection = pool.get()?;
+    Ok(counter.store(&mut connection)?)
 }
 
 fn delete_expired(pool: &Pool) -> anyhow::Result<usize> {

@@ -61,6 +61,7 @@ labels! {
     PennyDropLabels { #[prometheus(flatten)] account: GatewayAccountLabels, class: &'static str }
     PostponedLabels { #[prometheus(flatten)] account: GatewayAccountLabels, why: &'static str }
     GatewayLabels { gateway: &'static str }
+    KeyLabels { key_id: i64 }
     MerchantLabels { merchant_id: String }
     MerchantNameLabels { merchant_id: String, name: String }
     CompletedLabels { merchant_id: String, outcome: &'static str, failure: &'static str }

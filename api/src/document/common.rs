@@ -17,7 +17,8 @@ impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
         let mut basic = Http::new(HttpAuthScheme::Basic);
-        basic.description = Some("User name: the API key. Password: empty.".to_owned());
+        let text = "User name: the API key. Password: empty. A key has the scope READ (every GET), CREATE (also every POST but deletions) or ADMIN (every call).";
+        basic.description = Some(text.to_owned());
         components.add_security_scheme(KEY, SecurityScheme::Http(basic));
         add_headers(components);
         add_parameters(components);
@@ -60,7 +61,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
         (400, false) => "A field is missing or invalid. `error_info.fields` lists the problems.",
         (400, true) => INVALID_WRITE,
         (401, _) => "The key is missing, malformed, unknown, expired or revoked.",
-        (403, true) => "A browser sent the request for a page of another site.",
+        (403, true) => FORBIDDEN_WRITE,
         (404, _) => "Not found, or belongs to another merchant.",
         (408, true) => "The request body did not arrive in time.",
         (409, true) => IN_PROGRESS,
@@ -76,6 +77,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
 }
 
 const INVALID_WRITE: &str = "Invalid field, missing field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
+const FORBIDDEN_WRITE: &str = "The key's scope does not include this call, or a browser sent the request for a page of another site. See `error_info.code`.";
 const IN_PROGRESS: &str =
     "The first call with this `Idempotency-Key` is still running, or the account is deleted.";
 const TOO_MANY_WRITE: &str = "Too many requests with this key, too many validations of an account, or no penny drops left today. See `error_info.code` and `Retry-After`.";

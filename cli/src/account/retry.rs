@@ -6,22 +6,34 @@ use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountStatus, ValidationId, ValidationState};
 use khata_store::accounts::{Revalidation, ValidateAgain, ValidationTerms, validate_again};
+use khata_store::audit::{self, Changes};
 use khata_store::inspect::Account;
+use khata_store::merchants;
 use khata_store::retry::{RetryResult, retry_now};
-use khata_store::{audit, merchants};
 use serde_json::json;
 
 use super::which::WhichAccount;
+use crate::options::OperatorOptions;
 use crate::output::time;
 
-pub(super) fn retry(which: &WhichAccount) -> anyhow::Result<()> {
+pub(super) fn retry(which: &WhichAccount, operator: &OperatorOptions) -> anyhow::Result<()> {
+    let actor = operator.actor()?;
     let mut connection = which.common.connect()?;
     let account = which.find(&mut connection)?;
     let (id, merchant) = (account.id.to_string(), account.merchant);
     let (validation, was) = connection.transaction(|connection| {
         let (validation, was) = retry_account(connection, &account)?;
-        let detail = json!({ "validation_id": validation.to_string(), "was": was });
-        audit::record(connection, merchant, "account.retry", &id, &detail)?;
+        let about = json!({ "validation_id": validation.to_string() });
+        let changes = Changes::of("state", was.as_str(), ValidationState::Due.as_str());
+        audit::record(
+            connection,
+            merchant,
+            &actor,
+            "account.retry",
+            &id,
+            about,
+            &changes,
+        )?;
         anyhow::Ok((validation, was))
     })?;
     let document = json!({

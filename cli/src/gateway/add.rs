@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use diesel::{Connection, PgConnection};
-use khata_crypto::{Keyring, Purpose, secret_buf};
+use khata_crypto::{Keyring, secret_buf};
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{COMMON_SETTINGS, SettingInfo};
-use khata_store::audit;
+use khata_store::audit::Actor;
+use khata_store::encryption_counts;
 use khata_store::gateway_accounts::{self, GatewayAccount, NewGatewayAccount};
 use khata_store::gateway_health::{self, GatewayKey};
 use khata_store::merchants::Merchant;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::audit::{audit_gateway, settings_json};
 use super::connectors::ConnectorOptions;
 use super::which::parse_gateway;
-use crate::options::{CommonOptions, MerchantOption};
+use crate::options::{ActorOption, CommonOptions, MerchantOption};
 
 /// Maximum size of a credentials file. Every gateway's credentials are shorter.
 const MAX_CREDENTIALS: usize = 64 * 1024;
@@ -59,6 +61,8 @@ pub(crate) struct Add {
     common: CommonOptions,
     #[command(flatten)]
     connectors: ConnectorOptions,
+    #[command(flatten)]
+    actor: ActorOption,
 }
 
 impl Add {
@@ -77,6 +81,7 @@ impl Add {
         let credentials = self.credentials_file.as_deref().map(read).transpose()?;
         let credentials = credentials.as_ref().map(|plain| plain.as_slice());
         let connectors = self.connectors.connectors()?;
+        let actor = self.actor.name(connectors.sandbox_mode)?;
         // Invalid credentials or settings are reported now, not by the first validation that uses them.
         connectors.build(gateway, credentials, &settings, self.base_url.as_deref())?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
@@ -85,6 +90,7 @@ impl Add {
             self.store(
                 connection,
                 keyring,
+                &actor,
                 &merchant,
                 gateway,
                 &settings,
@@ -106,10 +112,12 @@ impl Add {
     }
 
     /// Stores the account and the audit log's row. Returns the account's id, and whether it is new.
+    #[allow(clippy::too_many_arguments, reason = "what the command has checked")]
     fn store(
         &self,
         connection: &mut PgConnection,
         keyring: &Keyring,
+        actor: &Actor,
         merchant: &Merchant,
         gateway: Gateway,
         settings: &Value,
@@ -138,18 +146,39 @@ impl Add {
             base_url: self.base_url.as_deref(),
             settings,
         };
-        let encrypt = |plain| keyring.encrypt(merchant.id, id.0, Purpose::Credentials, plain);
-        let sealed = credentials.map(encrypt);
+        let sealed = credentials.map(|plain| account.seal(keyring, merchant.id, plain));
         gateway_accounts::upsert(connection, merchant.id, &account, sealed)?;
+        encryption_counts::add(connection, keyring.primary(), 1)?;
         if let Some(existing) = &existing {
             reset_health(connection, existing, settings)?;
         }
-        let detail = json!({
-            "gateway": gateway.name(), "reference_id": reference_id, "settings": settings,
+        // Stored credentials that cannot be decrypted, or are bound to other addresses, count as different ones.
+        let same_credentials = existing.as_ref().is_some_and(|existing| {
+            let stored = existing.credentials(keyring);
+            stored.is_ok_and(|stored| stored.as_ref().map(|plain| plain.as_slice()) == credentials)
         });
-        audit::record(connection, merchant.id, action, &id.to_string(), &detail)?;
+        let before = existing.as_ref().map_or(Value::Null, existing_json);
+        let changed = credentials.is_some() && !same_credentials;
+        audit_gateway(
+            connection,
+            merchant.id,
+            actor,
+            action,
+            &account,
+            &before,
+            changed,
+        )?;
         Ok((id, existing.is_none()))
     }
+}
+
+fn existing_json(existing: &GatewayAccount) -> Value {
+    settings_json(
+        existing.priority,
+        existing.pinned_only,
+        existing.base_url.as_deref(),
+        &existing.settings,
+    )
 }
 
 /// Returns `PAYU (12), RAZORPAY (23), …`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use khata_config::SandboxSettings;
-use khata_crypto::{Keyring, KeyringSettings, Purpose};
+use khata_crypto::{Keyring, KeyringSettings};
 use khata_domain::Gateway;
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::GatewayAccount;
@@ -30,7 +30,7 @@ impl ConnectorOptions {
 pub(super) struct Connectors {
     pub(super) keyring: Keyring,
     http: reqwest::Client,
-    sandbox_mode: bool,
+    pub(super) sandbox_mode: bool,
 }
 
 impl Connectors {
@@ -41,14 +41,9 @@ impl Connectors {
     ) -> Result<Box<dyn Connector>, String> {
         let gateway = Gateway::from_id(account.gateway_id)
             .ok_or_else(|| "this version of Khata does not know the gateway".to_owned())?;
-        let decrypted = account.sealed_credentials.as_deref().map(|sealed| {
-            let (merchant, id) = (account.merchant, account.id.0);
-            let keyring = &self.keyring;
-            keyring.decrypt(merchant, id, Purpose::Credentials, sealed)
-        });
-        let credentials = decrypted.transpose().map_err(|_| {
-            ConfigError::Credentials("encrypted with a key that is not in the keyring").to_string()
-        })?;
+        let credentials = account.credentials(&self.keyring);
+        let credentials =
+            credentials.map_err(|problem| ConfigError::Credentials(problem).to_string())?;
         let credentials = credentials.as_ref().map(|plain| plain.as_slice());
         let base_url = account.base_url.as_deref();
         self.build(gateway, credentials, &account.settings, base_url)

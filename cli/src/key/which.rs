@@ -74,10 +74,13 @@ impl WhichKey {
 }
 
 pub(super) fn keys_table(keys: &[Key]) -> Table {
-    let headings = ["PREFIX", "CREATED", "EXPIRES", "REVOKED", "STATE", "ID"];
+    let headings = [
+        "PREFIX", "SCOPE", "CREATED", "EXPIRES", "REVOKED", "STATE", "ID",
+    ];
     let rows = keys.iter().map(|key| {
         [
             key.prefix.clone(),
+            key.scope.to_string(),
             time(key.created_at),
             or_none(key.expires_at.map(time)),
             or_none(key.revoked_at.map(time)),
@@ -95,6 +98,7 @@ pub(super) fn key_json(key: &Key) -> Value {
         "created_at": time(key.created_at),
         "expires_at": key.expires_at.map(time),
         "revoked_at": key.revoked_at.map(time),
+        "scope": key.scope.as_str(),
         "state": key.state.as_str(),
     })
 }

@@ -11,7 +11,7 @@ use khata_crypto::{Keyring, KeyringSettings};
 use khata_store::DatabaseSettings;
 use khata_store::rotation::{self, Rotation, SealedColumn, StepResult};
 
-use crate::options::connect_without_timeout;
+use crate::options::{ActorOption, connect_without_timeout};
 use crate::output::joined_or;
 
 const PROGRESS: &str = "[{bar:30}] {percent} %, {pos} of {len}, {msg}, {per_sec}, {eta} left";
@@ -37,14 +37,18 @@ pub(crate) struct Rotate {
     keyring: KeyringSettings,
     #[command(flatten)]
     sandbox: SandboxSettings,
+    #[command(flatten)]
+    actor: ActorOption,
 }
 
 impl Rotate {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
+        let sandbox_mode = self.sandbox.sandbox_mode;
+        let keyring = self.keyring.load(sandbox_mode)?;
+        let actor = self.actor.name(sandbox_mode)?;
         let mut connection = connect_without_timeout(&self.database.database_url)?;
         let mut progress = Progress::new(count(&mut connection, &keyring)?)?;
-        let mut rotation = Rotation::new(&keyring, self.batch);
+        let mut rotation = Rotation::new(&keyring, &actor, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);
         progress.bar.finish_and_clear();
         report(&rotation, keyring.primary());

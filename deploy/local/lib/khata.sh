@@ -19,7 +19,10 @@ build() {
 }
 
 address_of() { printf '127.0.0.1:%s' "${PORTS[$1]}"; }
-database_url() { printf 'postgres://khata:%s@%s/khata' "${SECRETS[postgres]}" "$(address_of postgres)"; }
+# database_url [ROLE] : the owner of the tables is "khata".
+database_url() {
+    printf 'postgres://%s:%s@%s/khata' "${1:-khata}" "${SECRETS[postgres]}" "$(address_of postgres)"
+}
 amqp_url() { printf 'amqp://khata:%s@%s/khata' "${SECRETS[rabbitmq]}" "$(address_of rabbitmq)"; }
 url_of() { printf 'http://%s' "$(address_of "$1")"; }
 
@@ -54,13 +57,15 @@ sandbox_launch() {
 
 api_launch() {
     launch api '' "$STATE" 0 "${SETTINGS[@]}" KHATA_LISTEN="$(address_of api)" \
-        KHATA_METRICS_LISTEN="$(address_of metrics)" "$PROGRAMS/khata-api" serve
+        KHATA_METRICS_LISTEN="$(address_of metrics)" KHATA_DATABASE_URL="$(database_url khata_api)" \
+        "$PROGRAMS/khata-api" serve
 }
 
 # A lease of 10 s, so that a killed worker's validations are rescued in seconds. Production's default is 30 s.
 worker_launch() {
     launch worker '' "$STATE" 10 KHATA_WORKER_LEASE_SECONDS=10 "${SETTINGS[@]}" \
-        KHATA_WORKER_LISTEN="$(address_of worker)" "$PROGRAMS/khata-worker"
+        KHATA_WORKER_LISTEN="$(address_of worker)" KHATA_DATABASE_URL="$(database_url khata_worker)" \
+        "$PROGRAMS/khata-worker"
 }
 
 sandbox_ready() { http_ok "${PORTS[sandbox]}" /_sandbox/health; }
@@ -76,7 +81,7 @@ prepare_merchant() {
         # The keyring's own key hashes API keys: a new keyring knows no old API key.
         rm -f "$STATE/api-key"
     fi
-    khata migrate >/dev/null
+    ROLE=khata khata migrate >/dev/null
     # With limits that a demonstration, a measurement or a day of trials does not reach.
     khata merchant create --name local --if-absent --json >/dev/null
     khata merchant set --merchant local --requests-per-second 1000000 \
@@ -94,10 +99,12 @@ prepare_merchant() {
 
 khata() { with_settings "$PROGRAMS/khata" "$@" || fail "'khata $1${2:+ $2}' failed." setup; }
 
-# with_settings COMMAND… : with the services' settings in the environment, where other users cannot read them.
+# with_settings COMMAND… : with the services' settings in the environment, where other users cannot read them,
+# and the operator's role in the database, or ROLE.
 with_settings() {
     (
-        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}"
+        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}" \
+            KHATA_DATABASE_URL="$(database_url "${ROLE:-khata_operator}")"
         exec "$@" 2>>"$STATE/logs/setup.log"
     )
 }

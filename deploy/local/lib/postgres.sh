@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The private Postgres: own data, own port, 127.0.0.1 only, one role with a password. Settings: postgres.conf.
+# The private Postgres: own data, own port, 127.0.0.1 only, roles with a password. Settings: postgres.conf.
 
 # Prints the folder of the server's programs: of the version that created the data, else the newest installed.
 postgres_bin() {
@@ -24,6 +24,7 @@ postgres_launch() {
     # take the process that has its id today, or a zombie that still has it, for that server and not start.
     is_alive postgres || { stop_strays postgres && rm -f "$folder/data/postmaster.pid"; }
     (cd "$folder" && as_user "$user" tee data/khata.conf <"$REPOSITORY/deploy/local/postgres.conf" >/dev/null)
+    is_alive postgres || [[ -e $folder/data/khata-roles ]] || create_roles
     launch postgres "$user" "$folder" 0 HOME="$folder" \
         KHATA_LOCAL_CONFIG="$(sha256sum <"$REPOSITORY/deploy/local/postgres.conf")" \
         "$bin/postgres" -D "$folder/data" -c port="${PORTS[postgres]}"
@@ -47,7 +48,20 @@ SQL
     ) </dev/null >>"$STATE/logs/postgres.log" 2>&1 || fail "the Postgres cluster was not created." postgres
 }
 
-# Connects as the services do.
+# Creates the roles of the API, the workers and the operator's commands; "khata migrate" grants their rights. They
+# are separate by their rights only: the stack holds no real data, and one password serves all.
+create_roles() {
+    local role
+    (
+        cd "$folder"
+        for role in khata_api khata_worker khata_operator; do
+            say "create role $role login password '${SECRETS[postgres]}'"
+        done | as_user "$user" "$bin/postgres" --single -D data postgres &&
+            as_user "$user" touch data/khata-roles
+    ) >>"$STATE/logs/postgres.log" 2>&1 || fail "the roles of Postgres were not created." postgres
+}
+
+# Connects as the tables' owner does.
 postgres_ready() { psql --command 'select 1' >/dev/null 2>&1; }
 
 psql() {

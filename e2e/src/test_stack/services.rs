@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::TestStack;
-use crate::database::Database;
+use crate::database::{Database, as_role};
 use crate::deadline::TIMEOUT;
 use crate::queues::Queues;
 use crate::service::{Service, program_in};
-use crate::settings::settings;
+use crate::settings::{Settings, settings};
 
 impl TestStack {
     /// Starts another `khata-api`; returns when it listens.
@@ -20,7 +20,10 @@ impl TestStack {
     /// Starts the `khata-api` of another release, found in this folder.
     pub async fn start_api_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
         let program = program_in(release, "khata-api")?;
-        let (own, stem) = (self.services.clone(), self.next_stem("khata-api"));
+        let (own, stem) = (
+            self.service_settings("khata_api"),
+            self.next_stem("khata-api"),
+        );
         let service = Service::start_api(&program, own, &stem).await?;
         if self.apis.is_empty() {
             self.api.url.clone_from(&service.url);
@@ -37,11 +40,22 @@ impl TestStack {
     /// Starts the `khata-worker` of another release, found in this folder.
     pub async fn start_worker_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
         let program = program_in(release, "khata-worker")?;
-        let own = [self.services.clone(), self.worker_settings.clone()].concat();
+        let own = [
+            self.service_settings("khata_worker"),
+            self.worker_settings.clone(),
+        ]
+        .concat();
         let stem = self.next_stem("khata-worker");
         let service = Service::start_worker(&program, own, &stem).await?;
         self.workers.push(service);
         self.workers.last().context("just pushed")
+    }
+
+    /// Returns the settings of a service that connects to the database in this role.
+    fn service_settings(&self, role: &str) -> Settings {
+        let url = as_role(&self.postgres, role);
+        let database = settings(&[("KHATA_DATABASE_URL", url.as_str())]);
+        [self.services.clone(), database].concat()
     }
 
     /// Returns the path of the next process's files, without an ending.
@@ -63,11 +77,10 @@ impl TestStack {
     /// database.
     pub fn use_database(&mut self, database: Database) -> Database {
         self.queues = Queues::create();
+        self.postgres = database.url.clone();
         // Later settings win.
-        self.services.extend(settings(&[
-            ("KHATA_DATABASE_URL", database.url.as_str()),
-            ("KHATA_QUEUE_PREFIX", self.queues.prefix()),
-        ]));
+        self.services
+            .extend(settings(&[("KHATA_QUEUE_PREFIX", self.queues.prefix())]));
         std::mem::replace(&mut self.database, database)
     }
 

@@ -114,6 +114,7 @@ async fn thousands_of_waiting_calls_use_no_thread_or_connection_each() -> Result
     let stack = TestStack::start(Setup {
         alone: true,
         workers: 0,
+        // The default is 4,096.
         service_settings: &[("KHATA_API_CONNECTIONS", "6000")],
         ..Setup::default()
     })

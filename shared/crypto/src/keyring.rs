@@ -4,6 +4,7 @@
 //! those only.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -61,6 +62,8 @@ pub struct Keyring {
     primary_created_at: Option<DateTime<Utc>>,
     /// Keys that only decrypt.
     others: Vec<(u32, Aes256Gcm)>,
+    /// Number of values that this process has encrypted.
+    encryptions: AtomicU64,
     fingerprint: Hmac<Sha256>,
     api_keys: Hmac<Sha256>,
 }
@@ -86,6 +89,11 @@ impl Keyring {
         self.primary_created_at
     }
 
+    /// Returns how many values this keyring has encrypted since it was loaded.
+    pub fn encryptions(&self) -> u64 {
+        self.encryptions.load(Ordering::Relaxed)
+    }
+
     /// Encrypts: format byte, key id, random nonce, ciphertext and tag. Decryption needs the same merchant, subject and purpose.
     /// The nonces are random and have 96 bits: rotate a key before it has encrypted 2³² values (NIST SP 800-38D).
     pub fn encrypt(
@@ -95,6 +103,7 @@ impl Keyring {
         purpose: Purpose,
         plaintext: &[u8],
     ) -> Vec<u8> {
+        self.encryptions.fetch_add(1, Ordering::Relaxed);
         let mut nonce = [0u8; NONCE_LENGTH];
         rand::rng().fill_bytes(&mut nonce);
         let (key_id, cipher) = &self.primary;
@@ -203,6 +212,7 @@ impl From<&KeyringFile> for Keyring {
             primary: primary.expect("a keyring file whose primary is missing cannot be made"),
             primary_created_at,
             others,
+            encryptions: AtomicU64::new(0),
             fingerprint: mac(&file.fingerprint),
             api_keys: mac(&file.api_keys),
         }

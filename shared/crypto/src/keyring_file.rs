@@ -11,6 +11,7 @@
 //! and API-key hash to be computed again, so they are separate.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -41,6 +42,12 @@ pub enum KeyringError {
         path: String,
         source: std::io::Error,
     },
+    /// A file that other users of the machine can read or change, outside sandbox mode.
+    #[error(
+        "the keyring file {path} has mode {mode:04o}, so that other users of this machine can read or change it: run \
+         `chmod 600 {path}` (or 0440, if another user owns the file and the services read it by their group)"
+    )]
+    Exposed { path: String, mode: u32 },
     #[error("the keyring is not valid: {0}")]
     Malformed(&'static str),
     /// Keys that are easy to guess, outside sandbox mode.
@@ -133,6 +140,30 @@ impl KeyringFile {
             .map_err(unreadable)?
             .ok_or(KeyringError::Malformed("too long for a keyring"))?;
         Self::parse(&bytes)
+    }
+
+    /// Checks that no other user of the machine can read or change the file. The group may read a file whose owner is another
+    /// user: Kubernetes mounts a secret as root's file with mode 0440, for the pod's group.
+    pub(super) fn check_mode(path: &Path) -> Result<(), KeyringError> {
+        let metadata = |path: &Path| {
+            std::fs::metadata(path).map_err(|source| KeyringError::Unreadable {
+                path: path.display().to_string(),
+                source,
+            })
+        };
+        let file = metadata(path)?;
+        let mode = file.mode() & 0o777;
+        let for_others = mode & 0o077;
+        // The owner of a process's folder is the user of the process.
+        if for_others == 0
+            || for_others == 0o040 && file.uid() != metadata(Path::new("/proc/self"))?.uid()
+        {
+            return Ok(());
+        }
+        Err(KeyringError::Exposed {
+            path: path.display().to_string(),
+            mode,
+        })
     }
 
     /// Parses the JSON of a keyring.

@@ -26,9 +26,16 @@ pub struct KeyringSettings {
 }
 
 impl KeyringSettings {
-    /// Loads the keyring. Rejects weak keys outside sandbox mode; in sandbox mode only logs them.
+    /// Loads the keyring. Rejects weak keys, and a file that other users can read, outside sandbox mode; in sandbox mode only
+    /// logs them.
     pub fn load(&self, sandbox_mode: bool) -> Result<Keyring, KeyringError> {
         let file = self.read()?;
+        match self.check_mode() {
+            Err(exposed) if sandbox_mode => {
+                tracing::warn!(%exposed, "keyring file open to other users: rejected outside sandbox mode");
+            }
+            checked => checked?,
+        }
         let weaknesses = file.weaknesses();
         if !weaknesses.is_empty() {
             if !sandbox_mode {
@@ -40,6 +47,13 @@ impl KeyringSettings {
             );
         }
         Ok(Keyring::from(&file))
+    }
+
+    /// Checks that other users of the machine cannot read or change the keyring's file, if there is one.
+    pub fn check_mode(&self) -> Result<(), KeyringError> {
+        self.keyring_file
+            .as_deref()
+            .map_or(Ok(()), KeyringFile::check_mode)
     }
 
     /// Returns when the primary key, which was created at this time, must be replaced.
@@ -70,6 +84,8 @@ fn read_keyring(file: Option<&Path>, json: Option<&[u8]>) -> Result<KeyringFile,
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -94,6 +110,40 @@ mod tests {
         ));
     }
 
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_other_users_can_read_or_change_is_accepted_in_the_sandbox_only() {
+        let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
+        let settings = KeyringSettings {
+            keyring_file: Some(path.clone()),
+            key_max_age_days: 365,
+        };
+        std::fs::write(&path, KeyringFile::generate().to_json().as_slice()).unwrap();
+        // The file belongs to the user of this process.
+        for (mode, accepted) in [
+            (0o600, true),
+            (0o400, true),
+            (0o644, false),
+            (0o640, false),
+            (0o440, false),
+            (0o604, false),
+            (0o602, false),
+            (0o620, false),
+        ] {
+            set_mode(&path, mode);
+            let loaded = settings.load(false);
+            assert_eq!(loaded.is_ok(), accepted, "{mode:o}");
+            if let Err(error) = loaded {
+                assert!(error.to_string().contains("chmod 600"), "{error}");
+            }
+            assert!(settings.load(true).is_ok(), "{mode:o}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn weak_keys_are_accepted_in_the_sandbox_only() {
         let file = KeyringFile::generate();
@@ -107,10 +157,12 @@ mod tests {
             key_max_age_days: 365,
         };
         std::fs::write(&path, value.to_string()).unwrap();
+        set_mode(&path, 0o600);
         assert!(settings.load(true).is_ok());
         let fault = settings.load(false).unwrap_err().to_string();
         assert!(fault.contains("api_keys"), "{fault}");
         std::fs::write(&path, json).unwrap();
+        set_mode(&path, 0o600);
         assert!(settings.load(false).is_ok());
         std::fs::remove_file(&path).unwrap();
     }

@@ -94,6 +94,32 @@ pub fn budgets(connection: &mut PgConnection) -> QueryResult<Vec<Budget>> {
 }
 
 row! {
+    /// A merchant's API keys that expire soon.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ExpiringKeys {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub keys: i64,
+    }
+}
+
+/// Counts the valid keys that expire within 14 days and have no successor: a newer key of the merchant that lives longer.
+pub fn expiring_keys(connection: &mut PgConnection) -> QueryResult<Vec<ExpiringKeys>> {
+    statement(
+        "select k.merchant_id, count(*) as keys
+         from api_keys k
+         where k.revoked_at is null and k.expires_at > now() and k.expires_at < now() + interval '14 days'
+           and not exists (
+             select from api_keys n
+             where n.merchant_id = k.merchant_id and n.created_at > k.created_at and n.revoked_at is null
+               and (n.expires_at is null or n.expires_at > k.expires_at)
+           )
+         group by k.merchant_id",
+    )
+    .load(connection)
+}
+
+row! {
     /// State of an enabled gateway account, shared by all workers.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[allow(

@@ -1,5 +1,7 @@
 //! Merchants' accounts at gateways.
 
+mod credentials;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
@@ -27,7 +29,7 @@ row! {
         pub enabled: bool,
         /// Overrides the gateway's public address.
         pub base_url: Option<String>,
-        /// JSON, encrypted for this gateway account.
+        /// JSON, encrypted for this gateway account and bound to its addresses: see [`GatewayAccount::credentials`].
         pub sealed_credentials: Option<Vec<u8>>,
         /// The connector's settings.
         pub settings: serde_json::Value,
@@ -39,7 +41,7 @@ const SELECT: &str =
     sealed_credentials, settings from gateway_accounts";
 
 /// A gateway account as the operator configures it: see [`GatewayAccount`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct NewGatewayAccount<'a> {
     /// Id for a new gateway account.
     pub id: GatewayAccountId,
@@ -92,7 +94,7 @@ pub fn find_by_id(
 }
 
 /// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be encrypted
-/// for the id in `new`.
+/// by [`NewGatewayAccount::seal`].
 pub fn upsert(
     connection: &mut PgConnection,
     merchant: MerchantId,

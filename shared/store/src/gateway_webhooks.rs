@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::column::row;
@@ -104,7 +104,12 @@ pub enum Received {
     Ignored,
 }
 
-/// Stores a webhook about an open attempt, in a transaction of its own.
+/// Time between two lookups that hints about one attempt cause.
+const HINT_INTERVAL: TimeDelta = TimeDelta::seconds(10);
+
+/// Stores a webhook about an open attempt, in a transaction of its own. A webhook without an outcome is a hint, which any sender
+/// may send: an attempt has one row for its hints, one pending hint, and one lookup by hint in ten seconds. `digest` must
+/// therefore be equal for all hints about one attempt.
 pub fn receive(
     connection: &mut PgConnection,
     attempt: &OpenAttempt,
@@ -115,38 +120,57 @@ pub fn receive(
     connection.transaction(|connection| {
         // The lock comes before the insert: a concurrent settlement is either visible here or sees the webhook. The lock goes
         // by primary key alone, so that the plan cannot walk the index of open validations.
-        let state: Option<ValidationState> = statement(
-            "select state from validations where merchant_id = $1 and id = $2 for no key update",
+        let row: Option<(ValidationState, bool, DateTime<Utc>)> = statement(
+            "select state, called_back, now() from validations where merchant_id = $1 and id = $2 for no key update",
         )
         .key(key.merchant, key.id)
         .tuple(connection)
         .optional()?;
-        let Some(state) = state.filter(|state| state.is_open()) else {
+        let Some((state, is_pending, now)) = row.filter(|(state, ..)| state.is_open()) else {
             return Ok(Received::Ignored);
         };
-        let stored = statement(
-            "insert into gateway_notices (merchant_id, digest, validation_id, number, sealed_answer)
-             values ($1, $2, $3, $4, $5) on conflict do nothing",
+        let is_hint = sealed_response.is_none();
+        let hinted_at: Option<DateTime<Utc>> = statement(
+            "select received_at from gateway_notices where merchant_id = $1 and digest = $2",
+        )
+        .bind(key.merchant)
+        .bind(&digest[..])
+        .tuple(connection)
+        .optional()?;
+        let due_at = match hinted_at {
+            None => now,
+            Some(_) if !is_hint || is_pending => return Ok(Received::Ignored),
+            Some(hinted_at) => now.max(hinted_at + HINT_INTERVAL),
+        };
+        // A worker that holds the validation looks the outcome up itself.
+        if due_at > now && state == ValidationState::Leased {
+            return Ok(Received::Ignored);
+        }
+        statement(
+            "insert into gateway_notices (merchant_id, digest, validation_id, number, sealed_answer, received_at)
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict (merchant_id, digest) do update set received_at = excluded.received_at",
         )
         .bind(key.merchant)
         .bind(&digest[..])
         .bind(key.id)
         .bind(attempt.number)
         .bind(sealed_response)
-        .execute(connection)?;
-        if stored == 0 {
-            return Ok(Received::Ignored);
-        }
-        // If the wake-up is lost, the scheduler publishes another.
+        .bind(due_at)
+        .run(connection)?;
+        let wakes = state == ValidationState::Waiting && due_at <= now;
+        // If the wake-up is lost, the scheduler publishes another. It takes a later hint when the hint is due.
         statement(
             "update validations set called_back = true,
-                due_at = case when state = 'WAITING' then now() + interval '15 s' else due_at end,
-                state = case when state = 'WAITING' then 'DUE' else state end
-             where merchant_id = $1 and id = $2",
+                due_at = case when $1 then now() + interval '15 s' when state = 'WAITING' then least(due_at, $2) else due_at end,
+                state = case when $1 then 'DUE' else state end
+             where merchant_id = $3 and id = $4",
         )
+        .bind(wakes)
+        .bind(due_at)
         .key(key.merchant, key.id)
         .run(connection)?;
-        Ok(if state == ValidationState::Waiting {
+        Ok(if wakes {
             Received::Due
         } else {
             Received::Stored

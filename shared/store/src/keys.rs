@@ -1,4 +1,4 @@
-//! API keys as operators manage them: list, revoke, expire. Authentication is in `merchants`.
+//! API keys as operators manage them: list, revoke, expire, and what each may do. Authentication is in `merchants`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -23,6 +23,29 @@ impl Column for KeyState {
     type Sql = Text;
 }
 
+words! {
+    /// The calls that a key permits, from the fewest to all.
+    KeyScope {
+        /// Read: GET.
+        Read = "READ",
+        /// Also create, change and validate.
+        Create = "CREATE",
+        /// Also delete.
+        Admin = "ADMIN",
+    }
+}
+
+impl Column for KeyScope {
+    type Sql = Text;
+}
+
+impl KeyScope {
+    /// Whether a key with this scope may do what needs the other.
+    pub fn includes(self, needed: Self) -> bool {
+        self as u8 >= needed as u8
+    }
+}
+
 row! {
     /// An API key, without its hash.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +56,13 @@ row! {
         pub created_at: DateTime<Utc>,
         pub expires_at: Option<DateTime<Utc>>,
         pub revoked_at: Option<DateTime<Utc>>,
+        pub scope: KeyScope,
         /// By the database's clock, as authentication.
         pub state: KeyState,
     }
 }
 
-const SELECT: &str = "select id, prefix, created_at, expires_at, revoked_at,
+const SELECT: &str = "select id, prefix, created_at, expires_at, revoked_at, scope,
     case when revoked_at is not null then 'REVOKED' when expires_at <= now() then 'EXPIRED' else 'ACTIVE' end as state
     from api_keys";
 

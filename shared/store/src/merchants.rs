@@ -1,8 +1,11 @@
 //! Merchants and their API keys.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Double, Nullable};
 
+use super::keys::KeyScope;
 use super::schema::{api_keys, merchants};
 use khata_crypto::ApiKeyHash;
 use khata_domain::{KeyId, MerchantId};
@@ -89,6 +92,7 @@ pub fn insert_key(
     hash: &ApiKeyHash,
     prefix: &str,
     expires_at: Option<DateTime<Utc>>,
+    scope: KeyScope,
 ) -> QueryResult<KeyId> {
     let id = KeyId::new();
     diesel::insert_into(api_keys::table)
@@ -98,17 +102,30 @@ pub fn insert_key(
             api_keys::key_hash.eq(hash.0.as_slice()),
             api_keys::prefix.eq(prefix),
             api_keys::expires_at.eq(expires_at),
+            api_keys::scope.eq(scope.as_str()),
         ))
         .execute(connection)
         .map(|_| id)
 }
 
-/// Finds the merchant of a key that is neither revoked nor expired.
+/// A key that is neither revoked nor expired.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidKey {
+    pub merchant: Merchant,
+    pub scope: KeyScope,
+    /// Seconds until the key expires, by the database's clock; `None` if it never does.
+    pub expires_in: Option<f64>,
+}
+
+/// Finds the key with this hash if it is neither revoked nor expired.
 pub fn authenticate(
     connection: &mut PgConnection,
     hash: &ApiKeyHash,
-) -> QueryResult<Option<Merchant>> {
-    api_keys::table
+) -> QueryResult<Option<ValidKey>> {
+    let rest = sql::<Nullable<Double>>(
+        "extract(epoch from api_keys.expires_at - statement_timestamp())::float8",
+    );
+    let found: Option<(Merchant, KeyScope, Option<f64>)> = api_keys::table
         .inner_join(merchants::table)
         .filter(api_keys::key_hash.eq(hash.0.as_slice()))
         .filter(api_keys::revoked_at.is_null())
@@ -117,7 +134,12 @@ pub fn authenticate(
                 .is_null()
                 .or(api_keys::expires_at.gt(diesel::dsl::now)),
         )
-        .select(Merchant::as_select())
+        .select((Merchant::as_select(), api_keys::scope, rest))
         .first(connection)
-        .optional()
+        .optional()?;
+    Ok(found.map(|(merchant, scope, expires_in)| ValidKey {
+        merchant,
+        scope,
+        expires_in,
+    }))
 }

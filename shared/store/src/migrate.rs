@@ -4,6 +4,8 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::rights;
+use crate::statement::statement;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::migration::{Migration, MigrationSource};
@@ -53,33 +55,61 @@ pub enum MigrateError {
         name: String,
         source: Box<dyn Error + Send + Sync>,
     },
+    #[error(
+        "the schema is up to date, but the database roles did not get their rights: {0}. Run `khata migrate` as the owner of \
+         the tables"
+    )]
+    Rights(diesel::result::Error),
 }
 
-/// Runs the pending migrations and returns their names. Several processes may call this at once: one works, the others wait
+/// What [`migrate`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Names of the steps that ran.
+    pub ran: Vec<String>,
+    /// Roles that got no rights, because they do not exist.
+    pub missing_roles: Vec<&'static str>,
+}
+
+/// Runs the pending migrations, and grants the database roles their rights. Several processes may call this at once: one works, the others wait
 /// and find none pending. A step waits for a table lock for one second, five times, so that no traffic queues behind it for
 /// long.
-pub fn migrate(database_url: &str) -> Result<Vec<String>, MigrateError> {
-    migrate_by(database_url, MIGRATIONS)
+pub fn migrate(database_url: &str) -> Result<Migrated, MigrateError> {
+    let mut connection = connect(database_url)?;
+    let ran = run(&mut connection, MIGRATIONS)?;
+    let missing_roles = rights::grant(&mut connection).map_err(MigrateError::Rights)?;
+    Ok(Migrated { ran, missing_roles })
 }
 
-/// Runs these migrations instead, for tests.
+/// Runs these migrations instead and grants nothing, for tests.
 #[doc(hidden)]
 pub fn migrate_by(
     database_url: &str,
     migrations: impl MigrationSource<Pg>,
 ) -> Result<Vec<String>, MigrateError> {
+    run(&mut connect(database_url)?, migrations)
+}
+
+fn connect(database_url: &str) -> Result<PgConnection, MigrateError> {
     let mut connection = PgConnection::establish(database_url)?;
     // diesel reports the creation of its own table as a notice. An index may take hours.
     connection.batch_execute(
         "set application_name = 'khata-migrate'; set client_min_messages = warning; set statement_timeout = 0",
     )?;
     lock(&mut connection)?;
+    Ok(connection)
+}
+
+fn run(
+    connection: &mut PgConnection,
+    migrations: impl MigrationSource<Pg>,
+) -> Result<Vec<String>, MigrateError> {
     let pending = connection
         .pending_migrations(migrations)
         .map_err(MigrateError::Unread)?;
     pending
         .iter()
-        .map(|migration| step(&mut connection, migration.as_ref()))
+        .map(|migration| step(connection, migration.as_ref()))
         .collect()
 }
 
@@ -128,10 +158,21 @@ fn is_lock_timeout(error: &(dyn Error + Send + Sync)) -> bool {
     error.to_string().contains("due to lock timeout")
 }
 
-/// Returns the number of embedded migrations that the database has not run: 0 if this binary can serve.
+/// Returns the number of embedded migrations that the database has not run: 0 if this binary can serve. Only reads: the roles
+/// of the services cannot create diesel's table.
 pub fn pending_migrations(connection: &mut PgConnection) -> QueryResult<usize> {
-    connection
-        .pending_migrations(MIGRATIONS)
-        .map(|pending| pending.len())
-        .map_err(diesel::result::Error::QueryBuilderError)
+    let migrations: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
+        .migrations()
+        .map_err(diesel::result::Error::QueryBuilderError)?;
+    let has_table: bool = statement("select to_regclass('__diesel_schema_migrations') is not null")
+        .tuple(connection)?;
+    if !has_table {
+        return Ok(migrations.len());
+    }
+    let ran: Vec<String> =
+        statement("select version from __diesel_schema_migrations").tuples(connection)?;
+    let versions = migrations
+        .iter()
+        .map(|migration| migration.name().version().to_string());
+    Ok(versions.filter(|version| !ran.contains(version)).count())
 }

@@ -16,8 +16,9 @@ use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit;
+use super::audit::{self, Actor, Changes};
 use super::column::row;
+use super::encryption_counts;
 use super::statement::{rows, statement};
 use khata_crypto::Keyring;
 use khata_domain::MerchantId;
@@ -56,13 +57,6 @@ row! {
     }
 }
 
-/// Counts of one merchant's values, for its line of the audit log.
-#[derive(Clone)]
-struct Tally {
-    audit_id: Uuid,
-    by_table: BTreeMap<&'static str, u64>,
-}
-
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepResult {
@@ -77,12 +71,12 @@ pub enum StepResult {
 /// A rotation through every sealed column. An interrupted one loses nothing: the next skips the primary key's values.
 pub struct Rotation<'k> {
     keyring: &'k Keyring,
+    actor: &'k Actor,
     batch: i64,
     column: usize,
     /// Last row of the previous batch.
     after: (Uuid, Vec<u8>),
     tries: u32,
-    tallies: BTreeMap<MerchantId, Tally>,
     /// Number of values encrypted again so far.
     pub reencrypted: BTreeMap<SealedColumn, u64>,
     /// Values that cannot be decrypted: their key is missing, or they were altered. They stay as they are.
@@ -93,14 +87,14 @@ pub struct Rotation<'k> {
 
 impl<'k> Rotation<'k> {
     /// A rotation that reads `batch` rows at a time.
-    pub fn new(keyring: &'k Keyring, batch: u32) -> Self {
+    pub fn new(keyring: &'k Keyring, actor: &'k Actor, batch: u32) -> Self {
         Self {
             keyring,
+            actor,
             batch: batch.max(1).into(),
             column: 0,
             after: beginning(),
             tries: 0,
-            tallies: BTreeMap::new(),
             reencrypted: BTreeMap::new(),
             undecryptable: BTreeSet::new(),
             busy: 0,
@@ -112,7 +106,7 @@ impl<'k> Rotation<'k> {
         SealedColumn::ALL.get(self.column).copied()
     }
 
-    /// Does one batch, in one transaction with its part of the audit log. After an error the step may be tried again, also on
+    /// Does one batch, in one transaction with its lines of the audit log, one for each merchant. After an error the step may be tried again, also on
     /// another connection.
     pub fn step(&mut self, connection: &mut PgConnection) -> QueryResult<StepResult> {
         let Some(column) = self.column() else {
@@ -181,33 +175,23 @@ impl<'k> Rotation<'k> {
         if wanted.is_empty() {
             return Ok(0);
         }
-        for value in wanted {
-            self.tallies.entry(value.merchant).or_insert_with(|| Tally {
-                audit_id: Uuid::now_v7(),
-                by_table: BTreeMap::new(),
-            });
-        }
-        // Counted only if the transaction commits. An interrupted rotation has logged its work.
-        let mut tallies = self.tallies.clone();
         let count: u64 = connection.transaction(|connection| {
+            encryption_counts::add(connection, self.keyring.primary(), wanted.len() as u64)?;
             let replaced = replace(connection, column, wanted)?;
+            let changes = Changes::of("key", "another", self.keyring.primary());
             for (merchant, count) in &replaced {
-                let Some(tally) = tallies.get_mut(merchant) else {
-                    continue;
-                };
-                *tally.by_table.entry(column.table()).or_default() += count;
-                audit::record_growing(
+                audit::record(
                     connection,
                     *merchant,
-                    tally.audit_id,
+                    self.actor,
                     "keyring.rotate",
                     &merchant.to_string(),
-                    &json!({ "primary": self.keyring.primary(), "resealed": tally.by_table }),
+                    json!({ "resealed": { column.table(): count } }),
+                    &changes,
                 )?;
             }
             QueryResult::Ok(replaced.values().sum())
         })?;
-        self.tallies = tallies;
         *self.reencrypted.entry(column).or_default() += count;
         Ok(wanted.len() as u64 - count)
     }

@@ -54,6 +54,13 @@ impl Database {
         host(&self.url).to_owned()
     }
 
+    /// Returns the URL for another role. The local stack's roles have one password.
+    pub fn url_as(&self, role: &str) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let password = rest.split_once(':').unwrap().1;
+        format!("{scheme}://{role}:{password}")
+    }
+
     /// Returns the URL through a proxy on this port.
     pub fn url_through(&self, port: u16) -> String {
         self.url
@@ -149,6 +156,7 @@ fn fingerprint_of_migrations() -> u64 {
     }
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
+    store::rights::RIGHTS.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -243,9 +243,8 @@ impl Workshop {
             settings,
         };
         let credentials = br#"{"client_id": "sandbox_client", "client_secret": "sandbox_secret"}"#;
-        let (merchant, id) = (self.merchant, gateway.id);
-        let purpose = Purpose::Credentials;
-        let sealed = self.keyring.encrypt(merchant, id.0, purpose, credentials);
+        let merchant = self.merchant;
+        let sealed = gateway.seal(&self.keyring, merchant, credentials);
         gateway_accounts::upsert(&mut self.connection, merchant, &gateway, Some(sealed)).unwrap();
         calls
     }

@@ -6,7 +6,10 @@ use anyhow::Result;
 use khata_e2e::client::text;
 use khata_e2e::{TestStack, eventually};
 
+use reqwest::Method;
+
 use super::{CACHE_TTL, SLACK, assert_fails, audited, document_of, without_workers};
+use crate::requests::bank;
 
 #[tokio::test]
 async fn a_key_is_listed_revoked_and_rotated() -> Result<()> {
@@ -34,7 +37,7 @@ async fn a_key_is_listed_revoked_and_rotated() -> Result<()> {
         anyhow::Ok(())
     };
 
-    let leaked = run("issue", &["--expires-in-days", "30"])?;
+    let leaked = run("issue", &["--expires", "30d"])?;
     let (key, prefix) = (text(&leaked, "/key"), text(&leaked, "/prefix"));
     assert_eq!(
         status(key).await?,
@@ -126,5 +129,106 @@ async fn a_key_is_listed_revoked_and_rotated() -> Result<()> {
         let secret = &text(each, "/key")[12..];
         assert!(!table.contains(secret) && !rows.contains(secret));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_can_do_what_its_scope_includes() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let account = bank("50000001", "AABF0008032");
+    let created = stack.api.create("scoped", &account).await?.account()?;
+    let path = format!(
+        "/customers/scoped/customer-accounts/{}",
+        text(&created, "/id")
+    );
+    let key_of = |scope: &str| {
+        let issue = ["key", "issue", "--merchant", "e2e", "--scope", scope];
+        document_of(&stack, &issue)
+    };
+    for (scope, may_create, may_delete) in [
+        ("read", false, false),
+        ("create", true, false),
+        ("admin", true, true),
+    ] {
+        let key = key_of(scope)?;
+        assert_eq!(key["scope"], scope.to_uppercase());
+        let api = stack.api.with_key(text(&key, "/key"));
+        for reading in [Method::GET, Method::HEAD] {
+            let read = api.send(api.call(reading, &path)).await?;
+            assert_ne!(read.status, 403, "{scope}: {}", read.text);
+        }
+        assert_eq!(api.list("scoped", "").await?.status, 200, "{scope}");
+        let with = |path: &str, form: &[(&str, &str)]| api.call(Method::POST, path).form(form);
+        let validate = format!("{path}/validate");
+        let calls = [
+            (may_create, api.creation("scoped").form(&account)),
+            (
+                may_create,
+                with("/customers", &[("object_reference_id", scope)]),
+            ),
+            (
+                may_create,
+                with("/customers/scoped", &[("first_name", "Asha")]),
+            ),
+            (may_create, with(&validate, &[])),
+            (
+                may_create,
+                with("/customers/scoped/bank-accounts", &account),
+            ),
+            (may_delete, with(&path, &[("command", "delete")])),
+        ];
+        for (may, call) in calls {
+            let reply = api.send(call).await?;
+            assert_eq!(reply.status == 403, !may, "{scope}: {}", reply.text);
+            if !may {
+                let error = reply.json();
+                assert_eq!(error["error_info"]["code"], "INSUFFICIENT_SCOPE", "{error}");
+                assert!(text(&error, "/error_info/developer_message").contains("ADMIN"));
+            }
+        }
+    }
+    // A rotated key keeps its scope.
+    let read = key_of("read")?;
+    let rotate = [
+        "key",
+        "rotate",
+        "--merchant",
+        "e2e",
+        "--id",
+        text(&read, "/id"),
+    ];
+    assert_eq!(document_of(&stack, &rotate)?["scope"], "READ");
+    let listed = document_of(&stack, &["key", "list", "--merchant", "e2e"])?;
+    let scopes: Vec<_> = listed["keys"].as_array().unwrap().iter().collect();
+    assert_eq!(scopes[0]["scope"], "ADMIN");
+    assert_eq!(scopes.last().unwrap()["scope"], "READ");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cached_key_stops_at_its_expiry() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let key = document_of(
+        &stack,
+        &["key", "issue", "--merchant", "e2e", "--expires", "1h"],
+    )?;
+    let id = text(&key, "/id");
+    let sooner =
+        "update api_keys set expires_at = now() + interval '2 s' where expires_at is not null";
+    stack.database.execute(sooner)?;
+    let api = stack.api.with_key(text(&key, "/key"));
+    // The API reads the key's row now, and caches it for five seconds.
+    assert_eq!(api.list("unknown", "").await?.status, 404);
+    let has_expired = "select count(*) from api_keys where expires_at <= clock_timestamp()";
+    eventually(CACHE_TTL, "the key expiring", async || {
+        anyhow::Ok((stack.database.number(has_expired)? == 1).then_some(()))
+    })
+    .await?;
+    let is_cached =
+        "select count(*) from api_keys where expires_at > clock_timestamp() - interval '2 s'";
+    let status = api.list("unknown", "").await?.status;
+    let was_cached = stack.database.number(is_cached)? == 1;
+    assert_eq!(status, 401, "{id}");
+    eprintln!("rejected while the row was cached: {was_cached}");
     Ok(())
 }

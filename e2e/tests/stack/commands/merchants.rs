@@ -108,7 +108,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ["merchant.create", "merchant.create", "merchant.set"],
         "{log:?}"
     );
-    assert_eq!(log[2][2], changed["changed"]);
+    assert_eq!(log[2][2]["changes"], changed["changed"]);
 
     // The defaults.
     let plain = document_of(&stack, &["merchant", "create", "--name", "plain"])?;

@@ -1,11 +1,18 @@
 //! The database metrics: correct, and read without scanning the table.
 
+use std::sync::Arc;
+
+use chrono::{TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use khata_domain::{Gateway, GatewayAccountId, ValidationState};
+use khata_crypto::{ApiKeyHash, Keyring, KeyringFile, Purpose};
+use khata_domain::{Gateway, GatewayAccountId, MerchantId, ValidationState};
 use khata_store::database_metrics::{self, OPEN_VALIDATIONS, OpenValidations};
+use khata_store::encryption_counts::{self, EncryptionCounter};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::keys::KeyScope;
+use khata_store::merchants::insert_key;
 use khata_store::validations::settle;
 
 use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
@@ -191,4 +198,86 @@ fn the_state_of_gateway_accounts_is_reported() {
         found,
         [("down", true, false, true), ("fine", false, false, false)]
     );
+}
+
+#[test]
+fn keys_that_expire_soon_without_a_successor_are_counted() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let (one, two, three) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+        merchant(&mut connection, "three"),
+    );
+    let mut issue = |merchant, byte, days: Option<i64>| {
+        let expires_at = days.map(|days| Utc::now() + TimeDelta::days(days));
+        let (hash, scope) = (ApiKeyHash([byte; 32]), KeyScope::Admin);
+        insert_key(
+            &mut connection,
+            merchant,
+            &hash,
+            "kh_test_abcd",
+            expires_at,
+            scope,
+        )
+        .unwrap()
+    };
+    // Both of one expire; two's old key has a successor, and a key that never expires or has expired is no news.
+    for (merchant, byte, days) in [
+        (one, 1, Some(13)),
+        (one, 2, Some(5)),
+        (two, 3, Some(5)),
+        (two, 4, Some(90)),
+        (three, 5, None),
+        (three, 6, Some(-1)),
+        (three, 7, Some(15)),
+    ] {
+        issue(merchant, byte, days);
+    }
+    let found = database_metrics::expiring_keys(&mut connection).unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|keys| (keys.merchant, keys.keys))
+        .collect();
+    assert_eq!(found, [(one, 2)]);
+    connection
+        .batch_execute("update api_keys set revoked_at = now() where key_hash = decode(repeat('04', 32), 'hex')")
+        .unwrap();
+    assert_eq!(
+        database_metrics::expiring_keys(&mut connection)
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn encryptions_are_counted_by_key_over_all_processes() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let keyring = || Arc::new(Keyring::from(&KeyringFile::generate()));
+    let (one, two) = (keyring(), keyring());
+    let counters = [&one, &two].map(|keyring| EncryptionCounter::new(Arc::clone(keyring)));
+    for counter in &counters {
+        counter.store(&mut connection).unwrap();
+    }
+    let mut total = || -> i64 {
+        let rows = encryption_counts::all(&mut connection).unwrap();
+        assert!(rows.iter().all(|(key, _)| *key == 1), "{rows:?}");
+        rows.iter().map(|(_, count)| count).sum()
+    };
+    // Each process counts some in advance, and never fewer than there are.
+    let reserved = total();
+    assert!(reserved > 0);
+    let merchant = MerchantId::new();
+    for _ in 0..30_000 {
+        one.encrypt(merchant, merchant.0, Purpose::Contact, b"x");
+    }
+    let mut connection = database.connect();
+    for counter in &counters {
+        counter.store(&mut connection).unwrap();
+        counter.store(&mut connection).unwrap();
+    }
+    assert_eq!(total(), reserved + 30_000);
+    assert_eq!(one.encryptions(), 30_000);
 }

@@ -16,6 +16,7 @@ use crate::rows::{
     attempt, claimed, current_state, due, later, merchant, provenance, report, settlement, valid,
 };
 use khata_testing::Database;
+use khata_testing::database::number;
 
 /// A waiting validation with one open attempt.
 struct Waiting {
@@ -174,6 +175,49 @@ fn a_webhook_during_a_lease_makes_the_next_step_due_at_once() {
     assert_eq!(due.unwrap().len(), 1);
     let (_, claimed) = claimed(&mut connection, waiting.key);
     assert!(claimed.webhook_received);
+}
+
+#[test]
+fn hints_about_one_attempt_cause_one_lookup_in_ten_seconds() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    let hint = |connection: &mut PgConnection| receive(connection, &attempt, &[1; 32], None);
+    assert_eq!(hint(&mut connection).unwrap(), Received::Due);
+    for _ in 0..100 {
+        assert_eq!(
+            hint(&mut connection).unwrap(),
+            Received::Ignored,
+            "one is pending"
+        );
+    }
+    let (token, _) = claimed(&mut connection, waiting.key);
+    assert_eq!(
+        hint(&mut connection).unwrap(),
+        Received::Ignored,
+        "a worker looks it up"
+    );
+    let waits = Settlement {
+        delay: std::time::Duration::from_hours(1),
+        ..settlement(waiting.key, token, later(true))
+    };
+    settle(&mut connection, &[waits]).unwrap();
+    // The next hint is kept, and the validation is due ten seconds after the first one.
+    assert_eq!(hint(&mut connection).unwrap(), Received::Stored);
+    assert_eq!(hint(&mut connection).unwrap(), Received::Ignored);
+    let row = current_state(&mut connection, waiting.key);
+    assert_eq!(row.state, "WAITING");
+    assert_eq!(
+        number(&mut connection, "select count(*) from gateway_notices"),
+        1
+    );
+    let seconds = number(
+        &mut connection,
+        "select extract(epoch from due_at - now()) from validations",
+    );
+    assert!((5..=10).contains(&seconds), "{seconds}");
 }
 
 #[test]

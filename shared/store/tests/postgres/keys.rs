@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use khata_crypto::ApiKeyHash;
 use khata_domain::{KeyId, MerchantId};
-use khata_store::keys::{KeyState, expire_within, find, of_merchant, revoke, starting_with};
+use khata_store::keys::{
+    KeyScope, KeyState, expire_within, find, of_merchant, revoke, starting_with,
+};
 use khata_store::merchants::{authenticate, insert_key};
 
 use crate::rows::merchant;
@@ -23,6 +25,7 @@ fn issue(
         &ApiKeyHash([byte; 32]),
         prefix,
         expires_at,
+        KeyScope::Admin,
     )
     .unwrap()
 }

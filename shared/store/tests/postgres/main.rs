@@ -19,6 +19,7 @@ mod merchant_settings;
 mod merchants;
 mod migrating;
 mod outcomes;
+mod rights;
 mod rotation;
 mod rows;
 mod schema;

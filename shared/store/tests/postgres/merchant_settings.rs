@@ -10,6 +10,7 @@ use khata_domain::validation::AttemptState;
 use khata_store::gateway_accounts::{
     self, NewGatewayAccount, attempts_by_class, set_enabled, unlisted_codes,
 };
+use khata_store::keys::KeyScope;
 use khata_store::merchant_settings::{Changes, change, overview};
 use khata_store::merchants::{all, insert_key, of_id};
 use khata_store::validations::{Settlement, insert_attempts, settle};
@@ -122,6 +123,7 @@ fn the_overview_counts_usable_keys_and_the_newest_accounts() {
             &ApiKeyHash([byte; 32]),
             "kh_test_abcd",
             expires_at,
+            KeyScope::Admin,
         )
         .unwrap();
     }
@@ -131,6 +133,7 @@ fn the_overview_counts_usable_keys_and_the_newest_accounts() {
         &ApiKeyHash([4; 32]),
         "kh_test_abcd",
         None,
+        KeyScope::Admin,
     )
     .unwrap();
     connection

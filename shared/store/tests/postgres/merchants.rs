@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use khata_crypto::ApiKeyHash;
 use khata_domain::GatewayAccountId;
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
+use khata_store::keys::KeyScope;
 use khata_store::merchants::{authenticate, find, insert, insert_key};
 use serde_json::json;
 
@@ -43,16 +44,34 @@ fn a_key_names_its_merchant_until_it_expires_or_is_revoked() {
         (3, one, Some(now - TimeDelta::seconds(1))),
     ] {
         let hash = ApiKeyHash([byte; 32]);
-        insert_key(&mut connection, owner, &hash, "kh_test_abcd", expires_at).unwrap();
+        let scope = KeyScope::Read;
+        insert_key(
+            &mut connection,
+            owner,
+            &hash,
+            "kh_test_abcd",
+            expires_at,
+            scope,
+        )
+        .unwrap();
     }
     let mut whose = |byte| {
         let found = authenticate(&mut connection, &ApiKeyHash([byte; 32])).unwrap();
-        found.map(|merchant| merchant.id)
+        found.map(|key| key.merchant.id)
     };
     assert_eq!(whose(1), Some(one));
     assert_eq!(whose(2), Some(two));
     assert_eq!(whose(3), None, "expired");
     assert_eq!(whose(4), None, "never issued");
+    let key = authenticate(&mut connection, &ApiKeyHash([2; 32])).unwrap();
+    let key = key.unwrap();
+    assert_eq!(key.scope, KeyScope::Read);
+    assert!(
+        (3_500.0..=3_600.0).contains(&key.expires_in.unwrap()),
+        "{key:?}"
+    );
+    let key = authenticate(&mut connection, &ApiKeyHash([1; 32])).unwrap();
+    assert_eq!(key.unwrap().expires_in, None);
     diesel::sql_query("update api_keys set revoked_at = now()")
         .execute(&mut connection)
         .unwrap();

@@ -275,6 +275,7 @@ fn the_schema_allows_exactly_the_words_of_the_domain() {
     use khata_domain::validation::{AttemptState, Outcome};
     use khata_domain::{AccountKind, AccountStatus, Class, Method, PendingReason, ValidationState};
     use khata_store::idempotency::ReplyForm;
+    use khata_store::keys::KeyScope;
 
     let database = Database::new();
     let mut connection = database.connect();
@@ -295,6 +296,8 @@ fn the_schema_allows_exactly_the_words_of_the_domain() {
         .map(|word| word.as_str())
         .collect();
     constraint("pending_reason_is_known", reasons);
+    let scopes = KeyScope::ALL.iter().map(|word| word.as_str()).collect();
+    constraint("scope_is_known", scopes);
     let mut words = |table: &str, column: &str, words| {
         constraint(&format!("{table}_{column}_check"), words);
     };
