@@ -192,8 +192,7 @@ impl ValidationProcessor {
         let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
         loop {
             let is_call = action.calls() > 0;
-            // A call that outlives the lease could overlap with another worker's call.
-            if is_call && Instant::now() + 2 * connector.policy().call_timeout > lease_ends {
+            if is_call && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
                 warn!(
                     validation_id = %work.claimed.key.id,
                     "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
@@ -214,7 +213,9 @@ impl ValidationProcessor {
             self.report(work, entry, &open, &advanced, is_call.then_some(took));
             let is_pending = open.attempt.state == AttemptState::Pending && advanced.result.is_ok();
             let delay = delay_of(&advanced.decision.next);
-            if is_pending && delay <= IMMEDIATE_POLL && polls_left > 0 {
+            // Without time for the poll, the response is settled first: it may be the only record of a rupee.
+            let has_time = has_time_for_call(connector, delay, lease_ends);
+            if is_pending && delay <= IMMEDIATE_POLL && polls_left > 0 && has_time {
                 polls_left -= 1;
                 tokio::time::sleep(delay).await;
                 action = NextAction::Poll;
@@ -296,6 +297,12 @@ impl ValidationProcessor {
             return Err(error_type);
         }
     }
+}
+
+/// Whether a call that begins after `delay` ends before the lease, its recovery included. A call that outlives the lease could
+/// overlap with another worker's call.
+fn has_time_for_call(connector: &dyn Connector, delay: Duration, lease_ends: Instant) -> bool {
+    Instant::now() + delay + 2 * connector.policy().call_timeout <= lease_ends
 }
 
 fn record_attempt(entry: &Entry, attempt: &Attempt) {
