@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{Behaviour, GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Behaviour, GatewayAccount, SandboxGateway, Setup, TIMEOUT, TestStack, eventually};
 
 use crate::load::{assert_paid_once, create_ten, outage};
 use crate::requests::bank;
@@ -290,6 +290,39 @@ async fn a_gateway_error_after_the_drop_is_looked_up_and_not_paid_twice() -> Res
     }
     assert_eq!(stack.count("ACTIVE")?, 20);
     assert_paid_once(&stack, 20).await
+}
+
+#[tokio::test]
+async fn a_response_that_comes_late_in_a_lease_is_stored_and_not_paid_again() -> Result<()> {
+    let mut stack = TestStack::start(Setup {
+        workers: 0,
+        worker_settings: &[("KHATA_WORKER_LEASE_SECONDS", "10")],
+        ..Setup::default()
+    })
+    .await?;
+    // SETU offers no way to find out what became of a lost call.
+    let gateway = SandboxGateway::named("SETU");
+    let base_url = gateway.base_url(&stack.sandbox);
+    stack.set_gateway_account(&gateway.account(&base_url, 0))?;
+    stack.start_worker().await?;
+    let create = async |customer: &str, number: &str| -> Result<()> {
+        let form = bank(number, "AABF0008032");
+        stack.api.create(customer, &form).await?.account()?;
+        stack
+            .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
+            .await
+    };
+    // The worker has its access token.
+    create("early", "7000000001").await?;
+    // Two time-outs of 3 s fit into the rest of the lease before the call, and not after it.
+    let late = Behaviour {
+        latency_ms: 2_500,
+        ..Behaviour::default()
+    };
+    stack.sandbox.set_behaviour_of(gateway.name, late).await?;
+    create("late", "7000000002").await?;
+    assert_eq!(stack.count("ACTIVE")?, 2);
+    assert_paid_once(&stack, 2).await
 }
 
 #[tokio::test]
