@@ -3,9 +3,12 @@
 //! local stack; each of the others has a stack of its own. `make chaos` runs it.
 
 mod accounts;
+mod fairness;
+mod faults;
 mod report;
 mod scenarios;
 mod stack;
+mod steps;
 
 use std::process::ExitCode;
 use std::sync::Arc;
