@@ -96,6 +96,7 @@ impl Commit for ClaimsAndSettles {
     fn merchant(request: &Request) -> MerchantId {
         match request {
             Request::Claim(key) => key.merchant,
+            Request::ClaimNext(gateway) => gateway.merchant,
             Request::Settle(settlement) => settlement.key.merchant,
         }
     }
