@@ -102,28 +102,28 @@ pub(crate) async fn heavy_calls() -> Result<String> {
 
 /// Thousands of validations wait for the forty calls that a gateway account takes at once.
 pub(crate) async fn full_gateway() -> Result<String> {
-    const ACCOUNTS: usize = 2_400;
-    const AT_ONCE: usize = 40;
-    const CALL_MS: u64 = 1_000;
+    const ACCOUNTS: u16 = 2_400;
+    const AT_ONCE: u16 = 40;
+    const CALL: Duration = Duration::from_secs(1);
     let settings = json!({"bank_flow": "sync", "concurrency": AT_ONCE});
     let stack = at_gateways(&["CASHFREE"], settings).await?;
     let slow = Behaviour {
-        latency_ms: CALL_MS,
+        latency_ms: 1_000,
         ..Behaviour::default()
     };
     stack.sandbox.set_behaviour(slow).await?;
-    create(&stack, "full", ACCOUNTS).await?;
+    create(&stack, "full", ACCOUNTS.into()).await?;
     let began = Instant::now();
     let before = stack.count("ACTIVE")?;
     stack.wait_until_none_is(&UNFINISHED, TIMEOUT).await?;
     let done = f64::from(u32::try_from(stack.count("ACTIVE")? - before)?);
-    let possible = began.elapsed().as_secs_f64() * AT_ONCE as f64 * 1_000.0 / CALL_MS as f64;
+    let possible = began.elapsed().div_duration_f64(CALL) * f64::from(AT_ONCE);
     // Postgres counts updates within a second or so.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let updates = stack
         .database
         .number("select n_tup_upd from pg_stat_user_tables where relname = 'validations'")?;
-    let updates = f64::from(u32::try_from(updates)?) / ACCOUNTS as f64;
+    let updates = f64::from(u32::try_from(updates)?) / f64::from(ACCOUNTS);
     let share = done / possible;
     ensure!(share >= 0.9, "{share:.2} of the possible rate");
     // A claim and a settlement, and two for waiting.
@@ -139,12 +139,12 @@ pub(crate) async fn short_quota() -> Result<String> {
     let stack = at_gateways(&["CASHFREE"], settings).await?;
     create(&stack, "quota", 400).await?;
     let began = Instant::now();
-    eventually(Duration::from_secs(60), "a first outcome", async || {
+    eventually(Duration::from_mins(1), "a first outcome", async || {
         Ok::<_, anyhow::Error>((stack.count("ACTIVE")? > 0).then_some(()))
     })
     .await?;
     let first = began.elapsed();
-    tokio::time::sleep(Duration::from_secs(120).saturating_sub(began.elapsed())).await;
+    tokio::time::sleep(Duration::from_mins(2).saturating_sub(began.elapsed())).await;
     let done = stack.count("ACTIVE")?;
     ensure!(done >= 60, "{done} outcomes after two minutes");
     Ok(format!(
