@@ -190,15 +190,16 @@ impl ValidationProcessor {
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
         let is_limited = connector.policy().traffic.is_limited();
         let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
+        // Checked before the first call only: once a response is here, it must be settled, and a poll moves no money.
+        if action.calls() > 0 && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
+            warn!(
+                validation_id = %work.claimed.key.id,
+                "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
+            );
+            return None;
+        }
         loop {
             let is_call = action.calls() > 0;
-            if is_call && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
-                warn!(
-                    validation_id = %work.claimed.key.id,
-                    "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
-                );
-                return None;
-            }
             let started = Instant::now();
             let mut name_match = None;
             let details = open.details;
