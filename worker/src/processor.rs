@@ -290,33 +290,34 @@ impl ValidationProcessor {
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
         let is_limited = connector.policy().traffic.is_limited();
         let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
+        // Checked before the first call only: once a response is here, it must be settled, and a poll moves no money.
+        if action.is_call() && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
+            warn!(
+                validation_id = %work.claimed.key.id,
+                "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
+            );
+            if action != NextAction::Verify {
+                // Nothing was received under this lease, so there is nothing to settle.
+                return None;
+            }
+            // An attempt that stays STARTED would count as a lost call, although nothing was sent.
+            let unsent = Err(CallFailure::NotSent("the lease ends too soon".into()));
+            let now = self.results.clock.now();
+            let advanced = open.record(
+                connector,
+                CallKind::Verify,
+                unsent,
+                false,
+                now,
+                rand::random(),
+            );
+            return Some(
+                self.results
+                    .of_attempt(work, entry, open, advanced, None, None),
+            );
+        }
         loop {
             let is_call = action.is_call();
-            if is_call && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
-                warn!(
-                    validation_id = %work.claimed.key.id,
-                    "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
-                );
-                if action != NextAction::Verify {
-                    // Nothing was received under this lease, so there is nothing to settle.
-                    return None;
-                }
-                // An attempt that stays STARTED would count as a lost call, although nothing was sent.
-                let unsent = Err(CallFailure::NotSent("the lease ends too soon".into()));
-                let kind = CallKind::Verify;
-                let advanced = open.record(
-                    connector,
-                    kind,
-                    unsent,
-                    false,
-                    self.results.clock.now(),
-                    rand::random(),
-                );
-                let settlement = self
-                    .results
-                    .of_attempt(work, entry, open, advanced, None, None);
-                return Some(settlement);
-            }
             let started = Instant::now();
             let now = || self.results.clock.now();
             let mut name_match = None;
