@@ -31,7 +31,7 @@ pub use database::{Database, texts};
 pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
 pub use khata_testing::Proxy;
-pub use merchant::GatewayAccount;
+pub use merchant::{GatewayAccount, create_unlimited_merchant};
 pub use process::{CommandOutput, Process};
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;

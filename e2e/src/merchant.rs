@@ -7,10 +7,17 @@ use serde_json::{Map, Value, json};
 
 use crate::database::{Database, as_role};
 use crate::process;
-use crate::settings::{KEYRING, Setting, settings};
+use crate::settings::{KEYRING, Setting, Settings, settings};
 
 const MERCHANT: &str = "e2e";
 const CREDENTIALS: &str = r#"{"client_id":"sandbox_client","client_secret":"sandbox_secret"}"#;
+
+/// Tests of the limits set their own.
+const UNLIMITED: [&str; 3] = [
+    "--requests-per-second=1000000",
+    "--validations-per-account-per-day=32767",
+    "--penny-drops-per-day=1000000000",
+];
 
 /// A merchant's account at a gateway; the default is the one at Cashfree that every stack has.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +64,8 @@ pub(crate) fn create_merchant(
     own.extend(settings(&[("KHATA_DATABASE_URL", url.as_str())]));
     let keyring = process::run("khata", &["keyring", "generate"], &own)?;
     write_private(&folder.join(KEYRING), &keyring)?;
-    // Tests of the limits set their own.
-    let unlimited = [
-        "--requests-per-second=1000000",
-        "--validations-per-account-per-day=32767",
-        "--penny-drops-per-day=1000000000",
-    ];
     let create = ["merchant", "create", "--name", MERCHANT];
-    khata_json(&own, &[&create[..], &unlimited[..]].concat())?;
+    khata_json(&own, &[&create[..], &UNLIMITED[..]].concat())?;
     let account = GatewayAccount {
         base_url: gateway,
         call_timeout_ms,
@@ -109,6 +110,15 @@ pub(crate) fn add_gateway(
     let added = khata_json(services, &arguments)?;
     let id = added["id"].as_str().context("an account without an id")?;
     Ok(id.to_owned())
+}
+
+/// Creates a merchant with a DUMMY gateway account and without limits in the stack whose settings this process has. Returns an
+/// API key.
+pub fn create_unlimited_merchant(name: &str) -> anyhow::Result<String> {
+    let own: Settings = std::env::vars().collect();
+    let create = ["merchant", "create", "--if-absent", "--name", name];
+    khata_json(&own, &[&create[..], &UNLIMITED[..]].concat())?;
+    issue_key(&own, name)
 }
 
 pub(crate) fn issue_key(own: &[Setting], merchant: &str) -> anyhow::Result<String> {

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use khata_e2e::{Setup, TestStack};
 
 use crate::DRAIN;
-use crate::load::Load;
+use crate::load::{Load, median};
 use crate::postgres::Postgres;
 
 const CUSTOMERS: u64 = 100;
@@ -65,7 +65,11 @@ impl Candidate {
                 There | NotConfigured => {}
             }
         }
-        let mut load = Load::new(&stack.api.url, &stack.api.key, CUSTOMERS)?;
+        let mut load = Load::new(
+            &stack.api.url,
+            std::slice::from_ref(&stack.api.key),
+            CUSTOMERS,
+        )?;
         let mut postgres = Postgres::connect(stack.database.url.as_str())?;
         load.one_each(CUSTOMERS).await?;
         load.run(SLICE).await?;
@@ -145,10 +149,4 @@ fn table(candidates: &[Candidate]) -> Result<String> {
         ]);
     }
     Ok(table.trim_fmt())
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! The load: keep-alive connections that each post one bank account after another. The load does little work itself,
 //! because it runs on the cores that it measures.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -50,18 +51,26 @@ pub(crate) fn quantile_ms(sorted: &[Duration], quantile: f64) -> f64 {
     time.map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
 }
 
+/// Returns the median; 0 if there are no values.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
 impl Load {
-    pub(crate) fn new(api_url: &str, api_key: &str, customers: u64) -> Result<Self> {
+    /// The merchants of these keys take turns.
+    pub(crate) fn new(api_url: &str, api_keys: &[String], customers: u64) -> Result<Self> {
         let address = api_url
             .strip_prefix("http://")
             .context("KHATA_API_URL is not http")?
             .trim_end_matches('/')
             .to_owned();
-        let authorization = base64::engine::general_purpose::STANDARD.encode(format!("{api_key}:"));
+        let encode = |key| base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         Ok(Self {
             target: Target {
                 address,
-                authorization,
+                authorizations: api_keys.iter().map(encode).collect(),
                 customers,
             },
             next_number: u64::try_from(chrono::Utc::now().timestamp_micros())?,
@@ -111,12 +120,20 @@ impl Load {
     }
 }
 
-/// The API and the customers of the load.
+/// The API, the merchants and their customers.
 #[derive(Clone)]
 struct Target {
     address: String,
-    authorization: String,
+    /// One for each merchant.
+    authorizations: Arc<[String]>,
     customers: u64,
+}
+
+impl Target {
+    fn authorization(&self, number: u64) -> &str {
+        let index = number % self.authorizations.len() as u64;
+        &self.authorizations[usize::try_from(index).unwrap_or_default()]
+    }
 }
 
 /// A connection to the API.
@@ -145,7 +162,7 @@ impl Poster {
             "POST /customers/bench_{}/accounts HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
             number % self.target.customers,
             self.target.address,
-            self.target.authorization,
+            self.target.authorization(number),
             body.len(),
         );
         self.stream.write_all(request.as_bytes()).await?;

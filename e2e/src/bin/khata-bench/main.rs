@@ -3,6 +3,7 @@
 
 mod calls;
 mod collector;
+mod fairness;
 mod load;
 mod postgres;
 mod usage;
@@ -52,7 +53,7 @@ async fn everything() -> Result<()> {
     );
 
     println!("Warming up: registering {CUSTOMERS} customers …");
-    let mut load = Load::new(&api_url, &api_key, CUSTOMERS)?;
+    let mut load = Load::new(&api_url, std::slice::from_ref(&api_key), CUSTOMERS)?;
     load.one_each(CUSTOMERS).await?;
     postgres.wait_until_final(DRAIN)?;
 
@@ -94,6 +95,7 @@ async fn everything() -> Result<()> {
     let connections = postgres.connections()?;
     println!("pgbench again …");
     let after = postgres.pgbench(CONNECTIONS, PGBENCH)?;
+    let fairness = fairness::measure(&api_url, &mut postgres).await?;
 
     let unproven = postgres.not_active()?;
     ensure!(unproven == 0, "{unproven} accounts did not become ACTIVE");
@@ -128,6 +130,7 @@ async fn everything() -> Result<()> {
     );
     used.print_per_account(&used_before, accepted.count());
     println!("connections to Postgres            {connections:>9}    of both services together");
+    println!("{fairness}");
     println!();
     println!(
         "accept_ratio {:.2}  (target at least 0.80)",
