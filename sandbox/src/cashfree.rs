@@ -134,13 +134,12 @@ fn verify_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     if call.behaviour.insufficient_balance {
         return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
     }
-    let bank = verify(memory, call, &request, Duration::ZERO, None)?;
-    let reference_id = &bank.pending()["reference_id"];
+    let (reference_id, bank) = verify(memory, call, &request, Duration::ZERO, None)?;
     call.record_drop(&format!("sync:{reference_id}"));
     if bank.was_pending() {
         send_event(call, &bank, None);
     }
-    ok(bank.reply(call.now, call.behaviour))
+    bank.respond(call)
 }
 
 /// `POST /bank-account/async`. Drops, and replies with a receipt. A `user_id` that was used before is
@@ -152,8 +151,7 @@ fn receive_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
     RULES.check("user_id", &request)?;
     RULES.check("bank", &request)?;
     let user_id = text(&request, "user_id").filter(|id| !id.is_empty());
-    let bank = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
-    let reference_id = &bank.pending()["reference_id"];
+    let (reference_id, bank) = verify(memory, call, &request, call.behaviour.pending(), user_id)?;
     if !call.behaviour.insufficient_balance {
         let own = format!("async:{reference_id}");
         call.record_drop(user_id.unwrap_or(&own));
@@ -182,16 +180,17 @@ fn look_up_bank(memory: &Cashfree, call: &Call<'_>) -> Reply {
         let found = memory.by_user_id.get(user_id);
         found.ok_or_else(|| RULES.refuse("USER_ID_UNKNOWN"))?
     };
-    ok(bank.reply(call.now, call.behaviour))
+    bank.respond(call)
 }
 
+/// Verifies the account of a request, and returns the verification with its `reference_id`.
 fn verify(
     memory: &Cashfree,
     call: &Call<'_>,
     request: &Value,
     delay: Duration,
     user_id: Option<&str>,
-) -> Result<Arc<Verification>, Refusal> {
+) -> Result<(u64, Arc<Verification>), Refusal> {
     let (account, ifsc) = (field(request, "bank_account"), field(request, "ifsc"));
     let name = filled(request, "name").map(str::trim);
     let scenario = call.scenario(account);
@@ -222,7 +221,7 @@ fn verify(
     memory
         .by_reference_id
         .set(&number.to_string(), Arc::clone(&bank));
-    Ok(bank)
+    Ok((number, bank))
 }
 
 /// Sends the event when the outcome appears, if it ever does.

@@ -203,7 +203,7 @@ fn look_up(memory: &Razorpay, call: &Call<'_>) -> Reply {
     authenticate(call)?;
     let found = memory.validations.get(call.id());
     let validation = found.ok_or_else(|| RULES.refuse("UNKNOWN_ID"))?;
-    ok(validation.reply(call.now, call.behaviour))
+    validation.respond(call)
 }
 
 /// `GET /v1/payments/{id}`: the sandbox has no payments.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use serde_json::Value;
 
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
-use crate::profile::Call;
+use crate::profile::{Call, Reply, ok};
 use crate::scenario::Timing;
 
 /// A verification that a gateway accepted. The replies are JSON text, which is smaller than a value.
@@ -39,9 +41,27 @@ impl Verification {
         })
     }
 
+    /// Replies 200 with the reply at the time of the call.
+    pub(crate) fn respond(&self, call: &Call<'_>) -> Reply {
+        let text = if self.is_pending(call.now) {
+            &self.pending
+        } else if call.behaviour.unknown_code {
+            return ok(self.reply(call.now, call.behaviour));
+        } else {
+            &self.settled
+        };
+        Ok(HttpResponse::Ok()
+            .content_type(ContentType::json())
+            .body(text.clone()))
+    }
+
+    fn is_pending(&self, now: Instant) -> bool {
+        self.appears_at.is_none_or(|at| now < at)
+    }
+
     /// Returns the reply at this time.
     pub(crate) fn reply(&self, now: Instant, behaviour: Behaviour) -> Value {
-        if self.appears_at.is_none_or(|at| now < at) {
+        if self.is_pending(now) {
             return self.pending();
         }
         let mut reply = parse(&self.settled);
@@ -59,7 +79,7 @@ impl Verification {
 
     /// Returns whether the first reply was that the verification is pending.
     pub(crate) fn was_pending(&self) -> bool {
-        self.appears_at.is_none_or(|at| self.accepted_at < at)
+        self.is_pending(self.accepted_at)
     }
 }
 
