@@ -123,8 +123,8 @@ impl Rates {
 
     fn median(rounds: &[Self]) -> Self {
         Self {
-            accepted: median(rates.iter().map(|rates| rates.accepted)),
-            validated: median(rates.iter().map(|rates| rates.validated)),
+            accepted: median(rounds.iter().map(|rates| rates.accepted)),
+            validated: median(rounds.iter().map(|rates| rates.validated)),
         }
     }
 }
