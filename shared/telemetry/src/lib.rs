@@ -1,4 +1,4 @@
-//! Traces over OTLP, and logs as JSON lines with their trace ids.
+//! Traces over OTLP, and logs with their trace ids.
 //!
 //! Never put into a span or a log line: account numbers, VPAs, names, a merchant's customer reference, keys, bodies, SQL with
 //! values. Khata's ids, codes, counts and times are allowed (see `docs/operations.md`).
@@ -24,6 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 pub use context::{in_trace, is_recorded, link, recorded_trace_id, trace_parent_of};
 pub use late::{LateSpan, is_slow, record_late};
+pub use log_format::LogFormat;
 pub use spans::{database, fail};
 
 /// Maximum wait for the collector to accept a batch; at shutdown, the last one.
@@ -48,6 +49,9 @@ pub struct TelemetrySettings {
     /// Log filter: `info`, `debug`, `info,khata_worker=debug`
     #[arg(long = "log", env = "KHATA_LOG", default_value = "info")]
     pub log: String,
+    /// Form of the log lines
+    #[arg(long, env = "KHATA_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// A handle that keeps telemetry running; its shutdown flushes the remaining spans.
@@ -70,7 +74,10 @@ pub fn start(
 ) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log))?;
     let logs = tracing_subscriber::fmt::layer()
-        .event_format(log_format::JsonLines { service })
+        .event_format(log_format::LogLines {
+            service,
+            format: settings.log_format,
+        })
         // A log line has its trace id, not the fields of its spans, so those are not formatted.
         .fmt_fields(tracing_subscriber::fmt::format::debug_fn(|_, _, _| Ok(())))
         .with_writer(std::io::stderr)

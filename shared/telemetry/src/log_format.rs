@@ -1,6 +1,6 @@
-//! The log format, one JSON object per line: time, level, service, target, message, the event's fields and its trace id.
+//! The log format, one event per line: time, level, service, target, message, the event's fields and its trace id.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use chrono::{SecondsFormat, Utc};
 use opentelemetry::trace::TraceContextExt;
@@ -11,11 +11,22 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-pub(super) struct JsonLines {
-    pub(super) service: &'static str,
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// A JSON object per line, for collectors
+    #[default]
+    Json,
+    /// Time, level, target, message and fields, for a terminal
+    Text,
 }
 
-impl<S, N> FormatEvent<S, N> for JsonLines
+pub(super) struct LogLines {
+    pub(super) service: &'static str,
+    pub(super) format: LogFormat,
+}
+
+impl<S, N> FormatEvent<S, N> for LogLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -43,8 +54,28 @@ where
                 line.insert("span_id".into(), span.span_id().to_string().into());
             }
         }
-        writeln!(writer, "{}", Value::Object(line))
+        match self.format {
+            LogFormat::Json => writeln!(writer, "{}", Value::Object(line)),
+            LogFormat::Text => writeln!(writer, "{}", text(line)),
+        }
     }
+}
+
+/// Returns a line of text. Values are JSON, so that no value can end the line.
+fn text(mut line: Map<String, Value>) -> String {
+    let mut take = |name: &str| match line.remove(name) {
+        Some(Value::String(text)) => text.replace(char::is_control, " "),
+        _ => String::new(),
+    };
+    let head = ["timestamp", "level", "target", "message"].map(&mut take);
+    let [timestamp, level, target, message] = head;
+    // One process writes to a terminal, so its name is left out.
+    take("service");
+    let mut text = format!("{timestamp} {level:5} {target}: {message}");
+    for (name, value) in line {
+        let _ = write!(text, " {name}={value}");
+    }
+    text
 }
 
 struct Fields<'a>(&'a mut Map<String, Value>);
@@ -73,5 +104,24 @@ impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.0
             .insert(field.name().into(), format!("{value:?}").into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_text_has_the_message_before_the_fields_and_no_second_line() {
+        let event = json!({
+            "timestamp": "2026-11-29T08:00:00.000001Z", "level": "WARN", "service": "khata-worker", "target": "khata_worker",
+            "message": "validation\nnot claimed", "error": "two\nlines", "tries": 3,
+        });
+        assert_eq!(
+            text(event.as_object().cloned().unwrap_or_default()),
+            "2026-11-29T08:00:00.000001Z WARN  khata_worker: validation not claimed error=\"two\\nlines\" tries=3"
+        );
     }
 }
