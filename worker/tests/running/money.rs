@@ -91,6 +91,48 @@ async fn the_id_of_a_pending_response_is_stored_before_its_first_poll() {
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_may_still_arrive_does_not_leave_its_disabled_gateway_account() {
+    let (mut workshop, sandbox) = (Workshop::new(), Sandbox::start());
+    for (priority, gateway) in [(0, Gateway::Decentro), (1, Gateway::Setu)] {
+        let settings = json!({"poll_ms": [1]});
+        sandbox.add(&mut workshop, gateway, priority, &settings);
+    }
+    workshop.gateway_alone();
+    let patience = "update merchants set recovery_patience_seconds = 3600";
+    workshop.connection.batch_execute(patience).unwrap();
+    let failing = json!({"error_rate": 1.0, "errors": "before_work"});
+    sandbox.behave(Gateway::Decentro, failing).await;
+    let key = workshop.store(&account("00011020001700"));
+    let worker = workshop.worker().await;
+    workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
+    until("the response is lost", async || {
+        attempts(&mut workshop, "state = 'UNKNOWN'") == 1
+    })
+    .await;
+    // The next worker knows that the gateway account is disabled.
+    worker.stop().await;
+    let disable = "update gateway_accounts set enabled = false where reference_id = 'DECENTRO'";
+    workshop.connection.batch_execute(disable).unwrap();
+    sandbox.behave(Gateway::Decentro, json!({})).await;
+    workshop.all_due();
+    let worker = workshop.worker().await;
+    until("the call has time to arrive", async || {
+        workshop.count("state = 'WAITING' and due_at > now() + interval '30 s'") == 1
+    })
+    .await;
+    assert_eq!(attempts(&mut workshop, "code = 'not_yet_received'"), 1);
+    assert_eq!(sandbox.rupees().await, 0);
+    workshop.connection.batch_execute(OLD).unwrap();
+    workshop.all_due();
+    let valid = ("VALID".into(), "ACTIVE".into(), 2);
+    assert_eq!(workshop.outcome(key).await, valid);
+    assert_eq!(attempts(&mut workshop, "code = 'not_received'"), 1);
+    assert_eq!(attempts(&mut workshop, "possible_double_drop"), 0);
+    assert_eq!(sandbox.rupees().await, 1);
+    worker.stop().await;
+}
+
 /// Makes each statement of this kind take three seconds, which leaves a lease of ten no time for two calls.
 fn slow_down(workshop: &mut Workshop, when: &str) {
     let trigger = format!(
