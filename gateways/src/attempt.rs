@@ -108,7 +108,7 @@ impl OpenAttempt<'_> {
             setbacks: self.setbacks,
             alternative: self.alternative,
             recovery: connector.recovery(self.details, self.attempt.method),
-            settles_after: connector.settles_after(self.details),
+            late_calls: connector.late_calls(self.details),
             recovered_until: self.recovered_until,
             polling: connector.polling(self.attempt.method),
             name_mismatch,

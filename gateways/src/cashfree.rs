@@ -12,10 +12,11 @@ mod webhook;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use khata_domain::gateway::SETTLING_TIME;
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::CallResult;
 use khata_domain::{
-    BankAccount, CallFailure, Details, Gateway, Method, Recovery, ValidationId, Vpa,
+    BankAccount, CallFailure, Details, Gateway, LateCalls, Method, Recovery, ValidationId, Vpa,
 };
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderValue;
@@ -42,8 +43,8 @@ const ACCOUNT_LENGTH: std::ops::RangeInclusive<usize> = 6..=40;
 const MAX_NAME: usize = 100;
 /// Calls per minute and merchant (Cashfree, rate limits).
 const CALLS_PER_MINUTE: u32 = 100;
-/// Cashfree publishes no bound. A load balancer holds a request for 60 s at most by usual settings.
-const SETTLES_AFTER: Duration = Duration::from_secs(90);
+/// Maximum of `settle_s`, in seconds.
+const MAX_SETTLE: u64 = 86_400;
 
 /// Facts about Cashfree.
 pub(crate) const INFO: GatewayInfo = GatewayInfo {
@@ -71,7 +72,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     ],
     settings: &[SettingInfo {
         name: "settle_s",
-        meaning: "seconds after which a bank verification that Cashfree does not know counts as never received, and is sent again",
+        meaning: "seconds after which a bank verification that Cashfree does not know counts as never received, and is sent again, 0 to 86,400; with less than 90 it counts as lost instead, and the next attempt is flagged as a possible double drop",
         default: "90",
     }],
     connect: |config| Ok(Box::new(Cashfree::new(config)?)),
@@ -101,12 +102,17 @@ pub(crate) struct Cashfree {
     webhook_secrets: Vec<Zeroizing<String>>,
     policy: CallPolicy,
     bank_flow: BankFlow,
+    /// The setting `settle_s`.
     settles_after: Duration,
 }
 
 impl Cashfree {
     fn new(config: &ConnectorConfig<'_>) -> Result<Self, ConfigError> {
         let (settings, own) = CommonSettings::read_with::<Settings>(config.settings)?;
+        if own.settle_s.is_some_and(|seconds| seconds > MAX_SETTLE) {
+            let why = format!("settle_s must be at most {MAX_SETTLE}");
+            return Err(ConfigError::Settings(why));
+        }
         let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         let credentials: Credentials =
             config.credentials("must be a JSON object with client_id and client_secret")?;
@@ -132,7 +138,7 @@ impl Cashfree {
             webhook_secrets,
             policy,
             bank_flow: settings.bank_flow,
-            settles_after: own.settle_s.map_or(SETTLES_AFTER, Duration::from_secs),
+            settles_after: own.settle_s.map_or(SETTLING_TIME, Duration::from_secs),
         })
     }
 
@@ -233,10 +239,17 @@ impl Connector for Cashfree {
 
     /// Cashfree documents no uniqueness of `user_id`: a call that arrives late moves its rupee although another call with
     /// the same `user_id` has moved one. A `verification_id` is refused where it was used before.
-    fn settles_after(&self, details: &Details) -> Duration {
+    fn late_calls(&self, details: &Details) -> LateCalls {
         match details {
-            Details::Bank(_) => self.settles_after,
-            Details::Upi(_) => Duration::ZERO,
+            Details::Bank(_) => LateCalls {
+                settles_after: self.settles_after.max(SETTLING_TIME),
+                refuses_repeats: false,
+                given_up_after: Some(self.settles_after).filter(|time| *time < SETTLING_TIME),
+            },
+            Details::Upi(_) => LateCalls {
+                refuses_repeats: true,
+                ..LateCalls::default()
+            },
         }
     }
 

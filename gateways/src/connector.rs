@@ -1,12 +1,12 @@
 //! The [`Connector`] trait: the calls that Khata makes to a gateway.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use khata_domain::routing::Ineligible;
 use khata_domain::validation::{CallResult, PollSchedule};
-use khata_domain::{CallFailure, Class, Consent, Details, GatewayResponse, Method, Recovery};
+use khata_domain::{
+    CallFailure, Class, Consent, Details, GatewayResponse, LateCalls, Method, Recovery,
+};
 
 use crate::meaning::lost;
 use crate::policy::{CallPolicy, eligible_method};
@@ -72,10 +72,9 @@ pub trait Connector: Send + Sync {
     /// Declares what can be done after the response to a call with these details and this method was lost.
     fn recovery(&self, details: &Details, method: Method) -> Recovery;
 
-    /// Returns the time by which a call has reached the gateway, or never will. Until then a lookup that finds nothing proves
-    /// nothing. Zero where the gateway refuses a second use of a reference: a call made again cannot move a second rupee.
-    fn settles_after(&self, _details: &Details) -> Duration {
-        Duration::ZERO
+    /// Declares what a lookup that does not find a call with these details proves.
+    fn late_calls(&self, _details: &Details) -> LateCalls {
+        LateCalls::default()
     }
 
     /// Returns the waits between polls of a pending outcome.
@@ -86,8 +85,8 @@ pub trait Connector: Send + Sync {
     /// Asks the gateway to validate; may move money.
     async fn verify(&self, call: &Call<'_>) -> CallResult;
 
-    /// Makes the same call again, under the same reference, after its response was lost ([`Recovery::Resubmit`]). A
-    /// rejection of this call, by a rate limit or a refused connection for example, says nothing about the first one, on
+    /// Makes the same call again, under the same reference, after its response was lost ([`Recovery::Resubmit`]), or while it has
+    /// not arrived ([`LateCalls::refuses_repeats`]). A rejection of this call, by a rate limit or a refused connection for example, says nothing about the first one, on
     /// which the gateway may have acted: the response of the first call stays lost.
     async fn verify_again(&self, call: &Call<'_>) -> CallResult {
         match self.verify(call).await {

@@ -10,7 +10,8 @@ mod response;
 use async_trait::async_trait;
 use khata_domain::validation::CallResult;
 use khata_domain::{
-    CallFailure, Class, Details, Gateway, GatewayResponse, Method, Recovery, ValidationId,
+    CallFailure, Class, Details, Gateway, GatewayResponse, LateCalls, Method, Recovery,
+    ValidationId,
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -146,6 +147,14 @@ impl Connector for Decentro {
 
     fn recovery(&self, _details: &Details, _method: Method) -> Recovery {
         Recovery::Lookup
+    }
+
+    /// Decentro refuses a `reference_id` that it has seen (`error_duplicate_reference_id`).
+    fn late_calls(&self, _details: &Details) -> LateCalls {
+        LateCalls {
+            refuses_repeats: true,
+            ..LateCalls::default()
+        }
     }
 
     async fn verify(&self, call: &Call<'_>) -> CallResult {

@@ -11,7 +11,9 @@ use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
 use khata_domain::gateway::GatewayKey;
-use khata_domain::plan::{ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan};
+use khata_domain::plan::{
+    CallAgain, ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan,
+};
 use khata_domain::traffic::{PostponeReason, Postponed, RateBudget, Traffic};
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
 use khata_store::gateway_health;
@@ -74,7 +76,7 @@ struct Writes {
     new_attempts: Vec<NewAttempt>,
     given_up: Vec<(ValidationKey, i16)>,
     /// Unfinished attempts whose calls are made again.
-    restarted: Vec<(ValidationKey, i16)>,
+    restarted: Vec<(ValidationKey, CallAgain)>,
 }
 
 /// The worker's lane: claims, plans and settles in batches.
@@ -196,8 +198,7 @@ impl ClaimsAndSettles {
         };
         let work: Vec<Work> = claimed.into_iter().filter_map(work).collect();
         validations::give_up_attempts(connection, &writes.given_up)?;
-        validations::restart_attempts(connection, &writes.restarted)?;
-        validations::insert_attempts(connection, &writes.new_attempts)?;
+        validations::start_attempts(connection, &writes.new_attempts, &writes.restarted)?;
         self.store_budgets(connection, &budgets)?;
         let is_queued_again = |gateway: &GatewayKey| {
             work.iter().any(|work: &Work| {
@@ -265,12 +266,16 @@ impl ClaimsAndSettles {
             kind: details.as_ref().map(Details::kind),
             attempts: &attempts,
             webhooks: webhooks.as_deref().unwrap_or_default(),
+            budget_renewed_at: related.budget_renewed_at(key.merchant, merchant, now),
             has_reusable_result: reusable.is_some(),
             gateways: &gateways,
             now,
             jitter: rand::random(),
         };
         let planned = plan(&input, budgets);
+        related.count(key.merchant, &planned);
+        let again = planned.sent_again.map(|again| (key, again));
+        writes.restarted.extend(again);
         if let Plan::Settle {
             queue: Some(place), ..
         } = &planned.plan
@@ -475,5 +480,6 @@ fn new_attempt(
         reference: attempt.reference.clone(),
         choice: new.choice.clone(),
         possible_double_drop: new.possible_double_drop,
+        is_further_drop: new.is_further_drop,
     })
 }

@@ -13,7 +13,7 @@ use khata_domain::plan::{Bounds, GatewayProfile};
 use khata_domain::routing::Ineligible;
 use khata_domain::score::{Bank, Score};
 use khata_domain::traffic::UNLIMITED;
-use khata_domain::{Consent, Details, Gateway, GatewayAccountId, MerchantId, Recovery};
+use khata_domain::{Consent, Details, Gateway, GatewayAccountId, LateCalls, MerchantId, Recovery};
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::{self, GatewayAccount};
 use khata_store::gateway_health;
@@ -31,6 +31,8 @@ pub(crate) struct MerchantView {
     pub(crate) reuse_results_seconds: i32,
     /// Bounds of the cost of one validation.
     pub(crate) bounds: Bounds,
+    /// Budget of penny drops of one day.
+    pub(crate) penny_drops_per_day: i32,
     /// By priority.
     pub(crate) entries: Vec<Arc<Entry>>,
     pub(crate) scores: HashMap<GatewayAccountId, HashMap<String, Score>>,
@@ -75,6 +77,10 @@ impl MerchantView {
                 enabled: entry.account.enabled,
                 eligibility,
                 recovery,
+                late_calls: connector.map_or_else(
+                    |_| LateCalls::default(),
+                    |connector| connector.late_calls(details),
+                ),
                 traffic: connector.map_or(&UNLIMITED, |connector| &connector.policy().traffic),
                 score: score.copied().unwrap_or_else(|| Score::new(now)),
             }
@@ -150,6 +156,7 @@ impl Directory {
                     .try_into()
                     .unwrap_or(1),
             },
+            penny_drops_per_day: settings.penny_drops_per_day,
             entries: accounts
                 .into_iter()
                 .filter_map(|account| self.entry(account))

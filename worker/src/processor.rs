@@ -8,14 +8,15 @@ mod spans;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::OptionFuture;
 use khata_domain::attempt::{AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::Plan;
 use khata_domain::score::Bank;
-use khata_domain::{CallFailure, GatewayResponse};
+use khata_domain::validation::Next;
+use khata_domain::{CallFailure, GatewayResponse, PendingReason, Recovery};
 use khata_gateways::{Advanced, Connector, OpenAttempt};
 use khata_queue::Wakeup;
 use khata_store::group_commit::{BatchError, Lane};
@@ -39,6 +40,8 @@ use crate::turns::Urgency;
 const IMMEDIATE_POLL: Duration = Duration::from_millis(50);
 /// Maximum number of immediate polls.
 const MAX_IMMEDIATE_POLLS: u32 = 3;
+/// Delay before the next step of an attempt whose lease leaves no time for its call.
+const NEXT_LEASE: TimeDelta = TimeDelta::seconds(1);
 /// Part of the lease that is reserved for settling.
 pub(crate) const SETTLE_RESERVE: Duration = Duration::from_secs(2);
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -289,20 +292,39 @@ impl ValidationProcessor {
         }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
         let is_limited = connector.policy().traffic.is_limited();
-        let mut polls_left = if is_limited { 0 } else { MAX_IMMEDIATE_POLLS };
+        // Where nothing can be looked up by our reference, the gateway's id in a pending response is the only way to the outcome: it
+        // is stored before the first poll.
+        let can_be_found = open.attempt.gateway_reference.is_some()
+            || connector.recovery(open.details, open.attempt.method) != Recovery::None;
+        let polls_at_once = !is_limited && can_be_found;
+        let mut polls_left = if polls_at_once {
+            MAX_IMMEDIATE_POLLS
+        } else {
+            0
+        };
         // Checked before the first call only: once a response is here, it must be settled, and a poll moves no money.
         if action.is_call() && !has_time_for_call(connector, Duration::ZERO, lease_ends) {
             warn!(
                 validation_id = %work.claimed.key.id,
-                "gateway call skipped: the lease ends too soon; the scheduler takes the validation back"
+                "gateway call skipped: the lease ends too soon; the validation is claimed again"
             );
+            let now = self.results.clock.now();
             if action != NextAction::Verify {
-                // Nothing was received under this lease, so there is nothing to settle.
-                return None;
+                // The attempt stays as it is: this call says nothing about the first one.
+                let pending = open.attempt.state == AttemptState::Pending;
+                let next = Next::Wait {
+                    until: now + NEXT_LEASE,
+                    pending,
+                    reason: if pending {
+                        PendingReason::AwaitingGatewayResult
+                    } else {
+                        PendingReason::CheckingPreviousAttempt
+                    },
+                };
+                return Some(self.results.without_attempt(work, next));
             }
             // An attempt that stays STARTED would count as a lost call, although nothing was sent.
             let unsent = Err(CallFailure::NotSent("the lease ends too soon".into()));
-            let now = self.results.clock.now();
             let advanced = open.record(
                 connector,
                 CallKind::Verify,

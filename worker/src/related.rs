@@ -1,13 +1,13 @@
 //! Rows that a plan needs beside the claimed validation: its attempts, webhooks and earlier results.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::attempt::{Attempt, AttemptState};
-use khata_domain::plan::WebhookReceived;
+use khata_domain::plan::{Planned, WebhookReceived};
 use khata_domain::{GatewayResponse, MerchantId, ValidationKey};
 use khata_store::gateway_webhooks;
 use khata_store::validations::{self, Claimed, Reusable};
@@ -23,6 +23,8 @@ pub(crate) struct Related {
     pub(crate) attempts: HashMap<ValidationKey, Vec<Attempt>>,
     pub(crate) webhooks: HashMap<ValidationKey, Webhooks>,
     pub(crate) reusable: HashMap<ValidationKey, Reusable>,
+    /// Penny drops of this day, of the merchants whose validations may need further ones.
+    drops: HashMap<MerchantId, i32>,
 }
 
 impl Related {
@@ -42,9 +44,55 @@ impl Related {
         Ok(Self {
             webhooks: webhooks(connection, keyring, claimed, &attempts)?,
             reusable: reusable(connection, claimed, &attempts, merchants)?,
+            drops: penny_drops(connection, &attempts)?,
             attempts,
         })
     }
+
+    /// Returns when the merchant's next penny drops begin, if those of this day are used up.
+    pub(crate) fn budget_renewed_at(
+        &self,
+        id: MerchantId,
+        merchant: &MerchantView,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let used = self.drops.get(&id)?;
+        (*used >= merchant.penny_drops_per_day).then(|| validations::budget_renewed_at(now))
+    }
+
+    /// Counts the further penny drop of a plan for the plans that follow.
+    pub(crate) fn count(&mut self, merchant: MerchantId, planned: &Planned) {
+        if planned.is_further_drop()
+            && let Some(used) = self.drops.get_mut(&merchant)
+        {
+            *used = used.saturating_add(1);
+        }
+    }
+}
+
+/// Reads the penny drops of this day, of merchants with a validation whose next attempt may be a further penny drop. Polls of
+/// pending attempts, which are many, need none.
+fn penny_drops(
+    connection: &mut PgConnection,
+    attempts: &HashMap<ValidationKey, Vec<Attempt>>,
+) -> QueryResult<HashMap<MerchantId, i32>> {
+    let may_need_another = |attempts: &[Attempt]| {
+        let last = attempts.last().map(|last| last.state);
+        last.is_some_and(|state| state != AttemptState::Pending)
+            && attempts.iter().any(|attempt| attempt.method.moves_money())
+    };
+    let of_validations = attempts
+        .iter()
+        .filter(|(_, attempts)| may_need_another(attempts))
+        .map(|(key, _)| key.merchant);
+    let merchants: HashSet<MerchantId> = of_validations.collect();
+    let merchants: Vec<MerchantId> = merchants.into_iter().collect();
+    let used = validations::penny_drops_today(connection, &merchants)?;
+    let used_by = |merchant: MerchantId| used.get(&merchant).copied().unwrap_or_default();
+    let drops = merchants
+        .iter()
+        .map(|merchant| (*merchant, used_by(*merchant)));
+    Ok(drops.collect())
 }
 
 /// Returns the webhooks about each validation, and when the last one was received.
@@ -54,13 +102,9 @@ fn webhooks(
     claimed: &[Claimed],
     attempts: &HashMap<ValidationKey, Vec<Attempt>>,
 ) -> QueryResult<HashMap<ValidationKey, Webhooks>> {
-    // Also without a new webhook: a worker that stopped before it settled has used none.
-    let is_open = |key: &ValidationKey| {
-        let last = attempts.get(key).and_then(|attempts| attempts.last());
-        last.is_some_and(|last| last.state != AttemptState::Settled)
-    };
-    let keys = claimed.iter().map(|claimed| claimed.key).filter(is_open);
-    let keys: Vec<_> = keys.collect();
+    // Also without a new webhook, and about an attempt that was given up: a worker that stopped before it settled has used none.
+    let keys = claimed.iter().map(|claimed| claimed.key);
+    let keys: Vec<_> = keys.filter(|key| attempts.contains_key(key)).collect();
     let stored = gateway_webhooks::stored(connection, &keys)?;
     let webhooks = stored.into_iter().filter_map(|(key, notices)| {
         let last_at = notices.last()?.received_at;

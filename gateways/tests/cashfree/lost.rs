@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use khata_domain::gateway::SETTLING_TIME;
 use khata_domain::{CallFailure, Class, Gateway, GatewayResponse};
 use khata_gateways::Connector;
 use serde_json::json;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::cashfree;
 use crate::sandbox::Sandbox;
 use crate::scripted::{Reaction, ScriptedServer};
-use crate::support::{call, consent, good, is_lost, reference, upi};
+use crate::support::{call, connector, consent, good, is_lost, reference, upi};
 
 async fn verify(connector: &dyn Connector) -> Result<GatewayResponse, CallFailure> {
     let (details, reference) = (good(), reference());
@@ -184,4 +185,38 @@ async fn an_error_text_holds_nothing_of_the_payee() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_found_may_still_arrive() {
+    let late = |settings, details: &_| {
+        let cashfree = cashfree("http://127.0.0.1:9", "secret", &settings);
+        cashfree.late_calls(details)
+    };
+    let seconds = Duration::from_secs;
+    for (settings, settles_after, given_up_after) in [
+        (json!({}), SETTLING_TIME, None),
+        (json!({"settle_s": 90}), SETTLING_TIME, None),
+        (json!({"settle_s": 600}), seconds(600), None),
+        // A call made again before would be a second, unflagged rupee.
+        (json!({"settle_s": 89}), SETTLING_TIME, Some(seconds(89))),
+        (json!({"settle_s": 0}), SETTLING_TIME, Some(seconds(0))),
+    ] {
+        let found = late(settings.clone(), &good());
+        assert_eq!(
+            (found.settles_after, found.given_up_after),
+            (settles_after, given_up_after),
+            "{settings}"
+        );
+        assert!(!found.refuses_repeats, "Cashfree documents none");
+    }
+    // Cashfree refuses a `verification_id` that was used; another gateway does not know it.
+    let upi = late(json!({}), &upi("success@upi"));
+    assert!(upi.refuses_repeats && upi.settles_after == SETTLING_TIME);
+    let endless = json!({"settle_s": u64::MAX});
+    let (origin, credentials) = (
+        "http://127.0.0.1:9",
+        json!({"client_id": "a", "client_secret": "b"}),
+    );
+    assert!(connector(Gateway::Cashfree, origin, &credentials, &endless).is_err());
 }

@@ -30,7 +30,7 @@ fn asynchronous() -> Profile {
         path: "/cashfree/verification",
         credentials: json!({"client_id": "sandbox_client", "client_secret": "sandbox_secret"}),
         secret: "/client_secret",
-        settings: json!({"bank_flow": "async", "settle_s": 0}),
+        settings: json!({"bank_flow": "async"}),
         kind: Kind::Bank,
         method: Method::PennyDrop,
         recovery: Recovery::Lookup,

@@ -106,7 +106,8 @@ impl<'a> Attempt<'a> {
                     gateway_reference: None,
                     polls: 0,
                     started_at: call.started_at,
-                    sent_at: call.started_at,
+                    // An hour ago, so that a lookup that does not find the call is believed.
+                    sent_at: call.started_at - TimeDelta::hours(1),
                 },
                 details: call.details,
                 consent: call.consent,

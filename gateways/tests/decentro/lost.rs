@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use khata_domain::gateway::SETTLING_TIME;
 use khata_domain::{CallFailure, Class};
 use serde_json::{Value, json};
 
@@ -211,4 +212,12 @@ async fn a_lookup_returns_the_original_rejection() {
     let server = ScriptedServer::responding(200, "", &failure.to_string()).await;
     let decentro = decentro(&server.origin, &json!({}));
     assert!(is_lost(&lookup(decentro.as_ref(), None).await));
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_found_is_repeated_at_decentro_only() {
+    let late = decentro("http://127.0.0.1:9", &json!({})).late_calls(&good());
+    // A second use of a `reference_id` is refused; another gateway does not know it.
+    assert!(late.refuses_repeats && late.settles_after == SETTLING_TIME);
+    assert_eq!(late.given_up_after, None);
 }

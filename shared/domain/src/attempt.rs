@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::gateway::{CallFailure, GatewayResponse, Method, NOT_RECEIVED, RESPONSE_LOST, Recovery};
+use crate::gateway::{
+    CallFailure, GatewayResponse, Method, NOT_RECEIVED, NOT_YET_RECEIVED, RESPONSE_LOST, Recovery,
+};
 use crate::ids::GatewayAccountId;
 use crate::outcome::Class;
 
@@ -45,12 +47,34 @@ pub struct Attempt {
 impl Attempt {
     /// Whether the response to the attempt was lost for good.
     pub fn is_lost(&self) -> bool {
-        self.state == AttemptState::Settled && self.code.as_deref() == Some(RESPONSE_LOST)
+        let lost = [Some(RESPONSE_LOST), Some(NOT_YET_RECEIVED)];
+        self.state == AttemptState::Settled && lost.contains(&self.code.as_deref())
     }
 
     /// Whether the unfinished attempt moved nothing: the gateway has not received its call, and it cannot arrive any more.
     pub fn is_not_received(&self) -> bool {
         self.state == AttemptState::Unknown && self.code.as_deref() == Some(NOT_RECEIVED)
+    }
+
+    /// Whether the gateway has not received the call of the unfinished attempt so far. The call may still arrive: it may be made
+    /// again under the same reference, of which the gateway refuses a second use, and nowhere else.
+    pub fn is_not_yet_received(&self) -> bool {
+        self.state == AttemptState::Unknown && self.code.as_deref() == Some(NOT_YET_RECEIVED)
+    }
+
+    /// Whether a response in a webhook says more about the attempt than its row does. An attempt that was given up takes any
+    /// response: the gateway has received the call after all.
+    pub fn takes(&self, response: &GatewayResponse) -> bool {
+        let was_given_up = self.is_lost() || self.code.as_deref() == Some(NOT_RECEIVED);
+        match self.state {
+            AttemptState::Started | AttemptState::Unknown => true,
+            // A webhook that repeats "pending" says nothing new: the outcome is polled.
+            AttemptState::Pending => response.class != Class::Pending,
+            AttemptState::Settled => {
+                was_given_up
+                    || response.class.is_final() && !self.class.is_some_and(Class::is_final)
+            }
+        }
     }
 
     /// Whether the settled attempt may have moved a rupee.
@@ -82,7 +106,7 @@ pub type CallResult = Result<GatewayResponse, CallFailure>;
 pub enum NextAction {
     /// Make the call; again if the gateway has not received it.
     Verify,
-    /// Repeat the call under the same reference, because its response was lost.
+    /// Repeat the call under the same reference, because its response was lost or its call has not arrived yet.
     VerifyAgain,
     /// Ask for the outcome.
     Poll,
@@ -97,6 +121,8 @@ impl NextAction {
             (AttemptState::Settled, _) => None,
             (AttemptState::Pending, _) => Some(Self::Poll),
             (_, Recovery::Lookup) if attempt.is_not_received() => Some(Self::Verify),
+            // A rejection of the second call says nothing about the first one, which may still arrive.
+            (_, Recovery::Lookup) if attempt.is_not_yet_received() => Some(Self::VerifyAgain),
             (_, Recovery::Lookup) => Some(Self::Poll),
             (_, Recovery::Resubmit) => Some(Self::VerifyAgain),
             (_, Recovery::None) => None,

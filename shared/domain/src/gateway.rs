@@ -105,13 +105,41 @@ pub struct GatewayKey {
 /// What the gateway offers after the response to a call was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// A lookup by our reference. A call that the gateway has not received is made again under the same reference, after
-    /// the time by which a late call has arrived.
+    /// A lookup by our reference. A call that the gateway has not received is made again under the same reference; [`LateCalls`]
+    /// says when.
     Lookup,
     /// The same call again under the same idempotency key.
     Resubmit,
     /// Nothing: the worker makes at most one new attempt and counts a possible double drop.
     None,
+}
+
+/// Time by which a call has reached any gateway, or never will. No gateway publishes a bound. A load balancer holds a request for
+/// 60 s at most by usual settings.
+pub const SETTLING_TIME: Duration = Duration::from_secs(90);
+
+/// Times that decide what a lookup proves that does not find a call: the call may still be on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateCalls {
+    /// Time by which a call has reached the gateway, or never will. Before, another gateway account must not make the call, because
+    /// both could move a rupee.
+    pub settles_after: Duration,
+    /// The gateway refuses a second use of a reference. The same call may be made again at once under the same reference: it moves
+    /// one rupee at most.
+    pub refuses_repeats: bool,
+    /// Time after which a call that is not found is given up as lost, if the operator has chosen less than [`SETTLING_TIME`]. The
+    /// next attempt is a possible double drop.
+    pub given_up_after: Option<Duration>,
+}
+
+impl Default for LateCalls {
+    fn default() -> Self {
+        Self {
+            settles_after: SETTLING_TIME,
+            refuses_repeats: false,
+            given_up_after: None,
+        }
+    }
 }
 
 /// A gateway's response about one attempt.
@@ -187,8 +215,10 @@ impl fmt::Debug for GatewayResponse {
 
 /// Code of an attempt whose response was lost.
 pub const RESPONSE_LOST: &str = "answer_lost";
-/// Code of an attempt whose call the gateway has never received, by its own word.
+/// Code of an attempt whose call the gateway has never received, by its own word, and which cannot arrive any more.
 pub const NOT_RECEIVED: &str = "not_received";
+/// Code of an attempt whose call the gateway has not received so far, by its own word. The call may still arrive.
+pub const NOT_YET_RECEIVED: &str = "not_yet_received";
 
 /// Why a call has no response. The variants differ in whether the gateway may have acted on the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -32,7 +32,7 @@ pub use account::{
     AccountKind, AccountNumber, AccountType, BankAccount, BankCode, BeneficiaryName, Consent,
     Details, Ifsc, Vpa,
 };
-pub use gateway::{CallFailure, Gateway, GatewayResponse, Method, Recovery};
+pub use gateway::{CallFailure, Gateway, GatewayResponse, LateCalls, Method, Recovery};
 pub use ids::{
     AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId, ValidationKey,

@@ -13,7 +13,7 @@ mod wait;
 
 pub use budgets::RateBudgets;
 pub use input::{Bounds, ClaimedValidation, GatewayProfile, PlanInput, WebhookReceived};
-pub use output::{NewAttempt, Plan, Planned};
+pub use output::{CallAgain, NewAttempt, Plan, Planned};
 
 use crate::attempt::AttemptState;
 use crate::outcome::Outcome;
@@ -28,20 +28,27 @@ pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
         };
         return Plan::settle(next, "the account was deleted").into();
     }
+    let details = "the account's details cannot be decrypted: is a key missing in the keyring?";
+    let kind = input.kind.ok_or(details);
+    let last = input.attempts.last();
+    // A stored outcome comes before every other end. Its use may fail as well, so it is tried only so often.
+    if input.validation.failed_steps < 2 * MAX_FAILED_STEPS
+        && let (Ok(kind), Some(last)) = (kind, last)
+        && let Some(planned) = recover::by_webhook(input, kind, last, budgets)
+    {
+        return planned;
+    }
     if input.validation.failed_steps >= MAX_FAILED_STEPS && input.is_over() {
         // The validation's steps fail each time, so the last one makes no call.
         return set_aside(input);
     }
-    let Some(kind) = input.kind else {
-        let why = "the account's details cannot be decrypted: is a key missing in the keyring?";
-        return wait::no_gateway(input, why.to_owned()).into();
-    };
-    match input.attempts.last() {
-        Some(open) if open.state != AttemptState::Settled => {
+    match (kind, last) {
+        (Err(why), _) => wait::no_gateway(input, why.to_owned()).into(),
+        (Ok(kind), Some(open)) if open.state != AttemptState::Settled => {
             recover::unfinished(input, kind, open, budgets)
         }
-        None if input.has_reusable_result => Plan::Reuse.into(),
-        _ => choose::new_attempt(input, kind, None, budgets),
+        (Ok(_), None) if input.has_reusable_result => Plan::Reuse.into(),
+        (Ok(kind), _) => choose::new_attempt(input, kind, None, budgets),
     }
 }
 

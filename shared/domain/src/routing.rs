@@ -26,6 +26,9 @@ pub enum Ineligible {
     /// Another call might move more rupees than the merchant allows for one validation.
     #[error("the validation has made all penny drops that the merchant allows")]
     PaidEnough,
+    /// The call might move a further rupee of this validation, and the merchant's penny drops of this day are used up.
+    #[error("the merchant's penny drops of this day are used up")]
+    BudgetUsedUp,
     /// There is no connector for it, or its settings or credentials are invalid.
     #[error("its settings or credentials are invalid")]
     NoConnector,

@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::account::AccountType;
 use crate::attempt::Attempt;
 use crate::backoff::Backoff;
-use crate::gateway::{CallFailure, GatewayResponse, RESPONSE_LOST, Recovery};
+use crate::gateway::{
+    CallFailure, GatewayResponse, LateCalls, NOT_RECEIVED, NOT_YET_RECEIVED, RESPONSE_LOST,
+    Recovery,
+};
 use crate::outcome::Class;
 use crate::status::AccountStatus;
 use crate::validation_state::PendingReason;
@@ -94,9 +97,9 @@ pub struct AttemptContext<'a> {
     /// Whether another gateway account is tried next if this one cannot decide.
     pub alternative: bool,
     pub recovery: Recovery,
-    /// Time by which a call that was made has reached the gateway. Until then a lookup that finds nothing proves nothing.
-    pub settles_after: Duration,
-    /// When a lost response is given up and another gateway account is tried; `None` if there is no other.
+    pub late_calls: LateCalls,
+    /// When a lost response is given up and another gateway account is tried; `None` if there is no other, or none that can take
+    /// the validation now that this time has passed.
     pub recovered_until: Option<DateTime<Utc>>,
     pub polling: &'a PollSchedule,
     /// The holder has a different name, and the merchant treats that as a failure.
@@ -245,42 +248,30 @@ fn after_failure(
     kind: CallKind,
     failure: &CallFailure,
 ) -> (AttemptEnd, Next) {
+    let is_pending = context.attempt.state == AttemptState::Pending;
+    // A pending attempt is not given up.
+    let given_up_at = context.recovered_until.filter(|_| !is_pending);
+    let within_patience = |delay: Duration| {
+        let until = given_up_at.map(|at| (at - context.now).to_std().unwrap_or_default());
+        until.map_or(delay, |until| delay.min(until))
+    };
     let polls = u32::try_from(context.attempt.polls).unwrap_or(0);
-    let mut recover = RECOVER.wait(polls, context.jitter);
-    let until = |at: DateTime<Utc>| (at - context.now).to_std().unwrap_or_default();
-    if let Some(given_up_at) = context.recovered_until {
-        recover = recover.min(until(given_up_at));
-    }
-    let settles_after = TimeDelta::from_std(context.settles_after).unwrap_or(TimeDelta::MAX);
-    let settles_at = context.attempt.sent_at + settles_after;
+    let recover = within_patience(RECOVER.wait(polls, context.jitter));
     let can_recover = context.attempt.method.moves_money() && context.recovery != Recovery::None;
     let mut code = failure.code();
     let (state, class, delay, reason) = match (kind, failure) {
-        // A call that has not arrived by now never will: it can be made again, without a second rupee.
-        (CallKind::Lookup, CallFailure::NotReceived)
-            if context.attempt.state != AttemptState::Pending && context.now >= settles_at =>
-        {
-            (
-                AttemptState::Unknown,
-                None,
-                Duration::ZERO,
-                PendingReason::CheckingPreviousAttempt,
-            )
-        }
-        (CallKind::Lookup, CallFailure::NotReceived)
-            if context.attempt.state != AttemptState::Pending =>
-        {
-            code = RESPONSE_LOST;
-            (
-                AttemptState::Unknown,
-                None,
-                recover.min(until(settles_at)),
-                PendingReason::CheckingPreviousAttempt,
-            )
+        (CallKind::Lookup, CallFailure::NotReceived) if !is_pending => {
+            let (state, class, found, wait) = not_received(context);
+            code = found;
+            let reason = match state {
+                AttemptState::Settled => PendingReason::Retrying,
+                _ => PendingReason::CheckingPreviousAttempt,
+            };
+            (state, class, recover.min(wait), reason)
         }
         // The lookup failed, not the attempt: an unfinished attempt stays unfinished.
         (CallKind::Lookup, _) => {
-            let (state, reason) = if context.attempt.state == AttemptState::Pending {
+            let (state, reason) = if is_pending {
                 (AttemptState::Pending, PendingReason::AwaitingGatewayResult)
             } else {
                 (
@@ -288,12 +279,8 @@ fn after_failure(
                     PendingReason::CheckingPreviousAttempt,
                 )
             };
-            (
-                state,
-                None,
-                at_least(failure.retry_after(), recover),
-                reason,
-            )
+            let delay = within_patience(at_least(failure.retry_after(), recover));
+            (state, None, delay, reason)
         }
         (CallKind::Verify, CallFailure::ResponseLost(_)) if can_recover => (
             AttemptState::Unknown,
@@ -327,6 +314,30 @@ fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
     retry_after.map_or(own, |theirs| {
         theirs.clamp(RETRY_AFTER.0, RETRY_AFTER.1).max(own)
     })
+}
+
+/// Returns what a lookup that does not find the call makes of the attempt: its state, class and code, and the longest wait before
+/// the next step.
+fn not_received(
+    context: &AttemptContext<'_>,
+) -> (AttemptState, Option<Class>, &'static str, Duration) {
+    let (attempt, late) = (context.attempt, context.late_calls);
+    let since_sent = (context.now - attempt.sent_at).to_std();
+    let since_sent = since_sent.unwrap_or_default();
+    if !attempt.method.moves_money() || since_sent >= late.settles_after {
+        // A call that has not arrived by now never will: it can be made again, without a second rupee.
+        (AttemptState::Unknown, None, NOT_RECEIVED, Duration::ZERO)
+    } else if late.refuses_repeats {
+        let code = NOT_YET_RECEIVED;
+        (AttemptState::Unknown, None, code, Duration::ZERO)
+    } else if late.given_up_after.is_some_and(|time| since_sent >= time) {
+        let class = Some(Class::Retryable);
+        (AttemptState::Settled, class, RESPONSE_LOST, Duration::ZERO)
+    } else {
+        let time = late.given_up_after.unwrap_or(late.settles_after);
+        let wait = time.saturating_sub(since_sent);
+        (AttemptState::Unknown, None, RESPONSE_LOST, wait)
+    }
 }
 
 /// The account is PENDING exactly while its gateway has accepted the call.

@@ -38,6 +38,8 @@ words! {
         RateLimited = "RATE_LIMITED",
         /// The gateway account accepts new calls only at other hours.
         OutsideGatewayHours = "OUTSIDE_GATEWAY_HOURS",
+        /// The validation needs another penny drop, and the merchant's penny drops of this day are used up.
+        BudgetExhausted = "BUDGET_EXHAUSTED",
         /// No gateway account of the merchant can validate these details now.
         NoGatewayAvailable = "NO_GATEWAY_AVAILABLE",
     }

@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use super::column::row;
 use super::gateway_health::GatewayKey;
 use super::statement::{Statement, statement, validation_keys};
+use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
 
@@ -27,17 +28,24 @@ pub struct OpenAttempt {
 /// The attempt that a webhook names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundAttempt {
-    /// Its outcome is still open.
+    /// Its outcome is still open: the attempt is unfinished, or it was given up and no other one was made.
     Open(OpenAttempt),
-    /// The attempt or its validation has ended.
+    /// The attempt or its validation has ended, or another attempt was made.
     Ended,
     /// No attempt has this reference yet: a gateway may call before the worker has stored the gateway's id.
     Unknown,
 }
 
-/// The start of a statement that finds an attempt `t` of a validation `v`.
-const SELECT: &str = "select t.validation_id, t.number, v.trace_parent, t.state <> 'SETTLED' and v.completed_at is null,
-    coalesce(v.awaited_until > now(), false)";
+/// Returns the start of a statement that finds an attempt `t` of a validation `v`.
+fn select() -> String {
+    format!(
+        "select t.validation_id, t.number, v.trace_parent,
+            v.completed_at is null and (t.state <> 'SETTLED' or t.code in ('{RESPONSE_LOST}', '{NOT_RECEIVED}') and not exists (
+                select from validation_attempts n
+                where n.merchant_id = t.merchant_id and n.validation_id = t.validation_id and n.number > t.number)),
+            coalesce(v.awaited_until > now(), false)"
+    )
+}
 
 fn found(
     statement: Statement<'_>,
@@ -65,9 +73,10 @@ pub fn by_our_reference(
     reference: &AttemptReference,
 ) -> QueryResult<FoundAttempt> {
     let statement = statement(format!(
-        "{SELECT} from validation_attempts t
+        "{} from validation_attempts t
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4"
+         where t.merchant_id = $1 and t.validation_id = $2 and t.number = $3 and t.gateway_account_id = $4",
+        select()
     ))
     .key(gateway.merchant, reference.validation)
     .bind(reference.number)
@@ -82,11 +91,12 @@ pub fn by_their_reference(
     reference: &str,
 ) -> QueryResult<FoundAttempt> {
     let statement = statement(format!(
-        "{SELECT} from gateway_references r
+        "{} from gateway_references r
          join validation_attempts t
            on t.merchant_id = r.merchant_id and t.validation_id = r.validation_id and t.number = r.number
          join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
-         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3"
+         where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
+        select()
     ))
     .key(gateway.merchant, gateway.account)
     .bind(reference);

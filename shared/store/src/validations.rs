@@ -10,7 +10,8 @@ mod settle;
 
 pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
 pub use attempt::{
-    Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts,
+    Attempt, NewAttempt, attempts, budget_renewed_at, give_up_attempts, insert_attempts,
+    penny_drops_today, start_attempts,
 };
 pub use claim::{Claimed, LeaseToken, claim};
 pub use due::{DueRow, DueTurns, Taken, Wanted};

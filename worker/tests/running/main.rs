@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod faults;
+mod money;
 mod queues;
+mod sandbox;
 mod stop;
 mod turns;
 mod workshop;

@@ -1,6 +1,7 @@
 //! A merchant with a DUMMY gateway account, a keyring, and workers to start.
 
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -52,6 +53,24 @@ pub(crate) struct Start<'a> {
     pub(crate) database_url: Option<String>,
     pub(crate) amqp_url: Option<String>,
     pub(crate) settings: &'a [&'a str],
+}
+
+/// A worker in a process of its own, which can be killed.
+pub(crate) struct WorkerProcess(Child);
+
+impl WorkerProcess {
+    /// Kills the process, which has no time for anything.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A running worker.
@@ -178,6 +197,7 @@ impl Workshop {
             reference: "kh_01".into(),
             choice: "first by priority 1".into(),
             possible_double_drop: false,
+            is_further_drop: false,
         };
         insert_attempts(&mut self.connection, &[attempt]).unwrap();
         diesel::sql_query(DUE_NOW)
@@ -233,6 +253,7 @@ impl Workshop {
         let server = server.bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", server.addrs()[0]);
         tokio::spawn(server.run());
+        let credentials = r#"{"client_id": "sandbox_client", "client_secret": "sandbox_secret"}"#;
         let gateway = NewGatewayAccount {
             id: GatewayAccountId::new(),
             gateway_id: Gateway::Cashfree.id(),
@@ -242,11 +263,15 @@ impl Workshop {
             base_url: Some(&origin),
             settings,
         };
-        let credentials = br#"{"client_id": "sandbox_client", "client_secret": "sandbox_secret"}"#;
-        let merchant = self.merchant;
-        let sealed = gateway.seal(&self.keyring, merchant, credentials);
-        gateway_accounts::upsert(&mut self.connection, merchant, &gateway, Some(sealed)).unwrap();
+        self.add_gateway(&gateway, credentials);
         calls
+    }
+
+    /// Adds a gateway account.
+    pub(crate) fn add_gateway(&mut self, gateway: &NewGatewayAccount<'_>, credentials: &str) {
+        let merchant = self.merchant;
+        let sealed = gateway.seal(&self.keyring, merchant, credentials.as_bytes());
+        gateway_accounts::upsert(&mut self.connection, merchant, gateway, Some(sealed)).unwrap();
     }
 
     /// Disables the DUMMY gateway account, so that nothing goes there instead.
@@ -297,6 +322,26 @@ impl Workshop {
     }
 
     pub(crate) async fn worker_with(&mut self, start: Start<'_>) -> Worker {
+        let settings = Settings::parse_from(self.arguments(start).await);
+        let (trigger, shutdown) = shutdown::channel();
+        let application = Application::build(settings).unwrap();
+        Worker {
+            port: application.port(),
+            trigger,
+            running: tokio::spawn(application.run_until_stopped(shutdown)),
+        }
+    }
+
+    /// Starts a worker in a process of its own.
+    pub(crate) async fn worker_process(&mut self) -> WorkerProcess {
+        let arguments = self.arguments(Start::default()).await;
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_khata-worker"));
+        worker.args(&arguments[1..]);
+        worker.stdout(Stdio::null()).stderr(Stdio::null());
+        WorkerProcess(worker.spawn().unwrap())
+    }
+
+    async fn arguments(&mut self, start: Start<'_>) -> Vec<String> {
         // The first to declare the queues: RabbitMQ may reject a message to a queue that two clients declare at once.
         self.publisher.connect().await.unwrap();
         let queue_prefix = self.queues.broker().queue().replace(".validations", "");
@@ -319,14 +364,8 @@ impl Workshop {
             "--scheduler-interval-ms",
             "50",
         ];
-        let settings = Settings::parse_from(usual.iter().chain(start.settings));
-        let (trigger, shutdown) = shutdown::channel();
-        let application = Application::build(settings).unwrap();
-        Worker {
-            port: application.port(),
-            trigger,
-            running: tokio::spawn(application.run_until_stopped(shutdown)),
-        }
+        let all = usual.iter().chain(start.settings);
+        all.map(|argument| (*argument).to_owned()).collect()
     }
 
     /// Waits until the validation is completed; returns the outcome, the account's status and the number of attempts.

@@ -12,6 +12,7 @@ use crate::outcome::{Class, FailureCode, Outcome};
 use crate::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
 use crate::traffic::{PostponeReason, Postponed};
 use crate::validation::{Next, unavailable};
+use crate::validation_state::PendingReason;
 
 /// Lost calls after which a gateway account that cannot look them up makes no further attempt.
 const MAX_LOST_CALLS: usize = 2;
@@ -47,15 +48,17 @@ pub(super) fn new_attempt(
             let gateway = gateways[index];
             let slot = input.slot_at(gateway.key.account);
             budgets.take(gateway.key, gateway.traffic, 1, slot, input.now);
-            let last = input.attempts.last();
+            let any = |is: &dyn Fn(&Attempt) -> bool| input.attempts.iter().any(is);
+            let moves_money = method.moves_money();
             Planned {
                 new_attempt: Some(NewAttempt {
                     choice: reason,
-                    possible_double_drop: method.moves_money()
-                        && last.is_some_and(|last| routes.is_lost_payment(last)),
+                    possible_double_drop: moves_money
+                        && any(&|prior| routes.is_lost_payment(prior)),
+                    is_further_drop: moves_money && any(&|prior| routes.may_have_paid(prior)),
                 }),
                 given_up,
-                sent_again: false,
+                sent_again: None,
                 plan: routes.attempt(
                     routes.started(gateway.key.account, method),
                     NextAction::Verify,
@@ -76,14 +79,7 @@ pub(super) fn new_attempt(
             budgets,
             reason,
         )),
-        Choice::NoCandidate(why) if routes.are_exhausted() => {
-            let next = Next::Complete {
-                outcome: Outcome::Unavailable,
-                failure: Some(FailureCode::AttemptsExhausted),
-            };
-            planned(Plan::settle(next, why))
-        }
-        Choice::NoCandidate(why) => planned(wait::no_gateway(input, why)),
+        Choice::NoCandidate(why) => planned(routes.no_candidate(&candidates, why)),
     }
 }
 
@@ -143,6 +139,32 @@ impl<'a> Routes<'a> {
         self.is_lost_payment(attempt) || is_settled && attempt.may_have_paid()
     }
 
+    /// Plans for a validation that no candidate may validate.
+    fn no_candidate(&self, candidates: &[Candidate<'_>], why: String) -> Plan {
+        let input = self.input;
+        let waits_for_budget = candidates.iter().any(|candidate| {
+            let (gateway, pinned_only) = (candidate.gateway, candidate.pinned_only);
+            candidate.eligibility == Err(Ineligible::BudgetUsedUp)
+                && input
+                    .validation
+                    .pin
+                    .allows(gateway, candidate.reference_id, pinned_only)
+        });
+        let next = match input.budget_renewed_at.filter(|_| waits_for_budget) {
+            Some(at) => Next::Wait {
+                until: at.min(input.validation.deadline_at).max(input.now),
+                pending: false,
+                reason: PendingReason::BudgetExhausted,
+            },
+            None if self.are_exhausted() => Next::Complete {
+                outcome: Outcome::Unavailable,
+                failure: Some(FailureCode::AttemptsExhausted),
+            },
+            None => return wait::no_gateway(input, why),
+        };
+        Plan::settle(next, why)
+    }
+
     /// Whether no further penny drop is allowed, although a gateway account could validate the account.
     fn are_exhausted(&self) -> bool {
         let pin = &self.input.validation.pin;
@@ -161,9 +183,15 @@ impl<'a> Routes<'a> {
         gateway: &GatewayProfile<'_>,
         budgets: &RateBudgets,
     ) -> Plan {
-        let recovered_until = self
-            .has_other(gateway.key.account)
-            .then(|| self.input.recovered_until(&attempt, gateway));
+        let input = self.input;
+        let until = input.recovered_until(&attempt, gateway);
+        let is_new = input
+            .attempts
+            .iter()
+            .all(|prior| prior.number != attempt.number);
+        // An unfinished attempt whose time has passed would be given up already, if another gateway account could take it.
+        let can_end = until > input.now || is_new && self.leads_elsewhere(&attempt, budgets);
+        let recovered_until = (can_end && self.has_other(gateway.key.account)).then_some(until);
         Plan::Attempt {
             setbacks: self.setbacks(),
             alternative: self.has_alternative(gateway.key.account, budgets),
@@ -220,6 +248,8 @@ impl<'a> Routes<'a> {
                 Err(Ineligible::LostTwice)
             } else if method.moves_money() && paid >= self.input.bounds.paid_attempts {
                 Err(Ineligible::PaidEnough)
+            } else if method.moves_money() && paid > 0 && self.input.budget_renewed_at.is_some() {
+                Err(Ineligible::BudgetUsedUp)
             } else {
                 Ok(method)
             }
@@ -262,6 +292,28 @@ impl<'a> Routes<'a> {
         if !self.has_other(current) {
             return false;
         }
+        let then = self.after_undecided(current);
+        let could_not_decide = |id| {
+            then.iter()
+                .any(|prior| prior.gateway_account == id && prior.class != Class::Retryable)
+        };
+        let next = self.next_now(&then, budgets);
+        next.is_some_and(|next| !could_not_decide(next))
+    }
+
+    /// Whether another gateway account makes the next attempt now, if the response to this attempt stays lost.
+    pub(super) fn leads_elsewhere(&self, attempt: &Attempt, budgets: &RateBudgets) -> bool {
+        let current = attempt.gateway_account;
+        let next = if self.given_up == Some(attempt.number) {
+            self.next_now(&self.settled, budgets)
+        } else {
+            self.next_now(&self.after_undecided(current), budgets)
+        };
+        next.is_some_and(|next| next != current)
+    }
+
+    /// Returns the attempts that are over once this gateway account could not decide either.
+    fn after_undecided(&self, current: GatewayAccountId) -> Vec<PriorAttempt> {
         let mut then = self.settled.clone();
         then.push(PriorAttempt {
             gateway_account: current,
@@ -269,15 +321,16 @@ impl<'a> Routes<'a> {
             may_have_paid: true,
             started_at: self.input.now,
         });
+        then
+    }
+
+    /// Returns the gateway account that makes the next attempt now, after these attempts.
+    fn next_now(&self, past: &[PriorAttempt], budgets: &RateBudgets) -> Option<GatewayAccountId> {
         let (_, candidates) = self.candidates(budgets);
-        let could_not_decide = |id| {
-            then.iter()
-                .any(|prior| prior.gateway_account == id && prior.class != Class::Retryable)
-        };
         let pin = &self.input.validation.pin;
-        match choose(&candidates, pin, &then, self.input.now) {
-            Choice::Use { index, .. } => !could_not_decide(candidates[index].id),
-            Choice::Postpone { .. } | Choice::NoCandidate(_) => false,
+        match choose(&candidates, pin, past, self.input.now) {
+            Choice::Use { index, .. } => Some(candidates[index].id),
+            Choice::Postpone { .. } | Choice::NoCandidate(_) => None,
         }
     }
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::budgets::RateBudgets;
 use crate::account::AccountKind;
 use crate::attempt::Attempt;
-use crate::gateway::{Gateway, GatewayKey, GatewayResponse, Method, Recovery};
+use crate::gateway::{Gateway, GatewayKey, GatewayResponse, LateCalls, Method, Recovery};
 use crate::ids::{GatewayAccountId, ValidationId};
+use crate::outcome::Class;
 use crate::routing::{Ineligible, Pin};
 use crate::score::Score;
 use crate::traffic::{RateBudget, Slot, Traffic};
@@ -46,6 +47,7 @@ pub struct GatewayProfile<'a> {
     pub eligibility: Result<Method, Ineligible>,
     /// Recovery after a lost response, by the method of the unfinished attempt if there is one at this gateway account.
     pub recovery: Recovery,
+    pub late_calls: LateCalls,
     pub traffic: &'a Traffic,
     /// Recent results for accounts at the same bank.
     pub score: Score,
@@ -80,6 +82,9 @@ pub struct PlanInput<'a> {
     pub attempts: &'a [Attempt],
     /// Webhooks received, oldest first.
     pub webhooks: &'a [WebhookReceived],
+    /// When the merchant's next penny drops begin, if those of this day are used up. Until then a validation that may have moved a
+    /// rupee moves no other one.
+    pub budget_renewed_at: Option<DateTime<Utc>>,
     /// An earlier result for the same details may be used.
     pub has_reusable_result: bool,
     /// The merchant's gateway accounts, by priority.
@@ -102,6 +107,17 @@ impl PlanInput<'_> {
         (slot.gateway_account == account).then_some(slot.at)
     }
 
+    /// Returns the response in the stored webhooks that says more about the attempt than its row. A final outcome is not
+    /// replaced by a later webhook that is not final.
+    pub(super) fn webhook_response(&self, attempt: &Attempt) -> Option<&GatewayResponse> {
+        let webhooks = self.webhooks.iter();
+        webhooks
+            .filter(|webhook| webhook.number == attempt.number)
+            .filter_map(|webhook| webhook.response.as_ref())
+            .filter(|response| attempt.takes(response))
+            .max_by_key(|response| (response.class.is_final(), response.class != Class::Pending))
+    }
+
     /// Returns when the response to an unfinished attempt is given up as lost, if another gateway account can be tried.
     pub(super) fn recovered_until(
         &self,
@@ -110,7 +126,9 @@ impl PlanInput<'_> {
     ) -> DateTime<Utc> {
         let patience = gateway.traffic.recover_for;
         let patience = patience.unwrap_or(self.bounds.recovery_patience);
-        open.started_at + TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX)
+        let patience = TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX);
+        let until = open.started_at.checked_add_signed(patience);
+        until.unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Returns the quota that is left at a gateway account. A validation that a caller waits for may use more than the

@@ -63,8 +63,19 @@ impl Plan {
 pub struct NewAttempt {
     /// Why the routing chose the gateway account.
     pub choice: String,
-    /// The attempt before may have dropped a rupee whose result was lost.
+    /// An attempt before may have dropped a rupee whose result was lost.
     pub possible_double_drop: bool,
+    /// The attempt may drop a rupee, and an attempt before may have dropped one: counts against the merchant's budget.
+    pub is_further_drop: bool,
+}
+
+/// A call of an unfinished attempt that is made again, because the gateway has not received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallAgain {
+    /// Number of the attempt.
+    pub number: i16,
+    /// Both calls may drop a rupee, if the first one arrives later than any call should: counts against the merchant's budget.
+    pub is_further_drop: bool,
 }
 
 /// A plan, and what has to be stored before it is carried out.
@@ -75,8 +86,17 @@ pub struct Planned {
     pub new_attempt: Option<NewAttempt>,
     /// Number of the unfinished attempt that is given up: as lost, unless the gateway has not received its call.
     pub given_up: Option<i16>,
-    /// Whether the plan makes the call of an unfinished attempt again: the attempt becomes STARTED again.
-    pub sent_again: bool,
+    /// The unfinished attempt whose call the plan makes again: it becomes STARTED again, sent now.
+    pub sent_again: Option<CallAgain>,
+}
+
+impl Planned {
+    /// Whether the plan counts a penny drop against the merchant's budget.
+    pub fn is_further_drop(&self) -> bool {
+        let new = self.new_attempt.as_ref();
+        new.is_some_and(|new| new.is_further_drop)
+            || self.sent_again.is_some_and(|again| again.is_further_drop)
+    }
 }
 
 impl From<Plan> for Planned {
@@ -85,7 +105,7 @@ impl From<Plan> for Planned {
             plan,
             new_attempt: None,
             given_up: None,
-            sent_again: false,
+            sent_again: None,
         }
     }
 }

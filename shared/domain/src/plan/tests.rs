@@ -9,7 +9,8 @@ use super::*;
 use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
 use crate::gateway::{
-    Gateway, GatewayKey, GatewayResponse, Method, NOT_RECEIVED, RESPONSE_LOST, Recovery,
+    Gateway, GatewayKey, GatewayResponse, LateCalls, Method, NOT_RECEIVED, NOT_YET_RECEIVED,
+    RESPONSE_LOST, Recovery, SETTLING_TIME,
 };
 use crate::ids::{GatewayAccountId, MerchantId, ValidationId};
 use crate::outcome::{Class, Outcome};
@@ -21,6 +22,7 @@ use crate::validation_state::PendingReason;
 
 mod invariants;
 mod limits;
+mod money;
 mod new_attempts;
 mod unfinished;
 mod webhooks;
@@ -35,6 +37,7 @@ struct TestGateway {
     pinned_only: bool,
     eligibility: Result<Method, Ineligible>,
     recovery: Recovery,
+    late_calls: LateCalls,
     traffic: Traffic,
     score: Score,
 }
@@ -49,6 +52,7 @@ struct Case {
     gateways: Vec<TestGateway>,
     webhooks: Vec<WebhookReceived>,
     has_reusable_result: bool,
+    budget_renewed_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 }
 
@@ -81,6 +85,7 @@ fn case() -> Case {
         gateways: Vec::new(),
         webhooks: Vec::new(),
         has_reusable_result: false,
+        budget_renewed_at: None,
         now,
     }
 }
@@ -112,6 +117,7 @@ fn profile((index, gateway): (usize, &TestGateway)) -> GatewayProfile<'_> {
         enabled: gateway.enabled,
         eligibility: gateway.eligibility,
         recovery: gateway.recovery,
+        late_calls: gateway.late_calls,
         traffic: &gateway.traffic,
         score: gateway.score,
     }
@@ -133,6 +139,7 @@ impl Case {
             pinned_only: false,
             eligibility: Ok(Method::PennyDrop),
             recovery,
+            late_calls: LateCalls::default(),
             traffic: Traffic::default(),
             score: Score::new(self.now),
         });
@@ -187,6 +194,11 @@ impl Case {
         self.attempted(at, AttemptState::Unknown, None, Some(NOT_RECEIVED));
     }
 
+    /// Adds a penny drop that the gateway has not received so far, and refuses to take twice.
+    fn not_yet_received(&mut self, at: GatewayAccountId) {
+        self.attempted(at, AttemptState::Unknown, None, Some(NOT_YET_RECEIVED));
+    }
+
     fn pass_deadline(&mut self) {
         self.now = self.validation.deadline_at;
     }
@@ -204,6 +216,7 @@ impl Case {
             attempts: &self.attempts,
             webhooks: &self.webhooks,
             has_reusable_result: self.has_reusable_result,
+            budget_renewed_at: self.budget_renewed_at,
             gateways: &gateways,
             now: self.now,
             jitter: 0.5,

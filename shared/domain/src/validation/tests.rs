@@ -41,7 +41,7 @@ fn context<'a>(polling: &'a PollSchedule, attempt: &'a Attempt) -> AttemptContex
         setbacks: 0,
         alternative: false,
         recovery: Recovery::Lookup,
-        settles_after: Duration::from_secs(90),
+        late_calls: LateCalls::default(),
         recovered_until: None,
         polling,
         name_mismatch: false,
@@ -248,6 +248,73 @@ fn a_lookup_that_finds_nothing_proves_nothing_until_a_late_call_has_arrived() {
         assert_eq!(decision.attempt.code, code);
         assert_eq!(waits_until(&decision) > context.now, waits);
     }
+}
+
+#[test]
+fn a_call_that_may_still_arrive_is_made_again_only_where_a_repetition_is_refused() {
+    let polling = polling();
+    let mut attempt = attempt(Method::PennyDrop, AttemptState::Unknown);
+    attempt.sent_at = now() - TimeDelta::seconds(2);
+    let find = |late_calls| {
+        let context = AttemptContext {
+            late_calls,
+            ..context(&polling, &attempt)
+        };
+        decide(&context, CallKind::Lookup, &Err(CallFailure::NotReceived))
+    };
+    let refuses_repeats = LateCalls {
+        refuses_repeats: true,
+        ..LateCalls::default()
+    };
+    let decision = find(refuses_repeats);
+    let end = (decision.attempt.state, decision.attempt.code.as_str());
+    assert_eq!(end, (AttemptState::Unknown, "not_yet_received"));
+    assert_eq!(waits_until(&decision), now());
+    // An operator who waits for less than a call needs gets a lost call, so that the next attempt is flagged.
+    for (seconds, state) in [(2, AttemptState::Settled), (5, AttemptState::Unknown)] {
+        let decision = find(LateCalls {
+            given_up_after: Some(Duration::from_secs(seconds)),
+            ..LateCalls::default()
+        });
+        assert_eq!(decision.attempt.code, "answer_lost");
+        assert_eq!(decision.attempt.state, state);
+    }
+    // A lookup of a call that moves no money is believed at once.
+    attempt.method = Method::VpaLookup;
+    let context = context(&polling, &attempt);
+    let decision = decide(&context, CallKind::Lookup, &Err(CallFailure::NotReceived));
+    assert_eq!(decision.attempt.code, "not_received");
+}
+
+#[test]
+fn the_patience_bounds_the_wait_that_a_gateway_asks_for() {
+    let polling = polling();
+    let rejected = Err(CallFailure::Rejected {
+        retry_after: Some(Duration::from_hours(1)),
+    });
+    let until = now() + TimeDelta::seconds(90);
+    for (state, waited) in [
+        (AttemptState::Unknown, TimeDelta::seconds(90)),
+        // A pending attempt is not given up, and its gateway not called before.
+        (AttemptState::Pending, TimeDelta::hours(1)),
+    ] {
+        let attempt = attempt(Method::PennyDrop, state);
+        let impatient = AttemptContext {
+            recovered_until: Some(until),
+            ..context(&polling, &attempt)
+        };
+        let decision = decide(&impatient, CallKind::Lookup, &rejected);
+        assert_eq!(waits_until(&decision), now() + waited, "{state}");
+    }
+    // A failed poll of a pending attempt keeps its delay, although the patience is over.
+    let attempt = attempt(Method::PennyDrop, AttemptState::Pending);
+    let context = AttemptContext {
+        recovered_until: Some(now() - TimeDelta::minutes(5)),
+        ..context(&polling, &attempt)
+    };
+    let lost = Err(CallFailure::ResponseLost("time-out".into()));
+    let decision = decide(&context, CallKind::Lookup, &lost);
+    assert!(waits_until(&decision) > now());
 }
 
 #[test]

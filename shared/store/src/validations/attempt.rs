@@ -9,8 +9,9 @@ use crate::budget;
 use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
+use khata_domain::plan::CallAgain;
 use khata_domain::validation::AttemptState;
-use khata_domain::{Class, GatewayAccountId, Method, ValidationKey};
+use khata_domain::{Class, GatewayAccountId, MerchantId, Method, ValidationKey};
 
 row! {
     /// An attempt.
@@ -78,28 +79,40 @@ pub struct NewAttempt {
     pub reference: String,
     /// Why the routing chose this gateway account.
     pub choice: String,
-    /// Whether the attempt before may have dropped a rupee without a known result.
+    /// Whether an attempt before may have dropped a rupee without a known result.
     pub possible_double_drop: bool,
+    /// Whether the attempt may drop a rupee after an attempt that may have dropped one.
+    pub is_further_drop: bool,
 }
 
-/// Writes attempts before their calls are made. The call that began a validation counted its first penny drop against the
-/// merchant's budget; further ones count here.
-pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -> QueryResult<()> {
-    let count_drops = budget::count("drops");
-    statement(format!(
-        "with attempt as (
-            insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
-                reference, choice, possible_double_drop, state)
-            select merchant_id, validation_id, number, gateway_account_id, gateway_id, method, reference, choice,
-                possible_double_drop, 'STARTED'
-            from $1 as input
-            returning merchant_id, method, number
-         ), drops as (
-            select merchant_id from attempt where method = 'PENNY_DROP' and number > 1
-         )
-         {count_drops}"
-    ))
-    .rows(rows!(attempts, attempt => {
+/// Writes attempts before their calls are made, and starts unfinished attempts again whose calls are made again: they are sent now,
+/// and a worker that takes over looks them up first. Counts the further drops.
+pub fn start_attempts(
+    connection: &mut PgConnection,
+    new: &[NewAttempt],
+    again: &[(ValidationKey, CallAgain)],
+) -> QueryResult<()> {
+    statement(
+        "update validation_attempts t
+         set state = 'STARTED', code = null, sent_at = now()
+         from $1 as again
+         where t.merchant_id = again.merchant_id and t.validation_id = again.validation_id and t.number = again.number
+           and t.state <> 'SETTLED'",
+    )
+    .rows(rows!(again, (key, again) => {
+        merchant_id = key.merchant,
+        validation_id = key.id,
+        number = again.number,
+    }))
+    .run(connection)?;
+    statement(
+        "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method,
+            reference, choice, possible_double_drop, state)
+         select merchant_id, validation_id, number, gateway_account_id, gateway_id, method, reference, choice,
+            possible_double_drop, 'STARTED'
+         from $1 as input",
+    )
+    .rows(rows!(new, attempt => {
         merchant_id = attempt.key.merchant,
         validation_id = attempt.key.id,
         number = attempt.number,
@@ -110,7 +123,54 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
         choice = attempt.choice.as_str(),
         possible_double_drop = attempt.possible_double_drop,
     }))
-    .run(connection)
+    .run(connection)?;
+    let new = new.iter().filter(|attempt| attempt.is_further_drop);
+    let again = again.iter().filter(|(_, again)| again.is_further_drop);
+    let drops = new.map(|attempt| attempt.key);
+    let drops: Vec<_> = drops.chain(again.map(|(key, _)| *key)).collect();
+    count_further_drops(connection, &drops)
+}
+
+/// Writes attempts before their calls are made.
+pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -> QueryResult<()> {
+    start_attempts(connection, attempts, &[])
+}
+
+/// Counts a penny drop of each of these validations beside the one that was counted when the validation began: against the
+/// merchant's budget, and against the limit of validations of the account. The last statement locks the rows of counts.
+fn count_further_drops(connection: &mut PgConnection, drops: &[ValidationKey]) -> QueryResult<()> {
+    // The account is found by its key: without statistics a join of three tables may read all of the merchant's rows.
+    statement(
+        "with drops as (
+            select d.merchant_id, (
+                select v.account_id from validations v where v.merchant_id = d.merchant_id and v.id = d.id
+            ) as account_id
+            from $1 as d
+         )
+         update customer_accounts a
+         set revalidated_at = array(
+            select at from unnest(a.revalidated_at) as at where at > now() - interval '24 hours') || now()
+         from drops
+         where a.merchant_id = drops.merchant_id and a.id = drops.account_id",
+    )
+    .rows(validation_keys(drops))
+    .run(connection)?;
+    statement(budget::count("$1 as drops"))
+        .rows(rows!(drops, key => { merchant_id = key.merchant }))
+        .run(connection)
+}
+
+/// Reads the penny drops of this day; merchants without any are missing.
+pub fn penny_drops_today(
+    connection: &mut PgConnection,
+    merchants: &[MerchantId],
+) -> QueryResult<HashMap<MerchantId, i32>> {
+    budget::used(connection, merchants)
+}
+
+/// Returns when the budget of the next day begins.
+pub fn budget_renewed_at(now: DateTime<Utc>) -> DateTime<Utc> {
+    budget::next_day(now)
 }
 
 /// Gives up unfinished attempts: as lost, unless the gateway has not received the call.
@@ -132,27 +192,6 @@ pub fn give_up_attempts(
         number = *number,
         code = RESPONSE_LOST,
         not_received = NOT_RECEIVED,
-    }))
-    .run(connection)
-}
-
-/// Starts attempts again whose calls the gateway has not received. Their calls may move a rupee again from now on, so that a
-/// worker that takes over looks them up first.
-pub fn restart_attempts(
-    connection: &mut PgConnection,
-    attempts: &[(ValidationKey, i16)],
-) -> QueryResult<()> {
-    statement(
-        "update validation_attempts t
-         set state = 'STARTED', code = null, sent_at = now()
-         from $1 as again
-         where t.merchant_id = again.merchant_id and t.validation_id = again.validation_id and t.number = again.number
-           and t.state <> 'SETTLED'",
-    )
-    .rows(rows!(attempts, (key, number) => {
-        merchant_id = key.merchant,
-        validation_id = key.id,
-        number = *number,
     }))
     .run(connection)
 }

@@ -1,16 +1,21 @@
 //! Settling: ends a worker's step on a validation, in one transaction, if its lease still holds.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::Utc;
 use diesel::prelude::*;
 
 use super::claim::LeaseToken;
 use crate::column::row;
 use crate::outcomes;
-use crate::statement::{Rows, milliseconds, rows, statement};
+use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
 use khata_domain::traffic::{QueuePlace, Slot};
-use khata_domain::validation::{AttemptEnd, FailureCode, Next};
-use khata_domain::{GatewayAccountId, Method, ValidationId, ValidationKey, ValidationState};
+use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
+use khata_domain::{
+    Class, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
+};
 
 /// The result of a step for the attempt that it made or looked up.
 #[derive(Clone, Debug)]
@@ -154,12 +159,65 @@ row! {
     }
 }
 
+/// Returns the settlements, with another step in place of an end as UNAVAILABLE if a gateway webhook arrived during the step: the
+/// webhook may have the outcome. Such ends are rare, so that others pay no statement for them.
+fn after_webhooks<'a>(
+    connection: &mut PgConnection,
+    settlements: &'a [Settlement],
+) -> QueryResult<Cow<'a, [Settlement]>> {
+    let is_unavailable = |settlement: &Settlement| matches!(&settlement.next, Next::Complete { outcome, .. } if *outcome == Outcome::Unavailable);
+    let ends = settlements
+        .iter()
+        .filter(|settlement| is_unavailable(settlement));
+    let ends: Vec<ValidationKey> = ends.map(|settlement| settlement.key).collect();
+    // The lock comes before a webhook that arrives now, which then finds the validation completed.
+    let called_back: Vec<ValidationKey> = statement(
+        "select v.merchant_id, v.id as validation_id from $1 as wanted
+         join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
+         where v.called_back and v.state = 'LEASED'
+         for no key update of v",
+    )
+    .rows(validation_keys(&ends))
+    .load(connection)?;
+    if called_back.is_empty() {
+        return Ok(Cow::Borrowed(settlements));
+    }
+    let called_back: HashSet<_> = called_back.into_iter().collect();
+    let mut settlements = settlements.to_vec();
+    for settlement in &mut settlements {
+        if !is_unavailable(settlement) || !called_back.contains(&settlement.key) {
+            continue;
+        }
+        // A pending attempt stays pending, so that a webhook without the outcome leads to a poll.
+        let end = settlement.attempt.as_mut().map(|attempt| &mut attempt.end);
+        let is_pending = end.is_some_and(|end| {
+            let is_pending = end.class == Some(Class::Pending);
+            if is_pending {
+                end.state = AttemptState::Pending;
+            }
+            is_pending
+        });
+        settlement.delay = Duration::ZERO;
+        settlement.next = Next::Wait {
+            until: Utc::now(),
+            pending: is_pending,
+            reason: if is_pending {
+                PendingReason::AwaitingGatewayResult
+            } else {
+                PendingReason::CheckingPreviousAttempt
+            },
+        };
+    }
+    Ok(Cow::Owned(settlements))
+}
+
 /// Settles attempt, validation and account in one statement, where the lease still holds. Returns the keys that it settled;
 /// the others belong to another worker now. An account follows only its newest validation, and never leaves DELETED.
 pub fn settle(
     connection: &mut PgConnection,
     settlements: &[Settlement],
 ) -> QueryResult<Vec<ValidationKey>> {
+    let settlements = after_webhooks(connection, settlements)?;
     let rows: Vec<SettledRow> = statement(
         "with input as (
             select * from $1 as input
@@ -219,7 +277,7 @@ pub fn settle(
          )
          select merchant_id, id as validation_id, awaited from settled",
     )
-    .rows(columns(settlements))
+    .rows(columns(&settlements))
     .load(connection)?;
     let awaited = rows.iter().filter(|row| row.awaited);
     let awaited: Vec<ValidationId> = awaited.map(|row| row.key.id).collect();

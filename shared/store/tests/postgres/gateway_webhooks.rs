@@ -4,13 +4,13 @@ use diesel::prelude::*;
 use khata_domain::Class;
 use khata_domain::ValidationKey;
 use khata_domain::ids::AttemptReference;
-use khata_domain::validation::AttemptState;
+use khata_domain::validation::{AttemptState, unavailable};
 use khata_store::gateway_health::GatewayKey;
 use khata_store::gateway_webhooks::{
     FoundAttempt, OpenAttempt, Received, by_our_reference, by_their_reference, delete_expired,
     receive, stored,
 };
-use khata_store::validations::{NewAttempt, Settlement, insert_attempts, settle};
+use khata_store::validations::{NewAttempt, Settlement, give_up_attempts, insert_attempts, settle};
 
 use crate::rows::{
     attempt, claimed, current_state, due, later, merchant, provenance, report, settlement, valid,
@@ -175,6 +175,57 @@ fn a_webhook_during_a_lease_makes_the_next_step_due_at_once() {
     assert_eq!(due.unwrap().len(), 1);
     let (_, claimed) = claimed(&mut connection, waiting.key);
     assert!(claimed.webhook_received);
+}
+
+#[test]
+fn a_webhook_about_an_attempt_that_was_given_up_is_taken_until_another_one_is_made() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    give_up_attempts(&mut connection, &[(waiting.key, 1)]).unwrap();
+    let find = |connection: &mut PgConnection| {
+        by_our_reference(connection, waiting.gateway, &waiting.reference).unwrap()
+    };
+    let attempt = open(find(&mut connection));
+    assert_eq!((attempt.key, attempt.number), (waiting.key, 1));
+    assert_eq!(
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        Received::Due
+    );
+    let second = crate::rows::attempt(waiting.key, 2);
+    insert_attempts(&mut connection, &[second]).unwrap();
+    assert_eq!(find(&mut connection), FoundAttempt::Ended);
+}
+
+#[test]
+fn a_webhook_that_arrives_in_the_last_step_is_used_before_the_validation_ends() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    crate::rows::alter(&mut connection, waiting.key, "state = 'DUE'");
+    let (token, _) = claimed(&mut connection, waiting.key);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    let received = receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"));
+    assert_eq!(received.unwrap(), Received::Stored);
+    let end = |token| Settlement {
+        attempt: Some(report(AttemptState::Settled, Some(Class::Pending))),
+        ..settlement(waiting.key, token, unavailable())
+    };
+    settle(&mut connection, &[end(token)]).unwrap();
+    let current = current_state(&mut connection, waiting.key);
+    assert_eq!(
+        (current.state.as_str(), current.account_status.as_str()),
+        ("WAITING", "PENDING")
+    );
+    let due = "select count(*) from validations where due_at <= now()";
+    assert_eq!(number(&mut connection, due), 1);
+    // A step that has seen the webhook may end the validation.
+    crate::rows::alter(&mut connection, waiting.key, "state = 'DUE'");
+    let (token, _) = claimed(&mut connection, waiting.key);
+    settle(&mut connection, &[end(token)]).unwrap();
+    let current = current_state(&mut connection, waiting.key);
+    assert_eq!(current.outcome.as_deref(), Some("UNAVAILABLE"));
 }
 
 #[test]

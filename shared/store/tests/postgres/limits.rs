@@ -8,14 +8,15 @@ use chrono::Utc;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::ids::CustomerRef;
-use khata_domain::{AccountKind, MerchantId, Method, ValidationId, ValidationKey};
+use khata_domain::plan::CallAgain;
+use khata_domain::{AccountKind, MerchantId, ValidationId, ValidationKey};
 use khata_store::accounts::{
     CreateAccounts, Created, Limited, NewAccount, Revalidation, ValidateAgain, recent_validations,
     validate_again,
 };
 use khata_store::database_metrics;
 use khata_store::merchant_settings::{self, Changes};
-use khata_store::validations::{insert_attempts, settle};
+use khata_store::validations::{NewAttempt, penny_drops_today, settle, start_attempts};
 
 use crate::rows::{account, attempt, call, claimed, create, due, ids, merchant, settlement, valid};
 use khata_testing::Database;
@@ -326,25 +327,44 @@ fn concurrent_calls_keep_the_budget() {
 }
 
 #[test]
-fn penny_drops_after_the_first_of_a_validation_count_against_the_budget() {
+fn further_penny_drops_of_a_validation_count_against_the_budget_and_the_limit() {
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     let keys = due(&mut connection, merchant, 2);
     assert_eq!(drops(&mut connection, merchant), 2);
-    let mut lookup = attempt(keys[1], 2);
-    lookup.method = Method::VpaLookup;
+    let further = |key, number| NewAttempt {
+        is_further_drop: true,
+        ..attempt(key, number)
+    };
+    // An attempt after one that moved nothing is no further penny drop.
     let attempts = [
         attempt(keys[0], 1),
         attempt(keys[1], 1),
-        attempt(keys[0], 2),
-        attempt(keys[0], 3),
-        lookup,
+        further(keys[0], 2),
+        attempt(keys[1], 2),
     ];
-    insert_attempts(&mut connection, &attempts).unwrap();
-    assert_eq!(drops(&mut connection, merchant), 4);
-    insert_attempts(&mut connection, &[attempt(keys[1], 3)]).unwrap();
+    start_attempts(&mut connection, &attempts, &[]).unwrap();
+    assert_eq!(drops(&mut connection, merchant), 3);
+    let again = |is_further_drop| {
+        let number = 2;
+        let again = CallAgain {
+            number,
+            is_further_drop,
+        };
+        (keys[1], again)
+    };
+    start_attempts(&mut connection, &[], &[again(false)]).unwrap();
+    assert_eq!(drops(&mut connection, merchant), 3);
+    start_attempts(&mut connection, &[further(keys[0], 3)], &[again(true)]).unwrap();
     assert_eq!(drops(&mut connection, merchant), 5);
+    let today = penny_drops_today(&mut connection, &[merchant]).unwrap();
+    assert_eq!(today[&merchant], 5);
+    // Two of the first account and one of the other count as validations beside the first ones.
+    let counted = "select sum(cardinality(revalidated_at))::bigint from customer_accounts";
+    assert_eq!(number(&mut connection, counted), 3);
+    let account = "select count(*) from customer_accounts where cardinality(revalidated_at) = 2";
+    assert_eq!(number(&mut connection, account), 1);
     // The share that operators see: none of the default budget for a merchant without calls.
     crate::rows::merchant(&mut connection, "idle");
     let changes = Changes {

@@ -134,6 +134,7 @@ pub(crate) fn attempt(key: ValidationKey, number: i16) -> NewAttempt {
         reference: format!("kh{}_{number:02}", key.id.0.simple()),
         choice: "first by priority 1".into(),
         possible_double_drop: false,
+        is_further_drop: false,
     }
 }
 

@@ -8,10 +8,11 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error;
 use khata_domain::ValidationKey;
+use khata_domain::plan::CallAgain;
 use khata_domain::validation::AttemptState;
 use khata_domain::{Class, MerchantId, ValidationId};
 use khata_store::validations::{
-    NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle,
+    NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle, start_attempts,
 };
 
 use crate::rows::{
@@ -269,6 +270,43 @@ fn attempts_are_read_as_they_were_written_in_order_of_number() {
     let flagged = "select number from validation_attempts where possible_double_drop";
     assert_eq!(number(&mut connection, flagged), 3);
     assert!(attempts(&mut connection, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn a_call_that_is_made_again_starts_its_attempt_again() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (key, _) = written(&mut connection, merchant);
+    let (other, _) = written(&mut connection, merchant);
+    let not_found = "update validation_attempts set state = 'UNKNOWN', code = 'not_received',
+        started_at = started_at - interval '2 minutes'";
+    diesel::sql_query(not_found)
+        .execute(&mut connection)
+        .unwrap();
+    let again = CallAgain {
+        number: 1,
+        is_further_drop: false,
+    };
+    start_attempts(&mut connection, &[], &[(key, again)]).unwrap();
+    let found = attempts(&mut connection, &[key, other]).unwrap();
+    let (row, untouched) = (&found[&key][0], &found[&other][0]);
+    assert_eq!(
+        (row.state, row.code.as_deref()),
+        (AttemptState::Started, None)
+    );
+    assert!(row.sent_at - row.started_at > chrono::TimeDelta::seconds(110));
+    assert_eq!(untouched.code.as_deref(), Some("not_received"));
+    assert_eq!(untouched.sent_at, untouched.started_at);
+    // A settled attempt stays as it is.
+    give_up_attempts(&mut connection, &[(key, 1), (other, 1)]).unwrap();
+    start_attempts(&mut connection, &[], &[(key, again), (other, again)]).unwrap();
+    let found = attempts(&mut connection, &[key, other]).unwrap();
+    let code = |key| found[&key][0].code.as_deref();
+    assert_eq!(
+        (code(key), code(other)),
+        (Some("answer_lost"), Some("not_received"))
+    );
 }
 
 #[test]

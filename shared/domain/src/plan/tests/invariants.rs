@@ -30,6 +30,10 @@ fn any_gateway() -> impl Strategy<Value = TestGateway> {
                     Err(Ineligible::Limits)
                 },
                 recovery: [Recovery::Lookup, Recovery::Resubmit, Recovery::None][recovery],
+                late_calls: LateCalls {
+                    refuses_repeats: priority == 0,
+                    ..LateCalls::default()
+                },
                 traffic: Traffic {
                     calls_per_minute: NonZeroU32::new(rate),
                     concurrency: NonZeroU32::new(concurrency),
@@ -50,8 +54,8 @@ prop_compose! {
     fn any_case()(
         gateways in prop::collection::vec(any_gateway(), 1..=GATEWAYS),
         settled in prop::collection::vec(any_settled(), 0..5),
-        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..4)),
-        minutes in 0i64..180,
+        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..5)),
+        minutes in 0i64..180, is_budget_used_up in prop::bool::weighted(0.2),
     ) -> Case {
         let mut case = Case { gateways, ..case() };
         for (at, method, class) in settled {
@@ -64,12 +68,14 @@ prop_compose! {
         if let Some((at, method, state)) = open {
             match [AttemptState::Started, AttemptState::Unknown, AttemptState::Pending].get(state) {
                 Some(&state) => case.attempted(account(at), state, None, None),
-                None => case.not_received(account(at)),
+                None if state == 3 => case.not_received(account(at)),
+                None => case.not_yet_received(account(at)),
             }
             case.attempts.last_mut().unwrap().method = Method::ALL[method];
         }
         case.validation.deadline_at = case.now + TimeDelta::hours(2);
         case.now += TimeDelta::minutes(minutes);
+        case.budget_renewed_at = is_budget_used_up.then(|| case.now + TimeDelta::hours(1));
         case
     }
 }
@@ -108,9 +114,13 @@ proptest! {
             prop_assert_eq!(planned.given_up, Some(open.number));
         } else if let Plan::Attempt { attempt, action, .. } = &planned.plan {
             prop_assert_eq!(&attempt.reference, &open.reference);
-            prop_assert_eq!(action == &NextAction::Verify, planned.sent_again);
-            prop_assert!(!planned.sent_again || open.is_not_received());
             let moves = matches!(action, NextAction::Verify | NextAction::VerifyAgain);
+            let was_not_found = open.is_not_received() || open.is_not_yet_received();
+            prop_assert_eq!(planned.sent_again.is_some(), moves && was_not_found);
+            prop_assert!(action != &NextAction::Verify || open.is_not_received());
+            if planned.sent_again.is_some() {
+                prop_assert_eq!((attempt.state, &attempt.code, attempt.sent_at), (AttemptState::Started, &None, case.now));
+            }
             prop_assert!(!moves || gateway.is_some_and(|gateway| gateway.enabled));
         }
     }
@@ -127,7 +137,7 @@ proptest! {
         let here = |prior: &&Attempt| prior.gateway_account == attempt.gateway_account;
         let lost_here = case.attempts.iter().filter(may_have_paid).filter(here).count();
         prop_assert!(lost_here < 2);
-        let follows_loss = case.attempts.last().is_some_and(|last| may_have_paid(&last));
+        let follows_loss = case.attempts.iter().any(|prior| may_have_paid(&prior));
         prop_assert_eq!(new.possible_double_drop, follows_loss && attempt.method.moves_money());
     }
 
@@ -140,7 +150,10 @@ proptest! {
         let paid = |prior: &&Attempt| {
             prior.may_have_paid() || prior.method.moves_money() && lost(prior)
         };
-        prop_assert!(case.attempts.iter().filter(paid).count() < case.bounds.paid_attempts);
+        let paid = case.attempts.iter().filter(paid).count();
+        prop_assert!(paid < case.bounds.paid_attempts);
+        prop_assert_eq!(planned.is_further_drop(), paid > 0);
+        prop_assert!(paid == 0 || case.budget_renewed_at.is_none(), "beyond the budget");
     }
 
     #[test]

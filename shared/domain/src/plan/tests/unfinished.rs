@@ -109,9 +109,124 @@ fn a_call_that_was_not_received_is_made_again_under_its_own_reference() {
     let calls = planned.calls();
     assert_eq!((calls.action, calls.number), (NextAction::Verify, 1));
     assert_eq!(calls.reference, "written_01");
-    assert!(planned.sent_again && planned.new_attempt.is_none());
+    assert!(planned.sent_again.is_some() && planned.new_attempt.is_none());
     case.pass_deadline();
     assert_eq!(*case.plan().settles().0, unavailable());
+}
+
+#[test]
+fn a_call_that_is_made_again_is_planned_as_it_is_stored() {
+    for is_late in [false, true] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+        if is_late {
+            case.not_yet_received(main);
+        } else {
+            case.not_received(main);
+        }
+        case.now += TimeDelta::minutes(2);
+        let planned = case.plan();
+        let again = CallAgain {
+            number: 1,
+            is_further_drop: true,
+        };
+        assert_eq!(planned.sent_again, Some(again));
+        let Plan::Attempt { attempt, .. } = planned.plan else {
+            panic!()
+        };
+        assert_eq!(
+            (attempt.state, attempt.code.as_deref(), attempt.sent_at),
+            (AttemptState::Started, None, case.now)
+        );
+        assert_eq!(attempt.started_at, case.attempts[0].started_at);
+        // A worker that takes over looks the call up first, and waits again until it cannot arrive any more.
+        case.attempts = vec![attempt];
+        assert_eq!(case.plan().calls().action, NextAction::Poll);
+    }
+}
+
+#[test]
+fn a_call_that_may_still_arrive_is_made_again_at_its_own_gateway_only() {
+    for is_down in [false, true] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Decentro, "main", Recovery::Lookup);
+        case.gateways[0].late_calls.refuses_repeats = true;
+        let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+        case.not_yet_received(main);
+        let calls = case.plan().calls();
+        let again = (NextAction::VerifyAgain, 1, main);
+        assert_eq!((calls.action, calls.number, calls.at), again);
+        assert!(
+            !case.plan().is_further_drop(),
+            "the gateway refuses a repetition"
+        );
+        let mut budgets = RateBudgets::default();
+        if is_down {
+            budgets = case.down(main);
+        } else {
+            case.gateways[0].enabled = false;
+        }
+        let planned = case.plan_with(&mut budgets);
+        let reason = PendingReason::CheckingPreviousAttempt;
+        let wait = planned.waits(&case, reason);
+        assert!(planned.given_up.is_none() && wait > Duration::ZERO);
+        if !is_down {
+            assert_eq!(wait, SETTLING_TIME);
+            case.now += TimeDelta::from_std(SETTLING_TIME).unwrap();
+            let calls = case.plan().calls();
+            assert_eq!((calls.action, calls.at), (NextAction::Poll, main));
+        }
+        // After the merchant's patience, a second rupee is possible, and flagged.
+        case.now += TimeDelta::minutes(2);
+        if is_down {
+            budgets = case.down(main);
+        }
+        let planned = case.plan_with(&mut budgets);
+        assert_eq!((planned.calls().at, planned.given_up), (other, Some(1)));
+        let new = planned.new_attempt.unwrap();
+        assert!(new.possible_double_drop && new.is_further_drop);
+    }
+}
+
+#[test]
+fn a_lost_response_is_not_given_up_while_no_other_gateway_account_can_take_the_validation() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+    case.attempted(main, AttemptState::Unknown, None, None);
+    case.now += TimeDelta::minutes(3);
+    let mut budgets = case.down(other);
+    let planned = case.plan_with(&mut budgets);
+    assert_eq!((planned.calls().at, planned.given_up), (main, None));
+    let Plan::Attempt {
+        recovered_until, ..
+    } = planned.plan
+    else {
+        panic!()
+    };
+    assert_eq!(recovered_until, None, "the next lookup keeps its delay");
+    // Nor does the worker begin a second attempt where it can look the first one up.
+    case.gateways[1].priority = 5;
+    case.attempted(
+        other,
+        AttemptState::Settled,
+        Some(Class::Inconclusive),
+        None,
+    );
+    case.attempts.swap(0, 1);
+    case.attempts[0].number = 1;
+    case.attempts[1].number = 2;
+    let planned = case.plan();
+    assert_eq!((planned.calls().at, planned.given_up), (main, None));
+    // The merchant's bound and budget hold for the other gateway account, too.
+    case.attempts.remove(0);
+    case.attempts[0].number = 1;
+    assert_eq!(case.plan().calls().at, other);
+    case.bounds.paid_attempts = 1;
+    assert_eq!(case.plan().calls().at, main);
+    case.bounds.paid_attempts = 3;
+    case.budget_renewed_at = Some(case.now + TimeDelta::hours(1));
+    assert_eq!(case.plan().calls().at, main);
 }
 
 #[test]
@@ -170,6 +285,39 @@ fn after_three_paid_attempts_the_validation_ends_with_its_own_code() {
         case.gateways[1].eligibility = Ok(Method::Penniless);
         assert_eq!(case.plan().calls().at, penniless, "the check moves nothing");
     }
+}
+
+#[test]
+fn beyond_the_budget_a_validation_that_may_have_paid_waits_for_the_next_day() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    let midnight = case.now + TimeDelta::minutes(40);
+    case.budget_renewed_at = Some(midnight);
+    assert_eq!(
+        case.plan().calls().at,
+        main,
+        "its first penny drop was counted"
+    );
+    let retryable = Some(Class::Retryable);
+    case.attempted(main, AttemptState::Settled, retryable, Some("not_sent"));
+    case.attempts[0].gateway_reference = None;
+    let planned = case.plan();
+    assert_eq!(planned.calls().number, 2, "the first one moved nothing");
+    assert!(!planned.is_further_drop());
+    case.attempted(main, AttemptState::Settled, Some(Class::Inconclusive), None);
+    let wait = case.plan().waits(&case, PendingReason::BudgetExhausted);
+    assert_eq!(wait, Duration::from_mins(40));
+    // A method that moves nothing is used meanwhile.
+    let penniless = case.gateway(Gateway::Decentro, "penniless", Recovery::Lookup);
+    case.gateways[1].eligibility = Ok(Method::Penniless);
+    assert_eq!(case.plan().calls().at, penniless);
+    case.gateways.pop();
+    case.validation.deadline_at = midnight - TimeDelta::minutes(1);
+    let wait = case.plan().waits(&case, PendingReason::BudgetExhausted);
+    assert_eq!(wait, Duration::from_mins(39), "until the deadline at most");
+    case.budget_renewed_at = None;
+    let planned = case.plan();
+    assert!(planned.is_further_drop() && planned.calls().number == 3);
 }
 
 #[test]
@@ -321,6 +469,17 @@ fn a_validation_that_was_set_aside_ends_at_its_deadline_without_a_call() {
         panic!("{planned:?}")
     };
     assert_eq!(*next, unavailable());
+    // A stored outcome comes first, but its use may fail too.
+    let outcome = GatewayResponse::of(Class::Valid, "ACCOUNT_IS_VALID");
+    case.webhooks.push(WebhookReceived {
+        number: 1,
+        response: Some(outcome.clone()),
+    });
+    let stored = NextAction::UseWebhook(Box::new(outcome));
+    assert_eq!(case.plan().calls().action, stored);
+    case.validation.failed_steps = 2 * MAX_FAILED_STEPS;
+    assert_eq!(*case.plan().settles().0, unavailable());
+    case.webhooks.clear();
     case.validation.failed_steps = MAX_FAILED_STEPS - 1;
     assert_eq!(case.plan().calls().at, main, "a last lookup");
 }
