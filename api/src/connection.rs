@@ -94,8 +94,9 @@ impl Connection {
             // Without these bounds the kernel may keep several megabytes for each connection.
             options.set_send_buffer_size(SOCKET_BUFFER),
             options.set_recv_buffer_size(SOCKET_BUFFER),
-            // Without this bound the kernel keeps what a client does not take for minutes, also of a closed connection.
-            options.set_tcp_user_timeout(Some(WRITE_TIMEOUT)),
+            // Without this bound the kernel keeps what a client does not take for minutes, also of a closed connection. Linux counts
+            // from the first moment at which a whole segment does not fit, even if the client goes on reading.
+            options.set_tcp_user_timeout(Some(REPLY_TIMEOUT)),
         ] {
             if let Err(error) = bounded {
                 tracing::debug!(%error, "cannot bound a socket");

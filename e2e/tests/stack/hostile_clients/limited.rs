@@ -1,6 +1,6 @@
 //! A stack whose API runs under the memory limit of its pod, and the connections of clients that attack it.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -81,11 +81,21 @@ impl Limited {
 
     /// Opens connections that take few bytes of a reply, and sends these bytes on each, as far as the API takes them.
     pub(super) async fn attack(&self, connections: usize, bytes: &[u8]) -> Result<Vec<TcpStream>> {
+        self.attack_with(2_048, connections, bytes).await
+    }
+
+    /// Opens connections with receive buffers of this size.
+    pub(super) async fn attack_with(
+        &self,
+        receive_buffer: u32,
+        connections: usize,
+        bytes: &[u8],
+    ) -> Result<Vec<TcpStream>> {
         let url: Url = self.stack.api.url.parse()?;
         let address = *url.socket_addrs(|| None)?.first().context("no address")?;
         let connect = async || {
             let socket = TcpSocket::new_v4()?;
-            socket.set_recv_buffer_size(2_048)?;
+            socket.set_recv_buffer_size(receive_buffer)?;
             let mut client = socket.connect(address).await?;
             let sending = client.write_all(bytes);
             // The API stops reading, or has closed the connection.
