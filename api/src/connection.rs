@@ -12,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt::net::TcpStream;
@@ -111,7 +111,7 @@ impl Connection {
             head_timeout: None,
             write_timeout: None,
             reply_timeout: None,
-            _slot: slots.take(&state),
+            _slot: slots.take(&state, Instant::now()),
             state,
         }
     }

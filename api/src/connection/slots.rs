@@ -4,8 +4,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::state::ConnectionState;
+
+/// Time in which a new client must begin its first request, or a client its next one, to keep its place for certain.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The open connections of one HTTP thread, and their maximum.
 pub(crate) struct Slots {
@@ -28,8 +32,8 @@ impl Slots {
     }
 
     /// Takes a place, and closes an older connection if few are left.
-    pub(super) fn take(self: &Rc<Self>, state: &Rc<ConnectionState>) -> Slot {
-        if let Some(other) = self.superfluous() {
+    pub(super) fn take(self: &Rc<Self>, state: &Rc<ConnectionState>, now: Instant) -> Slot {
+        if let Some(other) = self.superfluous(now) {
             other.close();
         }
         let mut open = self.open.borrow_mut();
@@ -43,19 +47,28 @@ impl Slots {
 
     /// Returns the connection that must make room: of those that serve no request, the one whose last request began longest
     /// ago. Clients without a valid key make room while more than three quarters of the places are taken, the idle
-    /// connections of merchants while more than seven eighths are.
-    fn superfluous(&self) -> Option<Rc<ConnectionState>> {
+    /// connections of merchants while more than seven eighths are. A client that has just come keeps its place, for its first
+    /// request, until fifteen sixteenths are taken.
+    fn superfluous(&self, now: Instant) -> Option<Rc<ConnectionState>> {
         let open = self.open.borrow();
+        if open.len() * 4 < self.limit * 3 {
+            return None;
+        }
         let staying = || open.values().filter(|state| !state.must_close());
         let taken = staying().count();
+        let is_beyond = |parts: usize, of: usize| taken * of >= self.limit * parts;
+        let has_time = |state: &ConnectionState| {
+            let age = now.saturating_duration_since(state.since());
+            age < GRACE && !is_beyond(15, 16)
+        };
         let oldest = |is_authenticated: bool| {
             staying()
                 .filter(|state| state.is_authenticated() == is_authenticated && !state.serves())
                 // A merchant takes its reply; an unknown client may only pretend to.
                 .filter(|state| !(is_authenticated && state.sends_body()))
+                .filter(|state| !has_time(state))
                 .min_by_key(|state| state.since())
         };
-        let is_beyond = |parts: usize, of: usize| taken * of >= self.limit * parts;
         let unknown = is_beyond(3, 4).then(|| oldest(false)).flatten();
         unknown
             .or_else(|| is_beyond(7, 8).then(|| oldest(true)).flatten())
@@ -71,14 +84,28 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
+    /// Opens a connection, when those before have been open for longer than the grace.
     fn open(slots: &Rc<Slots>) -> (Rc<ConnectionState>, Slot) {
+        open_at(slots, Instant::now() + 2 * GRACE)
+    }
+
+    fn open_at(slots: &Rc<Slots>, now: Instant) -> (Rc<ConnectionState>, Slot) {
         let state = ConnectionState::new();
-        let slot = slots.take(&state);
+        let slot = slots.take(&state, now);
         (state, slot)
+    }
+
+    #[test]
+    fn a_client_that_has_just_come_keeps_its_place_until_nearly_all_are_taken() {
+        let slots = Slots::new(16);
+        let now = Instant::now();
+        let places: Vec<_> = (0..17).map(|_| open_at(&slots, now)).collect();
+        let closed = places.iter().map(|(state, _)| state.must_close());
+        // The sixteenth and the seventeenth found fifteen places taken.
+        let expected = (0..17).map(|place| place < 2);
+        assert!(closed.eq(expected));
     }
 
     #[test]
