@@ -36,7 +36,7 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which a client must take the whole rest of a reply, from the first byte on that it does not take at once: enough for
 /// the largest reply on a slow line.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most bytes read while a request is served. Reading shows whether the client has gone.
 const READ_AHEAD: usize = 512;
 /// Size of the pieces in which a reply is copied to the buffer of its connection.

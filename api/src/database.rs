@@ -186,33 +186,33 @@ mod tests {
         let pool = khata_store::open("postgres://khata@127.0.0.1:9/none", "test", 7);
         let database = Database::new(pool, 5);
         let one = database.of(MerchantId::new());
-        let (begin, begun) = mpsc::channel();
+        let (report, started) = mpsc::channel();
         // Queries that take as long as the test.
         let (end, ends) = mpsc::channel::<()>();
         let ends = Arc::new(std::sync::Mutex::new(ends));
         for _ in 0..100 {
-            let (one, begin, ends) = (one.clone(), begin.clone(), Arc::clone(&ends));
+            let (one, report, ends) = (one.clone(), report.clone(), Arc::clone(&ends));
             tokio::spawn(async move {
                 one.run_blocking(move || {
-                    let _ = begin.send(());
+                    let _ = report.send(());
                     let _ = ends.lock().unwrap().recv();
                 })
                 .await
             });
         }
-        drop(begin);
-        let begun = web::block(move || {
+        drop(report);
+        let started = web::block(move || {
             for _ in 0..3 {
-                begun.recv().unwrap();
+                started.recv().unwrap();
             }
-            begun
+            started
         });
-        let begun = begun.await.unwrap();
+        let started = started.await.unwrap();
         let other = database.of(MerchantId::new());
         assert_eq!(other.run_blocking(|| 1).await, Some(1));
         assert_eq!(database.run_blocking(|| 2).await, Some(2));
         assert!(
-            begun.try_recv().is_err(),
+            started.try_recv().is_err(),
             "more than half of the connections"
         );
         drop(end);

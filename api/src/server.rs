@@ -209,7 +209,13 @@ mod tests {
 
     #[test]
     fn the_memory_limit_is_the_smallest_of_the_control_group_and_those_above() {
-        let files: [(&str, &[(&str, &str)], Option<u64>); 7] = [
+        // The process's groups, the files of limits, and the limit.
+        type Case = (
+            &'static str,
+            &'static [(&'static str, &'static str)],
+            Option<u64>,
+        );
+        let files: [Case; 7] = [
             ("", &[], None),
             ("0::/\n", &[("memory.max", "max\n")], None),
             // In a container the group is the root of what the process sees.

@@ -498,7 +498,7 @@ mod tests {
             serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
         };
         // A member has four quotation marks and a colon beside key and value.
-        let rest = MAX_METADATA_BYTES - 6 * (2_000 + 6) - 6 - r#"{,,,,,,}"#.len();
+        let rest = MAX_METADATA_BYTES - 6 * (2_000 + 6) - 6 - r"{,,,,,,}".len();
         assert!(read(&body(rest)).is_ok());
         assert_eq!(faults(&body(rest + 1)), ["metadata"]);
         let quoted: Map<String, Value> = (0..20)
