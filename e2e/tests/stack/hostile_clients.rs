@@ -82,7 +82,7 @@ async fn a_client_that_takes_a_reply_byte_by_byte_is_disconnected_in_time() -> R
         }
         began.elapsed().as_secs()
     });
-    let times = tokio::time::timeout(Duration::from_secs(120), join_all(read)).await?;
+    let times = tokio::time::timeout(Duration::from_mins(2), join_all(read)).await?;
     println!("disconnected after {times:?} s");
     // What the client's socket holds by then takes some seconds to read.
     assert!(
