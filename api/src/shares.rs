@@ -16,7 +16,7 @@ pub(crate) struct Shares {
     all: Arc<Semaphore>,
     /// Largest share of one merchant.
     part: usize,
-    /// What is left of the part of each merchant that uses some of it.
+    /// The rest of the part of each merchant that uses some of it.
     merchants: Arc<Mutex<Merchants>>,
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-/// What the request that is served means for its connection: whether it may hand over bytes, and whether it may be closed.
+/// The state that decides whether a connection may hand over bytes and whether it may be closed. Its requests change it.
 pub(crate) struct ConnectionState {
     serves: Cell<bool>,
     /// Whether a request was served since the last look.

@@ -84,7 +84,7 @@ async fn a_client_that_takes_a_reply_byte_by_byte_is_disconnected_in_time() -> R
     });
     let times = tokio::time::timeout(Duration::from_mins(2), join_all(read)).await?;
     println!("disconnected after {times:?} s");
-    // What the client's socket holds by then takes some seconds to read.
+    // The client then reads the bytes that its socket still holds, for some seconds.
     assert!(
         times.iter().all(|time| (50..90).contains(time)),
         "{times:?}"
