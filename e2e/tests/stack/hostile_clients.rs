@@ -350,7 +350,8 @@ async fn large_bodies_of_bad_fields_get_small_replies() -> Result<()> {
 
 #[tokio::test]
 async fn cross_site_requests_and_repeated_names_are_refused() -> Result<()> {
-    let stack = start().await?.stack;
+    let limited = start().await?;
+    let stack = &limited.stack;
     let api = &stack.api;
     let form = [("vpa", "asha@okhdfcbank")];
     let post = async |site: &str| {
@@ -390,7 +391,8 @@ async fn cross_site_requests_and_repeated_names_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn rejected_keys_are_counted_and_malformed_requests_fill_no_log() -> Result<()> {
-    let stack = start().await?.stack;
+    let limited = start().await?;
+    let stack = &limited.stack;
     let path = "/customers/x";
     let call = |user: Option<&str>| {
         let call = stack.api.bare(Method::GET, path);
