@@ -28,15 +28,16 @@ fuzz: ## Build the fuzz targets, then search each decoder for failures for a min
 	@fuzz/run.sh
 
 bench: ## Measure a release build against pgbench on the same Postgres
-	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with $(PROGRAMS)/release/khata-bench
+	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
+	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench'
 
 bench-collector: ## Measure the cost of tracing, with and without a reachable collector
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
-	    'KHATA_TEST_DATABASE_URL=$$KHATA_DATABASE_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/release/khata-bench collector'
+	    'KHATA_TEST_DATABASE_URL=$$KHATA_OWNER_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/release/khata-bench collector'
 
 chaos: ## Produce faults, all or SCENARIO=…, and check that nothing is lost or paid twice
 	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with bash -c \
-	    'KHATA_TEST_DATABASE_URL=$$KHATA_DATABASE_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/debug/khata-chaos $(SCENARIO)'
+	    'KHATA_TEST_DATABASE_URL=$$KHATA_OWNER_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/debug/khata-chaos $(SCENARIO)'
 
 status: ## List the processes with their ports and log files
 	@$(STACK) status

@@ -21,7 +21,7 @@ use crate::context::State;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
 use crate::gateway_choices::GatewayChoices;
-use crate::limits::Limits;
+use crate::limits::{InProgress, Limits};
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
@@ -29,6 +29,7 @@ use crate::{metrics_server, server};
 
 /// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
 const CONNECTIONS: u32 = 7;
+const QUERY_CONNECTIONS: usize = 5;
 /// Longest wait of a create for its commit. With the rest of the call, the reply comes within 3 s.
 const COMMIT_TIME_LIMIT: Duration = Duration::from_millis(2_500);
 /// Time for the last commits. Every caller has given up before.
@@ -52,8 +53,7 @@ struct Background {
     outcomes: Outcomes,
     outcomes_thread: std::thread::JoinHandle<()>,
     wakeups: tokio::task::JoinHandle<()>,
-    /// Ends with the process.
-    encryptions: tokio::task::JoinHandle<()>,
+    encryptions: CountEncryptions,
 }
 
 impl Application {
@@ -62,9 +62,12 @@ impl Application {
         let (state, background) = start_parts(settings)?;
         let metrics = Arc::clone(&state.metrics);
         let shared = web::Data::from(Arc::clone(&metrics));
-        let (server, port) = server::bind(settings, &web::Data::new(state), &shared)?;
+        let state = Arc::new(state);
+        // The server holds the state until it has stopped.
+        let apart = Arc::downgrade(&state);
+        let (server, port) = server::bind(settings, &web::Data::from(state), &shared)?;
         write_port_file(settings.port_file.as_ref(), port)?;
-        let metrics_server = metrics_server::bind(settings, metrics)?;
+        let metrics_server = metrics_server::bind(settings, metrics, apart)?;
         Ok(Self {
             server,
             port,
@@ -96,7 +99,7 @@ impl Application {
         // The server held the last handles: each thread and task ends once its remaining work is done.
         shutdown::join(self.background.creates, LAST_COMMITS).await;
         shutdown::join(self.background.outcomes_thread, LAST_COMMITS).await;
-        self.background.encryptions.abort();
+        self.background.encryptions.store().await;
         let _ = tokio::time::timeout(LAST_WAKEUPS, self.background.wakeups).await;
         // Stop the metrics server last, so that Prometheus can still read the final values.
         if let Some((handle, task)) = metrics {
@@ -120,9 +123,12 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let (creates, creates_thread) = Lane::start("creates", pool.clone(), work, COMMIT_TIME_LIMIT)?;
     let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
-    let database = Database::new(pool);
-    let counter = EncryptionCounter::new(Arc::clone(&keyring));
-    let encryptions = tokio::spawn(count_encryptions(database.clone(), counter));
+    let database = Database::new(pool, QUERY_CONNECTIONS);
+    let encryptions = CountEncryptions {
+        database: database.clone(),
+        counter: Arc::new(EncryptionCounter::new(Arc::clone(&keyring))),
+    };
+    tokio::spawn(encryptions.clone().run());
     let state = State {
         database,
         creates,
@@ -130,6 +136,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         outcomes: outcomes.clone(),
         authenticator: Authenticator::new(sandbox_mode),
         limits: Limits::new(),
+        in_progress: InProgress::new(server::connections(settings)),
         gateway_choices: GatewayChoices::new(sandbox_mode),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
         metrics,
@@ -146,16 +153,28 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     Ok((state, background))
 }
 
-/// Stores the number of encryptions again and again. A failure is logged, and made up for later.
-async fn count_encryptions(database: Database, counter: EncryptionCounter) {
-    let counter = Arc::new(counter);
-    loop {
-        let counter = Arc::clone(&counter);
-        let _ = database
-            .write("count encryptions", move |connection| {
-                Ok(counter.store(connection)?)
-            })
-            .await;
-        tokio::time::sleep(COUNT_INTERVAL).await;
+/// Stores the number of encryptions.
+#[derive(Clone)]
+struct CountEncryptions {
+    database: Database,
+    counter: Arc<EncryptionCounter>,
+}
+
+impl CountEncryptions {
+    /// Stores the number again and again, until the process ends.
+    async fn run(self) {
+        loop {
+            self.store().await;
+            tokio::time::sleep(COUNT_INTERVAL).await;
+        }
+    }
+
+    /// A failure is logged, and made up for later.
+    async fn store(&self) {
+        let counter = Arc::clone(&self.counter);
+        let stored = self.database.write("count encryptions", move |connection| {
+            Ok(counter.store(connection)?)
+        });
+        let _ = stored.await;
     }
 }

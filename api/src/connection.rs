@@ -1,15 +1,18 @@
-//! A client's connection with bounds: what the API buffers for it, and how long it waits for a client that does not read.
+//! A client's connection with bounds: what the API buffers for it, and how long it waits for a client that does not read or
+//! does not write.
 //!
 //! The HTTP server decodes every request that it has read before it serves the first one, which takes some kilobytes for each.
 //! A client without a key could make it hold thousands of them. The connection therefore hands over one head at a time, and
 //! none while a request is served or while the client does not read a reply.
 
-use std::cell::{Cell, RefCell};
+mod slots;
+mod state;
+
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt::net::TcpStream;
@@ -18,63 +21,104 @@ use actix_web::web::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::shares::Share;
+use slots::Slot;
+use state::Sending;
+
+pub(crate) use slots::Slots;
+pub(crate) use state::ConnectionState;
+
+/// Time limit for a request head, from its first byte on.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which an idle connection is closed. Longer than the usual 60 s of load balancers.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Time after which the API closes the connection of a client that takes no byte of its reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a client must take the whole rest of a reply, from the first byte on that it does not take at once: enough for
+/// the largest reply on a slow line.
+const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most bytes read while a request is served. Reading shows whether the client has gone.
 const READ_AHEAD: usize = 512;
 /// Size of the pieces in which a reply is copied to the buffer of its connection.
-const PIECE: usize = 16 * 1024;
+pub(crate) const PIECE: usize = 16 * 1024;
 /// Size of each of the two buffers of a socket. The kernel doubles it, and counts it as memory of the container.
 const SOCKET_BUFFER: usize = 32 * 1024;
+
+type Timer = Pin<Box<Sleep>>;
 
 /// A TCP connection within its bounds.
 pub(crate) struct Connection {
     socket: TcpStream,
     /// Read from the socket and not yet handed over.
     ahead: BytesMut,
-    /// Whether the bytes handed over end with a line's end.
-    at_line_start: bool,
+    head: Head,
     /// Whether the last bytes handed over end a head.
     gave_head: bool,
+    /// Runs while the connection waits for a head or for the rest of one.
+    head_timeout: Option<Timer>,
     /// Runs while the client takes no byte of its reply.
-    write_timeout: Option<Pin<Box<Sleep>>>,
-    reading: Rc<Reading>,
+    write_timeout: Option<Timer>,
+    /// Runs until the end of a reply that the client did not take at once.
+    reply_timeout: Option<Timer>,
+    state: Rc<ConnectionState>,
+    _slot: Slot,
 }
 
-/// The state that decides whether a connection may hand over bytes. The request that is served changes it.
-#[derive(Default)]
-pub(crate) struct Reading {
-    serves: Cell<bool>,
-    receives_body: Cell<bool>,
-    /// The server's task, while it waits for permission to read.
-    waiting: RefCell<Option<Waker>>,
+/// How far the head that is handed over has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Head {
+    Awaited,
+    /// Only line ends have come, which may precede a head.
+    Empty,
+    InLine,
+    LineEnd,
+}
+
+impl Head {
+    /// Takes the next byte; `None` if it ends the head.
+    fn next(self, byte: u8) -> Option<Self> {
+        match (byte, self) {
+            (b'\n', Self::LineEnd) => None,
+            (b'\n', Self::InLine) => Some(Self::LineEnd),
+            (b'\n' | b'\r', Self::Awaited | Self::Empty) => Some(Self::Empty),
+            (b'\r', head) => Some(head),
+            _ => Some(Self::InLine),
+        }
+    }
 }
 
 impl Connection {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+    pub(crate) fn new(socket: TcpStream, slots: &Rc<Slots>) -> Self {
         let options = SockRef::from(&socket);
-        // Without these bounds the kernel may keep several megabytes for each connection.
         for bounded in [
+            // Without these bounds the kernel may keep several megabytes for each connection.
             options.set_send_buffer_size(SOCKET_BUFFER),
             options.set_recv_buffer_size(SOCKET_BUFFER),
+            // Without this bound the kernel keeps what a client does not take for minutes, also of a closed connection. Linux counts
+            // from the first moment at which a whole segment does not fit, even if the client goes on reading.
+            options.set_tcp_user_timeout(Some(REPLY_TIMEOUT)),
         ] {
             if let Err(error) = bounded {
-                tracing::debug!(%error, "cannot bound a socket's buffer");
+                tracing::debug!(%error, "cannot bound a socket");
             }
         }
+        let state = ConnectionState::new();
         Self {
             socket,
             ahead: BytesMut::new(),
-            at_line_start: true,
+            head: Head::Awaited,
             gave_head: false,
+            head_timeout: None,
             write_timeout: None,
-            reading: Rc::default(),
+            reply_timeout: None,
+            _slot: slots.take(&state, Instant::now()),
+            state,
         }
     }
 
     /// Returns the state that the requests on the connection change.
-    pub(crate) fn reading(&self) -> Rc<Reading> {
-        Rc::clone(&self.reading)
+    pub(crate) fn state(&self) -> Rc<ConnectionState> {
+        Rc::clone(&self.state)
     }
 
     /// Waits without handing anything over. Returns only the end of the connection.
@@ -94,20 +138,43 @@ impl Connection {
     /// Takes back what follows the first head in the bytes from `begin` on.
     fn keep_one_head(&mut self, buffer: &mut ReadBuf<'_>, begin: usize) {
         let bytes = &buffer.filled()[begin..];
-        let end = bytes.iter().position(|byte| match byte {
-            b'\n' => std::mem::replace(&mut self.at_line_start, true),
-            b'\r' => false,
-            _ => {
-                self.at_line_start = false;
-                false
-            }
+        if bytes.is_empty() {
+            return;
+        }
+        if self.head == Head::Awaited {
+            self.head_timeout = None;
+        }
+        let end = bytes.iter().position(|byte| {
+            let next = self.head.next(*byte);
+            self.head = next.unwrap_or(Head::Awaited);
+            next.is_none()
         });
         let Some(end) = end else { return };
         let mut ahead = BytesMut::from(&bytes[end + 1..]);
         ahead.unsplit(std::mem::take(&mut self.ahead));
         self.ahead = ahead;
         self.gave_head = true;
+        self.head_timeout = None;
         buffer.set_filled(begin + end + 1);
+    }
+
+    /// Ends the connection if the head does not come in time. The HTTP server's own time limit is for the first head only.
+    fn poll_head_timeout(&mut self, task: &mut Context<'_>) -> io::Result<()> {
+        if self.state.take_served() {
+            self.head_timeout = None;
+        }
+        let limit = match self.head {
+            // The HTTP server closes an idle connection earlier, unless bytes that follow a body were handed over with it.
+            Head::Awaited => KEEP_ALIVE + Duration::from_secs(1),
+            Head::Empty | Head::InLine | Head::LineEnd => HEAD_TIMEOUT,
+        };
+        let timeout = self
+            .head_timeout
+            .get_or_insert_with(|| Box::pin(sleep(limit)));
+        match timeout.as_mut().poll(task) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
     }
 
     fn written(
@@ -115,62 +182,27 @@ impl Connection {
         result: Poll<io::Result<usize>>,
         task: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let reply_timeout = match (&mut self.reply_timeout, result.is_ready()) {
+            (None, true) => return result,
+            (timeout, _) => timeout.get_or_insert_with(|| Box::pin(sleep(REPLY_TIMEOUT))),
+        };
+        let mut has_ended = reply_timeout.as_mut().poll(task).is_ready();
         if result.is_ready() {
             self.write_timeout = None;
-            self.reading.wake();
+            self.state.wake();
+        } else {
+            let timeout = self
+                .write_timeout
+                .get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+            has_ended |= timeout.as_mut().poll(task).is_ready();
+            self.state.wait(task);
+        }
+        if !has_ended {
             return result;
         }
-        let timeout = self
-            .write_timeout
-            .get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
-        ready!(timeout.as_mut().poll(task));
         // Drop what the kernel still holds for the client: without this it keeps it for minutes.
         let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl Reading {
-    /// Begins to serve a request. Serving ends when the result is dropped.
-    pub(crate) fn serve(self: &Rc<Self>) -> Serving {
-        self.serves.set(true);
-        Serving(Rc::clone(self))
-    }
-
-    /// Begins to receive the body of the request that is served. Receiving ends when the result is dropped.
-    pub(crate) fn receive(self: &Rc<Self>) -> Receiving {
-        self.receives_body.set(true);
-        self.wake();
-        Receiving(Rc::clone(self))
-    }
-
-    fn wait(&self, task: &Context<'_>) {
-        self.waiting.replace(Some(task.waker().clone()));
-    }
-
-    fn wake(&self) {
-        if let Some(task) = self.waiting.take() {
-            task.wake();
-        }
-    }
-}
-
-/// A request being served.
-pub(crate) struct Serving(Rc<Reading>);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.serves.set(false);
-        self.0.wake();
-    }
-}
-
-/// A body being received.
-pub(crate) struct Receiving(Rc<Reading>);
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        self.0.receives_body.set(false);
     }
 }
 
@@ -180,13 +212,15 @@ impl AsyncRead for Connection {
         task: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let receives_body = self.reading.receives_body.get();
+        if self.state.must_end() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        self.state.wait(task);
         if self.write_timeout.is_some() {
-            self.reading.wait(task);
             return Poll::Pending;
         }
-        if self.reading.serves.get() && !receives_body {
-            self.reading.wait(task);
+        let receives_body = self.state.receives_body();
+        if self.state.serves() && !receives_body {
             return self.poll_end(task);
         }
         if std::mem::take(&mut self.gave_head) && !receives_body {
@@ -196,6 +230,9 @@ impl AsyncRead for Connection {
                 task.waker().wake_by_ref();
             }
             return end;
+        }
+        if !receives_body {
+            self.poll_head_timeout(task)?;
         }
         let begin = buffer.filled().len();
         if self.ahead.is_empty() {
@@ -217,11 +254,19 @@ impl AsyncWrite for Connection {
         task: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.state.must_end() && self.write_timeout.is_some() {
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let result = Pin::new(&mut self.socket).poll_write(task, bytes);
         self.written(result, task)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The server flushes when the connection has taken all bytes.
+        if !self.state.sends_body() {
+            self.reply_timeout = None;
+        }
         Pin::new(&mut self.socket).poll_flush(task)
     }
 
@@ -234,12 +279,23 @@ impl AsyncWrite for Connection {
 pub(crate) struct Pieces {
     body: BoxBody,
     rest: Bytes,
+    /// The memory of the reply.
+    _memory: Option<Share>,
+    _sending: Option<Sending>,
 }
 
 impl Pieces {
-    pub(crate) fn new(body: BoxBody) -> Self {
-        let rest = Bytes::new();
-        Self { body, rest }
+    pub(crate) fn new(
+        body: BoxBody,
+        memory: Option<Share>,
+        connection: Option<&Rc<ConnectionState>>,
+    ) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            _memory: memory,
+            _sending: connection.map(ConnectionState::send),
+        }
     }
 }
 
@@ -262,5 +318,30 @@ impl MessageBody for Pieces {
         }
         let piece = self.rest.len().min(PIECE);
         Poll::Ready(Some(Ok(self.rest.split_to(piece))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of heads that end in these bytes.
+    fn heads(bytes: &[u8]) -> usize {
+        let (mut head, mut ends) = (Head::Awaited, 0);
+        for byte in bytes {
+            head = head.next(*byte).unwrap_or_else(|| {
+                ends += 1;
+                Head::Awaited
+            });
+        }
+        ends
+    }
+
+    #[test]
+    fn a_head_ends_at_the_first_empty_line_after_its_begin() {
+        assert_eq!(heads(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / "), 1);
+        assert_eq!(heads(b"\r\n\nGET / HTTP/1.1\n\n\r\n\r\n"), 1);
+        assert_eq!(heads(&b"\n".repeat(1_000)), 0);
+        assert_eq!(heads(&b"\r\n".repeat(1_000)), 0);
     }
 }

@@ -13,6 +13,9 @@ use tracing::warn;
 use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
 
+/// Time between two log lines about rejected webhooks of one gateway account.
+const WARN_INTERVAL: Duration = Duration::from_mins(1);
+
 /// A gateway account with its connector.
 pub(crate) struct WebhookAccount {
     pub(crate) key: GatewayKey,
@@ -27,6 +30,8 @@ pub(crate) struct WebhookAccounts {
     http: reqwest::Client,
     sandbox_mode: bool,
     recent: RecentRows<GatewayAccountId, Option<Arc<WebhookAccount>>>,
+    /// The gateway accounts whose rejected webhooks were logged within the last minute: any sender may send them.
+    warned: moka::sync::Cache<GatewayAccountId, ()>,
 }
 
 impl WebhookAccounts {
@@ -36,7 +41,16 @@ impl WebhookAccounts {
             http,
             sandbox_mode,
             recent: RecentRows::new(),
+            warned: moka::sync::Cache::builder()
+                .max_capacity(1_000)
+                .time_to_live(WARN_INTERVAL)
+                .build(),
         }
+    }
+
+    /// Whether a rejected webhook of this gateway account may be logged now. The metrics count every one.
+    pub(crate) fn may_warn(&self, account: GatewayAccountId) -> bool {
+        self.warned.entry(account).or_insert(()).is_fresh()
     }
 
     /// The gateway account with this id; `None` if it does not exist or its configuration is not usable.

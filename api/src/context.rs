@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,17 +20,19 @@ use serde_json::{Map, Value};
 use tracing::{Span, field};
 
 use crate::auth::{Authenticator, Caller};
+use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::CreateCommits;
 use crate::database::Database;
-use crate::decode::Body;
+use crate::decode::{Body, MAX_BODY};
 use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::Idempotent;
-use crate::limits::Limits;
+use crate::limits::{InProgress, Limits};
 use crate::metrics::{Metrics, StartedBy};
-use crate::observe::{Observed, Waiting};
+use crate::observe::{Observed, ReplyMemory, Waiting};
 use crate::outcomes::Outcomes;
+use crate::shares::Share;
 
 /// The parts that requests share.
 pub(crate) struct State {
@@ -40,6 +43,7 @@ pub(crate) struct State {
     pub(crate) outcomes: Outcomes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
+    pub(crate) in_progress: InProgress,
     pub(crate) gateway_choices: GatewayChoices,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
@@ -50,6 +54,8 @@ pub(crate) struct State {
 /// An authenticated request within its limit.
 pub(crate) struct RequestContext {
     pub(crate) state: web::Data<State>,
+    /// The database, for queries of the merchant.
+    pub(crate) database: Database,
     key: ApiKeyHash,
     pub(crate) merchant: Merchant,
     pub(crate) observed: Observed,
@@ -58,6 +64,7 @@ pub(crate) struct RequestContext {
     request: HttpRequest,
     payload: Payload,
     body: Arc<Body>,
+    _in_progress: Share,
 }
 
 impl FromRequest for RequestContext {
@@ -81,6 +88,9 @@ impl FromRequest for RequestContext {
             let route = request.match_pattern();
             let in_scope = caller.check_scope(request.method(), route.as_deref().unwrap_or(""));
             let Caller { key, merchant, .. } = caller;
+            if let Some(connection) = request.conn_data::<Rc<ConnectionState>>() {
+                connection.authenticate();
+            }
             Span::current().record("khata.merchant_id", field::display(merchant.id));
             let (limit, within_limit) = state.limits.take(
                 key,
@@ -91,9 +101,18 @@ impl FromRequest for RequestContext {
             request.extensions_mut().insert(merchant.id);
             within_limit?;
             in_scope?;
+            let in_progress = &state.in_progress;
+            request
+                .extensions_mut()
+                .insert(ReplyMemory(in_progress.replies.of(merchant.id)));
+            let mut this = in_progress.requests.of(merchant.id);
+            if !this.try_grow(1) {
+                return Err(ApiError::TooMuchInProgress);
+            }
             let observed = request.extensions().get::<Observed>().cloned();
             let path = web::Path::<Vec<String>>::extract(&request).await;
             Ok(Self {
+                database: state.database.of(merchant.id),
                 state,
                 key,
                 merchant,
@@ -102,6 +121,7 @@ impl FromRequest for RequestContext {
                 request,
                 payload,
                 body: Arc::default(),
+                _in_progress: this,
             })
         })
     }
@@ -127,17 +147,17 @@ impl RequestContext {
 
     /// Receives and decodes the body.
     pub(crate) async fn receive(&mut self) -> Result<Map<String, Value>, ApiError> {
-        self.body = Arc::new(Body::receive(&self.request, self.payload.take()).await?);
+        let memory = self.state.in_progress.bodies.of(self.merchant_id());
+        let body = Body::receive(&self.request, self.payload.take(), MAX_BODY, memory);
+        self.body = Arc::new(body.await?);
         self.body.decode().await
     }
 
     /// The idempotency of the call, once its body is received.
     pub(crate) fn idempotent(&self) -> Result<Idempotent, ApiError> {
-        let State {
-            database, keyring, ..
-        } = &**self.state;
         let (merchant, body) = (self.merchant_id(), self.body.bytes());
-        Idempotent::of(database, keyring, merchant, &self.request, body)
+        let keyring = &self.state.keyring;
+        Idempotent::of(&self.database, keyring, merchant, &self.request, body)
     }
 
     /// The customer that the path names; `None` if the text is neither an id nor a reference.
@@ -161,14 +181,8 @@ impl RequestContext {
 
     /// Checks that the merchant has the gateway account that the call names.
     pub(crate) async fn check_gateway(&self, pin: &GatewayPin) -> Result<(), ApiError> {
-        let State {
-            database,
-            gateway_choices,
-            ..
-        } = &**self.state;
-        gateway_choices
-            .check(database, self.merchant_id(), pin)
-            .await
+        let choices = &self.state.gateway_choices;
+        choices.check(&self.database, self.merchant_id(), pin).await
     }
 
     /// Counts a validation that this call started, and publishes its wake-up.

@@ -84,12 +84,9 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     params(schema::CustomerPath), responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let (customer, merchant) = (context.customer()?, context.merchant_id());
-    let read = context
-        .state
-        .database
-        .read("find customer", move |connection| {
-            customers::find(connection, merchant, &customer)
-        });
+    let read = context.database.read("find customer", move |connection| {
+        customers::find(connection, merchant, &customer)
+    });
     let row = read.await?.ok_or(NO_CUSTOMER)?;
     Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::decrypt(&context.state.keyring, merchant, &row)?;

@@ -1,4 +1,5 @@
-//! Access to Postgres: queries and transactions on blocking threads, each within a time limit.
+//! Access to Postgres: queries and transactions on blocking threads, each within a time limit. Merchants have shares of the
+//! connections, and authentication comes before the queries of all of them.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use diesel::{Connection, PgConnection, QueryResult};
+use khata_domain::MerchantId;
 use khata_store::{Pool, PooledConnection};
 use khata_telemetry as telemetry;
 use moka::future::Cache;
@@ -14,6 +16,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::error::ApiError;
+use crate::shares::{Share, Shares};
 
 /// `error.type` of the span when Postgres did not respond.
 const NO_RESPONSE: &str = "unanswered";
@@ -26,14 +29,28 @@ pub(crate) struct Database {
     pool: Pool,
     /// One permit for each connection. A caller waits for a permit without occupying a thread.
     permits: Arc<Semaphore>,
+    /// The connections that merchants' queries may use: all but one, and half of them for one merchant.
+    shares: Shares,
+    /// The merchant whose queries these are; `None` for authentication and for the process itself.
+    merchant: Option<MerchantId>,
 }
 
 impl Database {
-    pub(crate) fn new(pool: Pool) -> Self {
-        let connections = usize::try_from(pool.max_size()).unwrap_or(Semaphore::MAX_PERMITS);
+    /// Uses this many connections of the pool.
+    pub(crate) fn new(pool: Pool, connections: usize) -> Self {
         Self {
             pool,
             permits: Arc::new(Semaphore::new(connections)),
+            shares: Shares::new(connections.saturating_sub(1), connections.div_ceil(2)),
+            merchant: None,
+        }
+    }
+
+    /// Returns the same database for the queries of one merchant.
+    pub(crate) fn of(&self, merchant: MerchantId) -> Self {
+        Self {
+            merchant: Some(merchant),
+            ..self.clone()
         }
     }
 
@@ -59,7 +76,8 @@ impl Database {
         Err(ApiError::Unavailable)
     }
 
-    /// Runs a transaction. After a 503 the transaction is guaranteed not to commit.
+    /// Runs a transaction. After [`ApiError::Unavailable`] the transaction is guaranteed not to commit; after
+    /// [`ApiError::Unknown`] it may have committed.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         summary: &'static str,
@@ -74,15 +92,19 @@ impl Database {
                 tracing::warn!(%error, "no database connection");
                 ApiError::Unavailable
             })?;
-            connection.transaction(|connection| {
+            let mut commits = false;
+            let result = connection.transaction(|connection| {
                 let value = work(connection)?;
                 let has_given_up = is_decided.swap(true, Ordering::AcqRel);
                 if has_given_up {
                     Err(ApiError::Unavailable)
                 } else {
+                    commits = true;
                     Ok(value)
                 }
-            })
+            });
+            // COMMIT itself failed: perhaps only its response was lost.
+            result.map_err(|error| if commits { ApiError::Unknown } else { error })
         }));
         let span = telemetry::database(summary);
         let committed = async {
@@ -97,7 +119,7 @@ impl Database {
             }
         };
         let result = committed.instrument(span.clone()).await;
-        if let Err(ApiError::Unavailable | ApiError::Internal) = &result {
+        if let Err(ApiError::Unavailable | ApiError::Unknown | ApiError::Internal) = &result {
             telemetry::fail(&span, NO_RESPONSE);
         }
         result
@@ -109,10 +131,14 @@ impl Database {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        let mut share: Option<Share> = self.merchant.map(|merchant| self.shares.of(merchant));
+        if let Some(share) = &mut share {
+            share.grow().await;
+        }
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         let done = web::block(move || {
-            // The thread holds the permit, because it may outlive the caller.
-            let _permit = permit;
+            // The thread holds the permits, because it may outlive the caller.
+            let _permits = (share, permit);
             work()
         });
         done.await.ok()
@@ -149,9 +175,48 @@ where
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use std::sync::mpsc;
+
     use futures_util::future::join_all;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_merchant_with_many_queries_delays_neither_another_merchant_nor_authentication() {
+        let pool = khata_store::open("postgres://khata@127.0.0.1:9/none", "test", 7);
+        let database = Database::new(pool, 5);
+        let one = database.of(MerchantId::new());
+        let (report, started) = mpsc::channel();
+        // Queries that take as long as the test.
+        let (end, ends) = mpsc::channel::<()>();
+        let ends = Arc::new(std::sync::Mutex::new(ends));
+        for _ in 0..100 {
+            let (one, report, ends) = (one.clone(), report.clone(), Arc::clone(&ends));
+            tokio::spawn(async move {
+                one.run_blocking(move || {
+                    let _ = report.send(());
+                    let _ = ends.lock().unwrap().recv();
+                })
+                .await
+            });
+        }
+        drop(report);
+        let started = web::block(move || {
+            for _ in 0..3 {
+                started.recv().unwrap();
+            }
+            started
+        });
+        let started = started.await.unwrap();
+        let other = database.of(MerchantId::new());
+        assert_eq!(other.run_blocking(|| 1).await, Some(1));
+        assert_eq!(database.run_blocking(|| 2).await, Some(2));
+        assert!(
+            started.try_recv().is_err(),
+            "more than half of the connections"
+        );
+        drop(end);
+    }
 
     #[tokio::test]
     async fn calls_that_need_the_same_row_at_once_share_one_read() {

@@ -5,5 +5,5 @@ mod fields;
 mod form;
 mod json;
 
-pub(crate) use body::{Body, decode};
+pub(crate) use body::{Body, MAX_BODY, decode};
 pub(crate) use fields::{Fields, out_of_range};

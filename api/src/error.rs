@@ -106,7 +106,12 @@ pub(crate) enum ApiError {
         /// Seconds.
         retry_after: u64,
     },
+    /// Too many requests of the merchant are in progress, or too much memory is used by their bodies and replies.
+    TooMuchInProgress,
+    /// The database is not available, and nothing was stored.
     Unavailable,
+    /// The database became unavailable when the call may have been stored already.
+    Unknown,
     Internal,
 }
 
@@ -169,7 +174,7 @@ impl ApiError {
             Self::BodyTimeout => 408, "error", "request_timeout", "REQUEST_TIMEOUT", "USER_ERROR",
                 "Request timed out.", "The request body did not arrive within 15 seconds.";
             Self::BodyTooLarge => 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", "USER_ERROR",
-                "Request too large.", "The request body is larger than 256 KiB.";
+                "Request too large.", "The request body is larger than 256 KiB, or a gateway's webhook larger than 64 KiB.";
             Self::UnsupportedMediaType => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", "USER_ERROR",
                 "Unsupported media type.", "Send application/x-www-form-urlencoded or application/json in UTF-8.";
             Self::CustomerExists => 400, "invalid_request_error", "unique", "ALREADY_EXISTS", "USER_ERROR",
@@ -190,8 +195,13 @@ impl ApiError {
             Self::BudgetExhausted { .. } => 429, "error", "too_many_requests", "BUDGET_EXHAUSTED", "USER_ERROR",
                 "The daily budget of penny drops is used up.",
                 "This call would exceed your budget of penny drops for today. See Retry-After. Nothing was stored.";
+            Self::TooMuchInProgress => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
+                "Too many requests in progress.",
+                "Too many of your requests are in progress at once, or you do not take their replies. Send fewer at once and take each reply, then repeat the call; if it changes something, with the same Idempotency-Key.";
             Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
                 "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
+            Self::Unknown => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
+                "Service unavailable.", "The service lost its database. The call may have been stored. Repeat it with the same Idempotency-Key.";
             Self::Internal => 500, "error", "server_error", "SERVER_ERROR", "API_ERROR",
                 "Internal error.", "An internal error occurred. Quote the request id when you report it.";
         }
@@ -217,9 +227,10 @@ impl ApiError {
             Self::MethodNotAllowed { allowed } => {
                 (header::ALLOW, HeaderValue::from_static(allowed))
             }
-            Self::Unavailable | Self::IdempotencyInProgress => {
-                (header::RETRY_AFTER, HeaderValue::from_static("1"))
-            }
+            Self::Unavailable
+            | Self::Unknown
+            | Self::TooMuchInProgress
+            | Self::IdempotencyInProgress => (header::RETRY_AFTER, HeaderValue::from_static("1")),
             Self::TooManyRequests { retry_after }
             | Self::TooManyValidations { retry_after, .. }
             | Self::BudgetExhausted { retry_after } => {
@@ -340,7 +351,8 @@ impl From<diesel::result::Error> for ApiError {
 impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::Unavailable => Self::Unavailable,
+            // The connection may have broken during COMMIT, or COMMIT takes longer than the caller waits.
+            BatchError::Unavailable => Self::Unknown,
             // Only this merchant has too many calls open, so it is no failure of the service.
             BatchError::QueueFull => Self::TooManyRequests { retry_after: 1 },
             BatchError::Rejected(error) => {

@@ -2,6 +2,8 @@
 //! signature on the bytes as received. A genuine webhook is stored with its validation, and a worker records the result.
 //! Nothing is decided here.
 
+use std::rc::Rc;
+
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,11 +18,15 @@ use khata_telemetry as telemetry;
 use serde_json::json;
 use tracing::{Instrument, Span, debug, field, info, warn};
 
+use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccount;
 use crate::context::State;
 use crate::decode::Body;
 use crate::error::ApiError;
 use crate::metrics::AuthenticationFailure;
+
+/// Longest webhook. Those of the gateways have some kilobytes, and any sender may make the API parse one.
+const MAX_WEBHOOK: usize = 64 * 1024;
 
 const NO_GATEWAY_ACCOUNT: ApiError = ApiError::NotFound("No such gateway account.");
 
@@ -62,8 +68,16 @@ async fn handle(
         .filter(|account| account.gateway == gateway)
         .ok_or(NO_GATEWAY_ACCOUNT)?;
     Span::current().record("khata.merchant_id", field::display(account.key.merchant));
-    let body = Body::receive(request, payload).await?;
-    let Some(message) = verify(&account, request, body.bytes())? else {
+    let memory = state.in_progress.webhook_bodies.of(account.key.merchant);
+    let body = Body::receive(request, payload, MAX_WEBHOOK, memory).await?;
+    let message = verify(state, &account, request, body.bytes())?;
+    let is_signed = |message: &WebhookMessage| message.response.is_some();
+    if let Some(connection) = request.conn_data::<Rc<ConnectionState>>()
+        && message.as_ref().is_some_and(is_signed)
+    {
+        connection.authenticate();
+    }
+    let Some(message) = message else {
         return Ok("ignored");
     };
     let FoundAttempt::Open(attempt) =
@@ -79,6 +93,7 @@ async fn handle(
 
 /// Verifies the signature and parses the webhook; `None` if the webhook is about nothing that Khata handles.
 fn verify(
+    state: &State,
     account: &WebhookAccount,
     request: &HttpRequest,
     body: &[u8],
@@ -94,10 +109,12 @@ fn verify(
         received_at: Utc::now(),
     };
     account.connector.webhook(&webhook).map_err(|error| {
-        warn!(
-            merchant_id = %account.key.merchant, gateway = account.gateway.name(), gateway_account = account.reference_id,
-            %error, "gateway webhook rejected: bad or missing signature (check the webhook secret in the credentials)"
-        );
+        if state.webhook_accounts.may_warn(account.key.account) {
+            warn!(
+                merchant_id = %account.key.merchant, gateway = account.gateway.name(), gateway_account = account.reference_id,
+                %error, "gateway webhook rejected: bad or missing signature (check the webhook secret in the credentials)"
+            );
+        }
         match error {
             WebhookError::NotSupported => NO_GATEWAY_ACCOUNT,
             WebhookError::Malformed(reason) => ApiError::field("body", reason),
@@ -115,7 +132,8 @@ async fn find_attempt(
     account: &WebhookAccount,
     name: AttemptName,
 ) -> Result<FoundAttempt, ApiError> {
-    let (key, database) = (account.key, &state.database);
+    let key = account.key;
+    let database = state.database.of(key.merchant);
     match name {
         AttemptName::Reference(reference) => {
             let Some(reference) = AttemptReference::parse(&reference) else {
@@ -191,6 +209,7 @@ async fn store(
     let awaited = attempt.awaited;
     let received = state
         .database
+        .of(key.merchant)
         .write("insert notice", move |connection| {
             let sealed = sealed.as_deref();
             Ok(gateway_webhooks::receive(

@@ -1,6 +1,7 @@
 //! Health for orchestrators, and the running version. `/health/live` succeeds while the process serves, `/health/ready` while it
 //! can store. RabbitMQ is reported but does not decide: without it accounts are stored and validated later.
 
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -69,6 +70,18 @@ pub(crate) async fn live() -> HttpResponse {
 #[utoipa::path(get, path = "/health/ready", operation_id = "ready", tag = "Health",
     responses((status = 200, description = "The API can store.", body = Ready), (status = 503, description = "The API cannot store.", body = Ready)))]
 pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
+    readiness(&state).await
+}
+
+/// `/health/ready` on the listener of the metrics, which no merchant can fill. The state is gone once the API has stopped.
+pub(crate) async fn ready_apart(state: web::Data<Weak<State>>) -> HttpResponse {
+    match state.upgrade() {
+        Some(state) => readiness(&state).await,
+        None => HttpResponse::ServiceUnavailable().finish(),
+    }
+}
+
+async fn readiness(state: &State) -> HttpResponse {
     let schema_was_current = state.schema_is_current.load(Ordering::Relaxed);
     let pending = state
         .database

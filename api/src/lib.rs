@@ -2,7 +2,8 @@
 //!
 //! From the bottom up: `schema` defines request fields and published words; `error`, `reply`, `database` and `present` turn
 //! rows and errors into replies; `idempotency` performs each keyed call once; `create_commits` stores accounts by group
-//! commit; `context` holds the parts that requests share and what one request carries. Above them are the resources: `accounts`,
+//! commit; `shares` divides what merchants share; `context` holds the parts that requests share and what one request carries.
+//! Above them are the resources: `accounts`,
 //! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document,
 //! `server` bounds the HTTP server and its `connection`s, and `application` starts all parts.
 
@@ -34,6 +35,7 @@ mod routes;
 mod schema;
 mod server;
 mod settings;
+mod shares;
 
 #[doc(hidden)]
 pub use accounts::fuzz_create_body;

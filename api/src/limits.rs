@@ -1,5 +1,5 @@
-//! The request limit of an API key: one token bucket per key and process. The limit keeps one merchant's loop from slowing
-//! the service for the others. Validations cost rupees; Postgres limits them across all processes.
+//! Limits that keep one merchant's calls from slowing the service for the others: a token bucket for each API key, and each
+//! merchant's share of what calls in progress use. Validations cost rupees; Postgres limits them across all processes.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use governor::{Quota, RateLimiter};
 use khata_crypto::ApiKeyHash;
 
 use crate::error::ApiError;
+use crate::shares::Shares;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit");
@@ -21,6 +22,44 @@ const KEYS: u64 = 10_000;
 const REFILL_TIME: Duration = Duration::from_mins(5);
 
 type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// The requests in progress of all merchants, the memory that they use, and one merchant's share of both. All follow from the
+/// number of connections, which follows from the memory limit.
+pub(crate) struct InProgress {
+    /// Requests whose reply is not ready; a merchant may have seven eighths of them, so that its waiting calls leave
+    /// connections to others.
+    pub(crate) requests: Shares,
+    /// Memory of request bodies; a merchant may have half of it.
+    pub(crate) bodies: Shares,
+    /// Memory of the bodies of gateway webhooks, which any sender may send; an eighth for the webhooks of one merchant.
+    pub(crate) webhook_bodies: Shares,
+    /// Memory of large replies that clients have not taken; a merchant may have half of it.
+    pub(crate) replies: Shares,
+}
+
+/// Memory for each connection, in KiB. With 1,024 connections, for which a memory limit of 512 MiB is needed: 32, 8 and 64 MiB.
+const BODIES: usize = 32;
+const WEBHOOK_BODIES: usize = 8;
+const REPLIES: usize = 64;
+/// Least memory for one merchant, in KiB: more than the largest body, and the largest reply.
+const LEAST_BODIES: usize = 512;
+const LEAST_REPLIES: usize = 2_048;
+
+impl InProgress {
+    /// The shares of a process with this maximum number of connections.
+    pub(crate) fn new(connections: usize) -> Self {
+        let memory = |all: usize, parts: usize, least: usize| {
+            let part = (connections * all / parts).max(least);
+            Shares::new((connections * all).max(part), part)
+        };
+        Self {
+            requests: Shares::new(connections, connections - connections / 8),
+            bodies: memory(BODIES, 2, LEAST_BODIES),
+            webhook_bodies: memory(WEBHOOK_BODIES, 8, LEAST_BODIES),
+            replies: memory(REPLIES, 2, LEAST_REPLIES),
+        }
+    }
+}
 
 /// The buckets of recently used keys.
 pub(crate) struct Limits {

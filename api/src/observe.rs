@@ -3,9 +3,11 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
@@ -13,11 +15,12 @@ use khata_domain::{MerchantId, ObjectReferenceId, ids};
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
-use crate::connection::{Pieces, Reading};
+use crate::connection::{ConnectionState, PIECE, Pieces};
 use crate::error::ApiError;
 use crate::limits::LimitState;
 use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
+use crate::shares::Share;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
@@ -34,6 +37,9 @@ pub(crate) struct Observed {
     pub(crate) trace_parent: Option<String>,
 }
 
+/// The merchant's share of the memory for replies, for the reply to the request.
+pub(crate) struct ReplyMemory(pub(crate) Share);
+
 /// Marks a request as waiting for outcomes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting;
@@ -44,8 +50,10 @@ pub(crate) async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let reading = request.conn_data::<Rc<Reading>>().cloned();
-    let _serving = reading.as_ref().map(Reading::serve);
+    let connection = request.conn_data::<Rc<ConnectionState>>().cloned();
+    let _serving = connection
+        .as_ref()
+        .map(|connection| connection.serve(started));
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let _in_flight = metrics
         .as_ref()
@@ -76,7 +84,9 @@ pub(crate) async fn observe(
                 .map_into_left_body()
         }
     };
+    let mut memory = None;
     let error = response.response().extensions().get::<ApiError>().cloned();
+    let error = error.or_else(|| take_memory(&response, &mut memory).err());
     let mut response = match &error {
         Some(error) => response
             .into_response(error.render(&request_id))
@@ -108,15 +118,39 @@ pub(crate) async fn observe(
         });
     }
     add_headers(&mut response, &request_id, trace_parent.as_deref());
-    Ok(response.map_body(|_, body| Pieces::new(body)))
+    Ok(response.map_body(|_, body| Pieces::new(body, memory, connection.as_ref())))
+}
+
+/// Takes memory for a reply that does not fit into the buffer of its connection, until the client has taken the reply.
+fn take_memory(
+    response: &ServiceResponse<impl MessageBody>,
+    memory: &mut Option<Share>,
+) -> Result<(), ApiError> {
+    let BodySize::Sized(size) = response.response().body().size() else {
+        return Ok(());
+    };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let of_merchant = response.request().extensions_mut().remove::<ReplyMemory>();
+    if let Some(ReplyMemory(mut share)) = of_merchant.filter(|_| size > PIECE) {
+        share.take_memory(size)?;
+        *memory = Some(share);
+    }
+    Ok(())
 }
 
 /// Whether a page of another site makes a browser send the request, which may add credentials that the browser remembers.
 /// No browser lets that page read the reply, so only a request that may change something matters.
 fn is_cross_site(request: &ServiceRequest) -> bool {
-    let site = request.headers().get(FETCH_SITE);
-    site.is_some_and(|site| site.as_bytes() == b"cross-site")
-        && ![Method::GET, Method::HEAD].contains(request.method())
+    let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+    let is_cross_site = match header(HeaderName::from_static(FETCH_SITE)) {
+        Some(site) => !matches!(site, b"same-origin" | b"none"),
+        // Old browsers name only the origin of the page.
+        None => header(ORIGIN).is_some_and(|origin| {
+            let host = origin.splitn(2, |byte| *byte == b'/').nth(1);
+            host.and_then(|host| host.strip_prefix(b"/")) != header(HOST)
+        }),
+    };
+    is_cross_site && ![Method::GET, Method::HEAD].contains(request.method())
 }
 
 /// Adds the headers that every reply has.

@@ -16,7 +16,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, Error, web};
 use anyhow::Context;
 
-use crate::connection::{Connection, Reading};
+use crate::connection::{Connection, ConnectionState, HEAD_TIMEOUT, KEEP_ALIVE, Slots};
 use crate::context::State;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -24,10 +24,6 @@ use crate::observe::observe;
 use crate::settings::ServeSettings;
 use crate::{document, routes};
 
-/// Time limit for the head of a connection's first request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time after which an idle connection is closed. Longer than the usual 60 s of load balancers.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Time in which a client takes the rest of a reply after which the API closes the connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections that the kernel accepts before the API does.
@@ -46,7 +42,7 @@ pub(crate) fn bind(
     state: &web::Data<State>,
     metrics: &web::Data<Metrics>,
 ) -> anyhow::Result<(Server, u16)> {
-    let connections = settings.connections.unwrap_or_else(default_connections);
+    let connections = connections(settings);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.threads.unwrap_or(cores);
     let _ = rlimit::increase_nofile_limit(
@@ -54,18 +50,21 @@ pub(crate) fn bind(
             .unwrap_or(u64::MAX)
             .saturating_add(OTHER_FILES),
     );
+    let listeners = listeners(&settings.listen)
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let places = connections.div_ceil(threads);
+    // Each listener has its own places, and the thread's limit is for all of them.
+    let places_of_listener = places.div_ceil(listeners.len().max(1));
     let mut server = Server::build()
         .workers(threads)
         .disable_signals()
         .backlog(BACKLOG)
-        .max_concurrent_connections(connections.div_ceil(threads))
+        .max_concurrent_connections(places)
         .shutdown_timeout(settings.drain_seconds);
     let stopping = server.graceful_shutdown_signal();
     let serves_docs = settings.docs;
     let mut port = 0;
-    for listener in listeners(&settings.listen)
-        .with_context(|| format!("cannot listen on {}", settings.listen))?
-    {
+    for listener in listeners {
         if port == 0 {
             port = listener.local_addr()?.port();
         }
@@ -84,12 +83,13 @@ pub(crate) fn bind(
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .keep_alive(KEEP_ALIVE)
                 .on_connect_ext(|connection: &Connection, data| {
-                    data.insert::<Rc<Reading>>(connection.reading());
+                    data.insert::<Rc<ConnectionState>>(connection.state());
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            fn_service(async |socket: TcpStream| {
+            let slots = Slots::new(places_of_listener);
+            fn_service(move |socket: TcpStream| {
                 let peer = socket.peer_addr().ok();
-                Ok((Connection::new(socket), peer))
+                std::future::ready(Ok((Connection::new(socket, &slots), peer)))
             })
             .and_then(http)
         })?;
@@ -159,9 +159,11 @@ fn listener(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// As many connections as half of the memory limit holds.
-fn default_connections() -> usize {
-    memory_limit().map_or(MAX_CONNECTIONS, connections_within)
+/// Returns the maximum number of connections: by default as many as half of the memory limit holds.
+pub(crate) fn connections(settings: &ServeSettings) -> usize {
+    settings
+        .connections
+        .unwrap_or_else(|| memory_limit(Path::new("/")).map_or(MAX_CONNECTIONS, connections_within))
 }
 
 fn connections_within(limit: u64) -> usize {
@@ -169,19 +171,23 @@ fn connections_within(limit: u64) -> usize {
     connections.clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
-/// The smallest memory limit of the process's control group and of those above it, in bytes; `None` if there is none.
-fn memory_limit() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+/// The smallest memory limit of the process's control group and of those above it, in bytes; `None` if there is none. `root` is
+/// the folder of `proc` and `sys`.
+fn memory_limit(root: &Path) -> Option<u64> {
+    let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = groups.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         // Version 2 has one hierarchy without a name, version 1 one hierarchy for memory.
-        let (root, file) = match parts.next()? {
-            "" => ("/sys/fs/cgroup", "memory.max"),
-            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        let (folder, file) = match parts.next()? {
+            "" => ("sys/fs/cgroup", "memory.max"),
+            controllers if controllers.split(',').any(|name| name == "memory") => {
+                ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
             _ => return None,
         };
-        let group = Path::new(root).join(parts.next()?.trim_start_matches('/'));
-        let above = group.ancestors().take_while(|path| path.starts_with(root));
+        let root = root.join(folder);
+        let group = root.join(parts.next()?.trim_start_matches('/'));
+        let above = group.ancestors().take_while(|path| path.starts_with(&root));
         above
             .filter_map(|path| std::fs::read_to_string(path.join(file)).ok())
             .filter_map(|text| text.trim().parse().ok())
@@ -199,5 +205,65 @@ mod tests {
         assert_eq!(connections_within(512 << 20), 1_024);
         assert_eq!(connections_within(0), MIN_CONNECTIONS);
         assert_eq!(connections_within(u64::MAX), MAX_CONNECTIONS);
+    }
+
+    #[test]
+    fn the_memory_limit_is_the_smallest_of_the_control_group_and_those_above() {
+        // The process's groups, the files of limits, and the limit.
+        type Case = (
+            &'static str,
+            &'static [(&'static str, &'static str)],
+            Option<u64>,
+        );
+        let files: [Case; 7] = [
+            ("", &[], None),
+            ("0::/\n", &[("memory.max", "max\n")], None),
+            // In a container the group is the root of what the process sees.
+            ("0::/\n", &[("memory.max", "536870912\n")], Some(512 << 20)),
+            (
+                "0::/a/b\n",
+                &[
+                    ("a/b/memory.max", "max\n"),
+                    ("a/memory.max", "1048576\n"),
+                    ("memory.max", "9999999\n"),
+                ],
+                Some(1 << 20),
+            ),
+            (
+                "9:name=systemd:/x\n4:memory:/a\n0::/\n",
+                &[
+                    ("memory/a/memory.limit_in_bytes", "536870912\n"),
+                    ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+                ],
+                Some(512 << 20),
+            ),
+            (
+                "3:cpu,memory:/a\n",
+                &[("memory/a/memory.limit_in_bytes", "1048576\n")],
+                Some(1 << 20),
+            ),
+            // A container of version 1 sees its own group as the root, under the host's name.
+            (
+                "4:memory:/docker/0123\n",
+                &[("memory/memory.limit_in_bytes", "1048576\n")],
+                Some(1 << 20),
+            ),
+        ];
+        for (place, (groups, limits, expected)) in files.into_iter().enumerate() {
+            let folder = format!("khata-memory-limit-{}-{place}", std::process::id());
+            let root = std::env::temp_dir().join(folder);
+            let write = |path: &str, text: &str| {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            };
+            write("proc/self/cgroup", groups);
+            for (path, text) in limits {
+                write(&format!("sys/fs/cgroup/{path}"), text);
+            }
+            let found = memory_limit(&root);
+            std::fs::remove_dir_all(&root).unwrap();
+            assert_eq!(found, expected, "{groups}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
 use khata_queue::Broker;
@@ -31,6 +32,10 @@ pub enum Command {
     Openapi,
 }
 
+fn within(least: u64, most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..=most)
+}
+
 /// The settings of the API.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeSettings {
@@ -47,16 +52,17 @@ pub struct ServeSettings {
     #[arg(long, env = "KHATA_METRICS_PORT_FILE")]
     pub metrics_port_file: Option<PathBuf>,
     /// Threads that serve HTTP; default: number of cores
-    #[arg(long, env = "KHATA_API_THREADS")]
+    #[arg(long, env = "KHATA_API_THREADS", value_parser = within(1, 1_024))]
     pub threads: Option<usize>,
-    /// Maximum number of open connections; default: one per 512 KiB of the memory limit of the control group, 4,096 at most
-    #[arg(long, env = "KHATA_API_CONNECTIONS")]
+    /// Maximum number of open connections, 64 or more; default: one per 512 KiB of the memory limit of the control group, 4,096 at
+    /// most
+    #[arg(long, env = "KHATA_API_CONNECTIONS", value_parser = within(64, 1_000_000))]
     pub connections: Option<usize>,
     /// Serve the page with every call at /docs and the OpenAPI document at /openapi.json
     #[arg(long, env = "KHATA_API_DOCS", action = clap::ArgAction::Set, default_value_t = true)]
     pub docs: bool,
     /// Seconds for open requests to finish after SIGTERM
-    #[arg(long, env = "KHATA_API_DRAIN_SECONDS", default_value_t = 10)]
+    #[arg(long, env = "KHATA_API_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub drain_seconds: u64,
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,

@@ -3,7 +3,7 @@
 mod which;
 
 use anyhow::bail;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_crypto::{ApiKey, Keyring, KeyringSettings};
@@ -34,7 +34,7 @@ pub(crate) enum KeyCommand {
     Revoke(Revoke),
     /// Issue a new key and let an old key expire, so that the merchant has time to change over
     ///
-    /// The new key is shown once. The old key works for --overlap-hours, or until its own expiry if that is earlier. If
+    /// The new key is shown once, and expires when the old key would have. The old key works for --overlap-hours, or until its own expiry if that is earlier. If
     /// the old key has leaked, use --overlap-hours 0, or `key issue` and `key revoke`.
     Rotate(Rotate),
 }
@@ -52,9 +52,9 @@ impl KeyCommand {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NewKeyOptions {
-    /// Time until the new key expires: 90d, 12h, at most 3650d [default: never]
+    /// Time until the new key expires: 90d, 12h, at most 3650d, or never [default: never; `key rotate`: as the old key]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    expires: Option<TimeDelta>,
+    expires: Option<Expiry>,
     /// Calls that the new key permits: read (GET only), create (also create, change and validate), admin (also delete) [default:
     /// admin; `key rotate`: as the old key]
     #[arg(long, value_name = "read|create|admin", value_parser = parse_scope)]
@@ -67,9 +67,20 @@ pub(crate) struct NewKeyOptions {
     actor: ActorOption,
 }
 
-/// Parses `90d` or `12h`.
-fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
-    const EXPECTED: &str = "expected a number of days or hours, like 90d or 12h, from 1h to 3650d";
+/// When a new key expires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expiry {
+    Never,
+    After(TimeDelta),
+}
+
+/// Parses `90d`, `12h` or `never`.
+fn parse_time(text: &str) -> Result<Expiry, &'static str> {
+    const EXPECTED: &str =
+        "expected a number of days or hours, like 90d or 12h, from 1h to 3650d, or never";
+    if text == "never" {
+        return Ok(Expiry::Never);
+    }
     let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
         Some((number, "d")) => number
             .parse::<u32>()
@@ -80,7 +91,7 @@ fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
     };
     let hours = hours.filter(|hours| (1..=3_650 * 24).contains(hours));
     hours
-        .map(|hours| TimeDelta::hours(hours.into()))
+        .map(|hours| Expiry::After(TimeDelta::hours(hours.into())))
         .ok_or(EXPECTED)
 }
 
@@ -97,16 +108,21 @@ impl NewKeyOptions {
         Ok(self.keyring.load(self.sandbox.sandbox_mode)?)
     }
 
-    /// Stores a new key's hash and records the issue in the audit log.
+    /// Stores a new key's hash and records the issue in the audit log. Without the options, the key has this scope and expiry.
     fn issue(
         &self,
         connection: &mut PgConnection,
         merchant: MerchantId,
         keyring: &Keyring,
         scope: KeyScope,
+        expires_at: Option<DateTime<Utc>>,
     ) -> anyhow::Result<NewKey> {
         let key = ApiKey::generate(self.sandbox.sandbox_mode);
-        let expires_at = self.expires.map(|rest| Utc::now() + rest);
+        let expires_at = match self.expires {
+            Some(Expiry::After(rest)) => Some(Utc::now() + rest),
+            Some(Expiry::Never) => None,
+            None => expires_at,
+        };
         let scope = self.scope.unwrap_or(scope);
         let (hash, prefix) = (keyring.hash_api_key(&key), key.prefix());
         let id = merchants::insert_key(connection, merchant, &hash, prefix, expires_at, scope)?;
@@ -162,7 +178,8 @@ impl Issue {
         self.new.actor()?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
         let scope = KeyScope::Admin;
-        let issue = |connection: &mut _| self.new.issue(connection, merchant.id, &keyring, scope);
+        let new = &self.new;
+        let issue = |connection: &mut _| new.issue(connection, merchant.id, &keyring, scope, None);
         let issued = connection.transaction(issue)?;
         self.common.print(&issued.document, &issued.text)
     }
@@ -262,7 +279,9 @@ impl Rotate {
                 );
             }
             let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
-            let issued = self.new.issue(connection, merchant.id, &keyring, old.scope)?;
+            let (scope, expires_at) = (old.scope, old.expires_at);
+            let new = &self.new;
+            let issued = new.issue(connection, merchant.id, &keyring, scope, expires_at)?;
             let new = &issued.document;
             let about = json!({
                 "id": old.id.to_string(),
@@ -294,8 +313,9 @@ mod tests {
 
     #[test]
     fn a_time_is_a_number_of_days_or_hours() {
-        assert_eq!(parse_time("90d"), Ok(TimeDelta::days(90)));
-        assert_eq!(parse_time("12h"), Ok(TimeDelta::hours(12)));
+        assert_eq!(parse_time("90d"), Ok(Expiry::After(TimeDelta::days(90))));
+        assert_eq!(parse_time("12h"), Ok(Expiry::After(TimeDelta::hours(12))));
+        assert_eq!(parse_time("never"), Ok(Expiry::Never));
         for text in [
             "",
             "d",

@@ -25,6 +25,10 @@ pub struct Cli {
 enum Command {
     /// Migrate the database schema and grant the database roles their rights; several processes may run this at once
     Migrate {
+        /// Database roles that must exist; otherwise the command ends with 1, so that a job runs it again until each role has its
+        /// rights
+        #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]
+        require_roles: Vec<String>,
         #[command(flatten)]
         database: DatabaseSettings,
     },
@@ -49,7 +53,10 @@ impl Cli {
     /// Runs the command. An error is the text for the operator; the exit code is then 1.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Migrate { database } => migrate(&database),
+            Command::Migrate {
+                require_roles,
+                database,
+            } => migrate(&database, &require_roles),
             Command::Keyring(command) => command.run(),
             Command::Merchant(command) => command.run(),
             Command::Key(command) => command.run(),
@@ -59,7 +66,11 @@ impl Cli {
     }
 }
 
-fn migrate(database: &DatabaseSettings) -> anyhow::Result<()> {
+fn migrate(database: &DatabaseSettings, required: &[String]) -> anyhow::Result<()> {
+    // Before the rights are granted: a role that exists now gets them.
+    let mut connection = options::connect_without_timeout(&database.database_url)?;
+    let required = khata_store::rights::missing_roles(&mut connection, required)?;
+    drop(connection);
     let migrated = khata_store::migrate(&database.database_url)?;
     if migrated.ran.is_empty() {
         println!("The schema is up to date.");
@@ -67,12 +78,17 @@ fn migrate(database: &DatabaseSettings) -> anyhow::Result<()> {
     for name in migrated.ran {
         println!("Ran {name}.");
     }
+    let missing = |roles: &str| {
+        format!(
+            "These database roles do not exist and got no rights: {roles}. Create them with deploy/postgres/roles.sql, then run \
+             `khata migrate` again; until then the services need the rights of the tables' owner."
+        )
+    };
+    if !required.is_empty() {
+        anyhow::bail!(missing(&required.join(", ")));
+    }
     if !migrated.missing_roles.is_empty() {
-        println!(
-            "These database roles do not exist and got no rights: {}. Create them with deploy/postgres/roles.sql, then run \
-             `khata migrate` again; until then the services need the rights of the tables' owner.",
-            migrated.missing_roles.join(", ")
-        );
+        println!("{}", missing(&migrated.missing_roles.join(", ")));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Options that several commands share: the database, the form of the output, and the merchant.
 
 use anyhow::{Context, bail};
+use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_store::DatabaseSettings;
 use khata_store::audit::Actor;
@@ -95,7 +95,7 @@ pub(crate) struct MerchantOption {
 
 fn connect(database_url: &str, statement_timeout: &str) -> anyhow::Result<PgConnection> {
     let mut connection =
-        PgConnection::establish(database_url).context("cannot connect to the database")?;
+        khata_store::connect(database_url, "khata").context("cannot connect to the database")?;
     connection.batch_execute(&format!("set statement_timeout = '{statement_timeout}'"))?;
     Ok(connection)
 }

@@ -22,6 +22,10 @@ MANUAL = {"development": {"khata-keyring"}, "production": set()}
 # (worker/src/application.rs, which tests this figure).
 AFTER_DRAIN = {"khata-api": 4, "khata-worker": 10}
 TEMPLATES = ("Deployment", "StatefulSet", "Job")
+# Limits per address that an Ingress for merchants must have: the API itself limits by API key and merchant (docs/security.md).
+INGRESS_LIMITS = {"nginx.ingress.kubernetes.io/limit-connections", "nginx.ingress.kubernetes.io/limit-rps"}
+# The paths that merchants and gateways call. Health, the version and /docs stay within the cluster.
+INGRESS_PATHS = {"/customers", "/gateways"}
 
 
 class Overlay:
@@ -38,6 +42,9 @@ class Overlay:
             if kind in TEMPLATES:
                 self.check_references(resource)
                 self.check_grace(resource)
+                self.check_probes(resource)
+            elif kind == "Ingress":
+                self.check_ingress(resource)
             elif kind == "Service":
                 self.check_selector(resource["spec"]["selector"])
             elif kind in ("PodDisruptionBudget", "NetworkPolicy"):
@@ -150,6 +157,25 @@ class Overlay:
         pods += [{"cnpg.io/cluster": cluster["metadata"]["name"]} for cluster in self.of("Cluster")]
         pods += [{"app.kubernetes.io/name": cluster["metadata"]["name"]} for cluster in self.of("RabbitmqCluster")]
         return pods
+
+    # --- clients that merchants and attackers run -----------------------------------------------
+
+    def check_ingress(self, ingress):
+        paths = {path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]}
+        for path in sorted(paths - INGRESS_PATHS):
+            self.fault(f"publishes {path}, which no merchant and no gateway calls")
+        annotations = ingress["metadata"].get("annotations", {})
+        if self.name == "production":
+            for limit in sorted(INGRESS_LIMITS):
+                if not int(annotations.get(limit, 0)) > 0:
+                    self.fault(f"lacks the limit {limit}")
+
+    def check_probes(self, resource):
+        """Checks that no probe of the API uses the port that merchants reach, whose connections they can fill."""
+        for container in resource["spec"]["template"]["spec"]["containers"]:
+            probes = [container[kind] for kind in ("startupProbe", "readinessProbe", "livenessProbe") if kind in container]
+            if container["name"] == "khata-api" and (not probes or any(probe["httpGet"]["port"] != "metrics" for probe in probes)):
+                self.fault("the probes must use the port metrics")
 
     # --- times ---------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ heading "tests"
 cargo build --workspace --bins
 (
     # Only these settings: a test starts further services itself.
-    KHATA_TEST_DATABASE_URL=$("$stack" exec printenv KHATA_DATABASE_URL)
+    KHATA_TEST_DATABASE_URL=$("$stack" exec printenv KHATA_OWNER_URL)
     KHATA_TEST_AMQP_URL=$("$stack" exec printenv KHATA_AMQP_URL)
     KHATA_TEST_TOOLS=$(realpath "$folder/tools")
     export KHATA_TEST_DATABASE_URL KHATA_TEST_AMQP_URL KHATA_TEST_TOOLS

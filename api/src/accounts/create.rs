@@ -138,12 +138,13 @@ async fn read_large(
         return Ok(Vec::new());
     }
     let merchant = context.merchant_id();
-    let database = &context.state.database;
-    let read = database.read("find accounts", move |connection| {
+    let read = context.database.read("find accounts", move |connection| {
         accounts::find_many(connection, merchant, &large)
     });
     let read = tokio::time::timeout_at(until.into(), read).await;
+    // The accounts are stored already.
     read.unwrap_or(Err(ApiError::Unavailable))
+        .map_err(|_| ApiError::Unknown)
 }
 
 /// The stored accounts of a call.

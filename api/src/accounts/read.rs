@@ -33,12 +33,9 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, ApiError> {
     let (customer, account) = context.account()?;
     let merchant = context.merchant_id();
-    let read = context
-        .state
-        .database
-        .read("find account", move |connection| {
-            accounts::find(connection, merchant, &customer, account)
-        });
+    let read = context.database.read("find account", move |connection| {
+        accounts::find(connection, merchant, &customer, account)
+    });
     let row = read.await?.ok_or(NO_ACCOUNT)?;
     Span::current().record("khata.customer_id", field::display(row.customer));
     present::stored(&context.state.keyring, merchant, row)
@@ -46,7 +43,7 @@ pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, Api
 
 /// List a customer's accounts
 ///
-/// Newest first.
+/// Newest first. Counts as one request for each account of `count`.
 #[utoipa::path(get, path = "/customers/{customer_id}/customer-accounts/list", operation_id = "listAccounts",
     tag = "Customer accounts", params(schema::CustomerPath, schema::PagingQuery),
     responses((status = 200, description = "A page.", body = CustomerAccountList)))]
@@ -74,13 +71,11 @@ pub(crate) async fn page<T: ToSchema>(
     let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
     let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);
     faults.check()?;
+    context.take_accounts(usize::try_from(count).unwrap_or_default())?;
     let (customer, merchant) = (context.customer()?, context.merchant_id());
-    let read = context
-        .state
-        .database
-        .read("list accounts", move |connection| {
-            accounts::list(connection, merchant, &customer, kind, count, offset)
-        });
+    let read = context.database.read("list accounts", move |connection| {
+        accounts::list(connection, merchant, &customer, kind, count, offset)
+    });
     let page = read.await?.ok_or(NO_CUSTOMER)?;
     let present = |row| present::stored(&context.state.keyring, merchant, row);
     let rows = page.accounts.into_iter();

@@ -311,12 +311,6 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
         let reason = format!("must not have more than {MAX_METADATA} members");
         fields.fault("metadata", reason);
     }
-    let text = |value: &Value| value.as_str().map_or(0, str::len);
-    let bytes = given.iter().map(|(key, value)| key.len() + text(value));
-    if bytes.sum::<usize>() > MAX_METADATA_BYTES {
-        let reason = format!("must not be larger than {MAX_METADATA_BYTES} bytes in total");
-        fields.fault("metadata", reason);
-    }
     let mut metadata = Map::new();
     for (key, value) in given.into_iter().take(MAX_METADATA) {
         if let Some(reason) = metadata_fault(key, value) {
@@ -326,6 +320,12 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
         } else {
             metadata.insert(key.to_owned(), value.clone());
         }
+    }
+    // Replies and tables hold the JSON, which is longer than the text: a quotation mark takes two bytes.
+    let bytes = serde_json::to_string(&metadata).map_or(0, |json| json.len());
+    if bytes > MAX_METADATA_BYTES {
+        let reason = format!("must not be larger than {MAX_METADATA_BYTES} bytes as JSON");
+        fields.fault("metadata", reason);
     }
     metadata
 }
@@ -339,9 +339,9 @@ fn metadata_fault(key: &str, value: &Value) -> Option<String> {
         Some(format!(
             "must have a key of 1 to {MAX_METADATA_KEY} characters without control characters"
         ))
-    } else if value.chars().count() > MAX_METADATA_VALUE || value.contains('\0') {
+    } else if value.chars().count() > MAX_METADATA_VALUE || value.chars().any(char::is_control) {
         Some(format!(
-            "must be at most {MAX_METADATA_VALUE} characters without NUL"
+            "must be at most {MAX_METADATA_VALUE} characters without control characters"
         ))
     } else {
         None
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_bounded_in_bytes() {
+    fn metadata_is_bounded_in_bytes_of_its_json() {
         let body = |last: usize| {
             let value = |characters: usize| Value::String("🙂".repeat(characters));
             let mut members: Map<String, Value> =
@@ -497,9 +497,24 @@ mod tests {
             members.insert("6".to_owned(), Value::String("x".repeat(last)));
             serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
         };
-        let rest = MAX_METADATA_BYTES - 6 * 2_001 - 1;
+        // A member has four quotation marks and a colon beside key and value.
+        let rest = MAX_METADATA_BYTES - 6 * (2_000 + 6) - 6 - r"{,,,,,,}".len();
         assert!(read(&body(rest)).is_ok());
         assert_eq!(faults(&body(rest + 1)), ["metadata"]);
+        let quoted: Map<String, Value> = (0..20)
+            .map(|n| (n.to_string(), Value::String("\"".repeat(400))))
+            .collect();
+        let quoted = serde_json::json!({ "vpa": "asha@upi", "metadata": quoted });
+        assert_eq!(faults(&quoted.to_string()), ["metadata"]);
+    }
+
+    #[test]
+    fn metadata_has_no_control_characters() {
+        for character in ["\u{0}", "\u{1}", "\n", "\u{7f}", "\u{85}"] {
+            let metadata = serde_json::json!({ "a": format!("x{character}") });
+            let body = serde_json::json!({ "vpa": "asha@upi", "metadata": metadata });
+            assert_eq!(faults(&body.to_string()), ["metadata.a"], "{character:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The request body: received within its limits and decoded by its content type.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -9,30 +9,42 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use super::{form, json};
-use crate::connection::Reading;
+use crate::connection::ConnectionState;
 use crate::error::{ApiError, Faults};
+use crate::shares::Share;
 
 /// Contract, *Limits*.
-const MAX_BODY: usize = 256 * 1024;
+pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// Size from which a body is decoded on another thread: decoding it takes about a millisecond.
 const LARGE_BODY: usize = 32 * 1024;
-/// Most memory reserved for a declared length before any byte has arrived.
-const MAX_RESERVED: usize = 16 * 1024;
+/// Steps in which a body takes memory.
+const STEP: usize = 16 * 1024;
 /// Time limit for the whole body: enough for 256 KiB on a slow line.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
+
+/// Permits to decode large bodies: one for each core, because a decoded body takes ten times its memory.
+static DECODERS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
 /// The bytes of a request body and their content type.
 #[derive(Default)]
 pub(crate) struct Body {
     content_type: Option<String>,
     bytes: Vec<u8>,
+    _memory: Option<Share>,
 }
 
 impl Body {
-    /// Receives a body within its size and time limits.
-    pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+    /// Receives a body of at most this length within its time limit, and within this share of the memory for bodies.
+    pub(crate) async fn receive(
+        request: &HttpRequest,
+        payload: Payload,
+        most: usize,
+        mut memory: Share,
+    ) -> Result<Self, ApiError> {
         let headers = request.headers();
         let content_type = headers
             .get(header::CONTENT_TYPE)
@@ -40,17 +52,19 @@ impl Body {
         let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > MAX_BODY) {
+        if declared.is_some_and(|length| length > most) {
             return Err(ApiError::BodyTooLarge);
         }
-        let reading = request.conn_data::<Rc<Reading>>();
-        let _receiving = reading.map(Reading::receive);
-        let bytes = tokio::time::timeout(TIME_LIMIT, collect(payload, declared))
+        let connection = request.conn_data::<Rc<ConnectionState>>();
+        let _receiving = connection.map(ConnectionState::receive);
+        let bytes = collect(payload, declared, most, &mut memory);
+        let bytes = tokio::time::timeout(TIME_LIMIT, bytes)
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
         Ok(Self {
             content_type,
             bytes,
+            _memory: Some(memory),
         })
     }
 
@@ -64,18 +78,40 @@ impl Body {
             return decode(self.content_type.as_deref(), &self.bytes);
         }
         let body = Arc::clone(self);
-        let decoded = web::block(move || decode(body.content_type.as_deref(), &body.bytes));
+        let permit = DECODERS.acquire().await;
+        let decoded = web::block(move || {
+            // The thread holds the permit, because it may outlive the caller.
+            let _permit = permit;
+            decode(body.content_type.as_deref(), &body.bytes)
+        });
         decoded.await.unwrap_or(Err(ApiError::Internal))
     }
 }
 
-async fn collect(mut payload: Payload, declared: Option<usize>) -> Result<Vec<u8>, ApiError> {
-    let mut body = Vec::with_capacity(declared.unwrap_or_default().min(MAX_RESERVED));
+async fn collect(
+    mut payload: Payload,
+    declared: Option<usize>,
+    most: usize,
+    memory: &mut Share,
+) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    if declared != Some(0) {
+        // A body that never comes takes a share, too.
+        memory.take_memory(STEP)?;
+        body.reserve_exact(declared.unwrap_or(STEP).min(STEP));
+    }
+    let mut reserved = STEP;
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > most {
             return Err(ApiError::BodyTooLarge);
+        }
+        let needed = (body.len() + chunk.len()).next_multiple_of(STEP);
+        if needed > reserved {
+            memory.take_memory(needed - reserved)?;
+            body.reserve_exact(needed - body.len());
+            reserved = needed;
         }
         body.extend_from_slice(&chunk);
     }
@@ -119,7 +155,9 @@ fn decode_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
             faults.check().map(|()| object)
         }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
-        Err(error) => Err(ApiError::field("body", &form::not_json(&error))),
+        // The parser has stopped.
+        Err(_) if faults.is_full() => faults.check().map(|()| Map::new()),
+        Err(error) => Err(ApiError::field("body", &json::not_json(&error))),
     }
 }
 

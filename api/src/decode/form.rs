@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::json::{self, REPEATED, printable};
+use super::json::{self, REPEATED, not_json, printable};
 use crate::error::{Faults, FieldFault};
 
 /// The fields whose value is a list of objects.
@@ -147,12 +147,6 @@ fn bracketed(name: &str) -> Bracketed<'_> {
         }
         _ => Bracketed::Bad,
     }
-}
-
-/// The reason of a fault for text that is not JSON. It never repeats the text.
-pub(super) fn not_json(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    format!("is not JSON: line {line}, column {column}")
 }
 
 /// Decodes percent-encoding; `None` if the result is not UTF-8.

@@ -1,17 +1,21 @@
-//! JSON without repeated names. Parsers differ in which of two members they take, so a call with both is ambiguous.
+//! JSON without repeated names, and with a bounded number of values. Parsers differ in which of two members they take, so a call
+//! with both is ambiguous. A decoded value takes up to a hundred times the memory of its text.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::error::Faults;
 
 /// The reason of a fault for a repeated name.
 pub(super) const REPEATED: &str = "is given more than once";
+/// Most values of a text, lists and objects included; a call with 100 accounts has about 600.
+const MAX_VALUES: usize = 5_000;
 
-/// Parses JSON. Each repeated name is a fault; `within` is the field whose value the JSON is.
+/// Parses JSON. Each repeated name is a fault; `within` is the field whose value the JSON is. Stops with an error if no more
+/// faults can be collected, or at the maximum number of values.
 pub(super) fn parse(
     bytes: &[u8],
     within: Option<&str>,
@@ -21,11 +25,22 @@ pub(super) fn parse(
     let reader = Reader {
         place: RefCell::new(place.into_iter().collect()),
         faults: RefCell::new(faults),
+        values: Cell::new(0),
     };
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let value = (&reader).deserialize(&mut parser)?;
     parser.end()?;
     Ok(value)
+}
+
+/// The reason of a fault for text that cannot be parsed. It never repeats the text.
+pub(super) fn not_json(error: &serde_json::Error) -> String {
+    // The only error of the reader itself.
+    if error.is_data() {
+        return format!("must not have more than {MAX_VALUES} values");
+    }
+    let (line, column) = (error.line(), error.column());
+    format!("is not JSON: line {line}, column {column}")
 }
 
 /// A field's name as a reply may repeat it: short and printable.
@@ -37,6 +52,8 @@ struct Reader<'a> {
     /// Where in the body the parser is.
     place: RefCell<Vec<Part>>,
     faults: RefCell<&'a mut Faults>,
+    /// The number of values so far.
+    values: Cell<usize>,
 }
 
 enum Part {
@@ -49,15 +66,15 @@ impl Reader<'_> {
         let mut field = String::new();
         for part in self.place.borrow().iter() {
             match part {
-                Part::Name(name) if field.is_empty() => field.push_str(name),
-                Part::Name(name) => field.extend([".", name]),
+                Part::Name(name) if field.is_empty() => field.push_str(&printable(name)),
+                Part::Name(name) => field.extend([".", &printable(name)]),
                 Part::Index(index) => field.extend(["[", &index.to_string(), "]"]),
             }
         }
         if !field.is_empty() {
             field.push('.');
         }
-        field.push_str(name);
+        field.push_str(&printable(name));
         self.faults.borrow_mut().push(printable(&field), REPEATED);
     }
 }
@@ -66,6 +83,11 @@ impl<'de> DeserializeSeed<'de> for &Reader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let values = self.values.get() + 1;
+        if values > MAX_VALUES || self.faults.borrow().is_full() {
+            return Err(D::Error::custom("too many values or faults"));
+        }
+        self.values.set(values);
         deserializer.deserialize_any(self)
     }
 }
@@ -169,5 +191,28 @@ mod tests {
         assert_eq!(value.to_string(), text);
         assert!(faults.is_empty());
         assert!(parse(b"{} x", None, &mut faults).is_err());
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let list = |items: usize| format!("[{}]", vec![r#"{"":0}"#; items].join(","));
+        let mut faults = Faults::default();
+        // The list, and two values for each item.
+        assert!(parse(list(2_499).as_bytes(), None, &mut faults).is_ok());
+        let error = parse(list(2_500).as_bytes(), None, &mut faults).unwrap_err();
+        assert_eq!(not_json(&error), "must not have more than 5000 values");
+        assert!(faults.is_empty());
+        let deep = "[".repeat(200);
+        let error = parse(deep.as_bytes(), None, &mut faults).unwrap_err();
+        assert!(not_json(&error).starts_with("is not JSON: line 1"));
+    }
+
+    #[test]
+    fn the_parser_stops_when_no_more_faults_can_be_collected() {
+        let name = "n".repeat(16_000);
+        let text = format!(r#"{{"{name}":{{{}}}}}"#, vec![r#""a":0"#; 2_000].join(","));
+        let mut faults = Faults::default();
+        assert!(parse(text.as_bytes(), None, &mut faults).is_err());
+        assert!(faults.is_full());
     }
 }

@@ -19,8 +19,8 @@ pub(crate) const MAX_ACCOUNTS: usize = 100;
 pub(crate) const MAX_METADATA: usize = 20;
 pub(crate) const MAX_METADATA_KEY: usize = 40;
 pub(crate) const MAX_METADATA_VALUE: usize = 500;
-/// Most bytes of all keys and values of `metadata` in UTF-8. Every account of the call keeps a copy. All that the contract
-/// allows in ASCII fits: 20 × (40 + 500).
+/// Most bytes of the JSON of `metadata`. Every account of the call keeps a copy. All that the contract allows in ASCII without
+/// quotation marks and backslashes fits: 20 × (40 + 500 + 6).
 pub(crate) const MAX_METADATA_BYTES: usize = 12 * 1024;
 const MAX_PURPOSE: usize = 250;
 
@@ -146,7 +146,7 @@ fn one_or_many_example() -> Value {
     json!({ "bank_account_details": [example()], "upi_details": [{ "vpa": "9164326296@upi" }] })
 }
 
-const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_number`, `beneficiary_name`, `bank_code`, or `vpa`), or the arrays `bank_account_details` and `upi_details` as JSON text or in the indexed form `bank_account_details[0][ifsc]=…`. `metadata.<name>=<value>` is echoed: at most 20, name 1–40 characters, value at most 500, 12 KiB in total.";
+const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_number`, `beneficiary_name`, `bank_code`, or `vpa`), or the arrays `bank_account_details` and `upi_details` as JSON text or in the indexed form `bank_account_details[0][ifsc]=…`. `metadata.<name>=<value>` is echoed: at most 20, name 1–40 characters, value at most 500 without control characters, 12 KiB of JSON in total.";
 
 named_schema! {
     BankItem = object(Json, "A bank account.", None, &bank_account());

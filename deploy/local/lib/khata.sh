@@ -116,12 +116,14 @@ write_env() {
         printf '# Written by deploy/local/stack.sh. To use this stack:  . %s\n' "$STATE/env"
         # shellcheck disable=SC2016 # the shell that sources the file expands it
         printf 'export PATH=%q:"$PATH"\n' "$PROGRAMS"
-        variables KHATA_LOCAL_DIR "$STATE" KHATA_DATABASE_URL "$(database_url)" KHATA_AMQP_URL "$(amqp_url)"
+        # Tests and benchmarks create databases, and "khata migrate" changes tables: they need the owner's URL.
+        variables KHATA_LOCAL_DIR "$STATE" KHATA_OWNER_URL "$(database_url)" \
+            KHATA_DATABASE_URL "$(database_url khata_operator)" KHATA_AMQP_URL "$(amqp_url)"
         if is_alive api && [[ -s $STATE/api-key ]]; then
             variables KHATA_API_URL "$(url_of api)" KHATA_API_KEY "$(<"$STATE/api-key")" \
                 KHATA_METRICS_URL "$(url_of metrics)/metrics" KHATA_WORKER_URL "$(url_of worker)" \
                 KHATA_SANDBOX_URL "$(url_of sandbox)" KHATA_TRACES_URL "$(url_of traces)"
-            # "khata" and one more khata-worker then need no other settings.
+            # "khata" then needs no other settings. One more khata-worker also needs the URL of its role, khata_worker.
             variables KHATA_KEYRING_FILE "$STATE/keyring.json" KHATA_QUEUE_PREFIX khata \
                 KHATA_SANDBOX_MODE true KHATA_WORKER_LISTEN 127.0.0.1:0 KHATA_METRICS_LISTEN 127.0.0.1:0 \
                 OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"

@@ -103,7 +103,7 @@ const BODIES: &str = r#"
     a list of strings                 | {"upi_details":["asha@upi"]}                | upi_details[0]
     a list as text                    | {"upi_details":"[]"}                        | upi_details
     101 faulty items                  | {"upi_details":[<{},*100>{}]}               | upi_details
-    80,000 faulty items               | {"upi_details":[<{},*80000>{}]}             | upi_details
+    80,000 faulty items               | {"upi_details":[<{},*80000>{}]}             | body
     a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
     fresh as a number                 | {"vpa":"asha@upi","fresh":1}                | fresh
     metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata

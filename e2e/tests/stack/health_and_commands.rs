@@ -76,6 +76,16 @@ async fn commands_are_repeatable_and_reject_invalid_input() -> Result<()> {
     let own = [("KHATA_DATABASE_URL", empty.url.as_str())];
     let output = stack.shell("khata migrate", &own)?;
     assert!(output.stdout.contains("Ran "), "{output:?}");
+    // A role that does not exist fails a job that requires it, after the migration.
+    for (roles, code) in [("khata_api,khata_worker", 0), ("khata_api,khata_absent", 1)] {
+        let output = stack.shell(&format!("khata migrate --require-roles {roles}"), &own)?;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert_eq!(
+            output.stderr.contains("khata_absent"),
+            code == 1,
+            "{output:?}"
+        );
+    }
     Ok(())
 }
 
@@ -104,6 +114,11 @@ async fn health_endpoints_and_healthcheck_report_the_parts() -> Result<()> {
         anyhow::Ok((ready.json()["checks"] == all_well).then_some(()))
     })
     .await?;
+    // Kubernetes asks at the port of the metrics, which no merchant can fill.
+    let apart = stack.api.at(&format!("http://{}", stack.apis[0].metrics));
+    apart.get_path("/health/live").await?.expect_status(200)?;
+    let ready = apart.get_path("/health/ready").await?.expect_status(200)?;
+    assert_eq!(ready.json()["checks"], all_well);
     let worker = stack.api.at(&stack.workers[0].url);
     worker.get_path("/health/live").await?.expect_status(200)?;
     worker.get_path("/health/ready").await?.expect_status(200)?;

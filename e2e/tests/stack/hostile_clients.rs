@@ -1,103 +1,63 @@
-//! Clients that waste the memory and the time of `khata-api`. None of them needs a key but those that send large forms.
+//! Clients that waste the memory, the connections and the time of `khata-api`, which runs under the memory limit of its pod. Only
+//! those that send bodies or take large replies need a key.
+
+mod control_group;
+mod limited;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::future::{join_all, try_join_all};
-use khata_e2e::{Setup, TestStack, eventually};
-use reqwest::{Method, Url};
+use khata_e2e::{Api, GatewayAccount, Setup, TestStack, eventually};
+use reqwest::Method;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
-/// The number of connections that the API derives from the memory limit of its pod, 512 MiB.
-const CONNECTIONS: usize = 1_024;
-/// Three quarters of that limit; the sockets' buffers use the rest.
-const MAX_RESIDENT: u64 = 384 << 20;
+use limited::{AT_ONCE, CONNECTIONS, PATIENCE, start};
+
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
-/// Longer than the API waits for a client, shorter than an idle connection lives.
-const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn start() -> Result<TestStack> {
-    rlimit::increase_nofile_limit(8_192)?;
-    TestStack::start(Setup {
-        workers: 0,
-        service_settings: &[("KHATA_API_CONNECTIONS", "1024")],
-        alone: true,
-        ..Setup::default()
-    })
-    .await
+/// Returns the processor time that a process has used, in clock ticks of 10 ms.
+fn processor_time(pid: u32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
-/// Opens connections that take few bytes of a reply, and sends these bytes on each, as far as the API takes them.
-async fn attack(stack: &TestStack, connections: usize, bytes: &[u8]) -> Result<Vec<TcpStream>> {
-    let url: Url = stack.api.url.parse()?;
-    let address = *url.socket_addrs(|| None)?.first().context("no address")?;
-    let connect = async || {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(2_048)?;
-        let mut client = socket.connect(address).await?;
-        let sending = client.write_all(bytes);
-        // The API stops reading, or has closed the connection.
-        let _ = tokio::time::timeout(Duration::from_secs(5), sending).await;
-        anyhow::Ok(client)
+/// Reads one reply without a body, or a short one.
+async fn read_reply(client: &mut TcpStream) -> Result<usize> {
+    let mut buffer = [0; 4_096];
+    Ok(tokio::time::timeout(PATIENCE, client.read(&mut buffer)).await??)
+}
+
+/// Waits for the end of a connection, and reads what comes before it. Returns the number of bytes.
+async fn read_to_end(client: &mut TcpStream, patience: Duration) -> Option<usize> {
+    let (mut bytes, mut buffer) = (0, vec![0; 65_536]);
+    let read = async {
+        while let Ok(1..) = client.read(&mut buffer).await.inspect(|read| bytes += read) {}
     };
-    try_join_all((0..connections).map(|_| connect())).await
-}
-
-/// Returns the largest resident memory that the API has had, in bytes.
-fn peak_memory(stack: &TestStack) -> Result<u64> {
-    let pid = stack.apis[0].process.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line
-        .and_then(|line| line.trim().strip_suffix(" kB"))
-        .context("no VmHWM")?;
-    Ok(kilobytes.trim().parse::<u64>()? << 10)
-}
-
-fn assert_memory_is_bounded(stack: &TestStack, what: &str) -> Result<()> {
-    let peak = peak_memory(stack)?;
-    println!("{what}: {} MiB", peak >> 20);
-    assert!(peak < MAX_RESIDENT, "{what}: {} MiB", peak >> 20);
-    Ok(())
-}
-
-/// Waits until the API serves a new client at once: no other client holds a connection for long.
-async fn assert_it_serves(stack: &TestStack) -> Result<()> {
-    eventually(PATIENCE, "the API serving a new client", async || {
-        let live = stack.api.get_path("/health/live");
-        let reply = tokio::time::timeout(Duration::from_secs(2), live).await;
-        anyhow::Ok(
-            reply
-                .ok()
-                .and_then(Result::ok)
-                .filter(|reply| reply.status == 200)
-                .map(|_| ()),
-        )
-    })
-    .await
+    let ended = tokio::time::timeout(patience, read).await;
+    ended.ok().map(|()| bytes)
 }
 
 #[tokio::test]
 async fn clients_that_never_read_are_disconnected_and_cost_little_memory() -> Result<()> {
-    let stack = start().await?;
+    let mut api = start().await?;
     let request = format!("GET {BUNDLE} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(6);
-    let clients = attack(&stack, CONNECTIONS, request.as_bytes()).await?;
+    let clients = api.attack(CONNECTIONS, request.as_bytes()).await?;
+    // Clients without a key make room.
+    assert!(api.serves().await?);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_memory_is_bounded(&stack, "readers that never read")?;
-    let begun = Instant::now();
-    assert_it_serves(&stack).await?;
-    println!("served after {:?}", begun.elapsed());
+    api.assert_memory_is_bounded("readers that never read")?;
     // The time limit of those that the API accepted last.
     tokio::time::sleep(Duration::from_secs(20)).await;
     // The API has closed the connections: what is left in the sockets is far less than one reply.
     let left = join_all(clients.into_iter().map(async |mut client| {
-        let (mut left, mut buffer) = (0, vec![0; 65_536]);
-        let read = async {
-            while let Ok(1..) = client.read(&mut buffer).await.inspect(|read| left += read) {}
-        };
-        let closed = tokio::time::timeout(PATIENCE, read).await;
-        closed.map_or(usize::MAX, |()| left)
+        let left = read_to_end(&mut client, PATIENCE).await;
+        left.unwrap_or(usize::MAX)
     }))
     .await;
     let most = left.into_iter().max().unwrap_or_default();
@@ -109,24 +69,120 @@ async fn clients_that_never_read_are_disconnected_and_cost_little_memory() -> Re
 }
 
 #[tokio::test]
+async fn a_client_that_takes_a_reply_byte_by_byte_is_disconnected_in_time() -> Result<()> {
+    let api = start().await?;
+    let request = format!("GET {BUNDLE} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let clients = api.attack_with(32_768, 8, request.as_bytes()).await?;
+    let began = Instant::now();
+    // Fast enough that each write of the API goes on within its time limit: the whole reply would take three minutes.
+    let read = clients.into_iter().map(async |mut client| {
+        let mut buffer = [0; 4_096];
+        while let Ok(1..) = client.read(&mut buffer).await {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        began.elapsed().as_secs()
+    });
+    let times = tokio::time::timeout(Duration::from_mins(2), join_all(read)).await?;
+    println!("disconnected after {times:?} s");
+    // The client then reads the bytes that its socket still holds, for some seconds.
+    assert!(
+        times.iter().all(|time| (50..90).contains(time)),
+        "{times:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_clients_and_slow_heads_keep_no_merchant_out() -> Result<()> {
+    let mut api = start().await?;
+    let request = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+    // Idle connections, and connections that begin another head.
+    for begun in ["", "G", "\n"] {
+        let mut clients = api.attack(CONNECTIONS + 200, request).await?;
+        for client in &mut clients {
+            // The API has closed some of them already.
+            let _ = client.write_all(begun.as_bytes()).await;
+        }
+        for _ in 0..20 {
+            assert!(api.serves().await?, "beside clients that sent {begun:?}");
+        }
+    }
+    // The first head of many.
+    let clients = api
+        .attack(CONNECTIONS + 200, b"GET /version HTTP/1.1\r\n")
+        .await?;
+    for _ in 0..20 {
+        assert!(api.serves().await?, "beside slow first heads");
+    }
+    drop(clients);
+    api.assert_memory_is_bounded("idle clients and slow heads")
+}
+
+#[tokio::test]
+async fn every_head_of_a_connection_has_a_time_limit() -> Result<()> {
+    let api = start().await?;
+    let request = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+    let ends = async |begun: &[u8], then: &[u8]| {
+        let mut client = api.attack(1, request).await?.remove(0);
+        assert!(read_reply(&mut client).await? > 0);
+        client.write_all(begun).await?;
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let mut byte = [0];
+            let read = client.read(&mut byte);
+            match tokio::time::timeout(Duration::from_secs(1), read).await {
+                Ok(Ok(0) | Err(_)) => return Ok(()),
+                // A reply.
+                Ok(Ok(_)) => {}
+                Err(_) => client.write_all(then).await?,
+            }
+        }
+        anyhow::bail!("still open after {begun:?} and {then:?}")
+    };
+    tokio::try_join!(
+        ends(b"G", b""),
+        ends(b"GET / HTTP/1.1\r\nx: ", b"y"),
+        ends(b"\n", b"\n"),
+        ends(b"\r\n", b"")
+    )?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn empty_lines_before_a_head_cost_little_time() -> Result<()> {
+    let api = start().await?;
+    let pid = api.stack.apis[0].process.pid();
+    let before = processor_time(pid)?;
+    let request = "\n".repeat(120_000) + "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut clients = api.attack(20, request.as_bytes()).await?;
+    for client in &mut clients {
+        assert!(read_reply(client).await? > 0);
+    }
+    let ticks = processor_time(pid)? - before;
+    println!("20 × 120,000 empty lines: {ticks} ticks");
+    assert!(ticks < 300, "{ticks} ticks of 10 ms");
+    Ok(())
+}
+
+#[tokio::test]
 async fn heads_cost_little_memory_slow_or_pipelined() -> Result<()> {
-    let stack = start().await?;
+    let mut api = start().await?;
     let head = |end: &str| {
         format!(
             "GET /version HTTP/1.1\r\nHost: x\r\nx: {}{end}",
             "y".repeat(120_000)
         )
     };
-    let clients = attack(&stack, CONNECTIONS, head("").as_bytes()).await?;
-    assert_memory_is_bounded(&stack, "slow heads")?;
-    assert_it_serves(&stack).await?;
+    let clients = api.attack(CONNECTIONS, head("").as_bytes()).await?;
+    api.assert_memory_is_bounded("slow heads")?;
+    api.assert_it_serves().await?;
     drop(clients);
     // The first reply fills the socket; sixteen heads wait behind it.
     let first = format!("GET {BUNDLE} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(2);
     let pipeline = first + &head("\r\n\r\n").repeat(16);
-    let clients = attack(&stack, CONNECTIONS, pipeline.as_bytes()).await?;
-    assert_memory_is_bounded(&stack, "pipelined heads")?;
-    assert_it_serves(&stack).await?;
+    let clients = api.attack(CONNECTIONS, pipeline.as_bytes()).await?;
+    api.assert_memory_is_bounded("pipelined heads")?;
+    api.assert_it_serves().await?;
     drop(clients);
     // Many small requests, whose replies have a body or none.
     for request in [
@@ -137,34 +193,144 @@ async fn heads_cost_little_memory_slow_or_pipelined() -> Result<()> {
         "HEAD /docs/",
     ] {
         let requests = format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(20_000);
-        let clients = attack(&stack, 200, requests.as_bytes()).await?;
-        assert_memory_is_bounded(&stack, request)?;
+        let clients = api.attack(200, requests.as_bytes()).await?;
+        api.assert_memory_is_bounded(request)?;
         drop(clients);
     }
-    assert_it_serves(&stack).await
+    api.assert_it_serves().await
+}
+
+#[tokio::test]
+async fn slow_bodies_use_a_bounded_share_of_memory_and_keep_nobody_out() -> Result<()> {
+    let mut api = start().await?;
+    let account = api.stack.set_gateway_account(&GatewayAccount {
+        base_url: &api.stack.sandbox.cashfree(),
+        ..GatewayAccount::default()
+    })?;
+    let other = api.stack.api.with_key(&api.stack.issue_key("other")?);
+    let more = |length| format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+    // Anybody who knows the address may begin a webhook.
+    let path = format!("/gateways/CASHFREE/webhooks/{account}");
+    let webhook = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{}\r\n", more(65_536));
+    let create = api.head("POST /customers/slow/accounts", &more(262_144));
+    for (what, head, begun) in [("webhooks", webhook, 60_000), ("creates", create, 220_000)] {
+        let request = head + &"x".repeat(begun);
+        let mut clients = api.attack(CONNECTIONS, request.as_bytes()).await?;
+        let other = Api::new(&api.stack.api.url, &other.key)?;
+        let reply = tokio::time::timeout(AT_ONCE, other.list("unknown", "")).await??;
+        assert_eq!(reply.status, 404, "another merchant beside slow {what}");
+        api.assert_memory_is_bounded(what)?;
+        let mut refused = 0;
+        for client in &mut clients {
+            let mut reply = [0; 12];
+            let read = client.read_exact(&mut reply);
+            if tokio::time::timeout(Duration::from_millis(1), read)
+                .await
+                .is_ok()
+                && &reply == b"HTTP/1.1 429"
+            {
+                refused += 1;
+            }
+        }
+        println!("{refused} slow {what} refused");
+        assert!(refused > 100, "{refused} {what} refused");
+    }
+    // A merchant's body that comes at once is accepted as soon as the slow ones have ended.
+    eventually(Duration::from_secs(30), "a create", async || {
+        let form = [("vpa", "asha@okhdfcbank")];
+        let created = api.stack.api.create("slow", &form).await?;
+        anyhow::Ok(created.expect_status(200).map(|_| Some(()))?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn replies_that_a_merchant_does_not_take_use_a_bounded_share_of_memory() -> Result<()> {
+    let mut api = start().await?;
+    let other = api.stack.api.with_key(&api.stack.issue_key("other")?);
+    let metadata: serde_json::Map<_, _> = (0..20)
+        .map(|n| (format!("udf{n}"), json!("x".repeat(500))))
+        .collect();
+    let upi: Vec<_> = (0..100)
+        .map(|n| json!({"vpa": format!("reader{n}@okhdfcbank")}))
+        .collect();
+    let body = json!({"upi_details": upi, "metadata": metadata});
+    let created = api.stack.api.create_json("reader", &body).await?;
+    assert_eq!(created.accounts()?.len(), 100);
+    let request = api.head("GET /customers/reader/customer-accounts/list?count=100", "");
+    let clients = api.attack(200, request.as_bytes()).await?;
+    let list = async |client: &Api| client.list("reader", "?count=100").await;
+    let refused = eventually(PATIENCE, "a list beyond the memory", async || {
+        let reply = list(&api.stack.api).await?;
+        anyhow::Ok((reply.status == 429).then_some(reply))
+    })
+    .await?;
+    assert_eq!(refused.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
+    assert!(
+        refused.text.contains("do not take their replies"),
+        "{}",
+        refused.text
+    );
+    // Small replies of the merchant and those of other merchants are not concerned.
+    assert!(api.serves().await?);
+    let theirs = tokio::time::timeout(AT_ONCE, list(&other)).await??;
+    assert_eq!(theirs.status, 404);
+    api.assert_memory_is_bounded("replies that are not taken")?;
+    // The API disconnects such clients.
+    eventually(Duration::from_secs(30), "a list", async || {
+        let reply = list(&api.stack.api).await?;
+        anyhow::Ok(reply.expect_status(200).map(|_| Some(()))?)
+    })
+    .await?;
+    drop(clients);
+    Ok(())
 }
 
 #[tokio::test]
 async fn large_bodies_of_bad_fields_get_small_replies() -> Result<()> {
-    let stack = start().await?;
-    let form = async |body: String| {
-        let call = stack.api.call(Method::POST, "/customers/hostile/accounts");
-        let call = call.header("content-type", "application/x-www-form-urlencoded");
-        stack.api.send(call.body(body)).await?.expect_status(400)
+    let mut api = start().await?;
+    let send = async |kind: &str, body: String| {
+        let call = api
+            .stack
+            .api
+            .call(Method::POST, "/customers/hostile/accounts");
+        let call = call.header("content-type", kind);
+        api.stack
+            .api
+            .send(call.body(body))
+            .await?
+            .expect_status(400)
     };
+    let (form, json) = ("application/x-www-form-urlencoded", "application/json");
     let different: Vec<String> = (0..20_000).map(|place| format!("a{place}=1")).collect();
-    for (body, faults) in [
-        ("%=&".repeat(87_000), 100),
-        ("upi_details[x]&".repeat(17_000), 100),
-        ("aaaaaaa=1&".repeat(26_000), 100),
-        (different.join("&"), 1),
-        (format!("upi_details=[{}]", vec!["{}"; 100].join(",")), 100),
+    let values = |kind: &str| vec![kind; 240_000 / (kind.len() + 1)].join(",");
+    let long = "n".repeat(16_000);
+    for (kind, body, faults) in [
+        (form, "%=&".repeat(87_000), 100),
+        (form, "upi_details[x]&".repeat(17_000), 100),
+        (form, "aaaaaaa=1&".repeat(26_000), 100),
+        (form, different.join("&"), 1),
         (
+            form,
+            format!("upi_details=[{}]", vec!["{}"; 100].join(",")),
+            100,
+        ),
+        (
+            form,
             format!("bank_account_details=[{}]", vec!["{}"; 100].join(",")),
             100,
         ),
+        (form, format!("upi_details=[{}]", values(r#"{"":0}"#)), 1),
+        (json, format!(r#"{{"x":[{}]}}"#, values(r#"{"":0}"#)), 1),
+        (json, format!(r#"{{"x":[{}]}}"#, values("[]")), 1),
+        (json, format!(r#"{{"x":{{{}}}}}"#, values(r#""a":0"#)), 100),
+        (
+            json,
+            format!(r#"{{"{long}":{{{}}}}}"#, values(r#""a":0"#)),
+            100,
+        ),
     ] {
-        let replies = try_join_all((0..20).map(|_| form(body.clone()))).await?;
+        let replies = try_join_all((0..40).map(|_| send(kind, body.clone()))).await?;
         for reply in replies {
             let error = &reply.json()["error_info"];
             assert_eq!(
@@ -176,15 +342,16 @@ async fn large_bodies_of_bad_fields_get_small_replies() -> Result<()> {
             assert!(reply.text.len() < 20_000, "{} bytes", reply.text.len());
         }
     }
-    let reply = form("%=&".repeat(101)).await?;
+    let reply = send(form, "%=&".repeat(101)).await?;
     let message = "More than 100 fields are missing or have a bad value; error_info.fields lists the first 100.";
     assert_eq!(reply.json()["error_info"]["developer_message"], message);
-    assert_memory_is_bounded(&stack, "large forms")
+    api.assert_memory_is_bounded("large bodies")
 }
 
 #[tokio::test]
 async fn cross_site_requests_and_repeated_names_are_refused() -> Result<()> {
-    let stack = start().await?;
+    let limited = start().await?;
+    let stack = &limited.stack;
     let api = &stack.api;
     let form = [("vpa", "asha@okhdfcbank")];
     let post = async |site: &str| {
@@ -199,7 +366,17 @@ async fn cross_site_requests_and_repeated_names_are_refused() -> Result<()> {
             .number("select count(*) from customer_accounts")?,
         0
     );
+    post("same-site").await?.expect_status(403)?;
     post("same-origin").await?.expect_status(200)?;
+    // Old browsers send the origin of the page only.
+    for (origin, status) in [
+        ("https://elsewhere.example", 403),
+        ("null", 403),
+        (api.url.as_str(), 200),
+    ] {
+        let call = api.creation("of_an_old_browser").header("origin", origin);
+        api.send(call.form(&form)).await?.expect_status(status)?;
+    }
     let body = r#"{"ifsc":"AABF0008032","account_number":"111111","account_number":"222222"}"#;
     let call = api
         .creation("twice")
@@ -214,7 +391,8 @@ async fn cross_site_requests_and_repeated_names_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn rejected_keys_are_counted_and_malformed_requests_fill_no_log() -> Result<()> {
-    let stack = start().await?;
+    let limited = start().await?;
+    let stack = &limited.stack;
     let path = "/customers/x";
     let call = |user: Option<&str>| {
         let call = stack.api.bare(Method::GET, path);

@@ -107,7 +107,7 @@ async fn records_stay_small_and_replays_exact_however_large_the_replies() -> Res
         )
     };
     let mut body = banks((0..40).map(|n| format!("430000{n:02}")));
-    for (name, text) in [("zeta", "\u{2603}"), ("b", "\u{4e2d}"), ("aa", "\"\n\\")] {
+    for (name, text) in [("zeta", "\u{2603}"), ("b", "\u{4e2d}"), ("aa", "\"/\\")] {
         body["metadata"][name] = text.repeat(160).into();
     }
     // New accounts are recorded by their ids.

@@ -30,5 +30,7 @@ pub mod validations;
 mod watchdog;
 
 pub use migrate::{MigrateError, Migrated, migrate, migrate_by, pending_migrations};
-pub use pool::{DatabaseSettings, Pool, PooledConnection, connections, database_time, open};
+pub use pool::{
+    DatabaseSettings, Pool, PooledConnection, connect, connections, database_time, open,
+};
 pub use watchdog::closed_connections;

@@ -11,7 +11,7 @@ use diesel::dsl::sql;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::Bool;
-use diesel::{Connection, ConnectionError, PgConnection, QueryResult, RunQueryDsl};
+use diesel::{ConnectionError, PgConnection, QueryResult, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -91,11 +91,9 @@ pub fn migrate_by(
 }
 
 fn connect(database_url: &str) -> Result<PgConnection, MigrateError> {
-    let mut connection = PgConnection::establish(database_url)?;
+    let mut connection = crate::pool::connect(database_url, "khata-migrate")?;
     // diesel reports the creation of its own table as a notice. An index may take hours.
-    connection.batch_execute(
-        "set application_name = 'khata-migrate'; set client_min_messages = warning; set statement_timeout = 0",
-    )?;
+    connection.batch_execute("set client_min_messages = warning; set statement_timeout = 0")?;
     lock(&mut connection)?;
     Ok(connection)
 }

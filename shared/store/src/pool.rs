@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
-use diesel::{PgConnection, QueryResult, r2d2};
+use diesel::{Connection, ConnectionResult, PgConnection, QueryResult, r2d2};
 
 use crate::statement::statement;
 use crate::watchdog::Manager;
@@ -65,6 +65,11 @@ pub fn open(database_url: &str, application_name: &str, size: u32) -> Pool {
         .connection_timeout(CHECKOUT_TIMEOUT)
         .connection_customizer(Box::new(Limits))
         .build_unchecked(Manager::new(with_limits(database_url, application_name)))
+}
+
+/// Opens one connection, which notices a dead server as those of a pool do.
+pub fn connect(database_url: &str, application_name: &str) -> ConnectionResult<PgConnection> {
+    PgConnection::establish(&with_limits(database_url, application_name))
 }
 
 /// Adds the time-outs that libpq needs to notice a dead server, unless the URL or connection string sets them.

@@ -55,13 +55,25 @@ const WRITE_AND_DELETE: &str = "select, insert, update, delete";
 /// The columns of `api_keys` that the metric of expiring keys reads: no hash.
 const KEY_EXPIRY: &str = "select (merchant_id, id, created_at, expires_at, revoked_at)";
 
+/// Returns those of these roles that do not exist.
+pub fn missing_roles(connection: &mut PgConnection, roles: &[String]) -> QueryResult<Vec<String>> {
+    let mut missing = Vec::new();
+    for role in roles {
+        if !exists(connection, role)? {
+            missing.push(role.clone());
+        }
+    }
+    Ok(missing)
+}
+
+fn exists(connection: &mut PgConnection, role: &str) -> QueryResult<bool> {
+    statement("select exists (select from pg_roles where rolname = $1)")
+        .bind(role)
+        .tuple(connection)
+}
+
 /// Grants each role its rights and revokes all others, in one transaction. Returns the roles that do not exist.
 pub(crate) fn grant(connection: &mut PgConnection) -> QueryResult<Vec<&'static str>> {
-    let exists = |connection: &mut PgConnection, role: &str| -> QueryResult<bool> {
-        statement("select exists (select from pg_roles where rolname = $1)")
-            .bind(role)
-            .tuple(connection)
-    };
     connection.transaction(|connection| {
         let mut missing = Vec::new();
         for (place, role) in ROLES.into_iter().enumerate() {

@@ -162,7 +162,7 @@ fn fingerprint_of_migrations() -> u64 {
 
 fn server_url() -> String {
     std::env::var("KHATA_TEST_DATABASE_URL").expect(
-        "KHATA_TEST_DATABASE_URL is not set: run `make test`, or start the local services and set it to their KHATA_DATABASE_URL",
+        "KHATA_TEST_DATABASE_URL is not set: run `make test`, or start the local services and set it to their KHATA_OWNER_URL",
     )
 }
 

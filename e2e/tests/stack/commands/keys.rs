@@ -197,11 +197,28 @@ async fn a_key_can_do_what_its_scope_includes() -> Result<()> {
         "--id",
         text(&read, "/id"),
     ];
-    assert_eq!(document_of(&stack, &rotate)?["scope"], "READ");
+    let rotated = document_of(&stack, &rotate)?;
+    assert_eq!(rotated["scope"], "READ");
+    assert!(rotated["expires_at"].is_null(), "as the old key: {rotated}");
     let listed = document_of(&stack, &["key", "list", "--merchant", "e2e"])?;
     let scopes: Vec<_> = listed["keys"].as_array().unwrap().iter().collect();
     assert_eq!(scopes[0]["scope"], "ADMIN");
     assert_eq!(scopes.last().unwrap()["scope"], "READ");
+    // A rotated key ends when the old key would have, unless the operator gives another time.
+    let month = ["key", "issue", "--merchant", "e2e", "--expires", "30d"];
+    let month = document_of(&stack, &month)?;
+    let rotate = [
+        "key",
+        "rotate",
+        "--merchant",
+        "e2e",
+        "--id",
+        text(&month, "/id"),
+    ];
+    let rotated = document_of(&stack, &rotate)?;
+    assert_eq!(rotated["expires_at"], month["expires_at"]);
+    let never = [&rotate[..5], &[text(&rotated, "/id"), "--expires", "never"]].concat();
+    assert!(document_of(&stack, &never)?["expires_at"].is_null());
     Ok(())
 }
 
