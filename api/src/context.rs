@@ -13,19 +13,18 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 use khata_queue::{Wakeup, WakeupPublisher};
-use khata_store::group_commit::Lane;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 
 use crate::auth::{Authenticator, Caller};
 use crate::connectors::WebhookAccounts;
-use crate::create_commits::CreateCommits;
+use crate::create_commits::Creates;
 use crate::database::Database;
 use crate::decode::Body;
 use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
-use crate::idempotency::Idempotent;
+use crate::idempotency::{Idempotent, StoredReplies};
 use crate::limits::Limits;
 use crate::metrics::{Metrics, StartedBy};
 use crate::observe::{Observed, Waiting};
@@ -35,12 +34,13 @@ use crate::outcomes::Outcomes;
 pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) creates: Lane<CreateCommits>,
+    pub(crate) creates: Creates,
     pub(crate) wakeup_publisher: WakeupPublisher,
     pub(crate) outcomes: Outcomes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) gateway_choices: GatewayChoices,
+    pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
     /// Set once the database has every migration of this version.
@@ -134,10 +134,20 @@ impl RequestContext {
     /// The idempotency of the call, once its body is received.
     pub(crate) fn idempotent(&self) -> Result<Idempotent, ApiError> {
         let State {
-            database, keyring, ..
+            database,
+            keyring,
+            stored_replies,
+            ..
         } = &**self.state;
         let (merchant, body) = (self.merchant_id(), self.body.bytes());
-        Idempotent::of(database, keyring, merchant, &self.request, body)
+        Idempotent::of(
+            database,
+            keyring,
+            stored_replies,
+            merchant,
+            &self.request,
+            body,
+        )
     }
 
     /// The customer that the path names; `None` if the text is neither an id nor a reference.
@@ -157,6 +167,20 @@ impl RequestContext {
         let account = account.ok_or(NO_ACCOUNT)?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
+    }
+
+    /// Checks that the call may be recorded, if it has a key, and that the merchant has the gateway account that it names, if it
+    /// names one.
+    pub(crate) async fn check(
+        &self,
+        idempotent: &Idempotent,
+        pin: Option<&GatewayPin>,
+    ) -> Result<(), ApiError> {
+        idempotent.check_room().await?;
+        match pin {
+            Some(pin) => self.check_gateway(pin).await,
+            None => Ok(()),
+        }
     }
 
     /// Checks that the merchant has the gateway account that the call names.

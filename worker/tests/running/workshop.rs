@@ -121,7 +121,6 @@ impl Workshop {
         details: &[Details],
         awaited_for: Option<TimeDelta>,
     ) -> Vec<ValidationKey> {
-        let now = Utc::now();
         let sealed = |details| self.sealed(merchant, details);
         let call = CreateAccounts {
             merchant,
@@ -133,9 +132,8 @@ impl Workshop {
             terms: ValidationTerms {
                 consent: None,
                 trace_parent: None,
-                now,
-                deadline_at: now + TimeDelta::hours(1),
-                awaited_until: awaited_for.map(|wait| now + wait),
+                deadline: TimeDelta::hours(1),
+                awaited: awaited_for,
                 validations_per_day: 5,
                 penny_drops_per_day: i32::MAX,
                 fresh: false,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use crate::budget;
+use crate::budget::{self, WORKER_SLOT};
 use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
@@ -95,7 +95,7 @@ pub fn insert_attempts(connection: &mut PgConnection, attempts: &[NewAttempt]) -
             from $1 as input
             returning merchant_id, method, number
          ), drops as (
-            select merchant_id from attempt where method = 'PENNY_DROP' and number > 1
+            select merchant_id, {WORKER_SLOT} as slot from attempt where method = 'PENNY_DROP' and number > 1
          )
          {count_drops}"
     ))
