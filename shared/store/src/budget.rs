@@ -116,11 +116,20 @@ pub(super) fn used(connection: &mut PgConnection, merchants: &[MerchantId]) -> Q
     })
 }
 
+/// What a transaction wants of a merchant's budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) merchant: MerchantId,
+    pub(super) budget: i32,
+    /// Most penny drops that the transaction may begin.
+    pub(super) drops: i64,
+}
+
 /// Takes the budgets of these merchants, shared or alone, until the transaction ends. Leaves out those that other transactions
 /// hold, and those that are used up.
 pub(super) fn hold(
     connection: &mut PgConnection,
-    budgets: &[(MerchantId, i32)],
+    budgets: &[Wanted],
 ) -> QueryResult<HashMap<MerchantId, Hold>> {
     // Processes try the slots in different orders, so that they seldom try a taken one.
     let first = i64::from(std::process::id()) % SLOTS;
@@ -137,15 +146,17 @@ pub(super) fn hold(
             used.is_near as is_alone
          from $1 as wanted
          cross join lateral (
-            select drops, drops + {SHARED} > wanted.budget as is_near from (select {} as drops) as counted offset 0
+            select drops, drops + {SHARED} > wanted.budget or wanted.drops > {OF_SLOT} as is_near
+            from (select {} as drops) as counted offset 0
          ) as used",
         drops_of("wanted.merchant_id")
     ))
-    .rows(rows!(budgets, (merchant, budget) => {
-        merchant_id = *merchant,
-        budget = *budget,
-        key = Lock::Budget.of_merchant(*merchant),
-        slots = Lock::BudgetSlot.of_merchant(*merchant) & !(SLOTS - 1),
+    .rows(rows!(budgets, wanted => {
+        merchant_id = wanted.merchant,
+        budget = wanted.budget,
+        drops = wanted.drops,
+        key = Lock::Budget.of_merchant(wanted.merchant),
+        slots = Lock::BudgetSlot.of_merchant(wanted.merchant) & !(SLOTS - 1),
         first = first,
     }))
     .tuples(connection)?;

@@ -145,9 +145,7 @@ fn of_record(record: RecordRow, call: &IdempotentCall) -> PriorCall {
 /// Returns the advisory lock of a call: the same for the same merchant and key.
 fn lock_of(call: &IdempotentCall) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = call.key_hash;
-    let merchant = call.merchant.0.as_u64_pair().1;
-    let random = u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ merchant;
-    Lock::Call.key(random.to_be_bytes())
+    Lock::Call.of(call.merchant, [a, b, c, d, e, f, g, h])
 }
 
 /// The record of a call that was carried out.

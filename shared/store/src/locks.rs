@@ -35,8 +35,14 @@ impl Lock {
 
     /// Returns the key of what the merchant has one of.
     pub(super) fn of_merchant(self, merchant: MerchantId) -> i64 {
+        self.of(merchant, [0; 8])
+    }
+
+    /// Returns the key of what these random bytes identify for the merchant.
+    pub(super) fn of(self, merchant: MerchantId, random: [u8; 8]) -> i64 {
         // The last 8 bytes of a UUID are its random part.
-        self.key(merchant.0.as_u64_pair().1.to_be_bytes())
+        let of_merchant = merchant.0.as_u64_pair().1;
+        self.key((of_merchant ^ u64::from_be_bytes(random)).to_be_bytes())
     }
 }
 

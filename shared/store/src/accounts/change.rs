@@ -67,7 +67,11 @@ pub fn validate_again(
         return Ok(Revalidation::Busy);
     };
     let details = [(merchant, row.customer, &*row.fingerprint)];
-    let budget = (merchant, wanted.terms.penny_drops_per_day);
+    let budget = budget::Wanted {
+        merchant,
+        budget: wanted.terms.penny_drops_per_day,
+        drops: 1,
+    };
     let locks = Locks::take(connection, &details, &[budget])?;
     // Again under the locks: the validation may have ended, and others begun, before they were taken.
     let (may_pay, used) = match check(connection, wanted, Some(&locks))? {
@@ -103,7 +107,7 @@ fn check(
     if let Some(open) = row.open_validation() {
         return Ok(Err(Revalidation::AlreadyOpen(row, open)));
     }
-    if locks.is_some_and(|locks| !locks.has_account(&row.fingerprint)) {
+    if locks.is_some_and(|locks| !locks.has_account(merchant, &row.fingerprint)) {
         return Ok(Err(Revalidation::Busy));
     }
     let recent = velocity::recent(connection, &[(merchant, row.customer, &row.fingerprint)])?;

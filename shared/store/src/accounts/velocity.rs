@@ -93,17 +93,19 @@ impl Locks {
     pub(super) fn take(
         connection: &mut PgConnection,
         accounts: &[Wanted<'_>],
-        budgets: &[(MerchantId, i32)],
+        budgets: &[budget::Wanted],
     ) -> QueryResult<Self> {
-        let keys = accounts.iter().map(|(_, _, fingerprint)| lock_of(fingerprint));
+        let keys = accounts
+            .iter()
+            .map(|(merchant, _, fingerprint)| lock_of(*merchant, fingerprint));
         Ok(Self {
             accounts: try_lock(connection, keys.collect())?,
             budgets: budget::hold(connection, budgets)?,
         })
     }
 
-    pub(super) fn has_account(&self, fingerprint: &[u8]) -> bool {
-        self.accounts.contains(&lock_of(fingerprint))
+    pub(super) fn has_account(&self, merchant: MerchantId, fingerprint: &[u8]) -> bool {
+        self.accounts.contains(&lock_of(merchant, fingerprint))
     }
 
     pub(super) fn budget(&self, merchant: MerchantId) -> Option<&Hold> {
@@ -112,9 +114,10 @@ impl Locks {
 }
 
 /// Returns the lock of an account, in all its spellings.
-fn lock_of(fingerprint: &[u8]) -> i64 {
+fn lock_of(merchant: MerchantId, fingerprint: &[u8]) -> i64 {
     // A fingerprint has 32 bytes.
-    Lock::Account.key(*fingerprint.first_chunk().unwrap_or(&[0; 8]))
+    let fingerprint = fingerprint.first_chunk().unwrap_or(&[0; 8]);
+    Lock::Account.of(merchant, *fingerprint)
 }
 
 /// Reads the recent validations of these accounts; the result leaves out accounts without any.
@@ -233,13 +236,19 @@ pub(super) fn check<'a>(
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
         })
         .collect();
-    let budgets: HashMap<MerchantId, i32> = calls
-        .iter()
-        .map(|call| (call.merchant, call.terms.penny_drops_per_day))
-        .collect();
-    let budgets: Vec<(MerchantId, i32)> = budgets.into_iter().collect();
+    let mut budgets: HashMap<MerchantId, budget::Wanted> = HashMap::new();
+    for call in calls {
+        let none = budget::Wanted {
+            merchant: call.merchant,
+            budget: call.terms.penny_drops_per_day,
+            drops: 0,
+        };
+        let wanted = budgets.entry(call.merchant).or_insert(none);
+        wanted.drops += i64::try_from(call.accounts.len()).unwrap_or(i64::MAX);
+    }
+    let budgets: Vec<budget::Wanted> = budgets.into_values().collect();
     let locks = Locks::take(connection, &wanted, &budgets)?;
-    let merchants: Vec<MerchantId> = budgets.iter().map(|(merchant, _)| *merchant).collect();
+    let merchants: Vec<MerchantId> = budgets.iter().map(|wanted| wanted.merchant).collect();
     let mut counts = Counts {
         recent: recent(connection, &wanted)?,
         begun: HashMap::new(),
@@ -312,7 +321,7 @@ impl<'a> Counts<'a, '_> {
                 let account = index;
                 return Err(Refused::Limited(Limited::Validations { account, wait }));
             }
-            is_busy |= !self.locks.has_account(wanted.2);
+            is_busy |= !self.locks.has_account(merchant, wanted.2);
             *in_call += 1;
             drops += i64::from(call.may_pay(&call.accounts[index]));
         }

@@ -143,12 +143,12 @@ async fn a_commit_without_a_response_is_taken_back() {
     let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
     until("COMMIT", async || number(&mut remote.connection, waiting) == 1).await;
     remote.proxy.cut();
+    assert!(is_unavailable(&answer.await.unwrap()));
     remote.proxy.restore();
     remote
         .connection
         .batch_execute("select pg_advisory_unlock(1)")
         .unwrap();
-    assert!(is_unavailable(&answer.await.unwrap()));
     let taken_back = format!("select count(*) from slips where number = {TAKEN_BACK}");
     until("taken back", async || number(&mut remote.connection, &taken_back) == 1).await;
 }

@@ -123,14 +123,27 @@ fn every_queue_is_listed() {
     for merchant in merchants {
         for rank in [QueueRank::New, QueueRank::Awaited] {
             let gateway = gateway(merchant);
-            queued(&mut connection, gateway, rank, 2);
+            let keys = queued(&mut connection, gateway, rank, 2);
             queued(&mut connection, gateway, QueueRank::New, 1);
             let awaited = rank == QueueRank::Awaited;
+            if awaited {
+                let wait = chrono::TimeDelta::minutes(1);
+                outcomes::subscribe(&mut connection, &keys, wait).unwrap();
+            }
             expected.push(GatewayQueue { gateway, awaited });
         }
     }
     expected.sort_by_key(|queue| queue.gateway);
     assert_eq!(queues(&mut connection, None, 10).unwrap(), expected);
+    // No caller waits any more.
+    diesel::sql_query("update validations set awaited_until = now() where awaited_until is not null")
+        .execute(&mut connection)
+        .unwrap();
+    let listed = queues(&mut connection, None, 10).unwrap();
+    assert!(listed.len() == 4 && listed.iter().all(|queue| !queue.awaited));
+    for queue in &mut expected {
+        queue.awaited = false;
+    }
     let first = queues(&mut connection, None, 3).unwrap();
     assert_eq!(first, expected[..3]);
     let last = first.last().map(|queue| queue.gateway);
