@@ -224,9 +224,7 @@ impl ApiError {
                 (header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
             // An hour's replies expire together.
-            Self::IdempotencyStorageFull => {
-                (header::RETRY_AFTER, HeaderValue::from_static("3600"))
-            }
+            Self::IdempotencyStorageFull => (header::RETRY_AFTER, HeaderValue::from_static("3600")),
             Self::TooManyRequests { retry_after }
             | Self::TooManyValidations { retry_after, .. }
             | Self::BudgetExhausted { retry_after } => {

@@ -167,11 +167,7 @@ impl Idempotent {
     }
 
     /// The record of this call, which replies with these accounts as it creates them.
-    pub(crate) fn created(
-        &self,
-        accounts: Vec<AccountId>,
-        form: ReplyForm,
-    ) -> Option<Record> {
+    pub(crate) fn created(&self, accounts: Vec<AccountId>, form: ReplyForm) -> Option<Record> {
         self.record(Reply::Created { accounts, form })
     }
 
@@ -269,9 +265,11 @@ impl Idempotent {
             return Ok(());
         };
         let merchant = call.merchant;
-        let read = self.database.read("read stored replies", move |connection| {
-            records::usage(connection, merchant)
-        });
+        let read = self
+            .database
+            .read("read stored replies", move |connection| {
+                records::usage(connection, merchant)
+            });
         if self.stored.get_or(merchant, read).await? < MAX_STORED {
             Ok(())
         } else {

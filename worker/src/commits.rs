@@ -170,7 +170,7 @@ impl Commit for ClaimsAndSettles {
             Request::ClaimNext(gateway) => {
                 validations::claim_queued(connection, &[(*gateway, 1)], token, self.lease)?;
             }
-            // Its lease ends.
+            // The validation has a lease, which ends.
             Request::Settle(_) => {}
         }
         Ok(())

@@ -297,7 +297,8 @@ async fn an_api_whose_clock_is_wrong_stores_and_counts_by_postgres() -> Result<(
         let first = post(&path, "first", &form).await?.expect_status(200)?;
         let repeated = post(&path, "first", &form).await?;
         assert_eq!(repeated.text, first.text, "{interval}");
-        let right = "select count(*) from validations v join customer_accounts a on a.validation_id = v.id
+        let right =
+            "select count(*) from validations v join customer_accounts a on a.validation_id = v.id
             where abs(extract(epoch from now() - v.created_at)) < 60 and a.created_at = v.created_at
               and abs(extract(epoch from v.deadline_at - now()) - 172800) < 60
               and abs(extract(epoch from v.awaited_until - now())) < 60";
@@ -314,14 +315,20 @@ async fn an_api_whose_clock_is_wrong_stores_and_counts_by_postgres() -> Result<(
         );
         post(&again, "second", &wait).await?.expect_status(200)?;
         post(&again, "second", &wait).await?.expect_status(200)?;
-        assert_eq!(stack.database.number("select count(*) from validations")?, 2);
+        assert_eq!(
+            stack.database.number("select count(*) from validations")?,
+            2
+        );
         stack.database.execute(
             "update validations set state = 'COMPLETED', completed_at = now(), outcome = 'UNAVAILABLE', failure_code = 'VALIDATION_UNAVAILABLE'
              where completed_at is null",
         )?;
         let refused = post(&again, "third", &wait).await?.expect_status(429)?;
         let seconds: u64 = refused.header("retry-after").unwrap().parse()?;
-        assert!((86_000..=86_401).contains(&seconds), "{interval}: {seconds}");
+        assert!(
+            (86_000..=86_401).contains(&seconds),
+            "{interval}: {seconds}"
+        );
         let metrics = reqwest::get(format!("http://{}/metrics", stack.apis[0].metrics)).await?;
         let metrics = metrics.text().await?;
         let offset = metrics
@@ -329,8 +336,15 @@ async fn an_api_whose_clock_is_wrong_stores_and_counts_by_postgres() -> Result<(
             .find_map(|line| line.strip_prefix("khata_clock_offset_seconds "))
             .unwrap()
             .parse::<f64>()?;
-        let hours = if interval.starts_with('-') { 49.0 } else { -49.0 };
-        assert!((offset / 3_600.0 - hours).abs() < 0.1, "{interval}: {offset}");
+        let hours = if interval.starts_with('-') {
+            49.0
+        } else {
+            -49.0
+        };
+        assert!(
+            (offset / 3_600.0 - hours).abs() < 0.1,
+            "{interval}: {offset}"
+        );
     }
     Ok(())
 }

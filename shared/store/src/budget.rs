@@ -108,7 +108,9 @@ pub(super) fn used(connection: &mut PgConnection, merchants: &[MerchantId]) -> Q
     .rows(rows!(merchants, merchant => { merchant_id = *merchant }))
     .tuples(connection)?;
     let now = rows.first().map_or_else(Utc::now, |(_, _, now)| *now);
-    let drops = rows.into_iter().map(|(merchant, drops, _)| (merchant, drops));
+    let drops = rows
+        .into_iter()
+        .map(|(merchant, drops, _)| (merchant, drops));
     Ok(Used {
         now,
         drops: drops.collect(),
@@ -116,7 +118,7 @@ pub(super) fn used(connection: &mut PgConnection, merchants: &[MerchantId]) -> Q
     })
 }
 
-/// What a transaction wants of a merchant's budget.
+/// A merchant's budget that a transaction needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) merchant: MerchantId,

@@ -177,7 +177,7 @@ pub(super) fn resolve<'a>(
             object_reference_id = *reference,
         }))
         .run(connection)?;
-        // Those that are busy may be registered meanwhile.
+        // A busy customer may be registered meanwhile.
         found = select_customers(connection, &wanted)?;
     }
     Ok(Customers { found, busy })

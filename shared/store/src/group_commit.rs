@@ -256,9 +256,7 @@ impl<C: Commit> Worker<C> {
                 self.halve(requests, callers, |lane, request| {
                     tracing::error!("request not committed: the work panicked");
                     lane.record_panic(request);
-                    BatchError::Rejected(DieselError::QueryBuilderError(
-                        "the work panicked".into(),
-                    ))
+                    BatchError::Rejected(DieselError::QueryBuilderError("the work panicked".into()))
                 });
             }
             Err(Broken::Unavailable) => fail(callers),

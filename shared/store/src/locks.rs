@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use super::statement::{rows, statement};
 use khata_domain::MerchantId;
 
-/// What a lock is about. Keys of different kinds are never equal.
+/// Kind of a lock. Keys of different kinds are never equal.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lock {
     /// An `Idempotency-Key`.

@@ -146,7 +146,9 @@ impl ManageConnection for Manager {
         let before = self.sockets();
         let mut connection = self.inner.connect()?;
         let now = self.sockets();
-        let mut new = now.iter().filter(|(addresses, _)| !before.contains_key(addresses));
+        let mut new = now
+            .iter()
+            .filter(|(addresses, _)| !before.contains_key(addresses));
         match (new.next(), new.next()) {
             (Some((_, &socket)), None) => Self::watch(&mut connection, socket),
             (None, _) if now.is_empty() => {}

@@ -125,7 +125,9 @@ impl Results {
             alternative: *alternative,
             recovered_until: *recovered_until,
         };
-        let unsent = Err(CallFailure::NotSent("its claim was committed too late".into()));
+        let unsent = Err(CallFailure::NotSent(
+            "its claim was committed too late".into(),
+        ));
         let (kind, now) = (CallKind::Verify, self.clock.now());
         let advanced = open.record(connector, kind, unsent, false, now, rand::random());
         Some(self.of_attempt(work, entry, open, advanced, None, None))

@@ -57,7 +57,13 @@ pub(crate) async fn heavy_calls() -> Result<String> {
     })
     .await?;
     // The budget is not what holds the attacker back.
-    let limit = ["merchant", "set", "--merchant", "e2e", "--penny-drops-per-day=1000000000"];
+    let limit = [
+        "merchant",
+        "set",
+        "--merchant",
+        "e2e",
+        "--penny-drops-per-day=1000000000",
+    ];
     stack.command(&limit)?;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let other = stack.api.with_key(&stack.issue_key("other")?);
@@ -105,7 +111,10 @@ pub(crate) async fn heavy_calls() -> Result<String> {
         1_000.0 * loaded.as_secs_f64(),
         1_000.0 * idle.as_secs_f64()
     );
-    ensure!(stored > 0, "no heavy call was stored: this run proves nothing");
+    ensure!(
+        stored > 0,
+        "no heavy call was stored: this run proves nothing"
+    );
     ensure!(ratio <= TIMES, "{ratio:.1} times as long: {figures}");
     Ok(figures)
 }

@@ -74,10 +74,7 @@ impl RecentValidations {
         match limit.checked_sub(more + 1) {
             // Validations that begin now are enough to reach the limit.
             None => Some(WINDOW),
-            Some(index) => self
-                .times
-                .get(index)
-                .map(|oldest| *oldest + WINDOW - now),
+            Some(index) => self.times.get(index).map(|oldest| *oldest + WINDOW - now),
         }
     }
 }

@@ -235,9 +235,7 @@ fn concurrent_changes_do_not_deadlock() {
             for account in accounts.iter().take(ACCOUNTS / 2) {
                 thread::sleep(Duration::from_millis(150));
                 connection
-                    .transaction(|connection| {
-                        delete(connection, merchant, &customer(), *account)
-                    })
+                    .transaction(|connection| delete(connection, merchant, &customer(), *account))
                     .unwrap();
             }
         }));

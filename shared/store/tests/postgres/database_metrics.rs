@@ -245,7 +245,10 @@ fn keys_that_expire_soon_without_a_successor_are_counted() {
         .map(|keys| (keys.merchant, keys.keys))
         .collect();
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found.contains(&(one, 2)) && found.contains(&(four, 1)), "{found:?}");
+    assert!(
+        found.contains(&(one, 2)) && found.contains(&(four, 1)),
+        "{found:?}"
+    );
     connection
         .batch_execute("update api_keys set revoked_at = now() where key_hash = decode(repeat('04', 32), 'hex')")
         .unwrap();

@@ -32,7 +32,7 @@ pub(crate) const A_BUG: i32 = 1_313;
 /// The number whose output is taken back if its commit outlasts its caller, by a slip with the other number.
 pub(crate) const LATE: i32 = 1_414;
 pub(crate) const TAKEN_BACK: i32 = 1_415;
-/// What is added to the number of a slip that records a panic.
+/// Difference between the number of a slip that panics and of the one that records it.
 pub(crate) const PANICKED: i32 = 200_000;
 
 /// A row to insert; a negative number violates the table's constraint.
@@ -154,8 +154,11 @@ impl Commit for Filing {
     }
 
     fn panicked(&mut self, connection: &mut PgConnection, slip: &Slip) -> QueryResult<()> {
-        diesel::sql_query(format!("insert into slips values ({} + {PANICKED})", slip.number))
-            .execute(connection)?;
+        diesel::sql_query(format!(
+            "insert into slips values ({} + {PANICKED})",
+            slip.number
+        ))
+        .execute(connection)?;
         Ok(())
     }
 }
@@ -331,7 +334,10 @@ async fn a_request_that_panics_fails_alone_and_is_recorded() {
             Err(other) => panic!("{n}: {other:?}"),
         }
     }
-    let recorded = format!("select count(*) from slips where number = {}", A_BUG + PANICKED);
+    let recorded = format!(
+        "select count(*) from slips where number = {}",
+        A_BUG + PANICKED
+    );
     assert_eq!(number(&mut connection, &recorded), 1);
     assert_eq!(number(&mut connection, SLIPS), 1 + 99 + 1);
 }
@@ -356,7 +362,11 @@ async fn a_merchant_whose_request_fails_delays_the_others_by_one_transaction() {
     }
     let transactions = office.transactions.lock().unwrap();
     let of_others = transactions.iter().filter(|numbers| numbers.contains(&101));
-    assert_eq!(of_others.count(), 2, "with all, and then without the other merchant");
+    assert_eq!(
+        of_others.count(),
+        2,
+        "with all, and then without the other merchant"
+    );
 }
 
 #[tokio::test]

@@ -126,7 +126,10 @@ async fn a_commit_that_outlasts_its_caller_is_taken_back() {
         .batch_execute("select pg_advisory_unlock(1)")
         .unwrap();
     let taken_back = format!("select count(*) from slips where number = {TAKEN_BACK}");
-    until("taken back", async || number(&mut remote.connection, &taken_back) == 1).await;
+    until("taken back", async || {
+        number(&mut remote.connection, &taken_back) == 1
+    })
+    .await;
     assert_eq!(number(&mut remote.connection, SLIPS), 2);
 }
 
@@ -141,7 +144,10 @@ async fn a_commit_without_a_response_is_taken_back() {
     let lane = remote.office.lane.clone();
     let answer = tokio::spawn(async move { lane.submit(Slip::new(LATE)).await });
     let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
-    until("COMMIT", async || number(&mut remote.connection, waiting) == 1).await;
+    until("COMMIT", async || {
+        number(&mut remote.connection, waiting) == 1
+    })
+    .await;
     remote.proxy.cut();
     assert!(is_unavailable(&answer.await.unwrap()));
     remote.proxy.restore();
@@ -150,7 +156,10 @@ async fn a_commit_without_a_response_is_taken_back() {
         .batch_execute("select pg_advisory_unlock(1)")
         .unwrap();
     let taken_back = format!("select count(*) from slips where number = {TAKEN_BACK}");
-    until("taken back", async || number(&mut remote.connection, &taken_back) == 1).await;
+    until("taken back", async || {
+        number(&mut remote.connection, &taken_back) == 1
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use diesel::prelude::*;
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountKind, MerchantId, Method, ValidationId, ValidationKey};
 use khata_store::accounts::{
-    self, CreateAccounts, Created, Limited, NewAccount, Revalidation, ValidateAgain, recent_validations,
+    self, CreateAccounts, Created, Limited, NewAccount, Revalidation, ValidateAgain,
+    recent_validations,
 };
 use khata_store::database_metrics;
 use khata_store::merchant_settings::{self, Changes};
@@ -243,7 +244,10 @@ fn concurrent_validations_again_keep_the_limit() {
     slow_down(&mut connection);
     let started = race(&database, |racer, connection| {
         let wanted = again(merchant, "customer_1122", &asked.accounts[racer]);
-        matches!(validate_again(connection, &wanted), Revalidation::Started(_))
+        matches!(
+            validate_again(connection, &wanted),
+            Revalidation::Started(_)
+        )
     });
     assert_eq!(started, 1);
 }
@@ -345,7 +349,10 @@ fn concurrent_calls_keep_a_budget_that_they_share_first_and_hold_alone_in_the_en
     };
     let most = usize::try_from(BUDGET / 10).unwrap();
     assert_eq!(stored, most.min(RACERS * CALLS));
-    assert_eq!(drops(&mut connection, merchant), i64::try_from(10 * stored).unwrap());
+    assert_eq!(
+        drops(&mut connection, merchant),
+        i64::try_from(10 * stored).unwrap()
+    );
 }
 
 #[test]
@@ -360,8 +367,12 @@ fn calls_never_wait_for_the_locks_of_another_transaction() {
     // As a process that stops between two statements of its transaction.
     frozen.batch_execute("begin").unwrap();
     let held = call_of(merchant, "new", vec![account("held")]);
-    assert!(is_stored(&accounts::create(&mut frozen, &[&held]).unwrap()[0]));
-    connection.batch_execute("set lock_timeout = '100ms'").unwrap();
+    assert!(is_stored(
+        &accounts::create(&mut frozen, &[&held]).unwrap()[0]
+    ));
+    connection
+        .batch_execute("set lock_timeout = '100ms'")
+        .unwrap();
     let calls = [
         call_of(merchant, "customer_1122", vec![spelling("held", 1)]),
         call_of(merchant, "new", vec![account("another")]),
@@ -370,15 +381,22 @@ fn calls_never_wait_for_the_locks_of_another_transaction() {
         call_of(other, "new", vec![account("held")]),
     ];
     let created = create_once(&mut connection, &calls.each_ref());
-    let busy = created.iter().map(|created| matches!(created, Created::Busy));
-    assert_eq!(busy.collect::<Vec<_>>(), [true, true, false, false, false], "{created:?}");
+    let busy = created
+        .iter()
+        .map(|created| matches!(created, Created::Busy));
+    assert_eq!(
+        busy.collect::<Vec<_>>(),
+        [true, true, false, false, false],
+        "{created:?}"
+    );
     assert!(created[2..].iter().all(is_stored), "{created:?}");
     // The customer that it registers, and a small budget, are busy; an account that is validated again, too.
     let wanted = again(merchant, "customer_1122", &existing.accounts[0]);
     let mut small = wanted.clone();
     small.terms.penny_drops_per_day = 50;
     let mut try_again = |wanted: &ValidateAgain| {
-        let begun = connection.transaction(|connection| accounts::validate_again(connection, wanted));
+        let begun =
+            connection.transaction(|connection| accounts::validate_again(connection, wanted));
         begun.unwrap()
     };
     assert!(matches!(try_again(&small), Revalidation::Busy));
@@ -389,7 +407,11 @@ fn calls_never_wait_for_the_locks_of_another_transaction() {
     ));
     assert!(matches!(try_again(&wanted), Revalidation::Started(_)));
     frozen.batch_execute("rollback").unwrap();
-    assert!(create_once(&mut connection, &[&calls[0], &calls[1]]).iter().all(is_stored));
+    assert!(
+        create_once(&mut connection, &[&calls[0], &calls[1]])
+            .iter()
+            .all(is_stored)
+    );
 }
 
 #[test]

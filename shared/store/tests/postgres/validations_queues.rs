@@ -136,9 +136,11 @@ fn every_queue_is_listed() {
     expected.sort_by_key(|queue| queue.gateway);
     assert_eq!(queues(&mut connection, None, 10).unwrap(), expected);
     // No caller waits any more.
-    diesel::sql_query("update validations set awaited_until = now() where awaited_until is not null")
-        .execute(&mut connection)
-        .unwrap();
+    diesel::sql_query(
+        "update validations set awaited_until = now() where awaited_until is not null",
+    )
+    .execute(&mut connection)
+    .unwrap();
     let listed = queues(&mut connection, None, 10).unwrap();
     assert!(listed.len() == 4 && listed.iter().all(|queue| !queue.awaited));
     for queue in &mut expected {
