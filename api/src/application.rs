@@ -174,11 +174,12 @@ async fn keep_counts(
         }
         let counter = Arc::clone(&counter);
         let count = database.write("count encryptions", move |connection| {
-            Ok(if is_last {
-                counter.store_last(connection)?
+            if is_last {
+                counter.store_last(connection)?;
             } else {
-                counter.store(connection)?
-            })
+                counter.store(connection)?;
+            }
+            Ok(())
         });
         let _ = count.await;
         if is_last {

@@ -77,6 +77,9 @@ struct Writes {
     restarted: Vec<(ValidationKey, i16)>,
 }
 
+/// Returns the settlement of a claimed attempt whose call was not sent.
+type NotSent = Box<dyn Fn(&Work) -> Option<Settlement> + Send>;
+
 /// The worker's lane: claims, plans and settles in batches.
 pub(crate) struct ClaimsAndSettles {
     pub(crate) keyring: Arc<Keyring>,
@@ -88,7 +91,7 @@ pub(crate) struct ClaimsAndSettles {
     /// Calls that this worker makes at once at a gateway account without a limit of its own.
     pub(crate) share: u32,
     /// Settles an attempt whose call was not sent.
-    pub(crate) not_sent: Box<dyn Fn(&Work) -> Option<Settlement> + Send>,
+    pub(crate) not_sent: NotSent,
 }
 
 impl Commit for ClaimsAndSettles {

@@ -135,7 +135,7 @@ pub(super) fn hold(
 ) -> QueryResult<HashMap<MerchantId, Hold>> {
     // Processes try the slots in different orders, so that they seldom try a taken one.
     let first = i64::from(std::process::id()) % SLOTS;
-    let held: Vec<(MerchantId, Option<i32>, bool)> = statement(format!(
+    let rows: Vec<(MerchantId, Option<i32>, bool)> = statement(format!(
         "select wanted.merchant_id,
             case
                 when used.drops >= wanted.budget then null
@@ -162,12 +162,11 @@ pub(super) fn hold(
         first = first,
     }))
     .tuples(connection)?;
-    let held = held.into_iter();
     let hold = |(merchant, slot, is_alone): (_, Option<i32>, _)| {
         let slot = slot?;
         Some((merchant, Hold { slot, is_alone }))
     };
-    Ok(held.filter_map(hold).collect())
+    Ok(rows.into_iter().filter_map(hold).collect())
 }
 
 /// Returns the statement that counts one penny drop for each row of `drops`, which has the columns `merchant_id` and `slot`.
