@@ -143,7 +143,8 @@ async fn a_commit_without_a_response_is_taken_back() {
         .unwrap();
     let lane = remote.office.lane.clone();
     let answer = tokio::spawn(async move { lane.submit(Slip::new(LATE)).await });
-    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())";
     until("COMMIT", async || {
         number(&mut remote.connection, waiting) == 1
     })

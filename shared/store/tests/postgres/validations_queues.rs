@@ -170,6 +170,10 @@ fn workers_claim_different_validations_and_read_few_rows() {
         "planned while empty"
     );
     queued(&mut connection, main, QueueRank::New, 300);
+    // Postgres adds what was read before to its statistics once a second only.
+    connection
+        .batch_execute("select pg_stat_force_next_flush()")
+        .unwrap();
     let mut other = database.connect();
     connection
         .transaction(|connection| {
