@@ -7,31 +7,30 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::web;
 use anyhow::Context;
-use khata_config::shutdown::{self, Shutdown};
+use chrono::Utc;
+use khata_config::shutdown::{self, Shutdown, Trigger};
 use khata_config::write_port_file;
 use khata_queue::WakeupPublisher;
 use khata_store as store;
 use khata_store::encryption_counts::EncryptionCounter;
-use khata_store::group_commit::Lane;
 use tracing::info;
 
 use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
 use crate::context::State;
-use crate::create_commits::CreateCommits;
+use crate::create_commits::Creates;
 use crate::database::Database;
 use crate::gateway_choices::GatewayChoices;
+use crate::idempotency::StoredReplies;
 use crate::limits::{InProgress, Limits};
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 use crate::settings::ServeSettings;
 use crate::{metrics_server, server};
 
-/// Connections: one for the group commit, one for outcomes, the others for single queries and transactions.
-const CONNECTIONS: u32 = 7;
+/// Connections: two for the group commit, one for outcomes, the others for single queries and transactions.
+const CONNECTIONS: u32 = 8;
 const QUERY_CONNECTIONS: usize = 5;
-/// Longest wait of a create for its commit. With the rest of the call, the reply comes within 3 s.
-const COMMIT_TIME_LIMIT: Duration = Duration::from_millis(2_500);
 /// Time for the last commits. Every caller has given up before.
 const LAST_COMMITS: Duration = Duration::from_secs(3);
 /// Time between two counts of the encryptions.
@@ -49,11 +48,13 @@ pub struct Application {
 
 /// Threads and tasks that end after the server, once the last handle on each is dropped.
 struct Background {
-    creates: std::thread::JoinHandle<()>,
+    creates: [std::thread::JoinHandle<()>; 2],
     outcomes: Outcomes,
     outcomes_thread: std::thread::JoinHandle<()>,
     wakeups: tokio::task::JoinHandle<()>,
-    encryptions: CountEncryptions,
+    encryptions: tokio::task::JoinHandle<()>,
+    /// Ends `encryptions`.
+    stop: Trigger,
 }
 
 impl Application {
@@ -97,9 +98,14 @@ impl Application {
         let metrics = self.metrics_server.map(start);
         self.server.await?;
         // The server held the last handles: each thread and task ends once its remaining work is done.
-        shutdown::join(self.background.creates, LAST_COMMITS).await;
+        let [light, heavy] = self.background.creates;
+        tokio::join!(
+            shutdown::join(light, LAST_COMMITS),
+            shutdown::join(heavy, LAST_COMMITS)
+        );
         shutdown::join(self.background.outcomes_thread, LAST_COMMITS).await;
-        self.background.encryptions.store().await;
+        self.background.stop.raise();
+        let _ = tokio::time::timeout(LAST_COMMITS, self.background.encryptions).await;
         let _ = tokio::time::timeout(LAST_WAKEUPS, self.background.wakeups).await;
         // Stop the metrics server last, so that Prometheus can still read the final values.
         if let Some((handle, task)) = metrics {
@@ -119,16 +125,14 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let rotate_by = settings.keyring.rotate_by(keyring.primary_created_at());
     let counts = wakeup_publisher.counts();
     let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
-    let work = CreateCommits(Arc::clone(&metrics));
-    let (creates, creates_thread) = Lane::start("creates", pool.clone(), work, COMMIT_TIME_LIMIT)?;
+    let (creates, creates_threads) = Creates::start(&pool, &metrics)?;
     let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
     let database = Database::new(pool, QUERY_CONNECTIONS);
-    let encryptions = CountEncryptions {
-        database: database.clone(),
-        counter: Arc::new(EncryptionCounter::new(Arc::clone(&keyring))),
-    };
-    tokio::spawn(encryptions.clone().run());
+    let counter = EncryptionCounter::new(Arc::clone(&keyring));
+    let (stop, stopped) = shutdown::channel();
+    let compared = Arc::clone(&metrics);
+    let encryptions = tokio::spawn(keep_counts(database.clone(), counter, compared, stopped));
     let state = State {
         database,
         creates,
@@ -138,43 +142,54 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         limits: Limits::new(),
         in_progress: InProgress::new(server::connections(settings)),
         gateway_choices: GatewayChoices::new(sandbox_mode),
+        stored_replies: Arc::new(StoredReplies::new()),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
         metrics,
         schema_is_current: AtomicBool::new(false),
         keyring,
     };
     let background = Background {
-        creates: creates_thread,
+        creates: creates_threads,
         outcomes,
         outcomes_thread,
         wakeups,
         encryptions,
+        stop,
     };
     Ok((state, background))
 }
 
-/// Stores the number of encryptions.
-#[derive(Clone)]
-struct CountEncryptions {
+/// Stores the number of encryptions and compares the clock with Postgres's, again and again, and once more at the end. A failure
+/// is logged, and made up for later.
+async fn keep_counts(
     database: Database,
-    counter: Arc<EncryptionCounter>,
-}
-
-impl CountEncryptions {
-    /// Stores the number again and again, until the process ends.
-    async fn run(self) {
-        loop {
-            self.store().await;
-            tokio::time::sleep(COUNT_INTERVAL).await;
-        }
-    }
-
-    /// A failure is logged, and made up for later.
-    async fn store(&self) {
-        let counter = Arc::clone(&self.counter);
-        let stored = self.database.write("count encryptions", move |connection| {
-            Ok(counter.store(connection)?)
+    counter: EncryptionCounter,
+    metrics: Arc<Metrics>,
+    mut stopped: Shutdown,
+) {
+    let counter = Arc::new(counter);
+    loop {
+        let is_last = stopped.is_raised();
+        let offset = database.read("compare clocks", |connection| {
+            let time = store::database_time(connection)?;
+            Ok(Utc::now() - time)
         });
-        let _ = stored.await;
+        if let Ok(offset) = offset.await {
+            metrics.compare_clock(offset);
+        }
+        let counter = Arc::clone(&counter);
+        let count = database.write("count encryptions", move |connection| {
+            if is_last {
+                counter.store_last(connection)?;
+            } else {
+                counter.store(connection)?;
+            }
+            Ok(())
+        });
+        let _ = count.await;
+        if is_last {
+            return;
+        }
+        let _ = tokio::time::timeout(COUNT_INTERVAL, stopped.raised()).await;
     }
 }

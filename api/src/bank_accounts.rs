@@ -2,7 +2,6 @@
 //! replies.
 
 use actix_web::HttpResponse;
-use chrono::Utc;
 use khata_domain::AccountKind;
 use khata_store::idempotency::ReplyForm;
 
@@ -24,7 +23,8 @@ use crate::{reply, schema};
     request_body(content((schema::BankAccountForm = "application/x-www-form-urlencoded"), (schema::OneBankAccount = "application/json"))),
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
-    let request = CreateRequest::read_bank_account(&context.receive().await?, Utc::now())?;
+    let body = context.receive().await?;
+    let request = CreateRequest::read_bank_account(&body, context.state.metrics.database_time())?;
     create_accounts(&context, request, ReplyForm::BankAccount).await
 }
 

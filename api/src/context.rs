@@ -14,7 +14,6 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 use khata_queue::{Wakeup, WakeupPublisher};
-use khata_store::group_commit::Lane;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
@@ -22,12 +21,12 @@ use tracing::{Span, field};
 use crate::auth::{Authenticator, Caller};
 use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
-use crate::create_commits::CreateCommits;
+use crate::create_commits::Creates;
 use crate::database::Database;
 use crate::decode::{Body, MAX_BODY};
 use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
-use crate::idempotency::Idempotent;
+use crate::idempotency::{Idempotent, StoredReplies};
 use crate::limits::{InProgress, Limits};
 use crate::metrics::{Metrics, StartedBy};
 use crate::observe::{Observed, ReplyMemory, Waiting};
@@ -38,13 +37,14 @@ use crate::shares::Share;
 pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) creates: Lane<CreateCommits>,
+    pub(crate) creates: Creates,
     pub(crate) wakeup_publisher: WakeupPublisher,
     pub(crate) outcomes: Outcomes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) in_progress: InProgress,
     pub(crate) gateway_choices: GatewayChoices,
+    pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
     /// Set once the database has every migration of this version.
@@ -156,8 +156,19 @@ impl RequestContext {
     /// The idempotency of the call, once its body is received.
     pub(crate) fn idempotent(&self) -> Result<Idempotent, ApiError> {
         let (merchant, body) = (self.merchant_id(), self.body.bytes());
-        let keyring = &self.state.keyring;
-        Idempotent::of(&self.database, keyring, merchant, &self.request, body)
+        let State {
+            keyring,
+            stored_replies,
+            ..
+        } = &**self.state;
+        Idempotent::of(
+            &self.database,
+            keyring,
+            stored_replies,
+            merchant,
+            &self.request,
+            body,
+        )
     }
 
     /// The customer that the path names; `None` if the text is neither an id nor a reference.
@@ -177,6 +188,20 @@ impl RequestContext {
         let account = account.ok_or(NO_ACCOUNT)?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
+    }
+
+    /// Checks that the call may be recorded, if it has a key, and that the merchant has the gateway account that it names, if it
+    /// names one.
+    pub(crate) async fn check(
+        &self,
+        idempotent: &Idempotent,
+        pin: Option<&GatewayPin>,
+    ) -> Result<(), ApiError> {
+        idempotent.check_room().await?;
+        match pin {
+            Some(pin) => self.check_gateway(pin).await,
+            None => Ok(()),
+        }
     }
 
     /// Checks that the merchant has the gateway account that the call names.

@@ -1,7 +1,6 @@
 //! Merchants' customers: create, get, update (contract, *Customers*). The contact data of a customer is encrypted as one value.
 
 use actix_web::HttpResponse;
-use chrono::{SubsecRound, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::{CustomerId, MerchantId};
 use khata_store::customers;
@@ -62,13 +61,13 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     let Some(reference) = reference.filter(|_| faults.is_empty()) else {
         return Err(ApiError::Invalid(faults.into_list()));
     };
-    let (id, now) = (CustomerId::new(), Utc::now().trunc_subsecs(6));
+    let id = CustomerId::new();
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context
         .idempotent()?
-        .write_reply("insert customer", now, move |connection| {
+        .write_reply("insert customer", move |connection| {
             let sealed = contact.encrypt(&keyring, merchant, id);
-            let row = customers::insert(connection, merchant, id, &reference, &sealed, now)?;
+            let row = customers::insert(connection, merchant, id, &reference, &sealed)?;
             let row = row.ok_or(ApiError::CustomerExists)?;
             Ok((contact.present(&row)?, ()))
         })
@@ -106,16 +105,15 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
     let mut faults = Faults::default();
     let changes = Contact::read(&mut Fields::of(&body, &mut faults));
     faults.check()?;
-    let now = Utc::now().trunc_subsecs(6);
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context
         .idempotent()?
-        .write_reply("update customer", now, move |connection| {
+        .write_reply("update customer", move |connection| {
             let named = customers::find(connection, merchant, &customer)?.ok_or(NO_CUSTOMER)?;
             let current = customers::lock(connection, merchant, named.id)?.ok_or(NO_CUSTOMER)?;
             let contact = Contact::decrypt(&keyring, merchant, &current)?.changed(changes);
             let sealed = contact.encrypt(&keyring, merchant, current.id);
-            let row = customers::update_contact(connection, merchant, current.id, &sealed, now)?;
+            let row = customers::update_contact(connection, merchant, current.id, &sealed)?;
             Ok((contact.present(&row.ok_or(NO_CUSTOMER)?)?, ()))
         })
         .await?;

@@ -6,7 +6,8 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
+use khata_store::accounts::Limited;
 use khata_store::group_commit::BatchError;
 use khata_store::keys::KeyScope;
 use serde::Serialize;
@@ -92,6 +93,7 @@ pub(crate) enum ApiError {
     AccountDeleted,
     IdempotencyKeyReused,
     IdempotencyInProgress,
+    IdempotencyStorageFull,
     TooManyRequests {
         /// Seconds.
         retry_after: u64,
@@ -134,18 +136,16 @@ impl ApiError {
         Self::Invalid(vec![FieldFault::new(field_name, reason)])
     }
 
-    /// Too many validations of an account until this time.
-    pub(crate) fn too_many_validations(field_name: Option<String>, until: DateTime<Utc>) -> Self {
-        Self::TooManyValidations {
-            field_name,
-            retry_after: seconds_until(until),
-        }
-    }
-
-    /// The merchant's penny drops are used up until this time.
-    pub(crate) fn budget_exhausted(until: DateTime<Utc>) -> Self {
-        Self::BudgetExhausted {
-            retry_after: seconds_until(until),
+    /// A limit of the merchant rejects the call. `name_of` returns the name of an account in the call; `None` if it is the only one.
+    pub(crate) fn limited(limited: Limited, name_of: impl FnOnce(usize) -> Option<String>) -> Self {
+        match limited {
+            Limited::Validations { account, wait } => Self::TooManyValidations {
+                field_name: name_of(account),
+                retry_after: seconds(wait),
+            },
+            Limited::PennyDrops { wait } => Self::BudgetExhausted {
+                retry_after: seconds(wait),
+            },
         }
     }
 
@@ -189,6 +189,9 @@ impl ApiError {
                 "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
             Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
                 "Too many requests.", "This API key exceeded its request limit, or too many of your calls wait for the database. See Retry-After and the RateLimit headers.";
+            Self::IdempotencyStorageFull => 429, "error", "too_many_requests", "IDEMPOTENCY_STORAGE_FULL", "USER_ERROR",
+                "Too many calls with an Idempotency-Key.",
+                "The replies of your calls with an Idempotency-Key in the last 24 hours take as much storage as they may. Call without the header, or later. Nothing was stored.";
             Self::TooManyValidations { .. } => 429, "error", "too_many_requests", "TOO_MANY_VALIDATIONS", "USER_ERROR",
                 "This account was validated too often.",
                 "This account, in all its spellings, reached your limit of validations in 24 hours. See Retry-After. Nothing was stored.";
@@ -231,6 +234,8 @@ impl ApiError {
             | Self::Unknown
             | Self::TooMuchInProgress
             | Self::IdempotencyInProgress => (header::RETRY_AFTER, HeaderValue::from_static("1")),
+            // An hour's replies expire together.
+            Self::IdempotencyStorageFull => (header::RETRY_AFTER, HeaderValue::from_static("3600")),
             Self::TooManyRequests { retry_after }
             | Self::TooManyValidations { retry_after, .. }
             | Self::BudgetExhausted { retry_after } => {
@@ -286,10 +291,9 @@ fn needs(scope: KeyScope) -> &'static str {
     }
 }
 
-/// Returns the full seconds until this time, at least one.
-fn seconds_until(time: DateTime<Utc>) -> u64 {
-    let seconds = (time - Utc::now()).num_seconds() + 1;
-    u64::try_from(seconds).unwrap_or(1).max(1)
+/// Returns the seconds after which this wait is over, at least one.
+fn seconds(wait: TimeDelta) -> u64 {
+    u64::try_from(wait.num_seconds() + 1).unwrap_or(1).max(1)
 }
 
 /// Form of every error.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::{AccountId, MerchantId};
@@ -18,7 +18,7 @@ use khata_store::idempotency::{
 };
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
 use crate::present::recorded::RecordedReply;
 use crate::present::{self, CustomerAccount};
@@ -26,14 +26,18 @@ use crate::reply;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY: usize = 255;
-/// Time that a record is kept.
-const RETENTION: TimeDelta = TimeDelta::hours(24);
 /// Time after the end of its wait in which a call must reply; later it counts as interrupted.
 const REPLY_TIME: TimeDelta = TimeDelta::seconds(5);
+
+/// Maximum bytes of the replies that the records of a merchant keep.
+pub(crate) const MAX_STORED: i64 = 8 << 30;
 
 /// The result of [`execute`] for one call: its own work, or the state of an earlier call with the same key that did the work
 /// or is doing it.
 pub(crate) type Execution<T> = Result<T, PriorCall>;
+
+/// Bytes of the replies that the records of each merchant keep.
+pub(crate) type StoredReplies = RecentRows<MerchantId, i64>;
 
 /// The result of an idempotent write after its commit.
 pub(crate) enum Written<T> {
@@ -110,6 +114,7 @@ fn reply_in_batch(kept: &[Record], call: Option<&IdempotentCall>) -> PriorCall {
 pub(crate) struct Idempotent {
     database: Database,
     keyring: Arc<Keyring>,
+    stored: Arc<StoredReplies>,
     call: Option<IdempotentCall>,
 }
 
@@ -118,6 +123,7 @@ impl Idempotent {
     pub(crate) fn of(
         database: &Database,
         keyring: &Arc<Keyring>,
+        stored: &Arc<StoredReplies>,
         merchant: MerchantId,
         request: &HttpRequest,
         body: &[u8],
@@ -145,6 +151,7 @@ impl Idempotent {
         Ok(Self {
             database: database.clone(),
             keyring: Arc::clone(keyring),
+            stored: Arc::clone(stored),
             call,
         })
     }
@@ -154,37 +161,33 @@ impl Idempotent {
     }
 
     /// The record of this call with its reply.
-    pub(crate) fn replied(&self, body: &[u8], now: DateTime<Utc>) -> Option<Record> {
-        let call = self.call.as_ref()?;
-        let sealed = self.encrypt(call, body);
-        Some(record(call, Reply::Ready { sealed }, now))
+    pub(crate) fn replied(&self, body: &[u8]) -> Option<Record> {
+        let sealed = self.encrypt(self.call.as_ref()?, body);
+        self.record(Reply::Ready { sealed })
     }
 
     /// The record of this call, which replies with these accounts as it creates them.
-    pub(crate) fn created(
-        &self,
-        accounts: Vec<AccountId>,
-        form: ReplyForm,
-        now: DateTime<Utc>,
-    ) -> Option<Record> {
-        let reply = Reply::Created { accounts, form };
-        Some(record(self.call.as_ref()?, reply, now))
+    pub(crate) fn created(&self, accounts: Vec<AccountId>, form: ReplyForm) -> Option<Record> {
+        self.record(Reply::Created { accounts, form })
     }
 
-    /// The record of this call, which replies with these accounts once they have outcomes, or at `waits_until`.
+    /// The record of this call, which replies with these accounts once they have outcomes, or after this wait.
     pub(crate) fn waiting(
         &self,
         accounts: Vec<AccountId>,
         form: ReplyForm,
-        waits_until: DateTime<Utc>,
-        now: DateTime<Utc>,
+        wait: TimeDelta,
     ) -> Option<Record> {
-        let reply = Reply::Awaited {
+        self.record(Reply::Awaited {
             accounts,
             form,
-            until: waits_until + REPLY_TIME,
-        };
-        Some(record(self.call.as_ref()?, reply, now))
+            wait: wait + REPLY_TIME,
+        })
+    }
+
+    fn record(&self, reply: Reply) -> Option<Record> {
+        let call = self.call.clone()?;
+        Some(Record { call, reply })
     }
 
     /// Performs one call in a transaction of its own.
@@ -212,12 +215,14 @@ impl Idempotent {
     pub(crate) async fn write_reply<T: Send + 'static>(
         &self,
         summary: &'static str,
-        now: DateTime<Utc>,
         work: impl FnOnce(&mut PgConnection) -> Result<(Vec<u8>, T), ApiError> + Send + 'static,
     ) -> Result<(HttpResponse, Option<T>), ApiError> {
+        if let Err(error) = self.check_room().await {
+            return Ok((self.earlier_or(error).await?.into_reply()?, None));
+        }
         let written = self.write(summary, move |connection, idempotent| {
             let (body, value) = work(connection)?;
-            let record = idempotent.replied(&body, now);
+            let record = idempotent.replied(&body);
             Ok(((body, value), record))
         });
         Ok(match written.await? {
@@ -252,6 +257,24 @@ impl Idempotent {
             PriorCall::None => Err(ApiError::Internal),
         };
         reply.map(Written::Reply)
+    }
+
+    /// Checks that the merchant has room for the record of a call with a key. What was stored is read again every few seconds.
+    pub(crate) async fn check_room(&self) -> Result<(), ApiError> {
+        let Some(call) = &self.call else {
+            return Ok(());
+        };
+        let merchant = call.merchant;
+        let read = self
+            .database
+            .read("read stored replies", move |connection| {
+                records::usage(connection, merchant)
+            });
+        if self.stored.get_or(merchant, read).await? < MAX_STORED {
+            Ok(())
+        } else {
+            Err(ApiError::IdempotencyStorageFull)
+        }
     }
 
     /// The result of an earlier call with the same key, or else this error.
@@ -339,14 +362,6 @@ impl Idempotent {
             );
             ApiError::Internal
         })
-    }
-}
-
-fn record(call: &IdempotentCall, reply: Reply, now: DateTime<Utc>) -> Record {
-    Record {
-        call: call.clone(),
-        reply,
-        expires_at: now + RETENTION,
     }
 }
 

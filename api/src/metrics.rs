@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
 use khata_crypto::RotateBy;
 use khata_domain::{AccountKind, Gateway, MerchantId, words};
 use khata_queue::WakeupCounts;
@@ -61,6 +62,8 @@ khata_telemetry::metrics! {
         "wakeups", "Wake-ups published in messages that the broker confirmed";
     wakeups_lost: Counter = wakeups.lost.clone(),
         "wakeups_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";
+    clock_offset: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default(),
+        "clock_offset" in Seconds, "Time by which this machine's clock is ahead of Postgres's";
     gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
         "gateway_webhooks", "Gateway webhooks by result",
         by WebhookLabels { gateway: &'static str, result: &'static str };
@@ -151,6 +154,7 @@ impl Metrics {
             Some(ApiError::TooMuchInProgress) => Some("in_progress"),
             Some(ApiError::TooManyValidations { .. }) => Some("validations_per_day"),
             Some(ApiError::BudgetExhausted { .. }) => Some("penny_drops_per_day"),
+            Some(ApiError::IdempotencyStorageFull) => Some("idempotency_storage"),
             _ => None,
         };
         if let Some(limit) = limit {
@@ -187,6 +191,18 @@ impl Metrics {
         let reason = why.as_str();
         let labels = AuthenticationLabels { reason };
         self.authentication_failures.get_or_create(&labels).inc();
+    }
+
+    /// Records the time by which this machine's clock is ahead of Postgres's.
+    pub(crate) fn compare_clock(&self, offset: TimeDelta) {
+        self.clock_offset.set(offset.as_seconds_f64());
+    }
+
+    /// Returns Postgres's time, as far as the clocks were compared.
+    pub(crate) fn database_time(&self) -> DateTime<Utc> {
+        #[allow(clippy::cast_possible_truncation, reason = "it saturates")]
+        let offset = TimeDelta::milliseconds((1_000.0 * self.clock_offset.get()) as i64);
+        Utc::now() - offset
     }
 
     /// Counts a gateway webhook.

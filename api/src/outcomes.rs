@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use diesel::QueryResult;
 use khata_domain::{ValidationId, ValidationKey};
 use khata_store::accounts::{self, AccountRow};
@@ -214,7 +213,7 @@ impl OutcomeListener {
             .collect();
         if !self.joining.is_empty() {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
-            let joined = outcomes::subscribe(&mut connection, &joining, Utc::now() + LONGEST_WAIT)?;
+            let joined = outcomes::subscribe(&mut connection, &joining, LONGEST_WAIT)?;
             finished.extend(joining);
             // A validation that a worker holds right now is joined at the next poll, unless it is finished then.
             self.joining

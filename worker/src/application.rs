@@ -71,6 +71,10 @@ impl Application {
             Arc::clone(&database_metrics),
             settings.keyring.rotate_by(keyring.primary_created_at()),
         ));
+        let unsent = Results {
+            keyring: Arc::clone(&keyring),
+            clock: Arc::clone(&clock),
+        };
         let work = ClaimsAndSettles {
             keyring: Arc::clone(&keyring),
             directory: Arc::new(directory),
@@ -79,6 +83,7 @@ impl Application {
             lease: settings.lease(),
             clock: Arc::clone(&clock),
             share: u32::try_from(share_of_one(settings.concurrency.into()))?,
+            not_sent: Box::new(move |work| unsent.not_sent(work)),
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;

@@ -79,6 +79,9 @@ struct Writes {
     restarted: Vec<(ValidationKey, CallAgain)>,
 }
 
+/// Returns the settlement of a claimed attempt whose call was not sent.
+type NotSent = Box<dyn Fn(&Work) -> Option<Settlement> + Send>;
+
 /// The worker's lane: claims, plans and settles in batches.
 pub(crate) struct ClaimsAndSettles {
     pub(crate) keyring: Arc<Keyring>,
@@ -89,6 +92,8 @@ pub(crate) struct ClaimsAndSettles {
     pub(crate) clock: Arc<DatabaseClock>,
     /// Calls that this worker makes at once at a gateway account without a limit of its own.
     pub(crate) share: u32,
+    /// Settles an attempt whose call was not sent.
+    pub(crate) not_sent: NotSent,
 }
 
 impl Commit for ClaimsAndSettles {
@@ -149,6 +154,31 @@ impl Commit for ClaimsAndSettles {
             }
         };
         Ok(requests.iter().map(result).collect())
+    }
+
+    /// Settles a claim whose calls no task makes as not sent: an attempt that stays STARTED would count as a lost call.
+    fn abandoned(&mut self, result: CommitResult) -> Option<Request> {
+        let (CommitResult::Claimed(work) | CommitResult::ClaimedNext(work, _)) = result else {
+            return None;
+        };
+        let settlement = (self.not_sent)(&*work?)?;
+        Some(Request::Settle(Box::new(settlement)))
+    }
+
+    /// Claims the validation that makes the work panic, and does nothing with it: the end of the lease counts a failed step.
+    fn panicked(&mut self, connection: &mut PgConnection, request: &Request) -> QueryResult<()> {
+        let token = LeaseToken(Uuid::new_v4());
+        match request {
+            Request::Claim(key) => {
+                validations::claim(connection, &[*key], token, self.lease)?;
+            }
+            Request::ClaimNext(gateway) => {
+                validations::claim_queued(connection, &[(*gateway, 1)], token, self.lease)?;
+            }
+            // The validation has a lease, which ends.
+            Request::Settle(_) => {}
+        }
+        Ok(())
     }
 }
 

@@ -17,13 +17,17 @@ const BATCH: usize = 1_000;
 pub(crate) async fn run(pool: Pool, counter: EncryptionCounter, mut shutdown: Shutdown) {
     let counter = Arc::new(counter);
     loop {
+        let is_last = shutdown.is_raised();
         let (connections, shared) = (pool.clone(), Arc::clone(&counter));
         let stored = tokio::task::spawn_blocking(move || count(&connections, &shared)).await;
         if let Ok(Err(failure)) = stored {
             warn!(error = %failure, "encryptions not counted; retrying");
         }
+        if is_last {
+            return;
+        }
         tokio::select! {
-            () = shutdown.raised() => return,
+            () = shutdown.raised() => continue,
             () = tokio::time::sleep(INTERVAL) => {}
         }
         let pool = pool.clone();

@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join_all};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, CustomerId, MerchantId, ValidationId, ValidationKey};
 use khata_store::accounts::{
-    self, AccountRow, CreateAccounts, Created, CreatedAccount, Limited, NewAccount,
+    self, AccountRow, CreateAccounts, Created, CreatedAccount, NewAccount,
 };
 use khata_store::idempotency::ReplyForm;
 use khata_telemetry as telemetry;
@@ -40,7 +40,8 @@ const REPLY_WITHIN: Duration = Duration::from_millis(2_800);
     request_body(content((schema::CreateAccountsForm = "application/x-www-form-urlencoded"), (schema::CreateAccountsJson = "application/json"))),
     responses((status = 200, description = "The account, or the list of them.", body = present::Created)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
-    let request = CreateRequest::read(&context.receive().await?, Utc::now())?;
+    let body = context.receive().await?;
+    let request = CreateRequest::read(&body, context.state.metrics.database_time())?;
     let flat = request.flat;
     let form = if flat {
         ReplyForm::Account
@@ -62,7 +63,8 @@ pub(crate) async fn create_accounts(
     context.take_accounts(request.accounts.len())?;
     let idempotent = context.idempotent()?;
     let state = &context.state;
-    if let Err(error) = context.check_gateway(&request.options.pin).await {
+    let pin = Some(&request.options.pin);
+    if let Err(error) = context.check(&idempotent, pin).await {
         return match idempotent.earlier_or(error).await? {
             Written::Created(rows) => reply_again(&request, form, &rows),
             earlier => earlier.into_reply(),
@@ -151,6 +153,8 @@ async fn read_large(
 struct Stored {
     customer: CustomerId,
     object_reference_id: String,
+    /// When the new accounts were created.
+    created_at: DateTime<Utc>,
     /// One per requested account.
     accounts: Vec<CreatedAccount>,
 }
@@ -174,21 +178,21 @@ fn announce(
         Created::Accounts {
             customer,
             object_reference_id,
+            created_at,
             accounts,
         } => Stored {
             customer,
             object_reference_id,
+            created_at,
             accounts,
         },
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
-        Created::Limited(Limited::PennyDrops { until }) => {
-            return Err(ApiError::budget_exhausted(until));
+        Created::Limited(limited) => {
+            let name = |account: usize| Some(requested.get(account)?.name.clone());
+            return Err(ApiError::limited(limited, name));
         }
-        Created::Limited(Limited::Validations { account, until }) => {
-            let named = requested.get(account);
-            let name = named.map(|account| account.name.clone());
-            return Err(ApiError::too_many_validations(name, until));
-        }
+        // `Creates` submits the call again.
+        Created::Busy => return Err(ApiError::Internal),
     };
     let customer = stored.customer;
     let span = Span::current();
@@ -244,7 +248,6 @@ async fn wait_for_outcomes(
 /// The accounts of one create call: encrypted for the store, and presented once they are committed.
 struct NewAccounts<'a> {
     context: &'a RequestContext,
-    created_at: DateTime<Utc>,
     request: CreateRequest,
     /// Id and first validation of each account, in the order of the call.
     keys: Vec<(AccountId, ValidationKey)>,
@@ -257,8 +260,6 @@ impl<'a> NewAccounts<'a> {
         customer: CustomerRef,
         request: CreateRequest,
     ) -> (Self, CreateAccounts) {
-        // Postgres keeps microseconds, and a later read must return the same time.
-        let now = Utc::now().trunc_subsecs(6);
         let (keyring, merchant) = (&context.state.keyring, context.merchant_id());
         let encrypt = |account| encrypt(keyring, merchant, account);
         let accounts: Vec<_> = request.accounts.iter().map(encrypt).collect();
@@ -267,10 +268,9 @@ impl<'a> NewAccounts<'a> {
             (account.id, ValidationKey { merchant, id })
         };
         let keys = accounts.iter().map(key).collect();
-        let stored = request.to_store(context, customer, accounts, now);
+        let stored = request.to_store(context, customer, accounts);
         let new = Self {
             context,
-            created_at: now,
             request,
             keys,
         };
@@ -287,7 +287,7 @@ impl<'a> NewAccounts<'a> {
         let request = &self.request;
         let (pin, metadata) = (&request.options.pin, &request.metadata);
         let reference = &stored.object_reference_id;
-        let new = present::created(stored.customer, reference, self.created_at, pin, metadata);
+        let new = present::created(stored.customer, reference, stored.created_at, pin, metadata);
         let mut large = large.into_iter();
         self.keys
             .iter()

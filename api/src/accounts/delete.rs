@@ -1,7 +1,6 @@
 //! `POST …/customer-accounts/{account_id}` with `command=delete`.
 
 use actix_web::HttpResponse;
-use chrono::{SubsecRound, Utc};
 use khata_queue::Wakeup;
 use khata_store::accounts::{self, Deleted};
 use serde_json::Value;
@@ -33,11 +32,10 @@ pub(crate) async fn delete_account(
     }
     let (customer, account) = context.account()?;
     let (merchant, keyring) = (context.merchant_id(), context.state.keyring.clone());
-    let now = Utc::now().trunc_subsecs(6);
     let (reply, open) = context
         .idempotent()?
-        .write_reply("delete account", now, move |connection| {
-            let deleted = accounts::delete(connection, merchant, &customer, account, now)?;
+        .write_reply("delete account", move |connection| {
+            let deleted = accounts::delete(connection, merchant, &customer, account)?;
             let Deleted { account, open } = deleted.ok_or(NO_ACCOUNT)?;
             Ok((render(present::stored(&keyring, merchant, account)?)?, open))
         })

@@ -24,6 +24,8 @@ use crate::schema::{
 
 /// Wait of a call with `command=validate` that sends no `wait_seconds`.
 const DEFAULT_WAIT: i64 = 10;
+/// Maximum bytes of the metadata of all accounts of a call together, as JSON.
+const MAX_METADATA_OF_CALL: usize = 256 * 1024;
 /// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
@@ -65,19 +67,13 @@ impl Options {
         }
     }
 
-    fn terms(
-        &self,
-        context: &RequestContext,
-        wait: Option<Duration>,
-        now: DateTime<Utc>,
-    ) -> ValidationTerms {
+    fn terms(&self, context: &RequestContext, wait: Option<Duration>) -> ValidationTerms {
         let consent = self.consent.as_ref();
         ValidationTerms {
             consent: consent.and_then(|consent| serde_json::to_string(consent).ok()),
             trace_parent: context.observed.trace_parent.clone(),
-            now,
-            deadline_at: now + context.merchant.validation_deadline(),
-            awaited_until: wait.map(|wait| now + TimeDelta::from_std(wait).unwrap_or_default()),
+            deadline: context.merchant.validation_deadline(),
+            awaited: wait.map(|wait| TimeDelta::from_std(wait).unwrap_or_default()),
             validations_per_day: context.merchant.validations_per_account_per_day,
             penny_drops_per_day: context.merchant.penny_drops_per_day,
             fresh: self.fresh,
@@ -116,6 +112,7 @@ impl CreateRequest {
         let accounts = accounts(fields);
         let options = Options::read(fields, now);
         let metadata = metadata(fields);
+        check_metadata_of_call(fields, &metadata, accounts.as_ref().map_or(0, Vec::len));
         let wait = wait(fields);
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
@@ -137,7 +134,6 @@ impl CreateRequest {
         context: &RequestContext,
         customer: CustomerRef,
         accounts: Vec<NewAccount>,
-        now: DateTime<Utc>,
     ) -> CreateAccounts {
         CreateAccounts {
             merchant: context.merchant_id(),
@@ -146,7 +142,7 @@ impl CreateRequest {
             pin: self.options.pin.clone(),
             metadata: serde_json::to_string(&self.metadata).unwrap_or_else(|_| "{}".into()),
             routing_id: context.observed.routing_id.clone(),
-            terms: self.options.terms(context, self.wait, now),
+            terms: self.options.terms(context, self.wait),
             accounts,
         }
     }
@@ -162,11 +158,11 @@ pub(crate) struct ValidateRequest {
 }
 
 impl ValidateRequest {
-    pub(crate) fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
+    pub(crate) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
         let mut faults = Faults::default();
         let fields = &mut Fields::of(body, &mut faults);
         let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
-        let options = Options::read(fields, Utc::now());
+        let options = Options::read(fields, now);
         let wait = wait(fields);
         faults.check()?;
         Ok(Self {
@@ -183,7 +179,6 @@ impl ValidateRequest {
         customer: CustomerRef,
         account: AccountId,
         form: ReplyForm,
-        now: DateTime<Utc>,
     ) -> ValidateAgain {
         ValidateAgain {
             merchant: context.merchant_id(),
@@ -195,7 +190,7 @@ impl ValidateRequest {
             },
             validation: ValidationId::new(),
             pin: self.pin.clone(),
-            terms: self.options.terms(context, self.wait, now),
+            terms: self.options.terms(context, self.wait),
         }
     }
 }
@@ -328,6 +323,18 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
         fields.fault("metadata", reason);
     }
     metadata
+}
+
+/// Each account of a call has a copy of the metadata, so that their size together is bounded too.
+fn check_metadata_of_call(fields: &mut Fields<'_>, metadata: &Map<String, Value>, accounts: usize) {
+    let bytes = serde_json::to_string(metadata).map_or(0, |json| json.len());
+    if bytes * accounts > MAX_METADATA_OF_CALL {
+        let reason = format!(
+            "is stored with each account: its JSON has {bytes} bytes, for {accounts} accounts more than {MAX_METADATA_OF_CALL} \
+             together; name fewer accounts in one call"
+        );
+        fields.fault("metadata", reason);
+    }
 }
 
 fn metadata_fault(key: &str, value: &Value) -> Option<String> {
@@ -515,6 +522,25 @@ mod tests {
             let body = serde_json::json!({ "vpa": "asha@upi", "metadata": metadata });
             assert_eq!(faults(&body.to_string()), ["metadata.a"], "{character:?}");
         }
+    }
+
+    #[test]
+    fn metadata_is_bounded_over_all_accounts_of_a_call() {
+        let body = |accounts: usize, last: usize| {
+            let mut members: Map<String, Value> = (0..5)
+                .map(|n| (n.to_string(), Value::String("x".repeat(500))))
+                .collect();
+            members.insert("5".to_owned(), Value::String("x".repeat(last)));
+            let items: Vec<_> = (0..accounts)
+                .map(|n| serde_json::json!({"vpa": format!("user{n}@upi")}))
+                .collect();
+            serde_json::json!({ "upi_details": items, "metadata": members }).to_string()
+        };
+        // Braces, five members with a comma, and the last one without.
+        let last = MAX_METADATA_OF_CALL / 100 - 2 - 5 * (500 + 7) - 6;
+        assert!(read(&body(100, last)).is_ok());
+        assert_eq!(faults(&body(100, last + 1)), ["metadata"]);
+        assert!(read(&body(99, last + 1)).is_ok());
     }
 
     #[test]

@@ -1,22 +1,28 @@
 //! `POST …/customer-accounts/{account_id}/validate`.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
-use chrono::{SubsecRound, Utc};
+use chrono::TimeDelta;
+use diesel::PgConnection;
 use futures_util::future::OptionFuture;
 use khata_domain::ValidationKey;
-use khata_store::accounts::{self, Revalidation};
+use khata_store::accounts::{self, Revalidation, ValidateAgain};
 use khata_store::idempotency::ReplyForm;
 
 use super::request::ValidateRequest;
 use crate::context::RequestContext;
+use crate::create_commits::BUSY_RETRY;
 use crate::error::{ApiError, NO_ACCOUNT};
-use crate::idempotency::Written;
+use crate::idempotency::{Idempotent, Written};
 use crate::metrics::StartedBy;
 use crate::outcomes::Outcome;
 use crate::present::{self, CustomerAccount};
 use crate::schema;
+
+/// Longest time in which a call tries to get its locks.
+const LOCK_TIME_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// Validate an account again
 ///
@@ -36,20 +42,17 @@ pub(crate) async fn validate_account(
     mut context: RequestContext,
     form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
-    let request = ValidateRequest::read(&context.receive().await?)?;
+    let body = context.receive().await?;
+    let request = ValidateRequest::read(&body, context.state.metrics.database_time())?;
     let (customer, account) = context.account()?;
     let idempotent = context.idempotent()?;
     let (state, merchant) = (context.state.clone(), context.merchant_id());
-    if let Some(pin) = &request.pin
-        && let Err(error) = context.check_gateway(pin).await
-    {
+    if let Err(error) = context.check(&idempotent, request.pin.as_ref()).await {
         return idempotent.earlier_or(error).await?.into_reply();
     }
-    let now = Utc::now().trunc_subsecs(6);
-    let wait_ends = request.wait.map(|wait| Instant::now() + wait);
-    let again = request.to_store(&context, customer, account, form, now);
-    // A call that does not wait also records its reply later: the reply is rendered after the commit.
-    let waits_until = again.terms.awaited_until.unwrap_or(now);
+    let begun = Instant::now();
+    let wait_ends = request.wait.map(|wait| begun + wait);
+    let again = Arc::new(request.to_store(&context, customer, account, form));
     let key = ValidationKey {
         merchant,
         id: again.validation,
@@ -59,21 +62,20 @@ pub(crate) async fn validate_account(
         context.mark_waiting();
         state.outcomes.wait_for_new(key, until)
     });
-    let written = idempotent
-        .write(
-            "insert validation",
-            move |connection, idempotent| match accounts::validate_again(connection, &again)? {
-                done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
-                    let record = idempotent.waiting(vec![account], form, waits_until, now);
-                    Ok((done, record))
-                }
-                Revalidation::TooMany(until) => Err(ApiError::too_many_validations(None, until)),
-                Revalidation::BudgetExhausted(until) => Err(ApiError::budget_exhausted(until)),
-                Revalidation::Deleted => Err(ApiError::AccountDeleted),
-                Revalidation::NotFound => Err(NO_ACCOUNT),
-            },
-        )
-        .await?;
+    let mut tries = 0;
+    let written = loop {
+        let written = store(&idempotent, &again, form).await?;
+        if !matches!(written, Written::Done(Revalidation::Busy)) {
+            break written;
+        }
+        // Only other calls of the same merchant hold the locks. No connection is held meanwhile.
+        let pause = BUSY_RETRY.wait(tries, rand::random());
+        if begun.elapsed() + pause >= LOCK_TIME_LIMIT {
+            return Err(ApiError::TooManyRequests { retry_after: 1 });
+        }
+        tokio::time::sleep(pause).await;
+        tries += 1;
+    };
     let (row, outcome) = match written {
         Written::Done(Revalidation::Started(row)) => {
             context.announce(key, row.kind, StartedBy::Validate);
@@ -92,4 +94,28 @@ pub(crate) async fn validate_account(
     // The validation has started even if its current state could not be read.
     let account = present::stored(&state.keyring, merchant, settled.flatten().unwrap_or(*row))?;
     idempotent.finish(form, vec![account]).await
+}
+
+/// Begins the validation in a transaction, if no other one holds its locks.
+async fn store(
+    idempotent: &Idempotent,
+    again: &Arc<ValidateAgain>,
+    form: ReplyForm,
+) -> Result<Written<Revalidation>, ApiError> {
+    let again = Arc::clone(again);
+    let work = move |connection: &mut PgConnection, idempotent: &Idempotent| {
+        match accounts::validate_again(connection, &again)? {
+            done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
+                // A call that does not wait also records its reply later: the reply is rendered after the commit.
+                let wait = again.terms.awaited.unwrap_or(TimeDelta::zero());
+                let record = idempotent.waiting(vec![again.account], form, wait);
+                Ok((done, record))
+            }
+            Revalidation::Busy => Ok((Revalidation::Busy, None)),
+            Revalidation::Limited(limited) => Err(ApiError::limited(limited, |_| None)),
+            Revalidation::Deleted => Err(ApiError::AccountDeleted),
+            Revalidation::NotFound => Err(NO_ACCOUNT),
+        }
+    };
+    idempotent.write("insert validation", work).await
 }

@@ -1,7 +1,6 @@
 //! `khata account retry`.
 
 use anyhow::{Context, bail};
-use chrono::Utc;
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountStatus, ValidationId, ValidationState};
@@ -82,7 +81,7 @@ fn retry_account(
 /// never reuses the earlier result: the operator doubts it.
 fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<ValidationId> {
     let merchant = merchants::of_id(connection, account.merchant)?;
-    let (validation, now) = (ValidationId::new(), Utc::now());
+    let validation = ValidationId::new();
     let again = ValidateAgain {
         merchant: merchant.id,
         customer: CustomerRef::Id(account.customer),
@@ -93,9 +92,8 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         terms: ValidationTerms {
             consent: None,
             trace_parent: None,
-            now,
-            deadline_at: now + merchant.validation_deadline(),
-            awaited_until: None,
+            deadline: merchant.validation_deadline(),
+            awaited: None,
             validations_per_day: i16::MAX,
             penny_drops_per_day: i32::MAX,
             fresh: true,
@@ -104,8 +102,8 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
     match validate_again(connection, &again)? {
         Revalidation::Started(_) => Ok(validation),
         Revalidation::AlreadyOpen(_, open) => Ok(open.id),
-        Revalidation::TooMany(_)
-        | Revalidation::BudgetExhausted(_)
+        Revalidation::Limited(_)
+        | Revalidation::Busy
         | Revalidation::Deleted
         | Revalidation::NotFound => {
             bail!("account {} was changed meanwhile; try again", account.id)

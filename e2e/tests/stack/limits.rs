@@ -258,3 +258,148 @@ async fn a_call_takes_a_request_for_each_of_its_accounts() -> Result<()> {
         .expect_status(200)?;
     Ok(())
 }
+
+/// Moves Postgres's clock for services that are started later, as if the clocks of their machines were wrong.
+const MOVED_CLOCK: &str = "create schema moved;
+    create function moved.now() returns timestamptz language sql stable
+        as $$ select pg_catalog.now() + interval 'INTERVAL' $$;
+    grant usage on schema moved to public;";
+
+#[tokio::test]
+async fn an_api_whose_clock_is_wrong_stores_and_counts_by_postgres() -> Result<()> {
+    for interval in ["49 hours", "-49 hours"] {
+        let mut stack = TestStack::start(Setup {
+            apis: 0,
+            workers: 0,
+            ..Setup::default()
+        })
+        .await?;
+        set(&stack, "--validations-per-account-per-day=2")?;
+        stack
+            .database
+            .execute(&MOVED_CLOCK.replace("INTERVAL", interval))?;
+        let name = stack.database.url.path().trim_start_matches('/').to_owned();
+        stack.database.execute(&format!(
+            "alter database \"{name}\" set search_path = moved, pg_catalog, public"
+        ))?;
+        stack.start_api().await?;
+        stack.wait_until_ready(&stack.apis[0].url).await?;
+        let api = &stack.api;
+        let path = format!("/customers/{CUSTOMER}/accounts");
+        // Now, by Postgres: a time in the future for one of the two machines.
+        let time = "select to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+        let time = stack.database.texts(time)?.remove(0);
+        let form = [
+            ("account_number", NUMBER),
+            ("ifsc", IFSC),
+            ("consent.obtained", "true"),
+            ("consent.purpose", "payout"),
+            ("consent.timestamp", &time),
+            ("command", "validate"),
+            ("wait_seconds", "1"),
+        ];
+        let post = async |path: &str, key: &str, form: &[(&str, &str)]| {
+            let call = api.call(Method::POST, path).header("idempotency-key", key);
+            api.send(call.form(form)).await
+        };
+        let first = post(&path, "first", &form).await?.expect_status(200)?;
+        let repeated = post(&path, "first", &form).await?;
+        assert_eq!(repeated.text, first.text, "{interval}");
+        let right =
+            "select count(*) from validations v join customer_accounts a on a.validation_id = v.id
+            where abs(extract(epoch from now() - v.created_at)) < 60 and a.created_at = v.created_at
+              and abs(extract(epoch from v.deadline_at - now()) - 172800) < 60
+              and abs(extract(epoch from v.awaited_until - now())) < 60";
+        assert_eq!(stack.database.number(right)?, 1, "{interval}");
+        // The second validation is within the limit, the third is not, and a repeated call begins none.
+        stack.database.execute(
+            "update validations set state = 'COMPLETED', completed_at = now(), outcome = 'UNAVAILABLE', failure_code = 'VALIDATION_UNAVAILABLE'",
+        )?;
+        let account = first.account()?;
+        let wait = [("wait_seconds", "1")];
+        let again = format!(
+            "/customers/{CUSTOMER}/customer-accounts/{}/validate",
+            text(&account, "/id")
+        );
+        post(&again, "second", &wait).await?.expect_status(200)?;
+        post(&again, "second", &wait).await?.expect_status(200)?;
+        assert_eq!(
+            stack.database.number("select count(*) from validations")?,
+            2
+        );
+        stack.database.execute(
+            "update validations set state = 'COMPLETED', completed_at = now(), outcome = 'UNAVAILABLE', failure_code = 'VALIDATION_UNAVAILABLE'
+             where completed_at is null",
+        )?;
+        let refused = post(&again, "third", &wait).await?.expect_status(429)?;
+        let seconds: u64 = refused.header("retry-after").unwrap().parse()?;
+        assert!(
+            (86_000..=86_401).contains(&seconds),
+            "{interval}: {seconds}"
+        );
+        let metrics = reqwest::get(format!("http://{}/metrics", stack.apis[0].metrics)).await?;
+        let metrics = metrics.text().await?;
+        let offset = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("khata_clock_offset_seconds "))
+            .unwrap()
+            .parse::<f64>()?;
+        let hours = if interval.starts_with('-') {
+            49.0
+        } else {
+            -49.0
+        };
+        assert!(
+            (offset / 3_600.0 - hours).abs() < 0.1,
+            "{interval}: {offset}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stored_replies_are_limited_for_each_merchant() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &stack.api;
+    let form = bank(NUMBER, IFSC);
+    let path = format!("/customers/{CUSTOMER}/accounts");
+    let post = async |api: &khata_e2e::Api, key: &str| {
+        let call = api.call(Method::POST, &path).header("idempotency-key", key);
+        api.send(call.form(&form)).await
+    };
+    let first = post(api, "first").await?.expect_status(200)?;
+    // The existing account: its reply is stored, and counts.
+    post(api, "second").await?.expect_status(200)?;
+    let stored = "select coalesce(sum(bytes), 0) from idempotency_usage";
+    let replies = "select coalesce(sum(octet_length(sealed_answer)), 0) from idempotency_records";
+    assert!(stack.database.number(stored)? > 0);
+    assert_eq!(
+        stack.database.number(stored)?,
+        stack.database.number(replies)?
+    );
+    stack
+        .database
+        .execute("update idempotency_usage set bytes = 9000000000")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    let refused = post(api, "third").await?.expect_status(429)?;
+    assert_eq!(
+        refused.json()["error_info"]["code"],
+        "IDEMPOTENCY_STORAGE_FULL"
+    );
+    // Earlier calls are still repeated; calls without the header, and other merchants', are carried out.
+    assert_eq!(post(api, "first").await?.text, first.text);
+    api.create(CUSTOMER, &form).await?.expect_status(200)?;
+    let other = api.with_key(&stack.issue_key("other")?);
+    post(&other, "third").await?.expect_status(200)?;
+    // The hour's replies expire.
+    stack
+        .database
+        .execute("update idempotency_usage set hour = hour - interval '25 hours'")?;
+    tokio::time::sleep(CACHE_TTL).await;
+    post(api, "third").await?.expect_status(200)?;
+    Ok(())
+}

@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::column::row;
+use super::locks::{Lock, try_lock};
 use super::statement::{Rows, rows, statement};
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::{CustomerId, MerchantId};
+use sha2::{Digest, Sha256};
 
 row! {
     /// A customer.
@@ -34,17 +36,18 @@ pub fn insert(
     id: CustomerId,
     reference: &ObjectReferenceId,
     sealed_contact: &[u8],
-    now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
+    statement("select pg_advisory_xact_lock($1)")
+        .bind(lock_of(merchant, reference.expose()))
+        .run(connection)?;
     statement(format!(
         "insert into customers (merchant_id, id, object_reference_id, sealed_contact, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $5)
+         values ($1, $2, $3, $4, now(), now())
          on conflict (merchant_id, object_reference_id) do nothing returning {COLUMNS}"
     ))
     .key(merchant, id)
     .bind(reference.expose())
     .bind(sealed_contact)
-    .bind(now)
     .get_result(connection)
     .optional()
 }
@@ -88,22 +91,56 @@ pub fn update_contact(
     merchant: MerchantId,
     customer: CustomerId,
     sealed_contact: &[u8],
-    now: DateTime<Utc>,
 ) -> QueryResult<Option<Customer>> {
     statement(format!(
-        "update customers set sealed_contact = $1, updated_at = $2 where merchant_id = $3 and id = $4 returning {COLUMNS}"
+        "update customers set sealed_contact = $1, updated_at = now() where merchant_id = $2 and id = $3 returning {COLUMNS}"
     ))
     .bind(sealed_contact)
-    .bind(now)
     .key(merchant, customer)
     .get_result(connection)
     .optional()
 }
 
-/// Id and reference of each customer that a call names; unknown customers are missing.
-pub(super) type Customers<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
+/// Returns the lock of a reference: the transaction that holds it registers the customer.
+fn lock_of(merchant: MerchantId, reference: &str) -> i64 {
+    let digest = Sha256::new_with_prefix(merchant.0.as_bytes()).chain_update(reference);
+    let digest: [u8; 32] = digest.finalize().into();
+    Lock::Customer.key(*digest.first_chunk().unwrap_or(&[0; 8]))
+}
 
-/// Finds the customers that calls name, and registers an unknown reference if its call allows it.
+/// Id and reference of each customer that a call names.
+type Found<'a> = HashMap<(MerchantId, &'a CustomerRef), (CustomerId, String)>;
+
+/// The customers that calls name.
+pub(super) struct Customers<'a> {
+    found: Found<'a>,
+    /// References that other transactions register now.
+    busy: HashSet<(MerchantId, &'a str)>,
+}
+
+impl Customers<'_> {
+    /// Returns the customer's id and reference; `None` if the customer is unknown.
+    pub(super) fn get<'c>(
+        &'c self,
+        merchant: MerchantId,
+        customer: &'c CustomerRef,
+    ) -> Option<&'c (CustomerId, String)> {
+        self.found.get(&(merchant, customer))
+    }
+
+    /// Whether another transaction registers the customer now.
+    pub(super) fn is_busy(&self, merchant: MerchantId, customer: &CustomerRef) -> bool {
+        match customer {
+            CustomerRef::Reference(reference) => {
+                self.busy.contains(&(merchant, reference.expose()))
+            }
+            CustomerRef::Id(_) => false,
+        }
+    }
+}
+
+/// Finds the customers that calls name, and registers an unknown reference if its call allows it. Never waits for another
+/// transaction that registers one.
 pub(super) fn resolve<'a>(
     connection: &mut PgConnection,
     named: impl Iterator<Item = (MerchantId, &'a CustomerRef, bool)> + Clone,
@@ -122,10 +159,13 @@ pub(super) fn resolve<'a>(
             CustomerRef::Id(_) => None,
         })
         .collect();
-    // Every batch inserts in the same order, so that two batches with the same customers cannot deadlock.
     missing.sort_unstable();
     missing.dedup();
+    let mut busy = HashSet::new();
     if !missing.is_empty() {
+        let key = |(merchant, reference): &(MerchantId, &str)| lock_of(*merchant, reference);
+        let locked = try_lock(connection, missing.iter().map(key).collect())?;
+        busy.extend(missing.extract_if(.., |missing| !locked.contains(&key(missing))));
         statement(
             "insert into customers (merchant_id, id, object_reference_id)
              select merchant_id, id, object_reference_id from $1 as input
@@ -137,9 +177,10 @@ pub(super) fn resolve<'a>(
             object_reference_id = *reference,
         }))
         .run(connection)?;
+        // A busy customer may be registered meanwhile.
         found = select_customers(connection, &wanted)?;
     }
-    Ok(found)
+    Ok(Customers { found, busy })
 }
 
 /// Finds the id and reference of one customer.
@@ -155,7 +196,7 @@ pub(super) fn find_id(
 fn select_customers<'a>(
     connection: &mut PgConnection,
     wanted: &HashSet<(MerchantId, &'a CustomerRef)>,
-) -> QueryResult<Customers<'a>> {
+) -> QueryResult<Found<'a>> {
     let (mut by_reference, mut by_id) = (Vec::new(), Vec::new());
     for (merchant, customer) in wanted {
         match customer {

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::budget::DAY;
+use super::budget;
 use super::column::row;
 use super::statement::statement;
 use khata_domain::validation::MAX_FAILED_STEPS;
@@ -84,11 +84,10 @@ row! {
 pub fn budgets(connection: &mut PgConnection) -> QueryResult<Vec<Budget>> {
     statement(format!(
         "select m.id as merchant_id, m.name as merchant_name,
-            case m.penny_drops_per_day when 0 then 1 else coalesce(c.drops, 0)::float8 / m.penny_drops_per_day end
-                as used_share
+            case m.penny_drops_per_day when 0 then 1 else {}::float8 / m.penny_drops_per_day end as used_share
          from merchants m
-         left join penny_drop_counts c on c.merchant_id = m.id and c.day = {DAY}
-         order by m.name"
+         order by m.name",
+        budget::drops_of("m.id")
     ))
     .load(connection)
 }
@@ -103,7 +102,8 @@ row! {
     }
 }
 
-/// Counts the valid keys that expire within 14 days and have no successor: a newer key of the merchant that lives longer.
+/// Counts the valid keys that expire within 14 days and have no successor: a newer key of the merchant that lives longer and
+/// permits every call of the old one.
 pub fn expiring_keys(connection: &mut PgConnection) -> QueryResult<Vec<ExpiringKeys>> {
     statement(
         "select k.merchant_id, count(*) as keys
@@ -113,6 +113,8 @@ pub fn expiring_keys(connection: &mut PgConnection) -> QueryResult<Vec<ExpiringK
              select from api_keys n
              where n.merchant_id = k.merchant_id and n.created_at > k.created_at and n.revoked_at is null
                and (n.expires_at is null or n.expires_at > k.expires_at)
+               and array_position(array['READ', 'CREATE', 'ADMIN'], n.scope)
+                   >= array_position(array['READ', 'CREATE', 'ADMIN'], k.scope)
            )
          group by k.merchant_id",
     )

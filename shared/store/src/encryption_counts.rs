@@ -9,8 +9,7 @@ use khata_crypto::Keyring;
 
 use super::statement::statement;
 
-/// Encryptions that a process counts in advance, so that the database holds at least the true number when the process is
-/// killed. An idle process writes nothing.
+/// Least number of encryptions that a process counts in advance. An idle process writes nothing.
 const RESERVE: u64 = 20_000;
 
 /// Counts the encryptions of this process.
@@ -19,6 +18,8 @@ pub struct EncryptionCounter {
     keyring: Arc<Keyring>,
     /// Number that the database holds for this process.
     counted: AtomicU64,
+    /// Number of encryptions at the last call.
+    used: AtomicU64,
 }
 
 impl EncryptionCounter {
@@ -26,21 +27,33 @@ impl EncryptionCounter {
         Self {
             keyring,
             counted: AtomicU64::new(0),
+            used: AtomicU64::new(0),
         }
     }
 
-    /// Stores the number if less than half of the reserve is left. Call it every few seconds, never twice at once.
+    /// Stores the number with a reserve for the time until the next call, so that the database holds at least the true number
+    /// when the process is killed: twice as much as was used since the last call. Call it every few seconds, never twice at once.
     pub fn store(&self, connection: &mut PgConnection) -> QueryResult<()> {
-        let (used, counted) = (
-            self.keyring.encryptions(),
-            self.counted.load(Ordering::Relaxed),
-        );
-        if counted >= used + RESERVE / 2 {
-            return Ok(());
+        let used = self.keyring.encryptions();
+        let reserve = RESERVE.max(2 * (used - self.used.load(Ordering::Relaxed)));
+        if self.counted.load(Ordering::Relaxed) < used + reserve / 2 {
+            self.count(connection, used + reserve)?;
         }
-        let wanted = used + RESERVE;
-        add(connection, self.keyring.primary(), wanted - counted)?;
-        self.counted.store(wanted, Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stores the number when the process stops, if it is more than was counted in advance.
+    pub fn store_last(&self, connection: &mut PgConnection) -> QueryResult<()> {
+        self.count(connection, self.keyring.encryptions())
+    }
+
+    fn count(&self, connection: &mut PgConnection, wanted: u64) -> QueryResult<()> {
+        let counted = self.counted.load(Ordering::Relaxed);
+        if wanted > counted {
+            add(connection, self.keyring.primary(), wanted - counted)?;
+            self.counted.store(wanted, Ordering::Relaxed);
+        }
         Ok(())
     }
 }

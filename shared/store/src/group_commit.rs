@@ -4,7 +4,7 @@
 //! arrived during the last commit, so that a quiet lane commits one request at a time and a busy one hundreds. Merchants take
 //! turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more than a batch.
 //!
-//! A request that breaks its batch is found by bisection and fails alone. A lost connection fails the whole batch as
+//! A request that breaks its batch, by an error or by a panic, is found by bisection and fails alone. A lost connection fails the whole batch as
 //! [`BatchError::Unavailable`] with nothing stored, unless the connection broke during COMMIT: then the result is unknown, and
 //! the caller's work must tolerate a repetition.
 
@@ -31,8 +31,13 @@ pub use submissions::BatchError;
 /// A lane's statements are prepared once and find every row by its key. These settings forbid plans that scan a whole table,
 /// which Postgres chooses while a table is empty or its statistics are old. For the same reason it joins in the written order:
 /// on a table without statistics it may join two tables by the merchant alone, and read all of the merchant's rows for each.
-const PLAN_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
-                      set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1";
+///
+/// A lane is never idle in a transaction, so that the locks of a frozen process are released soon.
+const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+                      set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1; \
+                      set idle_in_transaction_session_timeout = '1s'";
+/// Tries to commit what takes abandoned outputs back.
+const TAKE_BACK_TRIES: usize = 3;
 
 /// The work of a lane.
 pub trait Commit: Send + 'static {
@@ -64,15 +69,33 @@ pub trait Commit: Send + 'static {
         connection: &mut PgConnection,
         requests: &[Self::Request],
     ) -> QueryResult<Vec<Self::Output>>;
+
+    /// Takes back the output of a commit that outlasted its caller: returns what is committed instead, if anything. The caller gave
+    /// up during COMMIT, or COMMIT got no response, so that it may also not have happened.
+    fn abandoned(&mut self, _output: Self::Output) -> Option<Self::Request> {
+        None
+    }
+
+    /// Runs in a transaction of its own after the work panicked with this request alone: the place to record that it failed.
+    fn panicked(
+        &mut self,
+        _connection: &mut PgConnection,
+        _request: &Self::Request,
+    ) -> QueryResult<()> {
+        Ok(())
+    }
 }
 
 /// Why a batch was not committed.
-enum Broken {
+enum Broken<O> {
     /// A caller's time-out has passed.
     TimedOut,
     Rejected(DieselError),
+    Panicked,
     /// The database is unreachable, or failed for a reason that no request caused.
     Unavailable,
+    /// COMMIT got no response: the outputs may be committed.
+    Unknown(Vec<O>),
 }
 
 /// A caller's handle to a lane: one connection and the thread that commits groups on it.
@@ -112,7 +135,18 @@ impl<C: Commit> Lane<C> {
         work: C,
         timeout: Duration,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let submissions = Submissions::new();
+        Self::start_with(name, pool, work, timeout, Weight::BATCH)
+    }
+
+    /// Like [`Self::start`], with batches of at most this weight.
+    pub fn start_with(
+        name: &str,
+        pool: Pool,
+        work: C,
+        timeout: Duration,
+        batch: Weight,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let submissions = Submissions::new(batch);
         let commit_begun = CommitBegun::default();
         let worker = Worker {
             pool,
@@ -144,7 +178,16 @@ impl<C: Commit> Lane<C> {
     /// Submits a request and waits for its commit, at most the lane's time-out. A merchant that has too many requests in the
     /// queue gets [`BatchError::QueueFull`] at once: another one would only wait for its time-out.
     pub async fn submit(&self, request: C::Request) -> Result<C::Output, BatchError> {
-        let until = Instant::now() + self.timeout;
+        self.submit_until(request, Instant::now() + self.timeout)
+            .await
+    }
+
+    /// Like [`Self::submit`], until this time at most.
+    pub async fn submit_until(
+        &self,
+        request: C::Request,
+        until: Instant,
+    ) -> Result<C::Output, BatchError> {
         let (output, committed) = oneshot::channel();
         let (merchant, weight) = (C::merchant(&request), C::weight(&request));
         let caller = Caller { until, output };
@@ -181,7 +224,7 @@ impl<C: Commit> Worker<C> {
     /// time-out has passed knows that nothing is stored, so its request is left out.
     fn commit(&mut self, requests: Vec<C::Request>, callers: Vec<Caller<C::Output>>) {
         let now = Instant::now();
-        let (mut requests, mut callers): (Vec<_>, Vec<_>) = requests
+        let (requests, callers): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .zip(callers)
             .filter(|(_, caller)| caller.waits(now))
@@ -193,38 +236,108 @@ impl<C: Commit> Worker<C> {
         let result = self.attempt(&requests, &callers);
         *lock(&self.commit_begun) = None;
         match result {
-            Ok(outputs) => callers
-                .into_iter()
-                .zip(outputs)
-                .for_each(|(caller, output)| caller.reply(Ok(output))),
+            Ok(outputs) => {
+                let replies = callers.into_iter().zip(outputs);
+                let abandoned = replies.filter_map(|(caller, output)| caller.reply(Ok(output)));
+                self.take_back(abandoned.collect());
+            }
             Err(Broken::TimedOut) => self.commit(requests, callers),
             Err(Broken::Rejected(error)) => {
-                if let Some(caller) = callers.pop_if(|_| requests.len() == 1) {
+                self.halve(requests, callers, |_, _| {
                     tracing::warn!(%error, "request not committed");
-                    let error = if is_permanent(&error) {
+                    if is_permanent(&error) {
                         BatchError::Rejected(error)
                     } else {
                         BatchError::Unavailable
-                    };
-                    caller.reply(Err(error));
-                    return;
-                }
-                let half = requests.len() / 2;
-                let (right, right_callers) = (requests.split_off(half), callers.split_off(half));
-                self.commit(requests, callers);
-                self.commit(right, right_callers);
+                    }
+                });
             }
-            Err(Broken::Unavailable) => callers
-                .into_iter()
-                .for_each(|caller| caller.reply(Err(BatchError::Unavailable))),
+            Err(Broken::Panicked) => {
+                self.halve(requests, callers, |lane, request| {
+                    tracing::error!("request not committed: the work panicked");
+                    lane.record_panic(request);
+                    BatchError::Rejected(DieselError::QueryBuilderError("the work panicked".into()))
+                });
+            }
+            Err(Broken::Unavailable) => fail(callers),
+            Err(Broken::Unknown(outputs)) => {
+                fail(callers);
+                self.take_back(outputs);
+            }
         }
+    }
+
+    /// Commits the halves of a batch, or fails its only request. A merchant's requests stay together, so that a merchant whose
+    /// requests fail delays the others as little as possible.
+    fn halve(
+        &mut self,
+        requests: Vec<C::Request>,
+        mut callers: Vec<Caller<C::Output>>,
+        fail: impl FnOnce(&mut Self, &C::Request) -> BatchError,
+    ) {
+        if let ([request], Some(caller)) = (&requests[..], callers.pop_if(|_| requests.len() == 1))
+        {
+            let error = fail(self, request);
+            caller.reply(Err(error));
+            return;
+        }
+        let mut batch: Vec<_> = requests.into_iter().zip(callers).collect();
+        batch.sort_by_key(|(request, _)| C::merchant(request));
+        let merchant_at = |index: usize| C::merchant(&batch[index].0);
+        let middle = batch.len() / 2;
+        // The boundary between two merchants that is nearest to the middle, or the middle of the only merchant's.
+        let boundaries = (1..batch.len()).filter(|at| merchant_at(*at) != merchant_at(at - 1));
+        let at = boundaries.min_by_key(|at| at.abs_diff(middle));
+        let right = batch.split_off(at.unwrap_or(middle));
+        for half in [batch, right] {
+            let (requests, callers) = half.into_iter().unzip();
+            self.commit(requests, callers);
+        }
+    }
+
+    /// Lets the work record that this request alone makes it panic.
+    fn record_panic(&mut self, request: &C::Request) {
+        let Some(mut connection) = self.begin() else {
+            return;
+        };
+        let recorded = catch_unwind(AssertUnwindSafe(|| {
+            self.work.panicked(&mut connection, request)?;
+            AnsiTransactionManager::commit_transaction(&mut *connection)
+        }));
+        match recorded {
+            Ok(Ok(())) => self.connection = Some(connection),
+            Ok(Err(error)) => tracing::warn!(%error, "panic of a request not recorded"),
+            Err(_) => tracing::error!("recording the panic of a request panicked"),
+        }
+    }
+
+    /// Commits what takes abandoned outputs back.
+    fn take_back(&mut self, outputs: Vec<C::Output>) {
+        let outputs = outputs.into_iter();
+        let requests: Vec<_> = outputs
+            .filter_map(|output| self.work.abandoned(output))
+            .collect();
+        if requests.is_empty() {
+            return;
+        }
+        for _ in 0..TAKE_BACK_TRIES {
+            match self.attempt(&requests, &[]) {
+                Err(Broken::Unavailable | Broken::Unknown(_)) => {}
+                Ok(_) => return,
+                Err(_) => break,
+            }
+        }
+        tracing::error!(
+            requests = requests.len(),
+            "outputs without callers not taken back"
+        );
     }
 
     fn attempt(
         &mut self,
         requests: &[C::Request],
         callers: &[Caller<C::Output>],
-    ) -> Result<Vec<C::Output>, Broken> {
+    ) -> Result<Vec<C::Output>, Broken<C::Output>> {
         let mut connection = self.begin().ok_or(Broken::Unavailable)?;
         let begun = Instant::now();
         // A panic in the work must not end the lane, as nothing restarts it. The connection is dropped.
@@ -232,9 +345,9 @@ impl<C: Commit> Worker<C> {
             self.work.commit(&mut connection, requests)
         }));
         let Ok(worked) = worked else {
-            tracing::error!("group commit panicked");
-            return Err(Broken::Unavailable);
+            return Err(Broken::Panicked);
         };
+        let mut uncertain = None;
         let result = match worked {
             // The server may have taken a long time: a request whose caller's time-out has passed must not be stored.
             Ok(_) if !callers.iter().all(|caller| caller.waits(Instant::now())) => {
@@ -244,9 +357,13 @@ impl<C: Commit> Worker<C> {
                 tracing::error!("group commit returned a wrong number of outputs");
                 Err(Broken::Rejected(DieselError::RollbackTransaction))
             }
-            Ok(outputs) => AnsiTransactionManager::commit_transaction(&mut *connection)
-                .map(|()| outputs)
-                .map_err(Broken::Rejected),
+            Ok(outputs) => match AnsiTransactionManager::commit_transaction(&mut *connection) {
+                Ok(()) => Ok(outputs),
+                Err(error) => {
+                    uncertain = Some(outputs);
+                    Err(Broken::Rejected(error))
+                }
+            },
             Err(error) => Err(Broken::Rejected(error)),
         };
         let broken = match result {
@@ -267,7 +384,9 @@ impl<C: Commit> Worker<C> {
         match broken {
             Broken::Rejected(error) if !alive || !is_about_a_request(&error) => {
                 tracing::warn!(%error, "batch not committed");
-                Err(Broken::Unavailable)
+                // Without its connection, the server's decision is not known.
+                let uncertain = uncertain.filter(|_| !alive);
+                Err(uncertain.map_or(Broken::Unavailable, Broken::Unknown))
             }
             broken => Err(broken),
         }
@@ -286,11 +405,18 @@ impl<C: Commit> Worker<C> {
             .inspect_err(|error| tracing::warn!(%error, "no database connection"))
             .ok()?;
         connection
-            .batch_execute(PLAN_SETTINGS)
+            .batch_execute(LANE_SETTINGS)
             .and_then(|()| AnsiTransactionManager::begin_transaction(&mut *connection))
             .inspect_err(|error| tracing::warn!(%error, "cannot begin a transaction"))
             .ok()?;
         Some(connection)
+    }
+}
+
+/// Replies that nothing was stored, as far as the lane knows.
+fn fail<O>(callers: Vec<Caller<O>>) {
+    for caller in callers {
+        caller.reply(Err(BatchError::Unavailable));
     }
 }
 

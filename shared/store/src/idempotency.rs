@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::column::{Column, row};
+use super::locks::{Lock, try_lock};
 use super::statement::{rows, statement};
 use khata_domain::{AccountId, MerchantId, words};
 
@@ -83,11 +84,7 @@ pub fn begin(
     connection: &mut PgConnection,
     calls: &[&IdempotentCall],
 ) -> QueryResult<Vec<PriorCall>> {
-    let locked: Vec<(i64, bool)> =
-        statement("select wanted.place, pg_try_advisory_xact_lock(wanted.lock) from $1 as wanted")
-            .rows(rows!(calls, call => { lock = lock_of(call) }).numbered())
-            .tuples(connection)?;
-    let locked: HashMap<i64, bool> = locked.into_iter().collect();
+    let locked = try_lock(connection, calls.iter().map(|call| lock_of(call)).collect())?;
     // A statement of its own, which sees what was committed before the lock was taken.
     let records: Vec<RecordRow> = statement(
         "select wanted.place, r.request_hash, r.sealed_answer, r.account_ids, r.answer_form,
@@ -112,7 +109,7 @@ pub fn begin(
         let place = i64::try_from(index + 1).unwrap_or(i64::MAX);
         prior.push(match known.remove(&place) {
             Some(record) => of_record(record, call),
-            None if !locked.get(&place).copied().unwrap_or(false) => PriorCall::Running,
+            None if !locked.contains(&lock_of(call)) => PriorCall::Running,
             None => match first.get(&(call.merchant, call.key_hash)) {
                 None => {
                     first.insert((call.merchant, call.key_hash), index);
@@ -147,10 +144,8 @@ fn of_record(record: RecordRow, call: &IdempotentCall) -> PriorCall {
 
 /// Returns the advisory lock of a call: the same for the same merchant and key.
 fn lock_of(call: &IdempotentCall) -> i64 {
-    let mut bytes = [0u8; 8];
-    bytes.copy_from_slice(&call.key_hash[..8]);
-    let merchant = call.merchant.0.as_u64_pair().1;
-    i64::from_be_bytes(bytes) ^ merchant.cast_signed()
+    let random = call.key_hash.first_chunk().unwrap_or(&[0; 8]);
+    Lock::Call.of(call.merchant, *random)
 }
 
 /// The record of a call that was carried out.
@@ -158,7 +153,6 @@ fn lock_of(call: &IdempotentCall) -> i64 {
 pub struct Record {
     pub call: IdempotentCall,
     pub reply: Reply,
-    pub expires_at: DateTime<Utc>,
 }
 
 /// The reply of a call.
@@ -179,12 +173,12 @@ pub enum Reply {
         /// The accounts that the call created or changed.
         accounts: Vec<AccountId>,
         form: ReplyForm,
-        /// When the call counts as interrupted if it has not replied.
-        until: DateTime<Utc>,
+        /// Time after which the call counts as interrupted if it has not replied.
+        wait: TimeDelta,
     },
 }
 
-/// Stores the records of calls that [`begin`] found new. Call it in the transaction of the work.
+/// Stores the records of calls that [`begin`] found new, for 24 hours. Call it in the transaction of the work.
 pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<()> {
     let ids = |accounts: &[AccountId]| {
         let ids: Vec<String> = accounts.iter().map(|id| id.0.to_string()).collect();
@@ -195,33 +189,40 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
         .map(|record| match &record.reply {
             Reply::Ready { sealed } => {
                 let sealed = Some(sealed.as_slice());
-                (record, sealed, String::new(), None, record.expires_at)
+                (record, sealed, String::new(), None, TimeDelta::zero())
             }
             Reply::Created { accounts, form } => {
                 let form = Some(*form);
-                (record, None, ids(accounts), form, record.expires_at)
+                // Not running: a service that does not know `as_created` shows the accounts' current state.
+                (record, None, ids(accounts), form, TimeDelta::zero())
             }
             Reply::Awaited {
                 accounts,
                 form,
-                until,
-            } => (record, None, ids(accounts), Some(*form), *until),
+                wait,
+            } => (record, None, ids(accounts), Some(*form), *wait),
         })
         .collect();
     // The order does not matter: this transaction alone holds each key.
-    statement(
-        "insert into idempotency_records (merchant_id, key_hash, request_hash, sealed_answer, account_ids,
+    statement(format!(
+        "with record as (
+         insert into idempotency_records (merchant_id, key_hash, request_hash, sealed_answer, account_ids,
             answer_form, as_created, running_until, expires_at)
          select merchant_id, key_hash, request_hash, sealed_answer, string_to_array(account_ids, ' ')::uuid[],
-            answer_form, as_created, running_until, expires_at
+            answer_form, as_created, now() + running_ms * interval '1 ms', now() + interval '24 hours'
          from $1 as input
          on conflict (merchant_id, key_hash) do update
          set request_hash = excluded.request_hash, sealed_answer = excluded.sealed_answer,
             account_ids = excluded.account_ids, answer_form = excluded.answer_form,
             as_created = excluded.as_created, running_until = excluded.running_until,
-            expires_at = excluded.expires_at",
-    )
-    .rows(rows!(&rows, (record, sealed, accounts, form, running_until) => {
+            expires_at = excluded.expires_at
+         returning merchant_id, sealed_answer
+         ), stored as (
+            select merchant_id, octet_length(sealed_answer) as bytes from record where sealed_answer is not null
+         )
+         {COUNT}",
+    ))
+    .rows(rows!(&rows, (record, sealed, accounts, form, running) => {
         merchant_id = record.call.merchant,
         key_hash = record.call.key_hash.as_slice(),
         request_hash = record.call.request_hash.as_slice(),
@@ -229,23 +230,35 @@ pub fn insert(connection: &mut PgConnection, records: &[Record]) -> QueryResult<
         account_ids = accounts.as_str(),
         answer_form = *form,
         as_created = matches!(record.reply, Reply::Created { .. }),
-        running_until = *running_until,
-        expires_at = record.expires_at,
+        running_ms = running.num_milliseconds(),
     }))
     .run(connection)
 }
 
-/// Adds the reply of a call that committed without one, and returns the stored reply: another call may have added one first. `None` if the
-/// record is gone.
+/// Counts the bytes of the replies of `stored`, which has the columns `merchant_id` and `bytes`.
+const COUNT: &str = "insert into idempotency_usage (merchant_id, hour, slot, bytes)
+     select merchant_id, date_trunc('hour', now(), 'UTC'), pg_backend_pid(), sum(bytes) from stored
+     group by merchant_id order by merchant_id
+     on conflict (merchant_id, hour, slot) do update set bytes = idempotency_usage.bytes + excluded.bytes";
+
+/// Adds the reply of a call that committed without one, and returns the stored reply: another call may have added one first.
+/// `None` if the record is gone.
 pub fn add_reply(
     connection: &mut PgConnection,
     call: &IdempotentCall,
     sealed: &[u8],
 ) -> QueryResult<Option<Vec<u8>>> {
-    statement(
-        "update idempotency_records set sealed_answer = coalesce(sealed_answer, $1)
-         where merchant_id = $2 and key_hash = $3 and request_hash = $4 returning sealed_answer",
-    )
+    statement(format!(
+        "with record as (
+            update idempotency_records set sealed_answer = coalesce(sealed_answer, $1)
+            where merchant_id = $2 and key_hash = $3 and request_hash = $4 returning merchant_id, sealed_answer
+         ), stored as (
+            select merchant_id, octet_length(sealed_answer) as bytes from record where sealed_answer = $1
+         ), counted as (
+            {COUNT}
+         )
+         select sealed_answer from record"
+    ))
     .bind(sealed)
     .bind(call.merchant)
     .bind(&call.key_hash[..])
@@ -254,8 +267,20 @@ pub fn add_reply(
     .optional()
 }
 
-/// Deletes at most `limit` expired records; returns their number.
+/// Returns the bytes of the merchant's replies that records keep: of the last 24 hours, and up to an hour more.
+pub fn usage(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<i64> {
+    statement(
+        "select coalesce(sum(bytes), 0)::bigint from idempotency_usage
+         where merchant_id = $1 and hour > now() - interval '25 hours'",
+    )
+    .bind(merchant)
+    .tuple(connection)
+}
+
+/// Deletes at most `limit` expired records, and old counts; returns the number of records.
 pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
+    statement("delete from idempotency_usage where hour <= now() - interval '25 hours'")
+        .run(connection)?;
     statement(
         "delete from idempotency_records where (merchant_id, key_hash) in (
             select merchant_id, key_hash from idempotency_records

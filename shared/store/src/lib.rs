@@ -16,6 +16,7 @@ pub mod group_commit;
 pub mod idempotency;
 pub mod inspect;
 pub mod keys;
+mod locks;
 pub mod merchant_settings;
 pub mod merchants;
 mod migrate;

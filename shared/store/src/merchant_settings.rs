@@ -53,7 +53,7 @@ pub struct Overview {
     pub enabled_gateway_accounts: i64,
     pub gateway_accounts: i64,
     /// Penny drops of this day that count against the budget.
-    pub penny_drops_today: i32,
+    pub penny_drops_today: i64,
     /// Number of accounts by status, among the newest.
     pub accounts: Vec<(AccountStatus, i64)>,
 }
@@ -84,9 +84,7 @@ pub fn overview(
         active_keys,
         enabled_gateway_accounts,
         gateway_accounts,
-        penny_drops_today: budget::used(connection, &[merchant])?
-            .remove(&merchant)
-            .unwrap_or_default(),
+        penny_drops_today: budget::used(connection, &[merchant])?.by(merchant),
         accounts: statement(
             "select status, count(*)
              from (select status from customer_accounts where merchant_id = $1 order by id desc limit $2) as newest

@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ pub fn received(connection: &mut PgConnection) -> QueryResult<Vec<ValidationId>>
 pub fn subscribe(
     connection: &mut PgConnection,
     validations: &[ValidationKey],
-    until: DateTime<Utc>,
+    wait: TimeDelta,
 ) -> QueryResult<Vec<ValidationKey>> {
     statement(
         "with mine as (
@@ -67,11 +67,11 @@ pub fn subscribe(
             where v.state <> 'COMPLETED' for update of v skip locked
          )
          update validations v
-         set awaited_until = greatest(v.awaited_until, $2), queue_rank = case when v.queue_rank is not null then 0 end
+         set awaited_until = greatest(v.awaited_until, now() + $2 * interval '1 ms'), queue_rank = case when v.queue_rank is not null then 0 end
          from mine where v.merchant_id = mine.merchant_id and v.id = mine.id
          returning v.merchant_id, v.id as validation_id",
     )
     .rows(validation_keys(validations))
-    .bind(until)
+    .bind(wait.num_milliseconds())
     .load(connection)
 }

@@ -8,7 +8,7 @@ use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 use diesel::{Connection, ConnectionResult, PgConnection, QueryResult, r2d2};
 
 use crate::statement::statement;
-use crate::watchdog::Manager;
+use crate::watchdog::{Manager, closed_connections};
 
 /// Address of Postgres.
 #[derive(Clone, clap::Args)]
@@ -33,10 +33,16 @@ pub type Pool = r2d2::Pool<Manager>;
 /// A connection checked out of the pool.
 pub type PooledConnection = r2d2::PooledConnection<Manager>;
 
-/// Returns a pool's number of open connections, of idle ones among them, and its maximum.
-pub fn connections(pool: &Pool) -> (u32, u32, u32) {
-    let state = pool.state();
-    (state.connections, state.idle_connections, pool.max_size())
+/// Returns a pool's number of open connections, of idle ones among them, its maximum, and the number of connections that the
+/// process has closed because their server stopped responding.
+pub fn connections(pool: &Pool) -> (u32, u32, u32, u64) {
+    let (state, closed) = (pool.state(), closed_connections());
+    (
+        state.connections,
+        state.idle_connections,
+        pool.max_size(),
+        closed,
+    )
 }
 
 /// Returns Postgres's time.
@@ -50,7 +56,7 @@ struct Limits;
 impl CustomizeConnection<PgConnection, R2d2Error> for Limits {
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), R2d2Error> {
         let set: QueryResult<()> = connection.batch_execute(
-            "set statement_timeout = '5s'; set lock_timeout = '2s'; set idle_in_transaction_session_timeout = '10s'",
+            "set statement_timeout = '5s'; set lock_timeout = '2s'; set idle_in_transaction_session_timeout = '3s'",
         );
         set.map_err(R2d2Error::QueryError)
     }

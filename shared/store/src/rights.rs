@@ -22,7 +22,7 @@ const WRITE: &str = "select, insert, update";
 
 /// The rights of each of [`ROLES`] on every table. The API and the workers cannot change merchants, keys and gateway accounts,
 /// and cannot write the audit log; no role may change its lines.
-pub const RIGHTS: [(&str, [&str; 3]); 17] = [
+pub const RIGHTS: [(&str, [&str; 3]); 18] = [
     ("__diesel_schema_migrations", [READ, READ, READ]),
     ("api_keys", [READ, KEY_EXPIRY, WRITE]),
     ("audit_log", [NONE, NONE, "select, insert"]),
@@ -45,6 +45,7 @@ pub const RIGHTS: [(&str, [&str; 3]); 17] = [
         "idempotency_records",
         [WRITE, "select, update, delete", "select, update"],
     ),
+    ("idempotency_usage", [WRITE, "select, delete", READ]),
     ("merchants", [READ, READ, WRITE]),
     ("penny_drop_counts", [WRITE, WRITE, WRITE]),
     ("validation_attempts", [READ, WRITE, READ]),
@@ -53,7 +54,7 @@ pub const RIGHTS: [(&str, [&str; 3]); 17] = [
 
 const WRITE_AND_DELETE: &str = "select, insert, update, delete";
 /// The columns of `api_keys` that the metric of expiring keys reads: no hash.
-const KEY_EXPIRY: &str = "select (merchant_id, id, created_at, expires_at, revoked_at)";
+const KEY_EXPIRY: &str = "select (merchant_id, id, scope, created_at, expires_at, revoked_at)";
 
 /// Returns those of these roles that do not exist.
 pub fn missing_roles(connection: &mut PgConnection, roles: &[String]) -> QueryResult<Vec<String>> {

@@ -7,7 +7,8 @@
 
 #![allow(unsafe_code)] // libpq owns the sockets, and diesel shows none of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
@@ -94,22 +95,23 @@ impl Manager {
         }
     }
 
-    /// Returns the open sockets to Postgres.
-    fn sockets(&self) -> BTreeSet<RawFd> {
+    /// Returns the open sockets to Postgres by their addresses, own and peer: the number of a closed descriptor is used again at
+    /// once.
+    fn sockets(&self) -> BTreeMap<(SocketAddr, SocketAddr), RawFd> {
         let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
         open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&socket| self.is_to_postgres(socket))
+            .filter_map(|socket| Some((self.addresses(socket)?, socket)))
             .collect()
     }
 
-    fn is_to_postgres(&self, socket: RawFd) -> bool {
-        // SAFETY: the descriptor is only asked for its peer; one that was closed since has none.
+    /// Returns the addresses of a socket to Postgres.
+    fn addresses(&self, socket: RawFd) -> Option<(SocketAddr, SocketAddr)> {
+        // SAFETY: the descriptor is only asked for its addresses; one that was closed since has none.
         let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-        let peer = SockRef::from(&socket).peer_addr().ok();
-        let port = peer
-            .and_then(|peer| peer.as_socket())
-            .map(|peer| peer.port());
-        port.is_some_and(|port| self.ports.contains(&port))
+        let socket = SockRef::from(&socket);
+        let peer = socket.peer_addr().ok()?.as_socket()?;
+        let own = socket.local_addr().ok()?.as_socket()?;
+        self.ports.contains(&peer.port()).then_some((own, peer))
     }
 
     /// Watches a connection; not one through a Unix socket, which a network cannot cut.
@@ -144,9 +146,15 @@ impl ManageConnection for Manager {
         let before = self.sockets();
         let mut connection = self.inner.connect()?;
         let now = self.sockets();
-        let mut new = now.difference(&before);
-        if let (Some(&socket), None) = (new.next(), new.next()) {
-            Self::watch(&mut connection, socket);
+        let mut new = now
+            .iter()
+            .filter(|(addresses, _)| !before.contains_key(addresses));
+        match (new.next(), new.next()) {
+            (Some((_, &socket)), None) => Self::watch(&mut connection, socket),
+            (None, _) if now.is_empty() => {}
+            _ => tracing::warn!(
+                "database connection not watched: its socket was not found; a server that stops responding may block it"
+            ),
         }
         drop(opening);
         Ok(connection)

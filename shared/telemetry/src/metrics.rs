@@ -8,6 +8,7 @@ pub mod page;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -94,15 +95,16 @@ pub fn register_rotate_by(registry: &mut Registry, seconds: i64) {
     );
 }
 
-/// Registers the number of connections to Postgres, which `count` reads at each scrape: open, idle, at most.
+/// Registers the number of connections to Postgres, which `count` reads at each scrape: open, idle, at most, and those that the
+/// process has closed because their server stopped responding.
 pub fn register_pool(
     registry: &mut Registry,
-    count: impl Fn() -> (u32, u32, u32) + Send + Sync + 'static,
+    count: impl Fn() -> (u32, u32, u32, u64) + Send + Sync + 'static,
 ) {
     registry.register_collector(Box::new(PoolCollector(Box::new(count))));
 }
 
-struct PoolCollector(Box<dyn Fn() -> (u32, u32, u32) + Send + Sync>);
+struct PoolCollector(Box<dyn Fn() -> (u32, u32, u32, u64) + Send + Sync>);
 
 impl std::fmt::Debug for PoolCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,7 +119,7 @@ struct ConnectionState {
 
 impl Collector for PoolCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let (open, idle, max) = (self.0)();
+        let (open, idle, max, closed) = (self.0)();
         let mut metric = encoder.encode_descriptor(
             "database_connections",
             "Connections to Postgres that this process has",
@@ -133,7 +135,14 @@ impl Collector for PoolCollector {
             None,
             MetricType::Gauge,
         )?;
-        ConstGauge::new(max).encode(most)
+        ConstGauge::new(max).encode(most)?;
+        let given_up = encoder.encode_descriptor(
+            "database_connections_closed",
+            "Connections to Postgres that this process closed, because the server did not respond to a statement",
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(closed).encode(given_up)
     }
 }
 
@@ -173,10 +182,11 @@ mod tests {
     #[test]
     fn connections_in_use_are_the_ones_that_are_not_idle() {
         let mut registry = registry(BUILD);
-        register_pool(&mut registry, || (2, 1, 3));
+        register_pool(&mut registry, || (2, 1, 3, 4));
         let text = text(&registry).unwrap();
         for line in [
             "khata_database_connections_max 3\n",
+            "khata_database_connections_closed_total 4\n",
             "khata_database_connections{state=\"in_use\"} 1\n",
             "khata_database_connections{state=\"idle\"} 1\n",
         ] {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::attempt::{CallKind, NextAction};
+use khata_domain::plan::Plan;
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
-use khata_domain::{Details, GatewayResponse};
+use khata_domain::{CallFailure, Details, GatewayResponse};
 use khata_gateways::{Advanced, OpenAttempt};
 use khata_name_match::{NameMatch, NameMatchResult, compare, is_placeholder};
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
@@ -98,6 +100,37 @@ impl Results {
             reused_from: Some(earlier.validation),
             ..self.without_attempt(work, next)
         })
+    }
+
+    /// Settles a claimed attempt whose call was not sent; `None` if the plan makes no call that may move money.
+    pub(crate) fn not_sent(&self, work: &Work) -> Option<Settlement> {
+        let Plan::Attempt {
+            attempt,
+            action: NextAction::Verify,
+            setbacks,
+            alternative,
+            recovered_until,
+        } = &work.plan
+        else {
+            return None;
+        };
+        let entry = work.merchant.find(attempt.gateway_account)?;
+        let connector = entry.connector.as_deref().ok()?;
+        let mut open = OpenAttempt {
+            attempt: attempt.clone(),
+            details: work.details.as_ref()?,
+            consent: work.consent.as_ref(),
+            deadline_at: work.claimed.deadline_at,
+            setbacks: *setbacks,
+            alternative: *alternative,
+            recovered_until: *recovered_until,
+        };
+        let unsent = Err(CallFailure::NotSent(
+            "its claim was committed too late".into(),
+        ));
+        let (kind, now) = (CallKind::Verify, self.clock.now());
+        let advanced = open.record(connector, kind, unsent, false, now, rand::random());
+        Some(self.of_attempt(work, entry, open, advanced, None, None))
     }
 
     /// Settles without an attempt.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Parser;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
@@ -140,7 +140,6 @@ impl Workshop {
         details: &[Details],
         awaited_for: Option<TimeDelta>,
     ) -> Vec<ValidationKey> {
-        let now = Utc::now();
         let sealed = |details| self.sealed(merchant, details);
         let call = CreateAccounts {
             merchant,
@@ -152,9 +151,8 @@ impl Workshop {
             terms: ValidationTerms {
                 consent: None,
                 trace_parent: None,
-                now,
-                deadline_at: now + TimeDelta::hours(1),
-                awaited_until: awaited_for.map(|wait| now + wait),
+                deadline: TimeDelta::hours(1),
+                awaited: awaited_for,
                 validations_per_day: 5,
                 penny_drops_per_day: i32::MAX,
                 fresh: false,

@@ -1,18 +1,17 @@
 //! Validates an account again, and deletes it. A transaction that locks a validation and its account locks the validation
 //! first, as settling does, so that the two cannot deadlock.
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::new::ValidationTerms;
-use super::velocity;
-use crate::budget;
+use super::velocity::{self, Limited, Locks};
+use crate::budget::{self, Hold, Used};
 use crate::statement::{rows, statement};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{
-    AccountId, AccountKind, AccountStatus, CustomerId, MerchantId, ValidationId, ValidationKey,
+    AccountId, AccountKind, AccountStatus, MerchantId, ValidationId, ValidationKey,
 };
 
 /// A request to validate an account again.
@@ -38,105 +37,146 @@ pub enum Revalidation {
     Started(Box<AccountRow>),
     /// The validation before is not finished and continues.
     AlreadyOpen(Box<AccountRow>, ValidationKey),
-    /// The merchant has used up the validations of this account until this time.
-    TooMany(DateTime<Utc>),
-    /// The merchant has used up its penny drops until this time.
-    BudgetExhausted(DateTime<Utc>),
+    /// A limit of the merchant rejects the validation. The account is the only one.
+    Limited(Limited),
+    /// Another transaction holds a lock that the validation needs; nothing was stored. The caller tries again.
+    Busy,
     /// The account is deleted.
     Deleted,
     /// The customer has no such account.
     NotFound,
 }
 
-/// Begins another validation of a live account whose newest one is completed. Call it in a transaction.
+/// Begins another validation of a live account whose newest one is completed. Call it in a transaction. Waits for no lock, so
+/// that the calls of one merchant do not hold connections in a queue; what needs no lock is checked first.
 pub fn validate_again(
     connection: &mut PgConnection,
     wanted: &ValidateAgain,
 ) -> QueryResult<Revalidation> {
-    let (merchant, account) = (wanted.merchant, wanted.account);
-    let row = find_any(connection, merchant, &wanted.customer, account)?;
-    if !row.is_some_and(|row| wanted.kind.is_none_or(|kind| kind == row.kind)) {
-        return Ok(Revalidation::NotFound);
+    if let Some(found) = check(connection, wanted, None)?.err() {
+        return Ok(found);
     }
-    // A concurrent request for the same account waits here and then finds the validation open.
-    let (owner, fingerprint, has_consent, deleted_at) = statement(
-        "select customer_id, fingerprint, consent is not null, deleted_at from customer_accounts
-         where merchant_id = $1 and id = $2 for update",
+    let (merchant, account) = (wanted.merchant, wanted.account);
+    let is_locked = statement(
+        "select 1 from customer_accounts where merchant_id = $1 and id = $2 for update skip locked",
     )
     .key(merchant, account)
-    .tuple::<(CustomerId, Vec<u8>, bool, Option<DateTime<Utc>>)>(connection)?;
-    if deleted_at.is_some() {
-        return Ok(Revalidation::Deleted);
-    }
-    // Read again under the lock: the validation may have ended, and another begun, during the wait for the lock.
+    .execute(connection)?;
     let row = find_any(connection, merchant, &wanted.customer, account)?;
-    let Some(row) = row.map(Box::new) else {
-        return Ok(Revalidation::NotFound);
+    let Some(row) = row.filter(|_| is_locked == 1) else {
+        return Ok(Revalidation::Busy);
     };
-    if let Some(open) = row.open_validation() {
-        return Ok(Revalidation::AlreadyOpen(row, open));
+    let details = [(merchant, row.customer, &*row.fingerprint)];
+    let budget = budget::Wanted {
+        merchant,
+        budget: wanted.terms.penny_drops_per_day,
+        drops: 1,
+    };
+    let locks = Locks::take(connection, &details, &[budget])?;
+    // Again under the locks: the validation may have ended, and others begun, before they were taken.
+    let (may_pay, used) = match check(connection, wanted, Some(&locks))? {
+        Ok(permitted) => permitted,
+        Err(found) => return Ok(found),
+    };
+    let hold = locks.budget(merchant);
+    if may_pay && !used.permits(hold, merchant, 1, wanted.terms.penny_drops_per_day) {
+        return Ok(Revalidation::Busy);
     }
-    let (details, terms) = ([(merchant, owner, &*fingerprint)], &wanted.terms);
-    let budget = (merchant, terms.penny_drops_per_day);
-    velocity::lock(connection, &details, std::iter::once(budget))?;
-    if let Some(recent) = velocity::recent(connection, &details)?.remove(&0)
-        && let Some(until) = recent.until(terms.validations_per_day)
-    {
-        return Ok(Revalidation::TooMany(until));
-    }
-    let used = budget::used(connection, &[merchant])?;
-    let may_pay = row.kind == AccountKind::Bank || has_consent || terms.consent.is_some();
-    if may_pay && used.get(&merchant).copied().unwrap_or_default() >= terms.penny_drops_per_day {
-        let until = budget::next_day(terms.now);
-        return Ok(Revalidation::BudgetExhausted(until));
-    }
-    begin(connection, wanted, may_pay)?;
+    begin(connection, wanted, hold.filter(|_| may_pay))?;
     match find_any(connection, merchant, &wanted.customer, account)? {
         Some(row) => Ok(Revalidation::Started(Box::new(row))),
         None => Ok(Revalidation::NotFound),
     }
 }
 
-fn begin(connection: &mut PgConnection, wanted: &ValidateAgain, may_pay: bool) -> QueryResult<()> {
+/// Returns whether the validation may pay, with the penny drops of the day, or why no validation begins.
+fn check(
+    connection: &mut PgConnection,
+    wanted: &ValidateAgain,
+    locks: Option<&Locks>,
+) -> QueryResult<Result<(bool, Used), Revalidation>> {
+    let (merchant, terms) = (wanted.merchant, &wanted.terms);
+    let row = find_any(connection, merchant, &wanted.customer, wanted.account)?;
+    let row = row.filter(|row| wanted.kind.is_none_or(|kind| kind == row.kind));
+    let Some(row) = row.map(Box::new) else {
+        return Ok(Err(Revalidation::NotFound));
+    };
+    if row.status == AccountStatus::Deleted {
+        return Ok(Err(Revalidation::Deleted));
+    }
+    if let Some(open) = row.open_validation() {
+        return Ok(Err(Revalidation::AlreadyOpen(row, open)));
+    }
+    if locks.is_some_and(|locks| !locks.has_account(merchant, &row.fingerprint)) {
+        return Ok(Err(Revalidation::Busy));
+    }
+    let recent = velocity::recent(connection, &[(merchant, row.customer, &row.fingerprint)])?;
+    let used = budget::used(connection, &[merchant])?;
+    if let Some(wait) = recent
+        .get(&0)
+        .and_then(|recent| recent.wait(terms.validations_per_day, 0, used.now))
+    {
+        let limited = Limited::Validations { account: 0, wait };
+        return Ok(Err(Revalidation::Limited(limited)));
+    }
+    let mut has_consent = || {
+        statement(
+            "select consent is not null from customer_accounts where merchant_id = $1 and id = $2",
+        )
+        .key(merchant, wanted.account)
+        .tuple(connection)
+    };
+    let may_pay = row.kind == AccountKind::Bank || terms.consent.is_some() || has_consent()?;
+    if may_pay && used.by(merchant) >= terms.penny_drops_per_day.into() {
+        let wait = used.until_next_day();
+        let limited = Limited::PennyDrops { wait };
+        return Ok(Err(Revalidation::Limited(limited)));
+    }
+    Ok(Ok((may_pay, used)))
+}
+
+/// Begins a validation. Counts a penny drop in the slot of the hold, if there is one.
+fn begin(
+    connection: &mut PgConnection,
+    wanted: &ValidateAgain,
+    hold: Option<&Hold>,
+) -> QueryResult<()> {
+    let terms = &wanted.terms;
     statement(
         "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
             awaited_until, fresh)
-         values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', $5, $6, $7, $8, $9)",
+         values ($1, $2, $3, 'DUE', now() + $4 * interval '1 ms', now() + $5 * interval '1 ms', $6, now(),
+            now() + $7 * interval '1 ms', $8)",
     )
     .bind(wanted.merchant)
     .bind(wanted.validation)
     .bind(wanted.account)
     .bind(WAKEUP_GRACE_MS)
-    .bind(wanted.terms.deadline_at)
-    .bind(wanted.terms.trace_parent.as_deref())
-    .bind(wanted.terms.now)
-    .bind(wanted.terms.awaited_until)
-    .bind(wanted.terms.fresh)
+    .bind(terms.deadline.num_milliseconds())
+    .bind(terms.trace_parent.as_deref())
+    .bind(terms.awaited.map(|wait| wait.num_milliseconds()))
+    .bind(terms.fresh)
     .run(connection)?;
     let pin = wanted.pin.as_ref();
     statement(
         "update customer_accounts
-         set validation_id = $1, updated_at = $2,
+         set validation_id = $1, updated_at = now(),
             status = case when status in ('ACTIVE', 'FAILURE') then 'PENDING' else status end,
-            pinned_gateway_id = case when $3 then $4 else pinned_gateway_id end,
-            pinned_gateway_reference_id = case when $3 then $5 else pinned_gateway_reference_id end,
-            consent = coalesce($6::jsonb, consent),
-            revalidated_at = array(select at from unnest(revalidated_at) as at where at > now() - interval '24 hours') || $2
-         where merchant_id = $7 and id = $8 and status <> 'DELETED'",
+            pinned_gateway_id = case when $2 then $3 else pinned_gateway_id end,
+            pinned_gateway_reference_id = case when $2 then $4 else pinned_gateway_reference_id end,
+            consent = coalesce($5::jsonb, consent),
+            revalidated_at = array(select at from unnest(revalidated_at) as at where at > now() - interval '24 hours') || now()
+         where merchant_id = $6 and id = $7 and status <> 'DELETED'",
     )
     .bind(wanted.validation)
-    .bind(wanted.terms.now)
     .bind(pin.is_some())
     .bind(pin.and_then(|pin| pin.gateway_id))
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
-    .bind(wanted.terms.consent.as_deref())
+    .bind(terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
     .run(connection)?;
-    if !may_pay {
-        return Ok(());
-    }
     statement(budget::count("$1 as drops"))
-        .rows(rows!(&[wanted], again => { merchant_id = again.merchant }))
+        .rows(rows!(hold.as_slice(), hold => { merchant_id = wanted.merchant, slot = hold.slot }))
         .run(connection)
 }
 
@@ -156,7 +196,6 @@ pub fn delete(
     merchant: MerchantId,
     customer: &CustomerRef,
     account: AccountId,
-    now: DateTime<Utc>,
 ) -> QueryResult<Option<Deleted>> {
     let Some(row) = find(connection, merchant, customer, account)? else {
         return Ok(None);
@@ -174,11 +213,10 @@ pub fn delete(
         .map(|trace_parent| (open, trace_parent)),
     };
     let deleted = statement(
-        "update customer_accounts set status = $1, deleted_at = $2, updated_at = $2
-         where merchant_id = $3 and id = $4 and status <> 'DELETED'",
+        "update customer_accounts set status = $1, deleted_at = now(), updated_at = now()
+         where merchant_id = $2 and id = $3 and status <> 'DELETED'",
     )
     .bind(AccountStatus::Deleted)
-    .bind(now)
     .key(merchant, account)
     .execute(connection)?;
     if deleted == 0 {

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, select_small_account};
 use super::new::{CreateAccounts, NewAccount};
-use super::velocity::{self, Checked, Limited};
+use super::velocity::{self, Limited, Locks, Refused};
 use crate::budget;
 use crate::customers::{self, Customers};
 use crate::statement::{rows, statement};
@@ -20,6 +21,8 @@ pub enum Created {
         customer: CustomerId,
         /// The merchant's reference for the customer.
         object_reference_id: String,
+        /// When the new accounts were created.
+        created_at: DateTime<Utc>,
         /// One per requested account, in the order of the request.
         accounts: Vec<CreatedAccount>,
     },
@@ -27,6 +30,8 @@ pub enum Created {
     UnknownCustomer,
     /// A limit of the merchant rejects the request; nothing was stored.
     Limited(Limited),
+    /// Another transaction holds a lock that the request needs; nothing was stored. The caller submits it again.
+    Busy,
 }
 
 /// The result for one account of a request.
@@ -39,10 +44,8 @@ pub enum CreatedAccount {
     Existing(Box<AccountRow>),
 }
 
-/// Rounds of inserting accounts and reading existing ones, before the batch fails.
-const ROUNDS: usize = 3;
-
-/// Stores the accounts of many requests, each with its first validation, in a few statements however many they are.
+/// Stores the accounts of many requests, each with its first validation, in a few statements however many they are. Never waits
+/// for a merchant's locks.
 pub fn create(
     connection: &mut PgConnection,
     calls: &[&CreateAccounts],
@@ -51,12 +54,67 @@ pub fn create(
         .iter()
         .map(|call| (call.merchant, &call.customer, call.implicit_customer));
     let customers = customers::resolve(connection, named)?;
-    let Checked { limited, existing } = velocity::check(connection, calls, &customers)?;
-    let wanted: Vec<Wanted<'_>> = calls
+    let mut checked = velocity::check(connection, calls, &customers)?;
+    // Read before anything is inserted: a request whose account is deleted at this moment can still be refused.
+    let mut old = wanted(calls, &customers, &checked.refused);
+    old.retain(|wanted| checked.existing.contains(&wanted.key()));
+    let mut existing = existing_accounts(connection, &old)?;
+    for (call, refused) in calls.iter().zip(&mut checked.refused) {
+        let mut of_call = old.iter().filter(|wanted| std::ptr::eq(wanted.call, *call));
+        if of_call.any(|wanted| !existing.contains_key(&wanted.owned_key())) {
+            *refused = Some(Refused::Busy);
+        }
+    }
+    let mut new = wanted(calls, &customers, &checked.refused);
+    new.retain(|wanted| !existing.contains_key(&wanted.owned_key()));
+    let inserted = insert_accounts(connection, &new, &checked.locks)?;
+    // Requests of one batch may name the same new account; the transaction holds its lock, so that no other one stores it.
+    new.retain(|wanted| !inserted.contains(&wanted.account.id));
+    existing.extend(existing_accounts(connection, &new)?);
+    let result = |(call, refused): (&&CreateAccounts, Option<Refused>)| {
+        let found = customers.get(call.merchant, &call.customer);
+        let (customer, object_reference_id) = match (found, refused) {
+            (_, Some(Refused::Limited(limited))) => return Some(Created::Limited(limited)),
+            (_, Some(Refused::Busy)) => return Some(Created::Busy),
+            (Some(found), None) => found.clone(),
+            (None, None) if customers.is_busy(call.merchant, &call.customer) => {
+                return Some(Created::Busy);
+            }
+            (None, None) => return Some(Created::UnknownCustomer),
+        };
+        let account = |account: &NewAccount| {
+            if inserted.contains(&account.id) {
+                return Some(CreatedAccount::New);
+            }
+            let key = (call.merchant, customer, account.fingerprint.to_vec());
+            let row = existing.get(&key)?.clone();
+            Some(CreatedAccount::Existing(Box::new(row)))
+        };
+        Some(Created::Accounts {
+            customer,
+            object_reference_id,
+            created_at: checked.now,
+            accounts: call.accounts.iter().map(account).collect::<Option<_>>()?,
+        })
+    };
+    calls
         .iter()
-        .zip(&limited)
-        .filter(|(_, limited)| limited.is_none())
-        .filter_map(|(call, _)| Some((*call, customers.get(&(call.merchant, &call.customer))?.0)))
+        .zip(checked.refused)
+        .map(result)
+        .collect::<Option<_>>()
+        .ok_or(diesel::result::Error::NotFound)
+}
+
+/// Returns the accounts of the requests that are not refused.
+fn wanted<'a>(
+    calls: &[&'a CreateAccounts],
+    customers: &Customers<'_>,
+    refused: &[Option<Refused>],
+) -> Vec<Wanted<'a>> {
+    let admitted = calls.iter().zip(refused);
+    admitted
+        .filter(|(_, refused)| refused.is_none())
+        .filter_map(|(call, _)| Some((*call, customers.get(call.merchant, &call.customer)?.0)))
         .flat_map(|(call, customer)| {
             call.accounts.iter().map(move |account| Wanted {
                 call,
@@ -64,66 +122,7 @@ pub fn create(
                 account,
             })
         })
-        .collect();
-    let mut results: HashMap<AccountId, CreatedAccount> = HashMap::with_capacity(wanted.len());
-    let mut missing = wanted;
-    for round in 0..ROUNDS {
-        // No statement carries an account that exists, as far as the limits' count has seen it.
-        let is_new = |wanted: &&Wanted<'_>| round > 0 || !existing.contains(&wanted.key());
-        let new: Vec<&Wanted<'_>> = missing.iter().filter(is_new).collect();
-        let inserted = insert_accounts(connection, new)?;
-        missing.retain(|wanted| !inserted.contains(&wanted.account.id));
-        results.extend(inserted.into_iter().map(|id| (id, CreatedAccount::New)));
-        let found = existing_accounts(connection, &missing)?;
-        missing.retain(|wanted| {
-            let (merchant, customer, fingerprint) = wanted.key();
-            let Some(row) = found.get(&(merchant, customer, fingerprint.to_vec())) else {
-                // Deleted between the two statements: the next round inserts it.
-                return true;
-            };
-            let row = CreatedAccount::Existing(Box::new(row.clone()));
-            results.insert(wanted.account.id, row);
-            false
-        });
-        if missing.is_empty() {
-            return by_call(calls, &customers, limited, results);
-        }
-    }
-    Err(diesel::result::Error::RollbackTransaction)
-}
-
-/// Sorts the results by request.
-fn by_call(
-    calls: &[&CreateAccounts],
-    customers: &Customers<'_>,
-    limited: Vec<Option<Limited>>,
-    mut results: HashMap<AccountId, CreatedAccount>,
-) -> QueryResult<Vec<Created>> {
-    let created = |(call, limited): (&&CreateAccounts, Option<Limited>)| {
-        let Some((customer, object_reference_id)) = customers.get(&(call.merchant, &call.customer))
-        else {
-            return Some(Created::UnknownCustomer);
-        };
-        if let Some(limited) = limited {
-            return Some(Created::Limited(limited));
-        }
-        let accounts = call
-            .accounts
-            .iter()
-            .map(|account| results.remove(&account.id))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Created::Accounts {
-            customer: *customer,
-            object_reference_id: object_reference_id.clone(),
-            accounts,
-        })
-    };
-    calls
-        .iter()
-        .zip(limited)
-        .map(created)
-        .collect::<Option<_>>()
-        .ok_or(diesel::result::Error::NotFound)
+        .collect()
 }
 
 /// An account to store, with its request and customer.
@@ -138,16 +137,20 @@ impl<'a> Wanted<'a> {
         let fingerprint = self.account.fingerprint.as_slice();
         (self.call.merchant, self.customer, fingerprint)
     }
+
+    fn owned_key(&self) -> (MerchantId, CustomerId, Vec<u8>) {
+        let (merchant, customer, fingerprint) = self.key();
+        (merchant, customer, fingerprint.to_vec())
+    }
 }
 
 /// Inserts the accounts that do not exist, and returns their ids.
 fn insert_accounts(
     connection: &mut PgConnection,
-    mut wanted: Vec<&Wanted<'_>>,
+    wanted: &[Wanted<'_>],
+    locks: &Locks,
 ) -> QueryResult<HashSet<AccountId>> {
-    // Every batch inserts in the same order, so that two batches with the same accounts cannot deadlock.
-    wanted.sort_unstable_by_key(|wanted| wanted.key());
-    let input = rows!(&wanted, row => {
+    let input = rows!(wanted, row => {
         merchant_id = row.call.merchant,
         customer_id = row.customer,
         id = row.account.id,
@@ -163,11 +166,11 @@ fn insert_accounts(
         consent = row.call.terms.consent.as_deref(),
         routing_id = row.call.routing_id.as_deref(),
         trace_parent = row.call.terms.trace_parent.as_deref(),
-        created_at = row.call.terms.now,
-        deadline_at = row.call.terms.deadline_at,
-        awaited_until = row.call.terms.awaited_until,
+        deadline_ms = row.call.terms.deadline.num_milliseconds(),
+        awaited_ms = row.call.terms.awaited.map(|wait| wait.num_milliseconds()),
         fresh = row.call.terms.fresh,
         may_pay = row.call.may_pay(row.account),
+        slot = locks.budget(row.call.merchant).map(|hold| hold.slot),
     });
     let count_drops = budget::count("drops");
     let inserted: Vec<AccountId> = statement(format!(
@@ -179,18 +182,19 @@ fn insert_accounts(
                 routing_id, status, created_at, updated_at)
             select merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint, masked, bank_code,
                 pinned_gateway_id, pinned_gateway_reference_id, metadata::jsonb, consent::jsonb, routing_id,
-                'CREATED', created_at, created_at
+                'CREATED', now(), now()
             from input
             on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
             returning merchant_id, id
          ), validation as (
             insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
                 awaited_until, fresh)
-            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $2 * interval '1 ms', i.deadline_at,
-                i.trace_parent, i.created_at, i.awaited_until, i.fresh
+            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $2 * interval '1 ms',
+                now() + i.deadline_ms * interval '1 ms', i.trace_parent, now(),
+                now() + i.awaited_ms * interval '1 ms', i.fresh
             from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
          ), drops as (
-            select i.merchant_id from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+            select i.merchant_id, i.slot from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
             where i.may_pay
          ), counted as (
             {count_drops}

@@ -1,24 +1,23 @@
 //! Accounts to create: one request's, encrypted and ready to store.
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 
 use crate::group_commit::Weight;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationId};
 
-/// The terms of the validations that a request begins.
+/// The terms of the validations that a request begins. Times are durations from the transaction on: only Postgres's clock counts.
 #[derive(Clone, Debug)]
 pub struct ValidationTerms {
     /// JSON of the payee's consent.
     pub consent: Option<String>,
     /// W3C trace context of the request.
     pub trace_parent: Option<String>,
-    pub now: DateTime<Utc>,
-    /// When the workers give up the validations.
-    pub deadline_at: DateTime<Utc>,
+    /// Time after which the workers give up the validations.
+    pub deadline: TimeDelta,
     /// How long the caller waits for the outcome, if it waits.
-    pub awaited_until: Option<DateTime<Utc>>,
+    pub awaited: Option<TimeDelta>,
     /// Maximum validations of the same account, in any spelling, in 24 hours.
     pub validations_per_day: i16,
     /// Maximum penny drops of the merchant in a day.

@@ -2,8 +2,9 @@
 //! penny drop costs a rupee, so storing, deleting and validating an account again and again, or in many spellings, must not
 //! collect rupees.
 //!
-//! A transaction that begins validations locks their accounts before it counts, so that the limits are exact over all
-//! connections and processes.
+//! A transaction that begins validations locks their accounts and the merchant's budget before it counts, so that the limits are
+//! exact over all connections and processes. It never waits for a lock: what is locked by another transaction is busy, and its
+//! caller tries again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,17 +12,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::new::CreateAccounts;
-use crate::budget;
+use crate::budget::{self, Hold, Used};
 use crate::customers::Customers;
+use crate::locks::{Lock, try_lock};
 use crate::statement::{rows, statement};
 use khata_crypto::LIMIT_LENGTH;
 use khata_domain::{AccountId, CustomerId, MerchantId};
 
 /// How long a validation counts.
 const WINDOW: TimeDelta = TimeDelta::hours(24);
-/// Largest budget that is exact. Transactions of a merchant with a larger one do not wait for each other from here to their
-/// commit, and may together exceed the budget by what each of them stores.
-const LARGEST_EXACT_BUDGET: i32 = 1_000_000;
 
 /// Why a call may begin no validation now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +29,13 @@ pub enum Limited {
     Validations {
         /// Index of the account in the call.
         account: usize,
-        /// When the merchant may validate the account again.
-        until: DateTime<Utc>,
+        /// Time until the merchant may validate the account again.
+        wait: TimeDelta,
     },
     /// The call would exceed the merchant's budget of penny drops.
     PennyDrops {
-        /// When the budget of the next day begins.
-        until: DateTime<Utc>,
+        /// Time until the budget of the next day begins.
+        wait: TimeDelta,
     },
 }
 
@@ -65,41 +64,57 @@ impl RecentValidations {
 
     /// Returns until when this limit permits no other validation; `None` if it permits one now.
     pub fn until(&self, limit: i16) -> Option<DateTime<Utc>> {
-        self.until_with(limit, 0, Utc::now())
+        let index = usize::from(limit.unsigned_abs()).saturating_sub(1);
+        self.times.get(index).map(|oldest| *oldest + WINDOW)
     }
 
-    /// Like [`Self::until`], with `more` validations that begin now.
-    fn until_with(&self, limit: i16, more: usize, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Returns how long this limit permits no other validation, if `more` of them begin at `now`; `None` if it permits one now.
+    pub(super) fn wait(&self, limit: i16, more: usize, now: DateTime<Utc>) -> Option<TimeDelta> {
         let limit = usize::from(limit.unsigned_abs());
-        let oldest = match limit.checked_sub(more + 1) {
+        match limit.checked_sub(more + 1) {
             // Validations that begin now are enough to reach the limit.
-            None => now,
-            Some(index) => *self.times.get(index)?,
-        };
-        Some(oldest + WINDOW)
+            None => Some(WINDOW),
+            Some(index) => self.times.get(index).map(|oldest| *oldest + WINDOW - now),
+        }
     }
 }
 
-/// Locks these accounts, in all spellings, and the small budgets of these merchants until the transaction ends. Call it before
-/// counting: a statement sees what was committed before it began.
-pub(super) fn lock(
-    connection: &mut PgConnection,
-    wanted: &[Wanted<'_>],
-    budgets: impl Iterator<Item = (MerchantId, i32)>,
-) -> QueryResult<()> {
-    let accounts = wanted.iter().map(|(_, _, fingerprint)| *fingerprint);
-    let accounts = accounts.filter_map(|fingerprint| fingerprint.first_chunk());
-    let keys = accounts.copied().map(i64::from_be_bytes);
-    let budgets = budgets.filter(|(_, budget)| *budget <= LARGEST_EXACT_BUDGET);
-    // The last 8 bytes of a UUID are its random part.
-    let merchants = budgets.filter_map(|(merchant, _)| merchant.0.as_bytes().last_chunk().copied());
-    let mut keys: Vec<i64> = keys.chain(merchants.map(i64::from_be_bytes)).collect();
-    // Every transaction locks in the same order, so that two cannot deadlock.
-    keys.sort_unstable();
-    keys.dedup();
-    statement("select pg_advisory_xact_lock(key) from $1 as wanted")
-        .rows(rows!(&keys, key => { key = *key }))
-        .run(connection)
+/// The accounts, in all spellings, and the budgets that a transaction holds until it ends.
+pub(super) struct Locks {
+    accounts: HashSet<i64>,
+    budgets: HashMap<MerchantId, Hold>,
+}
+
+impl Locks {
+    /// Takes what no other transaction holds. Call it before counting: a statement sees what was committed before it began.
+    pub(super) fn take(
+        connection: &mut PgConnection,
+        accounts: &[Wanted<'_>],
+        budgets: &[budget::Wanted],
+    ) -> QueryResult<Self> {
+        let keys = accounts
+            .iter()
+            .map(|(merchant, _, fingerprint)| lock_of(*merchant, fingerprint));
+        Ok(Self {
+            accounts: try_lock(connection, keys.collect())?,
+            budgets: budget::hold(connection, budgets)?,
+        })
+    }
+
+    pub(super) fn has_account(&self, merchant: MerchantId, fingerprint: &[u8]) -> bool {
+        self.accounts.contains(&lock_of(merchant, fingerprint))
+    }
+
+    pub(super) fn budget(&self, merchant: MerchantId) -> Option<&Hold> {
+        self.budgets.get(&merchant)
+    }
+}
+
+/// Returns the lock of an account, in all its spellings.
+fn lock_of(merchant: MerchantId, fingerprint: &[u8]) -> i64 {
+    // A fingerprint has 32 bytes.
+    let fingerprint = fingerprint.first_chunk().unwrap_or(&[0; 8]);
+    Lock::Account.of(merchant, *fingerprint)
 }
 
 /// Reads the recent validations of these accounts; the result leaves out accounts without any.
@@ -182,22 +197,32 @@ pub fn recent_validations(
     Ok(recent.remove(&0).unwrap_or_default())
 }
 
-/// The requests of a batch that exceed a limit, and the accounts that exist.
-pub(super) struct Checked<'a> {
-    /// The limit that each request exceeds.
-    pub(super) limited: Vec<Option<Limited>>,
-    /// Accounts that their customers have already.
-    pub(super) existing: HashSet<Wanted<'a>>,
+/// Why a call begins nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Limited(Limited),
+    /// Another transaction holds an account of the call, or the merchant's budget.
+    Busy,
 }
 
-/// Finds the requests that exceed a limit; requests of one batch count for each other.
+/// The calls of a batch that begin nothing, and the accounts that exist.
+pub(super) struct Checked<'a> {
+    pub(super) refused: Vec<Option<Refused>>,
+    /// Accounts that their customers have already.
+    pub(super) existing: HashSet<Wanted<'a>>,
+    pub(super) locks: Locks,
+    /// Time of the transaction.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// Finds the calls that exceed a limit or are busy; calls of one batch count for each other.
 pub(super) fn check<'a>(
     connection: &mut PgConnection,
     calls: &[&'a CreateAccounts],
     customers: &Customers<'_>,
 ) -> QueryResult<Checked<'a>> {
     let customer_of = |call: &CreateAccounts| {
-        let found = customers.get(&(call.merchant, &call.customer));
+        let found = customers.get(call.merchant, &call.customer);
         found.map(|(customer, _)| *customer)
     };
     let wanted: Vec<Wanted<'a>> = calls
@@ -208,17 +233,25 @@ pub(super) fn check<'a>(
             accounts.map(move |account| (call.merchant, customer, account.fingerprint.as_slice()))
         })
         .collect();
-    let budgets = calls
-        .iter()
-        .map(|call| (call.merchant, call.terms.penny_drops_per_day));
-    lock(connection, &wanted, budgets)?;
-    let merchants: HashSet<MerchantId> = calls.iter().map(|call| call.merchant).collect();
-    let merchants: Vec<MerchantId> = merchants.into_iter().collect();
+    let mut budgets: HashMap<MerchantId, budget::Wanted> = HashMap::new();
+    for call in calls {
+        let none = budget::Wanted {
+            merchant: call.merchant,
+            budget: call.terms.penny_drops_per_day,
+            drops: 0,
+        };
+        let wanted = budgets.entry(call.merchant).or_insert(none);
+        wanted.drops += i64::try_from(call.accounts.len()).unwrap_or(i64::MAX);
+    }
+    let budgets: Vec<budget::Wanted> = budgets.into_values().collect();
+    let locks = Locks::take(connection, &wanted, &budgets)?;
+    let merchants: Vec<MerchantId> = budgets.iter().map(|wanted| wanted.merchant).collect();
     let mut counts = Counts {
         recent: recent(connection, &wanted)?,
         begun: HashMap::new(),
         stored: HashSet::new(),
-        drops: budget::used(connection, &merchants)?,
+        used: budget::used(connection, &merchants)?,
+        locks: &locks,
     };
     let mut place = 0;
     let mut judge = |call: &&CreateAccounts| {
@@ -228,41 +261,46 @@ pub(super) fn check<'a>(
         place += accounts.len();
         counts.admit(call, first, accounts).err()
     };
-    let limited = calls.iter().map(&mut judge).collect();
+    let refused = calls.iter().map(&mut judge).collect();
     let recent = counts.recent.iter();
     let existing = recent
         .filter(|(_, recent)| recent.is_own)
-        .filter_map(|(place, _)| wanted.get(*place).copied());
+        .filter_map(|(place, _)| wanted.get(*place).copied())
+        .collect();
+    let now = counts.used.now;
     Ok(Checked {
-        limited,
-        existing: existing.collect(),
+        refused,
+        existing,
+        locks,
+        now,
     })
 }
 
 /// The counts for the limits of a batch: of stored rows, and of the admitted calls of the batch itself.
-struct Counts<'a> {
+struct Counts<'a, 'l> {
     /// By the place of the account in the batch.
     recent: HashMap<usize, RecentValidations>,
     /// Number of validations that the batch begins, by the account's identity for limits.
     begun: HashMap<(MerchantId, &'a [u8]), usize>,
     /// Accounts that the batch stores.
     stored: HashSet<Wanted<'a>>,
-    /// Penny drops of this day.
-    drops: HashMap<MerchantId, i32>,
+    used: Used,
+    locks: &'l Locks,
 }
 
-impl<'a> Counts<'a> {
-    /// Counts the validations of a call, whose accounts have the places from `first` on, or none of them if one exceeds a limit.
+impl<'a> Counts<'a, '_> {
+    /// Counts the validations of a call, whose accounts have the places from `first` on, or none of them if the call is refused.
     fn admit(
         &mut self,
         call: &CreateAccounts,
         first: usize,
         accounts: &[Wanted<'a>],
-    ) -> Result<(), Limited> {
-        let (merchant, terms) = (call.merchant, &call.terms);
+    ) -> Result<(), Refused> {
+        let (merchant, terms, now) = (call.merchant, &call.terms, self.used.now);
         let mut new: HashSet<Wanted<'a>> = HashSet::new();
         let mut begun: HashMap<&'a [u8], usize> = HashMap::new();
-        let mut drops: i32 = 0;
+        let mut drops: i64 = 0;
+        let mut is_busy = false;
         for (index, wanted) in accounts.iter().enumerate() {
             let recent = self.recent.get(&(first + index));
             let is_stored =
@@ -276,21 +314,25 @@ impl<'a> Counts<'a> {
             let more = *in_call + in_batch.unwrap_or_default();
             let none = RecentValidations::default();
             let recent = recent.unwrap_or(&none);
-            if let Some(until) = recent.until_with(terms.validations_per_day, more, terms.now) {
-                return Err(Limited::Validations {
-                    account: index,
-                    until,
-                });
+            if let Some(wait) = recent.wait(terms.validations_per_day, more, now) {
+                let account = index;
+                return Err(Refused::Limited(Limited::Validations { account, wait }));
             }
+            is_busy |= !self.locks.has_account(merchant, wanted.2);
             *in_call += 1;
-            drops += i32::from(call.may_pay(&call.accounts[index]));
+            drops += i64::from(call.may_pay(&call.accounts[index]));
         }
-        let used = self.drops.entry(merchant).or_default();
-        if drops > 0 && used.saturating_add(drops) > terms.penny_drops_per_day {
-            let until = budget::next_day(terms.now);
-            return Err(Limited::PennyDrops { until });
+        // Without a lock, a count may be too low, and never too high.
+        let budget = terms.penny_drops_per_day;
+        if drops > 0 && self.used.by(merchant) + drops > budget.into() {
+            let wait = self.used.until_next_day();
+            return Err(Refused::Limited(Limited::PennyDrops { wait }));
         }
-        *used = used.saturating_add(drops);
+        let hold = self.locks.budget(merchant);
+        if is_busy || drops > 0 && !self.used.permits(hold, merchant, drops, budget) {
+            return Err(Refused::Busy);
+        }
+        self.used.begin(merchant, drops);
         for (identity, validations) in begun {
             *self.begun.entry((merchant, identity)).or_default() += validations;
         }

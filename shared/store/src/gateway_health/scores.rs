@@ -77,8 +77,9 @@ pub fn add_outcomes(
     }
     for (merchant, outcomes) in by_merchant {
         // The lock makes the scores that are read here the ones that are replaced below.
+        // Negative: no key of `locks`.
         statement(
-            "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0))",
+            "select pg_advisory_xact_lock(hashtextextended('gateway_scores ' || $1::text, 0) | (1::bigint << 63))",
         )
         .bind(merchant)
         .run(connection)?;

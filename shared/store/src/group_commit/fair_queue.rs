@@ -11,6 +11,11 @@ pub const MAX_BATCH: usize = 256;
 /// Maximum bytes of the requests in one transaction: few enough that Postgres writes them within some milliseconds.
 pub const MAX_BATCH_BYTES: usize = 256 * 1024;
 
+/// Batches that a merchant may have in a queue: about as much as a lane commits before the first caller gives up.
+const BATCHES_OF_MERCHANT: usize = 64;
+/// Batches in a queue.
+const BATCHES_OF_QUEUE: usize = 256;
+
 /// How much of a transaction a request takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
@@ -22,15 +27,11 @@ pub struct Weight {
 impl Weight {
     /// One small row.
     pub const ROW: Self = Self { rows: 1, bytes: 0 };
-    /// Maximum of one transaction. A single request may be heavier.
-    const BATCH: Self = Self {
+    /// Maximum of one transaction, unless a lane has a smaller one. A single request may be heavier.
+    pub const BATCH: Self = Self {
         rows: MAX_BATCH,
         bytes: MAX_BATCH_BYTES,
     };
-    /// Maximum that a merchant may have in the queue: about as much as a lane commits before the first caller gives up.
-    const OF_MERCHANT: Self = Self::BATCH.times(64);
-    /// Maximum of the queue.
-    const OF_QUEUE: Self = Self::BATCH.times(256);
 
     const fn times(self, factor: usize) -> Self {
         Self {
@@ -53,7 +54,8 @@ impl Weight {
         }
     }
 
-    const fn fits(self, limit: Self) -> bool {
+    /// Whether this is no more than the limit.
+    pub const fn fits(self, limit: Self) -> bool {
         self.rows <= limit.rows && self.bytes <= limit.bytes
     }
 }
@@ -62,6 +64,8 @@ impl Weight {
 /// one does not fit. A merchant that arrives comes before those that had a request in the last batch, and after the others, so
 /// that it waits for at most one request of each other merchant.
 pub(super) struct FairQueue<R> {
+    /// Maximum of a batch.
+    batch: Weight,
     /// Only merchants with a request.
     merchants: HashMap<MerchantId, OfMerchant<R>>,
     /// Merchants in the order of their next turns.
@@ -76,18 +80,23 @@ struct OfMerchant<R> {
     waiting: Weight,
 }
 
-impl<R> Default for FairQueue<R> {
-    fn default() -> Self {
+impl<R> FairQueue<R> {
+    /// Makes an empty queue with batches of at most this weight.
+    pub(super) fn new(batch: Weight) -> Self {
         Self {
+            batch,
             merchants: HashMap::new(),
             next: VecDeque::new(),
             served: VecDeque::new(),
             waiting: Weight::default(),
         }
     }
-}
 
-impl<R> FairQueue<R> {
+    /// Takes all requests out.
+    pub(super) fn take_all(&mut self) -> Self {
+        mem::replace(self, Self::new(self.batch))
+    }
+
     /// Adds a request, or returns it if its merchant has too much in the queue. The first request of a merchant always enters,
     /// so that no merchant keeps another one out. `waits` returns whether a request still has a caller.
     pub(super) fn push(
@@ -100,6 +109,8 @@ impl<R> FairQueue<R> {
         // A request without rows would add nothing to a batch, which would then hold any number of them.
         let rows = weight.rows.max(1);
         let weight = Weight { rows, ..weight };
+        let of_merchant = self.batch.times(BATCHES_OF_MERCHANT);
+        let of_queue = self.batch.times(BATCHES_OF_QUEUE);
         match self.merchants.entry(merchant) {
             Entry::Vacant(entry) => {
                 entry.insert(OfMerchant {
@@ -111,8 +122,7 @@ impl<R> FairQueue<R> {
             Entry::Occupied(mut entry) => {
                 let own = entry.get_mut();
                 let has_room = |own: &OfMerchant<R>, all: Weight| {
-                    own.waiting.plus(weight).fits(Weight::OF_MERCHANT)
-                        && all.plus(weight).fits(Weight::OF_QUEUE)
+                    own.waiting.plus(weight).fits(of_merchant) && all.plus(weight).fits(of_queue)
                 };
                 if !has_room(own, self.waiting) {
                     self.waiting = self.waiting.minus(own.drop_abandoned(waits));
@@ -133,7 +143,7 @@ impl<R> FairQueue<R> {
         self.next.append(&mut self.served);
         let (mut batch, mut weight) = (Vec::new(), Weight::default());
         let mut had_each_a_turn = false;
-        while weight.rows < Weight::BATCH.rows {
+        while weight.rows < self.batch.rows {
             if self.next.is_empty() {
                 mem::swap(&mut self.next, &mut self.served);
                 had_each_a_turn = true;
@@ -148,7 +158,7 @@ impl<R> FairQueue<R> {
             self.waiting = self.waiting.minus(own.drop_abandoned(&waits));
             if let Some(next) = own.requests.front().map(|(weight, _)| *weight)
                 && !batch.is_empty()
-                && !weight.plus(next).fits(Weight::BATCH)
+                && !weight.plus(next).fits(self.batch)
             {
                 self.next.push_front(merchant);
                 break;
@@ -191,6 +201,8 @@ mod tests {
 
     use super::*;
 
+    const OF_MERCHANT: Weight = Weight::BATCH.times(BATCHES_OF_MERCHANT);
+
     /// A request: its merchant's index and its number.
     type Request = (usize, usize);
 
@@ -202,7 +214,7 @@ mod tests {
     impl Test {
         fn new(merchants: usize) -> Self {
             Self {
-                queue: FairQueue::default(),
+                queue: FairQueue::new(Weight::BATCH),
                 merchants: (0..merchants).map(|_| MerchantId::new()).collect(),
             }
         }
@@ -286,7 +298,7 @@ mod tests {
     #[test]
     fn a_merchant_that_fills_its_share_keeps_no_other_one_out() {
         let mut test = Test::new(10);
-        let rows = Weight::OF_MERCHANT.rows / 4;
+        let rows = OF_MERCHANT.rows / 4;
         // The first four merchants fill the whole queue, each its own share.
         for merchant in 0..4 {
             let taken = (0..6).filter(|number| test.push((merchant, *number), rows, 0));
@@ -294,7 +306,7 @@ mod tests {
         }
         assert!(test.push((4, 0), rows, 0), "the first one always enters");
         assert!(!test.push((4, 1), rows, 0), "the queue is full");
-        let bytes = Weight::OF_MERCHANT.bytes;
+        let bytes = OF_MERCHANT.bytes;
         assert!(test.push((5, 0), 1, 2 * bytes));
         assert!(!test.push((5, 1), 1, 0));
         for _ in 0..3 {
@@ -308,7 +320,7 @@ mod tests {
         let mut test = Test::new(2);
         let merchant = test.merchants[0];
         let half = Weight {
-            rows: Weight::OF_MERCHANT.rows / 2,
+            rows: OF_MERCHANT.rows / 2,
             bytes: 0,
         };
         test.push_all([(1, 0)]);

@@ -19,8 +19,8 @@ pub enum BatchError {
     /// The merchant has as many requests in the queue as it may have; nothing was stored.
     #[error("too many requests of this merchant wait for the database")]
     QueueFull,
-    /// The database rejected this request. This is a bug, as callers validate their input.
-    #[error("the database rejected the request: {0}")]
+    /// The database rejected this request, or the work panicked. This is a bug, as callers validate their input.
+    #[error("the request was rejected: {0}")]
     Rejected(DieselError),
 }
 
@@ -35,9 +35,9 @@ impl<O> Caller<O> {
         self.until > now && !self.output.is_closed()
     }
 
-    pub(super) fn reply(self, output: Result<O, BatchError>) {
-        // The caller may have gone.
-        let _ = self.output.send(output);
+    /// Replies; returns the output if the caller has gone.
+    pub(super) fn reply(self, output: Result<O, BatchError>) -> Option<O> {
+        self.output.send(output).err().and_then(Result::ok)
     }
 }
 
@@ -64,9 +64,9 @@ struct Queue<R, O> {
 }
 
 impl<R, O> Submissions<R, O> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(batch: Weight) -> Arc<Self> {
         let queue = Queue {
-            waiting: FairQueue::default(),
+            waiting: FairQueue::new(batch),
             sleeps: false,
             is_closed: false,
             has_ended: false,
@@ -136,7 +136,7 @@ impl<R, O> Drop for EndOfThread<R, O> {
     fn drop(&mut self) {
         let mut queue = lock(&self.0.queue);
         queue.has_ended = true;
-        let abandoned = std::mem::take(&mut queue.waiting);
+        let abandoned = queue.waiting.take_all();
         drop(queue);
         drop(abandoned);
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use crate::budget;
+use crate::budget::{self, WORKER_SLOT};
 use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
@@ -155,17 +155,24 @@ fn count_further_drops(connection: &mut PgConnection, drops: &[ValidationKey]) -
     )
     .rows(validation_keys(drops))
     .run(connection)?;
-    statement(budget::count("$1 as drops"))
-        .rows(rows!(drops, key => { merchant_id = key.merchant }))
-        .run(connection)
+    statement(budget::count(&format!(
+        "(select merchant_id, {WORKER_SLOT} as slot from $1 as further) as drops"
+    )))
+    .rows(rows!(drops, key => { merchant_id = key.merchant }))
+    .run(connection)
 }
 
-/// Reads the penny drops of this day; merchants without any are missing.
+/// Reads the penny drops of this day.
 pub fn penny_drops_today(
     connection: &mut PgConnection,
     merchants: &[MerchantId],
 ) -> QueryResult<HashMap<MerchantId, i32>> {
-    budget::used(connection, merchants)
+    let used = budget::used(connection, merchants)?;
+    let drops = |merchant: &MerchantId| i32::try_from(used.by(*merchant)).unwrap_or(i32::MAX);
+    Ok(merchants
+        .iter()
+        .map(|merchant| (*merchant, drops(merchant)))
+        .collect())
 }
 
 /// Returns when the budget of the next day begins.

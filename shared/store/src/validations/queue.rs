@@ -63,18 +63,19 @@ pub fn queues(
     });
     statement(
         "with recursive queue as (
-            (select merchant_id, queued_gateway_account_id as account, queue_rank from validations
+            (select merchant_id, queued_gateway_account_id as account, queue_rank, awaited_until from validations
              where queued_gateway_account_id is not null and (merchant_id, queued_gateway_account_id) > ($1, $2)
              order by merchant_id, queued_gateway_account_id, queue_rank limit 1)
             union all
             select next.* from queue cross join lateral (
-                select v.merchant_id, v.queued_gateway_account_id, v.queue_rank from validations v
+                select v.merchant_id, v.queued_gateway_account_id, v.queue_rank, v.awaited_until from validations v
                 where v.queued_gateway_account_id is not null
                   and (v.merchant_id, v.queued_gateway_account_id) > (queue.merchant_id, queue.account)
                 order by v.merchant_id, v.queued_gateway_account_id, v.queue_rank limit 1
             ) next
          )
-         select merchant_id, account as gateway_account_id, queue_rank = 0 as awaited from queue limit $3",
+         select merchant_id, account as gateway_account_id, coalesce(queue_rank = 0 and awaited_until > now(), false) as awaited
+         from queue limit $3",
     )
     .bind(merchant)
     .bind(account)

@@ -71,7 +71,10 @@ fn the_stored_account_equals_the_request() {
         reference_id: Some("main".into()),
     };
     call.accounts[0].bank_code = Some("JP_HDFC".into());
-    create(&mut connection, std::slice::from_ref(&call));
+    let created = create(&mut connection, std::slice::from_ref(&call)).remove(0);
+    let Created::Accounts { created_at, .. } = created else {
+        panic!("{created:?}")
+    };
     let row = find(
         &mut connection,
         merchant,
@@ -89,10 +92,7 @@ fn the_stored_account_equals_the_request() {
     assert_eq!(row.pinned_gateway_id, Some(70));
     assert_eq!(row.pinned_gateway_reference_id.as_deref(), Some("main"));
     assert_eq!(row.metadata, serde_json::json!({"udf1": "x"}));
-    assert_eq!(
-        row.created_at.timestamp_micros(),
-        call.terms.now.timestamp_micros()
-    );
+    assert_eq!(row.created_at, created_at, "as the reply shows it");
     assert_eq!(row.last_validated_at, None);
     assert_eq!(row.validation.attempts, Some(0));
 }

@@ -4,19 +4,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
 use khata_store::accounts::{
-    Created, Limited, Revalidation, ValidateAgain, ValidationTerms, delete, find, validate_again,
+    Created, Limited, Revalidation, ValidateAgain, ValidationTerms, delete, find,
 };
 use khata_store::validations::{Settlement, claim, settle};
 
 use crate::rows::{
     LEASE, alter, call, claimed, create, current_state, ids, merchant, settlement, take_due, token,
-    valid,
+    valid, validate_again,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -26,7 +26,6 @@ fn customer() -> CustomerRef {
 }
 
 fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
-    let now = Utc::now();
     ValidateAgain {
         merchant,
         customer: customer(),
@@ -37,9 +36,8 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
         terms: ValidationTerms {
             consent: None,
             trace_parent: None,
-            now,
-            deadline_at: now + TimeDelta::hours(48),
-            awaited_until: None,
+            deadline: TimeDelta::hours(48),
+            awaited: None,
             validations_per_day: 3,
             penny_drops_per_day: i32::MAX,
             fresh: false,
@@ -48,9 +46,7 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
 }
 
 fn run(connection: &mut PgConnection, wanted: &ValidateAgain) -> Revalidation {
-    connection
-        .transaction(|connection| validate_again(connection, wanted))
-        .unwrap()
+    validate_again(connection, wanted)
 }
 
 fn finish(connection: &mut PgConnection, key: ValidationKey) {
@@ -109,8 +105,7 @@ fn an_account_has_one_open_validation_at_a_time() {
         },
     );
     match run(&mut connection, &again(merchant, account)) {
-        Revalidation::TooMany(until) => {
-            let wait = until - Utc::now();
+        Revalidation::Limited(Limited::Validations { account: 0, wait }) => {
             assert!(
                 wait > TimeDelta::hours(23) && wait <= TimeDelta::hours(24),
                 "{wait}"
@@ -145,7 +140,7 @@ fn deleting_an_account_cancels_its_open_validation() {
     )[0];
     let mut gone = |merchant, customer: &CustomerRef| {
         connection
-            .transaction(|connection| delete(connection, merchant, customer, account, Utc::now()))
+            .transaction(|connection| delete(connection, merchant, customer, account))
             .unwrap()
     };
     assert!(gone(MerchantId::new(), &customer()).is_none());
@@ -240,9 +235,7 @@ fn concurrent_changes_do_not_deadlock() {
             for account in accounts.iter().take(ACCOUNTS / 2) {
                 thread::sleep(Duration::from_millis(150));
                 connection
-                    .transaction(|connection| {
-                        delete(connection, merchant, &customer(), *account, Utc::now())
-                    })
+                    .transaction(|connection| delete(connection, merchant, &customer(), *account))
                     .unwrap();
             }
         }));

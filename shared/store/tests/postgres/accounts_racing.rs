@@ -136,7 +136,7 @@ fn new_customers_registered_at_the_same_time_are_registered_once() {
                     object_reference_id,
                     ..
                 } => (object_reference_id.clone(), *customer),
-                Created::UnknownCustomer | Created::Limited(_) => {
+                Created::UnknownCustomer | Created::Limited(_) | Created::Busy => {
                     panic!("they are registered, and each is new")
                 }
             })

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -24,8 +24,16 @@ use khata_testing::database::number;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SLIPS: &str = "select count(*) from slips";
 
+/// Pause between two statements of a transaction that is stopped.
+const STEP: Duration = Duration::from_millis(100);
+
 /// The number at which the work panics, after the insert.
 pub(crate) const A_BUG: i32 = 1_313;
+/// The number whose output is taken back if its commit outlasts its caller, by a slip with the other number.
+pub(crate) const LATE: i32 = 1_414;
+pub(crate) const TAKEN_BACK: i32 = 1_415;
+/// Difference between the number of a slip that panics and of the one that records it.
+pub(crate) const PANICKED: i32 = 200_000;
 
 /// A row to insert; a negative number violates the table's constraint.
 #[derive(Clone, Debug)]
@@ -129,9 +137,29 @@ impl Commit for Filing {
         assert!(!numbers.contains(&A_BUG), "the work panics");
         for stop in slips.iter().filter_map(|slip| slip.stop.as_ref()) {
             stop.reached.send(()).unwrap();
-            stop.go_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            let go_on = stop.go_on.lock().unwrap();
+            let until = Instant::now() + PATIENCE;
+            // A lane's transaction must not be idle for long.
+            while go_on.recv_timeout(STEP).is_err() {
+                assert!(Instant::now() < until, "the test does not continue");
+                // Fails if the test has cut the connection.
+                let _ = diesel::sql_query("select 1").execute(connection);
+            }
         }
         Ok(numbers.iter().map(|number| number * 10).collect())
+    }
+
+    fn abandoned(&mut self, output: i32) -> Option<Slip> {
+        (output == 10 * LATE).then(|| Slip::new(TAKEN_BACK))
+    }
+
+    fn panicked(&mut self, connection: &mut PgConnection, slip: &Slip) -> QueryResult<()> {
+        diesel::sql_query(format!(
+            "insert into slips values ({} + {PANICKED})",
+            slip.number
+        ))
+        .execute(connection)?;
+        Ok(())
     }
 }
 
@@ -285,6 +313,60 @@ async fn a_rejected_request_fails_alone() {
     // Bisection needs far fewer transactions than one per request.
     assert!(office.sizes().len() <= 50, "{:?}", office.sizes());
     office.lane.submit(Slip::new(999)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_panics_fails_alone_and_is_recorded() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, first) = office.occupied().await;
+    let slips = (1..=100).map(|n| Slip::new(if n == 50 { A_BUG } else { n }));
+    let answers = office.hand_in(slips).await;
+    stopped.go_on();
+    for answer in first {
+        answer.await.unwrap().unwrap();
+    }
+    for (n, answer) in (1..).zip(answers) {
+        match answer.await.unwrap() {
+            Ok(answer) => assert_eq!(answer, n * 10),
+            Err(BatchError::Rejected(_)) => assert_eq!(n, 50),
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+    let recorded = format!(
+        "select count(*) from slips where number = {}",
+        A_BUG + PANICKED
+    );
+    assert_eq!(number(&mut connection, &recorded), 1);
+    assert_eq!(number(&mut connection, SLIPS), 1 + 99 + 1);
+}
+
+#[tokio::test]
+async fn a_merchant_whose_request_fails_delays_the_others_by_one_transaction() {
+    let database = Database::new();
+    table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, mut answers) = office.occupied().await;
+    let poison = (1..=40).map(|n| Slip::new(if n % 2 == 0 { -n } else { n }));
+    answers.extend(office.hand_in(poison).await);
+    let others = MerchantId::new();
+    let other = |n| Slip {
+        merchant: others,
+        ..Slip::new(n)
+    };
+    answers.extend(office.hand_in((101..=140).map(other)).await);
+    stopped.go_on();
+    for answer in answers {
+        let _ = answer.await.unwrap();
+    }
+    let transactions = office.transactions.lock().unwrap();
+    let of_others = transactions.iter().filter(|numbers| numbers.contains(&101));
+    assert_eq!(
+        of_others.count(),
+        2,
+        "with all, and then without the other merchant"
+    );
 }
 
 #[tokio::test]

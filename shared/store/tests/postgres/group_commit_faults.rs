@@ -8,7 +8,9 @@ use diesel::prelude::*;
 use khata_store as store;
 use khata_store::group_commit::BatchError;
 
-use crate::group_commit::{A_BUG, Office, PATIENCE, SLIPS, Slip, Stop, office, table};
+use crate::group_commit::{
+    A_BUG, LATE, Office, PATIENCE, SLIPS, Slip, Stop, TAKEN_BACK, office, table,
+};
 use khata_testing::database::number;
 use khata_testing::{Database, Proxy, until};
 
@@ -95,6 +97,70 @@ async fn a_connection_that_stays_silent_is_replaced_although_the_network_acknowl
         asked.elapsed()
     );
     assert!(store::closed_connections() > 0);
+}
+
+/// Makes each COMMIT wait for the advisory lock 1.
+fn slow_down_commits(connection: &mut PgConnection) {
+    connection
+        .batch_execute(
+            "create function wait() returns trigger language plpgsql as $$
+                begin perform pg_advisory_xact_lock(1); return null; end $$;
+             create constraint trigger wait after insert on slips deferrable initially deferred
+                for each row execute function wait()",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_outlasts_its_caller_is_taken_back() {
+    let mut remote = remote(SHORT);
+    slow_down_commits(&mut remote.connection);
+    remote
+        .connection
+        .batch_execute("select pg_advisory_lock(1)")
+        .unwrap();
+    let answer = remote.office.lane.submit(Slip::new(LATE)).await;
+    assert!(is_unavailable(&answer), "{answer:?}");
+    remote
+        .connection
+        .batch_execute("select pg_advisory_unlock(1)")
+        .unwrap();
+    let taken_back = format!("select count(*) from slips where number = {TAKEN_BACK}");
+    until("taken back", async || {
+        number(&mut remote.connection, &taken_back) == 1
+    })
+    .await;
+    assert_eq!(number(&mut remote.connection, SLIPS), 2);
+}
+
+#[tokio::test]
+async fn a_commit_without_a_response_is_taken_back() {
+    let mut remote = remote(PATIENCE);
+    slow_down_commits(&mut remote.connection);
+    remote
+        .connection
+        .batch_execute("select pg_advisory_lock(1)")
+        .unwrap();
+    let lane = remote.office.lane.clone();
+    let answer = tokio::spawn(async move { lane.submit(Slip::new(LATE)).await });
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())";
+    until("COMMIT", async || {
+        number(&mut remote.connection, waiting) == 1
+    })
+    .await;
+    remote.proxy.cut();
+    assert!(is_unavailable(&answer.await.unwrap()));
+    remote.proxy.restore();
+    remote
+        .connection
+        .batch_execute("select pg_advisory_unlock(1)")
+        .unwrap();
+    let taken_back = format!("select count(*) from slips where number = {TAKEN_BACK}");
+    until("taken back", async || {
+        number(&mut remote.connection, &taken_back) == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -258,9 +324,11 @@ async fn a_panic_in_the_work_stores_nothing_and_does_not_end_the_lane() {
     for _ in 0..3 {
         // More rounds than connections, to show that no connection keeps an open transaction.
         let answer = remote.office.lane.submit(Slip::new(A_BUG)).await;
-        assert!(is_unavailable(&answer), "{answer:?}");
+        assert!(matches!(answer, Err(BatchError::Rejected(_))), "{answer:?}");
+        // Recorded each time.
+        let deleted = diesel::sql_query("delete from slips").execute(&mut remote.connection);
+        assert_eq!(deleted, Ok(1));
     }
-    assert_eq!(number(&mut remote.connection, SLIPS), 0);
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     assert_eq!(number(&mut remote.connection, SLIPS), 1);
 }

@@ -4,21 +4,23 @@
 use std::sync::Barrier;
 use std::thread;
 
-use chrono::Utc;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::ids::CustomerRef;
 use khata_domain::plan::CallAgain;
 use khata_domain::{AccountKind, MerchantId, ValidationId, ValidationKey};
 use khata_store::accounts::{
-    CreateAccounts, Created, Limited, NewAccount, Revalidation, ValidateAgain, recent_validations,
-    validate_again,
+    self, CreateAccounts, Created, Limited, NewAccount, Revalidation, ValidateAgain,
+    recent_validations,
 };
 use khata_store::database_metrics;
 use khata_store::merchant_settings::{self, Changes};
 use khata_store::validations::{NewAttempt, penny_drops_today, settle, start_attempts};
 
-use crate::rows::{account, attempt, call, claimed, create, due, ids, merchant, settlement, valid};
+use crate::rows::{
+    account, attempt, call, claimed, create, create_once, due, ids, merchant, settlement, valid,
+    validate_again,
+};
 use khata_testing::Database;
 use khata_testing::database::number;
 
@@ -91,12 +93,6 @@ fn again(merchant: MerchantId, customer: &str, account: &NewAccount) -> Validate
     }
 }
 
-fn revalidate(connection: &mut PgConnection, wanted: &ValidateAgain) -> Revalidation {
-    connection
-        .transaction(|connection| validate_again(connection, wanted))
-        .unwrap()
-}
-
 /// Settles the validation as valid.
 fn finish(connection: &mut PgConnection, merchant: MerchantId, id: ValidationId) {
     let key = ValidationKey { merchant, id };
@@ -112,11 +108,11 @@ fn all_spellings_of_an_account_count_together_also_in_one_call() {
     let fifty = (0..50).map(|n| spelling("a", n)).collect();
     let fifty = call_of(merchant, "customer_1122", fifty);
     let created = create(&mut connection, &[fifty]);
-    let Created::Limited(Limited::Validations { account: 5, until }) = created[0] else {
+    let Created::Limited(Limited::Validations { account: 5, wait }) = created[0] else {
         panic!("{created:?}")
     };
-    let seconds = (until - Utc::now()).num_seconds();
-    assert!((86_390..86_400).contains(&seconds), "{seconds}");
+    let seconds = wait.num_seconds();
+    assert!((86_390..=86_400).contains(&seconds), "{seconds}");
     assert_eq!(
         number(&mut connection, "select count(*) from customer_accounts"),
         0
@@ -162,7 +158,7 @@ fn the_window_slides() {
     for _ in 0..3 {
         let wanted = again(merchant, "customer_1122", &stored);
         assert!(matches!(
-            revalidate(&mut connection, &wanted),
+            validate_again(&mut connection, &wanted),
             Revalidation::Started(_)
         ));
         finish(&mut connection, merchant, wanted.validation);
@@ -178,13 +174,13 @@ fn the_window_slides() {
     age(&mut connection, "23 hours 59 minutes");
     let fifth = again(merchant, "customer_1122", &stored);
     assert!(matches!(
-        revalidate(&mut connection, &fifth),
+        validate_again(&mut connection, &fifth),
         Revalidation::Started(_)
     ));
     finish(&mut connection, merchant, fifth.validation);
-    match revalidate(&mut connection, &again(merchant, "customer_1122", &stored)) {
-        Revalidation::TooMany(until) => {
-            let seconds = (until - Utc::now()).num_seconds();
+    match validate_again(&mut connection, &again(merchant, "customer_1122", &stored)) {
+        Revalidation::Limited(Limited::Validations { wait, .. }) => {
+            let seconds = wait.num_seconds();
             assert!((30..=60).contains(&seconds), "{seconds}");
         }
         other => panic!("{other:?}"),
@@ -194,14 +190,14 @@ fn the_window_slides() {
     for _ in 0..4 {
         let wanted = again(merchant, "customer_1122", &stored);
         assert!(matches!(
-            revalidate(&mut connection, &wanted),
+            validate_again(&mut connection, &wanted),
             Revalidation::Started(_)
         ));
         finish(&mut connection, merchant, wanted.validation);
     }
     assert!(matches!(
-        revalidate(&mut connection, &again(merchant, "customer_1122", &stored)),
-        Revalidation::TooMany(_)
+        validate_again(&mut connection, &again(merchant, "customer_1122", &stored)),
+        Revalidation::Limited(Limited::Validations { .. })
     ));
     let kept = "select cardinality(revalidated_at)::bigint from customer_accounts";
     assert_eq!(number(&mut connection, kept), 5, "older times are dropped");
@@ -249,7 +245,10 @@ fn concurrent_validations_again_keep_the_limit() {
     slow_down(&mut connection);
     let started = race(&database, |racer, connection| {
         let wanted = again(merchant, "customer_1122", &asked.accounts[racer]);
-        matches!(revalidate(connection, &wanted), Revalidation::Started(_))
+        matches!(
+            validate_again(connection, &wanted),
+            Revalidation::Started(_)
+        )
     });
     assert_eq!(started, 1);
 }
@@ -268,10 +267,10 @@ fn calls_beyond_the_budget_store_nothing() {
     let first = two.accounts[0].clone();
     let created = create(&mut connection, &[two, three, one]);
     assert!(is_stored(&created[0]) && is_stored(&created[2]));
-    let Created::Limited(Limited::PennyDrops { until }) = created[1] else {
+    let Created::Limited(Limited::PennyDrops { wait }) = created[1] else {
         panic!("{created:?}")
     };
-    let seconds = (until - Utc::now()).num_seconds();
+    let seconds = wait.num_seconds();
     assert!((0..86_400).contains(&seconds), "{seconds}");
     assert!(!is_stored(&create(&mut connection, &[of(&["f"])])[0]));
     // An existing account, and a lookup of an address without consent, pay nothing.
@@ -287,12 +286,12 @@ fn calls_beyond_the_budget_store_nothing() {
     let mut wanted = again(merchant, "customer_1122", &first);
     wanted.terms.penny_drops_per_day = 3;
     assert!(matches!(
-        revalidate(&mut connection, &wanted),
-        Revalidation::BudgetExhausted(_)
+        validate_again(&mut connection, &wanted),
+        Revalidation::Limited(Limited::PennyDrops { .. })
     ));
     wanted.terms.penny_drops_per_day = 4;
     assert!(matches!(
-        revalidate(&mut connection, &wanted),
+        validate_again(&mut connection, &wanted),
         Revalidation::Started(_)
     ));
     assert_eq!(drops(&mut connection, merchant), 4);
@@ -304,7 +303,7 @@ fn calls_beyond_the_budget_store_nothing() {
     assert!(is_stored(&create(&mut connection, &[of(&["f"])])[0]));
 }
 
-fn drops(connection: &mut PgConnection, merchant: MerchantId) -> i32 {
+fn drops(connection: &mut PgConnection, merchant: MerchantId) -> i64 {
     let overview = merchant_settings::overview(connection, merchant, 1).unwrap();
     overview.penny_drops_today
 }
@@ -324,6 +323,96 @@ fn concurrent_calls_keep_the_budget() {
     });
     assert_eq!(stored, 4);
     assert_eq!(drops(&mut connection, merchant), 8);
+}
+
+#[test]
+fn concurrent_calls_keep_a_budget_that_they_share_first_and_hold_alone_in_the_end() {
+    // Sixteen slots of 256 penny drops: calls share the budget while so much is left.
+    const BUDGET: i32 = 16 * 256 + 300;
+    const CALLS: usize = 40;
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let stored: usize = {
+        let stored = std::sync::atomic::AtomicUsize::new(0);
+        race(&database, |racer, connection| {
+            for n in 0..CALLS {
+                let seeds: Vec<String> = (0..10).map(|m| format!("{racer} {n} {m}")).collect();
+                let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+                let mut call = call(merchant, &format!("customer_{racer}"), &seeds);
+                call.terms.penny_drops_per_day = BUDGET;
+                let is_stored = is_stored(&create(connection, &[call])[0]);
+                stored.fetch_add(usize::from(is_stored), std::sync::atomic::Ordering::Relaxed);
+            }
+            true
+        });
+        stored.into_inner()
+    };
+    let most = usize::try_from(BUDGET / 10).unwrap();
+    assert_eq!(stored, most.min(RACERS * CALLS));
+    assert_eq!(
+        drops(&mut connection, merchant),
+        i64::try_from(10 * stored).unwrap()
+    );
+}
+
+#[test]
+fn calls_never_wait_for_the_locks_of_another_transaction() {
+    let database = Database::new();
+    let (mut frozen, mut connection) = (database.connect(), database.connect());
+    let merchant = merchant(&mut connection, "local");
+    let other = crate::rows::merchant(&mut connection, "other");
+    let existing = call_of(merchant, "customer_1122", vec![account("existing")]);
+    create(&mut connection, std::slice::from_ref(&existing));
+    finish(&mut connection, merchant, existing.accounts[0].validation);
+    // As a process that stops between two statements of its transaction.
+    frozen.batch_execute("begin").unwrap();
+    let held = call_of(merchant, "new", vec![account("held")]);
+    assert!(is_stored(
+        &accounts::create(&mut frozen, &[&held]).unwrap()[0]
+    ));
+    connection
+        .batch_execute("set lock_timeout = '100ms'")
+        .unwrap();
+    let calls = [
+        call_of(merchant, "customer_1122", vec![spelling("held", 1)]),
+        call_of(merchant, "new", vec![account("another")]),
+        call_of(merchant, "customer_1122", vec![account("another")]),
+        call_of(merchant, "customer_1122", vec![account("existing")]),
+        call_of(other, "new", vec![account("held")]),
+    ];
+    let created = create_once(&mut connection, &calls.each_ref());
+    let busy = created
+        .iter()
+        .map(|created| matches!(created, Created::Busy));
+    assert_eq!(
+        busy.collect::<Vec<_>>(),
+        [true, true, false, false, false],
+        "{created:?}"
+    );
+    assert!(created[2..].iter().all(is_stored), "{created:?}");
+    // The customer that it registers, and a small budget, are busy; an account that is validated again, too.
+    let wanted = again(merchant, "customer_1122", &existing.accounts[0]);
+    let mut small = wanted.clone();
+    small.terms.penny_drops_per_day = 50;
+    let mut try_again = |wanted: &ValidateAgain| {
+        let begun =
+            connection.transaction(|connection| accounts::validate_again(connection, wanted));
+        begun.unwrap()
+    };
+    assert!(matches!(try_again(&small), Revalidation::Busy));
+    small.terms.penny_drops_per_day = 0;
+    assert!(matches!(
+        try_again(&small),
+        Revalidation::Limited(Limited::PennyDrops { .. })
+    ));
+    assert!(matches!(try_again(&wanted), Revalidation::Started(_)));
+    frozen.batch_execute("rollback").unwrap();
+    assert!(
+        create_once(&mut connection, &[&calls[0], &calls[1]])
+            .iter()
+            .all(is_stored)
+    );
 }
 
 #[test]

@@ -14,7 +14,8 @@ use khata_domain::{
     ValidationId, validation::FailureCode,
 };
 use khata_store::accounts::{
-    self, CreateAccounts, Created, CreatedAccount, NewAccount, ValidationTerms,
+    self, CreateAccounts, Created, CreatedAccount, NewAccount, Revalidation, ValidateAgain,
+    ValidationTerms,
 };
 use khata_store::merchants;
 use khata_store::validations::{
@@ -47,7 +48,6 @@ pub(crate) fn account(seed: &str) -> NewAccount {
 
 /// A call that creates accounts of these seeds.
 pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> CreateAccounts {
-    let now = Utc::now();
     CreateAccounts {
         merchant,
         customer: CustomerRef::parse(customer).unwrap(),
@@ -58,9 +58,8 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
         terms: ValidationTerms {
             consent: None,
             trace_parent: Some(TRACE.into()),
-            now,
-            deadline_at: now + TimeDelta::hours(48),
-            awaited_until: None,
+            deadline: TimeDelta::hours(48),
+            awaited: None,
             validations_per_day: i16::MAX,
             penny_drops_per_day: i32::MAX,
             fresh: false,
@@ -69,11 +68,57 @@ pub(crate) fn call(merchant: MerchantId, customer: &str, seeds: &[&str]) -> Crea
     }
 }
 
-/// Creates in a transaction, as the group commit does.
+/// Creates in transactions, as the group commit does. Calls whose locks are held by others are submitted again.
 pub(crate) fn create(connection: &mut PgConnection, calls: &[CreateAccounts]) -> Vec<Created> {
+    let mut created: Vec<Option<Created>> = calls.iter().map(|_| None).collect();
+    for tries in 0.. {
+        let open = created.iter().zip(calls).enumerate();
+        let open = open.filter(|(_, (created, _))| created.is_none());
+        let (places, open): (Vec<_>, Vec<_>) = open.map(|(place, (_, call))| (place, call)).unzip();
+        if tries > 0 && open.is_empty() {
+            break;
+        }
+        assert!(tries < 2_000, "{} calls are busy for ever", open.len());
+        let results = create_once(connection, &open);
+        let is_done = |(_, result): &(usize, Created)| !matches!(result, Created::Busy);
+        for (place, result) in places.into_iter().zip(results).filter(is_done) {
+            created[place] = Some(result);
+        }
+        if created.iter().any(Option::is_none) {
+            std::thread::sleep(BUSY_RETRY.mul_f64(rand::random()));
+        }
+    }
+    created.into_iter().flatten().collect()
+}
+
+/// Maximum pause of a call that is busy.
+pub(crate) const BUSY_RETRY: Duration = Duration::from_millis(20);
+
+/// Creates in one transaction.
+pub(crate) fn create_once(
+    connection: &mut PgConnection,
+    calls: &[&CreateAccounts],
+) -> Vec<Created> {
     connection
-        .transaction(|connection| accounts::create(connection, &calls.iter().collect::<Vec<_>>()))
+        .transaction(|connection| accounts::create(connection, calls))
         .unwrap()
+}
+
+/// Validates again, as the API does: a call whose locks are held by others is repeated.
+pub(crate) fn validate_again(
+    connection: &mut PgConnection,
+    wanted: &ValidateAgain,
+) -> Revalidation {
+    for _ in 0..2_000 {
+        let result = connection
+            .transaction(|connection| accounts::validate_again(connection, wanted))
+            .unwrap();
+        if !matches!(result, Revalidation::Busy) {
+            return result;
+        }
+        std::thread::sleep(BUSY_RETRY.mul_f64(rand::random()));
+    }
+    panic!("the call is busy for ever")
 }
 
 /// The ids in the result of a call, new or existing.

@@ -148,10 +148,7 @@ fn a_claim_returns_the_account_of_the_validation() {
     assert_eq!(row.pin(), create_call.pin);
     assert_eq!(row.trace_parent.as_deref(), Some(TRACE));
     assert_eq!(row.consent().unwrap().purpose, "payout");
-    assert_eq!(
-        row.deadline_at.timestamp_micros(),
-        create_call.terms.deadline_at.timestamp_micros()
-    );
+    assert_eq!(row.deadline_at, row.created_at + create_call.terms.deadline);
     assert!(!row.account_is_deleted());
     assert_eq!(row.routing_id(), "route-7");
 }

@@ -75,8 +75,8 @@ fn the_next_one_is_awaited_or_unfinished_or_the_oldest() {
     assert_eq!(current_state(&mut connection, old[0]).state, "LEASED");
     // A call that waits for a validation of another call makes it the first one.
     let newest = queued(&mut connection, main, QueueRank::New, 1);
-    let until = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
-    outcomes::subscribe(&mut connection, &newest, until).unwrap();
+    let wait = chrono::TimeDelta::minutes(1);
+    outcomes::subscribe(&mut connection, &newest, wait).unwrap();
     assert_eq!(next(&mut connection, main, 1), newest);
     assert_eq!(next(&mut connection, main, 5), new);
     assert!(next(&mut connection, main, 5).is_empty());
@@ -123,14 +123,29 @@ fn every_queue_is_listed() {
     for merchant in merchants {
         for rank in [QueueRank::New, QueueRank::Awaited] {
             let gateway = gateway(merchant);
-            queued(&mut connection, gateway, rank, 2);
+            let keys = queued(&mut connection, gateway, rank, 2);
             queued(&mut connection, gateway, QueueRank::New, 1);
             let awaited = rank == QueueRank::Awaited;
+            if awaited {
+                let wait = chrono::TimeDelta::minutes(1);
+                outcomes::subscribe(&mut connection, &keys, wait).unwrap();
+            }
             expected.push(GatewayQueue { gateway, awaited });
         }
     }
     expected.sort_by_key(|queue| queue.gateway);
     assert_eq!(queues(&mut connection, None, 10).unwrap(), expected);
+    // No caller waits any more.
+    diesel::sql_query(
+        "update validations set awaited_until = now() where awaited_until is not null",
+    )
+    .execute(&mut connection)
+    .unwrap();
+    let listed = queues(&mut connection, None, 10).unwrap();
+    assert!(listed.len() == 4 && listed.iter().all(|queue| !queue.awaited));
+    for queue in &mut expected {
+        queue.awaited = false;
+    }
     let first = queues(&mut connection, None, 3).unwrap();
     assert_eq!(first, expected[..3]);
     let last = first.last().map(|queue| queue.gateway);
@@ -155,6 +170,10 @@ fn workers_claim_different_validations_and_read_few_rows() {
         "planned while empty"
     );
     queued(&mut connection, main, QueueRank::New, 300);
+    // Postgres adds what was read before to its statistics once a second only.
+    connection
+        .batch_execute("select pg_stat_force_next_flush()")
+        .unwrap();
     let mut other = database.connect();
     connection
         .transaction(|connection| {

@@ -184,6 +184,10 @@ fn few_rows_are_read_from_a_large_backlog() {
         let page = 5_000;
         for before in ["select 1", "analyze validations"] {
             connection.batch_execute(before).unwrap();
+            // Postgres adds what was read before to its statistics once a second only.
+            connection
+                .batch_execute("select pg_stat_force_next_flush()")
+                .unwrap();
             let (taken, read) = connection
                 .transaction(|connection| {
                     let taken = turns.take(connection, &wanted(256))?;

@@ -1,0 +1,1 @@
+alter table customer_accounts alter column metadata set compression default;
