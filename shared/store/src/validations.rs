@@ -12,9 +12,9 @@ pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
 pub use attempt::{
     Attempt, NewAttempt, attempts, give_up_attempts, insert_attempts, restart_attempts,
 };
-pub use claim::{Claimed, LeaseToken, claim};
+pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
 pub use due::{DueRow, DueTurns, Taken, Wanted};
-pub use queue::{GatewayQueue, claim_queued, queues};
+pub use queue::{GatewayQueue, lock_queued, queues};
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 

@@ -1,6 +1,7 @@
 //! A merchant with a DUMMY gateway account, a keyring, and workers to start.
 
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -270,7 +271,8 @@ impl Workshop {
     /// Leaves every validation in the queue of the slow gateway, as a killed worker does.
     pub(crate) fn queue_all(&mut self) {
         diesel::sql_query(
-            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED', queue_rank = 2,
+            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED',
+                queue_rank = case when awaited_until is null then 2 else 0 end,
                 due_at = now() + interval '1 hour', queued_gateway_account_id = g.id
              from gateway_accounts g where g.reference_id = 'slow' and g.merchant_id = v.merchant_id",
         )
@@ -285,6 +287,16 @@ impl Workshop {
             .unwrap();
     }
 
+    /// Leaves a validation as after a step whose wait is over.
+    pub(crate) fn wait_is_over(&mut self, key: ValidationKey) {
+        diesel::sql_query(
+            "update validations set state = 'WAITING', pending_reason = 'RETRYING', due_at = now() where id = $1",
+        )
+        .bind::<SqlUuid, _>(key.id.0)
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
     /// Counts the validations that meet the condition.
     pub(crate) fn count(&mut self, condition: &str) -> i64 {
         let count = format!("select count(*) from validations where {condition}");
@@ -297,19 +309,39 @@ impl Workshop {
     }
 
     pub(crate) async fn worker_with(&mut self, start: Start<'_>) -> Worker {
+        let arguments = self.arguments(&start).await;
+        let settings = Settings::parse_from(arguments);
+        let (trigger, shutdown) = shutdown::channel();
+        let application = Application::build(settings).unwrap();
+        Worker {
+            port: application.port(),
+            trigger,
+            running: tokio::spawn(application.run_until_stopped(shutdown)),
+        }
+    }
+
+    /// Starts a worker as a process of its own, to be killed.
+    pub(crate) async fn worker_process(&mut self, start: Start<'_>) -> Child {
+        let arguments = self.arguments(&start).await;
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_khata-worker"));
+        let worker = worker.args(&arguments[1..]).stdout(Stdio::null());
+        worker.stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    async fn arguments(&mut self, start: &Start<'_>) -> Vec<String> {
         // The first to declare the queues: RabbitMQ may reject a message to a queue that two clients declare at once.
         self.publisher.connect().await.unwrap();
         let queue_prefix = self.queues.broker().queue().replace(".validations", "");
-        let database_url = start.database_url.unwrap_or(self.database.url().to_owned());
-        let amqp_url = start.amqp_url.unwrap_or(self.queues.broker().amqp_url);
+        let database_url = start.database_url.as_deref();
+        let broker = self.queues.broker();
         let usual = [
             "khata-worker",
             "--listen",
             "127.0.0.1:0",
             "--database-url",
-            &database_url,
+            database_url.unwrap_or(self.database.url()),
             "--amqp-url",
-            &amqp_url,
+            start.amqp_url.as_deref().unwrap_or(&broker.amqp_url),
             "--queue-prefix",
             &queue_prefix,
             "--keyring-file",
@@ -319,14 +351,8 @@ impl Workshop {
             "--scheduler-interval-ms",
             "50",
         ];
-        let settings = Settings::parse_from(usual.iter().chain(start.settings));
-        let (trigger, shutdown) = shutdown::channel();
-        let application = Application::build(settings).unwrap();
-        Worker {
-            port: application.port(),
-            trigger,
-            running: tokio::spawn(application.run_until_stopped(shutdown)),
-        }
+        let arguments = usual.iter().chain(start.settings);
+        arguments.map(|argument| (*argument).to_owned()).collect()
     }
 
     /// Waits until the validation is completed; returns the outcome, the account's status and the number of attempts.
