@@ -82,6 +82,7 @@ impl Application {
             metrics: Arc::clone(&metrics),
             lease: settings.lease(),
             clock: Arc::clone(&clock),
+            load: Arc::clone(&load),
             share: u32::try_from(share_of_one(settings.concurrency.into()))?,
             not_sent: Box::new(move |work| unsent.not_sent(work)),
         };
@@ -92,6 +93,7 @@ impl Application {
         let heartbeat = Arc::new(Heartbeat::new());
         let health = Health {
             pool: pool.clone(),
+            lane: lane.clone(),
             load: Arc::clone(&load),
             heartbeat: Arc::clone(&heartbeat),
             metrics: Arc::clone(&metrics),

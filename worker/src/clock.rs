@@ -1,6 +1,7 @@
 //! The time by Postgres's clock. Deadlines, leases, quotas, circuits and waits are rows, so that all workers judge them by this
 //! clock and not by that of their machine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) struct DatabaseClock {
     /// Postgres's time at an instant of this process. An instant does not follow changes of the machine's clock.
     known: Mutex<(Instant, DateTime<Utc>)>,
     trust: watch::Sender<Trust>,
+    /// Whether the log says that Postgres is too slow to set the clock.
+    is_slow: AtomicBool,
 }
 
 impl DatabaseClock {
@@ -56,6 +59,7 @@ impl DatabaseClock {
         Self {
             known: Mutex::new((Instant::now(), Utc::now())),
             trust: watch::channel(Trust::Unknown).0,
+            is_slow: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +83,13 @@ impl DatabaseClock {
             let known = (asked_at + took / 2, time);
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             self.judge();
+        } else if *self.trust.borrow() == Trust::Unknown
+            && !self.is_slow.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                took_ms = took.as_millis(),
+                "clock not set: claims nothing until Postgres tells the time within a second; check the load of Postgres and the network"
+            );
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Claims and settlements, committed together: everything that waits goes into one transaction.
 
+mod queues;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +16,26 @@ use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{
     CallAgain, ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan,
 };
-use khata_domain::traffic::{PostponeReason, Postponed, RateBudget, Traffic};
+use khata_domain::traffic::RateBudget;
+use khata_domain::validation::Next;
 use khata_domain::{Consent, Details, MerchantId, ValidationKey};
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
-use khata_store::validations::{self, Claimed, LeaseToken, NewAttempt, Reusable, Settlement};
+use khata_store::validations::{
+    self, Claimed, LeaseToken, NewAttempt, Postponement, Reusable, Settlement,
+};
 use tracing::error;
 use uuid::Uuid;
 
+use queues::{NextAt, free_calls, is_queued_at, lock_queued};
+
 use crate::clock::DatabaseClock;
-use crate::directory::{Directory, Entry as MerchantEntry, MerchantView};
+use crate::consumer_load::ConsumerLoad;
+use crate::directory::{Directory, MerchantView};
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::metrics::Metrics;
 use crate::related::Related;
+use crate::turns::Urgency;
 
 /// Requests in one batch from which on the lane counts as busy.
 const BUSY_BATCH: usize = 16;
@@ -38,8 +47,9 @@ const LINGER: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Claim(ValidationKey),
-    /// Claim the first validation in the queue of a gateway account, if the account can take its call.
-    ClaimNext(GatewayKey),
+    /// Claim the first validation in the queue of a gateway account, if the account can take its call; if awaited, only one
+    /// that a caller waits for.
+    ClaimNext(GatewayKey, Urgency),
     Settle(Box<Settlement>),
 }
 
@@ -56,6 +66,9 @@ pub(crate) enum CommitResult {
 /// A claimed validation with its plan; its attempt is stored.
 pub(crate) struct Work {
     pub(crate) claimed: Claimed,
+    source: Source,
+    /// The plan is to wait, and is stored: the worker holds no lease.
+    pub(crate) is_settled: bool,
     pub(crate) token: LeaseToken,
     pub(crate) details: Option<Details>,
     pub(crate) consent: Option<Consent>,
@@ -69,6 +82,9 @@ pub(crate) struct Work {
     /// Counts the plan's calls as in progress until it is dropped.
     pub(crate) call: Option<CallInProgress>,
 }
+
+/// The source of a claim: `None` is a wake-up, the others are a [`Request::ClaimNext`].
+type Source = Option<Urgency>;
 
 /// Writes that a batch of plans needs before its calls.
 #[derive(Default)]
@@ -90,6 +106,7 @@ pub(crate) struct ClaimsAndSettles {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lease: Duration,
     pub(crate) clock: Arc<DatabaseClock>,
+    pub(crate) load: Arc<ConsumerLoad>,
     /// Calls that this worker makes at once at a gateway account without a limit of its own.
     pub(crate) share: u32,
     /// Settles an attempt whose call was not sent.
@@ -103,7 +120,7 @@ impl Commit for ClaimsAndSettles {
     fn merchant(request: &Request) -> MerchantId {
         match request {
             Request::Claim(key) => key.merchant,
-            Request::ClaimNext(gateway) => gateway.merchant,
+            Request::ClaimNext(gateway, _) => gateway.merchant,
             Request::Settle(settlement) => settlement.key.merchant,
         }
     }
@@ -129,7 +146,7 @@ impl Commit for ClaimsAndSettles {
         for request in requests {
             match request {
                 Request::Claim(key) => keys.push(*key),
-                Request::ClaimNext(gateway) => next.push(*gateway),
+                Request::ClaimNext(gateway, urgency) => next.push((*urgency, *gateway)),
                 Request::Settle(settlement) => settlements.push(settlement.as_ref().clone()),
             }
         }
@@ -138,19 +155,15 @@ impl Commit for ClaimsAndSettles {
         let result = |request: &Request| match request {
             Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
             Request::Claim(key) => {
-                let index = work.iter().position(|work| work.claimed.key == *key);
+                let is_it = |work: &Work| work.source.is_none() && work.claimed.key == *key;
+                let index = work.iter().position(is_it);
                 CommitResult::Claimed(index.map(|index| Box::new(work.swap_remove(index))))
             }
-            Request::ClaimNext(gateway) => {
-                let is_next = |work: &Work| {
-                    let key = work.claimed.key;
-                    work.claimed.queued_at == Some(gateway.account)
-                        && key.merchant == gateway.merchant
-                        && keys.binary_search(&key).is_err()
-                };
+            Request::ClaimNext(gateway, urgency) => {
+                let is_next = |work: &Work| work.is_next(*urgency, *gateway);
                 let index = work.iter().position(is_next);
                 let work = index.map(|index| Box::new(work.swap_remove(index)));
-                CommitResult::ClaimedNext(work, more.contains(gateway))
+                CommitResult::ClaimedNext(work, more.contains(&(*urgency, *gateway)))
             }
         };
         Ok(requests.iter().map(result).collect())
@@ -167,18 +180,58 @@ impl Commit for ClaimsAndSettles {
 
     /// Claims the validation that makes the work panic, and does nothing with it: the end of the lease counts a failed step.
     fn panicked(&mut self, connection: &mut PgConnection, request: &Request) -> QueryResult<()> {
-        let token = LeaseToken(Uuid::new_v4());
-        match request {
-            Request::Claim(key) => {
-                validations::claim(connection, &[*key], token, self.lease)?;
-            }
-            Request::ClaimNext(gateway) => {
-                validations::claim_queued(connection, &[(*gateway, 1)], token, self.lease)?;
+        let locked = match request {
+            Request::Claim(key) => validations::lock_due(connection, &[*key])?,
+            Request::ClaimNext(gateway, urgency) => {
+                let awaited = *urgency == Urgency::Awaited;
+                validations::lock_queued(connection, &[(*gateway, 1)], awaited)?
             }
             // The validation has a lease, which ends.
-            Request::Settle(_) => {}
-        }
-        Ok(())
+            Request::Settle(_) => return Ok(()),
+        };
+        let keys: Vec<_> = locked.iter().map(|claimed| claimed.key).collect();
+        let token = LeaseToken(Uuid::new_v4());
+        validations::lease(connection, &keys, token, self.lease)
+    }
+}
+
+impl Work {
+    /// Whether a claim of the queue of this gateway account claimed it.
+    fn is_next(&self, urgency: Urgency, gateway: GatewayKey) -> bool {
+        self.source == Some(urgency) && is_queued_at(&self.claimed, gateway)
+    }
+
+    /// The gateway account whose queue it joins.
+    fn joins(&self) -> Option<GatewayKey> {
+        let Plan::Settle {
+            queue: Some(place), ..
+        } = &self.plan
+        else {
+            return None;
+        };
+        let (merchant, account) = (self.claimed.key.merchant, place.gateway_account);
+        let gateway = GatewayKey { merchant, account };
+        (self.source.is_none()).then_some(gateway)
+    }
+
+    /// How the validation waits, if the plan makes no call now.
+    fn postponement(&self, now: DateTime<Utc>) -> Option<Postponement> {
+        let Plan::Settle {
+            next: Next::Wait { until, reason, .. },
+            slot,
+            queue,
+            ..
+        } = &self.plan
+        else {
+            return None;
+        };
+        Some(Postponement {
+            key: self.claimed.key,
+            delay: (*until - now).to_std().unwrap_or_default(),
+            reason: *reason,
+            slot: *slot,
+            queue: *queue,
+        })
     }
 }
 
@@ -189,86 +242,90 @@ impl ClaimsAndSettles {
         &self,
         connection: &mut PgConnection,
         keys: &mut Vec<ValidationKey>,
-        next: &[GatewayKey],
-    ) -> QueryResult<(Vec<Work>, HashSet<GatewayKey>)> {
+        next: &[NextAt],
+    ) -> QueryResult<(Vec<Work>, HashSet<NextAt>)> {
         // A message may name a validation twice.
         keys.sort_unstable();
         keys.dedup();
-        let token = LeaseToken(Uuid::new_v4());
-        let mut claimed = validations::claim(connection, keys, token, self.lease)?;
-        if claimed.is_empty() && next.is_empty() {
+        let due = validations::lock_due(connection, keys)?;
+        if due.is_empty() && next.is_empty() {
             return Ok((Vec::new(), HashSet::new()));
         }
-        let of_claimed = claimed.iter().map(|claimed| claimed.key.merchant);
-        let ids = of_claimed.chain(next.iter().map(|gateway| gateway.merchant));
+        let of_due = due.iter().map(|claimed| claimed.key.merchant);
+        let ids = of_due.chain(next.iter().map(|(_, gateway)| gateway.merchant));
         let merchants = self.merchants(connection, ids)?;
         let now = self.clock.now();
-        let awaited = claimed.iter().filter(|claimed| claimed.awaited).count();
+        let awaited = due.iter().filter(|claimed| claimed.awaited).count();
         let mut budgets = self.budgets(connection, &merchants, awaited, now)?;
         let wanted = free_calls(&merchants, &budgets, next, now);
-        let queued = validations::claim_queued(connection, &wanted, token, self.lease)?;
-        let wanted = self.compare_queues(&wanted, &queued);
+        let next = lock_queued(connection, &self.health, &due, &wanted)?;
         // Awaited validations take their calls first, then those that have waited.
         let (awaited, others): (Vec<_>, Vec<_>) =
-            claimed.drain(..).partition(|claimed| claimed.awaited);
-        let claimed = [awaited, queued, others].concat();
+            due.into_iter().partition(|claimed| claimed.awaited);
+        let claimed = [awaited, next.locked, others].concat();
+        let locked: Vec<_> = claimed.iter().map(|claimed| claimed.key).collect();
         let mut related = Related::read(connection, &self.keyring, &claimed, &merchants)?;
         let mut writes = Writes::default();
+        let token = LeaseToken(Uuid::new_v4());
         let work = |claimed: Claimed| {
             let merchant = merchants.get(&claimed.key.merchant)?;
             let batch = (&mut related, &mut budgets, &mut writes);
             // A panic must not break the batch of the others. The lease stays, so that the panic counts as a failed step.
             let key = claimed.key;
-            let plan = || self.plan(claimed, token, merchant, batch);
+            let source = next.sources.get(&key).copied();
+            let plan = || self.plan((claimed, source), token, merchant, batch);
             let planned = catch_unwind(AssertUnwindSafe(plan));
             if planned.is_err() {
                 error!(merchant_id = %key.merchant, validation_id = %key.id, "planning panicked; the scheduler takes the validation back");
             }
             planned.ok()
         };
-        let work: Vec<Work> = claimed.into_iter().filter_map(work).collect();
+        let mut work: Vec<Work> = claimed.into_iter().filter_map(work).collect();
+        self.lease(connection, locked, &mut work, token, now)?;
         validations::give_up_attempts(connection, &writes.given_up)?;
         validations::start_attempts(connection, &writes.new_attempts, &writes.restarted)?;
         self.store_budgets(connection, &budgets)?;
-        let is_queued_again = |gateway: &GatewayKey| {
-            work.iter().any(|work: &Work| {
-                let claimed = &work.claimed;
-                claimed.queued_at == Some(gateway.account)
-                    && claimed.key.merchant == gateway.merchant
-                    && matches!(work.plan, Plan::Settle { queue: Some(_), .. })
-            })
+        let is_free = |next: &NextAt| !free_calls(&merchants, &budgets, &[*next], now).is_empty();
+        for gateway in work.iter().filter_map(Work::joins).collect::<HashSet<_>>() {
+            if is_free(&(Urgency::Other, gateway)) {
+                // The first one of the queue takes the call in place of those that came just now.
+                self.load.queue_next_at(Urgency::Other, gateway);
+            }
+        }
+        let is_postponed = |(urgency, gateway): &NextAt| {
+            let is_wait = |work: &Work| work.is_settled && work.is_next(*urgency, *gateway);
+            work.iter().any(is_wait)
         };
-        let can_take_more = |(gateway, _): &(GatewayKey, i64)| {
-            let is_free = !free_calls(&merchants, &budgets, &[*gateway], now).is_empty();
-            (is_free && !is_queued_again(gateway)).then_some(*gateway)
-        };
-        let more = wanted.iter().filter_map(can_take_more).collect();
+        let can_take_more = |next: &NextAt| is_free(next) && !is_postponed(next);
+        let more = next.not_empty.into_iter().filter(can_take_more);
+        let more = more.collect();
         Ok((work, more))
     }
 
-    /// Notes which queues are empty now; returns the others.
-    fn compare_queues(
+    /// Stores the plans that make no call now, and leases the other locked validations.
+    fn lease(
         &self,
-        wanted: &[(GatewayKey, i64)],
-        queued: &[Claimed],
-    ) -> Vec<(GatewayKey, i64)> {
-        let mut others = wanted.to_vec();
-        others.retain(|(gateway, calls)| {
-            let is_of = |claimed: &&Claimed| {
-                claimed.key.merchant == gateway.merchant
-                    && claimed.queued_at == Some(gateway.account)
-            };
-            let count = queued.iter().filter(is_of).count();
-            let has_more = i64::try_from(count).is_ok_and(|count| count >= *calls);
-            self.health.set_queue(*gateway, has_more);
-            has_more
-        });
-        others
+        connection: &mut PgConnection,
+        mut locked: Vec<ValidationKey>,
+        work: &mut [Work],
+        token: LeaseToken,
+        now: DateTime<Utc>,
+    ) -> QueryResult<()> {
+        let mut postponements = Vec::new();
+        for work in work {
+            let postponement = work.postponement(now);
+            work.is_settled = postponement.is_some();
+            postponements.extend(postponement);
+        }
+        let waiting: HashSet<_> = postponements.iter().map(|waits| waits.key).collect();
+        locked.retain(|key| !waiting.contains(key));
+        validations::postpone(connection, &postponements)?;
+        validations::lease(connection, &locked, token, self.lease)
     }
 
     fn plan(
         &self,
-        claimed: Claimed,
+        (claimed, source): (Claimed, Source),
         token: LeaseToken,
         merchant: &Arc<MerchantView>,
         (related, budgets, writes): (&mut Related, &mut RateBudgets, &mut Writes),
@@ -291,6 +348,7 @@ impl ClaimsAndSettles {
                 pin: claimed.pin(),
                 awaited: claimed.awaited,
                 slot: claimed.slot,
+                queued_at: claimed.queued_at,
             },
             bounds: merchant.bounds,
             kind: details.as_ref().map(Details::kind),
@@ -323,6 +381,8 @@ impl ClaimsAndSettles {
         writes.given_up.extend(given_up);
         Work {
             claimed,
+            source,
+            is_settled: false,
             token,
             details,
             consent,
@@ -378,6 +438,10 @@ impl ClaimsAndSettles {
             let circuit = state.as_ref().map(|state| state.circuit.state(now));
             let may_be_tested = circuit == Some(CircuitState::HalfOpen);
             let traffic = &connector.policy().traffic;
+            // A worker's own share is handed on when a call ends; the calls of a limit become free for all workers, or with time.
+            if traffic.is_limited() && self.health.has_queue(key) {
+                budgets.add_queue(key);
+            }
             if traffic.is_limited() || may_be_tested {
                 shared.push(key);
             } else if traffic.shares_worker || state.is_some() {
@@ -442,54 +506,6 @@ impl ClaimsAndSettles {
         let calls: Vec<_> = changed.iter().filter_map(shared).collect();
         gateway_health::write_open_calls(connection, self.health.worker(), &calls)
     }
-}
-
-/// Returns how many validations to claim from the queues of these gateway accounts, at most as many as they occur: one for each
-/// call that the account, or another account with a limit, can take now. The queue of an account that is down, paused,
-/// disabled or gone is planned again, as another account may take its validations.
-fn free_calls(
-    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
-    budgets: &RateBudgets,
-    gateways: &[GatewayKey],
-    now: DateTime<Utc>,
-) -> Vec<(GatewayKey, i64)> {
-    let mut left: HashMap<GatewayKey, RateBudget> = HashMap::new();
-    let mut take = |entry: &MerchantEntry| -> Result<(), Postponed> {
-        let Ok(connector) = &entry.connector else {
-            return Ok(());
-        };
-        let traffic = &connector.policy().traffic;
-        let budget = left.entry(entry.key());
-        let budget = budget.or_insert_with(|| budgets.of(entry.key(), now));
-        budget.check(traffic, 1, None, now)?;
-        budget.take(traffic, 1, None, now);
-        Ok(())
-    };
-    let mut calls: HashMap<GatewayKey, i64> = HashMap::new();
-    for gateway in gateways {
-        let merchant = merchants.get(&gateway.merchant);
-        let entries = merchant.map_or(&[][..], |merchant| &merchant.entries);
-        let mut enabled = entries.iter().filter(|entry| entry.account.enabled);
-        let own = enabled.clone().find(|entry| entry.key() == *gateway);
-        let is_free = match own.map(|entry| take(entry)) {
-            None | Some(Ok(())) => true,
-            Some(Err(postponed)) => match postponed.why {
-                PostponeReason::Down | PostponeReason::Paused => true,
-                PostponeReason::Rate | PostponeReason::Busy | PostponeReason::Hours => {
-                    enabled.any(|entry| {
-                        let connector = entry.connector.as_deref();
-                        let traffic = connector.map(|connector| &connector.policy().traffic);
-                        entry.key() != *gateway
-                            && !entry.account.pinned_only
-                            && traffic.is_ok_and(Traffic::is_limited)
-                            && take(entry).is_ok()
-                    })
-                }
-            },
-        };
-        *calls.entry(*gateway).or_default() += i64::from(is_free);
-    }
-    calls.into_iter().filter(|(_, calls)| *calls > 0).collect()
 }
 
 /// Returns the row of the plan's attempt, if it is new.

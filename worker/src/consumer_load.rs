@@ -12,7 +12,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::sync::{Notify, mpsc};
-use uuid::Uuid;
 
 use crate::turns::{MAX_QUEUED, Turns, Urgency, awaited_permits};
 
@@ -53,6 +52,8 @@ pub(crate) struct Holds {
     pub(crate) held: Vec<MerchantId>,
     /// The worker has twice as many.
     pub(crate) full: Vec<MerchantId>,
+    /// The worker has as many that come before the others of their merchant.
+    pub(crate) full_of_first: Vec<MerchantId>,
 }
 
 /// The load of the worker, shared with consumer, scheduler, dispatcher, health endpoints and metrics.
@@ -71,6 +72,12 @@ pub(crate) struct Permit {
     load: Arc<ConsumerLoad>,
     urgency: Urgency,
     merchant: MerchantId,
+}
+
+impl Permit {
+    pub(crate) fn urgency(&self) -> Urgency {
+        self.urgency
+    }
 }
 
 impl Drop for Permit {
@@ -99,22 +106,43 @@ impl ConsumerLoad {
     /// Queues a wake-up for its turn. Leaves it to the scheduler if the merchant's queue is full: its row stays due.
     pub(crate) fn queue(&self, urgency: Urgency, wakeup: Wakeup, unclaimed: Option<Unclaimed>) {
         let id = (wakeup.key.merchant, wakeup.key.id.0);
-        self.push(urgency, id, QueuedWork::Wakeup(wakeup, unclaimed));
+        let work = QueuedWork::Wakeup(wakeup, unclaimed);
+        self.push(work, |turns, work| turns.push(urgency, id, work));
     }
 
-    /// Queues the claim of the first validation in the queue of a gateway account.
+    /// Queues a wake-up for the next turn of its merchant.
+    pub(crate) fn queue_first(&self, wakeup: Wakeup) {
+        let id = (wakeup.key.merchant, wakeup.key.id.0);
+        let work = QueuedWork::Wakeup(wakeup, None);
+        self.push(work, |turns, work| {
+            turns.push_first(Urgency::Other, id, work)
+        });
+    }
+
+    /// Queues the claim of the first validation in the queue of a gateway account for the next turn of its merchant. If it is
+    /// [`Urgency::Awaited`], only one that a caller waits for is claimed.
     pub(crate) fn queue_next_at(&self, urgency: Urgency, gateway: GatewayKey) {
         let id = (gateway.merchant, gateway.account.0);
-        self.push(urgency, id, QueuedWork::NextAt(gateway));
+        let work = QueuedWork::NextAt(gateway);
+        self.push(work, |turns, work| turns.push_first(urgency, id, work));
     }
 
-    fn push(&self, urgency: Urgency, id: (MerchantId, Uuid), work: QueuedWork) {
+    fn push(
+        &self,
+        work: QueuedWork,
+        push: impl FnOnce(&mut Turns<QueuedWork>, QueuedWork) -> Result<(), QueuedWork>,
+    ) {
         let mut turns = self.turns();
         if self.is_stopped() {
             work.give_back();
-        } else if turns.push(urgency, id, work).is_ok() {
+        } else if push(&mut turns, work).is_ok() {
             self.changed.notify_one();
         }
+    }
+
+    /// Whether the holder of a permit should give it back, and not go on with the next validation of a queue.
+    pub(crate) fn should_yield(&self, permit: &Permit) -> bool {
+        self.turns().should_yield(permit.urgency, permit.merchant)
     }
 
     /// Waits for the next turn. The validation counts as in progress until the permit is dropped.
@@ -156,6 +184,7 @@ impl ConsumerLoad {
             all: turns.queued() >= MAX_QUEUED / 8 * 7,
             held: turns.merchants_with(enough),
             full: turns.merchants_with(2 * enough),
+            full_of_first: turns.merchants_with_first(enough),
         }
     }
 

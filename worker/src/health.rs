@@ -1,5 +1,6 @@
 //! Health, version and metrics of the worker over HTTP. The worker is live while its scheduler runs, also while the scheduler
-//! waits for Postgres: a restart would not help. The worker is ready while the broker and Postgres are available.
+//! waits for Postgres: a restart would not help. The worker is ready while the broker and Postgres are available and its
+//! claims and settlements are committed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 use diesel::RunQueryDsl;
 use khata_store::Pool;
+use khata_store::group_commit::Lane;
 use serde_json::{Value, json};
 
+use crate::commits::ClaimsAndSettles;
 use crate::consumer_load::ConsumerLoad;
 use crate::metrics::Metrics;
 use crate::scheduler::Heartbeat;
@@ -18,9 +21,13 @@ const STUCK: Duration = Duration::from_mins(1);
 /// How long Postgres may take to show that it is available.
 const POSTGRES_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Time of one commit from which the worker is not ready. A commit takes milliseconds.
+const STALLED_COMMIT: Duration = Duration::from_secs(5);
+
 #[derive(Clone)]
 pub(crate) struct Health {
     pub(crate) pool: Pool,
+    pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) metrics: Arc<Metrics>,
@@ -87,6 +94,8 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     let postgres = matches!(postgres, Ok(Ok(Some(_))));
     let rabbitmq = health.load.is_connected();
     let up = |ok| if ok { "up" } else { "down" };
-    let checks = json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq) });
-    reply(postgres && rabbitmq, "ready", &checks)
+    let stalls = health.lane.is_committing_for(STALLED_COMMIT);
+    let commits = if stalls { "stalled" } else { "up" };
+    let checks = json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq), "commits": commits });
+    reply(postgres && rabbitmq && !stalls, "ready", &checks)
 }

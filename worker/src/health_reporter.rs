@@ -155,10 +155,7 @@ impl HealthReporter {
             let outcome = outcome_of(attempt, result, now);
             let bank = bank.as_str().to_owned();
             let key = ScoreKey { gateway, bank };
-            let sum = inner.outcomes.entry(key).or_default();
-            sum.conclusive += outcome.conclusive;
-            sum.failed += outcome.failed;
-            sum.latency_ms = outcome.latency_ms.or(sum.latency_ms);
+            add_outcome(inner.outcomes.entry(key).or_default(), &outcome);
         }
         drop(inner);
         if is_failure || had_state {
@@ -216,10 +213,14 @@ impl HealthReporter {
                 Ok(())
             }
             Err(failure) => {
-                // The next report contains these changes.
+                // The next report contains them.
                 for (key, change) in changes {
                     add(inner.changes.entry(key).or_default(), change);
                 }
+                for (key, counts) in outcomes {
+                    add_outcome(inner.outcomes.entry(key).or_default(), &counts);
+                }
+                inner.shared.extend(calls.into_iter().map(|(key, _)| key));
                 Err(failure)
             }
         }
@@ -341,6 +342,12 @@ fn add(sum: &mut HealthChange, change: HealthChange) {
     if change.misconfigured.is_some() {
         sum.misconfigured = change.misconfigured;
     }
+}
+
+fn add_outcome(sum: &mut OutcomeCounts, outcome: &OutcomeCounts) {
+    sum.conclusive += outcome.conclusive;
+    sum.failed += outcome.failed;
+    sum.latency_ms = outcome.latency_ms.or(sum.latency_ms);
 }
 
 fn log_circuits(

@@ -23,8 +23,7 @@ impl InProgress {
     ) {
         let processor = Arc::clone(processor);
         self.spawn(async move {
-            let _permit = permit;
-            processor.run(work).await;
+            processor.run(work, &permit).await;
         });
     }
 

@@ -29,7 +29,7 @@ pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_mismatch};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
-use crate::consumer_load::{ConsumerLoad, QueuedWork, Unclaimed};
+use crate::consumer_load::{ConsumerLoad, Permit, QueuedWork, Unclaimed};
 use crate::directory::Entry;
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
@@ -68,13 +68,13 @@ struct Held {
 impl ValidationProcessor {
     /// Processes one validation as far as possible now, and those that follow it in the queue of its gateway account: each call
     /// that ends makes room for the next one.
-    pub(crate) async fn run(&self, work: QueuedWork) {
+    pub(crate) async fn run(&self, work: QueuedWork, permit: &Permit) {
         let mut next = match work {
             QueuedWork::Wakeup(wakeup, unclaimed) => {
                 let span = spans::process(&self.queue, &wakeup);
-                self.begin(wakeup, unclaimed).instrument(span).await
+                self.begin(wakeup, unclaimed, permit).instrument(span).await
             }
-            QueuedWork::NextAt(gateway) => self.claim_next(gateway).await,
+            QueuedWork::NextAt(gateway) => self.claim_next(gateway, permit.urgency()).await,
         };
         while let Some(held) = next {
             let claimed = &held.work.claimed;
@@ -83,12 +83,17 @@ impl ValidationProcessor {
                 trace_parent: claimed.trace_parent.clone(),
             };
             let span = spans::process(&self.queue, &wakeup);
-            next = self.process(held).instrument(span).await;
+            next = self.process(held, permit).instrument(span).await;
         }
     }
 
     /// Claims and processes a validation; returns the one that follows it. Drops `unclaimed` when its claim has ended.
-    async fn begin(&self, wakeup: Wakeup, unclaimed: Option<Unclaimed>) -> Option<Held> {
+    async fn begin(
+        &self,
+        wakeup: Wakeup,
+        unclaimed: Option<Unclaimed>,
+        permit: &Permit,
+    ) -> Option<Held> {
         let lease_ends = self.lease_ends();
         let work = self.claim(&wakeup).await;
         drop(unclaimed);
@@ -98,7 +103,7 @@ impl ValidationProcessor {
             lease_ends,
             queue,
         };
-        self.process(held).await
+        self.process(held, permit).await
     }
 
     /// Returns when the lease of a claim that begins now ends: no later than in Postgres.
@@ -107,7 +112,7 @@ impl ValidationProcessor {
     }
 
     /// Processes a claimed validation; returns the one that follows it in the queue of its gateway account.
-    async fn process(&self, held: Held) -> Option<Held> {
+    async fn process(&self, held: Held, permit: &Permit) -> Option<Held> {
         let began = SystemTime::now();
         let Held {
             mut work,
@@ -127,7 +132,7 @@ impl ValidationProcessor {
         let next = OptionFuture::from(
             gateway
                 .filter(follows)
-                .map(|gateway| self.claim_next(gateway)),
+                .map(|gateway| self.go_on(gateway, permit)),
         );
         let (unsettled, next) =
             tokio::join!(self.finish(&work, settlement.as_ref(), lease_ends), next);
@@ -151,29 +156,45 @@ impl ValidationProcessor {
                     received_at: received_at.min(self.results.clock.now()),
                     trace_parent: work.claimed.trace_parent.clone(),
                 };
+                if work.is_settled {
+                    self.metrics
+                        .settled(settlement, &timeline, self.results.clock.now());
+                    return None;
+                }
                 self.settle(settlement, &timeline, lease_ends).await.err()
             }
             None => Some("not_finished"),
         }
     }
 
+    /// Claims the next validation in the queue of a gateway account under the same permit; or gives the permit back and lets
+    /// the queue wait for its merchant's turn.
+    async fn go_on(&self, gateway: GatewayKey, permit: &Permit) -> Option<Held> {
+        if self.load.should_yield(permit) {
+            self.load.queue_next_at(permit.urgency(), gateway);
+            return None;
+        }
+        self.claim_next(gateway, permit.urgency()).await
+    }
+
     /// Claims the first validation in the queue of a gateway account, if the account can take its call and the worker does not
-    /// stop. If the account can take more, another claim waits for the merchant's turn.
-    async fn claim_next(&self, gateway: GatewayKey) -> Option<Held> {
+    /// stop. If the account can take more, another claim waits for the merchant's turn. The permits of awaited validations claim
+    /// no others.
+    async fn claim_next(&self, gateway: GatewayKey, urgency: Urgency) -> Option<Held> {
         if self.load.is_stopped() || !self.results.clock.may_claim() {
             return None;
         }
         let lease_ends = self.lease_ends();
-        let claim = self.lane.submit(Request::ClaimNext(gateway)).await;
+        let claim = self.lane.submit(Request::ClaimNext(gateway, urgency)).await;
         let Ok(CommitResult::ClaimedNext(work, more)) = claim else {
             // The scheduler lists the queue again.
             return None;
         };
-        let work = work?;
-        self.metrics.claimed(ClaimResult::Claimed);
-        if more {
+        if more || work.is_none() && urgency == Urgency::Awaited {
             self.load.queue_next_at(Urgency::Other, gateway);
         }
+        let work = work?;
+        self.metrics.claimed(ClaimResult::Claimed);
         Some(Held {
             work,
             lease_ends,

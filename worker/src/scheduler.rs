@@ -25,6 +25,8 @@ use crate::turns::Urgency;
 
 /// Queues of gateway accounts that one round lets go on.
 const MAX_QUEUES: i64 = 100;
+/// Due validations that the scheduler checks for an expired lease in each interval: a million within half a minute.
+const CHECKS: i64 = 20_000;
 /// Queue depth above which lost wake-ups are not repeated.
 const MAX_DEPTH: u32 = 16;
 /// Time after which a lost wake-up is repeated.
@@ -93,6 +95,7 @@ struct Unpublished {
 /// The scheduler's position in the list of gateway accounts' queues.
 #[derive(Clone, Copy, Default)]
 struct QueueList {
+    /// When the queues were listed and leases checked: once in an interval, however often rounds follow each other.
     read_at: Option<Instant>,
     last: Option<GatewayKey>,
 }
@@ -243,14 +246,15 @@ impl Scheduler {
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
         let (mut turns, after) = (std::mem::take(&mut due.turns), due.queues.last);
         let is_recent = |at: Instant| at.elapsed() < self.interval;
-        let list_queues = limit > 0 && !due.queues.read_at.is_some_and(is_recent);
+        let is_first = limit > 0 && !due.queues.read_at.is_some_and(is_recent);
+        let held = holds.held.clone();
         let mut taking = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut connection: store::PooledConnection = pool.get()?;
             clock.set(&mut connection)?;
             if limit == 0 {
                 return Ok((Taken::default(), turns, Vec::new()));
             }
-            let listed = if list_queues {
+            let listed = if is_first {
                 queues(&mut connection, after, MAX_QUEUES)?
             } else {
                 Vec::new()
@@ -260,6 +264,8 @@ impl Scheduler {
                 hold: holds.all,
                 held: &holds.held,
                 full: &holds.full,
+                full_of_waited: &holds.full_of_first,
+                checks: if is_first { CHECKS } else { 0 },
                 wakeup_grace: REPEAT_AFTER,
             };
             Ok((turns.take(&mut connection, &wanted)?, turns, listed))
@@ -274,22 +280,25 @@ impl Scheduler {
         let taken = taken.map_err(anyhow::Error::from).flatten();
         let (taken, turns, listed) = taken.map_err(RoundError::Database)?;
         due.turns = turns;
-        if list_queues {
+        if is_first {
             due.queues.read_at = Some(Instant::now());
             self.continue_queues(&listed, &mut due.queues);
         }
         self.metrics.clock_offset(self.clock.offset());
         self.count(&taken.rows);
         for row in taken.rows.into_iter().filter(|row| !row.set_aside) {
-            let wakeups = if row.awaited {
-                &mut due.awaited
-            } else {
-                &mut due.others
-            };
-            wakeups.push(Wakeup {
+            let wakeup = Wakeup {
                 key: row.key,
                 trace_parent: row.trace_parent,
-            });
+            };
+            if row.awaited {
+                due.awaited.push(wakeup);
+            } else if row.has_waited && held.contains(&row.key.merchant) {
+                // Published, it would wait behind all that its merchant has created.
+                self.load.queue_first(wakeup);
+            } else {
+                due.others.push(wakeup);
+            }
         }
         Ok(taken.more)
     }

@@ -63,6 +63,19 @@ impl Traffic {
         self.calls_per_minute.is_some() || self.concurrency.is_some()
     }
 
+    /// Returns the reason for a call that others wait for, too.
+    pub fn used_up(&self, now: DateTime<Utc>) -> Postponed {
+        let is_rate = self.calls_per_minute.is_some() && self.concurrency.is_none();
+        Postponed {
+            at: now + BUSY_DELAY,
+            why: if is_rate {
+                PostponeReason::Rate
+            } else {
+                PostponeReason::Busy
+            },
+        }
+    }
+
     /// Returns an error with the next opening time if no new attempt may begin now.
     pub fn open_at(
         &self,

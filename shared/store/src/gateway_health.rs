@@ -150,6 +150,8 @@ pub fn write_open_calls(
     worker: Uuid,
     open_calls: &[(GatewayKey, u32)],
 ) -> QueryResult<()> {
+    let mut open_calls = open_calls.to_vec();
+    open_calls.sort_unstable();
     statement(
         "insert into gateway_calls_in_hand (worker_id, written_at, merchant_id, gateway_account_id, calls)
          select $1, now(), merchant_id, gateway_account_id, calls from $2 as input
@@ -157,7 +159,7 @@ pub fn write_open_calls(
          do update set calls = excluded.calls, written_at = excluded.written_at",
     )
     .bind(worker)
-    .rows(rows!(open_calls, (key, calls) => {
+    .rows(rows!(&open_calls, (key, calls) => {
         merchant_id = key.merchant,
         gateway_account_id = key.account,
         calls = i32::try_from(*calls).unwrap_or(i32::MAX),

@@ -13,9 +13,9 @@ pub use attempt::{
     Attempt, NewAttempt, attempts, budget_renewed_at, give_up_attempts, insert_attempts,
     penny_drops_today, start_attempts,
 };
-pub use claim::{Claimed, LeaseToken, claim};
+pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
 pub use due::{DueRow, DueTurns, Taken, Wanted};
-pub use queue::{GatewayQueue, claim_queued, queues};
+pub use queue::{GatewayQueue, lock_queued, queues};
 pub use reuse::{Reusable, reusable};
 pub use settle::{AttemptReport, Provenance, Settlement, settle};
 

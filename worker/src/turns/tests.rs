@@ -127,12 +127,58 @@ fn a_validation_that_waits_for_too_long_is_dropped() {
     assert!(turns.next().is_some());
 }
 
+#[test]
+fn what_may_complete_begins_before_the_flood_of_its_merchant_and_has_room() {
+    let mut turns = Turns::new(8);
+    let merchant = MerchantId::new();
+    let flood = (0..MAX_QUEUED)
+        .take_while(|_| turns.push(Urgency::Other, key(merchant), 1).is_ok())
+        .count();
+    let looks = (0..MAX_FIRST)
+        .take_while(|_| turns.push_first(Urgency::Other, key(merchant), 2).is_ok())
+        .count();
+    assert_eq!(looks, MAX_FIRST / 2);
+    assert_eq!(turns.merchants_with_first(looks), [merchant]);
+    assert_eq!(turns.next().unwrap().2, 2);
+    assert_eq!(turns.queued(), flood + looks - 1);
+    turns.drop_old(Instant::now() + 2 * MAX_AGE);
+    assert_eq!((turns.queued(), turns.next()), (0, None));
+    turns.push_first(Urgency::Other, key(merchant), 2).unwrap();
+    assert_eq!(turns.drain(), [2]);
+}
+
+/// Each of the eight goes on with the next one of a queue, so that no permit becomes free by itself.
+#[test]
+fn a_queue_gives_its_permit_to_a_merchant_that_has_fewer_in_progress() {
+    let mut turns = Turns::new(8);
+    let [many, other, ninth] = [(); 3].map(|()| MerchantId::new());
+    push(&mut turns, Urgency::Other, many, 6);
+    push(&mut turns, Urgency::Other, other, 1);
+    begin(&mut turns);
+    assert!(!turns.should_yield(Urgency::Other, many), "nobody waits");
+    push(&mut turns, Urgency::Other, many, 1);
+    assert!(
+        !turns.should_yield(Urgency::Other, many),
+        "only itself waits"
+    );
+    push(&mut turns, Urgency::Other, ninth, 1);
+    assert!(turns.should_yield(Urgency::Other, many));
+    assert!(turns.should_yield(Urgency::Other, other));
+    turns.end(Urgency::Other, many);
+    assert_eq!(turns.next().unwrap().1, ninth);
+    assert!(!turns.should_yield(Urgency::Other, other), "it has as few");
+    // A caller waits, and has no permit.
+    push(&mut turns, Urgency::Awaited, many, 2);
+    assert!(turns.should_yield(Urgency::Other, other));
+    assert!(!turns.should_yield(Urgency::Awaited, many));
+}
+
 proptest! {
     /// However validations come and end: never more than the permits, and the order has each merchant that waits, once.
     #[test]
     fn no_more_begin_than_permits(
         concurrency in 1usize..20,
-        steps in proptest::collection::vec((0usize..4, any::<bool>(), 0usize..3), 1..200),
+        steps in proptest::collection::vec((0usize..4, any::<bool>(), 0usize..4), 1..200),
     ) {
         let merchants = [(); 4].map(|()| MerchantId::new());
         let mut turns = Turns::new(concurrency);
@@ -141,6 +187,7 @@ proptest! {
             let urgency = if awaited { Urgency::Awaited } else { Urgency::Other };
             match what {
                 0 => turns.push(urgency, key(merchants[merchant]), 0).unwrap(),
+                3 => turns.push_first(urgency, key(merchants[merchant]), 0).unwrap(),
                 1 => running.extend(turns.next().map(|(urgency, merchant, _)| (urgency, merchant))),
                 _ => if let Some((urgency, merchant)) = running.pop() {
                     turns.end(urgency, merchant);
@@ -151,7 +198,9 @@ proptest! {
             let others = running.iter().filter(|(urgency, _)| *urgency == Urgency::Other).count();
             prop_assert!(others <= concurrency);
             for queues in [&turns.awaited, &turns.others] {
-                let waiting = queues.merchants.values().filter(|merchant| !merchant.queue.is_empty());
+                let waiting = queues.merchants.values().filter(|merchant| {
+                    !merchant.first.is_empty() || !merchant.queue.is_empty()
+                });
                 prop_assert_eq!(waiting.count(), queues.order.len());
             }
             // With nothing in progress, something begins.

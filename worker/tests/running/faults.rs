@@ -127,17 +127,24 @@ async fn a_worker_whose_postgres_hangs_is_live_and_not_ready_and_stops() {
     let key = workshop.store(&account("00011020001700"));
     workshop.all_due();
     assert_eq!(workshop.outcome(key).await.0, "VALID");
+    let waits = workshop.store(&account("00011020001791"));
     proxy.hang();
+    // Its claim hangs.
+    let wakeup = wakeups(&[waits]);
+    workshop.publisher.publish(&wakeup).await.unwrap();
+    let mut stalls = false;
     // The watchdog closes the connection of a statement that hangs for seconds.
     let closed = khata_store::closed_connections();
     while khata_store::closed_connections() == closed {
         let (status, page) = worker.get("/health/ready").await;
         assert_eq!(status, 503);
         assert!(page.contains("\"postgres\":\"down\""), "{page}");
+        stalls |= page.contains("\"commits\":\"stalled\"");
         let (status, page) = worker.get("/health/live").await;
         let live: serde_json::Value = serde_json::from_str(&page).unwrap();
         let age = live["checks"]["scheduler_age_seconds"].as_u64();
         assert!(status == 200 && age.unwrap() <= 3, "{page}");
     }
+    assert!(stalls, "the commit of the claim");
     worker.stop().await;
 }

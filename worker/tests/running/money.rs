@@ -34,7 +34,7 @@ async fn a_call_made_again_is_looked_up_after_its_worker_was_killed() {
     let failing = json!({"error_rate": 1.0, "errors": "before_work"});
     sandbox.behave(Gateway::Cashfree, failing).await;
     let key = workshop.store(&account("00011020001700"));
-    let worker = workshop.worker_process().await;
+    let worker = workshop.worker_process(Start::default()).await;
     workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
     until("the response is lost", async || {
         attempts(&mut workshop, "state = 'UNKNOWN'") == 1
@@ -74,7 +74,7 @@ async fn the_id_of_a_pending_response_is_stored_before_its_first_poll() {
     let slow = json!({"latency_ms": 1_500});
     sandbox.behave(Gateway::Setu, slow).await;
     let key = workshop.store(&account("00011020001700"));
-    let worker = workshop.worker_process().await;
+    let worker = workshop.worker_process(Start::default()).await;
     workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
     until("the outcome is polled", async || {
         sandbox.calls(Gateway::Setu, POLL).await == 1

@@ -132,3 +132,55 @@ async fn the_lost_wakeup_of_an_awaited_validation_is_repeated_first() {
     assert!(slow_one_waits(&mut workshop, &keys));
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_a_gateway_account_gives_its_permits_to_another_merchant() {
+    const ACCOUNTS: usize = 100;
+    let mut workshop = Workshop::new();
+    let settings = serde_json::json!({"calls_per_minute": 0, "concurrency": 2});
+    let calls = workshop.slow_gateway_with(Duration::from_millis(200), &settings);
+    workshop.gateway_alone();
+    let keys = workshop.store_all(&accounts(ACCOUNTS));
+    workshop.queue_all();
+    let other = workshop.store_of_other_merchant(&account("00011020001700"));
+    // The calls of the queue use both permits, and each is followed by the next one.
+    let start = Start {
+        settings: &["--concurrency", "2"],
+        ..Start::default()
+    };
+    let worker = workshop.worker_with(start).await;
+    called(&calls, 4).await;
+    let wakeup = wakeups(&[other]);
+    workshop.publisher.publish(&wakeup).await.unwrap();
+    assert_eq!(workshop.outcome(other).await.0, "VALID");
+    let made = calls.load(Ordering::SeqCst);
+    assert!(
+        made < ACCOUNTS / 2,
+        "{made} of {} calls before it",
+        keys.len()
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_complete_a_validation_comes_before_the_flood_of_its_merchant() {
+    const ACCOUNTS: usize = 1_200;
+    let mut workshop = Workshop::new();
+    let calls = workshop.slow_gateway(Duration::from_secs(1));
+    let keys = workshop.store_all(&accounts(ACCOUNTS));
+    let worker = worker(&mut workshop).await;
+    for part in wakeups(&keys).chunks(100) {
+        workshop.publisher.publish(part).await.unwrap();
+    }
+    called(&calls, SHARE).await;
+    worker
+        .metric_meets("khata_validations_queued", |queued| queued > 1_100.0)
+        .await;
+    // The wait of the last one is over.
+    let last = keys[ACCOUNTS - 1];
+    workshop.wait_is_over(last);
+    assert_eq!(workshop.outcome(last).await.0, "VALID");
+    let made = calls.load(Ordering::SeqCst);
+    assert!(made < 100, "{made} calls before it");
+    worker.stop().await;
+}

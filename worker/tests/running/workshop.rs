@@ -293,7 +293,8 @@ impl Workshop {
     /// Leaves every validation in the queue of the slow gateway, as a killed worker does.
     pub(crate) fn queue_all(&mut self) {
         diesel::sql_query(
-            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED', queue_rank = 2,
+            "update validations v set state = 'WAITING', pending_reason = 'RATE_LIMITED',
+                queue_rank = case when awaited_until is null then 2 else 0 end,
                 due_at = now() + interval '1 hour', queued_gateway_account_id = g.id
              from gateway_accounts g where g.reference_id = 'slow' and g.merchant_id = v.merchant_id",
         )
@@ -308,6 +309,16 @@ impl Workshop {
             .unwrap();
     }
 
+    /// Leaves a validation as after a step whose wait is over.
+    pub(crate) fn wait_is_over(&mut self, key: ValidationKey) {
+        diesel::sql_query(
+            "update validations set state = 'WAITING', pending_reason = 'RETRYING', due_at = now() where id = $1",
+        )
+        .bind::<SqlUuid, _>(key.id.0)
+        .execute(&mut self.connection)
+        .unwrap();
+    }
+
     /// Counts the validations that meet the condition.
     pub(crate) fn count(&mut self, condition: &str) -> i64 {
         let count = format!("select count(*) from validations where {condition}");
@@ -320,7 +331,7 @@ impl Workshop {
     }
 
     pub(crate) async fn worker_with(&mut self, start: Start<'_>) -> Worker {
-        let settings = Settings::parse_from(self.arguments(start).await);
+        let settings = Settings::parse_from(self.arguments(&start).await);
         let (trigger, shutdown) = shutdown::channel();
         let application = Application::build(settings).unwrap();
         Worker {
@@ -331,28 +342,28 @@ impl Workshop {
     }
 
     /// Starts a worker in a process of its own.
-    pub(crate) async fn worker_process(&mut self) -> WorkerProcess {
-        let arguments = self.arguments(Start::default()).await;
+    pub(crate) async fn worker_process(&mut self, start: Start<'_>) -> WorkerProcess {
+        let arguments = self.arguments(&start).await;
         let mut worker = Command::new(env!("CARGO_BIN_EXE_khata-worker"));
         worker.args(&arguments[1..]);
         worker.stdout(Stdio::null()).stderr(Stdio::null());
         WorkerProcess(worker.spawn().unwrap())
     }
 
-    async fn arguments(&mut self, start: Start<'_>) -> Vec<String> {
+    async fn arguments(&mut self, start: &Start<'_>) -> Vec<String> {
         // The first to declare the queues: RabbitMQ may reject a message to a queue that two clients declare at once.
         self.publisher.connect().await.unwrap();
         let queue_prefix = self.queues.broker().queue().replace(".validations", "");
-        let database_url = start.database_url.unwrap_or(self.database.url().to_owned());
-        let amqp_url = start.amqp_url.unwrap_or(self.queues.broker().amqp_url);
+        let database_url = start.database_url.as_deref();
+        let broker = self.queues.broker();
         let usual = [
             "khata-worker",
             "--listen",
             "127.0.0.1:0",
             "--database-url",
-            &database_url,
+            database_url.unwrap_or(self.database.url()),
             "--amqp-url",
-            &amqp_url,
+            start.amqp_url.as_deref().unwrap_or(&broker.amqp_url),
             "--queue-prefix",
             &queue_prefix,
             "--keyring-file",

@@ -275,16 +275,25 @@ pub(crate) async fn webhook() -> Result<String> {
     ))
 }
 
-/// The clock of one of two workers is 49 hours ahead.
+/// The clock of one of two workers is 49 hours ahead: by its clock every deadline has passed.
 pub(crate) async fn clock() -> Result<String> {
     const ACCOUNTS: usize = 100;
-    let mut stack = TestStack::start(Setup::default()).await?;
+    let mut stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
     // For this worker, Postgres's clock is 49 hours behind its own.
     stack.database.execute(
         "create schema skewed;
          create function skewed.now() returns timestamptz language sql stable
          as $$ select pg_catalog.now() - interval '49 hours' $$",
     )?;
+    create(&stack, "clock", ACCOUNTS).await?;
+    // By Postgres's clock the worker has 48 hours, by its own none.
+    stack
+        .database
+        .execute("update validations set deadline_at = now() - interval '1 hour'")?;
     let mut url = stack.database.url.clone();
     url.query_pairs_mut()
         .append_pair("options", "-csearch_path=skewed,pg_catalog,public");
@@ -296,12 +305,25 @@ pub(crate) async fn clock() -> Result<String> {
             ("KHATA_WORKER_LISTEN", Some("127.0.0.1:0")),
         ],
     )?;
+    eventually(TIMEOUT, "the worker reporting its clock", async || {
+        Ok::<_, anyhow::Error>(stack.logs()?.contains("clock wrong").then_some(()))
+    })
+    .await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    create(&stack, "clock", ACCOUNTS).await?;
+    let touched = stack
+        .database
+        .number("select count(*) from validations where state <> 'DUE' or attempts > 0")?;
+    ensure!(touched == 0, "the worker took {touched} validations");
+    stack
+        .database
+        .execute("update validations set deadline_at = now() + interval '48 hours'")?;
+    stack.start_worker().await?;
     stack.wait_until_none_is(&UNFINISHED, TIMEOUT).await?;
     drop(wrong);
     paid(&stack, ACCOUNTS as u64).await?;
-    Ok(format!("{ACCOUNTS} accounts, none failed"))
+    Ok(format!(
+        "{ACCOUNTS} accounts left to the worker whose clock is right, none failed"
+    ))
 }
 
 /// Three replicas of the API get the same account for 24 customers at once; the limit is five validations.

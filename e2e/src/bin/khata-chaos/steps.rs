@@ -78,6 +78,25 @@ pub(crate) async fn create(stack: &TestStack, name: &str, count: usize) -> Resul
     Ok(())
 }
 
+/// Creates a hundred accounts, and makes this many more validations of theirs due. No wake-up is published for these.
+pub(crate) async fn add_due(stack: &TestStack, count: usize) -> Result<()> {
+    const ACCOUNTS: usize = 100;
+    create(stack, "due", ACCOUNTS).await?;
+    let each = count.div_ceil(ACCOUNTS);
+    stack.database.execute(&format!(
+        "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, created_at)
+         select merchant_id, gen_random_uuid(), id, 'DUE', now() + number * interval '1 us', now() + interval '2 days', now()
+         from customer_accounts, generate_series(1, {each}) number
+         where merchant_id = (select id from merchants where name = 'e2e')"
+    ))
+}
+
+/// Returns the number of validations that are not completed.
+pub(crate) fn open(stack: &TestStack) -> Result<i64> {
+    let open = "select count(*) from validations where completed_at is null";
+    stack.database.number(open)
+}
+
 /// Checks that all accounts are ACTIVE, that each was paid once, and that as many rupees were paid as there are accounts.
 pub(crate) async fn paid(stack: &TestStack, rupees: u64) -> Result<()> {
     let failed = stack.count("FAILURE")?;

@@ -1,6 +1,6 @@
 //! The rate budgets that a batch of plans takes its calls from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -11,6 +11,7 @@ use crate::traffic::{RateBudget, Traffic};
 #[derive(Debug, Default)]
 pub struct RateBudgets {
     entries: HashMap<GatewayKey, Entry>,
+    queues: HashSet<GatewayKey>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,16 @@ impl RateBudgets {
     pub fn of(&self, gateway: GatewayKey, now: DateTime<Utc>) -> RateBudget {
         let entry = self.entries.get(&gateway);
         entry.map_or_else(|| RateBudget::new(now), |entry| entry.budget)
+    }
+
+    /// Notes that validations wait for the gateway account, so that others wait behind them.
+    pub fn add_queue(&mut self, gateway: GatewayKey) {
+        self.queues.insert(gateway);
+    }
+
+    /// Whether validations wait for the gateway account.
+    pub(super) fn has_queue(&self, gateway: GatewayKey) -> bool {
+        self.queues.contains(&gateway)
     }
 
     /// Takes calls. `booked`: the time that an earlier plan booked for the first of them.

@@ -262,7 +262,12 @@ impl<'a> Routes<'a> {
                 why: PostponeReason::Hours,
             })?;
             let budget = self.input.budget(budgets, gateway.key);
-            budget.check(gateway.traffic, 1, self.input.slot_at(id), now)
+            budget.check(gateway.traffic, 1, self.input.slot_at(id), now)?;
+            // The free call belongs to the first one of those that wait.
+            if budgets.has_queue(gateway.key) && !self.goes_before_new(id) {
+                return Err(gateway.traffic.used_up(now));
+            }
+            Ok(())
         });
         Candidate {
             id,
@@ -276,15 +281,15 @@ impl<'a> Routes<'a> {
         }
     }
 
+    /// Whether the validation takes a call before the new attempts in the queue of this gateway account do.
+    fn goes_before_new(&self, id: GatewayAccountId) -> bool {
+        let validation = &self.input.validation;
+        validation.awaited || validation.queued_at == Some(id) || self.given_up.is_some()
+    }
+
     /// Whether another gateway account could validate the account at all.
     pub(super) fn has_other(&self, than: GatewayAccountId) -> bool {
-        let pin = &self.input.validation.pin;
-        self.input.gateways.iter().any(|gateway| {
-            gateway.key.account != than
-                && gateway.enabled
-                && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
-                && gateway.eligibility.is_ok()
-        })
+        self.input.has_other(than)
     }
 
     /// Whether another gateway account would make the next attempt if this one could not decide.

@@ -28,6 +28,8 @@ pub struct ClaimedValidation {
     pub awaited: bool,
     /// The call that an earlier plan booked.
     pub slot: Option<Slot>,
+    /// The gateway account in whose queue it waited.
+    pub queued_at: Option<GatewayAccountId>,
 }
 
 /// A gateway account of the merchant, in relation to the account to validate.
@@ -139,6 +141,17 @@ impl PlanInput<'_> {
             budget.share_left = None;
         }
         budget
+    }
+
+    /// Whether another gateway account could validate the account at all.
+    pub(super) fn has_other(&self, than: GatewayAccountId) -> bool {
+        let pin = &self.validation.pin;
+        self.gateways.iter().any(|gateway| {
+            gateway.key.account != than
+                && gateway.enabled
+                && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
+                && gateway.eligibility.is_ok()
+        })
     }
 
     /// Whether the deadline has passed.

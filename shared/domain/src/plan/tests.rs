@@ -75,6 +75,7 @@ fn case() -> Case {
             pin: Pin::default(),
             awaited: false,
             slot: None,
+            queued_at: None,
         },
         bounds: Bounds {
             recovery_patience: Duration::from_mins(2),

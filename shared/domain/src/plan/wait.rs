@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::budgets::RateBudgets;
 use super::input::{GatewayProfile, PlanInput};
 use super::output::Plan;
+use crate::attempt::AttemptState;
 use crate::traffic::{PostponeReason, Postponed, QueuePlace, QueueRank, Slot};
 use crate::validation::{Next, unavailable};
 use crate::validation_state::PendingReason;
@@ -15,6 +16,10 @@ use crate::validation_state::PendingReason;
 const NO_GATEWAY_RETRY: TimeDelta = TimeDelta::seconds(30);
 /// Period over which validations that wait for one gateway are spread, so that they do not all reach it at once.
 const SPREAD: Duration = Duration::from_secs(10);
+
+/// How far ahead a call is booked. Beyond, a validation waits by its rank: a caller waits no longer than for the booked calls,
+/// and few calls are lost if no worker makes them in time.
+const BOOKED_AHEAD: TimeDelta = TimeDelta::seconds(2);
 
 /// Delay after which a validation in the queue of a gateway account is planned again, in case another account can take it.
 const REPLAN: TimeDelta = TimeDelta::hours(1);
@@ -29,8 +34,9 @@ pub(super) fn no_gateway(input: &PlanInput<'_>, why: String) -> Plan {
 }
 
 /// Plans for a gateway account that cannot take the call now. If its quota is used up, the validation enters the account's
-/// queue; the next call of an unfinished attempt is booked instead if the calls per minute are used up, so that it comes before
-/// every new attempt in the queue. `open` is the reason to report for an unfinished attempt.
+/// queue; the next call of an unfinished attempt is booked instead if the calls per minute allow it in a moment. A validation in
+/// the queue keeps its place while the account is down or paused. `open` is the reason to report for an unfinished attempt: its
+/// wait ends when the attempt is given up.
 pub(super) fn postpone(
     input: &PlanInput<'_>,
     gateway: &GatewayProfile<'_>,
@@ -42,8 +48,9 @@ pub(super) fn postpone(
     if input.is_over() {
         return Plan::settle(unavailable(), why);
     }
+    let is_soon = postponed.at - input.now <= BOOKED_AHEAD;
     let booked = match postponed.why {
-        PostponeReason::Rate if open.is_some() => {
+        PostponeReason::Rate if open.is_some() && is_soon => {
             budgets.book(gateway.key, gateway.traffic, input.now)
         }
         PostponeReason::Rate
@@ -52,7 +59,13 @@ pub(super) fn postpone(
         | PostponeReason::Paused
         | PostponeReason::Hours => None,
     };
-    let has_queue = matches!(postponed.why, PostponeReason::Rate | PostponeReason::Busy);
+    let has_queue = match postponed.why {
+        PostponeReason::Rate | PostponeReason::Busy => true,
+        PostponeReason::Down | PostponeReason::Paused => {
+            input.validation.queued_at == Some(gateway.key.account)
+        }
+        PostponeReason::Hours => false,
+    };
     let queue = (has_queue && booked.is_none()).then_some(QueuePlace {
         gateway_account: gateway.key.account,
         rank: match open {
@@ -66,6 +79,8 @@ pub(super) fn postpone(
         (None, Some(_)) => input.now + REPLAN,
         (None, None) => postponed.at + SPREAD.mul_f64(input.jitter),
     };
+    let given_up_at = open.and_then(|_| given_up_at(input, gateway));
+    let at = given_up_at.map_or(at, |given_up_at| at.min(given_up_at));
     let reason = open.unwrap_or(match postponed.why {
         PostponeReason::Down => PendingReason::GatewayUnavailable,
         PostponeReason::Hours => PendingReason::OutsideGatewayHours,
@@ -83,6 +98,14 @@ pub(super) fn postpone(
         why,
         postponed: Some((gateway.key.account, postponed.why)),
     }
+}
+
+/// Returns when the unfinished attempt is given up and another gateway account is called, if there is one.
+fn given_up_at(input: &PlanInput<'_>, gateway: &GatewayProfile<'_>) -> Option<DateTime<Utc>> {
+    let open = input.attempts.last()?;
+    let is_recovered = open.state != AttemptState::Pending && input.has_other(gateway.key.account);
+    let given_up_at = is_recovered.then(|| input.recovered_until(open, gateway));
+    given_up_at.filter(|at| *at > input.now)
 }
 
 /// Waits until then, at most until the deadline.

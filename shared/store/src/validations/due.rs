@@ -16,12 +16,14 @@ use khata_domain::{MerchantId, ValidationKey, ValidationState};
 
 /// Interval at which a validation that is set aside is tried again, until its deadline.
 const SET_ASIDE_RETRY: Duration = Duration::from_hours(1);
-/// Open validations that one round checks for an expired lease. A larger backlog takes several rounds.
-const PAGE: i64 = 5_000;
+/// Merchants of which one round checks for expired leases.
+const MERCHANTS_CHECKED: i64 = 500;
 /// Without statistics Postgres may choose plans that read a whole table, and compile them for hundreds of milliseconds.
 const PLAN_SETTINGS: &str = "set local enable_seqscan = off; set local enable_hashjoin = off; \
                              set local enable_mergejoin = off; set local enable_bitmapscan = off; \
                              set local enable_sort = off; set local jit = off";
+
+const WAITING_OR_DUE: &str = "v.state in ('WAITING', 'DUE')";
 
 row! {
     /// A validation that needs a wake-up.
@@ -37,6 +39,8 @@ row! {
         pub set_aside: bool,
         /// A caller waits for the outcome.
         pub awaited: bool,
+        /// An earlier step was settled: the next one may complete the validation.
+        pub has_waited: bool,
     }
 }
 
@@ -49,8 +53,12 @@ pub struct Wanted<'a> {
     pub hold: bool,
     /// The same for these merchants only.
     pub held: &'a [MerchantId],
-    /// Merchants of which nothing is taken but awaited validations and those with an expired lease.
+    /// Merchants of which nothing is taken but awaited validations, those that have waited, and those with an expired lease.
     pub full: &'a [MerchantId],
+    /// Merchants of which none are taken that have waited.
+    pub full_of_waited: &'a [MerchantId],
+    /// Maximum number of due validations that are checked for an expired lease. A merchant with more takes several calls.
+    pub checks: i64,
     /// Time after which a validation is taken again, if its new wake-up is lost too.
     pub wakeup_grace: Duration,
 }
@@ -67,14 +75,18 @@ pub struct Taken {
 #[derive(Debug, Default)]
 pub struct DueTurns {
     /// The merchant that had the last turn, for each [`Kind`].
-    after: [Uuid; 2],
-    /// The last open validation that was checked for an expired lease.
-    checked: Option<Checked>,
+    after: [Uuid; 4],
+    /// The last due validation of a merchant that was checked for an expired lease, while there are more.
+    checked: HashMap<MerchantId, (DateTime<Utc>, Uuid)>,
 }
 
-/// The validations that are taken in turns by merchant. Those that have waited come first: their next step may complete them.
-#[derive(Clone, Copy, Debug)]
+/// The validations that are taken in turns by merchant, in this order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    Awaited,
+    /// Their lease expired.
+    Leased,
+    /// Their next step may complete them.
     Waited,
     Open,
 }
@@ -83,31 +95,41 @@ impl Kind {
     /// The condition of the index of these validations.
     fn condition(self) -> &'static str {
         match self {
+            Self::Awaited => "v.completed_at is null and v.awaited_until is not null",
             Self::Waited => "v.pending_reason is not null",
-            Self::Open => "v.completed_at is null",
+            Self::Leased | Self::Open => "v.completed_at is null",
+        }
+    }
+
+    /// The second column of the index, its order, and when the first entry of a merchant shows that there are such
+    /// validations.
+    fn first(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Awaited => ("awaited_until", "desc", "> now()"),
+            Self::Leased | Self::Waited | Self::Open => ("due_at", "asc", "<= now()"),
         }
     }
 }
 
 row! {
-    /// An open validation that was checked for an expired lease.
+    /// A due validation that was checked for an expired lease.
     #[derive(Clone, Debug)]
     struct Checked {
         #[diesel(embed)]
         key: ValidationKey,
         due_at: DateTime<Utc>,
-        is_due: bool,
-        /// The last one of a full page.
+        is_expired: bool,
+        /// There may be more of its merchant.
         is_last: bool,
     }
 }
 
 impl DueTurns {
-    /// Makes validations DUE and returns them: awaited ones, those whose wait is over, those with an expired lease, and those
+    /// Makes validations DUE and returns them: awaited ones, those with an expired lease, those whose wait is over, and those
     /// that had a wake-up and were not claimed. Several workers may call this at once: no row is returned twice.
     ///
     /// Each merchant with due validations has an equal share of the limit. With more merchants than the limit, the next call
-    /// continues with the merchants that had no turn.
+    /// continues with the merchants that had no turn. Awaited validations take half of the limit at most.
     ///
     /// An expired lease counts as a failed step. A validation is set aside after [`MAX_FAILED_STEPS`] of them in a row: it
     /// waits for an hour, or until its deadline. It is not completed, because its attempt may have paid a rupee.
@@ -118,10 +140,8 @@ impl DueTurns {
     ) -> QueryResult<Taken> {
         connection.transaction(|connection| {
             connection.batch_execute(PLAN_SETTINGS)?;
-            let mut taken = Taken {
-                rows: awaited(connection, wanted)?,
-                more: false,
-            };
+            let mut taken = Taken::default();
+            self.take_in_turns(connection, wanted, Kind::Awaited, &mut taken)?;
             self.take_expired(connection, wanted, &mut taken)?;
             self.take_in_turns(connection, wanted, Kind::Waited, &mut taken)?;
             self.take_in_turns(connection, wanted, Kind::Open, &mut taken)?;
@@ -130,49 +150,73 @@ impl DueTurns {
         })
     }
 
-    /// Takes validations whose lease expired, among the next [`PAGE`] open ones: no index knows the leases, because a claim is a
-    /// heap-only update. Takes also those that wait without having been settled.
+    /// Takes validations whose lease expired. No index knows the leases, because a claim is a heap-only update, so that the due
+    /// validations are checked: of each merchant as many, from where the last call ended. Takes also those that wait without
+    /// having been settled.
     fn take_expired(
         &mut self,
         connection: &mut PgConnection,
         wanted: &Wanted<'_>,
         taken: &mut Taken,
     ) -> QueryResult<()> {
-        const IS_DUE: &str = "v.due_at <= now() and (v.state = 'LEASED' and v.leased_until < now()
-                              or v.state = 'WAITING' and v.pending_reason is null)";
-        let last = self.checked.take();
-        let (merchant, due_at, id) = last
-            .map_or((Uuid::nil(), DateTime::UNIX_EPOCH, Uuid::nil()), |last| {
-                (last.key.merchant.0, last.due_at, last.key.id.0)
-            });
+        const IS_EXPIRED: &str = "(v.state = 'LEASED' and v.leased_until < now()
+                                   or v.state = 'WAITING' and v.pending_reason is null)";
+        let limit = MERCHANTS_CHECKED.min(wanted.checks);
+        let merchants = self.next_merchants(connection, Kind::Leased, &[], limit)?;
+        if merchants.is_empty() {
+            return Ok(());
+        }
+        let start = |merchant: &MerchantId| {
+            let checked = self.checked.get(merchant);
+            checked
+                .copied()
+                .unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()))
+        };
+        let turns: Vec<_> = merchants
+            .iter()
+            .map(|merchant| (*merchant, start(merchant)))
+            .collect();
+        let share = wanted.checks / length(&merchants);
         let page: Vec<Checked> = statement(format!(
-            "select * from (
-                select v.merchant_id, v.id as validation_id, v.due_at, {IS_DUE} as is_due, row_number() over () = $1 as is_last
+            "select page.* from $1 as turn cross join lateral (
+                select v.merchant_id, v.id as validation_id, v.due_at, {IS_EXPIRED} as is_expired,
+                    row_number() over () = $2 as is_last
                 from (
                     select merchant_id, id, due_at, state, leased_until, pending_reason from validations
-                    where completed_at is null and (merchant_id, due_at) >= ($2, $3)
-                      and (merchant_id, due_at, id) > ($2, $3, $4)
-                    order by merchant_id, due_at, id limit $1
+                    where merchant_id = turn.merchant_id and completed_at is null and due_at <= now()
+                      and (due_at, id) > (turn.due_at, turn.id)
+                    order by due_at, id limit $2
                 ) v
-             ) page where is_due or is_last"
+             ) page where is_expired or is_last"
         ))
-        .bind(PAGE)
-        .bind(merchant)
-        .bind(due_at)
-        .bind(id)
+        .rows(rows!(&turns, (merchant, (due_at, id)) => {
+            merchant_id = *merchant,
+            due_at = *due_at,
+            id = *id,
+        }))
+        .bind(share)
         .load(connection)?;
-        let due = page.iter().filter(|row| row.is_due).map(|row| row.key);
-        let due: Vec<ValidationKey> = due.collect();
+        let expired = page.iter().filter(|row| row.is_expired).map(|row| row.key);
+        let expired: Vec<ValidationKey> = expired.collect();
         let left = usize::try_from(wanted.left(taken)).unwrap_or(0);
-        let (now, later) = due.split_at(due.len().min(left));
-        if later.is_empty() {
-            self.checked = page.into_iter().find(|row| row.is_last);
+        let (now, later) = expired.split_at(expired.len().min(left));
+        for merchant in &merchants {
+            // The next call finds the leases beyond the limit again.
+            if later.iter().all(|key| key.merchant != *merchant) {
+                self.checked.remove(merchant);
+            }
+        }
+        for row in page.iter().filter(|row| row.is_last) {
+            if later.iter().all(|key| key.merchant != row.key.merchant) {
+                self.checked
+                    .insert(row.key.merchant, (row.due_at, row.key.id.0));
+            }
         }
         let rows = make_due(
             &format!(
                 "select v.merchant_id, v.id, v.state from $1 as wanted
                  join validations v on v.merchant_id = wanted.merchant_id and v.id = wanted.id
-                 where v.completed_at is null and {IS_DUE}
+                 where v.completed_at is null and v.due_at <= now() and {IS_EXPIRED}
                  for update of v skip locked"
             ),
             1,
@@ -192,38 +236,32 @@ impl DueTurns {
         kind: Kind,
         taken: &mut Taken,
     ) -> QueryResult<()> {
-        let limit = wanted.left(taken);
+        let mut limit = wanted.left(taken);
+        let (condition, (column, ..)) = (kind.condition(), kind.first());
         let (states, without) = match kind {
-            Kind::Waited if wanted.hold => ("('WAITING')", wanted.full.to_vec()),
-            Kind::Waited => ("('WAITING', 'DUE')", wanted.full.to_vec()),
+            Kind::Awaited | Kind::Leased => {
+                // Half of the limit, so that the polls of others go on beside any number of callers.
+                limit = (limit + 1) / 2;
+                let states =
+                    "(v.state <> 'LEASED' or v.leased_until < now()) and v.awaited_until > now()";
+                (states, Vec::new())
+            }
+            Kind::Waited if wanted.hold => ("v.state = 'WAITING'", wanted.full_of_waited.to_vec()),
+            Kind::Waited => (WAITING_OR_DUE, wanted.full_of_waited.to_vec()),
             Kind::Open if wanted.hold => return Ok(()),
-            Kind::Open => ("('WAITING', 'DUE')", [wanted.held, wanted.full].concat()),
+            Kind::Open => (WAITING_OR_DUE, [wanted.held, wanted.full].concat()),
         };
-        if limit == 0 {
+        let merchants = self.next_merchants(connection, kind, &without, limit)?;
+        if merchants.is_empty() {
             return Ok(());
         }
-        let after = self.after[kind as usize];
-        let mut merchants = with_due(connection, kind, (after, Uuid::max()), &without, limit)?;
-        let left = limit - length(&merchants);
-        merchants.extend(with_due(
-            connection,
-            kind,
-            (Uuid::nil(), after),
-            &without,
-            left,
-        )?);
-        let Some(last) = merchants.last() else {
-            return Ok(());
-        };
-        self.after[kind as usize] = last.0;
         let share = limit / length(&merchants);
-        let condition = kind.condition();
         let rows = make_due(
             &format!(
                 "select due.* from $1 as turn cross join lateral (
                     select v.merchant_id, v.id, v.state from validations v
-                    where v.merchant_id = turn.merchant_id and {condition} and v.due_at <= now() and v.state in {states}
-                    order by v.due_at limit $2
+                    where v.merchant_id = turn.merchant_id and {condition} and v.due_at <= now() and {states}
+                    order by v.{column} limit $2
                     for update skip locked
                  ) due"
             ),
@@ -243,6 +281,26 @@ impl DueTurns {
         taken.rows.extend(rows);
         Ok(())
     }
+
+    /// Returns at most `limit` merchants with due validations of a kind, from the one whose turn it is.
+    fn next_merchants(
+        &mut self,
+        connection: &mut PgConnection,
+        kind: Kind,
+        without: &[MerchantId],
+        limit: i64,
+    ) -> QueryResult<Vec<MerchantId>> {
+        let after = &mut self.after[kind as usize];
+        let to_the_end = (*after, Uuid::max());
+        let mut merchants = with_due(connection, kind, to_the_end, without, limit)?;
+        let from_the_start = (Uuid::nil(), *after);
+        let left = limit - length(&merchants);
+        merchants.extend(with_due(connection, kind, from_the_start, without, left)?);
+        if let Some(last) = merchants.last() {
+            *after = last.0;
+        }
+        Ok(merchants)
+    }
 }
 
 impl Wanted<'_> {
@@ -256,21 +314,6 @@ fn length<T>(items: &[T]) -> i64 {
     i64::try_from(items.len()).unwrap_or(i64::MAX)
 }
 
-/// Takes validations that a caller waits for.
-fn awaited(connection: &mut PgConnection, wanted: &Wanted<'_>) -> QueryResult<Vec<DueRow>> {
-    make_due(
-        "select v.merchant_id, v.id, v.state from validations v
-         where v.completed_at is null and v.awaited_until > now() and v.due_at <= now()
-           and (v.state <> 'LEASED' or v.leased_until < now())
-         order by v.awaited_until limit $1
-         for update skip locked",
-        1,
-        |statement| statement.bind(wanted.limit),
-        connection,
-        wanted,
-    )
-}
-
 /// Returns merchants with due validations of a kind, in order: those after the first bound, up to the second one. Reads one
 /// entry of the index for each merchant with such validations, due or not.
 fn with_due(
@@ -280,23 +323,23 @@ fn with_due(
     without: &[MerchantId],
     limit: i64,
 ) -> QueryResult<Vec<MerchantId>> {
-    if limit == 0 || after >= last {
+    if limit <= 0 || after >= last {
         return Ok(Vec::new());
     }
-    let condition = kind.condition();
+    let (condition, (column, order, is_due)) = (kind.condition(), kind.first());
     statement(format!(
         "with recursive first as (
-            (select v.merchant_id, v.due_at from validations v
+            (select v.merchant_id, v.{column} from validations v
              where {condition} and v.merchant_id > $1 and v.merchant_id <= $2
-             order by v.merchant_id, v.due_at limit 1)
+             order by v.merchant_id, v.{column} {order} limit 1)
             union all
-            select next.merchant_id, next.due_at from first cross join lateral (
-                select v.merchant_id, v.due_at from validations v
+            select next.merchant_id, next.{column} from first cross join lateral (
+                select v.merchant_id, v.{column} from validations v
                 where {condition} and v.merchant_id > first.merchant_id and v.merchant_id <= $2
-                order by v.merchant_id, v.due_at limit 1
+                order by v.merchant_id, v.{column} {order} limit 1
             ) next
          )
-         select merchant_id from first where due_at <= now() and merchant_id <> all($3) limit $4"
+         select merchant_id from first where {column} {is_due} and merchant_id <> all($3) limit $4"
     ))
     .bind(after)
     .bind(last)
@@ -330,7 +373,7 @@ fn make_due<'a>(
             lease_token = null, leased_until = null
          from due where v.merchant_id = due.merchant_id and v.id = due.id
          returning v.merchant_id, v.id as validation_id, v.trace_parent, due.state as was, v.state = 'WAITING' as set_aside,
-            coalesce(v.awaited_until > now(), false) as awaited"
+            coalesce(v.awaited_until > now(), false) as awaited, v.pending_reason is not null as has_waited"
     )))
     .bind(MAX_FAILED_STEPS)
     .bind(milliseconds(SET_ASIDE_RETRY))

@@ -1,5 +1,7 @@
 //! The state of gateway accounts that workers share.
 
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -319,4 +321,29 @@ fn calls_booked_under_an_old_limit_are_planned_again() {
     assert_eq!(current_state(&mut connection, there).state, "WAITING");
     let slots = "select count(*) from validations where slot_at is not null";
     assert_eq!(number(&mut connection, slots), 1, "the other one's");
+}
+
+#[test]
+fn two_connections_of_a_worker_write_open_calls_in_any_order() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let mut keys: Vec<_> = ["one", "two", "three"]
+        .map(|name| (gateway(&mut connection, name), 1))
+        .to_vec();
+    let worker = Uuid::new_v4();
+    let barrier = Barrier::new(2);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            keys.reverse();
+            let (keys, barrier, mut connection) = (keys.clone(), &barrier, database.connect());
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    barrier.wait();
+                    write_open_calls(&mut connection, worker, &keys).unwrap();
+                }
+            });
+        }
+    });
+    let written = "select count(*) from gateway_calls_in_hand";
+    assert_eq!(number(&mut connection, written), 3);
 }

@@ -285,6 +285,8 @@ pub(crate) fn take_due(
         hold,
         held: &[],
         full: &[],
+        full_of_waited: &[],
+        checks: 1_000,
         wakeup_grace,
     };
     Ok(DueTurns::default().take(connection, &wanted)?.rows)

@@ -37,25 +37,34 @@ impl Case {
 }
 
 #[test]
-fn calls_beyond_the_limit_are_booked_one_after_the_other() {
+fn calls_beyond_the_limit_are_booked_a_moment_ahead_and_then_queued() {
     let mut case = case();
-    let main = case.limited_gateway("main", limited(20, 0));
+    let main = case.limited_gateway("main", limited(100, 0));
     case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
     let mut budgets = case.full(main);
-    assert_eq!(case.plan_with(&mut budgets).calls().at, main);
-    let booked: Vec<_> = (0..3)
-        .map(|_| {
-            let planned = case.plan_with(&mut budgets);
-            assert!(planned.queue().is_none(), "only the call is booked");
-            let slot = planned.slot().unwrap();
-            assert_eq!(slot.gateway_account, main);
-            let wait = planned.waits(&case, PendingReason::AwaitingGatewayResult);
-            assert_eq!(case.now + wait, slot.at);
-            slot.at
-        })
-        .collect();
+    let mut booked = Vec::new();
+    let queued = loop {
+        let planned = case.plan_with(&mut budgets);
+        match planned.plan {
+            Plan::Attempt { .. } => assert!(booked.is_empty()),
+            _ if planned.queue().is_some() => break planned,
+            _ => {
+                let slot = planned.slot().unwrap();
+                assert_eq!(slot.gateway_account, main);
+                let wait = planned.waits(&case, PendingReason::AwaitingGatewayResult);
+                assert_eq!(case.now + wait, slot.at);
+                booked.push(slot.at);
+            }
+        }
+    };
+    assert!(queued.slot().is_none());
     assert!(
-        booked.is_sorted_by(|a, b| *b - *a > TimeDelta::seconds(3)),
+        booked.is_sorted_by(|a, b| *b - *a > TimeDelta::milliseconds(600)),
+        "{booked:?}"
+    );
+    let ahead = *booked.last().unwrap() - case.now;
+    assert!(
+        booked.len() == 3 && ahead <= TimeDelta::seconds(2),
         "{booked:?}"
     );
     assert_eq!(budgets.changed().len(), 1);
@@ -64,7 +73,7 @@ fn calls_beyond_the_limit_are_booked_one_after_the_other() {
 #[test]
 fn a_booked_call_is_made_at_its_time() {
     let mut case = case();
-    let main = case.limited_gateway("main", limited(1, 0));
+    let main = case.limited_gateway("main", limited(35, 0));
     case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
     let mut budgets = case.full(main);
     case.plan_with(&mut budgets).calls();
@@ -103,7 +112,7 @@ fn a_poll_counts_against_the_quota_and_the_account_stays_pending() {
         planned.settles().0,
         Next::Wait { pending: true, .. }
     ));
-    assert!(planned.slot().is_some());
+    assert_eq!(planned.queue().unwrap().rank, QueueRank::Unfinished);
 }
 
 #[test]
@@ -141,11 +150,72 @@ fn new_attempts_beyond_a_quota_queue_behind_awaited_ones_and_unfinished_attempts
         case.validation.awaited = false;
         case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
         let unfinished = place(&case, PendingReason::AwaitingGatewayResult);
-        let booked = per_minute > 0;
-        let expected = queued(QueueRank::Unfinished).filter(|_| !booked);
-        assert_eq!(unfinished, expected, "or a call is booked for it");
+        assert_eq!(unfinished, queued(QueueRank::Unfinished));
     }
     assert!(QueueRank::Awaited < QueueRank::Unfinished && QueueRank::Unfinished < QueueRank::New);
+}
+
+#[test]
+fn new_attempts_wait_behind_a_queue_although_a_call_is_free() {
+    for (per_minute, concurrency) in [(0, 1), (1, 0), (0, 0)] {
+        let mut case = case();
+        let main = case.limited_gateway("main", limited(per_minute, concurrency));
+        let with_queue = |case: &Case| {
+            let mut budgets = case.full(main);
+            budgets.add_queue(key(main));
+            budgets
+        };
+        let planned = case.plan_with(&mut with_queue(&case));
+        planned.waits(&case, PendingReason::RateLimited);
+        assert_eq!(planned.queue().unwrap().rank, QueueRank::New);
+        // The first one of the queue takes it.
+        case.validation.queued_at = Some(main);
+        assert_eq!(case.plan_with(&mut with_queue(&case)).calls().at, main);
+        case.validation.queued_at = None;
+        case.validation.awaited = true;
+        assert_eq!(case.plan_with(&mut with_queue(&case)).calls().at, main);
+        case.validation.awaited = false;
+        let other = case.gateway(Gateway::Setu, "other", Recovery::None);
+        assert_eq!(case.plan_with(&mut with_queue(&case)).calls().at, other);
+        case.attempted(main, AttemptState::Pending, Some(Class::Pending), None);
+        assert_eq!(case.plan_with(&mut with_queue(&case)).calls().at, main);
+    }
+}
+
+#[test]
+fn a_place_in_a_queue_is_kept_while_the_gateway_account_is_down_or_paused() {
+    let mut case = case();
+    let main = case.limited_gateway("main", limited(0, 1));
+    let mut paused = RateBudget::new(case.now);
+    paused.paused_until = Some(case.now + TimeDelta::seconds(1));
+    let mut budgets = RateBudgets::default();
+    budgets.put(key(main), paused, true);
+    for mut budgets in [budgets, case.down(main)] {
+        case.validation.queued_at = None;
+        assert!(case.plan_with(&mut budgets).queue().is_none());
+        case.validation.queued_at = Some(main);
+        let planned = case.plan_with(&mut budgets);
+        assert_eq!(planned.queue().unwrap().gateway_account, main);
+    }
+}
+
+#[test]
+fn the_wait_for_a_lookup_ends_when_the_attempt_is_given_up() {
+    let mut case = case();
+    let main = case.limited_gateway("main", limited(0, 1));
+    case.gateway(Gateway::Setu, "other", Recovery::None);
+    case.attempted(main, AttemptState::Unknown, None, None);
+    let mut paused = RateBudget::new(case.now);
+    paused.paused_until = Some(case.now + TimeDelta::hours(1));
+    let mut busy = RateBudget::new(case.now);
+    busy.in_hand = 1;
+    for budget in [paused, busy] {
+        let mut budgets = RateBudgets::default();
+        budgets.put(key(main), budget, true);
+        let planned = case.plan_with(&mut budgets);
+        let wait = planned.waits(&case, PendingReason::CheckingPreviousAttempt);
+        assert_eq!(wait, case.bounds.recovery_patience);
+    }
 }
 
 #[test]
