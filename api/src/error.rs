@@ -108,8 +108,10 @@ pub(crate) enum ApiError {
         /// Seconds.
         retry_after: u64,
     },
-    /// Too many requests of the merchant are in progress, or too much memory is used by their bodies and replies.
+    /// Too many requests of the merchant are in progress, or their bodies use too much memory.
     TooMuchInProgress,
+    /// The call was carried out, but too much memory is used by replies that the merchant's clients have not taken.
+    RepliesNotTaken,
     /// The database is not available, and nothing was stored.
     Unavailable,
     /// The database became unavailable when the call may have been stored already.
@@ -200,7 +202,10 @@ impl ApiError {
                 "This call would exceed your budget of penny drops for today. See Retry-After. Nothing was stored.";
             Self::TooMuchInProgress => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
                 "Too many requests in progress.",
-                "Too many of your requests are in progress at once, or you do not take their replies. Send fewer at once and take each reply, then repeat the call; if it changes something, with the same Idempotency-Key.";
+                "Too many of your requests are in progress at once. Send fewer at once, and repeat this one. Nothing was stored.";
+            Self::RepliesNotTaken => 429, "error", "too_many_requests", "REPLIES_NOT_TAKEN", "USER_ERROR",
+                "Too many replies are not taken.",
+                "The call was carried out, but its reply has no room, because you do not take the replies of other calls. Take them, then repeat the call; if it changes something, with the same Idempotency-Key.";
             Self::Unavailable => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
                 "Service unavailable.", "The service cannot reach its database. Nothing was stored. Retry the call.";
             Self::Unknown => 503, "error", "service_unavailable", "SERVER_ERROR", "API_ERROR",
@@ -233,6 +238,7 @@ impl ApiError {
             Self::Unavailable
             | Self::Unknown
             | Self::TooMuchInProgress
+            | Self::RepliesNotTaken
             | Self::IdempotencyInProgress => (header::RETRY_AFTER, HeaderValue::from_static("1")),
             // An hour's replies expire together.
             Self::IdempotencyStorageFull => (header::RETRY_AFTER, HeaderValue::from_static("3600")),

@@ -151,7 +151,7 @@ impl Metrics {
         let merchant_id = merchant.to_string();
         let limit = match request.error {
             Some(ApiError::TooManyRequests { .. }) => Some("requests_per_second"),
-            Some(ApiError::TooMuchInProgress) => Some("in_progress"),
+            Some(ApiError::TooMuchInProgress | ApiError::RepliesNotTaken) => Some("in_progress"),
             Some(ApiError::TooManyValidations { .. }) => Some("validations_per_day"),
             Some(ApiError::BudgetExhausted { .. }) => Some("penny_drops_per_day"),
             Some(ApiError::IdempotencyStorageFull) => Some("idempotency_storage"),

@@ -132,7 +132,9 @@ fn take_memory(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let of_merchant = response.request().extensions_mut().remove::<ReplyMemory>();
     if let Some(ReplyMemory(mut share)) = of_merchant.filter(|_| size > PIECE) {
-        share.take_memory(size)?;
+        share
+            .take_memory(size)
+            .map_err(|_| ApiError::RepliesNotTaken)?;
         *memory = Some(share);
     }
     Ok(())
