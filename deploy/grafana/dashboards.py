@@ -266,6 +266,12 @@ def overview():
                 "percentunit",
                 ('max by (job, instance) (khata_database_connections{state="in_use"} / ignoring (state) khata_database_connections_max)', "{{job}} {{instance}}"),
             ),
+            lines(
+                "Silent Postgres connections closed per second",
+                "A statement got no response for 7 s: something between the service and Postgres drops packets.",
+                "ops",
+                (zero(f"sum by (job, instance) (rate(khata_database_connections_closed_total{RATE}))"), "{{job}} {{instance}}"),
+            ),
         ],
         links=[
             link("Failed traces", traces("{ status = error }")),

@@ -251,12 +251,14 @@ async fn replies_that_a_merchant_does_not_take_use_a_bounded_share_of_memory() -
     let metadata: serde_json::Map<_, _> = (0..20)
         .map(|n| (format!("udf{n}"), json!("x".repeat(500))))
         .collect();
-    let upi: Vec<_> = (0..100)
-        .map(|n| json!({"vpa": format!("reader{n}@okhdfcbank")}))
-        .collect();
-    let body = json!({"upi_details": upi, "metadata": metadata});
-    let created = api.stack.api.create_json("reader", &body).await?;
-    assert_eq!(created.accounts()?.len(), 100);
+    // A call's metadata is bounded, a list's is not.
+    for call in 0..5 {
+        let vpa = |n| json!({"vpa": format!("reader{call}x{n}@okhdfcbank")});
+        let upi: Vec<_> = (0..20).map(vpa).collect();
+        let body = json!({"upi_details": upi, "metadata": metadata});
+        let created = api.stack.api.create_json("reader", &body).await?;
+        assert_eq!(created.accounts()?.len(), 20);
+    }
     let request = api.head("GET /customers/reader/customer-accounts/list?count=100", "");
     let clients = api.attack(200, request.as_bytes()).await?;
     let list = async |client: &Api| client.list("reader", "?count=100").await;
