@@ -10,6 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -118,7 +119,7 @@ impl Proxy {
         let (done, is_done) = mpsc::channel();
         if let Some(orders) = &self.orders {
             let _ = orders.send(Order { reset, mode, done });
-            let _ = is_done.recv();
+            is_done.recv().expect("the proxy has ended");
         }
     }
 }
@@ -157,10 +158,7 @@ async fn serve(
                 let Some(order) = order else { return Ok(()) };
                 if order.mode == Mode::Cut && let Port::Open(listener) = port {
                     drop(listener);
-                    let socket = TcpSocket::new_v4()?;
-                    socket.set_reuseaddr(true)?;
-                    socket.bind(address)?;
-                    port = Port::Bound(socket);
+                    port = Port::Bound(bind(address).await?);
                 } else if order.mode != Mode::Cut && let Port::Bound(socket) = port {
                     port = Port::Open(socket.listen(BACKLOG)?);
                 }
@@ -192,6 +190,21 @@ async fn serve(
             }
         }
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Binds the port again. An outgoing connection of any process may have taken it for a moment.
+async fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let mut tries = 0;
+    loop {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            Ok(()) => return Ok(socket),
+            Err(error) if tries == 500 => return Err(error),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
