@@ -2,7 +2,7 @@
 //! one minute; and, where a limit per minute is set, whether a call is admitted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -24,7 +24,8 @@ pub(crate) struct Calls {
 pub(crate) struct RateLimit {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
-    pub(crate) resets_in: Duration,
+    /// In seconds, rounded up.
+    pub(crate) resets_in: u64,
     pub(crate) admitted: bool,
 }
 
@@ -36,13 +37,6 @@ pub(crate) struct Counts {
     by_status: BTreeMap<u16, u64>,
     unanswered: u64,
     most_in_a_minute: u64,
-}
-
-impl RateLimit {
-    /// Returns the time until a call is admitted again, in whole seconds.
-    pub(crate) fn resets_in_seconds(self) -> u64 {
-        u64::try_from(self.resets_in.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
-    }
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +115,7 @@ impl Log {
         RateLimit {
             limit,
             remaining: limit.saturating_sub(used),
-            resets_in: Duration::from_millis(self.admitted.until_one_leaves(now)),
+            resets_in: self.admitted.until_one_leaves(now).div_ceil(1_000),
             admitted,
         }
     }
@@ -174,20 +168,21 @@ mod tests {
     fn a_limit_holds_within_any_minute() {
         let mut log = Log::default();
         for (now, admitted, remaining, resets_in) in [
-            (0, true, 1, 60_000),
-            (10_000, true, 0, 50_000),
+            (0, true, 1, 60),
+            (10_000, true, 0, 50),
+            (58_999, false, 0, 2),
             (59_999, false, 0, 1),
-            (60_000, true, 0, 10_000),
+            (60_000, true, 0, 10),
             (69_999, false, 0, 1),
-            (70_000, true, 0, 50_000),
-            (130_000, true, 1, 60_000),
+            (70_000, true, 0, 50),
+            (130_000, true, 1, 60),
         ] {
             assert_eq!(
                 log.admit(now, 2),
                 RateLimit {
                     limit: 2,
                     remaining,
-                    resets_in: Duration::from_millis(resets_in),
+                    resets_in,
                     admitted,
                 },
                 "at {now}"

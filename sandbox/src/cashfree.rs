@@ -8,7 +8,6 @@ mod replies;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64;
@@ -19,7 +18,7 @@ use crate::calls::RateLimit;
 use crate::cashfree::outcomes::{RECEIVED, REJECTED, VALID};
 use crate::gateway::Gateway;
 use crate::ids::hmac_sha256;
-use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, ok};
+use crate::profile::{Call, GatewayProfile, Refusal, Reply, Rulebook, json_text, ok};
 use crate::recent::Recent;
 use crate::rules::RefusalRow;
 use crate::scenario::Timing;
@@ -83,7 +82,7 @@ fn add_rate_limit_headers(limit: RateLimit, headers: &mut HeaderMap) {
     for (name, value) in [
         ("x-ratelimit-limit", limit.limit.into()),
         ("x-ratelimit-remaining", limit.remaining.into()),
-        ("x-ratelimit-reset", limit.resets_in_seconds()),
+        ("x-ratelimit-reset", limit.resets_in),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
@@ -265,9 +264,7 @@ fn look_up_upi(memory: &Cashfree, call: &Call<'_>) -> Reply {
     RULES.check("verification_id", &query)?;
     let found = memory.upi.get(field(&query, "verification_id"));
     let reply = found.ok_or_else(|| RULES.refuse("VERIFICATION_ID_UNKNOWN"))?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .body(reply.to_string()))
+    Ok(json_text(reply.to_string()))
 }
 
 fn verify_vpa(

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::profile::json_text;
 use crate::state::Sandbox;
 use crate::{behaviour, webhooks};
 
@@ -58,11 +59,9 @@ async fn list_drops(request: HttpRequest, sandbox: Data<Sandbox>) -> HttpRespons
         Err(error) => return reply(Err::<(), _>(error.to_string())),
     };
     // On another thread: a long list must not delay the calls.
-    let listed = web::block(move || serde_json::to_vec(&sandbox.ledger.list(limit))).await;
+    let listed = web::block(move || serde_json::to_string(&sandbox.ledger.list(limit))).await;
     match listed {
-        Ok(Ok(json)) => HttpResponse::Ok()
-            .content_type("application/json")
-            .body(json),
+        Ok(Ok(json)) => json_text(json),
         _ => HttpResponse::InternalServerError()
             .json(json!({"error": "the ledger cannot be listed"})),
     }

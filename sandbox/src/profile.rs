@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
@@ -93,6 +93,13 @@ impl Refusal {
 #[allow(clippy::unnecessary_wraps)] // The last expression of a handler.
 pub(crate) fn ok(body: Value) -> Reply {
     Ok(HttpResponse::Ok().json(body))
+}
+
+/// A reply of 200 with JSON that is text already.
+pub(crate) fn json_text(json: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(json)
 }
 
 /// A call that a gateway received.

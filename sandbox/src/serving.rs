@@ -141,7 +141,7 @@ fn too_many_calls<M>(
     limit: Option<RateLimit>,
 ) -> HttpResponse {
     let seconds = match (behaviour.retry_after_s, limit) {
-        (0, Some(limit)) if !limit.admitted => limit.resets_in_seconds(),
+        (0, Some(limit)) if !limit.admitted => limit.resets_in,
         (0, _) => 1,
         (set, _) => set.into(),
     };

@@ -211,12 +211,10 @@ fn verify(
     let (outcome, timing) = outcomes::of_account(account, ifsc, scenario);
     let id = Uuid::new_v4().to_string();
     let pending = json!({"id": id, "verification": "pending"});
-    let after = call
-        .sandbox
-        .appears_after(timing, delay)
-        .unwrap_or_default();
+    let after = timing.after(delay, call.sandbox.published_pending);
+    let appears_at = Utc::now() + after.unwrap_or_default();
     let holder = scenario.holder(account, None).unwrap_or_default();
-    let settled = replies::bank(&id, outcome, &holder, Utc::now() + after);
+    let settled = replies::bank(&id, outcome, &holder, appears_at);
     let bank = Verification::new(call, (timing, delay), &pending, &settled, Some("/code"));
     memory.banks.add(&id, Arc::clone(&bank));
     call.record_drop(&account_reference(account, ifsc));

@@ -10,7 +10,7 @@ use crate::behaviour::Behaviour;
 use crate::calls::Calls;
 use crate::gateway::{Gateway, PerGateway};
 use crate::ledger::Ledger;
-use crate::scenario::{FirstCalls, Timing};
+use crate::scenario::FirstCalls;
 use crate::settings::Settings;
 use crate::webhooks::Webhooks;
 
@@ -23,7 +23,7 @@ pub(crate) struct Sandbox {
     pub(crate) first_calls: FirstCalls,
     next_number: AtomicU64,
     /// Least time for which an account of "pending, then …" stays pending.
-    published_pending: Duration,
+    pub(crate) published_pending: Duration,
     pub(crate) hang: Duration,
     pub(crate) gateways: Vec<Gateway>,
 }
@@ -58,10 +58,5 @@ impl Sandbox {
     /// no number repeats one in the ledger's file, and each fits a double exactly.
     pub(crate) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Returns how long after the call an outcome appears; `None`: never.
-    pub(crate) fn appears_after(&self, timing: Timing, delay: Duration) -> Option<Duration> {
-        timing.after(delay, self.published_pending)
     }
 }

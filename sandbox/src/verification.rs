@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::HttpResponse;
-use actix_web::http::header::ContentType;
 use serde_json::Value;
 
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
-use crate::profile::{Call, Reply, ok};
+use crate::profile::{Call, Reply, json_text, ok};
 use crate::scenario::Timing;
 
 /// A verification that a gateway accepted. The replies are JSON text, which is smaller than a value.
@@ -31,7 +29,7 @@ impl Verification {
         settled: &Value,
         code: Option<&'static str>,
     ) -> Arc<Self> {
-        let after = call.sandbox.appears_after(timing, delay);
+        let after = timing.after(delay, call.sandbox.published_pending);
         Arc::new(Self {
             pending: pending.to_string(),
             settled: settled.to_string(),
@@ -43,47 +41,42 @@ impl Verification {
 
     /// Replies 200 with the reply at the time of the call.
     pub(crate) fn respond(&self, call: &Call<'_>) -> Reply {
-        let text = if self.is_pending(call.now) {
-            &self.pending
-        } else if call.behaviour.unknown_code {
+        if call.behaviour.unknown_code {
             return ok(self.reply(call.now, call.behaviour));
-        } else {
-            &self.settled
-        };
-        Ok(HttpResponse::Ok()
-            .content_type(ContentType::json())
-            .body(text.clone()))
-    }
-
-    fn is_pending(&self, now: Instant) -> bool {
-        self.appears_at.is_none_or(|at| now < at)
+        }
+        Ok(json_text(self.text(call.now).clone()))
     }
 
     /// Returns the reply at this time.
     pub(crate) fn reply(&self, now: Instant, behaviour: Behaviour) -> Value {
-        if self.is_pending(now) {
-            return self.pending();
-        }
-        let mut reply = parse(&self.settled);
-        let code = self.code.filter(|_| behaviour.unknown_code);
+        let mut reply: Value = serde_json::from_str(self.text(now)).unwrap_or_default();
+        let is_unknown = behaviour.unknown_code && !self.is_pending(now);
+        let code = self.code.filter(|_| is_unknown);
         if let Some(code) = code.and_then(|pointer| reply.pointer_mut(pointer)) {
             *code = UNKNOWN_CODE.into();
         }
         reply
     }
 
+    fn text(&self, now: Instant) -> &String {
+        if self.is_pending(now) {
+            &self.pending
+        } else {
+            &self.settled
+        }
+    }
+
     /// Returns the reply before the outcome.
     pub(crate) fn pending(&self) -> Value {
-        parse(&self.pending)
+        serde_json::from_str(&self.pending).unwrap_or_default()
     }
 
     /// Returns whether the first reply was that the verification is pending.
     pub(crate) fn was_pending(&self) -> bool {
         self.is_pending(self.accepted_at)
     }
-}
 
-/// Reads a text that was made from a value.
-fn parse(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
+    fn is_pending(&self, now: Instant) -> bool {
+        self.appears_at.is_none_or(|at| now < at)
+    }
 }

@@ -61,10 +61,10 @@ where
     }
 }
 
-/// Returns a line of text. Values are JSON, so that no value can end the line.
+/// Returns a line of text. It has no control characters, so that no value can end the line or command the terminal.
 fn text(mut line: Map<String, Value>) -> String {
     let mut take = |name: &str| match line.remove(name) {
-        Some(Value::String(text)) => text.replace(char::is_control, " "),
+        Some(Value::String(text)) => text,
         _ => String::new(),
     };
     let head = ["timestamp", "level", "target", "message"].map(&mut take);
@@ -75,7 +75,7 @@ fn text(mut line: Map<String, Value>) -> String {
     for (name, value) in line {
         let _ = write!(text, " {name}={value}");
     }
-    text
+    text.replace(char::is_control, " ")
 }
 
 struct Fields<'a>(&'a mut Map<String, Value>);
@@ -117,11 +117,11 @@ mod tests {
     fn a_line_of_text_has_the_message_before_the_fields_and_no_second_line() {
         let event = json!({
             "timestamp": "2026-11-29T08:00:00.000001Z", "level": "WARN", "service": "khata-worker", "target": "khata_worker",
-            "message": "validation\nnot claimed", "error": "two\nlines", "tries": 3,
+            "message": "validation\nnot claimed", "error": "two\nlines\u{9b}31m", "tries": 3,
         });
         assert_eq!(
             text(event.as_object().cloned().unwrap_or_default()),
-            "2026-11-29T08:00:00.000001Z WARN  khata_worker: validation not claimed error=\"two\\nlines\" tries=3"
+            "2026-11-29T08:00:00.000001Z WARN  khata_worker: validation not claimed error=\"two\\nlines 31m\" tries=3"
         );
     }
 }
