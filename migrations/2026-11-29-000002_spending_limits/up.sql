@@ -21,4 +21,5 @@ create table penny_drop_counts (
     -- Penny drops that calls of this day may make: one for each validation, one for each further attempt.
     drops integer not null constraint drops_are_not_negative check (drops >= 0),
     primary key (merchant_id, day)
-) with (fillfactor = 50);
+-- A row changes with every batch. Postgres prunes its old versions only from a page that it considers full.
+) with (fillfactor = 10);

@@ -123,7 +123,7 @@ impl ValidationProcessor {
         span.record("khata.account_id", field::display(work.claimed.account));
         span.record("khata.routing_id", work.claimed.routing_id());
         let settlement = self.carry_out(&work, lease_ends).await;
-        let is_queued = settlement.as_ref().is_some_and(|end| end.queue.is_some());
+        let is_queued = matches!(work.plan, Plan::Settle { queue: Some(_), .. });
         // The call has ended, so that the next validation in the queue can take its place.
         let call = work.call.take();
         let gateway = call.as_ref().map(CallInProgress::gateway).or(queue);
@@ -258,10 +258,9 @@ impl ValidationProcessor {
             Plan::Reuse => self.results.of_earlier(work),
             Plan::Settle {
                 next,
-                slot,
-                queue,
                 why,
                 postponed,
+                ..
             } => {
                 if let Some((account, reason)) = postponed
                     && let Some(entry) = work.merchant.find(*account)
@@ -270,11 +269,7 @@ impl ValidationProcessor {
                         .postponed(GatewayAccountLabels::of(entry), *reason);
                 }
                 self.log_no_call(work, why);
-                Some(Settlement {
-                    slot: *slot,
-                    queue: *queue,
-                    ..self.results.without_attempt(work, next.clone())
-                })
+                Some(self.results.without_attempt(work, next.clone()))
             }
         }
     }

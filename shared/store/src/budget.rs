@@ -13,7 +13,7 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::locks::Lock;
-use super::statement::{rows, statement};
+use super::statement::{Rows, rows, statement};
 use khata_domain::MerchantId;
 
 /// India's offset from UTC: the day begins at midnight in India, as the hours of gateways do.
@@ -37,7 +37,7 @@ pub(super) const WORKER_SLOT: &str = "-pg_backend_pid()";
 pub(super) struct Hold {
     /// Where the transaction counts.
     pub(super) slot: i32,
-    is_alone: bool,
+    pub(super) is_alone: bool,
 }
 
 /// The counts of the day of a transaction.
@@ -51,6 +51,15 @@ pub(super) struct Used {
 }
 
 impl Used {
+    /// The counts that a transaction reads at this time.
+    pub(super) fn new(now: DateTime<Utc>, drops: HashMap<MerchantId, i64>) -> Self {
+        Self {
+            now,
+            drops,
+            begun: HashMap::new(),
+        }
+    }
+
     /// Returns the penny drops of a merchant, with those that the transaction begins.
     pub(super) fn by(&self, merchant: MerchantId) -> i64 {
         let of = |counts: &HashMap<_, _>| counts.get(&merchant).copied().unwrap_or_default();
@@ -111,11 +120,7 @@ pub(super) fn used(connection: &mut PgConnection, merchants: &[MerchantId]) -> Q
     let drops = rows
         .into_iter()
         .map(|(merchant, drops, _)| (merchant, drops));
-    Ok(Used {
-        now,
-        drops: drops.collect(),
-        begun: HashMap::new(),
-    })
+    Ok(Used::new(now, drops.collect()))
 }
 
 /// A merchant's budget that a transaction needs.
@@ -127,15 +132,10 @@ pub(super) struct Wanted {
     pub(super) drops: i64,
 }
 
-/// Takes the budgets of these merchants, shared or alone, until the transaction ends. Leaves out those that other transactions
-/// hold, and those that are used up.
-pub(super) fn hold(
-    connection: &mut PgConnection,
-    budgets: &[Wanted],
-) -> QueryResult<HashMap<MerchantId, Hold>> {
-    // Processes try the slots in different orders, so that they seldom try a taken one.
-    let first = i64::from(std::process::id()) % SLOTS;
-    let rows: Vec<(MerchantId, Option<i32>, bool)> = statement(format!(
+/// Returns the `select` that takes the budgets of the table `wanted`, shared or alone, until the transaction ends: `slot` is
+/// null where another transaction holds the budget, and where it is used up. The columns are `merchant_id`, `slot`, `is_alone`.
+pub(super) fn hold() -> String {
+    format!(
         "select wanted.merchant_id,
             case
                 when used.drops >= wanted.budget then null
@@ -146,35 +146,35 @@ pub(super) fn hold(
                 )
             end as slot,
             used.is_near as is_alone
-         from $1 as wanted
+         from wanted
          cross join lateral (
             select drops, drops + {SHARED} > wanted.budget or wanted.drops > {OF_SLOT} as is_near
             from (select {} as drops) as counted offset 0
          ) as used",
         drops_of("wanted.merchant_id")
-    ))
-    .rows(rows!(budgets, wanted => {
+    )
+}
+
+/// Returns the rows of the table `wanted` of [`hold`].
+pub(super) fn wanted(budgets: &[Wanted]) -> Rows<'_> {
+    // Processes try the slots in different orders, so that they seldom try a taken one.
+    let first = i64::from(std::process::id()) % SLOTS;
+    rows!(budgets, wanted => {
         merchant_id = wanted.merchant,
         budget = wanted.budget,
         drops = wanted.drops,
         key = Lock::Budget.of_merchant(wanted.merchant),
         slots = Lock::BudgetSlot.of_merchant(wanted.merchant) & !(SLOTS - 1),
         first = first,
-    }))
-    .tuples(connection)?;
-    let hold = |(merchant, slot, is_alone): (_, Option<i32>, _)| {
-        let slot = slot?;
-        Some((merchant, Hold { slot, is_alone }))
-    };
-    Ok(rows.into_iter().filter_map(hold).collect())
+    })
 }
 
-/// Returns the statement that counts one penny drop for each row of `drops`, which has the columns `merchant_id` and `slot`.
+/// Returns the statement that adds the penny drops of the table `counted`, which has a row for each `merchant_id` and `slot`.
 /// A transaction runs it once at most, so that two transactions that count in the same rows lock them in the same order.
-pub(super) fn count(drops: &str) -> String {
+pub(super) fn count(counted: &str) -> String {
     format!(
         "insert into penny_drop_counts (merchant_id, day, slot, drops)
-         select merchant_id, {DAY}, slot, count(*) from {drops} group by merchant_id, slot order by merchant_id, slot
+         select merchant_id, {DAY}, slot, drops from {counted} order by merchant_id, slot
          on conflict (merchant_id, day, slot) do update set drops = penny_drop_counts.drops + excluded.drops"
     )
 }

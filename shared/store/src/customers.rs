@@ -198,42 +198,34 @@ fn select_customers<'a>(
     wanted: &HashSet<(MerchantId, &'a CustomerRef)>,
 ) -> QueryResult<Found<'a>> {
     let (mut by_reference, mut by_id) = (Vec::new(), Vec::new());
-    for (merchant, customer) in wanted {
-        match customer {
-            CustomerRef::Reference(reference) => by_reference.push((*merchant, reference.expose())),
-            CustomerRef::Id(id) => by_id.push((*merchant, *id)),
+    for named in wanted {
+        match named.1 {
+            CustomerRef::Reference(reference) => by_reference.push((*named, reference.expose())),
+            CustomerRef::Id(id) => by_id.push((*named, *id)),
         }
     }
-    let mut found = HashMap::with_capacity(wanted.len());
-    let mut load = |sql: &'static str, wanted: Rows<'_>| -> QueryResult<()> {
-        let rows: Vec<(MerchantId, CustomerId, String)> =
-            statement(sql).rows(wanted).tuples(connection)?;
-        for (merchant, id, reference) in rows {
-            found.insert((merchant, CustomerRef::Id(id)), (id, reference.clone()));
-            if let Some(named) = CustomerRef::parse(&reference) {
-                found.insert((merchant, named), (id, reference));
-            }
-        }
-        Ok(())
+    let mut load = |sql: &'static str, wanted: Rows<'_>| -> QueryResult<_> {
+        let rows: Vec<(i64, CustomerId, String)> =
+            statement(sql).rows(wanted.numbered()).tuples(connection)?;
+        Ok(rows.into_iter().map(|(place, id, reference)| {
+            let index = usize::try_from(place - 1).unwrap_or(usize::MAX);
+            (index, (id, reference))
+        }))
     };
-    load(
-        "select c.merchant_id, c.id, c.object_reference_id
+    let mut found = HashMap::with_capacity(wanted.len());
+    let of_references = load(
+        "select wanted.place, c.id, c.object_reference_id
          from $1 as wanted
          join customers c on c.merchant_id = wanted.merchant_id and c.object_reference_id = wanted.reference",
-        rows!(&by_reference, (merchant, name) => { merchant_id = *merchant, reference = *name }),
+        rows!(&by_reference, ((merchant, _), name) => { merchant_id = *merchant, reference = *name }),
     )?;
-    load(
-        "select c.merchant_id, c.id, c.object_reference_id
+    let of_ids = load(
+        "select wanted.place, c.id, c.object_reference_id
          from $1 as wanted
          join customers c on c.merchant_id = wanted.merchant_id and c.id = wanted.id",
-        rows!(&by_id, (merchant, customer) => { merchant_id = *merchant, id = *customer }),
+        rows!(&by_id, ((merchant, _), id) => { merchant_id = *merchant, id = *id }),
     )?;
-    Ok(wanted
-        .iter()
-        .filter_map(|(merchant, customer)| {
-            found
-                .remove(&(*merchant, (*customer).clone()))
-                .map(|found| ((*merchant, *customer), found))
-        })
-        .collect())
+    found.extend(of_references.filter_map(|(index, row)| Some((by_reference.get(index)?.0, row))));
+    found.extend(of_ids.filter_map(|(index, row)| Some((by_id.get(index)?.0, row))));
+    Ok(found)
 }

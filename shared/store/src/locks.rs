@@ -46,17 +46,19 @@ impl Lock {
     }
 }
 
-/// Takes these locks as far as no other transaction holds them, and returns those taken.
-pub(super) fn try_lock(
-    connection: &mut PgConnection,
-    mut keys: Vec<i64>,
-) -> QueryResult<HashSet<i64>> {
-    // In the same order everywhere: of two transactions that want the same keys, the one that takes the first key takes all.
+/// Returns the keys in the order in which every transaction takes them, each once: of two transactions that want the same keys, the
+/// one that takes the first key takes all.
+pub(super) fn in_order(mut keys: Vec<i64>) -> Vec<i64> {
     keys.sort_unstable();
     keys.dedup();
+    keys
+}
+
+/// Takes these locks as far as no other transaction holds them, and returns those taken.
+pub(super) fn try_lock(connection: &mut PgConnection, keys: Vec<i64>) -> QueryResult<HashSet<i64>> {
     let taken: Vec<(i64, bool)> =
         statement("select wanted.key, pg_try_advisory_xact_lock(wanted.key) from $1 as wanted")
-            .rows(rows!(&keys, key => { key = *key }))
+            .rows(rows!(in_order(keys), key => { key = *key }))
             .tuples(connection)?;
     let taken = taken.into_iter().filter(|(_, is_taken)| *is_taken);
     Ok(taken.map(|(key, _)| key).collect())

@@ -162,6 +162,12 @@ impl<'a> Statement<'a> {
         self
     }
 
+    /// Like [`Self::rows`], for rows beside others: the statement is sent even if there are none of them.
+    pub(super) fn rows_beside(mut self, rows: Rows<'a>) -> Self {
+        self.binds.push(Box::new(rows));
+        self
+    }
+
     /// Loads rows of few columns, by their order.
     pub(super) fn tuples<'q, T: Column>(self, connection: &mut PgConnection) -> QueryResult<Vec<T>>
     where

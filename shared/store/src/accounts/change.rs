@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::new::ValidationTerms;
-use super::velocity::{self, Limited, Locks};
+use super::velocity::{self, Counted, Limited, Locks};
 use crate::budget::{self, Hold, Used};
 use crate::statement::{rows, statement};
 use khata_domain::ids::CustomerRef;
@@ -110,8 +110,8 @@ fn check(
     if locks.is_some_and(|locks| !locks.has_account(merchant, &row.fingerprint)) {
         return Ok(Err(Revalidation::Busy));
     }
-    let recent = velocity::recent(connection, &[(merchant, row.customer, &row.fingerprint)])?;
-    let used = budget::used(connection, &[merchant])?;
+    let details = (merchant, row.customer, &*row.fingerprint);
+    let Counted { recent, used } = velocity::count(connection, &[details], &[merchant])?;
     if let Some(wait) = recent
         .get(&0)
         .and_then(|recent| recent.wait(terms.validations_per_day, 0, used.now))
@@ -175,8 +175,12 @@ fn begin(
     .bind(terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
     .run(connection)?;
-    statement(budget::count("$1 as drops"))
-        .rows(rows!(hold.as_slice(), hold => { merchant_id = wanted.merchant, slot = hold.slot }))
+    statement(budget::count("$1 as counted"))
+        .rows(rows!(hold.as_slice(), hold => {
+            merchant_id = wanted.merchant,
+            slot = hold.slot,
+            drops = 1,
+        }))
         .run(connection)
 }
 

@@ -67,10 +67,15 @@ pub fn create(
     }
     let mut new = wanted(calls, &customers, &checked.refused);
     new.retain(|wanted| !existing.contains_key(&wanted.owned_key()));
+    // Requests of one batch may name the same new account.
+    let mut seen = HashSet::with_capacity(new.len());
+    let (new, mut others): (Vec<_>, Vec<_>) = new
+        .into_iter()
+        .partition(|wanted| seen.insert(wanted.key()));
     let inserted = insert_accounts(connection, &new, &checked.locks)?;
-    // Requests of one batch may name the same new account; the transaction holds its lock, so that no other one stores it.
-    new.retain(|wanted| !inserted.contains(&wanted.account.id));
-    existing.extend(existing_accounts(connection, &new)?);
+    let is_inserted = |wanted: &Wanted<'_>| inserted.contains(&wanted.account.id);
+    others.extend(new.into_iter().filter(|wanted| !is_inserted(wanted)));
+    existing.extend(existing_accounts(connection, &others)?);
     let result = |(call, refused): (&&CreateAccounts, Option<Refused>)| {
         let found = customers.get(call.merchant, &call.customer);
         let (customer, object_reference_id) = match (found, refused) {
@@ -169,10 +174,19 @@ fn insert_accounts(
         deadline_ms = row.call.terms.deadline.num_milliseconds(),
         awaited_ms = row.call.terms.awaited.map(|wait| wait.num_milliseconds()),
         fresh = row.call.terms.fresh,
-        may_pay = row.call.may_pay(row.account),
-        slot = locks.budget(row.call.merchant).map(|hold| hold.slot),
     });
-    let count_drops = budget::count("drops");
+    let mut drops: HashMap<MerchantId, i64> = HashMap::new();
+    for wanted in wanted
+        .iter()
+        .filter(|wanted| wanted.call.may_pay(wanted.account))
+    {
+        *drops.entry(wanted.call.merchant).or_default() += 1;
+    }
+    let drops: Vec<_> = drops
+        .into_iter()
+        .filter_map(|(merchant, drops)| Some((merchant, locks.budget(merchant)?.slot, drops)))
+        .collect();
+    let count_drops = budget::count("$3 as counted");
     let inserted: Vec<AccountId> = statement(format!(
         "with input as (
             select * from $1 as input
@@ -194,15 +208,17 @@ fn insert_accounts(
                 now() + i.awaited_ms * interval '1 ms', i.fresh
             from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
          ), drops as (
-            select i.merchant_id, i.slot from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
-            where i.may_pay
-         ), counted as (
             {count_drops}
          )
          select id from account",
     ))
     .rows(input)
     .bind(WAKEUP_GRACE_MS)
+    .rows_beside(rows!(&drops, (merchant, slot, drops) => {
+        merchant_id = *merchant,
+        slot = *slot,
+        drops = *drops,
+    }))
     .tuples(connection)?;
     Ok(inserted.into_iter().collect())
 }

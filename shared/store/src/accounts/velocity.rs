@@ -14,7 +14,7 @@ use diesel::prelude::*;
 use super::new::CreateAccounts;
 use crate::budget::{self, Hold, Used};
 use crate::customers::Customers;
-use crate::locks::{Lock, try_lock};
+use crate::locks::{Lock, in_order};
 use crate::statement::{rows, statement};
 use khata_crypto::LIMIT_LENGTH;
 use khata_domain::{AccountId, CustomerId, MerchantId};
@@ -85,6 +85,9 @@ pub(super) struct Locks {
     budgets: HashMap<MerchantId, Hold>,
 }
 
+/// The key of an account that was locked, or a merchant with the hold of its budget: its slot and whether it is alone.
+type LockRow = (Option<i64>, Option<MerchantId>, Option<i32>, bool);
+
 impl Locks {
     /// Takes what no other transaction holds. Call it before counting: a statement sees what was committed before it began.
     pub(super) fn take(
@@ -95,10 +98,32 @@ impl Locks {
         let keys = accounts
             .iter()
             .map(|(merchant, _, fingerprint)| lock_of(*merchant, fingerprint));
-        Ok(Self {
-            accounts: try_lock(connection, keys.collect())?,
-            budgets: budget::hold(connection, budgets)?,
-        })
+        let rows: Vec<LockRow> = statement(format!(
+            "with wanted as (
+                select * from $1 as wanted
+             )
+             select account.key, null::uuid as merchant_id, null::integer as slot, false as is_alone
+             from $2 as account
+             where pg_try_advisory_xact_lock(account.key)
+             union all
+             select null, budget.* from ({}) as budget
+             where budget.slot is not null",
+            budget::hold(),
+        ))
+        .rows_beside(budget::wanted(budgets))
+        .rows(rows!(in_order(keys.collect()), key => { key = *key }))
+        .tuples(connection)?;
+        let mut locks = Self {
+            accounts: HashSet::with_capacity(rows.len()),
+            budgets: HashMap::with_capacity(budgets.len()),
+        };
+        for (key, merchant, slot, is_alone) in rows {
+            locks.accounts.extend(key);
+            let hold = merchant.zip(slot);
+            let hold = hold.map(|(merchant, slot)| (merchant, Hold { slot, is_alone }));
+            locks.budgets.extend(hold);
+        }
+        Ok(locks)
     }
 
     pub(super) fn has_account(&self, merchant: MerchantId, fingerprint: &[u8]) -> bool {
@@ -117,18 +142,26 @@ fn lock_of(merchant: MerchantId, fingerprint: &[u8]) -> i64 {
     Lock::Account.of(merchant, *fingerprint)
 }
 
-/// Reads the recent validations of these accounts; the result leaves out accounts without any.
-pub(super) fn recent(
+/// The counts that decide whether validations may begin.
+pub(super) struct Counted {
+    /// By the place of the account; accounts without any are left out.
+    pub(super) recent: HashMap<usize, RecentValidations>,
+    pub(super) used: Used,
+}
+
+/// Reads the recent validations of these accounts, and the penny drops of these merchants.
+pub(super) fn count(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
-) -> QueryResult<HashMap<usize, RecentValidations>> {
+    merchants: &[MerchantId],
+) -> QueryResult<Counted> {
     // For new accounts, the common case, this reads one entry of each of two indexes. `order by` and `offset 0` keep it so: a
     // plan made while the table was empty would otherwise read all accounts of the merchant, or a whole index once a batch.
-    let rows: Vec<(i64, Option<DateTime<Utc>>, bool)> = statement(
+    let rows: Vec<(i64, Option<DateTime<Utc>>, bool, i64)> = statement(format!(
         r"with wanted as (
             select * from $1 as wanted
          )
-         select w.place, began.at, a.customer_id = w.customer_id and a.fingerprint = w.fingerprint
+         select w.place, began.at, a.customer_id = w.customer_id and a.fingerprint = w.fingerprint, 0::bigint
          from wanted w
          cross join lateral (
             select * from customer_accounts a
@@ -142,7 +175,7 @@ pub(super) fn recent(
          ) began on true
          where began.at is not null or (a.customer_id = w.customer_id and a.fingerprint = w.fingerprint)
          union all
-         select w.place, began.at, false
+         select w.place, began.at, false, 0
          from wanted w
          cross join lateral (
             select * from customer_accounts a
@@ -151,8 +184,11 @@ pub(super) fn recent(
             order by a.merchant_id, a.fingerprint offset 0
          ) a
          cross join lateral unnest(array_append(a.revalidated_at, a.created_at)) as began (at)
-         where began.at > now() - interval '24 hours'",
-    )
+         where began.at > now() - interval '24 hours'
+         union all
+         select -m.place, now(), false, {} from $2 as m",
+        budget::drops_of("m.merchant_id"),
+    ))
     .rows(
         rows!(wanted, (merchant, customer, fingerprint) => {
             merchant_id = *merchant,
@@ -162,20 +198,30 @@ pub(super) fn recent(
         })
         .numbered(),
     )
+    .rows_beside(rows!(merchants, merchant => { merchant_id = *merchant }).numbered())
     .tuples(connection)?;
     let mut recent: HashMap<usize, RecentValidations> = HashMap::new();
-    for (place, began, is_own) in rows {
-        let Some(place) = usize::try_from(place - 1).ok() else {
-            continue;
-        };
-        let recent = recent.entry(place).or_default();
-        recent.is_own |= is_own;
-        recent.times.extend(began);
+    let (mut now, mut drops) = (None, HashMap::with_capacity(merchants.len()));
+    for (place, at, is_own, of_merchant) in rows {
+        let index = usize::try_from(place.unsigned_abs() - 1).unwrap_or(usize::MAX);
+        if place < 0 {
+            now = at;
+            drops.extend(
+                merchants
+                    .get(index)
+                    .map(|merchant| (*merchant, of_merchant)),
+            );
+        } else {
+            let recent = recent.entry(index).or_default();
+            recent.is_own |= is_own;
+            recent.times.extend(at);
+        }
     }
     for recent in recent.values_mut() {
         recent.times.sort_unstable_by(|one, other| other.cmp(one));
     }
-    Ok(recent)
+    let used = Used::new(now.unwrap_or_else(Utc::now), drops);
+    Ok(Counted { recent, used })
 }
 
 /// Reads the recent validations of an account: its own, and those of every account of the merchant that is the same at the bank.
@@ -193,8 +239,8 @@ pub fn recent_validations(
     let Some((customer, fingerprint)) = details else {
         return Ok(RecentValidations::default());
     };
-    let mut recent = recent(connection, &[(merchant, customer, &fingerprint)])?;
-    Ok(recent.remove(&0).unwrap_or_default())
+    let mut counts = count(connection, &[(merchant, customer, &fingerprint)], &[])?;
+    Ok(counts.recent.remove(&0).unwrap_or_default())
 }
 
 /// Why a call begins nothing.
@@ -246,11 +292,12 @@ pub(super) fn check<'a>(
     let budgets: Vec<budget::Wanted> = budgets.into_values().collect();
     let locks = Locks::take(connection, &wanted, &budgets)?;
     let merchants: Vec<MerchantId> = budgets.iter().map(|wanted| wanted.merchant).collect();
+    let counted = count(connection, &wanted, &merchants)?;
     let mut counts = Counts {
-        recent: recent(connection, &wanted)?,
+        recent: counted.recent,
         begun: HashMap::new(),
         stored: HashSet::new(),
-        used: budget::used(connection, &merchants)?,
+        used: counted.used,
         locks: &locks,
     };
     let mut place = 0;

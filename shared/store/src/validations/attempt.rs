@@ -156,7 +156,7 @@ fn count_further_drops(connection: &mut PgConnection, drops: &[ValidationKey]) -
     .rows(validation_keys(drops))
     .run(connection)?;
     statement(budget::count(&format!(
-        "(select merchant_id, {WORKER_SLOT} as slot from $1 as further) as drops"
+        "(select merchant_id, {WORKER_SLOT} as slot, count(*) as drops from $1 as further group by merchant_id) as counted"
     )))
     .rows(rows!(drops, key => { merchant_id = key.merchant }))
     .run(connection)

@@ -11,7 +11,6 @@ use super::claim::LeaseToken;
 use crate::column::row;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
-use khata_domain::traffic::{QueuePlace, Slot};
 use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{
     Class, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
@@ -68,10 +67,6 @@ pub struct Settlement {
     pub gateway_name_match_score: Option<i16>,
     /// The validation whose result this one reuses.
     pub reused_from: Option<ValidationId>,
-    /// The call that is booked for the next step.
-    pub slot: Option<Slot>,
-    /// The place in the queue of a gateway account.
-    pub queue: Option<QueuePlace>,
 }
 
 impl Settlement {
@@ -93,8 +88,6 @@ impl Settlement {
             name_match_score: None,
             gateway_name_match_score: None,
             reused_from: None,
-            slot: None,
-            queue: None,
         }
     }
 }
@@ -129,10 +122,6 @@ fn columns(settlements: &[Settlement]) -> Rows<'_> {
         name_match_score = s.name_match_score,
         gateway_name_match_score = s.gateway_name_match_score,
         reused_from = s.reused_from,
-        slot_gateway_account_id = s.slot.map(|slot| slot.gateway_account),
-        slot_at = s.slot.map(|slot| slot.at),
-        queued_gateway_account_id = s.queue.map(|queue| queue.gateway_account),
-        queue_rank = s.queue.map(|queue| queue.rank as i16),
         // The account.
         account_status = s.next.account_status(),
         // The attempt.
@@ -237,8 +226,6 @@ pub fn settle(
                 name_match_score = coalesce(i.name_match_score, v.name_match_score),
                 gateway_name_match_score = coalesce(i.gateway_name_match_score, v.gateway_name_match_score),
                 reused_from = coalesce(i.reused_from, v.reused_from),
-                slot_gateway_account_id = i.slot_gateway_account_id, slot_at = i.slot_at,
-                queued_gateway_account_id = i.queued_gateway_account_id, queue_rank = i.queue_rank,
                 completed_at = case when i.state = 'COMPLETED' then now() end
             from input i
             where v.merchant_id = i.merchant_id and v.id = i.id

@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use khata_domain::GatewayAccountId;
 use khata_domain::circuit::CircuitState;
+use khata_domain::{GatewayAccountId, PendingReason};
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::gateway_health::{
     GatewayKey, GatewayState, HealthChange, OutcomeCounts, ScoreKey, add_outcomes, delete_expired,
     forget_bookings, impaired, lock, of_merchant, record_changes, reset, scores, store_budgets,
     write_open_calls,
 };
-use khata_store::validations::{Settlement, Slot, settle};
+use khata_store::validations::{Postponement, Slot, postpone};
 use uuid::Uuid;
 
-use crate::rows::{
-    LEASE, alter, claimed, current_state, due, later, merchant, settlement, take_due,
-};
+use crate::rows::{LEASE, alter, claimed, current_state, due, merchant, take_due};
 use khata_testing::Database;
 use khata_testing::database::number;
 
@@ -269,16 +267,18 @@ fn a_reset_clears_the_state_of_a_gateway_account() {
 /// A validation that waits for a call at this gateway account, booked for an hour later.
 fn booked(connection: &mut PgConnection, gateway: GatewayKey) -> ValidationKey {
     let key = due(connection, gateway.merchant, 1)[0];
-    let (token, _) = claimed(connection, key);
-    let waits = Settlement {
-        slot: Some(Slot {
-            gateway_account: gateway.account,
-            at: Utc::now() + TimeDelta::hours(1),
-        }),
-        delay: Duration::from_hours(1),
-        ..settlement(key, token, later(false))
+    let slot = Slot {
+        gateway_account: gateway.account,
+        at: Utc::now() + TimeDelta::hours(1),
     };
-    assert_eq!(settle(connection, &[waits]).unwrap(), [key]);
+    let waits = Postponement {
+        key,
+        delay: Duration::from_hours(1),
+        reason: PendingReason::RateLimited,
+        slot: Some(slot),
+        queue: None,
+    };
+    postpone(connection, &[waits]).unwrap();
     key
 }
 

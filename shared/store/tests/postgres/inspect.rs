@@ -1,17 +1,21 @@
 //! One account with its history, and the retry of its open validation.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{AttemptState, Outcome};
-use khata_domain::{AccountId, Class, GatewayAccountId, MerchantId, ValidationId, ValidationState};
+use khata_domain::{
+    AccountId, Class, GatewayAccountId, MerchantId, PendingReason, ValidationId, ValidationState,
+};
 use khata_store::inspect::{
     Account, account_of_validation, attempts, find, find_of_any_merchant, validations,
 };
 use khata_store::retry::{RetryResult, retry_now};
-use khata_store::validations::{Settlement, Slot, insert_attempts, settle};
+use khata_store::validations::{Postponement, Settlement, Slot, insert_attempts, postpone, settle};
 
 use crate::rows::{
     LEASE, alter, attempt, call, claimed, create, current_state, due, ids, later, merchant,
@@ -280,16 +284,18 @@ fn a_waiting_validation_shows_its_slot_and_reason() {
     let one = merchant(&mut connection, "one");
     let account = account(&mut connection, one);
     let key = account.validation().unwrap();
-    let (token, _) = claimed(&mut connection, key);
     let slot = Slot {
         gateway_account: GatewayAccountId::new(),
         at: Utc::now().trunc_subsecs(6),
     };
-    let waits = Settlement {
+    let waits = Postponement {
+        key,
+        delay: Duration::from_secs(30),
+        reason: PendingReason::RateLimited,
         slot: Some(slot),
-        ..settlement(key, token, later(false))
+        queue: None,
     };
-    settle(&mut connection, &[waits]).unwrap();
+    postpone(&mut connection, &[waits]).unwrap();
     alter(&mut connection, key, "fresh = true, called_back = true");
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
     assert_eq!(row.slot, Some(slot));
@@ -323,7 +329,7 @@ fn only_an_open_validation_is_made_due() {
     );
 
     let waits = Settlement {
-        delay: std::time::Duration::from_hours(1),
+        delay: Duration::from_hours(1),
         ..settlement(key, token, later(false))
     };
     settle(&mut connection, &[waits]).unwrap();
