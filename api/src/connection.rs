@@ -32,6 +32,9 @@ pub(crate) use state::ConnectionState;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which an idle connection is closed. Longer than the usual 60 s of load balancers.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Time after which the connection ends that has no request. The HTTP server closes it earlier, unless bytes that follow a body
+/// were handed over with it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(76);
 /// Time after which the API closes the connection of a client that takes no byte of its reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which a client must take the whole rest of a reply, from the first byte on that it does not take at once: enough for
@@ -51,11 +54,15 @@ pub(crate) struct Connection {
     socket: TcpStream,
     /// Read from the socket and not yet handed over.
     ahead: BytesMut,
+    /// How far the head has come whose bytes were handed over last. A body is taken for the begin of a head, which can only end
+    /// the next one early.
     head: Head,
-    /// Whether the last bytes handed over end a head.
+    /// Whether the last bytes handed over contain the end of a head.
     gave_head: bool,
-    /// Runs while the connection waits for a head or for the rest of one.
-    head_timeout: Option<Timer>,
+    /// When the first bytes of a head were handed over whose end has not come.
+    head_began: Option<Instant>,
+    /// Runs all the time, so that a request sets no timer.
+    idle_timeout: Timer,
     /// Runs while the client takes no byte of its reply.
     write_timeout: Option<Timer>,
     /// Runs until the end of a reply that the client did not take at once.
@@ -75,15 +82,28 @@ enum Head {
 }
 
 impl Head {
-    /// Takes the next byte; `None` if it ends the head.
-    fn next(self, byte: u8) -> Option<Self> {
-        match (byte, self) {
-            (b'\n', Self::LineEnd) => None,
-            (b'\n', Self::InLine) => Some(Self::LineEnd),
-            (b'\n' | b'\r', Self::Awaited | Self::Empty) => Some(Self::Empty),
-            (b'\r', head) => Some(head),
-            _ => Some(Self::InLine),
+    /// Takes the next bytes. Returns how many of them belong to the head, if it ends in them.
+    fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let line = &rest[..end.unwrap_or(rest.len())];
+            if line.iter().any(|byte| *byte != b'\r') {
+                *self = Self::InLine;
+            } else if *self == Self::Awaited {
+                *self = Self::Empty;
+            }
+            rest = &rest[end? + 1..];
+            match self {
+                Self::InLine => *self = Self::LineEnd,
+                Self::Awaited | Self::Empty => {}
+                Self::LineEnd => {
+                    *self = Self::Awaited;
+                    return Some(bytes.len() - rest.len());
+                }
+            }
         }
+        None
     }
 }
 
@@ -108,7 +128,8 @@ impl Connection {
             ahead: BytesMut::new(),
             head: Head::Awaited,
             gave_head: false,
-            head_timeout: None,
+            head_began: None,
+            idle_timeout: Box::pin(sleep(IDLE_TIMEOUT)),
             write_timeout: None,
             reply_timeout: None,
             _slot: slots.take(&state, Instant::now()),
@@ -131,50 +152,53 @@ impl Connection {
                 return Poll::Ready(Ok(()));
             }
             self.ahead.extend_from_slice(buffer.filled());
+            self.state.set_ahead(true);
         }
         Poll::Pending
     }
 
-    /// Takes back what follows the first head in the bytes from `begin` on.
+    /// Takes back what follows the first head in the bytes from `begin` on, if it contains the end of another one.
     fn keep_one_head(&mut self, buffer: &mut ReadBuf<'_>, begin: usize) {
         let bytes = &buffer.filled()[begin..];
-        if bytes.is_empty() {
+        let Some(end) = self.head.take(bytes) else {
+            if !bytes.is_empty() && self.head_began.is_none() {
+                let now = Instant::now();
+                self.head_began = Some(now);
+                self.idle_timeout
+                    .as_mut()
+                    .reset((now + HEAD_TIMEOUT).into());
+            }
+            return;
+        };
+        self.gave_head = true;
+        self.head_began = None;
+        let following = &bytes[end..];
+        if self.head.take(following).is_none() {
             return;
         }
-        if self.head == Head::Awaited {
-            self.head_timeout = None;
-        }
-        let end = bytes.iter().position(|byte| {
-            let next = self.head.next(*byte);
-            self.head = next.unwrap_or(Head::Awaited);
-            next.is_none()
-        });
-        let Some(end) = end else { return };
-        let mut ahead = BytesMut::from(&bytes[end + 1..]);
+        self.head = Head::Awaited;
+        let mut ahead = BytesMut::from(following);
         ahead.unsplit(std::mem::take(&mut self.ahead));
         self.ahead = ahead;
-        self.gave_head = true;
-        self.head_timeout = None;
-        buffer.set_filled(begin + end + 1);
+        buffer.set_filled(begin + end);
     }
 
-    /// Ends the connection if the head does not come in time. The HTTP server's own time limit is for the first head only.
-    fn poll_head_timeout(&mut self, task: &mut Context<'_>) -> io::Result<()> {
-        if self.state.take_served() {
-            self.head_timeout = None;
+    /// Ends the connection if the next head does not come in time. The HTTP server's own time limits are for the first head, and
+    /// for a connection without any byte of the next one.
+    fn poll_idle_timeout(&mut self, task: &mut Context<'_>) -> io::Result<()> {
+        while self.idle_timeout.as_mut().poll(task).is_ready() {
+            let now = Instant::now();
+            let ends = match self.head_began {
+                _ if self.state.serves() => now + IDLE_TIMEOUT,
+                Some(began) => began + HEAD_TIMEOUT,
+                None => self.state.idle_since() + IDLE_TIMEOUT,
+            };
+            if ends <= now {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.idle_timeout.as_mut().reset(ends.into());
         }
-        let limit = match self.head {
-            // The HTTP server closes an idle connection earlier, unless bytes that follow a body were handed over with it.
-            Head::Awaited => KEEP_ALIVE + Duration::from_secs(1),
-            Head::Empty | Head::InLine | Head::LineEnd => HEAD_TIMEOUT,
-        };
-        let timeout = self
-            .head_timeout
-            .get_or_insert_with(|| Box::pin(sleep(limit)));
-        match timeout.as_mut().poll(task) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
+        Ok(())
     }
 
     fn written(
@@ -216,6 +240,7 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         self.state.wait(task);
+        self.poll_idle_timeout(task)?;
         if self.write_timeout.is_some() {
             return Poll::Pending;
         }
@@ -231,9 +256,6 @@ impl AsyncRead for Connection {
             }
             return end;
         }
-        if !receives_body {
-            self.poll_head_timeout(task)?;
-        }
         let begin = buffer.filled().len();
         if self.ahead.is_empty() {
             ready!(Pin::new(&mut self.socket).poll_read(task, buffer))?;
@@ -244,6 +266,7 @@ impl AsyncRead for Connection {
         if !receives_body {
             self.keep_one_head(buffer, begin);
         }
+        self.state.set_ahead(!self.ahead.is_empty());
         Poll::Ready(Ok(()))
     }
 }
@@ -325,14 +348,22 @@ impl MessageBody for Pieces {
 mod tests {
     use super::*;
 
-    /// The number of heads that end in these bytes.
-    fn heads(bytes: &[u8]) -> usize {
+    /// The number of heads that end in these bytes, which come in pieces of this length.
+    fn heads_of(bytes: &[u8], piece: usize) -> usize {
         let (mut head, mut ends) = (Head::Awaited, 0);
-        for byte in bytes {
-            head = head.next(*byte).unwrap_or_else(|| {
+        for mut piece in bytes.chunks(piece) {
+            while let Some(end) = head.take(piece) {
+                piece = &piece[end..];
                 ends += 1;
-                Head::Awaited
-            });
+            }
+        }
+        ends
+    }
+
+    fn heads(bytes: &[u8]) -> usize {
+        let ends = heads_of(bytes, 1);
+        for piece in [2, 3, 5, bytes.len()] {
+            assert_eq!(heads_of(bytes, piece), ends, "in pieces of {piece}");
         }
         ends
     }

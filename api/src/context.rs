@@ -104,7 +104,7 @@ impl FromRequest for RequestContext {
             let in_progress = &state.in_progress;
             request
                 .extensions_mut()
-                .insert(ReplyMemory(in_progress.replies.of(merchant.id)));
+                .insert(ReplyMemory(in_progress.replies.clone()));
             let mut this = in_progress.requests.of(merchant.id);
             if !this.try_grow(1) {
                 return Err(ApiError::TooMuchInProgress);

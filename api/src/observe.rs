@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::limits::LimitState;
 use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
-use crate::shares::Share;
+use crate::shares::{Share, Shares};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-routing-id");
@@ -37,8 +37,8 @@ pub(crate) struct Observed {
     pub(crate) trace_parent: Option<String>,
 }
 
-/// The merchant's share of the memory for replies, for the reply to the request.
-pub(crate) struct ReplyMemory(pub(crate) Share);
+/// The memory for replies, of which the reply to the request takes the merchant's share.
+pub(crate) struct ReplyMemory(pub(crate) Shares);
 
 /// Marks a request as waiting for outcomes.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +130,13 @@ fn take_memory(
         return Ok(());
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let of_merchant = response.request().extensions_mut().remove::<ReplyMemory>();
-    if let Some(ReplyMemory(mut share)) = of_merchant.filter(|_| size > PIECE) {
+    if size <= PIECE {
+        return Ok(());
+    }
+    let extensions = response.request().extensions();
+    let merchant = extensions.get::<MerchantId>();
+    if let (Some(ReplyMemory(replies)), Some(merchant)) = (extensions.get(), merchant) {
+        let mut share = replies.of(*merchant);
         share
             .take_memory(size)
             .map_err(|_| ApiError::RepliesNotTaken)?;

@@ -8,8 +8,6 @@ use std::time::Instant;
 /// The state that decides whether a connection may hand over bytes and whether it may be closed. Its requests change it.
 pub(crate) struct ConnectionState {
     serves: Cell<bool>,
-    /// Whether a request was served since the last look.
-    served: Cell<bool>,
     receives_body: Cell<bool>,
     sends_body: Cell<bool>,
     /// Whether a request on the connection had a valid key or signature.
@@ -18,20 +16,26 @@ pub(crate) struct ConnectionState {
     must_close: Cell<bool>,
     /// When the connection or its last request began.
     since: Cell<Instant>,
+    /// When the connection began, or its last request ended.
+    idle_since: Cell<Instant>,
+    /// Whether the connection has read bytes that it has not handed over.
+    has_ahead: Cell<bool>,
     /// The server's task, while it waits.
     waiting: RefCell<Option<Waker>>,
 }
 
 impl ConnectionState {
     pub(super) fn new() -> Rc<Self> {
+        let now = Instant::now();
         Rc::new(Self {
             serves: Cell::default(),
-            served: Cell::default(),
+            has_ahead: Cell::default(),
             receives_body: Cell::default(),
             sends_body: Cell::default(),
             is_authenticated: Cell::default(),
             must_close: Cell::default(),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(now),
+            idle_since: Cell::new(now),
             waiting: RefCell::default(),
         })
     }
@@ -39,7 +43,6 @@ impl ConnectionState {
     /// Begins to serve a request. Serving ends when the result is dropped.
     pub(crate) fn serve(self: &Rc<Self>, now: Instant) -> Serving {
         self.serves.set(true);
-        self.served.set(true);
         self.since.set(now);
         Serving(Rc::clone(self))
     }
@@ -47,7 +50,7 @@ impl ConnectionState {
     /// Begins to receive the body of the request that is served. Receiving ends when the result is dropped.
     pub(crate) fn receive(self: &Rc<Self>) -> Receiving {
         self.receives_body.set(true);
-        self.wake();
+        self.wake_to_go_on();
         Receiving(Rc::clone(self))
     }
 
@@ -70,11 +73,6 @@ impl ConnectionState {
 
     pub(super) fn serves(&self) -> bool {
         self.serves.get()
-    }
-
-    /// Whether a request was served since the last call.
-    pub(super) fn take_served(&self) -> bool {
-        self.served.take()
     }
 
     pub(super) fn receives_body(&self) -> bool {
@@ -103,6 +101,21 @@ impl ConnectionState {
         self.since.get()
     }
 
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since.get()
+    }
+
+    pub(super) fn set_ahead(&self, has_ahead: bool) {
+        self.has_ahead.set(has_ahead);
+    }
+
+    /// Wakes the server's task if it has something to do now. Otherwise the socket wakes it.
+    fn wake_to_go_on(&self) {
+        if self.has_ahead.get() || self.must_close() {
+            self.wake();
+        }
+    }
+
     pub(super) fn wait(&self, task: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting
@@ -126,7 +139,8 @@ pub(crate) struct Serving(Rc<ConnectionState>);
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.serves.set(false);
-        self.0.wake();
+        self.0.idle_since.set(Instant::now());
+        self.0.wake_to_go_on();
     }
 }
 
