@@ -12,6 +12,9 @@ mod script;
 mod sound;
 mod vocabulary;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use holders::{Holder, holders};
 use script::Script;
 
@@ -130,20 +133,12 @@ pub fn is_placeholder(name_at_bank: &str) -> bool {
         CUSTOMER CUSTOMERNAME DEARCUSTOMER VALUEDCUSTOMER BANKCUSTOMER UPIUSER UPICUSTOMER IMPSCUSTOMER USER ACCOUNT \
         ACCOUNTHOLDER ACCOUNTHOLDERNAME ACHOLDER ACHOLDERNAME ACCOUNTNAME ACCOUNTVERIFIED ACCOUNTVALID VALIDACCOUNT \
         HOLDER BENEFICIARY BENEFICIARYNAME BENENAME BENE PAYEE PAYEENAME";
-    let letters = || {
-        name_at_bank
-            .chars()
-            .filter(|character| character.is_alphabetic())
-    };
-    if letters().all(|letter| matches!(letter, 'x' | 'X')) && letters().count() != 1 {
-        return true;
-    }
+    static SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PLACEHOLDERS.split(' ').collect());
     // Without spaces and marks: N/A, A/C HOLDER.
-    PLACEHOLDERS.split(' ').any(|placeholder| {
-        letters()
-            .flat_map(char::to_uppercase)
-            .eq(placeholder.chars())
-    })
+    let letters = name_at_bank.chars().filter(|letter| letter.is_alphabetic());
+    let letters: String = letters.flat_map(char::to_uppercase).collect();
+    let is_masked = letters.bytes().all(|letter| letter == b'X') && letters.len() != 1;
+    is_masked || SET.contains(&*letters)
 }
 
 /// Whether a name has letters that no rule reads: such a name can be compared only with another one.
