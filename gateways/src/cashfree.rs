@@ -133,7 +133,7 @@ impl Cashfree {
             ("x-client-secret", credentials.client_secret),
         ];
         Ok(Self {
-            client: Client::new(config, base_url, policy.call_timeout, headers)?,
+            client: Client::new(config, &base_url, policy.call_timeout, headers)?,
             two_factor,
             webhook_secrets,
             policy,
@@ -335,6 +335,8 @@ mod tests {
             ("ftp://gateway.example", true, false),
             ("https://user:secret@gateway.example", false, false),
             ("gateway", true, false),
+            ("https://api.cashfree.com/v1?x=1", false, false),
+            ("https://api.cashfree.com/v1#x", false, false),
         ] {
             let config = ConnectorConfig {
                 base_url: Some(base_url),

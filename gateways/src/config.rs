@@ -72,6 +72,9 @@ impl ConnectorConfig<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             return error("must not hold a user name or password".into());
         }
+        if url.query().is_some() || url.fragment().is_some() {
+            return error("must end with the path: no ? and no #".into());
+        }
         let hosts = hosts(own);
         let is_own =
             url.port().is_none() && url.host_str().is_some_and(|host| hosts.contains(host));

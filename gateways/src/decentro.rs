@@ -110,7 +110,7 @@ impl Decentro {
         }
         let base_url = config.address(PUBLIC_BASE_URL, INFO.addresses)?;
         Ok(Self {
-            client: Client::new(config, base_url, policy.call_timeout, headers)?,
+            client: Client::new(config, &base_url, policy.call_timeout, headers)?,
             consumer_urn: consumer_urn(own.consumer_urn, config.sandbox_mode)?,
             purpose_message: payee_text(
                 "purpose_message",

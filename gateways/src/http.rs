@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use khata_domain::CallFailure;
-use reqwest::RequestBuilder;
 use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Url};
 use tracing::{Instrument, Span, field};
 use zeroize::Zeroizing;
 
@@ -35,7 +35,7 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 /// Calls one service of a gateway. All calls have the same headers and the same time-out.
 pub(crate) struct Client {
     http: reqwest::Client,
-    base_url: String,
+    base_url: Url,
     headers: HeaderMap,
     pub(crate) timeout: Duration,
 }
@@ -44,7 +44,7 @@ impl Client {
     /// Makes a client whose calls carry these credentials as headers.
     pub(crate) fn new<const N: usize>(
         config: &ConnectorConfig<'_>,
-        base_url: String,
+        base_url: &str,
         timeout: Duration,
         credentials: [(&'static str, Zeroizing<String>); N],
     ) -> Result<Self, ConfigError> {
@@ -54,23 +54,32 @@ impl Client {
             let value = secret_header(&value).ok_or(ConfigError::Credentials(INVISIBLE))?;
             headers.insert(name, value);
         }
+        let no_url = |_| ConfigError::Settings("base_url is not a URL".into());
         Ok(Self {
             http: config.http.clone(),
-            base_url,
+            base_url: Url::parse(base_url).map_err(no_url)?,
             headers,
             timeout,
         })
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
-        self.with_headers(self.http.get(format!("{}{path}", self.base_url)))
+        self.request(Method::GET, path)
     }
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        self.with_headers(self.http.post(format!("{}{path}", self.base_url)))
+        self.request(Method::POST, path)
     }
 
-    fn with_headers(&self, request: RequestBuilder) -> RequestBuilder {
+    /// Makes a request. The path begins with a slash and may end with a query.
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // Only the path is parsed: parsing a whole URL costs as much as sending the request.
+        let base_path = self.base_url.path().trim_end_matches('/');
+        let request = match self.base_url.join(&format!("{base_path}{path}")) {
+            Ok(url) => self.http.request(method, url),
+            // The builder reports the error.
+            Err(_) => self.http.request(method, path),
+        };
         request.headers(self.headers.clone()).timeout(self.timeout)
     }
 

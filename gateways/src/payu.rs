@@ -138,12 +138,12 @@ impl Payu {
         ) {
             (Some(client_id), Some(client_secret), Some(merchant_id)) => {
                 let tokens = OAuth {
-                    client: Client::new(config, accounts_url, timeout, [])?,
+                    client: Client::new(config, &accounts_url, timeout, [])?,
                     client_id,
                     client_secret,
                 };
                 let headers = [("payoutmerchantid", merchant_id)];
-                let client = Client::new(config, payout_url, timeout, headers)?;
+                let client = Client::new(config, &payout_url, timeout, headers)?;
                 Some(Payouts(TokenClient::new(client, tokens)))
             }
             (None, None, None) => None,
@@ -151,7 +151,7 @@ impl Payu {
         };
         let lookup = match (credentials.key, credentials.salt) {
             (Some(key), Some(salt)) => Some(VpaLookup {
-                client: Client::new(config, info_url, timeout, [])?,
+                client: Client::new(config, &info_url, timeout, [])?,
                 key,
                 salt,
             }),

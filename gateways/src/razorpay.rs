@@ -118,7 +118,7 @@ impl Razorpay {
         let methods = source.as_ref().map_or(&LOOKUP_ONLY[..], |_| INFO.methods);
         let policy = common.policy(config, methods, &NPCI_POLLING, Some(CALLS_PER_MINUTE))?;
         Ok(Self {
-            client: Client::new(config, base_url, policy.call_timeout, headers)?,
+            client: Client::new(config, &base_url, policy.call_timeout, headers)?,
             webhook_secrets: credentials.webhook_secrets,
             source_account_number: source,
             policy,

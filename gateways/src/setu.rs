@@ -149,7 +149,7 @@ impl Setu {
         let narration = own.narration.as_deref().unwrap_or(NARRATION);
         Ok(Self {
             bank: Bank {
-                client: Client::new(config, base_url, policy.call_timeout, headers)?,
+                client: Client::new(config, &base_url, policy.call_timeout, headers)?,
                 flow: common.bank_flow,
                 narration: payee_text("narration", narration, NARRATION_LENGTH)?,
             },
@@ -186,7 +186,7 @@ fn umap(
             bearer(&token).ok_or(ConfigError::Credentials("umap.token must be visible ASCII"))?,
         ),
         (None, Some(client_id), Some(secret)) => UmapToken::Login {
-            client: Client::new(config, login_url, timeout, [])?,
+            client: Box::new(Client::new(config, &login_url, timeout, [])?),
             client_id,
             secret,
         },
@@ -198,7 +198,7 @@ fn umap(
     };
     let merchant_id = credentials.merchant_id.to_string();
     let headers = [("merchantid", credentials.merchant_id)];
-    let client = Client::new(config, base_url, timeout, headers)?;
+    let client = Client::new(config, &base_url, timeout, headers)?;
     Ok(Umap {
         client: TokenClient::new(client, token),
         merchant_id,

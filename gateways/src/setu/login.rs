@@ -35,7 +35,7 @@ pub(super) enum UmapToken {
     Given(HeaderValue),
     /// The client's address is the one of the login.
     Login {
-        client: Client,
+        client: Box<Client>,
         client_id: Zeroizing<String>,
         secret: Zeroizing<String>,
     },
