@@ -194,11 +194,11 @@ fn announce(
         // `Creates` submits the call again.
         Created::Busy => return Err(ApiError::Internal),
     };
-    let customer = stored.customer;
+    let customer = stored.customer.to_string();
     let span = Span::current();
-    span.record("khata.customer_id", field::display(customer));
+    span.record("khata.customer_id", &*customer);
     if context.observed.routing_id.is_none() {
-        span.record("khata.routing_id", field::display(customer));
+        span.record("khata.routing_id", &*customer);
     }
     span.record("khata.accounts", new.keys.len());
     if let [(account, _)] = &new.keys[..] {

@@ -1,21 +1,26 @@
 //! W3C trace contexts: parsing, formatting, parents and links.
 
+use std::fmt::Write;
+
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Length of a `traceparent`.
+const LENGTH: usize = 55;
 
 /// Returns the W3C `traceparent` of a span; `None` if tracing is off.
 pub fn trace_parent_of(span: &Span) -> Option<String> {
     let context = span.context();
     let span_context = context.span().span_context().clone();
     span_context.is_valid().then(|| {
-        format!(
-            "00-{}-{}-{:02x}",
-            span_context.trace_id(),
-            span_context.span_id(),
-            span_context.trace_flags().to_u8()
-        )
+        let (trace, span) = (span_context.trace_id(), span_context.span_id());
+        let flags = span_context.trace_flags().to_u8();
+        let mut text = String::with_capacity(LENGTH);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "00-{trace}-{span}-{flags:02x}");
+        text
     })
 }
 
