@@ -170,12 +170,16 @@ impl Commit for ClaimsAndSettles {
     }
 
     /// Settles a claim whose calls no task makes as not sent: an attempt that stays STARTED would count as a lost call.
-    fn abandoned(&mut self, result: CommitResult) -> Option<Request> {
+    fn abandoned(&mut self, result: &CommitResult) -> Option<Request> {
         let (CommitResult::Claimed(work) | CommitResult::ClaimedNext(work, _)) = result else {
             return None;
         };
-        let settlement = (self.not_sent)(&*work?)?;
+        let settlement = (self.not_sent)(work.as_deref()?)?;
         Some(Request::Settle(Box::new(settlement)))
+    }
+
+    fn has_taken_back(&self, result: &CommitResult) -> bool {
+        !matches!(result, CommitResult::Settled(false))
     }
 
     /// Claims the validation that makes the work panic, and does nothing with it: the end of the lease counts a failed step.
@@ -273,7 +277,7 @@ impl ClaimsAndSettles {
             // A panic must not break the batch of the others. The lease stays, so that the panic counts as a failed step.
             let key = claimed.key;
             let source = next.sources.get(&key).copied();
-            let plan = || self.plan((claimed, source), token, merchant, batch);
+            let plan = || self.plan((claimed, source), (token, now), merchant, batch);
             let planned = catch_unwind(AssertUnwindSafe(plan));
             if planned.is_err() {
                 error!(merchant_id = %key.merchant, validation_id = %key.id, "planning panicked; the scheduler takes the validation back");
@@ -326,7 +330,7 @@ impl ClaimsAndSettles {
     fn plan(
         &self,
         (claimed, source): (Claimed, Source),
-        token: LeaseToken,
+        (token, now): (LeaseToken, DateTime<Utc>),
         merchant: &Arc<MerchantView>,
         (related, budgets, writes): (&mut Related, &mut RateBudgets, &mut Writes),
     ) -> Work {
@@ -335,7 +339,7 @@ impl ClaimsAndSettles {
         let attempts = related.attempts.remove(&key).unwrap_or_default();
         let (webhooks, webhook_received_at) = related.webhooks.remove(&key).unzip();
         let reusable = related.reusable.remove(&key);
-        let (last, now) = (attempts.last(), self.clock.now());
+        let last = attempts.last();
         let gateways = details.as_ref().map_or(Vec::new(), |details| {
             merchant.profiles(details, consent.as_ref(), last, now)
         });

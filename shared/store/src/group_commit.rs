@@ -36,8 +36,10 @@ pub use submissions::BatchError;
 const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                       set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1; \
                       set idle_in_transaction_session_timeout = '1s'";
-/// Tries to commit what takes abandoned outputs back.
-const TAKE_BACK_TRIES: usize = 3;
+/// Pause between two tries to take an abandoned output back.
+const TAKE_BACK_PAUSE: Duration = Duration::from_millis(500);
+/// How long the lane tries: as long as the server may take for a COMMIT whose connection is gone.
+const TAKE_BACK_TIME: Duration = Duration::from_secs(30);
 
 /// The work of a lane.
 pub trait Commit: Send + 'static {
@@ -71,9 +73,15 @@ pub trait Commit: Send + 'static {
     ) -> QueryResult<Vec<Self::Output>>;
 
     /// Takes back the output of a commit that outlasted its caller: returns what is committed instead, if anything. The caller gave
-    /// up during COMMIT, or COMMIT got no response, so that it may also not have happened.
-    fn abandoned(&mut self, _output: Self::Output) -> Option<Self::Request> {
+    /// up during COMMIT, or COMMIT got no response, so that it may also not have happened, or happen later.
+    fn abandoned(&mut self, _output: &Self::Output) -> Option<Self::Request> {
         None
+    }
+
+    /// Whether this output of a request of [`Self::abandoned`] shows that it changed something. Otherwise the lane repeats the request
+    /// for a while: the COMMIT may still happen.
+    fn has_taken_back(&self, _output: &Self::Output) -> bool {
+        true
     }
 
     /// Runs in a transaction of its own after the work panicked with this request alone: the place to record that it failed.
@@ -153,6 +161,7 @@ impl<C: Commit> Lane<C> {
             work,
             connection: None,
             commit_begun: Arc::clone(&commit_begun),
+            to_take_back: Vec::new(),
         };
         let taken = Arc::clone(&submissions);
         let thread = std::thread::Builder::new()
@@ -206,11 +215,20 @@ struct Worker<C: Commit> {
     work: C,
     connection: Option<PooledConnection>,
     commit_begun: CommitBegun,
+    to_take_back: Vec<TakeBack<C::Request>>,
+}
+
+/// A request that takes an abandoned output back.
+struct TakeBack<R> {
+    request: R,
+    next_try: Instant,
+    until: Instant,
 }
 
 impl<C: Commit> Worker<C> {
     fn run(mut self, submissions: &Submissions<C::Request, C::Output>) {
-        while let Some(batch) = submissions.take_batch() {
+        while let Some(batch) = submissions.take_batch(self.next_take_back()) {
+            self.take_back(Instant::now());
             let linger = self.work.linger(batch.len());
             let (requests, callers) = batch.into_iter().map(|s| (s.request, s.caller)).unzip();
             self.commit(requests, callers);
@@ -218,6 +236,8 @@ impl<C: Commit> Worker<C> {
                 std::thread::sleep(linger);
             }
         }
+        // Nobody tries later.
+        self.take_back(Instant::now() + TAKE_BACK_PAUSE);
     }
 
     /// Commits the requests in one transaction, or halves them until each request that breaks it is alone. A caller whose
@@ -239,7 +259,7 @@ impl<C: Commit> Worker<C> {
             Ok(outputs) => {
                 let replies = callers.into_iter().zip(outputs);
                 let abandoned = replies.filter_map(|(caller, output)| caller.reply(Ok(output)));
-                self.take_back(abandoned.collect());
+                self.abandon(abandoned.collect());
             }
             Err(Broken::TimedOut) => self.commit(requests, callers),
             Err(Broken::Rejected(error)) => {
@@ -262,7 +282,7 @@ impl<C: Commit> Worker<C> {
             Err(Broken::Unavailable) => fail(callers),
             Err(Broken::Unknown(outputs)) => {
                 fail(callers);
-                self.take_back(outputs);
+                self.abandon(outputs);
             }
         }
     }
@@ -311,26 +331,62 @@ impl<C: Commit> Worker<C> {
         }
     }
 
-    /// Commits what takes abandoned outputs back.
-    fn take_back(&mut self, outputs: Vec<C::Output>) {
-        let outputs = outputs.into_iter();
-        let requests: Vec<_> = outputs
-            .filter_map(|output| self.work.abandoned(output))
-            .collect();
-        if requests.is_empty() {
+    /// Notes what takes abandoned outputs back. It is committed before the next batch.
+    fn abandon(&mut self, outputs: Vec<C::Output>) {
+        let now = Instant::now();
+        for output in outputs {
+            let request = self.work.abandoned(&output);
+            self.to_take_back.extend(request.map(|request| TakeBack {
+                request,
+                next_try: now,
+                until: now + TAKE_BACK_TIME,
+            }));
+        }
+    }
+
+    /// Returns when to try again to take an abandoned output back.
+    fn next_take_back(&self) -> Option<Instant> {
+        self.to_take_back.iter().map(|back| back.next_try).min()
+    }
+
+    /// Commits what takes abandoned outputs back, as far as it is to be tried by this time.
+    fn take_back(&mut self, now: Instant) {
+        let due = self
+            .to_take_back
+            .extract_if(.., |back| back.next_try <= now);
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
             return;
         }
-        for _ in 0..TAKE_BACK_TRIES {
-            match self.attempt(&requests, &[]) {
-                Err(Broken::Unavailable | Broken::Unknown(_)) => {}
-                Ok(_) => return,
-                Err(_) => break,
+        let (times, requests): (Vec<_>, Vec<_>) = due
+            .into_iter()
+            .map(|back| (back.until, back.request))
+            .unzip();
+        let done = match self.attempt(&requests, &[]) {
+            Ok(outputs) => outputs
+                .iter()
+                .map(|output| self.work.has_taken_back(output))
+                .collect(),
+            Err(_) => vec![false; requests.len()],
+        };
+        let next_try = Instant::now() + TAKE_BACK_PAUSE;
+        let left = requests
+            .into_iter()
+            .zip(times)
+            .zip(done)
+            .filter(|(_, is_done)| !is_done);
+        for ((request, until), _) in left {
+            if until <= next_try {
+                // The COMMIT has not happened, or the database is away for long.
+                tracing::warn!("output without a caller not taken back");
+                continue;
             }
+            self.to_take_back.push(TakeBack {
+                request,
+                next_try,
+                until,
+            });
         }
-        tracing::error!(
-            requests = requests.len(),
-            "outputs without callers not taken back"
-        );
     }
 
     fn attempt(

@@ -99,22 +99,29 @@ impl<R, O> Submissions<R, O> {
         pushed.map_err(|_| BatchError::QueueFull)
     }
 
-    /// Waits for requests and takes the next batch; `None` once every handle is dropped and the queue is empty.
-    pub(super) fn take_batch(&self) -> Option<Vec<Submission<R, O>>> {
+    /// Waits for requests, until this time at most, and takes the next batch; `None` once every handle is dropped and the queue is
+    /// empty.
+    pub(super) fn take_batch(&self, until: Option<Instant>) -> Option<Vec<Submission<R, O>>> {
         let mut queue = lock(&self.queue);
         loop {
             let now = Instant::now();
             let waits = |other: &Submission<R, O>| other.caller.waits(now);
             let batch = queue.waiting.take_batch(waits);
-            if !batch.is_empty() {
+            if !batch.is_empty() || until.is_some_and(|until| until <= now) {
                 return Some(batch);
             }
             if queue.is_closed {
                 return None;
             }
             queue.sleeps = true;
-            let woken = self.changed.wait(queue);
-            queue = woken.unwrap_or_else(PoisonError::into_inner);
+            queue = if let Some(until) = until {
+                let woken = self.changed.wait_timeout(queue, until - now);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                let woken = self.changed.wait(queue);
+                woken.unwrap_or_else(PoisonError::into_inner)
+            };
+            queue.sleeps = false;
         }
     }
 }

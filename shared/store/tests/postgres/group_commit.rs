@@ -32,6 +32,8 @@ pub(crate) const A_BUG: i32 = 1_313;
 /// The number whose output is taken back if its commit outlasts its caller, by a slip with the other number.
 pub(crate) const LATE: i32 = 1_414;
 pub(crate) const TAKEN_BACK: i32 = 1_415;
+/// The output of a slip that took nothing back.
+const NOTHING: i32 = -1;
 /// Difference between the number of a slip that panics and of the one that records it.
 pub(crate) const PANICKED: i32 = 200_000;
 
@@ -131,9 +133,16 @@ impl Commit for Filing {
     fn commit(&mut self, connection: &mut PgConnection, slips: &[Slip]) -> QueryResult<Vec<i32>> {
         let numbers: Vec<i32> = slips.iter().map(|slip| slip.number).collect();
         self.transactions.lock().unwrap().push(numbers.clone());
-        diesel::sql_query("insert into slips select unnest($1)")
-            .bind::<Array<Integer>, _>(&numbers)
-            .execute(connection)?;
+        // A slip cannot take back what is not visible.
+        let inserted = diesel::sql_query(format!(
+            "insert into slips select number from unnest($1) as number
+             where number <> {TAKEN_BACK} or exists (select from slips where number = {LATE})"
+        ))
+        .bind::<Array<Integer>, _>(&numbers)
+        .execute(connection)?;
+        if inserted < numbers.len() {
+            return Ok(vec![NOTHING; numbers.len()]);
+        }
         assert!(!numbers.contains(&A_BUG), "the work panics");
         for stop in slips.iter().filter_map(|slip| slip.stop.as_ref()) {
             stop.reached.send(()).unwrap();
@@ -149,8 +158,12 @@ impl Commit for Filing {
         Ok(numbers.iter().map(|number| number * 10).collect())
     }
 
-    fn abandoned(&mut self, output: i32) -> Option<Slip> {
-        (output == 10 * LATE).then(|| Slip::new(TAKEN_BACK))
+    fn abandoned(&mut self, output: &i32) -> Option<Slip> {
+        (*output == 10 * LATE).then(|| Slip::new(TAKEN_BACK))
+    }
+
+    fn has_taken_back(&self, output: &i32) -> bool {
+        *output != NOTHING
     }
 
     fn panicked(&mut self, connection: &mut PgConnection, slip: &Slip) -> QueryResult<()> {

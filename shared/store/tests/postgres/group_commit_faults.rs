@@ -152,6 +152,8 @@ async fn a_commit_without_a_response_is_taken_back() {
     remote.proxy.cut();
     assert!(is_unavailable(&answer.await.unwrap()));
     remote.proxy.restore();
+    // The COMMIT happens after the first tries.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
     remote
         .connection
         .batch_execute("select pg_advisory_unlock(1)")
