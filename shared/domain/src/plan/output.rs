@@ -74,7 +74,8 @@ pub struct NewAttempt {
 pub struct CallAgain {
     /// Number of the attempt.
     pub number: i16,
-    /// Both calls may drop a rupee, if the first one arrives later than any call should: counts against the merchant's budget.
+    /// Both calls may drop a rupee, if the first one arrives later than any call should: counts against the merchant's budget,
+    /// once for each attempt.
     pub is_further_drop: bool,
 }
 

@@ -110,7 +110,10 @@ fn at_gateway(
     };
     let sent_again = CallAgain {
         number: open.number,
-        is_further_drop: open.method.moves_money() && !gateway.late_calls.refuses_repeats,
+        // Once: of the calls before, none can arrive any more but the last one.
+        is_further_drop: open.method.moves_money()
+            && !gateway.late_calls.refuses_repeats
+            && open.sent_at <= open.started_at,
     };
     Planned {
         sent_again: Some(sent_again),

@@ -179,7 +179,7 @@ pub fn postpone(connection: &mut PgConnection, postponements: &[Postponement]) -
     statement(
         "update validations v
          set state = 'WAITING', due_at = now() + i.delay_ms * interval '1 ms', pending_reason = i.pending_reason,
-            called_back = false, failed_steps = 0,
+            called_back = false,
             slot_gateway_account_id = i.slot_gateway_account_id, slot_at = i.slot_at,
             queued_gateway_account_id = i.queued_gateway_account_id, queue_rank = i.queue_rank
          from $1 as i

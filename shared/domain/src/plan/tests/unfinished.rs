@@ -142,6 +142,14 @@ fn a_call_that_is_made_again_is_planned_as_it_is_stored() {
         // A worker that takes over looks the call up first, and waits again until it cannot arrive any more.
         case.attempts = vec![attempt];
         assert_eq!(case.plan().calls().action, NextAction::Poll);
+        // The budget counts one rupee more, however often the gateway has not received the call.
+        case.attempts[0].state = AttemptState::Unknown;
+        case.attempts[0].code = Some(NOT_RECEIVED.into());
+        let again = CallAgain {
+            is_further_drop: false,
+            ..again
+        };
+        assert_eq!(case.plan().sent_again, Some(again));
     }
 }
 
