@@ -23,3 +23,5 @@ create table penny_drop_counts (
     primary key (merchant_id, day)
 -- A row changes with every batch. Postgres prunes its old versions only from a page that it considers full.
 ) with (fillfactor = 10);
+-- For the deletion of old days.
+create index penny_drop_counts_by_day on penny_drop_counts (day);

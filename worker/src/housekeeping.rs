@@ -1,12 +1,14 @@
-//! Work that no validation waits for. Deletes expired rows: replies stored for idempotent calls, gateway webhooks and scores; the
-//! time of deletion does not matter, because expired rows are not read any more. Counts this process's encryptions.
+//! Work that no validation waits for. Deletes expired rows: replies stored for idempotent calls, gateway webhooks, scores and old
+//! counts of penny drops; the time of deletion does not matter, because expired rows are not read any more. Counts this process's encryptions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use khata_config::shutdown::Shutdown;
 use khata_store::encryption_counts::EncryptionCounter;
-use khata_store::{Pool, PooledConnection, gateway_health, gateway_webhooks, idempotency};
+use khata_store::{
+    Pool, PooledConnection, gateway_health, gateway_webhooks, idempotency, merchant_settings,
+};
 use tracing::{info, warn};
 
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -54,6 +56,7 @@ fn delete_expired(pool: &Pool) -> anyhow::Result<usize> {
         idempotency::delete_expired,
         gateway_webhooks::delete_expired,
         gateway_health::delete_expired,
+        merchant_settings::delete_expired,
     ] {
         loop {
             let records = delete(&mut connection, batch)?;

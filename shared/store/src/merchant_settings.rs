@@ -95,3 +95,16 @@ pub fn overview(
         .tuples(connection)?,
     })
 }
+
+/// Deletes at most `limit` counts of penny drops, of days that ended a week ago. Returns their number.
+pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
+    statement(format!(
+        "delete from penny_drop_counts c using (
+            select merchant_id, day, slot from penny_drop_counts where day < {} - 7 order by day limit $1
+         ) old
+         where c.merchant_id = old.merchant_id and c.day = old.day and c.slot = old.slot",
+        budget::DAY
+    ))
+    .bind(limit)
+    .execute(connection)
+}

@@ -47,7 +47,7 @@ pub const RIGHTS: [(&str, [&str; 3]); 18] = [
     ),
     ("idempotency_usage", [WRITE, "select, delete", READ]),
     ("merchants", [READ, READ, WRITE]),
-    ("penny_drop_counts", [WRITE, WRITE, WRITE]),
+    ("penny_drop_counts", [WRITE, WRITE_AND_DELETE, WRITE]),
     ("validation_attempts", [READ, WRITE, READ]),
     ("validations", [WRITE, "select, update", WRITE]),
 ];
