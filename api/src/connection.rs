@@ -174,18 +174,44 @@ impl Connection {
         self.head_began = None;
         let following = &bytes[end..];
         if self.head.take(following).is_none() {
+            self.state.set_following(following.len());
             return;
         }
         self.head = Head::Awaited;
-        let mut ahead = BytesMut::from(following);
+        self.keep(buffer, begin + end);
+    }
+
+    /// Takes back what follows these bytes.
+    fn keep(&mut self, buffer: &mut ReadBuf<'_>, end: usize) {
+        let mut ahead = BytesMut::from(&buffer.filled()[end..]);
         ahead.unsplit(std::mem::take(&mut self.ahead));
         self.ahead = ahead;
-        buffer.set_filled(begin + end);
+        buffer.set_filled(end);
+    }
+
+    /// Takes back what follows the body in the bytes from `begin` on.
+    fn keep_body(&mut self, buffer: &mut ReadBuf<'_>, begin: usize) {
+        let length = buffer.filled().len() - begin;
+        let body = self.state.take_body(length).unwrap_or_else(|| {
+            // The server only knows the end of a chunked body: it must decode these bytes before it reads the next ones.
+            self.gave_head = true;
+            length.min(READ_AHEAD)
+        });
+        if body < length {
+            self.keep(buffer, begin + body);
+        }
     }
 
     /// Ends the connection if the next head does not come in time. The HTTP server's own time limits are for the first head, and
     /// for a connection without any byte of the next one.
     fn poll_idle_timeout(&mut self, task: &mut Context<'_>) -> io::Result<()> {
+        if self.state.take_part_of_head() && self.head != Head::Awaited {
+            let began = self.state.idle_since();
+            self.head_began = Some(began);
+            self.idle_timeout
+                .as_mut()
+                .reset((began + HEAD_TIMEOUT).into());
+        }
         while self.idle_timeout.as_mut().poll(task).is_ready() {
             let now = Instant::now();
             let ends = match self.head_began {
@@ -248,7 +274,7 @@ impl AsyncRead for Connection {
         if self.state.serves() && !receives_body {
             return self.poll_end(task);
         }
-        if std::mem::take(&mut self.gave_head) && !receives_body {
+        if std::mem::take(&mut self.gave_head) {
             // The server must decode this head before it reads the next one.
             let end = self.poll_end(task);
             if !self.ahead.is_empty() {
@@ -263,7 +289,9 @@ impl AsyncRead for Connection {
             let most = self.ahead.len().min(buffer.remaining());
             buffer.put_slice(&self.ahead.split_to(most));
         }
-        if !receives_body {
+        if receives_body {
+            self.keep_body(buffer, begin);
+        } else {
             self.keep_one_head(buffer, begin);
         }
         self.state.set_ahead(!self.ahead.is_empty());
@@ -287,8 +315,8 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The server flushes when the connection has taken all bytes.
-        if !self.state.sends_body() {
-            self.reply_timeout = None;
+        if !self.state.sends_body() && self.reply_timeout.take().is_some() {
+            self.state.set_idle();
         }
         Pin::new(&mut self.socket).poll_flush(task)
     }

@@ -91,7 +91,7 @@ impl Creates {
             tokio::time::sleep(pause).await;
         }
         // Only other calls of the same merchant hold the locks.
-        Err(ApiError::TooManyRequests { retry_after: 1 })
+        Err(ApiError::TooMuchInProgress)
     }
 }
 

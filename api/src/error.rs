@@ -108,7 +108,8 @@ pub(crate) enum ApiError {
         /// Seconds.
         retry_after: u64,
     },
-    /// Too many requests of the merchant are in progress, or their bodies use too much memory.
+    /// Too many requests of the merchant are in progress, wait for the database or for each other's locks, or use too much
+    /// memory.
     TooMuchInProgress,
     /// The call was carried out, but too much memory is used by replies that the merchant's clients have not taken.
     RepliesNotTaken,
@@ -190,7 +191,7 @@ impl ApiError {
                 "The same call is still running.",
                 "idempotency_in_progress: the first call with this Idempotency-Key is still running. Retry after Retry-After seconds.";
             Self::TooManyRequests { .. } => 429, "error", "too_many_requests", "TOO_MANY_REQUESTS", "USER_ERROR",
-                "Too many requests.", "This API key exceeded its request limit, or too many of your calls wait for the database. See Retry-After and the RateLimit headers.";
+                "Too many requests.", "This API key exceeded its request limit. See Retry-After and the RateLimit headers.";
             Self::IdempotencyStorageFull => 429, "error", "too_many_requests", "IDEMPOTENCY_STORAGE_FULL", "USER_ERROR",
                 "Too many calls with an Idempotency-Key.",
                 "The replies of your calls with an Idempotency-Key in the last 24 hours take as much storage as they may. Call without the header, or later. Nothing was stored.";
@@ -364,7 +365,7 @@ impl From<BatchError> for ApiError {
             // The connection may have broken during COMMIT, or COMMIT takes longer than the caller waits.
             BatchError::Unavailable => Self::Unknown,
             // Only this merchant has too many calls open, so it is no failure of the service.
-            BatchError::QueueFull => Self::TooManyRequests { retry_after: 1 },
+            BatchError::QueueFull => Self::TooMuchInProgress,
             BatchError::Rejected(error) => {
                 tracing::error!(%error, "database rejected a checked request");
                 Self::Internal

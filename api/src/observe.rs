@@ -6,7 +6,8 @@ use std::time::Instant;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
@@ -51,9 +52,11 @@ pub(crate) async fn observe(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let connection = request.conn_data::<Rc<ConnectionState>>().cloned();
+    let headers = request.headers();
+    let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     let _serving = connection
         .as_ref()
-        .map(|connection| connection.serve(started));
+        .map(|connection| connection.serve(started, has_body));
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let _in_flight = metrics
         .as_ref()

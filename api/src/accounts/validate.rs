@@ -71,7 +71,7 @@ pub(crate) async fn validate_account(
         // Only other calls of the same merchant hold the locks. No connection is held meanwhile.
         let pause = BUSY_RETRY.wait(tries, rand::random());
         if begun.elapsed() + pause >= LOCK_TIME_LIMIT {
-            return Err(ApiError::TooManyRequests { retry_after: 1 });
+            return Err(ApiError::TooMuchInProgress);
         }
         tokio::time::sleep(pause).await;
         tries += 1;

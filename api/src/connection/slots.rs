@@ -121,7 +121,7 @@ mod tests {
         };
         assert_eq!(closed(&places), [0; 0], "few are open");
         places[0].0.authenticate();
-        let serving = places[1].0.serve(Instant::now());
+        let serving = places[1].0.serve(Instant::now(), false);
         places.push(open(&slots));
         assert_eq!(
             closed(&places),

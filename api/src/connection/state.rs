@@ -9,6 +9,12 @@ use std::time::Instant;
 pub(crate) struct ConnectionState {
     serves: Cell<bool>,
     receives_body: Cell<bool>,
+    /// Bytes of the body that have not been handed over; `None` if it is chunked.
+    body_left: Cell<Option<usize>>,
+    /// Bytes that were handed over behind the last head.
+    following: Cell<usize>,
+    /// Whether they are a part of the next head.
+    has_part_of_head: Cell<bool>,
     sends_body: Cell<bool>,
     /// Whether a request on the connection had a valid key or signature.
     is_authenticated: Cell<bool>,
@@ -31,6 +37,9 @@ impl ConnectionState {
             serves: Cell::default(),
             has_ahead: Cell::default(),
             receives_body: Cell::default(),
+            body_left: Cell::default(),
+            following: Cell::default(),
+            has_part_of_head: Cell::default(),
             sends_body: Cell::default(),
             is_authenticated: Cell::default(),
             must_close: Cell::default(),
@@ -41,15 +50,22 @@ impl ConnectionState {
     }
 
     /// Begins to serve a request. Serving ends when the result is dropped.
-    pub(crate) fn serve(self: &Rc<Self>, now: Instant) -> Serving {
+    pub(crate) fn serve(self: &Rc<Self>, now: Instant, has_body: bool) -> Serving {
         self.serves.set(true);
         self.since.set(now);
-        Serving(Rc::clone(self))
+        Serving {
+            connection: Rc::clone(self),
+            has_body,
+        }
     }
 
-    /// Begins to receive the body of the request that is served. Receiving ends when the result is dropped.
-    pub(crate) fn receive(self: &Rc<Self>) -> Receiving {
-        self.receives_body.set(true);
+    /// Begins to receive the body of the request that is served, of this length if it is not chunked. Receiving ends when the
+    /// result is dropped.
+    pub(crate) fn receive(self: &Rc<Self>, length: Option<usize>) -> Receiving {
+        let left = length.map(|length| length.saturating_sub(self.following.get()));
+        self.body_left.set(left);
+        // The rest of a body comes; all of a short one has come with the head.
+        self.receives_body.set(left != Some(0));
         self.wake_to_go_on();
         Receiving(Rc::clone(self))
     }
@@ -109,9 +125,33 @@ impl ConnectionState {
         self.has_ahead.set(has_ahead);
     }
 
+    pub(super) fn set_idle(&self) {
+        self.idle_since.set(Instant::now());
+    }
+
+    /// Takes these bytes of the body, as far as it has as many; `None` if it is chunked.
+    pub(super) fn take_body(&self, bytes: usize) -> Option<usize> {
+        let left = self.body_left.get()?;
+        let body = bytes.min(left);
+        self.body_left.set(Some(left - body));
+        if body == left {
+            self.receives_body.set(false);
+        }
+        Some(body)
+    }
+
+    pub(super) fn set_following(&self, bytes: usize) {
+        self.following.set(bytes);
+    }
+
+    /// Whether a part of the next head was handed over with the last one.
+    pub(super) fn take_part_of_head(&self) -> bool {
+        self.has_part_of_head.take()
+    }
+
     /// Wakes the server's task if it has something to do now. Otherwise the socket wakes it.
     fn wake_to_go_on(&self) {
-        if self.has_ahead.get() || self.must_close() {
+        if self.has_ahead.get() || self.must_close() || self.has_part_of_head.get() {
             self.wake();
         }
     }
@@ -134,13 +174,19 @@ impl ConnectionState {
 }
 
 /// A request being served.
-pub(crate) struct Serving(Rc<ConnectionState>);
+pub(crate) struct Serving {
+    connection: Rc<ConnectionState>,
+    has_body: bool,
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.serves.set(false);
-        self.0.idle_since.set(Instant::now());
-        self.0.wake_to_go_on();
+        let connection = &self.connection;
+        connection.serves.set(false);
+        connection.set_idle();
+        let has_part_of_head = connection.following.get() > 0 && !self.has_body;
+        connection.has_part_of_head.set(has_part_of_head);
+        connection.wake_to_go_on();
     }
 }
 

@@ -55,8 +55,10 @@ impl Body {
         if declared.is_some_and(|length| length > most) {
             return Err(ApiError::BodyTooLarge);
         }
+        let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
+        let length = (!is_chunked).then(|| declared.unwrap_or(0));
         let connection = request.conn_data::<Rc<ConnectionState>>();
-        let _receiving = connection.map(ConnectionState::receive);
+        let _receiving = connection.map(|connection| connection.receive(length));
         let bytes = collect(payload, declared, most, &mut memory);
         let bytes = tokio::time::timeout(TIME_LIMIT, bytes)
             .await

@@ -201,6 +201,59 @@ async fn heads_cost_little_memory_slow_or_pipelined() -> Result<()> {
 }
 
 #[tokio::test]
+async fn requests_behind_a_body_wait_for_its_reply() -> Result<()> {
+    let mut api = start().await?;
+    let form = "vpa=asha@okhdfcbank&command=validate&wait_seconds=3";
+    let (begin, end) = form.split_at(form.len() - 1);
+    let create = |headers: &str| {
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        api.head("POST /customers/pipe/accounts", &format!("{kind}{headers}"))
+    };
+    let known = create(&format!("Content-Length: {}\r\n", form.len())) + begin;
+    let length = begin.len();
+    let chunked = create("Transfer-Encoding: chunked\r\n") + &format!("{length:x}\r\n{begin}\r\n");
+    // A decoded head takes a hundred times its bytes; a HEAD would take the body of the reply before it.
+    let heads = format!("HEAD /nothing HTTP/1.1\r\n{}\r\n", "a:\n".repeat(58)).repeat(600);
+    for (what, request, end) in [
+        ("a body", known, end.to_owned()),
+        (
+            "a chunked body",
+            chunked,
+            format!("1\r\n{end}\r\n0\r\n\r\n"),
+        ),
+    ] {
+        let mut clients = api.attack(100, request.as_bytes()).await?;
+        let last = end + &heads;
+        for client in &mut clients {
+            // The API stops reading.
+            let send = client.write_all(last.as_bytes());
+            let _ = tokio::time::timeout(Duration::from_millis(5), send).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        api.assert_memory_is_bounded(&format!("heads behind {what}"))?;
+        let (mut reply, mut buffer) = (Vec::new(), [0; 4_096]);
+        while !reply.ends_with(b"}") {
+            let read = tokio::time::timeout(PATIENCE, clients[0].read(&mut buffer)).await??;
+            assert_ne!(read, 0, "{what}: {}", String::from_utf8_lossy(&reply));
+            reply.extend_from_slice(&buffer[..read]);
+            reply.truncate(
+                reply
+                    .iter()
+                    .rposition(|byte| *byte == b'}')
+                    .map_or(reply.len(), |end| end + 1),
+            );
+        }
+        let reply = String::from_utf8_lossy(&reply).into_owned();
+        assert!(reply.starts_with("HTTP/1.1 200"), "{what}: {reply}");
+        assert!(
+            reply.contains("\"vpa\":\"asha@okhdfcbank\""),
+            "{what}: {reply}"
+        );
+    }
+    api.assert_it_serves().await
+}
+
+#[tokio::test]
 async fn slow_bodies_use_a_bounded_share_of_memory_and_keep_nobody_out() -> Result<()> {
     let mut api = start().await?;
     let account = api.stack.set_gateway_account(&GatewayAccount {
@@ -242,6 +295,44 @@ async fn slow_bodies_use_a_bounded_share_of_memory_and_keep_nobody_out() -> Resu
         anyhow::Ok(created.expect_status(200).map(|_| Some(()))?)
     })
     .await
+}
+
+#[tokio::test]
+async fn calls_that_wait_use_a_bounded_share_of_memory() -> Result<()> {
+    let mut api = start().await?;
+    let other = api.stack.api.with_key(&api.stack.issue_key("other")?);
+    let metadata: serde_json::Map<_, _> = (0..20)
+        .map(|n| (format!("udf{n}"), json!("x".repeat(500))))
+        .collect();
+    let vpa = |n| json!({"vpa": format!("waiter{n}@okhdfcbank")});
+    let upi: Vec<_> = (0..20).map(vpa).collect();
+    let body = json!({
+        "upi_details": upi, "metadata": metadata, "command": "validate", "wait_seconds": 10
+    });
+    let (small, body) = (json!({"vpa": "asha@okhdfcbank"}), body.to_string());
+    let headers = format!(
+        "Content-Type: application/json\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    let request = api.head("POST /customers/waiter/accounts", &headers) + &body;
+    let clients = api.attack(800, request.as_bytes()).await?;
+    let message = eventually(PATIENCE, "a call beyond the memory", async || {
+        let call = api
+            .stack
+            .api
+            .call(Method::POST, "/customers/waiter/accounts");
+        let call = call.header("content-type", "application/json");
+        let reply = api.stack.api.send(call.body(body.clone())).await?;
+        let message = reply.json()["error_info"]["developer_message"].to_string();
+        anyhow::Ok((reply.status == 429).then_some(message))
+    })
+    .await?;
+    assert!(message.contains("in progress"), "{message}");
+    api.assert_memory_is_bounded("calls that wait")?;
+    let theirs = tokio::time::timeout(AT_ONCE, other.create_json("other", &small)).await??;
+    assert_eq!(theirs.status, 200, "another merchant");
+    drop(clients);
+    api.assert_it_serves().await
 }
 
 #[tokio::test]
