@@ -26,22 +26,29 @@ const TIME_LIMIT: Duration = Duration::from_millis(2_500);
 /// The connection pool and its time limits.
 #[derive(Clone)]
 pub(crate) struct Database {
+    connections: Arc<Connections>,
+    /// The merchant whose queries these are; `None` for authentication and for the process itself.
+    merchant: Option<MerchantId>,
+}
+
+struct Connections {
     pool: Pool,
     /// One permit for each connection. A caller waits for a permit without occupying a thread.
     permits: Arc<Semaphore>,
     /// The connections that merchants' queries may use: all but one, and half of them for one merchant.
     shares: Shares,
-    /// The merchant whose queries these are; `None` for authentication and for the process itself.
-    merchant: Option<MerchantId>,
 }
 
 impl Database {
     /// Uses this many connections of the pool.
     pub(crate) fn new(pool: Pool, connections: usize) -> Self {
-        Self {
+        let connections = Connections {
             pool,
             permits: Arc::new(Semaphore::new(connections)),
             shares: Shares::new(connections.saturating_sub(1), connections.div_ceil(2)),
+        };
+        Self {
+            connections: Arc::new(connections),
             merchant: None,
         }
     }
@@ -60,7 +67,7 @@ impl Database {
         summary: &'static str,
         query: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let pool = self.pool.clone();
+        let pool = self.connections.pool.clone();
         let work = self.run_blocking(move || {
             let mut connection: PooledConnection = pool.get().map_err(|error| error.to_string())?;
             query(&mut connection).map_err(|error| error.to_string())
@@ -83,7 +90,7 @@ impl Database {
         summary: &'static str,
         work: impl FnOnce(&mut PgConnection) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let pool = self.pool.clone();
+        let pool = self.connections.pool.clone();
         // The transaction wants to commit, its caller wants to give up: the first one to set this wins.
         let is_decided = Arc::new(AtomicBool::new(false));
         let decided_by_caller = Arc::clone(&is_decided);
@@ -131,11 +138,16 @@ impl Database {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let mut share: Option<Share> = self.merchant.map(|merchant| self.shares.of(merchant));
+        let mut share: Option<Share> = self
+            .merchant
+            .map(|merchant| self.connections.shares.of(merchant));
         if let Some(share) = &mut share {
             share.grow().await;
         }
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        let permit = Arc::clone(&self.connections.permits)
+            .acquire_owned()
+            .await
+            .ok()?;
         let done = web::block(move || {
             // The thread holds the permits, because it may outlive the caller.
             let _permits = (share, permit);

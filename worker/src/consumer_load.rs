@@ -145,18 +145,22 @@ impl ConsumerLoad {
         self.turns().should_yield(permit.urgency, permit.merchant)
     }
 
-    /// Waits for the next turn. The validation counts as in progress until the permit is dropped.
+    /// Takes the work whose turn it is, if any may begin now. The validation counts as in progress until the permit is dropped.
+    pub(crate) fn next_now(self: &Arc<Self>) -> Option<(QueuedWork, Permit)> {
+        let (urgency, merchant, queued) = self.turns().next()?;
+        let permit = Permit {
+            load: Arc::clone(self),
+            urgency,
+            merchant,
+        };
+        Some((queued, permit))
+    }
+
+    /// Waits for the next turn.
     pub(crate) async fn next(self: &Arc<Self>) -> (QueuedWork, Permit) {
         loop {
-            let next = self.turns().next();
-            if let Some((urgency, merchant, queued)) = next {
-                let load = Arc::clone(self);
-                let permit = Permit {
-                    load,
-                    urgency,
-                    merchant,
-                };
-                return (queued, permit);
+            if let Some(next) = self.next_now() {
+                return next;
             }
             self.changed.notified().await;
         }
