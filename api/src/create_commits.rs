@@ -35,6 +35,10 @@ const HEAVY_BATCH: Weight = Weight {
     rows: MAX_BATCH,
     bytes: 64 * 1024,
 };
+/// Calls in one batch from which on the lane counts as busy.
+const BUSY_BATCH: usize = 8;
+/// How long a busy lane waits for more calls: fewer, larger transactions take less time than they wait.
+const LINGER: Duration = Duration::from_millis(1);
 /// Pauses of a call whose lock another transaction holds.
 pub(crate) const BUSY_RETRY: Backoff =
     Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
@@ -107,6 +111,11 @@ impl Commit for CreateCommits {
 
     fn weight(call: &Arc<CreateCall>) -> Weight {
         call.stored.weight()
+    }
+
+    fn linger(&self, calls: usize) -> Duration {
+        let is_busy = calls >= BUSY_BATCH;
+        if is_busy { LINGER } else { Duration::ZERO }
     }
 
     fn committed(&self, calls: &[Arc<CreateCall>], took: Duration) {

@@ -80,7 +80,11 @@ impl Client {
             // The builder reports the error.
             Err(_) => self.http.request(method, path),
         };
-        request.headers(self.headers.clone()).timeout(self.timeout)
+        let mut request = request.timeout(self.timeout);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
     }
 
     /// Sends a request. `route` is the path without values, for the span.

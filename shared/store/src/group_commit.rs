@@ -1,7 +1,8 @@
 //! Group commit: callers submit requests and await their results; one transaction commits every request that waits.
 //!
-//! A lane is one connection and the thread that commits groups on it. There is no timer: a batch holds the requests that
-//! arrived during the last commit, so that a quiet lane commits one request at a time and a busy one hundreds. Merchants take
+//! A lane is one connection and the thread that commits groups on it. A batch holds the requests that arrived during the last
+//! commit, and during a short pause if that one was large, so that a quiet lane commits one request at a time, at once, and a
+//! busy one hundreds. Merchants take
 //! turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more than a batch.
 //!
 //! A request that breaks its batch, by an error or by a panic, is found by bisection and fails alone. A lost connection fails the whole batch as
@@ -54,8 +55,8 @@ pub trait Commit: Send + 'static {
         Weight::ROW
     }
 
-    /// Returns the pause after a batch of this size, in which the next one gathers. Zero if callers wait for the work; a few
-    /// milliseconds for background work on a busy lane, as fewer, larger transactions cost less.
+    /// Returns the pause after a batch of this size, in which the next one gathers: zero on a quiet lane, and little on a busy one,
+    /// as fewer, larger transactions cost less.
     fn linger(&self, _weight: usize) -> Duration {
         Duration::ZERO
     }
