@@ -1,9 +1,9 @@
 //! Group commit: callers submit requests and await their results; one transaction commits every request that waits.
 //!
 //! A lane is one connection and the thread that commits groups on it. A batch holds the requests that arrived during the last
-//! commit, and during a short pause if that one was large, so that a quiet lane commits one request at a time, at once, and a
-//! busy one hundreds. Merchants take
-//! turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more than a batch.
+//! commit, and during a short pause if that one was large: a quiet lane commits one request at a time, at once, and a busy one
+//! hundreds. Merchants take turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more
+//! than a batch.
 //!
 //! A request that breaks its batch, by an error or by a panic, is found by bisection and fails alone. A lost connection fails the whole batch as
 //! [`BatchError::Unavailable`] with nothing stored, unless the connection broke during COMMIT: then the result is unknown, and
