@@ -237,7 +237,7 @@ impl<C: Commit> Worker<C> {
                 std::thread::sleep(linger);
             }
         }
-        // Nobody tries later.
+        // The lane ends: this is the last try.
         self.take_back(Instant::now() + TAKE_BACK_PAUSE);
     }
 
@@ -350,7 +350,7 @@ impl<C: Commit> Worker<C> {
         self.to_take_back.iter().map(|back| back.next_try).min()
     }
 
-    /// Commits what takes abandoned outputs back, as far as it is to be tried by this time.
+    /// Commits what takes abandoned outputs back, where the next try is due by this time.
     fn take_back(&mut self, now: Instant) {
         let due = self
             .to_take_back
