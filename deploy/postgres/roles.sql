@@ -23,8 +23,7 @@ create role khata_operator login password :'operator_password';
 -- Only a member of a role can give it a database.
 grant khata_owner to current_user;
 create database khata owner khata_owner encoding 'UTF8' template template0;
-revoke khata_owner from current_user;
-
--- No other role of the server may connect.
+-- No other role of the server may connect. Only the owner can say so: without its rights Postgres would only warn.
 revoke connect, temporary on database khata from public;
 grant connect on database khata to khata_api, khata_worker, khata_operator;
+revoke khata_owner from current_user;
