@@ -327,7 +327,19 @@ async fn a_response_that_comes_late_in_a_lease_is_stored_and_not_paid_again() ->
 
 #[tokio::test]
 async fn a_gateway_that_fails_at_random_settles_every_account() -> Result<()> {
-    let stack = TestStack::start(outage()).await?;
+    let mut stack = TestStack::start(Setup {
+        workers: 0,
+        ..outage()
+    })
+    .await?;
+    // As in production: a call that the gateway does not know is not lost, and sent again.
+    stack.set_gateway_account(&GatewayAccount {
+        base_url: &stack.sandbox.cashfree(),
+        settings: r#"{"settle_s":90}"#,
+        call_timeout_ms: 1_000,
+        ..GatewayAccount::default()
+    })?;
+    stack.start_worker().await?;
     let shaky = Behaviour {
         latency_ms: 20,
         error_rate: 0.3,
@@ -352,7 +364,7 @@ async fn a_gateway_that_fails_at_random_settles_every_account() -> Result<()> {
     .await?;
     stack.sandbox.set_behaviour(Behaviour::default()).await?;
     stack
-        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
+        .wait_until_none_is(&["CREATED", "PENDING"], 3 * TIMEOUT)
         .await?;
     assert_eq!(stack.count("ACTIVE")?, 40);
     assert_paid_once(&stack, 40).await

@@ -1,6 +1,6 @@
 //! Queues per test, deleted when the test ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use khata_domain::ValidationKey;
@@ -16,7 +16,12 @@ use uuid::Uuid;
 pub struct Queues {
     url: String,
     prefix: String,
+    made_at: Instant,
 }
+
+/// Least time from the begin of a test to the deletion of its queues. A process that has ended may have declared one just before, and
+/// RabbitMQ 3.10 accepts no quorum queue any more after a few queues were deleted in the moment of their declaration.
+const SETTLING_TIME: Duration = Duration::from_secs(3);
 
 impl Queues {
     pub fn new() -> Self {
@@ -24,7 +29,11 @@ impl Queues {
             "KHATA_TEST_AMQP_URL is not set: run `make test`, or start the local services and set it to their KHATA_AMQP_URL",
         );
         let prefix = format!("khata-test-{}", Uuid::now_v7().simple());
-        Self { url, prefix }
+        Self {
+            url,
+            prefix,
+            made_at: Instant::now(),
+        }
     }
 
     pub fn prefix(&self) -> &str {
@@ -155,6 +164,7 @@ pub fn wakeups(count: usize) -> Vec<Wakeup> {
 
 impl Drop for Queues {
     fn drop(&mut self) {
+        std::thread::sleep(SETTLING_TIME.saturating_sub(self.made_at.elapsed()));
         let (url, broker) = (self.url.clone(), self.broker());
         // A runtime of its own, as this may run inside the test's runtime.
         let deleted = std::thread::spawn(move || {
