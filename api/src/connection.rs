@@ -34,7 +34,7 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Time after which the connection ends that has no request. The HTTP server closes it earlier, unless bytes that follow a body
 /// were handed over with it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(76);
+const IDLE_TIMEOUT: Duration = KEEP_ALIVE.saturating_add(Duration::from_secs(1));
 /// Time after which the API closes the connection of a client that takes no byte of its reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which a client must take the whole rest of a reply, from the first byte on that it does not take at once: enough for
@@ -54,8 +54,8 @@ pub(crate) struct Connection {
     socket: TcpStream,
     /// Read from the socket and not yet handed over.
     ahead: BytesMut,
-    /// How far the head has come whose bytes were handed over last. A body is taken for the begin of a head, which can only end
-    /// the next one early.
+    /// How far the head has come whose bytes were handed over last. A body that came with its head counts as the begin of the next
+    /// head: at worst, an empty line before that head counts as its end, and the server waits for the rest.
     head: Head,
     /// Whether the last bytes handed over contain the end of a head.
     gave_head: bool,
@@ -178,6 +178,7 @@ impl Connection {
             return;
         }
         self.head = Head::Awaited;
+        self.state.set_following(0);
         self.keep(buffer, begin + end);
     }
 

@@ -73,9 +73,9 @@ pub(crate) async fn create_accounts(
     let begun = Instant::now();
     let wait_ends = request.wait.map(|wait| begun + wait);
     let (new, stored) = NewAccounts::encrypt(context, customer, request);
-    // A call that waits keeps its accounts.
-    let mut memory = state.in_progress.bodies.of(context.merchant_id());
-    if wait_ends.is_some() {
+    let mut memory = wait_ends.map(|_| state.in_progress.bodies.of(context.merchant_id()));
+    if let Some(memory) = &mut memory {
+        // A call that waits keeps its accounts.
         memory.take_memory(stored.weight().bytes)?;
     }
     // Register before the commit, so that no outcome of a fast worker is missed.

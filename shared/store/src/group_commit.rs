@@ -376,10 +376,10 @@ impl<C: Commit> Worker<C> {
             .zip(times)
             .zip(done)
             .filter(|(_, is_done)| !is_done);
+        let mut given_up = 0;
         for ((request, until), _) in left {
             if until <= next_try {
-                // The COMMIT has not happened, or the database is away for long.
-                tracing::warn!("output without a caller not taken back");
+                given_up += 1;
                 continue;
             }
             self.to_take_back.push(TakeBack {
@@ -387,6 +387,12 @@ impl<C: Commit> Worker<C> {
                 next_try,
                 until,
             });
+        }
+        if given_up > 0 {
+            tracing::warn!(
+                requests = given_up,
+                "nothing to take back after a COMMIT without a response: it has not happened, or Postgres is still away"
+            );
         }
     }
 
