@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::accounts::{Expected, Posted};
 
 const PAUSE: Duration = Duration::from_millis(500);
+/// The gateway of priority 1, whose test data the accounts are.
+const CASHFREE: i16 = 70;
+const BANK_ACCOUNT: &str = "/account_details/bank_account_details";
 /// Maximum number of violations that are printed.
 const MAX_PRINTED: usize = 10;
 
@@ -145,7 +148,15 @@ fn wrong(expected: &Expected, seen: Option<&Value>) -> Option<String> {
         text(seen, "/status"),
         text(seen, "/validation/failure/code"),
     ];
-    let should_be = [expected.status, expected.failure];
+    // Another gateway takes over where a worker was killed before its call was sent, and CASHFREE's test data of rejected bank
+    // accounts are valid accounts there.
+    let gateway = &seen["validation"]["gateway_id"];
+    let is_elsewhere = gateway.is_number() && *gateway != CASHFREE;
+    let should_be = if is_elsewhere && seen.pointer(BANK_ACCOUNT).is_some() {
+        ["ACTIVE", ""]
+    } else {
+        [expected.status, expected.failure]
+    };
     (is != should_be).then(|| {
         let [is, should_be] = [is, should_be].map(|words| words.join(" ").trim_end().to_owned());
         format!("{id} is {is} instead of {should_be}")
