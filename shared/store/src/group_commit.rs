@@ -5,6 +5,9 @@
 //! hundreds. Merchants take turns, and a batch is bounded in rows and in bytes, so that no merchant delays another one by more
 //! than a batch.
 //!
+//! After a transaction that took longer than Postgres or the callers allow, as on a machine without free processor time, the next
+//! batch is half as large: one as large would fail again. Later ones grow.
+//!
 //! A request that breaks its batch, by an error or by a panic, is found by bisection and fails alone. A lost connection fails the whole batch as
 //! [`BatchError::Unavailable`] with nothing stored, unless the connection broke during COMMIT: then the result is unknown, and
 //! the caller's work must tolerate a repetition.
@@ -37,6 +40,8 @@ pub use submissions::BatchError;
 const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                       set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1; \
                       set idle_in_transaction_session_timeout = '1s'";
+/// Rows by which the limit of a batch grows after each commit, as long as it is below its maximum.
+const GROWTH: usize = 8;
 /// Pause between two tries to take an abandoned output back.
 const TAKE_BACK_PAUSE: Duration = Duration::from_millis(500);
 /// How long the lane tries: as long as the server may take for a COMMIT whose connection is gone.
@@ -162,6 +167,7 @@ impl<C: Commit> Lane<C> {
             work,
             connection: None,
             commit_begun: Arc::clone(&commit_begun),
+            max_rows: batch.rows,
             to_take_back: Vec::new(),
         };
         let taken = Arc::clone(&submissions);
@@ -216,6 +222,8 @@ struct Worker<C: Commit> {
     work: C,
     connection: Option<PooledConnection>,
     commit_begun: CommitBegun,
+    /// Maximum rows of the next batch.
+    max_rows: usize,
     to_take_back: Vec<TakeBack<C::Request>>,
 }
 
@@ -228,7 +236,7 @@ struct TakeBack<R> {
 
 impl<C: Commit> Worker<C> {
     fn run(mut self, submissions: &Submissions<C::Request, C::Output>) {
-        while let Some(batch) = submissions.take_batch(self.next_take_back()) {
+        while let Some(batch) = submissions.take_batch(self.max_rows, self.next_take_back()) {
             self.take_back(Instant::now());
             let linger = self.work.linger(batch.len());
             let (requests, callers) = batch.into_iter().map(|s| (s.request, s.caller)).unzip();
@@ -256,6 +264,14 @@ impl<C: Commit> Worker<C> {
         *lock(&self.commit_begun) = Some(now);
         let result = self.attempt(&requests, &callers);
         *lock(&self.commit_begun) = None;
+        match &result {
+            Ok(_) => self.max_rows = (self.max_rows + GROWTH).min(MAX_BATCH),
+            Err(Broken::TimedOut | Broken::Unavailable | Broken::Unknown(_)) => {
+                let rows: usize = requests.iter().map(|call| C::weight(call).rows).sum();
+                self.max_rows = (rows / 2).max(1);
+            }
+            Err(Broken::Rejected(_) | Broken::Panicked) => {}
+        }
         match result {
             Ok(outputs) => {
                 let replies = callers.into_iter().zip(outputs);

@@ -138,12 +138,14 @@ impl<R> FairQueue<R> {
         Ok(())
     }
 
-    /// Takes the next batch, without requests whose callers have gone.
-    pub(super) fn take_batch(&mut self, waits: impl Fn(&R) -> bool) -> Vec<R> {
+    /// Takes the next batch, of at most this many rows, without requests whose callers have gone.
+    pub(super) fn take_batch(&mut self, rows: usize, waits: impl Fn(&R) -> bool) -> Vec<R> {
+        let rows = rows.min(self.batch.rows);
+        let limit = Weight { rows, ..self.batch };
         self.next.append(&mut self.served);
         let (mut batch, mut weight) = (Vec::new(), Weight::default());
         let mut had_each_a_turn = false;
-        while weight.rows < self.batch.rows {
+        while weight.rows < limit.rows {
             if self.next.is_empty() {
                 mem::swap(&mut self.next, &mut self.served);
                 had_each_a_turn = true;
@@ -158,7 +160,7 @@ impl<R> FairQueue<R> {
             self.waiting = self.waiting.minus(own.drop_abandoned(&waits));
             if let Some(next) = own.requests.front().map(|(weight, _)| *weight)
                 && !batch.is_empty()
-                && !weight.plus(next).fits(self.batch)
+                && !weight.plus(next).fits(limit)
             {
                 self.next.push_front(merchant);
                 break;
@@ -234,7 +236,7 @@ mod tests {
         }
 
         fn take(&mut self) -> Vec<Request> {
-            self.queue.take_batch(|_| true)
+            self.queue.take_batch(MAX_BATCH, |_| true)
         }
     }
 
@@ -331,9 +333,9 @@ mod tests {
         let mut push = |number| test.queue.push(merchant, half, (0, number), waits).is_ok();
         assert!(push(3), "the caller of 1 has gone");
         assert!(!push(4));
-        let batch = test
-            .queue
-            .take_batch(|(merchant, number)| (*merchant, *number) != (0, 2));
+        let batch = test.queue.take_batch(MAX_BATCH, |(merchant, number)| {
+            (*merchant, *number) != (0, 2)
+        });
         assert_eq!(batch, [(1, 0)], "3 is heavier than the rest of the batch");
         assert_eq!(test.take(), [(0, 3)]);
         assert!(test.queue.merchants.is_empty());

@@ -99,14 +99,18 @@ impl<R, O> Submissions<R, O> {
         pushed.map_err(|_| BatchError::QueueFull)
     }
 
-    /// Waits for requests, until this time at most, and takes the next batch; `None` once every handle is dropped and the queue is
-    /// empty.
-    pub(super) fn take_batch(&self, until: Option<Instant>) -> Option<Vec<Submission<R, O>>> {
+    /// Waits for requests, until this time at most, and takes the next batch, of at most this many rows; `None` once every handle
+    /// is dropped and the queue is empty.
+    pub(super) fn take_batch(
+        &self,
+        rows: usize,
+        until: Option<Instant>,
+    ) -> Option<Vec<Submission<R, O>>> {
         let mut queue = lock(&self.queue);
         loop {
             let now = Instant::now();
             let waits = |other: &Submission<R, O>| other.caller.waits(now);
-            let batch = queue.waiting.take_batch(waits);
+            let batch = queue.waiting.take_batch(rows, waits);
             if !batch.is_empty() || until.is_some_and(|until| until <= now) {
                 return Some(batch);
             }

@@ -43,6 +43,8 @@ pub(crate) struct Slip {
     pub(crate) number: i32,
     pub(crate) merchant: MerchantId,
     pub(crate) weight: Weight,
+    /// How long the work takes between two statements.
+    pub(crate) work: Duration,
     /// Stops the transaction after the insert until the test continues it.
     pub(crate) stop: Option<Stop>,
 }
@@ -97,6 +99,7 @@ impl Slip {
             number,
             merchant: MerchantId(Uuid::nil()),
             weight: Weight::ROW,
+            work: Duration::ZERO,
             stop: None,
         }
     }
@@ -144,6 +147,7 @@ impl Commit for Filing {
             return Ok(vec![NOTHING; numbers.len()]);
         }
         assert!(!numbers.contains(&A_BUG), "the work panics");
+        std::thread::sleep(slips.iter().map(|slip| slip.work).sum());
         for stop in slips.iter().filter_map(|slip| slip.stop.as_ref()) {
             stop.reached.send(()).unwrap();
             let go_on = stop.go_on.lock().unwrap();

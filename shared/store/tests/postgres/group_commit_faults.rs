@@ -334,3 +334,37 @@ async fn a_panic_in_the_work_stores_nothing_and_does_not_end_the_lane() {
     remote.office.lane.submit(Slip::new(1)).await.unwrap();
     assert_eq!(number(&mut remote.connection, SLIPS), 1);
 }
+
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_followed_by_smaller_ones() {
+    const COUNT: i32 = 64;
+    let database = Database::new();
+    let mut connection = table(&database);
+    let office = office(database.pool(), PATIENCE);
+    let (stopped, occupied) = office.occupied().await;
+    // Postgres ends a lane's transaction that is idle for a second. Together they take longer.
+    let slips = (1..=COUNT).map(|number| Slip {
+        work: Duration::from_millis(40),
+        ..Slip::new(number)
+    });
+    let tasks = slips.map(|slip| {
+        let lane = office.lane.clone();
+        tokio::spawn(async move { while lane.submit(slip.clone()).await.is_err() {} })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    tokio::task::yield_now().await;
+    stopped.go_on();
+    for task in tasks {
+        tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    }
+    for answer in occupied {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(number(&mut connection, SLIPS), 1 + i64::from(COUNT));
+    let transactions = office.transactions.lock().unwrap();
+    let sizes: Vec<_> = transactions.iter().map(Vec::len).collect();
+    assert!(
+        sizes.iter().any(|size| *size > 25),
+        "no batch took too long: {sizes:?}"
+    );
+}
