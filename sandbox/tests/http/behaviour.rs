@@ -132,6 +132,24 @@ async fn a_fraction_of_calls_fails_when_a_fraction_is_set() {
 }
 
 #[actix_web::test]
+async fn the_same_seed_draws_the_same_faults() {
+    let mut drawn = Vec::new();
+    for seed in ["1", "1", "2"] {
+        let sandbox = Sandbox::start(&["--sandbox-seed", seed]);
+        sandbox
+            .set_behaviour(&json!({"gateway": "CASHFREE", "error_rate": 0.5}))
+            .await;
+        let mut statuses = Vec::new();
+        for _ in 0..64 {
+            statuses.push(sandbox.get("/bank-account?user_id=a").await.0);
+        }
+        drawn.push(statuses);
+    }
+    assert_eq!(drawn[0], drawn[1]);
+    assert_ne!(drawn[1], drawn[2]);
+}
+
+#[actix_web::test]
 async fn a_hanging_call_drops_without_a_reply() {
     let sandbox = Sandbox::start(&[]);
     sandbox

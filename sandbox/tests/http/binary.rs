@@ -117,6 +117,7 @@ fn help_lists_every_setting() {
         "KHATA_SANDBOX_THREADS",
         "KHATA_SANDBOX_PUBLISHED_PENDING_MS",
         "KHATA_SANDBOX_HANG_MS",
+        "KHATA_SANDBOX_SEED",
         "KHATA_PORT_FILE",
     ] {
         assert!(help.contains(variable), "{variable}");
