@@ -139,39 +139,59 @@ impl LimitState {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    /// Returns what is left, the wait and the error's wait after each request: of a key, a limit and a number of requests.
+    fn take_all(calls: &[(u8, u32, u32)]) -> Vec<(u32, u64, Option<u64>)> {
+        loop {
+            let (limits, began) = (Limits::new(), Instant::now());
+            let take = |&(key, per_second, requests)| {
+                let requests = NonZeroU32::new(requests).unwrap();
+                let (state, taken) = limits.take(ApiKeyHash([key; 32]), per_second, requests);
+                let retry_after = match taken {
+                    Ok(()) => None,
+                    Err(ApiError::TooManyRequests { retry_after }) => Some(retry_after),
+                    Err(error) => panic!("{error:?}"),
+                };
+                (state.remaining, state.wait, retry_after)
+            };
+            let taken = calls.iter().map(take).collect();
+            let fastest = calls.iter().map(|call| call.1).max().unwrap();
+            // Otherwise a bucket may have refilled meanwhile, because the machine was busy.
+            if began.elapsed() < Duration::from_secs(1) / fastest {
+                return taken;
+            }
+        }
+    }
 
     #[test]
     fn each_key_has_a_bucket_and_a_changed_limit_replaces_it() {
-        let limits = Limits::new();
-        let (one, two) = (ApiKeyHash([1; 32]), ApiKeyHash([2; 32]));
-        for left in [2, 1, 0] {
-            let (state, taken) = limits.take(one, 3, NonZeroU32::MIN);
-            assert!(taken.is_ok());
-            assert_eq!(state.remaining, left);
-        }
-        let (state, rejected) = limits.take(one, 3, NonZeroU32::MIN);
-        assert!(matches!(
-            rejected,
-            Err(ApiError::TooManyRequests { retry_after: 1 })
-        ));
-        assert_eq!((state.remaining, state.wait), (0, 1));
-        assert!(limits.take(two, 3, NonZeroU32::MIN).1.is_ok());
-        assert!(limits.take(one, 4, NonZeroU32::MIN).1.is_ok());
+        let calls = [
+            (1, 3, 1),
+            (1, 3, 1),
+            (1, 3, 1),
+            (1, 3, 1),
+            (2, 3, 1),
+            (1, 4, 1),
+        ];
+        let expected = [
+            (2, 0, None),
+            (1, 0, None),
+            (0, 0, None),
+            (0, 1, Some(1)),
+            (2, 0, None),
+            (3, 0, None),
+        ];
+        assert_eq!(take_all(&calls), expected);
     }
 
     #[test]
     fn many_requests_at_once_take_as_many_tokens_and_at_most_the_bucket() {
-        let (limits, key) = (Limits::new(), ApiKeyHash([1; 32]));
-        let take = |requests| limits.take(key, 10, NonZeroU32::new(requests).unwrap());
-        assert_eq!(take(4).0.remaining, 6);
-        let (state, rejected) = take(7);
-        assert!(rejected.is_err());
-        assert_eq!((state.remaining, state.wait), (0, 1));
-        assert_eq!(take(6).0.remaining, 0);
-        let other = limits.take(ApiKeyHash([2; 32]), 10, NonZeroU32::MAX);
-        assert!(other.1.is_ok());
-        assert_eq!(other.0.remaining, 0);
+        let calls = [(1, 10, 4), (1, 10, 7), (1, 10, 6), (2, 10, u32::MAX)];
+        let expected = [(6, 0, None), (0, 1, Some(1)), (0, 0, None), (0, 0, None)];
+        assert_eq!(take_all(&calls), expected);
     }
 
     #[test]

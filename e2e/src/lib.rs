@@ -30,7 +30,7 @@ pub use client::{Api, HttpReply, install_tls};
 pub use database::{Database, texts};
 pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
-pub use khata_testing::Proxy;
+pub use khata_testing::{Proxy, avoid_midnight};
 pub use merchant::{GatewayAccount, create_unlimited_merchant};
 pub use process::{CommandOutput, Process};
 pub use prometheus::Prometheus;

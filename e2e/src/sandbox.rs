@@ -11,6 +11,9 @@ use crate::client::install_tls;
 use crate::process::Process;
 use crate::settings::settings;
 
+/// Setting of the sandbox, taken over from the tests' own environment.
+const SEED: &str = "KHATA_SANDBOX_SEED";
+
 /// A running sandbox.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -107,11 +110,13 @@ impl Sandbox {
     /// Starts a sandbox on a free port, with its log and its ledger in `folder`.
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self)> {
         let (port_file, ledger) = (folder.join("khata-sandbox.port"), folder.join("ledger"));
-        let own = settings(&[
+        let mut own = settings(&[
             ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
             ("KHATA_PORT_FILE", &port_file.to_string_lossy()),
             ("KHATA_SANDBOX_LEDGER", &ledger.to_string_lossy()),
         ]);
+        // To repeat the faults of a failed test: its output has the seed.
+        own.extend(std::env::var(SEED).map(|seed| (SEED.to_owned(), seed)));
         let log = folder.join("khata-sandbox.log");
         let mut process = Process::start("khata-sandbox", &[], &own, &log)?;
         let port = process.port(&port_file).await?;

@@ -1,5 +1,7 @@
 //! A running sandbox and its ledger of dropped rupees.
 
+use std::time::Duration;
+
 use clap::Parser;
 use khata_domain::Gateway;
 use khata_sandbox::{Application, Settings};
@@ -14,12 +16,17 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// Starts a sandbox whose "pending, then …" accounts are pending for 60 ms.
     pub(crate) fn start() -> Self {
+        Self::start_with_pending(Duration::from_millis(60))
+    }
+
+    /// Starts a sandbox whose "pending, then …" accounts are pending for this time.
+    pub(crate) fn start_with_pending(pending: Duration) -> Self {
         let application = Application::build(&Settings::parse_from([
             "khata-sandbox",
             "--sandbox-listen",
             "127.0.0.1:0",
             "--sandbox-published-pending-ms",
-            "60",
+            &pending.as_millis().to_string(),
         ]))
         .unwrap();
         let origin = format!("http://127.0.0.1:{}", application.port());

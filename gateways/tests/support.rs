@@ -16,6 +16,10 @@ use khata_gateways::{
 use serde_json::Value;
 use sha2::Sha256;
 
+/// Address that refuses connections. Its port is below the range from which the kernel gives ports to the servers of
+/// other tests.
+pub(crate) const CLOSED_PORT: &str = "http://127.0.0.1:9";
+
 /// Makes a connector that calls this address.
 pub(crate) fn connector(
     gateway: Gateway,

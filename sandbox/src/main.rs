@@ -10,7 +10,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
-    let settings = Settings::parse();
+    let mut settings = Settings::parse();
+    let seed = *settings.seed.get_or_insert_with(rand::random);
     // Handlers first: a signal that arrives while the port file is written still stops the server in order.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -18,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
     let application = Application::build(&settings)?;
     let port = application.port();
     eprintln!("khata-sandbox listens on {} (port {port})", settings.listen);
+    eprintln!("random faults have the seed {seed} (KHATA_SANDBOX_SEED)");
     settings.write_port_file(port)?;
 
     let server = application.handle();

@@ -98,7 +98,7 @@ async fn serve<M>(
         .arrive(gateway, route, behaviour.calls_per_minute);
     let fault = match limit {
         Some(limit) if !limit.admitted => Fault::Reject,
-        _ if behaviour.is_faulty() => behaviour.fault(rand::random()),
+        _ if behaviour.is_faulty() => behaviour.fault(sandbox.draw(gateway)),
         _ => Fault::None,
     };
     let mut reply = match fault {

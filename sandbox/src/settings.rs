@@ -38,6 +38,13 @@ pub struct Settings {
     #[arg(long = "sandbox-hang-ms", env = "KHATA_SANDBOX_HANG_MS")]
     #[arg(default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(..=60_000), value_name = "MILLISECONDS")]
     pub hang_ms: u64,
+    /// Seed of the random faults, to repeat those of an earlier run; unset: a random one, which the program prints
+    #[arg(
+        long = "sandbox-seed",
+        env = "KHATA_SANDBOX_SEED",
+        value_name = "NUMBER"
+    )]
+    pub seed: Option<u64>,
     /// File that receives the number of the bound port, as text
     #[arg(long = "port-file", env = "KHATA_PORT_FILE", value_name = "FILE")]
     pub port_file: Option<String>,

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::behaviour::Behaviour;
 use crate::calls::Calls;
@@ -22,6 +24,8 @@ pub(crate) struct Sandbox {
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) first_calls: FirstCalls,
     next_number: AtomicU64,
+    seed: u64,
+    draws: PerGateway<Option<StdRng>>,
     /// Least time for which an account of "pending, then …" stays pending.
     pub(crate) published_pending: Duration,
     pub(crate) hang: Duration,
@@ -43,6 +47,8 @@ impl Sandbox {
             webhooks: Arc::new(Webhooks::new(&gateways)?),
             first_calls: FirstCalls::default(),
             next_number: AtomicU64::new(first_number),
+            seed: settings.seed.unwrap_or_else(rand::random),
+            draws: PerGateway::new(&gateways),
             published_pending: Duration::from_millis(settings.published_pending_ms),
             hang: Duration::from_millis(settings.hang_ms),
             gateways,
@@ -52,6 +58,15 @@ impl Sandbox {
     /// Returns a gateway's behaviour at this moment.
     pub(crate) fn behaviour(&self, gateway: Gateway) -> Behaviour {
         *self.behaviours.lock(gateway)
+    }
+
+    /// Returns a random draw, uniform in 0..1. The seed decides the first draw of a gateway, the second, and so on.
+    pub(crate) fn draw(&self, gateway: Gateway) -> f64 {
+        let place = self.gateways.iter().take_while(|other| **other != gateway);
+        let seed = || self.seed.wrapping_add(place.count() as u64);
+        let mut draws = self.draws.lock(gateway);
+        let draws = draws.get_or_insert_with(|| StdRng::seed_from_u64(seed()));
+        draws.random()
     }
 
     /// Returns a number for an id. Numbers count up from the microsecond of the start: after a restart

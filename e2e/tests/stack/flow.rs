@@ -368,7 +368,11 @@ async fn the_dummy_gateway_returns_every_outcome_on_demand() -> Result<()> {
 
 #[tokio::test]
 async fn an_account_is_final_within_the_target_time() -> Result<()> {
-    let stack = TestStack::start(Setup::default()).await?;
+    let stack = TestStack::start(Setup {
+        alone: true,
+        ..Setup::default()
+    })
+    .await?;
     let mut took = Vec::new();
     for n in 0..30 {
         let number = format!("7000000{n:02}");

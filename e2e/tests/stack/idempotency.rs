@@ -278,7 +278,7 @@ async fn a_call_that_died_while_waiting_is_completed_by_its_repetition() -> Resu
     .await?;
     let form: Vec<_> = bank("026291800001191", IFSC)
         .into_iter()
-        .chain([("command", "validate"), ("wait_seconds", "2")])
+        .chain([("command", "validate"), ("wait_seconds", "6")])
         .collect();
     let (one, two) = (stack.api_at(0), stack.api_at(1));
     let sent = form.clone();

@@ -1,11 +1,11 @@
 //! Contract, *Limits*: requests per key, validations per account, and penny drops per day.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use khata_e2e::client::text;
-use khata_e2e::{Setup, TIMEOUT, TestStack};
+use khata_e2e::{Setup, TIMEOUT, TestStack, avoid_midnight, eventually};
 use reqwest::Method;
 
 use crate::requests::{bank, banks};
@@ -44,17 +44,18 @@ async fn a_key_is_limited_to_its_requests_per_second() -> Result<()> {
         "a list counts its accounts: {left}"
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let one = "?count=1";
+    let (one, began) = ("?count=1", Instant::now());
     let first = api.list(CUSTOMER, one).await?;
     assert_eq!(first.header("ratelimit-policy"), Some("\"key\";q=20;w=1"));
     assert_eq!(first.header("ratelimit"), Some("\"key\";r=19;t=1"));
     let replies = try_join_all((0..60).map(|_| api.list(CUSTOMER, one))).await?;
+    let took = began.elapsed();
     let refused: Vec<_> = replies.iter().filter(|a| a.status == 429).collect();
-    assert!(
-        (30..=45).contains(&refused.len()),
-        "{} of 60",
-        refused.len()
-    );
+    // The first call and these, of a full bucket that refills meanwhile.
+    let accepted = u32::try_from(1 + replies.len() - refused.len())?;
+    let most = 20.0 + 20.0 * took.as_secs_f64();
+    assert!(accepted >= 20, "{accepted}");
+    assert!(f64::from(accepted) <= most, "{accepted} within {took:?}");
     for reply in &refused {
         assert_eq!(reply.header("retry-after"), Some("1"));
         assert!(
@@ -204,6 +205,7 @@ async fn two_processes_keep_the_limits_together() -> Result<()> {
     set(&stack, "--validations-per-account-per-day=5")?;
     set(&stack, "--penny-drops-per-day=12")?;
     tokio::time::sleep(CACHE_TTL).await;
+    avoid_midnight();
     let apis = [stack.api_at(0), stack.api_at(1)];
     let form = bank(NUMBER, IFSC);
     let customers: Vec<String> = (0..40).map(|n| format!("customer_{n}")).collect();
@@ -241,15 +243,23 @@ async fn a_call_takes_a_request_for_each_of_its_accounts() -> Result<()> {
     tokio::time::sleep(CACHE_TTL).await;
     let numbers = |from: u32, count: u32| banks((from..from + count).map(|n| n.to_string()));
     let api = &stack.api;
-    let first = api
-        .create_json(CUSTOMER, &numbers(50_000_000, 15))
-        .await?
-        .expect_status(200)?;
-    assert_eq!(first.header("ratelimit"), Some("\"key\";r=5;t=1"));
-    let refused = api
-        .create_json(CUSTOMER, &numbers(60_000_000, 100))
-        .await?
-        .expect_status(429)?;
+    let refused = eventually(TIMEOUT, "both calls in time", async || {
+        let began = Instant::now();
+        let first = api
+            .create_json(CUSTOMER, &numbers(50_000_000, 15))
+            .await?
+            .expect_status(200)?;
+        assert_eq!(first.header("ratelimit"), Some("\"key\";r=5;t=1"));
+        let second = api.create_json(CUSTOMER, &numbers(60_000_000, 100)).await?;
+        // Later, on a busy machine, the bucket may be full again.
+        let in_time = began.elapsed() < Duration::from_millis(750);
+        if !in_time {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        anyhow::Ok(in_time.then_some(second))
+    })
+    .await?
+    .expect_status(429)?;
     assert_eq!(refused.json()["error_info"]["code"], "TOO_MANY_REQUESTS");
     // More accounts than requests per second need the whole second.
     tokio::time::sleep(Duration::from_millis(1_100)).await;

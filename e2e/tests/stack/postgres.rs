@@ -16,6 +16,14 @@ use crate::requests::{bank, banks};
 /// Contract: maximum time of a reply without Postgres.
 const ANSWERED: Duration = Duration::from_secs(3);
 
+/// Returns the setup of a test that measures replies.
+fn alone() -> Setup {
+    Setup {
+        alone: true,
+        ..outage()
+    }
+}
+
 /// Asserts a 503 in the contract's form within 3 s.
 async fn assert_unavailable(
     what: &str,
@@ -94,7 +102,7 @@ async fn assert_serving_again(stack: &TestStack, stored: [i64; 3], number: &str)
 
 #[tokio::test]
 async fn without_postgres_calls_get_503_and_service_resumes_automatically() -> Result<()> {
-    let stack = TestStack::start(outage()).await?;
+    let stack = TestStack::start(alone()).await?;
     create_ten(&stack, "before").await?;
     let stored = stack.database.row_counts()?;
     let postgres = &stack.proxies()?.postgres;
@@ -111,7 +119,7 @@ async fn without_postgres_calls_get_503_and_service_resumes_automatically() -> R
 
 #[tokio::test]
 async fn a_hanging_postgres_is_handled_like_an_unreachable_one() -> Result<()> {
-    let stack = TestStack::start(outage()).await?;
+    let stack = TestStack::start(alone()).await?;
     create_ten(&stack, "before").await?;
     stack
         .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
@@ -128,7 +136,7 @@ async fn a_hanging_postgres_is_handled_like_an_unreachable_one() -> Result<()> {
 
 #[tokio::test]
 async fn a_statement_that_postgres_receives_late_stores_nothing() -> Result<()> {
-    let stack = TestStack::start(outage()).await?;
+    let stack = TestStack::start(alone()).await?;
     create_ten(&stack, "before").await?;
     stack
         .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)

@@ -12,18 +12,26 @@ use crate::requests::bank;
 const CUSTOMER: &str = "recorded";
 const IFSC: &str = "AABF0008032";
 
-/// A rate of zero, and half a second counts as slow.
-fn failed_and_slow_traces_only() -> Setup {
-    Setup {
+/// `KHATA_TRACES_SLOW_MS`: far longer than a good account takes on a busy machine.
+const SLOW: Duration = Duration::from_millis(1_500);
+
+/// Starts a stack that records only failed and slow traces, and validates an account: the first one takes longer.
+async fn recording_failed_and_slow_traces() -> Result<TestStack> {
+    let stack = TestStack::start(Setup {
         traces: true,
         proxies: true,
-        call_timeout_ms: 1_500,
         service_settings: &[
             ("KHATA_TRACES_PER_SECOND", "0"),
-            ("KHATA_TRACES_SLOW_MS", "500"),
+            ("KHATA_TRACES_SLOW_MS", "1500"),
         ],
         ..Setup::default()
-    }
+    })
+    .await?;
+    let first = stack.api.create("first", &bank("80000000", IFSC)).await?;
+    let id = text(&first.account()?, "/id").to_owned();
+    let api = &stack.api;
+    api.wait_for("first", &id, &["ACTIVE"], TIMEOUT).await?;
+    Ok(stack)
 }
 
 async fn step_of(stack: &TestStack, trace_id: &str) -> Result<Span> {
@@ -38,7 +46,7 @@ async fn step_of(stack: &TestStack, trace_id: &str) -> Result<Span> {
 
 #[tokio::test]
 async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
-    let stack = TestStack::start(failed_and_slow_traces_only()).await?;
+    let stack = recording_failed_and_slow_traces().await?;
     let api = &stack.api;
     let good = api.create(CUSTOMER, &bank("80000001", IFSC)).await?;
     let unrecorded = good.trace_id().unwrap();
@@ -46,7 +54,7 @@ async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
     api.wait_for(CUSTOMER, &id, &["ACTIVE"], TIMEOUT).await?;
 
     let slowly = Behaviour {
-        latency_ms: 700,
+        latency_ms: 2_000,
         ..Behaviour::default()
     };
     stack.sandbox.set_behaviour(slowly).await?;
@@ -57,7 +65,7 @@ async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
     assert_eq!(step.tag("khata.account_id"), account["id"].as_str());
     assert_eq!(step.tag("khata.gateway"), Some("CASHFREE"));
     assert_eq!(step.tag("error.type"), None, "{step:?}");
-    assert!(step.took() >= Duration::from_millis(500), "{step:?}");
+    assert!(step.took() >= SLOW, "{step:?}");
 
     stack.sandbox.set_behaviour(Behaviour::default()).await?;
     stack.proxies()?.gateway.cut();
@@ -89,9 +97,9 @@ async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
 
 #[tokio::test]
 async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
-    let stack = TestStack::start(failed_and_slow_traces_only()).await?;
+    let stack = recording_failed_and_slow_traces().await?;
     let pending = Behaviour {
-        pending_ms: 1_200,
+        pending_ms: 2_000,
         ..Behaviour::default()
     };
     stack.sandbox.set_behaviour(pending).await?;
@@ -99,7 +107,7 @@ async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
     form.push(("command", "validate"));
     let began = Instant::now();
     let waited = stack.api.create(CUSTOMER, &form).await?;
-    assert!(began.elapsed() >= Duration::from_millis(500));
+    assert!(began.elapsed() >= SLOW);
     // Its spans would arrive before those of the later call that fails.
     stack.proxies()?.postgres.cut();
     let failed = stack.api.create(CUSTOMER, &bank("80000002", IFSC)).await?;

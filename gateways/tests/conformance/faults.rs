@@ -1,7 +1,5 @@
 //! Scenarios in which calls fail: not sent, lost and recovered, rejected.
 
-use std::net::TcpListener;
-
 use khata_domain::CallFailure;
 use khata_gateways::{Check, Connector};
 use serde_json::{Value, json};
@@ -9,6 +7,7 @@ use serde_json::{Value, json};
 use crate::conformance::fixture::{Fixture, PAUSE};
 use crate::conformance::scenario::{RETRY_AFTER, Scenario};
 use crate::conformance::story::Story;
+use crate::support::CLOSED_PORT;
 
 /// Maximum number of calls after the first one.
 const FURTHER: usize = 4;
@@ -57,12 +56,7 @@ fn too_many() -> Value {
 }
 
 async fn refused_connection(fixture: &Fixture<'_>) -> Story {
-    // The port was bound and released, and is not given to another process so soon.
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port");
-    let address = format!("http://{closed}");
-    let connector = fixture.connector_at(&address, &fixture.profile.credentials, &json!({}));
+    let connector = fixture.connector_at(CLOSED_PORT, &fixture.profile.credentials, &json!({}));
     let payee = fixture.payee(Scenario::Valid);
     let rupees = fixture.rupees().await;
     let mut attempt = fixture.attempt(connector.as_ref(), &payee);
@@ -73,7 +67,7 @@ async fn refused_connection(fixture: &Fixture<'_>) -> Story {
 /// Loses the response to the first call; then the gateway works again, and another worker goes on.
 async fn lost(fixture: &Fixture<'_>, behaviour: Value) -> Story {
     // Long enough for a call that gets a reply, also on a busy machine; only a hanging call takes that long.
-    let short_timeout = json!({"call_timeout_ms": 600});
+    let short_timeout = json!({"call_timeout_ms": 1_500});
     let more = if behaviour.get("hang_rate").is_some() {
         short_timeout
     } else {

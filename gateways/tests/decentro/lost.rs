@@ -1,6 +1,5 @@
 //! Rejected calls, and calls whose outcome is unknown.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use khata_domain::gateway::SETTLING_TIME;
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{decentro, lookup, rejection, verify};
 use crate::scripted::{Reaction, ScriptedServer};
-use crate::support::{good, is_lost};
+use crate::support::{CLOSED_PORT, good, is_lost};
 
 #[tokio::test]
 async fn a_rejection_has_the_class_of_its_key_or_status() {
@@ -125,11 +124,7 @@ async fn a_call_that_decentro_may_have_acted_on_is_lost() {
 
 #[tokio::test]
 async fn a_refused_connection_is_not_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let decentro = decentro(&format!("http://{closed}"), &json!({}));
+    let decentro = decentro(CLOSED_PORT, &json!({}));
     let refused = verify(decentro.as_ref(), &good()).await;
     assert!(
         matches!(refused, Err(CallFailure::NotSent(_))),

@@ -1,6 +1,5 @@
 //! Error replies: our own faults, calls that may be retried, and calls that Razorpay may have acted on.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use khata_domain::{CallFailure, Class};
@@ -8,7 +7,7 @@ use serde_json::json;
 
 use super::{answered, razorpay};
 use crate::scripted::{Reaction, ScriptedServer};
-use crate::support::{call, consent, good, is_lost, reference, upi};
+use crate::support::{CLOSED_PORT, call, consent, good, is_lost, reference, upi};
 
 fn error(code: &str, description: &str, reason: &str) -> String {
     json!({"error": {
@@ -136,11 +135,7 @@ async fn a_call_that_razorpay_may_have_acted_on_is_lost() {
 
 #[tokio::test]
 async fn a_refused_connection_is_not_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let razorpay = razorpay(&format!("http://{closed}"), &json!({}));
+    let razorpay = razorpay(CLOSED_PORT, &json!({}));
     let (details, reference) = (good(), reference());
     let call = call(razorpay.as_ref(), &reference, &details, None);
     let refused = razorpay.verify(&call).await;

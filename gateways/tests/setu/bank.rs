@@ -1,6 +1,5 @@
 //! Bank accounts, in both flows.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use khata_domain::validation::FailureCode;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ID, setu};
 use crate::scripted::{Reaction, ScriptedServer};
-use crate::support::{bank, call, good, is_lost, reference};
+use crate::support::{CLOSED_PORT, bank, call, good, is_lost, reference};
 
 async fn verify(setu: &dyn Connector, details: &Details) -> Result<GatewayResponse, CallFailure> {
     let reference = reference();
@@ -266,11 +265,7 @@ async fn a_broken_or_malformed_reply_is_lost_and_the_request_is_sent_once() {
 
 #[tokio::test]
 async fn a_refused_connection_is_not_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let setu = setu(&format!("http://{closed}"), &json!({}));
+    let setu = setu(CLOSED_PORT, &json!({}));
     let refused = verify(setu.as_ref(), &good()).await;
     assert!(
         matches!(refused, Err(CallFailure::NotSent(_))),

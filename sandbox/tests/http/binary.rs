@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, wait_for};
 
 struct Running {
     child: Child,
@@ -88,13 +88,17 @@ async fn a_stop_finishes_the_calls_in_progress() {
     let running = Running::start(&scratch("stop"));
     let sandbox = Sandbox::at(running.port);
     sandbox
-        .set_behaviour(&json!({"gateway": "CASHFREE", "latency_ms": 700}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "latency_ms": 1_000}))
         .await;
     let slow =
         actix_web::rt::spawn(
             async move { sandbox.sync("123456", "HDFC0000001", "Asha Rao").await },
         );
-    actix_web::rt::time::sleep(Duration::from_millis(200)).await;
+    let observer = Sandbox::at(running.port);
+    wait_for("the call", async || {
+        observer.calls("CASHFREE").await["total"] == 1
+    })
+    .await;
     let stopped = actix_web::rt::task::spawn_blocking(move || running.stop());
     assert_eq!(slow.await.unwrap()["account_status"], "VALID");
     stopped.await.unwrap();
@@ -113,6 +117,7 @@ fn help_lists_every_setting() {
         "KHATA_SANDBOX_THREADS",
         "KHATA_SANDBOX_PUBLISHED_PENDING_MS",
         "KHATA_SANDBOX_HANG_MS",
+        "KHATA_SANDBOX_SEED",
         "KHATA_PORT_FILE",
     ] {
         assert!(help.contains(variable), "{variable}");

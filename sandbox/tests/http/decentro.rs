@@ -267,7 +267,7 @@ async fn a_limited_consumer_meets_the_velocity_limit() {
 
 #[actix_web::test]
 async fn a_pending_validation_is_settled_later() {
-    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "300"]);
+    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "1000"]);
     let began = Instant::now();
     let shown = validate(&sandbox, "p1", "pennydrop", "12399009911").await;
     assert_eq!(shown["api_status"], "PENDING");
@@ -282,7 +282,7 @@ async fn a_pending_validation_is_settled_later() {
         ok(look_up(&sandbox, "reference_id=p1").await)["data"]["account_status"] == "VALID"
     })
     .await;
-    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert!(began.elapsed() >= Duration::from_secs(1));
     let never = ok(look_up(&sandbox, "reference_id=p2").await);
     assert_eq!(never["data"]["account_status"], "PENDING");
     assert_eq!(sandbox.counted().await, (2, 2));

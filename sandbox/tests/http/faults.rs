@@ -172,12 +172,12 @@ async fn an_unlisted_address_is_refused_first() {
 async fn outcomes_can_have_an_unknown_code() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .set_behaviour(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 600}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "unknown_code": true, "pending_ms": 1_000}))
         .await;
     sandbox.send_async("123456", "HDFC0000001", "a").await;
     let pending = sandbox.of_user("a").await;
     assert_eq!(pending["account_status_code"], "VALIDATION_IN_PROGRESS");
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_secs(1)).await;
     let shown = sandbox.of_user("a").await;
     assert_eq!(shown["account_status_code"], "A_CODE_OF_NEXT_YEAR");
 }

@@ -285,7 +285,7 @@ async fn a_reference_is_good_for_one_verification() {
 
 #[actix_web::test]
 async fn a_pending_verification_can_be_sent_again_with_its_reference() {
-    let payu = Payu::start(&["--sandbox-published-pending-ms", "300"]).await;
+    let payu = Payu::start(&["--sandbox-published-pending-ms", "1000"]).await;
     let began = Instant::now();
     for account in ["12399009911", "12399009912", "12399009913"] {
         assert_eq!(
@@ -297,12 +297,15 @@ async fn a_pending_verification_can_be_sent_again_with_its_reference() {
             "the name is the one sent"
         );
     }
-    wait_for("an outcome", async || {
-        payu.data("12399009911", "12399009911").await["accountExists"] == "YES"
-    })
-    .await;
-    assert!(began.elapsed() >= Duration::from_millis(300));
-    sleep(Duration::from_millis(100)).await;
+    let outcome_of = async |account: &str| {
+        wait_for("an outcome", async || {
+            payu.data(account, account).await["accountExists"] != "VERIFICATION_PENDING"
+        })
+        .await;
+    };
+    outcome_of("12399009911").await;
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    outcome_of("12399009912").await;
     for (account, exists) in [
         ("12399009911", "YES"),
         ("12399009912", "No"),
@@ -323,7 +326,7 @@ async fn a_pending_verification_can_be_sent_again_with_its_reference() {
 
 #[actix_web::test]
 async fn the_transfer_of_a_verification_is_found_by_its_reference() {
-    let payu = Payu::start(&["--sandbox-published-pending-ms", "200"]).await;
+    let payu = Payu::start(&["--sandbox-published-pending-ms", "1000"]).await;
     for account in ["51234567890", "12399009911", "12399009912", "12399009933"] {
         payu.data(account, account).await;
     }
@@ -345,7 +348,7 @@ async fn the_transfer_of_a_verification_is_found_by_its_reference() {
     assert!(id.starts_with("PAYOUT"), "{id}");
     assert_ne!(pending["payuTransactionRefNo"], id);
 
-    sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_secs(1)).await;
     for (reference, status, msg) in [
         ("12399009911", "SUCCESS", Value::Null),
         (

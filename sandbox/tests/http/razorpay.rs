@@ -94,7 +94,7 @@ fn assert_refused((status, body): &(u16, Value), expected: u16, reason: &str) {
 async fn a_bank_account_is_created_first_and_completed_later() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .set_behaviour(&json!({"gateway": "RAZORPAY", "pending_ms": 600}))
+        .set_behaviour(&json!({"gateway": "RAZORPAY", "pending_ms": 1_000}))
         .await;
     let created = ok(sandbox.validate(&bank("123456781234", "att_1")).await);
     let id = created["id"].as_str().unwrap();
@@ -117,7 +117,7 @@ async fn a_bank_account_is_created_first_and_completed_later() {
     assert_eq!(account["contact"]["type"], "customer");
     assert_eq!(ok(sandbox.validation(&created["id"]).await), created);
 
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_secs(1)).await;
     let completed = ok(sandbox.validation(&created["id"]).await);
     assert_eq!(completed["id"], created["id"]);
     assert_eq!(completed["status"], "completed");
@@ -344,7 +344,7 @@ async fn the_variations_of_samples_can_be_selected() {
 
 #[actix_web::test]
 async fn a_number_selects_a_scenario() {
-    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
+    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "1000"]);
     let shown = |entity: &Value| {
         let results = &entity["validation_results"];
         (
@@ -397,7 +397,7 @@ async fn a_number_selects_a_scenario() {
         assert_eq!(ended["status"], "created");
         pending.push((ended["id"].clone(), word));
     }
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_secs(1)).await;
     for (id, word) in pending {
         let ended = ok(sandbox.validation(&id).await);
         if word.is_empty() {

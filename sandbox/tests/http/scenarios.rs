@@ -18,7 +18,7 @@ fn status(reply: &Value) -> (&str, &str) {
 
 #[actix_web::test]
 async fn an_account_number_selects_a_scenario() {
-    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "600"]);
+    let sandbox = Sandbox::start(&["--sandbox-published-pending-ms", "1000"]);
     for (ending, expected) in [
         ("31", ("INVALID", "INVALID_ACCOUNT_FAIL")),
         ("32", ("INVALID", "INVALID_IFSC_FAIL")),
@@ -64,7 +64,7 @@ async fn an_account_number_selects_a_scenario() {
         let reply = sandbox.of_user(ending).await;
         assert_eq!(status(&reply), ("RECEIVED", "VALIDATION_IN_PROGRESS"));
     }
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_secs(1)).await;
     for (ending, expected) in pending {
         assert_eq!(status(&sandbox.of_user(ending).await), expected);
     }

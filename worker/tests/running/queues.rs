@@ -88,10 +88,12 @@ async fn a_queue_goes_on_after_its_worker_was_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_claim_of_a_queue_is_rescued_after_its_lease() {
-    const LEASE: &[&str] = &["--lease-seconds", "5"];
+    const LEASE: &[&str] = &["--lease-seconds", "7"];
+    // Time to kill the worker during a call. The lease is long enough for two calls of 1.5 s.
+    const CALL: Duration = Duration::from_secs(1);
     for is_awaited in [false, true] {
         let mut workshop = Workshop::new();
-        let settings = json!({"calls_per_minute": 0, "concurrency": 1, "call_timeout_ms": 500});
+        let settings = json!({"calls_per_minute": 0, "concurrency": 1, "call_timeout_ms": 1_400});
         let calls = workshop.slow_gateway_with(CALL, &settings);
         workshop.gateway_alone();
         let keys = workshop.store_all(&accounts(2));
@@ -126,7 +128,8 @@ async fn the_claim_of_a_queue_is_rescued_after_its_lease() {
         );
         assert_eq!(workshop.count(&held), 1);
         let worker = workshop.worker_with(start()).await;
-        // The lease and a round of the scheduler; `outcome` waits for ten seconds.
+        // After the lease and a round of the scheduler.
+        called(&calls, 3).await;
         assert_eq!(workshop.outcome(second).await.0, "VALID");
         worker.stop().await;
     }
@@ -161,7 +164,7 @@ async fn the_permits_of_awaited_validations_claim_no_others_from_a_queue() {
 async fn an_awaited_validation_takes_the_next_slot() {
     let mut workshop = Workshop::new();
     let settings = json!({"calls_per_minute": 0, "concurrency": 1});
-    let calls = workshop.slow_gateway_with(CALL, &settings);
+    let calls = workshop.slow_gateway_with(Duration::from_millis(600), &settings);
     let keys = workshop.store_all(&accounts(100));
     workshop.gateway_alone();
     let worker = workshop.worker().await;
@@ -204,11 +207,16 @@ async fn new_attempts_wait_for_calls_per_minute_without_polling() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_gateway_account_takes_validations_from_a_queue() {
     let mut workshop = Workshop::new();
-    let settings = json!({"calls_per_minute": 0, "concurrency": 1});
-    let calls = workshop.slow_gateway_with(Duration::from_secs(8), &settings);
+    let settings = json!({"calls_per_minute": 0, "concurrency": 1, "call_timeout_ms": 14_000});
+    // Longer than the other calls may take on a busy machine; the stop does not wait for it.
+    let calls = workshop.slow_gateway_with(Duration::from_secs(13), &settings);
     workshop.limit_dummy();
     let keys = workshop.store_all(&accounts(12));
-    let worker = workshop.worker().await;
+    let start = Start {
+        settings: &["--drain-seconds", "1"],
+        ..Start::default()
+    };
+    let worker = workshop.worker_with(start).await;
     workshop.publisher.publish(&wakeups(&keys)).await.unwrap();
     until("all but one are valid", async || {
         workshop.count("outcome = 'VALID'") == 11

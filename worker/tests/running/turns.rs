@@ -1,7 +1,8 @@
 //! Merchants take turns, and awaited validations come first. The calls of one merchant's gateway outlast the tests, which
 //! look at the other merchants meanwhile.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use khata_domain::ValidationKey;
@@ -9,11 +10,16 @@ use khata_domain::ValidationKey;
 use crate::workshop::{Start, Worker, Workshop};
 use crate::{account, accounts, called, wakeups};
 
-/// Longer than each part of a test but the stop.
-const CALL: Duration = Duration::from_secs(8);
+/// Longer than each part of a test may take on a busy machine. A stop does not wait for the calls.
+const CALL: Duration = Duration::from_secs(13);
 /// Permits of the worker; one merchant may use three quarters of them.
-const PERMITS: &[&str] = &["--concurrency", "8", "--drain-seconds", "12"];
+const PERMITS: &[&str] = &["--concurrency", "8", "--drain-seconds", "1"];
 const SHARE: usize = 6;
+
+fn slow_gateway(workshop: &mut Workshop) -> Arc<AtomicUsize> {
+    let settings = serde_json::json!({"calls_per_minute": 0, "call_timeout_ms": 14_000});
+    workshop.slow_gateway_with(CALL, &settings)
+}
 
 async fn worker(workshop: &mut Workshop) -> Worker {
     let start = Start {
@@ -33,7 +39,7 @@ fn slow_one_waits(workshop: &mut Workshop, keys: &[ValidationKey]) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merchant_with_a_slow_gateway_delays_no_other_merchant() {
     let mut workshop = Workshop::new();
-    let calls = workshop.slow_gateway(CALL);
+    let calls = slow_gateway(&mut workshop);
     let keys = workshop.store_all(&accounts(600));
     let worker = worker(&mut workshop).await;
     for part in wakeups(&keys).chunks(100) {
@@ -62,7 +68,7 @@ async fn a_merchant_with_a_slow_gateway_delays_no_other_merchant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_wakeups_are_repeated_in_turns() {
     let mut workshop = Workshop::new();
-    let calls = workshop.slow_gateway(CALL);
+    let calls = slow_gateway(&mut workshop);
     let keys = workshop.store_all(&accounts(1_500));
     workshop.all_due();
     let worker = worker(&mut workshop).await;
@@ -77,7 +83,7 @@ async fn lost_wakeups_are_repeated_in_turns() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_backlog_is_read_once_and_then_left_alone() {
     let mut workshop = Workshop::new();
-    let calls = workshop.slow_gateway(CALL);
+    let calls = slow_gateway(&mut workshop);
     let keys = workshop.store_all(&accounts(3_000));
     workshop.all_due();
     let worker = worker(&mut workshop).await;
@@ -100,9 +106,14 @@ async fn a_long_backlog_is_read_once_and_then_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_awaited_validation_overtakes_the_backlog_of_its_merchant() {
     let mut workshop = Workshop::new();
-    let calls = workshop.slow_gateway(CALL);
+    let calls = workshop.slow_gateway(Duration::from_secs(8));
     let keys = workshop.store_all(&accounts(600));
-    let worker = worker(&mut workshop).await;
+    // The stop waits for the calls.
+    let start = Start {
+        settings: &["--concurrency", "8", "--drain-seconds", "12"],
+        ..Start::default()
+    };
+    let worker = workshop.worker_with(start).await;
     workshop.publisher.publish(&wakeups(&keys)).await.unwrap();
     called(&calls, SHARE).await;
     let awaited = workshop.store_awaited(&account("00011029999900"));
@@ -119,7 +130,7 @@ async fn an_awaited_validation_overtakes_the_backlog_of_its_merchant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_lost_wakeup_of_an_awaited_validation_is_repeated_first() {
     let mut workshop = Workshop::new();
-    let calls = workshop.slow_gateway(CALL);
+    let calls = slow_gateway(&mut workshop);
     let keys = workshop.store_all(&accounts(3_000));
     workshop.all_due();
     let awaited = workshop.store_awaited(&account("00011029999900"));

@@ -170,7 +170,8 @@ fn an_account_deleted_during_the_create_has_a_result() {
     let created = thread::scope(|scope| {
         let creating =
             scope.spawn(|| other.transaction(|connection| accounts::create(connection, &[&again])));
-        let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+        let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+            and database = (select oid from pg_database where datname = current_database())";
         while number(&mut connections[0], waiting) == 0 {
             assert!(!creating.is_finished(), "it waits for the lock");
             thread::sleep(std::time::Duration::from_millis(5));

@@ -21,8 +21,8 @@ use crate::rows::{
     account, attempt, call, claimed, create, create_once, due, ids, merchant, settlement, valid,
     validate_again,
 };
-use khata_testing::Database;
 use khata_testing::database::number;
+use khata_testing::{Database, avoid_midnight};
 
 const LIMIT: i16 = 5;
 const RACERS: usize = 12;
@@ -255,6 +255,7 @@ fn concurrent_validations_again_keep_the_limit() {
 
 #[test]
 fn calls_beyond_the_budget_store_nothing() {
+    avoid_midnight();
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -310,6 +311,7 @@ fn drops(connection: &mut PgConnection, merchant: MerchantId) -> i64 {
 
 #[test]
 fn concurrent_calls_keep_the_budget() {
+    avoid_midnight();
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -330,6 +332,7 @@ fn concurrent_calls_keep_a_budget_that_they_share_first_and_hold_alone_in_the_en
     // Sixteen slots of 256 penny drops: calls share the budget while so much is left.
     const BUDGET: i32 = 16 * 256 + 300;
     const CALLS: usize = 40;
+    avoid_midnight();
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -417,6 +420,7 @@ fn calls_never_wait_for_the_locks_of_another_transaction() {
 
 #[test]
 fn further_penny_drops_of_a_validation_count_against_the_budget_and_the_limit() {
+    avoid_midnight();
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
