@@ -18,7 +18,7 @@ fi
 options=(--dev --sanitizer none --features libfuzzer --target-dir "${CARGO_TARGET_DIR:-target}/fuzz")
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
 
-for target in body account; do
+for target in body account gateway; do
     corpus=$local/fuzz/corpus/$target finds=$local/fuzz/finds/$target/ log=$local/fuzz/$target.log
     mkdir -p "$corpus" "$finds"
     printf '=== %s: building, then %s s ===\n' "$target" "$seconds"

@@ -80,6 +80,7 @@ async fn handle(
     let Some(message) = message else {
         return Ok("ignored");
     };
+    report_not_understood(state, &account, &message);
     let FoundAttempt::Open(attempt) =
         find_attempt(state, &account, message.attempt.clone()).await?
     else {
@@ -124,6 +125,25 @@ fn verify(
             | WebhookError::Stale => ApiError::InvalidSignature,
         }
     })
+}
+
+/// Counts and logs the fields of a webhook that could not be read.
+fn report_not_understood(state: &State, account: &WebhookAccount, message: &WebhookMessage) {
+    let fields = &message.not_understood;
+    if fields.is_empty() {
+        return;
+    }
+    let (key, gateway) = (account.key, account.gateway);
+    let reference_id = &account.reference_id;
+    state
+        .metrics
+        .webhook_not_understood(key.merchant, gateway, reference_id, fields);
+    if state.webhook_accounts.may_warn(key.account) {
+        warn!(
+            merchant_id = %key.merchant, gateway = gateway.name(), gateway_account = account.reference_id,
+            fields = fields.join(", "), "gateway webhook not understood: these fields were left out"
+        );
+    }
 }
 
 /// Finds the attempt that a webhook names, by our reference or by the gateway's.

@@ -67,6 +67,9 @@ khata_telemetry::metrics! {
     gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
         "gateway_webhooks", "Gateway webhooks by result",
         by WebhookLabels { gateway: &'static str, result: &'static str };
+    webhook_fields: Family<FieldLabels, Counter> = Family::default(),
+        "gateway_webhook_fields_not_understood", "Fields of gateway webhooks that could not be read, and were left out",
+        by FieldLabels { merchant_id: String, gateway: &'static str, gateway_account: String, field: String };
 }
 
 words! {
@@ -205,6 +208,25 @@ impl Metrics {
         Utc::now() - offset
     }
 
+    /// Counts the fields of a webhook that could not be read.
+    pub(crate) fn webhook_not_understood(
+        &self,
+        merchant: MerchantId,
+        gateway: Gateway,
+        gateway_account: &str,
+        fields: &[String],
+    ) {
+        for field in fields {
+            let labels = FieldLabels {
+                merchant_id: merchant.to_string(),
+                gateway: gateway.name(),
+                gateway_account: gateway_account.to_owned(),
+                field: field.clone(),
+            };
+            self.webhook_fields.get_or_create(&labels).inc();
+        }
+    }
+
     /// Counts a gateway webhook.
     pub(crate) fn webhook_received(&self, gateway: Gateway, result: &'static str) {
         let gateway = gateway.name();
@@ -284,6 +306,8 @@ mod tests {
         metrics.authentication_failed(AuthenticationFailure::UnknownKey);
         metrics.committed(17, Duration::from_millis(4));
         metrics.webhook_received(Gateway::Cashfree, "received");
+        let fields = ["utr".to_owned()];
+        metrics.webhook_not_understood(MerchantId::new(), Gateway::Cashfree, "main", &fields);
         metrics
     }
 

@@ -83,6 +83,8 @@ pub struct Behaviour {
     pub insufficient_balance: bool,
     /// Reject every call because of its IP address.
     pub refuse_ip: bool,
+    /// Send names, UTRs and scores as objects.
+    pub odd_fields: bool,
 }
 
 /// Webhooks that a gateway sends.

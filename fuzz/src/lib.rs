@@ -2,6 +2,10 @@
 //!
 //! `make fuzz` lets libFuzzer search for such bytes. `tests/seeds.rs` runs the seeds; every input that libFuzzer found is one.
 
+mod gateway;
+
+pub use gateway::gateway;
+
 use std::fmt::Debug;
 
 use anyhow::Context;

@@ -26,6 +26,11 @@ fn body_seeds_pass() {
 }
 
 #[test]
+fn gateway_seeds_pass() {
+    run_seeds("gateway", khata_fuzz::gateway);
+}
+
+#[test]
 fn account_seeds_pass() {
     run_seeds("account", khata_fuzz::account);
 }

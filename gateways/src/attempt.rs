@@ -117,6 +117,8 @@ impl OpenAttempt<'_> {
         let decision = decide(&context, kind, &result);
         self.attempt.state = decision.attempt.state;
         self.attempt.code = Some(decision.attempt.code.clone());
+        let failure = result.as_ref().ok().and_then(|response| response.failure);
+        self.attempt.failure = failure.or(self.attempt.failure);
         if let Ok(response) = &result
             && response.gateway_reference.is_some()
         {

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult};
-use crate::http::Client;
+use crate::http::{Client, Reply};
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
 use crate::name::plain_name;
 use crate::policy::CallPolicy;
@@ -178,7 +178,7 @@ impl Cashfree {
         }
         let reply = self.client.send(self.post(route, &body), route).await?;
         match reply.status {
-            200 => bank_response(&reply.json()?),
+            200 => read_bank(&reply),
             _ => error_response(&reply),
         }
     }
@@ -202,10 +202,15 @@ impl Cashfree {
             };
         let reply = self.client.send(request, route).await?;
         match reply.status {
-            200 => upi_response(&reply.json()?),
+            200 => upi_response(&reply.body()?),
             _ => error_response(&reply),
         }
     }
+}
+
+fn read_bank(reply: &Reply) -> CallResult {
+    let body = reply.body()?;
+    bank_response(&body, &body.fields())
 }
 
 #[async_trait]
@@ -268,8 +273,8 @@ impl Connector for Cashfree {
         };
         let reply = self.client.send(self.get(route, query), route).await?;
         match (reply.status, call.details) {
-            (200, Details::Bank(_)) => bank_response(&reply.json()?).map(Some),
-            (200, Details::Upi(_)) => upi_response(&reply.json()?).map(Some),
+            (200, Details::Bank(_)) => read_bank(&reply).map(Some),
+            (200, Details::Upi(_)) => upi_response(&reply.body()?).map(Some),
             (404, _) if is_not_found(&reply) => Ok(None),
             _ => Err(reply.lookup_failure()),
         }
@@ -288,7 +293,7 @@ impl Connector for Cashfree {
         let reference = ValidationId::new().to_string();
         let request = self.get(route, ("user_id", &reference));
         let reply = self.client.send(request, route).await?;
-        let code = reply.code_or_status(&error_code(&reply));
+        let code = reply.code_or_status(&error_code(&reply.error_body()));
         Ok(match reply.status {
             404 if is_not_found(&reply) => Check::Accepted(code),
             401 | 403 => Check::Refused(code),

@@ -186,8 +186,9 @@ impl Connector for Decentro {
         let envelope = Envelope::of(self.client.send(request, VALIDATE).await?);
         match envelope.reply.status {
             200 | 400..=499 if let Some(response) = envelope.account_response() => {
-                Ok(GatewayResponse {
-                    gateway_reference: envelope.txn_id(),
+                let gateway_reference = envelope.txn_id();
+                response.map(|response| GatewayResponse {
+                    gateway_reference,
                     ..response
                 })
             }
@@ -209,10 +210,10 @@ impl Connector for Decentro {
         let response = match envelope.reply.status {
             200 => envelope
                 .account_response()
-                .or_else(|| envelope.original_rejection()),
+                .or_else(|| envelope.original_rejection().map(Ok)),
             _ => None,
         };
-        let response = response.ok_or_else(|| envelope.reply.lookup_failure())?;
+        let response = response.ok_or_else(|| envelope.lookup_failure())??;
         Ok(Some(GatewayResponse {
             gateway_reference: envelope.of_found_call("request_decentro_txn_id"),
             ..response
@@ -224,8 +225,8 @@ impl Connector for Decentro {
         let reference = ValidationId::new().to_string();
         let envelope = self.status(("reference_id", &reference)).await?;
         let (status, key) = (envelope.reply.status, envelope.response_key());
-        let code = envelope.reply.code_or_status(key);
-        Ok(match codes::rejection(status, key) {
+        let code = envelope.reply.code_or_status(&key);
+        Ok(match codes::rejection(status, &key) {
             _ if envelope.is_never_seen() => Check::Accepted(code),
             // A 404 in other words is not from this call of Decentro's.
             Some(meaning) if meaning.class() == Class::Misconfigured && status != 404 => {

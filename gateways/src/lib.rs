@@ -4,6 +4,7 @@
 //! details it can validate, makes the call, and maps the gateway's response to an outcome class.
 
 mod attempt;
+mod body;
 mod cashfree;
 mod config;
 mod connector;
@@ -20,12 +21,13 @@ mod settings;
 mod setu;
 mod token;
 mod webhook;
-mod wire;
 
 pub use attempt::{Advanced, OpenAttempt};
 pub use config::{ConfigError, ConnectorConfig};
 pub use connector::{Call, Check, Connector, LookupResult};
 pub use http::client;
+#[cfg(feature = "canned-replies")]
+pub use http::set_canned_reply;
 pub use info::{CredentialInfo, GatewayInfo, SettingInfo};
 pub use policy::CallPolicy;
 pub use settings::COMMON_SETTINGS;

@@ -1,12 +1,6 @@
-//! Names and name-match scores, as gateways send and take them.
+//! Names and other texts, as gateways take them.
 
 use khata_domain::BankAccount;
-
-/// Returns the text without spaces at its ends; `None` if it is empty.
-pub(crate) fn trimmed(text: Option<&str>) -> Option<String> {
-    let text = text?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
 
 /// Whether the text has only ASCII letters, digits and these marks.
 pub(crate) fn is_plain(text: &str, marks: &[u8]) -> bool {
@@ -42,37 +36,9 @@ fn plain(name: &str, max: usize) -> Option<String> {
     (!plain.is_empty()).then_some(plain)
 }
 
-/// Returns a gateway's own name-match score from 0 to 100: "90.00" → 90.
-pub(crate) fn score(text: Option<&str>) -> Option<u8> {
-    let score: f64 = text?.trim().parse().ok()?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    (0.0..=100.0).contains(&score).then(|| score.round() as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scores_are_rounded_and_must_be_within_0_and_100() {
-        for (text, read) in [
-            ("90.00", Some(90)),
-            ("100", Some(100)),
-            ("101", None),
-            ("-", None),
-        ] {
-            assert_eq!(score(Some(text)), read, "{text}");
-        }
-        assert_eq!(score(None), None);
-    }
-
-    #[test]
-    fn an_empty_text_is_none() {
-        let trim = |text| trimmed(Some(text));
-        assert_eq!(trim(" ASHA RAO ").as_deref(), Some("ASHA RAO"));
-        assert_eq!(trim(" "), None);
-        assert_eq!(trimmed(None), None);
-    }
 
     #[test]
     fn a_plain_name_has_letters_digits_and_single_spaces() {

@@ -19,17 +19,17 @@ use khata_domain::{CallFailure, Class, Details, Gateway, GatewayResponse, Method
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::body::Word;
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
 use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
-use crate::meaning::{Meaning, lost};
+use crate::meaning::Meaning;
 use crate::name::{is_plain, plain_name};
 use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
-use crate::wire::text;
-use response::{ErrorReply, boolean, call_response, error_response, is_id};
+use response::{ErrorReply, call_response, error_response, is_id};
 
 const PUBLIC_BASE_URL: &str = "https://api.razorpay.com";
 const VALIDATIONS: &str = "/v1/fund_accounts/validations";
@@ -158,16 +158,19 @@ impl Razorpay {
         if reply.status != 200 {
             return error_response(&reply, codes::vpa_error);
         }
-        let reply: Value = reply.json()?;
-        let (meaning, code) = match boolean(&reply["success"]) {
+        let body = reply.body()?;
+        let fields = body.fields();
+        let has_error = !matches!(fields.word("error"), Word::Absent | Word::Blank);
+        let (meaning, code) = match fields.flag("success") {
+            Some(true) if has_error => return Err(body.lost("contradictory response")),
             Some(true) => (Meaning::of(Class::Valid), "success"),
             Some(false) => (Meaning::invalid(FailureCode::InvalidVpa), "no_success"),
-            None => return Err(lost("response without success or failure")),
+            None => return Err(body.lost("response without success or failure")),
         };
-        Ok(GatewayResponse {
-            name_at_bank: text(&reply["customer_name"]),
+        Ok(body.noted(GatewayResponse {
+            name_at_bank: fields.text("customer_name"),
             ..meaning.response(code)
-        })
+        }))
     }
 }
 
@@ -235,7 +238,7 @@ impl Connector for Razorpay {
             (path, "/v1/payments/{id}")
         };
         let reply = self.client.send(self.client.get(&path), route).await?;
-        let error = ErrorReply::read(&reply);
+        let error = ErrorReply::read(&reply.error_body());
         if codes::is_unknown_id(reply.status, &error.description) {
             return Ok(Check::Accepted("unknown_id".into()));
         }

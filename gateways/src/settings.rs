@@ -142,6 +142,11 @@ impl CommonSettings {
         })
     }
 
+    /// Whether the settings name the allowed methods.
+    pub(crate) fn names_methods(&self) -> bool {
+        self.methods.is_some()
+    }
+
     /// Returns the poll intervals.
     pub(crate) fn polling(&self, default: &[Duration]) -> Result<PollSchedule, ConfigError> {
         let waits = match &self.poll_ms {

@@ -1,8 +1,8 @@
-//! Setu (gateway 1001): bank accounts by penny drop, with the outcome later under Setu's id or in the response; UPI addresses
-//! by the lookup of Setu's UPI platform (UMAP), if the merchant has credentials for it.
+//! Setu (gateway 1001): bank accounts by penny drop, with the outcome later under Setu's id or in the response, or penniless, with
+//! the outcome in the response; UPI addresses by the lookup of Setu's UPI platform (UMAP), if the merchant has credentials for it.
 //!
-//! Source: docs.setu.co and its OpenAPI documents (github.com/SetuHQ/docs, MIT). UMAP's login and alphabet come from the
-//! documents alone.
+//! Source: docs.setu.co and its OpenAPI documents (github.com/SetuHQ/docs, MIT), for the penniless check as of May 2025. UMAP's
+//! login and alphabet come from the documents alone.
 
 mod bank;
 mod codes;
@@ -43,6 +43,9 @@ const VPA_POLLING: [Duration; 4] = [
     Duration::from_mins(5),
     Duration::from_hours(1),
 ];
+/// Methods of an account whose settings name none. Setu took the page of the penniless check off its site in May 2025: not every
+/// account has the product.
+const DEFAULT_METHODS: [Method; 2] = [Method::PennyDrop, Method::VpaLookup];
 const NARRATION: &str = "Account verification";
 /// Our limit; Setu documents none. Bank statements show about as many characters.
 const NARRATION_LENGTH: std::ops::RangeInclusive<usize> = 1..=50;
@@ -51,9 +54,9 @@ const NARRATION_LENGTH: std::ops::RangeInclusive<usize> = 1..=50;
 pub(crate) const INFO: GatewayInfo = GatewayInfo {
     gateway: Gateway::Setu,
     sandbox_only: false,
-    methods: &[Method::PennyDrop, Method::VpaLookup],
-    validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI lookup by UMAP",
-    recovery: "none for bank accounts: one new attempt at most, flagged; the same call again for UPI addresses",
+    methods: &[Method::PennyDrop, Method::Penniless, Method::VpaLookup],
+    validation: "penny drop (asynchronous, or `bank_flow: sync`); penniless, only if `methods` names it; UPI lookup by UMAP",
+    recovery: "none for penny drops: one new attempt at most, flagged; the same call again for penniless checks and UPI addresses",
     webhooks: Some("the outcome for UPI addresses; for bank accounts a hint without the outcome"),
     addresses: &[PUBLIC_BASE_URL, PUBLIC_UMAP_BASE_URL, PUBLIC_LOGIN_URL],
     credentials: &[
@@ -135,7 +138,12 @@ impl Setu {
         let credentials: Credentials = config.credentials(
             "must be a JSON object with client_id, client_secret and product_instance_id, and optionally umap and webhook_secrets",
         )?;
-        let policy = common.policy(config, INFO.methods, &NPCI_POLLING, None)?;
+        let offered = if common.names_methods() {
+            INFO.methods
+        } else {
+            &DEFAULT_METHODS
+        };
+        let policy = common.policy(config, offered, &NPCI_POLLING, None)?;
         let umap = credentials
             .umap
             .map(|credentials| umap(config, &own, credentials, policy.call_timeout))
@@ -221,9 +229,9 @@ impl Connector for Setu {
 
     fn recovery(&self, _details: &Details, method: Method) -> Recovery {
         match method {
-            // UMAP has no lookup by our reference, but a repeated lookup moves no money.
-            Method::VpaLookup => Recovery::Resubmit,
-            Method::PennyDrop | Method::Penniless => Recovery::None,
+            // Nothing finds a call by our reference, but a repeated call moves no money.
+            Method::VpaLookup | Method::Penniless => Recovery::Resubmit,
+            Method::PennyDrop => Recovery::None,
         }
     }
 
@@ -236,7 +244,7 @@ impl Connector for Setu {
 
     async fn verify(&self, call: &Call<'_>) -> CallResult {
         match (call.details, &self.umap) {
-            (Details::Bank(bank), _) => self.bank.verify(bank).await,
+            (Details::Bank(bank), _) => self.bank.verify(bank, call.method).await,
             (Details::Upi(vpa), Some(umap)) => umap.verify(vpa, call.reference).await,
             (Details::Upi(_), None) => Err(no_umap()),
         }

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use data_encoding::Encoding;
 use hmac::{Hmac, KeyInit, Mac};
-use khata_domain::GatewayResponse;
-use serde_json::Value;
+use khata_domain::{Class, GatewayResponse};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::body::Body;
 
 /// A gateway webhook as received.
 #[derive(Clone, Copy)]
@@ -57,10 +58,8 @@ impl<'a> WebhookRequest<'a> {
     }
 
     /// Parses the body, a JSON object.
-    pub(crate) fn event(&self) -> Result<Value, WebhookError> {
-        serde_json::from_slice(self.body)
-            .map(Value::Object)
-            .map_err(|_| WebhookError::Malformed("not a JSON event"))
+    pub(crate) fn event(&self) -> Result<Body, WebhookError> {
+        Body::parse(self.body).ok_or(WebhookError::Malformed("not a JSON event"))
     }
 }
 
@@ -80,6 +79,43 @@ pub struct WebhookMessage {
     pub attempt: AttemptName,
     /// The outcome; `None` if the webhook only reports that there is one, so that a worker has to look it up.
     pub response: Option<GatewayResponse>,
+    /// Fields of the webhook that could not be read, by the names that the connector reads; never their values.
+    pub not_understood: Vec<String>,
+}
+
+/// Drops an outcome that the kind of its event contradicts: a worker looks it up. `says_valid`: what the kind says about the
+/// account; `None`: nothing.
+pub(crate) fn uncontradicted(
+    body: &Body,
+    event_field: &'static str,
+    says_valid: Option<bool>,
+    response: Option<GatewayResponse>,
+) -> Option<GatewayResponse> {
+    let is_contradicted = |response: &GatewayResponse| match says_valid {
+        Some(true) => matches!(response.class, Class::Invalid | Class::Review),
+        Some(false) => response.class == Class::Valid,
+        None => false,
+    };
+    if response.as_ref().is_some_and(is_contradicted) {
+        body.note(event_field);
+        return None;
+    }
+    response
+}
+
+impl WebhookMessage {
+    /// Returns the message of a body that has been read.
+    pub(crate) fn new(
+        body: &Body,
+        attempt: AttemptName,
+        response: Option<GatewayResponse>,
+    ) -> Self {
+        Self {
+            attempt,
+            response,
+            not_understood: body.not_understood(),
+        }
+    }
 }
 
 /// Reports a webhook that is rejected. The text is for operators and repeats nothing of the request.

@@ -4,11 +4,14 @@
 //!
 //! A new gateway is a profile. A new scenario is a line in `scenario.rs`, and its rule in `rules.rs`.
 
+mod changes;
 mod faults;
 mod fixture;
+mod mirror;
 mod outcomes;
 pub(crate) mod profile;
 mod receiver;
+mod replies;
 pub(crate) mod rules;
 pub(crate) mod scenario;
 pub(crate) mod story;
@@ -71,6 +74,7 @@ async fn run_scenario(fixture: &Fixture<'_>, scenario: Scenario) -> Cell {
     }
     let result = match scenario {
         Scenario::Check => faults::check(fixture).await,
+        Scenario::ChangedFields => replies::check(fixture).await,
         Scenario::Webhook => {
             if let Webhooks::None(reason) = &profile.webhooks {
                 verdict = Verdict::Exception(reason);

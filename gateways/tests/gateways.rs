@@ -4,6 +4,7 @@
 
 mod cashfree;
 mod conformance;
+mod contradictions;
 mod decentro;
 mod pages;
 mod payu;

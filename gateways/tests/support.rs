@@ -109,10 +109,10 @@ pub(crate) fn webhook_received(
 }
 
 /// Returns the HMAC-SHA256 of these parts.
-pub(crate) fn hmac(secret: &str, parts: &[&str]) -> Vec<u8> {
+pub(crate) fn hmac<T: AsRef<[u8]>>(secret: &str, parts: &[T]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     for part in parts {
-        mac.update(part.as_bytes());
+        mac.update(part.as_ref());
     }
     mac.finalize().into_bytes().to_vec()
 }

@@ -13,6 +13,10 @@ use crate::gateway::{Gateway, Named};
 /// most 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "the members are switches of a control API"
+)]
 pub(crate) struct Behaviour {
     pub(crate) latency_ms: u64,
     slow_bytes_ms: u64,
@@ -28,6 +32,7 @@ pub(crate) struct Behaviour {
     pub(crate) insufficient_balance: bool,
     pub(crate) refuse_ip: bool,
     pub(crate) unknown_code: bool,
+    pub(crate) odd_fields: bool,
 }
 
 /// A code that is in no gateway's table.

@@ -1,5 +1,5 @@
 //! Setu as its public contract describes it (docs.setu.co and its OpenAPI documents): bank account
-//! verification by penny drop (sync, async, status) under `/setu`, and UMAP's verification of a VPA under
+//! verification by penny drop (sync, async, status) and penniless under `/setu`, and UMAP's verification of a VPA under
 //! `/setu/umap`, with the login of the account service.
 //!
 //! The data gateway knows one caller, [`CLIENT_ID`] with [`CLIENT_SECRET`] and [`PRODUCT_INSTANCE_ID`].
@@ -66,6 +66,7 @@ pub(crate) static PROFILES: [GatewayProfile<Setu>; 2] = [
             ("POST /api/verify/ban", verify_bank),
             ("POST /api/verify/ban/async", receive_bank),
             ("GET /api/verify/ban/async/{id}", look_up_bank),
+            ("POST /api/verify/ban/pennyless", check_bank),
         ],
         &RULES,
     ),
@@ -175,6 +176,29 @@ fn receive_bank(memory: &Setu, call: &Call<'_>) -> Reply {
         replies::bank_events(bank.reply(Instant::now(), behaviour), bank.pending())
     });
     ok(receipt)
+}
+
+/// `POST /api/verify/ban/pennyless`: replies with the outcome at once, and drops nothing. Setu took the page of this call off its
+/// site in May 2025.
+fn check_bank(_: &Setu, call: &Call<'_>) -> Reply {
+    authenticate(call)?;
+    let request = RULES.json(call, &["bank"])?;
+    RULES.check("bank", &request)?;
+    if call.behaviour.insufficient_balance {
+        return Err(RULES.refuse("INSUFFICIENT_BALANCE"));
+    }
+    let (account, ifsc) = (field(&request, "accountNumber"), field(&request, "ifsc"));
+    let scenario = call.scenario(account);
+    let outcome = outcomes::of_penniless(account, scenario);
+    let outcome = outcome.ok_or_else(|| RULES.refuse("UPSTREAM"))?;
+    let holder = scenario.holder(account, None).unwrap_or_default();
+    let unknown = call.behaviour.unknown_code;
+    ok(replies::penniless(
+        (account, ifsc),
+        outcome,
+        &holder,
+        unknown,
+    ))
 }
 
 /// `GET /api/verify/ban/async/{id}`.

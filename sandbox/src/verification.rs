@@ -3,11 +3,47 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::behaviour::{Behaviour, UNKNOWN_CODE};
 use crate::profile::{Call, Reply, json_text, ok};
 use crate::scenario::Timing;
+
+/// Fields beside an outcome, in the words of all gateways.
+const SIDE_FIELDS: [&str; 15] = [
+    "bankAccountName",
+    "bankTransactionRefNo",
+    "bank_reference_number",
+    "beneficiaryName",
+    "beneficiary_name",
+    "customerName",
+    "customer_name",
+    "nameMatch",
+    "nameWithBank",
+    "name_at_bank",
+    "name_match_score",
+    "payerAccountName",
+    "registered_name",
+    "transactionReference",
+    "utr",
+];
+
+/// Puts each side field into an object, a type that no gateway documents for it.
+fn make_odd(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if SIDE_FIELDS.contains(&name.as_str()) && !value.is_null() {
+                    *value = json!({"value": value.take()});
+                } else {
+                    make_odd(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_odd),
+        _ => {}
+    }
+}
 
 /// A verification that a gateway accepted. The replies are JSON text, which is smaller than a value.
 pub(crate) struct Verification {
@@ -41,7 +77,7 @@ impl Verification {
 
     /// Replies 200 with the reply at the time of the call.
     pub(crate) fn respond(&self, call: &Call<'_>) -> Reply {
-        if call.behaviour.unknown_code {
+        if call.behaviour.unknown_code || call.behaviour.odd_fields {
             return ok(self.reply(call.now, call.behaviour));
         }
         Ok(json_text(self.text(call.now).clone()))
@@ -54,6 +90,9 @@ impl Verification {
         let code = self.code.filter(|_| is_unknown);
         if let Some(code) = code.and_then(|pointer| reply.pointer_mut(pointer)) {
             *code = UNKNOWN_CODE.into();
+        }
+        if behaviour.odd_fields {
+            make_odd(&mut reply);
         }
         reply
     }

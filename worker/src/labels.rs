@@ -60,6 +60,7 @@ labels! {
     }
     PennyDropLabels { #[prometheus(flatten)] account: GatewayAccountLabels, class: &'static str }
     PostponedLabels { #[prometheus(flatten)] account: GatewayAccountLabels, why: &'static str }
+    FieldLabels { #[prometheus(flatten)] account: GatewayAccountLabels, field: String }
     GatewayLabels { gateway: &'static str }
     KeyLabels { key_id: i64 }
     MerchantLabels { merchant_id: String }

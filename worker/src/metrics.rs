@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_crypto::RotateBy;
-use khata_domain::attempt::{AttemptState, CallResult};
+use khata_domain::attempt::{AttemptState, CallResult, not_understood};
 use khata_domain::traffic::PostponeReason;
 use khata_domain::validation::{Next, Outcome};
 use khata_domain::{Gateway, MerchantId, Method};
@@ -26,9 +26,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
-    ClaimResult, CompletedLabels, GatewayAccountLabels, GatewayCallLabels, GatewayLabels,
-    MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels, QueueLabels,
-    ResultLabels, SettleResult, WakeupLabels, WakeupReason,
+    ClaimResult, CompletedLabels, FieldLabels, GatewayAccountLabels, GatewayCallLabels,
+    GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
+    QueueLabels, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.
@@ -83,6 +83,8 @@ khata_telemetry::metrics! {
         "gateway_penny_drops_completed", "Penny drops whose outcome the gateway reported; class VALID: a rupee was paid";
     unlisted_codes: Family<GatewayLabels, Counter> = Family::default(),
         "gateway_unlisted_codes", "Responses with a code that the connector's tables do not list";
+    not_understood: Family<FieldLabels, Counter> = Family::default(),
+        "gateway_fields_not_understood", "Fields of responses that could not be read, and were left out";
     possible_double_drops: Family<GatewayAccountLabels, Counter> = Family::default(),
         "gateway_possible_double_drops", "Attempts begun after a lost penny drop that may have paid its rupee";
     webhooks: Family<GatewayLabels, Counter> = Family::default(),
@@ -254,6 +256,13 @@ impl Metrics {
         };
         if is_unlisted {
             self.unlisted_codes.get_or_create(&gateway).inc();
+        }
+        for field in not_understood(result) {
+            let labels = FieldLabels {
+                account: account.clone(),
+                field: field.clone(),
+            };
+            self.not_understood.get_or_create(&labels).inc();
         }
         let took = took.as_secs_f64();
         let exemplar = Exemplar::of(trace_parent);

@@ -141,6 +141,7 @@ fn attempt(row: validations::Attempt) -> Attempt {
         class: row.class,
         reference: row.reference,
         code: row.code,
+        failure: row.failure,
         gateway_reference: row.gateway_reference,
         polls: row.polls,
         started_at: row.started_at,

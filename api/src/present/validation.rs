@@ -79,7 +79,7 @@ struct Failure {
 named_schema! {
     Method = enum_of("How the gateway validated the account.", GatewayMethod::ALL.iter().map(|one| one.as_str()));
     NameMatchResult = enum_of("Category of the score.", MatchResult::ALL.iter().map(|one| one.as_str()));
-    FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline.", FailureCode::ALL.iter().map(|one| one.as_str()));
+    FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline. `LIMIT_REACHED`, `IMPS_NOT_ENABLED`: no gateway could decide, and one said why. `ACCOUNT_BLOCKED`: blocked, or the gateway does not say whether blocked, frozen or closed.", FailureCode::ALL.iter().map(|one| one.as_str()));
     PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.", WaitReason::ALL.iter().map(|one| one.as_str()));
     AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
 }

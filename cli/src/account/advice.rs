@@ -48,6 +48,11 @@ fn completed(situation: &Situation, outcome: Outcome) -> String {
             "Nothing for the operator: the gateway suspects fraud or has blocked the account. The merchant investigates."
                 .into()
         }
+        (Outcome::Unavailable, Some(failure @ (FailureCode::LimitReached | FailureCode::ImpsNotEnabled))) => format!(
+            "Nothing for the operator: no gateway could decide, and one reports {failure}. The merchant asks the payee to settle it \
+             with the bank or to give another account. A method that moves no money may decide: `khata gateway list --merchant \
+             {merchant}` shows the methods."
+        ),
         (Outcome::Unavailable, _) => format!(
             "No gateway gave a result before the deadline, which says nothing about the account. Check whether a gateway \
              works now with `khata gateway list --merchant {merchant}`, then run `khata account retry {account}`."

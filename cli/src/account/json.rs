@@ -101,6 +101,8 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "class": attempt.class,
         "code": attempt.code,
         "unlisted_code": attempt.unlisted_code,
+        "not_understood": attempt.not_understood,
+        "failure_code": attempt.failure,
         "gateway_reference": attempt.gateway_reference,
         "polls": attempt.polls,
         "latency_ms": attempt.latency_ms,

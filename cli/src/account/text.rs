@@ -120,6 +120,17 @@ fn name_match(validation: &Validation) -> String {
     }
 }
 
+/// Names the fields of the gateway's responses that could not be read; empty if there are none.
+fn not_understood(attempt: &Attempt) -> String {
+    let fields = &attempt.not_understood;
+    if fields.is_empty() {
+        return String::new();
+    }
+    let word = if fields.len() == 1 { "field" } else { "fields" };
+    let names = clean(&fields.join(", "));
+    format!("\n    response not understood: {word} {names}")
+}
+
 fn attempt_text(attempt: &Attempt) -> String {
     let gateway = gateway_name(attempt.gateway_id);
     let reference_id = attempt.gateway_reference_id.as_deref().unwrap_or(NONE);
@@ -139,11 +150,17 @@ fn attempt_text(attempt: &Attempt) -> String {
         .fact("state", format!("{} {class}", attempt.state))
         .fact("code", or_none(attempt.code.as_ref()))
         .fact("unknown code", yes_or_no(attempt.unlisted_code))
+        .fact("reason", or_none(attempt.failure))
         .fact("our reference", &attempt.reference)
         .fact("gateway's reference", gateway_reference)
         .fact("calls", calls)
         .fact("possible double drop", possible_double_drop)
         .fact("started", time(attempt.started_at))
         .fact("settled", or_none(attempt.settled_at.map(time)));
-    format!("  attempt {}\n{}", attempt.number, facts.indented(4))
+    let not_understood = not_understood(attempt);
+    format!(
+        "  attempt {}\n{}{not_understood}",
+        attempt.number,
+        facts.indented(4)
+    )
 }

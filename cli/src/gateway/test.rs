@@ -75,7 +75,8 @@ fn check(connector: &dyn Connector) -> anyhow::Result<(&'static str, String)> {
         Ok(Check::Accepted(said)) => ("ACCEPTED", said),
         Ok(Check::Refused(said)) => ("REFUSED", said),
         Ok(Check::Unclear(said)) => ("UNCLEAR", said),
-        Err(CallFailure::NotSent(why) | CallFailure::ResponseLost(why)) => ("UNREACHABLE", why),
+        Err(CallFailure::NotSent(why)) => ("UNREACHABLE", why),
+        Err(CallFailure::ResponseLost(lost)) => ("UNREACHABLE", lost.reason),
         Err(failure @ (CallFailure::Rejected { .. } | CallFailure::NotReceived)) => {
             ("UNCLEAR", failure.to_string())
         }

@@ -6,36 +6,53 @@ use khata_domain::validation::FailureCode;
 
 use crate::meaning::Meaning;
 
-/// Returns the meaning of `account_status` and `account_status_code` of a bank reply (Cashfree, *BAV response
-/// description*). The code decides; the status counts if the code is absent.
-pub(super) fn bank(status: &str, code: &str) -> Meaning {
-    let code = if code.is_empty() { status } else { code };
-    match code.to_ascii_uppercase().as_str() {
-        "ACCOUNT_IS_VALID" | "VALID" => Meaning::of(Class::Valid),
-        "INVALID_ACCOUNT_FAIL" | "INVALID" => Meaning::invalid(FailureCode::InvalidAccount),
-        "INVALID_IFSC_FAIL" => Meaning::invalid(FailureCode::InvalidIfsc),
-        "ACCOUNT_BLOCKED" => Meaning::invalid(FailureCode::AccountBlocked),
-        "NRE_ACCOUNT_FAIL" => Meaning::invalid(FailureCode::NreAccount),
-        "FRAUD_ACCOUNT" | "BAV_BLOCKED" => Meaning::review(),
+/// Returns the meaning of `account_status` of a bank reply (Cashfree, *BAV response description*; `UNABLE_TO_VALIDATE`:
+/// *Sample responses from bank*).
+pub(super) fn bank_status(status: &str) -> Meaning {
+    match status.to_ascii_uppercase().as_str() {
+        "VALID" => Meaning::of(Class::Valid),
+        "INVALID" => Meaning::invalid(FailureCode::InvalidAccount),
         // The last two are for files that wait for the merchant's own approval.
-        "VALIDATION_IN_PROGRESS"
-        | "VERIFICATION_ALREADY_UNDER_PROCESS"
-        | "RECEIVED"
-        | "IN_PROCESS"
-        | "PROCESSING"
-        | "APPROVAL_PENDING"
-        | "PARTIALLY_APPROVED" => Meaning::of(Class::Pending),
+        "RECEIVED" | "IN_PROCESS" | "PROCESSING" | "APPROVAL_PENDING" | "PARTIALLY_APPROVED" => {
+            Meaning::of(Class::Pending)
+        }
+        "FAILED" => Meaning::of(Class::Retryable),
+        // The last two come from an operator at Cashfree's dashboard: the bank was not asked.
+        "UNABLE_TO_VALIDATE" | "CANCELLED" | "MANUALLY_REJECTED" => {
+            Meaning::of(Class::Inconclusive)
+        }
+        "REJECTED" => Meaning::of(Class::Misconfigured),
+        _ => Meaning::Unlisted,
+    }
+}
+
+/// Returns the meaning of `account_status_code` of a bank reply (Cashfree, *BAV response description*). `INVALID_BANK_ACCOUNT`,
+/// `INVALID_IFSC` and `NRE_ACCOUNT` are the words of the earlier version (*Sample responses from bank*); `DEST_LIMIT_REACHED` and
+/// `INVALID_MODE_FAIL` are reasons of its settlements (*Failure reasons*), which are paid over the same rails.
+pub(super) fn bank_code(code: &str) -> Meaning {
+    match code.to_ascii_uppercase().as_str() {
+        "ACCOUNT_IS_VALID" => Meaning::of(Class::Valid),
+        "INVALID_ACCOUNT_FAIL" | "INVALID_BANK_ACCOUNT" => {
+            Meaning::invalid(FailureCode::InvalidAccount)
+        }
+        "INVALID_IFSC_FAIL" | "INVALID_IFSC" => Meaning::invalid(FailureCode::InvalidIfsc),
+        "ACCOUNT_BLOCKED" => Meaning::invalid(FailureCode::AccountBlocked),
+        "NRE_ACCOUNT_FAIL" | "NRE_ACCOUNT" => Meaning::invalid(FailureCode::NreAccount),
+        "FRAUD_ACCOUNT" | "BAV_BLOCKED" => Meaning::review(),
+        "VALIDATION_IN_PROGRESS" | "VERIFICATION_ALREADY_UNDER_PROCESS" => {
+            Meaning::of(Class::Pending)
+        }
         "FAILED_AT_BANK"
         | "NPCI_UNAVAILABLE"
         | "CONNECTION_TIMEOUT"
         | "SOURCE_BANK_DECLINED"
-        | "BENEFICIARY_BANK_OFFLINE"
-        | "FAILED" => Meaning::of(Class::Retryable),
-        // The last two come from an operator at Cashfree's dashboard: the bank was not asked.
-        "BENE_BANK_DECLINED" | "IMPS_MODE_FAIL" | "CANCELLED" | "MANUALLY_REJECTED" => {
-            Meaning::of(Class::Inconclusive)
+        | "BENEFICIARY_BANK_OFFLINE" => Meaning::of(Class::Retryable),
+        "BENE_BANK_DECLINED" => Meaning::of(Class::Inconclusive),
+        "IMPS_MODE_FAIL" | "INVALID_MODE_FAIL" => {
+            Meaning::inconclusive(FailureCode::ImpsNotEnabled)
         }
-        "INSUFFICIENT_BALANCE" | "REJECTED" => Meaning::of(Class::Misconfigured),
+        "DEST_LIMIT_REACHED" => Meaning::inconclusive(FailureCode::LimitReached),
+        "INSUFFICIENT_BALANCE" => Meaning::of(Class::Misconfigured),
         _ => Meaning::Unlisted,
     }
 }
@@ -61,7 +78,7 @@ pub(super) fn error(status: u16, code: &str) -> Option<Meaning> {
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
         // Balance, and technical outcomes of the bank table in lower case.
-        422 => Some(bank("", code)),
+        422 => Some(bank_code(code)),
         // Cashfree rejects the form of the details or a header; another gateway may accept them.
         400 => Some(Meaning::of(Class::Inconclusive)),
         _ => Some(Meaning::Unlisted),
@@ -72,6 +89,14 @@ pub(super) fn error(status: u16, code: &str) -> Option<Meaning> {
 mod tests {
     use super::*;
 
+    fn bank(status: &str, code: &str) -> Meaning {
+        match (status, code) {
+            (status, "") => bank_status(status),
+            ("", code) => bank_code(code),
+            (status, code) => bank_status(status).refined_by(bank_code(code)),
+        }
+    }
+
     #[test]
     fn every_documented_word_has_its_class() {
         for (status, code, class) in [
@@ -80,6 +105,17 @@ mod tests {
             ("INVALID", "INVALID_IFSC_FAIL", Class::Invalid),
             ("INVALID", "ACCOUNT_BLOCKED", Class::Invalid),
             ("INVALID", "NRE_ACCOUNT_FAIL", Class::Invalid),
+            ("INVALID", "INVALID_BANK_ACCOUNT", Class::Invalid),
+            ("INVALID", "INVALID_IFSC", Class::Invalid),
+            ("INVALID", "NRE_ACCOUNT", Class::Invalid),
+            ("FAILED", "DEST_LIMIT_REACHED", Class::Inconclusive),
+            ("FAILED", "INVALID_MODE_FAIL", Class::Inconclusive),
+            ("UNABLE_TO_VALIDATE", "", Class::Inconclusive),
+            (
+                "UNABLE_TO_VALIDATE",
+                "SOURCE_BANK_DECLINED",
+                Class::Retryable,
+            ),
             ("INVALID", "FRAUD_ACCOUNT", Class::Review),
             ("INVALID", "BAV_BLOCKED", Class::Review),
             ("RECEIVED", "VALIDATION_IN_PROGRESS", Class::Pending),
@@ -129,11 +165,49 @@ mod tests {
     }
 
     #[test]
+    fn the_status_decides_where_the_code_is_in_no_table() {
+        let unknown = "A_CODE_OF_NEXT_YEAR";
+        for (status, class) in [
+            ("VALID", Class::Valid),
+            ("INVALID", Class::Invalid),
+            ("FAILED", Class::Retryable),
+            ("RECEIVED", Class::Pending),
+        ] {
+            let meaning = bank(status, unknown);
+            assert_eq!(meaning.class(), class, "{status}");
+            assert!(
+                meaning.response(unknown).unlisted,
+                "{status}: still counted"
+            );
+        }
+    }
+
+    #[test]
+    fn words_that_contradict_each_other_do_not_count() {
+        for (status, code) in [
+            ("VALID", "INVALID_ACCOUNT_FAIL"),
+            ("INVALID", "ACCOUNT_IS_VALID"),
+            ("VALID", "NPCI_UNAVAILABLE"),
+            ("INVALID", "FAILED_AT_BANK"),
+            ("FAILED", "INVALID_ACCOUNT_FAIL"),
+        ] {
+            assert_eq!(
+                bank(status, code),
+                Meaning::Contradictory,
+                "{status} {code}"
+            );
+        }
+        assert_eq!(bank("RECEIVED", "ACCOUNT_IS_VALID").class(), Class::Pending);
+    }
+
+    #[test]
     fn a_word_in_no_table_is_unlisted() {
         for (status, code) in [
-            ("INVALID", "A_CODE_OF_NEXT_YEAR"),
+            ("MYSTERY", "A_CODE_OF_NEXT_YEAR"),
             ("MYSTERY", ""),
-            ("", ""),
+            ("", "A_CODE_OF_NEXT_YEAR"),
+            // A status in the place of the code.
+            ("", "VALID"),
         ] {
             assert_eq!(bank(status, code), Meaning::Unlisted, "{status} {code}");
         }

@@ -4,11 +4,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::response::{Validation, bank_response};
-use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
+use super::response::bank_response;
+use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest, uncontradicted};
 
 const SIGNATURE: &str = "x-webhook-signature";
 const TIMESTAMP: &str = "x-webhook-timestamp";
@@ -32,21 +31,26 @@ pub(super) fn read(
         return Err(WebhookError::Stale);
     }
     let event = webhook.event()?;
-    let event_type = event["event_type"].as_str().unwrap_or_default();
-    if !event_type.starts_with(EVENTS) {
-        return Ok(None);
-    }
-    let validation = Validation::deserialize(&event["data"])
-        .map_err(|_| WebhookError::Malformed("invalid data"))?;
-    // Synchronous calls have no user id and no webhooks: an event without a user id is not about a call of Khata's.
-    let Some(reference) = validation.user_id.clone().filter(|id| !id.is_empty()) else {
+    let fields = event.fields();
+    let event_type = fields.word("event_type");
+    let Some(kind) = event_type.as_str().strip_prefix(EVENTS) else {
         return Ok(None);
     };
-    Ok(Some(WebhookMessage {
-        attempt: AttemptName::Reference(reference),
-        // An event without a status only reports that there is an outcome.
-        response: bank_response(&validation).ok(),
-    }))
+    let validation = fields.object("data");
+    if validation.is_absent() {
+        return Err(WebhookError::Malformed("invalid data"));
+    }
+    // Synchronous calls have no user id and no webhooks: an event without a user id is not about a call of Khata's.
+    let Some(reference) = validation.id("user_id") else {
+        return Ok(None);
+    };
+    // An event without a status only reports that there is an outcome.
+    let response = bank_response(&event, &validation).ok();
+    // A success is one of the verification, also of an invalid account; nothing failed where the account is valid.
+    let says_valid = matches!(kind, "REJECTED" | "FAILED").then_some(false);
+    let response = uncontradicted(&event, "event_type", says_valid, response);
+    let attempt = AttemptName::Reference(reference);
+    Ok(Some(WebhookMessage::new(&event, attempt, response)))
 }
 
 fn instant(timestamp: &str) -> Option<DateTime<Utc>> {

@@ -12,8 +12,8 @@ pub(super) const DUPLICATE: &str = "1002";
 /// Returns the meaning of `accountExists` of a verification.
 pub(super) fn account_exists(word: &str) -> Meaning {
     match word.to_ascii_uppercase().as_str() {
-        "YES" => Meaning::of(Class::Valid),
-        "NO" => Meaning::invalid(FailureCode::InvalidAccount),
+        "YES" | "TRUE" => Meaning::of(Class::Valid),
+        "NO" | "FALSE" => Meaning::invalid(FailureCode::InvalidAccount),
         "VERIFICATION_PENDING" => Meaning::of(Class::Pending),
         _ => Meaning::Unlisted,
     }
@@ -23,6 +23,7 @@ pub(super) fn account_exists(word: &str) -> Meaning {
 /// reason of a failed transfer: the one that PayU documents for an account that does not exist counts, any other does not.
 pub(super) fn transfer(status: &str, sentence: &str) -> Meaning {
     match status.to_ascii_uppercase().as_str() {
+        "SUCCESS" if is_about_missing_account(sentence) => Meaning::Contradictory,
         "SUCCESS" => Meaning::of(Class::Valid),
         // SHEDULED: PayU's spelling.
         "QUEUED" | "SCHEDULED" | "SHEDULED" | "IN_PROGRESS" | "PENDING" | "WAITING_FOR_RETRY" => {
@@ -34,6 +35,13 @@ pub(super) fn transfer(status: &str, sentence: &str) -> Meaning {
         "FAILED" | "FAILURE" | "REVERSED" | "CANCELLED" => Meaning::of(Class::Inconclusive),
         _ => Meaning::Unlisted,
     }
+}
+
+/// Whether the sentence or the code beside a verification contradicts it: an account that does not exist is not valid.
+pub(super) fn is_contradicted(verification: Meaning, sentence: &str, code: &str) -> bool {
+    let is_rejected =
+        is_about_missing_account(sentence) || payout(code, "").class() == Class::Invalid;
+    verification.class() == Class::Valid && is_rejected
 }
 
 /// Whether the sentence is "Invalid Benificiary MMID/Mobile Number", in PayU's spelling or the right one.
@@ -88,9 +96,9 @@ pub(super) fn error(status: u16, code: &str, sentence: &str) -> Option<Meaning> 
 
 /// Returns the meaning of `isVPAValid` of a UPI lookup.
 pub(super) fn is_vpa_valid(word: &str) -> Meaning {
-    match word {
-        "1" => Meaning::of(Class::Valid),
-        "0" => Meaning::invalid(FailureCode::InvalidVpa),
+    match word.to_ascii_lowercase().as_str() {
+        "1" | "true" => Meaning::of(Class::Valid),
+        "0" | "false" => Meaning::invalid(FailureCode::InvalidVpa),
         _ => Meaning::Unlisted,
     }
 }

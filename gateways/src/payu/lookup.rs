@@ -3,16 +3,15 @@
 use data_encoding::HEXLOWER;
 use khata_domain::validation::CallResult;
 use khata_domain::{CallFailure, Class, GatewayResponse, ValidationId, Vpa};
-use serde_json::Value;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::codes;
 use super::response::error_response;
+use crate::body::Word;
 use crate::connector::Check;
 use crate::http::{Client, Reply};
-use crate::meaning::{Meaning, lost};
-use crate::wire::text;
+use crate::meaning::{Meaning, conclude, meaning_of};
 
 const ROUTE: &str = "/merchant/postservice.php";
 
@@ -30,18 +29,30 @@ impl VpaLookup {
         if reply.status != 200 {
             return error_response(&reply);
         }
-        let reply: Value = reply.json()?;
+        let body = reply.body()?;
+        let fields = body.fields();
         // 1 or 0; absent if the command was rejected.
-        let Some(word) = text(&reply["isVPAValid"]) else {
-            if codes::is_about_key(reply["msg"].as_str().unwrap_or_default()) {
-                return Ok(Meaning::of(Class::Misconfigured).response("command_refused"));
-            }
-            return Err(lost("response without the result of the lookup"));
-        };
-        Ok(GatewayResponse {
-            name_at_bank: text(&reply["payerAccountName"]),
-            ..codes::is_vpa_valid(&word).response(&format!("isVPAValid:{word}"))
-        })
+        let word = fields.word("isVPAValid");
+        let is_missing = matches!(word, Word::Absent | Word::Blank);
+        if is_missing && codes::is_about_key(fields.word("msg").as_str()) {
+            return Ok(Meaning::of(Class::Misconfigured).response("command_refused"));
+        }
+        let mut meaning = meaning_of(&word, codes::is_vpa_valid);
+        let has_failed = fields
+            .word("status")
+            .as_str()
+            .eq_ignore_ascii_case("FAILURE");
+        if has_failed && meaning.is_some_and(|meaning| meaning.class() == Class::Valid) {
+            body.note("isVPAValid");
+            meaning = Some(Meaning::Contradictory);
+        }
+        let code = format!("isVPAValid:{}", word.as_str());
+        let without = "response without the result of the lookup";
+        let outcome = conclude(&body, meaning, &code, without)?;
+        Ok(body.noted(GatewayResponse {
+            name_at_bank: fields.text("payerAccountName"),
+            ..outcome
+        }))
     }
 
     /// Asks for a payment that does not exist.
@@ -49,8 +60,8 @@ impl VpaLookup {
         let unknown = ValidationId::new().to_string();
         let reply = self.command("verify_payment", &unknown).await?;
         let status = reply.code_or_status("");
-        let body = reply.value();
-        let sentence = body["msg"].as_str().unwrap_or_default();
+        let sentence = reply.error_body().fields().word("msg");
+        let sentence = sentence.as_str();
         Ok(match reply.status {
             200 if codes::is_about_key(sentence) => Check::Refused("command_refused".into()),
             // "0 out of 1 Transactions Fetched Successfully"

@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use crate::http::{Client, Reply};
 use crate::meaning::Meaning;
 use crate::token::{Token, TokenSource, WithToken, bearer, not_fetched};
-use crate::wire::text;
 
 const ROUTE: &str = "/oauth/token";
 const SCOPE: &str = "create_payout_transactions";
@@ -16,13 +15,6 @@ const SCOPE: &str = "create_payout_transactions";
 const MARGIN: Duration = Duration::from_mins(1);
 /// Upper bound of a token's life; PayU's tokens live about two hours.
 const MAX_LIFE: Duration = Duration::from_hours(24);
-
-#[derive(serde::Deserialize)]
-struct TokenReply {
-    access_token: Zeroizing<String>,
-    /// Seconds.
-    expires_in: u64,
-}
 
 /// Fetches tokens with the merchant's client credentials.
 pub(super) struct OAuth {
@@ -46,9 +38,17 @@ impl TokenSource for OAuth {
         if reply.status != 200 {
             return refusal(&reply).map(Err);
         }
-        let reply: TokenReply = reply.json().map_err(not_fetched)?;
-        let life = Duration::from_secs(reply.expires_in).min(MAX_LIFE);
-        let authorization = bearer(&reply.access_token);
+        let body = reply.body().map_err(not_fetched)?;
+        let fields = body.fields();
+        // Without a life that can be read, the token serves this call only.
+        let life = fields
+            .id("expires_in")
+            .and_then(|seconds| seconds.parse().ok());
+        let life = life
+            .map_or(Duration::ZERO, Duration::from_secs)
+            .min(MAX_LIFE);
+        let token = fields.secret("access_token");
+        let authorization = token.and_then(|token| bearer(&token));
         Ok(Ok(Token {
             authorization: authorization.ok_or_else(|| not_fetched("malformed token"))?,
             expires_at: asked_at + life.saturating_sub(MARGIN),
@@ -63,7 +63,7 @@ fn refusal(reply: &Reply) -> Result<GatewayResponse, CallFailure> {
         429 => Class::Retryable,
         status => return Err(not_fetched(format!("failed with status {status}"))),
     };
-    let code = text(&reply.value()["error"]);
+    let code = reply.error_body().fields().text("error");
     let code = code.unwrap_or_else(|| format!("token_http_{}", reply.status));
     Ok(GatewayResponse {
         retry_after: reply.retry_after().filter(|_| class == Class::Retryable),

@@ -2,17 +2,16 @@
 
 use khata_domain::validation::CallResult;
 use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse};
-use serde_json::Value;
 
 use super::codes;
 use super::oauth::OAuth;
 use super::response::{error_code, error_response};
+use crate::body::{Body, Fields, Word};
 use crate::connector::{Call, Check, LookupResult, rejected_lookup};
 use crate::http::Reply;
-use crate::meaning::lost;
-use crate::name::{plain_name, score};
+use crate::meaning::{Meaning, conclude, meaning_of};
+use crate::name::plain_name;
 use crate::token::{TokenClient, WithToken};
-use crate::wire::text;
 
 const VERIFY: &str = "/payout/payment/verifyAccount";
 const TRANSACTIONS: &str = "/payout/payment/listTransactions";
@@ -47,20 +46,28 @@ impl Payouts {
         if reply.status != 200 {
             return error_response(&reply);
         }
-        let verification = match data(&reply)? {
+        let body = reply.body()?;
+        let verification = match data(&body)? {
             Ok(verification) => verification,
             Err(response) => return Ok(response),
         };
-        let word = text(&verification["accountExists"])
-            .ok_or_else(|| lost("response without the result of the penny test"))?;
-        let response = codes::account_exists(&word).response(&word);
+        let word = verification.word("accountExists");
+        let mut meaning = meaning_of(&word, codes::account_exists);
+        let (sentence, code) = (verification.word("error"), error_code(&body));
+        let is_contradicted = |meaning| codes::is_contradicted(meaning, sentence.as_str(), &code);
+        if meaning.is_some_and(is_contradicted) {
+            body.note("accountExists");
+            meaning = Some(Meaning::Contradictory);
+        }
+        let without = "response without the result of the penny test";
+        let outcome = conclude(&body, meaning, word.as_str(), without)?;
         // Samples of pending replies hold a name too: the one that was sent, because no bank has replied yet.
-        let name = text(&verification["beneficiaryName"]);
-        Ok(GatewayResponse {
-            name_at_bank: name.filter(|_| response.class == Class::Valid),
-            name_match_score: score(text(&verification["nameMatch"]).as_deref()),
-            ..response
-        })
+        let name = verification.text("beneficiaryName");
+        Ok(body.noted(GatewayResponse {
+            name_at_bank: name.filter(|_| outcome.class == Class::Valid),
+            name_match_score: verification.score("nameMatch"),
+            ..outcome
+        }))
     }
 
     /// Looks up the transfer of a penny test.
@@ -77,26 +84,30 @@ impl Payouts {
         if reply.status != 200 {
             return Err(reply.lookup_failure());
         }
-        let Ok(data) = data(&reply)? else {
-            return Err(lost("lookup failed"));
+        let body = reply.body()?;
+        let Ok(data) = data(&body)? else {
+            return Err(body.lost("lookup failed"));
         };
         // The latest transfer comes first.
-        let transfers = data["transactionDetails"].as_array();
-        let transfer = transfers
-            .into_iter()
-            .flatten()
-            .find(|transfer| transfer["merchantRefId"] == call.reference)
-            .ok_or_else(|| lost("lookup found no transfer, which PayU says to take for pending"))?;
-        let status = text(&transfer["txnStatus"])
-            .ok_or_else(|| lost("lookup found a transfer without a status"))?;
-        let sentence = transfer["msg"].as_str().unwrap_or_default();
-        Ok(Some(GatewayResponse {
-            name_at_bank: text(&transfer["nameWithBank"]),
-            name_match_score: score(text(&transfer["nameMatch"]).as_deref()),
-            utr: text(&transfer["bankTransactionRefNo"]),
-            gateway_reference: text(&transfer["payuTransactionRefNo"]),
-            ..codes::transfer(&status, sentence).response(&status)
-        }))
+        let transfers = data.list("transactionDetails");
+        let is_ours = |transfer: &&Fields<'_>| {
+            transfer.id("merchantRefId").as_deref() == Some(call.reference)
+        };
+        let transfer = transfers.iter().find(is_ours).ok_or_else(|| {
+            body.lost("lookup found no transfer, which PayU says to take for pending")
+        })?;
+        let status = transfer.word("txnStatus");
+        let sentence = transfer.word("msg");
+        let meaning = meaning_of(&status, |word| codes::transfer(word, sentence.as_str()));
+        let without = "lookup found a transfer without a status";
+        let outcome = conclude(&body, meaning, status.as_str(), without)?;
+        Ok(Some(body.noted(GatewayResponse {
+            name_at_bank: transfer.text("nameWithBank"),
+            name_match_score: transfer.score("nameMatch"),
+            utr: transfer.id("bankTransactionRefNo"),
+            gateway_reference: transfer.id("payuTransactionRefNo"),
+            ..outcome
+        })))
     }
 
     /// Asks for the merchant's own account details.
@@ -110,7 +121,9 @@ impl Payouts {
         };
         let status = reply.code_or_status("");
         Ok(match reply.status {
-            200 if reply.value()["status"] == 0 => Check::Accepted("account_detail".into()),
+            200 if reply.error_body().fields().word("status").as_str() == "0" => {
+                Check::Accepted("account_detail".into())
+            }
             401 | 403 => Check::Refused(status),
             _ => Check::Unclear(status),
         })
@@ -124,20 +137,30 @@ impl Payouts {
 
 /// Returns `data` of a call that succeeded, or the response that its failure means. `status` is 0 if the call succeeded,
 /// also if the account is invalid, and 1 if it failed.
-fn data(reply: &Reply) -> Result<Result<Value, GatewayResponse>, CallFailure> {
-    let mut body: Value = reply.json()?;
-    match body["status"].as_i64() {
-        Some(0) if body["data"].is_null() => Err(lost("response without data")),
-        Some(0) => Ok(Ok(body["data"].take())),
-        Some(status) => {
-            let code = error_code(&body);
-            let meaning = codes::payout(&code, body["msg"].as_str().unwrap_or_default());
-            Ok(Err(if code.is_empty() {
-                meaning.response(&format!("status_{status}"))
+fn data(body: &Body) -> Result<Result<Fields<'_>, GatewayResponse>, CallFailure> {
+    let fields = body.fields();
+    let data = fields.object("data");
+    match fields.word("status").as_str() {
+        "0" if data.is_absent() => Err(body.lost("response without data")),
+        "0" => Ok(Ok(data)),
+        // A failed call says nothing about the account.
+        status if is_number(status) && data.word("accountExists") == Word::Absent => {
+            let code = error_code(body);
+            let meaning = codes::payout(&code, fields.word("msg").as_str());
+            let code = if code.is_empty() {
+                format!("status_{status}")
             } else {
-                meaning.response(&code)
-            }))
+                code
+            };
+            Ok(Err(body.noted(meaning.response(&code))))
         }
-        None => Err(lost("response without a status")),
+        _ => {
+            body.note("status");
+            Err(body.lost("response without a clear status"))
+        }
     }
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,29 +1,24 @@
 //! PayU's replies, mapped to Khata's words.
 
 use khata_domain::validation::CallResult;
-use serde_json::Value;
 
 use super::codes;
+use crate::body::Body;
 use crate::http::Reply;
 use crate::meaning;
-use crate::wire::text;
 
 /// Returns the error code of a reply, or the first of several; empty if there is none.
-pub(super) fn error_code(body: &Value) -> String {
-    let code = match &body["code"] {
-        Value::Array(codes) => codes.iter().find_map(text),
-        code => text(code),
-    };
-    code.unwrap_or_default()
+pub(super) fn error_code(body: &Body) -> String {
+    body.fields().first_word("code")
 }
 
 /// Maps an error reply to a validating call.
 pub(super) fn error_response(reply: &Reply) -> CallResult {
-    let body = reply.value();
+    let body = reply.error_body();
     let code = error_code(&body);
-    let sentence = body["msg"].as_str().unwrap_or_default();
-    let meaning = codes::error(reply.status, &code, sentence);
-    meaning::error_response(reply, meaning, &code)
+    let sentence = body.fields().word("msg");
+    let meaning = codes::error(reply.status, &code, sentence.as_str());
+    meaning::error_response(reply, &body, meaning, &code)
 }
 
 #[cfg(test)]
@@ -40,7 +35,7 @@ mod tests {
             (r#"{"status":1,"code":null}"#, ""),
             (r#"{"status":1}"#, ""),
         ] {
-            let body = serde_json::from_str(json).unwrap();
+            let body = Body::parse(json.as_bytes()).unwrap();
             assert_eq!(error_code(&body), code, "{json}");
         }
     }

@@ -53,13 +53,12 @@ pub(super) fn failed(reason: &str, retried: bool) -> Meaning {
         "bank_account_invalid" | "beneficiary_account_invalid" => {
             Meaning::invalid(FailureCode::InvalidAccount)
         }
-        "bank_account_closed" | "bank_account_frozen" | "beneficiary_account_dormant" => {
-            Meaning::invalid(FailureCode::AccountBlocked)
-        }
+        "bank_account_closed" => Meaning::invalid(FailureCode::AccountClosed),
+        "bank_account_frozen" => Meaning::invalid(FailureCode::AccountFrozen),
+        "beneficiary_account_dormant" => Meaning::invalid(FailureCode::AccountDormant),
         "invalid_ifsc_code" => Meaning::invalid(FailureCode::InvalidIfsc),
-        "imps_not_allowed" | "beneficiary_bank_rejected" | "server_error" => {
-            Meaning::of(Class::Inconclusive)
-        }
+        "imps_not_allowed" => Meaning::inconclusive(FailureCode::ImpsNotEnabled),
+        "beneficiary_bank_rejected" | "server_error" => Meaning::of(Class::Inconclusive),
         "insufficient_funds" => Meaning::of(Class::Misconfigured),
         _ => Meaning::Unlisted,
     }
@@ -160,19 +159,19 @@ mod tests {
         }
         for (reason, failure) in [
             ("bank_account_invalid", FailureCode::InvalidAccount),
-            ("bank_account_closed", FailureCode::AccountBlocked),
-            ("bank_account_frozen", FailureCode::AccountBlocked),
-            ("beneficiary_account_dormant", FailureCode::AccountBlocked),
+            ("bank_account_closed", FailureCode::AccountClosed),
+            ("bank_account_frozen", FailureCode::AccountFrozen),
+            ("beneficiary_account_dormant", FailureCode::AccountDormant),
             ("invalid_ifsc_code", FailureCode::InvalidIfsc),
             ("beneficiary_account_invalid", FailureCode::InvalidAccount),
         ] {
             assert_eq!(failed(reason, false), Meaning::invalid(failure), "{reason}");
         }
-        for reason in [
-            "imps_not_allowed",
-            "beneficiary_bank_rejected",
-            "server_error",
-        ] {
+        assert_eq!(
+            failed("imps_not_allowed", true),
+            Meaning::inconclusive(FailureCode::ImpsNotEnabled)
+        );
+        for reason in ["beneficiary_bank_rejected", "server_error"] {
             assert_eq!(
                 failed(reason, true),
                 Meaning::of(Class::Inconclusive),

@@ -3,46 +3,13 @@
 
 use khata_domain::validation::{CallResult, FailureCode};
 use khata_domain::{AccountType, Class, Details, GatewayResponse};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::codes;
+use crate::body::{Body, Fields, Word};
 use crate::connector::Call;
 use crate::http::Reply;
-use crate::meaning::{self, Meaning, lost};
-use crate::name::{is_plain, score, trimmed};
-use crate::wire::text_or_number;
-
-/// A validation, in replies and in webhooks.
-#[derive(Deserialize)]
-pub(super) struct Validation {
-    id: Option<String>,
-    status: Option<String>,
-    utr: Option<String>,
-    /// Ours; only in the composite shape.
-    pub(super) reference_id: Option<String>,
-    /// `validation_results` in the composite shape, `results` in the classic one.
-    #[serde(alias = "validation_results")]
-    results: Option<Results>,
-    /// Holds `reason`; only in the composite shape.
-    #[serde(default)]
-    pub(super) status_details: Value,
-    /// Holds `account_type`.
-    #[serde(default)]
-    pub(super) fund_account: Value,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Results {
-    /// `null` and `""` have a meaning of their own.
-    account_status: Option<String>,
-    registered_name: Option<String>,
-    #[serde(deserialize_with = "text_or_number")]
-    name_match_score: Option<String>,
-    /// Holds `account_type`. Read without a type, because an unexpected form must not cost the outcome.
-    bank_account: Value,
-}
+use crate::meaning::{self, Meaning, conclude};
+use crate::name::is_plain;
 
 /// Maps a reply about the validation that this call asked for.
 pub(super) fn call_response(call: &Call<'_>, reply: &Reply) -> CallResult {
@@ -50,58 +17,105 @@ pub(super) fn call_response(call: &Call<'_>, reply: &Reply) -> CallResult {
         Details::Bank(_) => FailureCode::InvalidAccount,
         Details::Upi(_) => FailureCode::InvalidVpa,
     };
-    response(reply.json()?, default, call.attempt > 1)
+    let body = reply.body()?;
+    response(&body, &body.fields(), default, call.attempt > 1)
 }
 
-/// Maps a validation. `default` is the failure if Razorpay gives no reason; `retried` says whether an earlier attempt has
-/// asked about the same address.
-pub(super) fn response(validation: Validation, default: FailureCode, retried: bool) -> CallResult {
-    let reason = validation.status_details["reason"].as_str();
-    let reason = reason.unwrap_or_default();
-    let status = validation.status.unwrap_or_default().to_ascii_lowercase();
-    let id = validation.id.filter(|id| is_id(id));
-    let has_results = validation.results.is_some();
-    let results = validation.results.unwrap_or_default();
-    let account_status = results.account_status.unwrap_or_default();
-    let (meaning, word) = match status.as_str() {
-        "created" if id.is_none() => return Err(lost("accepted without an id")),
-        "created" => (Meaning::of(Class::Pending), ""),
-        "completed" if !has_results => return Err(lost("completed without results")),
-        "completed" => (
-            codes::completed(&account_status, default),
-            account_status.as_str(),
-        ),
-        "failed" => (codes::failed(reason, retried), reason),
-        "" => return Err(lost("response without a status")),
-        _ => (Meaning::Unlisted, ""),
+/// Maps a validation, in a reply or a webhook. `default` is the failure if Razorpay gives no reason; `retried` says whether an
+/// earlier attempt has asked about the same address.
+pub(super) fn response(
+    body: &Body,
+    validation: &Fields<'_>,
+    default: FailureCode,
+    retried: bool,
+) -> CallResult {
+    let id = validation.id("id").filter(|id| is_id(id));
+    // `validation_results` in the composite shape, `results` in the classic one; some replies hold both, one of them null.
+    let results = validation.object_of(&["validation_results", "results"]);
+    let account = results.word("account_status");
+    let reason = reason(validation);
+    let status = validation.word("status");
+    let word = status.as_str().to_ascii_lowercase();
+    let (meaning, code, without) = match word.as_str() {
+        "created" if id.is_none() => (None, "", "accepted without an id"),
+        "created" => (Some(Meaning::of(Class::Pending)), "", ""),
+        "completed" => {
+            let meaning = completed(body, &results, (&account, &reason), default);
+            (meaning, account.as_str(), "completed without results")
+        }
+        "failed" => {
+            let meaning = failed(body, (&account, &reason), retried);
+            (meaning, reason.as_str(), "failed without a readable reason")
+        }
+        "" if status == Word::Contradictory => (Some(Meaning::Contradictory), "", ""),
+        "" => (None, "", "response without a status"),
+        _ => (Some(Meaning::Unlisted), "", ""),
     };
-    let waits = meaning.class() == Class::Retryable && !codes::depends_on_attempt(reason);
-    Ok(GatewayResponse {
-        name_at_bank: trimmed(results.registered_name.as_deref()),
-        account_type: results.bank_account["account_type"]
-            .as_str()
-            .and_then(AccountType::from_gateway),
-        utr: trimmed(validation.utr.as_deref()),
+    let code = if code.is_empty() { word.as_str() } else { code };
+    let outcome = conclude(body, meaning, code, without)?;
+    let waits = outcome.class == Class::Retryable && !codes::depends_on_attempt(reason.as_str());
+    let account_type = results.object("bank_account").text("account_type");
+    let response = GatewayResponse {
+        name_at_bank: results.text("registered_name"),
+        account_type: account_type.and_then(|word| AccountType::from_gateway(&word)),
+        utr: validation.id("utr"),
         gateway_reference: id,
-        name_match_score: score(results.name_match_score.as_deref()),
+        name_match_score: results.score("name_match_score"),
         retry_after: waits.then_some(codes::RETRY_DELAY),
-        ..meaning.response(if word.is_empty() { &status } else { word })
-    })
+        ..outcome
+    };
+    Ok(body.noted(response))
+}
+
+/// Returns the meaning of a completed validation. An empty `account_status` says that the bank did not find the account, which
+/// the name of its holder contradicts; a reason that says so contradicts an active account.
+fn completed(
+    body: &Body,
+    results: &Fields<'_>,
+    (account, reason): (&Word, &Word),
+    default: FailureCode,
+) -> Option<Meaning> {
+    let has_holder = || !matches!(results.word("registered_name"), Word::Absent | Word::Blank);
+    let meaning = match account {
+        Word::Of(word) => codes::completed(word, default),
+        Word::Blank if has_holder() => Meaning::Contradictory,
+        Word::Blank => codes::completed("", default),
+        Word::Contradictory => Meaning::Contradictory,
+        Word::Absent | Word::Unreadable => return None,
+    };
+    let is_rejected = codes::failed(reason.as_str(), true).class() == Class::Invalid;
+    let contradicts =
+        meaning == Meaning::Contradictory || meaning.class() == Class::Valid && is_rejected;
+    if contradicts {
+        body.note("account_status");
+        return Some(Meaning::Contradictory);
+    }
+    Some(meaning)
+}
+
+/// Returns the meaning of a failed validation, which an active account contradicts.
+fn failed(body: &Body, (account, reason): (&Word, &Word), retried: bool) -> Option<Meaning> {
+    let is_active =
+        codes::completed(account.as_str(), FailureCode::InvalidAccount).class() == Class::Valid;
+    match reason {
+        _ if is_active => {
+            body.note("account_status");
+            Some(Meaning::Contradictory)
+        }
+        Word::Contradictory => Some(Meaning::Contradictory),
+        Word::Unreadable => None,
+        Word::Of(_) | Word::Blank | Word::Absent => Some(codes::failed(reason.as_str(), retried)),
+    }
+}
+
+/// Returns the reason of a validation, which only the composite shape has.
+pub(super) fn reason(validation: &Fields<'_>) -> Word {
+    validation.object("status_details").word("reason")
 }
 
 /// Whether this can be an id of Razorpay's, which becomes part of a path.
 pub(super) fn is_id(id: &str) -> bool {
     !id.is_empty() && is_plain(id, b"_")
-}
-
-/// Reads a boolean, a number or a text as a boolean.
-pub(super) fn boolean(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(boolean) => Some(*boolean),
-        Value::Number(number) => Some(number.as_u64()? == 1),
-        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
-        _ => None,
-    }
 }
 
 /// An error body, read.
@@ -114,19 +128,23 @@ pub(super) struct ErrorReply {
 }
 
 impl ErrorReply {
-    pub(super) fn read(reply: &Reply) -> Self {
-        let body = reply.value();
+    pub(super) fn read(body: &Body) -> Self {
+        let error = body.fields().object("error");
         // Samples hold the words "null" and "NA" in the place of nothing.
-        let word = |name: &str| {
-            let word = body["error"][name].as_str();
-            let word = word.filter(|word| !matches!(*word, "null" | "NA"));
-            word.unwrap_or_default()
+        let word = |name| {
+            let word = error.word(name).as_str().to_owned();
+            Some(word).filter(|word| !matches!(word.as_str(), "null" | "NA"))
         };
-        let (reason, code) = (word("reason"), word("code"));
+        let [reason, code, description] =
+            ["reason", "code", "description"].map(|name| word(name).unwrap_or_default());
         Self {
-            code: if reason.is_empty() { code } else { reason }.to_owned(),
+            code: if reason.is_empty() {
+                code
+            } else {
+                reason.clone()
+            },
             reason: reason.to_ascii_lowercase(),
-            description: word("description").to_owned(),
+            description,
         }
     }
 }
@@ -136,7 +154,8 @@ pub(super) fn error_response(
     reply: &Reply,
     table: fn(u16, &str, &str) -> Option<Meaning>,
 ) -> CallResult {
-    let error = ErrorReply::read(reply);
+    let body = reply.error_body();
+    let error = ErrorReply::read(&body);
     let meaning = table(reply.status, &error.reason, &error.description);
-    meaning::error_response(reply, meaning, &error.code)
+    meaning::error_response(reply, &body, meaning, &error.code)
 }

@@ -3,14 +3,14 @@
 //! retry of an old event carries a signature under the old secret. No timestamp is signed, so age proves nothing.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use khata_domain::GatewayResponse;
 use khata_domain::validation::FailureCode;
-use serde::Deserialize;
+use khata_domain::{Class, GatewayResponse};
 use zeroize::Zeroizing;
 
 use super::codes;
-use super::response::{Validation, response};
-use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
+use super::response::{reason, response};
+use crate::body::{Body, Fields};
+use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest, uncontradicted};
 
 const SIGNATURE: &str = "x-razorpay-signature";
 const EVENTS: &str = "fund_account.validation.";
@@ -22,34 +22,42 @@ pub(super) fn read(
 ) -> Result<Option<WebhookMessage>, WebhookError> {
     webhook.verify(SIGNATURE, &HEXLOWER_PERMISSIVE, &[webhook.body], secrets)?;
     let event = webhook.event()?;
-    let event_type = event["event"].as_str().unwrap_or_default();
-    if !event_type.starts_with(EVENTS) {
-        return Ok(None);
-    }
-    let entity = &event["payload"]["fund_account.validation"]["entity"];
-    let validation =
-        Validation::deserialize(entity).map_err(|_| WebhookError::Malformed("invalid payload"))?;
-    // All calls of Khata's have a reference: a validation without one was made elsewhere, at the dashboard for example.
-    let Some(reference) = validation.reference_id.clone().filter(|id| !id.is_empty()) else {
+    let fields = event.fields();
+    let event_type = fields.word("event");
+    let Some(kind) = event_type.as_str().strip_prefix(EVENTS) else {
         return Ok(None);
     };
-    Ok(Some(WebhookMessage {
-        attempt: AttemptName::Reference(reference),
-        response: outcome(validation),
-    }))
+    let payload = fields.object("payload");
+    let validation = payload.object("fund_account.validation").object("entity");
+    if validation.is_absent() {
+        return Err(WebhookError::Malformed("invalid payload"));
+    }
+    // All calls of Khata's have a reference: a validation without one was made elsewhere, at the dashboard for example.
+    let Some(reference) = validation.id("reference_id") else {
+        return Ok(None);
+    };
+    let response = outcome(&event, &validation);
+    // A failed validation says nothing good about the account.
+    let says_valid = (kind == "failed").then_some(false);
+    let response = uncontradicted(&event, "event", says_valid, response);
+    let attempt = AttemptName::Reference(reference);
+    Ok(Some(WebhookMessage::new(&event, attempt, response)))
 }
 
 /// Returns the outcome, if the webhook alone decides it. Only the call knows whether an earlier attempt has asked about the
 /// same address.
-fn outcome(validation: Validation) -> Option<GatewayResponse> {
-    let reason = validation.status_details["reason"].as_str();
-    if reason.is_some_and(codes::depends_on_attempt) {
+fn outcome(event: &Body, validation: &Fields<'_>) -> Option<GatewayResponse> {
+    if codes::depends_on_attempt(reason(validation).as_str()) {
         return None;
     }
-    let default = if validation.fund_account["account_type"] == "vpa" {
-        FailureCode::InvalidVpa
-    } else {
-        FailureCode::InvalidAccount
+    let account_type = validation.object("fund_account").word("account_type");
+    let default = match account_type.as_str() {
+        "vpa" => Some(FailureCode::InvalidVpa),
+        "bank_account" => Some(FailureCode::InvalidAccount),
+        _ => None,
     };
-    response(validation, default, false).ok()
+    let failure = default.unwrap_or(FailureCode::InvalidAccount);
+    let response = response(event, validation, failure, false).ok();
+    // Without the kind of the account, a worker that knows it looks up why the account is invalid.
+    response.filter(|response| response.class != Class::Invalid || default.is_some())
 }

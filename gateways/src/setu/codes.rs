@@ -3,24 +3,30 @@
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, contains_any};
 
 /// Returns the meaning of `code` (BAV codes, docs.setu.co, with their prefix) and `verification` (`success`, `failed`,
 /// `pending`) of a bank reply. The code decides. If `verification` contradicts the code, neither counts, except beside
-/// `BAVM0`, where the credit failed and not the account.
+/// `BAVM0`, where the credit failed and not the account. `failed` alone does not say whether the account or the transfer failed.
 pub(super) fn bank(verification: &str, code: &str) -> Meaning {
     let verification = verification.to_ascii_lowercase();
     let code = code.to_ascii_uppercase();
-    match (verification.as_str(), code.as_str()) {
-        // No outcome yet; the other members do not count.
+    let meaning = if code.is_empty() {
+        None
+    } else {
+        Some(code.strip_prefix("BAV").map_or(Meaning::Unlisted, bav))
+    };
+    match (verification.as_str(), meaning) {
+        // No outcome yet; the other fields do not count.
         ("pending", _) => Meaning::of(Class::Pending),
-        ("success", "") => Meaning::of(Class::Valid),
-        ("failed", "BAV00") => Meaning::Unlisted,
-        _ => match code.strip_prefix("BAV").map(bav) {
-            Some(Meaning::Listed(_, Some(_))) if verification == "success" => Meaning::Unlisted,
-            Some(meaning) => meaning,
-            None => Meaning::Unlisted,
-        },
+        ("failed", Some(_)) if code == "BAV00" => Meaning::Contradictory,
+        ("success", meaning) => {
+            let success = Meaning::of(Class::Valid);
+            meaning.map_or(success, |meaning| success.refined_by(meaning))
+        }
+        ("failed" | "", Some(meaning)) => meaning,
+        (_, Some(Meaning::Listed(class, failure))) => Meaning::HalfListed(class, failure),
+        _ => Meaning::Unlisted,
     }
 }
 
@@ -31,20 +37,46 @@ fn bav(code: &str) -> Meaning {
         "00" | "M0" => Meaning::of(Class::Valid),
         "52" | "M1" | "MS" => Meaning::invalid(FailureCode::InvalidAccount),
         "92" | "MJ" | "1008" => Meaning::invalid(FailureCode::InvalidIfsc),
-        // Blocked or frozen, closed.
-        "84" | "M3" | "M5" => Meaning::invalid(FailureCode::AccountBlocked),
+        "M5" => Meaning::invalid(FailureCode::AccountClosed),
+        // Closed or frozen, blocked or frozen: Setu does not say which.
+        "84" | "M3" => Meaning::invalid(FailureCode::AccountBlocked),
         "M4" => Meaning::invalid(FailureCode::NreAccount),
         "34" => Meaning::review(),
         // A bank, the switch or Setu itself was down, slow or sent a malformed message.
         "08" | "20" | "51" | "76" | "91" | "CU" | "FLD" | "IU" | "NC" | "NF" | "RM1" | "XF"
         | "XU" | "1012" | "2000" | "2001" => Meaning::of(Class::Retryable),
-        // The account may exist: the bank does not accept this kind of transfer, or no further one today.
-        "03" | "12" | "17" | "78" | "M2" | "M6" | "M7" | "M8" | "MI" | "MN" | "MP" | "MQ"
-        | "MT" | "MW" | "NR" | "REF" | "RET" => Meaning::of(Class::Inconclusive),
+        // A limit of the account, and of transfers to it.
+        "17" | "78" | "M2" | "M8" | "MI" => Meaning::inconclusive(FailureCode::LimitReached),
+        // The bank takes no transfer from person to account, or none to this account.
+        "M7" | "MP" => Meaning::inconclusive(FailureCode::ImpsNotEnabled),
+        // The account may exist: the bank does not accept this transfer. M6 is a limit of the bank itself.
+        "03" | "12" | "M6" | "MN" | "MQ" | "MT" | "MW" | "NR" | "REF" | "RET" => {
+            Meaning::of(Class::Inconclusive)
+        }
         // Duplicate references and traces, and requests that Setu built wrongly for this product instance.
         "19" | "94" | "1000" | "1001" | "1004" | "1009" | "1010" | "1013" | "1014" | "1015"
         | "1016" | "1017" => Meaning::of(Class::Misconfigured),
         _ => Meaning::Unlisted,
+    }
+}
+
+/// Returns the meaning of `status` and `message` of a penniless check. `ERROR` is no rejection by itself: only its documented
+/// message decides.
+pub(super) fn penniless(status: &str, message: &str) -> Meaning {
+    match status.to_ascii_uppercase().as_str() {
+        "SUCCESS" => Meaning::of(Class::Valid),
+        "ERROR" if contains_any(message, &["invalid bank details"]) => {
+            Meaning::invalid(FailureCode::InvalidAccount)
+        }
+        _ => Meaning::Unlisted,
+    }
+}
+
+/// Returns the meaning of an error reply to a VPA call or a penniless check, which move no money and may be repeated.
+pub(super) fn free_error(status: u16) -> Option<Meaning> {
+    match status {
+        408 | 409 | 425 | 500.. => Some(Meaning::of(Class::Retryable)),
+        _ => bank_error(status),
     }
 }
 
@@ -75,14 +107,6 @@ pub(super) fn bank_error(status: u16) -> Option<Meaning> {
     }
 }
 
-/// Returns the meaning of an error reply to a VPA call, which moves no money and may be repeated.
-pub(super) fn vpa_error(status: u16) -> Option<Meaning> {
-    match status {
-        408 | 409 | 425 | 500.. => Some(Meaning::of(Class::Retryable)),
-        _ => bank_error(status),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +125,7 @@ mod tests {
     fn class(verification: &str, code: &str) -> Option<Class> {
         match bank(verification, code) {
             Meaning::Listed(class, _) => Some(class),
-            Meaning::Unlisted => None,
+            Meaning::HalfListed(..) | Meaning::Unlisted | Meaning::Contradictory => None,
         }
     }
 
@@ -138,16 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_code_comes_with_every_failure_and_only_then() {
+    fn a_failure_code_comes_with_every_failure_and_never_with_a_success() {
         for code in PUBLISHED {
             let response = bank("", code).response(code);
             let fails = matches!(response.class, Class::Invalid | Class::Review);
-            assert_eq!(response.failure.is_some(), fails, "{code}");
+            let may_say_why = fails || response.class == Class::Inconclusive;
+            assert!(response.failure.is_some() || !fails, "{code}");
+            assert!(response.failure.is_none() || may_say_why, "{code}");
         }
         for (code, failure) in [
             ("BAVM1", FailureCode::InvalidAccount),
             ("BAV1008", FailureCode::InvalidIfsc),
-            ("BAVM5", FailureCode::AccountBlocked),
+            ("BAVM5", FailureCode::AccountClosed),
+            ("BAVM3", FailureCode::AccountBlocked),
+            ("BAVM8", FailureCode::LimitReached),
+            ("BAVMP", FailureCode::ImpsNotEnabled),
             ("BAVM4", FailureCode::NreAccount),
             ("BAV34", FailureCode::SuspectedFraud),
         ] {
@@ -161,15 +190,40 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_contradicts_its_code_is_unlisted() {
+    fn words_that_contradict_each_other_do_not_count() {
+        for (verification, code) in [
+            ("failed", "BAV00"),
+            ("success", "BAVM1"),
+            ("success", "BAV34"),
+            ("success", "BAV91"),
+            ("success", "BAVMP"),
+        ] {
+            let meaning = bank(verification, code);
+            assert_eq!(meaning, Meaning::Contradictory, "{verification} {code}");
+        }
         assert_eq!(class("success", "BAV00"), Some(Class::Valid));
-        assert_eq!(class("failed", "BAV00"), None);
+        assert_eq!(class("success", "BAVM0"), Some(Class::Valid));
         assert_eq!(class("failed", "BAVM0"), Some(Class::Valid));
-        assert_eq!(class("success", "BAVM1"), None);
-        assert_eq!(class("success", "BAV34"), None);
-        assert_eq!(class("success", "BAV91"), Some(Class::Retryable));
         assert_eq!(class("pending", "BAV00"), Some(Class::Pending));
         assert_eq!(class("SUCCESS", ""), Some(Class::Valid));
+    }
+
+    #[test]
+    fn the_word_decides_where_the_code_is_in_no_table_and_the_other_way_round() {
+        let valid = Meaning::HalfListed(Class::Valid, None);
+        assert_eq!(bank("success", "BAVZZ"), valid);
+        assert_eq!(bank("maybe", "BAV00"), valid);
+    }
+
+    #[test]
+    fn only_the_documented_error_of_a_penniless_check_is_a_rejection() {
+        let invalid = Meaning::invalid(FailureCode::InvalidAccount);
+        assert_eq!(penniless("success", ""), Meaning::of(Class::Valid));
+        assert_eq!(penniless("ERROR", "Invalid bank details"), invalid);
+        for (status, message) in [("ERROR", "Bank is down"), ("ERROR", ""), ("FAILED", "")] {
+            assert_eq!(penniless(status, message), Meaning::Unlisted, "{message}");
+        }
+        assert_eq!(free_error(500), Some(Meaning::of(Class::Retryable)));
     }
 
     #[test]
@@ -177,7 +231,6 @@ mod tests {
         for (verification, code) in [
             ("failed", ""),
             ("failed", "BAVZZ"),
-            ("success", "BAVZZ"),
             // The prefix belongs to the code.
             ("failed", "M1"),
             ("failed", "BAV"),
@@ -199,7 +252,7 @@ mod tests {
             assert_eq!(bank_error(status), None, "{status}");
         }
         for status in 400..500 {
-            let classes = [bank_error(status), vpa_error(status)];
+            let classes = [bank_error(status), free_error(status)];
             for class in classes.into_iter().flatten().map(Meaning::class) {
                 let payees = [Class::Valid, Class::Invalid, Class::Review];
                 assert!(!payees.contains(&class), "{status}");
@@ -209,7 +262,7 @@ mod tests {
             assert_eq!(bank_error(status), Some(Meaning::of(Class::Misconfigured)));
         }
         let again = Some(Meaning::of(Class::Retryable));
-        assert_eq!(vpa_error(500), again, "a lookup moves no money");
-        assert_eq!(vpa_error(302), None);
+        assert_eq!(free_error(500), again, "a lookup moves no money");
+        assert_eq!(free_error(302), None);
     }
 }

@@ -24,11 +24,6 @@ struct LoginRequest<'a> {
     grant_type: &'static str,
 }
 
-#[derive(serde::Deserialize)]
-struct LoginReply {
-    access_token: Zeroizing<String>,
-}
-
 /// Source of UMAP's tokens.
 pub(super) enum UmapToken {
     /// The merchant replaces the token; Khata cannot.
@@ -84,13 +79,16 @@ async fn log_in(
             return Err(CallFailure::Rejected { retry_after });
         }
         400..=404 => {
-            let code = reply.code_or_status(&error_code(&reply));
+            let code = reply.code_or_status(&error_code(&reply.error_body()));
             let code = format!("login_{code}");
             return Ok(Err(Meaning::of(Class::Misconfigured).response(&code)));
         }
         status => return Err(not_fetched(format!("failed with status {status}"))),
     }
-    let reply: LoginReply = reply.json().map_err(not_fetched)?;
-    let token = bearer(&reply.access_token);
-    token.map(Ok).ok_or_else(|| not_fetched("malformed token"))
+    let body = reply.body().map_err(not_fetched)?;
+    let token = body.fields().secret("access_token");
+    token
+        .and_then(|token| bearer(&token))
+        .map(Ok)
+        .ok_or_else(|| not_fetched("malformed token"))
 }

@@ -34,8 +34,11 @@ impl Umap {
         let body = json!({"customerVpa": vpa.expose(), "merchantReferenceId": reference});
         let request = self.client.client.post(VERIFY).json(&body);
         match self.client.send(request, VERIFY).await? {
-            Ok(reply) if reply.status == 200 => require_id(vpa_response(&reply.json()?)?),
-            Ok(reply) => error_response(&reply, codes::vpa_error(reply.status)),
+            Ok(reply) if reply.status == 200 => {
+                let body = reply.body()?;
+                require_id(&body, vpa_response(&body)?)
+            }
+            Ok(reply) => error_response(&reply, codes::free_error(reply.status)),
             Err(refusal) => Ok(refusal),
         }
     }
@@ -44,7 +47,7 @@ impl Umap {
     pub(super) async fn lookup(&self, id: &str) -> CallResult {
         let request = self.client.client.get(&format!("{VERIFY}/{id}"));
         match self.client.send(request, STATUS).await? {
-            Ok(reply) if reply.status == 200 => vpa_response(&reply.json()?),
+            Ok(reply) if reply.status == 200 => vpa_response(&reply.body()?),
             Ok(reply) => Err(reply.lookup_failure()),
             Err(refusal) => Err(rejected_lookup(&refusal)),
         }

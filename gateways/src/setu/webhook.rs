@@ -4,11 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64;
 use khata_domain::Class;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::response::{id, vpa_response};
-use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
+use crate::body::Body;
+use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest, uncontradicted};
 
 const SIGNATURE: &str = "x-setu-signature";
 const BANK_EVENT: &str = "BAV_WEBHOOK_NOTIFICATION";
@@ -26,19 +26,20 @@ pub(super) fn read(
 ) -> Result<Option<WebhookMessage>, WebhookError> {
     let event = webhook.event();
     if let Ok(event) = &event
-        && event["event"] == BANK_EVENT
+        && event.fields().word("event").as_str() == BANK_EVENT
     {
         return hint(event).map(Some);
     }
     webhook.verify(SIGNATURE, &BASE64, &[webhook.body], secrets)?;
     let event = event?;
-    let event_type = event["eventType"].as_str().unwrap_or_default();
-    let is_ours = merchant_id.is_some_and(|id| event["merchantId"] == id);
+    let fields = event.fields();
+    let event_type = fields.word("eventType");
+    let is_ours = merchant_id.is_some_and(|id| fields.word("merchantId").as_str() == id);
     // Payments, mandates, other merchants of the same aggregator.
-    if !event_type.starts_with(VPA_EVENTS) || !is_ours {
+    if !event_type.as_str().starts_with(VPA_EVENTS) || !is_ours {
         return Ok(None);
     }
-    let signed_at = event["eventTs"].as_str().and_then(time);
+    let signed_at = time(fields.word("eventTs").as_str());
     let signed_at = signed_at.ok_or(WebhookError::Malformed("invalid eventTs"))?;
     let age = webhook.received_at - signed_at;
     if age > MAX_AGE || age < -MAX_LEAD {
@@ -49,24 +50,30 @@ pub(super) fn read(
 
 /// Reads an event that only reports that an outcome exists. The event holds the outcome too, but without its code and
 /// unsigned: only the id is read.
-fn hint(event: &Value) -> Result<WebhookMessage, WebhookError> {
-    let id = id(&event["data"]["bav"]["id"]).ok_or(WebhookError::Malformed("invalid id"))?;
-    Ok(WebhookMessage {
-        attempt: AttemptName::GatewayReference(id),
-        response: None,
-    })
+fn hint(event: &Body) -> Result<WebhookMessage, WebhookError> {
+    let bav = event.fields().object("data").object("bav");
+    let id = id(&bav, "id").ok_or(WebhookError::Malformed("invalid id"))?;
+    let attempt = AttemptName::GatewayReference(id);
+    Ok(WebhookMessage::new(event, attempt, None))
 }
 
-fn outcome(event: &Value) -> Result<WebhookMessage, WebhookError> {
-    let attempt = id(&event["merchantReferenceId"])
+fn outcome(event: &Body) -> Result<WebhookMessage, WebhookError> {
+    let fields = event.fields();
+    let attempt = id(&fields, "merchantReferenceId")
         .map(AttemptName::Reference)
-        .or_else(|| id(&event["id"]).map(AttemptName::GatewayReference))
+        .or_else(|| id(&fields, "id").map(AttemptName::GatewayReference))
         .ok_or(WebhookError::Malformed("invalid id"))?;
     // A pending or unlisted status is no outcome: a worker looks it up.
     let response = vpa_response(event).ok();
     let response =
         response.filter(|response| !response.unlisted && response.class != Class::Pending);
-    Ok(WebhookMessage { attempt, response })
+    let says_valid = match fields.word("eventType").as_str().strip_prefix(VPA_EVENTS) {
+        Some("valid") => Some(true),
+        Some("invalid" | "failed" | "pending") => Some(false),
+        _ => None,
+    };
+    let response = uncontradicted(event, "eventType", says_valid, response);
+    Ok(WebhookMessage::new(event, attempt, response))
 }
 
 /// Parses a time; Setu writes zones with and without a colon.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use khata_domain::validation::FailureCode;
 use khata_domain::{CallFailure, Class, GatewayResponse};
 use khata_gateways::Connector;
 use serde_json::json;
@@ -78,9 +79,11 @@ async fn an_error_reply_has_the_class_of_its_status_and_code() {
         let server = ScriptedServer::responding(status, "", body).await;
         let cashfree = cashfree(&server.origin, "secret", &json!({}));
         let response = verify(cashfree.as_ref()).await.unwrap();
+        let says_why = body.contains("imps_mode_fail");
+        let failure = says_why.then_some(FailureCode::ImpsNotEnabled);
         assert_eq!(
             (response.class, response.failure),
-            (class, None),
+            (class, failure),
             "{status} {body}"
         );
         assert!(!response.code.is_empty(), "{status} {body}");

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
+use data_encoding::BASE64;
 use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
 use crate::conformance::profile::{
-    COSTS_NOTHING, Exception, Kind, NEVER_PENDING, NPCI, Profile, Reports, ReportsUtr, Webhooks,
-    absent, address_exceptions, changed, like, without_words,
+    COSTS_NOTHING, Exception, Kind, NEVER_PENDING, NPCI, Profile, Reports, ReportsUtr,
+    STATUS_DECIDES, Webhooks, absent, address_exceptions, changed, like, without_words,
 };
-use crate::conformance::rules::{is_lost_without_cost, is_never_received};
+use crate::conformance::rules::{is_lost_without_cost, is_never_received, status_decides};
 use crate::conformance::scenario::Scenario;
 use crate::conformance::story::CallOutcome;
+use crate::support::hmac;
 
 /// Returns a profile per flow.
 pub(crate) fn profiles() -> Vec<Profile> {
@@ -42,9 +45,26 @@ fn asynchronous() -> Profile {
             header: "x-webhook-signature",
             max_age: Some(Duration::from_mins(5)),
             add_old_secret: |credentials, old| credentials["previous_client_secret"] = old.into(),
+            sign: |body| {
+                let timestamp = Utc::now().timestamp_millis().to_string();
+                let tag = hmac("sandbox_secret", &[timestamp.as_bytes(), body]);
+                vec![
+                    ("x-webhook-signature".into(), BASE64.encode(&tag)),
+                    ("x-webhook-timestamp".into(), timestamp),
+                ]
+            },
         },
+        decides: &[
+            "account_status",
+            "account_status_code",
+            "status",
+            "user_id",
+            "event_type",
+        ],
+        holders: &["data"],
         exceptions: vec![
             like(Scenario::Closed, Scenario::Invalid, CLOSED),
+            changed(Scenario::UnknownCode, status_decides, STATUS_DECIDES),
             changed(
                 Scenario::Balance,
                 |story| {
@@ -66,7 +86,10 @@ fn synchronous() -> Profile {
         recovery: Recovery::None,
         reports: Reports::AtOnce,
         webhooks: Webhooks::None("a synchronous call has no reference to match a webhook"),
-        exceptions: vec![like(Scenario::Closed, Scenario::Invalid, CLOSED)],
+        exceptions: vec![
+            like(Scenario::Closed, Scenario::Invalid, CLOSED),
+            changed(Scenario::UnknownCode, status_decides, STATUS_DECIDES),
+        ],
         ..asynchronous()
     }
 }

@@ -150,14 +150,15 @@ async fn a_lookup_uses_our_reference_or_cashfrees() {
 }
 
 #[tokio::test]
-async fn a_word_in_no_table_is_inconclusive_and_recorded() {
+async fn a_word_in_no_table_is_recorded_and_decides_nothing() {
     let response = bank_response(&json!({
         "account_status": "INVALID", "account_status_code": "A_CODE_OF_NEXT_YEAR", "reference_id": 34
     }))
     .await;
     assert_eq!(
         (response.class, response.failure),
-        (Class::Inconclusive, None)
+        (Class::Invalid, Some(FailureCode::InvalidAccount)),
+        "the status decides"
     );
     assert!(response.unlisted, "counted");
     assert_eq!(response.code, "A_CODE_OF_NEXT_YEAR");

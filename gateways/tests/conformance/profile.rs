@@ -31,6 +31,11 @@ pub(crate) struct Profile {
     /// When responses hold the UTR.
     pub(crate) reports_utr: ReportsUtr,
     pub(crate) webhooks: Webhooks,
+    /// Names of the fields that decide about the outcome, or to which call a message belongs. A change of any other field keeps the
+    /// outcome.
+    pub(crate) decides: &'static [&'static str],
+    /// Names of the objects that hold them.
+    pub(crate) holders: &'static [&'static str],
     /// Scenarios in which the gateway differs from the rule.
     pub(crate) exceptions: Vec<Exception>,
 }
@@ -74,6 +79,8 @@ pub(crate) enum Webhooks {
         max_age: Option<Duration>,
         /// Adds an earlier secret to the credentials.
         add_old_secret: fn(&mut Value, &str),
+        /// Returns the headers of an event with this body, signed now.
+        sign: fn(&[u8]) -> Vec<(String, String)>,
     },
 }
 
@@ -113,6 +120,7 @@ pub(crate) const NPCI: [Duration; 4] = [
     Duration::from_hours(6),
 ];
 
+pub(crate) const STATUS_DECIDES: &str = "the status beside the unknown code decides";
 pub(crate) const COSTS_NOTHING: &str = "the call costs nothing";
 pub(crate) const NEVER_PENDING: &str = "the gateway is never pending";
 

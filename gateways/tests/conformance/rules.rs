@@ -30,7 +30,8 @@ pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
         Scenario::OtherName => valid(profile, Name::Another),
         Scenario::Invalid | Scenario::InvalidRetried => invalid(profile, default),
         Scenario::InvalidIfsc => invalid(profile, FailureCode::InvalidIfsc),
-        Scenario::Closed | Scenario::Blocked => invalid(profile, FailureCode::AccountBlocked),
+        Scenario::Closed => invalid(profile, FailureCode::AccountClosed),
+        Scenario::Blocked => invalid(profile, FailureCode::AccountBlocked),
         Scenario::Nre => invalid(profile, FailureCode::NreAccount),
         Scenario::Fraud => Story {
             action: Action::Complete(Outcome::Review, Some(FailureCode::SuspectedFraud)),
@@ -68,7 +69,9 @@ pub(crate) fn rule(scenario: Scenario, profile: &Profile) -> Story {
         Scenario::Credentials | Scenario::IpRejected | Scenario::Balance => {
             refused(Class::Misconfigured, Action::Elsewhere)
         }
-        Scenario::Check | Scenario::Webhook => panic!("the scenario makes no attempt"),
+        Scenario::Check | Scenario::Webhook | Scenario::ChangedFields => {
+            panic!("the scenario makes no attempt")
+        }
     }
 }
 
@@ -254,6 +257,12 @@ fn rejected(profile: &Profile) -> Story {
     story.action = Action::Look(RETRY_AFTER);
     story.record.class = None;
     story
+}
+
+/// Replaces the story: beside a word that is in no table, the status decides.
+pub(crate) fn status_decides(story: &mut Story) {
+    let complete = Action::Complete(Outcome::Valid, None);
+    ends_with(story, Class::Valid, complete);
 }
 
 /// Replaces the story: a recovery without a result leaves the attempt open.

@@ -57,6 +57,7 @@ scenarios! {
     Balance = "insufficient balance",
     Check = "check of credentials",
     Webhook = "webhook",
+    ChangedFields = "changed fields",
 }
 
 impl Scenario {

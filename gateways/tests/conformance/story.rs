@@ -103,6 +103,7 @@ impl<'a> Attempt<'a> {
                     state: AttemptState::Started,
                     class: None,
                     code: None,
+                    failure: None,
                     gateway_reference: None,
                     polls: 0,
                     started_at: call.started_at,

@@ -22,6 +22,7 @@ pub(crate) async fn check(fixture: &Fixture<'_>) -> Result<(), String> {
             header,
             max_age,
             add_old_secret,
+            ..
         } => signed(fixture, header, *max_age, *add_old_secret).await,
     }
 }
@@ -108,7 +109,7 @@ async fn hints(fixture: &Fixture<'_>) -> Result<(), String> {
 }
 
 /// Verifies, and waits for this number of webhooks.
-async fn webhook_received(
+pub(crate) async fn webhook_received(
     fixture: &Fixture<'_>,
     attempt: &mut Attempt<'_>,
     connector: &dyn Connector,
@@ -217,7 +218,7 @@ fn message(connector: &dyn Connector, received: &Received) -> Result<WebhookMess
     }
 }
 
-fn read(
+pub(crate) fn read(
     connector: &dyn Connector,
     received: &Received,
     later: TimeDelta,

@@ -39,6 +39,8 @@ fn penny_drop() -> Profile {
         has_ids: true,
         reports_utr: ReportsUtr::Always,
         webhooks: Webhooks::None("Decentro sends no webhooks"),
+        decides: &["account_status"],
+        holders: &["data"],
         exceptions,
     }
 }

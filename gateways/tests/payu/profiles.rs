@@ -75,6 +75,15 @@ fn bank() -> Profile {
         has_ids: false,
         reports_utr: ReportsUtr::Never,
         webhooks: Webhooks::None("PayU's webhooks are about transfers, and not signed"),
+        decides: &[
+            "accountExists",
+            "status",
+            "isVPAValid",
+            "txnStatus",
+            "merchantRefId",
+            "msg",
+        ],
+        holders: &["data", "transactionDetails"],
         exceptions,
     }
 }

@@ -83,7 +83,10 @@ async fn completed_is_not_valid() {
         (json!(""), Class::Invalid),
         (Value::Null, Class::Invalid),
     ] {
-        let body = composite("completed", &status, "validation_completed");
+        let mut body = composite("completed", &status, "validation_completed");
+        if status.as_str().is_none_or(str::is_empty) {
+            body["validation_results"]["registered_name"] = Value::Null;
+        }
         for (details, failure) in [
             (good(), FailureCode::InvalidAccount),
             (upi("asha@upi"), FailureCode::InvalidVpa),
@@ -140,7 +143,7 @@ async fn the_reason_of_a_failed_validation_decides() {
         (
             "bank_account_frozen",
             Class::Invalid,
-            Some(FailureCode::AccountBlocked),
+            Some(FailureCode::AccountFrozen),
             None,
         ),
         (
@@ -149,7 +152,12 @@ async fn the_reason_of_a_failed_validation_decides() {
             Some(FailureCode::InvalidIfsc),
             None,
         ),
-        ("imps_not_allowed", Class::Inconclusive, None, None),
+        (
+            "imps_not_allowed",
+            Class::Inconclusive,
+            Some(FailureCode::ImpsNotEnabled),
+            None,
+        ),
         ("insufficient_funds", Class::Misconfigured, None, None),
     ] {
         let response = outcome(&good(), 1, &composite("failed", &Value::Null, reason)).await;

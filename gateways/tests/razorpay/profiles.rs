@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
@@ -12,6 +14,7 @@ use crate::conformance::profile::{
 use crate::conformance::rules::{RETRY_DELAY, ends_with, is_lost_without_cost};
 use crate::conformance::scenario::Scenario;
 use crate::conformance::story::Action;
+use crate::support::hmac;
 
 /// Returns a profile per flow.
 pub(crate) fn profiles() -> Vec<Profile> {
@@ -44,7 +47,30 @@ fn penny_drop() -> Profile {
                     secrets.push(old.into());
                 }
             },
+            sign: |body| {
+                let tag = HEXLOWER.encode(&hmac("sandbox_webhook_secret", &[body]));
+                vec![("x-razorpay-signature".into(), tag)]
+            },
         },
+        decides: &[
+            "id",
+            "status",
+            "account_status",
+            "reason",
+            "success",
+            "event",
+            "reference_id",
+            "account_type",
+        ],
+        holders: &[
+            "results",
+            "validation_results",
+            "status_details",
+            "fund_account",
+            "payload",
+            "fund_account.validation",
+            "entity",
+        ],
         exceptions: outcomes(),
     }
 }
@@ -63,8 +89,8 @@ fn penniless() -> Profile {
 }
 
 fn vpa_penny_drop() -> Profile {
-    let mut exceptions = outcomes();
-    exceptions.extend(address_exceptions());
+    let mut exceptions = address_exceptions();
+    exceptions.extend(outcomes());
     exceptions.push(changed(
         Scenario::Invalid,
         |story| ends_with(story, Class::Retryable, Action::Again(RETRY_DELAY)),
@@ -108,6 +134,14 @@ fn outcomes() -> Vec<Exception> {
     let mut exceptions = Vec::from(without_words(
         [Scenario::Nre, Scenario::Fraud],
         Scenario::Valid,
+    ));
+    exceptions.push(changed(
+        Scenario::Blocked,
+        |story| {
+            let frozen = Some(FailureCode::AccountFrozen);
+            story.action = Action::Complete(Outcome::Invalid, frozen);
+        },
+        "Razorpay says that the account is frozen",
     ));
     exceptions.push(changed(
         Scenario::Technical,

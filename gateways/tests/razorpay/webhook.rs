@@ -65,7 +65,10 @@ fn a_webhook_holds_the_same_outcome_as_a_response() {
         response.gateway_reference.as_deref(),
         Some("fav_00000000000001")
     );
-    let invalid = message(&event("completed", &Value::Null, "validation_completed"));
+    let mut unnamed = event("completed", &Value::Null, "validation_completed");
+    unnamed["payload"]["fund_account.validation"]["entity"]["validation_results"]["registered_name"] =
+        Value::Null;
+    let invalid = message(&unnamed);
     assert_eq!(
         invalid.response.unwrap().failure,
         Some(FailureCode::InvalidVpa)
@@ -84,6 +87,18 @@ fn a_webhook_about_an_invalid_address_holds_no_outcome() {
     let message = message(&event("failed", &Value::Null, "beneficiary_vpa_invalid"));
     assert_eq!(message.attempt, AttemptName::Reference(OURS.into()));
     assert_eq!(message.response, None);
+}
+
+#[test]
+fn an_event_that_contradicts_its_outcome_only_leads_to_a_lookup() {
+    let mut event = event("completed", &json!("active"), "validation_completed");
+    event["event"] = json!("fund_account.validation.failed");
+    let message = message(&event);
+    assert_eq!(message.attempt, AttemptName::Reference(OURS.into()));
+    assert_eq!(
+        (message.response, message.not_understood),
+        (None, vec!["event".to_owned()])
+    );
 }
 
 #[test]

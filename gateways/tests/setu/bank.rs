@@ -143,7 +143,7 @@ async fn a_code_of_every_class_is_read() {
             "BAVM5",
             "failed",
             Class::Invalid,
-            Some(FailureCode::AccountBlocked),
+            Some(FailureCode::AccountClosed),
         ),
         (
             "BAVM4",
@@ -158,7 +158,18 @@ async fn a_code_of_every_class_is_read() {
             Some(FailureCode::SuspectedFraud),
         ),
         ("BAV91", "failed", Class::Retryable, None),
-        ("BAVMP", "failed", Class::Inconclusive, None),
+        (
+            "BAVMP",
+            "failed",
+            Class::Inconclusive,
+            Some(FailureCode::ImpsNotEnabled),
+        ),
+        (
+            "BAVM8",
+            "failed",
+            Class::Inconclusive,
+            Some(FailureCode::LimitReached),
+        ),
         ("BAV94", "failed", Class::Misconfigured, None),
         ("BAV1014", "failed", Class::Misconfigured, None),
     ] {

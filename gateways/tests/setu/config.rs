@@ -56,6 +56,7 @@ async fn settings_are_checked() {
         json!({"bank_flow": "sync", "methods": ["VPA_LOOKUP"], "poll_ms": [1]}),
         json!({"umap_base_url": "https://umap.example/", "umap_login_url": "https://login.example/x"}),
         json!({"narration": "x".repeat(50)}),
+        json!({"methods": ["PENNILESS"]}),
     ] {
         assert_eq!(error(&credentials(), &good), None, "{good}");
     }
@@ -67,7 +68,7 @@ async fn settings_are_checked() {
         json!({"narration": ""}),
         json!({"narration": "Asha's rupee"}),
         json!({"narration": "x".repeat(51)}),
-        json!({"methods": ["PENNILESS"]}),
+        json!({"methods": ["PENILESS"]}),
     ] {
         let error = error(&credentials(), &bad).unwrap();
         assert!(matches!(error, ConfigError::Settings(_)), "{bad}");

@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use khata_domain::{Class, Gateway, Method, Recovery};
 use serde_json::json;
 
 use crate::conformance::profile::{
-    COSTS_NOTHING, Kind, NPCI, Profile, Reports, ReportsUtr, Webhooks, absent, address_exceptions,
-    changed, like, without_words,
+    COSTS_NOTHING, Kind, NEVER_PENDING, NPCI, Profile, Reports, ReportsUtr, STATUS_DECIDES,
+    Webhooks, absent, address_exceptions, changed, like, without_words,
 };
-use crate::conformance::rules::{RETRY_DELAY, ends_with};
+use crate::conformance::rules::{RETRY_DELAY, ends_with, status_decides};
 use crate::conformance::scenario::Scenario;
-use crate::conformance::story::{Action, Story};
+use crate::conformance::story::{Action, Name, Story};
+use crate::support::hmac;
 
 /// Returns a profile per flow.
 pub(crate) fn profiles() -> Vec<Profile> {
-    vec![asynchronous(), synchronous(), umap()]
+    vec![asynchronous(), synchronous(), penniless(), umap()]
 }
 
 fn asynchronous() -> Profile {
@@ -37,7 +39,23 @@ fn asynchronous() -> Profile {
         has_ids: true,
         reports_utr: ReportsUtr::IfValid,
         webhooks: Webhooks::Hint,
-        exceptions: Vec::new(),
+        decides: &[
+            "id",
+            "verification",
+            "code",
+            "status",
+            "event",
+            "eventType",
+            "eventTs",
+            "merchantId",
+            "merchantReferenceId",
+        ],
+        holders: &["data", "bav"],
+        exceptions: vec![changed(
+            Scenario::UnknownCode,
+            status_decides,
+            STATUS_DECIDES,
+        )],
     }
 }
 
@@ -47,6 +65,58 @@ fn synchronous() -> Profile {
         settings: json!({"bank_flow": "sync"}),
         reports: Reports::AtOnce,
         webhooks: Webhooks::None("only asynchronous calls have webhooks"),
+        ..asynchronous()
+    }
+}
+
+fn penniless() -> Profile {
+    let mut exceptions = Vec::from(without_words(
+        [
+            Scenario::InvalidIfsc,
+            Scenario::Closed,
+            Scenario::Blocked,
+            Scenario::Nre,
+            Scenario::Fraud,
+        ],
+        Scenario::Invalid,
+    ));
+    exceptions.extend([
+        like(Scenario::PendingThenValid, Scenario::Valid, NEVER_PENDING),
+        like(
+            Scenario::PendingThenInvalid,
+            Scenario::Invalid,
+            NEVER_PENDING,
+        ),
+        like(Scenario::PendingForever, Scenario::Valid, NEVER_PENDING),
+        absent(Scenario::TooManyPolls, NEVER_PENDING),
+        like(
+            Scenario::Inconclusive,
+            Scenario::Technical,
+            "the gateway has no word for it",
+        ),
+        changed(
+            Scenario::ErrorBefore,
+            ends_as_retryable,
+            CHECKS_COST_NOTHING,
+        ),
+        changed(Scenario::ErrorAfter, ends_as_retryable, CHECKS_COST_NOTHING),
+        changed(
+            Scenario::UnknownCode,
+            |story| story.record.name = Name::Missing,
+            "an unknown status comes without a name",
+        ),
+    ]);
+    Profile {
+        flow: "penniless",
+        settings: json!({"methods": ["PENNILESS"]}),
+        method: Method::Penniless,
+        recovery: Recovery::Resubmit,
+        reports: Reports::AtOnce,
+        has_ids: false,
+        reports_utr: ReportsUtr::Never,
+        webhooks: Webhooks::None("only asynchronous penny drops have webhooks"),
+        decides: &["status", "message"],
+        exceptions,
         ..asynchronous()
     }
 }
@@ -103,12 +173,17 @@ fn umap() -> Profile {
                     secrets.push(old.into());
                 }
             },
+            sign: |body| {
+                let tag = BASE64.encode(&hmac("SetuSandboxWebhookSecret01", &[body]));
+                vec![("x-setu-signature".into(), tag)]
+            },
         },
         exceptions,
         ..asynchronous()
     }
 }
 
+const CHECKS_COST_NOTHING: &str = "a failed check is retried";
 const LOOKUPS_COST_NOTHING: &str = "a failed lookup is retried";
 
 fn ends_as_retryable(story: &mut Story) {

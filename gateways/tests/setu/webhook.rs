@@ -71,6 +71,7 @@ async fn a_bank_webhook_is_a_hint_from_any_sender() {
     let hint = WebhookMessage {
         attempt: AttemptName::GatewayReference(ID.into()),
         response: None,
+        not_understood: Vec::new(),
     };
     let body = bank_event().to_string();
     let forged = signature(&body, "somebody else");
@@ -119,6 +120,19 @@ async fn a_signed_event_holds_the_outcome_under_our_reference() {
 async fn an_event_without_a_final_status_holds_no_outcome() {
     for status in ["pending", "perhaps", ""] {
         assert_eq!(response(read(&vpa_event(status), "newsecret")), None);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_contradicts_its_status_only_leads_to_a_lookup() {
+    for (event_type, status) in [("valid", "invalid"), ("invalid", "valid")] {
+        let mut event = vpa_event(status);
+        event["eventType"] = json!(format!("customer_vpa.{event_type}"));
+        assert_eq!(
+            response(read(&event, "newsecret")),
+            None,
+            "{event_type} {status}"
+        );
     }
 }
 

@@ -78,6 +78,29 @@ pub(super) fn of_account(account: &str, ifsc: &str, scenario: Scenario) -> (Bank
     (Some(code), scenario.timing)
 }
 
+/// The outcome of a penniless check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Penniless {
+    /// A person's account, or a business's.
+    Found {
+        is_business: bool,
+    },
+    Invalid,
+}
+
+/// Returns the outcome of a penniless check; `None`: an HTTP 500. The first published account is a business's, and the check has
+/// one word for every account that it does not find.
+pub(super) fn of_penniless(account: &str, scenario: Scenario) -> Option<Penniless> {
+    match scenario.outcome {
+        Outcome::Inconclusive | Outcome::Technical => None,
+        Outcome::Nre => Some(Penniless::Invalid),
+        unusable if unusable.is_unusable() => Some(Penniless::Invalid),
+        _ => Some(Penniless::Found {
+            is_business: account == "1234567890",
+        }),
+    }
+}
+
 fn named(code: &str) -> BavCode {
     codes().find(|(known, _)| *known == code).unwrap_or(INVALID)
 }

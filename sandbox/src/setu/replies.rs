@@ -4,9 +4,10 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::behaviour::UNKNOWN_CODE;
 use crate::ids::bank_reference;
 use crate::setu::ids;
-use crate::setu::outcomes::{BankOutcome, is_success};
+use crate::setu::outcomes::{BankOutcome, Penniless, is_success};
 use crate::webhooks::{Event, Events};
 
 /// Makes the reply of `POST /api/verify/ban` and `GET /api/verify/ban/async/{id}` with the outcome, but for
@@ -30,6 +31,33 @@ pub(super) fn bank(
     json!({
         "id": id, "verification": "success", "code": code, "message": message, "data": data,
     })
+}
+
+/// Makes the reply of `POST /api/verify/ban/pennyless`. A business's account has details of the business, of which no other
+/// than its kind is documented.
+pub(super) fn penniless(
+    (account, ifsc): (&str, &str),
+    outcome: Penniless,
+    holder: &str,
+    is_unknown: bool,
+) -> Value {
+    let trace_id = ids::trace_id();
+    let Penniless::Found { is_business } = outcome else {
+        return json!({"status": "ERROR", "message": "Invalid bank details", "traceId": trace_id});
+    };
+    if is_unknown {
+        return json!({"status": UNKNOWN_CODE, "traceId": trace_id});
+    }
+    let mut data = json!({
+        "bankAccountNumber": account, "bankAccountName": holder, "bankAccountIfsc": ifsc,
+        "entityType": if is_business { "MERCHANT" } else { "INDIVIDUAL" },
+        "ifscCrossCheck": true,
+        "ifscDetails": {"name": ifsc.get(..4), "imps": "true", "neft": "true", "rtgs": "true", "upi": "true"},
+    });
+    if is_business {
+        data["merchantDetails"] = json!({"mccCode": "1520", "ownership": {"type": "PRIVATE"}});
+    }
+    json!({"status": "SUCCESS", "data": data, "traceId": trace_id})
 }
 
 /// Returns whether a bank verification's reply is an HTTP 500.

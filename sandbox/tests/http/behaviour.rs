@@ -28,7 +28,7 @@ async fn behaviour_is_set_listed_and_checked() {
         "latency_ms": 0, "slow_bytes_ms": 0, "pending_ms": 0,
         "error_rate": 0.0, "errors": "either", "hang_rate": 0.0, "reset_rate": 0.0,
         "malformed_rate": 0.0, "reject_rate": 0.0, "calls_per_minute": 0, "retry_after_s": 0,
-        "insufficient_balance": false, "refuse_ip": false, "unknown_code": false,
+        "insufficient_balance": false, "refuse_ip": false, "unknown_code": false, "odd_fields": false,
     });
     for one in list {
         let mut named = healthy.clone();

@@ -560,3 +560,37 @@ async fn the_vpa_event_is_signed_over_its_raw_body() {
     }
     assert_ne!(events[0].json()["eventId"], events[1].json()["eventId"]);
 }
+
+#[actix_web::test]
+async fn a_penniless_check_replies_at_once_and_drops_nothing() {
+    const PENNILESS: &str = "/setu/api/verify/ban/pennyless";
+    let sandbox = Sandbox::start(&[]);
+    let check = |account: &str| {
+        let body = json!({"accountNumber": account, "ifsc": "UTIB0002083"});
+        reply(authorized(sandbox.request(Method::POST, PENNILESS)).json(&body))
+    };
+    for (account, kind) in [("1234567890", "MERCHANT"), ("1234567891", "INDIVIDUAL")] {
+        let found = ok(check(account).await);
+        assert_eq!(members(&found), ["data", "status", "traceId"]);
+        let data = &found["data"];
+        assert_eq!(
+            (&found["status"], &data["entityType"]),
+            (&json!("SUCCESS"), &json!(kind))
+        );
+        assert_eq!(data["bankAccountNumber"], account);
+        assert_eq!(data.get("merchantDetails").is_some(), kind == "MERCHANT");
+    }
+    let invalid = ok(check("12345699009931").await);
+    assert_eq!(members(&invalid), ["message", "status", "traceId"]);
+    assert_eq!(invalid["message"], "Invalid bank details");
+    assert_refused(
+        &check("12345699009942").await,
+        500,
+        "upstream_service_error",
+    );
+    let body = json!({"ifsc": "UTIB0002083"});
+    let request = authorized(sandbox.request(Method::POST, PENNILESS)).json(&body);
+    assert_refused(&reply(request).await, 400, "bad_request");
+    let drops: Value = ok(reply(sandbox.request(Method::GET, "/_sandbox/drops")).await);
+    assert_eq!(drops["drops"], json!([]));
+}

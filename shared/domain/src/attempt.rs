@@ -6,7 +6,7 @@ use crate::gateway::{
     CallFailure, GatewayResponse, Method, NOT_RECEIVED, NOT_YET_RECEIVED, RESPONSE_LOST, Recovery,
 };
 use crate::ids::GatewayAccountId;
-use crate::outcome::Class;
+use crate::outcome::{Class, FailureCode};
 
 words! {
     /// State of a gateway attempt.
@@ -35,6 +35,8 @@ pub struct Attempt {
     pub class: Option<Class>,
     /// The gateway's code, or ours for a call without a response.
     pub code: Option<String>,
+    /// Why the account takes no credit by the gateway's word, also where the gateway does not decide about it.
+    pub failure: Option<FailureCode>,
     /// The gateway's id for the call.
     pub gateway_reference: Option<String>,
     /// Calls made after the first one, to find out the outcome.
@@ -100,6 +102,14 @@ pub enum CallKind {
 
 /// The result of one call: the response of the gateway, or the reason why there is none.
 pub type CallResult = Result<GatewayResponse, CallFailure>;
+
+/// Returns the fields of the gateway's response that could not be read, by name.
+pub fn not_understood(result: &CallResult) -> &[String] {
+    match result {
+        Ok(response) => &response.not_understood,
+        Err(failure) => failure.not_understood(),
+    }
+}
 
 /// The next step of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

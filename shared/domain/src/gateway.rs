@@ -165,6 +165,9 @@ pub struct GatewayResponse {
     pub name_match_score: Option<u8>,
     /// The gateway's `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// Fields of the response that could not be read, by the names that the connector reads; never their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_understood: Vec<String>,
 }
 
 impl GatewayResponse {
@@ -181,6 +184,7 @@ impl GatewayResponse {
             gateway_reference: None,
             name_match_score: None,
             retry_after: None,
+            not_understood: Vec::new(),
         }
     }
 
@@ -220,6 +224,35 @@ pub const NOT_RECEIVED: &str = "not_received";
 /// Code of an attempt whose call the gateway has not received so far, by its own word. The call may still arrive.
 pub const NOT_YET_RECEIVED: &str = "not_yet_received";
 
+/// Why the response to a call is lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LostResponse {
+    pub reason: String,
+    /// Fields of a received response that could not be read, by the names that the connector reads.
+    pub not_understood: Vec<String>,
+}
+
+impl From<String> for LostResponse {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            not_understood: Vec::new(),
+        }
+    }
+}
+
+impl From<&str> for LostResponse {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl fmt::Display for LostResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 /// Why a call has no response. The variants differ in whether the gateway may have acted on the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
@@ -228,7 +261,7 @@ pub enum CallFailure {
     NotSent(String),
     /// The gateway may have acted: recover before anything else.
     #[error("response lost: {0}")]
-    ResponseLost(String),
+    ResponseLost(LostResponse),
     /// The gateway rejected the call unread, because of too many calls: nothing was done.
     #[error("rejected because of too many calls")]
     Rejected {
@@ -256,6 +289,14 @@ impl CallFailure {
         match self {
             Self::Rejected { retry_after } => *retry_after,
             Self::NotSent(_) | Self::ResponseLost(_) | Self::NotReceived => None,
+        }
+    }
+
+    /// Returns the fields of a received response that could not be read.
+    pub fn not_understood(&self) -> &[String] {
+        match self {
+            Self::ResponseLost(lost) => &lost.not_understood,
+            Self::NotSent(_) | Self::Rejected { .. } | Self::NotReceived => &[],
         }
     }
 }

@@ -32,7 +32,9 @@ pub use account::{
     AccountKind, AccountNumber, AccountType, BankAccount, BankCode, BeneficiaryName, Consent,
     Details, Ifsc, Vpa,
 };
-pub use gateway::{CallFailure, Gateway, GatewayResponse, LateCalls, Method, Recovery};
+pub use gateway::{
+    CallFailure, Gateway, GatewayResponse, LateCalls, LostResponse, Method, Recovery,
+};
 pub use ids::{
     AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
     ValidationId, ValidationKey,

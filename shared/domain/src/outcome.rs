@@ -57,10 +57,20 @@ words! {
         InvalidAccount = "INVALID_ACCOUNT",
         /// The bank does not know the branch.
         InvalidIfsc = "INVALID_IFSC",
-        /// The account is blocked, frozen or closed.
+        /// The account is closed.
+        AccountClosed = "ACCOUNT_CLOSED",
+        /// The account is frozen, by a court or an authority for example.
+        AccountFrozen = "ACCOUNT_FROZEN",
+        /// The account is dormant: the bank stops accounts without transactions for two years.
+        AccountDormant = "ACCOUNT_DORMANT",
+        /// The account is blocked, or the gateway does not say whether it is blocked, frozen or closed.
         AccountBlocked = "ACCOUNT_BLOCKED",
         /// A non-resident (NRE) account: real, but unable to receive a penny drop.
         NreAccount = "NRE_ACCOUNT",
+        /// The account has reached a limit of its bank, so that it takes no credit now.
+        LimitReached = "LIMIT_REACHED",
+        /// The bank or the account does not take IMPS, by which penny drops are paid.
+        ImpsNotEnabled = "IMPS_NOT_ENABLED",
         /// The PSP does not know the address.
         InvalidVpa = "INVALID_VPA",
         /// The gateway suspects fraud or blocks the account.
@@ -75,18 +85,41 @@ words! {
 }
 
 impl FailureCode {
-    /// Returns the sentence for `validation.failure.reason`.
+    /// Returns the sentences for `validation.failure.reason`: the reason, and what the payee can do.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::InvalidAccount => "The bank does not know this account number.",
-            Self::InvalidIfsc => "The bank does not know this IFSC.",
-            Self::AccountBlocked => "The account is blocked, frozen or closed.",
-            Self::NreAccount => {
-                "The account is a non-resident (NRE) account, which cannot receive a penny drop."
+            Self::InvalidAccount => {
+                "The bank does not know this account number. Check the number against the passbook or a cheque."
             }
-            Self::InvalidVpa => "The UPI address does not exist.",
-            Self::SuspectedFraud => "The gateway suspects fraud or has blocked this account.",
-            Self::NameMismatch => "The account's holder has another name than the beneficiary.",
+            Self::InvalidIfsc => {
+                "The bank does not know this IFSC. Look up the IFSC of the branch in the passbook or on a cheque: it may have changed in a merger."
+            }
+            Self::AccountClosed => "The account is closed. Give another account.",
+            Self::AccountFrozen => {
+                "The account is frozen. Ask the bank to release it, or give another account."
+            }
+            Self::AccountDormant => {
+                "The account is dormant. Ask the bank to activate it, or give another account."
+            }
+            Self::AccountBlocked => {
+                "The account is blocked, frozen or closed. Ask the bank why, or give another account."
+            }
+            Self::NreAccount => {
+                "The account is a non-resident (NRE) account, which cannot receive a penny drop. Give a resident (or NRO) account."
+            }
+            Self::LimitReached => {
+                "The account has reached a limit of its bank and takes no credit now. Validate it again on another day, ask the bank to raise the limit, or give another account."
+            }
+            Self::ImpsNotEnabled => {
+                "The bank takes no IMPS transfer to this account. Ask the bank to enable IMPS, or give another account."
+            }
+            Self::InvalidVpa => "The UPI address does not exist. Check the address in the UPI app.",
+            Self::SuspectedFraud => {
+                "The gateway suspects fraud or has blocked this account. Give another account, or ask the merchant's support."
+            }
+            Self::NameMismatch => {
+                "The account's holder has another name than the beneficiary. Give the name as the bank has it, or an account of your own."
+            }
             Self::ValidationUnavailable => {
                 "No gateway could give an answer in time. This says nothing about the account; validate it again."
             }

@@ -17,7 +17,7 @@ pub use output::{CallAgain, NewAttempt, Plan, Planned};
 
 use crate::attempt::AttemptState;
 use crate::outcome::Outcome;
-use crate::validation::{MAX_FAILED_STEPS, Next, unavailable};
+use crate::validation::{MAX_FAILED_STEPS, Next};
 
 /// Plans, and takes the calls of the plan from the rate budgets.
 pub fn plan(input: &PlanInput<'_>, budgets: &mut RateBudgets) -> Planned {
@@ -59,7 +59,7 @@ fn set_aside(input: &PlanInput<'_>) -> Planned {
     Planned {
         given_up: open.map(|open| open.number),
         ..Plan::settle(
-            unavailable(),
+            input.unavailable(),
             "the validation was set aside until its deadline",
         )
         .into()

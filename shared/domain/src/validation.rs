@@ -172,7 +172,8 @@ pub fn decide(context: &AttemptContext<'_>, kind: CallKind, result: &CallResult)
         if context.now >= context.deadline_at {
             attempt.state = AttemptState::Settled;
             attempt.class = attempt.class.or(Some(Class::Retryable));
-            next = unavailable();
+            let failure = result.as_ref().ok().and_then(|response| response.failure);
+            next = undecided(failure.or(context.attempt.failure));
         }
     }
     Decision { attempt, next }
@@ -190,9 +191,15 @@ pub fn valid(name_mismatch: bool) -> Next {
 
 /// Returns the end of a validation that no gateway decided in time.
 pub fn unavailable() -> Next {
+    undecided(None)
+}
+
+/// Returns the end of a validation that no gateway decided in time, for the reason that a gateway gave, if one did: the payee can
+/// act on it.
+pub fn undecided(reason: Option<FailureCode>) -> Next {
     Next::Complete {
         outcome: Outcome::Unavailable,
-        failure: Some(FailureCode::ValidationUnavailable),
+        failure: reason.or(Some(FailureCode::ValidationUnavailable)),
     }
 }
 

@@ -44,6 +44,7 @@ columns! {
         ValidationState;
     Timestamptz: DateTime<Utc>;
     SqlUuid: uuid::Uuid, AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ValidationId;
+    Array<Text>: Vec<String>;
     Array<SqlUuid>: [AccountId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
 }
 

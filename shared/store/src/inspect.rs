@@ -242,6 +242,8 @@ row! {
         pub choice: String,
         /// The gateway's code is in none of the connector's tables.
         pub unlisted_code: bool,
+        /// Fields of the gateway's responses that could not be read, by name.
+        pub not_understood: Vec<String>,
         /// Milliseconds that the newest call took.
         pub latency_ms: Option<i32>,
         /// Whether the attempt before may have dropped a rupee too.
@@ -265,7 +267,7 @@ pub fn attempts(
     validations: &[ValidationId],
 ) -> QueryResult<Vec<Attempt>> {
     statement(format!(
-        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.latency_ms,
+        "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.not_understood, t.latency_ms,
             t.possible_double_drop, t.settled_at
          from unnest($1) as wanted (id)
          join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id

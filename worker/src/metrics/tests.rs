@@ -39,6 +39,8 @@ fn settlement(next: Next, method: Method, class: Class) -> Settlement {
             polls: 0,
             latency_ms: Some(20),
             unlisted_code: false,
+            failure: None,
+            not_understood: Vec::new(),
             webhook_gateway_account: None,
         }),
         provenance: Some(Provenance {
@@ -103,6 +105,7 @@ fn the_page_lists_every_metric() {
     metrics.clock_offset(TimeDelta::milliseconds(20));
     let unlisted = GatewayResponse {
         unlisted: true,
+        not_understood: vec!["utr".to_owned()],
         ..GatewayResponse::of(Class::Inconclusive, "UNKNOWN_CODE")
     };
     metrics.called(
@@ -111,6 +114,12 @@ fn the_page_lists_every_metric() {
         &Ok(unlisted),
         Duration::from_millis(40),
         Some(TRACE),
+    );
+    assert!(
+        metrics
+            .text()
+            .unwrap()
+            .contains("khata_gateway_fields_not_understood_total{merchant_id=")
     );
     metrics.webhook_used(Gateway::Setu);
     metrics

@@ -1,7 +1,7 @@
 //! Records the attempt of a processed validation in its span, and logs the result.
 
 use khata_domain::Class;
-use khata_domain::attempt::Attempt;
+use khata_domain::attempt::{Attempt, not_understood};
 use khata_domain::validation::{Decision, Next};
 use khata_gateways::Advanced;
 use tracing::{Span, debug, error, info, warn};
@@ -23,6 +23,14 @@ pub(super) fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced
     let class = end.class.map_or("", Class::as_str);
     let (key, account) = (work.claimed.key, work.claimed.account);
     let (gateway, code) = (entry.gateway.name(), end.code.as_str());
+    let not_understood = not_understood(&advanced.result);
+    if !not_understood.is_empty() {
+        warn!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
+            gateway_account = entry.account.reference_id, fields = not_understood.join(", "),
+            "gateway response not understood: these fields were left out"
+        );
+    }
     match (&advanced.result, next) {
         (Ok(response), _) if response.class == Class::Misconfigured => error!(
             merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,

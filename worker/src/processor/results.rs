@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::attempt::{CallKind, NextAction};
+use khata_domain::attempt::{CallKind, NextAction, not_understood};
 use khata_domain::plan::Plan;
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
 use khata_domain::{CallFailure, Details, GatewayResponse};
@@ -49,6 +49,8 @@ impl Results {
                 polls: attempt.polls,
                 latency_ms,
                 unlisted_code: response.is_some_and(|response| response.unlisted),
+                failure: response.and_then(|response| response.failure),
+                not_understood: not_understood(&advanced.result).to_vec(),
                 webhook_gateway_account: finds_by_gateway_reference
                     .then_some(attempt.gateway_account),
             }),

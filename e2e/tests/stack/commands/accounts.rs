@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use khata_e2e::client::text;
-use khata_e2e::{GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Behaviour, GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
 use super::{CACHE_TTL, assert_fails, audited, document_of, without_workers};
@@ -360,5 +360,34 @@ async fn only_open_unleased_validations_are_retried() -> Result<()> {
         "{deleted}"
     );
     assert!(audited(&stack, "account.%")?.len() == 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_side_field_that_cannot_be_read_costs_nothing_and_is_named() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let odd = Behaviour {
+        odd_fields: true,
+        ..Behaviour::default()
+    };
+    stack.sandbox.set_behaviour(odd).await?;
+    let form = named(NUMBER, "AABF0008032", NAME);
+    let account = stack.api.create(REFERENCE, &form).await?.account()?;
+    let id = text(&account, "/id");
+    let active = stack
+        .api
+        .wait_for(REFERENCE, id, &["ACTIVE"], TIMEOUT)
+        .await?;
+    for nothing in ["name_at_bank", "name_match", "utr"] {
+        assert!(active["validation"][nothing].is_null(), "{active}");
+    }
+    let (document, page) = shown(&stack, id)?;
+    assert_eq!(
+        document["validations"][0]["attempts"][0]["not_understood"],
+        json!(["name_at_bank", "name_match_score", "utr"])
+    );
+    let says = "response not understood: fields name_at_bank, name_match_score, utr";
+    assert!(page.contains(says), "{page}");
+    assert_eq!(stack.sandbox.drops().await?.total, 1);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::ids::{AttemptReference, GatewayAccountId};
 use crate::outcome::{Class, FailureCode, Outcome};
 use crate::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
 use crate::traffic::{PostponeReason, Postponed};
-use crate::validation::{Next, unavailable};
+use crate::validation::Next;
 use crate::validation_state::PendingReason;
 
 /// Lost calls after which a gateway account that cannot look them up makes no further attempt.
@@ -30,7 +30,7 @@ pub(super) fn new_attempt(
         ..plan.into()
     };
     if input.is_over() {
-        return planned(Plan::settle(unavailable(), "the deadline has passed"));
+        return planned(Plan::settle(input.unavailable(), "the deadline has passed"));
     }
     let routes = Routes::new(input, kind, given_up);
     let (gateways, candidates) = routes.candidates(budgets);
@@ -158,7 +158,7 @@ impl<'a> Routes<'a> {
             },
             None if self.are_exhausted() => Next::Complete {
                 outcome: Outcome::Unavailable,
-                failure: Some(FailureCode::AttemptsExhausted),
+                failure: input.failure().or(Some(FailureCode::AttemptsExhausted)),
             },
             None => return wait::no_gateway(input, why),
         };
@@ -216,6 +216,7 @@ impl<'a> Routes<'a> {
             state: AttemptState::Started,
             class: None,
             code: None,
+            failure: None,
             gateway_reference: None,
             polls: 0,
             started_at: self.input.now,

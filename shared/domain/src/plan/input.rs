@@ -9,10 +9,11 @@ use crate::account::AccountKind;
 use crate::attempt::Attempt;
 use crate::gateway::{Gateway, GatewayKey, GatewayResponse, LateCalls, Method, Recovery};
 use crate::ids::{GatewayAccountId, ValidationId};
-use crate::outcome::Class;
+use crate::outcome::{Class, FailureCode};
 use crate::routing::{Ineligible, Pin};
 use crate::score::Score;
 use crate::traffic::{RateBudget, Slot, Traffic};
+use crate::validation::{Next, undecided};
 
 /// A claimed validation.
 #[derive(Clone, Debug)]
@@ -152,6 +153,19 @@ impl PlanInput<'_> {
                 && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
                 && gateway.eligibility.is_ok()
         })
+    }
+
+    /// Returns the end of the validation without an outcome, for the newest reason that a gateway gave.
+    pub(super) fn unavailable(&self) -> Next {
+        undecided(self.failure())
+    }
+
+    /// Returns the newest reason that a gateway gave, without deciding, why the account takes no credit.
+    pub(super) fn failure(&self) -> Option<FailureCode> {
+        self.attempts
+            .iter()
+            .rev()
+            .find_map(|attempt| attempt.failure)
     }
 
     /// Whether the deadline has passed.

@@ -177,6 +177,7 @@ impl Case {
             state,
             class,
             code: code.map(str::to_owned),
+            failure: None,
             gateway_reference: Some("34".to_owned()),
             polls: 4,
             started_at: self.now,

@@ -9,7 +9,7 @@ use super::input::{GatewayProfile, PlanInput};
 use super::output::Plan;
 use crate::attempt::AttemptState;
 use crate::traffic::{PostponeReason, Postponed, QueuePlace, QueueRank, Slot};
-use crate::validation::{Next, unavailable};
+use crate::validation::Next;
 use crate::validation_state::PendingReason;
 
 /// Delay before the worker checks again whether a gateway account is available: an operator may be adding one.
@@ -27,7 +27,7 @@ const REPLAN: TimeDelta = TimeDelta::hours(1);
 /// Plans for a validation that has no gateway account until an operator changes something.
 pub(super) fn no_gateway(input: &PlanInput<'_>, why: String) -> Plan {
     if input.is_over() {
-        return Plan::settle(unavailable(), why);
+        return Plan::settle(input.unavailable(), why);
     }
     let at = input.now + NO_GATEWAY_RETRY;
     Plan::settle(until(input, at, PendingReason::NoGatewayAvailable), why)
@@ -46,7 +46,7 @@ pub(super) fn postpone(
     why: String,
 ) -> Plan {
     if input.is_over() {
-        return Plan::settle(unavailable(), why);
+        return Plan::settle(input.unavailable(), why);
     }
     let is_soon = postponed.at - input.now <= BOOKED_AHEAD;
     let booked = match postponed.why {

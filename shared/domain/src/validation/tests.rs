@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::gateway::Method;
+use crate::gateway::{LostResponse, Method};
 use crate::ids::GatewayAccountId;
 
 fn polling() -> PollSchedule {
@@ -22,6 +22,7 @@ fn attempt(method: Method, state: AttemptState) -> Attempt {
         state,
         class: None,
         code: None,
+        failure: None,
         gateway_reference: None,
         polls: 0,
         started_at: now(),
@@ -158,7 +159,7 @@ fn each_wait_has_its_reason() {
         AwaitingGatewayResult, CheckingPreviousAttempt, NoGatewayAvailable, RateLimited, Retrying,
     };
     let (polling, attempt) = (polling(), drop_started());
-    let lost = || Err(CallFailure::ResponseLost(String::new()));
+    let lost = || Err(CallFailure::ResponseLost(LostResponse::default()));
     let rejected = || Err(CallFailure::Rejected { retry_after: None });
     for (kind, result, expected) in [
         (
@@ -214,7 +215,7 @@ proptest! {
         };
         let result = match Class::ALL.get(class) {
             Some(class) => response(*class),
-            None if lost => Err(CallFailure::ResponseLost(String::new())),
+            None if lost => Err(CallFailure::ResponseLost(LostResponse::default())),
             None => Err(CallFailure::NotSent(String::new())),
         };
         let decision = decide(&context, if verify { CallKind::Verify } else { CallKind::Lookup }, &result);
@@ -331,4 +332,38 @@ fn a_recovery_waits_no_longer_than_the_merchant_has_patience() {
         let decision = decide(&impatient, CallKind::Verify, &lost);
         assert_eq!(waits_until(&decision), now() + TimeDelta::seconds(patience));
     }
+}
+
+#[test]
+fn an_end_without_an_outcome_has_the_reason_that_a_gateway_gave() {
+    let closed = GatewayResponse {
+        failure: Some(FailureCode::ImpsNotEnabled),
+        ..GatewayResponse::of(Class::Inconclusive, "IMPS_MODE_FAIL")
+    };
+    let polling = PollSchedule::new(vec![Duration::from_secs(1)]).unwrap();
+    let mut attempt = drop_started();
+    let end = |attempt: &Attempt, result: CallResult| {
+        let context = AttemptContext {
+            now: now(),
+            deadline_at: now(),
+            attempt,
+            setbacks: 0,
+            alternative: false,
+            recovery: Recovery::Lookup,
+            late_calls: LateCalls::default(),
+            recovered_until: None,
+            polling: &polling,
+            name_mismatch: false,
+            jitter: 0.0,
+        };
+        decide(&context, CallKind::Verify, &result).next
+    };
+    let for_imps = undecided(Some(FailureCode::ImpsNotEnabled));
+    assert_eq!(end(&attempt, Ok(closed)), for_imps);
+    assert_eq!(
+        end(&attempt, Ok(GatewayResponse::of(Class::Retryable, "DOWN"))),
+        unavailable()
+    );
+    attempt.failure = Some(FailureCode::ImpsNotEnabled);
+    assert_eq!(end(&attempt, Err(CallFailure::NotReceived)), for_imps);
 }

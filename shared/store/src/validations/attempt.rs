@@ -10,7 +10,7 @@ use crate::column::row;
 use crate::statement::{rows, statement, validation_keys};
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
 use khata_domain::plan::CallAgain;
-use khata_domain::validation::AttemptState;
+use khata_domain::validation::{AttemptState, FailureCode};
 use khata_domain::{Class, GatewayAccountId, MerchantId, Method, ValidationKey};
 
 row! {
@@ -31,6 +31,9 @@ row! {
         pub class: Option<Class>,
         /// The gateway's code, or Khata's for a missing response.
         pub code: Option<String>,
+        /// Why the account takes no credit by the gateway's word, also where the gateway does not decide about it.
+        #[diesel(column_name = failure_code)]
+        pub failure: Option<FailureCode>,
         /// The gateway's id for the call.
         pub gateway_reference: Option<String>,
         /// Number of lookups so far.
@@ -44,7 +47,7 @@ row! {
 /// The `select` list of [`Attempt`], from `validation_attempts t`.
 pub(crate) const COLUMNS: &str =
     "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method,
-    t.reference, t.state, t.class, t.code, t.gateway_reference, t.polls, t.started_at,
+    t.reference, t.state, t.class, t.code, t.failure_code, t.gateway_reference, t.polls, t.started_at,
     coalesce(t.sent_at, t.started_at) as sent_at";
 
 /// Reads all attempts of these validations, in order of number.

@@ -30,6 +30,10 @@ pub struct AttemptReport {
     pub latency_ms: Option<i32>,
     /// The gateway's code is in none of the connector's tables.
     pub unlisted_code: bool,
+    /// Why the account takes no credit by the gateway's word.
+    pub failure: Option<FailureCode>,
+    /// Fields of the response that could not be read, by name.
+    pub not_understood: Vec<String>,
     /// Gateway account whose webhooks name the attempt by the gateway's id only: the attempt must be found by it.
     pub webhook_gateway_account: Option<GatewayAccountId>,
 }
@@ -134,6 +138,8 @@ fn columns(settlements: &[Settlement]) -> Rows<'_> {
         polls = s.attempt.as_ref().map(|a| a.polls),
         latency_ms = s.attempt.as_ref().and_then(|a| a.latency_ms),
         unlisted_code = s.attempt.as_ref().map(|a| a.unlisted_code),
+        attempt_failure = s.attempt.as_ref().and_then(|a| a.failure),
+        not_understood = s.attempt.as_ref().map(|a| a.not_understood.join(",")),
         webhook_gateway_account_id =
             s.attempt.as_ref().and_then(|a| a.webhook_gateway_account),
     })
@@ -232,6 +238,7 @@ pub fn settle(
               and v.state = 'LEASED' and v.lease_token = i.lease_token
             returning v.merchant_id, v.id, v.account_id, v.outcome, v.reused_from, i.account_status, i.number,
                 i.attempt_state, i.class, i.code, i.gateway_reference, i.polls, i.latency_ms, i.unlisted_code,
+                i.attempt_failure, i.not_understood,
                 i.webhook_gateway_account_id,
                 coalesce(v.state = 'COMPLETED' and v.awaited_until > now(), false) as awaited
          ), attempt as (
@@ -240,6 +247,9 @@ pub fn settle(
                 gateway_reference = coalesce(s.gateway_reference, t.gateway_reference), polls = s.polls,
                 latency_ms = coalesce(s.latency_ms, t.latency_ms),
                 unlisted_code = t.unlisted_code or s.unlisted_code,
+                failure_code = coalesce(s.attempt_failure, t.failure_code),
+                not_understood = case when s.not_understood = '' then t.not_understood else array(
+                    select distinct unnest(t.not_understood || string_to_array(s.not_understood, ',')) order by 1) end,
                 settled_at = case when s.attempt_state = 'SETTLED' then now() end
             from settled s
             where t.merchant_id = s.merchant_id and t.validation_id = s.id and t.number = s.number

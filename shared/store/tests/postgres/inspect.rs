@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Timestamptz, Uuid as SqlUuid};
 use khata_domain::ids::first_at;
-use khata_domain::validation::{AttemptState, Outcome};
+use khata_domain::validation::{AttemptState, FailureCode, Outcome};
 use khata_domain::{
     AccountId, Class, GatewayAccountId, MerchantId, PendingReason, ValidationId, ValidationState,
 };
@@ -213,6 +213,8 @@ fn attempts_have_the_name_of_their_gateway_account() {
     let (token, _) = claimed(&mut connection, key);
     let mut said = report(AttemptState::Settled, Some(Class::Valid));
     said.unlisted_code = true;
+    said.failure = Some(FailureCode::ImpsNotEnabled);
+    said.not_understood = vec!["utr".to_owned(), "name_at_bank".to_owned()];
     let end = Settlement {
         attempt: Some(said),
         provenance: Some(provenance()),
@@ -257,6 +259,8 @@ fn attempts_have_the_name_of_their_gateway_account() {
             && attempt_row.unlisted_code
     );
     assert_eq!(attempt_row.choice, "first by priority 1");
+    assert_eq!(attempt_row.failure, Some(FailureCode::ImpsNotEnabled));
+    assert_eq!(attempt_row.not_understood, ["name_at_bank", "utr"]);
     let row = &validations(&mut connection, &account, 10).unwrap().rows[0];
     assert_eq!(row.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     assert_eq!(

@@ -232,6 +232,8 @@ pub(crate) fn report(state: AttemptState, class: Option<Class>) -> AttemptReport
         polls: 2,
         latency_ms: Some(120),
         unlisted_code: false,
+        failure: None,
+        not_understood: Vec::new(),
         webhook_gateway_account: None,
     }
 }

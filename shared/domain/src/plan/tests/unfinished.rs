@@ -491,3 +491,29 @@ fn a_validation_that_was_set_aside_ends_at_its_deadline_without_a_call() {
     case.validation.failed_steps = MAX_FAILED_STEPS - 1;
     assert_eq!(case.plan().calls().at, main, "a last lookup");
 }
+
+#[test]
+fn a_validation_without_an_outcome_ends_for_the_newest_reason_that_a_gateway_gave() {
+    let reason = Some(FailureCode::LimitReached);
+    let end = Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: reason,
+    };
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.attempted(
+        main,
+        AttemptState::Settled,
+        Some(Class::Inconclusive),
+        Some("M8"),
+    );
+    case.attempts[0].failure = reason;
+    case.attempted(
+        main,
+        AttemptState::Settled,
+        Some(Class::Retryable),
+        Some("DOWN"),
+    );
+    case.pass_deadline();
+    assert_eq!(*case.plan().settles().0, end);
+}

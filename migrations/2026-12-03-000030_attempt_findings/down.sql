@@ -1,0 +1,3 @@
+alter table validation_attempts
+    drop column not_understood,
+    drop column failure_code;
