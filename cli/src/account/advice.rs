@@ -48,6 +48,11 @@ fn completed(situation: &Situation, outcome: Outcome) -> String {
             "Nothing for the operator: the gateway suspects fraud or has blocked the account. The merchant investigates."
                 .into()
         }
+        (Outcome::Unavailable, Some(FailureCode::ImpsNotEnabled)) => format!(
+            "No gateway was called: by the list of IFSCs the bank takes no IMPS, by which penny drops are paid. Add a gateway \
+             account with the method PENNILESS with `khata gateway add --merchant {merchant}`, then run `khata account retry \
+             {account}`; or the merchant asks the payee for another account."
+        ),
         (Outcome::Unavailable, _) => format!(
             "No gateway gave a result before the deadline, which says nothing about the account. Check whether a gateway \
              works now with `khata gateway list --merchant {merchant}`, then run `khata account retry {account}`."
@@ -176,6 +181,10 @@ mod tests {
             (
                 failed(Outcome::Unavailable, FailureCode::ValidationUnavailable),
                 "account retry banh_1",
+            ),
+            (
+                failed(Outcome::Unavailable, FailureCode::ImpsNotEnabled),
+                "the method PENNILESS",
             ),
             (completed(Outcome::Cancelled), "Nothing."),
         ] {

@@ -61,6 +61,8 @@ words! {
         AccountBlocked = "ACCOUNT_BLOCKED",
         /// A non-resident (NRE) account: real, but unable to receive a penny drop.
         NreAccount = "NRE_ACCOUNT",
+        /// The bank or the account does not take IMPS, by which penny drops are paid.
+        ImpsNotEnabled = "IMPS_NOT_ENABLED",
         /// The PSP does not know the address.
         InvalidVpa = "INVALID_VPA",
         /// The gateway suspects fraud or blocks the account.
@@ -83,6 +85,9 @@ impl FailureCode {
             Self::AccountBlocked => "The account is blocked, frozen or closed.",
             Self::NreAccount => {
                 "The account is a non-resident (NRE) account, which cannot receive a penny drop."
+            }
+            Self::ImpsNotEnabled => {
+                "The bank takes no IMPS transfer to this account. Ask the bank to enable IMPS, or give another account."
             }
             Self::InvalidVpa => "The UPI address does not exist.",
             Self::SuspectedFraud => "The gateway suspects fraud or has blocked this account.",
