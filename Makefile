@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test fuzz bench bench-collector chaos status clean-local image image-test sbom compose-check k8s-check
+.PHONY: help up down demo test fuzz bench bench-collector chaos status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -53,6 +53,9 @@ image-test: ## Run the demo on a stack from the images, read-only and without ri
 
 sbom: ## Write a CycloneDX bill of materials for each program to target/sbom
 	@deploy/docker/sbom.sh
+
+lists: ## Refresh the list of IFSCs that is part of the programs
+	@deploy/ifsc/refresh.sh latest
 
 compose-check: ## Check the Dockerfile, deploy/compose.yaml and the files that it mounts
 	@deploy/docker/check.sh

@@ -20,7 +20,7 @@ use crate::error::{ApiError, Envelope};
 use crate::schema::{
     BankItem, ConsentBody, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
 };
-use crate::{accounts, bank_accounts, customers, health};
+use crate::{accounts, bank_accounts, banks, customers, health};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,7 @@ use crate::{accounts, bank_accounts, customers, health};
     tags(
         (name = "Customer accounts", description = "Bank accounts and UPI addresses of customers"),
         (name = "Customers", description = "Your customers"),
+        (name = "Banks", description = "Branches of banks by IFSC"),
         (name = "Bank accounts (deprecated)", description = "Legacy endpoints for the same accounts. Do not use in new code"),
         (name = "Health", description = "Health for orchestrators, and the running version"),
     ),
@@ -50,6 +51,7 @@ use crate::{accounts, bank_accounts, customers, health};
         bank_accounts::list,
         bank_accounts::validate,
         bank_accounts::delete,
+        banks::get,
         health::live,
         health::ready,
         health::version,

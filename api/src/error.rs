@@ -79,6 +79,10 @@ pub(crate) enum ApiError {
     Unauthorized,
     InvalidSignature,
     NotFound(&'static str),
+    IfscNotListed {
+        /// Names the probable cause, if one is known.
+        hint: Option<String>,
+    },
     MethodNotAllowed {
         /// Value of the `Allow` header.
         allowed: &'static str,
@@ -172,6 +176,8 @@ impl ApiError {
                 "This API key may not do this.", needs(*needed);
             Self::NotFound(message) => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR",
                 message, message;
+            Self::IfscNotListed { .. } => 404, "invalid_request_error", "object_not_found", "RESOURCE_NOT_FOUND", "USER_ERROR",
+                "This IFSC is not listed.", "The published list does not have this IFSC. The list lags behind the banks, so the IFSC may be valid; error_info.fields says what to check.";
             Self::MethodNotAllowed { .. } => 405, "error", "method_not_allowed", "METHOD_NOT_ALLOWED", "USER_ERROR",
                 "Method not allowed.", "This endpoint does not support this method. See the Allow header.";
             Self::BodyTimeout => 408, "error", "request_timeout", "REQUEST_TIMEOUT", "USER_ERROR",
@@ -223,6 +229,7 @@ impl ApiError {
                 field_name: Some(name),
                 ..
             } => vec![FieldFault::new(name, "was validated too often in 24 hours")],
+            Self::IfscNotListed { hint: Some(hint) } => vec![FieldFault::new("ifsc", hint)],
             _ => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ mod accounts;
 mod application;
 mod auth;
 mod bank_accounts;
+mod banks;
 mod connection;
 mod connectors;
 mod context;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use khata_crypto::RotateBy;
 use khata_domain::{AccountKind, Gateway, MerchantId, words};
 use khata_queue::WakeupCounts;
@@ -64,6 +64,9 @@ khata_telemetry::metrics! {
         "wakeups_lost", "Wake-ups not published because the broker was away or the queue was full; the scheduler publishes them later";
     clock_offset: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default(),
         "clock_offset" in Seconds, "Time by which this machine's clock is ahead of Postgres's";
+    lists: Family<ListLabels, Gauge> = Family::default(),
+        "list_timestamp" in Seconds, "Day of a list that is part of this program, in Unix time",
+        by ListLabels { list: &'static str };
     gateway_webhooks: Family<WebhookLabels, Counter> = Family::default(),
         "gateway_webhooks", "Gateway webhooks by result",
         by WebhookLabels { gateway: &'static str, result: &'static str };
@@ -124,6 +127,19 @@ impl Metrics {
         });
         if let Some(seconds) = rotate_by.unix_seconds() {
             register_rotate_by(&mut metrics.registry, seconds);
+        }
+        for (list, day) in [
+            ("ifsc", khata_ifsc::list_date()),
+            ("upi_handles", khata_ifsc::HANDLES_DATE),
+        ] {
+            // Both are constants, whose form a test checks.
+            if let Ok(day) = day.parse::<NaiveDate>() {
+                let seconds = day.and_time(NaiveTime::MIN).and_utc().timestamp();
+                metrics
+                    .lists
+                    .get_or_create(&ListLabels { list })
+                    .set(seconds);
+            }
         }
         metrics
     }
@@ -334,6 +350,7 @@ mod tests {
             "khata_http_requests_in_flight 1",
             "khata_create_batch_size_bucket{le=\"32.0\"} 1",
             "khata_idempotent_replays_total 1",
+            "# UNIT khata_list_timestamp_seconds seconds",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

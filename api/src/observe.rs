@@ -173,7 +173,8 @@ fn add_headers(
     let limit = response.request().extensions().get::<LimitState>().copied();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !is_page {
+    // A call that permits its reply to be kept has the header already.
+    if !is_page && !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if let Some(limit) = limit {

@@ -93,11 +93,19 @@ enum AccountDetails {
         /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
         #[schema(example = false)]
         ifsc_listed: bool,
+        /// What to check about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
+        /// like it; `null` if nothing is known.
+        #[schema(required, example = json!(null))]
+        ifsc_hint: Option<String>,
     },
     /// A UPI address.
     VpaDetails {
         #[schema(value_type = String, example = "9164326296@upi")]
         vpa: String,
+        /// Whether the list of handles has the part behind the `@`. New apps appear before the list does, so an unknown handle may
+        /// be real.
+        #[schema(example = true)]
+        handle_known: bool,
     },
 }
 
@@ -250,12 +258,16 @@ fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
                 ifsc: bank.ifsc.as_str().to_owned(),
                 bank_code,
                 bank_name: known.bank,
-                branch_name: known.branch.map(|branch| branch.name),
+                branch_name: known.branch.map(ifsc::Branch::name),
                 ifsc_listed: known.branch.is_some(),
+                ifsc_hint: known
+                    .branch
+                    .map_or_else(|| ifsc::hint(bank.ifsc.as_str()), |_| None),
             }
         }
         Details::Upi(vpa) => AccountDetails::VpaDetails {
             vpa: vpa.expose().to_owned(),
+            handle_known: ifsc::is_known_handle(vpa.expose()),
         },
     }
 }
@@ -344,15 +356,23 @@ mod tests {
 
     #[test]
     fn an_account_shows_its_bank_and_branch() {
-        for (ifsc, bank, branch, listed) in [
+        let merged = "State Bank of Hyderabad is part of State Bank of India since 2017-04-01, whose IFSCs begin with SBIN: ask the payee for the new IFSC";
+        for (ifsc, bank, branch, listed, hint) in [
             (
                 "HDFC0CPD295",
                 json!("Pune District Central Co-operative Bank"),
                 json!("PUNE DISTRICT CENTRAL COOP BANK"),
                 true,
+                json!(null),
             ),
-            ("CNRB0000000", json!("Canara Bank"), json!(null), false),
-            ("AABF0008032", json!(null), json!(null), false),
+            (
+                "SBHY0020039",
+                json!("State Bank of Hyderabad"),
+                json!(null),
+                false,
+                json!(merged),
+            ),
+            ("AABF0008032", json!(null), json!(null), false, json!(null)),
         ] {
             let account = Details::Bank(BankAccount {
                 ifsc: Ifsc::parse(ifsc).unwrap(),
@@ -366,8 +386,23 @@ mod tests {
                 json!({
                     "account_number": "026291800001191", "beneficiary_name": null, "ifsc": ifsc,
                     "bank_code": "JP_SBI", "bank_name": bank, "branch_name": branch, "ifsc_listed": listed,
+                    "ifsc_hint": hint,
                 })
             );
+        }
+    }
+
+    #[test]
+    fn a_upi_address_shows_whether_its_handle_is_known() {
+        for (vpa, known) in [
+            ("asha@okaxis", true),
+            ("asha@ybl", true),
+            ("026291800001191@HDFC0000001.ifsc.npci", true),
+            ("asha@nosuchapp", false),
+        ] {
+            let account = Details::Upi(khata_domain::Vpa::parse(vpa).unwrap());
+            let shown = serde_json::to_value(details(&account, None)).unwrap();
+            assert_eq!(shown["vpa_details"]["handle_known"], known, "{vpa}");
         }
     }
 }

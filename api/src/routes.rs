@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Resource, Route, Scope};
 use crate::accounts::{create, delete, read, validate};
 use crate::error::ApiError;
 use crate::gateway_webhooks::receive;
-use crate::{bank_accounts as bank, customers, health};
+use crate::{bank_accounts as bank, banks, customers, health};
 
 /// Adds the routes.
 pub(crate) fn add(config: &mut ServiceConfig) {
@@ -28,11 +28,13 @@ pub(crate) fn add(config: &mut ServiceConfig) {
     ];
     let below_customer = web::scope("/customers/{customer_id}");
     let customers = [post().to(customers::create)];
+    let branch = [get().to(banks::get)];
     let webhook = "/gateways/{gateway}/webhooks/{gateway_account_id}";
     config
         .service(resource("/health/live", "GET", [get().to(health::live)]))
         .service(resource("/health/ready", "GET", [get().to(health::ready)]))
         .service(resource("/version", "GET", [get().to(health::version)]))
+        .service(resource("/banks/ifsc/{ifsc}", "GET", branch))
         .service(resource("/customers", "POST", customers))
         .service(of_customer.into_iter().fold(below_customer, Scope::service))
         .service(resource(webhook, "POST", [post().to(receive)]));

@@ -25,7 +25,7 @@ TEMPLATES = ("Deployment", "StatefulSet", "Job")
 # Limits per address that an Ingress for merchants must have: the API itself limits by API key and merchant (docs/security.md).
 INGRESS_LIMITS = {"nginx.ingress.kubernetes.io/limit-connections", "nginx.ingress.kubernetes.io/limit-rps"}
 # The paths that merchants and gateways call. Health, the version and /docs stay within the cluster.
-INGRESS_PATHS = {"/customers", "/gateways"}
+INGRESS_PATHS = {"/banks", "/customers", "/gateways"}
 
 
 class Overlay:

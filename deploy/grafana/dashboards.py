@@ -367,6 +367,7 @@ def pipeline():
             lines("Idempotent replays per second", "Requests that repeat an Idempotency-Key and get the reply of the first request.", "ops", (f"sum(rate(khata_idempotent_replays_total{RATE}))", "replayed")),
             panel("table", "Releases by process", "Version and commit of each process.", "none", ("max by (service, version, commit, instance) (khata_build_info)", "")),
             stat("Time until the key rotation is due", "Of the process with the oldest encryption key. Far below zero: the age of the key is unknown. See KhataEncryptionKeyIsOld.", "s", "min(khata_encryption_key_rotate_by_timestamp_seconds) - time()", good=30 * 86400, width=12),
+            stat("Age of the oldest list", "Of IFSCs or UPI handles, which are part of the program. See KhataListIsOld.", "s", "time() - min(khata_list_timestamp_seconds)", bad=180 * 86400, width=12),
             stat("Values encrypted by key", "Of all processes together, for the key with the most. AES-GCM permits 2^32, 4.3 billion. See KhataEncryptionKeyIsUsedUp.", "short", "max(khata_encryption_key_encryptions)", bad=2**31, width=12),
         ],
         links=[

@@ -13,7 +13,9 @@ use khata_domain::plan::{Bounds, GatewayProfile};
 use khata_domain::routing::Ineligible;
 use khata_domain::score::{Bank, Score};
 use khata_domain::traffic::UNLIMITED;
-use khata_domain::{Consent, Details, Gateway, GatewayAccountId, LateCalls, MerchantId, Recovery};
+use khata_domain::{
+    Consent, Details, Gateway, GatewayAccountId, LateCalls, MerchantId, Method, Recovery,
+};
 use khata_gateways::{ConfigError, Connector, ConnectorConfig};
 use khata_store::gateway_accounts::{self, GatewayAccount};
 use khata_store::gateway_health;
@@ -55,7 +57,9 @@ impl MerchantView {
         let profile = |entry: &'a Arc<Entry>| {
             let (id, connector) = (entry.account.id, entry.connector.as_deref());
             let eligibility = match connector {
-                Ok(connector) => connector.eligible_method(details, consent),
+                Ok(connector) => connector
+                    .eligible_method(details, consent)
+                    .and_then(|method| by_imps(method, details, &connector.policy().methods)),
                 Err(_) => Err(Ineligible::NoConnector),
             };
             let last_method = last
@@ -204,6 +208,61 @@ impl Directory {
     }
 }
 
+/// Replaces a penny drop to a bank that takes no IMPS, by which every gateway pays penny drops, with a method that pays nothing.
+fn by_imps(method: Method, details: &Details, allowed: &[Method]) -> Result<Method, Ineligible> {
+    match details {
+        Details::Bank(bank)
+            if method == Method::PennyDrop && !khata_ifsc::takes_imps(bank.ifsc.as_str()) =>
+        {
+            let penniless = allowed.contains(&Method::Penniless);
+            penniless
+                .then_some(Method::Penniless)
+                .ok_or(Ineligible::WithoutImps)
+        }
+        _ => Ok(method),
+    }
+}
+
 fn seconds(seconds: i32) -> Duration {
     Duration::from_secs(seconds.try_into().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_domain::{AccountNumber, BankAccount, Ifsc};
+
+    use super::*;
+
+    #[test]
+    fn no_penny_drop_goes_to_a_bank_without_imps() {
+        use Method::{Penniless, PennyDrop};
+        let of = |ifsc| {
+            Details::Bank(BankAccount {
+                ifsc: Ifsc::parse(ifsc).unwrap(),
+                account_number: AccountNumber::parse("026291800001191").unwrap(),
+                beneficiary_name: None,
+            })
+        };
+        let both = [PennyDrop, Penniless];
+        for (ifsc, method, allowed, eligible) in [
+            ("HDFC0000001", PennyDrop, &both[..1], Ok(PennyDrop)),
+            ("AABF0008032", PennyDrop, &both[..1], Ok(PennyDrop)),
+            (
+                "RBIS0GSTPMT",
+                PennyDrop,
+                &both[..1],
+                Err(Ineligible::WithoutImps),
+            ),
+            (
+                "SBHY0020039",
+                PennyDrop,
+                &both[..1],
+                Err(Ineligible::WithoutImps),
+            ),
+            ("SBHY0020039", PennyDrop, &both, Ok(Penniless)),
+            ("SBHY0020039", Penniless, &both, Ok(Penniless)),
+        ] {
+            assert_eq!(by_imps(method, &of(ifsc), allowed), eligible, "{ifsc}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
+use khata_domain::account::ValueError;
 use serde_json::{Map, Value};
 
+use crate::banks::fault_of_ifsc;
 use crate::error::Faults;
-use crate::schema::{Field, Rule, TextField};
+use crate::schema::{Field, IFSC, Rule, TextField};
 
 /// An object, and its place in the body.
 pub(crate) struct Fields<'a> {
@@ -43,7 +45,16 @@ impl<'a> Fields<'a> {
             return None;
         };
         let parsed = (field.parse)(text);
-        parsed.map_err(|fault| self.fault(field.name, fault.0)).ok()
+        let reason = |fault: ValueError| {
+            if field.name == IFSC.name {
+                fault_of_ifsc(text, fault.0)
+            } else {
+                fault.0.to_owned()
+            }
+        };
+        parsed
+            .map_err(|fault| self.fault(field.name, reason(fault)))
+            .ok()
     }
 
     /// A field that must be present.

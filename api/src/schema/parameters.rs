@@ -22,6 +22,15 @@ pub(crate) struct AccountPath {
     account_id: String,
 }
 
+/// A branch.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "a schema")]
+pub(crate) struct IfscPath {
+    #[param(pattern = "^[A-Za-z]{4}0[A-Za-z0-9]{6}$", example = "HDFC0000001")]
+    ifsc: String,
+}
+
 /// A page of a list. Read as text, so that a bad value is reported like that of any other field.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -24,6 +24,7 @@ named_schema! {
     Status = enum_of("`CREATED`: stored, validation not completed. `PENDING`: waiting for the outcome at the gateway. `ACTIVE`: the gateway confirmed the details. `FAILURE`: the details are not valid; see `validation.failure`. `DELETED`: deleted.", AccountStatus::ALL.iter().map(|one| one.as_str()));
     Category = enum_of("Who can correct the error.", ["USER_ERROR", "CONFIG_ERROR", "API_ERROR"]);
     CustomerAccountObject = enum_of("Always `customer_account`.", ["customer_account"]);
+    BankBranchObject = enum_of("Always `bank_branch`.", ["bank_branch"]);
     BankAccountObject = enum_of("Always `bank_account`.", ["bank_account"]);
     CustomerObject = enum_of("Always `customer`.", ["customer"]);
     ListObject = enum_of("Always `list`.", ["list"]);

@@ -48,10 +48,15 @@ fn completed(situation: &Situation, outcome: Outcome) -> String {
             "Nothing for the operator: the gateway suspects fraud or has blocked the account. The merchant investigates."
                 .into()
         }
-        (Outcome::Unavailable, Some(failure @ (FailureCode::LimitReached | FailureCode::ImpsNotEnabled))) => format!(
+        (Outcome::Unavailable, Some(failure @ FailureCode::LimitReached)) => format!(
             "Nothing for the operator: no gateway could decide, and one reports {failure}. The merchant asks the payee to settle it \
              with the bank or to give another account. A method that moves no money may decide: `khata gateway list --merchant \
              {merchant}` shows the methods."
+        ),
+        (Outcome::Unavailable, Some(FailureCode::ImpsNotEnabled)) => format!(
+            "The bank or the account takes no IMPS, by which penny drops are paid. Add a gateway account with the method PENNILESS \
+             with `khata gateway add --merchant {merchant}`, then run `khata account retry {account}`; or the merchant asks the \
+             payee for another account."
         ),
         (Outcome::Unavailable, _) => format!(
             "No gateway gave a result before the deadline, which says nothing about the account. Check whether a gateway \
@@ -181,6 +186,10 @@ mod tests {
             (
                 failed(Outcome::Unavailable, FailureCode::ValidationUnavailable),
                 "account retry banh_1",
+            ),
+            (
+                failed(Outcome::Unavailable, FailureCode::ImpsNotEnabled),
+                "the method PENNILESS",
             ),
             (completed(Outcome::Cancelled), "Nothing."),
         ] {

@@ -21,6 +21,9 @@ const COOPERATIVE_BANKS_ONLY: &str =
     r"\b(?:SAHAKARI|SAHKARI|SAHAKARA|SAH|NAGRIK|NAGARI|NAGARIK|MERCANTILE|URBAN|DCC)\b";
 const COOPERATIVE_BANK: &str = r"\b(?:UCB|DCCB)\b";
 const LEGAL_FORM: &str = r"\b(?:LTD|LIMITED|LT|MYDT|MARYADIT|NIYAMITHA|NIYAMITA|NIYAMIT|NIYMIT)\b";
+/// Words that a name without the word *bank* has only if it is a bank's. It suffices under [`SUB_MEMBER_PREFIX`].
+const SHORTENED_BANK: &str =
+    r"\b(?:B LTD|CO B|SAH B|N G B L|\w*NSBL|SAHAK|NAGRIK|SAHAKARI|MYDT|O ?PBANK)\b";
 /// Words that describe a kind of co-operative bank and do not distinguish one bank from another.
 const GENERIC: &str = r"\b(?:THE|DISTRICT|DIST|ZILA|JILA|NAGAR|MAHILA|CENTRAL)\b";
 
@@ -28,8 +31,8 @@ const GENERIC: &str = r"\b(?:THE|DISTRICT|DIST|ZILA|JILA|NAGAR|MAHILA|CENTRAL)\b
 pub(crate) struct BankNames {
     /// By [`Self::essence`]; `None`: two banks have this essence, so that it identifies neither.
     by_essence: HashMap<String, Option<&'static str>>,
-    /// The word *bank*, which suffices under [`SUB_MEMBER_PREFIX`].
-    pub(crate) bank: Regex,
+    /// Words that suffice under [`SUB_MEMBER_PREFIX`].
+    bank: Regex,
     cooperative: Regex,
     /// From the word that only co-operative banks have (`kind`) to the last word of the bank's name.
     cooperative_bank: Regex,
@@ -43,7 +46,7 @@ impl BankNames {
         let regex = |pattern: &str| Regex::new(&format!("(?i){pattern}"));
         let mut banks = Self {
             by_essence: HashMap::new(),
-            bank: regex(BANK)?,
+            bank: regex(&format!("{BANK}|{SHORTENED_BANK}"))?,
             cooperative: regex(COOPERATIVE)?,
             // A name has at least one word before UCB.
             cooperative_bank: regex(&format!(
@@ -77,6 +80,11 @@ impl BankNames {
         };
         let known = self.by_essence.get(&self.essence(name));
         Some(known.copied().flatten().unwrap_or(name))
+    }
+
+    /// Whether the name of a branch under [`SUB_MEMBER_PREFIX`] is a bank's.
+    pub(crate) fn is_bank(&self, branch: &str) -> bool {
+        self.bank.is_match(branch)
     }
 
     /// Returns a text that is equal for all spellings of a bank's name.
@@ -144,10 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn the_word_bank_suffices_for_sub_members() {
+    fn the_word_bank_and_its_short_forms_suffice_for_sub_members() {
         let names = names(&[]);
-        assert!(names.bank.is_match("DR PANJABRAO DESHMUKH UR CO BNK LTD"));
-        assert!(!names.bank.is_match("BANJARAWALA"));
+        for bank in [
+            "DR PANJABRAO DESHMUKH UR CO BNK LTD",
+            "VAIJANATH APPA SARAF MARAT NSBL",
+            "THE BANASKANTHA MERCANTILE CO B LTD",
+            "VYAVASAYIK EVAM AUDHYOGIK SAH B LTD",
+            "YEOLA MER CO O PBANK LTD",
+        ] {
+            assert!(names.is_bank(bank), "{bank}");
+        }
+        assert!(!names.is_bank("BANJARAWALA"));
+        assert!(!names.is_bank("LB NAGAR"));
     }
 
     #[test]

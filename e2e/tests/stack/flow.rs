@@ -57,7 +57,7 @@ async fn the_api_pages_example_becomes_active() -> Result<()> {
         .account()?;
     assert_eq!(
         upi["account_details"],
-        json!({"vpa_details": {"vpa": "9164326296@upi"}})
+        json!({"vpa_details": {"vpa": "9164326296@upi", "handle_known": true}})
     );
     assert_eq!(upi["customer_id"], bank["customer_id"]);
 

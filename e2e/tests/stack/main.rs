@@ -3,6 +3,7 @@
 
 mod bad_values;
 mod bank_accounts;
+mod banks;
 mod broker;
 mod broker_tls;
 mod commands;

@@ -29,6 +29,9 @@ pub enum Ineligible {
     /// The call might move a further rupee of this validation, and the merchant's penny drops of this day are used up.
     #[error("the merchant's penny drops of this day are used up")]
     BudgetUsedUp,
+    /// Its only method is a penny drop, which is paid by IMPS.
+    #[error("it pays penny drops by IMPS, which this bank does not take")]
+    WithoutImps,
     /// There is no connector for it, or its settings or credentials are invalid.
     #[error("its settings or credentials are invalid")]
     NoConnector,

@@ -160,6 +160,10 @@ impl<'a> Routes<'a> {
                 outcome: Outcome::Unavailable,
                 failure: input.failure().or(Some(FailureCode::AttemptsExhausted)),
             },
+            None if self.lack_imps(candidates) => Next::Complete {
+                outcome: Outcome::Unavailable,
+                failure: Some(FailureCode::ImpsNotEnabled),
+            },
             None => return wait::no_gateway(input, why),
         };
         Plan::settle(next, why)
@@ -173,6 +177,18 @@ impl<'a> Routes<'a> {
                 && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
                 && gateway.eligibility.is_ok()
         })
+    }
+
+    /// Whether the bank takes no payment by which a gateway account could validate the account, and no operator can change that by
+    /// correcting a gateway account.
+    fn lack_imps(&self, candidates: &[Candidate<'_>]) -> bool {
+        let pin = &self.input.validation.pin;
+        let reasons: Vec<_> = candidates
+            .iter()
+            .filter(|one| pin.allows(one.gateway, one.reference_id, one.pinned_only))
+            .filter_map(|one| one.eligibility.err())
+            .collect();
+        reasons.contains(&Ineligible::WithoutImps) && !reasons.contains(&Ineligible::NoConnector)
     }
 
     /// Returns a plan that makes a call of this attempt.

@@ -1,6 +1,7 @@
 //! Validations without an unfinished attempt.
 
 use super::*;
+use crate::outcome::FailureCode;
 
 #[test]
 fn a_new_validation_makes_a_call_under_a_reference_that_every_gateway_accepts() {
@@ -209,4 +210,31 @@ fn an_earlier_result_is_reused_only_before_the_first_attempt() {
     assert!(matches!(case.plan().plan, Plan::Reuse));
     case.attempted(main, AttemptState::Unknown, None, None);
     assert_eq!(case.plan().calls().action, NextAction::Poll);
+}
+
+#[test]
+fn a_validation_that_only_imps_could_do_ends_without_a_call() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.gateway(Gateway::Setu, "other", Recovery::None);
+    case.gateway(Gateway::Decentro, "disabled", Recovery::Lookup);
+    case.gateways[0].eligibility = Err(Ineligible::WithoutImps);
+    case.gateways[1].eligibility = Err(Ineligible::Kind);
+    case.gateways[2].enabled = false;
+    let ended = Next::Complete {
+        outcome: Outcome::Unavailable,
+        failure: Some(FailureCode::ImpsNotEnabled),
+    };
+    let Plan::Settle { next, why, .. } = case.plan().plan else {
+        panic!("a call is planned")
+    };
+    assert_eq!(next, ended);
+    assert!(why.contains("IMPS"), "{why}");
+    // A gateway account without credentials may be able to, once an operator corrects it.
+    case.gateways[1].eligibility = Err(Ineligible::NoConnector);
+    assert!(case.plan().plan.needs_operator());
+    // A gateway account with another method makes the call.
+    case.gateways[1].eligibility = Ok(Method::Penniless);
+    let calls = case.plan();
+    assert_ne!(calls.calls().at, main);
 }
