@@ -74,7 +74,8 @@ impl<'a> Side<'a> {
     /// Whether only fillers of women's names differ: Devi against Kumari is a weak contradiction if all the rest agrees.
     fn has_fillers_only(&self) -> bool {
         let is_filler = |word: &&Word| {
-            word.kind == Kind::Common && vocabulary::is_female_filler(&word.text, &word.key) == Some(true)
+            word.kind == Kind::Common
+                && vocabulary::is_female_filler(&word.text, &word.key) == Some(true)
         };
         self.initials == 0 && self.own.iter().all(is_filler)
     }
@@ -124,7 +125,7 @@ pub(super) fn of_alignment(one: &mut Side<'_>, other: &mut Side<'_>, alignment: 
         return 0.0;
     }
     let firm = one.holder.firm || other.holder.firm;
-    let deduction = spelling(alignment)
+    let deduction = spelling(alignment, support)
         + order(one, other, alignment)
         + initials_for_words(one, other, alignment, support)
         + missing(one, firm, support)
@@ -136,14 +137,17 @@ pub(super) fn of_alignment(one: &mut Side<'_>, other: &mut Side<'_>, alignment: 
 }
 
 /// Returns the deduction for spellings and slips.
-fn spelling(alignment: &Alignment) -> f32 {
+fn spelling(alignment: &Alignment, support: f32) -> f32 {
     let (mut off, mut sounds) = (0.0, false);
     for pair in &alignment.pairs {
         off += match pair.how {
             How::Sound if sounds => 1.0,
             How::Sound => 3.0,
             How::Slip => 7.0,
-            How::Nickname => 10.0,
+            // Raj Kumar can be anybody, Raj Malhotra is Rajesh Malhotra.
+            How::Nickname if support - pair.weight >= 0.55 => 10.0,
+            How::Nickname if pair.weight >= 1.0 => 13.0,
+            How::Nickname => 20.0,
             How::Same | How::Initial => 0.0,
         };
         sounds |= pair.how == How::Sound;
@@ -184,6 +188,8 @@ fn initials_for_words(
         return 6.0 + 2.0 * number(count - 1);
     }
     let family = support >= 0.55;
+    // "P V Sindhu" has two initials of "Pusarla V Sindhu".
+    let agreeing = count + alignment.pairs.iter().filter(|pair| pair.initials).count();
     let identifies = alignment
         .pairs
         .iter()
@@ -192,10 +198,14 @@ fn initials_for_words(
             let word = &one.holder.words[pair.places.0];
             let first =
                 is_first(one.holder, pair.places.0) || is_first(other.holder, pair.places.1);
-            first || support >= 1.25 || word.text.len() >= 8 || (count > 1 && word.text.len() > 4)
+            first
+                || support >= 1.25
+                || word.text.len() >= 8
+                || (agreeing > 1 && word.text.len() > 4)
         });
-    match (identifies, count) {
-        (true, _) => 15.0,
+    match (identifies, agreeing) {
+        // An initial and a spelling are together no more doubtful than the initial.
+        (true, _) => (15.0 - spelling(alignment, support)).max(12.0),
         (false, _) if support == 0.0 => 55.0,
         // "R K Sharma": two initials and the family name.
         (false, 2..) if family => 15.0,
@@ -229,7 +239,7 @@ fn missing(side: &Side<'_>, firm: bool, support: f32) -> f32 {
             Kind::Place => 5.0,
             _ if firm => 20.0,
             Kind::Common if support >= 1.25 => 7.0,
-            Kind::Common if support >= 1.0 => 18.0,
+            Kind::Common if support >= 1.0 => 12.0,
             _ if support >= TWO_NAMES => 9.0,
             // "Ramesh Kumar" for "Ramesh Kumar Sharma".
             Kind::Family if support >= 1.25 => 15.0,

@@ -187,7 +187,7 @@ impl Sides<'_> {
                 &self.one[places.0]
             };
             let (how, weight) = if is_last {
-                (How::Sound, weight(word))
+                (How::Same, weight(word))
             } else {
                 (How::Initial, 0.25)
             };
@@ -308,7 +308,9 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
         .iter()
         .chain(other)
         .any(|word| word.kind == Kind::Initial);
-    (!has_initials && sound::key(&left) == sound::key(&right)).then_some(How::Sound)
+    // The vowels at the ends of the words separate Kamal and Kamala.
+    let one_word = one.len() == 1 || other.len() == 1;
+    (one_word && !has_initials && sound::key(&left) == sound::key(&right)).then_some(How::Sound)
 }
 
 fn together(words: &[Word]) -> String {

@@ -22,7 +22,7 @@ const FORMS: &str = "\
     builders,builder,bldrs|developers,developer,devlprs|properties,property|restaurant,restaurants,restt|medicals,medical,medcl|\
     logistics,logistic|travels,travel,trvls|tours,tour|investments,investment,invt|consultants,consultant,consultancy,consulting|\
     suppliers,supplier,supplyers|garments,garment,gmts|fashions,fashion|metals,metal|printers,printer|works,work,wks|\
-    laboratories,laboratory,labs|corporation,corpn|charitable,charity|infrastructure,infra|secondary,secy|school,schools,schl";
+    laboratories,laboratory,labs|corporation,corpn|charitable,charity|infrastructure,infra|secondary,secy|school,schools,schl|projects,project,proj";
 
 /// Other words of trade.
 const TRADES: &str = "\
@@ -47,10 +47,71 @@ const TRADES: &str = "\
     impex overseas worldwide commerce commercial syndicates concern unit plant branch higher senior primary \
     public convent paper papers organics shipping infratech biotech fintech edutech cotex aushadhi fancy sports gas \
     hatchery nurseries fisheries fishery seafoods cashew coir rubber plantations plantation tea coffee \
-    mahila bachat shg gat";
+    mahila bachat shg gat hall innovations resources instruments equipments equipment appliances refrigeration \
+    electric lighting digital cyber online printing design designs designers wear collection collections zone hub plaza resort \
+    resorts inn banquet garden gardens stockist stockists khadi gramodyog secondary montessori library cabs taxi rentals spares \
+    parts components castings foundry alloys wires rolling ispat tubes fasteners bearings gears valves pumps generators \
+    transformers switchgears controls automation robotics research analytics films pictures entertainment productions gems \
+    diamonds bangles seva vihar complex promoters contractors decorator caterer transporters liquor wines wine bar bakers \
+    confectionery kirana juice icecream tiffin mess canteen hostel guest cold storage godown warehouse warehousing";
 
 const LEGAL: &str =
     "pvt private prvt pvtltd ltd limited llp llc inc incorporated corp co company plc opc";
+
+/// English words of firms as Indian scripts spell them, with few consonants: longer ones are found by these.
+const ENGLISH: &[(&str, &str)] = &[
+    ("yunit", "unit"),
+    ("stor stors storj", "stores"),
+    ("limited limitid limitet", "limited"),
+    ("praivet praivat pravet piraivet praiveta", "private"),
+    ("kanpani kampani kampeni kanpeni kampani", "company"),
+    (
+        "medikal medikals medikkal medikkals metikkal metikkals",
+        "medicals",
+    ),
+    ("motars motors mottars", "motors"),
+    ("trast trasta", "trust"),
+    ("skul skool", "school"),
+    ("kolej kalej", "college"),
+    ("mesars mesarsa misars mesarj", "messrs"),
+    (
+        "ejansi ejensi ejensij ejansij ejenchi ejenchis ejensis",
+        "agency",
+    ),
+    ("deri dairi deyari deyri", "dairy"),
+    ("hotal hotel hottal", "hotel"),
+    ("mil mils mill", "mills"),
+    ("bradars bradarsa bradarj", "brothers"),
+    ("sans sansa sanj", "sons"),
+    ("hardveyar hardver hardvear hardvare", "hardware"),
+    ("farnichar parnichar farnicar pharnichar", "furniture"),
+    ("sarvis sarvises sarvisej sarvisesa sarvisas", "services"),
+    ("farma pharma parma", "pharmaceuticals"),
+    ("esosiets esosietsa asosiets esosiyets", "associates"),
+    (
+        "kanstrakshan kanstrakshans konstrakshan kanstrakshansa",
+        "constructions",
+    ),
+    ("solyushans solyushan solyushansa salyushans", "solutions"),
+    ("sistams sistam", "systems"),
+    ("teknoloji teknolojij teknolojis", "technologies"),
+    ("neshanal nashanal", "national"),
+    ("intarneshanal intarnashanal", "international"),
+    ("jeneral janaral janral", "general"),
+    ("sentar", "center"),
+    ("haspital hospital aspatal", "hospital"),
+    ("klinik", "clinic"),
+    ("fud fuds phud phuds", "foods"),
+    ("svits svit svitsa", "sweets"),
+    ("bekari bekri", "bakery"),
+    ("trevals trevels travals traivals", "travels"),
+    ("fashan feshan pheshan", "fashion"),
+    ("tredezhs tredars tredarsa tiretars", "traders"),
+    ("pablik", "public"),
+    ("nyu", "new"),
+    ("siti", "city"),
+    ("groop grup", "group"),
+];
 
 /// Words of trade by every form of them, with the form that stands for all.
 static TRADE: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
@@ -95,23 +156,12 @@ pub(super) fn canonical(text: &str) -> &str {
 
 /// Returns the English word of trade that a word in an Indian script spells: ट्रेडर्स, లిమిటెడ్.
 pub(super) fn in_indian_letters(text: &str) -> Option<&'static str> {
-    Some(match text {
-        "yunit" => "unit",
-        "stor" | "stors" | "storj" => "stores",
-        "limited" | "limitid" => "limited",
-        "praivet" | "praivat" | "pravet" => "private",
-        "medikal" | "medikals" => "medicals",
-        "motars" | "motors" => "motors",
-        "trast" => "trust",
-        "mesars" | "mesarsa" | "misars" => "messrs",
-        "skul" => "school",
-        "kanpani" | "kampani" => "company",
-        "ejansi" | "ejensi" | "ejansij" | "ejensij" => "agency",
-        "deri" => "dairy",
-        "hotal" | "hotel" => "hotel",
-        "mils" => "mills",
-        "bharadars" | "bradars" => "brothers",
-        _ => return BY_CONSONANTS.get(&consonants(text)).copied(),
+    let known = ENGLISH
+        .iter()
+        .find(|(words, _)| words.split(' ').any(|word| word == text));
+    Some(match known {
+        Some((_, english)) => english,
+        None => return BY_CONSONANTS.get(&consonants(text)).copied(),
     })
 }
 
@@ -128,9 +178,13 @@ fn consonants(word: &str) -> String {
             b'c' | b'q' => "k",
             b'x' => "ks",
             b'z' | b'j' => "s",
+            // Tamil has one letter for the two.
+            b'd' => "t",
+            b'b' => "p",
             b'g' if matches!(next, b'e' | b'i' | b'y') => "s",
+            b'g' => "k",
             b'w' => "v",
-            b'p' if next == b'h' => "f",
+            b'f' => "p",
             _ => &word[place..=place],
         };
         if !key.ends_with(sound) {

@@ -1,7 +1,7 @@
 //! Parses a name into the holders of the account: one person, several, or a firm and its proprietor.
 
 use super::firm;
-use super::holder::{Holder, Kind, Word};
+use super::holder::{Holder, Kind, Relation, Word};
 use super::letters::Piece;
 use super::parts::{self, Found, find, slashed, text};
 use super::script::{Letters, Script};
@@ -68,6 +68,16 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
                 holder.deceased |= relative.is_none();
                 place += length;
             }
+            // "Sunil Sharma, guardian of Riya Sharma": the account is Riya's.
+            Found::Ward(length) => {
+                let mut guardian = std::mem::replace(&mut holder, new());
+                guardian
+                    .words
+                    .append(&mut relative.take().unwrap_or_default().words);
+                classify(&mut guardian);
+                holder.relative = Some((Relation::Guardian, Box::new(guardian)));
+                place += length;
+            }
             Found::Relation(length, relation, female) => {
                 finish_relative(&mut holder, relative.take());
                 if holder.relative.is_none() {
@@ -77,12 +87,16 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
                 relative = Some(Holder::default());
                 place += length;
             }
-            Found::Alias | Found::Another => {
+            found @ (Found::Alias | Found::Another(_)) => {
                 if !firm {
                     finish_relative(&mut holder, relative.take());
                     holders.push(std::mem::replace(&mut holder, new()));
                 }
-                place += 1;
+                place += if let Found::Another(length) = found {
+                    length
+                } else {
+                    1
+                };
             }
             Found::Name => {
                 if let Some(Piece::Word(letters)) = pieces.get(place) {
@@ -115,8 +129,8 @@ fn take_word(letters: &Letters, next: Option<&str>, holder: &mut Holder) {
         "do" | "da" if script.is_indic() && holder.words.is_empty() => "dr",
         text => text,
     };
-    // Kumar and Prasad; first or last they are initials.
-    let shortened = matches!(text, "kr" | "pd") && !holder.words.is_empty() && next.is_some();
+    // Kumar and Prasad; first they are initials.
+    let shortened = matches!(text, "kr" | "pd") && !holder.words.is_empty();
     if letters.masked {
         holder.words.push(Word {
             kind: Kind::Own,
@@ -156,7 +170,10 @@ fn initial_by_place<'a>(
 }
 
 fn take_word_of_firm(text: &str, script: Script, next: Option<&str>, holder: &mut Holder) {
-    let text = if text == "pvtltd" {
+    let text = if matches!(
+        text,
+        "pvtltd" | "pvtlimited" | "privateltd" | "privatelimited" | "pltd"
+    ) {
         holder.words.push(word("private", script));
         "limited"
     } else {
@@ -174,6 +191,7 @@ fn take_word_of_firm(text: &str, script: Script, next: Option<&str>, holder: &mu
         // "Dyers N Drycleaners", "Unit No 2".
         "n" if last.is_some() && next.is_some_and(|next| next.len() > 1) => return,
         "no" | "nos" if numbered => return,
+        "regd" | "registered" => return,
         text if numbered => firm::number(text).unwrap_or_else(|| firm::canonical(text)),
         text if text.bytes().all(|byte| byte.is_ascii_digit()) => {
             firm::number(text).unwrap_or(text)

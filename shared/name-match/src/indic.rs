@@ -81,11 +81,17 @@ impl Brahmic {
         // कृष्ण is Krishna, but हर्ष is Harsh; in the East the vowel is spoken after all of them.
         let after_cluster = matches!(script, Script::Bengali | Script::Odia | Script::Kannada)
             || sonorant.contains(&true);
-        let spoken = (self.cluster > 1 && after_cluster) || !script.drops_last_vowel() || self.ends_with("iy");
+        let spoken = (self.cluster > 1 && after_cluster)
+            || !script.drops_last_vowel()
+            || self.ends_with("iy");
         if self.carries && spoken {
             self.write(script, "a");
         }
         let mut word = self.word.take()?;
+        // साईं.
+        if word.text == "sain" {
+            word.text.pop();
+        }
         let southern = matches!(script, Script::Telugu | Script::Kannada | Script::Malayalam);
         if self.nasal && southern {
             word.text.pop();

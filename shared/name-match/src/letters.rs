@@ -28,7 +28,9 @@ pub(super) fn pieces(name: &str) -> Vec<Piece> {
 
 /// Joins letters and parts that are one word: "L L P", "Co-operative".
 fn merge_letters(pieces: &mut Vec<Piece>) {
-    const JOINED: [(&[&str], &str); 8] = [
+    const JOINED: [(&[&str], &str); 10] = [
+        (&["limited", "liability", "partnership"], "llp"),
+        (&["ph", "d"], "phd"),
         (&["l", "l", "p"], "llp"),
         (&["o", "p", "c"], "opc"),
         (&["p", "v", "t"], "pvt"),
@@ -192,6 +194,16 @@ impl Pieces {
             (word.masked, word.text) = (true, String::new());
         }
         hide_x(&mut word);
+        // ظہیر الدین is Zaheeruddin.
+        if word.script == Script::Arabic && word.text.ends_with("aldyn") {
+            word.text.truncate(word.text.len() - "aldyn".len());
+            if let Some(Piece::Word(before)) = self.done.last_mut().filter(|_| word.text.is_empty())
+            {
+                before.text.push_str("dyn");
+                return;
+            }
+            word.text.push_str("dyn");
+        }
         match arabic::known(&word.text).filter(|_| word.script == Script::Arabic) {
             Some((latin, rest)) => {
                 let rest = Letters {

@@ -35,6 +35,9 @@ pub(super) fn is_initial_of(initial: &Word, word: &Word) -> bool {
 
 /// Returns the likeness of two single words; `None` if they are different words.
 pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
+    if one.masked && other.masked && one.text == other.text {
+        return Some(How::Same);
+    }
     if one.masked || other.masked {
         return same_as_far_as_visible(one, other).then_some(How::Sound);
     }
@@ -67,7 +70,10 @@ pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
     let is_nickname = !firm
         && matches!(
             (one.kind, other.kind),
-            (Kind::Own | Kind::Common, Kind::Own | Kind::Common)
+            (
+                Kind::Own | Kind::Common | Kind::Family,
+                Kind::Own | Kind::Common | Kind::Family
+            )
         )
         && (nicknames::is_short_for(left, right) || nicknames::is_short_for(right, left));
     is_nickname.then_some(How::Nickname)
@@ -88,22 +94,26 @@ fn differ_by_script(one: &Word, other: &Word) -> bool {
         _ => (one, other),
     };
     // ड़ is written as r or as d: Dhakad.
-    let flaps = |key: &str| {
-        let first = key.chars().next().map_or(0, char::len_utf8);
-        [&key[..first], &key[first..].replace('d', "r")].concat()
-    };
-    if native.script.is_indic() && flaps(&native.key) == flaps(&latin.key) {
+    let indic = native.script.is_indic();
+    if indic
+        && native.key.len() > 2
+        && sound::of_indian_letters(&native.key) == sound::of_indian_letters(&latin.key)
+    {
         return true;
     }
     // ఈడుపుగంటి is Edupuganti too.
     let rest = |word: &Word| word.key.strip_prefix(['i', 'e']).map(str::to_owned);
-    if native.script.is_indic() && rest(native).is_some() && rest(native) == rest(latin) {
+    if indic && rest(native).is_some() && rest(native) == rest(latin) {
         return true;
     }
     match native.script {
         Script::Tamil => {
-            let key =
-                |text: &str| sound::tamil_key(&sound::key(&sound::without_tamil_vowels(text)));
+            let fold = |key: &str| sound::tamil_key(&sound::of_indian_letters(key));
+            let key = |text: &str| fold(&sound::key(&sound::without_tamil_vowels(text)));
+            let by_rule = |text: &str| fold(&sound::by_rule(&sound::without_tamil_vowels(text)));
+            if by_rule(&native.text) == by_rule(&latin.text) {
+                return true;
+            }
             let latin = key(&latin.text);
             // நாராயணன் is Narayanan, and Narayan with the polite ending.
             let bare = native.text.strip_suffix("an").filter(|bare| bare.len() > 4);
@@ -162,20 +172,44 @@ pub(super) fn initials_before(joined: &Word, words: &[Word]) -> Option<usize> {
 
 /// Whether only an ending differs: Rameshbhai and Ramesh, Hiraben and Hira, Handlooms and Handloom.
 fn differ_by_ending(one: &str, other: &str) -> bool {
-    const POLITE: [&str; 9] = [
-        "bhai", "ben", "bhen", "behn", "bahen", "bai", "kumar", "singh", "sinh",
+    // With the least letters of the name before the ending.
+    const POLITE: [(&str, usize); 22] = [
+        ("bhai", 3),
+        ("ben", 3),
+        ("bhen", 3),
+        ("behn", 3),
+        ("bahen", 3),
+        ("bai", 3),
+        ("kumar", 4),
+        ("kumari", 4),
+        ("singh", 4),
+        ("sinh", 4),
+        ("devi", 4),
+        ("rani", 4),
+        ("lal", 4),
+        ("rao", 5),
+        ("ji", 4),
+        ("jee", 4),
+        ("saheb", 3),
+        ("sahib", 3),
+        ("amma", 4),
+        ("ammal", 4),
+        ("tai", 4),
+        ("begum", 3),
     ];
     let (short, long) = by_length(one, other);
     if short.len() > 5 && long.strip_prefix(short) == Some("s") {
         return true;
     }
-    POLITE.iter().any(|ending| {
+    POLITE.iter().any(|(ending, least)| {
         long.strip_suffix(ending).is_some_and(|name| {
-            let is_short = name.len() < if ending.len() > 4 { 4 } else { 3 };
+            let is_short = name.len() < *least;
             // રમેશભાઈ has an a between the two.
             let bare = name.strip_suffix('a').unwrap_or(name);
             let same = |name: &str| name == short || sound::key(name) == sound::key(short);
-            !is_short && (same(name) || same(bare))
+            // Sarojamma is Saroja with Amma.
+            let elided = || ending.starts_with('a') && same(&[name, "a"].concat());
+            !is_short && (same(name) || same(bare) || elided())
         })
     })
 }
@@ -239,6 +273,8 @@ fn neighbours_changed(one: &[u8], other: &[u8]) -> bool {
         (Some(first), Some(second), None) => {
             first > 0
                 && second == first + 1
+                // Kamla and Kamal.
+                && (second + 1 < one.len() || one.len() > 5)
                 && one[first] == other[second]
                 && one[second] == other[first]
         }

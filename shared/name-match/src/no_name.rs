@@ -7,7 +7,7 @@ use super::letters::{Piece, pieces};
 use super::text::repaired;
 
 /// Minimum number of visible letters of a word whose rest is hidden.
-const MIN_VISIBLE: usize = 4;
+const MIN_VISIBLE: usize = 3;
 
 /// Words that say nothing about a holder, alone or together.
 const WORDS: &str = "\

@@ -12,10 +12,12 @@ pub(super) enum Found {
     Nothing(usize),
     /// The start of a part about another person; whether it shows that the holder is a woman.
     Relation(usize, Relation, Option<bool>),
+    /// The start of the holder after the guardian.
+    Ward(usize),
     /// The start of another name of the holder.
     Alias,
     /// The start of another holder.
-    Another,
+    Another(usize),
     /// M/S.
     Firm,
     Huf(usize),
@@ -96,7 +98,6 @@ fn of_relation(pieces: &[Piece], place: usize) -> Option<(usize, Relation, Optio
         ("husband", Some("of")) => (2, Relation::Spouse, Some(false)),
         ("care", Some("of")) => (2, Relation::CareOf, None),
         ("mother" | "father", Some("of")) => (2, Relation::Other, None),
-        ("guardian", Some("of")) => (2, Relation::Guardian, None),
         // Hindi, Punjabi, Bengali and others: putra, putri, patni, pati, swami, vidhva.
         (word, _) if indic_relation(pieces, place) => match word {
             "putra" | "putar" | "puttar" | "suputra" | "suput" | "chele" | "magan" | "makan" => {
@@ -124,7 +125,10 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
         match letters {
             ("m", "s") => return Found::Firm,
             ("l", "h") => return Found::Deceased(3),
-            ("a", "c") | ("e" | "f" | "l" | "a", "s") | ("n", "a") => return Found::Nothing(3),
+            ("g", "o") if named => return Found::Ward(3),
+            ("a", "c") | ("n", "a") => return Found::Nothing(3),
+            // "Either or survivor" stands between two holders, or after them.
+            ("e" | "f" | "l" | "a", "s") => return Found::Another(3),
             _ => {}
         }
         if let Some((relation, female)) = by_letters(letters) {
@@ -137,8 +141,10 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
     }
     let Some(word) = text(pieces, place) else {
         return match pieces.get(place) {
-            Some(Piece::Mark('&' | '+' | ';' | '/')) => Found::Another,
-            Some(Piece::Mark(',')) if is_between_holders(pieces, place, holder) => Found::Another,
+            Some(Piece::Mark('&' | '+' | ';' | '/')) => Found::Another(1),
+            Some(Piece::Mark(',')) if is_between_holders(pieces, place, holder) => {
+                Found::Another(1)
+            }
             Some(Piece::Mark('@')) => Found::Alias,
             _ => Found::Nothing(1),
         };
@@ -150,8 +156,8 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
         | "survivors" | "anyone" | "former" | "latter" => Found::Nothing(1),
         // "Jointly with".
         "with" if place > 0 && text(pieces, place - 1).is_some_and(is_joint) => Found::Nothing(1),
-        "and" | "or" => Found::Another,
-        word if is_joint(word) => Found::Another,
+        "and" | "or" => Found::Another(1),
+        word if is_joint(word) => Found::Another(1),
         "huf" => Found::Huf(1),
         "hindu" if next == Some("undivided") => Found::Huf(3),
         "late" | "deceased" | "decd" | "expired" | "svargiya" | "svargvasi" | "marhum" => {
@@ -164,6 +170,10 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
             Found::Deceased(2)
         }
         "legal" if matches!(next, Some("heir" | "heirs" | "representative")) => Found::Deceased(1),
+        "natural" if next == Some("guardian") => Found::Nothing(1),
+        "guardian" if named && next == Some("of") => Found::Ward(2),
+        "as" if next == Some("guardian") => Found::Nothing(1),
+        "with" if named => Found::Another(1),
         "guardian" | "ug" | "fng" | "mng" | "through" | "thru" if named => {
             Found::Relation(1, Relation::Guardian, None)
         }

@@ -14,8 +14,15 @@ pub(super) fn key(word: &str) -> String {
     if matches!(word, "bai" | "sid") {
         return word.to_owned();
     }
+    // Jeyalakshmi.
+    if let Some(rest) = word.strip_prefix("jey") {
+        return key(&["jay", rest].concat());
+    }
     // Manjunatha.
-    let word = word.strip_suffix('a').filter(|short| short.ends_with("nath")).unwrap_or(word);
+    let word = word
+        .strip_suffix('a')
+        .filter(|short| short.ends_with("nath"))
+        .unwrap_or(word);
     let key = by_rule(word);
     if let Some(canonical) = CANONICAL.get(&key) {
         return canonical.clone();
@@ -109,13 +116,28 @@ pub(super) fn without_tamil_vowels(word: &str) -> String {
     kept.map(|place| char::from(letters[place])).collect()
 }
 
+/// Returns the key without what the spellings of Indian letters in Latin ones vary: h, the flap that is r or d, and the vowel
+/// of ऋ and before r.
+pub(super) fn of_indian_letters(key: &str) -> String {
+    let first = key.chars().next().map_or(0, char::len_utf8);
+    let rest = key[first..].replace('d', "r").replace('h', "");
+    [&key[..first], &rest.replace("ru", "ri").replace("er", "r")].concat()
+}
+
 /// Returns the key without the o within it, which Bengalis and Assamese write for a: Subhojit, Subhajit.
 pub(super) fn without_o(key: &str) -> String {
     let last = key.len().saturating_sub(1);
     let kept = key
         .char_indices()
         .filter(|(place, letter)| *letter != 'o' || *place == 0 || *place == last);
-    kept.map(|(_, letter)| letter).collect()
+    let letter = |(place, letter)| {
+        if letter == 'o' && place > 0 {
+            'a'
+        } else {
+            letter
+        }
+    };
+    kept.map(letter).collect()
 }
 
 /// Returns the key of a word by the rules alone. A word in letters that are not Latin is its own key.
@@ -158,9 +180,10 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
     let last = place + 1 == letters.len();
     let ends_after_next = place + 2 == letters.len();
     match letter {
-        b'k' | b'g' | b't' | b'd' | b'b' | b'j' | b'r' | b's' if next == b'h' => {
-            (&word[place..=place], if at(place + 2) == b'h' { 3 } else { 2 })
-        }
+        b'k' | b'g' | b't' | b'd' | b'b' | b'j' | b'r' | b's' if next == b'h' => (
+            &word[place..=place],
+            if at(place + 2) == b'h' { 3 } else { 2 },
+        ),
         b'p' if next == b'h' => ("f", 2),
         b'z' if next == b'h' => ("l", 2),
         b'z' => (if last { "s" } else { "j" }, 1),

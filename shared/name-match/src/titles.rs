@@ -32,6 +32,16 @@ pub(super) fn classify(holder: &mut Holder) {
             .filter_map(|word| firm::form(&word.text))
             .collect();
     }
+    let first = holder
+        .words
+        .iter()
+        .position(|word| !word.kind.is_optional());
+    if let Some(place) = first.filter(|_| holder.full_words() > 1) {
+        let word = &mut holder.words[place];
+        if word.kind == Kind::Common && vocabulary::is_given_name_first(&word.text) {
+            word.kind = Kind::Own;
+        }
+    }
     // A word that is a title or a filler elsewhere can be a person's own name: Kumar, Ram Lal, Syed.
     let own = |word: &Word| matches!(word.kind, Kind::Own | Kind::Number);
     if !holder.words.iter().any(own) {

@@ -10,14 +10,16 @@ use super::sound;
 /// Titles at any place.
 const TITLES: &str = "\
     mr mrs smt miss mx dr prof professor shrimati srimati shreemati sreemathi srimathi smti messrs minor kumaari thiru tiru tmt \
-    thirumathi tirumathi tirumati advocate doctor hon honble retd rtd retired mbbs phd bds bams bhms janab mohtarma sahiba avaru \
+    thirumathi tirumathi tirumati advocate doctor hon honble retd rtd retired mbbs phd bds bams bhms mtech btech mba ias ips irs frcs janab mohtarma sahiba avaru \
     avargal esq sir madam";
 
 /// Titles only at the first place: elsewhere they are initials or names.
 const LEADING_TITLES: &str = "\
     ms master mstr mast kum km ku kumari sh er adv ca cs capt captain col colonel lt maj major brig gen hav nk \
     sub sgt cpl wg cdr rev fr sr bro haji hafiz maulana moulvi sau sow pt pandit justice sushri gp sqn ldr baby \
-    sardar sardarni kunwar lala flt cmde mufti selvi selvan chelvi chelvan";
+    rtn ln cma ar ustad mahant sister father bishop subedar naib havildar sepoy insp inspector \
+    constable asi dsp dy alhaj hazrat qari hakim shriman shrimant chi chiranjeev sou chy thakur swami sant acharya cmdr \
+    comdt commodore sardar sardarni kunwar lala flt cmde mufti selvi selvan chelvi chelvan";
 
 /// Titles of men, and of women.
 const MALE_TITLES: &str = "mr master mstr thiru tiru shri janab sardar";
@@ -26,7 +28,8 @@ const FEMALE_TITLES: &str = "\
     sow sushri mohtarma sahiba sardarni kumaari";
 
 /// Fillers of men's names, and of women's.
-const MALE: &str = "kumar singh lal prasad das ram chand chandra nath raj babu dev pal abdul swami saheb khan";
+const MALE: &str =
+    "kumar singh lal prasad das ram chand chandra nath raj babu dev pal abdul swami saheb khan";
 const FEMALE: &str = "\
     kumari devi kaur rani begum bibi bano khatoon lata vati ben amma ammal sultana";
 
@@ -34,7 +37,7 @@ const FEMALE: &str = "\
 const HONOURS: &str = "sri shri sree shree shre siri";
 
 const PARTICLES: &str = "\
-    mohammed bhai ben behn bhen bahen bai ji saheb sahib saab garu gari amma ammal appa ul ur ud al el bin binti uddin syed \
+    mohammed bhai ben behn bhen bahen bai ji saheb sahib saab garu gari amma ammal appa anna akka ayya aiya avva tai dada baba miya mian sahab maharaj garu gaaru gaari ul ur ud al el bin binti uddin syed \
     shaikh the of and";
 
 const COMMON: &str = "\
@@ -111,15 +114,27 @@ pub(super) fn is_female_filler(text: &str, key: &str) -> Option<bool> {
 
 /// Returns the sex that the end of a word shows, `true` for women: Rameshbhai, Hiraben.
 pub(super) fn is_female_by_ending(text: &str) -> Option<bool> {
-    let ends = |ending: &&&str| text.len() > ending.len() + 2 && text.ends_with(**ending);
-    if ["ben", "bhen", "behn", "bahen", "bai", "kumari"]
-        .iter()
-        .find(ends)
-        .is_some()
-    {
-        return Some(true);
-    }
-    ["bhai", "kumar"].iter().find(ends).map(|_| false)
+    const ENDINGS: [(&str, bool); 16] = [
+        ("ben", true),
+        ("bhen", true),
+        ("behn", true),
+        ("bahen", true),
+        ("bai", true),
+        ("kumari", true),
+        ("devi", true),
+        ("rani", true),
+        ("amma", true),
+        ("ammal", true),
+        ("begum", true),
+        ("bhai", false),
+        ("kumar", false),
+        ("singh", false),
+        ("lal", false),
+        ("rao", false),
+    ];
+    let ends = |ending: &str| text.len() > ending.len() + 2 && text.ends_with(ending);
+    let found = ENDINGS.iter().find(|(ending, _)| ends(ending));
+    found.map(|(_, female)| *female)
 }
 
 /// Whether the word is a title at the first place.
@@ -127,9 +142,29 @@ pub(super) fn is_leading_title(text: &str) -> bool {
     is_in(LEADING_TITLES, text)
 }
 
+/// Whether a filler is a given name where it stands first: "Lata Kasar", "Raj Malhotra".
+pub(super) fn is_given_name_first(text: &str) -> bool {
+    !matches!(
+        text,
+        "kumar"
+            | "kumari"
+            | "singh"
+            | "devi"
+            | "khan"
+            | "kaur"
+            | "begum"
+            | "bibi"
+            | "abdul"
+            | "das"
+    )
+}
+
 /// Whether a title is also a given name: "Selvi Kandasamy".
 pub(super) fn is_given_name(title: &str) -> bool {
-    matches!(title, "selvi" | "selvan" | "chelvi" | "chelvan")
+    matches!(
+        title,
+        "selvi" | "selvan" | "lala" | "baby" | "chelvi" | "chelvan"
+    )
 }
 
 /// Whether the word ends as given names of the South do that stand last: Krishnamurthy, Balasubramanian.
@@ -184,7 +219,7 @@ fn is_initial(text: &str) -> bool {
 
 /// Whether two or three letters are initials written together (SV, RKS), not a short name (Om, Jo) or a title.
 pub(super) fn are_initials(text: &str) -> bool {
-    const SHORT_NAMES: &str = "om jo bo al su de da di du la le el ul ur ud bi ji re uma ben md sk ma ra ha li lo xu wu co of mc st";
+    const SHORT_NAMES: &str = "kmr sgh sng bgm prsd mhd om jo bo al su de da di du la le el ul ur ud bi ji re uma ben md sk ma ra ha li lo xu wu co of mc st";
     let vowels = text.bytes().any(|byte| b"aeiouy".contains(&byte));
     let short = match text.len() {
         2 => !is_initial(text),
