@@ -10,6 +10,8 @@ use super::vocabulary;
 
 /// Maximum with a contradiction: POOR.
 pub(super) const MAX_WITH_CONTRADICTION: f32 = 55.0;
+/// Maximum if a nickname stands for a name, and another word has no partner: MODERATE.
+const MAX_WITH_NICKNAME: f32 = 80.0;
 /// Weight of two full words of a person's name, one of them a given name.
 const TWO_NAMES: f32 = 1.5;
 
@@ -133,7 +135,14 @@ pub(super) fn of_alignment(one: &mut Side<'_>, other: &mut Side<'_>, alignment: 
         + legal_form(one, other)
         + given_name_missing(one, other, alignment)
         + given_name_missing(other, one, alignment);
-    100.0 - deduction
+    let has_nickname = alignment.pairs.iter().any(|pair| pair.how == How::Nickname);
+    let score = 100.0 - deduction;
+    // "Hari Krishna Rao" is not Hariprasad Rao.
+    if has_nickname && !(one.own.is_empty() && other.own.is_empty()) {
+        score.min(MAX_WITH_NICKNAME)
+    } else {
+        score
+    }
 }
 
 /// Returns the deduction for spellings and slips.

@@ -83,7 +83,10 @@ const ENGLISH: &[(&str, &str)] = &[
     ("mil mils mill", "mills"),
     ("bradars bradarsa bradarj", "brothers"),
     ("sans sansa sanj", "sons"),
-    ("hardveyar hardver hardvear hardvare", "hardware"),
+    (
+        "hardveyar hardaveyar hardaver hardver hardvear hardvare",
+        "hardware",
+    ),
     ("farnichar parnichar farnicar pharnichar", "furniture"),
     ("sarvis sarvises sarvisej sarvisesa sarvisas", "services"),
     ("farma pharma parma", "pharmaceuticals"),

@@ -150,7 +150,8 @@ impl Name {
     /// Reads a name; `None` if the text is no name.
     fn of(name: &str) -> Option<Self> {
         let text = text::repaired(name);
-        let pieces = pieces(&text);
+        let mut pieces = pieces(&text);
+        no_name::leave_out_account_type(&mut pieces);
         let words = text.split_whitespace().map(|word| word.chars().count() + 1);
         let length = words.sum::<usize>().saturating_sub(1);
         (!no_name::is_no_name(&pieces)).then_some(Self { pieces, length })

@@ -108,7 +108,7 @@ fn differ_by_script(one: &Word, other: &Word) -> bool {
     }
     match native.script {
         Script::Tamil => {
-            let fold = |key: &str| sound::tamil_key(&sound::of_indian_letters(key));
+            let fold = |key: &str| sound::of_indian_letters(&sound::tamil_key(key));
             let key = |text: &str| fold(&sound::key(&sound::without_tamil_vowels(text)));
             let by_rule = |text: &str| fold(&sound::by_rule(&sound::without_tamil_vowels(text)));
             if by_rule(&native.text) == by_rule(&latin.text) {
@@ -240,7 +240,11 @@ fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
             || one_text.len().min(other_text.len()) >= 7
                 && sound::without_o(one) == sound::without_o(other)
     };
+    // Eswari, Iswari; Elangovan, Ilangovan.
+    let rest = |key: &str| key.strip_prefix(['i', 'e']).map(str::to_owned);
+    let begins_otherwise = || one.len() > 3 && rest(one).is_some() && rest(one) == rest(other);
     is_b_for_v()
+        || begins_otherwise()
         || is_regional()
         || other_vowel(one_text.as_bytes(), other_text.as_bytes())
         || neighbours_changed(one_text.as_bytes(), other_text.as_bytes())

@@ -40,6 +40,79 @@ pub(super) fn is_no_name(pieces: &[Piece]) -> bool {
     pieces.iter().any(hides) || has_only(pieces, |_| false)
 }
 
+/// Leaves out the type of the account after the name: "SAI TRADERS CURRENT A/C".
+pub(super) fn leave_out_account_type(pieces: &mut Vec<Piece>) {
+    const TYPES: [&str; 26] = [
+        "account",
+        "acct",
+        "acc",
+        "ac",
+        "savings",
+        "saving",
+        "current",
+        "salary",
+        "escrow",
+        "nodal",
+        "nre",
+        "nro",
+        "od",
+        "occ",
+        "overdraft",
+        "cc",
+        "ca",
+        "sb",
+        "loan",
+        "deposit",
+        "wallet",
+        "ppf",
+        "bank",
+        "ho",
+        "bo",
+        "collection",
+    ];
+    /// Types that are also initials or part of a name, and count only before another one.
+    const SHORT: [&str; 11] = [
+        "cc",
+        "ca",
+        "sb",
+        "od",
+        "occ",
+        "bank",
+        "ho",
+        "bo",
+        "collection",
+        "deposit",
+        "loan",
+    ];
+    let word = |piece: &Piece| match piece {
+        Piece::Word(word) => Some(word.text.clone()),
+        Piece::Mark(_) => None,
+    };
+    let (mut end, mut kept) = (pieces.len(), pieces.len());
+    while end > 1 {
+        // A/C in three pieces.
+        let slashed = end > 2
+            && word(&pieces[end - 1]).as_deref() == Some("c")
+            && word(&pieces[end - 3]).as_deref() == Some("a")
+            && matches!(pieces[end - 2], Piece::Mark('/'));
+        match word(&pieces[end - 1]) {
+            _ if slashed => (end, kept) = (end - 3, end - 3),
+            None => end -= 1,
+            Some(text) if TYPES.contains(&text.as_str()) => {
+                end -= 1;
+                if !SHORT.contains(&text.as_str()) || kept < pieces.len() {
+                    kept = end;
+                }
+            }
+            Some(_) => break,
+        }
+    }
+    let names = pieces[..kept].iter().filter_map(word).count();
+    if names > 1 {
+        pieces.truncate(kept);
+    }
+}
+
 /// Whether the words are those of a test. Such a text is a name only beside another one, which tests compare with it.
 pub(super) fn is_test(pieces: &[Piece]) -> bool {
     const TESTS: [&str; 9] = [

@@ -139,6 +139,14 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
     if named && let Some((length, relation, female)) = of_relation(pieces, place) {
         return Found::Relation(length, relation, female);
     }
+    // "F&NG", the father and natural guardian.
+    if named
+        && matches!(text(pieces, place), Some("f" | "m"))
+        && is_mark(pieces, place + 1, '&')
+        && text(pieces, place + 2) == Some("ng")
+    {
+        return Found::Relation(3, Relation::Guardian, None);
+    }
     let Some(word) = text(pieces, place) else {
         return match pieces.get(place) {
             Some(Piece::Mark('&' | '+' | ';' | '/')) => Found::Another(1),
@@ -156,7 +164,17 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
         | "survivors" | "anyone" | "former" | "latter" => Found::Nothing(1),
         // "Jointly with".
         "with" if place > 0 && text(pieces, place - 1).is_some_and(is_joint) => Found::Nothing(1),
+        "1" if place == 0 => Found::Nothing(1),
+        // "1. Asha Rao 2. Vijay Rao".
+        "2" | "3" | "4" if named && text(pieces, 0) == Some("1") => Found::Another(1),
         "and" | "or" => Found::Another(1),
+        // Hindi, Bengali, Gujarati, Tamil, Telugu, Kannada.
+        "end" | "evam" | "aur" | "tatha" | "ebam" | "o" | "ane" | "marrum" | "matrum"
+        | "mariyu" | "mattu"
+            if named && is_indic(pieces, place) =>
+        {
+            Found::Another(1)
+        }
         word if is_joint(word) => Found::Another(1),
         "huf" => Found::Huf(1),
         "hindu" if next == Some("undivided") => Found::Huf(3),
@@ -196,6 +214,10 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
         }
         _ => Found::Name,
     }
+}
+
+fn is_indic(pieces: &[Piece], place: usize) -> bool {
+    matches!(pieces.get(place), Some(Piece::Word(word)) if word.script.is_indic())
 }
 
 /// Whether the word is JT, JT1 or JOINTLY.

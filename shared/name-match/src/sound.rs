@@ -14,9 +14,14 @@ pub(super) fn key(word: &str) -> String {
     if matches!(word, "bai" | "sid") {
         return word.to_owned();
     }
-    // Jeyalakshmi.
-    if let Some(rest) = word.strip_prefix("jey") {
-        return key(&["jay", rest].concat());
+    // Jeyashankar, Jayashankar, Jayshankar and Jaishankar.
+    let jai = ["jeya", "jaya", "jey", "jay"]
+        .iter()
+        .find_map(|jai| word.strip_prefix(jai));
+    if let Some(rest) = jai.filter(|rest| !rest.starts_with(['a', 'e', 'i', 'o', 'u']))
+        && rest.len() > 1
+    {
+        return key(&["jai", rest].concat());
     }
     // Manjunatha.
     let word = word
@@ -154,6 +159,10 @@ pub(super) fn by_rule(word: &str) -> String {
                 .replace("tch", "ch"),
         );
     }
+    // Ismayil.
+    if word.len() > 5 && word[1..].contains("ayi") {
+        return by_rule(&word.replace("ayi", "ai"));
+    }
     let mut key = String::new();
     let (mut place, mut silent) = (0, false);
     while place < word.len() {
@@ -201,6 +210,13 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
         b'x' => ("ks", 1),
         b'w' => ("v", 1),
         b'e' if next == b'e' => ("i", 2),
+        // Shehnaz and Shahnaz.
+        b'e' if next == b'h'
+            && place > 0
+            && !matches!(at(place + 2), b'e' | b'i' | b'o' | b'u' | b' ') =>
+        {
+            ("", 1)
+        }
         b'e' if matches!(next, b'y' | b'i') && ends_after_next => ("e", 2),
         b'o' if next == b'o' => ("u", 2),
         b'o' if matches!(next, b'u' | b'w') && !is_vowel(at(place + 2)) => ("o", 2),

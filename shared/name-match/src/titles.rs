@@ -99,6 +99,12 @@ fn leading_titles(holder: &mut Holder) {
 fn cities(holder: &mut Holder) {
     const MIN_WORDS: usize = 2;
     let mut end = holder.words.len();
+    // "(Andheri Branch)".
+    if end > MIN_WORDS + 1 && holder.words[end - 1].text == "branch" {
+        holder.words[end - 2].kind = Kind::Place;
+        holder.words[end - 1].kind = Kind::Place;
+        end -= 2;
+    }
     while end > MIN_WORDS {
         let word = &mut holder.words[end - 1];
         let city = places::canonical(&word.text);

@@ -17,7 +17,7 @@ const TITLES: &str = "\
 const LEADING_TITLES: &str = "\
     ms master mstr mast kum km ku kumari sh er adv ca cs capt captain col colonel lt maj major brig gen hav nk \
     sub sgt cpl wg cdr rev fr sr bro haji hafiz maulana moulvi sau sow pt pandit justice sushri gp sqn ldr baby \
-    rtn ln cma ar ustad mahant sister father bishop subedar naib havildar sepoy insp inspector \
+    rtn ln cma ar ustad mahant sister father bishop subedar nb naib havildar sepoy insp inspector \
     constable asi dsp dy alhaj hazrat qari hakim shriman shrimant chi chiranjeev sou chy thakur swami sant acharya cmdr \
     comdt commodore sardar sardarni kunwar lala flt cmde mufti selvi selvan chelvi chelvan";
 
@@ -28,20 +28,19 @@ const FEMALE_TITLES: &str = "\
     sow sushri mohtarma sahiba sardarni kumaari";
 
 /// Fillers of men's names, and of women's.
-const MALE: &str =
-    "kumar singh lal prasad das ram chand chandra nath raj babu dev pal abdul swami saheb khan";
+const MALE: &str = "kumar singh lal prasad das ram chand chandra nath raj babu dev pal abdul swami saheb khan mohammed appa anna ayya miya";
 const FEMALE: &str = "\
-    kumari devi kaur rani begum bibi bano khatoon lata vati ben amma ammal sultana";
+    kumari devi kaur rani begum bibi bano khatoon lata vati ben behn bahen bhen amma ammal sultana khanam khanum nisa sardarni akka avva tai";
 
 /// Spellings of Sri. Before a name Sri is a title; in Sri Devi it is half of the name.
 const HONOURS: &str = "sri shri sree shree shre siri";
 
 const PARTICLES: &str = "\
-    mohammed bhai ben behn bhen bahen bai ji saheb sahib saab garu gari amma ammal appa anna akka ayya aiya avva tai dada baba miya mian sahab maharaj garu gaaru gaari ul ur ud al el bin binti uddin syed \
+    mohammed bhai ben behn bhen bahen behen bai ji saheb sahib saab garu gari amma ammal appa anna akka ayya aiya avva tai dada baba miya mian sahab maharaj garu gaaru gaari ul ur ud al el bin binti uddin syed \
     shaikh the of and";
 
 const COMMON: &str = "\
-    kumar kumari singh devi khan lal bibi prasad das ram chand chandra kaur begum rani bano khatoon ali ahmed babu \
+    kumar kumari singh devi khan lal bibi prasad das ram chand chandra kaur begum rani bano khatoon khanam khanum nisa ali ahmed babu \
     raj dev nath pal abdul hussain lata kanta swami vati sultana";
 
 const FAMILIES: &str = "\
