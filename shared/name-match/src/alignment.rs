@@ -309,8 +309,14 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
         .chain(other)
         .any(|word| word.kind == Kind::Initial);
     // The vowels at the ends of the words separate Kamal and Kamala.
-    let one_word = one.len() == 1 || other.len() == 1;
-    (one_word && !has_initials && sound::key(&left) == sound::key(&right)).then_some(How::Sound)
+    if has_initials || (one.len() > 1 && other.len() > 1) {
+        return None;
+    }
+    let (left, right) = (sound::key(&left), sound::key(&right));
+    // ದೇವೇಗೌಡ has a last a that is spoken.
+    let bare = |key: &str| key.strip_suffix('a').unwrap_or(key).to_owned();
+    let sounds = left == right || (one[0].script != other[0].script && bare(&left) == bare(&right));
+    sounds.then_some(How::Sound)
 }
 
 fn together(words: &[Word]) -> String {

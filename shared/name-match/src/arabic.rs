@@ -84,6 +84,7 @@ pub(super) fn sounds_like(letters: &str, latin: &str) -> bool {
         let sounds: &[u8] = match letter {
             b'a' => b"aeiou",
             b'w' => b"vou",
+            b'y' if place + 1 == letters.len() => b"ieya",
             b'y' => b"iey",
             b'z' => b"js",
             _ => &[letter],
@@ -96,7 +97,11 @@ pub(super) fn sounds_like(letters: &str, latin: &str) -> bool {
             .filter(fits)
             .fold(0, |set, place| set | 1 << (place + 1));
         // The key has no a within a word, and a last h is the vowel a.
-        let silent = letter == b'a' && place > 0 || letter == b'h' && place + 1 == letters.len();
+        // Rehana has no vowel before h in the key.
+        let before_h = letter == b'y' && letters.as_bytes().get(place + 1) == Some(&b'h');
+        let last = place + 1 == letters.len();
+        let silent =
+            place > 0 && (letter == b'a' || before_h || (last && matches!(letter, b'h' | b'y')));
         reached = if silent { next | reached } else { next };
     }
     skip_vowels(reached) >> key.len() & 1 == 1

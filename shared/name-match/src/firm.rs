@@ -61,7 +61,7 @@ const LEGAL: &str =
 /// English words of firms as Indian scripts spell them, with few consonants: longer ones are found by these.
 const ENGLISH: &[(&str, &str)] = &[
     ("yunit", "unit"),
-    ("stor stors storj", "stores"),
+    ("stor stors storj storsa stozhs sttozhs sttors", "stores"),
     ("limited limitid limitet", "limited"),
     ("praivet praivat pravet piraivet praiveta", "private"),
     ("kanpani kampani kampeni kanpeni kampani", "company"),
@@ -110,6 +110,7 @@ const ENGLISH: &[(&str, &str)] = &[
     ("trevals trevels travals traivals", "travels"),
     ("fashan feshan pheshan", "fashion"),
     ("tredezhs tredars tredarsa tiretars", "traders"),
+    ("hal", "hall"),
     ("pablik", "public"),
     ("nyu", "new"),
     ("siti", "city"),

@@ -32,14 +32,26 @@ impl Brahmic {
         if let Some(consonant) = consonant(script, place) {
             self.speak_carried();
             // चंपा is Champa.
+            let southern = matches!(script, Script::Telugu | Script::Kannada | Script::Malayalam);
             if self.nasal
-                && consonant.starts_with(['p', 'b', 'm'])
+                && (consonant.starts_with(['p', 'b', 'm']) || (southern && consonant == "h"))
                 && let Some(word) = self.word.as_mut()
             {
                 word.text.pop();
                 word.text.push('m');
             }
             self.nasal = false;
+            // ന്റ is nt, റ്റ is tt.
+            let bare_r = script == Script::Malayalam && place == 0x31 && !self.carries;
+            let before = self.word.as_mut().filter(|_| bare_r);
+            let consonant = match before {
+                Some(word) if word.text.ends_with('n') => "t",
+                Some(word) if word.text.ends_with('r') => {
+                    word.text.pop();
+                    "t"
+                }
+                _ => consonant,
+            };
             self.write(script, consonant);
             self.carries = !is_bare(script, place);
             self.cluster = self.cluster.saturating_add(1);
@@ -93,6 +105,10 @@ impl Brahmic {
             word.text.pop();
         }
         let southern = matches!(script, Script::Telugu | Script::Kannada | Script::Malayalam);
+        if script == Script::Malayalam {
+            // പത്മ is Padma.
+            word.text = word.text.replace("tm", "dm");
+        }
         if self.nasal && southern {
             word.text.pop();
             word.text.push('m');

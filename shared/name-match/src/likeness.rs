@@ -114,19 +114,41 @@ fn differ_by_script(one: &Word, other: &Word) -> bool {
             if by_rule(&native.text) == by_rule(&latin.text) {
                 return true;
             }
-            let latin = key(&latin.text);
+            // ஞானம் is Gnanam.
+            let bare_latin = latin
+                .text
+                .strip_prefix('g')
+                .filter(|rest| rest.starts_with('n'));
+            let latin = key(bare_latin.unwrap_or(&latin.text));
             // நாராயணன் is Narayanan, and Narayan with the polite ending.
             let bare = native.text.strip_suffix("an").filter(|bare| bare.len() > 4);
             key(&native.text) == latin || bare.is_some_and(|bare| key(bare) == latin)
         }
-        // The last a is written in Latin letters, or is not: Subrata.
-        Script::Bengali | Script::Odia => {
+        // The last a is spoken, or is not: Subrata, Sangeetha, Siddharth.
+        Script::Bengali | Script::Odia | Script::Kannada => {
+            let (native_key, latin_key) = (native.key.as_str(), latin.key.as_str());
+            let without = |key: &str| sound::of_indian_letters(&sound::without_o(key));
+            latin_key.strip_suffix('a') == Some(native_key)
+                || native_key.strip_suffix('a') == Some(latin_key)
+                || sound::by_rule(&latin.text).strip_suffix('a')
+                    == Some(sound::by_rule(&native.text).as_str())
+                || without(native_key) == without(latin_key)
+        }
+        // गुप्त is Gupta.
+        Script::Devanagari | Script::Gujarati if ends_with_two_consonants(&native.text) => {
             latin.key.strip_suffix('a') == Some(native.key.as_str())
-                || sound::without_o(&native.key) == sound::without_o(&latin.key)
         }
         Script::Arabic => arabic::sounds_like(&native.text, &latin.text),
         _ => false,
     }
+}
+
+fn ends_with_two_consonants(text: &str) -> bool {
+    let is_vowel = |byte: &u8| b"aeiou".contains(byte);
+    text.len() > 3
+        && !text.as_bytes()[text.len() - 2..]
+            .iter()
+            .any(|byte| is_vowel(byte))
 }
 
 /// Whether one word of a firm shortens the other.

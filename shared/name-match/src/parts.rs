@@ -275,8 +275,17 @@ pub(super) fn spelled_initial(text: &str, script: Script) -> Option<&str> {
     if let Some((_, letter)) = NAMES.iter().find(|(name, _)| *name == text) {
         return Some(letter);
     }
-    // A letter alone carries its vowel: க. is K.
-    let letter = text.strip_suffix('a').unwrap_or(text);
-    let single = matches!(letter.len(), 1) || matches!(letter, "ch" | "th" | "sh" | "kh" | "bh");
-    (single && !letter.starts_with(['a', 'e', 'i', 'o', 'u'])).then(|| &letter[..1])
+    // A letter alone carries its vowel: க. is K, in Tamil with another vowel too.
+    let vowels: &[char] = if script == Script::Tamil {
+        &['a', 'i', 'u']
+    } else {
+        &['a']
+    };
+    let letter = text.strip_suffix(vowels).unwrap_or(text);
+    match letter {
+        "ch" if script == Script::Tamil => Some("s"),
+        "ch" | "th" | "sh" | "kh" | "bh" => Some(&letter[..1]),
+        _ if letter.len() == 1 && !letter.starts_with(['a', 'e', 'i', 'o', 'u']) => Some(letter),
+        _ => None,
+    }
 }

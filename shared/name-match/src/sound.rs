@@ -124,6 +124,11 @@ pub(super) fn without_tamil_vowels(word: &str) -> String {
 /// Returns the key without what the spellings of Indian letters in Latin ones vary: h, the flap that is r or d, and the vowel
 /// of ऋ and before r.
 pub(super) fn of_indian_letters(key: &str) -> String {
+    // ज्ञ is jn, gn and gy.
+    let key = key
+        .replace("jn", "gi")
+        .replace("gn", "gi")
+        .replace("dni", "gi");
     let first = key.chars().next().map_or(0, char::len_utf8);
     let rest = key[first..].replace('d', "r").replace('h', "");
     [&key[..first], &rest.replace("ru", "ri").replace("er", "r")].concat()
@@ -158,6 +163,10 @@ pub(super) fn by_rule(word: &str) -> String {
                 .replace("tchi", "kshi")
                 .replace("tch", "ch"),
         );
+    }
+    // Azhar, Mazhar: the zh of Tamil is another sound.
+    if word.contains("zhar") && word.starts_with(['a', 'm']) {
+        return by_rule(&word.replace("zhar", "jahar"));
     }
     // Ismayil.
     if word.len() > 5 && word[1..].contains("ayi") {

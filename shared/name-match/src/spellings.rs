@@ -44,7 +44,7 @@ pub(super) const SPELLINGS: &[&str] = &[
     "gowda gouda gauda gowd goud gaud gawda",
     "pillai pillay pillae pilla",
     "kurian kuryan kurien kuryan kuriyan",
-    "mathew matthew mathews matthews mathai",
+    "mathew matthew mathews matthews mathai matyu mathyu",
     "dsouza dsousa desouza disouza",
     "fernandes fernandez fernandis farnandes",
     "gonsalves gonzalves gonsalvez goncalves",
@@ -324,4 +324,5 @@ pub(super) const SPELLINGS: &[&str] = &[
     "shazia shaziya",
     "sadia sadiya",
     "zoya joya",
+    "gaikwad gayakvad gayakavar gayakavad gaikawad gaekwad",
 ];
