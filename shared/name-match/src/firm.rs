@@ -127,6 +127,23 @@ static TRADE: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     words
 });
 
+static BY_SPELLING: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    let line = |(spellings, english): &(&'static str, &'static str)| {
+        let english = *english;
+        spellings
+            .split(' ')
+            .map(move |spelling| (spelling, english))
+    };
+    ENGLISH.iter().flat_map(line).collect()
+});
+
+static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
+    let trade = TRADE.keys().map(|word| (*word, Kind::Trade));
+    trade
+        .chain(LEGAL.split(' ').map(|word| (word, Kind::Legal)))
+        .collect()
+});
+
 /// Words by their consonants, for English words in an Indian script.
 static BY_CONSONANTS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let words = TRADE.iter().map(|(word, first)| (*word, *first));
@@ -139,10 +156,7 @@ static BY_CONSONANTS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(||
 
 /// Returns the kind of a word of a firm; `None` for others.
 pub(super) fn kind(text: &str) -> Option<Kind> {
-    if LEGAL.split(' ').any(|word| word == text) {
-        return Some(Kind::Legal);
-    }
-    TRADE.contains_key(text).then_some(Kind::Trade)
+    KINDS.get(text).copied()
 }
 
 /// Returns the word that stands for a word of trade or a legal form in all their spellings.
@@ -160,13 +174,8 @@ pub(super) fn canonical(text: &str) -> &str {
 
 /// Returns the English word of trade that a word in an Indian script spells: ट्रेडर्स, లిమిటెడ్.
 pub(super) fn in_indian_letters(text: &str) -> Option<&'static str> {
-    let known = ENGLISH
-        .iter()
-        .find(|(words, _)| words.split(' ').any(|word| word == text));
-    Some(match known {
-        Some((_, english)) => english,
-        None => return BY_CONSONANTS.get(&consonants(text)).copied(),
-    })
+    let known = BY_SPELLING.get(text).copied();
+    known.or_else(|| BY_CONSONANTS.get(&consonants(text)).copied())
 }
 
 /// Returns the consonants of a word by their sound, with a mark for a vowel at the end.

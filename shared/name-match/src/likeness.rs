@@ -56,8 +56,15 @@ pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
         return None;
     }
     let (left, right) = (one.text.as_str(), other.text.as_str());
-    let sounds = one.key == other.key
-        || differ_by_ending(left, right)
+    if one.key == other.key {
+        return Some(How::Sound);
+    }
+    // The first sound separates nearly all words, before anything is computed.
+    let urdu = one.script == Script::Arabic || other.script == Script::Arabic;
+    if !urdu && !may_sound_alike(&one.key, &other.key) {
+        return None;
+    }
+    let sounds = differ_by_ending(left, right)
         || differ_by_script(one, other)
         || without_vowels(left, right)
         || (firm && shorten_a_firm(one, other));
@@ -77,6 +84,25 @@ pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
         )
         && (nicknames::is_short_for(left, right) || nicknames::is_short_for(right, left));
     is_nickname.then_some(How::Nickname)
+}
+
+/// Whether two keys begin with sounds that some rule joins.
+fn may_sound_alike(one: &str, other: &str) -> bool {
+    let class = |key: &str| {
+        let mut letters = key.bytes();
+        match (letters.next(), letters.next()) {
+            // ज्ञ, and Gnanam for ஞானம்.
+            (Some(b'g' | b'j'), Some(b'n' | b'i' | b'y')) | (Some(b'n'), _) => b'n',
+            (Some(b'a' | b'e' | b'i' | b'o' | b'u' | b'y'), _) => b'a',
+            (Some(b'k' | b'g' | b'h'), _) => b'k',
+            (Some(b'c' | b'j' | b's' | b'z'), _) => b's',
+            (Some(b't' | b'd'), _) => b't',
+            (Some(b'p' | b'b' | b'f' | b'v' | b'w'), _) => b'p',
+            (Some(letter), _) => letter,
+            (None, _) => 0,
+        }
+    };
+    class(one) == class(other)
 }
 
 /// Whether the visible letters of a word are the first ones of the other.
@@ -257,10 +283,11 @@ fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
     };
     // The two sounds that Tamils write alike, and the a that Bengalis speak as o.
     let is_regional = || {
-        one_text.len().min(other_text.len()) >= 8
-            && sound::tamil_key(one) == sound::tamil_key(other)
-            || one_text.len().min(other_text.len()) >= 7
-                && sound::without_o(one) == sound::without_o(other)
+        one.len().abs_diff(other.len()) <= 2
+            && (one_text.len().min(other_text.len()) >= 8
+                && sound::tamil_key(one) == sound::tamil_key(other)
+                || one_text.len().min(other_text.len()) >= 7
+                    && sound::without_o(one) == sound::without_o(other))
     };
     // Eswari, Iswari; Elangovan, Ilangovan.
     let rest = |key: &str| key.strip_prefix(['i', 'e']).map(str::to_owned);

@@ -1,5 +1,8 @@
 //! Short forms of given names, and the beginnings of the names that they stand for.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// The short form, then the beginnings of its names.
 const NICKNAMES: &str = "\
     abhi abhi|adi adit aadit|alex alex|ani anil anik anir|annie ann anna|anu anu anuradha|anju anja|avi avin|bala bala|\
@@ -25,12 +28,18 @@ const NICKNAMES: &str = "\
     chacko jacob|ouseph joseph|mathai mathew|varkey varghese|yohannan john|paulose paul|devassy sebastian|thoma thomas|\
     mariam mary|annamma anna|rafi rafi|shafi shafi|wasi wasi";
 
+static FORMS: LazyLock<HashMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    let lines = NICKNAMES.split('|').filter_map(|line| line.split_once(' '));
+    lines
+        .map(|(short, forms)| (short, forms.split(' ').collect()))
+        .collect()
+});
+
 /// Whether one name is a short form of the other.
 pub(super) fn is_short_for(short: &str, long: &str) -> bool {
-    let forms = NICKNAMES.split('|').find_map(|line| {
-        let (first, rest) = line.split_once(' ')?;
-        (first == short).then_some(rest)
-    });
-    let is_form = |form: &str| long == form || (long.len() > short.len() && long.starts_with(form));
-    forms.is_some_and(|forms| forms.split(' ').any(is_form))
+    let is_form =
+        |form: &&str| long == *form || (long.len() > short.len() && long.starts_with(form));
+    FORMS
+        .get(short)
+        .is_some_and(|forms| forms.iter().any(is_form))
 }
