@@ -1,4 +1,4 @@
--- Which results of the name match fail an account, and which leave it to a person.
+-- Merchants choose the results of the name match that fail an account, and those that leave it to a person.
 --
 -- No release has run on the schema yet, so the old column is replaced at once, and the API may show the new word.
 

@@ -10,7 +10,7 @@ use super::vocabulary;
 
 /// Maximum with a contradiction: POOR.
 pub(super) const MAX_WITH_CONTRADICTION: f32 = 55.0;
-/// Maximum if a nickname stands for a name, and another word has no partner: MODERATE.
+/// Maximum with a nickname if another word has no partner: MODERATE.
 const MAX_WITH_NICKNAME: f32 = 80.0;
 /// Weight of two full words of a person's name, one of them a given name.
 const TWO_NAMES: f32 = 1.5;

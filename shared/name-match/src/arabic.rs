@@ -2,10 +2,14 @@
 
 use super::sound;
 
-/// Returns the letter of a character: a consonant in the letter of its sound, or a long vowel; `None` for other characters,
-/// `Some(None)` for marks that are not compared.
-pub(super) fn letter(character: char) -> Option<Option<char>> {
-    Some(Some(match character {
+/// Whether a mark is not compared: hamza, tatweel, short vowels.
+pub(super) fn is_mark(character: char) -> bool {
+    matches!(character, 'ء' | 'ـ' | '\u{64b}'..='\u{65f}' | '\u{670}')
+}
+
+/// Returns the letter of a character: a consonant in the letter of its sound, or a long vowel; `None` for other characters.
+pub(super) fn letter(character: char) -> Option<char> {
+    Some(match character {
         'ا' | 'آ' | 'أ' | 'إ' | 'ٱ' | 'ع' => 'a',
         'ب' => 'b',
         'پ' => 'p',
@@ -25,10 +29,8 @@ pub(super) fn letter(character: char) -> Option<Option<char>> {
         'ن' | 'ں' => 'n',
         'و' | 'ؤ' => 'w',
         'ی' | 'ي' | 'ى' | 'ے' | 'ئ' | 'ۓ' => 'y',
-        // Hamza, tatweel, short vowels and other marks.
-        'ء' | 'ـ' | '\u{64b}'..='\u{65f}' | '\u{670}' => return Some(None),
         _ => return None,
-    }))
+    })
 }
 
 /// Returns the Latin spelling of frequent words, and of the first part of a name that is written together: عبدالرحمن.
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     fn letters(word: &str) -> String {
-        word.chars().filter_map(letter).flatten().collect()
+        word.chars().filter_map(letter).collect()
     }
 
     #[test]

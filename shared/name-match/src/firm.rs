@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::holder::{Form, Kind};
 
-/// Words of one meaning; the first stands for all of them. Shortened words are here only if they are no part of a person's name.
+/// Words of one meaning; the first represents them. Shortened words are here only if they are no part of a person's name.
 const FORMS: &str = "\
     enterprises,enterprise,entp,entps,entpr,entr,entrp,enterprices,enterprizes|traders,trader,trdrs,trdr,tdrs,trds|\
     trading,trdg,tradg|transport,transports,tpt,trpt,tpts,transporters,transporter|engineering,engg,engrg,engineerings|\
@@ -117,7 +117,7 @@ const ENGLISH: &[(&str, &str)] = &[
     ("groop grup", "group"),
 ];
 
-/// Words of trade by every form of them, with the form that stands for all.
+/// Words of trade by every form of them, with the form that represents them.
 static TRADE: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     let mut words: HashMap<_, _> = TRADES.split(' ').map(|word| (word, word)).collect();
     for forms in FORMS.split('|') {
@@ -159,7 +159,7 @@ pub(super) fn kind(text: &str) -> Option<Kind> {
     KINDS.get(text).copied()
 }
 
-/// Returns the word that stands for a word of trade or a legal form in all their spellings.
+/// Returns the word that represents all spellings of a word of trade or a legal form.
 pub(super) fn canonical(text: &str) -> &str {
     match text {
         "pvt" | "prvt" | "pte" => "private",
@@ -188,23 +188,21 @@ fn consonants(word: &str) -> String {
             b'a' | b'e' | b'i' | b'o' | b'u' | b'y' | b'h' => continue,
             b'c' if next == b'h' => "s",
             b'c' if matches!(next, b'e' | b'i' | b'y') => "s",
-            b'c' | b'q' => "k",
+            b'g' if matches!(next, b'e' | b'i' | b'y') => "s",
+            b'c' | b'q' | b'g' => "k",
             b'x' => "ks",
             b'z' | b'j' => "s",
             // Tamil has one letter for the two.
             b'd' => "t",
-            b'b' => "p",
-            b'g' if matches!(next, b'e' | b'i' | b'y') => "s",
-            b'g' => "k",
+            b'b' | b'f' => "p",
             b'w' => "v",
-            b'f' => "p",
             _ => &word[place..=place],
         };
         if !key.ends_with(sound) {
             key.push_str(sound);
         }
     }
-    if word.ends_with(['a', 'e', 'i', 'o', 'u', 'y']) && !word.ends_with("e") {
+    if word.ends_with(['a', 'e', 'i', 'o', 'u', 'y']) && !word.ends_with('e') {
         key.push('+');
     }
     key
@@ -262,7 +260,7 @@ pub(super) fn form(text: &str) -> Option<Form> {
     })
 }
 
-/// Whether the number after a word tells one part of a firm from another.
+/// Whether the number after a word separates one part of a firm from another.
 pub(super) fn is_numbered(text: &str) -> bool {
     matches!(
         text,

@@ -56,6 +56,10 @@ pub(super) enum Form {
     Partnership,
     Trust,
     Society,
+    /// The firm has a proprietor, so that it is no company.
+    Proprietorship,
+    /// In law another person than its head.
+    HinduUndividedFamily,
 }
 
 /// A word and its kind.
@@ -78,12 +82,8 @@ pub(super) struct Holder {
     pub(super) firm: bool,
     /// Whether the name itself shows that, not only the name that it is compared with.
     pub(super) shown: bool,
-    /// Whether the firm has a proprietor, so that it is no company.
-    pub(super) proprietor: bool,
     /// Legal forms that the name shows.
     pub(super) forms: Vec<Form>,
-    /// Whether the holder is a Hindu undivided family, in law another person than its head.
-    pub(super) huf: bool,
     /// Whether the holder is dead; the estate or the heirs hold the account.
     pub(super) deceased: bool,
     /// Whether the titles are a woman's or a man's.

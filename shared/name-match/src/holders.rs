@@ -1,7 +1,7 @@
 //! Parses a name into the holders of the account: one person, several, or a firm and its proprietor.
 
 use super::firm;
-use super::holder::{Holder, Kind, Relation, Word};
+use super::holder::{Form, Holder, Kind, Relation, Word};
 use super::letters::Piece;
 use super::parts::{self, Found, find, slashed, text};
 use super::script::{Letters, Script};
@@ -19,9 +19,8 @@ pub(super) fn holders(pieces: &[Piece], as_firm: bool) -> Vec<Holder> {
             let first = holders.len();
             read(&pieces[start..place], as_firm, &mut holders);
             if place < pieces.len() {
-                holders[first..]
-                    .iter_mut()
-                    .for_each(|holder| holder.proprietor = true);
+                let owned = holders[first..].iter_mut();
+                owned.for_each(|holder| holder.forms.push(Form::Proprietorship));
             }
             start = place + 1;
         }
@@ -61,7 +60,7 @@ fn read(pieces: &[Piece], as_firm: bool, holders: &mut Vec<Holder>) {
             Found::Firm => place += 3,
             Found::Nothing(length) => place += length,
             Found::Huf(length) => {
-                holder.huf = true;
+                holder.forms.push(Form::HinduUndividedFamily);
                 place += length;
             }
             Found::Deceased(length) => {
@@ -131,6 +130,8 @@ fn take_word(letters: &Letters, next: Option<&str>, holder: &mut Holder) {
     };
     // Kumar and Prasad; first they are initials.
     let shortened = matches!(text, "kr" | "pd") && !holder.words.is_empty();
+    let is_title = holder.words.is_empty() && vocabulary::is_leading_title(text);
+    let are_initials = !is_title && vocabulary::are_initials(text);
     if letters.masked {
         holder.words.push(Word {
             kind: Kind::Own,
@@ -141,11 +142,7 @@ fn take_word(letters: &Letters, next: Option<&str>, holder: &mut Holder) {
         take_word_of_firm(text, script, next, holder);
     } else if let Some(initial) = initial_by_place(letters, next, holder) {
         holder.words.push(word(initial, script));
-    } else if !shortened
-        && !matches!(script, Script::Arabic)
-        && vocabulary::are_initials(text)
-        && !(holder.words.is_empty() && vocabulary::is_leading_title(text))
-    {
+    } else if !shortened && script != Script::Arabic && are_initials {
         for place in 0..text.len() {
             holder.words.push(word(&text[place..=place], script));
         }

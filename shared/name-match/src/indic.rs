@@ -13,7 +13,7 @@ pub(super) struct Brahmic {
     carries: bool,
     /// Consonants since the last vowel: after two of them the unwritten vowel is spoken (कृष्ण, Krishna).
     cluster: u8,
-    /// The last letter written is an n that stands for any nasal.
+    /// The last letter written is an n in the place of any nasal.
     nasal: bool,
 }
 

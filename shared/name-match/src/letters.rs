@@ -47,7 +47,7 @@ fn merge_letters(pieces: &mut Vec<Piece>) {
             parts.iter().enumerate().all(at)
         });
         if let (Some((parts, whole)), Some(Piece::Word(word))) = (found, pieces.get_mut(place)) {
-            word.text = (*whole).to_owned();
+            (*whole).clone_into(&mut word.text);
             pieces.drain(place + 1..place + parts.len());
         }
         place += 1;
@@ -124,8 +124,8 @@ impl Pieces {
             'ł' | 'Ł' => self.latin("l"),
             'ı' => self.latin("i"),
             _ => match arabic::letter(character) {
-                Some(Some(letter)) => self.letter(letter, Script::Arabic),
-                Some(None) => {}
+                Some(letter) => self.letter(letter, Script::Arabic),
+                None if arabic::is_mark(character) => {}
                 None => self.decompose(character),
             },
         }

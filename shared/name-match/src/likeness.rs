@@ -60,8 +60,9 @@ pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
         return Some(How::Sound);
     }
     // The first sound separates nearly all words, before anything is computed.
-    let urdu = one.script == Script::Arabic || other.script == Script::Arabic;
-    if !urdu && !may_sound_alike(&one.key, &other.key) {
+    // Tamil can have a vowel before the first sound.
+    let any_first = |word: &Word| matches!(word.script, Script::Arabic | Script::Tamil);
+    if !any_first(one) && !any_first(other) && !may_sound_alike(&one.key, &other.key) {
         return None;
     }
     let sounds = differ_by_ending(left, right)
@@ -171,10 +172,7 @@ fn differ_by_script(one: &Word, other: &Word) -> bool {
 
 fn ends_with_two_consonants(text: &str) -> bool {
     let is_vowel = |byte: &u8| b"aeiou".contains(byte);
-    text.len() > 3
-        && !text.as_bytes()[text.len() - 2..]
-            .iter()
-            .any(|byte| is_vowel(byte))
+    text.len() > 3 && !text.as_bytes()[text.len() - 2..].iter().any(is_vowel)
 }
 
 /// Whether one word of a firm shortens the other.
@@ -301,7 +299,7 @@ fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
         || letter_doubled(one_text.as_bytes(), other_text.as_bytes())
 }
 
-/// Whether one vowel stands for another within a long word: Pendharkar, Pendharker.
+/// Whether one vowel is written for another within a long word: Pendharkar, Pendharker.
 fn other_vowel(one: &[u8], other: &[u8]) -> bool {
     if one.len() < 9 || one.len() != other.len() {
         return false;

@@ -1,4 +1,4 @@
-//! Short forms of given names, and the beginnings of the names that they stand for.
+//! Short forms of given names, and the beginnings of their full names.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

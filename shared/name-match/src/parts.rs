@@ -127,7 +127,7 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
             ("l", "h") => return Found::Deceased(3),
             ("g", "o") if named => return Found::Ward(3),
             ("a", "c") | ("n", "a") => return Found::Nothing(3),
-            // "Either or survivor" stands between two holders, or after them.
+            // "Either or survivor" is written between two holders, or after them.
             ("e" | "f" | "l" | "a", "s") => return Found::Another(3),
             _ => {}
         }
@@ -188,9 +188,8 @@ pub(super) fn find(pieces: &[Piece], place: usize, holder: &Holder) -> Found {
             Found::Deceased(2)
         }
         "legal" if matches!(next, Some("heir" | "heirs" | "representative")) => Found::Deceased(1),
-        "natural" if next == Some("guardian") => Found::Nothing(1),
+        "natural" | "as" if next == Some("guardian") => Found::Nothing(1),
         "guardian" if named && next == Some("of") => Found::Ward(2),
-        "as" if next == Some("guardian") => Found::Nothing(1),
         "with" if named => Found::Another(1),
         "guardian" | "ug" | "fng" | "mng" | "through" | "thru" if named => {
             Found::Relation(1, Relation::Guardian, None)

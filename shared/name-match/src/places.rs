@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Cities; the first name of a line stands for all of them.
+/// Cities; the first name of a line represents the others.
 const PLACES: &str = "\
     mumbai,bombay|delhi,newdelhi|kolkata,calcutta|chennai,madras|bengaluru,bangalore,blr|hyderabad,hyd|pune,poona|ahmedabad,amdavad|\
     surat|jaipur|lucknow|kanpur,cawnpore|nagpur|indore|thane,thana|bhopal|visakhapatnam,vizag,vishakhapatnam|patna|\
@@ -44,7 +44,7 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(||
     PLACES.split('|').flat_map(line).collect()
 });
 
-/// Returns the name that stands for all names of a city; `None` for other words.
+/// Returns the name that represents all names of a city; `None` for other words.
 pub(super) fn canonical(text: &str) -> Option<&'static str> {
     BY_NAME.get(text).copied()
 }

@@ -72,17 +72,14 @@ fn of_two(one: &Holder, other: &Holder) -> f32 {
 /// Returns the maximum that the circumstances of two holders allow.
 fn most(one: &Holder, other: &Holder) -> f32 {
     let mut most = 100.0_f32;
-    if one.huf != other.huf {
+    let is_family = |holder: &Holder| holder.forms.contains(&Form::HinduUndividedFamily);
+    if is_family(one) != is_family(other) {
         most = most.min(MAX_FOR_A_FAMILY);
     }
     if one.deceased != other.deceased {
         most = most.min(MAX_FOR_ANOTHER_STATE);
     }
-    if has_other_form(one, other)
-        || has_other_form(other, one)
-        || is_company_of(one, other)
-        || is_company_of(other, one)
-    {
+    if has_other_form(one, other) || is_company_of(one, other) || is_company_of(other, one) {
         most = most.min(MAX_FOR_OTHER_FORM);
     }
     if let (Some((relation, relative)), Some((other_relation, other_relative))) =
@@ -107,16 +104,14 @@ fn most(one: &Holder, other: &Holder) -> f32 {
 
 /// Whether the two have different legal forms: a company is neither an LLP, a trust nor a proprietor's firm.
 fn has_other_form(one: &Holder, other: &Holder) -> bool {
-    let is_company = |holder: &Holder| {
-        holder
-            .forms
-            .iter()
-            .any(|form| matches!(form, Form::Company | Form::Partnership))
-    };
-    let differ = !one.forms.is_empty()
+    !one.forms.is_empty()
         && !other.forms.is_empty()
-        && !one.forms.iter().any(|form| other.forms.contains(form));
-    differ || (one.proprietor && is_company(other))
+        && !one.forms.iter().any(|form| other.forms.contains(form))
+}
+
+fn is_company(holder: &Holder) -> bool {
+    let mut forms = holder.forms.iter();
+    forms.any(|form| matches!(form, Form::Company | Form::Partnership))
 }
 
 /// Whether one is a company with a person's name, and the other the person.
@@ -127,7 +122,7 @@ fn is_company_of(company: &Holder, person: &Holder) -> bool {
         .iter()
         .any(|word| matches!(word.kind, Kind::Common | Kind::Family | Kind::Initial))
         || person.female.is_some();
-    company.shown && !person.shown && !company.forms.is_empty() && !has_trade && is_person
+    company.shown && !person.shown && is_company(company) && !has_trade && is_person
 }
 
 /// Whether `cut` is the beginning of `whole`, cut at the length where banks cut: in the middle of a word, or exactly there.
@@ -145,7 +140,7 @@ fn is_cut(cut: &Holder, whole: &Holder) -> bool {
     if cut.length < MIN_CUT
         || before.is_empty()
         || whole_words.len() < cut_words.len()
-        || !cut.forms.is_empty()
+        || is_company(cut)
     {
         return false;
     }

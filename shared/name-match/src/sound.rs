@@ -36,7 +36,7 @@ pub(super) fn key(word: &str) -> String {
     CANONICAL.get(&key).cloned().unwrap_or(key)
 }
 
-/// Returns the key with the one ending that stands for several.
+/// Returns the key with the one ending that represents several.
 fn with_joined_ending(key: String) -> String {
     let mut endings = ENDINGS.iter();
     endings

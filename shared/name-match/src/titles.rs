@@ -26,11 +26,11 @@ pub(super) fn classify(holder: &mut Holder) {
     leading_titles(holder);
     if holder.firm {
         cities(holder);
-        holder.forms = holder
+        let forms = holder
             .words
             .iter()
-            .filter_map(|word| firm::form(&word.text))
-            .collect();
+            .filter_map(|word| firm::form(&word.text));
+        holder.forms.extend(forms);
     }
     let first = holder
         .words

@@ -141,7 +141,7 @@ pub(super) fn is_leading_title(text: &str) -> bool {
     is_in(LEADING_TITLES, text)
 }
 
-/// Whether a filler is a given name where it stands first: "Lata Kasar", "Raj Malhotra".
+/// Whether a filler is a given name in the first place: "Lata Kasar", "Raj Malhotra".
 pub(super) fn is_given_name_first(text: &str) -> bool {
     !matches!(
         text,
@@ -166,7 +166,7 @@ pub(super) fn is_given_name(title: &str) -> bool {
     )
 }
 
-/// Whether the word ends as given names of the South do that stand last: Krishnamurthy, Balasubramanian.
+/// Whether the word ends like given names of the South that are the last word: Krishnamurthy, Balasubramanian.
 pub(super) fn is_southern_given_name(text: &str) -> bool {
     const ENDINGS: [&str; 12] = [
         "murthy",
