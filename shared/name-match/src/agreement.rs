@@ -107,7 +107,9 @@ pub(super) fn of_alignment(one: &mut Side<'_>, other: &mut Side<'_>, alignment: 
         other.add_ending(right, left);
     }
     let (one, other) = (&*one, &*other);
-    let other_sex = (one.female && other.male) || (one.male && other.female);
+    let titled = |side: &Side<'_>, female: bool| side.holder.female == Some(female);
+    let other_sex = (one.female && (other.male || titled(other, false)))
+        || (other.female && (one.male || titled(one, false)));
     let support: f32 = alignment
         .pairs
         .iter()

@@ -234,8 +234,8 @@ fn differ_by_ending(one: &str, other: &str) -> bool {
         ("rani", 4),
         ("lal", 4),
         ("rao", 5),
-        ("ji", 4),
-        ("jee", 4),
+        ("ji", 5),
+        ("jee", 5),
         ("saheb", 3),
         ("sahib", 3),
         ("amma", 4),
@@ -290,8 +290,16 @@ fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
     // Eswari, Iswari; Elangovan, Ilangovan.
     let rest = |key: &str| key.strip_prefix(['i', 'e']).map(str::to_owned);
     let begins_otherwise = || one.len() > 3 && rest(one).is_some() && rest(one) == rest(other);
+    // Kapoor and Kapor.
+    let with_u = |key: &str| key.replace('o', "u");
+    let has_other_u = || {
+        one_text.len().min(other_text.len()) >= 5
+            && one.len() == other.len()
+            && with_u(one) == with_u(other)
+    };
     is_b_for_v()
         || begins_otherwise()
+        || has_other_u()
         || is_regional()
         || other_vowel(one_text.as_bytes(), other_text.as_bytes())
         || neighbours_changed(one_text.as_bytes(), other_text.as_bytes())

@@ -26,7 +26,9 @@ const NICKNAMES: &str = "\
     vicky vik vig vive vign|vicki vik|vijay vijayak vijayar vijayas|vikki vik|viji vija|viju vij|vinu vinod vinay vinoth|\
     viru vir|vish vish|vishu vish|vishnu vishnuv vishnup|viswa viswan|vithu vith|yash yashw yashv|yogi yog|yusu yusuf|\
     chacko jacob|ouseph joseph|mathai mathew|varkey varghese|yohannan john|paulose paul|devassy sebastian|thoma thomas|\
-    mariam mary|annamma anna|rafi rafi|shafi shafi|wasi wasi";
+    mariam mary|annamma anna|rafi rafi|shafi shafi|wasi wasi|\
+    meena meenak|saras sarasw|kalyan kalyanas kalyanar|srini srini|balan balak|akhil akhile|amit amitab|\
+    paru parva|gayu gayat|nag nagar nages|kamu kamak kamal|vasant vasantr";
 
 static FORMS: LazyLock<HashMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
     let lines = NICKNAMES.split('|').filter_map(|line| line.split_once(' '));

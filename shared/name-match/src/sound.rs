@@ -74,6 +74,13 @@ const ENDINGS: &[(&str, &str)] = &[
     ("rvu", "ro"),
     ("rv", "ro"),
     ("esa", "es"),
+    // Sunder and Sundar.
+    ("nder", "ndr"),
+    ("ger", "gr"),
+    ("ker", "kr"),
+    ("ser", "sr"),
+    ("mer", "mr"),
+    ("ver", "vr"),
 ];
 
 static CANONICAL: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
@@ -226,7 +233,7 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
         {
             ("", 1)
         }
-        b'e' if matches!(next, b'y' | b'i') && ends_after_next => ("e", 2),
+        b'e' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
         b'o' if next == b'o' => ("u", 2),
         b'o' if matches!(next, b'u' | b'w') && !is_vowel(at(place + 2)) => ("o", 2),
         b'a' if matches!(next, b'u' | b'o') => ("o", 2),
