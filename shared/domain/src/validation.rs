@@ -148,10 +148,6 @@ impl Next {
     pub fn account_status(&self) -> Option<AccountStatus> {
         match self {
             Self::Complete {
-                outcome: Outcome::Review,
-                failure: Some(FailureCode::NameMismatch),
-            } => Some(AccountStatus::Pending),
-            Self::Complete {
                 outcome: Outcome::Valid,
                 ..
             } => Some(AccountStatus::Active),
@@ -160,8 +156,12 @@ impl Next {
                 ..
             }
             | Self::Wait { pending: false, .. } => None,
+            Self::Wait { pending: true, .. }
+            | Self::Complete {
+                outcome: Outcome::Review,
+                failure: Some(FailureCode::NameMismatch),
+            } => Some(AccountStatus::Pending),
             Self::Complete { .. } => Some(AccountStatus::Failure),
-            Self::Wait { pending: true, .. } => Some(AccountStatus::Pending),
         }
     }
 }

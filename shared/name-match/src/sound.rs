@@ -233,11 +233,10 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
         {
             ("", 1)
         }
-        b'e' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
         b'o' if next == b'o' => ("u", 2),
         b'o' if matches!(next, b'u' | b'w') && !is_vowel(at(place + 2)) => ("o", 2),
         b'a' if matches!(next, b'u' | b'o') => ("o", 2),
-        b'a' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
+        b'a' | b'e' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
         b'a' if next == b'a' && ends_after_next => ("a", 2),
         // Fatimah; but Shah.
         b'a' if next == b'h' && ends_after_next && place > 2 => ("a", 2),
