@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test fuzz bench bench-collector chaos status clean-local image image-test sbom lists compose-check k8s-check
+.PHONY: help up down demo test name-match fuzz bench bench-collector chaos status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -23,6 +23,9 @@ demo: up ## Start everything, then show accounts on their way from CREATED to th
 
 test: ## Run everything that CI checks: formatting, lints, tests against real servers, chaos
 	@deploy/local/test.sh
+
+name-match: ## Print the error rates of the name match on the labelled pairs
+	@cargo test -q -p khata-name-match --test name_match -- --nocapture --test-threads 1
 
 fuzz: ## Build the fuzz targets, then search each decoder for failures for a minute
 	@fuzz/run.sh

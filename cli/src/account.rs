@@ -6,6 +6,7 @@ mod history;
 mod json;
 mod next;
 mod retry;
+mod review;
 mod situation;
 mod text;
 mod which;
@@ -36,6 +37,22 @@ pub(crate) enum AccountCommand {
         #[command(flatten)]
         operator: OperatorOptions,
     },
+    /// Accept the holder's name of an account that waits for a person: the account becomes ACTIVE
+    ///
+    /// For an account whose names score less than the merchant's setting `--review-names-below`. No rupee is moved.
+    Accept {
+        #[command(flatten)]
+        which: WhichAccount,
+        #[command(flatten)]
+        operator: OperatorOptions,
+    },
+    /// Reject the holder's name of an account that waits for a person: the account becomes FAILURE (NAME_MISMATCH)
+    Reject {
+        #[command(flatten)]
+        which: WhichAccount,
+        #[command(flatten)]
+        operator: OperatorOptions,
+    },
 }
 
 impl AccountCommand {
@@ -43,6 +60,8 @@ impl AccountCommand {
         match self {
             Self::Show(which) => show(&which),
             Self::Retry { which, operator } => retry::retry(&which, &operator),
+            Self::Accept { which, operator } => review::decide(&which, &operator, true),
+            Self::Reject { which, operator } => review::decide(&which, &operator, false),
         }
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use diesel::{Connection, PgConnection};
 use khata_domain::{Gateway, GatewayAccountId};
+use khata_name_match::NameMatchResult;
 use khata_store::audit::{self, Actor};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchant_settings::{self, Changes, Overview};
@@ -66,10 +67,14 @@ pub(crate) struct SettingsOptions {
     /// Validations of the same account, in any spelling, in 24 hours, 1 to 32767 [new merchants: 5]
     #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
     validations_per_account_per_day: Option<i16>,
-    /// Fail an account as NAME_MISMATCH if its holder's name does not match `beneficiary_name` (NO_MATCH); applies to
-    /// outcomes from now on [new merchants: false]
-    #[arg(long, value_name = "true|false")]
-    fail_on_name_mismatch: Option<bool>,
+    /// Fail an account as NAME_MISMATCH if its holder's name matches `beneficiary_name` worse than this result; NO_MATCH: no
+    /// account; applies to outcomes from now on [new merchants: NO_MATCH]
+    #[arg(long, value_name = "RESULT", value_parser = result)]
+    fail_names_below: Option<NameMatchResult>,
+    /// Let an account wait for a person (`khata account accept` or `reject`) if its holder's name matches `beneficiary_name`
+    /// worse than this result, and does not fail; NO_MATCH: no account [new merchants: NO_MATCH]
+    #[arg(long, value_name = "RESULT", value_parser = result)]
+    review_names_below: Option<NameMatchResult>,
     /// Seconds for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to
     /// 31536000 (a year) [new merchants: 0]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=31_536_000))]
@@ -94,7 +99,12 @@ impl SettingsOptions {
             validation_deadline_seconds: self.validation_deadline,
             requests_per_second: self.requests_per_second,
             validations_per_account_per_day: self.validations_per_account_per_day,
-            fail_on_name_mismatch: self.fail_on_name_mismatch,
+            fail_names_below: self
+                .fail_names_below
+                .map(|result| result.min_score().into()),
+            review_names_below: self
+                .review_names_below
+                .map(|result| result.min_score().into()),
             reuse_results_seconds: self.reuse_results_seconds,
             recovery_patience_seconds: self.recovery_patience,
             paid_attempts_per_validation: self.paid_attempts_per_validation,
@@ -103,13 +113,29 @@ impl SettingsOptions {
     }
 }
 
+fn result(word: &str) -> Result<NameMatchResult, String> {
+    NameMatchResult::parse(word).ok_or_else(|| {
+        let words: Vec<_> = NameMatchResult::ALL
+            .iter()
+            .map(|result| result.as_str())
+            .collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+/// Returns the result that names must reach.
+fn reached(score: i16) -> &'static str {
+    NameMatchResult::of_stored_score(score).as_str()
+}
+
 fn settings_json(merchant: &Merchant) -> Value {
     json!({
         "implicit_customers": merchant.implicit_customers,
         "validation_deadline_seconds": merchant.validation_deadline_seconds,
         "requests_per_second": merchant.requests_per_second,
         "validations_per_account_per_day": merchant.validations_per_account_per_day,
-        "fail_on_name_mismatch": merchant.fail_on_name_mismatch,
+        "fail_names_below": reached(merchant.fail_names_below),
+        "review_names_below": reached(merchant.review_names_below),
         "reuse_results_seconds": merchant.reuse_results_seconds,
         "recovery_patience_seconds": merchant.recovery_patience_seconds,
         "paid_attempts_per_validation": merchant.paid_attempts_per_validation,
@@ -247,7 +273,8 @@ fn list(common: &CommonOptions) -> anyhow::Result<()> {
         "DEADLINE",
         "REQUESTS/S",
         "VALIDATIONS/DAY",
-        "FAIL ON NAME MISMATCH",
+        "NAMES FAIL BELOW",
+        "NAMES REVIEWED BELOW",
         "RESULTS REUSED",
     ];
     let rows = merchants.iter().map(|merchant| {
@@ -259,7 +286,8 @@ fn list(common: &CommonOptions) -> anyhow::Result<()> {
             format!("{} s", merchant.validation_deadline_seconds),
             merchant.requests_per_second.to_string(),
             merchant.validations_per_account_per_day.to_string(),
-            yes_or_no(merchant.fail_on_name_mismatch).to_owned(),
+            reached(merchant.fail_names_below).to_owned(),
+            reached(merchant.review_names_below).to_owned(),
             results_reused(merchant),
         ]
     });
@@ -308,7 +336,6 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
     );
     let patience = merchant.recovery_patience_seconds;
     let paid = merchant.paid_attempts_per_validation;
-    let mismatch = yes_or_no(merchant.fail_on_name_mismatch);
     let (enabled, total) = (has.enabled_gateway_accounts, has.gateway_accounts);
     Table::facts()
         .fact("merchant", &merchant.name)
@@ -320,7 +347,8 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         .fact("validations per account per day", validations)
         .fact("penny drops per day", drops)
         .fact("rejected by these limits", rejected)
-        .fact("fail on name mismatch", mismatch)
+        .fact("names fail below", reached(merchant.fail_names_below))
+        .fact("names reviewed below", reached(merchant.review_names_below))
         .fact("results reused", results_reused(merchant))
         .fact("recovery patience", format!("{patience} s"))
         .fact("paid attempts per validation", paid)
@@ -343,7 +371,7 @@ fn accounts(has: &Overview) -> String {
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
     "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
-    "fail_on_name_mismatch", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
+    "fail_names_below", "review_names_below", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
     "penny_drops_per_day",
 ]))]
 pub(crate) struct Set {

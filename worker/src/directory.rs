@@ -27,8 +27,9 @@ const MAX_CACHED_MERCHANTS: u64 = 10_000;
 
 /// A merchant's settings and gateway accounts.
 pub(crate) struct MerchantView {
-    /// Whether an account fails if its holder has a different name.
-    pub(crate) fail_on_name_mismatch: bool,
+    /// Scores of the name match below which an account fails, and below which a person decides.
+    pub(crate) fail_names_below: i16,
+    pub(crate) review_names_below: i16,
     /// Maximum age of an earlier result that is reused; 0: never.
     pub(crate) reuse_results_seconds: i32,
     /// Bounds of the cost of one validation.
@@ -151,7 +152,8 @@ impl Directory {
         let settings = merchants::of_id(connection, merchant)?;
         let accounts = gateway_accounts::of_merchant(connection, merchant)?;
         let view = Arc::new(MerchantView {
-            fail_on_name_mismatch: settings.fail_on_name_mismatch,
+            fail_names_below: settings.fail_names_below,
+            review_names_below: settings.review_names_below,
             reuse_results_seconds: settings.reuse_results_seconds,
             bounds: Bounds {
                 recovery_patience: seconds(settings.recovery_patience_seconds),

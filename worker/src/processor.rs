@@ -26,7 +26,7 @@ use tracing::{Instrument, Span, debug, error, field, warn};
 
 use log::{log_result, record_attempt};
 pub(crate) use results::Results;
-use results::{compare_names, delay_of, is_mismatch};
+use results::{compare_names, delay_of, is_below, reviewed};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
 use crate::consumer_load::{ConsumerLoad, Permit, QueuedWork, Unclaimed};
@@ -362,11 +362,13 @@ impl ValidationProcessor {
             let details = open.details;
             let is_failing_mismatch = |response: &GatewayResponse| {
                 name_match = compare_names(details, response.name_at_bank.as_ref());
-                work.merchant.fail_on_name_mismatch && is_mismatch(name_match)
+                is_below(name_match, work.merchant.fail_names_below)
             };
-            let advanced = open
+            let mut advanced = open
                 .advance(connector, action, now, rand::random(), is_failing_mismatch)
                 .await;
+            let next = &mut advanced.decision.next;
+            *next = reviewed(next.clone(), work, name_match);
             let took = started.elapsed();
             self.report(work, entry, &open, &advanced, is_call.then_some(took));
             let is_pending = open.attempt.state == AttemptState::Pending && advanced.result.is_ok();

@@ -39,7 +39,7 @@ pub(crate) struct Validation {
     /// Why the validation failed; `null` unless it failed.
     #[schema(required)]
     failure: Option<Failure>,
-    /// Why there is no outcome yet; `null` once there is one.
+    /// Why the account has no final status yet; `null` once it has one.
     #[schema(required, value_type = Option<PendingReason>)]
     pending_reason: Option<WaitReason>,
     /// When a worker tries the validation next; `null` once there is an outcome.
@@ -80,7 +80,7 @@ named_schema! {
     Method = enum_of("How the gateway validated the account.", GatewayMethod::ALL.iter().map(|one| one.as_str()));
     NameMatchResult = enum_of("Category of the score.", MatchResult::ALL.iter().map(|one| one.as_str()));
     FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline. `LIMIT_REACHED`, `IMPS_NOT_ENABLED`: no gateway could decide, and one said why. `ACCOUNT_BLOCKED`: blocked, or the gateway does not say whether blocked, frozen or closed.", FailureCode::ALL.iter().map(|one| one.as_str()));
-    PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now.", WaitReason::ALL.iter().map(|one| one.as_str()));
+    PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now. `NAME_REVIEW`: the account is real, and a person decides about the holder's name.", WaitReason::ALL.iter().map(|one| one.as_str()));
     AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
 }
 
@@ -90,6 +90,10 @@ pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<V
     let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
     let completed = columns.completed_at.is_some();
     let open = !completed && row.status != AccountStatus::Deleted;
+    // A gateway gave its result; a person decides about the name.
+    let in_review = completed
+        && row.status == AccountStatus::Pending
+        && columns.failure_code == Some(FailureCode::NameMismatch);
     if attempts == 0 && !completed && !open {
         return None;
     }
@@ -105,11 +109,18 @@ pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<V
         }),
         account_type: result.account_type,
         utr: result.utr,
-        failure: columns.failure_code.map(|code| Failure {
-            code: code.to_string(),
-            reason: columns.failure_reason.clone().unwrap_or_default(),
-        }),
-        pending_reason: open.then(|| columns.pending_reason.unwrap_or(WaitReason::Queued)),
+        failure: columns
+            .failure_code
+            .filter(|_| !in_review)
+            .map(|code| Failure {
+                code: code.to_string(),
+                reason: columns.failure_reason.clone().unwrap_or_default(),
+            }),
+        pending_reason: if in_review {
+            Some(WaitReason::NameReview)
+        } else {
+            open.then(|| columns.pending_reason.unwrap_or(WaitReason::Queued))
+        },
         next_attempt_at: columns.due_at.filter(|_| open).map(time),
         attempts,
         reused_from: columns.reused_from.map(|id| id.to_string()),

@@ -34,10 +34,15 @@ pub(super) fn advice(situation: Option<&Situation>, now: DateTime<Utc>) -> Strin
 fn completed(situation: &Situation, outcome: Outcome) -> String {
     let (account, merchant) = (&situation.account, &situation.merchant);
     match (outcome, situation.failure) {
+        (Outcome::Review, Some(FailureCode::NameMismatch)) => format!(
+            "A person compares the names: the merchant's call shows `beneficiary_name`, `name_at_bank` and `name_match`. Then \
+             run `khata account accept {account}` or `khata account reject {account}`. The merchant's own setting makes \
+             such an account wait; to change it: `khata merchant set --merchant {merchant} --review-names-below …`."
+        ),
         (_, Some(FailureCode::NameMismatch)) => format!(
             "Nothing for the operator: the account is real, but its holder has another name. The merchant asks the payee \
              whose account it is. The merchant's own setting makes such an account fail; to change it: `khata merchant \
-             set --merchant {merchant} --fail-on-name-mismatch false`."
+             set --merchant {merchant} --fail-names-below NO_MATCH`."
         ),
         (Outcome::Invalid, failure) => format!(
             "Nothing for the operator: the gateway reports {}. The merchant asks the payee to correct the details, and \
@@ -177,7 +182,11 @@ mod tests {
             ),
             (
                 failed(Outcome::Invalid, FailureCode::NameMismatch),
-                "--merchant acme --fail-on-name-mismatch false",
+                "--merchant acme --fail-names-below NO_MATCH",
+            ),
+            (
+                failed(Outcome::Review, FailureCode::NameMismatch),
+                "`khata account accept banh_1` or `khata account reject banh_1`",
             ),
             (
                 failed(Outcome::Review, FailureCode::SuspectedFraud),

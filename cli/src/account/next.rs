@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::ValidationState;
-use khata_domain::validation::{AttemptState, Outcome};
+use khata_domain::validation::{AttemptState, FailureCode, Outcome};
 
 use super::gateways::GatewayIssue;
 use super::situation::Situation;
@@ -36,6 +36,13 @@ pub(super) fn next_step(situation: Option<&Situation>, now: DateTime<Utc>) -> Ne
 fn final_result(situation: &Situation, outcome: Outcome) -> String {
     let since = situation.completed_at;
     let since = since.map_or(String::new(), |at| format!(" since {}", time(at)));
+    let in_review =
+        outcome == Outcome::Review && situation.failure == Some(FailureCode::NameMismatch);
+    if in_review && situation.deleted_at.is_none() {
+        return format!(
+            "The account is real{since}, and a person decides about the holder's name."
+        );
+    }
     let then = match situation.deleted_at {
         Some(at) => format!("The account was deleted at {}.", time(at)),
         None => "The merchant can validate the account again.".to_owned(),

@@ -136,7 +136,7 @@ async fn a_result_is_reused_until_a_call_requests_a_fresh_one() -> Result<()> {
 async fn only_gateway_results_are_reused_and_names_are_compared_again() -> Result<()> {
     let stack = TestStack::start(Setup::default()).await?;
     set(&stack, "--reuse-results-seconds", "3600")?;
-    set(&stack, "--fail-on-name-mismatch", "true")?;
+    set(&stack, "--fail-names-below", "POOR_PARTIAL_MATCH")?;
     let failed = validated(&stack, "one", BAD, &[]).await?;
     let also = validated(&stack, "two", BAD, &[]).await?;
     for account in [&failed, &also] {
@@ -218,7 +218,7 @@ async fn a_name_mismatch_fails_an_account_only_if_the_merchant_says_so() -> Resu
     assert_eq!(account["validation"]["name_match"]["result"], "NO_MATCH");
     assert!(account["validation"]["failure"].is_null(), "{account}");
 
-    set(&stack, "--fail-on-name-mismatch", "true")?;
+    set(&stack, "--fail-names-below", "POOR_PARTIAL_MATCH")?;
     let failed = eventually(TIMEOUT, "the workers following", async || {
         let account = again(&stack, "one", &account, &json!({}))
             .await?
@@ -237,6 +237,58 @@ async fn a_name_mismatch_fails_an_account_only_if_the_merchant_says_so() -> Resu
         let mut form = bank(GOOD, IFSC);
         form.push(VALIDATE);
         form.extend(name.map(|name| ("beneficiary_name", name)));
+        let account = stack.api.create(customer, &form).await?.account()?;
+        assert_eq!(account["status"], "ACTIVE", "{account}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_decides_about_names_if_the_merchant_says_so() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    set(&stack, "--review-names-below", "GOOD_PARTIAL_MATCH")?;
+    let form = [&named(GOOD, IFSC, OTHER_NAME)[..], &[VALIDATE]].concat();
+    for (customer, command, status) in [("one", "accept", "ACTIVE"), ("two", "reject", "FAILURE")] {
+        let account = stack.api.create(customer, &form).await?.account()?;
+        assert_eq!(account["status"], "PENDING", "{account}");
+        let validation = &account["validation"];
+        assert_eq!(validation["pending_reason"], "NAME_REVIEW", "{account}");
+        assert!(validation["failure"].is_null(), "{account}");
+        assert_eq!(validation["name_match"]["result"], "NO_MATCH");
+        let id = text(&account, "/id").to_owned();
+        let shown = stack.command(&["account", "show", &id])?;
+        assert!(
+            shown.contains(&format!("account {command} {id}")),
+            "{shown}"
+        );
+        let before = drops(&stack).await?;
+        stack.command(&["account", command, &id])?;
+        let account = stack
+            .api
+            .wait_for(customer, &id, &[status], TIMEOUT)
+            .await?;
+        let failure = &account["validation"]["failure"]["code"];
+        let expected = if status == "FAILURE" {
+            json!("NAME_MISMATCH")
+        } else {
+            json!(null)
+        };
+        assert_eq!(*failure, expected, "{account}");
+        assert!(
+            account["validation"]["pending_reason"].is_null(),
+            "{account}"
+        );
+        assert_eq!(drops(&stack).await?, before, "no gateway is called");
+        // Once only.
+        assert!(stack.command(&["account", command, &id]).is_err());
+    }
+    let log = stack.database.number(
+        "select count(*) from audit_log where action in ('account.accept', 'account.reject')",
+    )?;
+    assert_eq!(log, 2);
+    // A matching name, or a name that cannot be compared, waits for no person.
+    for (customer, name) in [("three", HOLDER), ("four", "NA")] {
+        let form = [&named(GOOD, IFSC, name)[..], &[VALIDATE]].concat();
         let account = stack.api.create(customer, &form).await?.account()?;
         assert_eq!(account["status"], "ACTIVE", "{account}");
     }

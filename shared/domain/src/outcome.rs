@@ -34,7 +34,7 @@ words! {
         Valid = "VALID",
         /// The bank or PSP rejected the details.
         Invalid = "INVALID",
-        /// Suspected fraud, or a blocked account.
+        /// Suspected fraud or a blocked account, or a holder's name about which a person decides.
         Review = "REVIEW",
         /// No gateway decided before the deadline.
         Unavailable = "UNAVAILABLE",

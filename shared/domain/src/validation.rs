@@ -135,6 +135,15 @@ pub enum Next {
 }
 
 impl Next {
+    /// Returns the end of a validation whose details are real, and about whose name a person decides: no worker takes it again,
+    /// so that nothing is paid meanwhile.
+    pub fn name_review() -> Self {
+        Self::Complete {
+            outcome: Outcome::Review,
+            failure: Some(FailureCode::NameMismatch),
+        }
+    }
+
     /// Returns the new status of the account; `None` if it does not change.
     pub fn account_status(&self) -> Option<AccountStatus> {
         match self {
@@ -147,8 +156,12 @@ impl Next {
                 ..
             }
             | Self::Wait { pending: false, .. } => None,
+            Self::Wait { pending: true, .. }
+            | Self::Complete {
+                outcome: Outcome::Review,
+                failure: Some(FailureCode::NameMismatch),
+            } => Some(AccountStatus::Pending),
             Self::Complete { .. } => Some(AccountStatus::Failure),
-            Self::Wait { pending: true, .. } => Some(AccountStatus::Pending),
         }
     }
 }

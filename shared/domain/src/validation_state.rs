@@ -42,5 +42,7 @@ words! {
         BudgetExhausted = "BUDGET_EXHAUSTED",
         /// No gateway account of the merchant can validate these details now.
         NoGatewayAvailable = "NO_GATEWAY_AVAILABLE",
+        /// The details are real, and a person decides about the holder's name. Not stored: a gateway gave its result.
+        NameReview = "NAME_REVIEW",
     }
 }

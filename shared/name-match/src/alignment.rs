@@ -1,22 +1,9 @@
 //! Pairs the words of one name with the words of the other.
 
-use super::holders::Word;
-use super::script::{MAX_WORD, Script};
+use super::holder::{Kind, Word};
+use super::likeness::{How, initials_before, is_initial_of, likeness};
+use super::script::MAX_WORD;
 use super::sound;
-use super::vocabulary::Kind;
-
-/// Kind of likeness of two words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// The same letters, possibly written in two words.
-    Same,
-    /// Two spellings, or two scripts.
-    Sound,
-    /// A typing error, or b for v as in Bengal.
-    Slip,
-    /// One is the initial of the other.
-    Initial,
-}
 
 /// A pair of words: one of each name, or several if one name writes together words that the other divides.
 pub(super) struct Pair {
@@ -39,17 +26,22 @@ pub(super) struct Alignment {
 
 impl Alignment {
     /// Pairs the words, best likeness first: the same letters, the same sound, slips, words joined or divided, initials.
-    pub(super) fn of(one: &[Word], other: &[Word]) -> Self {
+    pub(super) fn of(one: &[Word], other: &[Word], firm: bool) -> Self {
         let mut sides = Sides {
             one,
             other,
+            firm,
             free: (vec![true; one.len()], vec![true; other.len()]),
             pairs: Vec::with_capacity(one.len()),
         };
-        for how in [How::Same, How::Sound, How::Slip] {
-            sides.words(how);
-        }
-        sides.joined();
+        sides.words(How::Same);
+        sides.joined(true);
+        sides.words(How::Sound);
+        sides.words(How::Slip);
+        sides.joined(false);
+        sides.words(How::Nickname);
+        sides.initials_attached();
+        sides.initial_at_the_end();
         sides.initials_together();
         sides.initials();
         let free = |free: &[bool]| (0..free.len()).filter(|place| free[*place]).collect();
@@ -66,7 +58,7 @@ pub(super) fn weight(word: &Word) -> f32 {
         Kind::Title | Kind::Legal => 0.0,
         Kind::Particle => 0.1,
         Kind::Initial => 0.25,
-        Kind::Common | Kind::Trade => 0.3,
+        Kind::Common | Kind::Trade | Kind::Place => 0.3,
         Kind::Number => 0.5,
         Kind::Family => 0.6,
         Kind::Own if word.text.len() < 4 => 0.8,
@@ -77,6 +69,7 @@ pub(super) fn weight(word: &Word) -> f32 {
 struct Sides<'a> {
     one: &'a [Word],
     other: &'a [Word],
+    firm: bool,
     free: (Vec<bool>, Vec<bool>),
     pairs: Vec<Pair>,
 }
@@ -87,7 +80,7 @@ impl Sides<'_> {
             for right in 0..self.other.len() {
                 if self.free.0[left]
                     && self.free.1[right]
-                    && likeness(&self.one[left], &self.other[right]) == Some(how)
+                    && likeness(&self.one[left], &self.other[right], self.firm) == Some(how)
                 {
                     let (one, other) = (&self.one[left], &self.other[right]);
                     self.pairs.push(Pair {
@@ -103,7 +96,8 @@ impl Sides<'_> {
     }
 
     /// Pairs words written together in one name and apart in the other, or divided elsewhere: "Ramkumar", "Ram Kumar".
-    fn joined(&mut self) {
+    /// With `one_word`, one of the names writes them as one word.
+    fn joined(&mut self, one_word: bool) {
         const MAX_WORDS: usize = 5;
         for left in 0..self.one.len() {
             for right in 0..self.other.len() {
@@ -112,6 +106,7 @@ impl Sides<'_> {
                 let found = (1..=lefts)
                     .flat_map(|one| (1..=rights).map(move |other| (one, other)))
                     .filter(|(one, other)| one + other > 2)
+                    .filter(|(one, other)| !one_word || *one == 1 || *other == 1)
                     .find_map(|(one, other)| {
                         let how = joined_likeness(
                             &self.one[left..left + one],
@@ -128,6 +123,76 @@ impl Sides<'_> {
                     self.free.1[right..right + other].fill(false);
                 }
             }
+        }
+    }
+
+    /// Pairs initials written together with the word after them: "HKishore", "Harsh Kishore".
+    fn initials_attached(&mut self) {
+        for left in 0..self.one.len() {
+            for right in 0..self.other.len() {
+                if !self.free.0[left] || !self.free.1[right] {
+                    continue;
+                }
+                let rights = run(&self.free.1, self.other, right);
+                let lefts = run(&self.free.0, self.one, left);
+                let words = &self.other[right..right + rights];
+                if let Some(count) = initials_before(&self.one[left], words) {
+                    self.attached(left, right, count, true);
+                    continue;
+                }
+                let words = &self.one[left..left + lefts];
+                if let Some(count) = initials_before(&self.other[right], words) {
+                    self.attached(left, right, count, false);
+                }
+            }
+        }
+    }
+
+    /// Pairs a word and an initial with the two written together, the initial last: "DHANALAKSHMIM", "M Dhanalakshmi".
+    fn initial_at_the_end(&mut self) {
+        for left in 0..self.one.len() {
+            for right in 0..self.other.len() {
+                if !self.free.0[left] || !self.free.1[right] {
+                    continue;
+                }
+                let (one, other) = (&self.one[left], &self.other[right]);
+                if let Some(initial) = last_initial(one, other, self.other, &self.free.1) {
+                    self.pair(left, right, How::Same, weight(other));
+                    self.pair(left, initial, How::Initial, 0.25);
+                    self.free.1[initial] = false;
+                } else if let Some(initial) = last_initial(other, one, self.one, &self.free.0) {
+                    self.pair(left, right, How::Same, weight(one));
+                    self.pair(initial, right, How::Initial, 0.25);
+                    self.free.0[initial] = false;
+                } else {
+                    continue;
+                }
+                (self.free.0[left], self.free.1[right]) = (false, false);
+            }
+        }
+    }
+
+    /// Pairs one word with `count` words of the other name: all but the last by their initials.
+    fn attached(&mut self, left: usize, right: usize, count: usize, in_one: bool) {
+        for offset in 0..count {
+            let is_last = offset + 1 == count;
+            let places = if in_one {
+                (left, right + offset)
+            } else {
+                (left + offset, right)
+            };
+            let word = if in_one {
+                &self.other[places.1]
+            } else {
+                &self.one[places.0]
+            };
+            let (how, weight) = if is_last {
+                (How::Same, weight(word))
+            } else {
+                (How::Initial, 0.25)
+            };
+            self.pair(places.0, places.1, how, weight);
+            (self.free.0[places.0], self.free.1[places.1]) = (false, false);
         }
     }
 
@@ -186,6 +251,16 @@ impl Sides<'_> {
     }
 }
 
+/// Returns the place of the free initial that the first word writes after the second.
+fn last_initial(joined: &Word, name: &Word, words: &[Word], free: &[bool]) -> Option<usize> {
+    const MIN_NAME: usize = 4;
+    let initial = joined.text.strip_prefix(name.text.as_str())?;
+    (name.text.len() >= MIN_NAME && initial.len() == 1).then_some(())?;
+    (0..words.len()).find(|place| {
+        free[*place] && words[*place].kind == Kind::Initial && words[*place].text == initial
+    })
+}
+
 /// Returns the number of consecutive free words from here.
 fn run(free: &[bool], words: &[Word], from: usize) -> usize {
     (from..words.len())
@@ -233,7 +308,15 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
         .iter()
         .chain(other)
         .any(|word| word.kind == Kind::Initial);
-    (!has_initials && sound::key(&left) == sound::key(&right)).then_some(How::Sound)
+    // The vowels at the ends of the words separate Kamal and Kamala.
+    if has_initials || (one.len() > 1 && other.len() > 1) {
+        return None;
+    }
+    let (left, right) = (sound::key(&left), sound::key(&right));
+    // ದೇವೇಗೌಡ has a last a that is spoken.
+    let bare = |key: &str| key.strip_suffix('a').unwrap_or(key).to_owned();
+    let sounds = left == right || (one[0].script != other[0].script && bare(&left) == bare(&right));
+    sounds.then_some(How::Sound)
 }
 
 fn together(words: &[Word]) -> String {
@@ -242,105 +325,4 @@ fn together(words: &[Word]) -> String {
         text.push_str(&word.text);
     }
     text
-}
-
-fn is_initial_of(initial: &Word, word: &Word) -> bool {
-    initial.kind == Kind::Initial
-        && !matches!(
-            word.kind,
-            Kind::Initial | Kind::Title | Kind::Legal | Kind::Number
-        )
-        && (word.text.starts_with(initial.text.as_str())
-            || word.key.chars().next() == initial.key.chars().next())
-}
-
-/// Returns the likeness of two single words; `None` if they are different words.
-pub(super) fn likeness(one: &Word, other: &Word) -> Option<How> {
-    if one.text == other.text {
-        return Some(if one.script == other.script {
-            How::Same
-        } else {
-            How::Sound
-        });
-    }
-    if one.kind == Kind::Initial
-        || other.kind == Kind::Initial
-        || one.kind == Kind::Number
-        || other.kind == Kind::Number
-    {
-        return None;
-    }
-    let tamil = one.script == Script::Tamil || other.script == Script::Tamil;
-    let sounds = one.key == other.key
-        || differ_by_ending(&one.text, &other.text)
-        || (tamil && sound::tamil_key(&one.key) == sound::tamil_key(&other.key));
-    if sounds {
-        return Some(How::Sound);
-    }
-    is_slip(&one.key, &other.key, &one.text, &other.text).then_some(How::Slip)
-}
-
-/// Whether only an ending differs: Rameshbhai and Ramesh, Hiraben and Hira, Handlooms and Handloom.
-fn differ_by_ending(one: &str, other: &str) -> bool {
-    let (short, long) = by_length(one, other);
-    long.strip_prefix(short).is_some_and(|rest| match rest {
-        "bhai" | "ben" | "bhen" | "behn" => short.len() > 2,
-        "s" => short.len() > 5,
-        _ => false,
-    })
-}
-
-fn by_length<'a, T: ?Sized + AsRef<[u8]>>(one: &'a T, other: &'a T) -> (&'a T, &'a T) {
-    if one.as_ref().len() < other.as_ref().len() {
-        (one, other)
-    } else {
-        (other, one)
-    }
-}
-
-/// Whether the difference is a typing error: two neighbours swapped, a letter left out within a long word, b for v. One letter
-/// in place of another is none: it turns Ramesh into Rakesh and Rameshwari into Rajeshwari.
-fn is_slip(one: &str, other: &str, one_text: &str, other_text: &str) -> bool {
-    let is_b_for_v = || {
-        one.len() > 3
-            && one.len() == other.len()
-            && one
-                .bytes()
-                .zip(other.bytes())
-                .all(|pair| pair.0 == pair.1 || matches!(pair, (b'b', b'v') | (b'v', b'b')))
-    };
-    is_b_for_v()
-        || neighbours_changed(one_text.as_bytes(), other_text.as_bytes())
-        || letter_left_out(one_text.as_bytes(), other_text.as_bytes())
-}
-
-fn neighbours_changed(one: &[u8], other: &[u8]) -> bool {
-    if one.len() < 5 || one.len() != other.len() {
-        return false;
-    }
-    let mut differing = (0..one.len()).filter(|place| one[*place] != other[*place]);
-    match (differing.next(), differing.next(), differing.next()) {
-        // The first letter is hardly ever wrong.
-        (Some(first), Some(second), None) => {
-            first > 0
-                && second == first + 1
-                && one[first] == other[second]
-                && one[second] == other[first]
-        }
-        _ => false,
-    }
-}
-
-fn letter_left_out(one: &[u8], other: &[u8]) -> bool {
-    let (short, long) = by_length(one, other);
-    if short.len() < 8 || long.len() != short.len() + 1 {
-        return false;
-    }
-    let same = short
-        .iter()
-        .zip(long)
-        .take_while(|pair| pair.0 == pair.1)
-        .count();
-    // Neither the first letter nor the last: Krishna and Krishnan.
-    same > 0 && same < short.len() && short[same..] == long[same + 1..]
 }

@@ -13,6 +13,8 @@ pub(super) struct Brahmic {
     carries: bool,
     /// Consonants since the last vowel: after two of them the unwritten vowel is spoken (कृष्ण, Krishna).
     cluster: u8,
+    /// The last letter written is an n in the place of any nasal.
+    nasal: bool,
 }
 
 impl Brahmic {
@@ -29,6 +31,27 @@ impl Brahmic {
         let place = u32::from(character) & 0x7f;
         if let Some(consonant) = consonant(script, place) {
             self.speak_carried();
+            // चंपा is Champa.
+            let southern = matches!(script, Script::Telugu | Script::Kannada | Script::Malayalam);
+            if self.nasal
+                && (consonant.starts_with(['p', 'b', 'm']) || (southern && consonant == "h"))
+                && let Some(word) = self.word.as_mut()
+            {
+                word.text.pop();
+                word.text.push('m');
+            }
+            self.nasal = false;
+            // ന്റ is nt, റ്റ is tt.
+            let bare_r = script == Script::Malayalam && place == 0x31 && !self.carries;
+            let before = self.word.as_mut().filter(|_| bare_r);
+            let consonant = match before {
+                Some(word) if word.text.ends_with('n') => "t",
+                Some(word) if word.text.ends_with('r') => {
+                    word.text.pop();
+                    "t"
+                }
+                _ => consonant,
+            };
             self.write(script, consonant);
             self.carries = !is_bare(script, place);
             self.cluster = self.cluster.saturating_add(1);
@@ -65,11 +88,39 @@ impl Brahmic {
     /// Ends the word and returns it.
     pub(super) fn end(&mut self) -> Option<Letters> {
         let script = self.script()?;
-        if self.carries && (self.cluster > 1 || !script.drops_last_vowel()) {
+        // The vowel after y is spoken too: श्रोत्रिय is Shrotriya.
+        let sonorant = ["r", "l", "v", "y", "m", "n"].map(|last| self.ends_with(last));
+        // कृष्ण is Krishna, but हर्ष is Harsh; in the East the vowel is spoken after all of them.
+        let after_cluster = matches!(script, Script::Bengali | Script::Odia | Script::Kannada)
+            || sonorant.contains(&true);
+        let spoken = (self.cluster > 1 && after_cluster)
+            || !script.drops_last_vowel()
+            || self.ends_with("iy");
+        if self.carries && spoken {
             self.write(script, "a");
         }
-        (self.carries, self.cluster) = (false, 0);
-        self.word.take()
+        let mut word = self.word.take()?;
+        // साईं.
+        if word.text == "sain" {
+            word.text.pop();
+        }
+        let southern = matches!(script, Script::Telugu | Script::Kannada | Script::Malayalam);
+        if script == Script::Malayalam {
+            // പത്മ is Padma.
+            word.text = word.text.replace("tm", "dm");
+        }
+        if self.nasal && southern {
+            word.text.pop();
+            word.text.push('m');
+        }
+        (self.carries, self.cluster, self.nasal) = (false, 0, false);
+        Some(word)
+    }
+
+    fn ends_with(&self, ending: &str) -> bool {
+        self.word
+            .as_ref()
+            .is_some_and(|word| word.text.ends_with(ending))
     }
 
     fn speak_carried(&mut self) {
@@ -82,13 +133,14 @@ impl Brahmic {
     }
 
     fn vowel(&mut self, script: Script, vowel: &str) {
-        self.cluster = 0;
+        (self.cluster, self.nasal) = (0, false);
         self.write(script, vowel);
     }
 
     fn nasal(&mut self, script: Script) {
         self.speak_carried();
         self.write(script, "n");
+        self.nasal = true;
     }
 
     /// Applies the dot below, which changes the sound of the letter before it.
@@ -121,8 +173,8 @@ impl Brahmic {
 
     fn write(&mut self, script: Script, letters: &str) {
         let word = self.word.get_or_insert_with(|| Letters {
-            text: String::new(),
             script,
+            ..Letters::default()
         });
         if word.text.len() + letters.len() <= MAX_WORD {
             word.text.push_str(letters);
@@ -189,4 +241,10 @@ fn vowel_sign(place: u32) -> Option<&'static str> {
         0x4c => "au",
         _ => return None,
     })
+}
+
+/// Returns a digit of any of the scripts.
+pub(super) fn digit(character: char) -> Option<char> {
+    let place = u32::from(character) & 0x7f;
+    char::from_digit(place.checked_sub(0x66)?, 10)
 }

@@ -3,11 +3,10 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_compatible;
 
-use super::indic::Brahmic;
+use super::arabic;
+use super::indic::{self, Brahmic};
 use super::script::{Letters, MAX_WORD, Script};
-
-/// Maximum number of characters of a name; the rest is not read, so that a comparison takes bounded time.
-const MAX_CHARACTERS: usize = 200;
+use super::text::MAX_CHARACTERS;
 
 /// A word, or a mark between two words.
 pub(super) enum Piece {
@@ -23,7 +22,36 @@ pub(super) fn pieces(name: &str) -> Vec<Piece> {
         pieces.push(character);
     }
     pieces.end_word();
+    merge_letters(&mut pieces.done);
     pieces.done
+}
+
+/// Joins letters and parts that are one word: "L L P", "Co-operative".
+fn merge_letters(pieces: &mut Vec<Piece>) {
+    const JOINED: [(&[&str], &str); 10] = [
+        (&["limited", "liability", "partnership"], "llp"),
+        (&["ph", "d"], "phd"),
+        (&["l", "l", "p"], "llp"),
+        (&["o", "p", "c"], "opc"),
+        (&["p", "v", "t"], "pvt"),
+        (&["l", "t", "d"], "ltd"),
+        (&["h", "u", "f"], "huf"),
+        (&["co", "op"], "cooperative"),
+        (&["co", "operative"], "cooperative"),
+        (&["co", "operation"], "cooperative"),
+    ];
+    let mut place = 0;
+    while place < pieces.len() {
+        let found = JOINED.iter().find(|(parts, _)| {
+            let at = |(offset, part): (usize, &&str)| matches!(pieces.get(place + offset), Some(Piece::Word(word)) if word.text == **part);
+            parts.iter().enumerate().all(at)
+        });
+        if let (Some((parts, whole)), Some(Piece::Word(word))) = (found, pieces.get_mut(place)) {
+            (*whole).clone_into(&mut word.text);
+            pieces.drain(place + 1..place + parts.len());
+        }
+        place += 1;
+    }
 }
 
 #[derive(Default)]
@@ -31,10 +59,21 @@ struct Pieces {
     done: Vec<Piece>,
     open: Option<Letters>,
     brahmic: Brahmic,
+    /// The next letters follow hidden ones: `***ESH`.
+    after_mask: bool,
 }
 
 impl Pieces {
     fn push(&mut self, character: char) {
+        if matches!(character, '*' | '•' | '●' | '∗' | '×') {
+            self.mask();
+            return;
+        }
+        self.read(character);
+        self.after_mask &= self.open.is_some() || self.brahmic.is_open();
+    }
+
+    fn read(&mut self, character: char) {
         if character.is_ascii() {
             match character {
                 'a'..='z' | '0'..='9' => self.letter(character, Script::Latin),
@@ -50,6 +89,10 @@ impl Pieces {
             return;
         }
         if let Some(script) = Script::of(character) {
+            if let Some(digit) = indic::digit(character) {
+                self.letter(digit, Script::Latin);
+                return;
+            }
             if self.open.is_some() || self.brahmic.script() != Some(script) {
                 self.end_word();
             }
@@ -66,8 +109,12 @@ impl Pieces {
             | '\u{b4}'
             | '\u{ad}'
             | '\u{200b}'..='\u{200f}'
-            | '\u{2060}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
             | '\u{feff}' => {}
+            // Scholarly spellings: Kṛṣṇa.
+            'ṛ' | 'Ṛ' => self.latin("ri"),
+            'ś' | 'Ś' | 'ṣ' | 'Ṣ' => self.latin("sh"),
             'ß' | 'ẞ' => self.latin("ss"),
             'æ' | 'Æ' => self.latin("ae"),
             'œ' | 'Œ' => self.latin("oe"),
@@ -76,8 +123,22 @@ impl Pieces {
             'þ' | 'Þ' => self.latin("th"),
             'ł' | 'Ł' => self.latin("l"),
             'ı' => self.latin("i"),
-            _ => self.decompose(character),
+            _ => match arabic::letter(character) {
+                Some(letter) => self.letter(letter, Script::Arabic),
+                None if arabic::is_mark(character) => {}
+                None => self.decompose(character),
+            },
         }
+    }
+
+    /// Ends a word whose rest is hidden, or begins one whose start is.
+    fn mask(&mut self) {
+        let was_open = self.open.is_some() || self.brahmic.is_open();
+        self.end_word();
+        if let Some(Piece::Word(word)) = self.done.last_mut().filter(|_| was_open) {
+            word.masked = true;
+        }
+        self.after_mask = true;
     }
 
     /// Reads a letter with an accent as the letter; drops marks on their own; keeps letters of other scripts.
@@ -105,12 +166,14 @@ impl Pieces {
     }
 
     fn letter(&mut self, letter: char, script: Script) {
-        if self.brahmic.is_open() {
+        let changes =
+            |open: &Letters| (open.script == Script::Arabic) != (script == Script::Arabic);
+        if self.brahmic.is_open() || self.open.as_ref().is_some_and(changes) {
             self.end_word();
         }
         let word = self.open.get_or_insert_with(|| Letters {
-            text: String::new(),
             script,
+            ..Letters::default()
         });
         if script == Script::Unreadable {
             word.script = script;
@@ -122,9 +185,55 @@ impl Pieces {
 
     fn end_word(&mut self) {
         let word = self.open.take().or_else(|| self.brahmic.end());
-        if let Some(word) = word.filter(|word| !word.text.is_empty()) {
-            self.done.push(Piece::Word(word));
+        let Some(mut word) = word.filter(|word| !word.text.is_empty()) else {
+            return;
+        };
+        // Nothing is known of the start.
+        if self.after_mask {
+            self.after_mask = false;
+            (word.masked, word.text) = (true, String::new());
         }
+        hide_x(&mut word);
+        // ظہیر الدین is Zaheeruddin.
+        if word.script == Script::Arabic && word.text.ends_with("aldyn") {
+            word.text.truncate(word.text.len() - "aldyn".len());
+            if let Some(Piece::Word(before)) = self.done.last_mut().filter(|_| word.text.is_empty())
+            {
+                before.text.push_str("dyn");
+                return;
+            }
+            word.text.push_str("dyn");
+        }
+        match arabic::known(&word.text).filter(|_| word.script == Script::Arabic) {
+            Some((latin, rest)) => {
+                let rest = Letters {
+                    text: rest.to_owned(),
+                    ..word
+                };
+                self.done.push(Piece::Word(Letters {
+                    text: latin.to_owned(),
+                    script: Script::Arabic,
+                    masked: false,
+                }));
+                if !rest.text.is_empty() {
+                    self.done.push(Piece::Word(rest));
+                }
+            }
+            None => self.done.push(Piece::Word(word)),
+        }
+    }
+}
+
+/// Reads a row of X as hidden letters: `SUNDARXXXX`.
+fn hide_x(word: &mut Letters) {
+    let visible = word.text.trim_end_matches('x').len();
+    let hidden = word.text.len() - visible;
+    if hidden >= 3 || (hidden == 2 && visible >= 4) {
+        word.text.truncate(visible);
+        word.masked = true;
+    } else if word.text.starts_with("xxx") {
+        word.text.clear();
+        word.masked = true;
     }
 }
 
@@ -175,11 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn scripts_digits_and_dandas_divide_words() {
+    fn scripts_and_dandas_divide_words() {
         let words: Vec<_> = latin("आशाRao राव। १२ রায়")
             .into_iter()
             .map(|(word, _)| word)
             .collect();
-        assert_eq!(words, ["asha", "rao", "rav", "ray"]);
+        assert_eq!(words, ["asha", "rao", "rav", "12", "ray"]);
     }
 }

@@ -3,20 +3,32 @@
 //! Pure, without I/O. `docs/name-match.md` lists the rules in order, with figures. Both names are personal data: this crate
 //! neither stores, logs nor shows any part of them.
 
+mod agreement;
 mod alignment;
+mod arabic;
+mod firm;
+mod holder;
 mod holders;
 mod indic;
 mod letters;
+mod likeness;
+mod nicknames;
+mod no_name;
+mod parts;
+mod places;
 mod score;
 mod script;
 mod sound;
+mod spellings;
+mod text;
+mod titles;
 mod vocabulary;
 
-use std::collections::HashSet;
-use std::sync::LazyLock;
-
-use holders::{Holder, holders};
+use holder::Holder;
+use letters::pieces;
 use script::Script;
+
+pub use no_name::is_placeholder;
 
 /// The band of a score, in the words of Cashfree's `name_match_result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,16 +70,29 @@ impl NameMatchResult {
         }
     }
 
+    /// Returns the lowest score of the band.
+    pub fn min_score(self) -> u8 {
+        match self {
+            Self::DirectMatch => 100,
+            Self::GoodPartialMatch => 85,
+            Self::ModeratePartialMatch => 60,
+            Self::PoorPartialMatch => 34,
+            Self::NoMatch => 0,
+        }
+    }
+
+    /// Parses the word in replies and commands.
+    pub fn parse(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|result| result.as_str() == word)
+    }
+
     /// Returns the band of a score; a score above 100 counts as 100. Cashfree publishes one score per band (100, 85, 70, 38)
     /// and 90 as GOOD; the bounds between them are ours.
     pub fn of_score(score: u8) -> Self {
-        match score {
-            100.. => Self::DirectMatch,
-            85..100 => Self::GoodPartialMatch,
-            60..85 => Self::ModeratePartialMatch,
-            34..60 => Self::PoorPartialMatch,
-            ..34 => Self::NoMatch,
-        }
+        let mut all = Self::ALL.iter().copied();
+        all.find(|result| score >= result.min_score())
+            .unwrap_or(Self::NoMatch)
     }
 }
 
@@ -90,25 +115,55 @@ impl NameMatch {
 
 /// Compares the name given with the name at the bank; their order makes no difference.
 ///
-/// `None` if the names cannot be compared: one is empty or a placeholder, or only one is in letters that no rule converts to
+/// `None` if the names cannot be compared: one is no name ([`is_placeholder`]), or only one is in letters that no rule converts to
 /// Latin ones. This differs from NO_MATCH, where the names contradict each other. At most the first 200 characters of a name
 /// are read.
 pub fn compare(given: &str, at_bank: &str) -> Option<NameMatch> {
-    if is_placeholder(given) || is_placeholder(at_bank) {
+    let (given, at_bank) = (Name::of(given)?, Name::of(at_bank)?);
+    if no_name::is_test(&given.pieces) != no_name::is_test(&at_bank.pieces) {
         return None;
     }
-    let (one, other) = (holders(given, false), holders(at_bank, false));
+    let (one, other) = (given.holders(false), at_bank.holders(false));
     if one.is_empty() || other.is_empty() || is_unreadable(&one) != is_unreadable(&other) {
         return None;
     }
     let mut score = either_way(&one, &other);
-    // If only one name shows that it is a firm's, "Larsen & Toubro" in the other is one name.
-    if is_firm(&one) && other.len() > 1 {
-        score = score.max(either_way(&one, &holders(at_bank, true)));
-    } else if is_firm(&other) && one.len() > 1 {
-        score = score.max(either_way(&holders(given, true), &other));
+    // If only one name shows that it is a firm's, "Larsen & Toubro" in the other is one name, and "Ent" is Enterprises.
+    if score < 100.0 && is_firm(&one) != is_firm(&other) {
+        score = score.max(if is_firm(&one) {
+            either_way(&one, &at_bank.holders(true))
+        } else {
+            either_way(&given.holders(true), &other)
+        });
     }
     Some(NameMatch::of_score(whole(score)))
+}
+
+/// A name in words and marks.
+struct Name {
+    pieces: Vec<letters::Piece>,
+    /// Number of characters.
+    length: usize,
+}
+
+impl Name {
+    /// Reads a name; `None` if the text is no name.
+    fn of(name: &str) -> Option<Self> {
+        let text = text::repaired(name);
+        let mut pieces = pieces(&text);
+        no_name::leave_out_account_type(&mut pieces);
+        let words = text.split_whitespace().map(|word| word.chars().count() + 1);
+        let length = words.sum::<usize>().saturating_sub(1);
+        (!no_name::is_no_name(&pieces)).then_some(Self { pieces, length })
+    }
+
+    fn holders(&self, as_firm: bool) -> Vec<Holder> {
+        let mut holders = holders::holders(&self.pieces, as_firm);
+        if let [one] = holders.as_mut_slice() {
+            one.length = self.length;
+        }
+        holders
+    }
 }
 
 /// Compares in a fixed order, so that the result does not depend on the order of the names.
@@ -122,23 +177,6 @@ fn either_way(one: &[Holder], other: &[Holder]) -> f32 {
 
 fn is_firm(holders: &[Holder]) -> bool {
     holders.iter().any(|holder| holder.firm)
-}
-
-/// Whether a gateway or bank sent a placeholder instead of a name: `NA`, `VERIFIED`, `ACCOUNT HOLDER`, `XXXX`, digits only,
-/// nothing.
-pub fn is_placeholder(name_at_bank: &str) -> bool {
-    const PLACEHOLDERS: &str = "\
-        NA NAN NIL NONE NULL UNDEFINED UNKNOWN BLANK EMPTY VERIFIED NOTVERIFIED VALID VALIDATED SUCCESS SUCCESSFUL \
-        ACTIVE NOTAVAILABLE NAMENOTAVAILABLE NOTAPPLICABLE NOTFOUND NAMENOTFOUND NOTPROVIDED UNAVAILABLE NONAME NAME \
-        CUSTOMER CUSTOMERNAME DEARCUSTOMER VALUEDCUSTOMER BANKCUSTOMER UPIUSER UPICUSTOMER IMPSCUSTOMER USER ACCOUNT \
-        ACCOUNTHOLDER ACCOUNTHOLDERNAME ACHOLDER ACHOLDERNAME ACCOUNTNAME ACCOUNTVERIFIED ACCOUNTVALID VALIDACCOUNT \
-        HOLDER BENEFICIARY BENEFICIARYNAME BENENAME BENE PAYEE PAYEENAME";
-    static SET: LazyLock<HashSet<&str>> = LazyLock::new(|| PLACEHOLDERS.split(' ').collect());
-    // Without spaces and marks: N/A, A/C HOLDER.
-    let letters = name_at_bank.chars().filter(|letter| letter.is_alphabetic());
-    let letters: String = letters.flat_map(char::to_uppercase).collect();
-    let is_masked = letters.bytes().all(|letter| letter == b'X') && letters.len() != 1;
-    is_masked || SET.contains(&*letters)
 }
 
 /// Whether a name has letters that no rule reads: such a name can be compared only with another one.

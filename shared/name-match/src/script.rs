@@ -4,10 +4,13 @@
 pub(super) const MAX_WORD: usize = 128;
 
 /// A word in the form that is compared.
+#[derive(Default)]
 pub(super) struct Letters {
     /// Lower case, without accents; Indic scripts in Latin letters; other scripts unchanged.
     pub(super) text: String,
     pub(super) script: Script,
+    /// The rest of the word is hidden: `SUNDAR***`.
+    pub(super) masked: bool,
 }
 
 /// The script of a word.
@@ -24,11 +27,18 @@ pub(super) enum Script {
     Telugu,
     Kannada,
     Malayalam,
+    /// Urdu and Arabic: the consonants and long vowels.
+    Arabic,
     /// Letters that no rule converts to Latin ones; such words match only themselves.
     Unreadable,
 }
 
 impl Script {
+    /// Whether the script comes from Brahmi.
+    pub(super) fn is_indic(self) -> bool {
+        !matches!(self, Self::Latin | Self::Arabic | Self::Unreadable)
+    }
+
     /// Returns the Indic script of a character.
     pub(super) fn of(character: char) -> Option<Self> {
         Some(match u32::from(character) {

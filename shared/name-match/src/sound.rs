@@ -6,106 +6,43 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::spellings::SPELLINGS;
+
 /// Returns the key of a word of lower-case Latin letters. Equal keys are spellings of one name.
 pub(super) fn key(word: &str) -> String {
-    let key = by_rule(word);
-    if let Some(canonical) = CANONICAL.get(key.as_str()) {
-        return (*canonical).to_owned();
+    // Bhai and Bai, a brother and a lady, have one sound by the rules, and so have Sid and Sayyid.
+    if matches!(word, "bai" | "sid") {
+        return word.to_owned();
     }
+    // Jeyashankar, Jayashankar, Jayshankar and Jaishankar.
+    let jai = ["jeya", "jaya", "jey", "jay"]
+        .iter()
+        .find_map(|jai| word.strip_prefix(jai));
+    if let Some(rest) = jai.filter(|rest| !rest.starts_with(['a', 'e', 'i', 'o', 'u']))
+        && rest.len() > 1
+    {
+        return key(&["jai", rest].concat());
+    }
+    // Manjunatha.
+    let word = word
+        .strip_suffix('a')
+        .filter(|short| short.ends_with("nath"))
+        .unwrap_or(word);
+    let key = by_rule(word);
+    if let Some(canonical) = CANONICAL.get(&key) {
+        return canonical.clone();
+    }
+    let key = with_joined_ending(key);
+    CANONICAL.get(&key).cloned().unwrap_or(key)
+}
+
+/// Returns the key with the one ending that represents several.
+fn with_joined_ending(key: String) -> String {
     let mut endings = ENDINGS.iter();
     endings
         .find_map(|(ending, canonical)| Some([key.strip_suffix(ending)?, canonical].concat()))
         .unwrap_or(key)
 }
-
-/// Spellings that the rules do not join. The first of each line is the key of all of them.
-const SPELLINGS: &[&str] = &[
-    "mohammed mohd mohmd mohamd muhammad mohamad mohamed muhammed mahomed mohammad muhamad mahammad md",
-    "ahmed ahmad ahamed ahmmed ahemad ahmd",
-    "hussain hussein hossain husain hosain hussen",
-    "rahman rehman rahaman rahmaan rehmaan rehaman",
-    "shaikh sheikh shekh sheik shaik shaikha sk",
-    "syed sayed sayyid saiyed sayyed saiyad sayyad syeda",
-    "siddiqui siddiqi siddique siddiquee",
-    "qureshi quraishi koreshi kureshi",
-    "begum begam",
-    "fatima fatema fathima",
-    "ayesha aisha ayisha aysha",
-    "yusuf yousuf yousef yusaf yusoof",
-    "ibrahim ebrahim",
-    "ismail esmail ismael",
-    "usman osman uthman",
-    "umar omar umer omer",
-    "chowdhury chaudhary choudhary chaudhari chaudhuri choudhury chowdary chowdhary chaudhry choudhry \
-     choudary chowdhry chaudhury",
-    "agarwal agrawal aggarwal agarwala agarval",
-    "iyer aiyar ayyar iyyer aiyer ayyer",
-    "iyengar ayyangar aiyangar iyyengar ayengar",
-    "nair nayar nayyar",
-    "verma varma",
-    "tiwari tewari tiwary",
-    "pandey pandeya pandya",
-    "thakur thakor thakore tagore",
-    "rathore rathod rathor",
-    "solanki solankey",
-    "bose basu bosu",
-    "dutta datta dutt datt",
-    "ghosh ghose",
-    "das dass dash",
-    "deb dev deo deva",
-    "sen sein",
-    "singh sinh sing",
-    "shah sah",
-    "rao rau row rav raw ravu",
-    "naidu nayudu naydu",
-    "gowda gouda gauda gowd goud gaud",
-    "pillai pillay pillae",
-    "kurian kuryan kurien",
-    "mathew matthew mathews matthews mathai",
-    "dsouza dsousa desouza disouza",
-    "fernandes fernandez fernandis",
-    "gonsalves gonzalves gonsalvez goncalves",
-    "lakshmi laxmi luxmi lachmi lakhmi lakshmy laksmi",
-    "vishnu bishnu",
-    "vikas bikash",
-    "vijay vijai bijay bijoy vijoy",
-    "jyoti jyothi joti jothi jyoty",
-    "jai jay",
-    "eshwar ishwar easwar eeswar eswar",
-    "subramanian subramaniam subramanyam subrahmanyam subrahmanian subrahmaniam subramanyan subramaniyan \
-     subramonian",
-    "balasubramanian balasubramaniam balasubramanyam balasubrahmanyam",
-    "kaveri cauvery kauveri cavery",
-    "rukmini rukmani rukkmani",
-    "krishnan krishanan",
-    "krishna krushna krsna krishan",
-    "narasimha narsimha narsinha narasinha",
-    "gyaneshwar dnyaneshwar jnaneshwar",
-    "kishore kishor kisore",
-    "manoj monoj",
-    "sanjay sanjoy sanjai",
-    "ajay ajoy ajai",
-    "uday udai udhay",
-    "abdul abdool abd abdur abdus abdush",
-    "sudheer sudhir sudhira",
-    "suneel sunil",
-    "yogendra jogendra",
-    "yadav yadava",
-    "vishwanath biswanath viswanadha vishvanadh",
-    "raghunath raghunadh ragunatha",
-    "srinath srinadh",
-    "mukherjee mukhopadhyay",
-    "banerjee bandopadhyay bandyopadhyay",
-    "chatterjee chattopadhyay",
-    "ganguly gangopadhyay",
-    "gounder goundar",
-    "meenakshi meenatchi",
-    "gyan jnan dnyan",
-    "kumar kr",
-    "prasad pd",
-    "shoaib shuaib shoeb",
-    "gopinath gopinadh",
-];
 
 /// Endings of keys that join: -endra, -ender and -inder; Narayan and Narayana, but not Arun and Aruna.
 const ENDINGS: &[(&str, &str)] = &[
@@ -132,21 +69,35 @@ const ENDINGS: &[(&str, &str)] = &[
     ("grja", "grj"),
     ("vrja", "vrj"),
     ("svmi", "smi"),
+    // Chellaiah, Gangadharayya; Ramaravu; Suresha; Natarajan.
+    ("ea", "ia"),
+    ("rvu", "ro"),
+    ("rv", "ro"),
+    ("esa", "es"),
+    // Sunder and Sundar.
+    ("nder", "ndr"),
+    ("ger", "gr"),
+    ("ker", "kr"),
+    ("ser", "sr"),
+    ("mer", "mr"),
+    ("ver", "vr"),
 ];
 
-static CANONICAL: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
+static CANONICAL: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     let mut canonical = HashMap::new();
     for spellings in SPELLINGS {
-        let first = spellings.split(' ').next().unwrap_or_default();
+        let ended = |spelling: &str| with_joined_ending(by_rule(spelling));
+        let first = ended(spellings.split(' ').next().unwrap_or_default());
         for spelling in spellings.split(' ') {
-            canonical.insert(by_rule(spelling), first);
+            canonical.insert(by_rule(spelling), first.clone());
+            canonical.insert(ended(spelling), first.clone());
         }
     }
     canonical
 });
 
 /// Returns the key with letters joined that Tamil writes alike: k and g, t and d, p and b, s, ch and j. For comparisons with a
-/// word in Tamil script.
+/// word in Tamil script, and of long words, which Tamils spell by either sound.
 pub(super) fn tamil_key(key: &str) -> String {
     key.chars()
         .map(|letter| match letter {
@@ -159,10 +110,74 @@ pub(super) fn tamil_key(key: &str) -> String {
         .collect()
 }
 
+/// Returns the word without the vowels that Tamil puts between two consonants, or before the first: சந்திரன், இராமன்.
+pub(super) fn without_tamil_vowels(word: &str) -> String {
+    let letters = word.as_bytes();
+    let consonant = |place: Option<usize>| {
+        let letter = place.and_then(|place| letters.get(place));
+        letter.is_some_and(|letter| !is_vowel(*letter))
+    };
+    let is_inserted = |place: usize| {
+        matches!(letters[place], b'i' | b'u')
+            && matches!(letters.get(place + 1), Some(b'r' | b'l'))
+            && !consonant(Some(place + 2))
+            && letters.len() > place + 2
+            && (place == 0 || consonant(place.checked_sub(1)))
+    };
+    let kept = (0..letters.len()).filter(|place| !is_inserted(*place));
+    kept.map(|place| char::from(letters[place])).collect()
+}
+
+/// Returns the key without what the spellings of Indian letters in Latin ones vary: h, the flap that is r or d, and the vowel
+/// of ऋ and before r.
+pub(super) fn of_indian_letters(key: &str) -> String {
+    // ज्ञ is jn, gn and gy.
+    let key = key
+        .replace("jn", "gi")
+        .replace("gn", "gi")
+        .replace("dni", "gi");
+    let first = key.chars().next().map_or(0, char::len_utf8);
+    let rest = key[first..].replace('d', "r").replace('h', "");
+    [&key[..first], &rest.replace("ru", "ri").replace("er", "r")].concat()
+}
+
+/// Returns the key without the o within it, which Bengalis and Assamese write for a: Subhojit, Subhajit.
+pub(super) fn without_o(key: &str) -> String {
+    let last = key.len().saturating_sub(1);
+    let kept = key
+        .char_indices()
+        .filter(|(place, letter)| *letter != 'o' || *place == 0 || *place == last);
+    let letter = |(place, letter)| {
+        if letter == 'o' && place > 0 {
+            'a'
+        } else {
+            letter
+        }
+    };
+    kept.map(letter).collect()
+}
+
 /// Returns the key of a word by the rules alone. A word in letters that are not Latin is its own key.
-fn by_rule(word: &str) -> String {
+pub(super) fn by_rule(word: &str) -> String {
     if !word.is_ascii() {
         return word.to_owned();
+    }
+    // Tamil writes ksh as tch: Latchumi, Meenatchi.
+    if word.contains("tch") {
+        return by_rule(
+            &word
+                .replace("tchum", "kshm")
+                .replace("tchi", "kshi")
+                .replace("tch", "ch"),
+        );
+    }
+    // Azhar, Mazhar: the zh of Tamil is another sound.
+    if word.contains("zhar") && word.starts_with(['a', 'm']) {
+        return by_rule(&word.replace("zhar", "jahar"));
+    }
+    // Ismayil.
+    if word.len() > 5 && word[1..].contains("ayi") {
+        return by_rule(&word.replace("ayi", "ai"));
     }
     let mut key = String::new();
     let (mut place, mut silent) = (0, false);
@@ -190,9 +205,10 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
     let last = place + 1 == letters.len();
     let ends_after_next = place + 2 == letters.len();
     match letter {
-        b'k' | b'g' | b't' | b'd' | b'b' | b'j' | b'r' | b's' if next == b'h' => {
-            (&word[place..=place], 2)
-        }
+        b'k' | b'g' | b't' | b'd' | b'b' | b'j' | b'r' | b's' if next == b'h' => (
+            &word[place..=place],
+            if at(place + 2) == b'h' { 3 } else { 2 },
+        ),
         b'p' if next == b'h' => ("f", 2),
         b'z' if next == b'h' => ("l", 2),
         b'z' => (if last { "s" } else { "j" }, 1),
@@ -203,15 +219,24 @@ fn sound_at(word: &str, place: usize) -> (&str, usize) {
             (if hard { "k" } else { "c" }, taken)
         }
         b'c' if matches!(next, b'e' | b'i' | b'y') => ("s", 1),
+        // Rafique, Siddique.
+        b'q' if next == b'u' && at(place + 2) == b'e' && place + 3 == letters.len() => ("k", 3),
         b'c' | b'q' => ("k", 1),
+        b'w' | b'v' if next == b'h' => ("v", 2),
         b'x' => ("ks", 1),
         b'w' => ("v", 1),
         b'e' if next == b'e' => ("i", 2),
-        b'e' if matches!(next, b'y' | b'i') && ends_after_next => ("e", 2),
+        // Shehnaz and Shahnaz.
+        b'e' if next == b'h'
+            && place > 0
+            && !matches!(at(place + 2), b'e' | b'i' | b'o' | b'u' | b' ') =>
+        {
+            ("", 1)
+        }
         b'o' if next == b'o' => ("u", 2),
         b'o' if matches!(next, b'u' | b'w') && !is_vowel(at(place + 2)) => ("o", 2),
         b'a' if matches!(next, b'u' | b'o') => ("o", 2),
-        b'a' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
+        b'a' | b'e' if next == b'i' || (next == b'y' && ends_after_next) => ("e", 2),
         b'a' if next == b'a' && ends_after_next => ("a", 2),
         // Fatimah; but Shah.
         b'a' if next == b'h' && ends_after_next && place > 2 => ("a", 2),

@@ -3,62 +3,45 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::firm;
+use super::holder::Kind;
 use super::sound;
-
-/// Kind of a word in a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Mr, Smt, Dr: optional.
-    Title,
-    /// Mohd, Sri, bhai, ul: often left out, never a contradiction.
-    Particle,
-    /// Kumar, Devi, Khan: too frequent to separate persons.
-    Common,
-    /// Sharma, Reddy: a family name, shared with relatives and strangers.
-    Family,
-    /// Traders, Enterprises: the trade of a firm.
-    Trade,
-    /// Private Limited, LLP, & Co: the legal form of a firm.
-    Legal,
-    /// Digits.
-    Number,
-    /// One letter, or the two that one Indian letter becomes (Bh, Ch).
-    Initial,
-    /// Any other word.
-    Own,
-}
-
-impl Kind {
-    /// Whether the word may be missing or differ without a contradiction.
-    pub(super) fn is_optional(self) -> bool {
-        matches!(self, Self::Title | Self::Particle | Self::Legal)
-    }
-}
 
 /// Titles at any place.
 const TITLES: &str = "\
-    mr mrs smt miss mx dr prof professor shrimati srimati shreemati smti messrs late minor kumaari thiru tmt \
-    thirumathi selvi selvan advocate doctor hon honble";
+    mr mrs smt miss mx dr prof professor shrimati srimati shreemati sreemathi srimathi smti messrs minor kumaari thiru tiru tmt \
+    thirumathi tirumathi tirumati advocate doctor hon honble retd rtd retired mbbs phd bds bams bhms mtech btech mba ias ips irs frcs janab mohtarma sahiba avaru \
+    avargal esq sir madam";
 
 /// Titles only at the first place: elsewhere they are initials or names.
 const LEADING_TITLES: &str = "\
-    ms master mst mstr mast kum km ku kumari sh er adv ca cs capt captain col colonel lt maj major brig gen hav nk \
-    sub sgt cpl wg cdr rev fr sr bro haji hafiz maulana moulvi sau sow pt pandit justice sushri gp sqn ldr";
+    ms master mstr mast kum km ku kumari sh er adv ca cs capt captain col colonel lt maj major brig gen hav nk \
+    sub sgt cpl wg cdr rev fr sr bro haji hafiz maulana moulvi sau sow pt pandit justice sushri gp sqn ldr baby \
+    rtn ln cma ar ustad mahant sister father bishop subedar nb naib havildar sepoy insp inspector \
+    constable asi dsp dy alhaj hazrat qari hakim shriman shrimant chi chiranjeev sou chy thakur swami sant acharya cmdr \
+    comdt commodore sardar sardarni kunwar lala flt cmde mufti selvi selvan chelvi chelvan";
 
 /// Titles of men, and of women.
-const MALE_TITLES: &str = "mr master mstr thiru selvan shri sri shree sree";
-const FEMALE_TITLES: &str = "mrs smt miss ms shrimati srimati shreemati smti tmt thirumathi selvi kum kumari km ku sau sow sushri";
+const MALE_TITLES: &str = "mr master mstr thiru tiru shri janab sardar";
+const FEMALE_TITLES: &str = "\
+    mrs smt miss ms shrimati srimati shreemati sreemathi srimathi smti tmt thirumathi tirumathi tirumati kum kumari km ku sau \
+    sow sushri mohtarma sahiba sardarni kumaari";
+
+/// Fillers of men's names, and of women's.
+const MALE: &str = "kumar singh lal prasad das ram chand chandra nath raj babu dev pal abdul swami saheb khan mohammed appa anna ayya miya";
+const FEMALE: &str = "\
+    kumari devi kaur rani begum bibi bano khatoon lata vati ben behn bahen bhen amma ammal sultana khanam khanum nisa sardarni akka avva tai";
 
 /// Spellings of Sri. Before a name Sri is a title; in Sri Devi it is half of the name.
 const HONOURS: &str = "sri shri sree shree shre siri";
 
 const PARTICLES: &str = "\
-    mohammed bhai ben behn bhen bai ji saheb sahib saab garu gari amma appa ul ur ud al el bin binti uddin syed \
+    mohammed bhai ben behn bhen bahen behen bai ji saheb sahib saab garu gari amma ammal appa anna akka ayya aiya avva tai dada baba miya mian sahab maharaj garu gaaru gaari ul ur ud al el bin binti uddin syed \
     shaikh the of and";
 
 const COMMON: &str = "\
-    kumar kumari singh devi khan lal bibi prasad das ram chand chandra kaur begum rani bano khatoon ali ahmed babu \
-    raj dev nath pal abdul hussain lata kanta swami vati";
+    kumar kumari singh devi khan lal bibi prasad das ram chand chandra kaur begum rani bano khatoon khanam khanum nisa ali ahmed babu \
+    raj dev nath pal abdul hussain lata kanta swami vati sultana";
 
 const FAMILIES: &str = "\
     rao reddy naidu sharma verma gupta patel shah nair iyer iyengar menon pillai mishra tiwari pandey dubey \
@@ -72,24 +55,12 @@ const FAMILIES: &str = "\
     kamath pai prabhu acharya varghese kurian cherian fernandes dsouza pereira rodrigues gonsalves dias pinto lobo \
     dcosta mascarenhas ansari siddiqui qureshi pathan mirza malik bajaj grover sood puri gill sandhu sidhu dhillon \
     grewal bedi sodhi ahluwalia dave bhagat murmu soren tudu hansda kisku lama gurung tamang rai chettiar nadar \
-    mudaliar gounder thevar";
-
-const TRADES: &str = "\
-    traders trader trading enterprises enterprise stores store exports export imports import industries industry \
-    agencies agency associates solutions services service technologies technology tech infotech software systems \
-    textiles textile mills mill jewellers jewellery motors auto automobiles electricals electronics electrical \
-    constructions construction builders developers infra infrastructure properties estates realty foods food \
-    bakery sweets caterers hotel hotels restaurant cafe medicals medical pharma pharmacy pharmaceuticals hospital \
-    clinic diagnostics logistics transport transports roadways travels tours finance capital investments holdings \
-    ventures consultants consultancy consulting marketing distributors distributor suppliers wholesale garments \
-    fashions fashion boutique silks sarees furniture hardware steel steels metals plastics chemicals paints \
-    printers press studio media communications telecom mobiles mobile computers energy power solar engineering \
-    engineers works workshop udyog bhandar kirana provision general mart supermarket bazaar dairy farms farm agro \
-    seeds fertilizers poultry trust foundation society school college academy institute university sangh samiti \
-    mandir temple international india global group sons brothers bros partners labs retail creations products \
-    manufacturing packaging crafts handicrafts timber tiles granites marbles opticals";
-
-const LEGAL: &str = "pvt private prvt pvtltd ltd limited llp llc inc incorporated corp corporation co company plc opc";
+    mudaliar gounder thevar bhardwaj dixit tripathi upadhyay awasthi agnihotri bajpai kushwaha maurya prajapati vishwakarma \
+    jaiswal chaurasia kashyap nishad paswan tomar bhadauria parmar solanki vaghela makwana panchal thakkar vora \
+    vyas raval sawant salunkhe more thorat nikam suryavanshi bhoir kadam gawande ingle pednekar naidu goud chetty \
+    setty hiremath biradar angadi warrier nambiar kurup pisharody unnithan panicker majumdar bhowmick haldar guha nandi \
+    dasgupta sengupta hazarika boruah phukan satpathy panigrahi jena biswal sethi brar bajwa toor mann virk sohal \
+    aulakh dcruz dmello dsilva dcunha rebello menezes almeida laskar mansuri idrisi bagwan momin";
 
 static BY_SOUND: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
     let mut kinds = HashMap::new();
@@ -105,12 +76,14 @@ static BY_SOUND: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
     kinds
 });
 
-static BY_LETTER: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
-    let of = |words: &'static str, kind| words.split(' ').map(move |word| (word, kind));
-    of(TITLES, Kind::Title)
-        .chain(of(TRADES, Kind::Trade))
-        .chain(of(LEGAL, Kind::Legal))
-        .collect()
+static BY_LETTER: LazyLock<HashMap<&'static str, Kind>> =
+    LazyLock::new(|| TITLES.split(' ').map(|word| (word, Kind::Title)).collect());
+
+/// Whether a filler is of women's names (`true`) or of men's (`false`), by the key of its sound.
+static FILLERS: LazyLock<HashMap<String, bool>> = LazyLock::new(|| {
+    let of =
+        |words: &'static str, female| words.split(' ').map(move |word| (sound::key(word), female));
+    of(MALE, false).chain(of(FEMALE, true)).collect()
 });
 
 /// Returns the kind of a word, at any place.
@@ -121,16 +94,97 @@ pub(super) fn kind(text: &str, key: &str) -> Kind {
     if is_initial(text) {
         return Kind::Initial;
     }
-    BY_LETTER
-        .get(text)
-        .or_else(|| BY_SOUND.get(key))
-        .copied()
+    let title = BY_LETTER.get(text).copied();
+    title
+        .or_else(|| firm::kind(text))
+        .or_else(|| BY_SOUND.get(key).copied())
         .unwrap_or(Kind::Own)
+}
+
+/// Returns the sex of a filler, `true` for women; `None` for other words.
+pub(super) fn is_female_filler(text: &str, key: &str) -> Option<bool> {
+    // The two have one sound by the rules.
+    match text {
+        "bhai" => Some(false),
+        "bai" => Some(true),
+        _ => FILLERS.get(key).copied(),
+    }
+}
+
+/// Returns the sex that the end of a word shows, `true` for women: Rameshbhai, Hiraben.
+pub(super) fn is_female_by_ending(text: &str) -> Option<bool> {
+    const ENDINGS: [(&str, bool); 16] = [
+        ("ben", true),
+        ("bhen", true),
+        ("behn", true),
+        ("bahen", true),
+        ("bai", true),
+        ("kumari", true),
+        ("devi", true),
+        ("rani", true),
+        ("amma", true),
+        ("ammal", true),
+        ("begum", true),
+        ("bhai", false),
+        ("kumar", false),
+        ("singh", false),
+        ("lal", false),
+        ("rao", false),
+    ];
+    let ends = |ending: &str| text.len() > ending.len() + 2 && text.ends_with(ending);
+    let found = ENDINGS.iter().find(|(ending, _)| ends(ending));
+    found.map(|(_, female)| *female)
 }
 
 /// Whether the word is a title at the first place.
 pub(super) fn is_leading_title(text: &str) -> bool {
     is_in(LEADING_TITLES, text)
+}
+
+/// Whether a filler is a given name in the first place: "Lata Kasar", "Raj Malhotra".
+pub(super) fn is_given_name_first(text: &str) -> bool {
+    !matches!(
+        text,
+        "kumar"
+            | "kumari"
+            | "singh"
+            | "devi"
+            | "khan"
+            | "kaur"
+            | "begum"
+            | "bibi"
+            | "abdul"
+            | "das"
+    )
+}
+
+/// Whether a title is also a given name: "Selvi Kandasamy".
+pub(super) fn is_given_name(title: &str) -> bool {
+    matches!(
+        title,
+        "selvi" | "selvan" | "lala" | "baby" | "chelvi" | "chelvan"
+    )
+}
+
+/// Whether the word ends like given names of the South that are the last word: Krishnamurthy, Balasubramanian.
+pub(super) fn is_southern_given_name(text: &str) -> bool {
+    const ENDINGS: [&str; 12] = [
+        "murthy",
+        "moorthy",
+        "murthi",
+        "murti",
+        "subramanian",
+        "subramaniam",
+        "subramanyam",
+        "krishnan",
+        "swamy",
+        "swami",
+        "eswarlu",
+        "narayana",
+    ];
+    ENDINGS
+        .iter()
+        .any(|ending| text.len() > ending.len() && text.ends_with(ending))
 }
 
 /// Whether the word is a spelling of Sri.
@@ -148,19 +202,7 @@ pub(super) fn is_female(title: &str) -> Option<bool> {
 
 /// Whether the word is the trade or the legal form of a firm.
 pub(super) fn is_of_a_firm(text: &str) -> bool {
-    matches!(BY_LETTER.get(text), Some(Kind::Trade | Kind::Legal))
-}
-
-/// Returns the full word of a legal form: Private for Pvt, Limited for Ltd, Company for Co.
-pub(super) fn legal_form(text: &str) -> &str {
-    match text {
-        "pvt" | "prvt" => "private",
-        "ltd" => "limited",
-        "co" => "company",
-        "corp" => "corporation",
-        "inc" => "incorporated",
-        other => other,
-    }
+    firm::kind(text).is_some()
 }
 
 fn is_initial(text: &str) -> bool {
@@ -176,7 +218,7 @@ fn is_initial(text: &str) -> bool {
 
 /// Whether two or three letters are initials written together (SV, RKS), not a short name (Om, Jo) or a title.
 pub(super) fn are_initials(text: &str) -> bool {
-    const SHORT_NAMES: &str = "om jo bo al su de da di du la le el ul ur ud bi ji re uma ben md sk ma ra ha li lo xu wu co of mc st";
+    const SHORT_NAMES: &str = "kmr sgh sng bgm prsd mhd om jo bo al su de da di du la le el ul ur ud bi ji re uma ben md sk ma ra ha li lo xu wu co of mc st";
     let vowels = text.bytes().any(|byte| b"aeiouy".contains(&byte));
     let short = match text.len() {
         2 => !is_initial(text),
@@ -187,6 +229,7 @@ pub(super) fn are_initials(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphabetic())
         && !is_in(SHORT_NAMES, text)
         && !BY_LETTER.contains_key(text)
+        && firm::kind(text).is_none()
 }
 
 fn is_in(words: &str, word: &str) -> bool {

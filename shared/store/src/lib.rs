@@ -20,6 +20,7 @@ mod locks;
 pub mod merchant_settings;
 pub mod merchants;
 mod migrate;
+pub mod name_review;
 pub mod outcomes;
 mod pool;
 pub mod retry;

@@ -16,11 +16,12 @@ pub struct Changes {
     pub validation_deadline_seconds: Option<i32>,
     pub requests_per_second: Option<i32>,
     pub validations_per_account_per_day: Option<i16>,
-    pub fail_on_name_mismatch: Option<bool>,
     pub reuse_results_seconds: Option<i32>,
     pub recovery_patience_seconds: Option<i32>,
     pub paid_attempts_per_validation: Option<i16>,
     pub penny_drops_per_day: Option<i32>,
+    pub fail_names_below: Option<i16>,
+    pub review_names_below: Option<i16>,
 }
 
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.

@@ -25,8 +25,6 @@ pub struct Merchant {
     pub requests_per_second: i32,
     /// Maximum validations of the same details in 24 hours: 1 to 32,767.
     pub validations_per_account_per_day: i16,
-    /// Whether an account fails if its holder's name does not match.
-    pub fail_on_name_mismatch: bool,
     /// Maximum age of a result that is reused for the same details, in seconds: 0 (never) to 31,536,000.
     pub reuse_results_seconds: i32,
     /// Time for which a lost response is looked up before another gateway account may move a second rupee, in seconds: 0 to
@@ -36,6 +34,10 @@ pub struct Merchant {
     pub paid_attempts_per_validation: i16,
     /// Penny drops that calls of one day may start: 0 to 1,000,000,000.
     pub penny_drops_per_day: i32,
+    /// Score of the name match, 0 to 100, below which an account fails; 0: none does.
+    pub fail_names_below: i16,
+    /// Score of the name match, 0 to 100, below which a person decides; 0: no account waits for one.
+    pub review_names_below: i16,
     pub created_at: DateTime<Utc>,
 }
 

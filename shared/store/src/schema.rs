@@ -9,11 +9,12 @@ diesel::table! {
         created_at -> Timestamptz,
         requests_per_second -> Int4,
         validations_per_account_per_day -> Int2,
-        fail_on_name_mismatch -> Bool,
         reuse_results_seconds -> Int4,
         recovery_patience_seconds -> Int4,
         paid_attempts_per_validation -> Int2,
         penny_drops_per_day -> Int4,
+        fail_names_below -> Int2,
+        review_names_below -> Int2,
     }
 }
 

@@ -10,7 +10,7 @@ use khata_domain::plan::Plan;
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
 use khata_domain::{CallFailure, Details, GatewayResponse};
 use khata_gateways::{Advanced, OpenAttempt};
-use khata_name_match::{NameMatch, NameMatchResult, compare, is_placeholder};
+use khata_name_match::{NameMatch, compare, is_placeholder};
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
 use tracing::debug;
 
@@ -86,7 +86,8 @@ impl Results {
         let name_match = details.and_then(|details| compare_names(details, name_at_bank));
         let next = match (earlier.outcome, earlier.failure_code) {
             (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
-                valid(work.merchant.fail_on_name_mismatch && is_mismatch(name_match))
+                let next = valid(is_below(name_match, work.merchant.fail_names_below));
+                reviewed(next, work, name_match)
             }
             (outcome, failure) => Next::Complete { outcome, failure },
         };
@@ -186,9 +187,20 @@ pub(super) fn compare_names(details: &Details, name_at_bank: Option<&String>) ->
     }
 }
 
-/// Whether the names belong to different holders.
-pub(super) fn is_mismatch(name_match: Option<NameMatch>) -> bool {
-    name_match.is_some_and(|found| found.result == NameMatchResult::NoMatch)
+/// Whether the names score less than one of the merchant's limits. Names that cannot be compared never do.
+pub(super) fn is_below(name_match: Option<NameMatch>, limit: i16) -> bool {
+    name_match.is_some_and(|found| i16::from(found.score) < limit)
+}
+
+/// Returns the end of a validation with valid details, or a review if the merchant wants a person to decide about such names.
+pub(super) fn reviewed(next: Next, work: &Work, name_match: Option<NameMatch>) -> Next {
+    match next {
+        Next::Complete {
+            outcome: Outcome::Valid,
+            ..
+        } if is_below(name_match, work.merchant.review_names_below) => Next::name_review(),
+        next => next,
+    }
 }
 
 #[cfg(test)]

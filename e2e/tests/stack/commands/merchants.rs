@@ -19,7 +19,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         made["settings"],
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 60, "requests_per_second": 7,
-            "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
+            "validations_per_account_per_day": 5, "fail_names_below": "NO_MATCH", "review_names_below": "NO_MATCH", "reuse_results_seconds": 0,
             "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
         })
     );
@@ -43,7 +43,8 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ("--validations-per-account-per-day", "0"),
         ("--validations-per-account-per-day", "32768"),
         ("--implicit-customers", "maybe"),
-        ("--fail-on-name-mismatch", "maybe"),
+        ("--fail-names-below", "maybe"),
+        ("--review-names-below", "85"),
         ("--reuse-results-seconds", "soon"),
         ("--reuse-results-seconds", "31536001"),
     ] {
@@ -74,8 +75,10 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
             "true",
         ],
         &[
-            "--fail-on-name-mismatch",
-            "true",
+            "--fail-names-below",
+            "POOR_PARTIAL_MATCH",
+            "--review-names-below",
+            "GOOD_PARTIAL_MATCH",
             "--reuse-results-seconds",
             "31536000",
         ],
@@ -92,11 +95,11 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
     );
     assert_eq!(
         (
-            &changed["changed"]["fail_on_name_mismatch"],
+            &changed["changed"]["fail_names_below"],
             &changed["changed"]["reuse_results_seconds"]
         ),
         (
-            &json!({"from": false, "to": true}),
+            &json!({"from": "NO_MATCH", "to": "POOR_PARTIAL_MATCH"}),
             &json!({"from": 0, "to": 31_536_000})
         )
     );
@@ -116,7 +119,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         plain["settings"],
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 48 * 3600, "requests_per_second": 500,
-            "validations_per_account_per_day": 5, "fail_on_name_mismatch": false, "reuse_results_seconds": 0,
+            "validations_per_account_per_day": 5, "fail_names_below": "NO_MATCH", "review_names_below": "NO_MATCH", "reuse_results_seconds": 0,
             "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
         })
     );
@@ -149,7 +152,11 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         json!({"counted": accounts, "all_counted": true, "by_status": {"CREATED": accounts}})
     );
     assert_eq!(shown["keys"], json!({"active": 1}));
-    assert_eq!(shown["settings"]["fail_on_name_mismatch"], true);
+    assert_eq!(shown["settings"]["fail_names_below"], "POOR_PARTIAL_MATCH");
+    assert_eq!(
+        shown["settings"]["review_names_below"],
+        "GOOD_PARTIAL_MATCH"
+    );
     assert_eq!(shown["settings"]["reuse_results_seconds"], 31_536_000);
     assert_eq!(shown["gateway_accounts"], json!({"enabled": 1, "total": 1}));
     let by_id = ["merchant", "show", "--merchant", text(&made, "/id")];

@@ -5,6 +5,7 @@ use khata_domain::validation::{AttemptState, FailureCode, Next, Outcome, unavail
 use khata_domain::{AccountStatus, Class, MerchantId};
 use khata_domain::{ValidationKey, ValidationState};
 use khata_store::accounts;
+use khata_store::name_review::decide;
 use khata_store::validations::{LeaseToken, Settlement, attempts, claim, insert_attempts, settle};
 
 use crate::rows::{
@@ -112,6 +113,8 @@ fn each_outcome_gives_the_account_its_status() {
             "FAILURE",
             true,
         ),
+        // A person decides.
+        (Next::name_review(), "COMPLETED", "PENDING", true),
         // No gateway gave a result for the account.
         (unavailable(), "COMPLETED", "FAILURE", false),
         (
@@ -379,4 +382,37 @@ fn the_merchant_reads_the_settled_result() {
         Some("cashfree_main")
     );
     assert!(row.validation.completed_at.is_some());
+}
+
+#[test]
+fn a_person_decides_once_about_a_name_and_only_in_review() {
+    for (accept, status, outcome, code) in [
+        (true, "ACTIVE", "VALID", None),
+        (false, "FAILURE", "INVALID", Some("NAME_MISMATCH")),
+    ] {
+        let mut bench = bench();
+        let (other, token) = bench.with_attempt();
+        let fraud = Next::Complete {
+            outcome: Outcome::Review,
+            failure: Some(FailureCode::SuspectedFraud),
+        };
+        assert!(bench.settle(settlement(other, token, fraud)));
+        let (key, token) = bench.with_attempt();
+        assert!(!decide(&mut bench.connection, key, accept).unwrap(), "open");
+        assert!(bench.settle(settlement(key, token, Next::name_review())));
+        assert!(
+            !decide(&mut bench.connection, other, accept).unwrap(),
+            "fraud"
+        );
+        assert!(decide(&mut bench.connection, key, accept).unwrap());
+        let current = current_state(&mut bench.connection, key);
+        assert_eq!(current.account_status.as_str(), status);
+        assert_eq!(current.outcome.as_deref(), Some(outcome));
+        assert_eq!(current.failure_code.as_deref(), code);
+        assert!(
+            !decide(&mut bench.connection, key, !accept).unwrap(),
+            "decided"
+        );
+        assert_eq!(current_state(&mut bench.connection, key), current);
+    }
 }
