@@ -121,8 +121,7 @@ impl Authenticator {
         })
     }
 
-    /// The key that a request carries; otherwise what is wrong with the header, of which the reason tells what says nothing
-    /// about a key. A key of the other mode is invalid, even if both share a database.
+    /// The key that a request carries; otherwise the failure, and a reason for the merchant that says nothing about a key. A key of the other mode is invalid, even if both share a database.
     fn key(&self, headers: &HeaderMap) -> Result<ApiKey, (AuthenticationFailure, &'static str)> {
         let header = headers
             .get(AUTHORIZATION)

@@ -277,7 +277,7 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
         if known.contains(&name.as_ref()) {
             continue;
         }
-        let reason = match nearest(&name, known.iter().copied()) {
+        let reason = match nearest(&name, known) {
             Some(nearest) => {
                 format!("is not a query parameter of this call: did you mean {nearest}?")
             }

@@ -76,7 +76,7 @@ pub(crate) enum ApiError {
     /// A sentence with the valid commands.
     InvalidCommand(&'static str),
     GatewayNotFound,
-    /// What is wrong with the credentials, if that says nothing about a key.
+    /// A reason that says nothing about a key.
     Unauthorized(&'static str),
     InvalidSignature,
     NotFound(&'static str),
@@ -86,7 +86,7 @@ pub(crate) enum ApiError {
     },
     BodyTimeout,
     BodyTooLarge,
-    /// What is not supported, and what to send.
+    /// A sentence with the unsupported part, and with what to send.
     UnsupportedMediaType(String),
     CrossSite,
     /// The scope that the call needs.

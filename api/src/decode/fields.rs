@@ -193,7 +193,7 @@ fn no_list(value: &Value) -> &'static str {
     let is_number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
     match value {
         Value::Object(object) if object.keys().all(is_number) => {
-            "must be a list: PHP's json_encode makes an object of an array with gaps; number it anew with array_values"
+            "must be a list: PHP's json_encode makes an object of an array with gaps; number it again with array_values"
         }
         Value::Object(_) => "must be a list, also of one item",
         Value::String(text) if text.trim_start().starts_with('[') => {
@@ -217,15 +217,12 @@ fn unknown(name: &str, known: &[&Field]) -> String {
             "has one value: send it as {base}; many accounts go into bank_account_details and upi_details"
         );
     }
-    let names = known.iter().map(|field| field.name);
-    match nearest(name, names.clone()) {
+    let names: Vec<&str> = known.iter().map(|field| field.name).collect();
+    match nearest(name, &names) {
         Some(nearest) => format!("is not a field of this call: did you mean {nearest}?"),
         // The list of a large call would fill the reply.
         None if known.len() > 4 => "is not a field of this call".to_owned(),
-        None => {
-            let names: Vec<&str> = names.collect();
-            format!("is not a field here: the fields are {}", names.join(", "))
-        }
+        None => format!("is not a field here: the fields are {}", names.join(", ")),
     }
 }
 

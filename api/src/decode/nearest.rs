@@ -30,11 +30,8 @@ const SYNONYMS: [(&str, &str); 22] = [
 
 /// Returns the known name that a merchant may have meant: the same in another style (`accountNumber`), with a part more
 /// (`ifsc_code`), one of its synonyms, or a misspelt one.
-pub(crate) fn nearest<'a>(
-    unknown: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> Option<&'a str> {
-    // Of `data[ifsc]` the last part, too.
+pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    // The last part of `data[ifsc]` is compared, too.
     let last = unknown
         .trim_end_matches(']')
         .rsplit(['[', '.', '\\', '/'])
@@ -43,7 +40,7 @@ pub(crate) fn nearest<'a>(
     let mut best: Option<(f64, &str)> = None;
     for plain in named.map(plain).filter(|plain| !plain.is_empty()) {
         let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == plain);
-        for name in known.clone() {
+        for &name in known {
             let likeness = if synonym.is_some_and(|(_, field)| *field == name) {
                 1.0
             } else {
@@ -127,7 +124,7 @@ mod tests {
             ("x", None),
             ("", None),
         ] {
-            assert_eq!(nearest(unknown, known.into_iter()), expected, "{unknown}");
+            assert_eq!(nearest(unknown, &known), expected, "{unknown}");
         }
     }
 }

@@ -83,7 +83,7 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
-    // What says nothing about a key is told.
+    // The reply names a fault that says nothing about a key.
     for (credential, part) in [
         (None, "has no API key"),
         (Some(key.clone()), "another scheme than Basic"),

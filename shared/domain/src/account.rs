@@ -113,13 +113,13 @@ impl Details {
     pub fn limit_identity(&self) -> String {
         match self {
             Self::Bank(bank) => bank_account(bank.ifsc.as_str(), bank.account_number.expose()),
-            Self::Upi(vpa) => match vpa.bank_account() {
-                Some((number, ifsc)) => bank_account(ifsc.as_str(), number),
-                None => {
-                    let handle = vpa.handle().trim_end_matches('.');
-                    format!("UPI ADDRESS\n{}@{handle}", vpa.user())
+            Self::Upi(vpa) => {
+                if let Some((number, ifsc)) = vpa.bank_account() {
+                    return bank_account(ifsc.as_str(), number);
                 }
-            },
+                let handle = vpa.handle().trim_end_matches('.');
+                format!("UPI ADDRESS\n{}@{handle}", vpa.user())
+            }
         }
     }
 

@@ -103,9 +103,11 @@ pub const MAIL_ADDRESS_PATTERN: &str =
 pub fn mail_address(text: &str) -> Option<&str> {
     let address = trim(text);
     let (user, host) = address.split_once('@')?;
-    let is_valid = !(user.is_empty() || host.is_empty() || host.contains('@'))
-        && !address.chars().any(|c| c.is_control() || c.is_whitespace());
-    is_valid.then_some(address)
+    let is_part = |part: &str| {
+        let mut chars = part.chars();
+        !part.is_empty() && !chars.any(|c| c == '@' || c.is_control() || c.is_whitespace())
+    };
+    (is_part(user) && is_part(host)).then_some(address)
 }
 
 /// Returns whether a program put this text in place of a value that it does not have: `undefined`, `None`, `[object Object]`,
@@ -208,7 +210,7 @@ const DIGITS: [(char, &str); 14] = digits![
 ];
 
 /// Returns what is wrong with a text that has digits or letters which only look like ASCII; `None` if it has none. Such digits
-/// are refused and not converted: nobody checked whether the merchant's other systems read them alike.
+/// are refused and not converted, because the merchant's other systems may read them differently.
 pub fn foreign_characters(text: &str) -> Option<&'static str> {
     let digits = |c: char| {
         let mut scripts = DIGITS.iter();

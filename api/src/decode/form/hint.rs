@@ -1,4 +1,4 @@
-//! What a text that should be JSON is instead: the text that a programming language makes of a list or an object by itself.
+//! Hints for a text that should be JSON and is the text that a programming language makes of a list or an object by itself.
 
 use super::super::json;
 

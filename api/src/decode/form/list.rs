@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const MIXED: &str = "has items with a number and items with []: number all of them from 0, as in bank_account_details[0][ifsc]";
 const UNEVEN: &str = "has items with different fields in the [] form (Rails, Rack, qs with arrayFormat: 'brackets'), which does not say where an item begins: number the items, as in bank_account_details[0][ifsc], or send the array as JSON text";
 const GAPS: &str =
-    "must number its items 0, 1, 2 … without a gap; in PHP, array_values() numbers an array anew";
+    "must number its items 0, 1, 2 … without a gap; in PHP, array_values() numbers an array again";
 
 /// Items by their number, and items in the order of their pairs.
 #[derive(Default)]

@@ -6,14 +6,14 @@ use super::{GROUPS, LISTS};
 /// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
 
-/// What a pair's name names.
+/// The meaning of a pair's name.
 #[derive(Debug, PartialEq)]
 pub(super) enum Name<'a> {
     /// A field of the call.
     Plain,
     /// A member of [`GROUPS`]`[group]`.
     Member { group: usize, key: &'a str },
-    /// A field of an item of [`LISTS`]`[list]`; without an index, of the item that the order of the pairs tells.
+    /// A field of an item of [`LISTS`]`[list]`; without an index, of the item that follows from the order of the pairs.
     Item {
         list: usize,
         index: Option<usize>,
@@ -39,11 +39,10 @@ pub(super) fn name(text: &str) -> Name<'_> {
         return Name::Plain;
     }
     let after = |names: [&str; 2]| {
-        let found = names.iter().enumerate().find_map(|(place, name)| {
+        names.iter().enumerate().find_map(|(place, name)| {
             let rest = text.strip_prefix(name)?;
             rest.starts_with(['[', '.']).then_some((place, rest))
-        });
-        found
+        })
     };
     if let Some((list, rest)) = after(LISTS) {
         item(list, rest)

@@ -12,7 +12,7 @@ fn two_accounts() -> Value {
     ])
 }
 
-/// What encoders make of `{"bank_account_details": two_accounts()}`: the encoder, its form, and a part of the fault's reason;
+/// The forms that encoders make of `{"bank_account_details": two_accounts()}`: the encoder, its form, and a part of the fault's reason;
 /// empty if the form means the two accounts.
 const LISTS_OF_OBJECTS: &[(&str, &str, &str)] = &[
     (

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::ProseError::{Controls, Invisible, Length, Placeholder, QuestionMarks};
 use super::*;
 
 #[test]
@@ -34,7 +35,6 @@ fn prose_has_visible_characters() {
     ] {
         assert!(prose(good, 1, 120).is_ok(), "{good}");
     }
-    use ProseError::{Controls, Invisible, Length, Placeholder, QuestionMarks};
     for (bad, why) in [
         ("", Length),
         ("   ", Length),
