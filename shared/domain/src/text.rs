@@ -127,6 +127,7 @@ pub fn is_placeholder(text: &str) -> bool {
             | "NIL"
             | "NaN"
             | "nan"
+            | "Array"
     ) || is_template(text)
 }
 
@@ -153,7 +154,7 @@ pub fn is_placeholder_id(text: &str) -> bool {
 }
 
 fn is_template(text: &str) -> bool {
-    const MARKS: [(&str, &str); 7] = [
+    const MARKS: [(&str, &str); 11] = [
         ("{", "}"),
         ("${", "}"),
         ("#{", "}"),
@@ -161,6 +162,11 @@ fn is_template(text: &str) -> bool {
         ("%7b", "%7d"),
         ("%3c", "%3e"),
         ("[object ", "]"),
+        // A byte string or a list of Python, an object of Ruby, a format of Go without its value.
+        ("b'", "'"),
+        ("['", "']"),
+        ("#<", ">"),
+        ("%!", ")"),
     ];
     let starts = |mark: &str| {
         text.get(..mark.len())

@@ -1,5 +1,7 @@
 //! Hints for a text that should be JSON and is the text that a programming language makes of a list or an object by itself.
 
+use khata_domain::text::is_placeholder;
+
 use super::super::json;
 
 pub(super) const REPEATED_NESTED: &str = "is given more than once, as qs with arrayFormat: 'repeat', jQuery with traditional: true and requests (Python) write lists: send JSON text in one field";
@@ -14,6 +16,8 @@ const GO: &str =
 const DOT_NET: &str = "is the name of a .NET type: send the output of JsonSerializer.Serialize";
 const PHP: &str =
     "is the text Array, which PHP makes of an array: send json_encode(…), or use http_build_query";
+const PLACEHOLDER: &str =
+    "is a placeholder that was not filled in: send a JSON array, or leave the field out";
 const COMMAS: &str = "is a list with commas, not JSON: send a JSON array of objects, or a field for each value, as in upi_details[0][vpa]=…";
 
 /// Whether Go printed the text: `map[…]`, or `{…}` with the bare values of a struct.
@@ -27,10 +31,9 @@ fn is_go(text: &str) -> bool {
 pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     let text = text.trim();
     let is_field = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        let mut bytes = text.bytes();
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
     let opens = text.starts_with(['[', '{']);
     let hint = if error.is_data() {
@@ -51,7 +54,11 @@ pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     } else if text == "Array" {
         Some(PHP)
     } else if is_field(text) {
-        Some(KEYS)
+        Some(if is_placeholder(text) {
+            PLACEHOLDER
+        } else {
+            KEYS
+        })
     } else if !opens && text.contains(',') {
         Some(COMMAS)
     } else {

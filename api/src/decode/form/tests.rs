@@ -136,6 +136,21 @@ const LISTS_OF_OBJECTS: &[(&str, &str, &str)] = &[
         "json.dumps",
     ),
     (
+        "Python urlencode with doseq",
+        "upi_details=%7B%27vpa%27%3A+%27asha%40upi%27%7D",
+        "json.dumps",
+    ),
+    (
+        "node querystring.stringify of two objects",
+        "upi_details=&upi_details=",
+        "more than once",
+    ),
+    (
+        "JavaScript String(undefined)",
+        "upi_details=undefined",
+        "placeholder",
+    ),
+    (
         "Ruby inspect",
         "bank_account_details=[%7B%22ifsc%22%3D%3E%22HDFC0000001%22%7D]",
         "to_json",

@@ -80,6 +80,10 @@ fn placeholders_are_recognized() {
         "[object Object]",
         "<nil>",
         "%s",
+        "b'Asha Rao'",
+        "['Asha']",
+        "#<Customer:0x00007f>",
+        "%!s(MISSING)",
         " null ",
     ] {
         assert!(is_placeholder(text) && is_placeholder_id(text), "{text}");
