@@ -13,15 +13,12 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use self::list::List;
-use self::names::{Name, name};
+pub(super) use self::names::GROUPS;
+use self::names::{LISTS, Name, name};
 use super::json::{self, REPEATED, printable};
 use crate::error::{Faults, FieldFault};
 use crate::schema::may_be_empty;
 
-/// The fields whose value is a list of objects.
-const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
-/// The fields whose value is an object.
-pub(super) const GROUPS: [&str; 2] = ["metadata", "consent"];
 /// Most pairs of a form; a call with 100 accounts has about 450.
 const MAX_PAIRS: usize = 2_000;
 

@@ -8,8 +8,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::text::{self, ProseError};
-use crate::trimmed;
+use crate::text::{self, ProseError, trimmed};
 
 /// A value breaks the rule of its field. The text is for the merchant's developer and never repeats the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

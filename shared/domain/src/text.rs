@@ -13,6 +13,8 @@ macro_rules! trimmed {
     };
 }
 
+pub(crate) use trimmed;
+
 /// Control characters, as the inside of a class of a regular expression.
 const CONTROLS: &str = r"\x00-\x1F\x7F-\x9F";
 /// Joiners. After a letter of an Indic script they belong to the letter: Malayalam writes ന്‍ with one.

@@ -1,8 +1,10 @@
 //! Names of nested fields, as encoders write them. `[x]` and `.x` mean the same: PHP, jQuery, qs, axios and Rails write
 //! brackets, ajg/form and axios with `dots` write dots, go-playground/form, Spring and .NET write `list[0].field`.
 
-use super::{GROUPS, LISTS};
-
+/// The fields whose value is a list of objects.
+pub(super) const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
+/// The fields whose value is an object.
+pub(crate) const GROUPS: [&str; 2] = ["metadata", "consent"];
 /// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
 
