@@ -12,8 +12,13 @@ use khata_store::merchants::{self, Merchant, ValidKey};
 use zeroize::Zeroizing;
 
 use crate::database::{Database, RecentRows};
-use crate::error::ApiError;
+use crate::error::{ApiError, INVALID_KEY};
 use crate::metrics::{AuthenticationFailure, Metrics};
+
+const NO_KEY: &str = "The request has no API key: send the Authorization header of HTTP Basic, with the API key as user name and an empty password.";
+const OTHER_SCHEME: &str = "The Authorization header has another scheme than Basic: send HTTP Basic, with the API key as user name and an empty password, not Bearer.";
+const LIVE_KEY: &str = "The API key is a live key, and this service is in sandbox mode: send a key that begins with kh_test_.";
+const TEST_KEY: &str = "The API key is a test key, and this service is not in sandbox mode: send a key that begins with kh_live_.";
 
 /// Checks API keys. Caches valid and invalid keys alike, so that the time of a reply says nothing about the key.
 pub(crate) struct Authenticator {
@@ -94,11 +99,11 @@ impl Authenticator {
         headers: &HeaderMap,
     ) -> Result<Caller, ApiError> {
         // A missing, malformed or foreign key takes the same way as one that cannot exist, and therefore the same time.
-        let (key, failure) = match self.key(headers) {
-            Ok(key) => (Some(key), AuthenticationFailure::UnknownKey),
-            Err(failure) => (ApiKey::parse("-"), failure),
+        let (key, failure, reason) = match self.key(headers) {
+            Ok(key) => (Some(key), AuthenticationFailure::UnknownKey, INVALID_KEY),
+            Err((failure, reason)) => (ApiKey::parse("-"), failure, reason),
         };
-        let key = key.ok_or(ApiError::Unauthorized)?;
+        let key = key.ok_or(ApiError::Unauthorized(reason))?;
         let hash = keyring.hash_api_key(&key);
         let read = database.read("find key", move |connection| {
             let key = merchants::authenticate(connection, &hash)?;
@@ -107,7 +112,7 @@ impl Authenticator {
         let known = self.keys.get_or(hash, read).await?;
         let Some(known) = known.filter(|known| !known.has_expired()) else {
             metrics.authentication_failed(failure);
-            return Err(ApiError::Unauthorized);
+            return Err(ApiError::Unauthorized(reason));
         };
         Ok(Caller {
             key: hash,
@@ -116,18 +121,33 @@ impl Authenticator {
         })
     }
 
-    /// The key that a request carries. A key of the other mode is invalid, even if both share a database.
-    fn key(&self, headers: &HeaderMap) -> Result<ApiKey, AuthenticationFailure> {
+    /// The key that a request carries; otherwise the failure, and a reason for the merchant that says nothing about a key. A key of the other mode is invalid, even if both share a database.
+    fn key(&self, headers: &HeaderMap) -> Result<ApiKey, (AuthenticationFailure, &'static str)> {
         let header = headers
             .get(AUTHORIZATION)
-            .ok_or(AuthenticationFailure::NoKey)?;
+            .filter(|header| !header.is_empty())
+            .ok_or((AuthenticationFailure::NoKey, NO_KEY))?;
+        if !is_basic(header.as_bytes()) {
+            return Err((AuthenticationFailure::Malformed, OTHER_SCHEME));
+        }
         let key = basic_user(header.as_bytes()).and_then(|key| ApiKey::parse(&key));
-        let key = key.ok_or(AuthenticationFailure::Malformed)?;
+        let key = key.ok_or((AuthenticationFailure::Malformed, INVALID_KEY))?;
         if key.is_for_other_than(self.sandbox_mode) {
-            return Err(AuthenticationFailure::OtherMode);
+            let reason = if self.sandbox_mode {
+                LIVE_KEY
+            } else {
+                TEST_KEY
+            };
+            return Err((AuthenticationFailure::OtherMode, reason));
         }
         Ok(key)
     }
+}
+
+/// Whether the header's scheme is Basic.
+fn is_basic(header: &[u8]) -> bool {
+    let scheme = header.split(|byte| *byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Basic"))
 }
 
 /// The user of a Basic credential with an empty password; `None` for anything else.
@@ -181,5 +201,33 @@ mod tests {
         assert_eq!(basic_user(b"Basic"), None);
         assert_eq!(basic_user(b"Basic \xff\xfe"), None);
         assert_eq!(basic_user(b"Basic !!!"), None);
+    }
+
+    #[test]
+    fn a_refused_header_says_what_it_lacks_but_nothing_about_a_key() {
+        let reason = |sandbox_mode: bool, header: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert(AUTHORIZATION, header.parse().unwrap());
+            }
+            let key = Authenticator::new(sandbox_mode).key(&headers);
+            key.err().map(|(_, reason)| reason)
+        };
+        let basic = |user: &str| format!("Basic {}", BASE64.encode(user));
+        let (test, live) = (basic("kh_test_0123456789:"), basic("kh_live_0123456789:"));
+        for (sandbox_mode, header, expected) in [
+            (true, None, Some(NO_KEY)),
+            (true, Some(""), Some(NO_KEY)),
+            (true, Some("Bearer kh_test_x"), Some(OTHER_SCHEME)),
+            (true, Some("kh_test_x"), Some(OTHER_SCHEME)),
+            (true, Some("Basic"), Some(INVALID_KEY)),
+            (true, Some("Basic !!!"), Some(INVALID_KEY)),
+            (true, Some(live.as_str()), Some(LIVE_KEY)),
+            (true, Some(test.as_str()), None),
+            (false, Some(test.as_str()), Some(TEST_KEY)),
+            (false, Some(live.as_str()), None),
+        ] {
+            assert_eq!(reason(sandbox_mode, header), expected, "{header:?}");
+        }
     }
 }

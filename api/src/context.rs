@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use khata_crypto::{ApiKeyHash, Keyring};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
+use khata_domain::text::is_placeholder_id;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 use khata_queue::{Wakeup, WakeupPublisher};
 use khata_store::merchants::Merchant;
@@ -23,14 +25,15 @@ use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::Creates;
 use crate::database::Database;
-use crate::decode::{Body, MAX_BODY};
-use crate::error::{ApiError, NO_ACCOUNT, NO_CUSTOMER};
+use crate::decode::{Body, MAX_BODY, nearest, pairs, printable};
+use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::{Idempotent, StoredReplies};
 use crate::limits::{InProgress, Limits};
 use crate::metrics::{Metrics, StartedBy};
 use crate::observe::{Observed, ReplyMemory, Waiting};
 use crate::outcomes::Outcomes;
+use crate::schema;
 use crate::shares::Share;
 
 /// The parts that requests share.
@@ -101,6 +104,7 @@ impl FromRequest for RequestContext {
             request.extensions_mut().insert(merchant.id);
             within_limit?;
             in_scope?;
+            check_query(&request, route.as_deref().unwrap_or(""))?;
             let in_progress = &state.in_progress;
             request
                 .extensions_mut()
@@ -172,19 +176,31 @@ impl RequestContext {
     }
 
     /// The customer that the path names; `None` if the text is neither an id nor a reference.
-    pub(crate) fn named_customer(&self) -> Option<CustomerRef> {
-        CustomerRef::parse(self.path.first()?)
+    pub(crate) fn named_customer(&self) -> Result<Option<CustomerRef>, ApiError> {
+        let customer = self.named("customer_id", 0)?;
+        Ok(customer.and_then(CustomerRef::parse))
     }
 
     /// The customer that the path names.
     pub(crate) fn customer(&self) -> Result<CustomerRef, ApiError> {
-        self.named_customer().ok_or(NO_CUSTOMER)
+        self.named_customer()?.ok_or(NO_CUSTOMER)
+    }
+
+    /// A value of the path. What a program put there because it had no value would be a customer that many payees share.
+    fn named(&self, name: &str, place: usize) -> Result<Option<&str>, ApiError> {
+        let text = self.path.get(place).map(String::as_str);
+        if text.is_some_and(is_placeholder_id) {
+            let reason =
+                "is a placeholder in the path that was not filled in: put the id in its place";
+            return Err(ApiError::field(name, reason));
+        }
+        Ok(text)
     }
 
     /// The customer and the account that the path names.
     pub(crate) fn account(&self) -> Result<(CustomerRef, AccountId), ApiError> {
         let customer = self.customer()?;
-        let account = self.path.get(1).and_then(|text| AccountId::parse(text));
+        let account = self.named("account_id", 1)?.and_then(AccountId::parse);
         let account = account.ok_or(NO_ACCOUNT)?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
@@ -243,4 +259,39 @@ impl RequestContext {
     fn is_waiting(&self) -> bool {
         self.request.extensions().contains::<Waiting>()
     }
+}
+
+/// Refuses query parameters that the call does not know.
+fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
+    let query = request.query_string();
+    if query.is_empty() {
+        return Ok(());
+    }
+    let known = schema::query_parameters(request.method(), route);
+    let mut faults = Faults::default();
+    for (name, _) in pairs(query.as_bytes()) {
+        let name = name.unwrap_or_default();
+        if faults.is_full() {
+            break;
+        }
+        if known.contains(&name.as_ref()) {
+            continue;
+        }
+        let reason = match nearest(&name, known) {
+            Some(nearest) => {
+                format!("is not a query parameter of this call: did you mean {nearest}?")
+            }
+            None if *request.method() == Method::POST => {
+                "is a query parameter, and this call takes none: send the fields in the body"
+                    .to_owned()
+            }
+            None if known.is_empty() => "is a query parameter, and this call takes none".to_owned(),
+            None => format!(
+                "is not a query parameter of this call, which knows {}",
+                known.join(", ")
+            ),
+        };
+        faults.push(printable(&name), reason);
+    }
+    faults.check()
 }

@@ -2,9 +2,10 @@
 
 use actix_web::HttpResponse;
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::{CustomerId, MerchantId};
+use khata_domain::{CustomerId, MerchantId, ObjectReferenceId};
 use khata_store::customers;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tracing::{Span, field};
 use utoipa::ToSchema;
 
@@ -54,13 +55,7 @@ pub(crate) struct Customer<'a> {
     responses((status = 200, description = "The customer.", body = Customer)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
-    let mut faults = Faults::default();
-    let fields = &mut Fields::of(&body, &mut faults);
-    let reference = fields.required(&schema::OBJECT_REFERENCE_ID);
-    let contact = Contact::read(fields);
-    let Some(reference) = reference.filter(|_| faults.is_empty()) else {
-        return Err(ApiError::Invalid(faults.into_list()));
-    };
+    let (reference, contact) = read_new(&body)?;
     let id = CustomerId::new();
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context
@@ -102,9 +97,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
 pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
     let customer = context.customer()?;
-    let mut faults = Faults::default();
-    let changes = Contact::read(&mut Fields::of(&body, &mut faults));
-    faults.check()?;
+    let changes = read_changes(&body)?;
     let (keyring, merchant) = (context.state.keyring.clone(), context.merchant_id());
     let (reply, _) = context
         .idempotent()?
@@ -120,9 +113,34 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
     Ok(reply)
 }
 
+/// Reads the body of *create customer*.
+pub(crate) fn read_new(
+    body: &Map<String, Value>,
+) -> Result<(ObjectReferenceId, Contact), ApiError> {
+    let mut faults = Faults::default();
+    let fields = &mut Fields::of(body, &mut faults);
+    let reference = fields.required(&schema::OBJECT_REFERENCE_ID);
+    let contact = Contact::read(fields);
+    fields.only(&schema::CUSTOMER_FIELDS);
+    match reference.filter(|_| faults.is_empty()) {
+        Some(reference) => Ok((reference, contact)),
+        None => Err(ApiError::Invalid(faults.into_list())),
+    }
+}
+
+/// Reads the body of *update customer*.
+pub(crate) fn read_changes(body: &Map<String, Value>) -> Result<Contact, ApiError> {
+    let mut faults = Faults::default();
+    let fields = &mut Fields::of(body, &mut faults);
+    let changes = Contact::read(fields);
+    fields.only(&schema::CONTACT_FIELDS);
+    faults.check()?;
+    Ok(changes)
+}
+
 /// A customer's contact data. `None`: the merchant never sent the field.
 #[derive(Default, Serialize, Deserialize)]
-struct Contact {
+pub(crate) struct Contact {
     #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
     mobile_number: Option<String>,
     #[serde(rename = "c", skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,11 @@ mod body;
 mod fields;
 mod form;
 mod json;
+mod media_type;
+mod nearest;
 
 pub(crate) use body::{Body, MAX_BODY, decode};
-pub(crate) use fields::{Fields, out_of_range};
+pub(crate) use fields::{Fields, out_of_range, whole_number};
+pub(crate) use form::pairs;
+pub(crate) use json::printable;
+pub(crate) use nearest::nearest;

@@ -76,7 +76,8 @@ pub(crate) enum ApiError {
     /// A sentence with the valid commands.
     InvalidCommand(&'static str),
     GatewayNotFound,
-    Unauthorized,
+    /// A reason that says nothing about a key.
+    Unauthorized(&'static str),
     InvalidSignature,
     NotFound(&'static str),
     IfscNotListed {
@@ -89,7 +90,8 @@ pub(crate) enum ApiError {
     },
     BodyTimeout,
     BodyTooLarge,
-    UnsupportedMediaType,
+    /// A sentence with the unsupported part, and with what to send.
+    UnsupportedMediaType(String),
     CrossSite,
     /// The scope that the call needs.
     InsufficientScope(KeyScope),
@@ -124,6 +126,8 @@ pub(crate) enum ApiError {
     Internal,
 }
 
+/// The reason for a key that is malformed, unknown, expired or revoked, which says nothing about it (contract).
+pub(crate) const INVALID_KEY: &str = "Invalid API Key. Please pass a valid and active api key.";
 pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("No such account.");
 pub(crate) const NO_CUSTOMER: ApiError = ApiError::NotFound("No such customer.");
 
@@ -156,7 +160,7 @@ impl ApiError {
         }
     }
 
-    fn row(&self) -> (u16, [&'static str; 6]) {
+    fn row(&self) -> (u16, [&str; 6]) {
         rows! { self;
             Self::Invalid(faults) if faults.len() > MAX_FAULTS => 400, "Bad Request", "invalid_request_error", "INVALID_INPUT", "USER_ERROR",
                 "Invalid input.", "More than 100 fields are missing or have a bad value; error_info.fields lists the first 100.";
@@ -166,8 +170,8 @@ impl ApiError {
                 "Invalid command", expected;
             Self::GatewayNotFound => 400, "Bad Request", "invalid_request_error", "GATEWAY_NOT_FOUND", "CONFIG_ERROR",
                 "Gateway not found.", "gateway_id, or gateway_reference_id at that gateway, is unknown or not configured for this merchant.";
-            Self::Unauthorized => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
-                "Unauthorized.", "Invalid API Key. Please pass a valid and active api key.";
+            Self::Unauthorized(reason) => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
+                "Unauthorized.", reason;
             Self::InvalidSignature => 401, "error", "access_denied", "UNAUTHORIZED", "USER_ERROR",
                 "Invalid signature.", "The webhook has no valid signature. Check the webhook secret.";
             Self::CrossSite => 403, "error", "access_denied", "CROSS_SITE", "USER_ERROR",
@@ -184,8 +188,8 @@ impl ApiError {
                 "Request timed out.", "The request body did not arrive within 15 seconds.";
             Self::BodyTooLarge => 413, "error", "payload_too_large", "PAYLOAD_TOO_LARGE", "USER_ERROR",
                 "Request too large.", "The request body is larger than 256 KiB, or a gateway's webhook larger than 64 KiB.";
-            Self::UnsupportedMediaType => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", "USER_ERROR",
-                "Unsupported media type.", "Send application/x-www-form-urlencoded or application/json in UTF-8.";
+            Self::UnsupportedMediaType(reason) => 415, "error", "unsupported_media_type", "UNSUPPORTED_MEDIA_TYPE", "USER_ERROR",
+                "Unsupported media type.", reason;
             Self::CustomerExists => 400, "invalid_request_error", "unique", "ALREADY_EXISTS", "USER_ERROR",
                 "Already exists.", "Customer account with given object reference already exists.";
             Self::AccountDeleted => 409, "error", "conflict", "INVALID_ACTION", "USER_ERROR",
@@ -236,7 +240,7 @@ impl ApiError {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         Some(match self {
-            Self::Unauthorized => (
+            Self::Unauthorized(_) => (
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"khata\", charset=\"UTF-8\""),
             ),

@@ -12,6 +12,7 @@ use khata_telemetry::metrics::CONTENT_TYPE;
 use crate::context::State;
 use crate::health;
 use crate::metrics::Metrics;
+use crate::routes::get;
 use crate::settings::ServeSettings;
 
 /// Binds the endpoint, if the settings name an address. The caller runs and stops the server, which lives longer than the state.
@@ -27,9 +28,9 @@ pub(crate) fn bind(
     let (metrics, state) = (web::Data::from(metrics), web::Data::new(state));
     let server = HttpServer::new(move || {
         let app = App::new().app_data(metrics.clone()).app_data(state.clone());
-        app.route("/metrics", web::get().to(page))
-            .route("/health/live", web::get().to(health::live))
-            .route("/health/ready", web::get().to(health::ready_apart))
+        app.route("/metrics", get().to(page))
+            .route("/health/live", get().to(health::live))
+            .route("/health/ready", get().to(health::ready_apart))
     });
     let server = server.workers(1).disable_signals().shutdown_timeout(1);
     let server = server

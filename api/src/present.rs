@@ -106,7 +106,21 @@ enum AccountDetails {
         /// be real.
         #[schema(example = true)]
         handle_known: bool,
+        /// The bank account that the address names itself, as `NUMBER@IFSC.ifsc.npci` does; absent for any other address. Limits
+        /// count both as one account.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        bank_account: Option<NamedBankAccount>,
     },
+}
+
+/// The bank account that a UPI address names.
+#[derive(Serialize, ToSchema)]
+struct NamedBankAccount {
+    #[schema(example = "026291800001191")]
+    account_number: String,
+    #[schema(example = "AABF0008032")]
+    ifsc: String,
 }
 
 /// A bank account in the form of the legacy endpoints.
@@ -268,6 +282,10 @@ fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
         Details::Upi(vpa) => AccountDetails::VpaDetails {
             vpa: vpa.expose().to_owned(),
             handle_known: ifsc::is_known_handle(vpa.expose()),
+            bank_account: vpa.bank_account().map(|(number, ifsc)| NamedBankAccount {
+                account_number: number.to_owned(),
+                ifsc: ifsc.as_str().to_owned(),
+            }),
         },
     }
 }
@@ -349,10 +367,30 @@ pub(crate) fn created<'a>(
 
 #[cfg(test)]
 mod tests {
-    use khata_domain::{AccountNumber, BankAccount, Ifsc};
+    use khata_domain::{AccountNumber, BankAccount, Ifsc, Vpa};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_upi_address_shows_the_bank_account_that_it_names() {
+        let shown = |vpa: &str| {
+            let details = details(&Details::Upi(Vpa::parse(vpa).unwrap()), None);
+            serde_json::to_value(details).unwrap()
+        };
+        assert_eq!(
+            shown("asha@upi"),
+            json!({"vpa_details": {"vpa": "asha@upi", "handle_known": true}})
+        );
+        assert_eq!(
+            shown("026291@HDFC0000001.ifsc.npci"),
+            json!({"vpa_details": {
+                "vpa": "026291@hdfc0000001.ifsc.npci",
+                "handle_known": false,
+                "bank_account": {"account_number": "026291", "ifsc": "HDFC0000001"},
+            }})
+        );
+    }
 
     #[test]
     fn an_account_shows_its_bank_and_branch() {

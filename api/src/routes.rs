@@ -1,6 +1,7 @@
 //! The routes of the API.
 
-use actix_web::web::{self, ServiceConfig, get, post};
+use actix_web::guard::{Any, Get, Head};
+use actix_web::web::{self, ServiceConfig, post};
 use actix_web::{HttpResponse, Resource, Route, Scope};
 
 use crate::accounts::{create, delete, read, validate};
@@ -38,6 +39,11 @@ pub(crate) fn add(config: &mut ServiceConfig) {
         .service(resource("/customers", "POST", customers))
         .service(of_customer.into_iter().fold(below_customer, Scope::service))
         .service(resource(webhook, "POST", [post().to(receive)]));
+}
+
+/// A route for GET, and for HEAD: the HTTP server leaves out the body of its reply.
+pub(crate) fn get() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
 }
 
 /// A resource with these routes. Other methods get a 405 that names the `allowed` ones.

@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use anyhow::Context;
 use khata_domain::account::ValueError;
 use khata_domain::ids::{self, ObjectReferenceId, ValidationId};
+use khata_domain::text::trim;
 use khata_domain::{
     AccountId, AccountNumber, BankAccount, BankCode, BeneficiaryName, CustomerId, CustomerRef,
     Details, Ifsc, MerchantId, Vpa,
@@ -52,15 +53,15 @@ pub fn account(data: &[u8]) {
     let vpa = round_trip(text, Vpa::parse, |vpa| vpa.expose().to_owned());
     round_trip(text, BankCode::parse, |code| code.as_str().to_owned());
     if let Some(number) = &number {
-        let masked = number.masked();
-        let visible = masked.strip_prefix("XXXXXXX").unwrap_or(text);
+        let (masked, whole) = (number.masked(), number.expose());
+        let visible = masked.strip_prefix("XXXXXXX").unwrap_or(whole);
         assert!(
-            text.ends_with(visible) && visible.len() <= 4 && visible.len() * 2 < text.len(),
+            whole.ends_with(visible) && visible.len() <= 4 && visible.len() * 2 < whole.len(),
             "the mask shows more than the last four characters, or half of a short number"
         );
     }
     if let Some(vpa) = &vpa {
-        assert_eq!(text.to_ascii_lowercase(), vpa.expose());
+        assert_eq!(trim(text).to_ascii_lowercase(), vpa.expose());
         assert!(
             !format!("{vpa:?}").contains(vpa.expose()),
             "Debug shows a UPI address"

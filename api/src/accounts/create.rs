@@ -58,7 +58,7 @@ pub(crate) async fn create_accounts(
     form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
     let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
-    let customer = context.named_customer();
+    let customer = context.named_customer()?;
     let customer = customer.ok_or_else(|| ApiError::field("customer_id", reason))?;
     context.take_accounts(request.accounts.len())?;
     let idempotent = context.idempotent()?;

@@ -1,12 +1,14 @@
 //! `POST …/customer-accounts/{account_id}` with `command=delete`.
 
 use actix_web::HttpResponse;
+use khata_domain::text::trim;
 use khata_queue::Wakeup;
 use khata_store::accounts::{self, Deleted};
 use serde_json::Value;
 
 use crate::context::RequestContext;
-use crate::error::{ApiError, NO_ACCOUNT};
+use crate::decode::Fields;
+use crate::error::{ApiError, Faults, NO_ACCOUNT};
 use crate::present::{self, CustomerAccount};
 use crate::{reply, schema};
 
@@ -27,9 +29,13 @@ pub(crate) async fn delete_account(
     render: impl FnOnce(CustomerAccount) -> Result<Vec<u8>, ApiError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
-    if body.get("command").and_then(Value::as_str) != Some("delete") {
+    let command = body.get(schema::DELETE_COMMAND.name);
+    if command.and_then(Value::as_str).map(trim) != Some("delete") {
         return Err(ApiError::InvalidCommand("command must be delete."));
     }
+    let mut faults = Faults::default();
+    Fields::of(&body, &mut faults).only(&schema::DELETE_FIELDS);
+    faults.check()?;
     let (customer, account) = context.account()?;
     let (merchant, keyring) = (context.merchant_id(), context.state.keyring.clone());
     let (reply, open) = context

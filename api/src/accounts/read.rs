@@ -9,7 +9,7 @@ use tracing::{Span, field};
 use utoipa::ToSchema;
 
 use crate::context::RequestContext;
-use crate::decode::out_of_range;
+use crate::decode::{self, out_of_range};
 use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
@@ -89,7 +89,5 @@ fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -
     let Some(text) = text else {
         return Some(default);
     };
-    let has_sign = text.starts_with(['+', '-']);
-    let number = text.parse().ok().filter(|_| !has_sign);
-    number.filter(|number| range.contains(number))
+    decode::whole_number(text).filter(|number| range.contains(number))
 }

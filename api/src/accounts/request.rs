@@ -1,12 +1,16 @@
 //! Reads the requests of *create accounts* and *validate again* (contract, *Create: the request*) and turns them into what the
 //! store needs. The fields are defined in `schema`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
+use khata_domain::text::trim;
 use khata_domain::{AccountId, AccountKind, BankAccount, BankCode, Consent, Details, ValidationId};
 use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain, ValidationTerms};
 use khata_store::idempotency::ReplyForm;
@@ -16,10 +20,11 @@ use crate::context::RequestContext;
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults};
 use crate::schema::{
-    ACCOUNT_NUMBER, BANK_ACCOUNTS, BANK_CODE, BENEFICIARY_NAME, CONSENT_OBTAINED, CONSENT_PURPOSE,
-    CONSENT_TIMESTAMP, CREATE_COMMAND, FRESH, Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC,
-    MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_BYTES, MAX_METADATA_KEY, MAX_METADATA_VALUE,
-    UPI_ADDRESSES, VPA, WAIT_SECONDS,
+    ACCOUNT_NUMBER, BANK_ACCOUNT_FIELDS, BANK_ACCOUNTS, BANK_CODE, BANK_FIELDS, BENEFICIARY_NAME,
+    CONSENT_OBTAINED, CONSENT_PURPOSE, CONSENT_TIMESTAMP, CREATE_COMMAND, CREATE_FIELDS, FRESH,
+    Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC, MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_BYTES,
+    MAX_METADATA_KEY, MAX_METADATA_VALUE, UPI_ADDRESSES, UPI_FIELDS, VALIDATE_FIELDS, VPA,
+    WAIT_SECONDS,
 };
 
 /// Wait of a call with `command=validate` that sends no `wait_seconds`.
@@ -84,7 +89,7 @@ impl Options {
 impl CreateRequest {
     /// Reads a decoded body. Reports every fault.
     pub(crate) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, accounts)
+        Self::read_accounts(body, now, &CREATE_FIELDS, accounts)
     }
 
     /// Reads a decoded body of the legacy family: one bank account in flat fields.
@@ -92,19 +97,26 @@ impl CreateRequest {
         body: &Map<String, Value>,
         now: DateTime<Utc>,
     ) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, |fields| Some(vec![bank(fields, None)?]))
+        Self::read_accounts(body, now, &BANK_ACCOUNT_FIELDS, |fields| {
+            Some(vec![bank(fields, None)?])
+        })
     }
 
     fn read_accounts(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
+        known: &[&Field],
         accounts: impl FnOnce(&mut Fields<'_>) -> Option<Vec<RequestedAccount>>,
     ) -> Result<Self, ApiError> {
         let expected = "command must be create or validate.";
         let validates = match body.get(CREATE_COMMAND.name).unwrap_or(&Value::Null) {
             Value::Null => false,
-            Value::String(command) if command == "create" => false,
-            Value::String(command) if command == "validate" => true,
+            Value::String(command) => match trim(command) {
+                "create" => false,
+                "validate" => true,
+                _ if command.is_empty() => false,
+                _ => return Err(ApiError::InvalidCommand(expected)),
+            },
             _ => return Err(ApiError::InvalidCommand(expected)),
         };
         let mut faults = Faults::default();
@@ -117,6 +129,7 @@ impl CreateRequest {
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
+        fields.only(known);
         let flat = !(fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES));
         faults.check()?;
         Ok(Self {
@@ -164,6 +177,7 @@ impl ValidateRequest {
         let names_gateway = fields.has(&GATEWAY_ID) || fields.has(&GATEWAY_REFERENCE_ID);
         let options = Options::read(fields, now);
         let wait = wait(fields);
+        fields.only(&VALIDATE_FIELDS);
         faults.check()?;
         Ok(Self {
             pin: names_gateway.then(|| options.pin.clone()),
@@ -241,13 +255,22 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
         fields.fault(first.name, reason);
         return None;
     }
-    let mut accounts = fields.list(&BANK_ACCOUNTS, |item| bank(item, default.as_ref()));
-    accounts.extend(fields.list(&UPI_ADDRESSES, upi));
+    let mut accounts = fields.list(&BANK_ACCOUNTS, |item| {
+        let account = bank(item, default.as_ref());
+        item.only(&BANK_FIELDS);
+        account
+    });
+    accounts.extend(fields.list(&UPI_ADDRESSES, |item| {
+        let account = upi(item);
+        item.only(&UPI_FIELDS);
+        account
+    }));
     // A field that is not a list has a fault already.
     if given == 0 && lengths.iter().any(Option::is_some) {
         fields.fault(first.name, "must name at least one account");
     }
-    let identity = |account: &RequestedAccount| account.details.identity();
+    // A UPI address may name a bank account of the same call.
+    let identity = |account: &RequestedAccount| account.details.bank_identity();
     let identities: Vec<_> = accounts.iter().map(identity).collect();
     let mut seen: HashMap<&str, &str> = HashMap::with_capacity(accounts.len());
     for (RequestedAccount { name, .. }, identity) in accounts.iter().zip(&identities) {
@@ -346,6 +369,8 @@ fn metadata_fault(key: &str, value: &Value) -> Option<String> {
         Some(format!(
             "must have a key of 1 to {MAX_METADATA_KEY} characters without control characters"
         ))
+    } else if value.starts_with("[object ") {
+        Some("is an object that JavaScript turned into text: send a text".to_owned())
     } else if value.chars().count() > MAX_METADATA_VALUE || value.chars().any(char::is_control) {
         Some(format!(
             "must be at most {MAX_METADATA_VALUE} characters without control characters"
@@ -356,264 +381,21 @@ fn metadata_fault(key: &str, value: &Value) -> Option<String> {
 }
 
 fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
-    fields.starting_with("consent.").next()?;
+    let given: [&Field; 3] = [&CONSENT_OBTAINED, &CONSENT_PURPOSE, &CONSENT_TIMESTAMP];
+    if !given.iter().any(|field| fields.has(field)) {
+        return None;
+    }
     let obtained = fields.flag(&CONSENT_OBTAINED);
     fields.require(&CONSENT_OBTAINED);
     let purpose = fields.required(&CONSENT_PURPOSE);
     let timestamp = fields.required(&CONSENT_TIMESTAMP);
     if timestamp.is_some_and(|time| time > now + CLOCK_SKEW) {
-        fields.fault(CONSENT_TIMESTAMP.name, "must not be in the future");
+        let reason = "must not be in the future: send the time at which the payee agreed";
+        fields.fault(CONSENT_TIMESTAMP.name, reason);
     }
     Some(Consent {
         obtained: obtained?,
         purpose: purpose?,
         timestamp: timestamp?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decode::decode;
-    use crate::error::FieldFault;
-
-    fn read(body: &str) -> Result<CreateRequest, ApiError> {
-        let content_type = if body.starts_with('{') {
-            "application/json"
-        } else {
-            "application/x-www-form-urlencoded"
-        };
-        let body = decode(Some(content_type), body.as_bytes())?;
-        CreateRequest::read(&body, Utc::now())
-    }
-
-    fn faults(body: &str) -> Vec<String> {
-        match read(body) {
-            Err(ApiError::Invalid(faults)) => faults
-                .into_iter()
-                .map(|fault: FieldFault| fault.field_name)
-                .collect(),
-            other => panic!("{body}: {other:?}"),
-        }
-    }
-
-    const BANK_FORM: &str =
-        "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=test&bank_code=12";
-
-    #[test]
-    fn forms_and_json_are_read_alike() {
-        let form = read(BANK_FORM).unwrap();
-        let json = read(r#"{"ifsc":"AABF0008032","account_number":"026291800001191","beneficiary_name":"test","bank_code":"12"}"#).unwrap();
-        assert_eq!(form, json);
-        assert!(form.flat && form.accounts.len() == 1);
-        let form = read("bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291800001191&upi_details=[{\"vpa\":\"9164326296@upi\"}]").unwrap();
-        let json = read(r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"}],"upi_details":[{"vpa":"9164326296@upi"}]}"#).unwrap();
-        assert_eq!(form, json);
-        assert!(!form.flat && form.accounts.len() == 2);
-    }
-
-    #[test]
-    fn all_faults_are_reported_at_once() {
-        let body = r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"},{"ifsc":"bad","account_number":12345678},7],
-            "upi_details":[{"vpa":"a@@b"},{}],"gateway_reference_id":"x","metadata":{"a":1}}"#;
-        assert_eq!(
-            faults(body),
-            [
-                "bank_account_details[1].ifsc",
-                "bank_account_details[1].account_number",
-                "bank_account_details[2]",
-                "upi_details[0].vpa",
-                "upi_details[1].vpa",
-                "gateway_reference_id",
-                "metadata.a",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_call_has_flat_fields_or_lists_but_not_both() {
-        assert_eq!(faults(""), ["bank_account_details"]);
-        assert_eq!(faults("bank_code=12"), ["bank_account_details"]);
-        assert_eq!(faults("bank_account_details=[]"), ["bank_account_details"]);
-        assert_eq!(
-            faults("vpa=asha@upi&upi_details=[{\"vpa\":\"b1@upi\"}]"),
-            ["vpa"]
-        );
-        assert_eq!(faults(&format!("{BANK_FORM}&vpa=asha@upi")), ["vpa"]);
-        assert_eq!(
-            faults("upi_details=[{\"vpa\":\"b1@upi\"},{\"vpa\":\"B1@UPI\"}]"),
-            ["upi_details[1]"]
-        );
-    }
-
-    #[test]
-    fn a_call_has_at_most_a_hundred_accounts() {
-        let body = |count| {
-            let items: Vec<_> = (0..count)
-                .map(|n| serde_json::json!({"vpa": format!("user{n}@upi")}))
-                .collect();
-            serde_json::json!({ "upi_details": items }).to_string()
-        };
-        assert_eq!(read(&body(100)).unwrap().accounts.len(), 100);
-        assert_eq!(faults(&body(101)), ["upi_details"]);
-    }
-
-    #[test]
-    fn bank_code_next_to_the_lists_is_their_default() {
-        let request = read(r#"{"bank_code":"12","bank_account_details":[{"ifsc":"AABF0008032","account_number":"12345"},{"ifsc":"AABF0008032","account_number":"12346","bank_code":"JP_X"}]}"#).unwrap();
-        let codes: Vec<_> = request
-            .accounts
-            .iter()
-            .map(|a| a.bank_code.as_ref().unwrap().as_str())
-            .collect();
-        assert_eq!(codes, ["12", "JP_X"]);
-    }
-
-    #[test]
-    fn metadata_within_its_limits_is_accepted() {
-        let members = |count: usize| -> Map<String, Value> {
-            let (key, value) = (
-                "k".repeat(MAX_METADATA_KEY - 2),
-                "v".repeat(MAX_METADATA_VALUE),
-            );
-            (0..count)
-                .map(|n| (format!("{key}{n:02}"), Value::String(value.clone())))
-                .collect()
-        };
-        let body = |members: &Map<String, Value>| {
-            serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
-        };
-        let most = members(20);
-        assert_eq!(read(&body(&most)).unwrap().metadata, most);
-        assert_eq!(faults(&body(&members(21))), ["metadata"]);
-        let mut longest = Map::new();
-        let (key, value) = (
-            "क".repeat(MAX_METADATA_KEY),
-            "🙂".repeat(MAX_METADATA_VALUE),
-        );
-        longest.insert(key, Value::String(value));
-        assert_eq!(read(&body(&longest)).unwrap().metadata, longest);
-    }
-
-    #[test]
-    fn metadata_is_bounded_in_bytes_of_its_json() {
-        let body = |last: usize| {
-            let value = |characters: usize| Value::String("🙂".repeat(characters));
-            let mut members: Map<String, Value> =
-                (0..6).map(|n| (n.to_string(), value(500))).collect();
-            members.insert("6".to_owned(), Value::String("x".repeat(last)));
-            serde_json::json!({ "vpa": "asha@upi", "metadata": members }).to_string()
-        };
-        // A member has four quotation marks and a colon beside key and value.
-        let rest = MAX_METADATA_BYTES - 6 * (2_000 + 6) - 6 - r"{,,,,,,}".len();
-        assert!(read(&body(rest)).is_ok());
-        assert_eq!(faults(&body(rest + 1)), ["metadata"]);
-        let quoted: Map<String, Value> = (0..20)
-            .map(|n| (n.to_string(), Value::String("\"".repeat(400))))
-            .collect();
-        let quoted = serde_json::json!({ "vpa": "asha@upi", "metadata": quoted });
-        assert_eq!(faults(&quoted.to_string()), ["metadata"]);
-    }
-
-    #[test]
-    fn metadata_has_no_control_characters() {
-        for character in ["\u{0}", "\u{1}", "\n", "\u{7f}", "\u{85}"] {
-            let metadata = serde_json::json!({ "a": format!("x{character}") });
-            let body = serde_json::json!({ "vpa": "asha@upi", "metadata": metadata });
-            assert_eq!(faults(&body.to_string()), ["metadata.a"], "{character:?}");
-        }
-    }
-
-    #[test]
-    fn metadata_is_bounded_over_all_accounts_of_a_call() {
-        let body = |accounts: usize, last: usize| {
-            let mut members: Map<String, Value> = (0..5)
-                .map(|n| (n.to_string(), Value::String("x".repeat(500))))
-                .collect();
-            members.insert("5".to_owned(), Value::String("x".repeat(last)));
-            let items: Vec<_> = (0..accounts)
-                .map(|n| serde_json::json!({"vpa": format!("user{n}@upi")}))
-                .collect();
-            serde_json::json!({ "upi_details": items, "metadata": members }).to_string()
-        };
-        // Braces, five members with a comma, and the last one without.
-        let last = MAX_METADATA_OF_CALL / 100 - 2 - 5 * (500 + 7) - 6;
-        assert!(read(&body(100, last)).is_ok());
-        assert_eq!(faults(&body(100, last + 1)), ["metadata"]);
-        assert!(read(&body(99, last + 1)).is_ok());
-    }
-
-    #[test]
-    fn consent_is_complete_or_absent() {
-        let consent =
-            "&consent.obtained=true&consent.purpose=payout&consent.timestamp=2025-10-27T09:24:36Z";
-        assert!(
-            read(&format!("vpa=asha@upi{consent}"))
-                .unwrap()
-                .options
-                .consent
-                .unwrap()
-                .obtained
-        );
-        assert!(read(r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z"}}"#).unwrap().options.consent.is_some());
-        assert_eq!(
-            faults("vpa=asha@upi&consent.obtained=true"),
-            ["consent.purpose", "consent.timestamp"]
-        );
-        assert_eq!(
-            faults(
-                "vpa=asha@upi&consent.obtained=yes&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z"
-            ),
-            ["consent.obtained", "consent.timestamp"]
-        );
-    }
-
-    #[test]
-    fn only_a_validating_call_waits() {
-        let wait = |body: &str| read(body).unwrap().wait;
-        assert_eq!(wait("vpa=asha@upi"), None);
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(wait("vpa=asha@upi&command=validate"), seconds(10));
-        assert_eq!(wait("vpa=asha@upi&command=validate&wait_seconds=0"), None);
-        assert_eq!(
-            wait(r#"{"vpa":"asha@upi","command":"validate","wait_seconds":30}"#),
-            seconds(30)
-        );
-        for body in [
-            "vpa=asha@upi&wait_seconds=5",
-            "vpa=asha@upi&command=validate&wait_seconds=31",
-            "vpa=asha@upi&command=validate&wait_seconds=-1",
-        ] {
-            assert_eq!(faults(body), ["wait_seconds"], "{body}");
-        }
-    }
-
-    #[test]
-    fn fresh_is_a_flag_in_both_encodings() {
-        let fresh = |body: &str| read(body).unwrap().options.fresh;
-        assert!(!fresh("vpa=asha@upi"));
-        assert!(fresh("vpa=asha@upi&fresh=true"));
-        assert!(!fresh("vpa=asha@upi&fresh=false&command=validate"));
-        assert!(fresh(r#"{"vpa":"asha@upi","fresh":true}"#));
-        assert!(fresh(r#"{"vpa":"asha@upi","fresh":"true"}"#));
-        assert!(!fresh(r#"{"vpa":"asha@upi","fresh":null}"#));
-        for body in [
-            "vpa=asha@upi&fresh=1",
-            "vpa=asha@upi&fresh=",
-            "vpa=asha@upi&fresh=True",
-            r#"{"vpa":"asha@upi","fresh":1}"#,
-            r#"{"vpa":"asha@upi","fresh":[true]}"#,
-        ] {
-            assert_eq!(faults(body), ["fresh"], "{body}");
-        }
-    }
-
-    #[test]
-    fn unknown_commands_are_invalid() {
-        assert!(matches!(
-            read("command=destroy&vpa=asha@upi"),
-            Err(ApiError::InvalidCommand(_))
-        ));
-        assert!(read("command=create&vpa=asha@upi").is_ok());
-    }
 }

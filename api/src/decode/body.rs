@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use super::media_type::{self, Encoding};
 use super::{form, json};
 use crate::connection::ConnectionState;
 use crate::error::{ApiError, Faults};
@@ -46,6 +47,7 @@ impl Body {
         mut memory: Share,
     ) -> Result<Self, ApiError> {
         let headers = request.headers();
+        media_type::check_content_encoding(headers)?;
         let content_type = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?").to_owned());
@@ -125,27 +127,23 @@ pub(crate) fn decode(
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<Map<String, Value>, ApiError> {
-    let (media_type, parameters) = match content_type {
-        Some(value) => value.split_once(';').unwrap_or((value, "")),
-        None if body.is_empty() => return Ok(Map::new()),
-        None => return Err(ApiError::UnsupportedMediaType),
+    let content_type = content_type.filter(|text| !text.trim().is_empty());
+    let Some(content_type) = content_type else {
+        return if body.is_empty() {
+            Ok(Map::new())
+        } else {
+            Err(media_type::missing(body))
+        };
     };
-    let charset = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("charset")
-            .then(|| value.trim().trim_matches('"'))
-    });
-    if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
-        return Err(ApiError::UnsupportedMediaType);
-    }
-    let media_type = media_type.trim();
-    if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        form::decode(body).map_err(ApiError::Invalid)
-    } else if media_type.eq_ignore_ascii_case("application/json") {
-        decode_json(body)
-    } else {
-        Err(ApiError::UnsupportedMediaType)
+    let encoding = media_type::check(content_type, body)?;
+    let body = media_type::without_mark(encoding, body);
+    match encoding {
+        Encoding::Form if media_type::looks_like_json(body) => Err(ApiError::field(
+            "body",
+            "looks like JSON: send Content-Type: application/json with it",
+        )),
+        Encoding::Form => form::decode(body).map_err(ApiError::Invalid),
+        Encoding::Json => decode_json(body),
     }
 }
 
@@ -156,29 +154,191 @@ fn decode_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
             let object = flatten(object, &mut faults);
             faults.check().map(|()| object)
         }
+        Ok(Value::String(text)) if media_type::looks_like_json(text.as_bytes()) => {
+            let reason = "is JSON within a JSON string: encode the object once";
+            Err(ApiError::field("body", reason))
+        }
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         // The parser has stopped.
         Err(_) if faults.is_full() => faults.check().map(|()| Map::new()),
+        Err(_) if media_type::looks_like_form(body) => Err(ApiError::field(
+            "body",
+            "looks like a form: send Content-Type: application/x-www-form-urlencoded with it",
+        )),
         Err(error) => Err(ApiError::field("body", &json::not_json(&error))),
     }
 }
 
 /// Renames members of groups as a form names them: `{"metadata":{"a":"b"}}` becomes `metadata.a`; `consent` likewise.
 fn flatten(mut object: Map<String, Value>, faults: &mut Faults) -> Map<String, Value> {
-    for group in ["metadata", "consent"] {
+    for group in form::GROUPS {
         match object.remove(group) {
             None | Some(Value::Null) => {}
-            Some(Value::Object(members)) => {
-                for (name, value) in members {
-                    let name = format!("{group}.{name}");
-                    if object.contains_key(&name) {
-                        faults.push(json::printable(&name), json::REPEATED);
-                    }
-                    object.insert(name, value);
-                }
-            }
+            Some(Value::Object(members)) => form::flatten(group, members, &mut object, faults),
+            Some(Value::Array(items)) if items.is_empty() => faults.push(
+                group,
+                "must be an object: PHP's json_encode makes a list of an empty array; leave it out",
+            ),
             Some(_) => faults.push(group, "must be an object"),
         }
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const JSON: &str = "application/json";
+
+    /// The fault of a body: field and reason, or the reason of a 415.
+    fn fault(content_type: Option<&str>, body: &[u8]) -> String {
+        match decode(content_type, body) {
+            Err(ApiError::Invalid(faults)) => {
+                format!("400 {}: {}", faults[0].field_name, faults[0].reason)
+            }
+            Err(ApiError::UnsupportedMediaType(reason)) => format!("415 {reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_body_in_the_other_encoding_is_named() {
+        for (content_type, body, part) in [
+            (
+                Some(FORM),
+                r#"{"ifsc":"HDFC0000001"}"#,
+                "400 body: looks like JSON",
+            ),
+            (
+                Some(FORM),
+                "  \r\n{\"ifsc\":\"HDFC0000001\"}",
+                "400 body: looks like JSON",
+            ),
+            (
+                Some(FORM),
+                "%7B%22ifsc%22%3A%22x%22%7D=",
+                "400 body: looks like JSON",
+            ),
+            (Some(FORM), r#"[{"ifsc":"x"}]"#, "400 body: looks like JSON"),
+            (Some(FORM), r#""{\"ifsc\":1}""#, "400 body: looks like JSON"),
+            (
+                Some(JSON),
+                "ifsc=HDFC0000001&account_number=1",
+                "400 body: looks like a form",
+            ),
+            (
+                Some(JSON),
+                "bank_account_details[0][ifsc]=x",
+                "400 body: looks like a form",
+            ),
+            (
+                Some(JSON),
+                r#""{\"ifsc\":\"x\"}""#,
+                "400 body: is JSON within",
+            ),
+            (Some(JSON), "{'ifsc': 'x'}", "400 body: is not JSON"),
+            (None, r#"{"ifsc":"x"}"#, "415 The body looks like JSON"),
+            (None, "ifsc=x", "415 The request has no Content-Type"),
+            (Some(""), "ifsc=x", "415 The request has no Content-Type"),
+            (
+                Some("text/plain;charset=UTF-8"),
+                "ifsc=x",
+                "415 Content-Type text/plain",
+            ),
+            (
+                Some("text/plain"),
+                r#"{"ifsc":"x"}"#,
+                "415 The body looks like JSON",
+            ),
+            (
+                Some("multipart/form-data; boundary=x"),
+                "--x",
+                "415 multipart/form-data",
+            ),
+            (
+                Some("application/xml"),
+                "<a/>",
+                "415 Content-Type application/xml",
+            ),
+        ] {
+            let found = fault(content_type, body.as_bytes());
+            assert!(found.starts_with(part), "{content_type:?} {body}: {found}");
+        }
+        assert!(fault(Some(FORM), b"\x1f\x8b\x08\x00").starts_with("415 The body is compressed"));
+        assert!(fault(Some(JSON), b"\xff\xfe{\0").starts_with("415 The body is in UTF-16"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        for (content_type, body) in [
+            (FORM, "\u{feff}ifsc=HDFC0000001"),
+            (FORM, "%EF%BB%BFifsc=HDFC0000001"),
+            (JSON, "\u{feff}{\"ifsc\":\"HDFC0000001\"}"),
+        ] {
+            let object = decode(Some(content_type), body.as_bytes()).unwrap();
+            assert_eq!(object["ifsc"], "HDFC0000001", "{body}");
+        }
+    }
+
+    #[test]
+    fn utf_8_is_taken_in_any_spelling_and_ascii_in_any_charset_that_has_it() {
+        let of = |charset: &str| format!("{FORM}; charset={charset}");
+        for charset in [
+            "utf-8",
+            "UTF8",
+            "\"Utf-8\"",
+            "'utf-8'",
+            "utf_8",
+            "",
+            "UTF-8;q=1",
+        ] {
+            let object = decode(Some(&of(charset)), "vpa=a&first_name=ä".as_bytes());
+            assert!(object.is_ok(), "{charset}");
+        }
+        let latin = [
+            "ISO-8859-1",
+            "iso8859_1",
+            "latin1",
+            "us-ascii",
+            "ASCII",
+            "windows-1252",
+            "cp1252",
+        ];
+        for charset in latin {
+            for body in ["ifsc=HDFC0000001&x=%41+%7e", "x=100%&y=%zz"] {
+                let decoded = decode(Some(&of(charset)), body.as_bytes());
+                assert!(
+                    !matches!(decoded, Err(ApiError::UnsupportedMediaType(_))),
+                    "{charset} {body}"
+                );
+            }
+            // Java's and Ruby's clients send é as one byte in percent-encoding.
+            for body in [
+                "first_name=Ren%E9",
+                "first_name=Ren%C3%A9",
+                "first_name=René",
+            ] {
+                let found = fault(Some(&of(charset)), body.as_bytes());
+                assert!(
+                    found.starts_with("415") && found.contains(charset),
+                    "{found}"
+                );
+            }
+            let json = format!("{JSON}; charset={charset}");
+            assert!(decode(Some(&json), br#"{"ifsc":"%E9"}"#).is_ok());
+            assert!(fault(Some(&json), "{\"ifsc\":\"é\"}".as_bytes()).contains(charset));
+        }
+        for charset in [
+            "utf-16",
+            "UTF-16LE",
+            "shift_jis",
+            "x",
+            "utf-8; charset=utf-16",
+        ] {
+            let found = fault(Some(&of(charset)), b"ifsc=HDFC0000001");
+            assert!(found.starts_with("415"), "{charset}: {found}");
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
 use khata_domain::account::ValueError;
+use khata_domain::text::{foreign_characters, trim};
 use serde_json::{Map, Value};
 
+use super::{nearest, printable};
 use crate::banks::fault_of_ifsc;
 use crate::error::Faults;
-use crate::schema::{Field, IFSC, Rule, TextField};
+use crate::schema::{Field, IFSC, METADATA, Rule, TextField};
 
 /// An object, and its place in the body.
 pub(crate) struct Fields<'a> {
@@ -24,13 +26,36 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether the field is present. JSON's null means absent.
+    /// Whether the field is present. JSON's null means absent, and so does an empty text, unless the field may be empty.
     pub(crate) fn has(&self, field: &Field) -> bool {
         self.value(field).is_some()
     }
 
     fn value(&self, field: &Field) -> Option<&'a Value> {
-        self.object.get(field.name).filter(|value| !value.is_null())
+        let value = self.object.get(field.name)?;
+        let is_absent = match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty() && field.rule.is_text() && !field.may_be_empty(),
+            _ => false,
+        };
+        (!is_absent).then_some(value)
+    }
+
+    /// Adds a fault for each field of the object that is not one of these.
+    pub(crate) fn only(&mut self, known: &[&Field]) {
+        let object = self.object;
+        for name in object.keys() {
+            let is_known = |field: &&Field| {
+                field.name == name || field.name == METADATA.name && name.starts_with("metadata.")
+            };
+            if known.iter().any(is_known) {
+                continue;
+            }
+            if self.faults.is_full() {
+                break;
+            }
+            self.fault(&printable(name), unknown(name, known));
+        }
     }
 
     /// Adds a fault of this object's field.
@@ -41,7 +66,13 @@ impl<'a> Fields<'a> {
     /// A field that may be absent. A number is a fault, because it has lost its leading zeros.
     pub(crate) fn optional<T>(&mut self, field: &TextField<T>) -> Option<T> {
         let Value::String(text) = self.value(field)? else {
-            self.fault(field.name, "must be a string");
+            let is_number = self.value(field).is_some_and(Value::is_number);
+            let reason = if is_number {
+                "must be a string: a JSON number loses leading zeros"
+            } else {
+                "must be a string"
+            };
+            self.fault(field.name, reason);
             return None;
         };
         let parsed = (field.parse)(text);
@@ -74,11 +105,17 @@ impl<'a> Fields<'a> {
     pub(crate) fn flag(&mut self, field: &Field) -> Option<bool> {
         let flag = match self.value(field)? {
             Value::Bool(flag) => Some(*flag),
-            Value::String(text) => text.parse().ok(),
+            Value::String(text) => trim(text).parse().ok(),
             _ => None,
         };
         if flag.is_none() {
-            self.fault(field.name, "must be true or false");
+            let reason = match self.value(field) {
+                Some(Value::String(_)) => {
+                    "must be the text true or false, in lower case: PHP sends true as 1, Python as True"
+                }
+                _ => "must be true or false",
+            };
+            self.fault(field.name, reason);
         }
         flag
     }
@@ -88,14 +125,17 @@ impl<'a> Fields<'a> {
         let Rule::Number(range) = &field.rule else {
             return None;
         };
-        let number = match self.value(field)? {
-            Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+        let value = self.value(field)?;
+        let number = match value {
+            Value::String(text) => whole_number(trim(text)),
             Value::Number(number) => number.as_i64(),
             _ => None,
         };
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            self.fault(field.name, out_of_range(range));
+            let foreign = value.as_str().and_then(foreign_characters);
+            let reason = foreign.map_or_else(|| out_of_range(range), str::to_owned);
+            self.fault(field.name, reason);
         }
         number
     }
@@ -123,8 +163,8 @@ impl<'a> Fields<'a> {
         let items = match self.value(field) {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
-            Some(_) => {
-                self.fault(name, "must be a list");
+            Some(other) => {
+                self.fault(name, no_list(other));
                 return Vec::new();
             }
         };
@@ -156,6 +196,44 @@ impl<'a> Fields<'a> {
         self.object
             .iter()
             .filter_map(move |(name, value)| Some((name.strip_prefix(&prefix)?, value)))
+    }
+}
+
+/// The reason of a fault for a value that is no list.
+fn no_list(value: &Value) -> &'static str {
+    let is_number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    match value {
+        Value::Object(object) if object.keys().all(is_number) => {
+            "must be a list: PHP's json_encode makes an object of an array with gaps; number it again with array_values"
+        }
+        Value::Object(_) => "must be a list, also of one item",
+        Value::String(text) if text.trim_start().starts_with('[') => {
+            "must be a list and not its text: encode the body once"
+        }
+        _ => "must be a list",
+    }
+}
+
+/// The number that these ASCII digits write.
+pub(crate) fn whole_number(text: &str) -> Option<i64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// The reason of a fault for a name that is none of these fields.
+fn unknown(name: &str, known: &[&Field]) -> String {
+    let base = name.split(['[', '.']).next().unwrap_or_default();
+    if name.len() > base.len() && known.iter().any(|field| field.name == base) {
+        return format!(
+            "has one value: send it as {base}; many accounts go into bank_account_details and upi_details"
+        );
+    }
+    let names: Vec<&str> = known.iter().map(|field| field.name).collect();
+    match nearest(name, &names) {
+        Some(nearest) => format!("is not a field of this call: did you mean {nearest}?"),
+        // The list of a large call would fill the reply.
+        None if known.len() > 4 => "is not a field of this call".to_owned(),
+        None => format!("is not a field here: the fields are {}", names.join(", ")),
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn not_json(error: &serde_json::Error) -> String {
 }
 
 /// A field's name as a reply may repeat it: short and printable.
-pub(super) fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 

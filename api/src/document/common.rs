@@ -58,15 +58,21 @@ const ERRORS: [u16; 12] = [400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500
 /// Describes the error reply with this status; `None` if the call never fails so.
 fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
     Some(match (status, is_post) {
-        (400, false) => "A field is missing or invalid. `error_info.fields` lists the problems.",
+        (400, false) => {
+            "A parameter is unknown or invalid. `error_info.fields` lists the problems."
+        }
         (400, true) => INVALID_WRITE,
-        (401, _) => "The key is missing, malformed, unknown, expired or revoked.",
+        (401, _) => {
+            "The key is missing, malformed, unknown, expired or revoked, or the header has another scheme than Basic. `developer_message` distinguishes a missing key, another scheme and a key of the other mode, and says nothing about any other key."
+        }
         (403, true) => FORBIDDEN_WRITE,
         (404, _) => "Not found, or belongs to another merchant.",
         (408, true) => "The request body did not arrive in time.",
         (409, true) => IN_PROGRESS,
         (413, true) => "The request body is larger than 256 KiB.",
-        (415, true) => "The body is neither a form nor JSON.",
+        (415, true) => {
+            "The body is neither a form nor JSON in UTF-8, or compressed. `developer_message` names what is not supported."
+        }
         (422, true) => "The `Idempotency-Key` was used for another call.",
         (429, false) => "Too many requests with this key. See `Retry-After`.",
         (429, true) => TOO_MANY_WRITE,
@@ -76,7 +82,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
     })
 }
 
-const INVALID_WRITE: &str = "Invalid field, missing field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
+const INVALID_WRITE: &str = "Invalid field, missing field, unknown field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
 const FORBIDDEN_WRITE: &str = "The key's scope does not include this call, or a browser sent the request for a page of another site. See `error_info.code`.";
 const IN_PROGRESS: &str =
     "The first call with this `Idempotency-Key` is still running, or the account is deleted.";

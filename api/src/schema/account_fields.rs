@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::account::ValueError;
-use khata_domain::{AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa};
+use khata_domain::text::{ProseError, is_placeholder, prose, trim};
+use khata_domain::{
+    AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa, trimmed,
+};
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -24,17 +27,22 @@ pub(crate) const MAX_METADATA_VALUE: usize = 500;
 pub(crate) const MAX_METADATA_BYTES: usize = 12 * 1024;
 const MAX_PURPOSE: usize = 250;
 
+/// A reference of 1 to 128 visible ASCII characters.
+pub(crate) const REFERENCE: &str = trimmed!("[!-~]{1,128}");
+/// Time before which no payee can have agreed to a validation: UPI began in 2016. Seconds since 1970.
+const FIRST_CONSENT: i64 = 1_451_606_400;
+
 fields! {
-    IFSC: Ifsc = "ifsc", Rule::Pattern("^[A-Z]{4}0[A-Z0-9]{6}$", None),
+    IFSC: Ifsc = "ifsc", Rule::Pattern(Ifsc::PATTERN, None),
         "IFSC of the branch. It is trimmed and upper-cased.", "AABF0008032", Ifsc::parse;
-    ACCOUNT_NUMBER: AccountNumber = "account_number", Rule::Pattern("^[A-Za-z0-9]{5,35}$", None),
-        "Taken literally: leading zeros count.", "026291800001191", AccountNumber::parse;
-    BENEFICIARY_NAME: BeneficiaryName = "beneficiary_name", Rule::Length(1..=120),
-        "The account holder's name as you know it.", "test", BeneficiaryName::parse;
-    BANK_CODE: BankCode = "bank_code", Rule::Pattern("^(JP_[A-Za-z0-9_]{1,29}|[0-9]{1,32})$", None),
+    ACCOUNT_NUMBER: AccountNumber = "account_number", Rule::Pattern(AccountNumber::PATTERN, None),
+        "It is trimmed; leading zeros count. A masked number, with X or * in place of digits, is refused.", "026291800001191", AccountNumber::parse;
+    BENEFICIARY_NAME: BeneficiaryName = "beneficiary_name", Rule::Length(BeneficiaryName::MIN_LENGTH..=BeneficiaryName::MAX_LENGTH),
+        "The account holder's name as you know it: 1 to 120 characters after trimming, without control characters.", "test", BeneficiaryName::parse;
+    BANK_CODE: BankCode = "bank_code", Rule::Pattern(BankCode::PATTERN, None),
         "`JP_…` or digits; echoed. Next to arrays: the default for their bank accounts.", "12", BankCode::parse;
-    VPA: Vpa = "vpa", Rule::Pattern("^[A-Za-z0-9._-]{2,}@[A-Za-z][A-Za-z0-9.-]*$", Some(255)),
-        "UPI address. It is lower-cased.", "9164326296@upi", Vpa::parse;
+    VPA: Vpa = "vpa", Rule::Pattern(Vpa::PATTERN, Some(Vpa::MAX_LENGTH)),
+        "UPI address. It is trimmed and lower-cased. The domain of an e-mail address after the `@` is refused.", "9164326296@upi", Vpa::parse;
     BANK_ACCOUNTS = "bank_account_details", Rule::List("BankItem", MAX_ACCOUNTS),
         "Bank accounts; in a form, the JSON text of the array.";
     UPI_ADDRESSES = "upi_details", Rule::List("UpiItem", MAX_ACCOUNTS),
@@ -45,35 +53,117 @@ fields! {
         "Seconds to wait for the outcomes; default 10. *Create* accepts it only with `command=validate`.";
     GATEWAY_ID = "gateway_id", Rule::Number(1..=i16::MAX as i64),
         "Id of the gateway to validate with: {gateways}. *Validate again* without it uses the gateway that the account was created with.";
-    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern(ObjectReferenceId::PATTERN, None),
+    GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern(REFERENCE, None),
         "Which of your accounts at that gateway; requires `gateway_id`.", "", reference;
     FRESH = "fresh", Rule::Flag, "Call a gateway even if an earlier result could be reused; default false.";
     METADATA = "metadata", Rule::Inline(Metadata::schema), "";
     CONSENT = "consent", Rule::Object("ConsentBody"), "";
     CONSENT_OBTAINED = "consent.obtained", Rule::Flag,
         "Whether the payee agreed to the validation. Send all three consent fields or none.";
-    CONSENT_PURPOSE: String = "consent.purpose", Rule::Length(1..=MAX_PURPOSE), "", "payout verification", purpose;
+    CONSENT_PURPOSE: String = "consent.purpose", Rule::Length(1..=MAX_PURPOSE),
+        "1 to 250 characters after trimming, without control characters.", "payout verification", purpose;
     CONSENT_TIMESTAMP: DateTime<Utc> = "consent.timestamp", Rule::Time,
-        "Must not be in the future.", "2025-10-27T09:24:36Z", rfc3339;
+        "Must not be in the future or before 2016.", "2025-10-27T09:24:36Z", consent_time;
 }
 
+/// The fields of a bank account of a list.
+pub(crate) static BANK_FIELDS: [&Field; 4] = [
+    &IFSC.field,
+    &ACCOUNT_NUMBER.field,
+    &BENEFICIARY_NAME.field,
+    &BANK_CODE.field,
+];
+/// The fields of a UPI address of a list.
+pub(crate) static UPI_FIELDS: [&Field; 1] = [&VPA.field];
+/// The fields of *create accounts*.
+pub(crate) static CREATE_FIELDS: [&Field; 16] = [
+    &IFSC.field,
+    &ACCOUNT_NUMBER.field,
+    &BENEFICIARY_NAME.field,
+    &BANK_CODE.field,
+    &VPA.field,
+    &BANK_ACCOUNTS,
+    &UPI_ADDRESSES,
+    &CREATE_COMMAND,
+    &WAIT_SECONDS,
+    &GATEWAY_ID,
+    &GATEWAY_REFERENCE_ID.field,
+    &FRESH,
+    &CONSENT_OBTAINED,
+    &CONSENT_PURPOSE.field,
+    &CONSENT_TIMESTAMP.field,
+    &METADATA,
+];
+/// The fields of the legacy call that creates one bank account.
+pub(crate) static BANK_ACCOUNT_FIELDS: [&Field; 13] = [
+    &IFSC.field,
+    &ACCOUNT_NUMBER.field,
+    &BENEFICIARY_NAME.field,
+    &BANK_CODE.field,
+    &CREATE_COMMAND,
+    &WAIT_SECONDS,
+    &GATEWAY_ID,
+    &GATEWAY_REFERENCE_ID.field,
+    &FRESH,
+    &CONSENT_OBTAINED,
+    &CONSENT_PURPOSE.field,
+    &CONSENT_TIMESTAMP.field,
+    &METADATA,
+];
+/// The fields of *validate again*.
+pub(crate) static VALIDATE_FIELDS: [&Field; 7] = [
+    &WAIT_SECONDS,
+    &GATEWAY_ID,
+    &GATEWAY_REFERENCE_ID.field,
+    &FRESH,
+    &CONSENT_OBTAINED,
+    &CONSENT_PURPOSE.field,
+    &CONSENT_TIMESTAMP.field,
+];
+/// The fields of *delete*.
+pub(crate) static DELETE_FIELDS: [&Field; 1] = [&DELETE_COMMAND];
+
 fn reference(text: &str) -> Result<String, ValueError> {
+    let text = trim(text);
+    if is_placeholder(text) {
+        return Err(ProseError::Placeholder.into());
+    }
     let reference = ObjectReferenceId::parse(text).map(|reference| reference.expose().to_owned());
     reference.ok_or(ValueError(ObjectReferenceId::MESSAGE))
 }
 
 fn purpose(text: &str) -> Result<String, ValueError> {
-    let length = text.chars().count();
-    let valid = (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control);
-    valid.then(|| text.to_owned()).ok_or(ValueError(
-        "must be 1 to 250 characters without control characters",
-    ))
+    prose(text, 1, MAX_PURPOSE)
+        .map(str::to_owned)
+        .map_err(|error| match error {
+            ProseError::Length | ProseError::Controls => {
+                ValueError("must be 1 to 250 characters without control characters")
+            }
+            other => other.into(),
+        })
 }
 
-fn rfc3339(text: &str) -> Result<DateTime<Utc>, ValueError> {
-    let time = DateTime::parse_from_rfc3339(text);
-    time.map(|time| time.to_utc())
-        .map_err(|_| ValueError("must be an RFC 3339 time"))
+fn consent_time(text: &str) -> Result<DateTime<Utc>, ValueError> {
+    let text = trim(text);
+    let Ok(time) = DateTime::parse_from_rfc3339(text) else {
+        let has_lost_plus = text.rsplit_once(' ').is_some_and(|(time, offset)| {
+            DateTime::parse_from_rfc3339(&format!("{time}+{offset}")).is_ok()
+        });
+        return Err(ValueError::of(
+            text,
+            if has_lost_plus {
+                "has a blank in place of the + before its offset: a form must write + as %2B, or the time in UTC with Z"
+            } else {
+                "must be an RFC 3339 time, such as 2025-10-27T09:24:36Z"
+            },
+        ));
+    };
+    if time.timestamp() < FIRST_CONSENT {
+        return Err(ValueError(
+            "must not be before 2016: send the time at which the payee agreed",
+        ));
+    }
+    Ok(time.to_utc())
 }
 
 fn bank_account() -> Vec<Member> {
@@ -108,9 +198,7 @@ fn create(
     let mut members = accounts;
     members.extend([optional(&CREATE_COMMAND), optional(&WAIT_SECONDS)]);
     members.extend(options(encoding));
-    if encoding == Json {
-        members.push(optional(&METADATA));
-    }
+    members.push(optional(&METADATA));
     object(encoding, text, example, &members)
 }
 

@@ -2,10 +2,15 @@
 
 use khata_domain::account::ValueError;
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
+use khata_domain::text::{
+    MAIL_ADDRESS_PATTERN, ProseError, is_placeholder_id, mail_address, prose, trim,
+};
+use khata_domain::trimmed;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::account_fields::REFERENCE;
 use super::field::{
-    Encoding::Json, Field, Member, Rule, TextField, all_of, fields, named_schema, object, optional,
+    Encoding::Json, Field, Member, Rule, TextField, fields, named_schema, object, optional,
     required,
 };
 
@@ -13,36 +18,73 @@ const MAX_EMAIL: usize = 128;
 const MAX_NAME: usize = 64;
 
 fields! {
-    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern("^[0-9]{1,16}$", None),
+    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern(trimmed!("[0-9]{1,16}"), None),
         "Without the country code.", "9876543210",
         |text| digits(text, 16, "must be 1 to 16 digits, without the country code");
-    MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern("^[0-9]{1,4}$", None),
+    MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern(trimmed!("[0-9]{1,4}"), None),
         "Without `+`; default 91.", "91", |text| digits(text, 4, "must be 1 to 4 digits, without +");
-    EMAIL_ADDRESS: String = "email_address", Rule::Length(0..=MAX_EMAIL), "", "asha@example.com", email_address;
-    FIRST_NAME: String = "first_name", Rule::Length(0..=MAX_NAME), "", "Asha", person_name;
-    LAST_NAME: String = "last_name", Rule::Length(0..=MAX_NAME), "", "Rao", person_name;
-    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern(ObjectReferenceId::PATTERN, None),
+    EMAIL_ADDRESS: String = "email_address", Rule::MayBeEmpty(MAIL_ADDRESS_PATTERN, Some(MAX_EMAIL)),
+        "It may be empty.", "asha@example.com", email_address;
+    FIRST_NAME: String = "first_name", Rule::Length(0..=MAX_NAME),
+        "At most 64 characters after trimming, without control characters. It may be empty.", "Asha", person_name;
+    LAST_NAME: String = "last_name", Rule::Length(0..=MAX_NAME),
+        "At most 64 characters after trimming, without control characters. It may be empty.", "Rao", person_name;
+    OBJECT_REFERENCE_ID: ObjectReferenceId = "object_reference_id", Rule::Pattern(REFERENCE, None),
         "Your own name for the customer; unique among your customers.", "customer_1122", reference;
+    IGNORED_ID = "id", Rule::Ignored, "Ignored: the path names the customer. Juspay's Python client sends it.";
+    IGNORED_REFERENCE_ID = "object_reference_id", Rule::Ignored, "Ignored: an update does not change it.";
 }
 
-fn contact() -> RefOr<Schema> {
-    let names = [&*FIRST_NAME, &*LAST_NAME];
-    let fields = [&*MOBILE_NUMBER, &*MOBILE_COUNTRY_CODE, &*EMAIL_ADDRESS];
-    let members: Vec<Member> = fields.into_iter().chain(names).map(optional).collect();
+/// The fields of *create customer*.
+pub(crate) static CUSTOMER_FIELDS: [&Field; 6] = [
+    &OBJECT_REFERENCE_ID.field,
+    &MOBILE_NUMBER.field,
+    &MOBILE_COUNTRY_CODE.field,
+    &EMAIL_ADDRESS.field,
+    &FIRST_NAME.field,
+    &LAST_NAME.field,
+];
+/// The fields of *update customer*.
+pub(crate) static CONTACT_FIELDS: [&Field; 7] = [
+    &MOBILE_NUMBER.field,
+    &MOBILE_COUNTRY_CODE.field,
+    &EMAIL_ADDRESS.field,
+    &FIRST_NAME.field,
+    &LAST_NAME.field,
+    &IGNORED_ID,
+    &IGNORED_REFERENCE_ID,
+];
+
+/// Whether an empty text is a value of the field with this name.
+pub(crate) fn may_be_empty(name: &str) -> bool {
+    let field = CUSTOMER_FIELDS.iter().find(|field| field.name == name);
+    field.is_some_and(|field| field.may_be_empty())
+}
+
+fn update() -> RefOr<Schema> {
+    let members = CONTACT_FIELDS.map(optional);
     object(Json, "Contact data of a customer.", None, &members)
 }
 
-fn own_reference() -> RefOr<Schema> {
-    let members = [required(&OBJECT_REFERENCE_ID)];
-    object(Json, "Your reference.", None, &members)
+fn create() -> RefOr<Schema> {
+    let [reference, contact @ ..] = &CUSTOMER_FIELDS;
+    let contact = contact.iter().map(|field| optional(field));
+    let members: Vec<Member> = std::iter::once(required(reference))
+        .chain(contact)
+        .collect();
+    object(Json, "A customer.", None, &members)
 }
 
 named_schema! {
-    Contact = contact();
-    CreateCustomer = all_of("A customer.", [contact(), own_reference()]);
+    Contact = update();
+    CreateCustomer = create();
 }
 
 fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
+    let text = trim(text);
+    if is_placeholder_id(text) {
+        return Err(ProseError::Placeholder.into());
+    }
     match CustomerRef::parse(text) {
         // A later call would read it as an id and never find this customer.
         Some(CustomerRef::Id(_)) => {
@@ -55,29 +97,34 @@ fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
 }
 
 fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, ValueError> {
+    let text = trim(text);
     let valid = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    valid.then(|| text.to_owned()).ok_or(ValueError(reason))
+    valid
+        .then(|| text.to_owned())
+        .ok_or_else(|| ValueError::of(text, reason))
 }
 
-/// Accepts text around one `@`, or an empty text. Only sending a mail can prove more.
+/// Accepts an e-mail address, or an empty text. The length is that of the whole text, as published.
 fn email_address(text: &str) -> Result<String, ValueError> {
-    let parts = text.split_once('@');
-    let is_address = parts
-        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    let valid = (is_address || text.is_empty())
-        && text.len() <= MAX_EMAIL
-        && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    valid.then(|| text.to_owned()).ok_or(ValueError(
+    let address = if text.is_empty() {
+        Some(text)
+    } else {
+        mail_address(text)
+    };
+    let address = address.filter(|_| text.chars().count() <= MAX_EMAIL);
+    address.map(str::to_owned).ok_or(ValueError(
         "must be an e-mail address of at most 128 characters",
     ))
 }
 
 fn person_name(text: &str) -> Result<String, ValueError> {
-    let name = text.trim();
-    let valid = name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
-    valid.then(|| name.to_owned()).ok_or(ValueError(
-        "must be at most 64 characters without control characters",
-    ))
+    let name = prose(text, 0, MAX_NAME);
+    name.map(str::to_owned).map_err(|error| match error {
+        ProseError::Length | ProseError::Controls => {
+            ValueError("must be at most 64 characters without control characters, and not blank")
+        }
+        other => other.into(),
+    })
 }
 
 #[cfg(test)]
@@ -92,6 +139,7 @@ mod tests {
         }
         for invalid in [
             "",
+            "undefined",
             "+919876543210",
             "98765 43210",
             "९८७६५४३२१०",
@@ -113,9 +161,18 @@ mod tests {
         ] {
             assert!(!accepts(&EMAIL_ADDRESS, invalid), "{invalid}");
         }
-        for valid in ["", "Asha", " आशा ", "O'Neil-Rao (Jr.)"] {
+        for valid in ["", "Asha", " आशा ", "O'Neil-Rao (Jr.)", "Null"] {
             assert!(accepts(&FIRST_NAME, valid), "{valid}");
         }
-        assert!(!accepts(&LAST_NAME, "a\nb") && !accepts(&LAST_NAME, &"x".repeat(65)));
+        for invalid in [
+            "a\nb",
+            "  ",
+            "\u{200b}",
+            "undefined",
+            "null",
+            &"x".repeat(65),
+        ] {
+            assert!(!accepts(&LAST_NAME, invalid), "{invalid:?}");
+        }
     }
 }

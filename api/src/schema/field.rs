@@ -4,8 +4,11 @@
 use std::ops::{Deref, RangeInclusive};
 
 use khata_domain::account::ValueError;
+use khata_domain::text::prose_pattern;
 use serde_json::Value;
-use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat};
 
 /// The encoding of a request body.
@@ -22,7 +25,9 @@ pub(crate) enum Encoding {
 pub(crate) enum Rule {
     /// Text that matches a regular expression; with a number, of at most this many characters.
     Pattern(&'static str, Option<usize>),
-    /// Text with this many characters.
+    /// The same, or an empty text.
+    MayBeEmpty(&'static str, Option<usize>),
+    /// Text in any script with this many characters after trimming.
     Length(RangeInclusive<usize>),
     /// RFC 3339 time.
     Time,
@@ -38,6 +43,18 @@ pub(crate) enum Rule {
     Object(&'static str),
     /// Object of this schema, in JSON only.
     Inline(fn() -> RefOr<Schema>),
+    /// Text that some clients send beside the path, and that is ignored.
+    Ignored,
+}
+
+impl Rule {
+    /// Whether the value is text, also in JSON.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Pattern(..) | Self::MayBeEmpty(..) | Self::Length(_) | Self::Time
+        )
+    }
 }
 
 /// A field's name, rule and documentation.
@@ -75,6 +92,20 @@ fn gateway_ids() -> String {
 }
 
 impl Field {
+    /// Whether an empty text is a value of the field; elsewhere it means that the field is absent.
+    pub(crate) fn may_be_empty(&self) -> bool {
+        match &self.rule {
+            Rule::MayBeEmpty(..) => true,
+            Rule::Length(length) => *length.start() == 0,
+            _ => false,
+        }
+    }
+
+    /// Whether a form has a field for each member of this object, whose names the merchant chooses.
+    fn is_open(&self) -> bool {
+        matches!(self.rule, Rule::Inline(_))
+    }
+
     fn description(&self) -> Option<String> {
         let text = self.description;
         (!text.is_empty()).then(|| text.replace("{gateways}", &gateway_ids()))
@@ -96,7 +127,7 @@ impl Field {
                 let list = list.schema_type(type_of(Type::Array, nullable));
                 list.description(self.description()).into()
             }
-            _ => self.scalar(nullable),
+            _ => self.scalar(nullable, required),
         }
     }
 
@@ -110,7 +141,15 @@ impl Field {
         Schema::from(either.description(self.description()).build()).into()
     }
 
-    fn scalar(&self, nullable: bool) -> RefOr<Schema> {
+    fn scalar(&self, nullable: bool, required: bool) -> RefOr<Schema> {
+        let or_empty = |pattern: String| {
+            let is_open = required && !self.may_be_empty() || pattern.starts_with("^$|");
+            Some(if is_open {
+                pattern
+            } else {
+                format!("^$|{pattern}")
+            })
+        };
         let known = |format| Some(SchemaFormat::KnownFormat(format));
         let of = match self.rule {
             Rule::Number(_) => Type::Integer,
@@ -123,10 +162,12 @@ impl Field {
             .description(self.description())
             .example(example);
         match &self.rule {
-            Rule::Pattern(pattern, most) => schema.pattern(Some(*pattern)).max_length(*most),
-            Rule::Length(length) => schema
-                .min_length(Some(*length.start()).filter(|least| *least > 0))
-                .max_length(Some(*length.end())),
+            Rule::Pattern(pattern, most) | Rule::MayBeEmpty(pattern, most) => schema
+                .pattern(or_empty((*pattern).to_owned()))
+                .max_length(*most),
+            Rule::Length(length) => {
+                schema.pattern(or_empty(prose_pattern(*length.start(), *length.end())))
+            }
             Rule::Number(range) => schema
                 .format(known(KnownFormat::Int32))
                 .minimum(Some(*range.start()))
@@ -157,7 +198,8 @@ pub(crate) fn optional(field: &'static Field) -> Member {
     (field, false)
 }
 
-/// The schema of an object with these members. A dotted name loses its first part: the schema of `consent` holds
+/// The schema of an object with these members and no others; `metadata` permits the members of a form that begin with its name.
+/// A dotted name loses its first part: the schema of `consent` holds
 /// `consent.obtained` as `obtained`.
 pub(crate) fn object(
     encoding: Encoding,
@@ -169,7 +211,14 @@ pub(crate) fn object(
         .schema_type(Type::Object)
         .description(Some(description))
         .example(example);
+    let is_open = encoding == Encoding::Form && members.iter().any(|(field, _)| field.is_open());
+    if !is_open {
+        object = object.additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    }
     for (field, required) in members {
+        if is_open && field.is_open() {
+            continue;
+        }
         let dotted = field.name.split_once('.');
         let dotted = dotted.filter(|_| encoding == Encoding::Json);
         let name = dotted.map_or(field.name, |(_, name)| name);
@@ -191,13 +240,6 @@ pub(crate) fn one_of(
     let names = names.iter().map(|name| Ref::from_schema_name(*name));
     let one_of = names.fold(one_of.example(example), OneOfBuilder::item);
     Schema::from(one_of.build()).into()
-}
-
-/// The schema of an object that has the members of each of these.
-pub(crate) fn all_of(description: &str, schemas: [RefOr<Schema>; 2]) -> RefOr<Schema> {
-    let all_of = AllOfBuilder::new().description(Some(description));
-    let all_of = schemas.into_iter().fold(all_of, AllOfBuilder::item);
-    Schema::from(all_of.build()).into()
 }
 
 /// Declares fields: name, rule, description; for a field with a value also example and parser.

@@ -1,5 +1,6 @@
-//! Path and query parameters.
+//! Path and query parameters. A call refuses query parameters that it does not know.
 
+use actix_web::http::Method;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -41,4 +42,14 @@ pub(crate) struct PagingQuery {
     /// Accounts to skip.
     #[param(value_type = Option<u64>, minimum = 0, maximum = 1_000_000_000, default = 0)]
     pub(crate) offset: Option<String>,
+}
+
+/// Returns the names of the query parameters that a call to this route knows. Juspay's Python client repeats the customer's id
+/// in the query of *get customer*, where it is ignored.
+pub(crate) fn query_parameters(method: &Method, route: &str) -> &'static [&'static str] {
+    match (method.as_str(), route) {
+        ("GET" | "HEAD", "/customers/{customer_id}") => &["id"],
+        ("GET" | "HEAD", _) if route.ends_with("/list") => &["count", "offset"],
+        _ => &[],
+    }
 }

@@ -24,15 +24,22 @@ const FORMS: &str = "
     an ifsc in full-width letters     | account_number=026291&ifsc=%EF%BC%A1ABF0008032 | ifsc
     a NUL in the ifsc                 | account_number=026291&ifsc=AABF000803%00    | ifsc
     spaces in the number              | ifsc=AABF0008032&account_number=0262+9180+0001 | account_number
-    a space after the number          | ifsc=AABF0008032&account_number=026291%20   | account_number
     Devanagari digits                 | ifsc=AABF0008032&account_number=%E0%A5%A6%E0%A5%A8%E0%A5%AC%E0%A5%A8%E0%A5%AF | account_number
     a NUL in the number               | ifsc=AABF0008032&account_number=026291%00180 | account_number
     only NULs                         | ifsc=AABF0008032&account_number=%00%00%00%00%00 | account_number
+    a masked number                   | ifsc=AABF0008032&account_number=XXXXXXXX1191 | account_number
+    a number masked with stars        | ifsc=AABF0008032&account_number=****1191    | account_number
+    a number of a spreadsheet         | ifsc=AABF0008032&account_number=2.62918E%2B14 | account_number
+    an O in the ifsc                  | account_number=026291&ifsc=UTBIOKTLC32      | ifsc
     a hyphen in the number            | ifsc=AABF0008032&account_number=0262-9180   | account_number
     four characters of number         | ifsc=AABF0008032&account_number=1234        | account_number
     36 characters of number           | ifsc=AABF0008032&account_number=<1*36>      | account_number
     a blank name                      | <good>&beneficiary_name=+++                 | beneficiary_name
     121 characters of name            | <good>&beneficiary_name=<x*121>             | beneficiary_name
+    an invisible name                 | <good>&beneficiary_name=%E2%80%8B           | beneficiary_name
+    a name that was not filled in     | <good>&beneficiary_name=undefined           | beneficiary_name
+    an object for a name              | <good>&beneficiary_name=[object+Object]     | beneficiary_name
+    a name of question marks          | <good>&beneficiary_name=%3F%3F%3F           | beneficiary_name
     a bell in the name                | <good>&beneficiary_name=a%07b               | beneficiary_name
     a NUL in the name                 | <good>&beneficiary_name=a%00b               | beneficiary_name
     a bank code in letters            | <good>&bank_code=HDFC                       | bank_code
@@ -50,7 +57,16 @@ const FORMS: &str = "
     a NUL in the address              | vpa=asha%00@upi                             | vpa
     an address in Devanagari          | vpa=%E0%A4%86%E0%A4%B6%E0%A4%BE@upi         | vpa
     256 characters of address         | vpa=<a*252>@upi                             | vpa
-    an empty address                  | vpa=                                        | vpa
+    an empty address                  | vpa=                                        | bank_account_details
+    an e-mail address                 | vpa=asha.rao@gmail.com                      | vpa
+    a company's e-mail address        | vpa=accounts@acme.co.in                     | vpa
+    a dot at the end of the handle    | vpa=asha@ybl.                               | vpa
+    two addresses in one              | vpa=asha@upi,ravi@upi                       | vpa
+    a field that does not exist       | <good>&beneficary_name=Asha                 | beneficary_name
+    fields in another style           | ifscCode=AABF0008032&accountNumber=026291   | bank_account_details accountNumber ifscCode
+    a field with brackets             | ifsc[]=AABF0008032&account_number=026291    | ifsc ifsc[]
+    a field of another kind of item   | upi_details[0][vpa]=asha@upi&upi_details[0][ifsc]=x | upi_details[0].ifsc
+    a member that consent has not     | <good>&consent[obtained]=true&consent[purpose]=p&consent[time]=2025-10-27T09:24:36Z | consent.timestamp consent.time
     a bank account and an address     | <good>&vpa=asha@upi                         | vpa
     flat fields beside a list         | <good>&upi_details=[{\"vpa\":\"asha@upi\"}] | ifsc account_number
     broken JSON in a field            | bank_account_details=[<item>                | bank_account_details
@@ -63,6 +79,10 @@ const FORMS: &str = "
     the same account twice            | bank_account_details=[<item>,<item>]        | bank_account_details[1]
     the same in another case          | upi_details=[{\"vpa\":\"asha@upi\"},{\"vpa\":\"ASHA@UPI\"}] | upi_details[1]
     a list in both forms              | bank_account_details=[<item>]&bank_account_details[0][ifsc]=AABF0008032 | bank_account_details
+    items with different fields       | bank_account_details[][account_number]=026291&bank_account_details[][ifsc]=AABF0008032&bank_account_details[][beneficiary_name]=A&bank_account_details[][account_number]=026292&bank_account_details[][ifsc]=AABF0008032 | bank_account_details
+    items with and without a number   | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&bank_account_details[][beneficiary_name]=A | bank_account_details
+    a number left out                 | upi_details[0][vpa]=a1@upi&upi_details[2][vpa]=b1@upi | upi_details
+    the same account in both kinds    | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&upi_details[0][vpa]=026291@aabf0008032.ifsc.npci | upi_details[0]
     an index without a field          | upi_details[0]=asha@upi                     | upi_details[0]
     an index in letters               | upi_details[x][vpa]=asha@upi                | upi_details[x][vpa]
     a huge index                      | upi_details[<9*20>][vpa]=asha@upi           | upi_details[99999999999999999999][vpa]
@@ -76,13 +96,19 @@ const FORMS: &str = "
     a gateway reference alone         | <good>&gateway_reference_id=cashfree_e2e    | gateway_reference_id
     a blank gateway reference         | <good>&gateway_id=70&gateway_reference_id=+ | gateway_reference_id
     an empty metadata key             | <good>&metadata.=x                          | metadata.
+    a list in metadata                | <good>&metadata[a][]=x                      | metadata[a][]
+    metadata as an object's text      | <good>&metadata=[object+Object]             | metadata
+    metadata in Python's notation     | <good>&metadata={'a':'b'}                   | metadata
     a long metadata value             | <good>&metadata.a=<x*501>                   | metadata.a
     a NUL in metadata                 | <good>&metadata.a=x%00y                     | metadata.a
     half a consent                    | <good>&consent.obtained=true                | consent.purpose consent.timestamp
     a consent of another kind         | <good>&consent.obtained=yes&consent.purpose=p&consent.timestamp=yesterday | consent.obtained consent.timestamp
     a consent of tomorrow             | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=2999-01-01T00:00:00Z | consent.timestamp
     fresh as a number                 | <good>&fresh=1                              | fresh
-    fresh as nothing                  | <good>&fresh=                               | fresh
+    a consent of 1970                 | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=1970-01-01T00:00:00Z | consent.timestamp
+    a consent of 2015                 | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=2015-12-31T23:59:59Z | consent.timestamp
+    a lost plus                       | <good>&consent.obtained=true&consent.purpose=p&consent.timestamp=2025-10-27T09:24:36+05:30 | consent.timestamp
+    JSON                              | {\"ifsc\":\"AABF0008032\"}                  | body
     many faults at once               | bank_account_details=[<item>,{\"ifsc\":\"x\",\"account_number\":\"y\"},7]&upi_details=[{}]&gateway_id=x&consent.obtained=true | bank_account_details[1].ifsc bank_account_details[1].account_number bank_account_details[2] upi_details[0].vpa gateway_id consent.purpose consent.timestamp
 ";
 
@@ -104,6 +130,14 @@ const BODIES: &str = r#"
     a list as text                    | {"upi_details":"[]"}                        | upi_details
     101 faulty items                  | {"upi_details":[<{},*100>{}]}               | upi_details
     80,000 faulty items               | {"upi_details":[<{},*80000>{}]}             | body
+    a member that does not exist      | {"vpa":"asha@upi","waitSeconds":5}          | waitSeconds
+    a member that an item has not     | {"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291","name":"A"}]} | bank_account_details[0].name
+    a member that consent has not     | {"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":"2025-10-27T09:24:36Z","ip":"x"}} | consent.ip
+    a member twice                    | {"ifsc":"AABF0008032","account_number":"026291","account_number":"026292"} | account_number
+    a member of an item twice         | {"upi_details":[{"vpa":"a1@upi","vpa":"b1@upi"}]} | upi_details[0].vpa
+    a form                            | ifsc=AABF0008032&account_number=026291      | body
+    an object within a string         | "{\"vpa\":\"asha@upi\"}"                    | body
+    an empty flag                     | {"vpa":"asha@upi","fresh":""}               | fresh
     a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
     fresh as a number                 | {"vpa":"asha@upi","fresh":1}                | fresh
     metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata

@@ -118,7 +118,7 @@ async fn the_deprecated_endpoints_apply_the_same_rules() -> Result<()> {
         .iter()
         .map(|fault| text(fault, "/field_name"))
         .collect();
-    assert_eq!(fields, ["ifsc", "account_number"]);
+    assert_eq!(fields, ["ifsc", "account_number", "vpa"]);
     let mut form = bank("026291800001191", IFSC);
     form.push(("command", "destroy"));
     let reply = post(&stack, OLD, &form).await?.expect_status(400)?.json();

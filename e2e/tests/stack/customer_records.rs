@@ -48,7 +48,7 @@ async fn a_customer_is_created_read_and_updated() -> Result<()> {
     for name in [id, "customer_1122"] {
         assert_eq!(get(&stack, name).await?.expect_status(200)?.json(), created);
     }
-    // Other fields stay unchanged, and unknown fields are ignored (Juspay's Python client sends the id).
+    // Other fields stay unchanged, and two fields are ignored (Juspay's Python client sends the id).
     let changes = [
         ("id", id),
         ("object_reference_id", "another"),

@@ -28,15 +28,11 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
     let unknown = format!("{}x", &key[..key.len() - 1]);
     let live = key.replace("kh_test_", "kh_live_");
     let cases = [
-        ("no key", None),
-        ("no scheme", Some(key.clone())),
-        ("another scheme", Some(format!("Bearer {key}"))),
         ("a scheme alone", Some("Basic".into())),
         ("no base64", Some("Basic !!!".into())),
         ("nothing in base64", Some("Basic ".into())),
         ("an empty key", Some(basic(":"))),
         ("an unknown key", Some(basic(&format!("{unknown}:")))),
-        ("a live key", Some(basic(&format!("{live}:")))),
         ("a key cut short", Some(basic(&format!("{}:", &key[..20])))),
         (
             "a key with a password",
@@ -87,6 +83,28 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
+    // The reply names a fault that says nothing about a key.
+    for (credential, part) in [
+        (None, "has no API key"),
+        (Some(key.clone()), "another scheme than Basic"),
+        (Some(format!("Bearer {key}")), "another scheme than Basic"),
+        (
+            Some(format!("Bearer {unknown}")),
+            "another scheme than Basic",
+        ),
+        (Some(basic(&format!("{live}:"))), "is a live key"),
+    ] {
+        let mut request = api.bare(Method::GET, "/customers/a");
+        if let Some(credential) = &credential {
+            request = request.header("authorization", credential);
+        }
+        let reply = api.send(request).await?.expect_status(401)?;
+        let message = reply.json()["error_info"]["developer_message"].clone();
+        assert!(
+            message.as_str().is_some_and(|text| text.contains(part)),
+            "{message}"
+        );
+    }
     // The scheme's name is case-insensitive, and a client may omit the colon.
     for credential in [
         basic(&format!("{key}:")).replace("Basic", "basic"),
@@ -246,5 +264,65 @@ async fn a_routing_id_is_accepted_within_its_limits() -> Result<()> {
         .database
         .texts("select routing_id from customer_accounts order by id")?;
     assert_eq!(stored, ["customer_1122", &longest]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn head_replies_as_get_without_a_body() -> Result<()> {
+    let stack = stack().await?;
+    let api = &stack.api;
+    let account = api
+        .create("a", &bank("026291800001191", "AABF0008032"))
+        .await?
+        .account()?;
+    let account = format!("/customers/a/customer-accounts/{}", text(&account, "/id"));
+    for path in [
+        "/health/live",
+        "/health/ready",
+        "/version",
+        "/openapi.json",
+        "/docs",
+        "/docs/",
+        "/docs/swagger-ui.css",
+        "/customers/a",
+        "/customers/a/customer-accounts/list?count=5",
+        "/customers/a/bank-accounts/list",
+        &account,
+        &account.replace("customer-accounts", "bank-accounts"),
+        "/customers/unknown",
+        "/customers/a?x=1",
+        "/nowhere",
+    ] {
+        let got = api.send(api.call(Method::GET, path)).await?;
+        let head = api.send(api.call(Method::HEAD, path)).await?;
+        assert_eq!(head.status, got.status, "{path}");
+        assert_eq!(head.text, "", "{path}");
+        for name in [
+            "content-type",
+            "content-length",
+            "content-encoding",
+            "cache-control",
+            "location",
+            "ratelimit-policy",
+        ] {
+            assert_eq!(head.header(name), got.header(name), "{path} {name}");
+        }
+        assert!(
+            head.header("content-length")
+                .is_some_and(|length| length != "0"),
+            "{path}"
+        );
+        for name in ["x-request-id", "traceresponse"] {
+            assert_eq!(
+                head.header(name).is_some(),
+                got.header(name).is_some(),
+                "{path} {name}"
+            );
+        }
+    }
+    let head = api
+        .send(api.call(Method::HEAD, "/customers/a/accounts"))
+        .await?;
+    assert_eq!((head.status, head.header("allow")), (405, Some("POST")));
     Ok(())
 }

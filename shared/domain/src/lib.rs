@@ -24,6 +24,7 @@ pub mod plan;
 pub mod routing;
 pub mod score;
 pub mod status;
+pub mod text;
 pub mod traffic;
 pub mod validation;
 pub mod validation_state;

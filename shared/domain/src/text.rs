@@ -1,0 +1,240 @@
+//! Text as merchants' programs send it: blanks and invisible characters around a value, placeholders that a program left in
+//! place, digits of other scripts. [`fields`](crate::account) and the request fields of the API share these rules.
+
+#[cfg(test)]
+mod tests;
+
+/// Builds the published pattern of a value that is trimmed. The pattern has only the blanks of regular expressions around the
+/// value; [`text::trim`](crate::text::trim) removes invisible characters too.
+#[macro_export]
+macro_rules! trimmed {
+    ($pattern:literal) => {
+        concat!(r"^\s*(?:", $pattern, r")\s*$")
+    };
+}
+
+pub(crate) use trimmed;
+
+/// Control characters, as the inside of a class of a regular expression.
+const CONTROLS: &str = r"\x00-\x1F\x7F-\x9F";
+/// Joiners. After a letter of an Indic script they belong to the letter: Malayalam writes ന്‍ with one.
+const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+
+fn is_blank(c: char) -> bool {
+    matches!(c,
+        '\t'..='\r' | ' ' | '\u{85}' | '\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{1680}' | '\u{180e}'
+        | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{2800}' | '\u{3000}'
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}')
+}
+
+/// Characters that show nothing by themselves: blanks, controls, selectors of variants, and tags.
+fn is_visible(c: char) -> bool {
+    let is_selector = matches!(c, '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}');
+    !(is_blank(c) || is_selector || c.is_control())
+}
+
+/// Removes blanks and invisible characters around a text: spaces, line ends, no-break and zero-width spaces, byte-order and
+/// direction marks.
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+/// Removes the same around a text in any script, but keeps a joiner that ends a letter of an Indic script.
+pub fn trim_prose(text: &str) -> &str {
+    let start = text.trim_start_matches(is_blank);
+    let trimmed = start.trim_end_matches(is_blank);
+    let is_indic = trimmed.ends_with(|c: char| ('\u{900}'..='\u{dff}').contains(&c));
+    match start[trimmed.len()..].chars().next() {
+        Some(joiner) if is_indic && JOINERS.contains(&joiner) => {
+            &start[..trimmed.len() + joiner.len_utf8()]
+        }
+        _ => trimmed,
+    }
+}
+
+/// Why a text in any script breaks its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProseError {
+    /// The number of characters is outside of the range.
+    Length,
+    Controls,
+    Invisible,
+    /// The program's encoding has no letters for the text, and put a question mark in place of each.
+    QuestionMarks,
+    Placeholder,
+}
+
+/// Returns the text without the blanks around it, if it has this many characters, at least one of which is visible, and no
+/// control characters. [`prose_pattern`] publishes the rule.
+pub fn prose(text: &str, least: usize, most: usize) -> Result<&str, ProseError> {
+    let bare = trim(text);
+    if bare.is_empty() && text.is_empty() && least == 0 {
+        return Ok(bare);
+    }
+    if !text.is_empty() && !text.chars().any(is_visible) && !text.chars().all(char::is_whitespace) {
+        return Err(ProseError::Invisible);
+    }
+    if !(least.max(1)..=most).contains(&bare.chars().count()) {
+        return Err(ProseError::Length);
+    }
+    if bare.chars().any(char::is_control) {
+        return Err(ProseError::Controls);
+    }
+    if bare.len() > 1 && bare.bytes().all(|b| b == b'?' || b == b' ') {
+        return Err(ProseError::QuestionMarks);
+    }
+    if is_placeholder(bare) {
+        return Err(ProseError::Placeholder);
+    }
+    Ok(trim_prose(text))
+}
+
+/// Returns the published pattern of a text in any script with this many characters after trimming. Placeholders and texts of
+/// question marks, which [`prose`] refuses too, are no matter of form.
+pub fn prose_pattern(least: usize, most: usize) -> String {
+    let or_empty = if least == 0 { "^$|" } else { "" };
+    let inner = most.saturating_sub(2);
+    format!(r"{or_empty}^\s*[^\s{CONTROLS}](?:[^{CONTROLS}]{{0,{inner}}}[^\s{CONTROLS}])?\s*$")
+}
+
+/// Rule of an e-mail address: text around one `@` without blanks and control characters.
+pub const MAIL_ADDRESS_PATTERN: &str =
+    trimmed!(r"[^@\s\x00-\x1F\x7F-\x9F]+@[^@\s\x00-\x1F\x7F-\x9F]+");
+
+/// Returns the address without the blanks around it; `None` if the text breaks the rule. Only sending a mail can prove more.
+pub fn mail_address(text: &str) -> Option<&str> {
+    let address = trim(text);
+    let (user, host) = address.split_once('@')?;
+    let is_part = |part: &str| {
+        let mut chars = part.chars();
+        !part.is_empty() && !chars.any(|c| c == '@' || c.is_control() || c.is_whitespace())
+    };
+    (is_part(user) && is_part(host)).then_some(address)
+}
+
+/// Returns whether a program put this text in place of a value that it does not have: `undefined`, `None`, `[object Object]`,
+/// or a template that it did not fill in, such as `{customer_id}`. "Null" as a name is none.
+pub fn is_placeholder(text: &str) -> bool {
+    let text = trim(text);
+    matches!(
+        text,
+        "undefined"
+            | "UNDEFINED"
+            | "null"
+            | "NULL"
+            | "(null)"
+            | "None"
+            | "NONE"
+            | "nil"
+            | "NIL"
+            | "NaN"
+            | "nan"
+            | "Array"
+    ) || is_template(text)
+}
+
+/// Returns whether an id is a placeholder, in any case, or the name of the parameter itself.
+pub fn is_placeholder_id(text: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "undefined",
+        "null",
+        "(null)",
+        "none",
+        "nil",
+        "nan",
+        "customer_id",
+        "customerid",
+        "customer-id",
+        "account_id",
+        "accountid",
+        "account-id",
+        "object_reference_id",
+        "objectreferenceid",
+    ];
+    let text = trim(text);
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)) || is_template(text)
+}
+
+fn is_template(text: &str) -> bool {
+    const MARKS: [(&str, &str); 11] = [
+        ("{", "}"),
+        ("${", "}"),
+        ("#{", "}"),
+        ("<", ">"),
+        ("%7b", "%7d"),
+        ("%3c", "%3e"),
+        ("[object ", "]"),
+        // A byte string or a list of Python, an object of Ruby, a format of Go without its value.
+        ("b'", "'"),
+        ("['", "']"),
+        ("#<", ">"),
+        ("%!", ")"),
+    ];
+    let starts = |mark: &str| {
+        text.get(..mark.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(mark))
+    };
+    let ends = |mark: &str| {
+        let start = text.len().saturating_sub(mark.len());
+        text.get(start..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(mark))
+    };
+    if MARKS
+        .iter()
+        .any(|(start, end)| text.len() >= start.len() + end.len() && starts(start) && ends(end))
+    {
+        return true;
+    }
+    // `:customer_id` of a route, `%s` of a format.
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    text.strip_prefix(':').is_some_and(is_name) || matches!(text, "%s" | "%d" | "%v" | "%@")
+}
+
+/// First digit of a script, and the message for its digits.
+macro_rules! digits {
+    ($($zero:literal $script:literal),+ $(,)?) => {
+        [$(($zero, concat!("must be written with the digits 0 to 9, not with ", $script, " digits"))),+]
+    };
+}
+
+const DIGITS: [(char, &str); 14] = digits![
+    '\u{660}' "Arabic",
+    '\u{6f0}' "Urdu",
+    '\u{966}' "Devanagari",
+    '\u{9e6}' "Bengali",
+    '\u{a66}' "Gurmukhi",
+    '\u{ae6}' "Gujarati",
+    '\u{b66}' "Odia",
+    '\u{be6}' "Tamil",
+    '\u{c66}' "Telugu",
+    '\u{ce6}' "Kannada",
+    '\u{d66}' "Malayalam",
+    '\u{1c50}' "Ol Chiki",
+    '\u{abf0}' "Meitei",
+    '\u{ff10}' "full-width",
+];
+
+/// Returns what is wrong with a text that has digits or letters which only look like ASCII; `None` if it has none. Such digits
+/// are refused and not converted, because the merchant's other systems may read them differently.
+pub fn foreign_characters(text: &str) -> Option<&'static str> {
+    let digits = |c: char| {
+        let mut scripts = DIGITS.iter();
+        let script = scripts
+            .find(|(zero, _)| (u32::from(*zero)..=u32::from(*zero) + 9).contains(&u32::from(c)));
+        script.map(|(_, message)| *message)
+    };
+    let mut chars = text.chars();
+    chars.find_map(|c| match c {
+        '\u{ff21}'..='\u{ff5a}' => {
+            Some("must be written with ASCII letters, not with full-width letters")
+        }
+        '\u{370}'..='\u{52f}' => {
+            Some("must be written with ASCII letters, not with Greek or Cyrillic letters")
+        }
+        c if c.is_ascii() => None,
+        c => digits(c),
+    })
+}
