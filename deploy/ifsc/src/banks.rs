@@ -132,7 +132,7 @@ fn family(code: &str) -> Option<&str> {
     let digits = branch[last + 1..].len();
     let letters = branch[..=last].trim_start_matches(|character: char| character.is_ascii_digit());
     let is_run = letters.bytes().all(|byte| byte.is_ascii_uppercase());
-    (digits > 0 && is_run).then(|| &code[..fixed.len() + last + 1])
+    (digits > 0 && is_run).then(|| &code[..=fixed.len() + last])
 }
 
 pub(crate) fn name_of(target: SubletTarget) -> Option<&'static str> {

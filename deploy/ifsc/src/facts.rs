@@ -42,10 +42,8 @@ impl Facts {
 
     /// Returns the bank of the longest beginning of this code; `least` is the length of the shortest one that counts.
     pub(crate) fn bank_of(&self, code: &str, least: usize) -> Option<&'static str> {
-        let beginnings = (least..=code.len()).rev().map(|length| &code[..length]);
-        beginnings
-            .filter_map(|beginning| self.0.get(beginning)?.bank)
-            .next()
+        let mut beginnings = (least..=code.len()).rev().map(|length| &code[..length]);
+        beginnings.find_map(|beginning| self.0.get(beginning)?.bank)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::directory::{DIRECTORY, lookup, successor};
 const LENGTH: usize = 11;
 /// Most characters of a text that is examined: more are no code with a slip of the hand.
 const MAX_LENGTH: usize = 24;
-/// What is written between the groups of a code.
+/// Characters that people write between the groups of a code.
 const SEPARATORS: [char; 6] = [' ', '-', '_', '.', '/', '\u{a0}'];
 
 /// Explains what is wrong with a text that does not have the form of an IFSC, if one change makes it one.
