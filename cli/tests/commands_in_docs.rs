@@ -275,7 +275,7 @@ fn a_wrong_command_is_found() {
         ("`khata-api merchant list`", 1, 1),
         ("`merchant set … --requests-per-second …`", 1, 0),
         ("`merchant set … --requests-per-minute …`", 1, 1),
-        ("`merchant set … --fail-names-below …`", 1, 0),
+        ("`merchant set … --fail-names-below NO_MATCH`", 1, 0),
         ("`khata account show banh_…`, `retry banh_1`", 2, 1),
         (
             "```sh\nkubectl exec deployment/khata-api -- /bin/khata \\\n  key issue --merchant 'a b' | cat # no\n```",

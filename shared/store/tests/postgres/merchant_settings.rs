@@ -76,7 +76,19 @@ fn the_database_rejects_settings_out_of_bounds() {
         reuse_results_seconds: Some(seconds),
         ..Changes::default()
     };
+    let fail = |score| Changes {
+        fail_names_below: Some(score),
+        ..Changes::default()
+    };
+    let review = |score| Changes {
+        review_names_below: Some(score),
+        ..Changes::default()
+    };
     for wrong in [
+        fail(-1),
+        fail(101),
+        review(-1),
+        review(101),
         deadline(59),
         deadline(2_592_001),
         rate(0),
@@ -90,6 +102,10 @@ fn the_database_rejects_settings_out_of_bounds() {
         assert!(change(&mut connection, one, &wrong).is_err(), "{wrong:?}");
     }
     for right in [
+        fail(0),
+        fail(100),
+        review(0),
+        review(100),
         deadline(60),
         deadline(2_592_000),
         rate(1),
