@@ -63,11 +63,11 @@ fn bav(code: &str) -> Meaning {
 /// Returns the meaning of `status` and `message` of a penniless check. `ERROR` is no rejection by itself: only its documented
 /// message decides.
 pub(super) fn penniless(status: &str, message: &str) -> Meaning {
+    let is_rejected = contains_any(message, &["invalid bank details"]);
     match status.to_ascii_uppercase().as_str() {
+        "SUCCESS" if is_rejected => Meaning::Contradictory,
         "SUCCESS" => Meaning::of(Class::Valid),
-        "ERROR" if contains_any(message, &["invalid bank details"]) => {
-            Meaning::invalid(FailureCode::InvalidAccount)
-        }
+        "ERROR" if is_rejected => Meaning::invalid(FailureCode::InvalidAccount),
         _ => Meaning::Unlisted,
     }
 }
@@ -220,6 +220,10 @@ mod tests {
         let invalid = Meaning::invalid(FailureCode::InvalidAccount);
         assert_eq!(penniless("success", ""), Meaning::of(Class::Valid));
         assert_eq!(penniless("ERROR", "Invalid bank details"), invalid);
+        assert_eq!(
+            penniless("SUCCESS", "Invalid bank details"),
+            Meaning::Contradictory
+        );
         for (status, message) in [("ERROR", "Bank is down"), ("ERROR", ""), ("FAILED", "")] {
             assert_eq!(penniless(status, message), Meaning::Unlisted, "{message}");
         }

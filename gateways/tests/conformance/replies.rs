@@ -1,5 +1,7 @@
 //! Changed replies and webhooks: a field that does not decide never costs the outcome, and one that decides never turns it around.
 
+use std::sync::{Mutex, PoisonError};
+
 use chrono::TimeDelta;
 use khata_domain::{CallFailure, Class, GatewayResponse, Recovery};
 use khata_gateways::{Connector, WebhookMessage, set_canned_reply};
@@ -84,6 +86,8 @@ fn changed(
     (attempt, message): (&Attempt<'_>, Message),
     kept: &Kept,
 ) -> Vec<String> {
+    // One at a time: the calls of other scenarios have time-outs.
+    static TURN: Mutex<()> = Mutex::new(());
     let body: Value = serde_json::from_slice(&kept.body).expect("the sandbox replies in JSON");
     let read = || {
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -104,8 +108,10 @@ fn changed(
         };
         changes(&body).into_iter().filter_map(fault).collect()
     };
-    let run = || std::thread::scope(|scope| scope.spawn(read).join().expect("no reading panics"));
-    tokio::task::block_in_place(run)
+    tokio::task::block_in_place(|| {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        std::thread::scope(|scope| scope.spawn(read).join().expect("no reading panics"))
+    })
 }
 
 /// Describes what is wrong with the reading of a changed message, if something is.
