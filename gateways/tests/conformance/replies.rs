@@ -86,6 +86,8 @@ fn changed(
     (attempt, message): (&Attempt<'_>, Message),
     kept: &Kept,
 ) -> Vec<String> {
+    // One at a time: the calls of other scenarios have time-outs.
+    static TURN: Mutex<()> = Mutex::new(());
     let body: Value = serde_json::from_slice(&kept.body).expect("the sandbox replies in JSON");
     let read = || {
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -106,8 +108,6 @@ fn changed(
         };
         changes(&body).into_iter().filter_map(fault).collect()
     };
-    // One at a time: the calls of other scenarios have time-outs.
-    static TURN: Mutex<()> = Mutex::new(());
     tokio::task::block_in_place(|| {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         std::thread::scope(|scope| scope.spawn(read).join().expect("no reading panics"))
