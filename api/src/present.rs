@@ -386,7 +386,7 @@ mod tests {
             shown("026291@HDFC0000001.ifsc.npci"),
             json!({"vpa_details": {
                 "vpa": "026291@hdfc0000001.ifsc.npci",
-                "handle_known": false,
+                "handle_known": true,
                 "bank_account": {"account_number": "026291", "ifsc": "HDFC0000001"},
             }})
         );
