@@ -61,6 +61,9 @@ const FORMS: &str = "
     an e-mail address                 | vpa=asha.rao@gmail.com                      | vpa
     a company's e-mail address        | vpa=accounts@acme.co.in                     | vpa
     a dot at the end of the handle    | vpa=asha@ybl.                               | vpa
+    a masked address                  | vpa=XXXXXX6296@upi                          | vpa
+    a masked number in an address     | vpa=XXXXXXXX1191@HDFC0000001.ifsc.npci      | vpa
+    a short number in an address      | vpa=ab@HDFC0000001.ifsc.npci                | vpa
     two addresses in one              | vpa=asha@upi,ravi@upi                       | vpa
     a field that does not exist       | <good>&beneficary_name=Asha                 | beneficary_name
     fields in another style           | ifscCode=AABF0008032&accountNumber=026291   | bank_account_details accountNumber ifscCode
