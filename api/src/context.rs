@@ -25,7 +25,7 @@ use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::Creates;
 use crate::database::Database;
-use crate::decode::{Body, MAX_BODY, nearest, pairs, printable};
+use crate::decode::{Body, MAX_BODY, check_content_encoding, nearest, pairs, printable};
 use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::{Idempotent, StoredReplies};
@@ -151,6 +151,7 @@ impl RequestContext {
 
     /// Receives and decodes the body.
     pub(crate) async fn receive(&mut self) -> Result<Map<String, Value>, ApiError> {
+        check_content_encoding(self.request.headers())?;
         let memory = self.state.in_progress.bodies.of(self.merchant_id());
         let body = Body::receive(&self.request, self.payload.take(), MAX_BODY, memory);
         self.body = Arc::new(body.await?);

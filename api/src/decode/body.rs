@@ -47,7 +47,6 @@ impl Body {
         mut memory: Share,
     ) -> Result<Self, ApiError> {
         let headers = request.headers();
-        media_type::check_content_encoding(headers)?;
         let content_type = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?").to_owned());

@@ -224,6 +224,10 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
             .body(GOOD);
         api.send(request).await?.account()?;
     }
+    // Java and PHP programs name their charset in a header that is about compression.
+    let call = api.creation("e").header("content-type", FORM);
+    let call = call.header("content-encoding", "UTF-8").body(GOOD);
+    api.send(call).await?.account()?;
     Ok(())
 }
 
