@@ -176,33 +176,47 @@ impl RequestContext {
         )
     }
 
-    /// The customer that the path names; `None` if the text is neither an id nor a reference.
-    pub(crate) fn named_customer(&self) -> Result<Option<CustomerRef>, ApiError> {
-        let customer = self.named("customer_id", 0)?;
-        Ok(customer.and_then(CustomerRef::parse))
-    }
-
     /// The customer that the path names.
     pub(crate) fn customer(&self) -> Result<CustomerRef, ApiError> {
-        self.named_customer()?.ok_or(NO_CUSTOMER)
+        let customer = self.path.first();
+        let customer = customer.and_then(|text| CustomerRef::parse(text));
+        customer.ok_or_else(|| self.not_found(NO_CUSTOMER))
     }
 
-    /// A value of the path. What a program put there because it had no value would be a customer that many payees share.
-    fn named(&self, name: &str, place: usize) -> Result<Option<&str>, ApiError> {
-        let text = self.path.get(place).map(String::as_str);
-        if text.is_some_and(is_placeholder_id) {
-            let reason =
-                "is a placeholder in the path that was not filled in: put the id in its place";
-            return Err(ApiError::field(name, reason));
+    /// The customer that the path names, for a call that registers an unknown one. A placeholder would be a customer that many
+    /// payees share.
+    pub(crate) fn new_customer(&self) -> Result<CustomerRef, ApiError> {
+        let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
+        match self.placeholder() {
+            Some(fault) => Err(fault),
+            None => self
+                .customer()
+                .map_err(|_| ApiError::field("customer_id", reason)),
         }
-        Ok(text)
+    }
+
+    /// The error of a call that found nothing. Where the path has a placeholder, the error is about that: calls find a customer
+    /// that an earlier version stored under one.
+    pub(crate) fn not_found(&self, error: ApiError) -> ApiError {
+        match error {
+            ApiError::NotFound(_) => self.placeholder().unwrap_or(error),
+            other => other,
+        }
+    }
+
+    /// The fault of what a program put into the path because it had no value.
+    fn placeholder(&self) -> Option<ApiError> {
+        let mut values = ["customer_id", "account_id"].into_iter().zip(&self.path);
+        let (name, _) = values.find(|(_, text)| is_placeholder_id(text))?;
+        let reason = "is a placeholder in the path that was not filled in: put the id in its place";
+        Some(ApiError::field(name, reason))
     }
 
     /// The customer and the account that the path names.
     pub(crate) fn account(&self) -> Result<(CustomerRef, AccountId), ApiError> {
         let customer = self.customer()?;
-        let account = self.named("account_id", 1)?.and_then(AccountId::parse);
-        let account = account.ok_or(NO_ACCOUNT)?;
+        let account = self.path.get(1).and_then(|text| AccountId::parse(text));
+        let account = account.ok_or_else(|| self.not_found(NO_ACCOUNT))?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
     }

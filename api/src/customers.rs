@@ -81,7 +81,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
     let read = context.database.read("find customer", move |connection| {
         customers::find(connection, merchant, &customer)
     });
-    let row = read.await?.ok_or(NO_CUSTOMER)?;
+    let row = read.await?.ok_or_else(|| context.not_found(NO_CUSTOMER))?;
     Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::decrypt(&context.state.keyring, merchant, &row)?;
     Ok(reply::ok(contact.present(&row)?))
@@ -109,7 +109,8 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
             let row = customers::update_contact(connection, merchant, current.id, &sealed)?;
             Ok((contact.present(&row.ok_or(NO_CUSTOMER)?)?, ()))
         })
-        .await?;
+        .await
+        .map_err(|error| context.not_found(error))?;
     Ok(reply)
 }
 
