@@ -285,10 +285,13 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
     let known = schema::query_parameters(request.method(), route);
     let mut faults = Faults::default();
     for (name, _) in pairs(query.as_bytes()) {
-        let name = name.unwrap_or_default();
         if faults.is_full() {
             break;
         }
+        let Some(name) = name else {
+            faults.push("query", "has a name that is not UTF-8 in percent-encoding");
+            continue;
+        };
         if known.contains(&name.as_ref()) {
             continue;
         }
@@ -309,4 +312,36 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
         faults.push(printable(&name), reason);
     }
     faults.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_query_has_known_parameters_only() {
+        let customer = "/customers/{customer_id}";
+        for (query, fault) in [
+            ("", None),
+            ("id=a", None),
+            ("options.get_client_auth_token=true", None),
+            ("id=a&options%5Bget_client_auth_token%5D=1", None),
+            (
+                "options.create_mandate=true",
+                Some("options.create_mandate"),
+            ),
+            ("count=5", Some("count")),
+            ("%ff=x", Some("query")),
+        ] {
+            let request = TestRequest::with_uri(&format!("/customers/a?{query}")).to_http_request();
+            let found = match check_query(&request, customer) {
+                Ok(()) => None,
+                Err(ApiError::Invalid(faults)) => Some(faults[0].field_name.clone()),
+                Err(other) => panic!("{query}: {other:?}"),
+            };
+            assert_eq!(found.as_deref(), fault, "{query}");
+        }
+    }
 }

@@ -33,19 +33,22 @@ fields! {
         "Your own name for the customer; unique among your customers.", "customer_1122", reference;
     IGNORED_ID = "id", Rule::Ignored, "Ignored: the path names the customer. Juspay's Python client sends it.";
     IGNORED_REFERENCE_ID = "object_reference_id", Rule::Ignored, "Ignored: an update does not change it.";
+    IGNORED_CLIENT_TOKEN = "options.get_client_auth_token", Rule::Ignored,
+        "Ignored: Khata issues no client auth tokens. Juspay's API has it; in JSON also `{\"options\":{\"get_client_auth_token\":true}}`.";
 }
 
 /// The fields of *create customer*.
-pub(crate) static CUSTOMER_FIELDS: [&Field; 6] = [
+pub(crate) static CUSTOMER_FIELDS: [&Field; 7] = [
     &OBJECT_REFERENCE_ID.field,
     &MOBILE_NUMBER.field,
     &MOBILE_COUNTRY_CODE.field,
     &EMAIL_ADDRESS.field,
     &FIRST_NAME.field,
     &LAST_NAME.field,
+    &IGNORED_CLIENT_TOKEN,
 ];
 /// The fields of *update customer*.
-pub(crate) static CONTACT_FIELDS: [&Field; 7] = [
+pub(crate) static CONTACT_FIELDS: [&Field; 8] = [
     &MOBILE_NUMBER.field,
     &MOBILE_COUNTRY_CODE.field,
     &EMAIL_ADDRESS.field,
@@ -53,6 +56,7 @@ pub(crate) static CONTACT_FIELDS: [&Field; 7] = [
     &LAST_NAME.field,
     &IGNORED_ID,
     &IGNORED_REFERENCE_ID,
+    &IGNORED_CLIENT_TOKEN,
 ];
 
 /// Whether an empty text is a value of the field with this name.

@@ -4,7 +4,7 @@
 /// The fields whose value is a list of objects.
 pub(super) const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
 /// The fields whose value is an object.
-pub(crate) const GROUPS: [&str; 2] = ["metadata", "consent"];
+pub(crate) const GROUPS: [&str; 3] = ["metadata", "consent", "options"];
 /// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
 
@@ -31,7 +31,7 @@ pub(super) const WHOLE_ITEM: &str = "is an item in one value: send each of its f
 const SHAPE: &str = "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]";
 const NO_INDEX: &str = "names no item, as qs writes it with arrayFormat: 'repeat': send bank_account_details[0][ifsc] and so on";
 const NESTED: &str =
-    "is nested too deeply: metadata and consent hold texts, no lists and no objects";
+    "is nested too deeply: metadata, consent and options hold texts, no lists and no objects";
 const NO_KEY: &str = "has no key: write metadata[key]=value";
 const QUOTES: &str = "has quotation marks around its key: write metadata[key]=value";
 
@@ -40,15 +40,15 @@ pub(super) fn name(text: &str) -> Name<'_> {
     if !text.bytes().any(|byte| matches!(byte, b'[' | b'.')) {
         return Name::Plain;
     }
-    let after = |names: [&str; 2]| {
+    let after = |names: &[&str]| {
         names.iter().enumerate().find_map(|(place, name)| {
             let rest = text.strip_prefix(name)?;
             rest.starts_with(['[', '.']).then_some((place, rest))
         })
     };
-    if let Some((list, rest)) = after(LISTS) {
+    if let Some((list, rest)) = after(&LISTS) {
         item(list, rest)
-    } else if let Some((group, rest)) = after(GROUPS) {
+    } else if let Some((group, rest)) = after(&GROUPS) {
         member(group, rest)
     } else {
         Name::Plain
