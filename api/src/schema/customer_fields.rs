@@ -18,9 +18,8 @@ const MAX_EMAIL: usize = 128;
 const MAX_NAME: usize = 64;
 
 fields! {
-    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern(trimmed!("[0-9]{1,16}"), None),
-        "Without the country code.", "9876543210",
-        |text| digits(text, 16, "must be 1 to 16 digits, without the country code");
+    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern(r"^(?:\s*[0-9]{1,10}|[0-9]{11,16})\s*$", None),
+        "Without the country code.", "9876543210", mobile_number;
     MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern(trimmed!("[0-9]{1,4}"), None),
         "Without `+`; default 91.", "91", |text| digits(text, 4, "must be 1 to 4 digits, without +");
     EMAIL_ADDRESS: String = "email_address", Rule::MayBeEmpty(MAIL_ADDRESS_PATTERN, Some(MAX_EMAIL)),
@@ -100,6 +99,18 @@ fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
     }
 }
 
+/// Accepts a number without country code. A form's `+` is a blank: `+919876543210` must not be read as a number of twelve digits.
+fn mobile_number(text: &str) -> Result<String, ValueError> {
+    let number = digits(text, 16, "must be 1 to 16 digits, without the country code")?;
+    let before = text.split(&*number).next().unwrap_or_default();
+    if number.len() > 10 && before.contains(char::is_whitespace) {
+        return Err(ValueError(
+            "has a blank, as which a form reads +, before a country code: send the number without + and the country code",
+        ));
+    }
+    Ok(number)
+}
+
 fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, ValueError> {
     let text = trim(text);
     let valid = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -150,6 +161,15 @@ mod tests {
             "01234567890123456",
         ] {
             assert!(!accepts(&MOBILE_NUMBER, invalid), "{invalid}");
+        }
+        // A form's `+91…`, and blanks around a number alone.
+        for (text, valid) in [
+            (" 919876543210", false),
+            ("\u{a0}919876543210", false),
+            ("\u{feff}919876543210 ", true),
+            (" 9876543210 ", true),
+        ] {
+            assert_eq!(accepts(&MOBILE_NUMBER, text), valid, "{text:?}");
         }
         assert!(accepts(&MOBILE_COUNTRY_CODE, "91") && !accepts(&MOBILE_COUNTRY_CODE, "+91"));
         for valid in ["", "asha@example.com", "आशा@example.com", "a.b+c@x"] {
