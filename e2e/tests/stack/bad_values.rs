@@ -84,6 +84,7 @@ const FORMS: &str = "
     a list in both forms              | bank_account_details=[<item>]&bank_account_details[0][ifsc]=AABF0008032 | bank_account_details
     items with different fields       | bank_account_details[][account_number]=026291&bank_account_details[][ifsc]=AABF0008032&bank_account_details[][beneficiary_name]=A&bank_account_details[][account_number]=026292&bank_account_details[][ifsc]=AABF0008032 | bank_account_details
     items with and without a number   | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&bank_account_details[][beneficiary_name]=A | bank_account_details
+    a number with a leading zero      | upi_details[0][vpa]=a1@upi&upi_details[00][vpa]=b1@upi | upi_details[00][vpa]
     a number left out                 | upi_details[0][vpa]=a1@upi&upi_details[2][vpa]=b1@upi | upi_details
     the same account in both kinds    | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&upi_details[0][vpa]=026291@aabf0008032.ifsc.npci | upi_details[0]
     an index without a field          | upi_details[0]=asha@upi                     | upi_details[0]

@@ -28,7 +28,7 @@ pub(super) enum Name<'a> {
 }
 
 pub(super) const WHOLE_ITEM: &str = "is an item in one value: send each of its fields, as in upi_details[0][vpa]=…, or JSON text in one field";
-const SHAPE: &str = "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]";
+const SHAPE: &str = "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa], with a number of 0 to 9999 without leading zeros";
 const NO_INDEX: &str = "names no item, as qs writes it with arrayFormat: 'repeat': send bank_account_details[0][ifsc] and so on";
 const NESTED: &str =
     "is nested too deeply: metadata, consent and options hold texts, no lists and no objects";
@@ -69,9 +69,11 @@ fn item(list: usize, rest: &str) -> Name<'_> {
         };
     }
     let field = part(rest).filter(|(field, rest)| !field.is_empty() && rest.is_empty());
+    let has_zeros = first.len() > 1 && first.starts_with('0');
     let index = match first.parse() {
         _ if first.is_empty() => Some(None),
-        Ok(number) if is_number && number <= MAX_INDEX && first.len() <= 4 => Some(Some(number)),
+        // `[00]` is another item than `[0]` to PHP, Rack and qs.
+        Ok(number) if is_number && number <= MAX_INDEX && !has_zeros => Some(Some(number)),
         _ => None,
     };
     match (index, field) {

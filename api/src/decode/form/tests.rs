@@ -226,6 +226,16 @@ const LISTS_OF_OBJECTS: &[(&str, &str, &str)] = &[
         "must be written as",
     ),
     (
+        "two spellings of a number, which PHP, Rack and qs take for two items",
+        "bank_account_details[0][account_number]=00011020001772&bank_account_details[0][ifsc]=HDFC0000001&bank_account_details[00][beneficiary_name]=Asha+Rao",
+        "without leading zeros",
+    ),
+    (
+        "a number with leading zeros and dots",
+        "bank_account_details.0.account_number=00011020001772&bank_account_details.000.ifsc=HDFC0000001",
+        "without leading zeros",
+    ),
+    (
         "an open bracket",
         "upi_details[0=a1@upi",
         "must be written as",
