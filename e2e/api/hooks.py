@@ -87,9 +87,13 @@ def succeeded(label):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Two things that no schema says: probes may add query parameters, and an empty value of a form means that it is absent."""
+    """Two things that no schema says: probes may add query parameters, and an empty text means that a field is absent."""
     if case.path.startswith(("/health/", "/version")):
         return "query: violates `additionalProperties`" not in failure.message
-    is_form = case.media_type == "application/x-www-form-urlencoded"
-    has_empty = isinstance(case.body, dict) and "" in case.body.values()
-    return not (is_form and has_empty)
+    return not (has_empty(case.body) or has_empty(case.query))
+
+
+def has_empty(value):
+    if isinstance(value, dict):
+        return any(has_empty(member) for member in value.values())
+    return value == ""

@@ -86,7 +86,7 @@ pub(crate) async fn page<T: ToSchema>(
 }
 
 fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -> Option<i64> {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Some(default);
     };
     decode::whole_number(text).filter(|number| range.contains(number))

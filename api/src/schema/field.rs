@@ -43,18 +43,8 @@ pub(crate) enum Rule {
     Object(&'static str),
     /// Object of this schema, in JSON only.
     Inline(fn() -> RefOr<Schema>),
-    /// Text that some clients send beside the path, and that is ignored.
+    /// Any value that some clients send, and that is ignored.
     Ignored,
-}
-
-impl Rule {
-    /// Whether the value is text, also in JSON.
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(
-            self,
-            Self::Pattern(..) | Self::MayBeEmpty(..) | Self::Length(_) | Self::Time
-        )
-    }
 }
 
 /// A field's name, rule and documentation.

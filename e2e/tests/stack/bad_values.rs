@@ -118,7 +118,7 @@ const FORMS: &str = "
 
 /// The same for JSON bodies; `\\u` is JSON's escape.
 const BODIES: &str = r#"
-    nothing                           |                                             | body
+    nothing                           |                                             | bank_account_details
     broken JSON                       | {"ifsc":                                    | body
     a list                            | []                                          | body
     a string                          | "ifsc"                                      | body
@@ -141,7 +141,6 @@ const BODIES: &str = r#"
     a member of an item twice         | {"upi_details":[{"vpa":"a1@upi","vpa":"b1@upi"}]} | upi_details[0].vpa
     a form                            | ifsc=AABF0008032&account_number=026291      | body
     an object within a string         | "{\"vpa\":\"asha@upi\"}"                    | body
-    an empty flag                     | {"vpa":"asha@upi","fresh":""}               | fresh
     a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
     fresh as a number                 | {"vpa":"asha@upi","fresh":1}                | fresh
     metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata
