@@ -104,6 +104,13 @@ fn a_call_knows_the_query_parameters_that_the_document_publishes() {
     }
 }
 
+#[test]
+fn the_path_of_a_branch_has_the_rule_of_an_ifsc() {
+    let document = document();
+    let parameter = &document["paths"]["/banks/ifsc/{ifsc}"]["get"]["parameters"][0];
+    assert_eq!(parameter["schema"]["pattern"], khata_domain::Ifsc::PATTERN);
+}
+
 /// A published text field: its rule, and the call that has it.
 struct Published {
     schema: &'static str,

@@ -28,7 +28,10 @@ pub(crate) struct AccountPath {
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "a schema")]
 pub(crate) struct IfscPath {
-    #[param(pattern = "^[A-Za-z]{4}0[A-Za-z0-9]{6}$", example = "HDFC0000001")]
+    #[param(
+        pattern = r"^\s*(?:[A-Za-z]{4}0[A-Za-z0-9]{6})\s*$",
+        example = "HDFC0000001"
+    )]
     ifsc: String,
 }
 

@@ -126,7 +126,7 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
         ),
         (
             "/customers/a/customer-accounts/list",
-            "GET",
+            "GET, HEAD",
             [Method::POST, Method::PATCH, Method::DELETE],
         ),
     ] {
@@ -139,11 +139,7 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
     let account = "/customers/a/customer-accounts/banh_x";
     let reply = api.send(api.call(Method::PUT, account)).await?;
     assert_error(account, &reply, 405, not_allowed);
-    assert!(
-        reply
-            .header("allow")
-            .is_some_and(|allow| allow.contains("GET"))
-    );
+    assert_eq!(reply.header("allow"), Some("GET, HEAD, POST"));
 
     let unsupported = [
         "error",
@@ -294,6 +290,11 @@ async fn placeholders_and_unknown_parameters_are_refused() -> Result<()> {
         "$%7Bcustomer_id%7D",
         "[object%20Object]",
         "customer_id",
+        "$customer_id",
+        "@customer_id",
+        "[customer_id]",
+        "%25(customer_id)s",
+        "00000000-0000-0000-0000-000000000000",
     ] {
         assert_faults(name, &api.create(name, &good).await?, &["customer_id"]);
         assert_faults(name, &api.list(name, "").await?, &["customer_id"]);
