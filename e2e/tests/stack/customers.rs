@@ -129,8 +129,9 @@ async fn a_customer_stored_under_a_placeholder_can_be_read_and_deleted() -> Resu
     stack.database.execute(
         "update customers set object_reference_id = 'undefined' where object_reference_id = 'earlier'",
     )?;
-    let create = api.create("undefined", &bank("50000001", "AABF0008032"));
-    assert_faults("create", &create.await?, &["customer_id"]);
+    let form = bank("50000001", "AABF0008032");
+    let create = api.create("undefined", &form).await?;
+    assert_faults("create", &create, &["customer_id"]);
     let customer = api.call(Method::GET, "/customers/undefined");
     api.send(customer).await?.expect_status(200)?;
     assert_eq!(api.list("undefined", "").await?.accounts()?.len(), 1);
