@@ -5,6 +5,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use khata_domain::Ifsc;
+use khata_domain::text::trim;
 use khata_ifsc as ifsc;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -144,7 +145,7 @@ fn branch(ifsc: &str) -> Result<BankBranch, ApiError> {
 
 /// Returns the reason why this text is no IFSC, with what was probably typed in place of what.
 pub(crate) fn fault_of_ifsc(text: &str, reason: &str) -> String {
-    match ifsc::explain(text) {
+    match ifsc::explain(trim(text)) {
         Some(explanation) => format!("{reason}: {explanation}"),
         None => reason.to_owned(),
     }
@@ -194,13 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_o_in_place_of_the_zero_is_explained() {
-        let fault = fault_of_ifsc("UTBIOKTLC32", Ifsc::MESSAGE);
-        assert!(fault.starts_with(Ifsc::MESSAGE), "{fault}");
-        assert!(
-            fault.contains("the fifth character is the letter O; it must be the digit 0"),
-            "{fault}"
-        );
+    fn a_slip_in_an_ifsc_is_explained_once() {
+        let letter_o = "the fifth character is the letter O; it must be the digit 0";
+        let spaces = "the code must be written without spaces and marks";
+        for (code, explained) in [
+            ("UTBIOKTLC32", letter_o),
+            ("\u{200b}hdfco000001 ", letter_o),
+            ("HDFC 0000001", spaces),
+            ("HDFC-0000001", spaces),
+            ("C0RP0000001", "it must be the letter O"),
+        ] {
+            let reason = Ifsc::parse(code).unwrap_err();
+            assert_eq!(reason.0, Ifsc::MESSAGE, "{code}");
+            let fault = fault_of_ifsc(code, reason.0);
+            assert!(
+                fault.starts_with(&format!("{}: ", Ifsc::MESSAGE)) && fault.contains(explained),
+                "{code}: {fault}"
+            );
+        }
         assert_eq!(fault_of_ifsc("?", Ifsc::MESSAGE), Ifsc::MESSAGE);
     }
 }

@@ -25,7 +25,7 @@ use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::Creates;
 use crate::database::Database;
-use crate::decode::{Body, MAX_BODY, nearest, pairs, printable};
+use crate::decode::{Body, MAX_BODY, check_content_encoding, nearest, pairs, printable};
 use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::{Idempotent, StoredReplies};
@@ -151,6 +151,7 @@ impl RequestContext {
 
     /// Receives and decodes the body.
     pub(crate) async fn receive(&mut self) -> Result<Map<String, Value>, ApiError> {
+        check_content_encoding(self.request.headers())?;
         let memory = self.state.in_progress.bodies.of(self.merchant_id());
         let body = Body::receive(&self.request, self.payload.take(), MAX_BODY, memory);
         self.body = Arc::new(body.await?);
@@ -175,33 +176,47 @@ impl RequestContext {
         )
     }
 
-    /// The customer that the path names; `None` if the text is neither an id nor a reference.
-    pub(crate) fn named_customer(&self) -> Result<Option<CustomerRef>, ApiError> {
-        let customer = self.named("customer_id", 0)?;
-        Ok(customer.and_then(CustomerRef::parse))
-    }
-
     /// The customer that the path names.
     pub(crate) fn customer(&self) -> Result<CustomerRef, ApiError> {
-        self.named_customer()?.ok_or(NO_CUSTOMER)
+        let customer = self.path.first();
+        let customer = customer.and_then(|text| CustomerRef::parse(text));
+        customer.ok_or_else(|| self.not_found(NO_CUSTOMER))
     }
 
-    /// A value of the path. What a program put there because it had no value would be a customer that many payees share.
-    fn named(&self, name: &str, place: usize) -> Result<Option<&str>, ApiError> {
-        let text = self.path.get(place).map(String::as_str);
-        if text.is_some_and(is_placeholder_id) {
-            let reason =
-                "is a placeholder in the path that was not filled in: put the id in its place";
-            return Err(ApiError::field(name, reason));
+    /// The customer that the path names, for a call that registers an unknown one. A placeholder would be a customer that many
+    /// payees share.
+    pub(crate) fn new_customer(&self) -> Result<CustomerRef, ApiError> {
+        let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
+        match self.placeholder() {
+            Some(fault) => Err(fault),
+            None => self
+                .customer()
+                .map_err(|_| ApiError::field("customer_id", reason)),
         }
-        Ok(text)
+    }
+
+    /// The error of a call that found nothing. Where the path has a placeholder, the error is about that: calls find a customer
+    /// that an earlier version stored under one.
+    pub(crate) fn not_found(&self, error: ApiError) -> ApiError {
+        match error {
+            ApiError::NotFound(_) => self.placeholder().unwrap_or(error),
+            other => other,
+        }
+    }
+
+    /// The fault of what a program put into the path because it had no value.
+    fn placeholder(&self) -> Option<ApiError> {
+        let mut values = ["customer_id", "account_id"].into_iter().zip(&self.path);
+        let (name, _) = values.find(|(_, text)| is_placeholder_id(text))?;
+        let reason = "is a placeholder in the path that was not filled in: put the id in its place";
+        Some(ApiError::field(name, reason))
     }
 
     /// The customer and the account that the path names.
     pub(crate) fn account(&self) -> Result<(CustomerRef, AccountId), ApiError> {
         let customer = self.customer()?;
-        let account = self.named("account_id", 1)?.and_then(AccountId::parse);
-        let account = account.ok_or(NO_ACCOUNT)?;
+        let account = self.path.get(1).and_then(|text| AccountId::parse(text));
+        let account = account.ok_or_else(|| self.not_found(NO_ACCOUNT))?;
         Span::current().record("khata.account_id", field::display(account));
         Ok((customer, account))
     }
@@ -270,10 +285,13 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
     let known = schema::query_parameters(request.method(), route);
     let mut faults = Faults::default();
     for (name, _) in pairs(query.as_bytes()) {
-        let name = name.unwrap_or_default();
         if faults.is_full() {
             break;
         }
+        let Some(name) = name else {
+            faults.push("query", "has a name that is not UTF-8 in percent-encoding");
+            continue;
+        };
         if known.contains(&name.as_ref()) {
             continue;
         }
@@ -294,4 +312,36 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
         faults.push(printable(&name), reason);
     }
     faults.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_query_has_known_parameters_only() {
+        let customer = "/customers/{customer_id}";
+        for (query, fault) in [
+            ("", None),
+            ("id=a", None),
+            ("options.get_client_auth_token=true", None),
+            ("id=a&options%5Bget_client_auth_token%5D=1", None),
+            (
+                "options.create_mandate=true",
+                Some("options.create_mandate"),
+            ),
+            ("count=5", Some("count")),
+            ("%ff=x", Some("query")),
+        ] {
+            let request = TestRequest::with_uri(&format!("/customers/a?{query}")).to_http_request();
+            let found = match check_query(&request, customer) {
+                Ok(()) => None,
+                Err(ApiError::Invalid(faults)) => Some(faults[0].field_name.clone()),
+                Err(other) => panic!("{query}: {other:?}"),
+            };
+            assert_eq!(found.as_deref(), fault, "{query}");
+        }
+    }
 }

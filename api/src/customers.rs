@@ -81,7 +81,7 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
     let read = context.database.read("find customer", move |connection| {
         customers::find(connection, merchant, &customer)
     });
-    let row = read.await?.ok_or(NO_CUSTOMER)?;
+    let row = read.await?.ok_or_else(|| context.not_found(NO_CUSTOMER))?;
     Span::current().record("khata.customer_id", field::display(row.id));
     let contact = Contact::decrypt(&context.state.keyring, merchant, &row)?;
     Ok(reply::ok(contact.present(&row)?))
@@ -109,7 +109,8 @@ pub(crate) async fn update(mut context: RequestContext) -> Result<HttpResponse, 
             let row = customers::update_contact(connection, merchant, current.id, &sealed)?;
             Ok((contact.present(&row.ok_or(NO_CUSTOMER)?)?, ()))
         })
-        .await?;
+        .await
+        .map_err(|error| context.not_found(error))?;
     Ok(reply)
 }
 
@@ -224,6 +225,45 @@ impl Contact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::decode;
+
+    /// What Juspay's API, clients and samples send: flat as its Node and .NET clients write it, in brackets as `http_build_query`,
+    /// axios and qs do, and as an object in JSON.
+    #[test]
+    fn the_option_of_a_client_auth_token_is_ignored() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        const JSON: &str = "application/json";
+        for (content_type, option) in [
+            (FORM, "options.get_client_auth_token=true"),
+            (FORM, "options.get_client_auth_token="),
+            (FORM, "options%5Bget_client_auth_token%5D=True"),
+            (FORM, "options=%7B%22get_client_auth_token%22%3Atrue%7D"),
+            (JSON, r#""options.get_client_auth_token":"true""#),
+            (JSON, r#""options.get_client_auth_token":true"#),
+            (JSON, r#""options":{"get_client_auth_token":true}"#),
+            (JSON, r#""options":null"#),
+        ] {
+            let (new, change) = if content_type == FORM {
+                let rest = format!("mobile_number=9876543210&{option}");
+                (format!("object_reference_id=c1122333&{rest}"), rest)
+            } else {
+                let rest = format!(r#""mobile_number":"9876543210",{option}}}"#);
+                (
+                    format!(r#"{{"object_reference_id":"c1122333",{rest}"#),
+                    format!("{{{rest}"),
+                )
+            };
+            let new = decode(Some(content_type), new.as_bytes()).unwrap();
+            assert!(read_new(&new).is_ok(), "{option}");
+            let change = decode(Some(content_type), change.as_bytes()).unwrap();
+            assert!(read_changes(&change).is_ok(), "{option}");
+        }
+        let other = decode(
+            Some(FORM),
+            b"object_reference_id=c1122333&options.create_mandate=true",
+        );
+        assert!(read_new(&other.unwrap()).is_err());
+    }
 
     #[test]
     fn a_change_keeps_fields_that_it_does_not_send() {

@@ -11,4 +11,5 @@ pub(crate) use body::{Body, MAX_BODY, decode};
 pub(crate) use fields::{Fields, out_of_range, whole_number};
 pub(crate) use form::pairs;
 pub(crate) use json::printable;
+pub(crate) use media_type::check_content_encoding;
 pub(crate) use nearest::nearest;

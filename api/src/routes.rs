@@ -17,14 +17,26 @@ pub(crate) fn add(config: &mut ServiceConfig) {
     let bank_account = [get().to(bank::get), post().to(bank::delete)];
     let revalidate = [post().to(bank::validate)];
     let of_customer = [
-        resource("", "GET, POST", customer),
+        resource("", "GET, HEAD, POST", customer),
         resource("/accounts", "POST", [post().to(create::create)]),
-        resource("/customer-accounts/list", "GET", [get().to(read::list)]),
-        resource("/customer-accounts/{account_id}", "GET, POST", account),
+        resource(
+            "/customer-accounts/list",
+            "GET, HEAD",
+            [get().to(read::list)],
+        ),
+        resource(
+            "/customer-accounts/{account_id}",
+            "GET, HEAD, POST",
+            account,
+        ),
         resource("/customer-accounts/{account_id}/validate", "POST", validate),
         resource("/bank-accounts", "POST", [post().to(bank::create)]),
-        resource("/bank-accounts/list", "GET", [get().to(bank::list)]),
-        resource("/bank-accounts/{account_id}", "GET, POST", bank_account),
+        resource("/bank-accounts/list", "GET, HEAD", [get().to(bank::list)]),
+        resource(
+            "/bank-accounts/{account_id}",
+            "GET, HEAD, POST",
+            bank_account,
+        ),
         resource("/bank-accounts/{account_id}/validate", "POST", revalidate),
     ];
     let below_customer = web::scope("/customers/{customer_id}");
@@ -32,10 +44,22 @@ pub(crate) fn add(config: &mut ServiceConfig) {
     let branch = [get().to(banks::get)];
     let webhook = "/gateways/{gateway}/webhooks/{gateway_account_id}";
     config
-        .service(resource("/health/live", "GET", [get().to(health::live)]))
-        .service(resource("/health/ready", "GET", [get().to(health::ready)]))
-        .service(resource("/version", "GET", [get().to(health::version)]))
-        .service(resource("/banks/ifsc/{ifsc}", "GET", branch))
+        .service(resource(
+            "/health/live",
+            "GET, HEAD",
+            [get().to(health::live)],
+        ))
+        .service(resource(
+            "/health/ready",
+            "GET, HEAD",
+            [get().to(health::ready)],
+        ))
+        .service(resource(
+            "/version",
+            "GET, HEAD",
+            [get().to(health::version)],
+        ))
+        .service(resource("/banks/ifsc/{ifsc}", "GET, HEAD", branch))
         .service(resource("/customers", "POST", customers))
         .service(of_customer.into_iter().fold(below_customer, Scope::service))
         .service(resource(webhook, "POST", [post().to(receive)]));

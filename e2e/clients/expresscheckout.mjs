@@ -51,7 +51,9 @@ async function leadALife(juspay, reference) {
     first_name: 'Asha',
     last_name: 'Rao',
   };
-  const create = () => juspay.customer.create({ object_reference_id: reference, ...details });
+  // Integrations of Juspay's API send it on both calls; Khata issues no such tokens.
+  const option = { 'options.get_client_auth_token': 'true' };
+  const create = () => juspay.customer.create({ object_reference_id: reference, ...details, ...option });
   const get = async (id) => customerOf(await juspay.customer.get(id));
 
   const created = customerOf(await create());
@@ -62,6 +64,7 @@ async function leadALife(juspay, reference) {
 
   assert.deepEqual(await get(created.id), created);
   assert.deepEqual(await get(reference), created);
+  assert.deepEqual(customerOf(await juspay.customer.get(reference, option)), created);
 
   const changes = { mobile_number: '9123456780', first_name: 'Aasha' };
   const updated = customerOf(await juspay.customer.update(created.id, changes));

@@ -57,9 +57,7 @@ pub(crate) async fn create_accounts(
     request: CreateRequest,
     form: ReplyForm,
 ) -> Result<HttpResponse, ApiError> {
-    let reason = "must be a customer id, or 1 to 128 visible ASCII characters";
-    let customer = context.named_customer()?;
-    let customer = customer.ok_or_else(|| ApiError::field("customer_id", reason))?;
+    let customer = context.new_customer()?;
     context.take_accounts(request.accounts.len())?;
     let idempotent = context.idempotent()?;
     let state = &context.state;

@@ -45,7 +45,8 @@ pub(crate) async fn delete_account(
             let Deleted { account, open } = deleted.ok_or(NO_ACCOUNT)?;
             Ok((render(present::stored(&keyring, merchant, account)?)?, open))
         })
-        .await?;
+        .await
+        .map_err(|error| context.not_found(error))?;
     // The wake-up lets a worker end the validation at once instead of at its scheduled time.
     if let Some((key, trace_parent)) = open.flatten() {
         let wakeup = Wakeup { key, trace_parent };

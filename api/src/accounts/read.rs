@@ -36,7 +36,7 @@ pub(crate) async fn one(context: &RequestContext) -> Result<CustomerAccount, Api
     let read = context.database.read("find account", move |connection| {
         accounts::find(connection, merchant, &customer, account)
     });
-    let row = read.await?.ok_or(NO_ACCOUNT)?;
+    let row = read.await?.ok_or_else(|| context.not_found(NO_ACCOUNT))?;
     Span::current().record("khata.customer_id", field::display(row.customer));
     present::stored(&context.state.keyring, merchant, row)
 }
@@ -76,7 +76,7 @@ pub(crate) async fn page<T: ToSchema>(
     let read = context.database.read("list accounts", move |connection| {
         accounts::list(connection, merchant, &customer, kind, count, offset)
     });
-    let page = read.await?.ok_or(NO_CUSTOMER)?;
+    let page = read.await?.ok_or_else(|| context.not_found(NO_CUSTOMER))?;
     let present = |row| present::stored(&context.state.keyring, merchant, row);
     let rows = page.accounts.into_iter();
     let list: Result<Vec<T>, ApiError> = rows
@@ -86,7 +86,7 @@ pub(crate) async fn page<T: ToSchema>(
 }
 
 fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -> Option<i64> {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Some(default);
     };
     decode::whole_number(text).filter(|number| range.contains(number))

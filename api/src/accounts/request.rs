@@ -123,14 +123,13 @@ impl CreateRequest {
         let fields = &mut Fields::of(body, &mut faults);
         let accounts = accounts(fields);
         let options = Options::read(fields, now);
-        let metadata = metadata(fields);
-        check_metadata_of_call(fields, &metadata, accounts.as_ref().map_or(0, Vec::len));
+        let metadata = metadata(fields, accounts.as_ref().map_or(0, Vec::len));
         let wait = wait(fields);
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
         }
         fields.only(known);
-        let flat = !(fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES));
+        let flat = !has_lists(fields);
         faults.check()?;
         Ok(Self {
             wait: wait.filter(|_| validates),
@@ -209,10 +208,18 @@ impl ValidateRequest {
     }
 }
 
+/// Whether the call has a list of accounts. An empty one is absent: Java and .NET write it for a list without items.
+fn has_lists(fields: &Fields<'_>) -> bool {
+    let lists = [&BANK_ACCOUNTS, &UPI_ADDRESSES];
+    lists
+        .into_iter()
+        .any(|list| fields.has(list) && fields.length(list) != Some(0))
+}
+
 /// The accounts of lists, or the one in flat fields; `None` if the call mixes both forms or has no account.
 fn accounts(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     let flat: [&Field; 4] = [&IFSC, &ACCOUNT_NUMBER, &BENEFICIARY_NAME, &VPA];
-    let has_lists = fields.has(&BANK_ACCOUNTS) || fields.has(&UPI_ADDRESSES);
+    let has_lists = has_lists(fields);
     let has_bank = flat[..3].iter().any(|field| fields.has(field));
     match (has_lists, has_bank, fields.has(&VPA)) {
         (true, false, false) => listed(fields),
@@ -265,10 +272,6 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
         item.only(&UPI_FIELDS);
         account
     }));
-    // A field that is not a list has a fault already.
-    if given == 0 && lengths.iter().any(Option::is_some) {
-        fields.fault(first.name, "must name at least one account");
-    }
     // A UPI address may name a bank account of the same call.
     let identity = |account: &RequestedAccount| account.details.bank_identity();
     let identities: Vec<_> = accounts.iter().map(identity).collect();
@@ -323,7 +326,8 @@ fn pin(fields: &mut Fields<'_>) -> Pin {
     }
 }
 
-fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
+/// The metadata of a call with this number of accounts. Each account has a copy, so that their size together is bounded too.
+fn metadata(fields: &mut Fields<'_>, accounts: usize) -> Map<String, Value> {
     let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
     if given.len() > MAX_METADATA {
         let reason = format!("must not have more than {MAX_METADATA} members");
@@ -345,12 +349,6 @@ fn metadata(fields: &mut Fields<'_>) -> Map<String, Value> {
         let reason = format!("must not be larger than {MAX_METADATA_BYTES} bytes as JSON");
         fields.fault("metadata", reason);
     }
-    metadata
-}
-
-/// Each account of a call has a copy of the metadata, so that their size together is bounded too.
-fn check_metadata_of_call(fields: &mut Fields<'_>, metadata: &Map<String, Value>, accounts: usize) {
-    let bytes = serde_json::to_string(metadata).map_or(0, |json| json.len());
     if bytes * accounts > MAX_METADATA_OF_CALL {
         let reason = format!(
             "is stored with each account: its JSON has {bytes} bytes, for {accounts} accounts more than {MAX_METADATA_OF_CALL} \
@@ -358,6 +356,7 @@ fn check_metadata_of_call(fields: &mut Fields<'_>, metadata: &Map<String, Value>
         );
         fields.fault("metadata", reason);
     }
+    metadata
 }
 
 fn metadata_fault(key: &str, value: &Value) -> Option<String> {

@@ -64,7 +64,8 @@ pub(crate) async fn validate_account(
     });
     let mut tries = 0;
     let written = loop {
-        let written = store(&idempotent, &again, form).await?;
+        let written = store(&idempotent, &again, form).await;
+        let written = written.map_err(|error| context.not_found(error))?;
         if !matches!(written, Written::Done(Revalidation::Busy)) {
             break written;
         }

@@ -47,7 +47,6 @@ impl Body {
         mut memory: Share,
     ) -> Result<Self, ApiError> {
         let headers = request.headers();
-        media_type::check_content_encoding(headers)?;
         let content_type = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?").to_owned());
@@ -122,7 +121,7 @@ async fn collect(
     Ok(body)
 }
 
-/// Decodes a body of this content type. No body at all is an empty form.
+/// Decodes a body of this content type. No body at all has no fields.
 pub(crate) fn decode(
     content_type: Option<&str>,
     body: &[u8],
@@ -143,6 +142,8 @@ pub(crate) fn decode(
             "looks like JSON: send Content-Type: application/json with it",
         )),
         Encoding::Form => form::decode(body).map_err(ApiError::Invalid),
+        // axios, Java and Go name the type also where they send nothing.
+        Encoding::Json if body.is_empty() => Ok(Map::new()),
         Encoding::Json => decode_json(body),
     }
 }
@@ -174,12 +175,9 @@ fn flatten(mut object: Map<String, Value>, faults: &mut Faults) -> Map<String, V
     for group in form::GROUPS {
         match object.remove(group) {
             None | Some(Value::Null) => {}
+            Some(Value::String(text)) if text.is_empty() => {}
             Some(Value::Object(members)) => form::flatten(group, members, &mut object, faults),
-            Some(Value::Array(items)) if items.is_empty() => faults.push(
-                group,
-                "must be an object: PHP's json_encode makes a list of an empty array; leave it out",
-            ),
-            Some(_) => faults.push(group, "must be an object"),
+            Some(other) => faults.push(group, form::no_object(&other)),
         }
     }
     object
@@ -268,6 +266,14 @@ mod tests {
         }
         assert!(fault(Some(FORM), b"\x1f\x8b\x08\x00").starts_with("415 The body is compressed"));
         assert!(fault(Some(JSON), b"\xff\xfe{\0").starts_with("415 The body is in UTF-16"));
+    }
+
+    #[test]
+    fn no_body_has_no_fields() {
+        for content_type in [None, Some(FORM), Some(JSON)] {
+            assert_eq!(decode(content_type, b"").unwrap(), Map::new());
+        }
+        assert!(fault(Some(JSON), b" ").starts_with("400 body: is not JSON"));
     }
 
     #[test]

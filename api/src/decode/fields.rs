@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
         let value = self.object.get(field.name)?;
         let is_absent = match value {
             Value::Null => true,
-            Value::String(text) => text.is_empty() && field.rule.is_text() && !field.may_be_empty(),
+            Value::String(text) => text.is_empty() && !field.may_be_empty(),
             _ => false,
         };
         (!is_absent).then_some(value)
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn optional<T>(&mut self, field: &TextField<T>) -> Option<T> {
         let Value::String(text) = self.value(field)? else {
             let is_number = self.value(field).is_some_and(Value::is_number);
-            let reason = if is_number {
+            let reason = if is_number && matches!(field.rule, Rule::Pattern(..)) {
                 "must be a string: a JSON number loses leading zeros"
             } else {
                 "must be a string"

@@ -153,9 +153,20 @@ impl Form {
             Ok(Value::Object(members)) => {
                 flatten(group, members, &mut self.object, &mut self.faults);
             }
-            Ok(_) => self.faults.push(group, "must be an object"),
+            Ok(Value::Null) => {}
+            Ok(other) => self.faults.push(group, no_object(&other)),
             Err(error) => self.faults.push(group, hint::not_json(&text, &error)),
         }
+    }
+}
+
+/// The reason of a fault for a value of [`GROUPS`] that is no object.
+pub(super) fn no_object(value: &Value) -> &'static str {
+    match value {
+        Value::Array(items) if items.is_empty() => {
+            "must be an object: PHP's json_encode makes a list of an empty array; leave it out"
+        }
+        _ => "must be an object",
     }
 }
 

@@ -17,11 +17,14 @@ pub(super) enum Encoding {
     Json,
 }
 
-/// Refuses a compressed body.
-pub(super) fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Refuses a compressed body. Programs in Java, Node and PHP name their charset here by mistake.
+pub(crate) fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let name = value.to_str().unwrap_or("?").trim();
-        if !(name.is_empty() || name.eq_ignore_ascii_case("identity")) {
+        let plain = name.chars().filter(char::is_ascii_alphanumeric);
+        let plain = plain.collect::<String>().to_ascii_lowercase();
+        let charset = plain.strip_prefix("charset").unwrap_or(&plain);
+        if !(name.is_empty() || ["identity", "utf8"].contains(&charset)) {
             return Err(unsupported(format!(
                 "Content-Encoding {} is not supported: send the body uncompressed.",
                 shown(name)
@@ -161,4 +164,34 @@ fn unsupported(reason: String) -> ApiError {
 /// A value of a header as a reply may repeat it.
 fn shown(text: &str) -> String {
     super::json::printable(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_content_encoding_is_refused_if_it_is_a_compression() {
+        for (value, accepted) in [
+            ("", true),
+            ("identity", true),
+            ("UTF-8", true),
+            ("utf8", true),
+            ("charset=utf-8", true),
+            ("gzip", false),
+            ("br", false),
+            ("gzip, identity", false),
+            ("UTF-8, gzip", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(
+                check_content_encoding(&headers).is_ok(),
+                accepted,
+                "{value}"
+            );
+        }
+    }
 }

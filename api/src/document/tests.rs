@@ -10,7 +10,7 @@ use crate::accounts::request::{CreateRequest, ValidateRequest};
 use crate::decode::decode;
 use crate::schema::{
     BANK_ACCOUNT_FIELDS, BANK_FIELDS, CONTACT_FIELDS, CREATE_FIELDS, CUSTOMER_FIELDS,
-    DELETE_FIELDS, Field, UPI_FIELDS, VALIDATE_FIELDS, query_parameters,
+    DELETE_FIELDS, Field, IGNORED_PARAMETERS, UPI_FIELDS, VALIDATE_FIELDS, query_parameters,
 };
 
 #[test]
@@ -97,11 +97,18 @@ fn a_call_knows_the_query_parameters_that_the_document_publishes() {
             .map(|parameter| parameter["name"].as_str().unwrap())
             .collect();
         let known = query_parameters(&actix_web::http::Method::GET, path);
-        // The id that Juspay's client repeats is ignored, and not published.
-        let known: Vec<&str> = known.iter().copied().filter(|name| *name != "id").collect();
+        let is_published = |name: &&str| !IGNORED_PARAMETERS.contains(name);
+        let known: Vec<&str> = known.iter().copied().filter(is_published).collect();
         assert_eq!(published, known, "{path}");
         assert!(query_parameters(&actix_web::http::Method::POST, path).is_empty());
     }
+}
+
+#[test]
+fn the_path_of_a_branch_has_the_rule_of_an_ifsc() {
+    let document = document();
+    let parameter = &document["paths"]["/banks/ifsc/{ifsc}"]["get"]["parameters"][0];
+    assert_eq!(parameter["schema"]["pattern"], khata_domain::Ifsc::PATTERN);
 }
 
 /// A published text field: its rule, and the call that has it.

@@ -18,9 +18,8 @@ const MAX_EMAIL: usize = 128;
 const MAX_NAME: usize = 64;
 
 fields! {
-    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern(trimmed!("[0-9]{1,16}"), None),
-        "Without the country code.", "9876543210",
-        |text| digits(text, 16, "must be 1 to 16 digits, without the country code");
+    MOBILE_NUMBER: String = "mobile_number", Rule::Pattern(r"^(?:\s*[0-9]{1,10}|[0-9]{11,16})\s*$", None),
+        "Without the country code.", "9876543210", mobile_number;
     MOBILE_COUNTRY_CODE: String = "mobile_country_code", Rule::Pattern(trimmed!("[0-9]{1,4}"), None),
         "Without `+`; default 91.", "91", |text| digits(text, 4, "must be 1 to 4 digits, without +");
     EMAIL_ADDRESS: String = "email_address", Rule::MayBeEmpty(MAIL_ADDRESS_PATTERN, Some(MAX_EMAIL)),
@@ -33,19 +32,22 @@ fields! {
         "Your own name for the customer; unique among your customers.", "customer_1122", reference;
     IGNORED_ID = "id", Rule::Ignored, "Ignored: the path names the customer. Juspay's Python client sends it.";
     IGNORED_REFERENCE_ID = "object_reference_id", Rule::Ignored, "Ignored: an update does not change it.";
+    IGNORED_CLIENT_TOKEN = "options.get_client_auth_token", Rule::Ignored,
+        "Ignored: Khata issues no client auth tokens. Juspay's API has it; in JSON also `{\"options\":{\"get_client_auth_token\":true}}`.";
 }
 
 /// The fields of *create customer*.
-pub(crate) static CUSTOMER_FIELDS: [&Field; 6] = [
+pub(crate) static CUSTOMER_FIELDS: [&Field; 7] = [
     &OBJECT_REFERENCE_ID.field,
     &MOBILE_NUMBER.field,
     &MOBILE_COUNTRY_CODE.field,
     &EMAIL_ADDRESS.field,
     &FIRST_NAME.field,
     &LAST_NAME.field,
+    &IGNORED_CLIENT_TOKEN,
 ];
 /// The fields of *update customer*.
-pub(crate) static CONTACT_FIELDS: [&Field; 7] = [
+pub(crate) static CONTACT_FIELDS: [&Field; 8] = [
     &MOBILE_NUMBER.field,
     &MOBILE_COUNTRY_CODE.field,
     &EMAIL_ADDRESS.field,
@@ -53,6 +55,7 @@ pub(crate) static CONTACT_FIELDS: [&Field; 7] = [
     &LAST_NAME.field,
     &IGNORED_ID,
     &IGNORED_REFERENCE_ID,
+    &IGNORED_CLIENT_TOKEN,
 ];
 
 /// Whether an empty text is a value of the field with this name.
@@ -94,6 +97,18 @@ fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
             ObjectReferenceId::parse(text).ok_or(ValueError(ObjectReferenceId::MESSAGE))
         }
     }
+}
+
+/// Accepts a number without country code. A form's `+` is a blank: `+919876543210` must not be read as a number of twelve digits.
+fn mobile_number(text: &str) -> Result<String, ValueError> {
+    let number = digits(text, 16, "must be 1 to 16 digits, without the country code")?;
+    let before = text.split(&*number).next().unwrap_or_default();
+    if number.len() > 10 && before.contains(char::is_whitespace) {
+        return Err(ValueError(
+            "has a blank, as which a form reads +, before a country code: send the number without + and the country code",
+        ));
+    }
+    Ok(number)
 }
 
 fn digits(text: &str, most: usize, reason: &'static str) -> Result<String, ValueError> {
@@ -146,6 +161,15 @@ mod tests {
             "01234567890123456",
         ] {
             assert!(!accepts(&MOBILE_NUMBER, invalid), "{invalid}");
+        }
+        // A form's `+91…`, and blanks around a number alone.
+        for (text, valid) in [
+            (" 919876543210", false),
+            ("\u{a0}919876543210", false),
+            ("\u{feff}919876543210 ", true),
+            (" 9876543210 ", true),
+        ] {
+            assert_eq!(accepts(&MOBILE_NUMBER, text), valid, "{text:?}");
         }
         assert!(accepts(&MOBILE_COUNTRY_CODE, "91") && !accepts(&MOBILE_COUNTRY_CODE, "+91"));
         for valid in ["", "asha@example.com", "आशा@example.com", "a.b+c@x"] {

@@ -43,18 +43,8 @@ pub(crate) enum Rule {
     Object(&'static str),
     /// Object of this schema, in JSON only.
     Inline(fn() -> RefOr<Schema>),
-    /// Text that some clients send beside the path, and that is ignored.
+    /// Any value that some clients send, and that is ignored.
     Ignored,
-}
-
-impl Rule {
-    /// Whether the value is text, also in JSON.
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(
-            self,
-            Self::Pattern(..) | Self::MayBeEmpty(..) | Self::Length(_) | Self::Time
-        )
-    }
 }
 
 /// A field's name, rule and documentation.
@@ -173,6 +163,7 @@ impl Field {
                 .minimum(Some(*range.start()))
                 .maximum(Some(*range.end())),
             Rule::Time => schema.format(known(KnownFormat::DateTime)),
+            Rule::Ignored => schema.schema_type(SchemaType::AnyValue),
             _ => schema,
         }
         .into()
@@ -199,8 +190,7 @@ pub(crate) fn optional(field: &'static Field) -> Member {
 }
 
 /// The schema of an object with these members and no others; `metadata` permits the members of a form that begin with its name.
-/// A dotted name loses its first part: the schema of `consent` holds
-/// `consent.obtained` as `obtained`.
+/// Where all names are dotted, they lose their first part: the schema of `consent` holds `consent.obtained` as `obtained`.
 pub(crate) fn object(
     encoding: Encoding,
     description: &str,
@@ -215,12 +205,13 @@ pub(crate) fn object(
     if !is_open {
         object = object.additional_properties(Some(AdditionalProperties::FreeForm(false)));
     }
+    let is_group = members.iter().all(|(field, _)| field.name.contains('.'));
     for (field, required) in members {
         if is_open && field.is_open() {
             continue;
         }
         let dotted = field.name.split_once('.');
-        let dotted = dotted.filter(|_| encoding == Encoding::Json);
+        let dotted = dotted.filter(|_| is_group);
         let name = dotted.map_or(field.name, |(_, name)| name);
         object = object.property(name, field.schema(encoding, *required));
         if *required {

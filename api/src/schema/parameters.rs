@@ -28,7 +28,10 @@ pub(crate) struct AccountPath {
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "a schema")]
 pub(crate) struct IfscPath {
-    #[param(pattern = "^[A-Za-z]{4}0[A-Za-z0-9]{6}$", example = "HDFC0000001")]
+    #[param(
+        pattern = r"^\s*(?:[A-Za-z]{4}0[A-Za-z0-9]{6})\s*$",
+        example = "HDFC0000001"
+    )]
     ifsc: String,
 }
 
@@ -44,11 +47,18 @@ pub(crate) struct PagingQuery {
     pub(crate) offset: Option<String>,
 }
 
-/// Returns the names of the query parameters that a call to this route knows. Juspay's Python client repeats the customer's id
-/// in the query of *get customer*, where it is ignored.
+/// Query parameters of *get customer* that are ignored: Juspay's Python client repeats the customer's id, and Juspay's API has an
+/// option that asks for a client auth token, which Khata does not issue. `http_build_query`, qs and axios write it in brackets.
+pub(crate) const IGNORED_PARAMETERS: [&str; 3] = [
+    "id",
+    "options.get_client_auth_token",
+    "options[get_client_auth_token]",
+];
+
+/// Returns the names of the query parameters that a call to this route knows.
 pub(crate) fn query_parameters(method: &Method, route: &str) -> &'static [&'static str] {
     match (method.as_str(), route) {
-        ("GET" | "HEAD", "/customers/{customer_id}") => &["id"],
+        ("GET" | "HEAD", "/customers/{customer_id}") => &IGNORED_PARAMETERS,
         ("GET" | "HEAD", _) if route.ends_with("/list") => &["count", "offset"],
         _ => &[],
     }

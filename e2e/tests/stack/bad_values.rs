@@ -61,6 +61,9 @@ const FORMS: &str = "
     an e-mail address                 | vpa=asha.rao@gmail.com                      | vpa
     a company's e-mail address        | vpa=accounts@acme.co.in                     | vpa
     a dot at the end of the handle    | vpa=asha@ybl.                               | vpa
+    a masked address                  | vpa=XXXXXX6296@upi                          | vpa
+    a masked number in an address     | vpa=XXXXXXXX1191@HDFC0000001.ifsc.npci      | vpa
+    a short number in an address      | vpa=ab@HDFC0000001.ifsc.npci                | vpa
     two addresses in one              | vpa=asha@upi,ravi@upi                       | vpa
     a field that does not exist       | <good>&beneficary_name=Asha                 | beneficary_name
     fields in another style           | ifscCode=AABF0008032&accountNumber=026291   | bank_account_details accountNumber ifscCode
@@ -81,6 +84,7 @@ const FORMS: &str = "
     a list in both forms              | bank_account_details=[<item>]&bank_account_details[0][ifsc]=AABF0008032 | bank_account_details
     items with different fields       | bank_account_details[][account_number]=026291&bank_account_details[][ifsc]=AABF0008032&bank_account_details[][beneficiary_name]=A&bank_account_details[][account_number]=026292&bank_account_details[][ifsc]=AABF0008032 | bank_account_details
     items with and without a number   | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&bank_account_details[][beneficiary_name]=A | bank_account_details
+    a number with a leading zero      | upi_details[0][vpa]=a1@upi&upi_details[00][vpa]=b1@upi | upi_details[00][vpa]
     a number left out                 | upi_details[0][vpa]=a1@upi&upi_details[2][vpa]=b1@upi | upi_details
     the same account in both kinds    | bank_account_details[0][ifsc]=AABF0008032&bank_account_details[0][account_number]=026291&upi_details[0][vpa]=026291@aabf0008032.ifsc.npci | upi_details[0]
     an index without a field          | upi_details[0]=asha@upi                     | upi_details[0]
@@ -114,7 +118,7 @@ const FORMS: &str = "
 
 /// The same for JSON bodies; `\\u` is JSON's escape.
 const BODIES: &str = r#"
-    nothing                           |                                             | body
+    nothing                           |                                             | bank_account_details
     broken JSON                       | {"ifsc":                                    | body
     a list                            | []                                          | body
     a string                          | "ifsc"                                      | body
@@ -137,7 +141,6 @@ const BODIES: &str = r#"
     a member of an item twice         | {"upi_details":[{"vpa":"a1@upi","vpa":"b1@upi"}]} | upi_details[0].vpa
     a form                            | ifsc=AABF0008032&account_number=026291      | body
     an object within a string         | "{\"vpa\":\"asha@upi\"}"                    | body
-    an empty flag                     | {"vpa":"asha@upi","fresh":""}               | fresh
     a broken gateway                  | {"vpa":"asha@upi","gateway_id":70.5}        | gateway_id
     fresh as a number                 | {"vpa":"asha@upi","fresh":1}                | fresh
     metadata that is no object        | {"vpa":"asha@upi","metadata":"x"}           | metadata

@@ -3,8 +3,10 @@
 use anyhow::Result;
 use khata_e2e::client::text;
 use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
+use reqwest::Method;
 use serde_json::json;
 
+use crate::errors::assert_faults;
 use crate::requests::{bank, banks, ids, named};
 
 const CUSTOMER: &str = "customer_1122";
@@ -94,6 +96,10 @@ async fn a_reference_accepts_any_visible_characters() -> Result<()> {
     for (path, reference) in [
         ("a%2Fb%3Fc%23%25%7E", "a/b?c#%~"),
         ("+91-98765;x=%22%5C%22", "+91-98765;x=\"\\\""),
+        (
+            "%7B3F2504E0-4F89-11D3-9A0C-0305E82C3301%7D",
+            "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
+        ),
         (&longest, &longest),
     ] {
         let account = stack
@@ -105,6 +111,46 @@ async fn a_reference_accepts_any_visible_characters() -> Result<()> {
         let found = stack.api.get(path, text(&account, "/id")).await?;
         assert_eq!(found.account()?["object_reference_id"], reference);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_customer_stored_under_a_placeholder_can_be_read_and_deleted() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &stack.api;
+    let form = bank("026291800001191", "AABF0008032");
+    let account = api.create("earlier", &form).await?.account()?;
+    let id = text(&account, "/id");
+    // As a version stored it that did not know placeholders.
+    stack.database.execute(
+        "update customers set object_reference_id = 'undefined' where object_reference_id = 'earlier'",
+    )?;
+    let form = bank("50000001", "AABF0008032");
+    let create = api.create("undefined", &form).await?;
+    assert_faults("create", &create, &["customer_id"]);
+    let customer = api.call(Method::GET, "/customers/undefined");
+    api.send(customer).await?.expect_status(200)?;
+    assert_eq!(api.list("undefined", "").await?.accounts()?.len(), 1);
+    api.get("undefined", id).await?.account()?;
+    let update = api.call(Method::POST, "/customers/undefined");
+    let update = update.form(&[("first_name", "Asha")]);
+    api.send(update).await?.expect_status(200)?;
+    let path = format!("/customers/undefined/customer-accounts/{id}");
+    let validate = api.call(Method::POST, &format!("{path}/validate"));
+    let validate = validate.form(&[("wait_seconds", "0")]);
+    api.send(validate).await?.account()?;
+    let delete = || api.call(Method::POST, &path).form(&[("command", "delete")]);
+    let deleted = api.send(delete()).await?.account()?;
+    assert_eq!(deleted["status"], "DELETED");
+    // The error for a deleted account names the placeholder.
+    for reply in [api.send(delete()).await?, api.get("undefined", id).await?] {
+        assert_faults("deleted", &reply, &["customer_id"]);
+    }
+    assert_eq!(stack.database.row_counts()?, [1, 1, 1]);
     Ok(())
 }
 

@@ -78,11 +78,12 @@ async fn other_errors_have_their_own_codes() -> Result<()> {
         ("?count=ten&offset=-1", &["count", "offset"]),
         ("?count=+5", &["count"]),
         ("?offset=99999999999999999999", &["offset"]),
-        ("?count=", &["count"]),
         ("?count=5&count=6", &["query"]),
     ] {
         assert_faults(query, &api.list("bad", query).await?, fields);
     }
+    let empty = api.list("bad", "?count=&offset=").await?;
+    assert_eq!(empty.status, 404, "no such customer: {}", empty.text);
     let not_found = [
         "invalid_request_error",
         "object_not_found",
@@ -125,7 +126,7 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
         ),
         (
             "/customers/a/customer-accounts/list",
-            "GET",
+            "GET, HEAD",
             [Method::POST, Method::PATCH, Method::DELETE],
         ),
     ] {
@@ -138,11 +139,7 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
     let account = "/customers/a/customer-accounts/banh_x";
     let reply = api.send(api.call(Method::PUT, account)).await?;
     assert_error(account, &reply, 405, not_allowed);
-    assert!(
-        reply
-            .header("allow")
-            .is_some_and(|allow| allow.contains("GET"))
-    );
+    assert_eq!(reply.header("allow"), Some("GET, HEAD, POST"));
 
     let unsupported = [
         "error",
@@ -224,6 +221,10 @@ async fn wrong_methods_types_and_sizes_get_the_http_status_for_it() -> Result<()
             .body(GOOD);
         api.send(request).await?.account()?;
     }
+    // Java and PHP programs name their charset in a header that is about compression.
+    let call = api.creation("e").header("content-type", FORM);
+    let call = call.header("content-encoding", "UTF-8").body(GOOD);
+    api.send(call).await?.account()?;
     Ok(())
 }
 
@@ -289,6 +290,11 @@ async fn placeholders_and_unknown_parameters_are_refused() -> Result<()> {
         "$%7Bcustomer_id%7D",
         "[object%20Object]",
         "customer_id",
+        "$customer_id",
+        "@customer_id",
+        "[customer_id]",
+        "%25(customer_id)s",
+        "00000000-0000-0000-0000-000000000000",
     ] {
         assert_faults(name, &api.create(name, &good).await?, &["customer_id"]);
         assert_faults(name, &api.list(name, "").await?, &["customer_id"]);
@@ -364,9 +370,15 @@ async fn placeholders_and_unknown_parameters_are_refused() -> Result<()> {
         .call(Method::POST, "/customers")
         .form(&[("object_reference_id", "a")]);
     api.send(request).await?.expect_status(200)?;
-    api.send(api.call(Method::GET, "/customers/a?id=a"))
-        .await?
-        .expect_status(200)?;
+    for query in [
+        "id=a",
+        "options.get_client_auth_token=true",
+        "options[get_client_auth_token]=true",
+    ] {
+        let path = format!("/customers/a?{query}");
+        let reply = api.send(api.call(Method::GET, &path)).await?;
+        reply.expect_status(200)?;
+    }
     assert_eq!(stack.database.row_counts()?[1..], [0, 0]);
     Ok(())
 }

@@ -49,10 +49,6 @@ impl Ifsc {
     pub const BANK_LENGTH: usize = 4;
     pub const MESSAGE: &'static str =
         "must be an IFSC: four letters, a zero, then six letters or digits";
-    const LETTER_O: &'static str = "must have the digit 0 as its fifth character, not the letter O: an IFSC is four letters, a zero, then six letters or digits";
-    const ZERO_IN_BANK: &'static str =
-        "must begin with four letters: the digit 0 among them is the letter O";
-    const MARKS: &'static str = "must be written without spaces and hyphens: HDFC0000001";
     const MICR: &'static str = "must be an IFSC: nine digits are a MICR code; the IFSC has four letters, a zero, then six letters or digits";
 
     /// Parses the text after trimming it and changing it to upper case.
@@ -76,42 +72,10 @@ impl Ifsc {
                 .all(u8::is_ascii_alphanumeric)
     }
 
-    /// Says which common slip the code has.
+    /// Says which other code or script the text has. The directory of IFSCs explains slips in a code.
     fn fault(code: &str) -> ValueError {
-        let with = |change: &dyn Fn(usize, u8) -> u8| -> bool {
-            let bytes = code.bytes().enumerate();
-            let changed: Vec<u8> = bytes.map(|(place, byte)| change(place, byte)).collect();
-            Self::is_code(&changed)
-        };
-        let bank = |place: usize| place < Self::BANK_LENGTH;
-        let is_mark = |c: char| c == ' ' || c == '-';
-        ValueError::of(
-            code,
-            if with(&|place, byte| {
-                if place == Self::BANK_LENGTH && byte == b'O' {
-                    b'0'
-                } else {
-                    byte
-                }
-            }) {
-                Self::LETTER_O
-            } else if with(&|place, byte| {
-                if bank(place) && byte == b'0' {
-                    b'O'
-                } else {
-                    byte
-                }
-            }) {
-                Self::ZERO_IN_BANK
-            } else if code.contains(is_mark) && Self::is_code(code.replace(is_mark, "").as_bytes())
-            {
-                Self::MARKS
-            } else if code.len() == 9 && code.bytes().all(|b| b.is_ascii_digit()) {
-                Self::MICR
-            } else {
-                Self::MESSAGE
-            },
-        )
+        let is_micr = code.len() == 9 && code.bytes().all(|b| b.is_ascii_digit());
+        ValueError::of(code, if is_micr { Self::MICR } else { Self::MESSAGE })
     }
 
     pub fn as_str(&self) -> &str {
@@ -241,6 +205,9 @@ impl Vpa {
     const MAIL: &'static str = "is an e-mail address by the domain after its @: send the payee's UPI address, such as name@okhdfcbank";
     const SEVERAL: &'static str =
         "must be one UPI address: several go into upi_details, one item each";
+    const MASKED: &'static str =
+        "is masked: send the whole UPI address, without X in place of its characters";
+    const NO_NUMBER: &'static str = "names a bank account by a number that is masked or does not have 5 to 35 letters and digits";
     const PLACEHOLDER: &'static str =
         "has a placeholder before its @ that was not filled in: send the payee's UPI address";
 
@@ -264,12 +231,29 @@ impl Vpa {
             Err(ValueError(Self::MAIL))
         } else if ["undefined", "null"].contains(&vpa.user()) {
             Err(ValueError(Self::PLACEHOLDER))
+        } else if vpa.is_masked() {
+            Err(ValueError(Self::MASKED))
+        } else if vpa.has_no_number() {
+            Err(ValueError(Self::NO_NUMBER))
         } else {
             Ok(vpa)
         }
     }
 
-    /// Reads an address that was stored: also one with a handle that is refused today.
+    /// Returns whether X hide characters: at the start, or among digits, as of a mobile number. Elsewhere a name may end in `xxxx`.
+    fn is_masked(&self) -> bool {
+        let user = self.user();
+        let is_rest_digits = user.bytes().all(|b| b == b'x' || b.is_ascii_digit());
+        user.starts_with("xxxx") || user.contains("xxxx") && is_rest_digits
+    }
+
+    /// Returns whether the address names a bank account by what is no account number.
+    fn has_no_number(&self) -> bool {
+        let account = self.bank_account();
+        account.is_some_and(|(number, _)| AccountNumber::parse(number).is_err())
+    }
+
+    /// Reads an address that was stored: also one that is refused today.
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
         let (user, handle) = text.split_once('@')?;
         let all = |text: &str, marks: &[u8]| {

@@ -133,8 +133,34 @@ pub fn is_placeholder(text: &str) -> bool {
     ) || is_template(text)
 }
 
-/// Returns whether an id is a placeholder, in any case, or the name of the parameter itself.
+/// Returns whether an id is a placeholder, in any case, the name of the parameter itself, or the id of nothing: a UUID of zeros.
 pub fn is_placeholder_id(text: &str) -> bool {
+    let text = trim(text);
+    let is_marked = text.strip_prefix('@').is_some_and(names_an_id);
+    let listed = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    is_id_word(text)
+        || is_marked
+        || listed.is_some_and(names_an_id)
+        || is_zeros(text)
+        || is_template(text)
+}
+
+/// Returns whether the text has the zeros of an empty UUID (.NET, Java, Go), ULID or ObjectID, and nothing else.
+fn is_zeros(text: &str) -> bool {
+    let text = text.trim_matches(['{', '}']);
+    let zeros = text.bytes().filter(|byte| *byte == b'0').count();
+    zeros >= 24 && text.bytes().all(|byte| byte == b'0' || byte == b'-')
+}
+
+/// Returns whether a parameter of this name holds an id. Others may be real: `@asha`.
+fn names_an_id(name: &str) -> bool {
+    let is_id = ["_id", "_ID", "Id"].iter().any(|end| name.ends_with(end));
+    is_name(name) && (is_id || name.eq_ignore_ascii_case("id") || is_id_word(name))
+}
+
+fn is_id_word(text: &str) -> bool {
     const WORDS: [&str; 14] = [
         "undefined",
         "null",
@@ -151,46 +177,56 @@ pub fn is_placeholder_id(text: &str) -> bool {
         "object_reference_id",
         "objectreferenceid",
     ];
-    let text = trim(text);
-    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)) || is_template(text)
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Returns whether a variable or a parameter may have this name.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Returns whether a text between braces or angle brackets is a value: a UUID as .NET and COM write it, a number longer than the
+/// place in a format, or an e-mail address.
+fn is_value(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+    let all = |is: fn(&u8) -> bool| text.bytes().all(|byte| byte == b'-' || is(&byte));
+    let is_uuid = digits == 32 && all(u8::is_ascii_hexdigit);
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit()) && text.len() > 2;
+    let is_mail = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    is_uuid
+        || is_number && all(u8::is_ascii_alphanumeric)
+        || is_mail && mail_address(text).is_some()
 }
 
 fn is_template(text: &str) -> bool {
-    const MARKS: [(&str, &str); 11] = [
-        ("{", "}"),
+    /// Marks around a name; around a [value](is_value) they belong to it.
+    const AROUND: [(&str, &str); 4] = [("{", "}"), ("<", ">"), ("%7b", "%7d"), ("%3c", "%3e")];
+    const MARKS: [(&str, &str); 9] = [
         ("${", "}"),
         ("#{", "}"),
-        ("<", ">"),
-        ("%7b", "%7d"),
-        ("%3c", "%3e"),
         ("[object ", "]"),
+        // A format of Python with the name of its value.
+        ("%(", ")s"),
+        ("%(", ")d"),
         // A byte string or a list of Python, an object of Ruby, a format of Go without its value.
         ("b'", "'"),
         ("['", "']"),
         ("#<", ">"),
         ("%!", ")"),
     ];
-    let starts = |mark: &str| {
-        text.get(..mark.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(mark))
+    let between = |(start, end): &(&str, &str)| {
+        let (first, rest) = text.split_at_checked(start.len())?;
+        let (inner, last) = rest.split_at_checked(rest.len().checked_sub(end.len())?)?;
+        let is_between = first.eq_ignore_ascii_case(start) && last.eq_ignore_ascii_case(end);
+        is_between.then_some(inner)
     };
-    let ends = |mark: &str| {
-        let start = text.len().saturating_sub(mark.len());
-        text.get(start..)
-            .is_some_and(|end| end.eq_ignore_ascii_case(mark))
-    };
-    if MARKS
-        .iter()
-        .any(|(start, end)| text.len() >= start.len() + end.len() && starts(start) && ends(end))
-    {
-        return true;
-    }
-    // `:customer_id` of a route, `%s` of a format.
-    let is_name = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    text.strip_prefix(':').is_some_and(is_name) || matches!(text, "%s" | "%d" | "%v" | "%@")
+    let is_named = |inner: &str| !is_value(inner);
+    // `:customer_id` of a route, `$customer_id` in single quotes of PHP or a shell, `%s` of a format.
+    AROUND.iter().filter_map(between).any(is_named)
+        || MARKS.iter().any(|marks| between(marks).is_some())
+        || text.strip_prefix([':', '$']).is_some_and(is_name)
+        || matches!(text, "%s" | "%d" | "%v" | "%@" | "%1$s" | "%1$d")
 }
 
 /// First digit of a script, and the message for its digits.

@@ -236,8 +236,40 @@ fn an_empty_text_means_that_an_optional_field_is_absent() {
     let plain = read(BANK_FORM).unwrap();
     let empty = "&vpa=&command=&wait_seconds=&gateway_id=&gateway_reference_id=&fresh=&upi_details=&consent.obtained=&consent[purpose]=&consent.timestamp=";
     assert_eq!(read(&format!("{BANK_FORM}{empty}")).unwrap(), plain);
-    let json = r#"{"ifsc":"AABF0008032","account_number":"026291800001191","beneficiary_name":"test","bank_code":"12","vpa":"","command":"","gateway_reference_id":""}"#;
-    assert_eq!(read(json).unwrap(), plain);
+    let given = ["ifsc", "account_number", "beneficiary_name", "bank_code"];
+    let json = |fields: &[(&str, Value)]| {
+        let mut body = Map::new();
+        for (name, value) in given
+            .iter()
+            .zip(["AABF0008032", "026291800001191", "test", "12"])
+        {
+            body.insert((*name).to_owned(), value.into());
+        }
+        body.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        Value::Object(body).to_string()
+    };
+    for field in CREATE_FIELDS
+        .iter()
+        .filter(|field| !given.contains(&field.name))
+    {
+        let body = json(&[(field.name, "".into())]);
+        assert_eq!(read(&body).unwrap(), plain, "{body}");
+    }
+    let members = serde_json::json!({"obtained": "", "purpose": "", "timestamp": ""});
+    for (name, value) in [
+        ("consent", "".into()),
+        ("consent", members),
+        ("upi_details", serde_json::json!([])),
+        ("bank_account_details", serde_json::json!([])),
+    ] {
+        let body = json(&[(name, value)]);
+        assert_eq!(read(&body).unwrap(), plain, "{body}");
+    }
+    assert_eq!(read(&format!("{BANK_FORM}&upi_details=[]")).unwrap(), plain);
     assert_eq!(faults("ifsc=&account_number=026291"), ["ifsc"]);
     assert_eq!(faults(r#"{"ifsc":"","account_number":"026291"}"#), ["ifsc"]);
     for blank in [
@@ -251,6 +283,19 @@ fn an_empty_text_means_that_an_optional_field_is_absent() {
             "{blank}"
         );
     }
+}
+
+#[test]
+fn only_a_number_of_digits_loses_leading_zeros() {
+    let reason = |body: &str| match read(body) {
+        Err(ApiError::Invalid(faults)) => faults[0].reason.clone(),
+        other => panic!("{body}: {other:?}"),
+    };
+    let number = r#"{"ifsc":"AABF0008032","account_number":26291800001191}"#;
+    assert!(reason(number).contains("leading zeros"));
+    let time =
+        r#"{"vpa":"asha@upi","consent":{"obtained":true,"purpose":"p","timestamp":1761557076}}"#;
+    assert_eq!(reason(time), "must be a string");
 }
 
 #[test]

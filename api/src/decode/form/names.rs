@@ -4,7 +4,7 @@
 /// The fields whose value is a list of objects.
 pub(super) const LISTS: [&str; 2] = ["bank_account_details", "upi_details"];
 /// The fields whose value is an object.
-pub(crate) const GROUPS: [&str; 2] = ["metadata", "consent"];
+pub(crate) const GROUPS: [&str; 3] = ["metadata", "consent", "options"];
 /// Highest accepted index: above the accounts that a call may have, and low enough to be harmless.
 const MAX_INDEX: usize = 9_999;
 
@@ -28,10 +28,10 @@ pub(super) enum Name<'a> {
 }
 
 pub(super) const WHOLE_ITEM: &str = "is an item in one value: send each of its fields, as in upi_details[0][vpa]=…, or JSON text in one field";
-const SHAPE: &str = "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa]";
+const SHAPE: &str = "must be written as bank_account_details[0][ifsc] or upi_details[0][vpa], with a number of 0 to 9999 without leading zeros";
 const NO_INDEX: &str = "names no item, as qs writes it with arrayFormat: 'repeat': send bank_account_details[0][ifsc] and so on";
 const NESTED: &str =
-    "is nested too deeply: metadata and consent hold texts, no lists and no objects";
+    "is nested too deeply: metadata, consent and options hold texts, no lists and no objects";
 const NO_KEY: &str = "has no key: write metadata[key]=value";
 const QUOTES: &str = "has quotation marks around its key: write metadata[key]=value";
 
@@ -40,15 +40,15 @@ pub(super) fn name(text: &str) -> Name<'_> {
     if !text.bytes().any(|byte| matches!(byte, b'[' | b'.')) {
         return Name::Plain;
     }
-    let after = |names: [&str; 2]| {
+    let after = |names: &[&str]| {
         names.iter().enumerate().find_map(|(place, name)| {
             let rest = text.strip_prefix(name)?;
             rest.starts_with(['[', '.']).then_some((place, rest))
         })
     };
-    if let Some((list, rest)) = after(LISTS) {
+    if let Some((list, rest)) = after(&LISTS) {
         item(list, rest)
-    } else if let Some((group, rest)) = after(GROUPS) {
+    } else if let Some((group, rest)) = after(&GROUPS) {
         member(group, rest)
     } else {
         Name::Plain
@@ -69,9 +69,11 @@ fn item(list: usize, rest: &str) -> Name<'_> {
         };
     }
     let field = part(rest).filter(|(field, rest)| !field.is_empty() && rest.is_empty());
+    let has_zeros = first.len() > 1 && first.starts_with('0');
     let index = match first.parse() {
         _ if first.is_empty() => Some(None),
-        Ok(number) if is_number && number <= MAX_INDEX && first.len() <= 4 => Some(Some(number)),
+        // `[00]` is another item than `[0]` to PHP, Rack and qs.
+        Ok(number) if is_number && number <= MAX_INDEX && !has_zeros => Some(Some(number)),
         _ => None,
     };
     match (index, field) {

@@ -226,6 +226,16 @@ const LISTS_OF_OBJECTS: &[(&str, &str, &str)] = &[
         "must be written as",
     ),
     (
+        "two spellings of a number, which PHP, Rack and qs take for two items",
+        "bank_account_details[0][account_number]=00011020001772&bank_account_details[0][ifsc]=HDFC0000001&bank_account_details[00][beneficiary_name]=Asha+Rao",
+        "without leading zeros",
+    ),
+    (
+        "a number with leading zeros and dots",
+        "bank_account_details.0.account_number=00011020001772&bank_account_details.000.ifsc=HDFC0000001",
+        "without leading zeros",
+    ),
+    (
         "an open bracket",
         "upi_details[0=a1@upi",
         "must be written as",
@@ -313,7 +323,12 @@ const OBJECTS: &[(&str, &str, &str)] = &[
     ("Java", "metadata=%7Border_id%3DORD-77%7D", "Java"),
     ("Go", "metadata=map%5Border_id%3AORD-77%5D", "json.Marshal"),
     ("PHP with (string)", "metadata=Array", "json_encode"),
-    ("a JSON list", "metadata=[]", "must be an object"),
+    (
+        "PHP json_encode of an empty array",
+        "metadata=[]",
+        "PHP's json_encode",
+    ),
+    ("a JSON list", "metadata=[1]", "must be an object"),
     ("lists within", "metadata[items][]=x", "texts"),
     ("objects within", "metadata[a][b]=x", "texts"),
     ("dots and brackets within", "metadata.items[0]=x", "texts"),
@@ -357,6 +372,9 @@ fn an_empty_value_means_absent_except_where_a_field_may_be_empty() {
         "metadata.a": "", "metadata.b": "", "first_name": "", "email_address": "",
     });
     assert_eq!(Value::Object(object), expected);
+    for nothing in ["metadata=&consent=", "metadata=null&consent=null"] {
+        assert_eq!(decode(nothing.as_bytes()).unwrap(), Map::new(), "{nothing}");
+    }
     let twice = decode(b"ifsc=&ifsc=HDFC0000001").unwrap_err();
     assert_eq!(twice[0].reason, REPEATED);
 }
