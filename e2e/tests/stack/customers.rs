@@ -118,6 +118,7 @@ async fn a_reference_accepts_any_visible_characters() -> Result<()> {
 async fn a_customer_stored_under_a_placeholder_can_be_read_and_deleted() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
