@@ -142,9 +142,10 @@ fn penniless_response(body: &Body) -> CallResult {
             Some(Meaning::Contradictory)
         }
         // The message may say that the account is invalid; the call can be repeated for nothing.
-        (Word::Of(_), Word::Unreadable) => None,
+        (Word::Of(_), Word::Unreadable) | (Word::Absent | Word::Blank | Word::Unreadable, _) => {
+            None
+        }
         (Word::Of(word), _) => Some(codes::penniless(word, message.as_str())),
-        (Word::Absent | Word::Blank | Word::Unreadable, _) => None,
     };
     let data = fields.object("data");
     let name_at_bank = data.text("bankAccountName");

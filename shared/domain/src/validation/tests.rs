@@ -209,7 +209,7 @@ proptest! {
         let method = if money { Method::PennyDrop } else { Method::VpaLookup };
         let state = if pending { AttemptState::Pending } else { AttemptState::Started };
         let code = was_unclear.then(|| UNCLEAR_RESPONSE.to_owned());
-        let attempt = Attempt { polls, code, ..attempt(method, state) };
+        let attempt = Attempt { code, polls, ..attempt(method, state) };
         let base = context(&polling, &attempt);
         let context = AttemptContext {
             deadline_at: if past_deadline { base.now } else { base.deadline_at },
