@@ -80,7 +80,6 @@ async fn handle(
     let Some(message) = message else {
         return Ok("ignored");
     };
-    report_not_understood(state, &account, &message);
     let FoundAttempt::Open(attempt) =
         find_attempt(state, &account, message.attempt.clone()).await?
     else {
@@ -88,6 +87,8 @@ async fn handle(
         debug!(gateway, "gateway webhook ignored: no open attempt");
         return Ok("ignored");
     };
+    // Any sender may send a hint: only one about an open attempt is reported.
+    report_not_understood(state, &account, &message);
     store(state, &account, &message, attempt, body.bytes()).await?;
     Ok("received")
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
-use khata_domain::validation::{AttemptContext, Decision, decide};
+use khata_domain::validation::{AttemptContext, Decision, FailureCode, decide};
 use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
 use tracing::{Instrument, Span};
 
@@ -20,6 +20,8 @@ pub struct OpenAttempt<'a> {
     pub deadline_at: DateTime<Utc>,
     /// Settled attempts of the validation before this one.
     pub setbacks: u32,
+    /// The newest reason that a gateway gave, in any attempt, why the account takes no credit.
+    pub reason: Option<FailureCode>,
     /// Whether another gateway account is tried next if this one cannot decide.
     pub alternative: bool,
     /// When a lost response is given up and another gateway account is tried; `None` if there is no other.
@@ -106,6 +108,7 @@ impl OpenAttempt<'_> {
             deadline_at: self.deadline_at,
             attempt: &self.attempt,
             setbacks: self.setbacks,
+            reason: self.reason,
             alternative: self.alternative,
             recovery: connector.recovery(self.details, self.attempt.method),
             late_calls: connector.late_calls(self.details),

@@ -1,8 +1,8 @@
 //! The body of a gateway's reply or webhook, read field by field. A field that cannot be read costs nothing but itself: the
 //! reader leaves it out and keeps its name, so that the response names it for metrics, logs and operators.
 //!
-//! A field that decides is read by [`Fields::word`], which separates "absent" from "not readable" and finds two values that
-//! contradict each other. All other fields are read by [`Fields::text`] and its siblings.
+//! A field that decides is read by [`Fields::word`] or [`Fields::scalar`], which separate "absent" from "not readable" and find
+//! two values that contradict each other. All other fields are read by [`Fields::text`] and its siblings.
 
 mod json;
 
@@ -14,9 +14,6 @@ use khata_domain::{CallFailure, GatewayResponse};
 use zeroize::Zeroizing;
 
 use json::Json;
-
-/// Maximum length of a text that is kept, in characters: names and ids of banks have up to 140.
-const MAX_TEXT: usize = 256;
 
 /// A JSON object that a gateway sent.
 pub(crate) struct Body {
@@ -75,24 +72,35 @@ impl Body {
 
     /// Returns the failure of a call whose reply holds no outcome that can be read: the call may be looked up.
     pub(crate) fn lost(&self, reason: &str) -> CallFailure {
+        self.without_outcome(reason, false)
+    }
+
+    /// Returns the failure of a call whose reply contradicts itself or cannot be read where it decides: it may stay so.
+    pub(crate) fn unclear(&self, reason: &str) -> CallFailure {
+        self.without_outcome(reason, true)
+    }
+
+    fn without_outcome(&self, reason: &str, is_unclear: bool) -> CallFailure {
         CallFailure::ResponseLost(LostResponse {
             reason: reason.to_owned(),
+            is_unclear,
             not_understood: self.not_understood(),
         })
     }
 }
 
 /// Value of a field that decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(PartialEq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Word {
     Absent,
     /// Null or an empty text.
     Blank,
-    /// A text, a number or a boolean, as text without spaces at its ends.
+    /// A text without spaces at its ends; of a [`Fields::scalar`] also a number or a boolean.
     Of(String),
     /// A value of a type without one clear meaning.
     Unreadable,
-    /// The field comes several times with different values.
+    /// The field comes several times, or also under a similar name, with different values.
     Contradictory,
 }
 
@@ -128,7 +136,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn object_of(&self, names: &[&'static str]) -> Self {
         let mut objects = Vec::new();
         for name in names {
-            for value in self.values(name) {
+            for value in self.similar_values(name) {
                 match value {
                     Json::Object(_) => objects.push(value),
                     Json::List(items) if matches!(items[..], [Json::Object(_)]) => {
@@ -164,16 +172,35 @@ impl<'a> Fields<'a> {
         items.into_iter().filter(is_object).map(of).collect()
     }
 
-    /// Returns the value of a field that decides, or refines what decides.
+    /// Whether the field holds an object.
+    pub(crate) fn holds_object(&self, name: &'static str) -> bool {
+        let values = self.similar_values(name);
+        values.iter().any(|value| matches!(value, Json::Object(_)))
+    }
+
+    /// Returns the text of a field that decides, or refines what decides. A number or a boolean is not readable.
     pub(crate) fn word(&self, name: &'static str) -> Word {
-        let values = self.values(name);
+        self.only_word(name, |value| match value {
+            Json::Number(_) | Json::Bool(_) => None,
+            Json::List(items) if !matches!(items[..], [Json::Text(_)]) => None,
+            value => value.word(),
+        })
+    }
+
+    /// Returns the text, number or boolean of a field that decides, or refines what decides.
+    pub(crate) fn scalar(&self, name: &'static str) -> Word {
+        self.only_word(name, Json::word)
+    }
+
+    fn only_word(&self, name: &'static str, read: impl Fn(&Json) -> Option<String>) -> Word {
+        let values = self.similar_values(name);
         if values.is_empty() {
             return Word::Absent;
         }
         let mut words: Vec<String> = Vec::new();
         let mut is_unreadable = false;
         for value in values {
-            match value.word() {
+            match read(value) {
                 Some(word) => {
                     let is_new = |known: &String| !known.eq_ignore_ascii_case(&word);
                     if !word.is_empty() && words.iter().all(is_new) {
@@ -194,15 +221,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns the word of a field, or the first of a list of words; empty if there is none.
-    pub(crate) fn first_word(&self, name: &'static str) -> String {
-        let values = self.values(name);
+    /// Returns the texts and numbers of a field, which may be a list, without empty ones.
+    pub(crate) fn words(&self, name: &'static str) -> Vec<String> {
+        let values = self.similar_values(name);
         let items = values.into_iter().flat_map(|value| match value {
             Json::List(items) => &items[..],
             value => std::slice::from_ref(value),
         });
-        let mut words = items.filter_map(Json::word).filter(|word| !word.is_empty());
-        words.next().unwrap_or_default()
+        let words = items.filter_map(Json::word);
+        words.filter(|word| !word.is_empty()).collect()
     }
 
     /// Returns the text of a field without spaces at its ends; `None` if the field is absent, empty or not readable.
@@ -244,7 +271,7 @@ impl<'a> Fields<'a> {
 
     /// Returns the boolean of a field, also as the text or number that some gateways send.
     pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
-        let word = self.word(name);
+        let word = self.scalar(name);
         match word.as_str().to_ascii_lowercase().as_str() {
             "true" | "1" => Some(true),
             "false" | "0" => Some(false),
@@ -282,24 +309,25 @@ impl<'a> Fields<'a> {
     /// Returns the values of the fields of this name; where they hold none, of those whose name differs only in case and
     /// underscores.
     fn values(&self, name: &str) -> Vec<&'a Json> {
-        let members = || {
-            self.objects
-                .iter()
-                .copied()
-                .flat_map(|object| match object {
-                    Json::Object(members) => &members[..],
-                    _ => &[],
-                })
-        };
-        let exact: Vec<_> = members()
-            .filter(|(member, _)| member == name)
-            .map(|(_, value)| value)
-            .collect();
+        let exact = self.values_where(|member| member == name);
         if exact.iter().any(|value| !value.is_blank()) {
             return exact;
         }
-        let similar = members().filter(|(member, _)| is_similar(member, name));
-        similar.map(|(_, value)| value).collect()
+        self.similar_values(name)
+    }
+
+    /// Returns the values of the fields whose name differs at most in case and underscores.
+    fn similar_values(&self, name: &str) -> Vec<&'a Json> {
+        self.values_where(|member| is_similar(member, name))
+    }
+
+    fn values_where(&self, is_field: impl Fn(&str) -> bool) -> Vec<&'a Json> {
+        let members = self.objects.iter().flat_map(|object| match object {
+            Json::Object(members) => &members[..],
+            _ => &[],
+        });
+        let fields = members.filter(|(member, _)| is_field(member));
+        fields.map(|(_, value)| value).collect()
     }
 }
 
@@ -312,64 +340,6 @@ fn is_similar(one: &str, other: &str) -> bool {
             .collect::<Vec<_>>()
     };
     one == other || letters(one) == letters(other)
-}
-
-impl Json {
-    fn is_blank(&self) -> bool {
-        match self {
-            Self::Null => true,
-            Self::Text(text) => text.trim().is_empty(),
-            _ => false,
-        }
-    }
-
-    /// Returns the value as a word, empty for null; `None` if it has no one clear meaning.
-    fn word(&self) -> Option<String> {
-        match self {
-            Self::Null => Some(String::new()),
-            Self::Bool(boolean) => Some(boolean.to_string()),
-            Self::Number(number) => Some(whole(number).unwrap_or(number).to_owned()),
-            Self::Text(text) => {
-                let is_damaged = text.contains(char::REPLACEMENT_CHARACTER);
-                (!is_damaged).then(|| text.trim().to_owned())
-            }
-            Self::List(items) => match &items[..] {
-                [item @ (Self::Text(_) | Self::Number(_) | Self::Bool(_))] => item.word(),
-                _ => None,
-            },
-            Self::Object(_) | Self::Unreadable => None,
-        }
-    }
-
-    /// Returns a text or a whole number as text, with single spaces; an error for anything else.
-    fn text(&self) -> Result<Option<String>, ()> {
-        match self {
-            Self::Null => Ok(None),
-            Self::Number(number) => whole(number)
-                .map(|number| Some(number.to_owned()))
-                .ok_or(()),
-            Self::Text(text) => {
-                let spaced = text.replace(['\t', '\n', '\r'], " ");
-                let text = spaced.trim();
-                let is_damaged = text.contains(char::REPLACEMENT_CHARACTER)
-                    || text.contains(char::is_control)
-                    || text.chars().count() > MAX_TEXT;
-                if is_damaged {
-                    return Err(());
-                }
-                Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
-            }
-            Self::Bool(_) | Self::List(_) | Self::Object(_) | Self::Unreadable => Err(()),
-        }
-    }
-}
-
-/// Returns the digits of a whole number: `34` and `34.0` are the same id.
-fn whole(number: &str) -> Option<&str> {
-    let (digits, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_whole = fraction.bytes().all(|byte| byte == b'0');
-    let has_digits = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= MAX_TEXT;
-    (is_whole && has_digits).then_some(digits)
 }
 
 #[cfg(test)]

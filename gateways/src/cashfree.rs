@@ -31,7 +31,10 @@ use crate::name::plain_name;
 use crate::policy::CallPolicy;
 use crate::settings::{BankFlow, CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
-use response::{bank_response, error_code, error_response, is_not_found, upi_response};
+use response::{
+    bank_response, error_code, error_response, is_not_found, require_id, sync_response,
+    upi_response,
+};
 use two_factor::TwoFactor;
 
 const PUBLIC_BASE_URL: &str = "https://api.cashfree.com/verification";
@@ -52,7 +55,7 @@ pub(crate) const INFO: GatewayInfo = GatewayInfo {
     sandbox_only: false,
     methods: &[Method::PennyDrop, Method::VpaLookup],
     validation: "penny drop (asynchronous, or `bank_flow: sync`); UPI penny drop with consent, else lookup",
-    recovery: "lookup by `user_id` or `verification_id`; none for `bank_flow: sync`",
+    recovery: "lookup by `user_id` or `verification_id`; for `bank_flow: sync` only by the id in the reply",
     webhooks: Some("the outcome of asynchronous bank validations"),
     addresses: &[PUBLIC_BASE_URL],
     credentials: &[
@@ -177,9 +180,11 @@ impl Cashfree {
             body["user_id"] = call.reference.into();
         }
         let reply = self.client.send(self.post(route, &body), route).await?;
-        match reply.status {
-            200 => read_bank(&reply),
-            _ => error_response(&reply),
+        match (reply.status, self.bank_flow) {
+            (200, BankFlow::Async) => read_bank(&reply),
+            (200, BankFlow::Sync) => require_id(sync_response(&reply.body()?)?),
+            (_, BankFlow::Async) => error_response(&reply),
+            (_, BankFlow::Sync) => require_id(error_response(&reply)?),
         }
     }
 

@@ -147,5 +147,6 @@ pub(crate) fn rejected_lookup(rejection: &GatewayResponse) -> CallFailure {
 /// gateway's id.
 fn is_rejection(response: &GatewayResponse) -> bool {
     let class = matches!(response.class, Class::Misconfigured | Class::Retryable);
-    (class || response.unlisted) && response.gateway_reference.is_none()
+    let is_unknown = response.unlisted && !response.class.is_final();
+    (class || is_unknown) && response.gateway_reference.is_none()
 }

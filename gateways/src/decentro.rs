@@ -204,7 +204,7 @@ impl Connector for Decentro {
             Some(id) => self.status(("decentro_txn_id", id)).await?,
             None => self.status(("reference_id", call.reference)).await?,
         };
-        if envelope.is_never_seen() {
+        if envelope.is_never_seen() && envelope.account_response().is_none() {
             return Ok(None);
         }
         let response = match envelope.reply.status {

@@ -64,13 +64,16 @@ impl Meaning {
         }
     }
 
-    /// Returns the meaning of a status beside a code that says more. The status decides where the code is in no table; a code
-    /// that says the opposite of the status, or comes beside a status that decides although it does not, contradicts it.
+    /// Returns the meaning of a status beside a code that says more. The status decides where the code is in no table, and no code
+    /// makes an account valid whose status is in none. A code that says the opposite of the status, or comes beside a status that
+    /// decides although it does not, contradicts it.
     pub(crate) fn refined_by(self, code: Self) -> Self {
         use Meaning::{Contradictory, HalfListed, Listed, Unlisted};
         match (self, code) {
             (Contradictory, _) | (_, Contradictory) => Contradictory,
-            (Unlisted, Unlisted) => Unlisted,
+            (Unlisted, Unlisted | Listed(Class::Valid, _) | HalfListed(Class::Valid, _)) => {
+                Unlisted
+            }
             (Listed(class, failure) | HalfListed(class, failure), Unlisted)
             | (Unlisted, Listed(class, failure) | HalfListed(class, failure)) => {
                 HalfListed(class, failure)
@@ -115,7 +118,10 @@ impl Words<'_> {
         code: impl Fn(&str) -> Meaning,
     ) -> Option<Meaning> {
         let meaning = match (self.status.1, self.code.1) {
-            (Word::Contradictory, _) | (_, Word::Contradictory) => Meaning::Contradictory,
+            // A status that cannot be read may say the opposite of the code.
+            (Word::Contradictory, _)
+            | (_, Word::Contradictory)
+            | (Word::Unreadable, Word::Of(_)) => Meaning::Contradictory,
             (Word::Of(word), Word::Of(refining)) => status(word).refined_by(code(refining)),
             (Word::Of(word), _) => status(word),
             (_, Word::Of(word)) => code(word),
@@ -157,9 +163,9 @@ pub(crate) fn conclude(
     without: &str,
 ) -> CallResult {
     match meaning {
-        Some(Meaning::Contradictory) => Err(body.lost("contradictory response")),
+        Some(Meaning::Contradictory) => Err(body.unclear("contradictory response")),
         Some(meaning) => Ok(meaning.response(code)),
-        None => Err(body.lost(without)),
+        None => Err(body.unclear(without)),
     }
 }
 
@@ -252,6 +258,7 @@ mod tests {
                 Meaning::HalfListed(Class::Invalid, Some(AccountClosed)),
             ),
             (Meaning::Unlisted, Meaning::Unlisted, Meaning::Unlisted),
+            (Meaning::Unlisted, valid, Meaning::Unlisted),
             (valid, invalid, Meaning::Contradictory),
             (invalid, valid, Meaning::Contradictory),
             (valid, down, Meaning::Contradictory),

@@ -36,9 +36,28 @@ fn plain(name: &str, max: usize) -> Option<String> {
     (!plain.is_empty()).then_some(plain)
 }
 
+/// Whether the word means "nothing", as in some gateways' replies.
+pub(crate) fn is_nothing(word: &str) -> bool {
+    let nothing = ["", "na", "n/a", "null", "none", "nil", "-", "."];
+    nothing.contains(&word.trim().to_ascii_lowercase().as_str())
+}
+
+/// Whether a gateway names the account's holder.
+pub(crate) fn names_holder(name: Option<&str>) -> bool {
+    name.is_some_and(|name| !is_nothing(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_for_nothing_names_no_holder() {
+        for name in [None, Some(""), Some("NA"), Some(" null "), Some("n/a")] {
+            assert!(!names_holder(name), "{name:?}");
+        }
+        assert!(names_holder(Some("ASHA RAO")));
+    }
 
     #[test]
     fn a_plain_name_has_letters_digits_and_single_spaces() {

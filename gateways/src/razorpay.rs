@@ -19,12 +19,11 @@ use khata_domain::{CallFailure, Class, Details, Gateway, GatewayResponse, Method
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::body::Word;
 use crate::config::{ConfigError, ConnectorConfig};
 use crate::connector::{Call, Check, Connector, LookupResult, as_lookup};
 use crate::http::Client;
 use crate::info::{CredentialInfo, GatewayInfo, SettingInfo};
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, conclude};
 use crate::name::{is_plain, plain_name};
 use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
@@ -160,16 +159,30 @@ impl Razorpay {
         }
         let body = reply.body()?;
         let fields = body.fields();
-        let has_error = !matches!(fields.word("error"), Word::Absent | Word::Blank);
-        let (meaning, code) = match fields.flag("success") {
-            Some(true) if has_error => return Err(body.lost("contradictory response")),
-            Some(true) => (Meaning::of(Class::Valid), "success"),
-            Some(false) => (Meaning::invalid(FailureCode::InvalidVpa), "no_success"),
-            None => return Err(body.lost("response without success or failure")),
+        let error = ErrorReply::read(&body);
+        let no_success = match error.code.as_str() {
+            "" => "no_success",
+            code => code,
         };
+        let (meaning, code) = match fields.flag("success") {
+            Some(true) if error.says_something() => {
+                body.note("error");
+                (Some(Meaning::Contradictory), "")
+            }
+            Some(true) => (Some(Meaning::of(Class::Valid)), "success"),
+            // An error beside it says whether the address is unknown, or something failed.
+            Some(false) if error.says_something() => {
+                let meaning = codes::vpa_error(400, &error.reason, &error.description);
+                (meaning, no_success)
+            }
+            Some(false) => (Some(Meaning::invalid(FailureCode::InvalidVpa)), no_success),
+            None => (None, ""),
+        };
+        let without = "response without success or failure";
+        let outcome = conclude(&body, meaning, code, without)?;
         Ok(body.noted(GatewayResponse {
             name_at_bank: fields.text("customer_name"),
-            ..meaning.response(code)
+            ..outcome
         }))
     }
 }

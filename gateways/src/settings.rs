@@ -32,7 +32,7 @@ pub const COMMON_SETTINGS: &[SettingInfo] = &[
     SettingInfo {
         name: "methods",
         meaning: "allowed methods of `PENNY_DROP`, `PENNILESS` and `VPA_LOOKUP`, in order of preference, as a list",
-        default: "all that the gateway has",
+        default: "all that the gateway has; at SETU all but `PENNILESS`",
     },
     SettingInfo {
         name: "poll_ms",

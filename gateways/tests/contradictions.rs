@@ -1,9 +1,11 @@
-//! Responses that contradict themselves: never ACTIVE, never FAILURE, and no second rupee while a lookup is possible.
+//! Responses that contradict themselves, or cannot be read where they decide: never ACTIVE, never FAILURE, and no second rupee
+//! while a lookup is possible and the merchant has patience.
 #![allow(
     clippy::needless_pass_by_value,
     reason = "the values are written where they are passed"
 )]
 
+use chrono::TimeDelta;
 use khata_domain::validation::Outcome;
 use khata_domain::{Class, Details, Gateway};
 use khata_gateways::Connector;
@@ -13,11 +15,11 @@ use crate::conformance::story::{Action, Attempt};
 use crate::scripted::{Reaction, ScriptedServer};
 use crate::support::{call, connector, good, is_lost, reference, upi};
 
-fn ok(body: impl ToString) -> Reaction {
+pub(crate) fn ok(body: impl ToString) -> Reaction {
     Reaction::Respond(200, "", body.to_string())
 }
 
-async fn connect(
+pub(crate) async fn connect(
     gateway: Gateway,
     credentials: Value,
     settings: Value,
@@ -41,8 +43,10 @@ async fn valid_in_the_end(
     let connector = connector.as_ref();
     let details = good();
     let mut attempt = Attempt::new(&call(connector, reference, &details, None));
+    attempt.set_patience(TimeDelta::hours(1));
     attempt.verify(connector).await;
     while server.requests().len() < count {
+        assert!(!attempt.is_lost(), "{gateway}: {:?}", attempt.story(1));
         attempt.go_on(connector).await;
     }
     let story = attempt.story(1);
@@ -58,7 +62,7 @@ async fn valid_in_the_end(
 }
 
 /// Returns the credentials of an account at each gateway.
-fn credentials(gateway: Gateway) -> Value {
+pub(crate) fn credentials(gateway: Gateway) -> Value {
     match gateway {
         Gateway::Razorpay => json!({"key_id": "a", "key_secret": "b"}),
         Gateway::Payu => json!({
@@ -212,6 +216,73 @@ async fn payu_is_looked_up_again() {
         ],
     )
     .await;
+}
+
+/// Makes an attempt whose replies are these, the last one for ever, and returns whether it ends lost, and after how many calls.
+async fn in_the_end(gateway: Gateway, settings: Value, replies: Vec<Reaction>) -> (bool, usize) {
+    let (connector, server) = connect(gateway, credentials(gateway), settings, replies).await;
+    let (connector, details, reference) = (connector.as_ref(), good(), reference());
+    let mut attempt = Attempt::new(&call(connector, &reference, &details, None));
+    attempt.verify(connector).await;
+    for _ in 0..20 {
+        if attempt.is_lost() {
+            break;
+        }
+        attempt.go_on(connector).await;
+    }
+    let story = attempt.story(1);
+    assert_eq!(story.action, Action::Elsewhere, "{gateway}: {story:?}");
+    (attempt.is_lost(), server.requests().len())
+}
+
+#[tokio::test]
+async fn a_contradiction_that_never_ends_leads_to_another_gateway_as_a_possible_double_drop() {
+    let cashfree = |status: &str, code: &str| {
+        ok(json!({"reference_id": 34, "account_status": status, "account_status_code": code}))
+    };
+    let razorpay = |status: &str, account: &str| {
+        ok(
+            json!({"id": "fav_1", "status": status, "validation_results": {"account_status": account},
+            "status_details": {"reason": "bank_account_invalid"}}),
+        )
+    };
+    let setu =
+        |verification: &str| ok(json!({"id": "1", "verification": verification, "code": "BAVM1"}));
+    for (gateway, settings, replies) in [
+        (
+            Gateway::Cashfree,
+            json!({}),
+            vec![
+                cashfree("RECEIVED", "VALIDATION_IN_PROGRESS"),
+                cashfree("VALID", "INVALID_ACCOUNT_FAIL"),
+            ],
+        ),
+        (
+            Gateway::Cashfree,
+            json!({"bank_flow": "sync"}),
+            vec![cashfree("VALID", "INVALID_ACCOUNT_FAIL")],
+        ),
+        (
+            Gateway::Razorpay,
+            json!({"source_account_number": "1"}),
+            vec![razorpay("created", ""), razorpay("completed", "active")],
+        ),
+        // The contradictory response to a call that is made again under its key.
+        (
+            Gateway::Razorpay,
+            json!({"source_account_number": "1"}),
+            vec![razorpay("completed", "active")],
+        ),
+        (
+            Gateway::Setu,
+            json!({}),
+            vec![setu("pending"), setu("success")],
+        ),
+    ] {
+        let (is_lost, calls) = in_the_end(gateway, settings, replies).await;
+        assert!(is_lost, "{gateway}");
+        assert!((3..=8).contains(&calls), "{gateway}: {calls} calls");
+    }
 }
 
 /// Without a lookup, a contradictory response stays inconclusive; a lookup that moves no money is made again.

@@ -13,6 +13,7 @@ mod sandbox;
 mod scripted;
 mod setu;
 mod support;
+mod unclear_words;
 
 use std::time::Duration;
 

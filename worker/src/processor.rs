@@ -232,6 +232,7 @@ impl ValidationProcessor {
                 attempt,
                 action,
                 setbacks,
+                reason,
                 alternative,
                 recovered_until,
             } => {
@@ -249,6 +250,7 @@ impl ValidationProcessor {
                     consent: work.consent.as_ref(),
                     deadline_at: work.claimed.deadline_at,
                     setbacks: *setbacks,
+                    reason: *reason,
                     alternative: *alternative,
                     recovered_until: *recovered_until,
                 };

@@ -5,11 +5,15 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Maximum length of a text that is kept, in characters: names and ids of banks have up to 140.
+const MAX_TEXT: usize = 256;
+/// Half a surrogate pair.
+const UNREADABLE: &str = r#""\ud800""#;
 /// Maximum depth that is read; gateways' replies have up to six.
 const MAX_DEPTH: usize = 16;
 
 /// A JSON value whose members keep their order and may have one name twice.
-#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) enum Json {
     Null,
     Bool(bool),
@@ -61,6 +65,77 @@ impl Json {
     }
 }
 
+impl Json {
+    /// Whether the value is null or an empty text.
+    pub(super) fn is_blank(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => trimmed(text).is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Returns the value as a word, empty for null; `None` if it has no one clear meaning.
+    pub(super) fn word(&self) -> Option<String> {
+        match self {
+            Self::Null => Some(String::new()),
+            Self::Bool(boolean) => Some(boolean.to_string()),
+            Self::Number(number) => Some(whole(number).unwrap_or(number).to_owned()),
+            Self::Text(text) => {
+                let text = trimmed(text);
+                let is_damaged =
+                    text.contains(|c: char| is_invisible(c) || c == char::REPLACEMENT_CHARACTER);
+                (!is_damaged).then(|| text.to_owned())
+            }
+            Self::List(items) => match &items[..] {
+                [item @ (Self::Text(_) | Self::Number(_) | Self::Bool(_))] => item.word(),
+                _ => None,
+            },
+            Self::Object(_) | Self::Unreadable => None,
+        }
+    }
+
+    /// Returns a text or a whole number as text, with single spaces; an error for anything else.
+    pub(super) fn text(&self) -> Result<Option<String>, ()> {
+        match self {
+            Self::Null => Ok(None),
+            Self::Number(number) => whole(number)
+                .map(|number| Some(number.to_owned()))
+                .ok_or(()),
+            Self::Text(text) => {
+                let spaced = text.replace(['\t', '\n', '\r'], " ");
+                let text = trimmed(&spaced);
+                let is_damaged = text.contains(char::REPLACEMENT_CHARACTER)
+                    || text.contains(char::is_control)
+                    || text.chars().count() > MAX_TEXT;
+                if is_damaged {
+                    return Err(());
+                }
+                Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+            }
+            Self::Bool(_) | Self::List(_) | Self::Object(_) | Self::Unreadable => Err(()),
+        }
+    }
+}
+
+/// Returns the text without blanks and characters of no width at its ends.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
+}
+
+/// Whether the character is a control character, or has no width.
+fn is_invisible(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+}
+
+/// Returns the digits of a whole number: `34` and `34.0` are the same id.
+fn whole(number: &str) -> Option<&str> {
+    let (digits, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_whole = fraction.bytes().all(|byte| byte == b'0');
+    let has_digits = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= MAX_TEXT;
+    (is_whole && has_digits).then_some(digits)
+}
+
 /// Returns the members of a JSON object in their order, a name that comes twice with both values.
 fn members(json: &str) -> Option<Vec<(String, &RawValue)>> {
     struct Members;
@@ -74,8 +149,10 @@ fn members(json: &str) -> Option<Vec<(String, &RawValue)>> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
+            while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                // A damaged name is that of no field.
+                let name = serde_json::from_str(name.get()).unwrap_or_default();
+                members.push((name, value));
             }
             Ok(members)
         }
@@ -104,7 +181,7 @@ fn decode(bytes: &[u8]) -> String {
 }
 
 /// Returns the text with what some encoders write and JSON forbids replaced: control characters become spaces, unknown escapes
-/// lose their backslash, and words such as `NaN` become null.
+/// lose their backslash, and words such as `NaN` become a text that cannot be read: null could be a word that decides.
 fn repair(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len());
     let mut rest = text.chars();
@@ -143,7 +220,7 @@ fn repair(text: &str) -> String {
                 } else {
                     let sign = repaired.ends_with(['-', '+']);
                     repaired.truncate(repaired.len() - usize::from(sign));
-                    repaired.push_str("null");
+                    repaired.push_str(UNREADABLE);
                 }
             }
             _ => repaired.push(c),
@@ -220,9 +297,9 @@ mod tests {
                 "395137559835395137559835",
                 Json::Number("395137559835395137559835".to_owned()),
             ),
-            ("NaN", Json::Null),
-            ("-Infinity", Json::Null),
-            ("undefined", Json::Null),
+            ("NaN", Json::Unreadable),
+            ("-Infinity", Json::Unreadable),
+            ("undefined", Json::Unreadable),
             ("\"ASHA\nRAO\"", text("ASHA RAO")),
             (r#""D\'SOUZA \x \u12""#, text("D'SOUZA x u12")),
         ] {
@@ -240,6 +317,10 @@ mod tests {
             panic!("an object");
         };
         assert_eq!(members[1].1, text("VALID"));
+        let damaged_name = Json::parse(br#"{"status":"VALID","\ud83d":1}"#);
+        let number = Json::Number("1".to_owned());
+        let members = vec![("status", text("VALID")), ("", number)];
+        assert_eq!(damaged_name, Some(object(members)));
     }
 
     #[test]

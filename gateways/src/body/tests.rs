@@ -52,8 +52,12 @@ fn a_word_is_absent_blank_clear_or_not() {
         (r#"{"status":null}"#, Word::Blank),
         (r#"{"status":" "}"#, Word::Blank),
         (r#"{"status":" VALID "}"#, of("VALID")),
-        (r#"{"status":1}"#, of("1")),
-        (r#"{"status":true}"#, of("true")),
+        (r#"{"status":1}"#, Word::Unreadable),
+        (r#"{"status":true}"#, Word::Unreadable),
+        (r#"{"status":[1]}"#, Word::Unreadable),
+        (r#"{"status":"\ufeff\u200b VALID\u0000"}"#, of("VALID")),
+        (r#"{"status":"VAL\u0000ID"}"#, Word::Unreadable),
+        (r#"{"status":"VAL\u200bID"}"#, Word::Unreadable),
         (r#"{"status":["VALID"]}"#, of("VALID")),
         (r#"{"status":[]}"#, Word::Unreadable),
         (r#"{"status":{}}"#, Word::Unreadable),
@@ -67,9 +71,21 @@ fn a_word_is_absent_blank_clear_or_not() {
         ),
         (r#"{"Status":"VALID"}"#, of("VALID")),
         (r#"{"status":null,"STATUS":"VALID"}"#, of("VALID")),
-        (r#"{"status":"VALID","STATUS":"INVALID"}"#, of("VALID")),
+        (
+            r#"{"status":"VALID","STATUS":"INVALID"}"#,
+            Word::Contradictory,
+        ),
+        (r#"{"status":"VALID","STATUS":"valid"}"#, of("VALID")),
     ] {
         assert_eq!(body(json).fields().word("status"), word, "{json}");
+    }
+    for (json, scalar) in [
+        ("1", of("1")),
+        ("true", of("true")),
+        ("[]", Word::Unreadable),
+    ] {
+        let body = body(&format!(r#"{{"status":{json}}}"#));
+        assert_eq!(body.fields().scalar("status"), scalar, "{json}");
     }
     assert_eq!(
         body(r#"{"accountStatus":"VALID"}"#)

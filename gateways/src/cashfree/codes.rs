@@ -77,8 +77,12 @@ pub(super) fn error(status: u16, code: &str) -> Option<Meaning> {
         ..=399 | 408 | 409 | 500.. => None,
         401 | 403 | 404 => Some(Meaning::of(Class::Misconfigured)),
         429 => Some(Meaning::of(Class::Retryable)),
-        // Balance, and technical outcomes of the bank table in lower case.
-        422 => Some(bank_code(code)),
+        // Balance, and technical outcomes of the bank table in lower case: an error decides about no account.
+        422 => {
+            let meaning = bank_code(code);
+            let decides = meaning.class().is_final();
+            Some(if decides { Meaning::Unlisted } else { meaning })
+        }
         // Cashfree rejects the form of the details or a header; another gateway may accept them.
         400 => Some(Meaning::of(Class::Inconclusive)),
         _ => Some(Meaning::Unlisted),
@@ -238,7 +242,16 @@ mod tests {
     #[test]
     fn our_own_faults_are_never_the_payees() {
         for status in 400..500 {
-            for code in ["", "insufficient_balance", "verification_failed"] {
+            for code in [
+                "",
+                "insufficient_balance",
+                "verification_failed",
+                "account_is_valid",
+                "invalid_bank_account",
+                "invalid_ifsc",
+                "nre_account",
+                "fraud_account",
+            ] {
                 let class = error(status, code).map(Meaning::class);
                 assert!(
                     !matches!(class, Some(Class::Invalid | Class::Valid | Class::Review)),

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64;
+use khata_domain::GatewayResponse;
 use zeroize::Zeroizing;
 
 use super::response::bank_response;
@@ -44,8 +45,9 @@ pub(super) fn read(
     let Some(reference) = validation.id("user_id") else {
         return Ok(None);
     };
-    // An event without a status only reports that there is an outcome.
+    // An event without a status that is in a table only reports that there is an outcome.
     let response = bank_response(&event, &validation).ok();
+    let response = response.filter(GatewayResponse::is_listed_or_final);
     // A success is one of the verification, also of an invalid account; nothing failed where the account is valid.
     let says_valid = matches!(kind, "REJECTED" | "FAILED").then_some(false);
     let response = uncontradicted(&event, "event_type", says_valid, response);

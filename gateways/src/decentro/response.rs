@@ -53,7 +53,7 @@ impl Envelope {
             Some(meaning) => (meaning, status.as_str()),
             None if self.has_status("PENDING") => (Meaning::of(Class::Pending), "PENDING"),
             None if status == Word::Unreadable => {
-                return Some(Err(self.body.lost("response without a readable status")));
+                return Some(Err(self.body.unclear("response without a readable status")));
             }
             None => return None,
         };
@@ -97,7 +97,11 @@ impl Envelope {
     /// Returns the failure of a lookup whose reply holds nothing about the call.
     pub(super) fn lookup_failure(&self) -> CallFailure {
         match self.reply.status {
-            200 => self.body.lost("lookup without a status of the account"),
+            200 if self.has_status("SUCCESS") => {
+                let without = "lookup without a status of the account";
+                self.body.unclear(without)
+            }
+            200 => self.body.lost("lookup failed"),
             _ => self.reply.lookup_failure(),
         }
     }

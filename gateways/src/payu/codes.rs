@@ -4,6 +4,7 @@
 use khata_domain::Class;
 use khata_domain::validation::FailureCode;
 
+use crate::body::Word;
 use crate::meaning::{Meaning, contains_any};
 
 /// Code for a reference that PayU has seen before.
@@ -12,8 +13,8 @@ pub(super) const DUPLICATE: &str = "1002";
 /// Returns the meaning of `accountExists` of a verification.
 pub(super) fn account_exists(word: &str) -> Meaning {
     match word.to_ascii_uppercase().as_str() {
-        "YES" | "TRUE" => Meaning::of(Class::Valid),
-        "NO" | "FALSE" => Meaning::invalid(FailureCode::InvalidAccount),
+        "YES" | "TRUE" | "1" => Meaning::of(Class::Valid),
+        "NO" | "FALSE" | "0" => Meaning::invalid(FailureCode::InvalidAccount),
         "VERIFICATION_PENDING" => Meaning::of(Class::Pending),
         _ => Meaning::Unlisted,
     }
@@ -42,6 +43,18 @@ pub(super) fn is_contradicted(verification: Meaning, sentence: &str, code: &str)
     let is_rejected =
         is_about_missing_account(sentence) || payout(code, "").class() == Class::Invalid;
     verification.class() == Class::Valid && is_rejected
+}
+
+/// Whether the status beside the result says that the call failed, or may say so.
+pub(super) fn may_have_failed(status: &Word) -> bool {
+    match status {
+        Word::Absent | Word::Blank => false,
+        Word::Of(word) => {
+            let failed = ["failure", "failed", "error", "false"];
+            failed.contains(&word.to_ascii_lowercase().as_str())
+        }
+        Word::Unreadable | Word::Contradictory => true,
+    }
 }
 
 /// Whether the sentence is "Invalid Benificiary MMID/Mobile Number", in PayU's spelling or the right one.

@@ -32,17 +32,14 @@ impl VpaLookup {
         let body = reply.body()?;
         let fields = body.fields();
         // 1 or 0; absent if the command was rejected.
-        let word = fields.word("isVPAValid");
+        let word = fields.scalar("isVPAValid");
         let is_missing = matches!(word, Word::Absent | Word::Blank);
         if is_missing && codes::is_about_key(fields.word("msg").as_str()) {
             return Ok(Meaning::of(Class::Misconfigured).response("command_refused"));
         }
         let mut meaning = meaning_of(&word, codes::is_vpa_valid);
-        let has_failed = fields
-            .word("status")
-            .as_str()
-            .eq_ignore_ascii_case("FAILURE");
-        if has_failed && meaning.is_some_and(|meaning| meaning.class() == Class::Valid) {
+        let may_have_failed = codes::may_have_failed(&fields.scalar("status"));
+        if may_have_failed && meaning.is_some_and(|meaning| meaning.class() == Class::Valid) {
             body.note("isVPAValid");
             meaning = Some(Meaning::Contradictory);
         }

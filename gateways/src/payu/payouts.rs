@@ -51,10 +51,19 @@ impl Payouts {
             Ok(verification) => verification,
             Err(response) => return Ok(response),
         };
-        let word = verification.word("accountExists");
+        let word = verification.scalar("accountExists");
+        // A number in the place of the word is not readable; 1 and 0 are words of the UPI lookup.
+        let is_other_number =
+            |meaning| meaning == Meaning::Unlisted && word.as_str().parse::<f64>().is_ok();
         let mut meaning = meaning_of(&word, codes::account_exists);
+        meaning = meaning.filter(|meaning| !is_other_number(*meaning));
         let (sentence, code) = (verification.word("error"), error_code(&body));
-        let is_contradicted = |meaning| codes::is_contradicted(meaning, sentence.as_str(), &code);
+        let says_two_things = [&sentence, &code].contains(&&Word::Contradictory);
+        let is_doubtful = says_two_things || codes::may_have_failed(&verification.scalar("status"));
+        let is_contradicted = |meaning: Meaning| {
+            codes::is_contradicted(meaning, sentence.as_str(), code.as_str())
+                || is_doubtful && meaning.class() == Class::Valid
+        };
         if meaning.is_some_and(is_contradicted) {
             body.note("accountExists");
             meaning = Some(Meaning::Contradictory);
@@ -98,7 +107,10 @@ impl Payouts {
         })?;
         let status = transfer.word("txnStatus");
         let sentence = transfer.word("msg");
-        let meaning = meaning_of(&status, |word| codes::transfer(word, sentence.as_str()));
+        let meaning = meaning_of(&status, |word| match &sentence {
+            Word::Contradictory => Meaning::Contradictory,
+            sentence => codes::transfer(word, sentence.as_str()),
+        });
         let without = "lookup found a transfer without a status";
         let outcome = conclude(&body, meaning, status.as_str(), without)?;
         Ok(Some(body.noted(GatewayResponse {
@@ -121,7 +133,7 @@ impl Payouts {
         };
         let status = reply.code_or_status("");
         Ok(match reply.status {
-            200 if reply.error_body().fields().word("status").as_str() == "0" => {
+            200 if reply.error_body().fields().scalar("status").as_str() == "0" => {
                 Check::Accepted("account_detail".into())
             }
             401 | 403 => Check::Refused(status),
@@ -140,23 +152,25 @@ impl Payouts {
 fn data(body: &Body) -> Result<Result<Fields<'_>, GatewayResponse>, CallFailure> {
     let fields = body.fields();
     let data = fields.object("data");
-    match fields.word("status").as_str() {
-        "0" if data.is_absent() => Err(body.lost("response without data")),
+    match fields.scalar("status").as_str() {
+        "0" if data.is_absent() => Err(body.unclear("response without data")),
         "0" => Ok(Ok(data)),
         // A failed call says nothing about the account.
-        status if is_number(status) && data.word("accountExists") == Word::Absent => {
+        status if is_number(status) && data.scalar("accountExists") == Word::Absent => {
             let code = error_code(body);
-            let meaning = codes::payout(&code, fields.word("msg").as_str());
-            let code = if code.is_empty() {
-                format!("status_{status}")
-            } else {
-                code
+            if code == Word::Contradictory {
+                return Err(body.unclear("contradictory codes"));
+            }
+            let meaning = codes::payout(code.as_str(), fields.word("msg").as_str());
+            let code = match code.as_str() {
+                "" => format!("status_{status}"),
+                code => code.to_owned(),
             };
             Ok(Err(body.noted(meaning.response(&code))))
         }
         _ => {
             body.note("status");
-            Err(body.lost("response without a clear status"))
+            Err(body.unclear("response without a clear status"))
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::body::{Body, Fields, Word};
 use crate::connector::Call;
 use crate::http::Reply;
 use crate::meaning::{self, Meaning, conclude};
-use crate::name::is_plain;
+use crate::name::{is_nothing, is_plain, names_holder};
 
 /// Maps a reply about the validation that this call asked for.
 pub(super) fn call_response(call: &Call<'_>, reply: &Reply) -> CallResult {
@@ -75,7 +75,7 @@ fn completed(
     (account, reason): (&Word, &Word),
     default: FailureCode,
 ) -> Option<Meaning> {
-    let has_holder = || !matches!(results.word("registered_name"), Word::Absent | Word::Blank);
+    let has_holder = || names_holder(results.text("registered_name").as_deref());
     let meaning = match account {
         Word::Of(word) => codes::completed(word, default),
         Word::Blank if has_holder() => Meaning::Contradictory,
@@ -83,14 +83,17 @@ fn completed(
         Word::Contradictory => Meaning::Contradictory,
         Word::Absent | Word::Unreadable => return None,
     };
-    let is_rejected = codes::failed(reason.as_str(), true).class() == Class::Invalid;
-    let contradicts =
-        meaning == Meaning::Contradictory || meaning.class() == Class::Valid && is_rejected;
+    let rejection = codes::failed(reason.as_str(), true);
+    let is_rejected = rejection.class() == Class::Invalid;
+    let contradicts = meaning == Meaning::Contradictory
+        || meaning.class() == Class::Valid && (is_rejected || *reason == Word::Contradictory);
     if contradicts {
         body.note("account_status");
         return Some(Meaning::Contradictory);
     }
-    Some(meaning)
+    // The reason of an invalid account is more exact.
+    let is_more_exact = meaning.class() == Class::Invalid && is_rejected;
+    Some(if is_more_exact { rejection } else { meaning })
 }
 
 /// Returns the meaning of a failed validation, which an active account contradicts.
@@ -129,14 +132,24 @@ pub(super) struct ErrorReply {
 
 impl ErrorReply {
     pub(super) fn read(body: &Body) -> Self {
-        let error = body.fields().object("error");
+        let fields = body.fields();
         // Samples hold the words "null" and "NA" in the place of nothing.
-        let word = |name| {
-            let word = error.word(name).as_str().to_owned();
-            Some(word).filter(|word| !matches!(word.as_str(), "null" | "NA"))
+        let word = |fields: &Fields<'_>, name| {
+            let word = fields.scalar(name).as_str().to_owned();
+            Some(word).filter(|word| !is_nothing(word))
         };
+        if !fields.holds_object("error") {
+            let word =
+                word(&fields, "error").filter(|word| !matches!(word.as_str(), "false" | "0"));
+            return Self {
+                reason: String::new(),
+                description: word.unwrap_or_default(),
+                code: String::new(),
+            };
+        }
+        let error = fields.object("error");
         let [reason, code, description] =
-            ["reason", "code", "description"].map(|name| word(name).unwrap_or_default());
+            ["reason", "code", "description"].map(|name| word(&error, name).unwrap_or_default());
         Self {
             code: if reason.is_empty() {
                 code
@@ -146,6 +159,11 @@ impl ErrorReply {
             reason: reason.to_ascii_lowercase(),
             description,
         }
+    }
+
+    /// Whether there is an error at all.
+    pub(super) fn says_something(&self) -> bool {
+        !self.code.is_empty() || !self.description.is_empty()
     }
 }
 

@@ -59,5 +59,7 @@ fn outcome(event: &Body, validation: &Fields<'_>) -> Option<GatewayResponse> {
     let failure = default.unwrap_or(FailureCode::InvalidAccount);
     let response = response(event, validation, failure, false).ok();
     // Without the kind of the account, a worker that knows it looks up why the account is invalid.
-    response.filter(|response| response.class != Class::Invalid || default.is_some())
+    response
+        .filter(GatewayResponse::is_listed_or_final)
+        .filter(|response| response.class != Class::Invalid || default.is_some())
 }

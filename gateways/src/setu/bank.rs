@@ -10,6 +10,7 @@ use crate::body::{Body, Word};
 use crate::connector::Check;
 use crate::http::Client;
 use crate::meaning::{Meaning, conclude};
+use crate::name::names_holder;
 use crate::settings::BankFlow;
 
 const SYNC: &str = "/api/verify/ban";
@@ -84,7 +85,8 @@ fn accepted(body: &Body) -> CallResult {
     let is_blank = |name| matches!(fields.word(name), Word::Absent | Word::Blank);
     let has_outcome = !is_blank("code") || !is_blank("verification");
     let response = match bank_response(body, |_| false) {
-        Ok(response) if has_outcome => response,
+        Ok(response) if has_outcome && response.is_listed_or_final() => response,
+        Ok(response) if has_outcome && id.is_none() => response,
         Err(failure) if id.is_none() => return Err(failure),
         _ => body.noted(GatewayResponse {
             gateway_reference: id,
@@ -103,12 +105,13 @@ fn bank_response(body: &Body, is_taken: impl Fn(Meaning) -> bool) -> CallResult 
         "" => verification.as_str(),
         code => code,
     };
-    let meaning = if verification == Word::Contradictory || code == Word::Contradictory {
-        Some(Meaning::Contradictory)
-    } else if word.is_empty() {
-        None
-    } else {
-        Some(codes::bank(verification.as_str(), code.as_str()))
+    let meaning = match (&verification, &code) {
+        // A verification that cannot be read may say the opposite of the code.
+        (Word::Contradictory, _) | (_, Word::Contradictory) | (Word::Unreadable, Word::Of(_)) => {
+            Some(Meaning::Contradictory)
+        }
+        _ if word.is_empty() => None,
+        _ => Some(codes::bank(verification.as_str(), code.as_str())),
     };
     if meaning == Some(Meaning::Contradictory) {
         body.note("verification");
@@ -134,16 +137,21 @@ fn penniless_response(body: &Body) -> CallResult {
     let fields = body.fields();
     let status = fields.word("status");
     let message = fields.word("message");
-    let meaning = match &status {
-        Word::Of(word) => Some(codes::penniless(word, message.as_str())),
-        Word::Contradictory => Some(Meaning::Contradictory),
-        Word::Absent | Word::Blank | Word::Unreadable => None,
+    let meaning = match (&status, &message) {
+        (Word::Contradictory, _) | (Word::Of(_), Word::Contradictory) => {
+            Some(Meaning::Contradictory)
+        }
+        // The message may say that the account is invalid; the call can be repeated for nothing.
+        (Word::Of(_), Word::Unreadable) | (Word::Absent | Word::Blank | Word::Unreadable, _) => {
+            None
+        }
+        (Word::Of(word), _) => Some(codes::penniless(word, message.as_str())),
     };
     let data = fields.object("data");
     let name_at_bank = data.text("bankAccountName");
     // An error says nothing of the holder.
-    let contradicts =
-        name_at_bank.is_some() && meaning.is_some_and(|meaning| meaning.class() == Class::Invalid);
+    let contradicts = names_holder(name_at_bank.as_deref())
+        && meaning.is_some_and(|meaning| meaning.class() == Class::Invalid);
     if contradicts {
         body.note("status");
     }

@@ -25,7 +25,10 @@ pub(super) fn bank(verification: &str, code: &str) -> Meaning {
             meaning.map_or(success, |meaning| success.refined_by(meaning))
         }
         ("failed" | "", Some(meaning)) => meaning,
-        (_, Some(Meaning::Listed(class, failure))) => Meaning::HalfListed(class, failure),
+        // A word in no table may say no.
+        (_, Some(Meaning::Listed(class, failure))) if class != Class::Valid => {
+            Meaning::HalfListed(class, failure)
+        }
         _ => Meaning::Unlisted,
     }
 }
@@ -212,7 +215,11 @@ mod tests {
     fn the_word_decides_where_the_code_is_in_no_table_and_the_other_way_round() {
         let valid = Meaning::HalfListed(Class::Valid, None);
         assert_eq!(bank("success", "BAVZZ"), valid);
-        assert_eq!(bank("maybe", "BAV00"), valid);
+        let invalid = Meaning::HalfListed(Class::Invalid, Some(FailureCode::InvalidAccount));
+        assert_eq!(bank("maybe", "BAVM1"), invalid);
+        for word in ["maybe", "failure", "false"] {
+            assert_eq!(bank(word, "BAV00"), Meaning::Unlisted, "{word}");
+        }
     }
 
     #[test]

@@ -52,9 +52,9 @@ pub(super) fn check(reply: &Reply) -> Check {
 /// none. Bank calls wrap the code, UMAP does not.
 pub(super) fn error_code(body: &Body) -> String {
     let fields = body.fields();
-    let code = fields.object("error").word("code");
+    let code = fields.object("error").scalar("code");
     let code = match code.as_str() {
-        "" => fields.word("code"),
+        "" => fields.scalar("code"),
         _ => code,
     };
     code.as_str().to_owned()

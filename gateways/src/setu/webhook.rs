@@ -34,7 +34,7 @@ pub(super) fn read(
     let event = event?;
     let fields = event.fields();
     let event_type = fields.word("eventType");
-    let is_ours = merchant_id.is_some_and(|id| fields.word("merchantId").as_str() == id);
+    let is_ours = merchant_id.is_some_and(|id| fields.scalar("merchantId").as_str() == id);
     // Payments, mandates, other merchants of the same aggregator.
     if !event_type.as_str().starts_with(VPA_EVENTS) || !is_ours {
         return Ok(None);

@@ -210,8 +210,10 @@ async fn codes_without_a_test_account_have_their_class() {
             None,
         ),
     ] {
-        let response =
-            bank_response(&json!({"account_status": status, "account_status_code": code})).await;
+        let body = json!({
+            "account_status": status, "account_status_code": code, "reference_id": 34
+        });
+        let response = bank_response(&body).await;
         assert_eq!(
             (response.class, response.failure),
             (class, failure),

@@ -20,8 +20,15 @@ enum Step {
     Item(usize),
 }
 
-/// The values of a field in a changed body: each one written after the name of the field.
-type Values = Vec<Vec<u8>>;
+/// The values of a field in a changed body: each one written after the name of the field, or after its other name.
+type Values = Vec<(Name, Vec<u8>)>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Own,
+    /// Without underscores and in capital letters.
+    Other,
+}
 
 /// Returns each change of a body.
 pub(crate) fn changes(body: &Value) -> Vec<Change> {
@@ -40,6 +47,10 @@ pub(crate) fn changes(body: &Value) -> Vec<Change> {
         ("in UTF-16 without a mark", utf16(u16::to_le_bytes, "")),
         ("in a list", format!("[{text}]").into_bytes()),
         ("with a line end", format!("{text}\r\n").into_bytes()),
+        (
+            "with a member of a damaged name",
+            text.replacen('{', r#"{"\ud83d":1,"#, 1).into_bytes(),
+        ),
     ];
     let mut changes: Vec<_> = whole
         .into_iter()
@@ -79,9 +90,24 @@ fn field_changes(body: &Value, path: &[Step]) -> Vec<Change> {
         r#"{"a":"text"}"#,
         r#""\ud800""#,
     ] {
-        variants.push((other.to_owned(), vec![text(other)], false));
+        variants.push((other.to_owned(), vec![(Name::Own, text(other))], false));
     }
-    variants.push(("Latin-1".to_owned(), vec![b"\"Jos\xE9\"".to_vec()], false));
+    let latin = b"\"Jos\xE9\"".to_vec();
+    variants.push(("Latin-1".to_owned(), vec![(Name::Own, latin)], false));
+    if let Value::String(value) = at(body, path) {
+        let padded = Value::from(format!("\u{FEFF}\u{200B}{value}\u{0}"));
+        let padded = (Name::Own, padded.to_string().into_bytes());
+        variants.push(("padded".to_owned(), vec![padded], true));
+    }
+    let renamed = vec![(Name::Other, original.clone())];
+    variants.push(("under its other name".to_owned(), renamed, true));
+    let another = (Name::Other, text(r#""text""#));
+    let both = vec![(Name::Own, original.clone()), another];
+    variants.push((
+        "also under its other name, with another text".to_owned(),
+        both,
+        false,
+    ));
     variants.push(("absent".to_owned(), Vec::new(), false));
     let null = || text("null");
     for (what, other, keeps_values) in [
@@ -90,9 +116,10 @@ fn field_changes(body: &Value, path: &[Step]) -> Vec<Change> {
         ("another text", text(r#""text""#), false),
         ("a list", text("[]"), false),
     ] {
+        let (original, other) = ((Name::Own, original.clone()), (Name::Own, other));
         let both = vec![original.clone(), other.clone()];
         variants.push((format!("twice, then {what}"), both, keeps_values));
-        let both = vec![other, original.clone()];
+        let both = vec![other, original];
         variants.push((format!("twice, first {what}"), both, keeps_values));
     }
     let names = path.iter().filter_map(|step| match step {
@@ -162,7 +189,12 @@ fn write(value: &Value, path: Option<&[Step]>, values: &Values, out: &mut Vec<u8
                     _ => None,
                 });
                 if let Some([]) = rest {
-                    parts.extend(values.iter().map(|value| [key.as_bytes(), value].concat()));
+                    let other = name.replace('_', "").to_uppercase();
+                    let other = format!("{}:", Value::from(other));
+                    parts.extend(values.iter().map(|(name, value)| {
+                        let key = if *name == Name::Own { &key } else { &other };
+                        [key.as_bytes(), value].concat()
+                    }));
                 } else {
                     let mut part = key.into_bytes();
                     write(member, rest, values, &mut part);

@@ -131,6 +131,9 @@ fn fault(
         return None;
     };
     let problem = match seen_response {
+        Some(Some(response)) if decides && says_no(change) && response.class == Class::Valid => {
+            "a yes by a no"
+        }
         Some(Some(response)) if is_same(expected, response) => foreign_name(change, response)?,
         _ if !decides || change.keeps_values => "another outcome",
         Some(Some(response))
@@ -138,7 +141,7 @@ fn fault(
         {
             "the opposite"
         }
-        Some(Some(response)) if pays_again(profile, message, response) => "a second rupee",
+        Some(Some(response)) if pays_again(profile, message, change, response) => "a second rupee",
         Some(Some(_)) | None if !matches!(seen, Err(CallFailure::NotSent(_))) => return None,
         Some(None) | None => "never sent",
         Some(Some(_)) => return None,
@@ -167,6 +170,21 @@ fn is_same(one: &GatewayResponse, other: &GatewayResponse) -> bool {
     (one.class, one.failure, one.unlisted) == (other.class, other.failure, other.unlisted)
 }
 
+/// Whether the new value of a status says no.
+fn says_no(change: &Change) -> bool {
+    let statuses = [
+        "status",
+        "account_status",
+        "verification",
+        "success",
+        "accountExists",
+        "isVPAValid",
+        "txnStatus",
+    ];
+    let last = change.field.last();
+    change.what == "false" && last.is_some_and(|name| statuses.contains(&name.as_str()))
+}
+
 /// Names that are noted must be those of the changed field, or of a field that holds it.
 fn foreign_name(change: &Change, response: &GatewayResponse) -> Option<&'static str> {
     let is_own = |name: &String| change.field.contains(name);
@@ -182,8 +200,13 @@ fn is_opposite(expected: Class, seen: Class) -> bool {
     }
 }
 
-/// Whether another attempt follows although a lookup is possible. A word in no table is inconclusive.
-fn pays_again(profile: &Profile, message: Message, response: &GatewayResponse) -> bool {
+/// Whether another attempt follows although a lookup is possible. A text in no table is inconclusive.
+fn pays_again(
+    profile: &Profile,
+    message: Message,
+    change: &Change,
+    response: &GatewayResponse,
+) -> bool {
     let class = matches!(
         response.class,
         Class::Retryable | Class::Misconfigured | Class::Inconclusive
@@ -192,7 +215,7 @@ fn pays_again(profile: &Profile, message: Message, response: &GatewayResponse) -
         && profile.method.moves_money()
         && profile.recovery != Recovery::None
         && class
-        && !response.unlisted
+        && !(response.unlisted && change.what.contains("text"))
 }
 
 async fn changed_webhooks(fixture: &Fixture<'_>) -> Result<Vec<String>, String> {

@@ -114,6 +114,7 @@ impl<'a> Attempt<'a> {
                 consent: call.consent,
                 deadline_at: Utc::now() + TimeDelta::hours(48),
                 setbacks: 0,
+                reason: None,
                 alternative: true,
                 recovered_until: None,
             },
@@ -122,6 +123,16 @@ impl<'a> Attempt<'a> {
             actions: Vec::new(),
             last: None,
         }
+    }
+
+    /// Sets how long the merchant lets the call be looked up before another gateway account is called.
+    pub(crate) fn set_patience(&mut self, patience: TimeDelta) {
+        self.open.recovered_until = Some(Utc::now() + patience);
+    }
+
+    /// Whether the attempt is over, with its response lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.open.attempt.is_lost()
     }
 
     /// Makes it the attempt of this number.

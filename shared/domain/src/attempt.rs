@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::gateway::{
     CallFailure, GatewayResponse, Method, NOT_RECEIVED, NOT_YET_RECEIVED, RESPONSE_LOST, Recovery,
+    UNCLEAR_RESPONSE,
 };
 use crate::ids::GatewayAccountId;
 use crate::outcome::{Class, FailureCode};
@@ -49,8 +50,13 @@ pub struct Attempt {
 impl Attempt {
     /// Whether the response to the attempt was lost for good.
     pub fn is_lost(&self) -> bool {
-        let lost = [Some(RESPONSE_LOST), Some(NOT_YET_RECEIVED)];
+        let lost = [RESPONSE_LOST, NOT_YET_RECEIVED, UNCLEAR_RESPONSE].map(Some);
         self.state == AttemptState::Settled && lost.contains(&self.code.as_deref())
+    }
+
+    /// Whether the gateway of the unfinished attempt last answered without saying anything clear about the account.
+    pub fn is_unclear(&self) -> bool {
+        self.state != AttemptState::Settled && self.code.as_deref() == Some(UNCLEAR_RESPONSE)
     }
 
     /// Whether the unfinished attempt moved nothing: the gateway has not received its call, and it cannot arrive any more.

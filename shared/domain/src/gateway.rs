@@ -188,6 +188,11 @@ impl GatewayResponse {
         }
     }
 
+    /// Whether the connector's tables list the code, or the status beside it decides.
+    pub fn is_listed_or_final(&self) -> bool {
+        !self.unlisted || self.class.is_final()
+    }
+
     /// Serializes for encryption.
     pub fn to_plaintext(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
@@ -224,10 +229,15 @@ pub const NOT_RECEIVED: &str = "not_received";
 /// Code of an attempt whose call the gateway has not received so far, by its own word. The call may still arrive.
 pub const NOT_YET_RECEIVED: &str = "not_yet_received";
 
+/// Code of an unfinished attempt whose gateway answers, but says nothing clear about the account.
+pub const UNCLEAR_RESPONSE: &str = "unclear_answer";
+
 /// Why the response to a call is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LostResponse {
     pub reason: String,
+    /// Whether the gateway answered, and what it says contradicts itself or cannot be read. To ask again may not help.
+    pub is_unclear: bool,
     /// Fields of a received response that could not be read, by the names that the connector reads.
     pub not_understood: Vec<String>,
 }
@@ -236,6 +246,7 @@ impl From<String> for LostResponse {
     fn from(reason: String) -> Self {
         Self {
             reason,
+            is_unclear: false,
             not_understood: Vec::new(),
         }
     }
@@ -282,6 +293,11 @@ impl CallFailure {
             Self::Rejected { .. } => "turned_away",
             Self::NotReceived => NOT_RECEIVED,
         }
+    }
+
+    /// Whether the gateway answered, without saying anything clear about the account.
+    pub fn is_unclear(&self) -> bool {
+        matches!(self, Self::ResponseLost(lost) if lost.is_unclear)
     }
 
     /// Returns the gateway's `Retry-After`.

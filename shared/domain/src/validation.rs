@@ -19,7 +19,7 @@ use crate::attempt::Attempt;
 use crate::backoff::Backoff;
 use crate::gateway::{
     CallFailure, GatewayResponse, LateCalls, NOT_RECEIVED, NOT_YET_RECEIVED, RESPONSE_LOST,
-    Recovery,
+    Recovery, UNCLEAR_RESPONSE,
 };
 use crate::outcome::Class;
 use crate::status::AccountStatus;
@@ -82,6 +82,11 @@ impl PollSchedule {
         let index = usize::try_from(polls).unwrap_or(0).min(self.0.len() - 1);
         self.0[index]
     }
+
+    /// Whether every delay has been used, after `polls` polls.
+    fn is_used_up(&self, polls: i16) -> bool {
+        usize::try_from(polls).unwrap_or(0) >= self.0.len()
+    }
 }
 
 /// Everything that decides about the result of a call.
@@ -94,6 +99,8 @@ pub struct AttemptContext<'a> {
     pub attempt: &'a Attempt,
     /// Settled attempts of the validation before this one.
     pub setbacks: u32,
+    /// The newest reason that a gateway gave, in any attempt, why the account takes no credit.
+    pub reason: Option<FailureCode>,
     /// Whether another gateway account is tried next if this one cannot decide.
     pub alternative: bool,
     pub recovery: Recovery,
@@ -186,7 +193,7 @@ pub fn decide(context: &AttemptContext<'_>, kind: CallKind, result: &CallResult)
             attempt.state = AttemptState::Settled;
             attempt.class = attempt.class.or(Some(Class::Retryable));
             let failure = result.as_ref().ok().and_then(|response| response.failure);
-            next = undecided(failure.or(context.attempt.failure));
+            next = undecided(failure.or(context.attempt.failure).or(context.reason));
         }
     }
     Decision { attempt, next }
@@ -243,14 +250,7 @@ fn after_response(context: &AttemptContext<'_>, response: &GatewayResponse) -> (
             let delay = at_least(response.retry_after, delay);
             wait(context, delay, PendingReason::Retrying)
         }
-        Class::Inconclusive | Class::Misconfigured if context.alternative => {
-            wait(context, Duration::ZERO, PendingReason::Retrying)
-        }
-        Class::Inconclusive | Class::Misconfigured => wait(
-            context,
-            NO_GATEWAY_DECIDES.wait(context.setbacks, context.jitter),
-            PendingReason::NoGatewayAvailable,
-        ),
+        Class::Inconclusive | Class::Misconfigured => after_undecided(context),
     };
     let attempt = AttemptEnd {
         state: match response.class {
@@ -269,15 +269,25 @@ fn after_failure(
     failure: &CallFailure,
 ) -> (AttemptEnd, Next) {
     let is_pending = context.attempt.state == AttemptState::Pending;
-    // A pending attempt is not given up.
-    let given_up_at = context.recovered_until.filter(|_| !is_pending);
+    let is_unclear = failure.is_unclear();
+    // A pending attempt is not given up while its gateway may still decide.
+    let may_give_up = !is_pending || is_unclear;
+    let given_up_at = context.recovered_until.filter(|_| may_give_up);
     let within_patience = |delay: Duration| {
         let until = given_up_at.map(|at| (at - context.now).to_std().unwrap_or_default());
         until.map_or(delay, |until| delay.min(until))
     };
     let polls = u32::try_from(context.attempt.polls).unwrap_or(0);
-    let recover = within_patience(RECOVER.wait(polls, context.jitter));
+    let mut recover = RECOVER.wait(polls, context.jitter);
     let can_recover = context.attempt.method.moves_money() && context.recovery != Recovery::None;
+    if is_unclear && context.attempt.is_unclear() && (kind == CallKind::Lookup || can_recover) {
+        // The gateway does not change its answer within seconds.
+        recover = recover.max(context.polling.wait(context.attempt.polls));
+        if given_up_at.is_none() && context.polling.is_used_up(context.attempt.polls) {
+            return unclear_to_the_end(context);
+        }
+    }
+    let recover = within_patience(recover);
     let mut code = failure.code();
     let (state, class, delay, reason) = match (kind, failure) {
         (CallKind::Lookup, CallFailure::NotReceived) if !is_pending => {
@@ -321,12 +331,37 @@ fn after_failure(
             (AttemptState::Settled, Some(Class::Retryable), delay, reason)
         }
     };
+    if is_unclear && state != AttemptState::Settled {
+        code = UNCLEAR_RESPONSE;
+    }
     let attempt = AttemptEnd {
         state,
         class,
         code: code.to_owned(),
     };
     (attempt, wait(context, delay, reason))
+}
+
+/// Returns the end of an attempt whose gateway says nothing clear, however often it is asked: inconclusive, and a rupee may have
+/// moved.
+fn unclear_to_the_end(context: &AttemptContext<'_>) -> (AttemptEnd, Next) {
+    let attempt = AttemptEnd {
+        state: AttemptState::Settled,
+        class: Some(Class::Inconclusive),
+        code: RESPONSE_LOST.to_owned(),
+    };
+    (attempt, after_undecided(context))
+}
+
+/// Returns the wait after a gateway could not decide.
+fn after_undecided(context: &AttemptContext<'_>) -> Next {
+    let (delay, reason) = if context.alternative {
+        (Duration::ZERO, PendingReason::Retrying)
+    } else {
+        let delay = NO_GATEWAY_DECIDES.wait(context.setbacks, context.jitter);
+        (delay, PendingReason::NoGatewayAvailable)
+    };
+    wait(context, delay, reason)
 }
 
 /// Returns the longer of our own delay and the gateway's `Retry-After`, within bounds.

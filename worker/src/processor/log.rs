@@ -37,6 +37,10 @@ pub(super) fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced
             gateway_account = entry.account.reference_id, code,
             "gateway rejects us: check the credentials, balance and IP allow-list of this gateway account"
         ),
+        (Ok(response), _) if response.unlisted && response.class != Class::Inconclusive => warn!(
+            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
+            "gateway returned an unknown code, the word beside it decided: add the code to the connector's table"
+        ),
         (Ok(response), _) if response.unlisted => warn!(
             merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code,
             "gateway returned an unknown code, treated as inconclusive: add it to the connector's table"

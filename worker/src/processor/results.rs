@@ -111,6 +111,7 @@ impl Results {
             attempt,
             action: NextAction::Verify,
             setbacks,
+            reason,
             alternative,
             recovered_until,
         } = &work.plan
@@ -125,6 +126,7 @@ impl Results {
             consent: work.consent.as_ref(),
             deadline_at: work.claimed.deadline_at,
             setbacks: *setbacks,
+            reason: *reason,
             alternative: *alternative,
             recovered_until: *recovered_until,
         };

@@ -210,6 +210,7 @@ impl<'a> Routes<'a> {
         let recovered_until = (can_end && self.has_other(gateway.key.account)).then_some(until);
         Plan::Attempt {
             setbacks: self.setbacks(),
+            reason: input.failure(),
             alternative: self.has_alternative(gateway.key.account, budgets),
             recovered_until,
             attempt,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::attempt::{Attempt, NextAction};
 use crate::ids::GatewayAccountId;
+use crate::outcome::FailureCode;
 use crate::traffic::{PostponeReason, QueuePlace, Slot};
 use crate::validation::Next;
 use crate::validation_state::PendingReason;
@@ -17,6 +18,8 @@ pub enum Plan {
         action: NextAction,
         /// Settled attempts of the validation before this one.
         setbacks: u32,
+        /// The newest reason that a gateway gave, in any attempt, why the account takes no credit.
+        reason: Option<FailureCode>,
         /// Whether another gateway account is tried next if this one cannot decide.
         alternative: bool,
         /// When a lost response is given up and another gateway account is tried; `None` if there is no other.

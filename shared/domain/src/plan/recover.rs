@@ -141,7 +141,8 @@ fn next_action(
 }
 
 /// Whether the response is given up as lost: the merchant's patience is over, and another gateway account can take the validation
-/// now. At the deadline a last lookup may still find the outcome.
+/// now. A pending attempt is given up only if its gateway says nothing clear any more. At the deadline a last lookup may still
+/// find the outcome.
 fn gives_up(
     input: &PlanInput<'_>,
     kind: AccountKind,
@@ -149,7 +150,7 @@ fn gives_up(
     gateway: &GatewayProfile<'_>,
     budgets: &RateBudgets,
 ) -> bool {
-    open.state != AttemptState::Pending
+    (open.state != AttemptState::Pending || open.is_unclear())
         && !open.is_not_received()
         && !input.is_over()
         && input.now >= input.recovered_until(open, gateway)

@@ -10,7 +10,7 @@ use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
 use crate::gateway::{
     Gateway, GatewayKey, GatewayResponse, LateCalls, Method, NOT_RECEIVED, NOT_YET_RECEIVED,
-    RESPONSE_LOST, Recovery, SETTLING_TIME,
+    RESPONSE_LOST, Recovery, SETTLING_TIME, UNCLEAR_RESPONSE,
 };
 use crate::ids::{GatewayAccountId, MerchantId, ValidationId};
 use crate::outcome::{Class, Outcome};

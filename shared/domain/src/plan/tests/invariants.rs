@@ -54,7 +54,7 @@ prop_compose! {
     fn any_case()(
         gateways in prop::collection::vec(any_gateway(), 1..=GATEWAYS),
         settled in prop::collection::vec(any_settled(), 0..5),
-        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..5)),
+        open in prop::option::of((0..GATEWAYS, 0usize..3, 0usize..6)),
         minutes in 0i64..180, is_budget_used_up in prop::bool::weighted(0.2),
     ) -> Case {
         let mut case = Case { gateways, ..case() };
@@ -69,6 +69,10 @@ prop_compose! {
             match [AttemptState::Started, AttemptState::Unknown, AttemptState::Pending].get(state) {
                 Some(&state) => case.attempted(account(at), state, None, None),
                 None if state == 3 => case.not_received(account(at)),
+                None if state == 4 => {
+                    let code = Some(UNCLEAR_RESPONSE);
+                    case.attempted(account(at), AttemptState::Pending, None, code);
+                }
                 None => case.not_yet_received(account(at)),
             }
             case.attempts.last_mut().unwrap().method = Method::ALL[method];
@@ -103,7 +107,7 @@ proptest! {
         let gateway = case.gateways.get((open.gateway_account.0.as_u128() - 1) as usize);
         // A gateway account that is gone counts as recoverable: it may come back.
         let is_lookup_over = case.now - open.started_at >= TimeDelta::minutes(2);
-        let may_give_up = open.state != AttemptState::Pending
+        let may_give_up = (open.state != AttemptState::Pending || open.is_unclear() && is_lookup_over)
             && gateway.is_some_and(|gateway| {
                 let resends = gateway.enabled && gateway.recovery == Recovery::Resubmit;
                 let is_free = !open.method.moves_money() && !resends;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::attempt::{CallKind, CallResult};
-use crate::gateway::CallFailure;
+use crate::gateway::{CallFailure, LostResponse};
 use crate::traffic::RateBudget;
 use crate::validation::{AttemptContext, PollSchedule, decide};
 
@@ -19,6 +19,8 @@ enum Fate {
     /// The gateway receives the call after this number of seconds, and its response is lost.
     Lost(i64),
     NeverArrives,
+    /// The gateway moves the rupee, and its response contradicts itself.
+    Unclear,
     NotSent,
     /// The gateway rejects the call unread.
     Rejected,
@@ -49,6 +51,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Fate::Answered(Class::Valid)),
         4 => (0i64..89).prop_map(Fate::Lost),
         3 => Just(Fate::NeverArrives),
+        2 => Just(Fate::Unclear),
         1 => Just(Fate::NotSent),
         2 => Just(Fate::Rejected),
         2 => Just(Fate::KilledAfter),
@@ -148,10 +151,17 @@ fn call(
     step: &Step,
 ) -> Option<(CallKind, CallResult)> {
     let lost = || Err(CallFailure::ResponseLost("time-out".into()));
+    let unclear = || {
+        Err(CallFailure::ResponseLost(LostResponse {
+            is_unclear: true,
+            ..LostResponse::default()
+        }))
+    };
     match action {
         NextAction::UseWebhook(response) => return Some((CallKind::Lookup, Ok(*response))),
         NextAction::Poll => {
             let found = match (step.is_lookup_lost, world.has(attempt)) {
+                (true, true) if step.late % 2 == 0 => unclear(),
                 (true, _) => lost(),
                 (false, true) => Ok(response(attempt, Class::Inconclusive)),
                 (false, false) => Err(CallFailure::NotReceived),
@@ -183,6 +193,10 @@ fn call(
             lost()
         }
         Fate::NeverArrives => lost(),
+        Fate::Unclear => {
+            world.arrive(&reference);
+            unclear()
+        }
         // As connectors do: a rejection of a second call says nothing about the first.
         Fate::NotSent | Fate::Rejected if is_again => lost(),
         Fate::NotSent => Err(CallFailure::NotSent("refused".into())),
@@ -237,6 +251,7 @@ fn step(case: &mut Case, world: &mut World, stored: &mut Stored, step: &Step) ->
             attempt,
             action,
             setbacks,
+            reason,
             alternative,
             recovered_until,
         } => {
@@ -259,6 +274,7 @@ fn step(case: &mut Case, world: &mut World, stored: &mut Stored, step: &Step) ->
                 deadline_at: case.validation.deadline_at,
                 attempt: &attempt,
                 setbacks,
+                reason,
                 alternative,
                 recovery: gateway.recovery,
                 late_calls: gateway.late_calls,

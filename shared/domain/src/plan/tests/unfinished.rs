@@ -517,3 +517,23 @@ fn a_validation_without_an_outcome_ends_for_the_newest_reason_that_a_gateway_gav
     case.pass_deadline();
     assert_eq!(*case.plan().settles().0, end);
 }
+
+#[test]
+fn a_pending_attempt_is_given_up_only_if_its_gateway_says_nothing_clear() {
+    for (code, is_given_up) in [(None, false), (Some(UNCLEAR_RESPONSE), true)] {
+        let mut case = case();
+        let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+        case.attempted(main, AttemptState::Pending, None, code);
+        case.now += TimeDelta::minutes(3);
+        assert_eq!(case.plan().given_up, None, "no other gateway account");
+        let other = case.gateway(Gateway::Dummy, "other", Recovery::Lookup);
+        let planned = case.plan();
+        assert_eq!(planned.given_up, is_given_up.then_some(1));
+        if is_given_up {
+            assert_eq!(planned.calls().at, other);
+            assert!(planned.new_attempt.unwrap().possible_double_drop);
+        }
+        case.now -= TimeDelta::minutes(2);
+        assert_eq!(case.plan().given_up, None, "the patience is not over");
+    }
+}
