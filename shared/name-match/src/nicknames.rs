@@ -49,12 +49,8 @@ const OF_WOMEN: &str = "\
 
 /// Whether one name is a short form of the other.
 pub(super) fn is_short_for(short: &str, long: &str) -> bool {
-    let is_in = |words: &str, matches: &dyn Fn(&str) -> bool| words.split(' ').any(matches);
-    if is_in(OF_MEN, &|word| word == short)
-        && is_in(OF_WOMEN, &|ending| long.ends_with(ending))
-        // Subramani is a man.
-        && !long.ends_with("mani")
-    {
+    let is_mans = OF_MEN.split(' ').any(|word| word == short);
+    if is_mans && OF_WOMEN.split(' ').any(|ending| long.ends_with(ending)) {
         return false;
     }
     let is_form =

@@ -219,7 +219,7 @@ fn a_mans_short_name_is_not_his_sisters() {
         ("Ram Pasupuleti", "RAMACHANDRAN PASUPULETI"),
         ("Prabhu Kori", "PRABHAKAR KORI"),
         ("Sunny Arora", "SUNIL ARORA"),
-        ("Mani Kori", "SUBRAMANI KORI"),
+        ("Mani Kori", "MANIKANDAN KORI"),
         ("Anu Sharma", "ANURADHA SHARMA"),
         ("Lalu Yadav", "LALIT YADAV"),
     ] {
