@@ -133,9 +133,10 @@ fn is_cut(cut: &Holder, whole: &Holder) -> bool {
     let Some((last, before)) = cut_words.split_last() else {
         return false;
     };
-    let exactly = CUT_AT.contains(&cut.length);
     // A space at the end is not sent.
-    let at_a_length = exactly || CUT_AT.contains(&(cut.length + 1));
+    let at_a_length = CUT_AT
+        .iter()
+        .any(|length| cut.length == *length || cut.length + 1 == *length);
     if cut.length < MIN_CUT
         || before.is_empty()
         || whole_words.len() < cut_words.len()
@@ -151,10 +152,7 @@ fn is_cut(cut: &Holder, whole: &Holder) -> bool {
         .zip(&whole_words)
         .all(|(one, other)| same(one, other));
     let next = whole_words[before.len()];
-    // Kamal is not Kamala, unless a bank cuts there.
-    let missing = next.text.len().saturating_sub(last.text.len());
-    let in_a_word =
-        (missing > 1 || (missing == 1 && exactly)) && next.text.starts_with(last.text.as_str());
+    let in_a_word = next.text.len() > last.text.len() && next.text.starts_with(last.text.as_str());
     let after_a_word = same(last, next) && whole_words.len() > cut_words.len();
     begins && ((in_a_word && (last.text.len() > 1 || at_a_length)) || (after_a_word && at_a_length))
 }
