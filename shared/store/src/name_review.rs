@@ -45,13 +45,13 @@ pub fn in_review(
             join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
               and a.validation_id = v.id and a.status = 'PENDING'
             where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
-            order by v.completed_at limit $2
+            order by v.completed_at limit $1
          ) r
-         where $1 is null or m.id = $1
-         order by m.name, r.since, r.validation_id limit $2",
+         where $2 is null or m.id = $2
+         order by m.name, r.since, r.validation_id limit $1",
     )
-    .bind(merchant)
     .bind(limit)
+    .bind(merchant)
     .load(connection)
 }
 
