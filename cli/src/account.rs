@@ -1,8 +1,9 @@
-//! `khata account`: one customer account, by its id.
+//! `khata account`: one customer account, by its id, and the accounts that wait for a person.
 
 mod advice;
 mod gateways;
 mod history;
+mod in_review;
 mod json;
 mod next;
 mod retry;
@@ -13,6 +14,7 @@ mod which;
 
 use advice::advice;
 use history::History;
+use in_review::InReviewOptions;
 use json::history_json;
 use next::next_step;
 use text::history_text;
@@ -37,9 +39,14 @@ pub(crate) enum AccountCommand {
         #[command(flatten)]
         operator: OperatorOptions,
     },
+    /// List the accounts that wait for a person, by merchant, the oldest first
+    ///
+    /// Shows account numbers only in masked form, and no name. At most 1,000 accounts.
+    List(InReviewOptions),
     /// Accept the holder's name of an account that waits for a person: the account becomes ACTIVE
     ///
-    /// For an account whose names score less than the merchant's setting `--review-names-below`. No rupee is moved.
+    /// For an account whose names score less than the merchant's setting `--review-names-below`. No rupee is moved. With the id of a
+    /// validation, only if that one is the account's newest: its names are those that you have seen.
     Accept {
         #[command(flatten)]
         which: WhichAccount,
@@ -47,6 +54,8 @@ pub(crate) enum AccountCommand {
         operator: OperatorOptions,
     },
     /// Reject the holder's name of an account that waits for a person: the account becomes FAILURE (NAME_MISMATCH)
+    ///
+    /// With the id of a validation, only if that one is the account's newest: its names are those that you have seen.
     Reject {
         #[command(flatten)]
         which: WhichAccount,
@@ -60,6 +69,7 @@ impl AccountCommand {
         match self {
             Self::Show(which) => show(&which),
             Self::Retry { which, operator } => retry::retry(&which, &operator),
+            Self::List(options) => options.list(),
             Self::Accept { which, operator } => review::decide(&which, &operator, true),
             Self::Reject { which, operator } => review::decide(&which, &operator, false),
         }

@@ -44,7 +44,7 @@ enum Command {
     /// Add, list, enable, disable and test merchants' gateway accounts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
-    /// Inspect a customer account or retry its validation
+    /// Inspect a customer account, retry its validation, or decide about its holder's name
     #[command(subcommand)]
     Account(account::AccountCommand),
 }

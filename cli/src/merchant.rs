@@ -71,6 +71,14 @@ pub(crate) struct SettingsOptions {
     /// account; applies to outcomes from now on [new merchants: NO_MATCH]
     #[arg(long, value_name = "RESULT", value_parser = result)]
     fail_names_below: Option<NameMatchResult>,
+    /// The earlier form of `--fail-names-below`: true is POOR_PARTIAL_MATCH, false is NO_MATCH
+    #[arg(
+        long,
+        hide = true,
+        value_name = "true|false",
+        conflicts_with = "fail_names_below"
+    )]
+    fail_on_name_mismatch: Option<bool>,
     /// Let an account wait for a person (`khata account accept` or `reject`) if its holder's name matches `beneficiary_name`
     /// worse than this result, and does not fail; NO_MATCH: no account [new merchants: NO_MATCH]
     #[arg(long, value_name = "RESULT", value_parser = result)]
@@ -94,14 +102,21 @@ pub(crate) struct SettingsOptions {
 
 impl SettingsOptions {
     fn changes(self) -> Changes {
+        let fail_names_below = self.fail_names_below.or_else(|| {
+            self.fail_on_name_mismatch.map(|fails| {
+                if fails {
+                    NameMatchResult::PoorPartialMatch
+                } else {
+                    NameMatchResult::NoMatch
+                }
+            })
+        });
         Changes {
             implicit_customers: self.implicit_customers,
             validation_deadline_seconds: self.validation_deadline,
             requests_per_second: self.requests_per_second,
             validations_per_account_per_day: self.validations_per_account_per_day,
-            fail_names_below: self
-                .fail_names_below
-                .map(|result| result.min_score().into()),
+            fail_names_below: fail_names_below.map(|result| result.min_score().into()),
             review_names_below: self
                 .review_names_below
                 .map(|result| result.min_score().into()),
@@ -371,7 +386,7 @@ fn accounts(has: &Overview) -> String {
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
     "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
-    "fail_names_below", "review_names_below", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
+    "fail_names_below", "fail_on_name_mismatch", "review_names_below", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
     "penny_drops_per_day",
 ]))]
 pub(crate) struct Set {
@@ -407,7 +422,7 @@ impl Set {
             }
             Ok((after, changed))
         })?;
-        let sentence = if changed.is_empty() {
+        let mut sentence = if changed.is_empty() {
             format!(
                 "Nothing to change: merchant {} already has these settings.",
                 merchant.name
@@ -419,8 +434,59 @@ impl Set {
                 lines.join("\n")
             )
         };
+        if settings.review_names_below > 0
+            && settings.review_names_below <= settings.fail_names_below
+        {
+            sentence.push_str(
+                "\n--review-names-below has no effect: --fail-names-below fails each of these accounts before.",
+            );
+        }
         let mut document = merchant_json(&settings);
         document["changed"] = changed.to_json();
         self.common.print(&document, &sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        set: Set,
+    }
+
+    fn fail_names_below(options: &[&str]) -> Result<Option<i16>, clap::Error> {
+        let begin = [
+            "set",
+            "--merchant",
+            "shop",
+            "--database-url",
+            "postgres://khata",
+        ];
+        let command = Command::try_parse_from([&begin[..], options].concat())?;
+        Ok(command.set.settings.changes().fail_names_below)
+    }
+
+    #[test]
+    fn the_earlier_flag_for_name_mismatches_is_accepted() {
+        for (options, score) in [
+            (&["--fail-on-name-mismatch", "true"][..], Some(34)),
+            (&["--fail-on-name-mismatch", "false"], Some(0)),
+            (&["--fail-names-below", "POOR_PARTIAL_MATCH"], Some(34)),
+            (&["--requests-per-second", "7"], None),
+        ] {
+            assert_eq!(fail_names_below(options).unwrap(), score, "{options:?}");
+        }
+        let both = [
+            "--fail-on-name-mismatch",
+            "true",
+            "--fail-names-below",
+            "NO_MATCH",
+        ];
+        assert!(fail_names_below(&both).is_err());
     }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
-use khata_store::database_metrics::{self, Budget, ExpiringKeys, GatewayStatus, OpenValidations};
+use khata_store::database_metrics::{
+    self, AccountsInReview, Budget, ExpiringKeys, GatewayStatus, OpenValidations,
+};
 use khata_store::{Pool, PooledConnection, encryption_counts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -35,6 +37,7 @@ struct Known {
     gateways: Vec<GatewayStatus>,
     budgets: Vec<Budget>,
     expiring_keys: Vec<ExpiringKeys>,
+    in_review: Vec<AccountsInReview>,
     /// Encryption key and its number of encryptions.
     encryptions: Vec<(i64, i64)>,
 }
@@ -69,6 +72,7 @@ impl DatabaseMetrics {
             gateways: database_metrics::gateways(&mut connection)?,
             budgets: database_metrics::budgets(&mut connection)?,
             expiring_keys: database_metrics::expiring_keys(&mut connection)?,
+            in_review: database_metrics::accounts_in_review(&mut connection)?,
             encryptions: encryption_counts::all(&mut connection)?,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
@@ -137,6 +141,12 @@ impl Collector for DatabaseMetrics {
             let merchant_id = expiring.merchant.to_string();
             (MerchantLabels { merchant_id }, number(expiring.keys))
         });
+        let in_review = |value: fn(&AccountsInReview) -> f64| {
+            known.in_review.iter().map(move |review| {
+                let merchant_id = review.merchant.to_string();
+                (MerchantLabels { merchant_id }, value(review))
+            })
+        };
         let encryptions = known.encryptions.iter();
         let encryptions = encryptions.map(|&(key_id, count)| (KeyLabels { key_id }, number(count)));
         gauges! { encoder;
@@ -145,6 +155,12 @@ impl Collector for DatabaseMetrics {
             each_of "merchant_api_keys_expiring",
                 "The merchant's API keys that expire within 14 days and have no successor; no series if there are none",
                 expiring;
+            each_of "merchant_accounts_in_review",
+                "The merchant's accounts that wait for a person's decision about the holder's name; no series if there are none",
+                in_review(|review| number(review.count));
+            each_of "merchant_oldest_review_age" Seconds,
+                "Time since the merchant's oldest account in review began to wait for a person",
+                in_review(|review| review.oldest_seconds);
             each_of "encryption_key_encryptions",
                 "Values that all processes have encrypted with this key; AES-GCM permits 2^32", encryptions;
         }
@@ -293,6 +309,11 @@ pub(crate) mod tests {
                 used_share: 0.25,
             }],
             expiring_keys: vec![ExpiringKeys { merchant, keys: 2 }],
+            in_review: vec![AccountsInReview {
+                merchant,
+                count: 3,
+                oldest_seconds: 86_400.0,
+            }],
             encryptions: vec![(1, 3_000_000_000)],
         })))
     }
@@ -319,6 +340,10 @@ pub(crate) mod tests {
                 "khata_merchant_penny_drop_budget_used_ratio{{merchant_id=\"{merchant}\"}} 0.25"
             ),
             format!("khata_merchant_api_keys_expiring{{merchant_id=\"{merchant}\"}} 2.0"),
+            format!("khata_merchant_accounts_in_review{{merchant_id=\"{merchant}\"}} 3.0"),
+            format!(
+                "khata_merchant_oldest_review_age_seconds{{merchant_id=\"{merchant}\"}} 86400.0"
+            ),
             "khata_encryption_key_encryptions{key_id=\"1\"} 3000000000.0".to_owned(),
             format!("khata_merchant_info{{merchant_id=\"{merchant}\",name=\"shop\"}} 1"),
             format!(

@@ -36,8 +36,9 @@ fn completed(situation: &Situation, outcome: Outcome) -> String {
     match (outcome, situation.failure) {
         (Outcome::Review, Some(FailureCode::NameMismatch)) => format!(
             "A person compares the names: the merchant's call shows `beneficiary_name`, `name_at_bank` and `name_match`. Then \
-             run `khata account accept {account}` or `khata account reject {account}`. The merchant's own setting makes \
-             such an account wait; to change it: `khata merchant set --merchant {merchant} --review-names-below …`."
+             run `khata account accept {validation}` or `khata account reject {validation}`. The merchant's own setting makes \
+             such an account wait; to change it: `khata merchant set --merchant {merchant} --review-names-below …`.",
+            validation = situation.validation
         ),
         (_, Some(FailureCode::NameMismatch)) => format!(
             "Nothing for the operator: the account is real, but its holder has another name. The merchant asks the payee \
@@ -186,7 +187,7 @@ mod tests {
             ),
             (
                 failed(Outcome::Review, FailureCode::NameMismatch),
-                "`khata account accept banh_1` or `khata account reject banh_1`",
+                "`khata account accept val_1` or `khata account reject val_1`",
             ),
             (
                 failed(Outcome::Review, FailureCode::SuspectedFraud),

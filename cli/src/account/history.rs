@@ -70,6 +70,7 @@ impl History {
         let slot = validation.slot;
         Some(Situation {
             account: self.account.id.to_string(),
+            validation: validation.id.to_string(),
             merchant: self.account.merchant_name.clone(),
             deleted_at: self.account.deleted_at,
             state: validation.state,

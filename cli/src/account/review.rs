@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use diesel::Connection;
-use khata_domain::AccountStatus;
+use khata_domain::{AccountStatus, ValidationId};
 use khata_store::audit::{self, Changes};
 use khata_store::name_review;
 use serde_json::json;
@@ -18,10 +18,11 @@ pub(super) fn decide(
 ) -> anyhow::Result<()> {
     let actor = operator.actor()?;
     let mut connection = which.common.connect()?;
-    let account = which.find(&mut connection)?;
+    let (account, named) = which.find_named(&mut connection)?;
     let (id, merchant) = (account.id.to_string(), account.merchant);
     let validation = account.validation();
     let validation = validation.with_context(|| format!("account {id} has no validation"))?;
+    check_newest(named, validation.id, &id)?;
     let (action, status) = if accept {
         ("account.accept", AccountStatus::Active)
     } else {
@@ -48,4 +49,33 @@ pub(super) fn decide(
     which
         .common
         .print(&document, &format!("Account {id} is {status} now."))
+}
+
+/// Fails if the operator named another validation than the newest one, whose names nobody has seen.
+fn check_newest(
+    named: Option<ValidationId>,
+    newest: ValidationId,
+    account: &str,
+) -> anyhow::Result<()> {
+    match named {
+        Some(named) if named != newest => bail!(
+            "validation {named} is not the newest of account {account} any more: that is {newest}, perhaps with another name; see \
+             `khata account show {account}`"
+        ),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_validation_is_decided() {
+        let (old, newest) = (ValidationId::new(), ValidationId::new());
+        check_newest(None, newest, "banh_1").unwrap();
+        check_newest(Some(newest), newest, "banh_1").unwrap();
+        let error = check_newest(Some(old), newest, "banh_1").unwrap_err();
+        assert!(error.to_string().contains(&newest.to_string()), "{error}");
+    }
 }

@@ -9,6 +9,7 @@ use super::gateways::{Candidates, GatewayIssue};
 #[derive(Clone, Debug)]
 pub(super) struct Situation {
     pub(super) account: String,
+    pub(super) validation: String,
     /// The merchant's name.
     pub(super) merchant: String,
     pub(super) deleted_at: Option<DateTime<Utc>>,
@@ -64,6 +65,7 @@ pub(super) mod fixtures {
     pub(in super::super) fn waiting() -> Situation {
         Situation {
             account: "banh_1".into(),
+            validation: "val_1".into(),
             merchant: "acme".into(),
             deleted_at: None,
             state: ValidationState::Waiting,

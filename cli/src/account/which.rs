@@ -55,6 +55,14 @@ impl fmt::Display for AnyId {
 
 impl WhichAccount {
     pub(super) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Account> {
+        Ok(self.find_named(connection)?.0)
+    }
+
+    /// Finds the account, and the validation if the operator named one.
+    pub(super) fn find_named(
+        &self,
+        connection: &mut PgConnection,
+    ) -> anyhow::Result<(Account, Option<ValidationId>)> {
         let id = self.account;
         let Some(merchant) = &self.merchant else {
             return find(connection, None, id)?.with_context(|| format!("no merchant has {id}"));
@@ -66,26 +74,31 @@ impl WhichAccount {
     }
 }
 
-/// Searches the accounts of the merchant, or of all merchants.
+/// Searches the accounts of the merchant, or of all merchants. Returns also the validation, if the id is a validation's.
 fn find(
     connection: &mut PgConnection,
     merchant: Option<MerchantId>,
     id: AnyId,
-) -> QueryResult<Option<Account>> {
+) -> QueryResult<Option<(Account, Option<ValidationId>)>> {
     let by_id = |connection: &mut PgConnection, id| match merchant {
         Some(merchant) => inspect::find(connection, merchant, id),
         None => inspect::find_of_any_merchant(connection, id),
     };
     let validation = match id {
-        AnyId::Account(id) => return by_id(connection, id),
+        AnyId::Account(id) => {
+            return Ok(by_id(connection, id)?.map(|account| (account, None)));
+        }
         AnyId::Validation(id) => id,
         AnyId::Uuid(id) => match by_id(connection, AccountId(id))? {
-            Some(found) => return Ok(Some(found)),
+            Some(found) => return Ok(Some((found, None))),
             None => ValidationId(id),
         },
     };
     match inspect::account_of_validation(connection, merchant, validation)? {
-        Some((merchant, account)) => inspect::find(connection, merchant, account),
+        Some((merchant, account)) => {
+            let account = inspect::find(connection, merchant, account)?;
+            Ok(account.map(|account| (account, Some(validation))))
+        }
         None => Ok(None),
     }
 }

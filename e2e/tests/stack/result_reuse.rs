@@ -257,12 +257,27 @@ async fn a_person_decides_about_names_if_the_merchant_says_so() -> Result<()> {
         assert_eq!(validation["name_match"]["result"], "NO_MATCH");
         let id = text(&account, "/id").to_owned();
         let shown = stack.command(&["account", "show", &id])?;
+        let validation = text(&account, "/validation/id");
         assert!(
-            shown.contains(&format!("account {command} {id}")),
+            shown.contains(&format!("account {command} {validation}")),
             "{shown}"
         );
+        let listed = stack.command(&["account", "list", "--in-review"])?;
+        assert!(
+            listed.contains(&id) && listed.contains(validation),
+            "{listed}"
+        );
+        // Another validation since: the names that the operator has seen are not decided about.
+        let repeated = again(&stack, customer, &account, &json!({}))
+            .await?
+            .account()?;
+        assert_eq!(
+            repeated["validation"]["pending_reason"], "NAME_REVIEW",
+            "{repeated}"
+        );
+        assert!(stack.command(&["account", command, validation]).is_err());
         let before = drops(&stack).await?;
-        stack.command(&["account", command, &id])?;
+        stack.command(&["account", command, text(&repeated, "/validation/id")])?;
         let account = stack
             .api
             .wait_for(customer, &id, &[status], TIMEOUT)

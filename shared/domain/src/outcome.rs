@@ -111,7 +111,7 @@ impl FailureCode {
                 "The account has reached a limit of its bank and takes no credit now. Validate it again on another day, ask the bank to raise the limit, or give another account."
             }
             Self::ImpsNotEnabled => {
-                "The bank takes no IMPS transfer to this account. Ask the bank to enable IMPS, or give another account."
+                "The bank takes no IMPS transfer to this account by this IFSC. Look up the IFSC, which changes when banks merge; ask the bank to enable IMPS, or give another account."
             }
             Self::InvalidVpa => "The UPI address does not exist. Check the address in the UPI app.",
             Self::SuspectedFraud => {

@@ -278,10 +278,12 @@ fn given_name_missing(side: &Side<'_>, other: &Side<'_>, alignment: &Alignment) 
         .iter()
         .position(|place| std::ptr::eq(&raw const words[*place], missing));
     let moved = !alignment.pairs.iter().map(|pair| pair.places.1).is_sorted();
+    let is_family = |place: usize| words[place].kind == Kind::Family;
     // The first word, or the one after the family name.
     let is_given = match (place, full.len()) {
         (Some(0), 3..) => true,
-        (Some(1), 3..) => moved,
+        // "Patil Swapnil Ashok": family name, given name, father's name.
+        (Some(1), 3..) => moved || (is_family(full[0]) && !is_family(full[full.len() - 1])),
         _ => false,
     };
     let last = full

@@ -175,8 +175,12 @@ impl Pieces {
             script,
             ..Letters::default()
         });
-        if script == Script::Unreadable {
-            word.script = script;
+        // One foreign letter in a Latin word does not keep the word from being compared.
+        let is_latin = |letter: char| letter.is_ascii_alphabetic();
+        if script == Script::Unreadable && !word.text.contains(is_latin) {
+            word.script = Script::Unreadable;
+        } else if word.script == Script::Unreadable && is_latin(letter) {
+            word.script = Script::Latin;
         }
         if word.text.len() + letter.len_utf8() <= MAX_WORD {
             word.text.push(letter);

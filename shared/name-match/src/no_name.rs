@@ -7,7 +7,7 @@ use super::letters::{Piece, pieces};
 use super::text::repaired;
 
 /// Minimum number of visible letters of a word whose rest is hidden.
-const MIN_VISIBLE: usize = 3;
+const MIN_VISIBLE: usize = 4;
 
 /// Words that say nothing about a holder, alone or together.
 const WORDS: &str = "\
@@ -36,7 +36,7 @@ pub fn is_placeholder(name: &str) -> bool {
 
 /// Whether the words say nothing about a holder, or hide nearly all letters.
 pub(super) fn is_no_name(pieces: &[Piece]) -> bool {
-    let hides = |piece: &Piece| matches!(piece, Piece::Word(word) if word.masked && word.text.len() < MIN_VISIBLE);
+    let hides = |piece: &Piece| matches!(piece, Piece::Word(word) if word.masked && word.text.chars().count() < MIN_VISIBLE);
     pieces.iter().any(hides) || has_only(pieces, |_| false)
 }
 

@@ -29,7 +29,7 @@ pub(super) enum Script {
     Malayalam,
     /// Urdu and Arabic: the consonants and long vowels.
     Arabic,
-    /// Letters that no rule converts to Latin ones; such words match only themselves.
+    /// Letters that no rule converts to Latin ones, and no Latin letter among them; such words match only themselves.
     Unreadable,
 }
 

@@ -143,6 +143,8 @@ fn too_little_evidence_is_a_moderate_match() {
         ("Sai Traders Prop Anil Kumar", "SAI TRADERS PVT LTD"),
         ("Anil Kumar", "ANIL KUMAR PVT LTD"),
         ("Swapnil Ashok Bhoir", "ASHOK BHOIR"),
+        ("PATIL ASHOK", "Patil Swapnil Ashok"),
+        ("SHAH RAMESH", "Shah Bhavin Ramesh"),
         (
             "Riya Sharma U/G Sunil Sharma",
             "RIYA SHARMA U/G MAHESH VERMA",
@@ -158,6 +160,71 @@ fn too_little_evidence_is_a_moderate_match() {
             ModeratePartialMatch,
             "{given} | {at_bank}"
         );
+    }
+}
+
+#[test]
+fn titles_that_are_also_given_names_separate_persons() {
+    for (given, at_bank) in [
+        ("Sardar Singh", "KUNWAR SINGH"),
+        ("Major Singh", "CAPTAIN SINGH"),
+        ("Major Singh Gill", "CAPTAIN SINGH GILL"),
+        ("Sant Ram", "SWAMI RAM"),
+        ("Sant Ram Sharma", "SWAMI RAM SHARMA"),
+        ("Thakur Das", "SANT DAS"),
+        ("Hafiz Khan", "HAJI KHAN"),
+        ("Lala Ram Lal", "SANT RAM LAL"),
+    ] {
+        let found = result(given, at_bank);
+        assert!(
+            matches!(found, PoorPartialMatch | NoMatch),
+            "{given} | {at_bank}: {found:?}"
+        );
+    }
+    for (given, at_bank) in [
+        ("Sardar Balbir Singh", "BALBIR SINGH"),
+        ("Captain Deepak Sharma", "MAJOR DEEPAK SHARMA"),
+        ("Master Vihaan Kapoor", "VIHAAN KAPOOR"),
+    ] {
+        assert_eq!(result(given, at_bank), DirectMatch, "{given} | {at_bank}");
+    }
+}
+
+#[test]
+fn a_mans_short_name_is_not_his_sisters() {
+    for (given, at_bank) in [
+        ("Shiv Sharma", "SHIVANI SHARMA"),
+        ("Ram Sharma", "RAMA SHARMA"),
+        ("Ramu Rao", "RAMYA RAO"),
+        ("Raj Malhotra", "RAJESHWARI MALHOTRA"),
+        ("Prabhu Rao", "PRABHA RAO"),
+        ("Lalu Yadav", "LALITA YADAV"),
+        ("Kalu Singh", "KALPANA SINGH"),
+        ("Sunny Arora", "SANGEETA ARORA"),
+        ("Sunny Arora", "SUNITA ARORA"),
+        ("Anu Sharma", "ANUP SHARMA"),
+        ("Vijay Rao", "VIJAYASREE RAO"),
+        ("Mani Gupta", "MANISHA GUPTA"),
+        ("Siva Reddy", "SIVAGAMI REDDY"),
+        ("Raju Pillai", "RAJALAKSHMI PILLAI"),
+    ] {
+        let found = result(given, at_bank);
+        assert!(
+            !matches!(found, DirectMatch | GoodPartialMatch),
+            "{given} | {at_bank}: {found:?}"
+        );
+    }
+    for (given, at_bank) in [
+        ("Raj Malhotra", "RAJESH MALHOTRA"),
+        ("Ram Pasupuleti", "RAMACHANDRAN PASUPULETI"),
+        ("Prabhu Kori", "PRABHAKAR KORI"),
+        ("Sunny Arora", "SUNIL ARORA"),
+        ("Mani Kori", "MANIKANDAN KORI"),
+        ("Anu Sharma", "ANURADHA SHARMA"),
+        ("Lalu Yadav", "LALIT YADAV"),
+    ] {
+        let found = result(given, at_bank);
+        assert_eq!(found, GoodPartialMatch, "{given} | {at_bank}");
     }
 }
 
@@ -188,6 +255,8 @@ fn a_contradiction_is_at_most_a_poor_match() {
         ("Balaji Plastic Unit 2", "BALAJI PLASTIC UNIT III"),
         ("محمد رفیق شیخ", "MOHD SHAFIQ SHAIKH"),
         ("Harsh Kishore", "VKISHORE"),
+        ("Ash\u{430} Rao", "SURESH PATEL"),
+        ("\u{410}sha Rao", "SURESH PATEL"),
     ] {
         assert!(
             matches!(result(given, at_bank), PoorPartialMatch | NoMatch),
@@ -230,6 +299,7 @@ fn placeholders_are_not_names() {
         "IMPS BENEFICIARY",
         "A*** R**",
         "ASHA XXXX",
+        "ASH*** RAO",
         "***HA RAO",
         "asha@okhdfcbank",
         "asha.rao@example.com",
@@ -245,6 +315,7 @@ fn placeholders_are_not_names() {
         "Test Kumar",
         "Savings Traders",
         "MEENAKSHI SUNDAR***",
+        "ASHO*** RAO",
         "Verified Foods",
         "X",
         "Alexx",
@@ -290,6 +361,7 @@ fn a_hostile_name_is_compared_within_bounds() {
         ("S/O & ".repeat(5_000), "@ , / ".repeat(5_000)),
         ("ییییو".repeat(2_000), "ieieou".repeat(2_000)),
         ("tch".repeat(5_000), "*x*".repeat(5_000)),
+        ("ria ".repeat(50), "rio rea ".repeat(25)),
     ] {
         let found = compare(&one, &other);
         assert_eq!(found, compare(&other, &one));

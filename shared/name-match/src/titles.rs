@@ -70,6 +70,11 @@ fn leading_titles(holder: &mut Holder) {
             .filter(|word| word.kind != Kind::Initial && !word.kind.is_optional())
             .count();
         let more = place + 1 < count;
+        // Major Singh and Captain Singh are two names, Captain Deepak is Deepak.
+        let named = !vocabulary::is_given_name(text)
+            || holder.words[place + 1..]
+                .iter()
+                .any(|word| word.kind == Kind::Own);
         let kind = if holder.words[place].kind == Kind::Title {
             Kind::Title
         } else if leading && more && vocabulary::is_honour(text) {
@@ -80,7 +85,8 @@ fn leading_titles(holder: &mut Holder) {
             }
         } else if leading
             && more
-            && others > usize::from(vocabulary::is_given_name(text))
+            && named
+            && others > usize::from(vocabulary::is_first_of_two(text))
             && vocabulary::is_leading_title(text)
         {
             Kind::Title

@@ -158,8 +158,18 @@ pub(super) fn is_given_name_first(text: &str) -> bool {
     )
 }
 
-/// Whether a title is also a given name: "Selvi Kandasamy".
+/// Titles that are also given names: Major Singh, Sant Ram, Hafiz Khan.
+const GIVEN_NAMES: &str = "\
+    major captain colonel subedar havildar inspector sardar kunwar thakur sant swami pandit master acharya mahant ustad hakim \
+    haji hafiz hazrat chiranjeev justice lala baby selvi selvan chelvi chelvan";
+
+/// Whether a title is also a given name.
 pub(super) fn is_given_name(title: &str) -> bool {
+    is_in(GIVEN_NAMES, title)
+}
+
+/// Whether a title is also the given name before a father's or husband's: "Selvi Kandasamy".
+pub(super) fn is_first_of_two(title: &str) -> bool {
     matches!(
         title,
         "selvi" | "selvan" | "lala" | "baby" | "chelvi" | "chelvan"

@@ -76,11 +76,13 @@ fn pairs(rows: &str) -> Vec<Pair> {
 /// Returns the pairs held out by another hand: of the file that `KHATA_HELD_OUT_PAIRS` names, or of the repository.
 fn held_out() -> Vec<Pair> {
     let path = std::env::var("KHATA_HELD_OUT_PAIRS");
+    let is_named = path.is_ok();
     let path = path.unwrap_or_else(|_| HELD_OUT.to_owned());
-    if !Path::new(&path).exists() {
+    // A file that is named must exist: without it the floors would hold for nothing.
+    if !is_named && !Path::new(&path).exists() {
         return Vec::new();
     }
-    pairs(&std::fs::read_to_string(path).expect("readable"))
+    pairs(&std::fs::read_to_string(path).expect("the file of KHATA_HELD_OUT_PAIRS"))
 }
 
 /// A set of pairs with its name and floor.

@@ -93,6 +93,39 @@ pub fn budgets(connection: &mut PgConnection) -> QueryResult<Vec<Budget>> {
 }
 
 row! {
+    /// A merchant's accounts that wait for a person's decision about the holder's name.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct AccountsInReview {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub count: i64,
+        /// Age of the oldest in seconds.
+        pub oldest_seconds: f64,
+    }
+}
+
+/// Counts each merchant's accounts in review by an index of their own. Reads at most the newest 10,000 of a merchant.
+pub fn accounts_in_review(connection: &mut PgConnection) -> QueryResult<Vec<AccountsInReview>> {
+    statement(ACCOUNTS_IN_REVIEW).load(connection)
+}
+
+/// The statement, for the test that checks its plan.
+#[doc(hidden)]
+pub const ACCOUNTS_IN_REVIEW: &str = "
+    select m.id as merchant_id, count(*) as count,
+        greatest(extract(epoch from now() - min(r.completed_at)), 0)::float8 as oldest_seconds
+    from merchants m
+    cross join lateral (
+        -- A validation that the merchant has repeated is not the account's newest any more.
+        select v.merchant_id, v.account_id, v.id, v.completed_at from validations v
+        where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
+        order by v.completed_at desc limit 10000
+    ) r
+    join customer_accounts a on a.merchant_id = r.merchant_id and a.id = r.account_id and a.validation_id = r.id
+      and a.status = 'PENDING'
+    group by m.id";
+
+row! {
     /// A merchant's API keys that expire soon.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ExpiringKeys {

@@ -1,10 +1,59 @@
 //! A person's decision about an account whose holder's name the merchant's settings leave to a person.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::column::row;
 use super::statement::statement;
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountStatus, ValidationKey};
+use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId, ValidationKey};
+
+row! {
+    /// An account that waits for a person, in its masked form.
+    #[derive(Clone, Debug)]
+    pub struct InReview {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub merchant_name: String,
+        #[diesel(column_name = account_id)]
+        pub account: AccountId,
+        #[diesel(column_name = validation_id)]
+        pub validation: ValidationId,
+        /// The number that operators may see.
+        pub masked: String,
+        /// When the account began to wait.
+        pub since: DateTime<Utc>,
+        /// Age in seconds.
+        pub age_seconds: f64,
+        /// Khata's own score of the names.
+        pub name_match_score: Option<i16>,
+    }
+}
+
+/// Lists the accounts that wait for a person, of one merchant or of all: by the merchant's name, the oldest first.
+pub fn in_review(
+    connection: &mut PgConnection,
+    merchant: Option<MerchantId>,
+    limit: i64,
+) -> QueryResult<Vec<InReview>> {
+    statement(
+        "select m.id as merchant_id, m.name as merchant_name, r.* from merchants m
+         cross join lateral (
+            select v.account_id, v.id as validation_id, a.masked, v.completed_at as since,
+                greatest(extract(epoch from now() - v.completed_at), 0)::float8 as age_seconds, v.name_match_score
+            from validations v
+            join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
+              and a.validation_id = v.id and a.status = 'PENDING'
+            where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
+            order by v.completed_at limit $1
+         ) r
+         where $2 is null or m.id = $2
+         order by m.name, r.since, r.validation_id limit $1",
+    )
+    .bind(limit)
+    .bind(merchant)
+    .load(connection)
+}
 
 /// Accepts or rejects the name of the account whose newest validation is this one. Returns `false` if no person decides about
 /// it: the validation is not in review, or the account has been deleted or is being validated again.

@@ -180,7 +180,7 @@ impl<'a> Routes<'a> {
     }
 
     /// Whether the bank takes no payment by which a gateway account could validate the account, and no operator can change that by
-    /// correcting a gateway account.
+    /// correcting or enabling a gateway account.
     fn lack_imps(&self, candidates: &[Candidate<'_>]) -> bool {
         let pin = &self.input.validation.pin;
         let reasons: Vec<_> = candidates
@@ -188,7 +188,17 @@ impl<'a> Routes<'a> {
             .filter(|one| pin.allows(one.gateway, one.reference_id, one.pinned_only))
             .filter_map(|one| one.eligibility.err())
             .collect();
-        reasons.contains(&Ineligible::WithoutImps) && !reasons.contains(&Ineligible::NoConnector)
+        let may_be_enabled = self.input.gateways.iter().any(|gateway| {
+            !gateway.enabled
+                && pin.allows(gateway.gateway, gateway.reference_id, gateway.pinned_only)
+                && !matches!(
+                    gateway.eligibility,
+                    Err(Ineligible::WithoutImps | Ineligible::Kind)
+                )
+        });
+        reasons.contains(&Ineligible::WithoutImps)
+            && !reasons.contains(&Ineligible::NoConnector)
+            && !may_be_enabled
     }
 
     /// Returns a plan that makes a call of this attempt.

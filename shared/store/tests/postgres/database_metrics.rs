@@ -7,15 +7,17 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use khata_crypto::{ApiKeyHash, Keyring, KeyringFile, Purpose};
+use khata_domain::validation::{FailureCode, Next, Outcome};
 use khata_domain::{Gateway, GatewayAccountId, MerchantId, ValidationState};
 use khata_store::database_metrics::{self, OPEN_VALIDATIONS, OpenValidations};
 use khata_store::encryption_counts::{self, EncryptionCounter};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::keys::KeyScope;
 use khata_store::merchants::insert_key;
+use khata_store::name_review::{self, decide};
 use khata_store::validations::settle;
 
-use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
+use crate::rows::{alter, alter_account, claimed, due, later, merchant, settlement, valid};
 use khata_testing::Database;
 
 fn of_state(facts: &[OpenValidations], state: ValidationState) -> &OpenValidations {
@@ -261,6 +263,98 @@ fn keys_that_expire_soon_without_a_successor_are_counted() {
             .len(),
         3
     );
+}
+
+#[test]
+fn accounts_in_review_are_counted_and_listed_until_a_person_decides() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let (one, two) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "two"),
+    );
+    let in_review = |connection: &mut PgConnection, merchant, count| {
+        let keys = due(connection, merchant, count);
+        for key in &keys {
+            let (token, _) = claimed(connection, *key);
+            settle(connection, &[settlement(*key, token, Next::name_review())]).unwrap();
+        }
+        keys
+    };
+    let keys = in_review(&mut connection, one, 4);
+    let other = in_review(&mut connection, two, 1)[0];
+    // An open validation, and one in review for fraud.
+    let [open, fraud] = due(&mut connection, one, 2)[..] else {
+        panic!("two")
+    };
+    let (token, _) = claimed(&mut connection, fraud);
+    let suspected = Next::Complete {
+        outcome: Outcome::Review,
+        failure: Some(FailureCode::SuspectedFraud),
+    };
+    settle(&mut connection, &[settlement(fraud, token, suspected)]).unwrap();
+    alter(
+        &mut connection,
+        keys[2],
+        "completed_at = now() - interval '3 days'",
+    );
+    alter(
+        &mut connection,
+        keys[3],
+        "completed_at = now() - interval '4 days'",
+    );
+    // Decided, and repeated.
+    assert!(decide(&mut connection, keys[0], true).unwrap());
+    alter_account(
+        &mut connection,
+        keys[3],
+        &format!("validation_id = '{}'", open.id.0),
+    );
+    let mut counted = database_metrics::accounts_in_review(&mut connection).unwrap();
+    counted.sort_by_key(|row| row.merchant != one);
+    let counts: Vec<_> = counted
+        .iter()
+        .map(|row| (row.merchant, row.count))
+        .collect();
+    assert_eq!(counts, [(one, 2), (two, 1)]);
+    let days = counted[0].oldest_seconds / 86_400.0;
+    assert!((3.0..3.1).contains(&days), "{days}");
+    let listed = |connection: &mut PgConnection, merchant, limit| -> Vec<_> {
+        let accounts = name_review::in_review(connection, merchant, limit).unwrap();
+        accounts.iter().map(|one| one.validation).collect()
+    };
+    assert_eq!(
+        listed(&mut connection, None, 10),
+        [keys[2].id, keys[1].id, other.id]
+    );
+    assert_eq!(listed(&mut connection, Some(one), 1), [keys[2].id]);
+    assert_eq!(listed(&mut connection, Some(two), 10), [other.id]);
+    let first = &name_review::in_review(&mut connection, Some(one), 1).unwrap()[0];
+    assert_eq!(first.merchant_name, "one");
+    assert!(first.age_seconds > 2.9 * 86_400.0, "{first:?}");
+}
+
+/// 20,000 completed validations of a merchant: those in review are found by their index.
+#[test]
+fn completed_validations_are_not_read_for_those_in_review() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    connection
+        .batch_execute(&format!(
+            "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, created_at, completed_at, outcome)
+             select '{}', gen_random_uuid(), gen_random_uuid(), 'COMPLETED', now(), now(), now(), now(), 'VALID'
+             from generate_series(1, 20000);
+             analyze validations; analyze merchants",
+            merchant.0
+        ))
+        .unwrap();
+    let explain = format!("explain {}", database_metrics::ACCOUNTS_IN_REVIEW);
+    let plan: Vec<Line> = diesel::sql_query(&explain).load(&mut connection).unwrap();
+    let plan: Vec<&str> = plan.iter().map(|line| line.text.as_str()).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("validations_in_review"), "{plan}");
+    assert!(!plan.contains("Seq Scan on validations"), "{plan}");
 }
 
 #[test]

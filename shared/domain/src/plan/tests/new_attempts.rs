@@ -221,6 +221,7 @@ fn a_validation_that_only_imps_could_do_ends_without_a_call() {
     case.gateways[0].eligibility = Err(Ineligible::WithoutImps);
     case.gateways[1].eligibility = Err(Ineligible::Kind);
     case.gateways[2].enabled = false;
+    case.gateways[2].eligibility = Err(Ineligible::WithoutImps);
     let ended = Next::Complete {
         outcome: Outcome::Unavailable,
         failure: Some(FailureCode::ImpsNotEnabled),
@@ -233,6 +234,12 @@ fn a_validation_that_only_imps_could_do_ends_without_a_call() {
     // A gateway account without credentials may be able to, once an operator corrects it.
     case.gateways[1].eligibility = Err(Ineligible::NoConnector);
     assert!(case.plan().plan.needs_operator());
+    // So may one that an operator enables again: a disabled gateway account is never the payee's failure.
+    case.gateways[1].eligibility = Err(Ineligible::Kind);
+    for eligibility in [Ok(Method::Penniless), Err(Ineligible::NoConnector)] {
+        case.gateways[2].eligibility = eligibility;
+        case.plan().has_no_gateway(&case);
+    }
     // A gateway account with another method makes the call.
     case.gateways[1].eligibility = Ok(Method::Penniless);
     let calls = case.plan();

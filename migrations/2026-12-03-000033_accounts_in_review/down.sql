@@ -1,0 +1,1 @@
+drop index validations_in_review;
