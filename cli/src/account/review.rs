@@ -51,7 +51,7 @@ pub(super) fn decide(
         .print(&document, &format!("Account {id} is {status} now."))
 }
 
-/// Fails if the operator named another validation than the newest one, whose names nobody has seen.
+/// Fails if the operator named another validation than the newest one: the operator has not seen the names of the newest one.
 fn check_newest(
     named: Option<ValidationId>,
     newest: ValidationId,
