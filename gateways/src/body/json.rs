@@ -63,9 +63,7 @@ impl Json {
         }
         .unwrap_or(Self::Unreadable)
     }
-}
 
-impl Json {
     /// Whether the value is null or an empty text.
     pub(super) fn is_blank(&self) -> bool {
         match self {

@@ -230,7 +230,7 @@ pub const NOT_RECEIVED: &str = "not_received";
 pub const NOT_YET_RECEIVED: &str = "not_yet_received";
 
 /// Code of an unfinished attempt whose gateway answers, but says nothing clear about the account.
-pub const UNCLEAR_RESPONSE: &str = "unclear_answer";
+pub const UNCLEAR_RESPONSE: &str = "unclear_response";
 
 /// Why the response to a call is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
