@@ -123,6 +123,10 @@ id!(
     ValidationId, "val_"
 );
 id!(
+    /// An event: one change of an account that Khata reports to its merchant.
+    EventId, "evt_"
+);
+id!(
     /// A merchant's account at a gateway.
     GatewayAccountId, "gwa_"
 );

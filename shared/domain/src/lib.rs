@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod circuit;
 mod decay;
+pub mod events;
 mod fields;
 pub mod gateway;
 pub mod ids;
@@ -33,12 +34,13 @@ pub use account::{
     AccountKind, AccountNumber, AccountType, BankAccount, BankCode, BeneficiaryName, Consent,
     Details, Ifsc, Vpa,
 };
+pub use events::{EventName, Payload};
 pub use gateway::{
     CallFailure, Gateway, GatewayResponse, LateCalls, LostResponse, Method, Recovery,
 };
 pub use ids::{
-    AccountId, CustomerId, CustomerRef, GatewayAccountId, KeyId, MerchantId, ObjectReferenceId,
-    ValidationId, ValidationKey,
+    AccountId, CustomerId, CustomerRef, EventId, GatewayAccountId, KeyId, MerchantId,
+    ObjectReferenceId, ValidationId, ValidationKey,
 };
 pub use outcome::Class;
 pub use status::AccountStatus;
