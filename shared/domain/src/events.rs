@@ -1,9 +1,12 @@
-//! Events: the changes of an account that Khata reports to its merchant (contract, *Events and merchant webhooks*).
+//! Events: the changes of an account that Khata reports to its merchant (contract, *Events and merchant webhooks*), and their
+//! deliveries to the merchant's webhook endpoints.
 
-pub use crate::ids::EventId;
+use crate::MerchantId;
+
+pub use crate::ids::{EndpointId, EventId};
 
 words! {
-    /// What happened to an account, as `event_name` of the event says it.
+    /// What happened to an account or to a webhook endpoint, as `event_name` of the event says it.
     EventName {
         /// A call stored the account.
         Created = "CUSTOMER_ACCOUNT_CREATED",
@@ -17,7 +20,60 @@ words! {
         Deleted = "CUSTOMER_ACCOUNT_DELETED",
         /// Another value of the account changed, and its status did not.
         Updated = "CUSTOMER_ACCOUNT_UPDATED",
+        /// Khata makes no more calls to an endpoint; the merchant's other endpoints get the event.
+        EndpointDisabled = "WEBHOOK_ENDPOINT_DISABLED",
+        /// Somebody tests an endpoint, which alone gets the event.
+        EndpointTest = "WEBHOOK_ENDPOINT_TEST",
     }
+}
+
+impl EventName {
+    /// Whether the event reports a change of an account; otherwise it is about an endpoint.
+    pub fn is_of_account(self) -> bool {
+        !matches!(self, Self::EndpointDisabled | Self::EndpointTest)
+    }
+}
+
+words! {
+    /// State of the delivery of an event to an endpoint.
+    DeliveryState {
+        /// Another attempt follows.
+        Open = "OPEN",
+        /// The endpoint accepted it.
+        Delivered = "DELIVERED",
+        /// No attempt follows.
+        GivenUp = "GIVEN_UP",
+    }
+}
+
+words! {
+    /// Who or what disabled an endpoint.
+    DisabledBy {
+        /// A call of the merchant.
+        Merchant = "MERCHANT",
+        /// A command of an operator.
+        Operator = "OPERATOR",
+        /// No call succeeded for too long.
+        Failing = "FAILING",
+        /// The endpoint replied 410.
+        Gone = "GONE",
+    }
+}
+
+/// A merchant's endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "diesel", derive(diesel::QueryableByName))]
+pub struct EndpointKey {
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = merchant_id, sql_type = diesel::sql_types::Uuid)
+    )]
+    pub merchant: MerchantId,
+    #[cfg_attr(
+        feature = "diesel",
+        diesel(column_name = endpoint_id, sql_type = diesel::sql_types::Uuid)
+    )]
+    pub id: EndpointId,
 }
 
 words! {

@@ -135,6 +135,11 @@ id!(
     KeyId, "key_"
 );
 
+id!(
+    /// A merchant's webhook endpoint.
+    EndpointId, "whe_"
+);
+
 /// Khata's reference for an attempt at a gateway, 31 characters `[a-z0-9_]`: the idempotency key or reference id there. Every
 /// gateway accepts this length (RazorpayX at most 36, Cashfree 40 for `user_id` and 50 for `verification_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

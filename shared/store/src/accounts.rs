@@ -15,7 +15,7 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
 
 pub use change::{Deleted, Revalidation, ValidateAgain, delete, validate_again};
-pub(crate) use columns::ACCOUNT_COLUMNS;
+pub(crate) use columns::{ACCOUNT_COLUMNS, row_columns};
 pub use columns::{AccountColumns, AccountRow, ValidationColumns, find};
 pub use create::{Created, CreatedAccount, create};
 pub use new::{CreateAccounts, NewAccount, ValidationTerms};

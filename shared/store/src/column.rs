@@ -5,6 +5,7 @@ use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
     Uuid as SqlUuid,
 };
+use khata_domain::events::{DeliveryState, DisabledBy, EndpointId, EventId, EventName, Payload};
 use khata_domain::validation::{AttemptState, FailureCode, Outcome};
 use khata_domain::{
     AccountId, AccountKind, AccountStatus, Class, CustomerId, GatewayAccountId, KeyId, MerchantId,
@@ -40,12 +41,12 @@ columns! {
     Integer: i32;
     Jsonb: serde_json::Value;
     SmallInt: i16;
-    Text: str, String, AccountKind, AccountStatus, AttemptState, Class, FailureCode, Method, Outcome, PendingReason,
-        ValidationState;
+    Text: str, String, AccountKind, AccountStatus, AttemptState, Class, DeliveryState, DisabledBy, EventName, FailureCode, Method,
+        Outcome, Payload, PendingReason, ValidationState;
     Timestamptz: DateTime<Utc>;
-    SqlUuid: uuid::Uuid, AccountId, CustomerId, GatewayAccountId, KeyId, MerchantId, ValidationId;
-    Array<Text>: Vec<String>;
-    Array<SqlUuid>: [AccountId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
+    SqlUuid: uuid::Uuid, AccountId, CustomerId, EndpointId, EventId, GatewayAccountId, KeyId, MerchantId, ValidationId;
+    Array<Text>: Vec<String>, Vec<EventName>;
+    Array<SqlUuid>: [AccountId], [EventId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
 }
 
 macro_rules! tuples {

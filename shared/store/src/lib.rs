@@ -9,6 +9,7 @@ mod column;
 pub mod customers;
 pub mod database_metrics;
 pub mod encryption_counts;
+pub mod events;
 pub mod gateway_accounts;
 pub mod gateway_health;
 pub mod gateway_webhooks;
@@ -30,6 +31,7 @@ pub mod schema;
 mod statement;
 pub mod validations;
 mod watchdog;
+pub mod webhooks;
 
 pub use migrate::{MigrateError, Migrated, migrate, migrate_by, pending_migrations};
 pub use pool::{

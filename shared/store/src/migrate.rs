@@ -4,6 +4,7 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::events;
 use crate::rights;
 use crate::statement::statement;
 use diesel::connection::SimpleConnection;
@@ -77,6 +78,7 @@ pub struct Migrated {
 pub fn migrate(database_url: &str) -> Result<Migrated, MigrateError> {
     let mut connection = connect(database_url)?;
     let ran = run(&mut connection, MIGRATIONS)?;
+    events::repair_clock(&mut connection)?;
     let missing_roles = rights::grant(&mut connection).map_err(MigrateError::Rights)?;
     Ok(Migrated { ran, missing_roles })
 }

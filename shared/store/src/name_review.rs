@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::column::row;
+use super::events;
 use super::statement::statement;
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId, ValidationKey};
+use khata_domain::{AccountId, AccountStatus, EventId, MerchantId, ValidationId, ValidationKey};
 
 row! {
     /// An account that waits for a person, in its masked form.
@@ -68,27 +69,41 @@ pub fn decide(
         let failure = Some(FailureCode::NameMismatch);
         (Outcome::Invalid, failure, AccountStatus::Failure)
     };
+    let position = events::POSITION;
+    let record = events::record(
+        &["trace_parent", events::SNAPSHOT_COLUMNS],
+        &format!(
+            "select a.merchant_id, $7, a.event_position, a.id, a.version, 'CUSTOMER_ACCOUNT_' || a.status, now(), v.trace_parent, {}
+             from account a join validation v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
+            events::SNAPSHOT
+        ),
+    );
     // The validation is locked before the account, as settling does.
-    let decided = statement(
+    let decided = statement(format!(
         "with review as (
             select v.merchant_id, v.id, v.account_id from validations v
             where v.merchant_id = $1 and v.id = $2 and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
             for no key update
          ), account as (
-            update customer_accounts a set status = $3, updated_at = now()
+            update customer_accounts a
+            set status = $3, updated_at = now(), version = a.version + 1, event_position = greatest({position}, a.event_position)
             from review r
             where a.merchant_id = r.merchant_id and a.id = r.account_id and a.validation_id = r.id
               and a.status = 'PENDING'
-            returning r.merchant_id, r.id
-         )
-         update validations v set outcome = $4, failure_code = $5, failure_reason = $6
-         from account d where v.merchant_id = d.merchant_id and v.id = d.id",
-    )
+            returning a.*
+         ), validation as (
+            update validations v set outcome = $4, failure_code = $5, failure_reason = $6
+            from account d where v.merchant_id = d.merchant_id and v.id = d.validation_id
+            returning v.*
+         ), {record}
+         select 1 from validation",
+    ))
     .key(validation.merchant, validation.id)
     .bind(status)
     .bind(outcome)
     .bind(failure)
     .bind(failure.map(FailureCode::reason))
+    .bind(EventId::new())
     .execute(connection)?;
     Ok(decided == 1)
 }

@@ -18,20 +18,24 @@ const SCALER_RIGHTS: &str = "grant select (state, due_at, completed_at) on valid
 
 const NONE: &str = "";
 const READ: &str = "select";
+/// For the lines of the audit log about webhook endpoints, which merchants' calls and failing endpoints change.
+const INSERT: &str = "insert";
 const WRITE: &str = "select, insert, update";
 
 /// The rights of each of [`ROLES`] on every table. The API and the workers cannot change merchants, keys and gateway accounts,
-/// and cannot write the audit log; no role may change its lines.
-pub const RIGHTS: [(&str, [&str; 3]); 18] = [
+/// and cannot read the audit log; no role may change its lines.
+pub const RIGHTS: [(&str, [&str; 3]); 23] = [
     ("__diesel_schema_migrations", [READ, READ, READ]),
     ("api_keys", [READ, KEY_EXPIRY, WRITE]),
-    ("audit_log", [NONE, NONE, "select, insert"]),
+    ("audit_log", [INSERT, INSERT, "select, insert"]),
     (
         "customer_accounts",
         [WRITE, "select, update", "select, update"],
     ),
     ("customers", [WRITE, NONE, "select, update"]),
     ("encryption_counts", [WRITE, WRITE, WRITE]),
+    ("event_clock", [READ, READ, READ]),
+    ("events", ["select, insert", "select, insert, delete", "select, insert"]),
     ("gateway_accounts", [READ, READ, WRITE]),
     ("gateway_calls_in_hand", [NONE, WRITE_AND_DELETE, READ]),
     (
@@ -50,6 +54,9 @@ pub const RIGHTS: [(&str, [&str; 3]); 18] = [
     ("penny_drop_counts", [WRITE, WRITE_AND_DELETE, WRITE]),
     ("validation_attempts", [READ, WRITE, READ]),
     ("validations", [WRITE, "select, update", WRITE]),
+    ("webhook_attempts", [READ, "select, insert, delete", "select, update"]),
+    ("webhook_deliveries", [WRITE, WRITE_AND_DELETE, WRITE]),
+    ("webhook_endpoints", [WRITE, "select, update, delete", WRITE]),
 ];
 
 const WRITE_AND_DELETE: &str = "select, insert, update, delete";

@@ -7,11 +7,12 @@ use super::columns::{AccountRow, WAKEUP_GRACE_MS, find, find_any};
 use super::new::ValidationTerms;
 use super::velocity::{self, Counted, Limited, Locks};
 use crate::budget::{self, Hold, Used};
+use crate::events;
 use crate::statement::{rows, statement};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{
-    AccountId, AccountKind, AccountStatus, MerchantId, ValidationId, ValidationKey,
+    AccountId, AccountKind, AccountStatus, EventId, MerchantId, ValidationId, ValidationKey,
 };
 
 /// A request to validate an account again.
@@ -158,22 +159,38 @@ fn begin(
     .bind(terms.fresh)
     .run(connection)?;
     let pin = wanted.pin.as_ref();
-    statement(
-        "update customer_accounts
-         set validation_id = $1, updated_at = now(),
-            status = case when status in ('ACTIVE', 'FAILURE') then 'PENDING' else status end,
-            pinned_gateway_id = case when $2 then $3 else pinned_gateway_id end,
-            pinned_gateway_reference_id = case when $2 then $4 else pinned_gateway_reference_id end,
-            consent = coalesce($5::jsonb, consent),
-            revalidated_at = array(select at from unnest(revalidated_at) as at where at > now() - interval '24 hours') || now()
-         where merchant_id = $6 and id = $7 and status <> 'DELETED'",
-    )
+    let position = events::POSITION;
+    let record = events::record(
+        &["trace_parent, status, last_validated_at, pinned_gateway_id, pinned_gateway_reference_id, validation_id, attempts, due_at"],
+        "select a.merchant_id, $8, a.event_position, a.id, a.version,
+            case when a.was in ('ACTIVE', 'FAILURE') then 'CUSTOMER_ACCOUNT_PENDING' else 'CUSTOMER_ACCOUNT_UPDATED' end,
+            now(), v.trace_parent, a.status, a.last_validated_at, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+            v.id, v.attempts, v.due_at
+         from account a join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
+    );
+    statement(format!(
+        "with account as (
+            update customer_accounts a
+            set validation_id = $1, updated_at = now(), version = a.version + 1,
+                event_position = greatest({position}, a.event_position),
+                status = case when a.status in ('ACTIVE', 'FAILURE') then 'PENDING' else a.status end,
+                pinned_gateway_id = case when $2 then $3 else a.pinned_gateway_id end,
+                pinned_gateway_reference_id = case when $2 then $4 else a.pinned_gateway_reference_id end,
+                consent = coalesce($5::jsonb, a.consent),
+                revalidated_at = array(select at from unnest(a.revalidated_at) as at where at > now() - interval '24 hours') || now()
+            from customer_accounts o
+            where a.merchant_id = $6 and a.id = $7 and a.status <> 'DELETED' and o.merchant_id = a.merchant_id and o.id = a.id
+            returning a.*, o.status as was
+         ), {record}
+         select 1",
+    ))
     .bind(wanted.validation)
     .bind(pin.is_some())
     .bind(pin.and_then(|pin| pin.gateway_id))
     .bind(pin.and_then(|pin| pin.reference_id.as_deref()))
     .bind(terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
+    .bind(EventId::new())
     .run(connection)?;
     statement(budget::count("$1 as counted"))
         .rows(rows!(hold.as_slice(), hold => {
@@ -216,12 +233,28 @@ pub fn delete(
         .optional()?
         .map(|trace_parent| (open, trace_parent)),
     };
-    let deleted = statement(
-        "update customer_accounts set status = $1, deleted_at = now(), updated_at = now()
-         where merchant_id = $2 and id = $3 and status <> 'DELETED'",
-    )
+    let (position, snapshot) = (events::POSITION, events::SNAPSHOT_COLUMNS);
+    let record = events::record(
+        &["trace_parent", snapshot],
+        &format!(
+            "select a.merchant_id, $4, a.event_position, a.id, a.version, 'CUSTOMER_ACCOUNT_DELETED', now(), v.trace_parent, {}
+             from account a left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
+            events::SNAPSHOT
+        ),
+    );
+    let deleted = statement(format!(
+        "with account as (
+            update customer_accounts a
+            set status = $1, deleted_at = now(), updated_at = now(), version = a.version + 1,
+                event_position = greatest({position}, a.event_position)
+            where a.merchant_id = $2 and a.id = $3 and a.status <> 'DELETED'
+            returning a.*
+         ), {record}
+         select 1 from account",
+    ))
     .bind(AccountStatus::Deleted)
     .key(merchant, account)
+    .bind(EventId::new())
     .execute(connection)?;
     if deleted == 0 {
         return Ok(None);

@@ -28,6 +28,8 @@ row! {
         pub customer: CustomerId,
         pub kind: AccountKind,
         pub status: AccountStatus,
+        /// Number of the last change that an event reports; 1: the account was created.
+        pub version: i32,
         /// Gateway that the request named.
         pub pinned_gateway_id: Option<i16>,
         /// Gateway account that the request named.
@@ -42,7 +44,7 @@ row! {
 
 /// The `select` list of [`AccountColumns`], from `customer_accounts a`.
 pub(crate) const ACCOUNT_COLUMNS: &str =
-    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
+    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.version, a.pinned_gateway_id, a.pinned_gateway_reference_id,
      a.created_at, a.updated_at, a.last_validated_at";
 
 row! {
@@ -119,14 +121,22 @@ pub(super) fn select_small_account() -> String {
 
 fn select_with(metadata: &str) -> String {
     format!(
-        "select {ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, {metadata},
+        "select {}
+         from customer_accounts a
+         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
+         left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
+        row_columns(metadata)
+    )
+}
+
+/// The columns of [`AccountRow`], of `customer_accounts a`, `customers c` and `validations v`.
+pub(crate) fn row_columns(metadata: &str) -> String {
+    format!(
+        "{ACCOUNT_COLUMNS}, c.object_reference_id, a.sealed_details, a.fingerprint, a.bank_code, {metadata},
            v.id as newest_validation_id, v.attempts, v.reused_from, v.gateway_id, v.gateway_reference_id, v.method,
            v.sealed_result, v.name_match_score, v.failure_code, v.failure_reason, v.pending_reason,
            case when v.queued_gateway_account_id is null then v.due_at end as due_at,
-           v.created_at as validation_created_at, v.completed_at
-         from customer_accounts a
-         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-         left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id"
+           v.created_at as validation_created_at, v.completed_at"
     )
 }
 

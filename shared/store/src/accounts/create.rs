@@ -10,8 +10,9 @@ use super::new::{CreateAccounts, NewAccount};
 use super::velocity::{self, Limited, Locks, Refused};
 use crate::budget;
 use crate::customers::{self, Customers};
+use crate::events;
 use crate::statement::{rows, statement};
-use khata_domain::{AccountId, CustomerId, MerchantId};
+use khata_domain::{AccountId, CustomerId, EventId, MerchantId};
 
 /// The result of one request.
 #[derive(Debug)]
@@ -174,6 +175,7 @@ fn insert_accounts(
         deadline_ms = row.call.terms.deadline.num_milliseconds(),
         awaited_ms = row.call.terms.awaited.map(|wait| wait.num_milliseconds()),
         fresh = row.call.terms.fresh,
+        event_id = EventId::new(),
     });
     let mut drops: HashMap<MerchantId, i64> = HashMap::new();
     for wanted in wanted
@@ -187,29 +189,39 @@ fn insert_accounts(
         .filter_map(|(merchant, drops)| Some((merchant, locks.budget(merchant)?.slot, drops)))
         .collect();
     let count_drops = budget::count("$3 as counted");
+    let record = events::record(
+        &["trace_parent, status, pinned_gateway_id, pinned_gateway_reference_id"],
+        "select merchant_id, event_id, event_position, id, 1, 'CUSTOMER_ACCOUNT_CREATED', now(), trace_parent, 'CREATED',
+            pinned_gateway_id, pinned_gateway_reference_id
+         from new",
+    );
+    let position = events::POSITION;
     let inserted: Vec<AccountId> = statement(format!(
         "with input as (
             select * from $1 as input
          ), account as (
             insert into customer_accounts (merchant_id, customer_id, id, validation_id, kind, sealed_details,
                 fingerprint, masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent,
-                routing_id, status, created_at, updated_at)
+                routing_id, status, created_at, updated_at, event_position)
             select merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint, masked, bank_code,
                 pinned_gateway_id, pinned_gateway_reference_id, metadata::jsonb, consent::jsonb, routing_id,
-                'CREATED', now(), now()
+                'CREATED', now(), now(), {position}
             from input
             on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
             returning merchant_id, id
+         ), new as materialized (
+            -- Not a join: the settings of a lane permit it to compare each pair of rows only.
+            select i.*, {position} as event_position from input i
+            where ((merchant_id, id) in (select merchant_id, id from account)) is true
          ), validation as (
             insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
                 awaited_until, fresh)
-            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $2 * interval '1 ms',
-                now() + i.deadline_ms * interval '1 ms', i.trace_parent, now(),
-                now() + i.awaited_ms * interval '1 ms', i.fresh
-            from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+            select merchant_id, validation_id, id, 'DUE', now() + $2 * interval '1 ms',
+                now() + deadline_ms * interval '1 ms', trace_parent, now(), now() + awaited_ms * interval '1 ms', fresh
+            from new
          ), drops as (
             {count_drops}
-         )
+         ), {record}
          select id from account",
     ))
     .rows(input)

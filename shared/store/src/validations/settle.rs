@@ -9,11 +9,12 @@ use diesel::prelude::*;
 
 use super::claim::LeaseToken;
 use crate::column::row;
+use crate::events;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
 use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{
-    Class, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
+    Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
 };
 
 /// The result of a step for the attempt that it made or looked up.
@@ -126,8 +127,9 @@ fn columns(settlements: &[Settlement]) -> Rows<'_> {
         name_match_score = s.name_match_score,
         gateway_name_match_score = s.gateway_name_match_score,
         reused_from = s.reused_from,
-        // The account.
+        // The account and its event.
         account_status = s.next.account_status(),
+        event_id = EventId::new(),
         // The attempt.
         number = s.attempt.as_ref().map(|a| a.number),
         attempt_state = s.attempt.as_ref().map(|a| a.end.state),
@@ -151,6 +153,8 @@ row! {
         key: ValidationKey,
         /// Completed, and a caller waits for the outcome.
         awaited: bool,
+        /// The event is delivered to an endpoint of the merchant.
+        has_deliveries: bool,
     }
 }
 
@@ -213,7 +217,13 @@ pub fn settle(
     settlements: &[Settlement],
 ) -> QueryResult<Vec<ValidationKey>> {
     let settlements = after_webhooks(connection, settlements)?;
-    let rows: Vec<SettledRow> = statement(
+    let position = events::POSITION;
+    let record = events::record(
+        &["trace_parent", events::SNAPSHOT_COLUMNS],
+        "select * from account",
+    );
+    let snapshot = events::SNAPSHOT.replace("v.", "s.");
+    let rows: Vec<SettledRow> = statement(format!(
         "with input as (
             select * from $1 as input
          ), settled as (
@@ -236,7 +246,9 @@ pub fn settle(
             from input i
             where v.merchant_id = i.merchant_id and v.id = i.id
               and v.state = 'LEASED' and v.lease_token = i.lease_token
-            returning v.merchant_id, v.id, v.account_id, v.outcome, v.reused_from, i.account_status, i.number,
+            returning v.merchant_id, v.id, v.account_id, v.outcome, v.reused_from, v.trace_parent, v.attempts, v.gateway_id,
+                v.gateway_reference_id, v.method, v.failure_code, v.pending_reason, v.due_at, v.completed_at,
+                v.queued_gateway_account_id, i.account_status, i.event_id, i.number,
                 i.attempt_state, i.class, i.code, i.gateway_reference, i.polls, i.latency_ms, i.unlisted_code,
                 i.attempt_failure, i.not_understood,
                 i.webhook_gateway_account_id,
@@ -261,7 +273,8 @@ pub fn settle(
             on conflict do nothing
          ), account as (
             update customer_accounts a
-            set status = s.account_status, updated_at = now(),
+            set status = s.account_status, updated_at = now(), version = a.version + 1,
+                event_position = greatest({position}, a.event_position),
                 last_validated_at = case when s.outcome in ('VALID', 'INVALID', 'REVIEW') then now()
                                          else a.last_validated_at end,
                 told_validation_id = case when s.outcome in ('VALID', 'INVALID', 'REVIEW') and s.reused_from is null
@@ -271,9 +284,13 @@ pub fn settle(
               and a.merchant_id = s.merchant_id and a.id = s.account_id and a.validation_id = s.id
               -- Not by deleted_at: a plan made while the table was empty would walk a partial index for it.
               and a.status <> 'DELETED' and (a.status <> s.account_status or s.outcome is not null)
-         )
-         select merchant_id, id as validation_id, awaited from settled",
-    )
+            returning a.merchant_id, s.event_id, a.event_position, a.id as account_id, a.version,
+                'CUSTOMER_ACCOUNT_' || a.status, now(), s.trace_parent, {snapshot}
+         ), {record}
+         select merchant_id, id as validation_id, awaited,
+            merchant_id in (select merchant_id from delivery) as has_deliveries
+         from settled",
+    ))
     .rows(columns(&settlements))
     .load(connection)?;
     let awaited = rows.iter().filter(|row| row.awaited);

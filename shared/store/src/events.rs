@@ -1,0 +1,248 @@
+//! Events: what merchants are told about their accounts. The transaction that makes a change writes its event, and a delivery for
+//! each webhook endpoint of the merchant that wants it, so that neither exists without the other.
+//!
+//! A reader pages through the events of a merchant by their positions. It sees an event only when no transaction runs any more that
+//! could write one before it, so that a page never skips an event, however long a transaction takes to commit.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::accounts::{AccountRow, row_columns};
+use super::column::row;
+use super::statement::{rows, statement};
+use khata_domain::events::{EventId, EventName};
+use khata_domain::validation::FailureCode;
+use khata_domain::{AccountStatus, MerchantId, Method, PendingReason, ValidationId};
+
+/// The position of an event that the transaction writes, unless the account's event before has a greater one.
+pub(super) const POSITION: &str =
+    "((select base from event_clock) + pg_current_xact_id()::text::bigint)";
+
+/// The columns of an event that keep what later changes overwrite, and their values, of an account `a` and its validation `v`.
+pub(super) const SNAPSHOT_COLUMNS: &str =
+    "status, last_validated_at, pinned_gateway_id, pinned_gateway_reference_id, validation_id, attempts, gateway_id,
+     gateway_reference_id, method, failure_code, pending_reason, due_at, completed_at";
+pub(super) const SNAPSHOT: &str =
+    "a.status, a.last_validated_at, a.pinned_gateway_id, a.pinned_gateway_reference_id, v.id, v.attempts, v.gateway_id,
+     v.gateway_reference_id, v.method, v.failure_code, v.pending_reason,
+     case when v.queued_gateway_account_id is null then v.due_at end, v.completed_at";
+
+/// Columns of an event.
+const EVENT_COLUMNS: &str = "e.id as event_id, e.position, e.subject_id, e.version as event_version, e.name as event_name,
+    e.created_at as event_created_at, e.trace_parent, e.status as event_status,
+    e.last_validated_at as event_last_validated_at, e.pinned_gateway_id as event_pinned_gateway_id,
+    e.pinned_gateway_reference_id as event_pinned_gateway_reference_id, e.validation_id as event_validation_id,
+    e.attempts as event_attempts, e.gateway_id as event_gateway_id, e.gateway_reference_id as event_gateway_reference_id,
+    e.method as event_method, e.failure_code as event_failure_code, e.pending_reason as event_pending_reason,
+    e.due_at as event_due_at, e.completed_at as event_completed_at";
+
+/// Returns the CTEs `event` and `delivery`: they write the events that `changes` selects, with these columns after the first seven, and
+/// the deliveries to the merchants' endpoints.
+pub(super) fn record(columns: &[&str], changes: &str) -> String {
+    let columns: String = columns.iter().map(|column| format!(", {column}")).collect();
+    format!(
+        "event as (
+            insert into events (merchant_id, id, position, subject_id, version, name, created_at{columns})
+            {changes}
+            returning merchant_id, id, subject_id, version, name
+         ), delivery as (
+            insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
+            select e.merchant_id, w.id, e.subject_id, e.version, e.id, 'OPEN', now(), now()
+            from event e join webhook_endpoints w on w.merchant_id = e.merchant_id
+            where w.disabled_at is null and (w.event_names = '{{}}' or e.name = any (w.event_names)) and w.id <> e.subject_id
+            returning merchant_id
+         )"
+    )
+}
+
+row! {
+    /// An event. The columns after `trace_parent` are those of the account and of its newest validation, as the event left them; all
+    /// are `None` if the event is about an endpoint.
+    #[derive(Clone, Debug)]
+    pub struct Event {
+        #[diesel(column_name = event_id)]
+        pub id: EventId,
+        pub position: i64,
+        /// The account or the endpoint.
+        pub subject_id: Uuid,
+        /// Number of the change of the subject, from 1.
+        #[diesel(column_name = event_version)]
+        pub version: i32,
+        #[diesel(column_name = event_name)]
+        pub name: EventName,
+        #[diesel(column_name = event_created_at)]
+        pub created_at: DateTime<Utc>,
+        /// W3C trace context of the account's trace.
+        pub trace_parent: Option<String>,
+        #[diesel(column_name = event_status)]
+        pub status: Option<AccountStatus>,
+        #[diesel(column_name = event_last_validated_at)]
+        pub last_validated_at: Option<DateTime<Utc>>,
+        #[diesel(column_name = event_pinned_gateway_id)]
+        pub pinned_gateway_id: Option<i16>,
+        #[diesel(column_name = event_pinned_gateway_reference_id)]
+        pub pinned_gateway_reference_id: Option<String>,
+        /// `None`: the account had no validation to show.
+        #[diesel(column_name = event_validation_id)]
+        pub validation: Option<ValidationId>,
+        #[diesel(column_name = event_attempts)]
+        pub attempts: Option<i16>,
+        #[diesel(column_name = event_gateway_id)]
+        pub gateway_id: Option<i16>,
+        #[diesel(column_name = event_gateway_reference_id)]
+        pub gateway_reference_id: Option<String>,
+        #[diesel(column_name = event_method)]
+        pub method: Option<Method>,
+        #[diesel(column_name = event_failure_code)]
+        pub failure_code: Option<FailureCode>,
+        #[diesel(column_name = event_pending_reason)]
+        pub pending_reason: Option<PendingReason>,
+        #[diesel(column_name = event_due_at)]
+        pub due_at: Option<DateTime<Utc>>,
+        #[diesel(column_name = event_completed_at)]
+        pub completed_at: Option<DateTime<Utc>>,
+    }
+}
+
+/// A page of a merchant's events.
+#[derive(Clone, Debug, Default)]
+pub struct EventPage {
+    /// In order; of an account, in the order of its versions.
+    pub events: Vec<Event>,
+    /// Whether more events are visible now.
+    pub has_more: bool,
+}
+
+/// Lists at most `limit` events with one of these names, or with any, after the event `after` or from the oldest one that is kept.
+/// `None` if there is no such event `after`, or it is not kept any more.
+pub fn list(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    after: Option<EventId>,
+    names: &[EventName],
+    limit: i64,
+) -> QueryResult<Option<EventPage>> {
+    let begin: Option<(i64, i32, Uuid)> = match after {
+        None => Some((-1, 0, Uuid::nil())),
+        Some(after) => statement(
+            "select position, version, id from events where merchant_id = $1 and id = $2",
+        )
+        .key(merchant, after)
+        .tuple(connection)
+        .optional()?,
+    };
+    let Some((position, version, id)) = begin else {
+        return Ok(None);
+    };
+    // Postgres reads the snapshot of the statement: an event below is committed or was never written.
+    let mut events: Vec<Event> = statement(format!(
+        "select {EVENT_COLUMNS} from events e
+         where e.merchant_id = $1 and e.position >= $2 and (e.position, e.version, e.id) > ($2, $3, $4)
+           and e.position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+           and ($5 or e.name = any ($6))
+         order by e.position, e.version, e.id limit $7"
+    ))
+    .bind(merchant)
+    .bind(position)
+    .bind(version)
+    .bind(id)
+    .bind(names.is_empty())
+    .bind(names.to_vec())
+    .bind(limit.saturating_add(1))
+    .load(connection)?;
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let has_more = events.len() > limit;
+    events.truncate(limit);
+    Ok(Some(EventPage { events, has_more }))
+}
+
+/// Finds an event of the merchant, also one that readers do not see yet.
+pub fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    event: EventId,
+) -> QueryResult<Option<Event>> {
+    statement(format!(
+        "select {EVENT_COLUMNS} from events e where e.merchant_id = $1 and e.id = $2"
+    ))
+    .key(merchant, event)
+    .get_result(connection)
+    .optional()
+}
+
+row! {
+    /// An event with its account. The account's columns are those of now; its validation is that of the event.
+    #[derive(Clone, Debug)]
+    pub struct AccountEvent {
+        #[diesel(embed)]
+        pub event: Event,
+        #[diesel(embed)]
+        pub account: AccountRow,
+    }
+}
+
+/// Reads events of accounts with their accounts; the order is any.
+pub fn with_accounts(
+    connection: &mut PgConnection,
+    events: &[(MerchantId, EventId)],
+) -> QueryResult<Vec<AccountEvent>> {
+    let account = row_columns("a.metadata");
+    statement(format!(
+        "select {EVENT_COLUMNS}, {account}
+         from $1 as wanted
+         join events e on e.merchant_id = wanted.merchant_id and e.id = wanted.id
+         join customer_accounts a on a.merchant_id = e.merchant_id and a.id = e.subject_id
+         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
+         left join validations v on v.merchant_id = e.merchant_id and v.id = e.validation_id"
+    ))
+    .rows(rows!(events, (merchant, event) => { merchant_id = *merchant, id = *event }))
+    .load(connection)
+}
+
+/// Deletes at most `limit` events, with their deliveries and attempts, that are older than their merchant keeps them. Returns the
+/// number of events.
+pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<usize> {
+    statement(
+        "with old as (
+            select o.merchant_id, o.id from merchants m
+            cross join lateral (
+                select e.merchant_id, e.id from events e
+                where e.merchant_id = m.id and e.id < (lpad(to_hex(
+                    (extract(epoch from now() - m.event_days * interval '1 day') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+                order by e.id limit $1
+            ) o limit $1
+         ), event as (
+            delete from events e using old o where e.merchant_id = o.merchant_id and e.id = o.id
+            returning e.merchant_id, e.subject_id, e.version
+         ), delivery as (
+            delete from webhook_deliveries d using event e, webhook_endpoints w
+            where w.merchant_id = e.merchant_id and d.merchant_id = e.merchant_id and d.endpoint_id = w.id
+              and d.subject_id = e.subject_id and d.version = e.version
+            returning d.merchant_id, d.endpoint_id, d.subject_id, d.version
+         ), attempt as (
+            delete from webhook_attempts t using delivery d
+            where t.merchant_id = d.merchant_id and t.endpoint_id = d.endpoint_id and t.subject_id = d.subject_id
+              and t.version = d.version
+         )
+         select count(*) from event",
+    )
+    .bind(limit)
+    .tuple::<i64>(connection)
+    .map(|deleted| usize::try_from(deleted).unwrap_or(0))
+}
+
+/// Raises the base of positions above all events, if Postgres numbers transactions anew, as a cluster does into which a dump was
+/// restored. Returns whether it did.
+pub(super) fn repair_clock(connection: &mut PgConnection) -> QueryResult<bool> {
+    let raised = statement(
+        "with last as (
+            select max(e.position) as position from merchants m
+            cross join lateral (select position from events where merchant_id = m.id order by position desc limit 1) e
+         )
+         update event_clock set base = last.position + 1 from last
+         where last.position >= base + pg_current_xact_id()::text::bigint",
+    )
+    .execute(connection)?;
+    Ok(raised > 0)
+}

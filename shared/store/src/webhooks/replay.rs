@@ -1,0 +1,202 @@
+//! What was delivered, and delivering it again.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::deliveries::DeliveryKey;
+use crate::column::row;
+use crate::events::{self, Event};
+use crate::statement::statement;
+use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
+use khata_domain::MerchantId;
+
+row! {
+    /// A delivery, for merchants and operators.
+    #[derive(Clone, Debug)]
+    pub struct DeliveryRow {
+        #[diesel(embed)]
+        pub key: DeliveryKey,
+        pub event_id: EventId,
+        pub event_name: EventName,
+        pub state: DeliveryState,
+        pub attempts: i16,
+        pub created_at: DateTime<Utc>,
+        /// When the next attempt begins, if the delivery is open.
+        pub due_at: DateTime<Utc>,
+        /// When the attempt in progress began.
+        pub started_at: Option<DateTime<Utc>>,
+        pub delivered_at: Option<DateTime<Utc>>,
+        /// Of the attempt that delivered it.
+        pub status: Option<i16>,
+        pub latency_ms: Option<i32>,
+        /// Encrypted for the event.
+        pub sealed_reply: Option<Vec<u8>>,
+    }
+
+    /// A failed attempt.
+    #[derive(Clone, Debug)]
+    pub struct AttemptRow {
+        #[diesel(embed)]
+        pub key: DeliveryKey,
+        pub number: i16,
+        pub started_at: DateTime<Utc>,
+        pub status: Option<i16>,
+        pub failure: String,
+        pub latency_ms: Option<i32>,
+        /// Encrypted for the event.
+        pub sealed_reply: Option<Vec<u8>>,
+    }
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeliveryFilter {
+    pub event: Option<EventId>,
+    pub endpoint: Option<EndpointId>,
+    pub state: Option<DeliveryState>,
+}
+
+/// Lists at most `limit` deliveries of the merchant's newest events, the newest event first. Reads the merchant's events by age, and
+/// each with its deliveries by their keys.
+pub fn deliveries(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    filter: DeliveryFilter,
+    before: Option<EventId>,
+    limit: i64,
+) -> QueryResult<Vec<DeliveryRow>> {
+    statement(
+        "select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, e.name as event_name, d.state, d.attempts,
+            d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply
+         from events e
+         join webhook_endpoints w on w.merchant_id = e.merchant_id and ($1 is null or w.id = $1)
+         join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id and d.subject_id = e.subject_id
+           and d.version = e.version and ($2 is null or d.state = $2)
+         where e.merchant_id = $3 and ($4 is null or e.id = $4) and ($5 is null or e.id < $5)
+         order by e.id desc, d.endpoint_id limit $6",
+    )
+    .bind(filter.endpoint)
+    .bind(filter.state)
+    .bind(merchant)
+    .bind(filter.event)
+    .bind(before)
+    .bind(limit)
+    .load(connection)
+}
+
+/// Lists the failed attempts of a delivery, the first one first.
+pub fn attempts(
+    connection: &mut PgConnection,
+    delivery: DeliveryKey,
+) -> QueryResult<Vec<AttemptRow>> {
+    statement(
+        "select merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure, latency_ms, sealed_reply
+         from webhook_attempts
+         where merchant_id = $1 and endpoint_id = $2 and subject_id = $3 and version = $4 order by number",
+    )
+    .bind(delivery.merchant)
+    .bind(delivery.endpoint)
+    .bind(delivery.subject)
+    .bind(delivery.version)
+    .load(connection)
+}
+
+/// Which events to deliver again.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayFilter {
+    /// One event; otherwise those of a time.
+    pub event: Option<EventId>,
+    pub since: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
+    /// Empty: all.
+    pub names: Vec<EventName>,
+    /// `None`: every enabled endpoint that gets the event.
+    pub endpoint: Option<EndpointId>,
+    /// Only what no attempt has delivered.
+    pub undelivered_only: bool,
+}
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Deliveries that are open again, or exist now.
+    pub deliveries: i64,
+    /// The last event that was read; the next batch begins after it.
+    pub last: Option<EventId>,
+}
+
+/// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, and makes those
+/// that do not exist. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
+pub fn replay(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    filter: &ReplayFilter,
+    after: Option<EventId>,
+    limit: i64,
+    dry_run: bool,
+) -> QueryResult<Replayed> {
+    let (deliveries, last): (i64, Option<EventId>) = statement(
+        "with event as materialized (
+            select e.merchant_id, e.id, e.subject_id, e.version, e.name from events e
+            where e.merchant_id = $1 and ($2 is null or e.id = $2) and ($3 is null or e.id > $3)
+              and ($4 is null or e.created_at >= $4) and ($5 is null or e.created_at < $5)
+              and ($6 or e.name = any ($7))
+            order by e.id limit $8
+         ), wanted as materialized (
+            select e.merchant_id, w.id as endpoint_id, e.subject_id, e.version, e.id as event_id
+            from event e
+            join webhook_endpoints w on w.merchant_id = e.merchant_id
+            left join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id
+              and d.subject_id = e.subject_id and d.version = e.version
+            where w.deleted_at is null and ($9 is null or w.id = $9) and ($9 is not null or w.disabled_at is null)
+              and (d.event_id is not null or w.id <> e.subject_id and (w.event_names = '{}' or e.name = any (w.event_names)))
+              and d.state is distinct from 'OPEN' and not ($10 and coalesce(d.state = 'DELIVERED', false))
+         ), opened as (
+            insert into webhook_deliveries as d (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
+            select merchant_id, endpoint_id, subject_id, version, event_id, 'OPEN', now(), now() from wanted where not $11
+            on conflict (merchant_id, endpoint_id, subject_id, version) do update
+            set state = 'OPEN', due_at = now(), failures = 0, failing_since = null, started_at = null, delivered_at = null
+         )
+         select (select count(*) from wanted), (select id from event order by id desc limit 1)",
+    )
+    .bind(merchant)
+    .bind(filter.event)
+    .bind(after)
+    .bind(filter.since)
+    .bind(filter.until)
+    .bind(filter.names.is_empty())
+    .bind(filter.names.clone())
+    .bind(limit)
+    .bind(filter.endpoint)
+    .bind(filter.undelivered_only)
+    .bind(dry_run)
+    .tuple(connection)?;
+    Ok(Replayed { deliveries, last })
+}
+
+/// Writes a test event for an endpoint, which alone gets it. Returns the event; `None` if there is no such endpoint, or it is disabled.
+pub fn test(connection: &mut PgConnection, key: EndpointKey) -> QueryResult<Option<Event>> {
+    let event = EventId::new();
+    let name = EventName::EndpointTest;
+    let written = statement(format!(
+        "with endpoint as (
+            update webhook_endpoints w set version = w.version + 1
+            where w.merchant_id = $1 and w.id = $2 and w.disabled_at is null
+            returning w.merchant_id, w.id, w.version
+         ), event as (
+            insert into events (merchant_id, id, position, subject_id, version, name, created_at)
+            select merchant_id, $3, {}, id, version, '{name}', now() from endpoint
+         )
+         insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
+         select merchant_id, id, id, version, $4, 'OPEN', now(), now() from endpoint",
+        events::POSITION
+    ))
+    .key(key.merchant, key.id)
+    .bind(event)
+    .bind(event)
+    .execute(connection)?;
+    if written == 0 {
+        return Ok(None);
+    }
+    events::find(connection, key.merchant, event)
+}
