@@ -53,6 +53,10 @@ pub enum Purpose {
     Reply = 5,
     /// A gateway webhook; the subject is the validation.
     Webhook = 6,
+    /// A webhook endpoint's URL, secrets and credentials; the subject is the endpoint.
+    Endpoint = 7,
+    /// The body of a delivery and the endpoint's reply to it; the subject is the event.
+    Delivery = 8,
 }
 
 /// The keys in use.

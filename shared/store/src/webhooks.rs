@@ -8,6 +8,7 @@ mod deliveries;
 mod endpoints;
 mod owners;
 mod replay;
+mod settings;
 
 pub use deliveries::{
     Attempted, DeliveryKey, StartedDelivery, Wanted, claim, next_due, settle,
@@ -19,3 +20,4 @@ pub use owners::{Owned, acquire, owned, release, renew};
 pub use replay::{
     AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay, test,
 };
+pub use settings::{Credentials, EndpointSettings, PreviousSecret};
