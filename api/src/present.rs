@@ -44,6 +44,9 @@ pub(crate) struct BankAccount {
     currency: &'static str,
     #[schema(value_type = Status)]
     validation_status: String,
+    /// Grows by one with each change of the account that an event reports.
+    #[schema(minimum = 1)]
+    version: i32,
     #[schema(required, format = DateTime)]
     last_validated: Option<String>,
     #[schema(value_type = Metadata)]
@@ -83,6 +86,7 @@ impl BankAccount {
             validation_amount: account.validation_amount,
             currency: account.currency,
             validation_status: account.status,
+            version: account.version,
             last_validated: account.last_validated,
             metadata: account.metadata,
         })

@@ -49,6 +49,9 @@ pub struct CustomerAccount {
     pub currency: &'static str,
     #[schema(value_type = schema::Status)]
     pub status: String,
+    /// Grows by one with each change of the account that an event reports.
+    #[schema(minimum = 1, example = 2)]
+    pub version: i32,
     /// The gateway that you requested. `validation` shows the gateway that validated the account.
     #[schema(required, example = json!(null))]
     pub gateway_id: Option<i16>,
@@ -201,6 +204,7 @@ pub(crate) fn present(
         validation_amount: 1,
         currency: "INR",
         status: row.status.to_string(),
+        version: row.version,
         gateway_id: row.pinned_gateway_id,
         gateway_reference_id: row.pinned_gateway_reference_id.clone(),
         validation,
@@ -231,6 +235,7 @@ pub fn created<'a>(
         validation_amount: 1,
         currency: "INR",
         status: AccountStatus::Created.as_str().to_owned(),
+        version: 1,
         gateway_id: pin.gateway_id,
         gateway_reference_id: pin.reference_id.clone(),
         validation: None,

@@ -28,6 +28,8 @@ row! {
         pub customer: CustomerId,
         pub kind: AccountKind,
         pub status: AccountStatus,
+        /// 1 for a new account; grows by one with each change that an event reports.
+        pub version: i32,
         /// Gateway that the request named.
         pub pinned_gateway_id: Option<i16>,
         /// Gateway account that the request named.
@@ -42,8 +44,8 @@ row! {
 
 /// The `select` list of [`AccountColumns`], from `customer_accounts a`.
 pub(crate) const ACCOUNT_COLUMNS: &str =
-    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.pinned_gateway_id, a.pinned_gateway_reference_id,
-     a.created_at, a.updated_at, a.last_validated_at";
+    "a.merchant_id, a.id, a.customer_id, a.kind, a.status, a.version, a.pinned_gateway_id,
+     a.pinned_gateway_reference_id, a.created_at, a.updated_at, a.last_validated_at";
 
 row! {
     /// An account as the API reads it: with its customer's reference and its newest validation.
