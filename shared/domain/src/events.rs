@@ -3,7 +3,7 @@
 pub use crate::ids::EventId;
 
 words! {
-    /// What happened to an account, as `event_name` of the event says it.
+    /// Kind of change of an account: the `event_name` of an event.
     EventName {
         /// A call stored the account.
         Created = "CUSTOMER_ACCOUNT_CREATED",

@@ -1,4 +1,4 @@
-//! What replies and events share: the form of a time, and published words as the OpenAPI document defines them.
+//! Parts that replies and events share: the form of a time, and published words as the OpenAPI document defines them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use khata_domain::AccountStatus;
