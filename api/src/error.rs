@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use chrono::TimeDelta;
+use khata_present::PresentError;
 use khata_store::accounts::Limited;
 use khata_store::group_commit::BatchError;
 use khata_store::keys::KeyScope;
@@ -367,6 +368,12 @@ impl From<diesel::result::Error> for ApiError {
     fn from(error: diesel::result::Error) -> Self {
         tracing::warn!(%error, "query failed");
         Self::Unavailable
+    }
+}
+
+impl From<PresentError> for ApiError {
+    fn from(_: PresentError) -> Self {
+        Self::Internal
     }
 }
 

@@ -9,6 +9,6 @@ mod words;
 
 pub(crate) use account_fields::*;
 pub(crate) use customer_fields::*;
-pub(crate) use field::{Field, Rule, TextField, named_schema, one_of};
+pub(crate) use field::{Field, Rule, TextField, one_of};
 pub(crate) use parameters::*;
 pub(crate) use words::*;

@@ -6,12 +6,12 @@ use khata_domain::text::{
     MAIL_ADDRESS_PATTERN, ProseError, is_placeholder_id, mail_address, prose, trim,
 };
 use khata_domain::trimmed;
+use khata_present::named_schema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::account_fields::REFERENCE;
 use super::field::{
-    Encoding::Json, Field, Member, Rule, TextField, fields, named_schema, object, optional,
-    required,
+    Encoding::Json, Field, Member, Rule, TextField, fields, object, optional, required,
 };
 
 const MAX_EMAIL: usize = 128;
@@ -79,8 +79,8 @@ fn create() -> RefOr<Schema> {
 }
 
 named_schema! {
-    Contact = update();
-    CreateCustomer = create();
+    pub(crate) Contact = update();
+    pub(crate) CreateCustomer = create();
 }
 
 fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {

@@ -250,19 +250,3 @@ macro_rules! fields {
     };
 }
 pub(super) use fields;
-
-/// Declares types of the OpenAPI document by their schemas.
-macro_rules! named_schema {
-    ($($name:ident = $schema:expr;)+) => {$(
-        pub(crate) struct $name;
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                $schema
-            }
-        }
-
-        impl utoipa::ToSchema for $name {}
-    )+};
-}
-pub(crate) use named_schema;
