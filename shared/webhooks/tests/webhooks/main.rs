@@ -5,6 +5,7 @@ mod addresses;
 mod calls;
 mod receiver;
 mod signatures;
+mod spans;
 
 use std::sync::LazyLock;
 
