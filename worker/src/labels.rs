@@ -74,6 +74,7 @@ labels! {
     AttemptLabels { result: &'static str, failure: &'static str }
     FieldLabels { #[prometheus(flatten)] account: GatewayAccountLabels, field: String }
     GatewayLabels { gateway: &'static str }
+    HealthLabels { endpoint: &'static str }
     KeyLabels { key_id: i64 }
     MerchantLabels { merchant_id: String }
     MerchantNameLabels { merchant_id: String, name: String }
