@@ -15,7 +15,7 @@ mod validation;
 
 pub use account::{AccountDetails, CustomerAccount, NamedBankAccount, created, stored};
 pub use error::PresentError;
-pub use event::{AccountEvent, Event, event};
+pub use event::{AccountEvent, DisabledBy, Event, EventName, account_event, endpoint_event, event};
 pub use masked::{MaskedCustomerAccount, ThinCustomerAccount};
 pub use schema::time;
 pub use snapshot::{Snapshot, ValidationSnapshot};

@@ -212,6 +212,134 @@ fn an_event_shows_no_account_of_another_merchant_and_none_that_it_cannot_decrypt
     }
 }
 
+/// An event of an endpoint, as it is stored.
+fn stored_event(name: Name) -> stored::Event {
+    stored::Event {
+        id: EventId::parse(&id("evt_")).unwrap(),
+        position: 1,
+        subject_id: EndpointId::parse(&id("whe_")).unwrap().0,
+        version: 2,
+        name,
+        created_at: DateTime::from_timestamp(1_686_058_105, 0).unwrap(),
+        trace_parent: None,
+        status: None,
+        last_validated_at: None,
+        pinned_gateway_id: None,
+        pinned_gateway_reference_id: None,
+        validation: None,
+        attempts: None,
+        gateway_id: None,
+        gateway_reference_id: None,
+        method: None,
+        failure_code: None,
+        pending_reason: None,
+        due_at: None,
+        completed_at: None,
+    }
+}
+
+/// The endpoint of [`stored_event`].
+fn endpoint(disabled_at: Option<DateTime<Utc>>) -> Endpoint {
+    let at = DateTime::from_timestamp(1_686_058_100, 0).unwrap();
+    Endpoint {
+        merchant: merchant(),
+        id: EndpointId::parse(&id("whe_")).unwrap(),
+        url: "https://hooks.example.com/khata".to_owned(),
+        sealed_settings: Vec::new(),
+        event_names: Vec::new(),
+        payload: Payload::Full,
+        is_ordered: true,
+        concurrency: 32,
+        calls_per_second: None,
+        version: 2,
+        created_at: at,
+        updated_at: at,
+        disabled_at,
+        disabled_by: disabled_at.map(|_| By::Gone),
+        failing_since: None,
+        last_success_at: None,
+    }
+}
+
+#[test]
+fn an_event_of_an_endpoint_shows_what_disabled_it() {
+    let at = stored_event(Name::EndpointDisabled).created_at;
+    let later = at + chrono::TimeDelta::seconds(1);
+    let (url, time) = (json!("https://hooks.example.com/khata"), json!("2023-06-06T13:28:25Z"));
+    for (name, now, expected) in [
+        (
+            Name::EndpointDisabled,
+            Some(endpoint(Some(at))),
+            json!({ "id": id("whe_"), "url": url, "disabled_at": time, "disabled_by": "GONE" }),
+        ),
+        (
+            Name::EndpointDisabled,
+            Some(endpoint(Some(later))),
+            json!({ "id": id("whe_"), "url": url, "disabled_at": time, "disabled_by": null }),
+        ),
+        (
+            Name::EndpointDisabled,
+            Some(endpoint(None)),
+            json!({ "id": id("whe_"), "url": url, "disabled_at": time, "disabled_by": null }),
+        ),
+        (
+            Name::EndpointDisabled,
+            None,
+            json!({ "id": id("whe_"), "url": null, "disabled_at": time, "disabled_by": null }),
+        ),
+        (
+            Name::EndpointTest,
+            Some(endpoint(Some(at))),
+            json!({ "id": id("whe_"), "url": url, "disabled_at": null, "disabled_by": null }),
+        ),
+    ] {
+        let shown = endpoint_event(&stored_event(name), now.as_ref()).to_json().unwrap();
+        let shown: Value = serde_json::from_slice(&shown).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "id": id("evt_"), "event_name": name.as_str(), "date_created": time,
+                "content": { "webhook_endpoint": expected },
+            })
+        );
+    }
+}
+
+#[test]
+fn a_stored_event_keeps_the_values_of_its_time() {
+    let keyring = keyring();
+    for (name, state) in EVENTS {
+        let then = state(&keyring, &bank());
+        let mut event = stored_event(name);
+        let validation = &then.validation;
+        event.subject_id = then.id.0;
+        event.version = then.version;
+        event.created_at = then.updated_at;
+        event.status = Some(then.status);
+        event.last_validated_at = then.last_validated_at;
+        event.pinned_gateway_id = then.pinned_gateway_id;
+        event.pinned_gateway_reference_id = then.pinned_gateway_reference_id.clone();
+        event.validation = validation.id;
+        event.attempts = validation.attempts;
+        event.gateway_id = validation.gateway_id;
+        event.gateway_reference_id = validation.gateway_reference_id.clone();
+        event.method = validation.method;
+        event.failure_code = validation.failure_code;
+        event.pending_reason = validation.pending_reason;
+        event.due_at = validation.due_at;
+        event.completed_at = validation.completed_at;
+        // The account has changed since.
+        let now = later(&keyring, &bank(), &then);
+        let read = AccountEvent::of(&event, &now).unwrap();
+        assert_eq!(read.snapshot, event_of(name, &then).snapshot, "{name}");
+        assert_eq!((read.id, read.name), (event.id, name));
+    }
+    assert_eq!(
+        AccountEvent::of(&stored_event(Name::EndpointTest), &active(&keyring, &bank())),
+        None
+    );
+}
+
 /// The schemas that the document needs for an event, by name.
 fn schemas() -> serde_json::Map<String, Value> {
     let mut schemas = vec![(Event::name().into_owned(), Event::schema())];
@@ -228,7 +356,13 @@ fn every_schema_that_an_event_names_is_collected() {
     let text = Value::Object(schemas.clone()).to_string();
     let names = text.split("#/components/schemas/").skip(1);
     let names: Vec<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
-    for named in ["CustomerAccount", "MaskedCustomerAccount", "EventName"] {
+    for named in [
+        "CustomerAccount",
+        "MaskedCustomerAccount",
+        "EventEndpoint",
+        "EventName",
+        "DisabledBy",
+    ] {
         assert!(names.contains(&named), "{named}");
     }
     for name in names {
