@@ -14,7 +14,7 @@ pub use deliveries::{
     Attempted, DeliveryKey, StartedDelivery, Wanted, claim, next_due, settle,
 };
 pub use endpoints::{
-    Change, Endpoint, NewEndpoint, all, change, delete, delete_expired, disable, enable, failing, find, insert,
+    Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete, delete_expired, disable, enable, failing, find, insert,
 };
 pub use owners::{Owned, acquire, owned, release, renew};
 pub use replay::{
