@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::output::{NONE, Table, or_none, time};
 
-/// What stands for a reply that the keyring cannot decrypt.
+/// Text in place of a reply that the keyring cannot decrypt.
 const UNREADABLE: &str = "(cannot be decrypted: its key is missing from the keyring)";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -181,7 +181,14 @@ fn decrypt(
 /// Returns a line for each delivery.
 pub(crate) fn table(rows: &[DeliveryRow]) -> String {
     let headings = [
-        "EVENT", "TYPE", "ENDPOINT", "STATE", "ATTEMPTS", "STATUS", "DURATION", "DELIVERED OR NEXT",
+        "EVENT",
+        "TYPE",
+        "ENDPOINT",
+        "STATE",
+        "ATTEMPTS",
+        "STATUS",
+        "DURATION",
+        "DELIVERED OR NEXT",
     ];
     let rows = rows.iter().map(|row| {
         [
@@ -316,7 +323,10 @@ mod tests {
         assert_eq!(delivered.json()["next_attempt_at"], Value::Null);
         let table = table(std::slice::from_ref(&delivered.row));
         let line = table.lines().nth(1).unwrap();
-        assert!(line.ends_with("204     3 ms      2026-11-29T10:00:06Z"), "{line}");
+        assert!(
+            line.ends_with("204     3 ms      2026-11-29T10:00:06Z"),
+            "{line}"
+        );
     }
 
     #[test]

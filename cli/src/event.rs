@@ -1,4 +1,4 @@
-//! `khata event`: what merchants are told about their accounts.
+//! `khata event`: the changes of accounts that Khata reports to merchants.
 
 mod list;
 mod replay;

@@ -173,11 +173,25 @@ mod tests {
         ] {
             let before = Utc::now();
             let parsed = parse_past(text).unwrap();
-            assert!((before - ago..=Utc::now() - ago).contains(&parsed), "{text}");
+            assert!(
+                (before - ago..=Utc::now() - ago).contains(&parsed),
+                "{text}"
+            );
         }
         let time = parse_past("2026-11-29T15:30:00+05:30").unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-29T10:00:00+00:00");
-        for text in ["", "h", "2", "2 h", "-2h", "1.5h", "2w", "2026-11-29", "4294967295d", "2ह"] {
+        for text in [
+            "",
+            "h",
+            "2",
+            "2 h",
+            "-2h",
+            "1.5h",
+            "2w",
+            "2026-11-29",
+            "4294967295d",
+            "2ह",
+        ] {
             assert!(parse_past(text).is_err(), "{text}");
         }
     }

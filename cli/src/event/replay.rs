@@ -71,7 +71,9 @@ impl Replay {
             undelivered_only: self.undelivered,
         };
         // Without it, the first batch would read every event that is kept.
-        let mut after = self.since.map(|since| EventId(first_at(since - BEFORE_CREATED)));
+        let mut after = self
+            .since
+            .map(|since| EventId(first_at(since - BEFORE_CREATED)));
         let (mut deliveries, mut is_first, mut last_line) = (0, true, Instant::now());
         loop {
             let replayed = connection.transaction::<_, anyhow::Error, _>(|connection| {
@@ -84,7 +86,10 @@ impl Replay {
             })?;
             is_first = false;
             deliveries += replayed.deliveries;
-            let Replayed { last: Some(last), .. } = replayed else {
+            let Replayed {
+                last: Some(last), ..
+            } = replayed
+            else {
                 break;
             };
             after = Some(last);

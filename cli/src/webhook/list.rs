@@ -28,7 +28,15 @@ impl List {
         };
         let endpoints = webhooks::all(&mut connection, merchant)?;
         let list: Vec<Value> = endpoints.iter().map(json_of).collect();
-        let headings = ["ENDPOINT", "MERCHANT", "STATE", "TYPES", "PAYLOAD", "LAST SUCCESS", "URL"];
+        let headings = [
+            "ENDPOINT",
+            "MERCHANT",
+            "STATE",
+            "TYPES",
+            "PAYLOAD",
+            "LAST SUCCESS",
+            "URL",
+        ];
         let rows = endpoints.iter().map(|endpoint| {
             [
                 endpoint.id.to_string(),
@@ -106,7 +114,10 @@ fn in_words(endpoint: &Endpoint) -> String {
     match (endpoint.disabled_at, endpoint.failing_since) {
         (Some(at), _) => {
             let by = endpoint.disabled_by.map_or(NONE, |by| by.as_str());
-            format!("{state} by {by} at {}; `khata webhook enable` lets the calls begin again", time(at))
+            format!(
+                "{state} by {by} at {}; `khata webhook enable` lets the calls begin again",
+                time(at)
+            )
         }
         (None, Some(since)) => format!(
             "{state}: no call has succeeded since {}; disabled after five days without one success",

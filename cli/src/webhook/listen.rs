@@ -241,10 +241,18 @@ mod tests {
 
     #[test]
     fn the_target_is_on_this_machine_or_public() {
-        for url in ["http://localhost:3000/hooks", "http://127.0.0.1:8080", "https://hooks.example/"] {
+        for url in [
+            "http://localhost:3000/hooks",
+            "http://127.0.0.1:8080",
+            "https://hooks.example/",
+        ] {
             assert!(parse_target(url).is_ok(), "{url}");
         }
-        for url in ["localhost:3000", "http://10.0.0.1:3000/", "ftp://localhost/"] {
+        for url in [
+            "localhost:3000",
+            "http://10.0.0.1:3000/",
+            "ftp://localhost/",
+        ] {
             assert!(parse_target(url).is_err(), "{url}");
         }
     }

@@ -49,8 +49,8 @@ impl RotateSecret {
         }
         let fresh = WebhookSecret::generate_symmetric().expose().to_string();
         let old = Zeroizing::new(std::mem::replace(&mut settings.secret, fresh));
-        let until = (self.overlap_hours > 0)
-            .then(|| now + TimeDelta::hours(self.overlap_hours.into()));
+        let until =
+            (self.overlap_hours > 0).then(|| now + TimeDelta::hours(self.overlap_hours.into()));
         settings.previous = until.map(|until| PreviousSecret {
             secret: old.to_string(),
             until,
@@ -66,7 +66,10 @@ impl RotateSecret {
             let stored = stored.context(CHANGED_MEANWHILE)?;
             let mut changes = Changes::default();
             changes.add_secret("secret");
-            let (subject, about) = (endpoint.id.to_string(), json!({ "old_secret_until": until }));
+            let (subject, about) = (
+                endpoint.id.to_string(),
+                json!({ "old_secret_until": until }),
+            );
             let (id, action) = (merchant.id, "webhook.rotate-secret");
             record(connection, id, &actor, action, &subject, about, &changes)?;
             Ok(stored)

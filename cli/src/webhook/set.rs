@@ -99,10 +99,16 @@ impl Set {
             Ok((changed, stored))
         })?;
         let mut sentence = if changed.is_empty() {
-            format!("Nothing to change: {} already has these settings.", found.name())
+            format!(
+                "Nothing to change: {} already has these settings.",
+                found.name()
+            )
         } else {
             let lines: Vec<String> = changed.lines().collect();
-            format!("{}\nWorkers apply this within five seconds.", lines.join("\n"))
+            format!(
+                "{}\nWorkers apply this within five seconds.",
+                lines.join("\n")
+            )
         };
         if let Some(key) = public_key(&after).filter(|_| before.signing_key != after.signing_key) {
             sentence += &format!("\nThe public key for v1a signatures is {key}.");

@@ -46,7 +46,15 @@ impl Switch {
             if changed.is_some() {
                 let (subject, about) = (endpoint.id.to_string(), json!({ "url": endpoint.url }));
                 let changes = Changes::of("enabled", !enabled, enabled);
-                record(connection, merchant.id, &actor, action, &subject, about, &changes)?;
+                record(
+                    connection,
+                    merchant.id,
+                    &actor,
+                    action,
+                    &subject,
+                    about,
+                    &changes,
+                )?;
             }
             Ok(changed)
         })?;
@@ -101,7 +109,9 @@ impl Delete {
             let (subject, about) = (endpoint.id.to_string(), json!({}));
             let changes = Changes::between(&audited(endpoint), &json!(null));
             let (id, action) = (merchant.id, "webhook.delete");
-            Ok(record(connection, id, &actor, action, &subject, about, &changes)?)
+            Ok(record(
+                connection, id, &actor, action, &subject, about, &changes,
+            )?)
         })?;
         let document = json!({ "id": endpoint.id.to_string(), "deleted": true });
         let sentence = format!(

@@ -40,12 +40,23 @@ impl Test {
         let event = connection.transaction::<_, anyhow::Error, _>(|connection| {
             let event = webhooks::test(connection, endpoint.key())?;
             let event = event.with_context(|| {
-                format!("{} is disabled; enable it with `khata webhook enable`", found.name())
+                format!(
+                    "{} is disabled; enable it with `khata webhook enable`",
+                    found.name()
+                )
             })?;
             let subject = endpoint.id.to_string();
             let (id, about) = (merchant.id, json!({ "event": event.id.to_string() }));
             let changes = Changes::default();
-            record(connection, id, &actor, "webhook.test", &subject, about, &changes)?;
+            record(
+                connection,
+                id,
+                &actor,
+                "webhook.test",
+                &subject,
+                about,
+                &changes,
+            )?;
             Ok(event.id)
         })?;
         let delivery = self.wait_for_result(&mut connection, &keyring, merchant.id, event)?;

@@ -89,7 +89,10 @@ impl Api {
         let request = self.http.get(url).timeout(TIMEOUT);
         let request = request.basic_auth(self.key.expose(), Some(""));
         let failed = |error: reqwest::Error| {
-            FetchError::Failed(format!("cannot read events from the API: {}", chain(&error)))
+            FetchError::Failed(format!(
+                "cannot read events from the API: {}",
+                chain(&error)
+            ))
         };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -167,9 +170,18 @@ mod tests {
     fn the_address_may_have_a_path_and_a_slash() {
         let key = || ApiKey::parse("kh_test_key").unwrap();
         for (url, called) in [
-            ("https://khata.example", "https://khata.example/events?limit=100"),
-            ("https://khata.example/", "https://khata.example/events?limit=100"),
-            ("http://127.0.0.1:8080/khata/", "http://127.0.0.1:8080/khata/events?limit=100"),
+            (
+                "https://khata.example",
+                "https://khata.example/events?limit=100",
+            ),
+            (
+                "https://khata.example/",
+                "https://khata.example/events?limit=100",
+            ),
+            (
+                "http://127.0.0.1:8080/khata/",
+                "http://127.0.0.1:8080/khata/events?limit=100",
+            ),
         ] {
             assert_eq!(Api::new(url, key(), &[]).unwrap().url.as_str(), called);
         }
