@@ -5,7 +5,7 @@ use diesel::Connection;
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
 use khata_store::audit::{Changes, record};
-use khata_store::webhooks::{self, Change, EndpointSettings};
+use khata_store::webhooks::{self, Change, EndpointSettings, shown_url};
 use khata_webhooks::WebhookSecret;
 use serde_json::json;
 use zeroize::Zeroize;
@@ -64,7 +64,8 @@ impl Set {
             after.credentials = credentials;
         }
         // The audit log has the URL without its query.
-        let is_query_changed = before.url != after.url && before.shown_url() == after.shown_url();
+        let is_query_changed =
+            before.url != after.url && shown_url(&before.url) == shown_url(&after.url);
         let secrets = [
             ("url", is_query_changed),
             ("signing_key", before.signing_key != after.signing_key),
@@ -74,7 +75,7 @@ impl Set {
             let is_same = before == after;
             let sealed = (!is_same).then(|| seal(connection, &keyring, endpoint.key(), &after));
             let sealed = sealed.transpose()?;
-            let shown = after.shown_url();
+            let shown = shown_url(&after.url);
             let all = self.all_types.then_some(&[][..]);
             let change = Change {
                 url: (!is_same).then_some(&*shown),

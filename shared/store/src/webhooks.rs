@@ -20,4 +20,4 @@ pub use owners::{Owned, acquire, owned, release, renew};
 pub use replay::{
     AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay, test,
 };
-pub use settings::{Credentials, EndpointSettings, PreviousSecret};
+pub use settings::{Credentials, EndpointSettings, PreviousSecret, shown_url};

@@ -60,15 +60,15 @@ impl Drop for EndpointSettings {
     }
 }
 
-impl EndpointSettings {
-    /// Returns the URL as merchants and operators see it: without its query, which may hold a token.
-    pub fn shown_url(&self) -> String {
-        match self.url.split_once('?') {
-            None => self.url.clone(),
-            Some((before, _)) => format!("{before}?***"),
-        }
+/// Returns the URL of an endpoint for lists and the audit log: without its query, which may hold a token.
+pub fn shown_url(url: &str) -> String {
+    match url.split_once('?') {
+        None => url.to_owned(),
+        Some((before, _)) => format!("{before}?***"),
     }
+}
 
+impl EndpointSettings {
     /// Encrypts the settings for this endpoint.
     pub fn seal(&self, keyring: &Keyring, endpoint: EndpointKey) -> Vec<u8> {
         let plain = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
