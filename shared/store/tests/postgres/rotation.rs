@@ -311,7 +311,7 @@ fn every_sealed_column_is_reencrypted_once() {
     let of_accounts = sealed(&mut connection, SealedColumn::Details);
     assert_eq!(of_accounts, [(Some(1), 28), (Some(2), 3)].into());
 
-    assert_eq!(rotate(&mut connection, &new, 4), (38, 0, 0));
+    assert_eq!(rotate(&mut connection, &new, 4), (46, 0, 0));
 
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
@@ -327,7 +327,8 @@ fn every_sealed_column_is_reencrypted_once() {
     }
     let tables = |accounts| {
         json!({"customer_accounts": accounts, "validations": 1, "gateway_accounts": 1, "customers": 1,
-            "gateway_notices": 1, "idempotency_records": 1})
+            "gateway_notices": 1, "idempotency_records": 1, "webhook_endpoints": 1, "webhook_deliveries": 2,
+            "webhook_attempts": 1})
     };
     let lines = audited(&mut connection, one);
     assert_eq!(total(&lines), tables(23));
