@@ -34,7 +34,8 @@ pub(crate) struct WebhookDelivery {
     /// When the next attempt begins; `null` if none follows, or if one is in progress.
     #[schema(required, format = DateTime)]
     next_attempt_at: Option<String>,
-    /// The first one first. A number that is missing is an attempt whose result was lost: the endpoint may have got it.
+    /// The first one first. A number that is missing is an attempt whose result was lost, so that the endpoint may have got it, or
+    /// one that delivered the event before a replay.
     attempts: Vec<DeliveryAttempt>,
 }
 
