@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
-use khata_domain::events::{DeliveryState, EventId, EventName};
 use khata_domain::MerchantId;
+use khata_domain::events::{DeliveryState, EventId, EventName};
 use khata_present::schema::time;
 use khata_store::webhooks::{self, AttemptRow, DeliveryFilter, DeliveryRow};
 use serde::Serialize;
@@ -116,7 +116,8 @@ fn present(
     row: &DeliveryRow,
     failed: Vec<AttemptRow>,
 ) -> Result<WebhookDelivery, ApiError> {
-    let text = |sealed: Option<&Vec<u8>>| sealed.map(|sealed| reply(keyring, row, sealed)).transpose();
+    let text =
+        |sealed: Option<&Vec<u8>>| sealed.map(|sealed| reply(keyring, row, sealed)).transpose();
     let failed = failed.into_iter().map(|attempt| {
         Ok(DeliveryAttempt {
             number: attempt.number,

@@ -23,7 +23,8 @@ use crate::deliveries::WebhookDelivery;
 use crate::error::{ApiError, Envelope};
 use crate::routes::get;
 use crate::schema::{
-    BankItem, ConsentBody, EventChoice, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
+    BankItem, ConsentBody, EventChoice, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress,
+    UpiItem,
 };
 use crate::webhook_endpoints::WebhookEndpoint;
 use crate::{accounts, bank_accounts, banks, customers, events, health, webhook_endpoints};

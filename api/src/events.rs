@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use actix_web::HttpResponse;
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::Keyring;
+use khata_domain::MerchantId;
 use khata_domain::events::{EndpointId, EndpointKey, EventId, EventName, Payload};
 use khata_domain::text::trim;
-use khata_domain::MerchantId;
 use khata_present::{AccountEvent, Event, account_event, endpoint_event};
 use khata_store::accounts::AccountRow;
 use khata_store::events::{self as stored, EventPage};
@@ -133,7 +133,8 @@ pub(crate) async fn replay(mut context: RequestContext) -> Result<HttpResponse, 
             if let Some(id) = endpoint
                 && webhooks::find(connection, EndpointKey { merchant, id })?.is_none()
             {
-                let reason = "names no webhook endpoint of yours: list them with GET /webhook-endpoints";
+                let reason =
+                    "names no webhook endpoint of yours: list them with GET /webhook-endpoints";
                 return Err(ApiError::field(schema::REPLAY_ENDPOINT.name, reason));
             }
             let filter = ReplayFilter {
@@ -240,8 +241,10 @@ impl Subjects {
         let EventPage { events, has_more } = page;
         let (of_accounts, of_endpoints): (Vec<&stored::Event>, Vec<&stored::Event>) =
             events.iter().partition(|event| event.name.is_of_account());
-        let keys: Vec<(MerchantId, EventId)> =
-            of_accounts.iter().map(|event| (merchant, event.id)).collect();
+        let keys: Vec<(MerchantId, EventId)> = of_accounts
+            .iter()
+            .map(|event| (merchant, event.id))
+            .collect();
         let accounts = stored::with_accounts(connection, &keys)?;
         let accounts = accounts.into_iter().map(|one| (one.event.id, one.account));
         let endpoints = if of_endpoints.is_empty() {
@@ -266,7 +269,8 @@ impl Subjects {
                 return Ok(endpoint_event(event, endpoint));
             }
             let account = self.accounts.remove(&event.id);
-            let shown = account.and_then(|account| Some((AccountEvent::of(event, &account)?, account)));
+            let shown =
+                account.and_then(|account| Some((AccountEvent::of(event, &account)?, account)));
             let Some((shown, account)) = shown else {
                 tracing::error!(event_id = %event.id, "an event has no account");
                 return Err(ApiError::Internal);
@@ -304,7 +308,8 @@ mod tests {
         assert_eq!((all.after, all.names, all.limit), (None, Vec::new(), 100));
         let event = EventId::new();
         let types = "CUSTOMER_ACCOUNT_ACTIVE, CUSTOMER_ACCOUNT_FAILURE,CUSTOMER_ACCOUNT_ACTIVE";
-        let some = query(&event.to_string(), types, "7").unwrap_or_else(|faults| panic!("{faults:?}"));
+        let some =
+            query(&event.to_string(), types, "7").unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(some.after, Some(event));
         assert_eq!(some.names, [EventName::Active, EventName::Failure]);
         assert_eq!(some.limit, 7);
@@ -312,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_bad_query_is_refused_with_every_fault() {
-        let faults = |after: &str, types: &str, limit: &str| query(after, types, limit).err().unwrap();
+        let faults =
+            |after: &str, types: &str, limit: &str| query(after, types, limit).err().unwrap();
         let all = faults("banh_x", "CUSTOMER_ACCOUNT_ACTIV", "101");
         assert_eq!(
             all,
@@ -324,9 +330,15 @@ mod tests {
         );
         for (types, part) in [
             ("active", "did you mean CUSTOMER_ACCOUNT_ACTIVE?"),
-            ("customer_account_deleted", "did you mean CUSTOMER_ACCOUNT_DELETED?"),
+            (
+                "customer_account_deleted",
+                "did you mean CUSTOMER_ACCOUNT_DELETED?",
+            ),
             ("payment", "the names are CUSTOMER_ACCOUNT_CREATED, "),
-            ("CUSTOMER_ACCOUNT_ACTIVE,", "types: has a comma without a name"),
+            (
+                "CUSTOMER_ACCOUNT_ACTIVE,",
+                "types: has a comma without a name",
+            ),
         ] {
             let faults = faults("", types, "");
             assert!(faults[0].contains(part), "{types}: {faults:?}");

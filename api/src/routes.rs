@@ -7,7 +7,9 @@ use actix_web::{HttpResponse, Resource, Route, Scope};
 use crate::accounts::{create, delete, read, validate};
 use crate::error::ApiError;
 use crate::gateway_webhooks::receive;
-use crate::{bank_accounts as bank, banks, customers, events, health, webhook_endpoints as endpoints};
+use crate::{
+    bank_accounts as bank, banks, customers, events, health, webhook_endpoints as endpoints,
+};
 
 /// Adds the routes.
 pub(crate) fn add(config: &mut ServiceConfig) {
@@ -47,11 +49,7 @@ pub(crate) fn add(config: &mut ServiceConfig) {
             "GET, HEAD",
             [get().to(events::deliveries)],
         ),
-        resource(
-            "/{event_id}/replay",
-            "POST",
-            [post().to(events::replay)],
-        ),
+        resource("/{event_id}/replay", "POST", [post().to(events::replay)]),
     ];
     let all_endpoints = [get().to(endpoints::list), post().to(endpoints::create)];
     let endpoint = [get().to(endpoints::get), post().to(endpoints::change)];
@@ -65,10 +63,22 @@ pub(crate) fn add(config: &mut ServiceConfig) {
             [get().to(endpoints::deliveries)],
         ),
         resource("/{endpoint_id}/rotate-secret", "POST", rotate_secret),
-        resource("/{endpoint_id}/enable", "POST", [post().to(endpoints::enable)]),
-        resource("/{endpoint_id}/disable", "POST", [post().to(endpoints::disable)]),
+        resource(
+            "/{endpoint_id}/enable",
+            "POST",
+            [post().to(endpoints::enable)],
+        ),
+        resource(
+            "/{endpoint_id}/disable",
+            "POST",
+            [post().to(endpoints::disable)],
+        ),
         resource("/{endpoint_id}/test", "POST", [post().to(endpoints::test)]),
-        resource("/{endpoint_id}/delete", "POST", [post().to(endpoints::delete)]),
+        resource(
+            "/{endpoint_id}/delete",
+            "POST",
+            [post().to(endpoints::delete)],
+        ),
     ];
     let customers = [post().to(customers::create)];
     let branch = [get().to(banks::get)];

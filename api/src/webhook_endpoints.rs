@@ -202,7 +202,14 @@ pub(crate) async fn delete(mut context: RequestContext) -> Result<HttpResponse, 
         let settings = open(call.keyring, &endpoint)?;
         let shown = Shown::of(&endpoint, &settings);
         let changes = Changes::between(&shown.to_audit(), &json!({}));
-        record(connection, call.key, call.actor, "webhook.delete", &endpoint, &changes)?;
+        record(
+            connection,
+            call.key,
+            call.actor,
+            "webhook.delete",
+            &endpoint,
+            &changes,
+        )?;
         shown.deleted().to_json()
     })
     .await
@@ -220,7 +227,11 @@ pub(crate) async fn deliveries(context: RequestContext) -> Result<HttpResponse, 
     })?;
     let mut faults = Faults::default();
     let before = event_id("before", query.before.as_deref(), &mut faults);
-    let state = query.state.as_deref().map(trim).filter(|text| !text.is_empty());
+    let state = query
+        .state
+        .as_deref()
+        .map(trim)
+        .filter(|text| !text.is_empty());
     let state = state.and_then(|text| {
         let state = DeliveryState::parse(text);
         if state.is_none() {
@@ -328,7 +339,9 @@ fn change_settings(
         // The worker that owns the endpoint does not change its version; other calls do.
         let changed = webhooks::change(connection, call.key, current.version, &change)?;
         if let Some(endpoint) = changed {
-            record(connection, call.key, call.actor, action, &endpoint, &changes)?;
+            record(
+                connection, call.key, call.actor, action, &endpoint, &changes,
+            )?;
             return Ok(Shown::of(&endpoint, &settings));
         }
     }
@@ -351,7 +364,15 @@ fn record(
     changes: &Changes,
 ) -> Result<(), ApiError> {
     let (subject, about) = (key.id.to_string(), json!({ "url": endpoint.url }));
-    audit::record(connection, key.merchant, actor, action, &subject, about, changes)?;
+    audit::record(
+        connection,
+        key.merchant,
+        actor,
+        action,
+        &subject,
+        about,
+        changes,
+    )?;
     Ok(())
 }
 

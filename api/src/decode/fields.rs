@@ -165,7 +165,10 @@ impl<'a> Fields<'a> {
                 Ok(name) if names.contains(&name) => {}
                 Ok(name) => names.push(name),
                 Err(_) if text == ALL_EVENTS => {
-                    self.fault(field.name, "has ALL beside names: send ALL alone, or the names");
+                    self.fault(
+                        field.name,
+                        "has ALL beside names: send ALL alone, or the names",
+                    );
                     return None;
                 }
                 Err(reason) => {
@@ -260,8 +263,13 @@ pub(crate) fn event_name(text: &str) -> Result<EventName, String> {
         let names: Vec<&str> = EventName::ALL.iter().map(|name| name.as_str()).collect();
         let shown = printable(text);
         match nearest(text, &names) {
-            Some(nearest) => format!("{shown} is not the name of an event: did you mean {nearest}?"),
-            None => format!("{shown} is not the name of an event: the names are {}", names.join(", ")),
+            Some(nearest) => {
+                format!("{shown} is not the name of an event: did you mean {nearest}?")
+            }
+            None => format!(
+                "{shown} is not the name of an event: the names are {}",
+                names.join(", ")
+            ),
         }
     })
 }

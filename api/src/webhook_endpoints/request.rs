@@ -51,7 +51,8 @@ impl Given {
             event_names: fields.event_names(&EVENT_NAMES),
             payload: fields.optional(&PAYLOAD),
             is_ordered: fields.flag(&IS_ORDERED),
-            concurrency: number(fields.number(&CONCURRENCY)).and_then(|calls| calls.try_into().ok()),
+            concurrency: number(fields.number(&CONCURRENCY))
+                .and_then(|calls| calls.try_into().ok()),
             calls_per_second: number(fields.number(&CALLS_PER_SECOND))
                 .map(|calls| (calls > 0).then_some(calls)),
             signature: fields.optional(&SIGNATURE),
@@ -220,7 +221,9 @@ impl NewSecret {
     pub(super) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
         let mut faults = Faults::default();
         let fields = &mut Fields::of(body, &mut faults);
-        let hours = fields.number(&PREVIOUS_SECRET_HOURS).unwrap_or(DEFAULT_HOURS);
+        let hours = fields
+            .number(&PREVIOUS_SECRET_HOURS)
+            .unwrap_or(DEFAULT_HOURS);
         fields.only(&ROTATE_FIELDS);
         faults.check()?;
         Ok(Self {
