@@ -1,0 +1,109 @@
+//! Why an attempt did not deliver an event.
+
+use std::error::Error;
+use std::io;
+
+use crate::address::AddressError;
+use crate::endpoint_url::UrlError;
+
+/// Why an attempt did not deliver an event. The texts are for merchants: they hold no address and no part of the URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error(transparent)]
+    Url(UrlError),
+    #[error(transparent)]
+    Address(AddressError),
+    #[error("the name server has no address for the endpoint's host: check the host's DNS records")]
+    Dns,
+    #[error(
+        "cannot connect to the endpoint: check that it listens on the URL's port and that firewalls let Khata in"
+    )]
+    Connect,
+    #[error(
+        "the TLS handshake failed ({0}): check the endpoint's certificate, its chain and its host name"
+    )]
+    Tls(String),
+    #[error("the endpoint did not reply in time: reply first, then process the event")]
+    Timeout,
+    #[error(
+        "the connection ended before the reply, or the reply is not HTTP: check the endpoint's server"
+    )]
+    Protocol,
+    #[error("the endpoint replied with status {0}: a delivery needs a status from 200 to 299")]
+    Status(u16),
+}
+
+impl CallError {
+    /// Returns the word for metrics and lists. The words never change.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "forbidden_url",
+            Self::Address(_) => "forbidden_address",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls(_) => "tls",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+impl From<UrlError> for CallError {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::Address(error) => Self::Address(error),
+            error => Self::Url(error),
+        }
+    }
+}
+
+impl From<reqwest::Error> for CallError {
+    fn from(error: reqwest::Error) -> Self {
+        for cause in causes(&error) {
+            if let Some(error) = cause.downcast_ref::<AddressError>() {
+                return Self::Address(*error);
+            }
+            if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+                return Self::Tls(error.to_string());
+            }
+        }
+        if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_builder() {
+            Self::Url(UrlError::Malformed)
+        } else if error.is_dns() {
+            Self::Dns
+        } else if error.is_connect() {
+            Self::Connect
+        } else {
+            Self::Protocol
+        }
+    }
+}
+
+/// Returns the error and its causes, from the outside to the inside.
+fn causes(error: &(dyn Error + 'static)) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        match error.downcast_ref::<io::Error>() {
+            // The `source` of an I/O error leaves out the error that it wraps.
+            Some(wrapper) => wrapper
+                .get_ref()
+                .map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_cause_is_found() {
+        let inner = io::Error::new(io::ErrorKind::InvalidData, UrlError::Port);
+        let outer = io::Error::other(io::Error::other(inner));
+        let found = causes(&outer).find_map(|cause| cause.downcast_ref::<UrlError>());
+        assert_eq!(found, Some(&UrlError::Port));
+    }
+}
