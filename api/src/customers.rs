@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::{CustomerId, MerchantId, ObjectReferenceId};
+use khata_present::time;
 use khata_store::customers;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,8 +13,7 @@ use utoipa::ToSchema;
 use crate::context::RequestContext;
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults, NO_CUSTOMER};
-use crate::reply::{self, time};
-use crate::schema;
+use crate::{reply, schema};
 
 /// Country code if the merchant sends none, as at Juspay.
 const DEFAULT_COUNTRY_CODE: &str = "91";

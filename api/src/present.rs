@@ -1,127 +1,23 @@
-//! Accounts as merchants see them, in both families (contract, *Create: the reply*): every wire detail of the replies and
-//! their OpenAPI schemas. A new reply field is added here, or in `validation`.
+//! The bodies of replies with accounts, in both families (contract, *Create: the reply*): one account, a list, and the legacy
+//! form. `khata-present` shows the account itself.
 
 pub(crate) mod recorded;
-mod validation;
 
-use chrono::{DateTime, Utc};
-use khata_crypto::{Keyring, Purpose};
-use khata_domain::routing::Pin;
-use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId};
-use khata_ifsc as ifsc;
+use khata_crypto::Keyring;
+use khata_domain::MerchantId;
+use khata_present::AccountDetails;
+use khata_present::schema::{Metadata, Status};
 use khata_store::accounts::AccountRow;
 use khata_store::idempotency::ReplyForm;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use validation::Validation;
-
 use crate::error::ApiError;
-use crate::reply::time;
 use crate::{reply, schema};
 
-/// A customer's bank account or UPI address.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct CustomerAccount {
-    #[schema(value_type = schema::CustomerAccountObject)]
-    object: &'static str,
-    #[schema(
-        pattern = "^banh_[0-9a-v]{26}$",
-        example = "banh_01k82u7s7aeqraoh1tia1a3hc8"
-    )]
-    id: String,
-    #[schema(
-        pattern = "^cst_[0-9a-v]{26}$",
-        example = "cst_01k82u7s7deddovl581r211s9l"
-    )]
-    customer_id: String,
-    /// Your own name for the customer.
-    #[schema(example = "customer_1122")]
-    object_reference_id: String,
-    #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
-    date_created: String,
-    /// Time of the last status change.
-    #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
-    last_updated: String,
-    /// Time of the last result from a gateway.
-    #[schema(required, format = DateTime, example = "2023-06-06T13:29:53Z")]
-    last_validated: Option<String>,
-    account_details: AccountDetails,
-    /// Amount of a penny drop in rupees.
-    #[schema(example = 1)]
-    validation_amount: u8,
-    #[schema(example = "INR")]
-    currency: &'static str,
-    #[schema(value_type = schema::Status)]
-    status: String,
-    /// The gateway that you requested. `validation` shows the gateway that validated the account.
-    #[schema(required, example = json!(null))]
-    gateway_id: Option<i16>,
-    #[schema(required, example = json!(null))]
-    gateway_reference_id: Option<String>,
-    /// The newest validation; `null` in the reply that creates the account.
-    #[schema(required)]
-    validation: Option<Validation>,
-    /// Your `metadata.*`.
-    #[schema(value_type = schema::Metadata)]
-    metadata: Value,
-}
-
-/// Details of the account.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum AccountDetails {
-    /// A bank account.
-    BankAccountDetails {
-        #[schema(value_type = String, example = "026291800001191")]
-        account_number: String,
-        #[schema(required, value_type = Option<String>, example = "test")]
-        beneficiary_name: Option<String>,
-        #[schema(example = "AABF0008032")]
-        ifsc: String,
-        #[schema(required, example = "12")]
-        bank_code: Option<String>,
-        /// Bank of the IFSC; `null` if unknown.
-        #[schema(required, example = json!(null))]
-        bank_name: Option<&'static str>,
-        /// Branch of the IFSC; `null` if the IFSC is not listed.
-        #[schema(required, example = json!(null))]
-        branch_name: Option<&'static str>,
-        /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
-        #[schema(example = false)]
-        ifsc_listed: bool,
-        /// What to check about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
-        /// like it; `null` if nothing is known.
-        #[schema(required, example = json!(null))]
-        ifsc_hint: Option<String>,
-    },
-    /// A UPI address.
-    VpaDetails {
-        #[schema(value_type = String, example = "9164326296@upi")]
-        vpa: String,
-        /// Whether the list of handles has the part behind the `@`. New apps appear before the list does, so an unknown handle may
-        /// be real.
-        #[schema(example = true)]
-        handle_known: bool,
-        /// The bank account that the address names itself, as `NUMBER@IFSC.ifsc.npci` does; absent for any other address. Limits
-        /// count both as one account.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(nullable = false)]
-        bank_account: Option<NamedBankAccount>,
-    },
-}
-
-/// The bank account that a UPI address names.
-#[derive(Serialize, ToSchema)]
-struct NamedBankAccount {
-    #[schema(example = "026291800001191")]
-    account_number: String,
-    #[schema(example = "AABF0008032")]
-    ifsc: String,
-}
+pub(crate) use khata_present::{CustomerAccount, created};
 
 /// A bank account in the form of the legacy endpoints.
 #[derive(Serialize, ToSchema)]
@@ -146,11 +42,14 @@ pub(crate) struct BankAccount {
     validation_amount: u8,
     #[schema(example = "INR")]
     currency: &'static str,
-    #[schema(value_type = schema::Status)]
+    #[schema(value_type = Status)]
     validation_status: String,
+    /// Grows by one with each change of the account that an event reports.
+    #[schema(minimum = 1)]
+    version: i32,
     #[schema(required, format = DateTime)]
     last_validated: Option<String>,
-    #[schema(value_type = schema::Metadata)]
+    #[schema(value_type = Metadata)]
     metadata: Value,
 }
 
@@ -187,6 +86,7 @@ impl BankAccount {
             validation_amount: account.validation_amount,
             currency: account.currency,
             validation_status: account.status,
+            version: account.version,
             last_validated: account.last_validated,
             metadata: account.metadata,
         })
@@ -229,14 +129,39 @@ impl<T: ToSchema> List<T> {
     }
 }
 
-schema::named_schema! {
-    CustomerAccountList = list_of::<CustomerAccount>("Accounts.");
-    BankAccountList = list_of::<BankAccount>("Bank accounts.");
-    Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+/// A page of a list whose length is not counted.
+#[derive(Serialize, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the contract's own name")]
+pub(crate) struct Page<T: ToSchema> {
+    #[schema(value_type = schema::ListObject)]
+    object: &'static str,
+    /// Number of items in `list`.
+    count: usize,
+    /// Whether the next page has items now.
+    has_more: bool,
+    list: Vec<T>,
 }
 
-fn list_of<T: ToSchema>(description: &str) -> RefOr<Schema> {
-    let mut schema = List::<T>::schema();
+impl<T: ToSchema> Page<T> {
+    pub(crate) fn new(list: Vec<T>, has_more: bool) -> Self {
+        Self {
+            object: "list",
+            count: list.len(),
+            has_more,
+            list,
+        }
+    }
+}
+
+khata_present::named_schema! {
+    pub(crate) CustomerAccountList = described::<List<CustomerAccount>>("Accounts.");
+    pub(crate) BankAccountList = described::<List<BankAccount>>("Bank accounts.");
+    pub(crate) Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
+}
+
+/// The schema of a list with this description.
+pub(crate) fn described<T: PartialSchema>(description: &str) -> RefOr<Schema> {
+    let mut schema = T::schema();
     if let RefOr::T(Schema::Object(list)) = &mut schema {
         list.description = Some(description.to_owned());
     }
@@ -261,186 +186,11 @@ pub(crate) fn body(
     }
 }
 
-fn details(details: &Details, bank_code: Option<String>) -> AccountDetails {
-    match details {
-        Details::Bank(bank) => {
-            let known = ifsc::lookup(bank.ifsc.as_str());
-            let name = bank.beneficiary_name.as_ref();
-            AccountDetails::BankAccountDetails {
-                account_number: bank.account_number.expose().to_owned(),
-                beneficiary_name: name.map(|name| name.expose().to_owned()),
-                ifsc: bank.ifsc.as_str().to_owned(),
-                bank_code,
-                bank_name: known.bank,
-                branch_name: known.branch.map(ifsc::Branch::name),
-                ifsc_listed: known.branch.is_some(),
-                ifsc_hint: known
-                    .branch
-                    .map_or_else(|| ifsc::hint(bank.ifsc.as_str()), |_| None),
-            }
-        }
-        Details::Upi(vpa) => AccountDetails::VpaDetails {
-            vpa: vpa.expose().to_owned(),
-            handle_known: ifsc::is_known_handle(vpa.expose()),
-            bank_account: vpa.bank_account().map(|(number, ifsc)| NamedBankAccount {
-                account_number: number.to_owned(),
-                ifsc: ifsc.as_str().to_owned(),
-            }),
-        },
-    }
-}
-
 /// Decrypts and presents a stored account.
 pub(crate) fn stored(
     keyring: &Keyring,
     merchant: MerchantId,
     row: AccountRow,
 ) -> Result<CustomerAccount, ApiError> {
-    let subject = row.id.0;
-    let decrypt = |purpose, sealed: &[u8]| {
-        keyring.decrypt(merchant, subject, purpose, sealed).map_err(|_| {
-            tracing::error!(account_id = %row.id, ?purpose, "cannot decrypt an account; check that the keyring holds its key");
-            ApiError::Internal
-        })
-    };
-    let unreadable = || {
-        tracing::error!(account_id = %row.id, "cannot parse a decrypted account");
-        ApiError::Internal
-    };
-    let plain = decrypt(Purpose::Details, &row.sealed_details)?;
-    let opened = Details::from_plaintext(&plain).ok_or_else(unreadable)?;
-    let result = match &row.validation.sealed_result {
-        None => ValidationResult::default(),
-        Some(sealed) => {
-            let plain = decrypt(Purpose::ValidationResult, sealed)?;
-            ValidationResult::from_plaintext(&plain).ok_or_else(unreadable)?
-        }
-    };
-    let validation = validation::validation(&row, result);
-    Ok(CustomerAccount {
-        object: "customer_account",
-        id: row.id.to_string(),
-        customer_id: row.customer.to_string(),
-        date_created: time(row.created_at),
-        last_updated: time(row.updated_at),
-        last_validated: row.last_validated_at.map(time),
-        account_details: details(&opened, row.bank_code.clone()),
-        validation_amount: 1,
-        currency: "INR",
-        status: row.status.to_string(),
-        gateway_id: row.pinned_gateway_id,
-        gateway_reference_id: row.pinned_gateway_reference_id.clone(),
-        validation,
-        metadata: row.metadata,
-        object_reference_id: row.object_reference_id,
-    })
-}
-
-/// Returns a function that presents an account which a call stored just now, without reading it back. `validation` is `null`
-/// in this reply (contract).
-pub(crate) fn created<'a>(
-    customer: CustomerId,
-    object_reference_id: &'a str,
-    at: DateTime<Utc>,
-    pin: &'a Pin,
-    metadata: &'a Map<String, Value>,
-) -> impl Fn(AccountId, &Details, Option<String>) -> CustomerAccount + 'a {
-    let (customer_id, created) = (customer.to_string(), time(at));
-    move |id, account, bank_code| CustomerAccount {
-        object: "customer_account",
-        id: id.to_string(),
-        customer_id: customer_id.clone(),
-        object_reference_id: object_reference_id.to_owned(),
-        date_created: created.clone(),
-        last_updated: created.clone(),
-        last_validated: None,
-        account_details: details(account, bank_code),
-        validation_amount: 1,
-        currency: "INR",
-        status: AccountStatus::Created.as_str().to_owned(),
-        gateway_id: pin.gateway_id,
-        gateway_reference_id: pin.reference_id.clone(),
-        validation: None,
-        metadata: Value::Object(metadata.clone()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use khata_domain::{AccountNumber, BankAccount, Ifsc, Vpa};
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_upi_address_shows_the_bank_account_that_it_names() {
-        let shown = |vpa: &str| {
-            let details = details(&Details::Upi(Vpa::parse(vpa).unwrap()), None);
-            serde_json::to_value(details).unwrap()
-        };
-        assert_eq!(
-            shown("asha@upi"),
-            json!({"vpa_details": {"vpa": "asha@upi", "handle_known": true}})
-        );
-        assert_eq!(
-            shown("026291@HDFC0000001.ifsc.npci"),
-            json!({"vpa_details": {
-                "vpa": "026291@hdfc0000001.ifsc.npci",
-                "handle_known": true,
-                "bank_account": {"account_number": "026291", "ifsc": "HDFC0000001"},
-            }})
-        );
-    }
-
-    #[test]
-    fn an_account_shows_its_bank_and_branch() {
-        let merged = "State Bank of Hyderabad is part of State Bank of India since 2017-04-01, whose IFSCs begin with SBIN: ask the payee for the new IFSC";
-        for (ifsc, bank, branch, listed, hint) in [
-            (
-                "HDFC0CPD295",
-                json!("Pune District Central Co-operative Bank"),
-                json!("PUNE DISTRICT CENTRAL COOP BANK"),
-                true,
-                json!(null),
-            ),
-            (
-                "SBHY0020039",
-                json!("State Bank of Hyderabad"),
-                json!(null),
-                false,
-                json!(merged),
-            ),
-            ("AABF0008032", json!(null), json!(null), false, json!(null)),
-        ] {
-            let account = Details::Bank(BankAccount {
-                ifsc: Ifsc::parse(ifsc).unwrap(),
-                account_number: AccountNumber::parse("026291800001191").unwrap(),
-                beneficiary_name: None,
-            });
-            // The merchant's bank code is echoed, independent of the directory.
-            let shown = serde_json::to_value(details(&account, Some("JP_SBI".to_owned()))).unwrap();
-            assert_eq!(
-                shown["bank_account_details"],
-                json!({
-                    "account_number": "026291800001191", "beneficiary_name": null, "ifsc": ifsc,
-                    "bank_code": "JP_SBI", "bank_name": bank, "branch_name": branch, "ifsc_listed": listed,
-                    "ifsc_hint": hint,
-                })
-            );
-        }
-    }
-
-    #[test]
-    fn a_upi_address_shows_whether_its_handle_is_known() {
-        for (vpa, known) in [
-            ("asha@okaxis", true),
-            ("asha@ybl", true),
-            ("026291800001191@HDFC0000001.ifsc.npci", true),
-            ("asha@nosuchapp", false),
-        ] {
-            let account = Details::Upi(khata_domain::Vpa::parse(vpa).unwrap());
-            let shown = serde_json::to_value(details(&account, None)).unwrap();
-            assert_eq!(shown["vpa_details"]["handle_known"], known, "{vpa}");
-        }
-    }
+    Ok(khata_present::stored(keyring, merchant, row)?)
 }

@@ -2,7 +2,6 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{ContentType, HeaderName, HeaderValue};
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -37,9 +36,4 @@ pub(crate) fn replayed(body: Vec<u8>) -> HttpResponse {
         .headers_mut()
         .insert(REPLAYED, HeaderValue::from_static("true"));
     response
-}
-
-/// RFC 3339 in UTC, whole seconds.
-pub(crate) fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

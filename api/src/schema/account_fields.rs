@@ -6,15 +6,16 @@ use khata_domain::text::{ProseError, is_placeholder, prose, trim};
 use khata_domain::{
     AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa, trimmed,
 };
+use khata_present::named_schema;
+use khata_present::schema::Metadata;
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::field::{
     Encoding::{self, Form, Json},
-    Field, Member, Rule, TextField, fields, named_schema, object, one_of, optional, required,
+    Field, Member, Rule, TextField, fields, object, one_of, optional, required,
 };
-use super::words::Metadata;
 
 /// Accounts in one call (contract, *Limits*).
 pub(crate) const MAX_ACCOUNTS: usize = 100;
@@ -237,16 +238,16 @@ fn one_or_many_example() -> Value {
 const CREATE_FORM: &str = "Either the fields of one account (`ifsc`, `account_number`, `beneficiary_name`, `bank_code`, or `vpa`), or the arrays `bank_account_details` and `upi_details` as JSON text or in the indexed form `bank_account_details[0][ifsc]=…`. `metadata.<name>=<value>` is echoed: at most 20, name 1–40 characters, value at most 500 without control characters, 12 KiB of JSON in total.";
 
 named_schema! {
-    BankItem = object(Json, "A bank account.", None, &bank_account());
-    UpiItem = object(Json, "A UPI address.", None, &[required(&VPA)]);
-    ConsentBody = object(Json, "Proof that the payee agreed to the validation.", None, &consent());
-    CreateAccountsForm = create(Form, CREATE_FORM, Some(form_example()), flat_or_lists());
-    OneBankAccount = create(Json, "One bank account.", None, bank_account());
-    OneUpiAddress = create(Json, "One UPI address.", None, vec![required(&VPA)]);
-    ManyAccounts = create(Json, "Up to 100 accounts in total, at least one.", None, lists());
-    CreateAccountsJson = one_of("One account in flat fields, or many in arrays.", Some(one_or_many_example()), &["OneBankAccount", "OneUpiAddress", "ManyAccounts"]);
-    BankAccountForm = create(Form, "One bank account. `metadata.<name>=<value>` is echoed.", Some(example()), bank_account());
-    ValidateForm = validate(Form);
-    ValidateJson = validate(Json);
-    DeleteBody = object(Json, "What to do with the account.", None, &[required(&DELETE_COMMAND)]);
+    pub(crate) BankItem = object(Json, "A bank account.", None, &bank_account());
+    pub(crate) UpiItem = object(Json, "A UPI address.", None, &[required(&VPA)]);
+    pub(crate) ConsentBody = object(Json, "Proof that the payee agreed to the validation.", None, &consent());
+    pub(crate) CreateAccountsForm = create(Form, CREATE_FORM, Some(form_example()), flat_or_lists());
+    pub(crate) OneBankAccount = create(Json, "One bank account.", None, bank_account());
+    pub(crate) OneUpiAddress = create(Json, "One UPI address.", None, vec![required(&VPA)]);
+    pub(crate) ManyAccounts = create(Json, "Up to 100 accounts in total, at least one.", None, lists());
+    pub(crate) CreateAccountsJson = one_of("One account in flat fields, or many in arrays.", Some(one_or_many_example()), &["OneBankAccount", "OneUpiAddress", "ManyAccounts"]);
+    pub(crate) BankAccountForm = create(Form, "One bank account. `metadata.<name>=<value>` is echoed.", Some(example()), bank_account());
+    pub(crate) ValidateForm = validate(Form);
+    pub(crate) ValidateJson = validate(Json);
+    pub(crate) DeleteBody = object(Json, "What to do with the account.", None, &[required(&DELETE_COMMAND)]);
 }

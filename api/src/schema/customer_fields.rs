@@ -6,12 +6,12 @@ use khata_domain::text::{
     MAIL_ADDRESS_PATTERN, ProseError, is_placeholder_id, mail_address, prose, trim,
 };
 use khata_domain::trimmed;
+use khata_present::named_schema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::account_fields::REFERENCE;
 use super::field::{
-    Encoding::Json, Field, Member, Rule, TextField, fields, named_schema, object, optional,
-    required,
+    Encoding::Json, Field, Member, Rule, TextField, fields, object, optional, required,
 };
 
 const MAX_EMAIL: usize = 128;
@@ -58,12 +58,6 @@ pub(crate) static CONTACT_FIELDS: [&Field; 8] = [
     &IGNORED_CLIENT_TOKEN,
 ];
 
-/// Whether an empty text is a value of the field with this name.
-pub(crate) fn may_be_empty(name: &str) -> bool {
-    let field = CUSTOMER_FIELDS.iter().find(|field| field.name == name);
-    field.is_some_and(|field| field.may_be_empty())
-}
-
 fn update() -> RefOr<Schema> {
     let members = CONTACT_FIELDS.map(optional);
     object(Json, "Contact data of a customer.", None, &members)
@@ -79,8 +73,8 @@ fn create() -> RefOr<Schema> {
 }
 
 named_schema! {
-    Contact = update();
-    CreateCustomer = create();
+    pub(crate) Contact = update();
+    pub(crate) CreateCustomer = create();
 }
 
 fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {

@@ -1,37 +1,18 @@
-//! Published words: enums of the OpenAPI document.
+//! Published words of the API alone: enums of the OpenAPI document.
 
-use khata_domain::AccountStatus;
-use serde::Serialize;
-use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-
-use super::field::named_schema;
-
-/// The schema of an enum with these words.
-pub(crate) fn enum_of<'a>(
-    description: &str,
-    words: impl IntoIterator<Item = &'a str>,
-) -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(description))
-        .enum_values(Some(words))
-        .into()
-}
+use khata_domain::events::{DeliveryState, Payload};
+use khata_present::named_schema;
+use khata_present::schema::enum_of;
 
 named_schema! {
-    Status = enum_of("`CREATED`: stored, validation not completed. `PENDING`: waiting for the outcome at the gateway. `ACTIVE`: the gateway confirmed the details. `FAILURE`: the details are not valid; see `validation.failure`. `DELETED`: deleted.", AccountStatus::ALL.iter().map(|one| one.as_str()));
-    Category = enum_of("Who can correct the error.", ["USER_ERROR", "CONFIG_ERROR", "API_ERROR"]);
-    CustomerAccountObject = enum_of("Always `customer_account`.", ["customer_account"]);
-    BankBranchObject = enum_of("Always `bank_branch`.", ["bank_branch"]);
-    BankAccountObject = enum_of("Always `bank_account`.", ["bank_account"]);
-    CustomerObject = enum_of("Always `customer`.", ["customer"]);
-    ListObject = enum_of("Always `list`.", ["list"]);
+    pub(crate) Category = enum_of("Who can correct the error.", ["USER_ERROR", "CONFIG_ERROR", "API_ERROR"]);
+    pub(crate) BankBranchObject = enum_of("Always `bank_branch`.", ["bank_branch"]);
+    pub(crate) BankAccountObject = enum_of("Always `bank_account`.", ["bank_account"]);
+    pub(crate) CustomerObject = enum_of("Always `customer`.", ["customer"]);
+    pub(crate) WebhookEndpointObject = enum_of("Always `webhook_endpoint`.", ["webhook_endpoint"]);
+    pub(crate) WebhookDeliveryObject = enum_of("Always `webhook_delivery`.", ["webhook_delivery"]);
+    pub(crate) EventReplayObject = enum_of("Always `event_replay`.", ["event_replay"]);
+    pub(crate) PayloadWord = enum_of("How much of the account an event holds.", Payload::ALL.iter().map(|one| one.as_str()));
+    pub(crate) DeliveryStateWord = enum_of("`OPEN`: another attempt follows. `DELIVERED`: the endpoint accepted it. `GIVEN_UP`: no attempt follows.", DeliveryState::ALL.iter().map(|one| one.as_str()));
+    pub(crate) ListObject = enum_of("Always `list`.", ["list"]);
 }
-
-/// Pairs of strings.
-#[derive(ToSchema, Serialize)]
-#[schema(example = json!({ "order": "A-17" }))]
-#[allow(dead_code, reason = "a schema")]
-pub(crate) struct Metadata(std::collections::BTreeMap<String, String>);

@@ -38,10 +38,12 @@ async fn the_deprecated_endpoints_return_the_same_accounts() -> Result<()> {
             "object": "bank_account", "id": id, "customer_id": customer, "date_created": made["date_created"],
             "bank_name": "Yes Bank", "ifsc": IFSC, "account_number": "026291800001191",
             "beneficiary_name": "test", "validation_amount": 1, "currency": "INR", "validation_status": "ACTIVE",
-            "last_validated": made["last_validated"], "metadata": { "param1": "value1", "param2": "value2" },
+            "version": made["version"], "last_validated": made["last_validated"],
+            "metadata": { "param1": "value1", "param2": "value2" },
         })
     );
     assert!(made["last_validated"].is_string());
+    assert!(made["version"].as_i64() > Some(1), "{made}");
     assert_eq!(get(&stack, &format!("/{id}")).await?.account()?, made);
     let same = stack.api.get("customer_1122", id).await?.account()?;
     assert_eq!((text(&same, "/id"), text(&same, "/status")), (id, "ACTIVE"));
@@ -49,7 +51,10 @@ async fn the_deprecated_endpoints_return_the_same_accounts() -> Result<()> {
     let created = post(&stack, OLD, &bank("026291800001190", IFSC))
         .await?
         .account()?;
-    assert_eq!(created["validation_status"], "CREATED");
+    assert_eq!(
+        (&created["validation_status"], &created["version"]),
+        (&json!("CREATED"), &json!(1))
+    );
     let upi: Vec<_> = CONSENT
         .into_iter()
         .chain([("vpa", "success@upi")])

@@ -45,7 +45,10 @@ async fn the_api_pages_example_becomes_active() -> Result<()> {
     form.push(("bank_code", "12"));
     let bank = api.create(CUSTOMER, &form).await?.account()?;
     assert_seed_account(&bank);
-    assert_eq!(bank["status"], "CREATED");
+    assert_eq!(
+        (&bank["status"], &bank["version"]),
+        (&json!("CREATED"), &json!(1))
+    );
     assert!(
         bank["validation"].is_null() && bank["last_validated"].is_null(),
         "{bank}"
@@ -65,6 +68,7 @@ async fn the_api_pages_example_becomes_active() -> Result<()> {
     let bank = api.wait_for(CUSTOMER, id, &["ACTIVE"], TIMEOUT).await?;
     assert_seed_account(&bank);
     assert!(is_time(&bank["last_validated"]) && is_time(&bank["last_updated"]));
+    assert!(bank["version"].as_i64() > Some(1), "{bank}");
     let validation = &bank["validation"];
     assert!(text(validation, "/id").starts_with("val_"), "{validation}");
     assert_eq!(validation["gateway_id"], 70);

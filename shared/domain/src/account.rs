@@ -305,6 +305,11 @@ mod tests {
         );
         assert_eq!(Vpa::parse("asha.rao@upi").unwrap().masked(), "as***@upi");
         assert_eq!(Vpa::parse("ash@upi").unwrap().masked(), "***@upi");
+        for (number, masked) in [("026291", "XXXXXXX1"), ("026291800001191", "XXXXXXX1191")] {
+            let vpa = Vpa::parse(&format!("{number}@HDFC0000001.ifsc.npci")).unwrap();
+            assert_eq!(vpa.masked(), format!("{masked}@hdfc0000001.ifsc.npci"));
+            assert_eq!(AccountNumber::parse(number).unwrap().masked(), masked);
+        }
     }
 
     #[test]

@@ -140,8 +140,12 @@ impl AccountNumber {
 
     /// Returns the last four characters, of a short number the last one: `XXXXXXX1191`. The length is hidden too.
     pub fn masked(&self) -> String {
-        let shown = if self.0.len() < Self::LONG { 1 } else { 4 };
-        format!("XXXXXXX{}", &self.0[self.0.len() - shown..])
+        Self::mask(&self.0)
+    }
+
+    fn mask(number: &str) -> String {
+        let shown = if number.len() < Self::LONG { 1 } else { 4 };
+        format!("XXXXXXX{}", &number[number.len() - shown..])
     }
 }
 
@@ -289,10 +293,15 @@ impl Vpa {
         Some((self.user(), ifsc))
     }
 
-    /// Returns the first two characters of a longer user part, and the handle: `as***@okhdfcbank`.
+    /// Returns the first two characters of a longer user part, and the handle: `as***@okhdfcbank`. The number of a bank account
+    /// is masked as in [`AccountNumber::masked`]: its first characters together with its last ones could be the whole number.
     pub fn masked(&self) -> String {
-        let shown = if self.user().len() > 4 { 2 } else { 0 };
-        format!("{}***@{}", &self.user()[..shown], self.handle())
+        let (user, handle) = (self.user(), self.handle());
+        if self.bank_account().is_some() {
+            return format!("{}@{handle}", AccountNumber::mask(user));
+        }
+        let shown = if user.len() > 4 { 2 } else { 0 };
+        format!("{}***@{handle}", &user[..shown])
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Lock {
     Budget = 4,
     /// A slot of a merchant's budget.
     BudgetSlot = 5,
+    /// A merchant's list of webhook endpoints.
+    Endpoints = 6,
 }
 
 impl Lock {
@@ -77,6 +79,7 @@ mod tests {
                 Lock::Customer,
                 Lock::Budget,
                 Lock::BudgetSlot,
+                Lock::Endpoints,
             ];
             let keys: HashSet<i64> = kinds.iter().map(|kind| kind.key(random)).collect();
             assert_eq!(keys.len(), kinds.len());

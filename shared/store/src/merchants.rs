@@ -115,6 +115,7 @@ pub fn insert_key(
 /// A key that is neither revoked nor expired.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidKey {
+    pub id: KeyId,
     pub merchant: Merchant,
     pub scope: KeyScope,
     /// Seconds until the key expires, by the database's clock; `None` if it never does.
@@ -129,7 +130,7 @@ pub fn authenticate(
     let rest = sql::<Nullable<Double>>(
         "extract(epoch from api_keys.expires_at - statement_timestamp())::float8",
     );
-    let found: Option<(Merchant, KeyScope, Option<f64>)> = api_keys::table
+    let found: Option<(KeyId, Merchant, KeyScope, Option<f64>)> = api_keys::table
         .inner_join(merchants::table)
         .filter(api_keys::key_hash.eq(hash.0.as_slice()))
         .filter(api_keys::revoked_at.is_null())
@@ -138,10 +139,11 @@ pub fn authenticate(
                 .is_null()
                 .or(api_keys::expires_at.gt(diesel::dsl::now)),
         )
-        .select((Merchant::as_select(), api_keys::scope, rest))
+        .select((api_keys::id, Merchant::as_select(), api_keys::scope, rest))
         .first(connection)
         .optional()?;
-    Ok(found.map(|(merchant, scope, expires_in)| ValidKey {
+    Ok(found.map(|(id, merchant, scope, expires_in)| ValidKey {
+        id,
         merchant,
         scope,
         expires_in,

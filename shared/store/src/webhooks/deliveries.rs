@@ -13,7 +13,7 @@ use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId};
 
 /// Time after which an attempt without a result counts as lost: its worker was stopped or lost its connection. Longer than a call
 /// with its settlement takes.
-const LOST_AFTER: Duration = Duration::from_secs(45);
+pub const LOST_AFTER: Duration = Duration::from_secs(45);
 
 row! {
     /// The delivery of an event to an endpoint.
@@ -140,12 +140,23 @@ pub struct Attempted {
     pub sealed_body: Option<Vec<u8>>,
 }
 
-/// Stores results: states, failed attempts, and how the endpoints are. A result that comes after another attempt began counts only if it
-/// delivered. Returns the deliveries whose results were stored.
+row! {
+    /// A delivery whose result was stored.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SettledDelivery {
+        #[diesel(embed)]
+        pub key: DeliveryKey,
+        /// An event of the same subject waits behind it: a later claim may find it.
+        pub has_successor: bool,
+    }
+}
+
+/// Stores results: states, failed attempts, and how the endpoints are. A result counts once; one that comes after another attempt
+/// began counts only if it delivered. Returns the deliveries whose results were stored.
 pub fn settle(
     connection: &mut PgConnection,
     results: &[Attempted],
-) -> QueryResult<Vec<DeliveryKey>> {
+) -> QueryResult<Vec<SettledDelivery>> {
     statement(
         "with input as (
             select * from $1 as input
@@ -162,12 +173,17 @@ pub fn settle(
                 delivered_at = case when i.state = 'DELIVERED' then now() end
             from input i
             where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
-              and d.version = i.version and d.state = 'OPEN' and (d.attempts = i.number or i.state = 'DELIVERED')
-            returning d.merchant_id, d.endpoint_id, d.subject_id, d.version
+              and d.version = i.version and d.state = 'OPEN'
+              -- A worker whose COMMIT had no response sends the result again.
+              and (d.attempts = i.number and d.started_at is not null or i.state = 'DELIVERED')
+            returning d.merchant_id, d.endpoint_id, d.subject_id, d.version, exists (
+                select from webhook_deliveries n
+                where n.merchant_id = d.merchant_id and n.endpoint_id = d.endpoint_id and n.subject_id = d.subject_id
+                  and n.version > d.version and n.state = 'OPEN') as has_successor
          ), attempt as (
-            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure,
-                latency_ms, sealed_reply)
-            select merchant_id, endpoint_id, subject_id, version, number, now() - latency_ms * interval '1 ms', status, failure,
+            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, event_id, started_at, status,
+                failure, latency_ms, sealed_reply)
+            select merchant_id, endpoint_id, subject_id, version, number, event_id, now() - latency_ms * interval '1 ms', status, failure,
                 latency_ms, sealed_reply
             from input where failure is not null
             on conflict do nothing
@@ -191,6 +207,7 @@ pub fn settle(
         subject_id = result.key.subject,
         version = result.key.version,
         number = result.number,
+        event_id = result.event,
         state = result.state,
         delay_ms = milliseconds(result.delay),
         failure = result.failure,

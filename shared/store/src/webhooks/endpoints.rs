@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use crate::column::row;
 use crate::events;
+use crate::locks::Lock;
 use crate::statement::statement;
 use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
 use khata_domain::MerchantId;
@@ -85,8 +86,8 @@ pub fn insert(
 ) -> QueryResult<Option<Endpoint>> {
     connection.transaction(|connection| {
         // One at a time, so that the count holds.
-        statement("select 1 from merchants where id = $1 for no key update")
-            .bind(merchant)
+        statement("select pg_advisory_xact_lock($1)")
+            .bind(Lock::Endpoints.of_merchant(merchant))
             .run(connection)?;
         statement(format!(
             "insert into webhook_endpoints as w (merchant_id, id, url, sealed_settings, event_names, payload, is_ordered,

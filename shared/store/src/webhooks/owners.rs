@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::endpoints::{COLUMNS, Endpoint};
 use crate::column::row;
 use crate::statement::{milliseconds, rows, statement};
+use khata_domain::MerchantId;
 use khata_domain::events::EndpointKey;
 
 row! {
@@ -75,6 +76,23 @@ pub fn owned(connection: &mut PgConnection, endpoints: &[EndpointKey]) -> QueryR
     ))
     .rows(endpoint_keys(endpoints))
     .load(connection)
+}
+
+/// Returns those of these merchants that have an enabled endpoint which the worker does not own: others need its signals.
+pub fn owned_by_others(
+    connection: &mut PgConnection,
+    worker: Uuid,
+    merchants: &[MerchantId],
+) -> QueryResult<Vec<MerchantId>> {
+    statement(
+        "select mine.merchant_id from $1 as mine
+         where exists (
+            select from webhook_endpoints w
+            where w.merchant_id = mine.merchant_id and w.disabled_at is null and w.owner_id is distinct from $2)",
+    )
+    .rows(rows!(merchants, merchant => { merchant_id = *merchant }))
+    .bind(worker)
+    .tuples(connection)
 }
 
 /// Gives endpoints up, so that another worker may take them at once.

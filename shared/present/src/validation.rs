@@ -1,4 +1,4 @@
-//! The `validation` of an account's reply: fields, schemas and words. A new field of a validation is added here.
+//! The `validation` of an account: fields, schemas and words. A new field of a validation is added here.
 
 use khata_domain::validation::{FailureCode, ValidationResult};
 use khata_domain::{
@@ -10,82 +10,81 @@ use khata_store::accounts::AccountRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::reply::time;
-use crate::schema::{enum_of, named_schema};
+use crate::schema::{enum_of, time};
 
 /// One validation of an account.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Validation {
+pub struct Validation {
     #[schema(pattern = "^val_[0-9a-v]{26}$")]
-    id: String,
+    pub id: String,
     /// The gateway of the last call, or of the reused result.
     #[schema(required, example = 70)]
-    gateway_id: Option<i16>,
+    pub gateway_id: Option<i16>,
     #[schema(required)]
-    gateway_reference_id: Option<String>,
+    pub gateway_reference_id: Option<String>,
     #[schema(required, value_type = Option<Method>)]
-    method: Option<String>,
+    pub method: Option<String>,
     /// The account holder's name at the bank.
     #[schema(required, value_type = Option<String>, example = "TEST")]
-    name_at_bank: Option<String>,
+    pub name_at_bank: Option<String>,
     #[schema(required)]
-    name_match: Option<NameMatch>,
+    pub name_match: Option<NameMatch>,
     /// Type of the account at the bank; `null` if the gateway does not report it.
     #[schema(required, value_type = Option<AccountType>)]
-    account_type: Option<PayeeAccountType>,
+    pub account_type: Option<PayeeAccountType>,
     /// Unique transaction reference of the penny drop.
     #[schema(required)]
-    utr: Option<String>,
+    pub utr: Option<String>,
     /// Why the validation failed; `null` unless it failed.
     #[schema(required)]
-    failure: Option<Failure>,
+    pub failure: Option<Failure>,
     /// Why the account has no final status yet; `null` once it has one.
     #[schema(required, value_type = Option<PendingReason>)]
-    pending_reason: Option<WaitReason>,
+    pub pending_reason: Option<WaitReason>,
     /// When a worker tries the validation next; `null` once there is an outcome.
     #[schema(required, format = DateTime)]
-    next_attempt_at: Option<String>,
+    pub next_attempt_at: Option<String>,
     /// Number of gateway calls.
     #[schema(minimum = 0)]
-    attempts: i16,
+    pub attempts: i16,
     /// The earlier validation of the same details whose result was reused; `null` if a gateway was called.
     #[schema(required, pattern = "^val_[0-9a-v]{26}$")]
-    reused_from: Option<String>,
+    pub reused_from: Option<String>,
     #[schema(format = DateTime)]
-    date_created: String,
+    pub date_created: String,
     /// Time of the outcome; `null` until then.
     #[schema(required, format = DateTime)]
-    date_completed: Option<String>,
+    pub date_completed: Option<String>,
 }
 
 /// How well the name at the bank matches `beneficiary_name`.
 #[derive(Serialize, ToSchema)]
-struct NameMatch {
+pub struct NameMatch {
     #[schema(minimum = 0, maximum = 100, example = 100)]
-    score: i16,
+    pub score: i16,
     #[schema(value_type = NameMatchResult)]
-    result: &'static str,
+    pub result: &'static str,
 }
 
 /// Why a validation failed.
 #[derive(Serialize, ToSchema)]
-struct Failure {
+pub struct Failure {
     #[schema(value_type = FailureWord)]
-    code: String,
+    pub code: String,
     /// A sentence for users.
-    reason: String,
+    pub reason: String,
 }
 
 named_schema! {
-    Method = enum_of("How the gateway validated the account.", GatewayMethod::ALL.iter().map(|one| one.as_str()));
-    NameMatchResult = enum_of("Category of the score.", MatchResult::ALL.iter().map(|one| one.as_str()));
-    FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline. `LIMIT_REACHED`, `IMPS_NOT_ENABLED`: no gateway could decide, and one said why. `ACCOUNT_BLOCKED`: blocked, or the gateway does not say whether blocked, frozen or closed.", FailureCode::ALL.iter().map(|one| one.as_str()));
-    PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now. `NAME_REVIEW`: the account is real, and a person decides about the holder's name.", WaitReason::ALL.iter().map(|one| one.as_str()));
-    AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
+    pub(crate) Method = enum_of("How the gateway validated the account.", GatewayMethod::ALL.iter().map(|one| one.as_str()));
+    pub(crate) NameMatchResult = enum_of("Category of the score.", MatchResult::ALL.iter().map(|one| one.as_str()));
+    pub(crate) FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline. `LIMIT_REACHED`, `IMPS_NOT_ENABLED`: no gateway could decide, and one said why. `ACCOUNT_BLOCKED`: blocked, or the gateway does not say whether blocked, frozen or closed.", FailureCode::ALL.iter().map(|one| one.as_str()));
+    pub(crate) PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now. `NAME_REVIEW`: the account is real, and a person decides about the holder's name.", WaitReason::ALL.iter().map(|one| one.as_str()));
+    pub(crate) AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
 }
 
 /// The newest validation. A deleted account shows it only if a gateway was called, because it is not tried any more.
-pub(super) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
+pub(crate) fn validation(row: &AccountRow, result: ValidationResult) -> Option<Validation> {
     let columns = &row.validation;
     let (id, attempts) = (columns.id?, columns.attempts.unwrap_or(0));
     let completed = columns.completed_at.is_some();
