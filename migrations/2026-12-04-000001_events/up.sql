@@ -122,6 +122,7 @@ create table webhook_attempts (
     subject_id uuid not null,
     version integer not null,
     number smallint not null,
+    event_id uuid not null,
     started_at timestamptz not null,
     -- The reply's status; null: there was none.
     status smallint,

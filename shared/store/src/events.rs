@@ -4,6 +4,8 @@
 //! A reader pages through the events of a merchant by their positions. It sees an event only when no transaction runs any more that
 //! could write one before it, so that a page never skips an event, however long a transaction takes to commit.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -155,6 +157,28 @@ pub fn list(
     let has_more = events.len() > limit;
     events.truncate(limit);
     Ok(Some(EventPage { events, has_more }))
+}
+
+/// Lists at most `limit` events with one of these names, or with any, whose ids are in the range, the newest first; also those that
+/// readers do not see yet. For operators: ids follow the time, and events of one moment may have another order in [`list`].
+pub fn newest(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    ids: Range<EventId>,
+    names: &[EventName],
+    limit: i64,
+) -> QueryResult<Vec<Event>> {
+    statement(format!(
+        "select {EVENT_COLUMNS} from events e
+         where e.merchant_id = $1 and e.id >= $2 and e.id < $3 and ($4 or e.name = any ($5))
+         order by e.id desc limit $6"
+    ))
+    .key(merchant, ids.start)
+    .bind(ids.end)
+    .bind(names.is_empty())
+    .bind(names.to_vec())
+    .bind(limit)
+    .load(connection)
 }
 
 /// Finds an event of the merchant, also one that readers do not see yet.

@@ -181,9 +181,9 @@ pub fn settle(
                 where n.merchant_id = d.merchant_id and n.endpoint_id = d.endpoint_id and n.subject_id = d.subject_id
                   and n.version > d.version and n.state = 'OPEN') as has_successor
          ), attempt as (
-            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure,
-                latency_ms, sealed_reply)
-            select merchant_id, endpoint_id, subject_id, version, number, now() - latency_ms * interval '1 ms', status, failure,
+            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, event_id, started_at, status,
+                failure, latency_ms, sealed_reply)
+            select merchant_id, endpoint_id, subject_id, version, number, event_id, now() - latency_ms * interval '1 ms', status, failure,
                 latency_ms, sealed_reply
             from input where failure is not null
             on conflict do nothing
@@ -207,6 +207,7 @@ pub fn settle(
         subject_id = result.key.subject,
         version = result.key.version,
         number = result.number,
+        event_id = result.event,
         state = result.state,
         delay_ms = milliseconds(result.delay),
         failure = result.failure,
