@@ -83,7 +83,9 @@ impl From<reqwest::Error> for CallError {
 }
 
 /// Returns the error and its causes, from the outside to the inside.
-fn causes(error: &(dyn Error + 'static)) -> impl Iterator<Item = &(dyn Error + 'static)> {
+fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         match error.downcast_ref::<io::Error>() {
             // The `source` of an I/O error leaves out the error that it wraps.
