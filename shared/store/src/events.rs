@@ -127,12 +127,12 @@ pub fn list(
 ) -> QueryResult<Option<EventPage>> {
     let begin: Option<(i64, i32, Uuid)> = match after {
         None => Some((-1, 0, Uuid::nil())),
-        Some(after) => statement(
-            "select position, version, id from events where merchant_id = $1 and id = $2",
-        )
-        .key(merchant, after)
-        .tuple(connection)
-        .optional()?,
+        Some(after) => {
+            statement("select position, version, id from events where merchant_id = $1 and id = $2")
+                .key(merchant, after)
+                .tuple(connection)
+                .optional()?
+        }
     };
     let Some((position, version, id)) = begin else {
         return Ok(None);

@@ -15,10 +15,12 @@ pub use deliveries::{
     settle,
 };
 pub use endpoints::{
-    Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete, delete_expired, disable, enable, failing, find, insert,
+    Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete,
+    delete_expired, disable, enable, failing, find, insert,
 };
 pub use owners::{Owned, acquire, owned, owned_by_others, release, renew};
 pub use replay::{
-    AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay, test,
+    AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay,
+    test,
 };
 pub use settings::{Credentials, EndpointSettings, PreviousSecret, shown_url};

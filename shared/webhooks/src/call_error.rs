@@ -83,9 +83,7 @@ impl From<reqwest::Error> for CallError {
 }
 
 /// Returns the error and its causes, from the outside to the inside.
-fn causes<'e>(
-    error: &'e (dyn Error + 'static),
-) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
 

@@ -65,7 +65,9 @@ impl SealedColumn {
             Self::Webhooks => Purpose::Webhook,
             Self::Replies => Purpose::Reply,
             Self::Endpoints => Purpose::Endpoint,
-            Self::DeliveryBodies | Self::DeliveryReplies | Self::AttemptReplies => Purpose::Delivery,
+            Self::DeliveryBodies | Self::DeliveryReplies | Self::AttemptReplies => {
+                Purpose::Delivery
+            }
         }
     }
 
@@ -88,9 +90,11 @@ impl SealedColumn {
     /// Returns the columns of the primary key after the merchant.
     fn key(self) -> &'static [(&'static str, Part)] {
         match self {
-            Self::Credentials | Self::Contacts | Self::Details | Self::Results | Self::Endpoints => {
-                &[("id", Part::Uuid)]
-            }
+            Self::Credentials
+            | Self::Contacts
+            | Self::Details
+            | Self::Results
+            | Self::Endpoints => &[("id", Part::Uuid)],
             Self::Webhooks => &[("digest", Part::Digest)],
             Self::Replies => &[("key_hash", Part::Digest)],
             Self::DeliveryBodies | Self::DeliveryReplies => &DELIVERY,
@@ -117,10 +121,17 @@ impl SealedColumn {
     pub(super) fn replace(self) -> String {
         let [table, sealed, _] = self.location();
         let key = self.key();
-        let keys: Vec<String> = names(key).iter().zip(at("place", key)).map(|(name, at)| format!("{at} as {name}")).collect();
+        let keys: Vec<String> = names(key)
+            .iter()
+            .zip(at("place", key))
+            .map(|(name, at)| format!("{at} as {name}"))
+            .collect();
         let keys = keys.join(", ");
         let same = |one: &str| {
-            let same: Vec<String> = names(key).iter().map(|name| format!("t.{name} = {one}.{name}")).collect();
+            let same: Vec<String> = names(key)
+                .iter()
+                .map(|name| format!("t.{name} = {one}.{name}"))
+                .collect();
             same.join(" and ")
         };
         let (of_input, of_mine) = (same("i"), same("m"));
@@ -186,12 +197,17 @@ impl Part {
 
     /// Returns the SQL of the value in the bytes of a place from `start` on.
     fn at(self, place: &str, start: usize) -> String {
-        let bytes = format!("substring({place}::bytea from {start} for {})", self.length());
+        let bytes = format!(
+            "substring({place}::bytea from {start} for {})",
+            self.length()
+        );
         match self {
             Self::Uuid => format!("encode({bytes}, 'hex')::uuid"),
             Self::Digest => bytes,
             Self::Integer => format!("('x' || encode({bytes}, 'hex'))::bit(32)::integer"),
-            Self::SmallInteger => format!("('x' || encode({bytes}, 'hex'))::bit(16)::integer::smallint"),
+            Self::SmallInteger => {
+                format!("('x' || encode({bytes}, 'hex'))::bit(16)::integer::smallint")
+            }
         }
     }
 }

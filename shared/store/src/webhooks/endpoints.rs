@@ -7,8 +7,8 @@ use crate::column::row;
 use crate::events;
 use crate::locks::Lock;
 use crate::statement::statement;
-use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
 use khata_domain::MerchantId;
+use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
 
 /// Endpoints that a merchant may have.
 pub const MAX_ENDPOINTS: i64 = 20;
@@ -200,7 +200,9 @@ pub fn disable(
     let (position, name) = (events::POSITION, EventName::EndpointDisabled);
     let record = events::record(
         &[],
-        &format!("select w.merchant_id, $4, {position}, w.id, w.version, '{name}', now() from disabled w"),
+        &format!(
+            "select w.merchant_id, $4, {position}, w.id, w.version, '{name}', now() from disabled w"
+        ),
     );
     statement(format!(
         "with disabled as (

@@ -69,7 +69,10 @@ pub fn renew(
 }
 
 /// Reads the endpoints of this worker, with their settings.
-pub fn owned(connection: &mut PgConnection, endpoints: &[EndpointKey]) -> QueryResult<Vec<Endpoint>> {
+pub fn owned(
+    connection: &mut PgConnection,
+    endpoints: &[EndpointKey],
+) -> QueryResult<Vec<Endpoint>> {
     statement(format!(
         "select {COLUMNS} from $1 as mine
          join webhook_endpoints w on w.merchant_id = mine.merchant_id and w.id = mine.id"

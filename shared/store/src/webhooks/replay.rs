@@ -7,8 +7,8 @@ use super::deliveries::DeliveryKey;
 use crate::column::row;
 use crate::events::{self, Event};
 use crate::statement::statement;
-use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
 use khata_domain::MerchantId;
+use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
 
 row! {
     /// A delivery, for merchants and operators.

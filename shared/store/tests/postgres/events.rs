@@ -9,7 +9,9 @@ use diesel::prelude::*;
 use khata_domain::events::{EventId, EventName};
 use khata_domain::ids::CustomerRef;
 use khata_domain::validation::{AttemptState, Next};
-use khata_domain::{AccountId, AccountStatus, Class, MerchantId, PendingReason, ValidationId, ValidationKey};
+use khata_domain::{
+    AccountId, AccountStatus, Class, MerchantId, PendingReason, ValidationId, ValidationKey,
+};
 use khata_store::accounts::{self, Revalidation, ValidateAgain};
 use khata_store::events::{self, Event};
 use khata_store::name_review;
@@ -17,7 +19,8 @@ use khata_store::validations::settle;
 use uuid::Uuid;
 
 use crate::rows::{
-    TRACE, call, claimed, create, due, ids, invalid, later, merchant, provenance, report, settlement, valid, validate_again,
+    TRACE, call, claimed, create, due, ids, invalid, later, merchant, provenance, report,
+    settlement, valid, validate_again,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -37,10 +40,16 @@ fn read(connection: &mut PgConnection, merchant: MerchantId, count: usize) -> Ve
     }
 }
 
-fn visible(connection: &mut PgConnection, merchant: MerchantId, mut after: Option<EventId>) -> Vec<Event> {
+fn visible(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    mut after: Option<EventId>,
+) -> Vec<Event> {
     let mut all = Vec::new();
     loop {
-        let page = events::list(connection, merchant, after, &[], 3).unwrap().unwrap();
+        let page = events::list(connection, merchant, after, &[], 3)
+            .unwrap()
+            .unwrap();
         after = page.events.last().map(|event| event.id).or(after);
         all.extend(page.events);
         if !page.has_more {
@@ -50,7 +59,10 @@ fn visible(connection: &mut PgConnection, merchant: MerchantId, mut after: Optio
 }
 
 fn names(events: &[Event]) -> Vec<(EventName, i32)> {
-    events.iter().map(|event| (event.name, event.version)).collect()
+    events
+        .iter()
+        .map(|event| (event.name, event.version))
+        .collect()
 }
 
 fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
@@ -68,13 +80,19 @@ fn again(merchant: MerchantId, account: AccountId) -> ValidateAgain {
 
 fn delete(connection: &mut PgConnection, merchant: MerchantId, account: AccountId) {
     let customer = CustomerRef::parse("customer_1122").unwrap();
-    let deleted = connection.transaction(|connection| accounts::delete(connection, merchant, &customer, account));
+    let deleted = connection
+        .transaction(|connection| accounts::delete(connection, merchant, &customer, account));
     assert!(deleted.unwrap().is_some());
 }
 
 fn complete(connection: &mut PgConnection, key: ValidationKey, next: Next) {
     let (token, _) = claimed(connection, key);
-    assert_eq!(settle(connection, &[settlement(key, token, next)]).unwrap().len(), 1);
+    assert_eq!(
+        settle(connection, &[settlement(key, token, next)])
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -83,8 +101,14 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
     let asked = call(merchant, "customer_1122", &["a"]);
-    let account = ids(&asked, &create(&mut connection, std::slice::from_ref(&asked))[0])[0];
-    let first = ValidationKey { merchant, id: asked.accounts[0].validation };
+    let account = ids(
+        &asked,
+        &create(&mut connection, std::slice::from_ref(&asked))[0],
+    )[0];
+    let first = ValidationKey {
+        merchant,
+        id: asked.accounts[0].validation,
+    };
     // A step that changes nothing that a merchant sees as a status is no event.
     complete(&mut connection, first, later(false));
     due_again(&mut connection, first);
@@ -101,17 +125,29 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
     // Creating the account again returns it, and changes nothing.
     create(&mut connection, &[call(merchant, "customer_1122", &["a"])]);
     let wanted = again(merchant, account);
-    assert!(matches!(validate_again(&mut connection, &wanted), Revalidation::Started(_)));
-    let second = ValidationKey { merchant, id: wanted.validation };
+    assert!(matches!(
+        validate_again(&mut connection, &wanted),
+        Revalidation::Started(_)
+    ));
+    let second = ValidationKey {
+        merchant,
+        id: wanted.validation,
+    };
     complete(&mut connection, second, invalid());
     let wanted = again(merchant, account);
     validate_again(&mut connection, &wanted);
-    let third = ValidationKey { merchant, id: wanted.validation };
+    let third = ValidationKey {
+        merchant,
+        id: wanted.validation,
+    };
     complete(&mut connection, third, Next::name_review());
     // While a person decides, the account can be validated again: its status stays, its validation is another one.
     let wanted = again(merchant, account);
     validate_again(&mut connection, &wanted);
-    let fourth = ValidationKey { merchant, id: wanted.validation };
+    let fourth = ValidationKey {
+        merchant,
+        id: wanted.validation,
+    };
     complete(&mut connection, fourth, Next::name_review());
     assert!(name_review::decide(&mut connection, fourth, true).unwrap());
     delete(&mut connection, merchant, account);
@@ -132,12 +168,19 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
     let expected: Vec<_> = expected.into_iter().zip(1..).collect();
     assert_eq!(names(&found), expected);
     assert!(found.iter().all(|event| event.subject_id == account.0));
-    assert!(found.iter().all(|event| event.trace_parent.as_deref() == Some(TRACE)));
+    assert!(
+        found
+            .iter()
+            .all(|event| event.trace_parent.as_deref() == Some(TRACE))
+    );
     let statuses: Vec<_> = found.iter().map(|event| event.status.unwrap()).collect();
     use AccountStatus::{Active, Created, Deleted, Failure, Pending};
     assert_eq!(
         statuses,
-        [Created, Pending, Active, Pending, Failure, Pending, Pending, Pending, Pending, Active, Deleted]
+        [
+            Created, Pending, Active, Pending, Failure, Pending, Pending, Pending, Pending, Active,
+            Deleted
+        ]
     );
     let created = &found[0];
     assert_eq!((created.validation, created.attempts), (None, None));
@@ -145,19 +188,38 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
     assert_eq!(pending.pending_reason, Some(PendingReason::Retrying));
     assert!(pending.due_at.is_some() && pending.completed_at.is_none());
     let active = &found[2];
-    assert_eq!((active.validation, active.attempts, active.gateway_id), (Some(first.id), Some(1), Some(70)));
+    assert_eq!(
+        (active.validation, active.attempts, active.gateway_id),
+        (Some(first.id), Some(1), Some(70))
+    );
     assert!(active.completed_at.is_some() && active.last_validated_at.is_some());
     let revalidated = &found[3];
-    assert_eq!((revalidated.validation, revalidated.attempts), (Some(second.id), Some(0)));
-    assert_eq!(number(&mut connection, "select version from customer_accounts"), 11);
+    assert_eq!(
+        (revalidated.validation, revalidated.attempts),
+        (Some(second.id), Some(0))
+    );
+    assert_eq!(
+        number(&mut connection, "select version from customer_accounts"),
+        11
+    );
     let rows = events::with_accounts(
         &mut connection,
-        &found.iter().map(|event| (merchant, event.id)).collect::<Vec<_>>(),
+        &found
+            .iter()
+            .map(|event| (merchant, event.id))
+            .collect::<Vec<_>>(),
     );
-    let rows: HashMap<_, _> = rows.unwrap().into_iter().map(|row| (row.event.id, row.account)).collect();
+    let rows: HashMap<_, _> = rows
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.event.id, row.account))
+        .collect();
     assert_eq!(rows.len(), 11);
     assert_eq!(rows[&active.id].validation.id, Some(first.id));
-    assert_eq!(rows[&active.id].status, Deleted, "the account's columns are those of now");
+    assert_eq!(
+        rows[&active.id].status, Deleted,
+        "the account's columns are those of now"
+    );
 }
 
 fn due_again(connection: &mut PgConnection, key: ValidationKey) {
@@ -168,7 +230,8 @@ fn due_again(connection: &mut PgConnection, key: ValidationKey) {
 #[test]
 fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
     let database = Database::new();
-    let (mut reader, mut slow, mut fast) = (database.connect(), database.connect(), database.connect());
+    let (mut reader, mut slow, mut fast) =
+        (database.connect(), database.connect(), database.connect());
     let merchant = merchant(&mut reader, "local");
     slow.batch_execute("begin").unwrap();
     let late = call(merchant, "slow", &["slow"]);
@@ -183,7 +246,10 @@ fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
     assert_eq!(names(&before), []);
     slow.batch_execute("commit").unwrap();
     let found = read(&mut reader, merchant, 4);
-    assert_eq!(found[0].subject_id, late.accounts[0].id.0, "in the order of the transactions");
+    assert_eq!(
+        found[0].subject_id, late.accounts[0].id.0,
+        "in the order of the transactions"
+    );
     // A cursor at each event shows exactly the later ones.
     for (place, event) in found.iter().enumerate() {
         let rest = visible(&mut reader, merchant, Some(event.id));
@@ -204,28 +270,49 @@ fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
 #[test]
 fn the_events_of_an_account_are_in_the_order_of_its_versions() {
     let database = Database::new();
-    let (mut reader, mut old, mut young) = (database.connect(), database.connect(), database.connect());
+    let (mut reader, mut old, mut young) =
+        (database.connect(), database.connect(), database.connect());
     let merchant = merchant(&mut reader, "local");
     let key = due(&mut reader, merchant, 1)[0];
     complete(&mut reader, key, valid());
     let account = AccountId(read(&mut reader, merchant, 2)[0].subject_id);
-    old.batch_execute("begin; select pg_current_xact_id()").unwrap();
+    old.batch_execute("begin; select pg_current_xact_id()")
+        .unwrap();
     let wanted = again(merchant, account);
-    assert!(matches!(validate_again(&mut young, &wanted), Revalidation::Started(_)));
+    assert!(matches!(
+        validate_again(&mut young, &wanted),
+        Revalidation::Started(_)
+    ));
     let customer = CustomerRef::parse("customer_1122").unwrap();
-    accounts::delete(&mut old, merchant, &customer, account).unwrap().unwrap();
+    accounts::delete(&mut old, merchant, &customer, account)
+        .unwrap()
+        .unwrap();
     old.batch_execute("commit").unwrap();
     let found = read(&mut reader, merchant, 4);
-    let expected = [EventName::Created, EventName::Active, EventName::Pending, EventName::Deleted];
-    assert_eq!(names(&found), expected.into_iter().zip(1..).collect::<Vec<_>>());
-    assert_eq!(found[2].position, found[3].position, "the younger transaction's position holds for both");
+    let expected = [
+        EventName::Created,
+        EventName::Active,
+        EventName::Pending,
+        EventName::Deleted,
+    ];
+    assert_eq!(
+        names(&found),
+        expected.into_iter().zip(1..).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        found[2].position, found[3].position,
+        "the younger transaction's position holds for both"
+    );
 }
 
 #[test]
 fn a_cursor_filters_by_name_and_knows_events_of_its_merchant_only() {
     let database = Database::new();
     let mut connection = database.connect();
-    let (one, other) = (merchant(&mut connection, "one"), merchant(&mut connection, "other"));
+    let (one, other) = (
+        merchant(&mut connection, "one"),
+        merchant(&mut connection, "other"),
+    );
     let keys = due(&mut connection, one, 5);
     for key in keys {
         complete(&mut connection, key, valid());
@@ -233,16 +320,36 @@ fn a_cursor_filters_by_name_and_knows_events_of_its_merchant_only() {
     due(&mut connection, other, 1);
     let found = read(&mut connection, one, 10);
     let wanted = [EventName::Active, EventName::Failure];
-    let page = events::list(&mut connection, one, None, &wanted, 100).unwrap().unwrap();
+    let page = events::list(&mut connection, one, None, &wanted, 100)
+        .unwrap()
+        .unwrap();
     assert_eq!((page.events.len(), page.has_more), (5, false));
-    assert!(page.events.iter().all(|event| event.name == EventName::Active));
-    let page = events::list(&mut connection, one, None, &wanted, 4).unwrap().unwrap();
+    assert!(
+        page.events
+            .iter()
+            .all(|event| event.name == EventName::Active)
+    );
+    let page = events::list(&mut connection, one, None, &wanted, 4)
+        .unwrap()
+        .unwrap();
     assert_eq!((page.events.len(), page.has_more), (4, true));
     let of_other = events::list(&mut connection, other, Some(found[0].id), &[], 100).unwrap();
     assert!(of_other.is_none(), "another merchant's event");
-    assert!(events::list(&mut connection, one, Some(EventId::new()), &[], 100).unwrap().is_none());
-    assert!(events::find(&mut connection, other, found[0].id).unwrap().is_none());
-    assert!(events::with_accounts(&mut connection, &[(other, found[0].id)]).unwrap().is_empty());
+    assert!(
+        events::list(&mut connection, one, Some(EventId::new()), &[], 100)
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        events::find(&mut connection, other, found[0].id)
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        events::with_accounts(&mut connection, &[(other, found[0].id)])
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -257,9 +364,12 @@ fn events_are_deleted_when_their_merchant_keeps_them_no_longer() {
     for event in &found[..2] {
         let old = khata_domain::ids::first_at(event.created_at - TimeDelta::days(31));
         let old = Uuid::from_u128(old.as_u128() | (event.id.0.as_u128() & 0xffff_ffff));
-        diesel::sql_query(format!("update events set id = '{old}' where id = '{}'", event.id.0))
-            .execute(&mut connection)
-            .unwrap();
+        diesel::sql_query(format!(
+            "update events set id = '{old}' where id = '{}'",
+            event.id.0
+        ))
+        .execute(&mut connection)
+        .unwrap();
     }
     assert_eq!(events::delete_expired(&mut connection, 1).unwrap(), 1);
     assert_eq!(events::delete_expired(&mut connection, 10).unwrap(), 1);
@@ -275,13 +385,21 @@ fn migrating_keeps_later_events_behind_earlier_ones() {
     let merchant = merchant(&mut connection, "local");
     due(&mut connection, merchant, 2);
     let before = read(&mut connection, merchant, 2);
-    connection.batch_execute("update events set position = position + 1000000").unwrap();
+    connection
+        .batch_execute("update events set position = position + 1000000")
+        .unwrap();
     khata_store::migrate(database.url()).unwrap();
     assert!(number(&mut connection, "select base from event_clock") > 0);
     due(&mut connection, merchant, 1);
     let after = read(&mut connection, merchant, 3);
-    assert_eq!(after[..2].iter().map(|event| event.id).collect::<Vec<_>>(), before.iter().map(|event| event.id).collect::<Vec<_>>());
+    assert_eq!(
+        after[..2].iter().map(|event| event.id).collect::<Vec<_>>(),
+        before.iter().map(|event| event.id).collect::<Vec<_>>()
+    );
     let base = number(&mut connection, "select base from event_clock");
     khata_store::migrate(database.url()).unwrap();
-    assert_eq!(number(&mut connection, "select base from event_clock"), base);
+    assert_eq!(
+        number(&mut connection, "select base from event_clock"),
+        base
+    );
 }

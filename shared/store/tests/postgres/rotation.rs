@@ -26,7 +26,8 @@ fn keyrings() -> (Keyring, Keyring) {
 }
 
 const DELIVERY: &str = "uuid_send(endpoint_id) || uuid_send(subject_id) || int4send(version)";
-const ATTEMPT: &str = "uuid_send(endpoint_id) || uuid_send(subject_id) || int4send(version) || int2send(number)";
+const ATTEMPT: &str =
+    "uuid_send(endpoint_id) || uuid_send(subject_id) || int4send(version) || int2send(number)";
 
 /// An encrypted value with its row.
 #[derive(Clone, Debug)]
@@ -214,7 +215,12 @@ fn fill(
             .unwrap();
     }
     values.push(value(SealedColumn::Endpoints, endpoint, "settings"));
-    let delivery = [endpoint.as_bytes(), account.as_bytes(), &1_i32.to_be_bytes()[..]].concat();
+    let delivery = [
+        endpoint.as_bytes(),
+        account.as_bytes(),
+        &1_i32.to_be_bytes()[..],
+    ]
+    .concat();
     let attempt = [&delivery[..], &1_i16.to_be_bytes()].concat();
     for (column, key, plain) in [
         (SealedColumn::DeliveryBodies, &delivery, "body"),
