@@ -200,13 +200,15 @@ fn insert_accounts(
             from input
             on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
             returning merchant_id, id
+         ), new as (
+            -- Not a join: the settings of a lane leave only one that compares each pair of rows.
+            select * from input where ((merchant_id, id) in (select merchant_id, id from account)) is true
          ), validation as (
             insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
                 awaited_until, fresh)
-            select i.merchant_id, i.validation_id, i.id, 'DUE', now() + $2 * interval '1 ms',
-                now() + i.deadline_ms * interval '1 ms', i.trace_parent, now(),
-                now() + i.awaited_ms * interval '1 ms', i.fresh
-            from input i join account a on a.merchant_id = i.merchant_id and a.id = i.id
+            select merchant_id, validation_id, id, 'DUE', now() + $2 * interval '1 ms',
+                now() + deadline_ms * interval '1 ms', trace_parent, now(), now() + awaited_ms * interval '1 ms', fresh
+            from new
          ), drops as (
             {count_drops}
          )
