@@ -201,7 +201,7 @@ fn results_stored_before_account_types_were_reported_can_be_read() {
 proptest! {
     #[test]
     fn a_decision_satisfies_the_check_constraints(
-        class in 0usize..8, verify in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
+        class in 0usize..9, verify in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
         recovery in 0usize..3, polls in 0i16..50, setbacks in 0u32..400, past_deadline in any::<bool>(), pending in any::<bool>(),
         is_unclear in any::<bool>(), was_unclear in any::<bool>(),
     ) {
@@ -218,6 +218,7 @@ proptest! {
         };
         let result = match Class::ALL.get(class) {
             Some(class) => response(*class),
+            None if class == 8 => Err(CallFailure::NotReceived),
             None if lost => Err(CallFailure::ResponseLost(LostResponse { is_unclear, ..LostResponse::default() })),
             None => Err(CallFailure::NotSent(String::new())),
         };
@@ -447,4 +448,59 @@ fn a_gateway_that_says_nothing_clear_until_the_end_of_its_schedule_is_inconclusi
     };
     let decision = decide(&context(&polling, &attempt), CallKind::Lookup, &unclear());
     assert_eq!(decision.attempt.state, AttemptState::Pending);
+}
+
+#[test]
+fn an_accepted_call_that_its_gateway_does_not_know_is_unclear_once_it_cannot_arrive() {
+    let polling = PollSchedule::new(vec![Duration::from_secs(90), Duration::from_mins(15)]);
+    let polling = polling.unwrap();
+    let find = |attempt: &Attempt, recovered_until| {
+        let context = AttemptContext {
+            recovered_until,
+            ..context(&polling, attempt)
+        };
+        decide(&context, CallKind::Lookup, &Err(CallFailure::NotReceived))
+    };
+    let mut attempt = attempt(Method::PennyDrop, AttemptState::Pending);
+    attempt.sent_at = now() - TimeDelta::seconds(89);
+    let decision = find(&attempt, Some(now()));
+    let end = (decision.attempt.state, decision.attempt.code.as_str());
+    assert_eq!(end, (AttemptState::Pending, RESPONSE_LOST));
+    assert!(waits_until(&decision) > now(), "not given up yet");
+    attempt.sent_at = now() - TimeDelta::seconds(90);
+    let until = now() + TimeDelta::seconds(30);
+    for polls in 1..9 {
+        attempt.polls = polls;
+        let decision = find(&attempt, Some(until));
+        let end = (decision.attempt.state, decision.attempt.code.as_str());
+        assert_eq!(end, (AttemptState::Pending, UNCLEAR_RESPONSE));
+        assert!(waits_until(&decision) <= until, "{polls}");
+        attempt.code = Some(decision.attempt.code);
+    }
+    assert!(attempt.is_unclear());
+    // Without another gateway account the attempt is over with its poll schedule, and counts as paid.
+    let decision = find(&attempt, None);
+    assert_eq!(decision.attempt.class, Some(Class::Inconclusive));
+    attempt.state = decision.attempt.state;
+    attempt.code = Some(decision.attempt.code);
+    assert!(attempt.is_lost());
+}
+
+#[test]
+fn an_accepted_call_counts_as_paid_at_the_deadline_although_its_gateway_does_not_know_it() {
+    let polling = polling();
+    for seconds in [0, 90] {
+        let mut attempt = attempt(Method::PennyDrop, AttemptState::Pending);
+        attempt.sent_at = now() - TimeDelta::seconds(seconds);
+        let context = AttemptContext {
+            deadline_at: now(),
+            ..context(&polling, &attempt)
+        };
+        let end = decide(&context, CallKind::Lookup, &Err(CallFailure::NotReceived)).attempt;
+        attempt.state = end.state;
+        attempt.class = end.class;
+        attempt.code = Some(end.code);
+        assert_eq!(attempt.state, AttemptState::Settled);
+        assert!(attempt.may_have_paid(), "{attempt:?}");
+    }
 }

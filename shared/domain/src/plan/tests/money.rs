@@ -161,6 +161,10 @@ fn call(
         NextAction::UseWebhook(response) => return Some((CallKind::Lookup, Ok(*response))),
         NextAction::Poll => {
             let found = match (step.is_lookup_lost, world.has(attempt)) {
+                // The gateway forgets a call that it has accepted.
+                (true, true) if attempt.state == AttemptState::Pending && step.late % 3 == 0 => {
+                    Err(CallFailure::NotReceived)
+                }
                 (true, true) if step.late % 2 == 0 => unclear(),
                 (true, _) => lost(),
                 (false, true) => Ok(response(attempt, Class::Inconclusive)),
