@@ -37,7 +37,7 @@ pub(crate) struct WebhookAccounts {
     http: reqwest::Client,
     sandbox_mode: bool,
     recent: RecentRows<GatewayAccountId, Option<Arc<WebhookAccount>>>,
-    /// What was logged within the last minute: any sender may send webhooks that are logged.
+    /// The lines of the last minute: any sender may cause one.
     warned: moka::sync::Cache<(GatewayAccountId, Warning), ()>,
 }
 
