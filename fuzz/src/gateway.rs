@@ -1,53 +1,29 @@
 //! Replies and webhooks of every gateway, in every flow.
 
+mod message;
 mod messages;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::Utc;
-use data_encoding::{BASE64, HEXLOWER};
-use hmac::{Hmac, KeyInit, Mac};
 use khata_domain::{
     AccountNumber, BankAccount, CallFailure, Class, Consent, Details, Gateway, GatewayResponse,
-    Ifsc, Method, Vpa,
+    Ifsc, Vpa,
 };
 use khata_gateways::{Call, Connector, ConnectorConfig, WebhookRequest, connect, set_canned_reply};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::Sha256;
 
+use message::{Kind, Message};
 use messages::messages;
 
 /// Our reference in calls and webhooks.
 const REFERENCE: &str = "kh00000000000000000000000001_01";
-const SECRET: &str = "a secret";
 /// Place of the changed value in a reply.
 const MARK: &str = "\"@@\"";
 /// Reply to a call for a token.
 const TOKEN: &[u8] = br#"{"access_token":"t","expires_in":"7200"}"#;
-
-/// A message of a gateway whose outcome is valid.
-struct Message {
-    gateway: Gateway,
-    settings: &'static str,
-    method: Method,
-    /// Whether the payee gave a UPI address, else a bank account.
-    is_upi: bool,
-    kind: Kind,
-    body: &'static str,
-    /// JSON pointers of the fields that do not decide.
-    decorations: &'static [&'static str],
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Reply to the call for a token, and to the call that needs the token.
-    Token,
-    Call,
-    Lookup,
-    Webhook(fn(&[u8]) -> Vec<(&'static str, String)>),
-}
 
 const CREDENTIALS: [(Gateway, &str); 5] = [
     (
@@ -256,30 +232,4 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .enable_time()
         .build();
     runtime.expect("a runtime starts").block_on(future)
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn hmac(parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn sign_cashfree(body: &[u8]) -> Vec<(&'static str, String)> {
-    let timestamp = Utc::now().timestamp_millis().to_string();
-    let tag = BASE64.encode(&hmac(&[timestamp.as_bytes(), body]));
-    vec![
-        ("x-webhook-signature", tag),
-        ("x-webhook-timestamp", timestamp),
-    ]
-}
-
-fn sign_razorpay(body: &[u8]) -> Vec<(&'static str, String)> {
-    vec![("x-razorpay-signature", HEXLOWER.encode(&hmac(&[body])))]
-}
-
-fn sign_setu(body: &[u8]) -> Vec<(&'static str, String)> {
-    vec![("x-setu-signature", BASE64.encode(&hmac(&[body])))]
 }

@@ -2,7 +2,7 @@
 
 use khata_domain::{Gateway, Method};
 
-use super::{Kind, Message, sign_cashfree, sign_razorpay, sign_setu};
+use super::message::{Kind, Message, sign_cashfree, sign_razorpay, sign_setu};
 
 const CASHFREE: &str = r#"{"reference_id":34,"name_at_bank":"ASHA RAO","utr":"395137559835","name_match_score":"90.00","account_status":"VALID","account_status_code":"ACCOUNT_IS_VALID","ifsc_details":{"micr":1}}"#;
 const CASHFREE_DECORATIONS: &[&str] = &[
