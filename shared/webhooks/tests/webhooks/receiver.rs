@@ -17,10 +17,10 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum Behaviour {
     /// Sends these bytes.
     Reply(Vec<u8>),
-    /// Keeps the connection open and sends nothing.
-    Silence,
-    /// Sends a body until the client closes the connection.
-    EndlessBody,
+    /// Sends these bytes and then keeps the connection open.
+    Stall(Vec<u8>),
+    /// Sends a head, and then the same part until the client closes the connection.
+    Endless(&'static str, [u8; 4_096]),
 }
 
 impl Behaviour {
@@ -41,7 +41,7 @@ pub(crate) struct Received {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// How many bytes of an endless body were sent.
+    /// How many bytes of an endless reply were sent.
     pub(crate) sent: usize,
 }
 
@@ -89,7 +89,7 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// Waits for the next request: for one with an endless body, until its end.
+    /// Waits for the next request: for one with an endless reply, until its end.
     pub(crate) async fn received(&mut self) -> Received {
         self.requests.recv().await.unwrap()
     }
@@ -141,15 +141,14 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let _ = stream.shutdown().await;
             let _ = requests.send(received);
         }
-        Behaviour::Silence => {
+        Behaviour::Stall(reply) => {
+            let _ = stream.write_all(&reply).await;
             let _ = requests.send(received);
             // Until the client closes the connection.
             let _ = stream.read(&mut [0; 1]).await;
         }
-        Behaviour::EndlessBody => {
-            let head = b"HTTP/1.1 200 OK\r\n\r\n";
-            let _ = stream.write_all(head).await;
-            let part = [b'x'; 4_096];
+        Behaviour::Endless(head, part) => {
+            let _ = stream.write_all(head.as_bytes()).await;
             while stream.write_all(&part).await.is_ok() {
                 received.sent += part.len();
             }
