@@ -32,11 +32,7 @@ impl SystemResolver {
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let lookups = Arc::clone(&self.lookups);
-        let mut host = name.as_str().to_owned();
-        if !self.sandbox_mode {
-            // The name is complete: the system tries no search domain, such as that of a Kubernetes cluster, before or after it.
-            host.push('.');
-        }
+        let host = lookup_name(name.as_str(), self.sandbox_mode);
         Box::pin(async move {
             // A call that ends while it waits has used no thread.
             let permit = lookups.acquire_owned().await?;
@@ -48,6 +44,12 @@ impl Resolve for SystemResolver {
             Ok(Box::new(found.await??) as Addrs)
         })
     }
+}
+
+/// Returns the name to look up. A full stop at the end makes it complete: the system then tries no search domain, such as that of
+/// a Kubernetes cluster. In sandbox mode an endpoint may have a name that only its own network knows.
+fn lookup_name(host: &str, sandbox_mode: bool) -> String {
+    format!("{host}{}", if sandbox_mode { "" } else { "." })
 }
 
 /// Removes the addresses that a webhook must not reach. The connection is made to an address that passed, without another
@@ -111,11 +113,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_complete_outside_sandbox_mode() {
-        // Every system knows the name itself; as a complete name only some do, by DNS.
-        let found = SystemResolver::new(true)
-            .resolve("localhost".parse().unwrap())
-            .await;
+    async fn the_system_resolves_a_local_name_in_sandbox_mode() {
+        let resolver = SystemResolver::new(true);
+        let found = resolver.resolve("localhost".parse().unwrap()).await;
         assert!(found.unwrap().all(|address| address.ip().is_loopback()));
+    }
+
+    #[test]
+    fn names_are_complete_outside_sandbox_mode() {
+        assert_eq!(lookup_name("hooks.example", false), "hooks.example.");
+        assert_eq!(lookup_name("receiver", true), "receiver");
     }
 }

@@ -189,7 +189,12 @@ mod tests {
             (12, hours(62.0), None, RetryIn(hours(12.0))),
             (12, hours(62.5), None, RetryIn(hours(12.5))),
             (12, hours(63.5), None, RetryIn(hours(11.5))),
-            (13, hours(74.9), None, RetryIn(LAST_ATTEMPT.saturating_sub(hours(74.9)))),
+            (
+                13,
+                hours(74.9),
+                None,
+                RetryIn(LAST_ATTEMPT.saturating_sub(hours(74.9))),
+            ),
             (13, hours(75.0), None, GiveUp),
             (13, hours(75.0), Some(reply(503, Some(60))), GiveUp),
             (2, hours(400.0), None, GiveUp),

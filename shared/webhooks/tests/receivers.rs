@@ -189,7 +189,12 @@ impl Sample {
     }
 
     /// Sends a body with any signature. Returns the status.
-    async fn send(&self, secrets: &WebhookSecrets, signed: &OutgoingMessage, of: &Content<'_>) -> u16 {
+    async fn send(
+        &self,
+        secrets: &WebhookSecrets,
+        signed: &OutgoingMessage,
+        of: &Content<'_>,
+    ) -> u16 {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let reply = http
             .post(&self.url)
@@ -268,7 +273,12 @@ fn refused<'a>(
     other: &'a WebhookSecrets,
     now: DateTime<Utc>,
     body: &'a str,
-) -> Vec<(&'static str, &'a WebhookSecrets, OutgoingMessage, Content<'a>)> {
+) -> Vec<(
+    &'static str,
+    &'a WebhookSecrets,
+    OutgoingMessage,
+    Content<'a>,
+)> {
     let hour = TimeDelta::hours(1);
     let sent = |id, sent_at, body| Content { id, sent_at, body };
     let signed = |sent_at| message("evt_r", sent_at, body);

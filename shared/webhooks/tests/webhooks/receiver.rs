@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::CertifiedKey;
 use rustls::ServerConfig;
@@ -19,8 +20,10 @@ pub(crate) enum Behaviour {
     Reply(Vec<u8>),
     /// Sends these bytes and then keeps the connection open.
     Stall(Vec<u8>),
-    /// Sends a head, and then the same part until the client closes the connection.
-    Endless(&'static str, [u8; 4_096]),
+    /// Sends a body until the client closes the connection.
+    EndlessBody,
+    /// Sends a head, and then this byte every 10 ms until the client closes the connection.
+    Drip(&'static str, u8),
 }
 
 impl Behaviour {
@@ -41,7 +44,7 @@ pub(crate) struct Received {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// How many bytes of an endless reply were sent.
+    /// How many bytes of an endless body were sent.
     pub(crate) sent: usize,
 }
 
@@ -147,8 +150,16 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             // Until the client closes the connection.
             let _ = stream.read(&mut [0; 1]).await;
         }
-        Behaviour::Endless(head, part) => {
+        Behaviour::Drip(head, byte) => {
             let _ = stream.write_all(head.as_bytes()).await;
+            while stream.write_all(&[byte]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let _ = requests.send(received);
+        }
+        Behaviour::EndlessBody => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let part = [b'x'; 4_096];
             while stream.write_all(&part).await.is_ok() {
                 received.sent += part.len();
             }
