@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use rustls::CertificateError;
+
 use crate::address::AddressError;
 use crate::endpoint_url::UrlError;
 
@@ -16,13 +18,11 @@ pub enum CallError {
     #[error("the name server has no address for the endpoint's host: check the host's DNS records")]
     Dns,
     #[error(
-        "cannot connect to the endpoint: check that it listens on the URL's port and that firewalls let Khata in"
+        "cannot connect to the endpoint within 5 s: check its name server, that it listens on the URL's port, and that firewalls let Khata in"
     )]
     Connect,
-    #[error(
-        "the TLS handshake failed ({0}): check the endpoint's certificate, its chain and its host name"
-    )]
-    Tls(String),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(&'static str),
     #[error("the endpoint did not reply in time: reply first, then process the event")]
     Timeout,
     #[error(
@@ -65,20 +65,44 @@ impl From<reqwest::Error> for CallError {
                 return Self::Address(*error);
             }
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-                return Self::Tls(error.to_string());
+                return Self::Tls(tls_failure(error));
             }
         }
-        if error.is_timeout() {
-            Self::Timeout
-        } else if error.is_builder() {
+        // A connection that does not come about in time is no slow reply.
+        if error.is_builder() {
             Self::Url(UrlError::Malformed)
         } else if error.is_dns() {
             Self::Dns
         } else if error.is_connect() {
             Self::Connect
+        } else if error.is_timeout() {
+            Self::Timeout
         } else {
             Self::Protocol
         }
+    }
+}
+
+/// Describes why a handshake failed. The error's own text holds names of the endpoint's certificate, any number of them.
+fn tls_failure(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the endpoint's certificate has expired: renew it"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the endpoint's certificate is for another name: use one for the URL's host"
+            }
+            CertificateError::UnknownIssuer => {
+                "no known authority has issued the endpoint's certificate, or the endpoint leaves out certificates of the chain"
+            }
+            _ => "the endpoint's certificate is not valid",
+        },
+        rustls::Error::AlertReceived(_) => "the endpoint refused it",
+        rustls::Error::PeerIncompatible(_) => {
+            "the endpoint has no TLS version or cipher of Khata's: use TLS 1.2 or 1.3"
+        }
+        _ => "the endpoint does not speak TLS on this port",
     }
 }
 

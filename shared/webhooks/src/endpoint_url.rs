@@ -31,16 +31,25 @@ pub enum UrlError {
     Fragment,
     #[error("the URL's port must be 443, or 1024 or above (in sandbox mode 80 is accepted, too)")]
     Port,
+    #[error(
+        "the URL's host must be a complete public name without a full stop at its end, such as hooks.example"
+    )]
+    Host,
     #[error(transparent)]
     Address(#[from] AddressError),
 }
+
+/// Last labels of names that belong to a machine or to a network of its own (RFC 6761, RFC 6762, RFC 8375, and `internal`, which
+/// ICANN reserves).
+const LOCAL_DOMAINS: [&str; 4] = ["localhost", "local", "internal", "arpa"];
 
 impl EndpointUrl {
     /// Parses a URL. The result is in the normal form of the URL standard (https://url.spec.whatwg.org), in which every
     /// spelling of an IP address, for instance `2130706433` or `0x7f.1`, is the address.
     pub fn parse(text: &str, sandbox_mode: bool) -> Result<Self, UrlError> {
         // The parser would drop spaces and line breaks, and rewrite letters beyond ASCII.
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let is_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_ascii || text.len() > MAX_URL_LENGTH {
             return Err(UrlError::Malformed);
         }
         let url = Self(Url::parse(text).map_err(|_| UrlError::Malformed)?);
@@ -94,9 +103,29 @@ impl EndpointUrl {
         let host = self.host().trim_matches(['[', ']']);
         if let Ok(ip) = host.parse::<IpAddr>() {
             address::check(ip, sandbox_mode)?;
+        } else if !is_name(host) || !(sandbox_mode || is_public_name(host)) {
+            return Err(UrlError::Host);
         }
         Ok(())
     }
+}
+
+/// Whether a host is a name of labels as DNS has them (RFC 1035, and underscores). A name has one spelling: a full stop at the
+/// end would be a second one.
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        (1..=63).contains(&label.len())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    host.len() <= 253 && host.split('.').all(is_label)
+}
+
+/// Whether a name can be known outside its own network. The addresses decide in any case; without these names, an endpoint's
+/// failures show nothing about names in Khata's network.
+fn is_public_name(host: &str) -> bool {
+    host.rsplit_once('.')
+        .is_some_and(|(_, last)| !LOCAL_DOMAINS.contains(&last))
 }
 
 impl fmt::Debug for EndpointUrl {
@@ -185,6 +214,49 @@ mod tests {
                 assert_eq!(EndpointUrl::parse(text, sandbox_mode), Err(error), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn hosts_are_complete_public_names() {
+        let (long_label, long_name) = ("a".repeat(64), format!("{}example", "a.".repeat(124)));
+        for host in [
+            "hooks.example.",
+            "hooks..example",
+            "a{b}.example",
+            "a\"b.example",
+            "a`b.example",
+            "a%7Cb.example",
+            "*.example",
+            &format!("{long_label}.example"),
+            &long_name,
+        ] {
+            for sandbox_mode in [false, true] {
+                let refused = EndpointUrl::parse(&format!("https://{host}/"), sandbox_mode);
+                assert!(
+                    matches!(refused, Err(UrlError::Host | UrlError::Malformed)),
+                    "{host}: {refused:?}"
+                );
+            }
+        }
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "vault",
+            "metadata.google.internal",
+            "printer.local",
+            "postgres.khata.svc.cluster.local",
+            "router.home.arpa",
+        ] {
+            let text = format!("https://{host}/");
+            assert_eq!(
+                EndpointUrl::parse(&text, false),
+                Err(UrlError::Host),
+                "{host}"
+            );
+            assert!(EndpointUrl::parse(&text, true).is_ok(), "{host}");
+        }
+        assert!(EndpointUrl::parse("https://a_b-c.hooks.example/", false).is_ok());
     }
 
     #[test]

@@ -59,14 +59,15 @@ impl fmt::Debug for EndpointReply {
 /// senders. A time in the past is `None`, and so is any other text.
 fn parse_retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;
     (date.to_utc() - now).to_std().ok()
 }
 
-/// Escapes backslashes, control characters other than line breaks and tabs, and bytes that are not UTF-8.
+/// Escapes backslashes, control characters other than line breaks and tabs, characters that change the direction of a line, and
+/// bytes that are not UTF-8.
 fn lossless_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let escape = |text: &mut String, bytes: &[u8]| {
@@ -77,7 +78,7 @@ fn lossless_text(bytes: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match character {
                 '\n' | '\t' => text.push(character),
-                _ if character == '\\' || character.is_control() => {
+                _ if character == '\\' || character.is_control() || is_direction(character) => {
                     escape(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 _ => text.push(character),
@@ -86,6 +87,14 @@ fn lossless_text(bytes: &[u8]) -> String {
         escape(&mut text, chunk.invalid());
     }
     text
+}
+
+/// Whether a character separates lines, or changes the direction of what follows.
+fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
@@ -106,7 +115,10 @@ mod tests {
             ("1.5", None),
             ("", None),
             ("soon", None),
-            ("99999999999999999999999", None),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("+1", None),
+            // A form that RFC 9110 prescribes for recipients, and that no sender may use any more.
+            ("Sunday, 29-Nov-26 10:02:00 GMT", None),
         ] {
             let parsed = parse_retry_after(text, now.to_utc());
             assert_eq!(parsed, expected.map(Duration::from_secs), "{text}");
@@ -122,6 +134,8 @@ mod tests {
             (b"a\\b", r"a\\b"),
             (b"\0\x1b[2J\r\x7f", r"\x00\x1b[2J\r\x7f"),
             (b"\xc2\x85", r"\xc2\x85"),
+            // A right-to-left override.
+            (b"a\xe2\x80\xaeb", r"a\xe2\x80\xaeb"),
             (b"\xff\xfe-\xe0\xa4", r"\xff\xfe-\xe0\xa4"),
         ] {
             assert_eq!(lossless_text(body), text);

@@ -6,7 +6,7 @@ use crate::reply::EndpointReply;
 
 /// The time of the last attempt, after the first attempt began.
 pub const LAST_ATTEMPT: Duration = Duration::from_hours(75);
-/// Maximum time that a `Retry-After` can delay the next attempt.
+/// Maximum time of a `Retry-After`. The jitter comes on top.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(12);
 
 /// Delays after the first, second, … attempt, and after every further one.
@@ -42,7 +42,8 @@ pub enum AfterAttempt {
 /// began. `reply` is `None` if the endpoint sent none. `jitter` is a random number from 0 to 1, so that deliveries which failed
 /// together are not tried again together: a delay is up to 10 % shorter or longer than the schedule's.
 ///
-/// An endpoint can only ask for a longer delay (`Retry-After`, at most 12 h), so that no reply makes Khata call more often.
+/// An endpoint can only ask for a longer delay (`Retry-After`, at most 12 h), so that no reply makes Khata call more often. The
+/// delay is then up to 10 % longer, and never shorter, than the endpoint asked.
 /// The last attempt comes 75 h after the first one, with any delays before it.
 pub fn after_attempt(
     attempt: u32,
@@ -59,13 +60,19 @@ pub fn after_attempt(
     if remaining.is_zero() {
         return AfterAttempt::GiveUp;
     }
+    let jitter = if jitter.is_nan() {
+        0.5
+    } else {
+        jitter.clamp(0.0, 1.0)
+    };
     let place = attempt.saturating_sub(1) as usize;
     let delay = DELAYS.get(place).unwrap_or(&FURTHER_DELAY);
-    let delay = delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0));
+    let delay = delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter);
     let asked = reply
         .and_then(|reply| reply.retry_after)
         .unwrap_or_default();
-    let delay = delay.max(asked.min(MAX_RETRY_AFTER));
+    let asked = asked.min(MAX_RETRY_AFTER).mul_f64(1.0 + JITTER * jitter);
+    let delay = delay.max(asked);
     if delay + LAST_GAP > remaining {
         AfterAttempt::RetryIn(remaining)
     } else {
@@ -138,8 +145,12 @@ mod tests {
             assert_eq!(times.last(), Some(&LAST_ATTEMPT));
             assert!((12..=13).contains(&times.len()), "{times:?}");
             let before_last = times[times.len() - 2];
-            assert!(LAST_ATTEMPT - before_last >= LAST_GAP, "{times:?}");
+            assert!(before_last + LAST_GAP <= LAST_ATTEMPT, "{times:?}");
         }
+        assert_eq!(
+            after_attempt(1, Duration::ZERO, None, f64::NAN),
+            AfterAttempt::RetryIn(Duration::from_secs(5))
+        );
         // A number out of range changes the delay by a tenth, too.
         assert_eq!(
             after_attempt(1, Duration::ZERO, None, 7.0),
@@ -178,7 +189,12 @@ mod tests {
             (12, hours(62.0), None, RetryIn(hours(12.0))),
             (12, hours(62.5), None, RetryIn(hours(12.5))),
             (12, hours(63.5), None, RetryIn(hours(11.5))),
-            (13, hours(74.9), None, RetryIn(LAST_ATTEMPT - hours(74.9))),
+            (
+                13,
+                hours(74.9),
+                None,
+                RetryIn(LAST_ATTEMPT.saturating_sub(hours(74.9))),
+            ),
             (13, hours(75.0), None, GiveUp),
             (13, hours(75.0), Some(reply(503, Some(60))), GiveUp),
             (2, hours(400.0), None, GiveUp),
@@ -195,18 +211,18 @@ mod tests {
     fn retry_after_only_lengthens_a_delay() {
         let (minute, hour) = (60, 3600);
         for (attempt, since_first, status, retry_after, expected) in [
-            (1, hours(0.0), 429, 120, 120),
-            (1, hours(0.0), 503, 120, 120),
+            (1, hours(0.0), 429, 120, 126),
+            (1, hours(0.0), 503, 120, 126),
             // Any failure may have the header.
-            (1, hours(0.0), 302, 120, 120),
-            (1, hours(0.0), 500, 120, 120),
+            (1, hours(0.0), 302, 120, 126),
+            (1, hours(0.0), 500, 120, 126),
             // Less than the schedule's delay.
             (1, hours(0.0), 429, 0, 5),
             (3, hours(0.1), 429, 1, 5 * minute),
             (6, hours(2.6), 429, hour, 5 * hour),
-            // At most 12 h.
-            (1, hours(0.0), 429, 13 * hour, 12 * hour),
-            (1, hours(0.0), 429, u64::MAX, 12 * hour),
+            // At most 12 h, and half of the jitter.
+            (1, hours(0.0), 429, 13 * hour, 12 * hour * 21 / 20),
+            (1, hours(0.0), 429, u64::MAX, 12 * hour * 21 / 20),
             // At most to the last attempt.
             (8, hours(70.0), 429, 11 * hour, 5 * hour),
         ] {
@@ -215,6 +231,13 @@ mod tests {
                 after_attempt(attempt, since_first, Some(&reply), 0.5),
                 AfterAttempt::RetryIn(Duration::from_secs(expected)),
                 "{status} with {retry_after} s after {since_first:?}"
+            );
+        }
+        let asked = reply(503, Some(120));
+        for (jitter, expected) in [(0.0, 120), (0.5, 126), (1.0, 132)] {
+            assert_eq!(
+                after_attempt(1, Duration::ZERO, Some(&asked), jitter),
+                AfterAttempt::RetryIn(Duration::from_secs(expected))
             );
         }
         // An endpoint that always asks for the longest delay gets its last attempt at 75 h, too.

@@ -97,13 +97,13 @@ impl fmt::Debug for OutgoingMessage {
     }
 }
 
-/// A secret that signs webhooks. Its memory is wiped, and `Debug` hides it.
+/// A secret that signs webhooks. Its memory is wiped when it is dropped, and `Debug` hides it.
 pub struct WebhookSecret(Key);
 
 enum Key {
     /// HMAC-SHA256, `v1`: the endpoint has the same secret.
     Symmetric(Zeroizing<Vec<u8>>),
-    /// Ed25519, `v1a`: the endpoint has the public key. In a box, so that a move leaves no copy in memory.
+    /// Ed25519, `v1a`: the endpoint has the public key. In a box, so that later moves leave no copies in memory.
     Asymmetric(Box<SigningKey>),
 }
 

@@ -129,7 +129,7 @@ impl Sample {
             _process: process,
         };
         let line = sample.line("listening on ").await;
-        sample.url = line.rsplit(' ').next().unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().clone_into(&mut sample.url);
         sample
     }
 
@@ -189,7 +189,12 @@ impl Sample {
     }
 
     /// Sends a body with any signature. Returns the status.
-    async fn send(&self, secrets: &WebhookSecrets, signed: &OutgoingMessage, of: &Sent<'_>) -> u16 {
+    async fn send(
+        &self,
+        secrets: &WebhookSecrets,
+        signed: &OutgoingMessage,
+        of: &Content<'_>,
+    ) -> u16 {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let reply = http
             .post(&self.url)
@@ -235,7 +240,7 @@ impl Sample {
             assert!(printed.ends_with(&line), "{printed}");
         }
         let (now, body) = (Utc::now(), active(4));
-        let sent = Sent {
+        let sent = Content {
             id: "evt_e",
             sent_at: now,
             body: &body,
@@ -256,7 +261,7 @@ impl Sample {
 }
 
 /// What a request has beside its signature.
-struct Sent<'a> {
+struct Content<'a> {
     id: &'a str,
     sent_at: DateTime<Utc>,
     body: &'a str,
@@ -268,9 +273,14 @@ fn refused<'a>(
     other: &'a WebhookSecrets,
     now: DateTime<Utc>,
     body: &'a str,
-) -> Vec<(&'static str, &'a WebhookSecrets, OutgoingMessage, Sent<'a>)> {
+) -> Vec<(
+    &'static str,
+    &'a WebhookSecrets,
+    OutgoingMessage,
+    Content<'a>,
+)> {
     let hour = TimeDelta::hours(1);
-    let sent = |id, sent_at, body| Sent { id, sent_at, body };
+    let sent = |id, sent_at, body| Content { id, sent_at, body };
     let signed = |sent_at| message("evt_r", sent_at, body);
     vec![
         ("a changed body", own, signed(now), sent("evt_r", now, "{}")),
@@ -321,8 +331,8 @@ async fn the_go_sample_accepts_only_what_khata_signed() {
         let program = folder.join("receiver");
         let mut build = command("go", &folder);
         build.args(["build", "-o"]).arg(&program).arg(&file);
-        let built = build.status().await.unwrap();
-        assert!(built.success());
+        let status = build.status().await.unwrap();
+        assert!(status.success());
         Sample::start(&program, &[]).await.check().await;
         std::fs::remove_dir_all(&folder).unwrap();
     }
@@ -365,7 +375,7 @@ fn tools() -> PathBuf {
 async fn verify(interpreter: &Path, script: &str, folder: &Path) {
     let secret = WebhookSecret::generate_symmetric();
     let (now, body) = (Utc::now(), event("CUSTOMER_ACCOUNT_ACTIVE", 2));
-    let request = |secrets: &WebhookSecrets, signed: &OutgoingMessage, sent: &Sent<'_>| {
+    let request = |secrets: &WebhookSecrets, signed: &OutgoingMessage, sent: &Content<'_>| {
         json!({
             "secret": secret.expose().as_str(),
             "body": sent.body,
@@ -376,7 +386,7 @@ async fn verify(interpreter: &Path, script: &str, folder: &Path) {
             },
         })
     };
-    let sent = Sent {
+    let sent = Content {
         id: "evt_a",
         sent_at: now,
         body: &body,

@@ -92,24 +92,40 @@ async fn a_name_without_an_address_is_a_failure_of_dns() {
     assert_eq!(send(&client, &url).await.unwrap_err(), CallError::Dns);
 }
 
+/// A name server that does not answer.
+struct Silence;
+
+impl Resolve for Silence {
+    fn resolve(&self, _: Name) -> Resolving {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_that_takes_too_long_is_no_slow_reply() {
+    let client = WebhookClient::with_resolver(false, Arc::new(Silence)).unwrap();
+    let url = EndpointUrl::parse("https://hooks.example/", false).unwrap();
+    assert_eq!(send(&client, &url).await.unwrap_err(), CallError::Connect);
+}
+
 #[tokio::test]
 async fn loopback_is_forbidden_outside_sandbox_mode() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    // By name: of the system's resolution, and of planned answers.
-    let system = WebhookClient::new(false).unwrap();
-    let localhost = EndpointUrl::parse(&format!("https://localhost:{port}/"), false).unwrap();
-    let failed = send(&system, &localhost).await.unwrap_err();
+    // As the address of a name.
+    let planned = WebhookClient::with_resolver(false, Answers::new(&["127.0.0.1 ::1"])).unwrap();
+    let named = EndpointUrl::parse(&format!("https://hooks.example:{port}/"), false).unwrap();
+    let failed = send(&planned, &named).await.unwrap_err();
     assert_eq!(failed.word(), "forbidden_address");
     assert_eq!(
         failed.to_string(),
         "the endpoint's address is a loopback address: webhooks go to public addresses only"
     );
-    let planned = WebhookClient::with_resolver(false, Answers::new(&["127.0.0.1 ::1"])).unwrap();
-    let named = EndpointUrl::parse(&format!("https://hooks.example:{port}/"), false).unwrap();
-    let failed = send(&planned, &named).await.unwrap_err();
-    assert_eq!(failed.word(), "forbidden_address");
-    // As an address, in URLs that were stored in sandbox mode.
+    // As an address or a local name, in URLs that were stored in sandbox mode.
+    let system = WebhookClient::new(false).unwrap();
+    let localhost = url(&format!("https://localhost:{port}/"));
+    let failed = send(&system, &localhost).await.unwrap_err();
+    assert_eq!(failed, CallError::Url(UrlError::Host));
     for host in ["127.0.0.1", "[::1]"] {
         let failed = send(&system, &url(&format!("https://{host}:{port}/")))
             .await

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::CertifiedKey;
 use rustls::ServerConfig;
@@ -17,10 +18,12 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum Behaviour {
     /// Sends these bytes.
     Reply(Vec<u8>),
-    /// Keeps the connection open and sends nothing.
-    Silence,
+    /// Sends these bytes and then keeps the connection open.
+    Stall(Vec<u8>),
     /// Sends a body until the client closes the connection.
     EndlessBody,
+    /// Sends a head, and then this byte every 10 ms until the client closes the connection.
+    Drip(&'static str, u8),
 }
 
 impl Behaviour {
@@ -89,7 +92,7 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// Waits for the next request: for one with an endless body, until its end.
+    /// Waits for the next request: for one with an endless reply, until its end.
     pub(crate) async fn received(&mut self) -> Received {
         self.requests.recv().await.unwrap()
     }
@@ -141,14 +144,21 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let _ = stream.shutdown().await;
             let _ = requests.send(received);
         }
-        Behaviour::Silence => {
+        Behaviour::Stall(reply) => {
+            let _ = stream.write_all(&reply).await;
             let _ = requests.send(received);
             // Until the client closes the connection.
             let _ = stream.read(&mut [0; 1]).await;
         }
+        Behaviour::Drip(head, byte) => {
+            let _ = stream.write_all(head.as_bytes()).await;
+            while stream.write_all(&[byte]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let _ = requests.send(received);
+        }
         Behaviour::EndlessBody => {
-            let head = b"HTTP/1.1 200 OK\r\n\r\n";
-            let _ = stream.write_all(head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
             let part = [b'x'; 4_096];
             while stream.write_all(&part).await.is_ok() {
                 received.sent += part.len();

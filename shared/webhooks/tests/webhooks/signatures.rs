@@ -12,8 +12,8 @@ use standardwebhooks::Webhook;
 use crate::receiver::{Behaviour, Received, Receiver};
 use crate::{BODY, message, url};
 
-fn headers(received: &Received) -> HeaderMap {
-    let lines = received.head.lines().skip(1);
+fn headers(arrived: &Received) -> HeaderMap {
+    let lines = arrived.head.lines().skip(1);
     lines
         .map(|line| {
             let (name, value) = line.split_once(": ").unwrap();
@@ -43,10 +43,10 @@ async fn the_published_library_verifies_each_secret_of_a_rotation() {
             credentials: Some(&credentials),
         };
         assert_eq!(client.send(&url, &request).await.unwrap().status, 200);
-        let received = receiver.received().await;
-        let headers = headers(&received);
+        let arrived = receiver.received().await;
+        let headers = headers(&arrived);
         for verifier in &verifiers {
-            verifier.verify(&received.body, &headers).unwrap();
+            verifier.verify(&arrived.body, &headers).unwrap();
             assert!(
                 verifier
                     .verify(BODY.trim_end_matches('}').as_bytes(), &headers)
@@ -54,14 +54,14 @@ async fn the_published_library_verifies_each_secret_of_a_rotation() {
             );
         }
         let stranger = Webhook::new(&WebhookSecret::generate_symmetric().expose()).unwrap();
-        assert!(stranger.verify(&received.body, &headers).is_err());
-        assert_eq!(received.header("webhook-id"), Some("evt_1"));
+        assert!(stranger.verify(&arrived.body, &headers).is_err());
+        assert_eq!(arrived.header("webhook-id"), Some("evt_1"));
         assert_eq!(
-            received.header("khata-attempt"),
+            arrived.header("khata-attempt"),
             Some(attempt.to_string().as_str())
         );
         assert_eq!(
-            received.header("authorization"),
+            arrived.header("authorization"),
             Some("Basic a2hhdGE6cGFzc3dvcmQ=")
         );
     }
@@ -86,9 +86,9 @@ async fn the_published_library_refuses_an_old_webhook() {
         .send(&url(&receiver.url("/")), &request)
         .await
         .unwrap();
-    let received = receiver.received().await;
+    let arrived = receiver.received().await;
     let refused = verifier
-        .verify(&received.body, &headers(&received))
+        .verify(&arrived.body, &headers(&arrived))
         .unwrap_err();
     assert!(refused.to_string().contains("too old"), "{refused}");
 }
