@@ -6,10 +6,12 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::events::{EndpointId, EventName, Payload};
 use khata_store::webhooks::{
-    Change, Credentials, Endpoint, EndpointSettings, NewEndpoint, PreviousSecret,
+    Change, Credentials, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, NewEndpoint,
+    PreviousSecret, shown_url,
 };
 use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults};
@@ -18,8 +20,6 @@ use crate::schema::{
     EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS, ROTATE_FIELDS, SIGNATURE, Signature,
 };
 
-/// Calls at once if the merchant names no number.
-const DEFAULT_CONCURRENCY: i16 = 32;
 /// Hours for which the secret before signs if the merchant names no number.
 const DEFAULT_HOURS: i64 = 24;
 
@@ -116,16 +116,17 @@ impl CreateRequest {
         }
     }
 
-    /// The endpoint as the store takes it.
+    /// The endpoint as the store takes it, with the URL as it is shown.
     pub(super) fn to_store<'a>(
         &'a self,
         id: EndpointId,
+        url: &'a str,
         sealed_settings: &'a [u8],
     ) -> NewEndpoint<'a> {
         let given = &self.given;
         NewEndpoint {
             id,
-            url: self.url.as_str(),
+            url,
             sealed_settings,
             event_names: given.event_names.as_deref().unwrap_or_default(),
             payload: given.payload.unwrap_or(Payload::Full),
@@ -155,9 +156,15 @@ impl ChangeRequest {
         settings: &mut EndpointSettings,
     ) -> Vec<&'static str> {
         let given = &self.0;
-        if let Some(url) = &given.url {
-            url.as_str().clone_into(&mut endpoint.url);
-            url.as_str().clone_into(&mut settings.url);
+        let mut secrets = Vec::new();
+        if let Some(url) = given.url.as_ref().map(EndpointUrl::as_str) {
+            let shown = shown_url(url);
+            if url != settings.url && shown == endpoint.url {
+                // The query alone changes.
+                secrets.push("url");
+            }
+            url.clone_into(&mut settings.url);
+            endpoint.url = shown;
         }
         if let Some(names) = &given.event_names {
             endpoint.event_names = names.iter().map(EventName::to_string).collect();
@@ -174,23 +181,28 @@ impl ChangeRequest {
         if let Some(calls) = given.calls_per_second {
             endpoint.calls_per_second = calls;
         }
+        let has_key = settings.signing_key.is_some();
         match given.signature {
-            Some(Signature::V1) => settings.signing_key = None,
-            Some(Signature::V1a) if settings.signing_key.is_none() => {
-                settings.signing_key = Some(new_signing_key());
+            Some(Signature::V1) if has_key => {
+                settings.signing_key.zeroize();
+                settings.signing_key = None;
+                secrets.push("signing_key");
             }
-            Some(Signature::V1a) | None => {}
+            Some(Signature::V1a) if !has_key => {
+                settings.signing_key = Some(new_signing_key());
+                secrets.push("signing_key");
+            }
+            Some(Signature::V1 | Signature::V1a) | None => {}
         }
-        let Some(credentials) = &given.credentials else {
-            return Vec::new();
-        };
-        let credentials = credentials.clone();
-        let credentials = credentials.map(|(user, password)| Credentials { user, password });
-        if settings.credentials == credentials {
-            return Vec::new();
+        if let Some(credentials) = &given.credentials {
+            let credentials = credentials.clone();
+            let credentials = credentials.map(|(user, password)| Credentials { user, password });
+            if settings.credentials != credentials {
+                settings.credentials = credentials;
+                secrets.push("credentials");
+            }
         }
-        settings.credentials = credentials;
-        vec!["credentials"]
+        secrets
     }
 }
 
@@ -233,6 +245,9 @@ impl NewSecret {
 
     /// Replaces the secret. Returns the names of the secrets that change.
     pub(super) fn apply(&self, settings: &mut EndpointSettings) -> Vec<&'static str> {
+        if let Some(previous) = &mut settings.previous {
+            previous.secret.zeroize();
+        }
         let secret = std::mem::replace(&mut settings.secret, new_secret());
         settings.previous = self.until.map(|until| PreviousSecret { secret, until });
         vec!["secret"]

@@ -534,7 +534,7 @@ async fn a_test_and_a_replay_are_deliveries_of_the_endpoint() -> Result<()> {
     let replay = async |event: &str, form: &[(&str, &str)]| {
         post(api, &format!("/events/{event}/replay"), form).await
     };
-    // What is open goes on.
+    // An open delivery goes on.
     let open = replay(&event(1), &[]).await?.expect_status(200)?.json();
     assert_eq!(
         open,

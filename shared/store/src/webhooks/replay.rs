@@ -125,8 +125,8 @@ pub struct Replayed {
     pub last: Option<EventId>,
 }
 
-/// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, and makes those
-/// that do not exist. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
+/// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, makes those that
+/// do not exist, and makes those due that wait for their next attempt. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
 pub fn replay(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -150,7 +150,7 @@ pub fn replay(
               and d.subject_id = e.subject_id and d.version = e.version
             where w.deleted_at is null and ($9 is null or w.id = $9) and ($9 is not null or w.disabled_at is null)
               and (d.event_id is not null or w.id <> e.subject_id and (w.event_names = '{}' or e.name = any (w.event_names)))
-              and d.state is distinct from 'OPEN' and not ($10 and coalesce(d.state = 'DELIVERED', false))
+              and (d.state is distinct from 'OPEN' or d.started_at is null and d.due_at > now()) and not ($10 and coalesce(d.state = 'DELIVERED', false))
          ), opened as (
             insert into webhook_deliveries as d (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
             select merchant_id, endpoint_id, subject_id, version, event_id, 'OPEN', now(), now() from wanted where not $11
